@@ -1,0 +1,55 @@
+# `make help` lists the targets. Everything is set up on first use; nothing outside the work tree and the cache folder
+# (~/.cache/llm-serving) is written.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+export PYTHONDONTWRITEBYTECODE :=
+
+STACK ?= dev
+
+include tools/setup.mk
+
+.PHONY: help up preview destroy down status kubeconfig check test test-unit test-engine bench format clean
+
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo; echo "  Variables: STACK=dev|staging|prod (default dev)"
+
+up: setup ## bring a stack up on the local clouds and show what is there (STACK=dev)
+	@python -m local.run up $(STACK)
+
+preview: setup ## show what `up` would change (STACK=prod)
+	@python -m local.run preview $(STACK)
+
+destroy: setup ## remove a stack's resources from the local clouds
+	@python -m local.run destroy $(STACK)
+
+down: setup-python ## end all processes of the local clouds; their state survives for the next `up`
+	@python -m local stop
+
+status: setup-python ## what runs on the local clouds
+	@python -m local status
+
+check: setup-python ## lint, types, direction of imports, unit tests; under a minute
+	@ruff format --check --quiet . || { echo "run: make format"; exit 1; }
+	@ruff check --quiet .
+	@basedpyright --level error
+	@lint-imports --no-logo
+	@python -m pytest tests/unit -q -n 2
+
+format: setup-python ## format and fix what can be fixed
+	@-ruff check --fix --quiet .
+	@ruff format --quiet .
+
+test: check test-engine ## all tests that need no container: unit, then the real Pulumi engine on the local clouds
+
+test-engine: setup ## previews, updates, faults and destroys on the real engine and a real control plane
+	@python -m pytest tests/engine
+
+bench: setup ## ratios, measured in one run
+	@python -m bench
+
+clean: ## remove the virtual environment and the local clouds' state (not the cache of built tools)
+	@if [ -x .venv/bin/python ]; then python -m local clean --yes; fi
+	rm -rf .venv .tools

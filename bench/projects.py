@@ -1,0 +1,79 @@
+"""Projects to measure: the dev stack with any number of models, and an empty program with the same imports."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.measure import Project
+from local.home import REPOSITORY, Home
+from local.run import Runner
+from stacks.releases import RELEASES, lock_releases
+
+EMPTY = '''\
+"""Imports what the real program imports, and does nothing."""
+import pulumi
+import pulumi_gcp as gcp
+import pulumi_kubernetes as k8s
+
+gcp.compute, gcp.container, gcp.storage, gcp.kms, gcp.serviceaccount, gcp.artifactregistry, gcp.projects
+k8s.core.v1, k8s.apps.v1, k8s.rbac.v1, k8s.apiextensions
+pulumi.export("nothing", True)
+'''
+
+
+def dev_project(folder: Path, models: int) -> Project:
+    """The dev stack, never brought up, with ``models`` copies of its model and a pool that holds them."""
+    settings = folder / "settings"
+    settings.mkdir(parents=True)
+    shutil.copy(REPOSITORY / "Pulumi.yaml", settings)
+    document = yaml.safe_load((REPOSITORY / "Pulumi.dev.yaml").read_text())
+    config: dict[str, Any] = document["config"]
+    (model,) = config["llm-serving:models"]
+    names = [model["name"] if index == 0 else f"{model['name']}-{index}" for index in range(models)]
+    config["llm-serving:models"] = [model | {"name": name} for name in names]
+    config["llm-serving:pools"][0]["capacity"][0]["max"] = models + 1
+    (settings / "Pulumi.dev.yaml").write_text(yaml.safe_dump(document))
+    packages = _packages_with_releases(folder / "packages", model["name"], names)
+    return _project(folder, settings, {"PYTHONPATH": str(packages)})
+
+
+def empty_project(folder: Path) -> Project:
+    """A program that only imports."""
+    settings = folder / "settings"
+    program = folder / "program"
+    program.mkdir(parents=True)
+    settings.mkdir()
+    (program / "__main__.py").write_text(EMPTY)
+    project = yaml.safe_load((REPOSITORY / "Pulumi.yaml").read_text())
+    (settings / "Pulumi.yaml").write_text(yaml.safe_dump(project))
+    (settings / "Pulumi.dev.yaml").write_text("config:\n  llm-serving:cloud: gcp\n")
+    made = _project(folder, settings, {})
+    copied = folder / "local/project/Pulumi.yaml"
+    document = yaml.safe_load(copied.read_text()) | {"main": str(program)}
+    copied.write_text(yaml.safe_dump(document))
+    return made
+
+
+def _packages_with_releases(folder: Path, original: str, names: list[str]) -> Path:
+    """A copy of the package ``stacks`` in which every model has a release."""
+    target = folder / "stacks"
+    shutil.copytree(RELEASES.parent, target, ignore=shutil.ignore_patterns("__pycache__"))
+    releases = target / "releases"
+    for name in names:
+        if name == original:
+            continue
+        shutil.copytree(releases / original, releases / name)
+        for file in (releases / name).glob("*.yaml"):
+            file.write_text(file.read_text().replace(f"name: {original}", f"name: {name}"))
+    lock_releases(releases)
+    return folder
+
+
+def _project(folder: Path, settings: Path, environment: dict[str, str]) -> Project:
+    runner = Runner(Home(folder / "local"), settings)
+    runner.prepare()
+    runner.select("dev")
+    command = runner.command("preview", "--stack", "dev")
+    return Project(runner, "dev", runner.environment() | environment, tuple(command))

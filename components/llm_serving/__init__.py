@@ -1,0 +1,49 @@
+"""Pulumi components for LLM inference on Kubernetes.
+
+The public surface: every component of the package by name, loaded when it is first used, because the SDKs of the clouds
+take a second each. ``planning``, ``catalog`` and ``spec`` can be imported without Pulumi.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llm_serving.cloud.existing import (
+        ExistingCluster,
+        ExistingModelCache,
+        ExistingPool,
+        ExistingWorkloadIdentity,
+    )
+    from llm_serving.cloud.gcp import (
+        GcpCluster,
+        GcpGpuPool,
+        GcpModelCache,
+        GcpNetwork,
+        GcpRegistry,
+        GcpWorkloadIdentity,
+    )
+    from llm_serving.serving import ModelService, TeamNamespace
+
+__all__ = [
+    "ExistingCluster",
+    "ExistingModelCache",
+    "ExistingPool",
+    "ExistingWorkloadIdentity",
+    "GcpCluster",
+    "GcpGpuPool",
+    "GcpModelCache",
+    "GcpNetwork",
+    "GcpRegistry",
+    "GcpWorkloadIdentity",
+    "ModelService",
+    "TeamNamespace",
+]
+
+_HOMES = {"Existing": "llm_serving.cloud.existing", "Gcp": "llm_serving.cloud.gcp"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = next((module for prefix, module in _HOMES.items() if name.startswith(prefix)), "llm_serving.serving")
+    return getattr(import_module(home), name)

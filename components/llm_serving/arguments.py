@@ -1,0 +1,140 @@
+"""How plain data becomes a frozen model: one base class and one door, used by settings and by components alike.
+
+Keys may be written as in YAML and in other languages (``machineType``) or as in Python (``machine_type``); problems
+always name the first spelling, because that is what stands in the file.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from llm_serving.errors import Problem, ProblemsError, nearest
+
+
+class Frozen(BaseModel):
+    """A frozen model that refuses unknown keys. Integers that arrive as ``3.0`` are accepted: the plugin protocol
+    has no integers."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        validate_default=True,
+        arbitrary_types_allowed=True,
+    )
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def parse(model: type[M], data: Any, source: str = "") -> M:
+    """Validate ``data`` into ``model``.
+
+    Raises:
+        ProblemsError: one problem for each refused value, with its property path; ``source`` is put in front.
+    """
+    if isinstance(data, model):
+        return data
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ProblemsError([_problem(model, item) for item in _without_echoes(error.errors())], source) from None
+
+
+def plain(model: BaseModel) -> Any:
+    """The model as plain data, in the form in which public components take their arguments."""
+    return model.model_dump(mode="json")
+
+
+def property_path(location: tuple[int | str, ...]) -> str:
+    """``("pools", 1, "machineType")`` as ``pools[1].machineType``."""
+    path = ""
+    for step in location:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else str(step)
+    return path
+
+
+def _without_echoes(errors: list[Any]) -> list[Any]:
+    """Without "too short" of a sequence whose items were refused: it counts only the good ones."""
+    places = [tuple(error["loc"]) for error in errors]
+
+    def echoes(error: Any) -> bool:
+        place = tuple(error["loc"])
+        return error["type"] == "too_short" and any(p[: len(place)] == place and p != place for p in places)
+
+    return [error for error in errors if not echoes(error)]
+
+
+def _problem(model: type[BaseModel], error: Any) -> Problem:
+    location = _as_in_the_file(model, tuple(error["loc"]))
+    kind: str = error["type"]
+    value: Any = error.get("input")
+    path = property_path(location)
+    if kind == "extra_forbidden":
+        siblings = _sibling_keys(model, location[:-1])
+        return Problem(path, value, "unknown key", nearest(str(location[-1]), siblings) if siblings else "")
+    if kind == "missing":
+        return Problem(path, None, "required, but not given")
+    if kind == "value_error":
+        inner = error["ctx"]["error"]
+        if isinstance(inner, ProblemsError) and inner.problems:
+            return inner.problems[0].under(path)
+        return Problem(path, _plain(value), str(inner))
+    if kind in ("literal_error", "enum"):
+        expected = str(error["ctx"]["expected"])
+        return Problem(path, value, "not one of the values that are known", expected)
+    message: str = error["msg"]
+    return Problem(path, _plain(value), message[:1].lower() + message[1:])
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, Mapping | BaseModel) else value
+
+
+def _as_in_the_file(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The location with Python's spelling of a field (``machine_type``) replaced by the other (``machineType``)."""
+    steps: list[int | str] = []
+    current: Any = model
+    for step in location:
+        if isinstance(step, int):
+            steps.append(step)
+            continue
+        key, current = _field(current, step)
+        steps.append(key)
+    return tuple(steps)
+
+
+def _sibling_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that are allowed where an unknown one was found."""
+    current: Any = model
+    for step in location:
+        if not isinstance(step, int):
+            _, current = _field(current, step)
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return [field.alias or name for name, field in current.model_fields.items()]
+    return []
+
+
+def _field(model: Any, key: str) -> tuple[str, Any]:
+    """A field of ``model`` by either spelling: as it stands in a file, and the model inside it. Where there is no such
+    field, or ``model`` is none, the key as it is."""
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        fields: dict[str, Any] = model.model_fields
+        for name, field in fields.items():
+            if key in (name, field.alias):
+                return field.alias or name, _model_inside(field.annotation)
+    return key, None
+
+
+def _model_inside(annotation: Any) -> Any:
+    """The model in ``list[Model]``, ``Model | None`` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in cast(tuple[Any, ...], getattr(cast(Any, annotation), "__args__", ())):
+        found = _model_inside(inner)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,197 @@
+"""Reads ``data/`` once and answers look-ups. Nothing is computed here but the joins between the files."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, TypeVar
+
+from llm_serving.arguments import Frozen
+from llm_serving.catalog.errors import UnknownFact
+from llm_serving.catalog.models import (
+    Accelerator,
+    Architecture,
+    EngineMemory,
+    MachineType,
+    Price,
+    QuotaMetric,
+    Startup,
+)
+from llm_serving.errors import nearest
+from llm_serving.spec import Market
+
+CLOUDS = ("gcp", "aws")
+"""Clouds that sell machines. ``existing``, for clusters that are already there, sells none."""
+
+DEFAULT_FAMILY = "default"
+
+F = TypeVar("F", bound=Frozen)
+T = TypeVar("T")
+
+
+def accelerator(name: str) -> Accelerator:
+    """The GPU of that name.
+
+    Raises:
+        UnknownFact: with the nearest names.
+    """
+    return _found("accelerator", name, _accelerators())
+
+
+def accelerators() -> tuple[Accelerator, ...]:
+    """Every GPU, smallest marketed memory first."""
+    return tuple(sorted(_accelerators().values(), key=lambda gpu: (gpu.memory_gb, gpu.name)))
+
+
+def machine_type(cloud: str, name: str) -> MachineType:
+    """A cloud's machine type.
+
+    Raises:
+        UnknownFact: with the nearest names of the same cloud; a cloud that sells no machines has no names.
+    """
+    return _found(f"{cloud} machine type", name, _machine_types().get(cloud, {}))
+
+
+def machine_types(cloud: str) -> tuple[MachineType, ...]:
+    """Every machine type of a cloud; none for ``existing`` and for clouds that the catalog does not know."""
+    return tuple(_machine_types().get(cloud, {}).values())
+
+
+def price(cloud: str, machine: str, region: str) -> Price | None:
+    """Price of a machine in a region, or ``None`` where none is recorded. Each of its cells may be
+    unknown."""
+    return _prices().get((cloud, machine, region))
+
+
+def prices(cloud: str, machine: str) -> tuple[Price, ...]:
+    """Prices of a machine in all regions where one is recorded."""
+    return tuple(entry for key, entry in _prices().items() if key[:2] == (cloud, machine))
+
+
+def architecture(name: str) -> Architecture:
+    """The model architecture of that name.
+
+    Raises:
+        UnknownFact: with the nearest names.
+    """
+    return _found("architecture", name, _architectures())
+
+
+def architectures() -> tuple[Architecture, ...]:
+    """Every architecture, by name."""
+    return tuple(sorted(_architectures().values(), key=lambda model: model.name))
+
+
+def engine_memory(family: str) -> EngineMemory:
+    """What the engine takes beside weights and KV cache; families never measured get the largest value."""
+    rows = _engine_memory()
+    return rows.get(family, rows[DEFAULT_FAMILY])
+
+
+def quota_metric(cloud: str, series: str, market: Market) -> QuotaMetric | None:
+    """The quota that machines of a series count against, or ``None`` where none is known."""
+    return _quota_metrics().get((cloud, series, market))
+
+
+def startup(cloud: str) -> Startup:
+    """How long nodes and images take on a cloud.
+
+    Raises:
+        UnknownFact: for a cloud without a value.
+    """
+    return _found("startup of cloud", cloud, _startups())
+
+
+def regions(cloud: str) -> frozenset[str]:
+    """Regions that occur in zones or prices. Others exist; nothing is known of them here."""
+    of_zones = {row["region"] for row in _rows("zones.csv") if row["cloud"] == cloud}
+    return frozenset(of_zones | {key[2] for key in _prices() if key[0] == cloud})
+
+
+def _found(kind: str, name: str, known: Mapping[str, T]) -> T:
+    try:
+        return known[name]
+    except KeyError:
+        raise UnknownFact(kind, name, nearest(name, known)) from None
+
+
+@cache
+def _accelerators() -> Mapping[str, Accelerator]:
+    def sold_by(name: str) -> tuple[str, ...]:
+        return tuple(
+            cloud
+            for cloud in CLOUDS
+            if any(machine.accelerator == name for machine in _machine_types()[cloud].values())
+        )
+
+    return _by_name(
+        _model(
+            Accelerator,
+            row,
+            accelerates=_listed(row["accelerates"]),
+            weight_only=_listed(row["weight_only"]),
+            sold_by=sold_by(row["name"]),
+        )
+        for row in _rows("accelerators.csv")
+    )
+
+
+@cache
+def _machine_types() -> Mapping[str, Mapping[str, MachineType]]:
+    zones: dict[tuple[str, str], tuple[str, ...]] = {}
+    for row in _rows("zones.csv"):
+        key = (row["cloud"], row["machine_type"])
+        zones[key] = (*zones.get(key, ()), *_listed(row["zones"]))
+    machines = [
+        _model(MachineType, row, notes=row["notes"], zones=zones.get((row["cloud"], row["name"]), ()))
+        for row in _rows("machine_types.csv")
+    ]
+    return {cloud: _by_name(m for m in machines if m.cloud == cloud) for cloud in CLOUDS}
+
+
+@cache
+def _prices() -> Mapping[tuple[str, str, str], Price]:
+    entries = (_model(Price, row) for row in _rows("prices.csv"))
+    return {(entry.cloud, entry.machine_type, entry.region): entry for entry in entries}
+
+
+@cache
+def _architectures() -> Mapping[str, Architecture]:
+    return _by_name(_model(Architecture, row) for row in _rows("architectures.csv"))
+
+
+@cache
+def _engine_memory() -> Mapping[str, EngineMemory]:
+    entries = (_model(EngineMemory, row) for row in _rows("engine_memory.csv"))
+    return {entry.family: entry for entry in entries}
+
+
+@cache
+def _quota_metrics() -> Mapping[tuple[str, str, Market], QuotaMetric]:
+    entries = (_model(QuotaMetric, row, code=row["code"]) for row in _rows("quotas.csv"))
+    return {(entry.cloud, entry.series, entry.market): entry for entry in entries}
+
+
+@cache
+def _startups() -> Mapping[str, Startup]:
+    return {entry.cloud: entry for entry in (_model(Startup, row) for row in _rows("startup.csv"))}
+
+
+@cache
+def _rows(name: str) -> tuple[dict[str, str], ...]:
+    """Rows of a data file, without its comment lines."""
+    text = (files("llm_serving.catalog") / "data" / name).read_text(encoding="utf-8")
+    return tuple(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+
+
+def _model(model: type[F], row: dict[str, str], **replaced: Any) -> F:
+    """A row as a model: an empty cell is ``None``; ``replaced`` are the columns that are not scalars."""
+    return model.model_validate({key: value or None for key, value in row.items()} | replaced)
+
+
+def _by_name(items: Iterable[T]) -> Mapping[str, T]:
+    return {item.name: item for item in items}  # type: ignore[attr-defined]
+
+
+def _listed(cell: str) -> tuple[str, ...]:
+    return tuple(cell.split(";")) if cell else ()

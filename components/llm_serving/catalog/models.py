@@ -1,0 +1,207 @@
+"""The shapes of facts. Values, their sources and their dates are in ``data/``; decisions are not here."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from llm_serving.arguments import Frozen
+from llm_serving.spec import Market, Quantization
+
+
+class LocalSsd(StrEnum):
+    """How a machine type comes to local SSDs."""
+
+    NONE = "none"
+    OPTIONAL = "optional"
+    BUNDLED = "bundled"
+
+
+class Accelerator(Frozen):
+    """One GPU. Throughputs are dense (no structured sparsity); ``None`` means that the GPU has no such mode.
+
+    Attributes:
+        name: our name, for example ``H100-80GB``.
+        memory_gb: memory as marketed, a label rather than a quantity.
+        memory_gib: total device memory as a process sees it, in GiB (2**30 bytes): what engines count with.
+        bandwidth_gb_s: memory bandwidth, 10**9 bytes a second.
+        bf16_tflops, fp16_tflops, tf32_tflops, fp8_tflops: dense throughput in 10**12 operations a second.
+        int8_tops: dense integer throughput in 10**12 operations a second.
+        compute_capability: CUDA compute capability, for example ``9.0``.
+        interconnect: how GPUs of one node reach each other.
+        interconnect_gb_s: its speed per GPU, both directions together, 10**9 bytes a second.
+        form: form of the board.
+        accelerates: quantizations in which the tensor cores compute.
+        weight_only: quantizations that save memory only; the arithmetic stays 16 bits.
+        sold_by: clouds with a machine type that has this GPU; empty for GPUs of existing clusters only.
+        source, date: where the values come from and when they were read.
+    """
+
+    name: str
+    memory_gb: float
+    memory_gib: float
+    bandwidth_gb_s: float
+    bf16_tflops: float
+    fp16_tflops: float
+    tf32_tflops: float
+    fp8_tflops: float | None
+    int8_tops: float | None
+    compute_capability: str
+    interconnect: str
+    interconnect_gb_s: float
+    form: str
+    accelerates: frozenset[Quantization]
+    weight_only: frozenset[Quantization]
+    sold_by: tuple[str, ...] = ()
+    source: str
+    date: str
+
+    def runs(self, quantization: Quantization) -> bool:
+        """Whether the engine has kernels for this quantization on this GPU; 16 bits always run."""
+        return quantization is Quantization.NONE or quantization in self.accelerates or quantization in self.weight_only
+
+
+class MachineType(Frozen):
+    """A machine that a cloud sells.
+
+    Attributes:
+        cloud: ``gcp`` or ``aws``.
+        name: the cloud's name.
+        series: the cloud's series, for example ``a3-highgpu``; quotas are kept by series.
+        accelerator: GPU in the catalog; ``None`` for machines without one.
+        gpus: GPUs of one machine.
+        vcpus: virtual cores.
+        memory_gib: memory of the machine in GiB, before anything is reserved.
+        local_ssd: whether local SSDs are always there, can be attached, or neither.
+        local_ssd_disks: how many of them there are, or can be at most.
+        local_ssd_gib: their size together.
+        accelerator_label: value of GKE's node label ``cloud.google.com/gke-accelerator``; ``None`` elsewhere.
+        zones: zones that offer the machine; empty where that is not known (it never means "nowhere").
+        source, date: where the values come from and when they were read.
+        notes: doubts about the values.
+    """
+
+    cloud: str
+    name: str
+    series: str
+    accelerator: str | None
+    gpus: int
+    vcpus: int
+    memory_gib: float
+    local_ssd: LocalSsd
+    local_ssd_disks: int
+    local_ssd_gib: float
+    accelerator_label: str | None
+    zones: tuple[str, ...] = ()
+    source: str
+    date: str
+    notes: str = ""
+
+
+class Price(Frozen):
+    """Price of one machine in one region, GPUs included, in USD an hour.
+
+    Attributes:
+        on_demand: ``None`` where the price is not known.
+        spot: the price at the time of reading; ``None`` where it is not known.
+    """
+
+    cloud: str
+    machine_type: str
+    region: str
+    on_demand: float | None = Field(alias="on_demand_usd_per_hour")
+    spot: float | None = Field(alias="spot_usd_per_hour")
+
+
+class QuotaMetric(Frozen):
+    """The quota that machines of a series count against in one market.
+
+    Attributes:
+        name: the cloud's name of the quota.
+        code: AWS's quota code; empty on GCP, whose name is the key.
+        unit: what one machine takes of it: ``gpu`` or ``vcpu``.
+    """
+
+    cloud: str
+    series: str
+    market: Market
+    name: str
+    code: str
+    unit: str
+    date: str
+
+
+class EngineMemory(Frozen):
+    """GPU memory that the engine takes beside weights and KV cache.
+
+    Attributes:
+        family: model family (:attr:`Architecture.family`), or ``default``.
+        activation_gib: peak of activations, one GPU, in GiB.
+        source: engine version and GPU of the measurement.
+    """
+
+    family: str
+    activation_gib: float
+    source: str
+
+
+class Startup(Frozen):
+    """How long a cloud takes until a pod's container can start.
+
+    Attributes:
+        cloud: ``gcp``, ``aws`` or ``existing``.
+        node_start_seconds: from the pending pod to a ready node with its GPU driver.
+        image_pull_seconds: pull of an inference engine's image.
+    """
+
+    cloud: str
+    node_start_seconds: int
+    image_pull_seconds: int
+    date: str
+
+
+class Architecture(Frozen):
+    """Shape of a transformer.
+
+    Attributes:
+        name: our name, for example ``llama-3.1-8b``.
+        family: which measurement of engine memory applies.
+        layers: transformer blocks.
+        hidden_size: width of the residual stream.
+        heads: query heads.
+        kv_heads: key and value heads (grouped-query attention); all of them where it equals ``heads``.
+        head_dim: width of one head.
+        intermediate_size: width of the MLP, of one expert in a mixture of experts.
+        vocabulary: rows of the embedding table.
+        tied_embeddings: the output projection is the embedding table.
+        experts, experts_active: experts of a layer and how many one token uses; 1 and 1 for dense models.
+        parameters: all parameters; weights in memory follow from it.
+        parameters_active: parameters that one token passes through.
+        max_context: longest context the model was made for, in tokens.
+        repository: the publisher's repository on the Hugging Face hub.
+        source, date: where the values come from and when they were read.
+    """
+
+    name: str
+    family: str
+    layers: int
+    hidden_size: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate_size: int
+    vocabulary: int
+    tied_embeddings: bool
+    experts: int
+    experts_active: int
+    parameters: int
+    parameters_active: int
+    max_context: int
+    repository: str
+    source: str
+    date: str
+
+    @property
+    def embedding_parameters(self) -> int:
+        """Parameters of embedding table and output projection, which quantized checkpoints keep at 16
+        bits."""
+        return self.vocabulary * self.hidden_size * (1 if self.tied_embeddings else 2)

@@ -1,0 +1,1 @@
+"""Clouds: each fulfils ``llm_serving.contract`` in a package of its own."""

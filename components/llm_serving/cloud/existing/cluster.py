@@ -1,0 +1,60 @@
+"""A cluster that is already there, as a kubeconfig of its own."""
+
+from typing import Any, NotRequired, TypedDict
+
+import pulumi
+
+from llm_serving.cloud.existing.kubeconfig import from_environment, one_context
+from llm_serving.component import Frozen, refused, token, validated
+from llm_serving.contract import NetworkReach
+from llm_serving.errors import ProblemsError
+
+
+class ExistingClusterArgs(TypedDict):
+    """Arguments of `ExistingCluster`."""
+
+    kubeconfig: NotRequired[pulumi.Input[str]]
+    """Contents of the kubeconfig; left out: the files that `KUBECONFIG` names, or `~/.kube/config`."""
+    context: NotRequired[str]
+    """Context to use; left out: its current one."""
+
+
+class ExistingClusterInputs(Frozen):
+    """Arguments of :class:`ExistingCluster`, validated."""
+
+    kubeconfig: Any = None
+    context: str | None = None
+
+
+class ExistingCluster(pulumi.ComponentResource):
+    """A cluster that somebody else runs. Creates nothing."""
+
+    kubeconfig: pulumi.Output[str]
+    """Kubeconfig with one context, for a Kubernetes provider. A secret: it may hold credentials."""
+    reach: pulumi.Output[dict[str, Any]]
+    """Ranges for network policies (contract `NetworkReach`): none are known."""
+
+    def __init__(self, name: str, args: ExistingClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        inputs = validated(ExistingClusterInputs, args, "ExistingCluster", name)
+        source = f"ExistingCluster {name!r}"
+        given: pulumi.Input[str] = _or_here(inputs.kubeconfig, source)
+        super().__init__(token("ExistingCluster"), name, {}, opts)
+        self.kubeconfig = pulumi.Output.secret(given).apply(lambda text: _chosen(text, inputs.context, source))
+        self.reach = pulumi.Output.from_input(NetworkReach().to_data())
+        self.register_outputs({"kubeconfig": self.kubeconfig, "reach": self.reach})
+
+
+def _or_here(kubeconfig: Any, source: str) -> Any:
+    if kubeconfig is not None:
+        return kubeconfig
+    try:
+        return from_environment()
+    except ProblemsError as error:
+        raise refused(error.from_source(source)) from None
+
+
+def _chosen(text: str, context: str | None, source: str) -> str:
+    try:
+        return one_context(text, context)
+    except ProblemsError as error:
+        raise refused(error.from_source(source)) from None

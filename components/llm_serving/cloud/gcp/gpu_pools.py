@@ -1,0 +1,309 @@
+"""A pool of GPU nodes: one GKE node pool for each entry of its capacity, under one compute class.
+
+Owns the node pools and the ComputeClass that says in which order GKE fills them. Leaves alone the cluster, the GPU
+taint (GKE adds it; a second one makes updates fail: pulumi-gcp#1139) and the drivers' version (GKE installs them).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, NotRequired, TypedDict, cast
+
+import pulumi
+import pulumi_gcp as gcp
+import pulumi_kubernetes as kubernetes
+from pydantic import Field
+
+from llm_serving import catalog
+from llm_serving.catalog import MachineType
+from llm_serving.cloud.gcp.boot_disks import boot_disk_type
+from llm_serving.cloud.gcp.checks import obey_rules
+from llm_serving.cloud.gcp.markets import TERMS, purchase
+from llm_serving.cloud.gcp.names import (
+    COMPUTE_CLASS_LABEL,
+    MARKET_LABEL,
+    POOL_LABEL,
+    ProjectId,
+    Region,
+    digest,
+)
+from llm_serving.cloud.gcp.nodes import GROWS_BY_ITSELF, NODE_POOL_TIMEOUTS, node_config
+from llm_serving.cloud.gcp.scheduling import pool_scheduling
+from llm_serving.component import Frozen, child, token, validated
+from llm_serving.errors import Problem
+from llm_serving.planning.nodes import machine_node
+from llm_serving.spec import CapacityEntry, ClusterSpec, Market, PoolSpec
+
+BUILT_IN_CLASSES = frozenset({"default", "autopilot", "autopilot-spot"})
+"""``default`` is the class of pods that select none, the others come with GKE (GKE documentation, "About GKE
+ComputeClasses")."""
+
+IDLE_MINUTES = 10
+"""How long a GPU node stays empty before GKE takes it away: longer than the pause between two peaks of a busy day."""
+
+
+class CapacityArgs(TypedDict):
+    """One kind of capacity of a pool. Counts are nodes of the whole pool, not per zone."""
+
+    market: str
+    """On which terms: `on-demand`, `spot`, `reservation` or `flex-start`."""
+    machine_type: str
+    """The cloud's name of the machine."""
+    min: NotRequired[int]
+    """Fewest nodes."""
+    max: int
+    """Most nodes."""
+    zones: NotRequired[list[str]]
+    """Zones to look in; those of the cluster in which the machine exists if left out."""
+    reservation: NotRequired[str]
+    """Name of the reservation to consume."""
+
+
+class PoolArgs(TypedDict):
+    """A pool: all of its capacity has the same GPU and the same number of GPUs a node."""
+
+    name: str
+    """Name of the pool and of the ComputeClass."""
+    accelerator: str
+    """The GPU's name in the catalog, for example `H100-80GB`."""
+    capacity: list[CapacityArgs]
+    """What to use, most preferred first."""
+    local_ssd: NotRequired[bool]
+    """Use the machine's local SSD for caches; where the machine always has it if left out."""
+    disk_gb: NotRequired[int]
+    """Size of the boot disk in GB."""
+    labels: NotRequired[dict[str, str]]
+    """More labels for the nodes."""
+
+
+class GcpGpuPoolArgs(TypedDict):
+    """Arguments of GcpGpuPool."""
+
+    project: str
+    """Id of the project."""
+    region: str
+    """Region of the cluster."""
+    location: pulumi.Input[str]
+    """Region or zone of the control plane."""
+    cluster_name: pulumi.Input[str]
+    """Name of the cluster; it must depend on the system pool, as GcpCluster's does."""
+    node_service_account: pulumi.Input[str]
+    """Email of the nodes' service account."""
+    zones: list[str]
+    """Zones of the cluster."""
+    pool: PoolArgs
+    """The pool."""
+    max_pods_per_node: NotRequired[int]
+    """Decides the size of each node's block of pod addresses."""
+    labels: NotRequired[dict[str, str]]
+    """Labels of the machines; on the bill as well."""
+
+
+class GcpGpuPoolInputs(Frozen):
+    """The validated arguments."""
+
+    project: ProjectId
+    region: Region
+    location: Any
+    cluster_name: Any
+    node_service_account: Any
+    zones: Annotated[tuple[str, ...], Field(min_length=1)]
+    pool: PoolSpec
+    max_pods_per_node: Annotated[int, Field(ge=8, le=256)] = 32
+    labels: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class PlannedNodePool:
+    """What is decided about the node pool of one capacity entry.
+
+    Attributes:
+        name: market and a hash of everything that cannot change in place. Another machine is another name, so that the
+            new pool comes before the old one goes; reordering the capacity changes nothing.
+        zones: zones of the nodes.
+        initial_nodes: nodes of each zone on the first day. What is missing to the minimum is left to the autoscaler: a
+            zone without capacity would make the creation of the whole pool fail.
+        local_ssd_disks: disks that back ephemeral storage; 0 for the boot disk.
+    """
+
+    name: str
+    entry: CapacityEntry
+    machine: MachineType
+    zones: tuple[str, ...]
+    initial_nodes: int
+    local_ssd_disks: int
+
+
+class GcpGpuPool(pulumi.ComponentResource):
+    """GPU nodes that come and go in the pool's order of preference."""
+
+    node_pool_names: pulumi.Output[list[str]]
+    """Names of the node pools, most preferred first."""
+    scheduling: pulumi.Output[dict[str, Any]]
+    """How pods get onto the nodes (contract `PoolScheduling`)."""
+
+    def __init__(self, name: str, args: GcpGpuPoolArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        given = validated(GcpGpuPoolInputs, args, "GcpGpuPool", name)
+        obey_rules(
+            "GcpGpuPool",
+            name,
+            {"pools[0]": "pool", "cluster.zones": "zones"},
+            problems=_limits_of_gke(given.pool),
+            region=given.region,
+            cluster=ClusterSpec(name="cluster", zones=given.zones, max_pods_per_node=given.max_pods_per_node),
+            pools=(given.pool,),
+        )
+        super().__init__(token("GcpGpuPool"), name, None, opts)
+
+        planned = plan_node_pools(given.pool, given.zones, given.max_pods_per_node)
+        pools = [self._node_pool(name, given, node_pool) for node_pool in planned]
+        compute_class = self._compute_class(name, given.pool, pools)
+
+        scheduling = pool_scheduling(given.pool, given.max_pods_per_node).to_data()
+        # The SDK does not declare the outputs of a custom resource; this one is known in a preview already.
+        created = cast("pulumi.Output[Any]", vars(compute_class)["metadata"])
+        ready = pulumi.Output.all(created, *[pool.name for pool in pools])
+        self.node_pool_names = pulumi.Output.all(*[pool.name for pool in pools])
+        self.scheduling = ready.apply(lambda _: scheduling)
+        self.register_outputs({"nodePoolNames": self.node_pool_names, "scheduling": self.scheduling})
+
+    def _node_pool(self, name: str, given: GcpGpuPoolInputs, planned: PlannedNodePool) -> gcp.container.NodePool:
+        pool, entry, machine = given.pool, planned.entry, planned.machine
+        terms = TERMS[entry.market]
+        taints = {COMPUTE_CLASS_LABEL: pool.name}
+        if terms.tainted:
+            taints[MARKET_LABEL] = entry.market.value
+        return gcp.container.NodePool(
+            f"{name}-{planned.name.removeprefix(f'{pool.name}-')}",
+            project=given.project,
+            name=planned.name,
+            cluster=given.cluster_name,
+            location=given.location,
+            node_locations=list(planned.zones),
+            initial_node_count=planned.initial_nodes,
+            autoscaling=gcp.container.NodePoolAutoscalingArgs(
+                total_min_node_count=entry.min,
+                total_max_node_count=entry.max,
+                location_policy=terms.location_policy,
+            ),
+            max_pods_per_node=given.max_pods_per_node,
+            management=gcp.container.NodePoolManagementArgs(auto_repair=terms.auto_repair, auto_upgrade=True),
+            # GPUs are scarce: a node goes before its successor comes, so that an upgrade needs no spare one.
+            upgrade_settings=gcp.container.NodePoolUpgradeSettingsArgs(strategy="SURGE", max_surge=0, max_unavailable=1)
+            if terms.surge_upgrades
+            else None,
+            # Without this the end of a node pool, and so its replacement, ignores disruption budgets (pulumi-gcp#255).
+            node_drain_configs=[gcp.container.NodePoolNodeDrainConfigArgs(respect_pdb_during_node_pool_deletion=True)],
+            network_config=gcp.container.NodePoolNetworkConfigArgs(enable_private_nodes=True),
+            node_config=node_config(
+                machine_type=machine.name,
+                disk_gb=pool.disk_gb,
+                disk_type=boot_disk_type(machine.series),
+                service_account=given.node_service_account,
+                node_labels={
+                    **pool.labels,
+                    COMPUTE_CLASS_LABEL: pool.name,
+                    POOL_LABEL: pool.name,
+                    MARKET_LABEL: entry.market.value,
+                },
+                resource_labels=given.labels,
+                taints=[
+                    gcp.container.NodePoolNodeConfigTaintArgs(key=key, value=value, effect="NO_SCHEDULE")
+                    for key, value in taints.items()
+                ],
+                guest_accelerators=[
+                    gcp.container.NodePoolNodeConfigGuestAcceleratorArgs(
+                        type=machine.accelerator_label or "",
+                        count=machine.gpus,
+                        gpu_driver_installation_config=gcp.container.NodePoolNodeConfigGuestAcceleratorGpuDriverInstallationConfigArgs(
+                            gpu_driver_version="LATEST"
+                        ),
+                    )
+                ],
+                ephemeral_storage_local_ssd_config=gcp.container.NodePoolNodeConfigEphemeralStorageLocalSsdConfigArgs(
+                    local_ssd_count=planned.local_ssd_disks
+                )
+                if planned.local_ssd_disks
+                else None,
+                **purchase(entry),
+            ),
+            opts=child(self, ignore_changes=GROWS_BY_ITSELF, custom_timeouts=NODE_POOL_TIMEOUTS),
+        )
+
+    def _compute_class(
+        self, name: str, pool: PoolSpec, pools: Sequence[gcp.container.NodePool]
+    ) -> kubernetes.apiextensions.CustomResource:
+        return kubernetes.apiextensions.CustomResource(
+            f"{name}-class",
+            api_version="cloud.google.com/v1",
+            kind="ComputeClass",
+            metadata=kubernetes.meta.v1.ObjectMetaArgs(name=pool.name),
+            spec={
+                "priorities": [{"nodepools": [node_pool.name]} for node_pool in pools],
+                "nodePoolAutoCreation": {"enabled": False},
+                "whenUnsatisfiable": "DoNotScaleUp",
+                # Back to what is preferred as soon as it can be had; evictions honour disruption budgets.
+                "activeMigration": {"optimizeRulePriority": True},
+                # Only empty nodes go: moving a model to pack GPUs costs a cold start.
+                "autoscalingPolicy": {
+                    "consolidationDelayMinutes": IDLE_MINUTES,
+                    "consolidationThreshold": 0,
+                    "gpuConsolidationThreshold": 0,
+                },
+            },
+            opts=child(self),
+        )
+
+
+def plan_node_pools(pool: PoolSpec, cluster_zones: Sequence[str], max_pods_per_node: int) -> list[PlannedNodePool]:
+    """The node pool of each capacity entry, in the pool's order.
+
+    Raises:
+        UnknownFact: for a machine type that is not in the catalog.
+    """
+    planned: list[PlannedNodePool] = []
+    seen: Counter[str] = Counter()
+    for entry in pool.capacity:
+        machine = catalog.machine_type("gcp", entry.machine_type)
+        node = machine_node(
+            "gcp",
+            machine.name,
+            max_pods=max_pods_per_node,
+            disk_gb=pool.disk_gb,
+            local_ssd=pool.local_ssd,
+        )
+        disks = machine.local_ssd_disks if node.local_ssd_gib else 0
+        zones = entry.zones or tuple(zone for zone in cluster_zones if not machine.zones or zone in machine.zones)
+        immutable = {
+            "machineType": machine.name,
+            "reservation": entry.reservation,
+            "diskGb": pool.disk_gb,
+            "localSsdDisks": disks,
+            "maxPodsPerNode": max_pods_per_node,
+        }
+        twin = digest([entry.market, immutable])
+        seen[twin] += 1
+        planned.append(
+            PlannedNodePool(
+                name=f"{pool.name}-{entry.market.value}-{digest([entry.market, immutable, seen[twin]])}",
+                entry=entry,
+                machine=machine,
+                zones=zones,
+                initial_nodes=math.floor(entry.min / len(zones)) if zones else 0,
+                local_ssd_disks=disks,
+            )
+        )
+    return planned
+
+
+def _limits_of_gke(pool: PoolSpec) -> tuple[Problem, ...]:
+    """What only GKE asks for; rules that hold on every cloud are those of planning."""
+    problems: list[Problem] = []
+    if pool.name in BUILT_IN_CLASSES:
+        problems.append(Problem("pools[0].name", pool.name, "GKE has a ComputeClass of this name", f"gpu-{pool.name}"))
+    for index, entry in enumerate(pool.capacity):
+        if entry.market is Market.FLEX_START and entry.min:
+            path = f"pools[0].capacity[{index}].min"
+            problems.append(Problem(path, entry.min, "flex-start nodes end after 7 days: none can be kept", "0"))
+    return tuple(problems)

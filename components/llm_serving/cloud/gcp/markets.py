@@ -1,0 +1,79 @@
+"""What each market means for a GKE node pool, as data."""
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+import pulumi_gcp as gcp
+
+from llm_serving.spec import CapacityEntry, Market
+
+SPOT_NOTICE_SECONDS = 15
+"""Compute Engine announces the end of a Spot VM 30 seconds before; the kubelet keeps the last 15 for system pods (GKE
+documentation, "Spot VMs", termination and graceful shutdown)."""
+
+FLEX_START_SECONDS = 7 * 24 * 3600
+"""The longest run of a flex-start VM (GKE documentation, "About flex-start")."""
+
+
+@dataclass(frozen=True)
+class MarketTerms:
+    """How node pools of one market differ.
+
+    Attributes:
+        location_policy: how nodes are spread over zones: ``BALANCED`` for availability, ``ANY`` where capacity counts.
+        tainted: whether pods must say that they accept nodes of this market.
+        notice_seconds: time that pods get between notice and end; ``None`` where nodes are not taken away.
+        auto_repair: whether GKE may recreate a broken node.
+        surge_upgrades: whether upgrades go node by node; flex-start nodes are only replaced when they end.
+    """
+
+    location_policy: str
+    tainted: bool = False
+    notice_seconds: int | None = None
+    auto_repair: bool = True
+    surge_upgrades: bool = True
+
+
+TERMS: dict[Market, MarketTerms] = {
+    Market.ON_DEMAND: MarketTerms(location_policy="BALANCED"),
+    Market.RESERVATION: MarketTerms(location_policy="ANY"),
+    # GKE does not taint Spot nodes by itself.
+    Market.SPOT: MarketTerms(location_policy="ANY", tainted=True, notice_seconds=SPOT_NOTICE_SECONDS),
+    # GKE documentation, "Run a small batch workload with flex-start": autoscaling from zero, location policy ANY, no
+    # reservation, no auto-repair; upgrades of such pools are "short-lived".
+    Market.FLEX_START: MarketTerms(location_policy="ANY", auto_repair=False, surge_upgrades=False),
+}
+
+
+class Purchase(TypedDict, total=False):
+    """The part of a node's configuration that says on which terms the machine is bought."""
+
+    spot: bool
+    flex_start: bool
+    max_run_duration: str
+    reservation_affinity: gcp.container.NodePoolNodeConfigReservationAffinityArgs
+
+
+def purchase(entry: CapacityEntry) -> Purchase:
+    """On which terms the machines of ``entry`` are bought."""
+    match entry.market:
+        case Market.ON_DEMAND:
+            return Purchase()
+        case Market.SPOT:
+            return Purchase(spot=True)
+        case Market.RESERVATION:
+            return Purchase(
+                reservation_affinity=gcp.container.NodePoolNodeConfigReservationAffinityArgs(
+                    consume_reservation_type="SPECIFIC_RESERVATION",
+                    key="compute.googleapis.com/reservation-name",
+                    values=[entry.reservation or ""],
+                )
+            )
+        case Market.FLEX_START:
+            return Purchase(
+                flex_start=True,
+                max_run_duration=f"{FLEX_START_SECONDS}s",
+                reservation_affinity=gcp.container.NodePoolNodeConfigReservationAffinityArgs(
+                    consume_reservation_type="NO_RESERVATION"
+                ),
+            )

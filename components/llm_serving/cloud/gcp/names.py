@@ -1,0 +1,41 @@
+"""Names and labels that this package gives to things in Google Cloud and on its nodes."""
+
+import hashlib
+import json
+from typing import Annotated, Any
+
+from pydantic import StringConstraints
+
+ProjectId = Annotated[str, StringConstraints(pattern=r"^([a-z0-9.-]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]$")]
+"""Id (not the number) of a Google Cloud project, with the domain in front where the project has one."""
+
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z]+-[a-z]+[0-9]+$")]
+"""A region such as ``us-central1``."""
+
+POOL_LABEL = "llm-serving.dev/pool"
+MARKET_LABEL = "llm-serving.dev/market"
+COMPUTE_CLASS_LABEL = "cloud.google.com/compute-class"
+GPU_TAINT = "nvidia.com/gpu"
+
+ACCOUNT_ID_LIMIT = 30
+BUCKET_LIMIT = 63
+
+
+def digest(value: Any, length: int = 6) -> str:
+    """The first hexadecimal digits of a hash of plain data: the same for the same data, in every run."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def bounded(*parts: str, limit: int) -> str:
+    """``parts`` joined by ``-``; where that is longer than ``limit``, its beginning and a hash of the whole."""
+    name = "-".join(parts)
+    if len(name) <= limit:
+        return name
+    tail = digest(name)
+    return f"{name[: limit - len(tail) - 1].rstrip('-')}-{tail}"
+
+
+def account_id(*parts: str) -> str:
+    """Id of a service account: 6 to 30 characters (IAM documentation, "Create service accounts")."""
+    return bounded(*parts, limit=ACCOUNT_ID_LIMIT)

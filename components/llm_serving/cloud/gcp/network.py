@@ -1,0 +1,312 @@
+"""The private network of one environment.
+
+Owns the VPC, its subnets and ranges, the way out (Cloud NAT), the way to Google's APIs that never leaves Google's
+network, and the firewall. Leaves alone what GKE makes for itself (rules between control plane, nodes and pods, those of
+load balancers) and what pods may reach: that is for network policies, which know pods.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, NotRequired, TypedDict
+
+import pulumi
+import pulumi_gcp as gcp
+from pydantic import Field
+
+from llm_serving.cloud.gcp.checks import obey_rules
+from llm_serving.cloud.gcp.names import ProjectId, Region
+from llm_serving.component import Frozen, child, token, validated
+from llm_serving.contract import NetworkReach
+from llm_serving.spec import NetworkSpec
+from llm_serving.spec.names import ClusterName
+
+PODS_RANGE = "pods"
+SERVICES_RANGE = "services"
+
+PRIVATE_GOOGLE_APIS = "199.36.153.8/30"
+PRIVATE_GOOGLE_ADDRESSES = ("199.36.153.8", "199.36.153.9", "199.36.153.10", "199.36.153.11")
+"""``private.googleapis.com`` (VPC documentation, "Configure Private Google Access")."""
+
+GOOGLE_DOMAINS = ("googleapis.com", "pkg.dev")
+"""What nodes and pods ask of Google: its APIs and container images."""
+
+HEALTH_CHECK_SOURCES = ("130.211.0.0/22", "35.191.0.0/16")
+"""Load balancers probe their back ends from here (Load Balancing documentation, "Health checks overview")."""
+
+METADATA_SERVER = "169.254.169.254/32"
+"""Workload Identity answers pods on this address."""
+
+
+class NetworkRangesArgs(TypedDict):
+    """Ranges of the network and how it meets the internet. Ranges are fixed for the life of a stack."""
+
+    nodes: NotRequired[str]
+    """Primary range of the node subnet; one address a node."""
+    pods: NotRequired[str]
+    """Range from which every node gets a block for its pods."""
+    services: NotRequired[str]
+    """Range of the cluster's Services."""
+    proxies: NotRequired[str]
+    """Range of the proxies of regional gateways (proxy-only subnet, at least a /26)."""
+    nat_addresses: NotRequired[int]
+    """Fixed public addresses from which the network reaches the internet; 0 leaves the choice to the cloud."""
+    flow_log_sampling: NotRequired[float]
+    """Share of the node subnet's flows that is logged; 0 logs none."""
+
+
+class GcpNetworkArgs(TypedDict):
+    """Arguments of GcpNetwork."""
+
+    project: str
+    """Id of the project."""
+    region: str
+    """Region of the subnets."""
+    name: str
+    """Name of the network; its parts begin with it."""
+    ranges: NotRequired[NetworkRangesArgs]
+    """Ranges of the network and how it meets the internet."""
+    serving_ports: NotRequired[list[int]]
+    """Ports of pods that gateways may reach; 8000 (inference engines) if left out."""
+
+
+class GcpNetworkInputs(Frozen):
+    """The validated arguments."""
+
+    project: ProjectId
+    region: Region
+    name: ClusterName
+    ranges: NetworkSpec = NetworkSpec()
+    serving_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], Field(min_length=1)] = (8000,)
+
+
+class GcpNetwork(pulumi.ComponentResource):
+    """A private network for one cluster: no machine in it has a public address."""
+
+    network_id: pulumi.Output[str]
+    """Id of the VPC network."""
+    network_name: pulumi.Output[str]
+    """Name of the VPC network."""
+    subnet_id: pulumi.Output[str]
+    """Id of the subnet of the nodes."""
+    subnet_name: pulumi.Output[str]
+    """Name of the subnet of the nodes."""
+    pods_range_name: pulumi.Output[str]
+    """Name of the subnet's secondary range for pods."""
+    services_range_name: pulumi.Output[str]
+    """Name of the subnet's secondary range for Services."""
+    proxy_subnet_id: pulumi.Output[str]
+    """Id of the subnet of the gateways' proxies."""
+    reach: pulumi.Output[dict[str, Any]]
+    """Ranges for network policies (contract `NetworkReach`)."""
+
+    def __init__(self, name: str, args: GcpNetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        given = validated(GcpNetworkInputs, args, "GcpNetwork", name)
+        obey_rules("GcpNetwork", name, {"network": "ranges"}, region=given.region, network=given.ranges)
+        super().__init__(token("GcpNetwork"), name, None, opts)
+
+        network = gcp.compute.Network(
+            name,
+            project=given.project,
+            name=given.name,
+            auto_create_subnetworks=False,
+            routing_mode="REGIONAL",
+            opts=child(self),
+        )
+        nodes = self._node_subnet(name, given, network)
+        proxies = self._proxy_subnet(name, given, network)
+        nat = self._way_out(name, given, network, nodes)
+        records = [record for domain in GOOGLE_DOMAINS for record in self._google_domain(name, given, network, domain)]
+        rules = self._firewall(name, given, network)
+
+        # Nodes start as soon as somebody has the subnet's id; without NAT, DNS and firewall they would not get far.
+        ready = pulumi.Output.all(nodes.id, *[resource.id for resource in (nat, *records, *rules)])
+        self.network_id = network.id
+        self.network_name = network.name
+        self.subnet_id = ready.apply(lambda ids: str(ids[0]))
+        self.subnet_name = nodes.name
+        self.pods_range_name = pulumi.Output.from_input(PODS_RANGE)
+        self.services_range_name = pulumi.Output.from_input(SERVICES_RANGE)
+        self.proxy_subnet_id = proxies.id
+        self.reach = pulumi.Output.from_input(network_reach(given.ranges).to_data())
+        self.register_outputs(
+            {
+                "networkId": self.network_id,
+                "networkName": self.network_name,
+                "subnetId": self.subnet_id,
+                "subnetName": self.subnet_name,
+                "podsRangeName": self.pods_range_name,
+                "servicesRangeName": self.services_range_name,
+                "proxySubnetId": self.proxy_subnet_id,
+                "reach": self.reach,
+            }
+        )
+
+    def _node_subnet(self, name: str, given: GcpNetworkInputs, network: gcp.compute.Network) -> gcp.compute.Subnetwork:
+        sampling = given.ranges.flow_log_sampling
+        return gcp.compute.Subnetwork(
+            f"{name}-nodes",
+            project=given.project,
+            region=given.region,
+            name=f"{given.name}-nodes",
+            network=network.id,
+            ip_cidr_range=str(given.ranges.nodes),
+            secondary_ip_ranges=[
+                gcp.compute.SubnetworkSecondaryIpRangeArgs(range_name=PODS_RANGE, ip_cidr_range=str(given.ranges.pods)),
+                gcp.compute.SubnetworkSecondaryIpRangeArgs(
+                    range_name=SERVICES_RANGE, ip_cidr_range=str(given.ranges.services)
+                ),
+            ],
+            private_ip_google_access=True,
+            log_config=gcp.compute.SubnetworkLogConfigArgs(
+                aggregation_interval="INTERVAL_10_MIN",
+                flow_sampling=sampling,
+                metadata="INCLUDE_ALL_METADATA",
+            )
+            if sampling
+            else None,
+            opts=child(self),
+        )
+
+    def _proxy_subnet(self, name: str, given: GcpNetworkInputs, network: gcp.compute.Network) -> gcp.compute.Subnetwork:
+        return gcp.compute.Subnetwork(
+            f"{name}-proxies",
+            project=given.project,
+            region=given.region,
+            name=f"{given.name}-proxies",
+            network=network.id,
+            ip_cidr_range=str(given.ranges.proxies),
+            purpose="REGIONAL_MANAGED_PROXY",
+            role="ACTIVE",
+            opts=child(self),
+        )
+
+    def _way_out(
+        self,
+        name: str,
+        given: GcpNetworkInputs,
+        network: gcp.compute.Network,
+        nodes: gcp.compute.Subnetwork,
+    ) -> gcp.compute.RouterNat:
+        router = gcp.compute.Router(
+            f"{name}-router",
+            project=given.project,
+            region=given.region,
+            name=f"{given.name}-router",
+            network=network.id,
+            opts=child(self),
+        )
+        addresses = [
+            gcp.compute.Address(
+                f"{name}-nat-{index}",
+                project=given.project,
+                region=given.region,
+                name=f"{given.name}-nat-{index}",
+                opts=child(self),
+            )
+            for index in range(given.ranges.nat_addresses)
+        ]
+        return gcp.compute.RouterNat(
+            f"{name}-nat",
+            project=given.project,
+            region=given.region,
+            name=f"{given.name}-nat",
+            router=router.name,
+            nat_ip_allocate_option="MANUAL_ONLY" if addresses else "AUTO_ONLY",
+            nat_ips=[address.self_link for address in addresses] or None,
+            source_subnetwork_ip_ranges_to_nat="LIST_OF_SUBNETWORKS",
+            subnetworks=[
+                gcp.compute.RouterNatSubnetworkArgs(name=nodes.self_link, source_ip_ranges_to_nats=["ALL_IP_RANGES"])
+            ],
+            # All pods of a node share its ports, and downloads of weights open many connections at once.
+            enable_dynamic_port_allocation=True,
+            enable_endpoint_independent_mapping=False,
+            min_ports_per_vm=64,
+            max_ports_per_vm=8192,
+            log_config=gcp.compute.RouterNatLogConfigArgs(enable=True, filter="ERRORS_ONLY"),
+            opts=child(self),
+        )
+
+    def _google_domain(
+        self, name: str, given: GcpNetworkInputs, network: gcp.compute.Network, domain: str
+    ) -> list[gcp.dns.RecordSet]:
+        """Answer ``domain`` with the private addresses of Google's APIs: one small range, which network policies can
+        name, instead of all of Google's public ones."""
+        label = domain.replace(".", "-")
+        zone = gcp.dns.ManagedZone(
+            f"{name}-{label}",
+            project=given.project,
+            name=f"{given.name}-{label}",
+            description=f"{domain} by way of Private Google Access",
+            dns_name=f"{domain}.",
+            visibility="private",
+            private_visibility_config=gcp.dns.ManagedZonePrivateVisibilityConfigArgs(
+                networks=[gcp.dns.ManagedZonePrivateVisibilityConfigNetworkArgs(network_url=network.id)]
+            ),
+            opts=child(self),
+        )
+        addresses = gcp.dns.RecordSet(
+            f"{name}-{label}-addresses",
+            project=given.project,
+            managed_zone=zone.name,
+            name=f"{domain}.",
+            type="A",
+            ttl=300,
+            rrdatas=list(PRIVATE_GOOGLE_ADDRESSES),
+            opts=child(self),
+        )
+        hosts = gcp.dns.RecordSet(
+            f"{name}-{label}-hosts",
+            project=given.project,
+            managed_zone=zone.name,
+            name=f"*.{domain}.",
+            type="CNAME",
+            ttl=300,
+            rrdatas=[f"{domain}."],
+            opts=child(self),
+        )
+        return [addresses, hosts]
+
+    def _firewall(self, name: str, given: GcpNetworkInputs, network: gcp.compute.Network) -> list[gcp.compute.Firewall]:
+        """Gateways and their health checks reach the serving ports of pods, nothing else comes in: no SSH either.
+
+        A VPC refuses all other ingress anyway, but silently; the rule at the end says so in the logs.
+        """
+        gateways = gcp.compute.Firewall(
+            f"{name}-gateways",
+            project=given.project,
+            name=f"{given.name}-gateways",
+            description="Proxies of gateways and health checks reach the serving ports of pods",
+            network=network.id,
+            direction="INGRESS",
+            priority=1000,
+            source_ranges=list(_gateway_sources(given.ranges)),
+            destination_ranges=[str(given.ranges.pods)],
+            allows=[gcp.compute.FirewallAllowArgs(protocol="tcp", ports=[str(port) for port in given.serving_ports])],
+            opts=child(self),
+        )
+        refusal = gcp.compute.Firewall(
+            f"{name}-refusal",
+            project=given.project,
+            name=f"{given.name}-refusal",
+            description="What no other rule lets in is refused, and logged",
+            network=network.id,
+            direction="INGRESS",
+            priority=65534,
+            source_ranges=["0.0.0.0/0"],
+            denies=[gcp.compute.FirewallDenyArgs(protocol="all")],
+            log_config=gcp.compute.FirewallLogConfigArgs(metadata="EXCLUDE_ALL_METADATA"),
+            opts=child(self),
+        )
+        return [gateways, refusal]
+
+
+def network_reach(ranges: NetworkSpec) -> NetworkReach:
+    """Where pods of this network find Google's services, and from where gateways come."""
+    return NetworkReach(
+        identity_egress=(METADATA_SERVER,),
+        storage_egress=(PRIVATE_GOOGLE_APIS,),
+        gateway_sources=tuple(_gateway_sources(ranges)),
+    )
+
+
+def _gateway_sources(ranges: NetworkSpec) -> Sequence[str]:
+    return (str(ranges.proxies), *HEALTH_CHECK_SOURCES)

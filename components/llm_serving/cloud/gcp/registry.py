@@ -1,0 +1,107 @@
+"""The registry of container images.
+
+Owns the repository and who may read it. Leaves alone the images and who pushes them: pipelines have identities of their
+own.
+"""
+
+from typing import Any, NotRequired, TypedDict
+
+import pulumi
+import pulumi_gcp as gcp
+
+from llm_serving.cloud.gcp.names import ProjectId, Region
+from llm_serving.component import Frozen, child, token, validated
+from llm_serving.spec.names import ClusterName
+
+READER = "roles/artifactregistry.reader"
+KEEP_VERSIONS = 20
+"""Versions of each image that stay whatever their age: more than a rollback reaches back."""
+UNTAGGED_SECONDS = 30 * 24 * 3600
+
+
+class GcpRegistryArgs(TypedDict):
+    """Arguments of GcpRegistry."""
+
+    project: str
+    """Id of the project."""
+    region: str
+    """Region of the repository; image streaming works from the cluster's own region."""
+    name: str
+    """Name of the repository."""
+    readers: NotRequired[list[pulumi.Input[str]]]
+    """Emails of the service accounts that may pull: those of nodes."""
+    labels: NotRequired[dict[str, str]]
+    """Labels of the repository."""
+
+
+class GcpRegistryInputs(Frozen):
+    """The validated arguments."""
+
+    project: ProjectId
+    region: Region
+    name: ClusterName
+    readers: tuple[Any, ...] = ()
+    labels: dict[str, str] = {}
+
+
+class GcpRegistry(pulumi.ComponentResource):
+    """A repository whose tags never move."""
+
+    repository_url: pulumi.Output[str]
+    """Host and path in front of an image's name."""
+
+    def __init__(self, name: str, args: GcpRegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        given = validated(GcpRegistryInputs, args, "GcpRegistry", name)
+        super().__init__(token("GcpRegistry"), name, None, opts)
+
+        repository = gcp.artifactregistry.Repository(
+            name,
+            project=given.project,
+            location=given.region,
+            repository_id=given.name,
+            description="Images of inference engines and what stands around them",
+            format="DOCKER",
+            mode="STANDARD_REPOSITORY",
+            docker_config=gcp.artifactregistry.RepositoryDockerConfigArgs(immutable_tags=True),
+            vulnerability_scanning_config=gcp.artifactregistry.RepositoryVulnerabilityScanningConfigArgs(
+                enablement_config="INHERITED"
+            ),
+            cleanup_policy_dry_run=False,
+            cleanup_policies=[
+                gcp.artifactregistry.RepositoryCleanupPolicyArgs(
+                    id="keep-recent",
+                    action="KEEP",
+                    most_recent_versions=gcp.artifactregistry.RepositoryCleanupPolicyMostRecentVersionsArgs(
+                        keep_count=KEEP_VERSIONS
+                    ),
+                ),
+                gcp.artifactregistry.RepositoryCleanupPolicyArgs(
+                    id="delete-untagged",
+                    action="DELETE",
+                    condition=gcp.artifactregistry.RepositoryCleanupPolicyConditionArgs(
+                        tag_state="UNTAGGED", older_than=f"{UNTAGGED_SECONDS}s"
+                    ),
+                ),
+            ],
+            labels=given.labels,
+            opts=child(self),
+        )
+        grants = [
+            gcp.artifactregistry.RepositoryIamMember(
+                f"{name}-reader-{index}",
+                project=given.project,
+                location=given.region,
+                repository=repository.repository_id,
+                role=READER,
+                member=pulumi.Output.concat("serviceAccount:", reader),
+                opts=child(self),
+            )
+            for index, reader in enumerate(given.readers)
+        ]
+
+        # Whoever pulls waits for the right to: a pod that starts too early backs off for minutes.
+        url = f"{given.region}-docker.pkg.dev/{given.project.replace(':', '/')}/{given.name}"
+        self.repository_url = pulumi.Output.all(repository.repository_id, *[grant.role for grant in grants]).apply(
+            lambda _: url
+        )
+        self.register_outputs({"repositoryUrl": self.repository_url})

@@ -1,0 +1,36 @@
+"""How pods get onto the nodes of a GKE GPU pool: the contract, from the pool's settings and facts alone."""
+
+from llm_serving.cloud.gcp.markets import TERMS
+from llm_serving.cloud.gcp.names import COMPUTE_CLASS_LABEL, GPU_TAINT, MARKET_LABEL
+from llm_serving.contract import PoolScheduling
+from llm_serving.planning.nodes import pool_node
+from llm_serving.spec import PoolSpec, Toleration
+
+
+def pool_scheduling(pool: PoolSpec, max_pods_per_node: int) -> PoolScheduling:
+    """The contract of a pool. Pods select the compute class, so that GKE adds nodes in the pool's order of preference,
+    and tolerate the taints of every capacity entry.
+
+    Raises:
+        UnknownFact: for a machine type that is not in the catalog.
+        ValueError: for a machine without GPU.
+    """
+    node = pool_node("gcp", pool, max_pods=max_pods_per_node)
+    notices = [TERMS[entry.market].notice_seconds for entry in pool.capacity]
+    tainted = sorted({entry.market.value for entry in pool.capacity if TERMS[entry.market].tainted})
+    return PoolScheduling(
+        pool=pool.name,
+        accelerator=pool.accelerator,
+        node_selector={COMPUTE_CLASS_LABEL: pool.name},
+        tolerations=(
+            Toleration(key=COMPUTE_CLASS_LABEL, operator="Equal", value=pool.name, effect="NoSchedule"),
+            Toleration(key=GPU_TAINT, operator="Exists", effect="NoSchedule"),
+            *(Toleration(key=MARKET_LABEL, operator="Equal", value=market, effect="NoSchedule") for market in tainted),
+        ),
+        gpu_resource="nvidia.com/gpu",
+        gpus_per_node=node.gpus,
+        node_allocatable_cpu=node.cpu,
+        node_allocatable_memory_gib=node.memory_gib,
+        spot_notice_seconds=min((notice for notice in notices if notice is not None), default=None),
+        local_ssd=node.local_ssd_gib > 0,
+    )

@@ -1,0 +1,52 @@
+"""What every public component of this package has in common: the door through which its arguments come in."""
+
+from typing import Any
+
+import pulumi
+from pulumi.errors import InputPropertiesError, InputPropertyErrorDetails
+
+from llm_serving.arguments import Frozen, M, parse
+from llm_serving.errors import Problem, ProblemsError, shorten
+
+PACKAGE = "llm-serving"
+"""Name of the Pulumi package; the first part of every type token."""
+
+
+def token(component: str) -> str:
+    """The type token of a public component. Tokens are flat (``<package>:index:<Class>``): the plugin protocol of
+    Python component packages knows no modules."""
+    return f"{PACKAGE}:index:{component}"
+
+
+def validated(model: type[M], args: Any, component: str, name: str) -> M:
+    """The arguments of a component as its frozen inner model.
+
+    Raises:
+        InputPropertiesError: with the property path of every refused value, which the engine shows as such.
+    """
+    try:
+        return parse(model, dict(args), f"{component} {name!r}")
+    except ProblemsError as error:
+        raise refused(error) from None
+
+
+def refused(error: ProblemsError) -> InputPropertiesError:
+    """The same problems in the form that the engine shows as a diagnostic with property paths."""
+    details: list[InputPropertyErrorDetails] = [
+        {"property_path": problem.path, "reason": _reason(problem)} for problem in error.problems
+    ]
+    return InputPropertiesError(str(error), details)
+
+
+def child(parent: pulumi.Resource, **options: Any) -> pulumi.ResourceOptions:
+    """Options of a component's child: ``parent`` cannot be forgotten, everything else is passed on."""
+    return pulumi.ResourceOptions(parent=parent, **options)
+
+
+def _reason(problem: Problem) -> str:
+    found = "" if problem.value is None else f"{shorten(problem.value)}: "
+    hint = f" (try: {problem.suggestion})" if problem.suggestion else ""
+    return f"{found}{problem.reason}{hint}"
+
+
+__all__ = ["PACKAGE", "Frozen", "child", "refused", "token", "validated"]

@@ -1,0 +1,98 @@
+"""What the rest needs of a cloud, as data.
+
+Clouds fulfil these models; ``serving`` and the rest read them and never see a cloud's name. They are data and not
+objects, because between components they travel as ``Input[dict[str, Any]]`` (an Output given for a nested typed input
+of a component plugin silently becomes ``{}``). ``model.to_data()`` makes the dictionary, ``parse(Model, data)`` reads
+it back.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from llm_serving.arguments import Frozen
+from llm_serving.spec.names import Count
+from llm_serving.spec.toleration import Toleration
+
+
+class ContractModel(Frozen):
+    """Base of everything that travels between components."""
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain data with the spelling of the wire (``nodeSelector``), without the fields that are unset."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class PoolScheduling(ContractModel):
+    """How a pod gets onto a pool's nodes.
+
+    Attributes:
+        pool: the pool's name.
+        accelerator: the GPU's name in the catalog.
+        node_selector: labels that the pod must select.
+        tolerations: taints of the nodes that the pod must tolerate, those of every capacity entry.
+        gpu_resource: extended resource to ask for; ``None`` where the accelerator is a CPU.
+        gpus_per_node: GPUs of one node.
+        node_allocatable_cpu: cores that pods can use on the smallest node of the pool, before daemon sets.
+        node_allocatable_memory_gib: memory that pods can use on the smallest node of the pool, in GiB.
+        spot_notice_seconds: time between notice and end of the pool's least patient capacity; ``None`` where nodes
+            are not taken away.
+        local_ssd: nodes offer local SSD for ephemeral storage.
+    """
+
+    pool: str
+    accelerator: str
+    node_selector: dict[str, str]
+    tolerations: tuple[Toleration, ...] = ()
+    gpu_resource: str | None = None
+    gpus_per_node: Count
+    node_allocatable_cpu: Annotated[float, Field(gt=0)]
+    node_allocatable_memory_gib: Annotated[float, Field(gt=0)]
+    spot_notice_seconds: Count | None = None
+    local_ssd: bool = False
+
+
+class WorkloadIdentityBinding(ContractModel):
+    """How a workload proves to the cloud who it is.
+
+    Attributes:
+        service_account: name of the Kubernetes service account.
+        namespace: its namespace.
+        annotations: annotations of the service account.
+        pod_labels: labels that the pod needs for the cloud's webhook or agent.
+    """
+
+    service_account: str
+    namespace: str
+    annotations: dict[str, str] = {}
+    pod_labels: dict[str, str] = {}
+
+
+class ModelCacheVolume(ContractModel):
+    """The model cache as a pod mounts it.
+
+    Attributes:
+        volume: a core/v1 Volume without its name, for example a ``csi`` source.
+        pod_annotations: annotations that the pod needs for the volume's driver.
+        sidecar_cpu: cores that the driver's sidecar asks for, on top of the engine's own.
+        sidecar_memory_gib: memory of the sidecar.
+    """
+
+    volume: dict[str, Any]
+    pod_annotations: dict[str, str] = {}
+    sidecar_cpu: float = 0
+    sidecar_memory_gib: float = 0
+
+
+class NetworkReach(ContractModel):
+    """Ranges for network policies.
+
+    Attributes:
+        identity_egress: addresses of the cloud's identity endpoint (metadata server).
+        storage_egress: addresses of the object store as pods see them.
+        gateway_sources: addresses from which the gateway's proxies connect.
+    """
+
+    identity_egress: tuple[str, ...] = ()
+    storage_egress: tuple[str, ...] = ()
+    gateway_sources: tuple[str, ...] = ()

@@ -1,0 +1,188 @@
+"""What the GPU pools of a stack cost an hour, as far as prices are known.
+
+An estimate never guesses: a price that is not in the catalog stays unknown and is named, together with the
+    nearest region that has one. ``docs/cost-model.md`` describes prices and formulas.
+"""
+
+from collections.abc import Sequence
+
+from llm_serving import catalog
+from llm_serving.arguments import Frozen
+from llm_serving.catalog import Price
+from llm_serving.spec import CapacityEntry, ExistingPoolSpec, Market, PoolSpec
+
+HOURS_PER_MONTH = 730
+
+LEFT_OUT = (
+    "system nodes",
+    "cluster fee",
+    "boot disks and optional local SSDs",
+    "NAT and network traffic",
+    "load balancers",
+    "storage of models and images",
+    "logs and metrics",
+)
+"""What no estimate of this module contains."""
+
+
+class CostLine(Frozen):
+    """Cost of one capacity entry. Amounts are ``None`` where the price is unknown.
+
+    Attributes:
+        pool: name of the pool.
+        entry: index of the capacity entry in the pool.
+        market: on which terms; ``existing`` for nodes that are already there.
+        machine_type: the cloud's name of the machine; empty for nodes that are already there.
+        min_nodes, max_nodes: fewest and most nodes that are paid for.
+        usd_per_hour: price of one node.
+        min_usd_per_hour, max_usd_per_hour: cost of the fewest and of the most nodes.
+        note: what to know of the price: why it is unknown and who has one, or what it assumes.
+    """
+
+    pool: str
+    entry: int
+    market: str
+    machine_type: str
+    min_nodes: int
+    max_nodes: int
+    usd_per_hour: float | None
+    min_usd_per_hour: float | None
+    max_usd_per_hour: float | None
+    note: str = ""
+
+
+class CostEstimate(Frozen):
+    """Cost of all GPU pools.
+
+    Attributes:
+        lines: one for each capacity entry.
+        min_usd_per_hour, max_usd_per_hour: sums over the lines whose price is known.
+        unknown: what has no known price, one phrase each; the sums are lower bounds where this is not empty.
+        left_out: what the estimate does not contain at all.
+    """
+
+    cloud: str
+    region: str
+    lines: tuple[CostLine, ...]
+    min_usd_per_hour: float
+    max_usd_per_hour: float
+    unknown: tuple[str, ...]
+    left_out: tuple[str, ...] = LEFT_OUT
+
+    @property
+    def complete(self) -> bool:
+        """Every line has a price."""
+        return not self.unknown
+
+    @property
+    def min_usd_per_month(self) -> float:
+        """The minimum for 730 hours."""
+        return round(self.min_usd_per_hour * HOURS_PER_MONTH, 2)
+
+    @property
+    def max_usd_per_month(self) -> float:
+        """The maximum for 730 hours."""
+        return round(self.max_usd_per_hour * HOURS_PER_MONTH, 2)
+
+
+def estimate(cloud: str, region: str, pools: Sequence[PoolSpec | ExistingPoolSpec]) -> CostEstimate:
+    """Cost of the pools between their fewest and their most nodes.
+
+    A reservation is paid for whether its machines run or not, so its minimum is its maximum.
+    """
+    lines = tuple(line for pool in pools for line in _lines(cloud, region, pool))
+    return CostEstimate(
+        cloud=cloud,
+        region=region,
+        lines=lines,
+        min_usd_per_hour=round(sum(line.min_usd_per_hour or 0 for line in lines), 4),
+        max_usd_per_hour=round(sum(line.max_usd_per_hour or 0 for line in lines), 4),
+        unknown=tuple(
+            f"{line.pool}: {line.machine_type or 'existing nodes'} {line.market}: {line.note}"
+            for line in lines
+            if line.usd_per_hour is None
+        ),
+    )
+
+
+def _lines(cloud: str, region: str, pool: PoolSpec | ExistingPoolSpec) -> list[CostLine]:
+    if isinstance(pool, ExistingPoolSpec):
+        return [
+            CostLine(
+                pool=pool.name,
+                entry=0,
+                market="existing",
+                machine_type="",
+                min_nodes=pool.nodes,
+                max_nodes=pool.nodes,
+                usd_per_hour=None,
+                min_usd_per_hour=None,
+                max_usd_per_hour=None,
+                note="the cost of nodes that are already there is their owner's",
+            )
+        ]
+    return [_line(cloud, region, pool.name, index, entry) for index, entry in enumerate(pool.capacity)]
+
+
+def _line(cloud: str, region: str, pool: str, index: int, entry: CapacityEntry) -> CostLine:
+    reserved = entry.market is Market.RESERVATION
+    fewest = entry.max if reserved else entry.min
+    known = catalog.price(cloud, entry.machine_type, region)
+    usd = _of_market(known, entry.market) if known else None
+    if usd is None:
+        note = _why_unknown(cloud, region, entry)
+    elif reserved:
+        note = "a reservation is paid for whether it is used or not; on-demand price, before any commitment's discount"
+    elif entry.market is Market.SPOT:
+        note = "a spot price changes at any time"
+    else:
+        note = ""
+    return CostLine(
+        pool=pool,
+        entry=index,
+        market=entry.market,
+        machine_type=entry.machine_type,
+        min_nodes=fewest,
+        max_nodes=entry.max,
+        usd_per_hour=usd,
+        min_usd_per_hour=None if usd is None else round(usd * fewest, 4),
+        max_usd_per_hour=None if usd is None else round(usd * entry.max, 4),
+        note=note,
+    )
+
+
+def _of_market(price: Price, market: Market) -> float | None:
+    """The price of a market. Reservations cost the on-demand price; flex-start has prices of its own that the
+    catalog does not have."""
+    match market:
+        case Market.ON_DEMAND | Market.RESERVATION:
+            return price.on_demand
+        case Market.SPOT:
+            return price.spot
+        case Market.FLEX_START:
+            return None
+
+
+def _why_unknown(cloud: str, region: str, entry: CapacityEntry) -> str:
+    if entry.market is Market.FLEX_START:
+        return "no flex-start prices are recorded; they are below the on-demand price"
+    others = {
+        price.region: usd
+        for price in catalog.prices(cloud, entry.machine_type)
+        if (usd := _of_market(price, entry.market)) is not None
+    }
+    if not others:
+        return "no price is recorded in any region"
+    near = min(others, key=lambda other: (-_nearness(region, other), others[other], other))
+    return f"no price is recorded in {region}; {near} has {others[near]:.4f} USD/h"
+
+
+def _nearness(region: str, other: str) -> int:
+    """Leading characters that two region names share: the same continent counts, the same part of it counts
+    more."""
+    shared = 0
+    for left, right in zip(region, other, strict=False):
+        if left != right:
+            break
+        shared += 1
+    return shared

@@ -1,0 +1,129 @@
+"""GPU memory: what a model takes, what is left for the KV cache and how many requests that holds.
+
+Pure arithmetic on one engine instance. Which parallelism to take, and what the host must give, is
+:mod:`.placement`. Every size is for one GPU unless it says otherwise; GiB are 2**30 bytes.
+"""
+
+from math import ceil
+
+from llm_serving import catalog
+from llm_serving.arguments import Frozen
+from llm_serving.catalog import Accelerator, Architecture
+from llm_serving.spec import Quantization
+
+GIB = 2**30
+CACHE_BYTES = 2
+"""Bytes of one value in the KV cache: 16 bits, the engine's default whatever the weights' quantization."""
+
+BLOCK_TOKENS = 16
+"""Tokens of one block of the KV cache (vLLM's default on CUDA): the cache holds whole blocks."""
+
+GROUP_SIZE = 128
+"""Weights that share one scale in AWQ and GPTQ checkpoints, as nearly all publishers make them."""
+
+NON_TORCH_GIB_SINGLE = 0.27
+NON_TORCH_GIB_PARALLEL = 2.10
+"""Memory outside PyTorch's allocator (CUDA context, NCCL buffers) without and with tensor parallelism:
+measured with vLLM 0.19 on H100, collected November 2026 from published logs."""
+
+LINEAR_BYTES: dict[Quantization, float] = {
+    Quantization.NONE: 2.0,
+    Quantization.FP8: 1.0,
+    Quantization.INT8: 1.0,
+    Quantization.AWQ: (4 + (16 + 4) / GROUP_SIZE) / 8,
+    Quantization.GPTQ: (4 + (16 + 4) / GROUP_SIZE) / 8,
+}
+"""Bytes of one parameter of a linear layer. Four bits carry a 16-bit scale and a 4-bit zero point a group:
+0.52 bytes; with the embeddings at 16 bits that gives 5.7 GB for Llama 3.1 8B and 39.8 GB for 70B, the sizes
+of the published AWQ checkpoints. Scales of 8-bit weights are one a channel and left out."""
+
+
+class MemoryBudget(Frozen):
+    """Where the memory of one GPU goes.
+
+    Attributes:
+        usable_gib: memory that the engine may use: utilization x total.
+        weights_gib: weights.
+        activation_gib: peak of activations (catalog, ``engine_memory.csv``).
+        non_torch_gib: CUDA context and communication buffers.
+        kv_cache_gib: what is left; negative where the weights alone are too large.
+        kv_bytes_per_token: bytes that one token of context takes on this GPU.
+        kv_cache_tokens: tokens that the cache holds, in whole blocks; the same on every GPU of the instance.
+    """
+
+    usable_gib: float
+    weights_gib: float
+    activation_gib: float
+    non_torch_gib: float
+    kv_cache_gib: float
+    kv_bytes_per_token: int
+    kv_cache_tokens: int
+
+    def concurrency(self, context_length: int) -> float:
+        """How many requests of full context length the cache holds at once."""
+        return self.kv_cache_tokens / context_length
+
+
+def weight_bytes(architecture: Architecture, quantization: Quantization) -> float:
+    """Bytes of all weights: linear layers quantized, embeddings and output projection at 16 bits. A mixture
+    of experts counts with all its experts, since all of them must be in memory."""
+    embeddings = architecture.embedding_parameters
+    return (architecture.parameters - embeddings) * LINEAR_BYTES[quantization] + embeddings * 2.0
+
+
+def kv_bytes_per_token(architecture: Architecture, tensor_parallelism: int = 1) -> int:
+    """Bytes of KV cache that one token takes on each GPU: 2 x layers x kv_heads x head_dim x bytes. The KV
+    heads are split over the GPUs; where there are more GPUs than KV heads each GPU holds a whole one (vLLM
+    replicates them)."""
+    heads = ceil(architecture.kv_heads / tensor_parallelism)
+    return 2 * architecture.layers * heads * architecture.head_dim * CACHE_BYTES
+
+
+def memory_budget(
+    architecture: Architecture,
+    quantization: Quantization,
+    accelerator: Accelerator,
+    tensor_parallelism: int,
+    utilization: float,
+) -> MemoryBudget:
+    """KV cache = utilization x memory - weights / TP - activation - non-torch memory (the way vLLM's worker
+    sizes it after its profiling run). Activation is not divided by TP, because it was not measured for TP >
+    1: an upper bound."""
+    usable = utilization * accelerator.memory_gib
+    weights = weight_bytes(architecture, quantization) / tensor_parallelism / GIB
+    activation = catalog.engine_memory(architecture.family).activation_gib
+    non_torch = NON_TORCH_GIB_SINGLE if tensor_parallelism == 1 else NON_TORCH_GIB_PARALLEL
+    left = usable - weights - activation - non_torch
+    per_token = kv_bytes_per_token(architecture, tensor_parallelism)
+    blocks = max(0, int(left * GIB // (per_token * BLOCK_TOKENS)))
+    return MemoryBudget(
+        usable_gib=usable,
+        weights_gib=weights,
+        activation_gib=activation,
+        non_torch_gib=non_torch,
+        kv_cache_gib=left,
+        kv_bytes_per_token=per_token,
+        kv_cache_tokens=blocks * BLOCK_TOKENS,
+    )
+
+
+def parallelism_obstacle(architecture: Architecture, quantization: Quantization, size: int) -> str:
+    """Why the model cannot be split over this many GPUs, or an empty string where it can.
+
+    vLLM splits query heads evenly, splits or replicates KV heads evenly, and splits the MLP by columns;
+    weights with group scales must be cut between groups ("input size is not aligned with the quantized weight
+    shape").
+    """
+    if architecture.heads % size:
+        return f"{size} does not divide the {architecture.heads} attention heads"
+    if architecture.kv_heads % size and size % architecture.kv_heads:
+        return f"{size} neither divides the {architecture.kv_heads} KV heads nor is a multiple of them"
+    if architecture.intermediate_size % size:
+        return f"{size} does not divide the MLP's width of {architecture.intermediate_size}"
+    grouped = LINEAR_BYTES[quantization] < 1
+    if grouped and architecture.intermediate_size % (size * GROUP_SIZE):
+        return (
+            f"the MLP's width of {architecture.intermediate_size} cannot be cut into {size} parts between "
+            f"{quantization}'s groups of {GROUP_SIZE} weights"
+        )
+    return ""

@@ -1,0 +1,107 @@
+"""The smallest GPUs that would serve a model: what to suggest where the chosen ones do not."""
+
+from dataclasses import dataclass
+
+from llm_serving import catalog
+from llm_serving.catalog import Accelerator, Architecture
+from llm_serving.planning.host import NO_SIDECAR, Sidecar
+from llm_serving.planning.nodes import NodeShape, machine_node
+from llm_serving.planning.parallelism import SIZES, choose_gpus
+from llm_serving.spec import ModelSpec, ReleaseSpec
+
+UNLIMITED = 1e6
+"""Cores and GiB of the imaginary host of an offer that names GPUs only."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A node that a model fits.
+
+    Attributes:
+        accelerator: GPU in the catalog.
+        gpus: GPUs of one node; one instance may use fewer.
+        cloud: who sells it; ``existing`` for GPUs wherever they are.
+        machine_type: the cloud's machine; ``None`` for GPUs wherever they are.
+    """
+
+    accelerator: str
+    gpus: int
+    cloud: str
+    machine_type: str | None
+
+    def node(self) -> NodeShape:
+        """The node of this offer."""
+        if self.machine_type is not None:
+            return machine_node(self.cloud, self.machine_type)
+        return NodeShape(accelerator=self.accelerator, gpus=self.gpus, cpu=UNLIMITED, memory_gib=UNLIMITED)
+
+    def __str__(self) -> str:
+        where = f" ({self.machine_type})" if self.machine_type else ""
+        return f"{self.gpus} x {self.accelerator}{where}"
+
+
+def smallest_offer(
+    model: ModelSpec, release: ReleaseSpec, cloud: str | None = None, sidecar: Sidecar = NO_SIDECAR
+) -> Offer | None:
+    """The offer with the least GPU memory that fits, then the cheapest, or ``None`` where nothing does.
+
+    ``cloud``: look among that cloud's machine types; ``None`` for any GPU of the catalog.
+    ``model.tensor_parallelism`` is ignored: an offer leaves the choice to the planner.
+
+    Raises:
+        UnknownFact: for an architecture that is not in the catalog.
+    """
+    architecture = catalog.architecture(release.model.architecture)
+    freed = model.model_copy(update={"tensor_parallelism": None})
+    for offer in _by_size(cloud):
+        if _fits(architecture, catalog.accelerator(offer.accelerator), freed, release, offer.node(), sidecar):
+            return offer
+    return None
+
+
+def describe_offers(model: ModelSpec, release: ReleaseSpec, cloud: str, sidecar: Sidecar = NO_SIDECAR) -> str:
+    """The suggestion of a refusal: what the cloud sells that fits, and the smallest GPUs of all where these
+    are smaller; an empty string where nothing fits."""
+    sold = smallest_offer(model, release, cloud, sidecar) if catalog.machine_types(cloud) else None
+    anywhere = smallest_offer(model, release, sidecar=sidecar)
+    parts = [f"{sold} on {cloud}"] if sold else []
+    if anywhere and (sold is None or (sold.accelerator, sold.gpus) != (anywhere.accelerator, anywhere.gpus)):
+        parts.append(f"{anywhere} wherever there are some" if sold else str(anywhere))
+    return "a pool with nodes of at least " + ", or of ".join(parts) if parts else ""
+
+
+def _by_size(cloud: str | None) -> list[Offer]:
+    if cloud is None:
+        offers = [Offer(gpu.name, size, "existing", None) for gpu in catalog.accelerators() for size in SIZES]
+        return sorted(offers, key=lambda offer: (_memory(offer), offer.gpus, offer.accelerator))
+    sold = [
+        Offer(machine.accelerator, machine.gpus, cloud, machine.name)
+        for machine in catalog.machine_types(cloud)
+        if machine.accelerator is not None
+    ]
+    return sorted(sold, key=lambda offer: (_memory(offer), _price(offer), offer.gpus, str(offer)))
+
+
+def _memory(offer: Offer) -> float:
+    """Marketed memory: what a process sees differs by a few MiB between GPUs that are sold as equally large."""
+    return offer.gpus * catalog.accelerator(offer.accelerator).memory_gb
+
+
+def _price(offer: Offer) -> float:
+    """Lowest known on-demand price over all regions; machines without one come last."""
+    known = [entry.on_demand for entry in catalog.prices(offer.cloud, offer.machine_type or "")]
+    return min((price for price in known if price is not None), default=float("inf"))
+
+
+def _fits(
+    architecture: Architecture,
+    accelerator: Accelerator,
+    model: ModelSpec,
+    release: ReleaseSpec,
+    node: NodeShape,
+    sidecar: Sidecar,
+) -> bool:
+    if not accelerator.runs(release.quantization) or release.context_length > architecture.max_context:
+        return False
+    fitting = choose_gpus(architecture, release.quantization, release.context_length, model, accelerator, node, sidecar)
+    return fitting.gpus > 0

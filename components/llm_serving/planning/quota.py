@@ -1,0 +1,86 @@
+"""Which quotas the GPU pools of a stack need, and how much of each. Asking the cloud what it grants is not
+done here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llm_serving import catalog
+from llm_serving.catalog import MachineType, QuotaMetric, UnknownFact
+from llm_serving.spec import CapacityEntry, ExistingPoolSpec, Market, PoolSpec
+
+SURGE_NODES = 1
+"""Nodes that an upgrade of a node pool adds before it removes one; each capacity entry is a node pool of its
+own."""
+
+ALL_REGIONS_METRIC = "GPUS_ALL_REGIONS"
+"""GCP's quota on the GPUs of a whole project, in every market; it defaults to 0 in new projects."""
+
+GLOBAL = "global"
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A quota that must be at least this large, on top of what else uses it.
+
+    Attributes:
+        name: the cloud's name of the quota.
+        region: the region it counts in, or ``global``.
+        amount: what the stack needs at its maximum, with the surge of upgrades.
+        why: the sum, in words.
+        unit: ``gpu`` or ``vcpu``.
+        code: AWS's quota code; empty on GCP.
+    """
+
+    name: str
+    region: str
+    amount: int
+    why: str
+    unit: str = "gpu"
+    code: str = ""
+
+
+def gpu_quotas(cloud: str, region: str, pools: Sequence[PoolSpec | ExistingPoolSpec]) -> list[Quota]:
+    """Quotas that the pools count against at their maxima, surge included, in the order of first use.
+
+    Reservations need none when they are used; machines that the catalog does not know are left out, since
+    rules refuse them anyway.
+    """
+    shares: dict[QuotaMetric, list[tuple[int, str]]] = {}
+    gpus: list[tuple[int, str]] = []
+    for pool in pools:
+        if isinstance(pool, ExistingPoolSpec):
+            continue
+        for entry in pool.capacity:
+            machine = _machine(cloud, entry)
+            if machine is None or entry.market is Market.RESERVATION:
+                continue
+            nodes = entry.max + SURGE_NODES
+            text = f"{pool.name}: ({entry.max} + {SURGE_NODES} for a replaced pool) x {machine.name}"
+            gpus.append((nodes * machine.gpus, text))
+            metric = catalog.quota_metric(cloud, machine.series, entry.market)
+            if metric is not None:
+                amount = nodes * (machine.gpus if metric.unit == "gpu" else machine.vcpus)
+                shares.setdefault(_key(metric), []).append((amount, text))
+    quotas = [
+        Quota(metric.name, region, sum(amount for amount, _ in parts), _sum(parts), metric.unit, metric.code)
+        for metric, parts in shares.items()
+    ]
+    if gpus and cloud == "gcp":
+        quotas.append(Quota(ALL_REGIONS_METRIC, GLOBAL, sum(amount for amount, _ in gpus), _sum(gpus)))
+    return quotas
+
+
+def _machine(cloud: str, entry: CapacityEntry) -> MachineType | None:
+    try:
+        return catalog.machine_type(cloud, entry.machine_type)
+    except UnknownFact:
+        return None
+
+
+def _key(metric: QuotaMetric) -> QuotaMetric:
+    """Series and markets that share a quota are one."""
+    return metric.model_copy(update={"series": "", "market": Market.ON_DEMAND})
+
+
+def _sum(parts: list[tuple[int, str]]) -> str:
+    return "; ".join(f"{text} = {amount}" for amount, text in parts)

@@ -1,0 +1,26 @@
+"""Technical rules across fields: what would fail at the cloud or leave a pod waiting is refused before
+anything is made.
+
+One module a topic. A rule yields :class:`~llm_serving.errors.Problem` with the path in the spelling of the
+settings file, the value, the reason and the nearest thing that would work. What one field can know of itself
+is checked by its model in ``llm_serving.spec``; guardrails of an organization are its policies.
+"""
+
+from llm_serving.errors import Problem
+from llm_serving.planning.rules.cluster import check_cluster
+from llm_serving.planning.rules.models import check_models
+from llm_serving.planning.rules.names import check_names
+from llm_serving.planning.rules.network import check_network
+from llm_serving.planning.rules.notes import notes
+from llm_serving.planning.rules.pools import check_pools
+from llm_serving.planning.rules.stack import StackShape
+
+TOPICS = (check_names, check_network, check_cluster, check_pools, check_models)
+
+
+def check(stack: StackShape) -> list[Problem]:
+    """Every reason to refuse the stack; an empty list where there is none."""
+    return [problem for topic in TOPICS for problem in topic(stack)]
+
+
+__all__ = ["StackShape", "check", "notes"]

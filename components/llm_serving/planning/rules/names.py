@@ -1,0 +1,49 @@
+"""Names: each is given once, and none is the platform's own."""
+
+from collections.abc import Iterator, Sequence
+
+from llm_serving.errors import Problem
+from llm_serving.planning.rules.stack import StackShape
+
+RESERVED_NAMESPACES = ("default", "kube-", "gke-", "gmp-", "config-management-")
+"""Namespaces of Kubernetes and GKE; an entry that ends in ``-`` is a prefix that they keep for themselves."""
+
+RESERVED_LABEL_DOMAINS = ("kubernetes.io", "k8s.io", "cloud.google.com", "llm-serving.dev")
+"""Domains of node labels that Kubernetes, GKE and this package set themselves; GKE refuses the first two."""
+
+
+def check_names(stack: StackShape) -> Iterator[Problem]:
+    """Duplicate names of pools, models and teams; reserved namespaces; reserved node labels."""
+    yield from _duplicates("pools", [pool.name for pool in stack.pools])
+    yield from _duplicates("models", [model.name for model in stack.models])
+    yield from _duplicates("teams", [team.name for team in stack.teams])
+    for index, team in enumerate(stack.teams):
+        for reserved in RESERVED_NAMESPACES:
+            if team.name == reserved or (reserved.endswith("-") and team.name.startswith(reserved)):
+                yield Problem(
+                    f"teams[{index}].name",
+                    team.name,
+                    "a team's name is its namespace, and this one belongs to the platform",
+                    f"team-{team.name}",
+                )
+    for index, pool in enumerate(stack.pools):
+        for key in getattr(pool, "labels", {}):
+            domain = key.rpartition("/")[0]
+            for reserved in RESERVED_LABEL_DOMAINS:
+                if domain == reserved or domain.endswith(f".{reserved}"):
+                    yield Problem(
+                        f"pools[{index}].labels.{key}",
+                        None,
+                        f"node labels of {reserved} are set by the platform",
+                        key.rpartition("/")[2],
+                    )
+
+
+def _duplicates(what: str, names: Sequence[str]) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if name in seen:
+            free = next(other for n in range(2, len(names) + 2) if (other := f"{name}-{n}") not in names)
+            yield Problem(f"{what}[{index}].name", name, f"{what}[{seen[name]}] has the same name", free)
+        else:
+            seen[name] = index

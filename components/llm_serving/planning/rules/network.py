@@ -1,0 +1,81 @@
+"""Address ranges: usable, disjoint, and large enough for the stack at its maximum."""
+
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network
+
+from llm_serving.errors import Problem
+from llm_serving.planning.quota import SURGE_NODES
+from llm_serving.planning.rules.stack import StackShape, most_nodes
+from llm_serving.planning.subnets import (
+    SMALLEST_PROXY_PREFIX,
+    SMALLEST_SERVICES_PREFIX,
+    free_range,
+    node_capacity,
+    overlaps,
+    pod_block_prefix,
+    pod_node_capacity,
+    prefix_for_nodes,
+    prefix_for_pods,
+    unusable,
+)
+from llm_serving.spec import PoolSpec
+
+
+def check_network(stack: StackShape) -> Iterator[Problem]:
+    """Everything about ``network``; nothing where the network is somebody else's."""
+    if stack.network is None:
+        return
+    ranges: dict[str, IPv4Network] = {
+        "nodes": stack.network.nodes,
+        "pods": stack.network.pods,
+        "services": stack.network.services,
+        "proxies": stack.network.proxies,
+    }
+    for name, network in ranges.items():
+        if reason := unusable(network):
+            yield _problem(name, ranges, reason, network.prefixlen)
+    for first, second in overlaps(ranges):
+        yield _problem(second, ranges, f"overlaps network.{first} ({ranges[first]})", ranges[second].prefixlen)
+    if stack.network.proxies.prefixlen > SMALLEST_PROXY_PREFIX:
+        reason = f"too small: a proxy-only subnet has at least a /{SMALLEST_PROXY_PREFIX}"
+        yield _problem("proxies", ranges, reason, SMALLEST_PROXY_PREFIX)
+    if stack.network.services.prefixlen > SMALLEST_SERVICES_PREFIX:
+        reason = f"too small: a range of Services has at least a /{SMALLEST_SERVICES_PREFIX}"
+        yield _problem("services", ranges, reason, SMALLEST_SERVICES_PREFIX)
+    yield from _sizes(stack, ranges)
+
+
+def nodes_at_most(stack: StackShape) -> tuple[int, str]:
+    """Nodes of the cluster at its maximum with every node pool being upgraded at once, and the sum in
+    words."""
+    gpu = sum(most_nodes(pool) for pool in stack.pools)
+    node_pools = sum(len(pool.capacity) for pool in stack.pools if isinstance(pool, PoolSpec))
+    system = stack.cluster.system_pool.max * len(stack.cluster.zones) if stack.cluster else 0
+    node_pools += 1 if stack.cluster else 0
+    surge = node_pools * SURGE_NODES
+    return gpu + system + surge, f"{gpu} of GPU pools, {system} of the system pool, {surge} for upgrades"
+
+
+def _sizes(stack: StackShape, ranges: Mapping[str, IPv4Network]) -> Iterator[Problem]:
+    needed, sum_in_words = nodes_at_most(stack)
+    holds = node_capacity(ranges["nodes"])
+    if holds < needed:
+        reason = f"too small: holds {holds} nodes, the stack has up to {needed} ({sum_in_words})"
+        yield _problem("nodes", ranges, reason, prefix_for_nodes(needed))
+    if stack.cluster is None:
+        return
+    max_pods = stack.cluster.max_pods_per_node
+    holds = pod_node_capacity(ranges["pods"], max_pods)
+    if holds < needed:
+        reason = (
+            f"too small: holds the /{pod_block_prefix(max_pods)} blocks of {holds} nodes, the stack has up to "
+            f"{needed} ({sum_in_words})"
+        )
+        yield _problem("pods", ranges, reason, prefix_for_pods(needed, max_pods))
+
+
+def _problem(name: str, ranges: Mapping[str, IPv4Network], reason: str, prefix: int) -> Problem:
+    """A refused range, with a free one of the size that is needed."""
+    others = {other: network for other, network in ranges.items() if other != name}
+    free = free_range(prefix, others)
+    return Problem(f"network.{name}", str(ranges[name]), reason, str(free) if free else "")

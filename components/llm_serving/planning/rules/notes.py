@@ -1,0 +1,67 @@
+"""What a user should know although nothing is refused: what could not be checked, and what will
+disappoint."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from llm_serving import catalog
+from llm_serving.errors import Problem
+from llm_serving.planning.placement import RELEASE, weight_only_note
+from llm_serving.planning.rules.cluster import EVERYONE
+from llm_serving.planning.rules.models import instances_that_fit, plans_of
+from llm_serving.planning.rules.pools import known_machine
+from llm_serving.planning.rules.stack import StackShape, most_nodes
+from llm_serving.spec import Market, PoolSpec
+
+
+def notes(stack: StackShape) -> list[Problem]:
+    """Warnings, in the order of the settings. Meant for stacks that :func:`check` does not refuse."""
+    return [*_cluster(stack), *_pools(stack), *_models(stack)]
+
+
+def _cluster(stack: StackShape) -> Iterator[Problem]:
+    if stack.region and catalog.machine_types(stack.cloud) and stack.region not in catalog.regions(stack.cloud):
+        yield Problem("region", stack.region, "the catalog knows no zones and prices of this region")
+    if stack.cluster is None:
+        return
+    for index, network in enumerate(stack.cluster.access.authorized):
+        if network == EVERYONE:
+            path = f"cluster.access.authorized[{index}]"
+            yield Problem(path, str(network), "lets everybody reach the control plane", "mode dns")
+
+
+def _pools(stack: StackShape) -> Iterator[Problem]:
+    for index, pool in enumerate(stack.pools):
+        if not isinstance(pool, PoolSpec):
+            continue
+        for number, entry in enumerate(pool.capacity):
+            machine = known_machine(stack.cloud, entry)
+            if machine is None:
+                continue
+            path = f"pools[{index}].capacity[{number}]"
+            if not machine.zones:
+                reason = "in which zones it is offered is not known, so it was not checked"
+                yield Problem(f"{path}.machineType", machine.name, reason)
+            if machine.notes and entry.market is Market.ON_DEMAND:
+                yield Problem(f"{path}.market", entry.market.value, f"{machine.name}: {machine.notes}")
+
+
+def _models(stack: StackShape) -> Iterator[Problem]:
+    plans, _ = plans_of(stack)
+    of_pool: dict[str, list[int]] = defaultdict(list)
+    for index, plan in plans.items():
+        model = stack.models[index]
+        node = stack.node(model.pool)
+        release = stack.releases[model.name, model.releases.stable]
+        if node is not None and (note := weight_only_note(release, catalog.accelerator(node.accelerator))):
+            yield Problem(f"models[{index}].{RELEASE}", release.version, note)
+        of_pool[model.pool] += [plan.gpus] * model.replicas
+    for index, plan in plans.items():
+        name = stack.models[index].pool
+        pool, node = stack.pool(name), stack.node(name)
+        if pool is None or node is None:
+            continue
+        sizes = [*of_pool[name], plan.gpus]
+        if instances_that_fit(sizes, node.gpus, most_nodes(pool)) < len(sizes):
+            reason = f"pool {name} has no room for the extra instance of a rollout"
+            yield Problem(f"models[{index}].pool", name, reason, "one node more in the pool")

@@ -1,0 +1,171 @@
+"""GPU pools: the GPU exists, the machines have it, and the capacity can be bought where it is asked for."""
+
+from collections.abc import Iterator
+
+from llm_serving import catalog
+from llm_serving.catalog import LocalSsd, MachineType, UnknownFact
+from llm_serving.errors import Problem
+from llm_serving.planning.rules.stack import StackShape
+from llm_serving.planning.rules.zones import check_zone_names, in_region, zones_of_region
+from llm_serving.spec import CapacityEntry, ExistingPoolSpec, Market, PoolSpec
+
+MARKETS = {
+    "gcp": frozenset({Market.ON_DEMAND, Market.SPOT, Market.RESERVATION, Market.FLEX_START}),
+    "aws": frozenset({Market.ON_DEMAND, Market.SPOT, Market.RESERVATION}),
+}
+"""Terms on which each cloud sells machines."""
+
+
+def check_pools(stack: StackShape) -> Iterator[Problem]:
+    """Everything about ``pools``."""
+    for index, pool in enumerate(stack.pools):
+        path = f"pools[{index}]"
+        yield from _accelerator(path, stack.cloud, pool)
+        if isinstance(pool, ExistingPoolSpec):
+            continue
+        yield from _machines(path, stack.cloud, pool)
+        yield from _local_ssd(path, stack.cloud, pool)
+        yield from _duplicates(path, pool)
+        for number, entry in enumerate(pool.capacity):
+            yield from _entry(f"{path}.capacity[{number}]", stack, entry)
+
+
+def known_machine(cloud: str, entry: CapacityEntry) -> MachineType | None:
+    """The machine of a capacity entry, or ``None`` where the catalog does not know it."""
+    try:
+        return catalog.machine_type(cloud, entry.machine_type)
+    except UnknownFact:
+        return None
+
+
+def _accelerator(path: str, cloud: str, pool: PoolSpec | ExistingPoolSpec) -> Iterator[Problem]:
+    try:
+        gpu = catalog.accelerator(pool.accelerator)
+    except UnknownFact as unknown:
+        yield Problem(f"{path}.accelerator", pool.accelerator, "not a GPU that the catalog knows", unknown.nearest)
+        return
+    if isinstance(pool, PoolSpec) and cloud not in gpu.sold_by:
+        sold = [other for other in catalog.accelerators() if cloud in other.sold_by]
+        enough = [other.name for other in sold if other.memory_gb >= gpu.memory_gb]
+        yield Problem(
+            f"{path}.accelerator",
+            pool.accelerator,
+            f"{cloud} has no machine type with this GPU",
+            next(iter(enough), ", ".join(other.name for other in sold)),
+        )
+
+
+def _machines(path: str, cloud: str, pool: PoolSpec) -> Iterator[Problem]:
+    first: MachineType | None = None
+    for number, entry in enumerate(pool.capacity):
+        place = f"{path}.capacity[{number}].machineType"
+        machine = known_machine(cloud, entry)
+        if machine is None:
+            try:
+                catalog.machine_type(cloud, entry.machine_type)
+            except UnknownFact as unknown:
+                reason = f"not a machine type that is known on {cloud}"
+                yield Problem(place, entry.machine_type, reason, unknown.nearest)
+        elif machine.accelerator != pool.accelerator:
+            has = f"has {machine.accelerator}" if machine.accelerator else "has no GPU"
+            reason = f"{has}, the pool's GPU is {pool.accelerator}"
+            yield Problem(place, entry.machine_type, reason, _with_gpu(cloud, pool.accelerator))
+        elif first is not None and machine.gpus != first.gpus:
+            reason = f"has {machine.gpus} GPUs and {first.name} has {first.gpus}; nodes of a pool have the same number"
+            yield Problem(place, entry.machine_type, reason, _with_gpu(cloud, pool.accelerator, first.gpus))
+        else:
+            first = first or machine
+
+
+def _with_gpu(cloud: str, accelerator: str, gpus: int | None = None) -> str:
+    return ", ".join(
+        machine.name
+        for machine in catalog.machine_types(cloud)
+        if machine.accelerator == accelerator and gpus in (None, machine.gpus)
+    )
+
+
+def _local_ssd(path: str, cloud: str, pool: PoolSpec) -> Iterator[Problem]:
+    if not pool.local_ssd:
+        return
+    for entry in pool.capacity:
+        machine = known_machine(cloud, entry)
+        if machine is not None and machine.local_ssd is LocalSsd.NONE:
+            yield Problem(f"{path}.localSsd", True, f"{machine.name} has no local SSD", "false")
+
+
+def _duplicates(path: str, pool: PoolSpec) -> Iterator[Problem]:
+    seen: dict[tuple[object, ...], int] = {}
+    for number, entry in enumerate(pool.capacity):
+        key = (entry.market, entry.machine_type, frozenset(entry.zones), entry.reservation)
+        if key in seen:
+            yield Problem(
+                f"{path}.capacity[{number}]",
+                entry.machine_type,
+                f"the same capacity as capacity[{seen[key]}]: market, machine type and zones are equal",
+                f"raise max of capacity[{seen[key]}]",
+            )
+        else:
+            seen[key] = number
+
+
+def _entry(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Problem]:
+    if entry.min > entry.max:
+        yield Problem(f"{path}.min", entry.min, f"more than the maximum of {entry.max}", str(entry.max))
+    markets = MARKETS.get(stack.cloud, frozenset(Market))
+    if entry.market not in markets:
+        yield Problem(
+            f"{path}.market",
+            entry.market.value,
+            f"{stack.cloud} does not sell on these terms",
+            ", ".join(sorted(markets)),
+        )
+    if entry.market is Market.RESERVATION and not entry.reservation:
+        yield Problem(f"{path}.reservation", None, "market reservation needs the name of the reservation to consume")
+    if entry.market is not Market.RESERVATION and entry.reservation:
+        yield Problem(
+            f"{path}.reservation",
+            entry.reservation,
+            f"capacity of market {entry.market} does not come from a reservation",
+            "leave it out, or market reservation",
+        )
+    named = tuple(check_zone_names(f"{path}.zones", stack.cloud, stack.region, entry.zones))
+    yield from named
+    if not named:
+        yield from _offered(path, stack, entry)
+
+
+def _offered(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Problem]:
+    """The machine exists in the zones: in each one that the entry names, or in one of the cluster's."""
+    named = stack.cluster.zones if stack.cluster else ()
+    cluster_zones = [zone for zone in named if in_region(stack.cloud, stack.region, zone)]
+    for index, zone in enumerate(entry.zones):
+        if cluster_zones and zone not in cluster_zones:
+            reason = f"not one of the cluster's zones ({', '.join(cluster_zones)})"
+            yield Problem(f"{path}.zones[{index}]", zone, reason, "add it to cluster.zones")
+    machine = known_machine(stack.cloud, entry)
+    if machine is None or not machine.zones:
+        return
+    offered = zones_of_region(machine, stack.cloud, stack.region)
+    if not offered:
+        elsewhere = sorted({zone.rpartition("-")[0] for zone in machine.zones})
+        reason = f"not offered in {stack.region}; it is in {', '.join(elsewhere)}"
+        alternatives = [
+            other.name
+            for other in catalog.machine_types(stack.cloud)
+            if (other.accelerator, other.gpus) == (machine.accelerator, machine.gpus)
+            and zones_of_region(other, stack.cloud, stack.region)
+        ]
+        yield Problem(f"{path}.machineType", entry.machine_type, reason, ", ".join(alternatives))
+        return
+    for index, zone in enumerate(entry.zones):
+        if zone not in offered:
+            reason = f"{machine.name} is not offered there"
+            yield Problem(f"{path}.zones[{index}]", zone, reason, ", ".join(offered))
+    if not entry.zones and cluster_zones and not set(cluster_zones) & set(offered):
+        yield Problem(
+            f"{path}.machineType",
+            entry.machine_type,
+            f"not offered in any of the cluster's zones ({', '.join(cluster_zones)})",
+            f"one of {', '.join(offered)} in cluster.zones",
+        )

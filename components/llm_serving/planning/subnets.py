@@ -1,0 +1,109 @@
+"""Address arithmetic of a private network: overlaps, and how many nodes, pods and Services a range holds.
+
+Knows the reservations of Google Cloud and GKE; whether a range is large enough for a stack is decided in
+``rules.network``.
+"""
+
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network
+from itertools import combinations
+
+RESERVED_ADDRESSES = 4
+"""Addresses of a primary range that Google Cloud keeps: network, gateway, second to last, broadcast (VPC
+documentation, "Unusable addresses in IPv4 subnet ranges")."""
+
+SMALLEST_PROXY_PREFIX = 26
+"""A proxy-only subnet has at least 64 addresses (load balancing documentation, "Proxy-only subnets")."""
+
+SMALLEST_SERVICES_PREFIX = 27
+"""Smallest range of Services that is accepted: 32 addresses, of which GKE's own Services take several (GKE
+documentation, "VPC-native clusters": range sizes)."""
+
+PRIVATE_RANGES = tuple(
+    map(
+        IPv4Network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "198.18.0.0/15", "240.0.0.0/4"),
+    )
+)
+"""Ranges that nobody on the internet owns and that Google Cloud accepts for subnets: RFC 1918, RFC 6598, RFC
+2544, class E. It also accepts public addresses; their owners could then not be reached, so they are refused
+here."""
+
+PROHIBITED_RANGES: Mapping[IPv4Network, str] = {
+    IPv4Network("0.0.0.0/8"): "the current network",
+    IPv4Network("127.0.0.0/8"): "loopback",
+    IPv4Network("169.254.0.0/16"): "link-local addresses with the metadata server",
+    IPv4Network("199.36.153.4/30"): "restricted.googleapis.com",
+    IPv4Network("199.36.153.8/30"): "private.googleapis.com",
+    IPv4Network("224.0.0.0/4"): "multicast",
+    IPv4Network("255.255.255.255/32"): "broadcast",
+    IPv4Network("172.17.0.0/16"): "the Docker bridge of machines and CI runners that would reach this network",
+}
+"""What must not be part of a subnet: VPC documentation, "Prohibited IPv4 subnet ranges", and the Docker
+bridge, which GKE's documentation on IP address planning says to leave out."""
+
+SUGGESTED_SPACE = IPv4Network("10.0.0.0/8")
+"""Where free ranges are looked for when one must be suggested."""
+
+
+def overlaps(ranges: Mapping[str, IPv4Network]) -> Iterator[tuple[str, str]]:
+    """Pairs of names whose ranges share an address, in the order of the mapping."""
+    return ((first, second) for first, second in combinations(ranges, 2) if ranges[first].overlaps(ranges[second]))
+
+
+def free_range(prefix: int, taken: Mapping[str, IPv4Network]) -> IPv4Network | None:
+    """The first range of this size inside 10.0.0.0/8 that overlaps nothing of ``taken``; ``None`` where all
+    is taken or ``prefix`` is shorter than the space's own."""
+    if prefix < SUGGESTED_SPACE.prefixlen:
+        return None
+    size = 2 ** (32 - prefix)
+    start = int(SUGGESTED_SPACE.network_address)
+    end = start + SUGGESTED_SPACE.num_addresses
+    while start + size <= end:
+        candidate = IPv4Network((start, prefix))
+        hit = max(
+            (int(other.broadcast_address) for other in taken.values() if other.overlaps(candidate)),
+            default=None,
+        )
+        if hit is None:
+            return candidate
+        start = -(-(hit + 1) // size) * size
+    return None
+
+
+def node_capacity(nodes: IPv4Network) -> int:
+    """Nodes that a primary range has addresses for."""
+    return max(0, nodes.num_addresses - RESERVED_ADDRESSES)
+
+
+def pod_block_prefix(max_pods: int) -> int:
+    """Prefix of the block of pod addresses that GKE gives each node: the next power of two that is at least
+    twice the most pods, so that an address is not used again at once (GKE documentation, "Configure maximum
+    Pods per Node")."""
+    return 32 - (2 * max_pods - 1).bit_length()
+
+
+def pod_node_capacity(pods: IPv4Network, max_pods: int) -> int:
+    """Nodes that a range of pod addresses has whole blocks for."""
+    spare_bits = pod_block_prefix(max_pods) - pods.prefixlen
+    return 2**spare_bits if spare_bits >= 0 else 0
+
+
+def prefix_for_nodes(nodes: int) -> int:
+    """Longest prefix of a primary range that has addresses for this many nodes."""
+    return 32 - (nodes + RESERVED_ADDRESSES - 1).bit_length()
+
+
+def prefix_for_pods(nodes: int, max_pods: int) -> int:
+    """Longest prefix of a range of pod addresses that has blocks for this many nodes."""
+    return pod_block_prefix(max_pods) - (max(1, nodes) - 1).bit_length()
+
+
+def unusable(network: IPv4Network) -> str:
+    """Why Google Cloud, or this project, cannot use the range for a subnet; an empty string where it can."""
+    for prohibited, owner in PROHIBITED_RANGES.items():
+        if network.overlaps(prohibited):
+            return f"it overlaps {prohibited}, which is {owner}"
+    if not any(network.subnet_of(private) for private in PRIVATE_RANGES):
+        return "it is not a private range: " + ", ".join(map(str, PRIVATE_RANGES))
+    return ""

@@ -1,0 +1,47 @@
+"""Names under which everything finds the objects of a model: labels and annotations.
+
+Selectors of Deployments cannot be changed once they exist, so :func:`selector` holds only what never changes for a
+model's pods.
+"""
+
+from collections.abc import Mapping
+
+from llm_serving.spec import ModelSpec, ReleaseSpec
+
+DOMAIN = "llm-serving.dev"
+MODEL = f"{DOMAIN}/model"
+RELEASE = f"{DOMAIN}/release"
+TEAM = f"{DOMAIN}/team"
+POOL = f"{DOMAIN}/pool"
+TRACK = f"{DOMAIN}/track"
+RELEASE_HASH = f"{DOMAIN}/release-hash"
+
+STABLE = "stable"
+"""The track of the release that ``releases.stable`` names."""
+
+_MANAGED = {"app.kubernetes.io/part-of": "llm-serving", "app.kubernetes.io/managed-by": "pulumi"}
+
+
+def selector(model: ModelSpec) -> dict[str, str]:
+    """Labels that select the engine's pods of a model."""
+    return {"app.kubernetes.io/component": "engine", MODEL: model.name, TRACK: STABLE}
+
+
+def model_labels(model: ModelSpec, release: ReleaseSpec, more: Mapping[str, str]) -> dict[str, str]:
+    """Labels of every object of a model; ``more`` never replaces one of ours."""
+    return {
+        **more,
+        **_MANAGED,
+        **selector(model),
+        "app.kubernetes.io/name": release.engine.name.value,
+        "app.kubernetes.io/instance": model.name,
+        "app.kubernetes.io/version": release.version,
+        RELEASE: release.version,
+        TEAM: model.team,
+        POOL: model.pool,
+    }
+
+
+def team_labels(team: str, more: Mapping[str, str]) -> dict[str, str]:
+    """Labels of every object of a team's namespace; ``more`` never replaces one of ours."""
+    return {**more, **_MANAGED, TEAM: team}

@@ -1,0 +1,127 @@
+"""A team's namespace on a shared cluster: what pods may do, how many GPUs they may ask for, who may look and change.
+
+Leaves alone: network policies, and the members of the groups, whom the cloud knows.
+"""
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+from pulumi_kubernetes import core, meta, rbac
+
+from llm_serving.component import Frozen, child, token, validated
+from llm_serving.serving.arguments import TeamArgs
+from llm_serving.serving.labels import team_labels
+from llm_serving.serving.roles import EDITOR, VIEWER, Rule
+from llm_serving.spec import TeamSpec
+from llm_serving.spec.names import Count
+
+POD_SECURITY = "restricted"
+POD_SECURITY_VERSION = "v1.34"
+"""Pinned, so that an upgrade of the cluster never refuses pods that ran before it."""
+
+DEFAULT_REQUESTS = {"cpu": "100m", "memory": "256Mi"}
+DEFAULT_LIMITS = {"memory": "1Gi"}
+"""For containers that say nothing. No CPU limit: a default one would throttle containers that only request cores."""
+
+
+class TeamNamespaceArgs(TypedDict):
+    """Arguments of `TeamNamespace`."""
+
+    team: TeamArgs
+    """The team."""
+    gpu_quota: int
+    """Most GPUs that all pods of the namespace may ask for together."""
+    gpu_resource: NotRequired[str]
+    """Extended resource that stands for a GPU; `nvidia.com/gpu` by default."""
+    labels: NotRequired[dict[str, str]]
+    """More labels for the namespace and its objects."""
+
+
+class TeamNamespaceInputs(Frozen):
+    """Arguments of :class:`TeamNamespace`, validated."""
+
+    team: TeamSpec
+    gpu_quota: Count
+    gpu_resource: str = "nvidia.com/gpu"
+    labels: dict[str, str] = {}
+
+
+class TeamNamespace(pulumi.ComponentResource):
+    """A namespace for one team."""
+
+    namespace: pulumi.Output[str]
+    """Name of the namespace."""
+
+    def __init__(self, name: str, args: TeamNamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        inputs = validated(TeamNamespaceInputs, args, "TeamNamespace", name)
+        super().__init__(token("TeamNamespace"), name, {}, opts)
+        team = inputs.team
+        labels = team_labels(team.name, inputs.labels)
+
+        namespace = core.v1.Namespace(
+            name,
+            metadata=meta.v1.ObjectMetaArgs(name=team.name, labels={**labels, **_pod_security()}),
+            opts=child(self),
+        )
+        self.namespace = namespace.metadata.apply(lambda found: found.name or team.name)
+
+        def metadata(object_name: str) -> meta.v1.ObjectMetaArgs:
+            return meta.v1.ObjectMetaArgs(name=object_name, namespace=self.namespace, labels=labels)
+
+        quota = core.v1.ResourceQuota(
+            f"{name}-gpus",
+            metadata=metadata("gpus"),
+            # Extended resources are counted by their requests only.
+            spec=core.v1.ResourceQuotaSpecArgs(hard={f"requests.{inputs.gpu_resource}": str(inputs.gpu_quota)}),
+            opts=child(self),
+        )
+        core.v1.LimitRange(
+            f"{name}-defaults",
+            metadata=metadata("defaults"),
+            spec=core.v1.LimitRangeSpecArgs(
+                limits=[
+                    core.v1.LimitRangeItemArgs(
+                        type="Container", default_request=DEFAULT_REQUESTS, default=DEFAULT_LIMITS
+                    )
+                ]
+            ),
+            opts=child(self),
+        )
+        # Kubernetes makes this account with every namespace, and the provider refuses to create what is there. Both it
+        # and the quota's count come from the controller manager: once the quota is counted, the account is there. The
+        # patch ends with the namespace: taken back alone, pods would get tokens again.
+        core.v1.ServiceAccountPatch(
+            f"{name}-default",
+            metadata=meta.v1.ObjectMetaPatchArgs(name="default", namespace=self.namespace),
+            automount_service_account_token=False,
+            opts=child(self, depends_on=[quota], deleted_with=namespace),
+        )
+        for role, rules, groups in (("viewer", VIEWER, team.viewers), ("editor", EDITOR, team.editors)):
+            made = rbac.v1.Role(f"{name}-{role}", metadata=metadata(role), rules=_policy_rules(rules), opts=child(self))
+            if groups:
+                rbac.v1.RoleBinding(
+                    f"{name}-{role}s",
+                    metadata=metadata(f"{role}s"),
+                    role_ref=rbac.v1.RoleRefArgs(api_group=_RBAC, kind="Role", name=role),
+                    subjects=[rbac.v1.SubjectArgs(api_group=_RBAC, kind="Group", name=group) for group in groups],
+                    opts=child(self, depends_on=[made]),
+                )
+        self.register_outputs({"namespace": self.namespace})
+
+
+_RBAC = "rbac.authorization.k8s.io"
+
+
+def _pod_security() -> dict[str, str]:
+    modes: dict[str, str] = {}
+    for mode in ("enforce", "audit", "warn"):
+        modes[f"pod-security.kubernetes.io/{mode}"] = POD_SECURITY
+        modes[f"pod-security.kubernetes.io/{mode}-version"] = POD_SECURITY_VERSION
+    return modes
+
+
+def _policy_rules(rules: tuple[Rule, ...]) -> list[rbac.v1.PolicyRuleArgs]:
+    return [
+        rbac.v1.PolicyRuleArgs(api_groups=[rule.group], resources=list(rule.resources), verbs=list(rule.verbs))
+        for rule in rules
+    ]

@@ -1,0 +1,55 @@
+"""What a user asks for, as frozen models: the one definition of every field.
+
+The settings of a stack embed these models, the components validate their public arguments into them, and ``planning``
+reads them. They check what a field can know of itself; rules across fields live in ``planning.rules``.
+"""
+
+from llm_serving.spec.cache import ModelCacheSpec
+from llm_serving.spec.cluster import (
+    ClusterSpec,
+    ControlPlaneAccess,
+    MaintenanceExclusion,
+    MaintenanceWindow,
+    ReleaseChannel,
+    SystemPool,
+)
+from llm_serving.spec.drain import DrainSpec
+from llm_serving.spec.model import ModelSpec, ReleaseChoice
+from llm_serving.spec.network import NetworkSpec
+from llm_serving.spec.pool import CapacityEntry, ExistingPoolSpec, Market, PoolSpec
+from llm_serving.spec.release import (
+    EngineName,
+    EngineRelease,
+    ImageReference,
+    ModelSource,
+    Quantization,
+    ReleaseSpec,
+)
+from llm_serving.spec.team import TeamSpec
+from llm_serving.spec.toleration import Toleration
+
+__all__ = [
+    "CapacityEntry",
+    "ClusterSpec",
+    "ControlPlaneAccess",
+    "DrainSpec",
+    "EngineName",
+    "EngineRelease",
+    "ExistingPoolSpec",
+    "ImageReference",
+    "MaintenanceExclusion",
+    "MaintenanceWindow",
+    "Market",
+    "ModelCacheSpec",
+    "ModelSource",
+    "ModelSpec",
+    "NetworkSpec",
+    "PoolSpec",
+    "Quantization",
+    "ReleaseChannel",
+    "ReleaseChoice",
+    "ReleaseSpec",
+    "SystemPool",
+    "TeamSpec",
+    "Toleration",
+]

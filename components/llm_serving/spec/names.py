@@ -1,0 +1,42 @@
+"""Types of the names and quantities that several models share, with the rule of the platform that each one obeys."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+DNS_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+
+
+def _dns_label(limit: int) -> AfterValidator:
+    import re
+
+    def check(value: str) -> str:
+        if len(value) > limit:
+            raise ValueError(f"{len(value)} characters, at most {limit} are allowed")
+        if not re.match(DNS_LABEL, value):
+            raise ValueError(
+                "not a name that Kubernetes and the clouds accept: lower-case letters, digits and '-', "
+                "starting with a letter and ending with a letter or digit"
+            )
+        return value
+
+    return AfterValidator(check)
+
+
+PoolName = Annotated[str, _dns_label(20)]
+"""Name of a pool. GKE allows 40 characters for a node pool; ours add the market and a generation."""
+
+ModelName = Annotated[str, _dns_label(40)]
+"""Name of a model: a DNS label, shorter than 63 because Kubernetes objects add a role to it."""
+
+NamespaceName = Annotated[str, _dns_label(40)]
+
+ClusterName = Annotated[str, _dns_label(30)]
+"""Name of a cluster. GKE allows 40 characters; service accounts derived from it have only 30."""
+
+Semver = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?$")]
+"""A release's version, semantic versioning 2.0.0 without build metadata."""
+
+Count = Annotated[int, Field(ge=0)]
+PositiveCount = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(gt=0, le=1)]

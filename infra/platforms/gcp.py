@@ -1,0 +1,121 @@
+"""A stack on Google Cloud: private network, cluster, GPU pools, registry, model cache."""
+
+from typing import Any
+
+import pulumi
+import pulumi_gcp as gcp
+import pulumi_kubernetes as k8s
+from llm_serving.arguments import plain
+
+from llm_serving.cloud.gcp import (
+    GcpCluster,
+    GcpGpuPool,
+    GcpModelCache,
+    GcpNetwork,
+    GcpRegistry,
+    GcpWorkloadIdentity,
+)
+from llm_serving.spec import ModelSpec
+from platforms.fixed import unchanged
+from platforms.platform import Platform
+from stacks.settings import GcpSettings, Stack
+
+
+def bring_up_gcp(stack: Stack, settings: GcpSettings) -> Platform:
+    """Everything below the models, in the order in which it comes to exist."""
+    name = settings.cluster.name
+    fixed = unchanged(stack)
+    provider = gcp.Provider(
+        "gcp",
+        project=fixed["project"],
+        region=fixed["region"],
+        default_labels=settings.labels,
+    )
+    on_gcp = pulumi.ResourceOptions(providers=[provider])
+    place = {"project": settings.project, "region": settings.region}
+
+    network = GcpNetwork(name, {**place, "name": name, "ranges": plain(settings.network)}, on_gcp)
+    cluster = GcpCluster(
+        name,
+        {
+            **place,
+            "cluster": plain(settings.cluster),
+            "network_id": network.network_id,
+            "subnet_id": network.subnet_id,
+            "pods_range_name": network.pods_range_name,
+            "services_range_name": network.services_range_name,
+            "labels": settings.labels,
+        },
+        pulumi.ResourceOptions(providers=[provider], depends_on=[network]),
+    )
+    kubernetes = k8s.Provider(
+        "cluster",
+        kubeconfig=cluster.kubeconfig,
+        # Without it the provider takes a changed kubeconfig for another cluster and replaces every object.
+        cluster_identifier=f"{settings.project}/{settings.region}/{name}",
+        enable_server_side_apply=True,
+    )
+    registry = GcpRegistry(
+        name,
+        {**place, "name": name, "readers": [cluster.node_service_account], "labels": settings.labels},
+        on_gcp,
+    )
+    cache = GcpModelCache(
+        name,
+        {
+            **place,
+            "name": name,
+            "cache": plain(settings.model_cache),
+            "labels": settings.labels,
+        },
+        on_gcp,
+    )
+    pools = {
+        pool.name: GcpGpuPool(
+            pool.name,
+            {
+                **place,
+                "location": cluster.location,
+                "cluster_name": cluster.name,
+                "node_service_account": cluster.node_service_account,
+                "zones": list(settings.cluster.zones),
+                "pool": plain(pool),
+                "max_pods_per_node": settings.cluster.max_pods_per_node,
+                "labels": settings.labels,
+            },
+            pulumi.ResourceOptions(providers=[provider, kubernetes], depends_on=[cluster]),
+        )
+        for pool in settings.pools
+    }
+
+    def identity(model: ModelSpec) -> pulumi.Output[dict[str, Any]]:
+        return GcpWorkloadIdentity(
+            model.name,
+            {
+                "project": settings.project,
+                "name": name,
+                "namespace": model.team,
+                "service_account": model.name,
+                "workload_pool": cluster.workload_pool,
+                "bucket_name": cache.bucket_name,
+                "role": "reader",
+            },
+            on_gcp,
+        ).binding
+
+    return Platform(
+        kubernetes=kubernetes,
+        scheduling={name: pool.scheduling for name, pool in pools.items()},
+        model_cache=cache.volume,
+        identity=identity,
+        fixed=fixed,
+        outputs={
+            "network": {"name": network.network_name, "subnet": network.subnet_name},
+            "cluster": {"name": cluster.name, "location": cluster.location, "endpoint": cluster.endpoint},
+            "kubeconfig": cluster.kubeconfig,
+            "pools": {name: pool.node_pool_names for name, pool in pools.items()},
+            "modelCache": cache.bucket_url,
+            "registry": registry.repository_url,
+        },
+        foundations=(cluster, *pools.values()),
+    )

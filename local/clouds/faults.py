@@ -1,0 +1,284 @@
+"""Faults on request: a cloud that refuses, is slow, or dies half way, at a moment that a test or a user
+chooses.
+
+The plan is a YAML or JSON file: ``LLM_SERVING_FAULTS`` names it, else ``faults.yaml`` in the state folder. It
+is read again for every operation. Each entry says what is hit and how:
+
+```yaml
+- type: gcp:container/nodePool:NodePool   # token or glob
+  name: "*-spot"                          # name in the program; glob; default any
+  operation: create                       # create, update, delete or read
+  call: 1                                 # the n-th matching call fails (default 1), so that a retry passes
+  fault: quota                            # quota, permission-denied, rate-limit, timeout or crash
+  after: before                           # before (default) or after the change is made
+```
+
+Calls are counted on disk under a lock, over all plugin processes, so a retry in a new process is the next
+call. An entry that is edited starts to count anew. ``crash`` ends the plugin process at once, as a killed
+machine would.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import grpc
+import yaml
+
+from llm_serving.errors import Problem, ProblemsError, nearest
+from local.cluster.files import write_atomically
+from local.home import Home
+
+Operation = Literal["create", "update", "delete", "read"]
+Kind = Literal["quota", "permission-denied", "rate-limit", "timeout", "crash"]
+CRASH_STATUS = 70  # EX_SOFTWARE of sysexits.h
+
+
+class InjectedFaultError(Exception):
+    """A fault that was asked for. The message is what the real cloud would say."""
+
+    def __init__(self, message: str, code: grpc.StatusCode = grpc.StatusCode.UNKNOWN) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault that is due now."""
+
+    kind: Kind
+    after: bool
+
+    def strike(self, cloud: str, token: str, name: str, operation: str, inputs: Mapping[str, Any]) -> None:
+        """Fail as the cloud would.
+
+        Raises:
+            InjectedFaultError: always, unless the fault is a crash: then the process is gone.
+        """
+        if self.kind == "crash":
+            print(f"crash of the local {cloud} on {operation} of {token} {name}, as asked for", file=sys.stderr)
+            sys.stderr.flush()
+            os._exit(CRASH_STATUS)
+        message, code = (kubernetes_message if cloud == "kubernetes" else google_message)(
+            self.kind, token, name, operation, inputs
+        )
+        raise InjectedFaultError(message, code)
+
+
+def google_message(
+    kind: Kind, token: str, name: str, operation: str, inputs: Mapping[str, Any]
+) -> tuple[str, grpc.StatusCode]:
+    """The words of Google's API client and of the Terraform provider, the resource in front, what to do
+    behind.
+    """
+    called = inputs.get("name") or name
+    subject = f"{token} {name!r}: error on {operation} of {called!r}"
+    if kind == "quota":
+        return (
+            f"{subject}: googleapi: Error 403: Quota '{_quota_of(inputs)}' exceeded.  Limit: 0.0 in region "
+            f"{inputs.get('location') or inputs.get('region') or 'of the resource'}., quotaExceeded. "
+            "Ask for more quota in the console (IAM & Admin, Quotas), or use another region or machine type.",
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+        )
+    if kind == "permission-denied":
+        permission = f"{_service(token)}.{operation}"
+        return (
+            f"{subject}: googleapi: Error 403: Required '{permission}' permission for {called!r}, forbidden. "
+            "Grant the identity that runs Pulumi a role with this permission.",
+            grpc.StatusCode.PERMISSION_DENIED,
+        )
+    if kind == "rate-limit":
+        return (
+            f"{subject}: googleapi: Error 429: Quota exceeded for quota metric 'Requests' and limit "
+            "'Requests per minute', rateLimitExceeded. Wait a minute and run the update again.",
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+        )
+    return (
+        f"{subject}: timeout while waiting for the operation: context deadline exceeded. "
+        "The operation may still finish in the cloud; run the update again, which picks it up.",
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+    )
+
+
+def kubernetes_message(
+    kind: Kind, token: str, name: str, operation: str, inputs: Mapping[str, Any]
+) -> tuple[str, grpc.StatusCode]:
+    """The words of the API server."""
+    metadata = inputs.get("metadata")
+    called = (metadata.get("name") if isinstance(metadata, Mapping) else None) or name
+    subject = f"{token} {name!r}: error on {operation}"
+    if kind == "quota":
+        return (
+            f'{subject}: "{called}" is forbidden: exceeded quota. '
+            "Raise the namespace's ResourceQuota, or ask for less.",
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+        )
+    if kind == "permission-denied":
+        return (
+            f'{subject}: "{called}" is forbidden: User cannot {operation} resource at the cluster scope. '
+            "Bind a role with this verb to the user of the kubeconfig.",
+            grpc.StatusCode.PERMISSION_DENIED,
+        )
+    if kind == "rate-limit":
+        return (
+            f"{subject}: the server has received too many requests and has asked us to try again later. "
+            "Run the update again.",
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+        )
+    return (
+        f"{subject}: client rate limiter Wait returned an error: context deadline exceeded. "
+        "The object may exist; run the update again.",
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+    )
+
+
+def _service(token: str) -> str:
+    """``gcp:container/nodePool:NodePool`` as ``container.nodePools``."""
+    module, _, kind = token.split(":")[1].partition("/")
+    return f"{module}.{kind}s"
+
+
+def _quota_of(inputs: Mapping[str, Any]) -> str:
+    """The quota that a GPU machine draws on, by Google's naming scheme ``NVIDIA_<GPU>_GPUS``; else CPUS."""
+    config = inputs.get("nodeConfig")
+    accelerators = config.get("guestAccelerators") if isinstance(config, Mapping) else None
+    if isinstance(accelerators, list) and accelerators and isinstance(accelerators[0], Mapping):
+        kind = str(accelerators[0].get("type", "")).upper().replace("-", "_")
+        if kind:
+            preemptible = "PREEMPTIBLE_" if isinstance(config, Mapping) and config.get("spot") else ""
+            kind = kind.removeprefix("NVIDIA_").removeprefix("TESLA_")
+            return f"{preemptible}NVIDIA_{kind}_GPUS"
+    return "CPUS"
+
+
+class FaultPlan:
+    """The faults that were asked for, and how many calls each has seen.
+
+    Args:
+        file: the plan; it need not exist.
+        counters: where calls are counted.
+    """
+
+    def __init__(self, file: Path | None, counters: Path | None) -> None:
+        self._file = file
+        self._counters = counters
+
+    @classmethod
+    def none(cls) -> "FaultPlan":
+        """A plan without faults."""
+        return cls(None, None)
+
+    @classmethod
+    def of(cls, home: Home, environment: Mapping[str, str] = os.environ) -> "FaultPlan":
+        """The plan that the environment names, or that of the state folder."""
+        named = environment.get("LLM_SERVING_FAULTS")
+        return cls(Path(named) if named else home.root / "faults.yaml", home.clouds / "fault-calls.json")
+
+    def draw(self, token: str, name: str, operation: str) -> Fault | None:
+        """Count this call at every entry that it matches, and return the fault that is due, if any.
+
+        Raises:
+            ProblemsError: the plan is not well-formed.
+        """
+        if self._file is None or self._counters is None or not self._file.exists():
+            return None
+        entries = [
+            entry
+            for entry in _load(self._file)
+            if entry.operation == operation and fnmatchcase(token, entry.type) and fnmatchcase(name, entry.name)
+        ]
+        due: Fault | None = None
+        if entries:
+            with _counting(self._counters) as counts:
+                for entry in entries:
+                    counts[entry.key] = counts.get(entry.key, 0) + 1
+                    if counts[entry.key] == entry.call and due is None:
+                        due = Fault(entry.fault, entry.after)
+        return due
+
+
+@dataclass(frozen=True)
+class _Entry:
+    type: str
+    operation: Operation
+    fault: Kind
+    name: str = "*"
+    call: int = 1
+    after: bool = False
+
+    @property
+    def key(self) -> str:
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+
+
+def _load(file: Path) -> list[_Entry]:
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ProblemsError([Problem("", None, f"not readable as YAML: {error}")], str(file)) from None
+    if data is None:
+        return []
+    if not isinstance(data, list):
+        raise ProblemsError([Problem("", data, "expected a list of faults")], str(file))
+    problems: list[Problem] = []
+    entries: list[_Entry] = []
+    for index, item in enumerate(data):
+        found = _entry(item, f"[{index}]", problems)
+        if found:
+            entries.append(found)
+    if problems:
+        raise ProblemsError(problems, str(file))
+    return entries
+
+
+def _entry(item: Any, path: str, problems: list[Problem]) -> _Entry | None:
+    if not isinstance(item, dict):
+        problems.append(Problem(path, item, "expected an object"))
+        return None
+    before = len(problems)
+    checks: dict[str, tuple[bool, Callable[[Any], bool], str]] = {
+        "type": (True, lambda v: isinstance(v, str), "a type token or a glob"),
+        "name": (False, lambda v: isinstance(v, str), "a name or a glob"),
+        "operation": (True, lambda v: v in get_args(Operation), ", ".join(get_args(Operation))),
+        "call": (False, lambda v: isinstance(v, int) and not isinstance(v, bool) and v > 0, "1 or more"),
+        "fault": (True, lambda v: v in get_args(Kind), ", ".join(get_args(Kind))),
+        "after": (False, lambda v: v in ("before", "after"), "before, after"),
+    }
+    for key in item:
+        if key not in checks:
+            problems.append(Problem(f"{path}.{key}", item[key], "unknown key", nearest(str(key), checks)))
+    for key, (required, accepts, expected) in checks.items():
+        if key not in item:
+            if required:
+                problems.append(Problem(f"{path}.{key}", None, "required, but not given", expected))
+        elif not accepts(item[key]):
+            problems.append(Problem(f"{path}.{key}", item[key], "not one of the values that are known", expected))
+    if len(problems) > before:
+        return None
+    return _Entry(
+        item["type"],
+        item["operation"],
+        item["fault"],
+        item.get("name", "*"),
+        item.get("call", 1),
+        item.get("after", "before") == "after",
+    )
+
+
+@contextmanager
+def _counting(path: Path) -> Any:
+    """The counters, locked against other processes and threads; written back at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_suffix(".lock"), "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        counts: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+        yield counts
+        write_atomically(path, json.dumps(counts, indent=1, sort_keys=True))

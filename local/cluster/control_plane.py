@@ -1,0 +1,394 @@
+"""One local cluster as the rest sees it: create, start, stop, delete, where to reach it, its node pools."""
+
+import contextlib
+import fcntl
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local.cluster import certificates, credentials, pools, ports, rest
+from local.cluster.commands import commands
+from local.cluster.errors import ClusterError, last_lines, with_log
+from local.cluster.files import read_json
+from local.cluster.layout import POOL_CONTROLLER, PORTS, REPOSITORY, Facts, Layout, program, tools
+from local.cluster.pools import NodePool
+from local.cluster.processes import Process
+from local.cluster.supervisor import environment
+
+START_SECONDS = 120.0
+"""How long a start may take: seconds on an idle machine, a minute where several start on two busy cores."""
+_STOP_SECONDS = 60.0
+_RESTARTS = 3
+"""A program that ended so often while the cluster starts will not come up."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """How to reach the API server as administrator."""
+
+    server: str
+    ca_pem: str
+    token: str
+
+
+class LocalCluster:
+    """A real control plane in a folder of its own. Making the handle touches nothing.
+
+    Safe to use from several processes: whoever starts or stops holds a lock.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._layout = Layout(Path(directory).resolve())
+
+    @property
+    def directory(self) -> Path:
+        """Its folder."""
+        return self._layout.root
+
+    # Life
+
+    def create(
+        self,
+        *,
+        kubernetes_version: str | None = None,
+        admission_plugins: Iterable[str] = (),
+        scale_down_seconds: float | None = None,
+    ) -> None:
+        """Create keys, tokens and ports unless they are there, and start. What was decided at the first call
+        stays.
+
+        Args:
+            kubernetes_version: the version that the cloud would run; see :meth:`version_note`.
+            admission_plugins: admission plugins that the cloud turns on (GKE: ExtendedResourceToleration).
+            scale_down_seconds: how long a node stays empty before it is removed.
+
+        Raises:
+            ClusterError: a program is missing or does not come up; names the log and its last lines.
+        """
+        layout = self._layout
+        layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not layout.facts.exists():
+            Facts(
+                kubernetes_version=kubernetes_version,
+                admission_plugins=tuple(admission_plugins),
+                scale_down_seconds=scale_down_seconds,
+            ).write(layout)
+        self.start()
+
+    def exists(self) -> bool:
+        """It was created and not deleted."""
+        return self._layout.facts.exists()
+
+    def start(self) -> None:
+        """Start it unless it runs, and wait until it is ready. What a killed predecessor left is cleared
+        away.
+
+        Raises:
+            ClusterError: it was never created, a program is missing or does not come up.
+        """
+        with self._locked():
+            facts = Facts.read(self._layout)
+            if not self._supervisor_alive():
+                self._end_leftovers()
+                certificates.make(self._layout.certificates)
+                credentials.make(self._layout)
+                facts = facts.with_ports(ports.choose(PORTS, facts.ports))
+                facts.write(self._layout)
+                credentials.write_kubeconfigs(self._layout, self._server(facts))
+                self._layout.programs.unlink(missing_ok=True)
+                commands(self._layout, facts)  # names a missing program here, and not in a log
+                self._supervise()
+            self._wait_ready()
+
+    def stop(self) -> None:
+        """End its processes, the API server before etcd; the state stays. Nothing happens if it does not
+        run.
+        """
+        if not self.exists():
+            return
+        with self._locked():
+            supervisor = self._supervisor()
+            if supervisor is not None and supervisor.alive():
+                supervisor.send(signal.SIGTERM)
+                if not supervisor.wait(_STOP_SECONDS):
+                    supervisor.send(signal.SIGKILL)
+                    supervisor.wait(5.0)
+            self._end_leftovers()
+            self._layout.supervisor.unlink(missing_ok=True)
+
+    def delete(self) -> None:
+        """Stop it and remove its folder.
+
+        Raises:
+            ClusterError: the folder is there and holds no cluster.
+        """
+        if not self.directory.exists():
+            return
+        if not self.exists() and any(self.directory.iterdir()):
+            raise ClusterError(f"{self.directory} holds no local cluster, so it is left alone")
+        self.stop()
+        shutil.rmtree(self.directory)
+
+    def running(self) -> bool:
+        """Its supervisor lives and the API server says that it is ready."""
+        return self.exists() and self._supervisor_alive() and self.client().ready()
+
+    # Reaching it
+
+    def endpoint(self) -> Endpoint:
+        """Address, authority and administrator's token."""
+        return Endpoint(
+            self._server(Facts.read(self._layout)),
+            (self._layout.certificates / "ca.crt").read_text(),
+            credentials.token(self._layout, credentials.ADMIN),
+        )
+
+    def kubeconfig(self) -> dict[str, Any]:
+        """An administrator's kubeconfig."""
+        return credentials.kubeconfig(self._layout, self.endpoint().server, credentials.ADMIN)
+
+    def client(self, **options: Any) -> rest.Kubernetes:
+        """A connection as administrator; ``options`` go to :class:`rest.Kubernetes`."""
+        endpoint = self.endpoint()
+        context = rest.tls(ca_pem=endpoint.ca_pem)
+        return rest.Kubernetes(endpoint.server, context=context, token=endpoint.token, **options)
+
+    def version(self) -> str:
+        """The Kubernetes version that really runs, for example ``1.34.4``."""
+        shown = subprocess.run(
+            [program("kube-apiserver"), "--version"], capture_output=True, text=True, check=True
+        ).stdout
+        return shown.strip().removeprefix("Kubernetes v")
+
+    def version_note(self) -> str:
+        """What to tell a user whose cloud would run another minor version; empty where they agree."""
+        asked, runs = Facts.read(self._layout).kubernetes_version, self.version()
+        minor = re.compile(r"v?(\d+\.\d+)")
+        wanted, real = minor.match(asked or ""), minor.match(runs)
+        if wanted is None or real is None or wanted[1] == real[1]:
+            return ""
+        return f"the local control plane is Kubernetes {runs}; the cloud would run {asked}"
+
+    # What a cloud puts in
+
+    def apply(self, objects: Iterable[Mapping[str, Any]], timeout: float = 60.0) -> None:
+        """Apply what the cloud brings along (storage classes, what its agents would make). Definitions of
+        custom resources come first and are served when this returns.
+
+        Raises:
+            ClusterError: a definition is not served in time.
+            ApiError: the API server refuses an object.
+        """
+        wanted = list(objects)
+        definitions = [thing for thing in wanted if thing["kind"] == _DEFINITION]
+        client = self.client()
+        try:
+            client.apply_all(definitions)
+            _wait_served(client, definitions, timeout)
+            client.apply_all(thing for thing in wanted if thing["kind"] != _DEFINITION)
+        finally:
+            client.close()
+
+    def install_crds(self, *names: str, timeout: float = 60.0) -> None:
+        """Install definitions of custom resources by the name of their folder, and wait until they are
+        served.
+
+        Raises:
+            ClusterError: there is no such folder, or they are not served in time.
+        """
+        wanted: list[dict[str, Any]] = []
+        for name in names:
+            folder = tools() / "crds" / name
+            files = sorted(folder.glob("*.yaml"))
+            if not files:
+                raise ClusterError(f"{folder} holds no definitions: run `make setup`")
+            for file in files:
+                wanted += [thing for thing in yaml.safe_load_all(file.read_text()) if thing]
+        self.apply(wanted, timeout)
+
+    # Node pools
+
+    def put_pool(self, pool: NodePool) -> None:
+        """Want this pool: its nodes are made, changed and removed by the pool controller, soon."""
+        pools.write(self._layout.pools, pool)
+
+    def delete_pool(self, name: str, timeout: float = 120.0) -> None:
+        """Drain and remove the pool's nodes; wait until they are gone.
+
+        Raises:
+            ClusterError: nodes are left after ``timeout`` seconds.
+        """
+        if not pools.mark_deleted(self._layout.pools, name):
+            return
+        end = time.monotonic() + timeout
+        while pools.is_known(self._layout.pools, name):
+            if time.monotonic() > end:
+                left = ", ".join(node["metadata"]["name"] for node in self._nodes(name))
+                raise ClusterError(
+                    with_log(
+                        f"pool {name!r} still has nodes after {timeout:g} s: {left}",
+                        self._layout.log(POOL_CONTROLLER),
+                    )
+                )
+            time.sleep(0.1)
+
+    def pools(self) -> list[NodePool]:
+        """The pools that are wanted, by name."""
+        return [pool for pool in pools.read_all(self._layout.pools) if not pool.deleted]
+
+    def wait_pool(self, name: str, timeout: float = 60.0) -> None:
+        """Wait until the pool has its minimum of ready nodes.
+
+        Raises:
+            ClusterError: there is no such pool, or its nodes are not ready after ``timeout`` seconds.
+        """
+        end = time.monotonic() + timeout
+        while True:
+            pool = next((p for p in self.pools() if p.name == name), None)
+            if pool is None:
+                raise ClusterError(f"there is no pool {name!r}; there are {[p.name for p in self.pools()]}")
+            ready = [node for node in self._nodes(name) if pools.is_ready(node)]
+            if len(ready) >= pool.min:
+                return
+            if time.monotonic() > end:
+                raise ClusterError(
+                    with_log(
+                        f"pool {name!r} has {len(ready)} ready nodes of {pool.min} after {timeout:g} s",
+                        self._layout.log(POOL_CONTROLLER),
+                    )
+                )
+            time.sleep(0.1)
+
+    def _nodes(self, pool: str) -> list[rest.Object]:
+        client = self.client()
+        try:
+            return [node for node in client.list("v1", "Node") if pools.pool_of(node) == pool]
+        finally:
+            client.close()
+
+    # Processes
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._layout.start_lock.parent.mkdir(parents=True, exist_ok=True)
+        with self._layout.start_lock.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _supervisor(self) -> Process | None:
+        return Process.from_json(read_json(self._layout.supervisor))
+
+    def _supervisor_alive(self) -> bool:
+        supervisor = self._supervisor()
+        return supervisor is not None and supervisor.alive()
+
+    def _end_leftovers(self) -> None:
+        """Kill programs whose supervisor has gone: where the kernel did not do so already."""
+        programs: dict[str, Any] = read_json(self._layout.programs) or {}
+        for name in ("kube-apiserver", *(name for name in programs if name != "kube-apiserver")):
+            process = Process.from_json((programs.get(name) or {}).get("process"))
+            if process is not None and process.alive():
+                process.send(signal.SIGKILL)
+                process.wait(5.0)
+
+    def _supervise(self) -> None:
+        log = self._layout.log("supervisor")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as file:
+            subprocess.run(
+                [sys.executable, "-m", "local.cluster.supervisor", str(self.directory)],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                cwd=REPOSITORY,
+                env=environment(),
+                check=True,
+            )
+
+    def _wait_ready(self) -> None:
+        begun = time.monotonic()
+        client = self.client()
+        try:
+            while not (self._all_ready() and client.ready() and self._has_service_account(client)):
+                waited = time.monotonic() - begun
+                self._raise_if_hopeless(waited)
+                if waited > START_SECONDS:
+                    raise ClusterError(self._why_not_ready(f"not ready after {START_SECONDS:g} s"))
+                time.sleep(0.1)
+        finally:
+            client.close()
+
+    def _all_ready(self) -> bool:
+        programs: dict[str, Any] = read_json(self._layout.programs) or {}
+        return bool(programs) and all(state["ready"] for state in programs.values())
+
+    @staticmethod
+    def _has_service_account(client: rest.Kubernetes) -> bool:
+        """The controller manager has made the default service account, without which no pod can be
+        created.
+        """
+        try:
+            return client.find("v1", "ServiceAccount", "default", "default") is not None
+        except (rest.ApiError, rest.UnreachableError):
+            return False
+
+    def _raise_if_hopeless(self, waited: float) -> None:
+        if waited > 5.0 and not self._supervisor_alive():
+            raise ClusterError(with_log("the supervisor has ended", self._layout.log("supervisor")))
+        programs: dict[str, Any] = read_json(self._layout.programs) or {}
+        for name, state in programs.items():
+            if state["restarts"] >= _RESTARTS and not (state["ready"] and state["process"]):
+                raise ClusterError(
+                    with_log(
+                        f"{name} ended {state['restarts']} times, last with status {state['lastExit']}",
+                        self._layout.log(name),
+                    )
+                )
+
+    def _why_not_ready(self, message: str) -> str:
+        programs: dict[str, Any] = read_json(self._layout.programs) or {}
+        waiting = [name for name, state in programs.items() if not state["ready"]] or ["kube-controller-manager"]
+        log = self._layout.log(waiting[0])
+        if not last_lines(log):
+            log = self._layout.log("supervisor")
+        return with_log(f"the cluster in {self.directory} is {message}: waiting for {', '.join(waiting)}", log)
+
+    @staticmethod
+    def _server(facts: Facts) -> str:
+        return f"https://127.0.0.1:{facts.ports['apiserver']}"
+
+
+_DEFINITION = "CustomResourceDefinition"
+
+
+def _wait_served(client: rest.Kubernetes, definitions: Iterable[Mapping[str, Any]], timeout: float) -> None:
+    """Established alone is not enough: a moment passes until discovery shows a kind."""
+    waiting = {
+        (f"{thing['spec']['group']}/{version['name']}", thing["spec"]["names"]["kind"])
+        for thing in definitions
+        for version in thing["spec"]["versions"]
+        if version["served"]
+    }
+    end = time.monotonic() + timeout
+    while waiting:
+        waiting = {kind for kind in waiting if not _served(client, *kind)}
+        if waiting and time.monotonic() > end:
+            raise ClusterError(f"definitions are not served after {timeout:g} s: {sorted(waiting)}")
+        time.sleep(0.1 if waiting else 0)
+
+
+def _served(client: rest.Kubernetes, api_version: str, kind: str) -> bool:
+    try:
+        client.resource(api_version, kind)
+    except rest.UnknownKindError:
+        return False
+    return True

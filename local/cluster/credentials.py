@@ -1,0 +1,80 @@
+"""Who may talk to the control plane: one static token a program, and one for people.
+
+Static tokens live as long as the cluster and need no clock, which suits a control plane on one machine's
+loopback.
+"""
+
+import base64
+import csv
+import io
+import secrets
+from pathlib import Path
+from typing import Any
+
+from local.cluster.files import read_json, write_atomically, write_json
+from local.cluster.layout import Layout
+
+ADMIN = "admin"
+
+_IDENTITIES = {
+    ADMIN: ("llm-serving-admin", "system:masters"),
+    "kube-controller-manager": ("system:kube-controller-manager", ""),
+    "kube-scheduler": ("system:kube-scheduler", ""),
+    "kwok": ("llm-serving-kwok", "system:masters"),
+    "pool-controller": ("llm-serving-autoscaler", "system:masters"),
+}
+
+
+def make(layout: Layout) -> None:
+    """Make a token for each identity, unless they are there."""
+    if (layout.credentials / "tokens.csv").exists():
+        return
+    tokens = {name: secrets.token_urlsafe(32) for name in _IDENTITIES}
+    write_json(layout.credentials / "tokens.json", tokens)
+    rows = io.StringIO()
+    writer = csv.writer(rows, lineterminator="\n")
+    for name, (user, group) in _IDENTITIES.items():
+        writer.writerow([tokens[name], user, user, *([group] if group else [])])
+    write_atomically(token_file(layout), rows.getvalue())
+
+
+def token_file(layout: Layout) -> Path:
+    """The file of static tokens as the API server reads it."""
+    return layout.credentials / "tokens.csv"
+
+
+def token(layout: Layout, name: str) -> str:
+    """The token of an identity."""
+    return read_json(layout.credentials / "tokens.json")[name]
+
+
+def kubeconfig(layout: Layout, server: str, name: str) -> dict[str, Any]:
+    """A kubeconfig for an identity."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "contexts": [{"name": name, "context": {"cluster": "local", "user": name}}],
+        "users": [{"name": name, "user": {"token": token(layout, name)}}],
+        "clusters": [
+            {
+                "name": "local",
+                "cluster": {"server": server, "certificate-authority-data": _encoded_authority(layout)},
+            }
+        ],
+    }
+
+
+def write_kubeconfigs(layout: Layout, server: str) -> None:
+    """Write a kubeconfig for each identity; the port may have changed."""
+    for name in _IDENTITIES:
+        write_json(kubeconfig_file(layout, name), kubeconfig(layout, server, name))
+
+
+def kubeconfig_file(layout: Layout, name: str) -> Path:
+    """The kubeconfig of an identity (JSON, which is YAML too)."""
+    return layout.credentials / f"{name}.kubeconfig"
+
+
+def _encoded_authority(layout: Layout) -> str:
+    return base64.b64encode((layout.certificates / "ca.crt").read_bytes()).decode()

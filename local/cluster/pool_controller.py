@@ -1,0 +1,366 @@
+"""What a cloud does for its clusters, nodes above all: ``python -m local.cluster.pool_controller DIRECTORY``.
+
+It compares the wanted pools with the nodes again and again, woken by changes of pods and nodes, and remembers
+nothing that it could not lose: decisions are in ``autoscaler``, facts in the API server and in the pools'
+files.
+"""
+
+import datetime
+import logging
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from local.cluster import autoscaler, compute_class, credentials, load_balancers, pools, rest
+from local.cluster.autoscaler import NewNode
+from local.cluster.layout import POOL_CONTROLLER, Facts, Layout
+from local.cluster.pools import NodePool
+
+_LOG = logging.getLogger(POOL_CONTROLLER)
+_ALPHABET = "0123456789bcdfghjklmnpqrstvwxyz"
+_POLL = 0.25
+"""How often the pools' files and the wake-up flag are looked at, in seconds: neither costs a request."""
+_IDLE = 10.0
+"""The longest time between two comparisons; empty nodes are noticed by it."""
+_TRUST = 20.0
+"""After so many seconds a pod that seems to fit on a node and is not bound does not fit."""
+_EVENT_PAUSE = 30.0
+_SOURCE = "cluster-autoscaler"
+_LEAVING = {"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}
+
+
+@dataclass
+class PoolController:
+    """One cluster's pools."""
+
+    layout: Layout
+    client: rest.Kubernetes
+    empty_since: dict[str, float] = field(default_factory=dict)
+    seemed_to_fit: dict[str, float] = field(default_factory=dict)
+    told: dict[str, tuple[str, float]] = field(default_factory=dict)
+    surge: dict[str, str] = field(default_factory=dict)
+    """Old node that is being replaced, by pool."""
+
+    def reconcile(self) -> None:
+        """Compare once and do what is missing."""
+        wanted = pools.read_all(self.layout.pools)
+        nodes = self.client.list("v1", "Node")
+        pods = self.client.list("v1", "Pod")
+        by_pool: dict[str, list[rest.Object]] = {pool.name: [] for pool in wanted}
+        for node in nodes:
+            name = pools.pool_of(node)
+            if name is not None and not node["metadata"].get("deletionTimestamp"):
+                by_pool.setdefault(name, []).append(node)
+        for name, stray in by_pool.items():
+            if name not in {pool.name for pool in wanted}:
+                self._remove(stray, pods)
+        for pool in wanted:
+            if pool.deleted:
+                self._delete_pool(pool, by_pool[pool.name], pods)
+                continue
+            self._update_nodes(pool, by_pool[pool.name])
+            for new in autoscaler.missing(pool, by_pool[pool.name]):
+                by_pool[pool.name].append(self._create(pool, new))
+            self._replace_outdated(pool, by_pool[pool.name], pods)
+        everything = [node for node in nodes if pools.pool_of(node) is None]
+        everything += [node for group in by_pool.values() for node in group]
+        self._scale(wanted, everything, by_pool, pods)
+
+    def balance(self) -> None:
+        """Give load balancers their addresses."""
+        services = self.client.list("v1", "Service")
+        taken = load_balancers.addresses(services)
+        for service in filter(load_balancers.waiting, services):
+            try:
+                given = load_balancers.address(service, taken)
+            except LookupError as error:
+                _LOG.warning("%s", error)
+                return
+            taken.add(given)
+            self.client.patch(service, {"status": {"loadBalancer": {"ingress": [{"ip": given}]}}}, "status")
+
+    # Up and down
+
+    def _scale(
+        self,
+        wanted: list[NodePool],
+        nodes: list[rest.Object],
+        by_pool: Mapping[str, list[rest.Object]],
+        pods: list[rest.Object],
+    ) -> None:
+        now = time.monotonic()
+        mistaken = [uid for uid, since in self.seemed_to_fit.items() if now - since > _TRUST]
+        waiting = any(autoscaler.unschedulable(pod) for pod in pods)
+        plan = autoscaler.scale_up(pods, nodes, wanted, self._classes() if waiting else {}, mistaken)
+        self.seemed_to_fit = {
+            uid: self.seemed_to_fit.get(uid, now)
+            for uid in {
+                *plan.fits,
+                *(uid for uid in mistaken if uid in plan.refused or uid in plan.triggered),
+            }
+        }
+        by_name = {pool.name: pool for pool in wanted}
+        sizes = {name: len(group) for name, group in by_pool.items()}
+        for new in plan.nodes:
+            self._create(by_name[new.pool], new)
+        self._tell(plan, pods, by_name, sizes)
+        self._scale_down(wanted, by_pool, pods, set(plan.fits.values()), now)
+
+    def _classes(self) -> dict[str, rest.Object]:
+        try:
+            found = self.client.list(compute_class.API_VERSION, compute_class.KIND)
+        except rest.UnknownKindError:
+            return {}
+        return {item["metadata"]["name"]: item for item in found}
+
+    def _scale_down(
+        self,
+        wanted: list[NodePool],
+        by_pool: Mapping[str, list[rest.Object]],
+        pods: list[rest.Object],
+        promised: set[str],
+        now: float,
+    ) -> None:
+        busy = {p["spec"]["nodeName"] for p in pods if autoscaler.occupies(p) and not autoscaler.of_daemon_set(p)}
+        ours = [node["metadata"]["name"] for group in by_pool.values() for node in group]
+        self.empty_since = {n: self.empty_since.get(n, now) for n in ours if n not in busy and n not in promised}
+        delay = Facts.read(self.layout).scale_down_delay()
+        for pool in wanted:
+            if pool.deleted or pool.name in self.surge:
+                continue
+            names = autoscaler.removable(pool, by_pool[pool.name], pods, self.empty_since, now, delay, promised)
+            for node in by_pool[pool.name]:
+                if node["metadata"]["name"] in names:
+                    self._remove_if_still_empty(node)
+
+    def _remove_if_still_empty(self, node: rest.Object) -> None:
+        """Keep the scheduler away first; only then is "empty" sure."""
+        name = node["metadata"]["name"]
+        before = node["spec"].get("taints") or []
+        self.client.patch(node, {"spec": {"taints": [*before, _LEAVING]}})
+        time.sleep(0.2)  # a pod that the scheduler is binding right now
+        now = [p for p in self.client.list("v1", "Pod", fields=f"spec.nodeName={name}") if autoscaler.occupies(p)]
+        if any(not autoscaler.of_daemon_set(pod) for pod in now):
+            self.client.patch(node, {"spec": {"taints": before}})
+            return
+        _LOG.info("node %s is no longer needed", name)
+        self._remove([node], now)
+
+    # Nodes
+
+    def _create(self, pool: NodePool, new: NewNode) -> rest.Object:
+        ending = "".join(secrets.choice(_ALPHABET) for _ in range(4))
+        node = self.client.create(pool.node(ending, new.zone))
+        _LOG.info("pool %s: node %s in %s", pool.name, node["metadata"]["name"], new.zone)
+        return node
+
+    def _remove(self, nodes: list[rest.Object], pods: list[rest.Object]) -> None:
+        """Drain and remove: the pods of a node that is gone would stay for minutes otherwise."""
+        for node in nodes:
+            name = node["metadata"]["name"]
+            for pod in pods:
+                if pod["spec"].get("nodeName") == name:
+                    self.client.delete(pod, grace_seconds=0)
+            self.client.delete(node)
+            self.empty_since.pop(name, None)
+
+    def _delete_pool(self, pool: NodePool, nodes: list[rest.Object], pods: list[rest.Object]) -> None:
+        for node in nodes:
+            self.client.patch(node, {"spec": {"unschedulable": True}})
+        self._remove(nodes, pods)
+        if not nodes:
+            _LOG.info("pool %s is gone", pool.name)
+            pools.forget(self.layout.pools, pool.name)
+
+    def _update_nodes(self, pool: NodePool, nodes: list[rest.Object]) -> None:
+        """Labels and taints change on nodes that run, as on the clouds."""
+        for node in nodes:
+            labels = node["metadata"].get("labels") or {}
+            wanted = pool.node_labels(node["metadata"]["name"], pools.zone_of(node) or pool.zones[0])
+            change: dict[str, Any] = {}
+            ours = _our_labels(node)
+            if {k: labels.get(k) for k in wanted} != wanted or ours - wanted.keys():
+                gone = dict.fromkeys(ours - wanted.keys())
+                change["metadata"] = {
+                    "labels": {**gone, **wanted},
+                    "annotations": {_LABELS_ANNOTATION: ",".join(sorted(wanted))},
+                }
+            taints = node["spec"].get("taints") or []
+            passing = [t for t in taints if _is_passing(t)]
+            kept = [{k: v for k, v in t.items() if k in ("key", "value", "effect")} for t in taints if t not in passing]
+            if sorted(kept, key=str) != sorted(pool.node_taints(), key=str):
+                change["spec"] = {"taints": [*pool.node_taints(), *passing]}
+            if change:
+                self.client.patch(node, change)
+
+    def _replace_outdated(self, pool: NodePool, nodes: list[rest.Object], pods: list[rest.Object]) -> None:
+        """One node at a time: the new one first, then the old one is drained (surge upgrade)."""
+        old = self.surge.get(pool.name)
+        if old is not None:
+            ready = [n for n in nodes if _shape(n) == pool.shape() and pools.is_ready(n)]
+            leaving = [n for n in nodes if n["metadata"]["name"] == old]
+            if leaving and not ready:
+                return
+            self._remove(leaving, pods)
+            del self.surge[pool.name]
+            return
+        outdated = [n for n in nodes if _shape(n) != pool.shape()]
+        if outdated:
+            node = outdated[0]
+            zone = pools.zone_of(node) or pool.zones[0]
+            nodes.append(self._create(pool, NewNode(pool.name, zone)))
+            self.surge[pool.name] = node["metadata"]["name"]
+
+    # Events
+
+    def _tell(
+        self,
+        plan: autoscaler.ScaleUp,
+        pods: list[rest.Object],
+        by_name: Mapping[str, NodePool],
+        sizes: Mapping[str, int],
+    ) -> None:
+        added: dict[str, int] = {}
+        for new in plan.nodes:
+            added[new.pool] = added.get(new.pool, 0) + 1
+        for pod in pods:
+            uid = pod["metadata"]["uid"]
+            if (pool := plan.triggered.get(uid)) is not None:
+                size, most = sizes[pool], by_name[pool].max
+                message = f"pod triggered scale-up: [{{{pool} {size}->{size + added.get(pool, 0)} (max: {most})}}]"
+                self._event(pod, "TriggeredScaleUp", message)
+            elif (reasons := plan.refused.get(uid)) is not None:
+                self._event(pod, "NotTriggerScaleUp", autoscaler.refusal(reasons))
+        alive = {pod["metadata"]["uid"] for pod in pods}
+        self.told = {uid: said for uid, said in self.told.items() if uid in alive}
+
+    def _event(self, pod: rest.Object, reason: str, message: str) -> None:
+        uid, now = pod["metadata"]["uid"], time.monotonic()
+        said, when = self.told.get(uid, ("", 0.0))
+        if said == message and now - when < _EVENT_PAUSE:
+            return
+        self.told[uid] = (message, now)
+        moment = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+        self.client.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Event",
+                "metadata": {
+                    "generateName": f"{name}.",
+                    "namespace": namespace,
+                    "name": f"{name}.{secrets.token_hex(8)}",
+                },
+                "involvedObject": {
+                    "apiVersion": "v1",
+                    "kind": "Pod",
+                    "name": name,
+                    "namespace": namespace,
+                    "uid": uid,
+                    "resourceVersion": pod["metadata"].get("resourceVersion", ""),
+                },
+                "reason": reason,
+                "message": message,
+                "type": "Normal",
+                "source": {"component": _SOURCE},
+                "reportingComponent": _SOURCE,
+                "firstTimestamp": moment,
+                "lastTimestamp": moment,
+                "count": 1,
+            }
+        )
+
+
+_LABELS_ANNOTATION = "local.llm-serving.dev/labels"
+
+
+def _our_labels(node: rest.Object) -> set[str]:
+    """The labels that an earlier change put on a node."""
+    noted = (node["metadata"].get("annotations") or {}).get(_LABELS_ANNOTATION, "")
+    return set(noted.split(",")) - {""}
+
+
+def _shape(node: rest.Object) -> str | None:
+    return (node["metadata"].get("annotations") or {}).get(pools.SHAPE_ANNOTATION)
+
+
+def _is_passing(taint: Mapping[str, Any]) -> bool:
+    """It comes from Kubernetes or from us while a node comes or goes, not from the pool."""
+    return taint["key"].startswith("node.kubernetes.io/") or taint["key"] == _LEAVING["key"]
+
+
+class _Bell:
+    """Rings when pods or nodes change, so that nothing has to be listed in between."""
+
+    def __init__(self, client: rest.Kubernetes) -> None:
+        self._client = client
+        self._rung = threading.Event()
+        self._rung.set()
+        for kind in ("Pod", "Node", "Service"):
+            threading.Thread(target=self._listen, args=(kind,), daemon=True).start()
+
+    def _listen(self, kind: str) -> None:
+        while True:
+            try:
+                for change in self._client.watch("v1", kind):
+                    if kind != "Node" or change.get("type") != "MODIFIED" or _newly_ready(change):
+                        self._rung.set()
+            except (rest.ApiError, rest.UnreachableError):
+                time.sleep(1.0)
+
+    def take(self) -> bool:
+        """It has rung since the last time."""
+        rung = self._rung.is_set()
+        self._rung.clear()
+        return rung
+
+
+def _newly_ready(change: Mapping[str, Any]) -> bool:
+    """A heartbeat also modifies a node; taints that come and go are what matters."""
+    return bool((change["object"].get("spec") or {}).get("taints"))
+
+
+def main(arguments: list[str]) -> int:
+    """Compare for ever."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
+    layout = Layout(Path(arguments[0]))
+    context = rest.tls(ca_pem=(layout.certificates / "ca.crt").read_text())
+    server = f"https://127.0.0.1:{Facts.read(layout).ports['apiserver']}"
+    client = rest.Kubernetes(
+        server,
+        context=context,
+        token=credentials.token(layout, POOL_CONTROLLER),
+        field_manager="cluster-autoscaler",
+    )
+    controller = PoolController(layout, client)
+    bell = _Bell(client)
+    files: object = None
+    last = 0.0
+    while True:
+        seen = _stamp(layout.pools)
+        now = time.monotonic()
+        soon = bool(controller.surge) or bool(controller.empty_since)
+        due = now - last > (1.0 if soon else _IDLE)
+        if bell.take() or seen != files or due:
+            files, last = seen, now
+            try:
+                controller.balance()
+                controller.reconcile()
+            except (rest.ApiError, rest.UnreachableError) as error:
+                _LOG.warning("%s: will try again", error)
+                files = None
+                time.sleep(1.0)
+        time.sleep(_POLL)
+
+
+def _stamp(folder: Path) -> list[tuple[str, int]]:
+    return sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.json"))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,99 @@
+"""Processes that are ours: told apart from strangers with a recycled number, ended with their parent.
+
+A process number alone proves nothing: the kernel hands it out again. A process is therefore named by its
+number and the moment of its start, and nothing else is ever signalled.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process for all time: its number and when it started (in this boot of the machine)."""
+
+    pid: int
+    started: str
+
+    @classmethod
+    def of(cls, pid: int) -> "Process | None":
+        """The process that has this number now; ``None`` where there is none, or only its zombie."""
+        started = _started(pid)
+        return None if started is None else cls(pid, started)
+
+    @classmethod
+    def from_json(cls, data: Any) -> "Process | None":
+        """Read back what :meth:`to_json` wrote; ``None`` for anything else."""
+        try:
+            return cls(int(data["pid"]), str(data["started"]))
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for a file."""
+        return {"pid": self.pid, "started": self.started}
+
+    def alive(self) -> bool:
+        """It still runs, and the number was not given to another one."""
+        return Process.of(self.pid) == self
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, unless it has gone."""
+        if self.alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it has gone; say whether it has."""
+        end = time.monotonic() + seconds
+        while self.alive():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.02)
+        return True
+
+
+def _started(pid: int) -> str | None:
+    if sys.platform.startswith("linux"):
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return None
+        fields = stat.rpartition(")")[2].split()  # the program's name stands in brackets and may hold spaces
+        return None if fields[0] in "ZX" else f"{_BOOT_ID.read_text().strip()}/{fields[19]}"
+    shown = subprocess.run(
+        ["ps", "-o", "state=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout.split(None, 1)
+    return None if len(shown) < 2 or shown[0].startswith("Z") else shown[1].strip()
+
+
+def dies_with_parent() -> Callable[[], None] | None:
+    """What a child runs before its program, so that the kernel kills it when its parent dies, however that
+    dies.
+
+    The kernel means the parent's *thread* (prctl(2), PR_SET_PDEATHSIG): start children from the main thread.
+    Systems without the call give ``None``; there the next start ends what was left.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def before_exec() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before the call
+            os._exit(1)
+
+    return before_exec

@@ -1,0 +1,264 @@
+"""The process that runs a cluster's programs: ``python -m local.cluster.supervisor DIRECTORY``.
+
+It detaches from whoever starts it, runs one set of programs a directory (a lock says which supervisor is the
+one), restarts a program that ends, with growing pauses, and ends all of them in the order that loses nothing:
+the API server before etcd. Killed, it takes its programs with it. Single-threaded: the kernel ties a child's
+life to the *thread* that started it.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from local.cluster import credentials, rest
+from local.cluster.commands import Command, commands
+from local.cluster.files import write_json
+from local.cluster.layout import REPOSITORY, Facts, Layout
+from local.cluster.processes import Process, dies_with_parent
+
+_LOG_LIMIT = 16 * 1024 * 1024
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+_SETTLED = 60.0
+"""A program that ran so many seconds gets the shortest pause again."""
+_GRACE = {"kube-apiserver": 15.0, "etcd": 15.0}
+"""Seconds to end before it is killed."""
+
+# What a detached process needs of its starter's environment, which may hold passphrases and cloud
+# credentials.
+_ENVIRONMENT = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "PYTHONDONTWRITEBYTECODE",
+    "SSL_CERT_FILE",
+)
+
+
+def environment() -> dict[str, str]:
+    """The environment of the supervisor and of its programs."""
+    kept = {k: v for k, v in os.environ.items() if k in _ENVIRONMENT or k.startswith("LLM_SERVING_")}
+    return {**kept, "PYTHONPATH": str(REPOSITORY)}
+
+
+@dataclass
+class _Child:
+    """A program and how it fares."""
+
+    command: Command
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    identity: Process | None = None
+    since: float = 0.0
+    pause: float = _FIRST_PAUSE
+    not_before: float = 0.0
+    restarts: int = 0
+    last_exit: int | None = None
+    ready: bool = False
+
+    def start(self) -> None:
+        with _append(self.log) as log:
+            self.process = subprocess.Popen(
+                self.command.line,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env={**environment(), **self.command.environment},
+                preexec_fn=dies_with_parent(),
+            )
+        self.identity = Process.of(self.process.pid)
+        self.since = time.monotonic()
+
+    def reap(self) -> bool:
+        """Notice that it has ended, and set when it may start again."""
+        if self.process is None or self.process.poll() is None:
+            return False
+        now = time.monotonic()
+        self.last_exit = self.process.returncode
+        self.pause = _FIRST_PAUSE if now - self.since > _SETTLED else min(self.pause * 2, _LONGEST_PAUSE)
+        self.not_before = now + self.pause
+        self.restarts += 1
+        self.process = self.identity = None
+        return True
+
+    def stop(self) -> None:
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(_GRACE.get(self.command.name, 5.0))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.last_exit, self.process, self.identity = self.process.returncode, None, None
+
+
+@dataclass
+class Supervisor:
+    """Runs the programs of one cluster until it is told to stop."""
+
+    layout: Layout
+    children: list[_Child] = field(default_factory=list)
+    stopping: bool = False
+
+    def run(self) -> None:
+        """Run until SIGTERM or SIGINT.
+
+        Raises:
+            ClusterError: a program is missing.
+        """
+        facts = Facts.read(self.layout)
+        self.children = [_Child(c, self.layout.log(c.name)) for c in commands(self.layout, facts)]
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        probes = _Probes(self.layout, facts)
+        try:
+            checked = 0.0
+            while not self.stopping:
+                if self._step(probes):
+                    self._report()
+                if time.monotonic() - checked > 30:
+                    checked = time.monotonic()
+                    self._bound_logs()
+                time.sleep(0.05 if not all(child.ready for child in self.children) else 0.5)
+        finally:
+            self._end()
+
+    def _stop(self, _number: int, _frame: object) -> None:
+        self.stopping = True
+
+    def _step(self, probes: "_Probes") -> bool:
+        changed = False
+        ready = {child.command.name for child in self.children if child.ready}
+        for child in self.children:
+            if self.stopping:
+                break
+            changed |= child.reap()
+            may_start = child.command.after is None or child.command.after in ready
+            if child.process is None and may_start and time.monotonic() >= child.not_before:
+                child.start()
+                changed = True
+            if child.process is not None and not child.ready and probes.ready(child.command.name):
+                child.ready = changed = True
+        return changed
+
+    def _report(self) -> None:
+        write_json(
+            self.layout.programs,
+            {
+                child.command.name: {
+                    "process": child.identity.to_json() if child.identity else None,
+                    "restarts": child.restarts,
+                    "lastExit": child.last_exit,
+                    "ready": child.ready,
+                }
+                for child in self.children
+            },
+        )
+
+    def _end(self) -> None:
+        """End everything: those who talk to the API server, then it, then the database under it."""
+        last = [child for child in self.children if child.command.name in ("kube-apiserver", "etcd")]
+        for child in self.children:
+            if child not in last and child.process is not None:
+                child.process.terminate()
+        for child in reversed(self.children):
+            child.stop()
+        self._report()
+
+    def _bound_logs(self) -> None:
+        for log in [*(child.log for child in self.children), self.layout.log("supervisor")]:
+            with contextlib.suppress(FileNotFoundError):
+                if log.stat().st_size > _LOG_LIMIT:
+                    shorten(log)
+
+
+class _Probes:
+    """Asks a program whether others may build on it."""
+
+    def __init__(self, layout: Layout, facts: Facts) -> None:
+        keys = layout.certificates
+        authority = (keys / "ca.crt").read_text()
+        context: ssl.SSLContext = rest.tls(
+            ca_pem=authority,
+            cert_pem=(keys / "etcd.crt").read_text(),
+            key_pem=(keys / "etcd.key").read_text(),
+        )
+        self._etcd = rest.Kubernetes(f"https://127.0.0.1:{facts.ports['etcd']}", context=context)
+        self._apiserver = rest.Kubernetes(
+            f"https://127.0.0.1:{facts.ports['apiserver']}",
+            context=rest.tls(ca_pem=authority),
+            token=credentials.token(layout, credentials.ADMIN),
+        )
+
+    def ready(self, name: str) -> bool:
+        if name == "kube-apiserver":
+            return self._apiserver.ready(timeout=1.0)
+        if name != "etcd":
+            return True
+        try:
+            answer = self._etcd.request("GET", "/health", timeout=1.0)
+        except (rest.ApiError, rest.UnreachableError):
+            return False
+        return "true" in str(answer)
+
+
+def shorten(log: Path) -> None:
+    """Move a log's content to ``<log>.1`` and go on with an empty file. Programs append, so they need not
+    reopen it.
+    """
+    kept = log.with_name(log.name + ".1")
+    kept.write_bytes(log.read_bytes())
+    os.truncate(log, 0)
+
+
+@contextlib.contextmanager
+def _append(log: Path) -> Iterator[IO[bytes]]:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        yield file
+
+
+def _detach() -> None:
+    """Leave session and parent behind, so that neither a terminal nor a killed process group ends the
+    cluster.
+    """
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+
+
+def main(arguments: list[str]) -> int:
+    """Detach, take the lock, and supervise."""
+    layout = Layout(Path(arguments[0]))
+    _detach()
+    layout.supervisor_lock.parent.mkdir(parents=True, exist_ok=True)
+    with layout.supervisor_lock.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another supervisor runs this cluster", flush=True)
+            return 0
+        own = Process.of(os.getpid())
+        assert own is not None
+        write_json(layout.supervisor, own.to_json())
+        Supervisor(layout).run()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,111 @@
+"""Where everything of this machine's clouds lies, and the Pulumi home that makes the engine use them.
+
+Owns: the layout of the state folder (``LLM_SERVING_LOCAL``, by default ``<repository>/.local``), the plugin
+launchers in its Pulumi home, and the environment that the ``pulumi`` command needs. Leaves alone: what the
+plugins do.
+
+Launchers are two-line shell scripts at ``plugins/resource-<name>-v<SDK version>/``: Pulumi starts a plugin by
+its file name and asks for the version of the SDK that the program imports.
+"""
+
+import os
+import secrets
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from local.cluster.files import write_atomically
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PLUGINS: Mapping[str, str] = {"gcp": "pulumi-gcp", "kubernetes": "pulumi-kubernetes"}
+"""Plugin name -> the Python distribution whose version it takes. The module is ``local.clouds.<name>``."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders under one state folder."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str] = os.environ) -> "Home":
+        """The state folder that ``LLM_SERVING_LOCAL`` names; a relative path starts at the repository."""
+        return cls(REPOSITORY / Path(environment.get("LLM_SERVING_LOCAL") or ".local").expanduser())
+
+    @property
+    def pulumi_home(self) -> Path:
+        """PULUMI_HOME: plugin launchers and the engine's own files."""
+        return self.root / "pulumi-home"
+
+    @property
+    def backend(self) -> Path:
+        """Where Pulumi keeps its state."""
+        return self.root / "backend"
+
+    @property
+    def clouds(self) -> Path:
+        """Records of the resources of each cloud."""
+        return self.root / "clouds"
+
+    @property
+    def clusters(self) -> Path:
+        """One folder for each control plane: ``<project>/<location>/<name>``."""
+        return self.root / "clusters"
+
+    @property
+    def names(self) -> Path:
+        """Host names of the local clouds and the control planes behind them."""
+        return self.root / "names.json"
+
+    @property
+    def passphrase_file(self) -> Path:
+        """The passphrase that encrypts secrets in the local backend."""
+        return self.root / "passphrase"
+
+    def cluster(self, project: str, location: str, name: str) -> Path:
+        """The folder of one cluster's control plane."""
+        return self.clusters / project / location / name
+
+
+def launcher(home: Home, module: str) -> str:
+    """The text of a plugin launcher. State folder and import path are fixed in it: the engine may run
+    elsewhere.
+    """
+    paths = os.pathsep.join([str(REPOSITORY / "components"), str(REPOSITORY)])
+    return (
+        "#!/bin/sh\n"
+        f"exec env LLM_SERVING_LOCAL={shlex.quote(str(home.root))} PYTHONPATH={shlex.quote(paths)} "
+        f'{shlex.quote(sys.executable)} -m {module} "$@"\n'
+    )
+
+
+def prepare(home: Home) -> list[Path]:
+    """Make the Pulumi home, the backend's folder and the passphrase; return the launchers. Safe to repeat."""
+    home.root.mkdir(parents=True, exist_ok=True)
+    for folder in (home.pulumi_home, home.backend, home.clouds, home.clusters):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not home.passphrase_file.exists():
+        write_atomically(home.passphrase_file, secrets.token_urlsafe(24) + "\n", mode=0o600)
+    launchers: list[Path] = []
+    for name, distribution in PLUGINS.items():
+        path = home.pulumi_home / "plugins" / f"resource-{name}-v{version(distribution)}" / f"pulumi-resource-{name}"
+        text = launcher(home, f"local.clouds.{name}")
+        if not (path.exists() and path.read_text(encoding="utf-8") == text and os.access(path, os.X_OK)):
+            write_atomically(path, text, mode=0o755)
+        launchers.append(path)
+    return launchers
+
+
+def environment(home: Home) -> dict[str, str]:
+    """What the ``pulumi`` command needs in its environment to drive the local clouds."""
+    return {
+        "LLM_SERVING_LOCAL": str(home.root),
+        "PULUMI_HOME": str(home.pulumi_home),
+        "PULUMI_BACKEND_URL": f"file://{home.backend}",
+        "PULUMI_CONFIG_PASSPHRASE_FILE": str(home.passphrase_file),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+    }

@@ -1,0 +1,172 @@
+"""``python -m local.run up|preview|destroy|refresh STACK``: the Pulumi program of this repository on the local clouds.
+
+Owns: one run of the ``pulumi`` command with its home, its backend and its project folder, and the summary after it.
+Leaves alone: what the program builds. Arguments after the stack go to ``pulumi`` as they are.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local.clouds.names import resolve as resolve_name
+from local.cluster.control_plane import LocalCluster
+from local.home import REPOSITORY, Home, environment, prepare, write_atomically
+from local.project import sync_project
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs ``pulumi`` for stacks of one state folder.
+
+    Attributes:
+        home: the state folder.
+        settings: folder with ``Pulumi.yaml`` and the stacks' settings.
+    """
+
+    home: Home
+    settings: Path = REPOSITORY
+
+    def prepare(self) -> None:
+        """Make everything ready, start what a reboot stopped, and bring the copied settings up to date."""
+        prepare(self.home)
+        sync_project(self.home.root, self.settings)
+        start_clusters(self.home)
+
+    def environment(self) -> dict[str, str]:
+        """The environment of every ``pulumi`` run: the virtual environment first on PATH, because the old language
+        host starts the first ``python`` that it finds."""
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        return os.environ | environment(self.home) | {"PATH": path}
+
+    def command(self, *args: str) -> list[str]:
+        """The command line of a ``pulumi`` run in the copied project."""
+        return [_pulumi(), "--cwd", str(self.home.root / "project"), "--non-interactive", *args]
+
+    def run(self, *args: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run ``pulumi`` to its end; the caller reads the exit status."""
+        return subprocess.run(
+            self.command(*args), env=self.environment(), text=True, check=False, capture_output=capture
+        )
+
+    def select(self, stack: str) -> None:
+        """Make the stack if need be, and free it from the lock of a run that was killed."""
+        done = self.run("stack", "select", "--create", stack, capture=True)
+        if done.returncode:
+            raise SystemExit(done.stderr or done.stdout)
+        if self.abandoned_locks(stack):
+            print(f"an earlier run of {stack} was killed; its lock is removed", flush=True)
+            self.run("cancel", "--yes", "--stack", stack, capture=True)
+
+    def abandoned_locks(self, stack: str) -> list[Path]:
+        """Locks of the stack whose owners, processes of this machine, are gone. Empty while any owner may be alive."""
+        locks = list((self.home.backend / ".pulumi/locks/organization").glob(f"*/{stack}/*.json"))
+        return [] if any(_owner_may_live(lock) for lock in locks) else locks
+
+    def last_changes(self, stack: str) -> dict[str, int]:
+        """What the last update did: operation -> number of resources (``same`` for those it left alone)."""
+        done = self.run("stack", "history", "--json", "--page-size", "1", "--stack", stack, capture=True)
+        return json.loads(done.stdout)[0].get("resourceChanges") or {}
+
+    def outputs(self, stack: str) -> dict[str, Any]:
+        """Outputs of the last update; secrets stay hidden."""
+        done = self.run("stack", "output", "--json", "--stack", stack, capture=True)
+        return json.loads(done.stdout) if done.returncode == 0 and done.stdout.strip() else {}
+
+    def kubeconfig(self, stack: str) -> Path | None:
+        """A kubeconfig with which any client reaches the stack's local cluster; ``None`` while there is none."""
+        endpoint = (self.outputs(stack).get("cluster") or {}).get("endpoint")
+        directory = resolve_name(str(endpoint), self.home) if endpoint else None
+        if directory is None:
+            return None
+        path = self.home.root / "kubeconfig" / f"{stack}.json"
+        write_atomically(path, json.dumps(LocalCluster(directory).kubeconfig(), indent=1), mode=0o600)
+        return path
+
+
+def start_clusters(home: Home) -> None:
+    """Start the control planes that are recorded and do not run."""
+    for directory in sorted(home.clusters.glob("*/*/*")):
+        cluster = LocalCluster(directory)
+        if not cluster.running():
+            print(f"starting the control plane of {directory.relative_to(home.clusters)}", flush=True)
+            cluster.start()
+
+
+def up(runner: Runner, stack: str, args: Sequence[str]) -> int:
+    """``pulumi up``, then the summary of what is there, also after a failure."""
+    runner.select(stack)
+    done = runner.run("up", "--yes", "--suppress-outputs", "--stack", stack, *args)
+    changes = runner.last_changes(stack) if done.returncode == 0 else {}
+    shown = _summary(runner, stack)
+    if set(changes) == {"same"}:
+        print(f"\nNothing to change: all {changes['same']} resources of {stack} are as the settings say.")
+    return done.returncode or shown
+
+
+def _summary(runner: Runner, stack: str) -> int:
+    kubeconfig = runner.kubeconfig(stack)
+    if kubeconfig is None:
+        return 0
+    outputs = runner.home.root / "kubeconfig" / f"{stack}.outputs.json"
+    write_atomically(outputs, json.dumps(runner.outputs(stack)), mode=0o600)
+    print(flush=True)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "stacks", "summary", stack),
+            *("--folder", str(runner.settings), "--outputs", str(outputs), "--kubeconfig", str(kubeconfig)),
+        ],
+        check=False,
+    )
+    print(f"\nLook around: kubectl --kubeconfig {_short(kubeconfig)} get pods,nodes -A")
+    return done.returncode
+
+
+def _owner_may_live(lock: Path) -> bool:
+    try:
+        owner = json.loads(lock.read_text(encoding="utf-8"))
+        if owner["hostname"] != socket.gethostname():
+            return True
+        os.kill(int(owner["pid"]), 0)
+    except ProcessLookupError:
+        return False
+    except (FileNotFoundError, ValueError, KeyError, PermissionError):
+        return True
+    return True
+
+
+def _pulumi() -> str:
+    found = shutil.which("pulumi", path=os.pathsep.join([str(REPOSITORY / ".tools/bin"), os.environ.get("PATH", "")]))
+    if found is None:
+        raise SystemExit("error: pulumi is not there (try: make setup)")
+    return found
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="python -m local.run", description=__doc__)
+    parser.add_argument("command", choices=("up", "preview", "destroy", "refresh"))
+    parser.add_argument("stack")
+    options, rest = parser.parse_known_args(argv)
+    runner = Runner(Home.of())
+    runner.prepare()
+    if options.command == "up":
+        return up(runner, options.stack, rest)
+    runner.select(options.stack)
+    confirm = [] if options.command == "preview" else ["--yes"]
+    return runner.run(options.command, *confirm, "--stack", options.stack, *rest).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

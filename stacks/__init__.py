@@ -1,0 +1,1 @@
+"""What an environment is, and what is done to it."""

@@ -1,0 +1,5 @@
+"""``python -m stacks``: the same as the ``stacks`` program."""
+
+from stacks.cli import main
+
+main()

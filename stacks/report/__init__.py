@@ -1,0 +1,1 @@
+"""The plan and the state of a stack as people read them."""

@@ -1,0 +1,140 @@
+"""What runs where: nodes and model pods of a stack's cluster, read from its Kubernetes API."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, cast
+
+POOL_LABEL = "llm-serving.dev/pool"
+MARKET_LABEL = "llm-serving.dev/market"
+MODEL_LABEL = "llm-serving.dev/model"
+
+
+class PodState(StrEnum):
+    """What a pod is doing, as far as a reader of the summary has to act on it."""
+
+    READY = "ready"
+    STARTING = "starting"
+    WAITING_FOR_CAPACITY = "waiting for capacity"
+    FAILING = "failing"
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """A node, with its pool and market where it is one of ours, and the GPUs that pods can ask for."""
+
+    name: str
+    pool: str
+    market: str
+    machine_type: str
+    zone: str
+    gpus: int
+    ready: bool
+
+
+@dataclass(frozen=True)
+class PodView:
+    """A pod of a model; ``reason`` says why it is not ready."""
+
+    name: str
+    namespace: str
+    model: str
+    node: str
+    state: PodState
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ClusterView:
+    """Nodes and model pods at one moment."""
+
+    nodes: tuple[NodeView, ...]
+    pods: tuple[PodView, ...]
+
+    def pods_of(self, model: str, namespace: str) -> list[PodView]:
+        """The pods of one model."""
+        return [pod for pod in self.pods if pod.model == model and pod.namespace == namespace]
+
+
+def read_cluster(kubeconfig: Path, context: str | None = None) -> ClusterView:
+    """Nodes and model pods of the cluster that ``kubeconfig`` names.
+
+    Raises:
+        ConnectionError: the cluster cannot be reached; the message says how it was tried.
+    """
+    # Imported here: the client takes a second to load, and most commands never talk to a cluster.
+    from kubernetes import client, config
+    from kubernetes.client.exceptions import ApiException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        connection: Any = cast(Any, config).new_client_from_config(config_file=str(kubeconfig), context=context)
+        api = client.CoreV1Api(connection)
+        nodes = api.list_node(_request_timeout=20).to_dict()["items"]
+        pods = api.list_pod_for_all_namespaces(label_selector=MODEL_LABEL, _request_timeout=20).to_dict()["items"]
+    except (ApiException, HTTPError, config.ConfigException, OSError) as error:
+        raise ConnectionError(f"the cluster of {kubeconfig} does not answer: {error}") from error
+    return ClusterView(tuple(_node(item) for item in nodes), tuple(_pod(item) for item in pods))
+
+
+def _node(item: dict[str, Any]) -> NodeView:
+    labels: dict[str, str] = item["metadata"]["labels"] or {}
+    allocatable: dict[str, str] = item["status"]["allocatable"] or {}
+    return NodeView(
+        name=item["metadata"]["name"],
+        pool=labels.get(POOL_LABEL, ""),
+        market=labels.get(MARKET_LABEL, ""),
+        machine_type=labels.get("node.kubernetes.io/instance-type", ""),
+        zone=labels.get("topology.kubernetes.io/zone", ""),
+        gpus=int(allocatable.get("nvidia.com/gpu", "0")),
+        ready=_is_true(item, "Ready"),
+    )
+
+
+def _pod(item: dict[str, Any]) -> PodView:
+    state, reason = pod_state(item)
+    return PodView(
+        name=item["metadata"]["name"],
+        namespace=item["metadata"]["namespace"],
+        model=item["metadata"]["labels"][MODEL_LABEL],
+        node=item["spec"]["node_name"] or "",
+        state=state,
+        reason=reason,
+    )
+
+
+def pod_state(item: dict[str, Any]) -> tuple[PodState, str]:
+    """State and reason of a pod, given as the Kubernetes client's dictionary (snake case)."""
+    if _is_true(item, "Ready"):
+        return PodState.READY, ""
+    scheduled = _condition(item, "PodScheduled")
+    if scheduled is not None and scheduled["status"] == "False":
+        return PodState.WAITING_FOR_CAPACITY, scheduled["message"] or scheduled["reason"] or ""
+    if item["status"]["phase"] == "Failed":
+        return PodState.FAILING, item["status"]["message"] or item["status"]["reason"] or "failed"
+    for container in _containers(item):
+        state: dict[str, Any] = container["state"] or {}
+        last: dict[str, Any] = container["last_state"] or {}
+        waiting: dict[str, str] | None = state.get("waiting")
+        ended: dict[str, str] | None = last.get("terminated")
+        if waiting and waiting["reason"] not in ("ContainerCreating", "PodInitializing"):
+            return PodState.FAILING, ": ".join(filter(None, (waiting["reason"], waiting["message"])))
+        if ended and container["restart_count"]:
+            return PodState.FAILING, f"restarted {container['restart_count']} times, last: {ended['reason']}"
+    return PodState.STARTING, "not ready yet"
+
+
+def _containers(item: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    status = item["status"]
+    return [*(status["init_container_statuses"] or []), *(status["container_statuses"] or [])]
+
+
+def _condition(item: dict[str, Any], kind: str) -> dict[str, Any] | None:
+    conditions: list[dict[str, Any]] = item["status"]["conditions"] or []
+    return next((condition for condition in conditions if condition["type"] == kind), None)
+
+
+def _is_true(item: dict[str, Any], kind: str) -> bool:
+    condition = _condition(item, kind)
+    return condition is not None and condition["status"] == "True"

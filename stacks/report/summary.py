@@ -1,0 +1,202 @@
+"""The summary of a stack: network, pools, nodes, models and their pods, endpoints, cost an hour.
+
+Rendering only. What is shown was decided by ``planning``, put out by the program, or read from the cluster.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from llm_serving.catalog import machine_type
+from llm_serving.planning.cost import CostEstimate, estimate
+from llm_serving.spec import ExistingPoolSpec, PoolSpec
+from stacks.report.cluster_view import ClusterView, PodState, PodView
+from stacks.settings import GcpSettings, ServedModel, Stack
+
+_STYLES = {
+    PodState.READY: "green",
+    PodState.STARTING: "yellow",
+    PodState.WAITING_FOR_CAPACITY: "yellow",
+    PodState.FAILING: "red",
+}
+
+
+def plan_summary(stack: Stack) -> Group:
+    """What the settings of a stack lead to, before anything exists."""
+    return Group(
+        *_place(stack, {}), pools_table(stack, None), models_table(stack, None, {}), *_cost(stack), *_notes(stack)
+    )
+
+
+def stack_summary(stack: Stack, outputs: Mapping[str, Any], view: ClusterView) -> Group:
+    """What there is after an update."""
+    parts: list[RenderableType] = [
+        *_place(stack, outputs),
+        pools_table(stack, view),
+        nodes_table(view),
+        models_table(stack, view, outputs.get("models", {})),
+        *_cost(stack),
+        *_notes(stack),
+    ]
+    parts += [Text(f"warning: {line}", style="yellow") for line in warnings(stack, view)]
+    parts += [Text(f"error: {line}", style="bold red") for line in errors(view)]
+    return Group(*parts)
+
+
+def warnings(stack: Stack, view: ClusterView) -> list[str]:
+    """What may resolve itself: pods that wait for capacity, and models with fewer pods than asked for."""
+    waiting = [pod for pod in view.pods if pod.state is PodState.WAITING_FOR_CAPACITY]
+    lines = [f"{pod.namespace}/{pod.name} waits for capacity: {pod.reason}" for pod in waiting]
+    for model in stack.models:
+        found = len(view.pods_of(model.spec.name, model.spec.team))
+        if found < model.spec.replicas:
+            lines.append(f"{model.spec.name}: {found} of {model.spec.replicas} pods exist")
+    return lines
+
+
+def errors(view: ClusterView) -> list[str]:
+    """What does not resolve itself: pods that fail."""
+    failing = [pod for pod in view.pods if pod.state is PodState.FAILING]
+    return [f"{pod.namespace}/{pod.name} fails: {pod.reason}" for pod in failing]
+
+
+def pools_table(stack: Stack, view: ClusterView | None) -> Table:
+    """A row for each kind of capacity, most preferred first."""
+    table = _table(
+        "Pools", "pool", "GPU", "market", "machine", "GPUs a node", "min-max nodes", *(("nodes now",) if view else ())
+    )
+    for pool in stack.settings.pools:
+        if isinstance(pool, ExistingPoolSpec):
+            cells = ("existing", "", str(pool.gpus_per_node), str(pool.nodes))
+            table.add_row(pool.name, pool.accelerator, *cells)
+            continue
+        for index, entry in enumerate(pool.capacity):
+            table.add_row(
+                pool.name if index == 0 else "",
+                pool.accelerator if index == 0 else "",
+                entry.market.value,
+                entry.machine_type,
+                str(_gpus(entry.machine_type, stack)),
+                f"{entry.min}-{entry.max}",
+                *((_nodes_of(view, pool, entry.market.value, entry.machine_type),) if view else ()),
+            )
+    return table
+
+
+def nodes_table(view: ClusterView) -> Table:
+    """A row a node."""
+    table = _table("Nodes", "node", "pool", "machine", "zone", "market", "GPUs", "ready")
+    for node in sorted(view.nodes, key=lambda node: (node.pool, node.name)):
+        pool = node.pool or "system"
+        ready = Text("yes", style="green") if node.ready else Text("no", style="red")
+        table.add_row(node.name, pool, node.machine_type, node.zone, node.market, str(node.gpus), ready)
+    return table
+
+
+def models_table(stack: Stack, view: ClusterView | None, outputs: Mapping[str, Any]) -> Table:
+    """A row for each pod of each model; before an update a row for each model."""
+    last = "endpoint, inside the cluster" if view else "why this many GPUs"
+    table = _table(
+        "Models", "model", "release", "pool", "GPUs", "KV cache", "requests", *(("pod on node",) if view else ()), last
+    )
+    for model in stack.models:
+        plan = model.plan
+        pods = view.pods_of(model.spec.name, model.spec.team) if view else []
+        url = outputs.get(model.spec.name, {}).get("url", "") if view else plan.reasons.get("tensor_parallelism", "")
+        table.add_row(
+            model.spec.name,
+            model.release.spec.version,
+            model.spec.pool,
+            f"{model.spec.replicas} x {plan.gpus}",
+            f"{plan.kv_cache_gib:.1f} GiB",
+            f"{plan.max_concurrency:.1f} x {model.release.spec.context_length}",
+            *((_pods(model, pods),) if view else ()),
+            url,
+        )
+    return table
+
+
+def _pods(model: ServedModel, pods: list[PodView]) -> Text:
+    if not pods:
+        return Text(f"none of {model.spec.replicas}", style="yellow")
+    text = Text()
+    for index, pod in enumerate(pods):
+        text.append("\n" if index else "")
+        text.append(pod.node or "no node", style=_STYLES[pod.state])
+        text.append("" if pod.state is PodState.READY else f" ({pod.state.value})")
+    return text
+
+
+def _place(stack: Stack, outputs: Mapping[str, Any]) -> list[RenderableType]:
+    table = _table("Stack", "what", "value")
+    settings = stack.settings
+    table.add_row("settings", stack.source)
+    if isinstance(settings, GcpSettings):
+        network = settings.network
+        table.add_row("project, region", f"{settings.project}, {settings.region}")
+        ranges = f"nodes {network.nodes}, pods {network.pods}, services {network.services}, proxies {network.proxies}"
+        table.add_row("network", ranges)
+        kind = "regional" if settings.cluster.regional else "zonal"
+        table.add_row("cluster", f"{settings.cluster.name}, {kind}, zones {', '.join(settings.cluster.zones)}")
+    else:
+        table.add_row("cluster", f"{settings.cluster.name} (existing)")
+    for key, name in (("registry", "registry"), ("modelCache", "model cache")):
+        if key in outputs:
+            table.add_row(name, str(outputs[key]))
+    endpoint = outputs.get("cluster", {}).get("endpoint")
+    if endpoint:
+        table.add_row("control plane", str(endpoint))
+    return [table]
+
+
+def _cost(stack: Stack) -> list[RenderableType]:
+    settings = stack.settings
+    if not isinstance(settings, GcpSettings):
+        return []
+    return [cost_table(estimate(settings.cloud, settings.region, settings.pools))]
+
+
+def _notes(stack: Stack) -> list[RenderableType]:
+    return [Text(f"note: {note}", style="dim") for note in stack.notes]
+
+
+def cost_table(cost: CostEstimate) -> Group:
+    """Cost an hour of the GPU nodes, from the fewest to the most nodes."""
+    table = _table("Cost an hour (USD)", "pool", "market", "machine", "one node", "at minimum", "at maximum")
+    for line in cost.lines:
+        table.add_row(
+            line.pool,
+            line.market,
+            line.machine_type,
+            _usd(line.usd_per_hour),
+            _usd(line.min_usd_per_hour),
+            _usd(line.max_usd_per_hour),
+        )
+    table.add_section()
+    known = "sum" if cost.complete else "sum of what is known"
+    table.add_row(known, "", "", "", _usd(cost.min_usd_per_hour), _usd(cost.max_usd_per_hour))
+    notes = [f"unknown price: {line}" for line in cost.unknown] + [f"left out: {', '.join(cost.left_out)}"]
+    return Group(table, *(Text(note, style="dim") for note in notes))
+
+
+def _usd(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:,.2f}"
+
+
+def _nodes_of(view: ClusterView, pool: PoolSpec, market: str, machine_type: str) -> str:
+    mine = (pool.name, market, machine_type)
+    return str(sum((node.pool, node.market, node.machine_type) == mine for node in view.nodes))
+
+
+def _gpus(machine: str, stack: Stack) -> int:
+    return machine_type(stack.settings.cloud, machine).gpus
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold cyan", expand=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

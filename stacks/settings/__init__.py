@@ -1,0 +1,25 @@
+"""Typed models of ``Pulumi.<stack>.yaml``: shape and types. Rules across fields are ``llm_serving.planning``'s."""
+
+from stacks.settings.document import read_settings_file
+from stacks.settings.models import (
+    NAMESPACE,
+    ExistingClusterSettings,
+    ExistingSettings,
+    GcpSettings,
+    Settings,
+    parse_settings,
+)
+from stacks.settings.resolve import ServedModel, Stack, resolve
+
+__all__ = [
+    "NAMESPACE",
+    "ExistingClusterSettings",
+    "ExistingSettings",
+    "GcpSettings",
+    "ServedModel",
+    "Settings",
+    "Stack",
+    "parse_settings",
+    "read_settings_file",
+    "resolve",
+]

@@ -1,0 +1,124 @@
+"""The settings of a stack. Every field's own definition is in ``llm_serving.spec``; this only puts them together."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from llm_serving.arguments import Frozen, parse
+from llm_serving.errors import Problem, ProblemsError, nearest
+from llm_serving.spec import (
+    ClusterSpec,
+    ExistingPoolSpec,
+    ModelCacheSpec,
+    ModelSpec,
+    NetworkSpec,
+    PoolSpec,
+    TeamSpec,
+)
+
+NAMESPACE = "llm-serving"
+"""Namespace of the settings in ``Pulumi.<stack>.yaml``: the project's name, as Pulumi has it."""
+
+LabelValue = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-_a-z0-9]{0,61}[a-z0-9])?$")]
+"""A value that GCP accepts as a label and Kubernetes as a label value."""
+LabelKey = Annotated[str, StringConstraints(pattern=r"^[a-z][-_a-z0-9]{0,62}$")]
+
+
+class CommonSettings(Frozen):
+    """What every stack has, wherever it runs.
+
+    Attributes:
+        labels: put on every cloud resource and namespace, for cost reports.
+        teams: teams that share the cluster; each gets a namespace.
+        models: models to serve.
+    """
+
+    labels: dict[LabelKey, LabelValue] = {}
+    teams: Annotated[tuple[TeamSpec, ...], Field(min_length=1)]
+    models: tuple[ModelSpec, ...] = ()
+
+
+class GcpSettings(CommonSettings):
+    """A stack that brings up everything on Google Cloud.
+
+    Attributes:
+        cloud: ``gcp``.
+        project: project id. Fixed for the life of a stack.
+        region: fixed for the life of a stack.
+        network: address ranges. Fixed for the life of a stack.
+        cluster: the cluster.
+        model_cache: the bucket that holds the weights.
+        pools: GPU pools.
+    """
+
+    cloud: Literal["gcp"]
+    project: Annotated[str, StringConstraints(pattern=r"^[a-z][-a-z0-9]{4,28}[a-z0-9]$")]
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z]+-[a-z]+\d+$")]
+    network: NetworkSpec = NetworkSpec()
+    cluster: ClusterSpec
+    model_cache: ModelCacheSpec = ModelCacheSpec()
+    pools: tuple[PoolSpec, ...] = ()
+
+
+class ExistingClusterSettings(Frozen):
+    """A cluster that is already there.
+
+    Attributes:
+        name: how the summary calls it.
+        context: context of the kubeconfig to use; ``None`` for its current one. The kubeconfig itself is the secret
+            ``llm-serving:kubeconfig`` or, without it, the file that ``KUBECONFIG`` names.
+        cache_claim: PersistentVolumeClaim in every team's namespace that holds the weights.
+    """
+
+    name: str
+    context: str | None = None
+    cache_claim: str = "model-cache"
+
+
+class ExistingSettings(CommonSettings):
+    """A stack that serves on a cluster that somebody else runs: on-premises GPUs, kind.
+
+    Attributes:
+        cloud: ``existing``.
+        cluster: which cluster.
+        pools: nodes that are there.
+    """
+
+    cloud: Literal["existing"]
+    cluster: ExistingClusterSettings
+    pools: tuple[ExistingPoolSpec, ...] = ()
+
+
+Settings = GcpSettings | ExistingSettings
+
+_BY_CLOUD: dict[str, type[GcpSettings] | type[ExistingSettings]] = {
+    "gcp": GcpSettings,
+    "existing": ExistingSettings,
+}
+
+
+def parse_settings(data: Mapping[str, Any], source: str) -> Settings:
+    """The settings of one stack.
+
+    Args:
+        data: keys without the namespace (``pools``), values as YAML gives them.
+        source: the file that the data came from, for messages.
+
+    Raises:
+        ProblemsError: with every refused value; paths start with the namespace, as in the file.
+    """
+    cloud = data.get("cloud")
+    if not isinstance(cloud, str) or cloud not in _BY_CLOUD:
+        reason = "required, but not given" if cloud is None else "not a cloud that is known"
+        problem = Problem("cloud", cloud, reason, nearest(str(cloud or ""), _BY_CLOUD))
+        raise ProblemsError([in_file(problem)], source)
+    try:
+        return parse(_BY_CLOUD[cloud], data)
+    except ProblemsError as error:
+        raise ProblemsError(map(in_file, error.problems), source) from None
+
+
+def in_file(problem: Problem) -> Problem:
+    """The problem with its path as it stands in the file, where keys carry the namespace."""
+    return Problem(f"{NAMESPACE}:{problem.path}", problem.value, problem.reason, problem.suggestion)

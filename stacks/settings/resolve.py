@@ -1,0 +1,115 @@
+"""From settings to a stack that can be built: releases are looked up, rules are checked, models are planned."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from llm_serving.errors import Problem, ProblemsError
+from llm_serving.planning.host import cache_sidecar
+from llm_serving.planning.nodes import NodeShape
+from llm_serving.planning.placement import ModelPlan, plan_model
+from llm_serving.planning.rules import StackShape, check, notes
+from llm_serving.spec import ModelSpec, ReleaseSpec, TeamSpec
+from stacks.releases import RELEASES, Release, read_releases
+from stacks.settings.models import ExistingSettings, GcpSettings, Settings, in_file
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """One model with everything that has been decided about it.
+
+    Attributes:
+        spec: what the settings say.
+        release: the stable release.
+        node: the node that its pods run on.
+        plan: what planning made of it.
+    """
+
+    spec: ModelSpec
+    release: Release
+    node: NodeShape
+    plan: ModelPlan
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack that passed every check.
+
+    Attributes:
+        settings: what was asked for.
+        models: the models in the order of the settings.
+        notes: what a user should know although nothing is refused.
+        source: the file that the settings came from.
+    """
+
+    settings: Settings
+    models: tuple[ServedModel, ...]
+    notes: tuple[Problem, ...]
+    source: str = field(compare=False)
+
+    @cached_property
+    def fixed(self) -> dict[str, str]:
+        """What may not change in the life of a stack, by property path."""
+        settings = self.settings
+        if isinstance(settings, ExistingSettings):
+            return {"cloud": settings.cloud, "cluster.name": settings.cluster.name}
+        return {
+            "cloud": settings.cloud,
+            "project": settings.project,
+            "region": settings.region,
+            "cluster.name": settings.cluster.name,
+            "cluster.regional": str(settings.cluster.regional).lower(),
+            "network.nodes": str(settings.network.nodes),
+            "network.pods": str(settings.network.pods),
+            "network.services": str(settings.network.services),
+            "network.proxies": str(settings.network.proxies),
+        }
+
+    def gpu_quota(self, team: TeamSpec) -> int:
+        """GPUs that a team may ask for: its setting, or the sum over its models."""
+        if team.gpu_quota is not None:
+            return team.gpu_quota
+        return sum(model.plan.gpus * model.spec.replicas for model in self.models if model.spec.team == team.name)
+
+
+def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack:
+    """The stack that the settings describe.
+
+    Raises:
+        ProblemsError: with everything that rules and planning refuse, in the file's own property paths.
+    """
+    known = read_releases(releases)
+    shape = stack_shape(settings, {key: release.spec for key, release in known.items()})
+    problems = check(shape)
+    if problems:
+        raise ProblemsError(map(in_file, problems), source)
+    return Stack(
+        settings=settings,
+        models=tuple(_served(model, known, shape) for model in settings.models),
+        notes=tuple(map(in_file, notes(shape))),
+        source=source,
+    )
+
+
+def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSpec]) -> StackShape:
+    """What the rules look at."""
+    is_cloud = isinstance(settings, GcpSettings)
+    return StackShape(
+        cloud=settings.cloud,
+        region=settings.region if is_cloud else "",
+        network=settings.network if is_cloud else None,
+        cluster=settings.cluster if is_cloud else None,
+        pools=settings.pools,
+        models=settings.models,
+        releases=releases,
+        teams=settings.teams,
+        sidecar=cache_sidecar(settings.cloud),
+    )
+
+
+def _served(model: ModelSpec, releases: Mapping[tuple[str, str], Release], shape: StackShape) -> ServedModel:
+    release = releases[model.name, model.releases.stable]
+    node = shape.node(model.pool)
+    assert node is not None, "the rules refuse a model whose pool is not known"
+    return ServedModel(model, release, node, plan_model(model, release.spec, node, shape.sidecar))

@@ -1,0 +1,34 @@
+"""The settings as JSON Schema, for editors that complete and check ``Pulumi.<stack>.yaml``."""
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from stacks.settings.models import NAMESPACE, Settings
+
+
+def settings_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a settings file: the keys of our namespace, any key of another."""
+    inner = TypeAdapter(Settings).json_schema(by_alias=True, ref_template="#/$defs/{model}")
+    definitions: dict[str, Any] = inner.pop("$defs")
+    variants = [definitions[ref["$ref"].rsplit("/", 1)[1]] for ref in inner["anyOf"]]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Settings of an llm-serving stack",
+        "type": "object",
+        "required": ["config"],
+        "properties": {"config": {"anyOf": [_in_namespace(variant) for variant in variants]}},
+        "$defs": definitions,
+    }
+
+
+def _in_namespace(variant: dict[str, Any]) -> dict[str, Any]:
+    properties = {f"{NAMESPACE}:{key}": value for key, value in variant["properties"].items()}
+    return {
+        "title": variant["title"],
+        "type": "object",
+        "properties": properties,
+        "required": [f"{NAMESPACE}:{key}" for key in variant["required"]],
+        "patternProperties": {f"^(?!{NAMESPACE}:)": {}},
+        "additionalProperties": False,
+    }

@@ -1,0 +1,84 @@
+"""One real control plane for the tests of this folder. Each test has namespaces and pools of its own."""
+
+import json
+import uuid
+from pathlib import Path
+
+import pytest
+
+from local.clouds.kubernetes.plugin import KubernetesPlugin
+from local.cluster import LocalCluster, NodePool
+from local.cluster.layout import missing_programs
+
+SCALE_DOWN_SECONDS = 1.0
+
+
+@pytest.fixture(scope="session")
+def programs():
+    """The programs of a control plane. Without them nothing here has been tested, and that is said."""
+    missing = missing_programs()
+    if missing:
+        pytest.skip(f"NOT TESTED, for want of {', '.join(missing)}: run `make setup`")
+
+
+@pytest.fixture(scope="session")
+def cluster(programs, tmp_path_factory):
+    """A running cluster."""
+    made = LocalCluster(Path(tmp_path_factory.mktemp("cluster")) / "c")
+    try:
+        made.create(scale_down_seconds=SCALE_DOWN_SECONDS)
+        yield made
+    finally:
+        made.delete()
+
+
+@pytest.fixture(scope="session")
+def api(cluster):
+    """A connection as administrator."""
+    return cluster.client()
+
+
+@pytest.fixture
+def namespace(api):
+    """A namespace of the test's own."""
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    made = api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield name
+    api.delete(made)
+
+
+@pytest.fixture
+def pool(cluster):
+    """Makes pools, and removes them in the end."""
+    names = []
+
+    def make(name, **changes):
+        gpus = changes.pop("gpus", 1)
+        resources = {"cpu": "8", "memory": "32Gi", "pods": "110", **({"nvidia.com/gpu": str(gpus)} if gpus else {})}
+        values = {
+            "min": 0,
+            "max": 2,
+            "capacity": resources,
+            "allocatable": resources,
+            "zones": ("europe-west4-a", "europe-west4-b"),
+            "labels": {"llm-serving.dev/pool": name},
+            "taints": ({"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"},) if gpus else (),
+        }
+        made = NodePool(name=name, **{**values, **changes})
+        cluster.put_pool(made)
+        names.append(name)
+        cluster.wait_pool(name)
+        return made
+
+    yield make
+    for name in dict.fromkeys(names):
+        cluster.delete_pool(name)
+
+
+@pytest.fixture
+def plugin(cluster):
+    """The kubernetes plugin, connected to the cluster."""
+
+    made = KubernetesPlugin()
+    made.configure({"kubeconfig": json.dumps(cluster.kubeconfig())})
+    return made

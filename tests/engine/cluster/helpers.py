@@ -1,0 +1,52 @@
+"""Objects and waiting for these tests."""
+
+import time
+
+TOLERATES_GPU = [{"key": "nvidia.com/gpu", "operator": "Exists"}]
+
+
+def gpu_pod(namespace, name, pool, gpus=1):
+    """A pod that wants GPUs of a pool."""
+    limits = {"nvidia.com/gpu": str(gpus)}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "nodeSelector": {"llm-serving.dev/pool": pool},
+            "tolerations": TOLERATES_GPU,
+            "containers": [{"name": "c", "image": "x", "resources": {"limits": limits}}],
+        },
+    }
+
+
+def deployment(namespace, name="web", replicas=1, pool=None, container=None, **metadata):
+    """Inputs of a Deployment as a program gives them."""
+    labels = {"app": name}
+    pod = {"containers": [{"name": "c", "image": "x", **(container or {})}]}
+    if pool:
+        pod |= {"nodeSelector": {"llm-serving.dev/pool": pool}, "tolerations": TOLERATES_GPU}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": namespace, **metadata},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+
+
+def eventually(what, seconds=60):
+    """Ask until the answer is true, and return it. The limit is a guard, not a measurement."""
+    end = time.monotonic() + seconds
+    while not (answer := what()):
+        assert time.monotonic() < end, f"still not so after {seconds} s: {answer!r}"
+        time.sleep(0.1)
+    return answer
+
+
+def nodes_of(api, pool):
+    """The nodes of a pool."""
+    return api.list("v1", "Node", labels={"llm-serving.dev/pool": pool})

@@ -1,0 +1,117 @@
+"""A change of one setting changes what it should and nothing else."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.engine.local_stack import LocalStack
+
+Config = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    stack = LocalStack(tmp_path_factory.mktemp("dev"), "dev")
+    done = stack.up()
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]
+    yield stack
+    stack.close()
+
+
+def _pool_size(config: Config) -> None:
+    config["pools"][0]["capacity"][0]["max"] = 3
+
+
+def _gpu_type(config: Config) -> None:
+    config["pools"][0] |= {"accelerator": "A100-40GB"}
+    config["pools"][0]["capacity"][0]["machineType"] = "a2-highgpu-1g"
+
+
+def _machine_of_the_same_gpu(config: Config) -> None:
+    config["pools"][0]["capacity"][0]["machineType"] = "g2-standard-12"
+
+
+def _release(config: Config) -> None:
+    config["models"][0]["releases"]["stable"] = "1.1.0"
+
+
+def _replicas(config: Config) -> None:
+    config["models"][0]["replicas"] = 2
+
+
+def _label(config: Config) -> None:
+    config["labels"]["owner"] = "somebody-else"
+
+
+def _a_second_team(config: Config) -> None:
+    config["teams"].append({"name": "search"})
+
+
+# (what is changed, operations and kinds that are expected: all of them, and no others)
+CASES: list[tuple[Callable[[Config], None], set[str]]] = [
+    (_pool_size, {"update NodePool"}),
+    (_machine_of_the_same_gpu, {"replace NodePool", "update ComputeClass", "update Deployment"}),
+    (_gpu_type, {"replace NodePool", "update ComputeClass", "update Deployment"}),
+    (_release, {"update Deployment"}),
+    (_replicas, {"update Deployment", "update ResourceQuota"}),
+    (
+        _a_second_team,
+        {"create TeamNamespace", "create Namespace", "create ResourceQuota", "create LimitRange"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("edit", "expected"), CASES, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_change_of_one_setting_changes_only_what_it_should(
+    dev: LocalStack, edit: Callable[[Config], None], expected: set[str]
+) -> None:
+    dev.change(edit)
+    steps = dev.changes()
+    dev.restore()
+    # A replacement is shown as three steps; they are one change of one resource.
+    found = {f"{'replace' if 'replace' in step.op else step.op} {step.kind}" for step in steps}
+    assert found == expected, [str(step) for step in steps]
+
+
+def test_a_label_updates_resources_and_replaces_none(dev: LocalStack) -> None:
+    dev.change(_label)
+    steps = dev.changes()
+    dev.restore()
+    assert steps
+    assert {step.op for step in steps} == {"update"}
+    assert {"Cluster", "NodePool", "Bucket", "Namespace"} <= {step.kind for step in steps}
+
+
+def test_a_new_release_reaches_the_pods(dev: LocalStack) -> None:
+    dev.change(_release)
+    done = dev.up()
+    assert done.returncode == 0, done.stdout[-4000:]
+    (deployment,) = dev.kubernetes().list("apps/v1", "Deployment", labels="llm-serving.dev/model")
+    pods = dev.kubernetes().list("v1", "Pod", labels="llm-serving.dev/model")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert labels["llm-serving.dev/release"] == "1.1.0"
+    assert {pod["metadata"]["labels"]["llm-serving.dev/release"] for pod in pods} == {"1.1.0"}
+    assert dev.outputs()["releases"]["qwen3-0-6b"]["stable"] == "1.1.0"
+
+
+def test_a_replaced_pool_never_leaves_the_model_without_its_nodes(dev: LocalStack) -> None:
+    """The new node pool exists before the old one goes: its name differs."""
+    before = set(_pool_names(dev))
+    dev.change(_machine_of_the_same_gpu)
+    done = dev.up()
+    assert done.returncode == 0, done.stdout[-4000:]
+    after = set(_pool_names(dev))
+    assert before.isdisjoint(after)
+    lines = done.stdout.splitlines()
+    created = next(i for i, line in enumerate(lines) if "NodePool" in line and "creat" in line)
+    deleted = next(i for i, line in enumerate(lines) if "NodePool" in line and "delet" in line)
+    assert created < deleted
+    pods = dev.kubernetes().list("v1", "Pod", labels="llm-serving.dev/model")
+    nodes = {node["metadata"]["name"]: node for node in dev.kubernetes().list("v1", "Node")}
+    types = {nodes[pod["spec"]["nodeName"]]["metadata"]["labels"]["node.kubernetes.io/instance-type"] for pod in pods}
+    assert types == {"g2-standard-12"}
+
+
+def _pool_names(stack: LocalStack) -> list[str]:
+    return [name for names in stack.outputs()["pools"].values() for name in names]

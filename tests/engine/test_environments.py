@@ -1,0 +1,137 @@
+"""dev, staging and prod, each from nothing to nothing: preview, up, what is there, an empty preview, destroy.
+
+One stack is brought up once for all of its tests: they run in the order in which they stand.
+"""
+
+import base64
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine.local_stack import LocalStack
+
+GOLDEN = Path(__file__).parent / "golden"
+SECRET_WORDS = re.compile(r"(private_key|BEGIN [A-Z ]*PRIVATE KEY|client-key-data|password\"|ya29\.|\"token\")")
+
+
+@pytest.fixture(scope="module", params=["dev", "staging", "prod"])
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    found = LocalStack(tmp_path_factory.mktemp(request.param), request.param)
+    yield found
+    found.close()
+
+
+def test_preview_plans_what_was_reviewed(stack: LocalStack) -> None:
+    """The golden file is the plan as text: a change of it is read in review. UPDATE_GOLDEN=1 writes it anew."""
+    done, steps = stack.preview()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    plan = "\n".join(sorted(f"{step.type}  {step.name}" for step in steps)) + "\n"
+    file = GOLDEN / f"{stack.name}.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        file.write_text(plan)
+    assert plan == file.read_text(), f"the plan of {stack.name} differs from {file.name}; see UPDATE_GOLDEN"
+
+
+def test_up_brings_the_stack_up(stack: LocalStack) -> None:
+    done = stack.up()
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def test_every_pod_runs_on_the_pool_that_the_settings_name(stack: LocalStack) -> None:
+    kubernetes = stack.kubernetes()
+    nodes = {node["metadata"]["name"]: node for node in kubernetes.list("v1", "Node")}
+    deployments = kubernetes.list("apps/v1", "Deployment", labels="llm-serving.dev/model")
+    assert deployments
+    wanted = sum(deployment["spec"]["replicas"] for deployment in deployments)
+    pods = kubernetes.list("v1", "Pod", labels="llm-serving.dev/model")
+    assert len(pods) == wanted
+    for pod in pods:
+        labels = pod["metadata"]["labels"]
+        node = nodes[pod["spec"]["nodeName"]]
+        assert node["metadata"]["labels"]["llm-serving.dev/pool"] == labels["llm-serving.dev/pool"]
+        assert int(node["status"]["allocatable"]["nvidia.com/gpu"]) >= 1
+
+
+def test_pod_security_admits_every_pod_and_refuses_what_is_not_restricted(stack: LocalStack) -> None:
+    kubernetes = stack.kubernetes()
+    namespaces = kubernetes.list("v1", "Namespace", labels="pod-security.kubernetes.io/enforce=restricted")
+    teams = {pod["metadata"]["namespace"] for pod in kubernetes.list("v1", "Pod", labels="llm-serving.dev/model")}
+    assert teams
+    assert teams <= {namespace["metadata"]["name"] for namespace in namespaces}
+    privileged = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "privileged", "namespace": sorted(teams)[0]},
+        "spec": {"containers": [{"name": "c", "image": "i", "securityContext": {"privileged": True}}]},
+    }
+    with pytest.raises(Exception, match="PodSecurity"):
+        kubernetes.create(privileged, dry_run=True)
+
+
+def test_a_second_preview_is_empty(stack: LocalStack) -> None:
+    assert stack.changes() == []
+
+
+def test_a_refresh_finds_no_drift(stack: LocalStack) -> None:
+    done = stack.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes", "--stack", stack.name)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+
+
+def test_no_secret_is_in_the_clear_in_state_or_outputs(stack: LocalStack) -> None:
+    state = stack.pulumi("stack", "export", "--stack", stack.name).stdout
+    token = stack.cluster().endpoint().token
+    for text in (state, stack.pulumi("stack", "output", "--json", "--stack", stack.name).stdout):
+        assert token not in text
+        assert base64.b64encode(token.encode()).decode() not in text
+        assert not SECRET_WORDS.search(text), SECRET_WORDS.search(text)
+
+
+def test_the_summary_shows_each_pod_on_a_gpu_node(stack: LocalStack, capfd: pytest.CaptureFixture[str]) -> None:
+    from local.run import _summary
+
+    assert _summary(stack.runner, stack.name) == 0
+    shown = capfd.readouterr().out
+    for pod in stack.kubernetes().list("v1", "Pod", labels="llm-serving.dev/model"):
+        assert pod["spec"]["nodeName"] in shown
+    for word in ("Pools", "Nodes", "Models", "Cost an hour", "http://"):
+        assert word in shown
+
+
+def test_a_change_of_region_is_refused(stack: LocalStack) -> None:
+    stack.change(lambda config: _move(config, "us-west1"))
+    done, _ = stack.preview()
+    stack.restore()
+    assert done.returncode != 0
+    message = done.stdout + done.stderr
+    assert "llm-serving:region" in message
+    assert "fixed for the life of a stack" in message
+
+
+def test_destroy_leaves_nothing(stack: LocalStack) -> None:
+    if stack.name == "prod":
+        refused = stack.destroy()
+        assert refused.returncode != 0
+        assert "deletion" in (refused.stdout + refused.stderr).lower() or "protect" in refused.stdout.lower()
+        stack.change(_allow_destroy)
+        lifted = stack.up()
+        assert lifted.returncode == 0, lifted.stdout[-4000:]
+    done = stack.destroy()
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]
+    assert stack.resources() == []
+    left = [path for path in stack.records() if "keyRing" not in path.name and "KeyRing" not in str(path)]
+    assert left == []
+    assert list(stack.runner.home.clusters.glob("*/*/*")) == []
+
+
+def _move(config: dict[str, Any], region: str) -> None:
+    config["region"] = region
+    config["cluster"]["zones"] = [f"{region}-a", f"{region}-b"]
+
+
+def _allow_destroy(config: dict[str, Any]) -> None:
+    config["cluster"]["deletionProtection"] = False
+    config.setdefault("modelCache", {})["forceDestroy"] = True

@@ -1,0 +1,117 @@
+"""Whatever fails on the way, the error names the resource and the cause, and the next ``up`` converges."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.engine.local_stack import LocalStack, kill_group, wait_until
+
+# (what fails, what the message must name). They are met one after the other on the way up.
+FAULTS: list[tuple[dict[str, Any], str]] = [
+    (
+        {
+            "type": "gcp:compute/subnetwork:Subnetwork",
+            "operation": "create",
+            "call": 1,
+            "fault": "permission-denied",
+        },
+        r"(?s)Subnetwork.*(403|[Pp]ermission)",
+    ),
+    (
+        {"type": "gcp:container/cluster:Cluster", "operation": "create", "call": 1, "fault": "rate-limit"},
+        r"(?s)Cluster.*(429|[Rr]ate)",
+    ),
+    (
+        {
+            "type": "gcp:container/cluster:Cluster",
+            "operation": "create",
+            "call": 2,
+            "fault": "timeout",
+            "after": "after",
+        },
+        r"(?s)Cluster.*(deadline|time-?out)",
+    ),
+    (
+        {
+            "type": "gcp:container/nodePool:NodePool",
+            "name": "l4*",
+            "operation": "create",
+            "call": 1,
+            "fault": "quota",
+        },
+        r"(?s)NodePool.*([Qq]uota)",
+    ),
+    (
+        {
+            "type": "gcp:container/nodePool:NodePool",
+            "name": "l4*",
+            "operation": "create",
+            "call": 2,
+            "fault": "crash",
+        },
+        r"(?s)(NodePool|gcp).*",
+    ),
+]
+
+
+@pytest.fixture
+def stack(dev: LocalStack) -> Iterator[LocalStack]:
+    yield dev
+    dev.faults.unlink(missing_ok=True)
+
+
+def test_every_fault_names_resource_and_cause_and_the_next_up_converges(stack: LocalStack) -> None:
+    stack.inject(*(fault for fault, _ in FAULTS))
+    for fault, message in FAULTS:
+        done = stack.up()
+        text = done.stdout + done.stderr
+        assert done.returncode != 0, f"{fault} did not fail the update"
+        assert re.search(message, text), f"{fault}:\n{text[-4000:]}"
+    done = stack.up()
+    assert done.returncode == 0, done.stdout[-5000:]
+    _assert_whole(stack)
+    assert stack.changes() == []
+
+
+@pytest.mark.parametrize("moment", ["Cluster", "NodePool"])
+def test_an_update_killed_half_way_converges_with_no_duplicate_and_nothing_lost(stack: LocalStack, moment: str) -> None:
+    process = stack.start_up()
+    wait_until(lambda: _exists(stack, moment), 120, f"a {moment} on the local cloud")
+    kill_group(process)
+    done = stack.up()
+    assert done.returncode == 0, done.stdout[-5000:]
+    _assert_whole(stack)
+    assert stack.changes() == []
+    destroyed = stack.destroy()
+    assert destroyed.returncode == 0, destroyed.stdout[-4000:]
+
+
+def test_of_two_updates_at_once_one_is_refused_cleanly(stack: LocalStack) -> None:
+    first = stack.start_up()
+    locks = stack.runner.home.backend / ".pulumi/locks"
+    wait_until(lambda: any(locks.rglob("*.json")), 60, "the first update's lock")
+    second = stack.pulumi("up", "--yes", "--skip-preview", "--stack", stack.name)
+    output, _ = first.communicate(timeout=300)
+    assert first.returncode == 0, output[-4000:]
+    assert second.returncode != 0
+    assert "currently locked" in second.stdout + second.stderr
+    _assert_whole(stack)
+
+
+def _exists(stack: LocalStack, kind: str) -> bool:
+    return any(kind.lower() in str(path).lower() for path in stack.records())
+
+
+def _assert_whole(stack: LocalStack) -> None:
+    """What the engine knows is what the cloud has: nothing twice, nothing lost."""
+    known = [
+        resource["id"]
+        for resource in stack.resources()
+        if resource["type"].startswith("gcp:") and resource.get("custom") and "id" in resource
+    ]
+    assert len(known) == len(set(known))
+    assert len(stack.records()) == len(known)
+    pods = stack.kubernetes().list("v1", "Pod", labels="llm-serving.dev/model")
+    assert len(pods) == 1

@@ -1,0 +1,110 @@
+"""Facts about GPUs and machines hang together and say where they come from."""
+
+import pytest
+
+from llm_serving import catalog
+from llm_serving.catalog import LocalSsd, UnknownFact
+from llm_serving.spec import Market, Quantization
+
+EXPECTED_GPUS = {
+    "A100-40GB", "A100-80GB", "H100-80GB", "H200", "B200", "L4", "L40S", "A10G", "RTX-A6000", "RTX-4090",
+}  # fmt: skip
+
+CLOUD_MACHINES = [machine for cloud in catalog.CLOUDS for machine in catalog.machine_types(cloud)]
+GPU_MACHINES = [machine for machine in CLOUD_MACHINES if machine.accelerator]
+
+
+def test_every_promised_gpu_is_there_with_source_and_date():
+    assert {gpu.name for gpu in catalog.accelerators()} == EXPECTED_GPUS
+    assert all(gpu.source and gpu.date for gpu in catalog.accelerators())
+
+
+@pytest.mark.parametrize("gpu", catalog.accelerators(), ids=lambda gpu: gpu.name)
+def test_memory_that_a_process_sees_is_a_little_less_than_what_is_marketed(gpu):
+    assert 0.9 * gpu.memory_gb < gpu.memory_gib < gpu.memory_gb
+
+
+@pytest.mark.parametrize("gpu", catalog.accelerators(), ids=lambda gpu: gpu.name)
+def test_a_gpu_computes_in_a_quantization_only_with_units_for_it(gpu):
+    assert (Quantization.FP8 in gpu.accelerates) == (gpu.fp8_tflops is not None)
+    assert not gpu.accelerates & gpu.weight_only
+    assert gpu.runs(Quantization.NONE)
+    # Dense throughput doubles when the width of a number halves; more would be a sparsity number.
+    for throughput in (gpu.fp8_tflops, gpu.int8_tops):
+        assert throughput is None or throughput <= 4.01 * gpu.bf16_tflops
+    assert gpu.tf32_tflops <= gpu.bf16_tflops / 2 * 1.02
+
+
+def test_fp8_is_weight_only_before_ada_and_int8_does_not_run_on_blackwell():
+    assert Quantization.FP8 in catalog.accelerator("A100-80GB").weight_only
+    assert Quantization.FP8 in catalog.accelerator("L4").accelerates
+    assert not catalog.accelerator("B200").runs(Quantization.INT8)
+
+
+def test_gpus_that_no_cloud_sells_are_for_existing_clusters():
+    assert {gpu.name for gpu in catalog.accelerators() if not gpu.sold_by} == {"RTX-A6000", "RTX-4090"}
+    assert catalog.accelerator("L4").sold_by == ("gcp", "aws")
+    assert catalog.accelerator("L40S").sold_by == ("aws",)
+
+
+@pytest.mark.parametrize("machine", GPU_MACHINES, ids=lambda machine: machine.name)
+def test_gpu_machines_name_a_known_gpu_and_a_quota(machine):
+    catalog.accelerator(machine.accelerator)
+    assert machine.gpus >= 1
+    assert catalog.quota_metric(machine.cloud, machine.series, Market.ON_DEMAND)
+    assert catalog.quota_metric(machine.cloud, machine.series, Market.SPOT)
+
+
+@pytest.mark.parametrize("machine", CLOUD_MACHINES, ids=lambda machine: machine.name)
+def test_machines_are_consistent_and_sourced(machine):
+    assert machine.source
+    assert machine.date
+    assert (machine.accelerator is None) == (machine.gpus == 0)
+    assert (machine.local_ssd is LocalSsd.NONE) == (machine.local_ssd_disks == 0) == (machine.local_ssd_gib == 0)
+    if machine.cloud == "gcp":
+        assert machine.local_ssd_gib == 375 * machine.local_ssd_disks
+        assert (machine.accelerator_label is None) == (machine.accelerator is None)
+        assert bool(machine.zones) == bool(machine.accelerator)
+    else:
+        assert machine.accelerator_label is None
+
+
+def test_one_machine_in_each_series_has_the_label_that_gke_documents():
+    labels = {machine.series: machine.accelerator_label for machine in GPU_MACHINES if machine.cloud == "gcp"}
+    assert labels == {
+        "a2-highgpu": "nvidia-tesla-a100",
+        "a2-megagpu": "nvidia-tesla-a100",
+        "a2-ultragpu": "nvidia-a100-80gb",
+        "a3-highgpu": "nvidia-h100-80gb",
+        "a3-megagpu": "nvidia-h100-mega-80gb",
+        "a3-ultragpu": "nvidia-h200-141gb",
+        "a4-highgpu": "nvidia-b200",
+        "g2": "nvidia-l4",
+    }
+
+
+def test_system_pools_find_machines_without_gpu_on_both_clouds():
+    for cloud in catalog.CLOUDS:
+        assert [machine for machine in catalog.machine_types(cloud) if machine.accelerator is None]
+    assert catalog.machine_type("gcp", "e2-standard-4").vcpus == 4
+    assert catalog.machine_type("aws", "m7i.xlarge").memory_gib == 16
+
+
+@pytest.mark.parametrize(
+    ("lookup", "near"),
+    [
+        (lambda: catalog.accelerator("H100"), "H100-80GB"),
+        (lambda: catalog.machine_type("gcp", "a3-highgpu-16g"), "a3-highgpu-1g"),
+        (lambda: catalog.architecture("llama3.1-8b"), "llama-3.1-8b"),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_the_nearest_ones(lookup, near):
+    with pytest.raises(UnknownFact) as caught:
+        lookup()
+    assert near in caught.value.nearest
+    assert isinstance(caught.value, LookupError)
+
+
+def test_look_ups_read_the_files_once():
+    assert catalog.accelerator("L4") is catalog.accelerator("L4")
+    assert catalog.machine_types("existing") == ()

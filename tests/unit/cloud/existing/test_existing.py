@@ -1,0 +1,197 @@
+import base64
+
+import pytest
+import yaml
+from pulumi.errors import InputPropertiesError
+
+from llm_serving.cloud.existing import (
+    ExistingCluster,
+    ExistingModelCache,
+    ExistingPool,
+    ExistingWorkloadIdentity,
+)
+from llm_serving.contract import ModelCacheVolume, NetworkReach, PoolScheduling, WorkloadIdentityBinding
+from tests.unit.recording import record
+
+
+def entry(kind, name, **inner):
+    return {"name": name, kind: inner}
+
+
+def kubeconfig(**changes):
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "lab",
+        "clusters": [
+            entry("cluster", "lab", server="https://10.0.0.1:6443"),
+            entry("cluster", "other", server="https://10.0.0.2:6443"),
+        ],
+        "users": [entry("user", "me", token="abc"), entry("user", "root", token="other-credential")],
+        "contexts": [
+            entry("context", "lab", cluster="lab", user="me"),
+            entry("context", "other", cluster="other", user="root"),
+        ],
+        **changes,
+    }
+    return yaml.safe_dump(config)
+
+
+def connect(**arguments):
+    return record(lambda: ExistingCluster("lab", arguments))
+
+
+def chosen(recording):
+    return yaml.safe_load(recording.output("kubeconfig", recording.one()))
+
+
+def refusals(program):
+    with pytest.raises(InputPropertiesError) as caught:
+        record(program)
+    return {detail["property_path"]: detail["reason"] for detail in caught.value.errors or []}
+
+
+def test_nothing_is_created():
+    def program():
+        ExistingCluster("c", {"kubeconfig": kubeconfig()})
+        ExistingPool("p", {"pool": {"name": "lab", "accelerator": "RTX-A6000", "cpu": 8, "memory_gib": 64}})
+        ExistingModelCache("m", {"claim": "weights"})
+        ExistingWorkloadIdentity("i", {"namespace": "chat", "service_account": "qwen3-8b"})
+
+    assert not [resource for resource in record(program) if resource.custom]
+
+
+def test_the_kubeconfig_is_a_secret_and_so_is_what_is_made_of_it():
+    recording = connect(kubeconfig=kubeconfig())
+    assert "kubeconfig" in recording.secret_outputs[recording.one().urn]
+
+
+def test_only_the_chosen_context_and_its_credential_are_kept():
+    config = chosen(connect(kubeconfig=kubeconfig(), context="other"))
+    assert config["current-context"] == "other"
+    for kind, names in (("clusters", ["other"]), ("users", ["root"]), ("contexts", ["other"])):
+        assert [found["name"] for found in config[kind]] == names
+    assert chosen(connect(kubeconfig=kubeconfig()))["current-context"] == "lab"
+
+
+def test_a_context_that_is_not_there_is_refused_with_the_nearest():
+    found = refusals(lambda: ExistingCluster("c", {"kubeconfig": kubeconfig(), "context": "labb"}))
+    assert "lab" in found["context"]
+
+
+@pytest.mark.parametrize("text", ["server: https://10.0.0.1", "{ not yaml", "- 1"])
+def test_what_is_no_kubeconfig_is_refused(text):
+    assert set(refusals(lambda: ExistingCluster("c", {"kubeconfig": text}))) == {"kubeconfig"}
+
+
+def test_a_context_without_its_cluster_is_refused():
+    found = refusals(lambda: ExistingCluster("c", {"kubeconfig": kubeconfig(clusters=[])}))
+    assert "'lab'" in found["kubeconfig"]
+
+
+def test_messages_never_show_a_credential():
+    broken = "token: hunter2: [\n" + kubeconfig()
+    with pytest.raises(InputPropertiesError) as caught:
+        connect(kubeconfig=broken)
+    assert "hunter2" not in str(caught.value) + str(caught.value.errors)
+
+
+def test_without_a_kubeconfig_the_files_that_kubeconfig_names_are_merged_and_the_first_wins(monkeypatch, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text(kubeconfig(users=[entry("user", "me", token="first")], **{"current-context": ""}))
+    second.write_text(kubeconfig(users=[entry("user", "me", token="second"), entry("user", "root", token="t")]))
+    monkeypatch.setenv("KUBECONFIG", f"{first}:{tmp_path / 'missing'}:{second}")
+    assert chosen(connect())["users"] == [entry("user", "me", token="first")]
+    assert chosen(connect(context="other"))["users"] == [entry("user", "root", token="t")]
+
+
+def test_without_kubeconfig_the_users_own_file_is_read(monkeypatch, tmp_path):
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube/config").write_text(kubeconfig())
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert chosen(connect())["current-context"] == "lab"
+
+
+def test_without_any_kubeconfig_the_places_that_were_looked_at_are_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    assert str(tmp_path / "none") in refusals(lambda: ExistingCluster("c", {}))["kubeconfig"]
+
+
+def test_files_that_a_kubeconfig_names_are_taken_in_but_renewed_tokens_stay_files(monkeypatch, tmp_path):
+    (tmp_path / "ca.pem").write_text("CA")
+    (tmp_path / "me.crt").write_text("CERT")
+    (tmp_path / "me.key").write_text("KEY")
+    config = tmp_path / "config"
+    user = {"client-certificate": "me.crt", "client-key": "me.key", "tokenFile": "token"}
+    config.write_text(
+        kubeconfig(
+            clusters=[{"name": "lab", "cluster": {"server": "https://x", "certificate-authority": "ca.pem"}}],
+            users=[{"name": "me", "user": user}],
+        )
+    )
+    monkeypatch.setenv("KUBECONFIG", str(config))
+    found = chosen(connect())
+    assert base64.b64decode(found["clusters"][0]["cluster"]["certificate-authority-data"]) == b"CA"
+    assert found["users"][0]["user"] == {
+        "client-certificate-data": base64.b64encode(b"CERT").decode(),
+        "client-key-data": base64.b64encode(b"KEY").decode(),
+        "tokenFile": str(tmp_path / "token"),
+    }
+    (tmp_path / "me.key").unlink()
+    assert "me.key" in refusals(lambda: ExistingCluster("c", {}))["kubeconfig"]
+
+
+def test_a_pool_says_how_its_nodes_are_reached():
+    pool = {
+        "name": "lab",
+        "accelerator": "RTX-A6000",
+        "gpus_per_node": 4.0,
+        "nodes": 2,
+        "cpu": 60,
+        "memory_gib": 480,
+        "node_selector": {"gpu": "a6000"},
+        "tolerations": [{"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}],
+    }
+    scheduling = PoolScheduling.model_validate(_scheduling(pool))
+    assert scheduling.pool == "lab"
+    assert scheduling.gpus_per_node == 4
+    assert scheduling.gpu_resource == "nvidia.com/gpu"
+    assert scheduling.node_selector == {"gpu": "a6000"}
+    assert scheduling.tolerations[0].value == "yes"
+    assert scheduling.spot_notice_seconds is None
+
+
+def _scheduling(pool):
+    recording = record(lambda: ExistingPool("p", {"pool": pool}))
+    return recording.output("scheduling", recording.one())
+
+
+def test_pods_of_a_pool_without_gpus_ask_for_none():
+    pool = {"name": "cpu", "accelerator": "RTX-A6000", "cpu": 4, "memory_gib": 16, "gpu_resource": None}
+    assert PoolScheduling.model_validate(_scheduling(pool)).gpu_resource is None
+
+
+def test_a_refused_pool_names_the_property():
+    pool = {"name": "Lab!", "accelerator": "RTX-A6000", "cpu": 0, "memory_gib": 1, "toleration": []}
+    found = refusals(lambda: ExistingPool("p", {"pool": pool}))
+    assert set(found) == {"pool.name", "pool.cpu", "pool.toleration"}
+    assert "tolerations" in found["pool.toleration"]
+
+
+def test_the_claim_is_mounted_read_only():
+    recording = record(lambda: ExistingModelCache("m", {"claim": "weights"}))
+    volume = ModelCacheVolume.model_validate(recording.output("volume", recording.one()))
+    assert volume.volume == {"persistentVolumeClaim": {"claimName": "weights", "readOnly": True}}
+
+
+def test_the_identity_is_the_service_account_alone():
+    arguments = {"namespace": "chat", "service_account": "qwen3-8b"}
+    recording = record(lambda: ExistingWorkloadIdentity("i", arguments))
+    binding = WorkloadIdentityBinding.model_validate(recording.output("binding", recording.one()))
+    assert (binding.namespace, binding.service_account, binding.annotations) == ("chat", "qwen3-8b", {})
+
+
+def test_no_range_is_made_up_for_network_policies():
+    recording = connect(kubeconfig=kubeconfig())
+    assert NetworkReach.model_validate(recording.output("reach", recording.one())) == NetworkReach()

@@ -1,0 +1,70 @@
+"""Only processes that are ours are ever taken for ours."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from local.cluster import ports
+from local.cluster.processes import Process, dies_with_parent
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+def test_a_recycled_number_is_a_stranger():
+    own = Process.of(os.getpid())
+    assert own is not None
+    assert own.alive()
+    stranger = Process(own.pid, "another boot/1")
+    assert not stranger.alive()
+    stranger.send(signal.SIGKILL)  # and we live on
+
+
+def test_a_zombie_is_dead():
+    child = subprocess.Popen(SLEEP)
+    process = Process.of(child.pid)
+    assert process is not None
+    child.kill()
+    assert process.wait(5)
+    assert Process.of(child.pid) is None
+    child.wait()
+
+
+def test_identity_survives_a_file():
+    own = Process.of(os.getpid())
+    assert own is not None
+    assert Process.from_json(own.to_json()) == own
+    assert Process.from_json(None) is None
+    assert Process.from_json({"pid": "x"}) is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl is Linux's")
+def test_a_child_dies_with_its_killed_parent():
+    program = (
+        "import subprocess, sys, time\n"
+        "from local.cluster.processes import dies_with_parent\n"
+        f"c = subprocess.Popen({SLEEP!r}, preexec_fn=dies_with_parent())\n"
+        "print(c.pid, flush=True); time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = Process.of(int(parent.stdout.readline()))
+        assert child is not None
+        parent.kill()
+        assert child.wait(10)
+    assert dies_with_parent() is not None
+
+
+def test_a_taken_port_is_chosen_anew_and_a_free_one_is_kept():
+    first = ports.choose(("a", "b"), {})
+    assert ports.choose(("a", "b"), first) == first
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", first["a"]))
+        taken.listen()
+        again = ports.choose(("a", "b"), first)
+    assert again["a"] != first["a"]
+    assert again["b"] == first["b"]

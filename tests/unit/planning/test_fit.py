@@ -1,0 +1,216 @@
+"""GPU memory: published numbers come out, and what is accepted really fits."""
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from llm_serving import catalog
+from llm_serving.errors import ProblemsError
+from llm_serving.planning.fit import GIB, kv_bytes_per_token, memory_budget, parallelism_obstacle, weight_bytes
+from llm_serving.planning.nodes import NodeShape, machine_node
+from llm_serving.planning.offers import smallest_offer
+from llm_serving.planning.parallelism import SIZES
+from llm_serving.planning.placement import plan_model
+from llm_serving.spec import Quantization
+from tests.unit.planning.builders import model, release
+
+GPU_MACHINES = [machine for cloud in catalog.CLOUDS for machine in catalog.machine_types(cloud) if machine.accelerator]
+names = st.sampled_from([architecture.name for architecture in catalog.architectures()])
+quantizations = st.sampled_from(list(Quantization))
+gpus = st.sampled_from(catalog.accelerators())
+contexts = st.integers(min_value=256, max_value=131072)
+
+
+@pytest.mark.parametrize(
+    ("name", "bytes_per_token"),
+    [
+        ("llama-3.1-8b", 131072),
+        ("llama-3.1-70b", 327680),
+        ("mixtral-8x7b", 131072),
+        ("qwen3-32b", 262144),
+    ],
+)
+def test_published_sizes_of_one_token_come_out(name, bytes_per_token):
+    assert kv_bytes_per_token(catalog.architecture(name)) == bytes_per_token
+
+
+@pytest.mark.parametrize(
+    ("name", "quantization", "gigabytes"),
+    [
+        ("llama-3.1-8b", Quantization.NONE, 16.06),  # sum of the safetensors files of the publisher
+        ("llama-3.1-70b", Quantization.NONE, 141.1),
+        ("mixtral-8x7b", Quantization.NONE, 93.4),
+        ("llama-3.1-8b", Quantization.AWQ, 5.73),  # hugging-quants/Meta-Llama-3.1-8B-Instruct-AWQ-INT4
+        ("llama-3.1-70b", Quantization.AWQ, 39.8),  # hugging-quants/Meta-Llama-3.1-70B-Instruct-AWQ-INT4
+        ("llama-3.1-8b", Quantization.FP8, 9.08),  # neuralmagic/Meta-Llama-3.1-8B-Instruct-FP8
+    ],
+)
+def test_published_sizes_of_checkpoints_come_out(name, quantization, gigabytes):
+    assert weight_bytes(catalog.architecture(name), quantization) / 1e9 == pytest.approx(gigabytes, rel=0.01)
+
+
+def test_kv_heads_are_replicated_where_there_are_more_gpus_than_heads():
+    llama = catalog.architecture("llama-3.1-70b")
+    assert kv_bytes_per_token(llama, 8) == kv_bytes_per_token(llama) / 8
+    assert kv_bytes_per_token(llama, 16) == kv_bytes_per_token(llama, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "quantization", "size", "allowed"),
+    [
+        ("llama-3.1-8b", Quantization.NONE, 8, True),
+        ("llama-3.1-8b", Quantization.NONE, 3, False),
+        ("llama-2-13b", Quantization.NONE, 16, False),  # 40 heads
+        ("llama-2-7b", Quantization.NONE, 4, True),
+        ("llama-2-7b", Quantization.AWQ, 4, False),  # 11008 columns cannot be cut between groups of 128
+        ("llama-3.1-70b", Quantization.AWQ, 8, True),
+    ],
+)
+def test_models_are_split_only_where_their_shape_allows(name, quantization, size, allowed):
+    assert (parallelism_obstacle(catalog.architecture(name), quantization, size) == "") is allowed
+
+
+@given(names, quantizations, gpus, st.sampled_from(SIZES[1:]))
+def test_more_gpus_never_leave_less_room_for_the_cache_once_there_are_several(name, quantization, gpu, size):
+    architecture = catalog.architecture(name)
+    before, after = (memory_budget(architecture, quantization, gpu, parallel, 0.9) for parallel in (size, 2 * size))
+    assert after.kv_cache_gib >= before.kv_cache_gib
+    assert after.kv_bytes_per_token <= before.kv_bytes_per_token
+    assert after.kv_cache_tokens >= before.kv_cache_tokens
+
+
+@given(names, quantizations, gpus, st.floats(min_value=0.1, max_value=0.5), st.sampled_from(SIZES))
+def test_a_larger_share_of_the_memory_never_holds_fewer_tokens(name, quantization, gpu, share, size):
+    architecture = catalog.architecture(name)
+    small = memory_budget(architecture, quantization, gpu, size, share)
+    large = memory_budget(architecture, quantization, gpu, size, 2 * share)
+    assert large.kv_cache_tokens >= small.kv_cache_tokens
+    assert small.concurrency(1024) >= small.concurrency(2048)
+
+
+def planned(architecture, quantization, context, machine, **fields):
+    """The plan, or the refusal."""
+    wish = model(**fields)
+    item = release(architecture, quantization=quantization, contextLength=context)
+    try:
+        return wish, item, plan_model(wish, item, machine_node(machine.cloud, machine.name))
+    except ProblemsError as error:
+        return wish, item, error
+
+
+@given(names, quantizations, contexts, st.sampled_from(GPU_MACHINES), st.floats(min_value=1, max_value=8))
+def test_an_accepted_plan_satisfies_every_inequality(name, quantization, context, machine, concurrency):
+    _, _, plan = planned(name, quantization, context, machine, minConcurrency=concurrency)
+    assume(not isinstance(plan, ProblemsError))
+    architecture, gpu = catalog.architecture(name), catalog.accelerator(machine.accelerator)
+    cache = plan.kv_cache_tokens * kv_bytes_per_token(architecture, plan.gpus) / GIB
+    weights = weight_bytes(architecture, Quantization(quantization)) / plan.gpus / GIB
+    assert weights + cache < plan.gpu_memory_utilization * gpu.memory_gib
+    assert plan.kv_cache_tokens >= context * concurrency
+    assert architecture.heads % plan.tensor_parallelism == 0
+    assert plan.tensor_parallelism <= machine.gpus
+    assert context <= architecture.max_context
+    assert gpu.runs(Quantization(quantization))
+    instances = machine.gpus // plan.gpus
+    node = machine_node(machine.cloud, machine.name)
+    assert instances * plan.cpu < node.cpu
+    assert instances * plan.memory_gib < node.memory_gib
+    assert plan.shm_gib < plan.memory_gib
+
+
+@given(names, quantizations, contexts, st.sampled_from(GPU_MACHINES))
+def test_what_fits_a_context_fits_every_shorter_one_on_no_more_gpus(name, quantization, context, machine):
+    _, _, plan = planned(name, quantization, context, machine)
+    assume(not isinstance(plan, ProblemsError))
+    _, _, shorter = planned(name, quantization, max(256, context // 2), machine)
+    assert not isinstance(shorter, ProblemsError)
+    assert shorter.gpus <= plan.gpus
+
+
+@given(names, quantizations, contexts, st.sampled_from(GPU_MACHINES), st.floats(min_value=1, max_value=64))
+def test_what_a_refusal_suggests_is_accepted(name, quantization, context, machine, concurrency):
+    wish, item, error = planned(name, quantization, context, machine, minConcurrency=concurrency)
+    assume(isinstance(error, ProblemsError))
+    (problem,) = error.problems
+    if context > catalog.architecture(name).max_context:
+        assert problem.path == "releases.stable"
+        return
+    for cloud in (machine.cloud, None):
+        offer = smallest_offer(wish, item, cloud)
+        if offer is not None:
+            assert str(offer) in problem.suggestion or cloud is None
+            assert plan_model(wish, item, offer.node()).gpus <= offer.gpus
+        elif cloud is None:
+            assert problem.suggestion == ""
+
+
+def test_a_refusal_names_the_smallest_gpus_of_the_cloud_and_of_all():
+    with pytest.raises(ProblemsError) as caught:
+        plan_model(model(), release("llama-3.1-70b", quantization="awq"), machine_node("gcp", "g2-standard-4"))
+    (problem,) = caught.value.problems
+    assert problem.path == "pool"
+    assert problem.value == "l4"
+    assert "1 x L4" in problem.reason
+    assert "on gcp" in problem.suggestion
+    assert "RTX-A6000" in problem.suggestion
+
+
+def test_an_offer_leaves_the_parallelism_to_the_planner():
+    offer = smallest_offer(model(tensorParallelism=16), release("qwen3-0.6b"), "gcp")
+    assert offer is not None
+    assert str(offer) == "1 x L4 (g2-standard-4)"
+
+
+def test_a_wrong_parallelism_is_answered_with_one_that_fits():
+    node = machine_node("gcp", "a3-highgpu-8g")
+    for asked, said in ((3, "attention heads"), (16, "has 8 GPUs"), (1, "exceed")):
+        with pytest.raises(ProblemsError) as caught:
+            plan_model(model(tensorParallelism=asked), release("llama-3.1-70b"), node)
+        (problem,) = caught.value.problems
+        assert problem.path == "tensorParallelism"
+        assert said in problem.reason
+        suggested = model(tensorParallelism=int(problem.suggestion))
+        assert plan_model(suggested, release("llama-3.1-70b"), node).gpus == int(problem.suggestion)
+
+
+def test_a_context_beyond_the_models_own_is_refused():
+    with pytest.raises(ProblemsError) as caught:
+        plan_model(model(), release("qwen3-8b", contextLength=65536), machine_node("gcp", "a3-highgpu-1g"))
+    (problem,) = caught.value.problems
+    assert problem.path == "releases.stable"
+    assert "40960" in problem.suggestion
+
+
+def test_unknown_architectures_and_gpus_are_refused_with_the_nearest_names():
+    node = machine_node("gcp", "g2-standard-4")
+    with pytest.raises(ProblemsError, match=r"llama-3\.1-8b"):
+        plan_model(model(), release("llama-3.2-8b"), node)
+    with pytest.raises(ProblemsError, match="H100-80GB"):
+        plan_model(model(), release(), NodeShape(accelerator="H100", gpus=1, cpu=8, memory_gib=64))
+
+
+def test_a_node_with_too_little_memory_for_the_engine_is_refused():
+    node = NodeShape(accelerator="L4", gpus=1, cpu=8, memory_gib=6)
+    with pytest.raises(ProblemsError, match="share of the node's memory"):
+        plan_model(model(), release("qwen3-0.6b"), node)
+
+
+def test_fp8_on_a_gpu_without_fp8_is_accepted_and_explained():
+    plan = plan_model(model(), release("llama-3.1-8b", quantization="fp8"), machine_node("gcp", "a2-highgpu-1g"))
+    assert "16 bits" in plan.reasons["quantization"]
+
+
+def test_the_cold_start_is_the_sum_of_its_stages_and_an_existing_node_need_not_start():
+    cloud = plan_model(model(), release(), machine_node("gcp", "g2-standard-12")).cold_start
+    owned = plan_model(model(), release(), NodeShape(accelerator="L4", gpus=1, cpu=12, memory_gib=40)).cold_start
+    assert cloud.total == cloud.node_start + cloud.image_pull + cloud.weights + cloud.engine_init
+    assert owned.node_start == 0
+    # The measurement that the estimate is made of: 94 s for the weights, 200 s for the engine.
+    assert cloud.weights == pytest.approx(94, abs=1)
+    assert cloud.engine_init == 200
+
+
+def test_every_number_has_a_reason():
+    plan = plan_model(model(), release(), machine_node("gcp", "g2-standard-12"))
+    numbers = set(type(plan).model_fields) - {"reasons", "gpus", "gpu_memory_utilization"}
+    assert numbers <= set(plan.reasons)

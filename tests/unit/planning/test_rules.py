@@ -1,0 +1,332 @@
+"""Every rule refuses what it is for, says where and what would work, and lets a good stack pass."""
+
+from dataclasses import replace
+
+import pytest
+
+from llm_serving.planning.host import Sidecar
+from llm_serving.planning.rules import StackShape, check, notes
+from llm_serving.planning.rules.models import instances_that_fit
+from llm_serving.spec import ClusterSpec, NetworkSpec, TeamSpec
+from tests.unit.planning.builders import cluster, entry, existing_pool, model, pool, release, stack
+
+
+def network(**ranges):
+    return NetworkSpec.model_validate(ranges)
+
+
+def only(problems, path):
+    """The one problem, which must have this path."""
+    assert [problem.path for problem in problems] == [path], [str(problem) for problem in problems]
+    return problems[0]
+
+
+def test_a_good_stack_passes():
+    assert check(stack()) == []
+    assert notes(stack()) == []
+
+
+def test_a_good_stack_on_an_existing_cluster_passes():
+    lab = stack(
+        cloud="existing", region="", network=None, cluster=None, pools=(existing_pool(),),
+        models=(model(pool="lab", replicas=2),),
+    )  # fmt: skip
+    assert check(lab) == []
+    assert notes(lab) == []
+
+
+def test_the_default_network_is_large_enough_for_a_large_stack():
+    large = stack(pools=(pool(capacity=[entry(max=500)]),))
+    assert check(large) == []
+
+
+# --- network
+
+
+@pytest.mark.parametrize(
+    ("ranges", "path", "said"),
+    [
+        ({"pods": "10.0.0.0/14"}, None, "overlaps"),
+        ({"services": "172.17.0.0/20"}, "network.services", "Docker"),
+        ({"nodes": "8.8.0.0/20"}, "network.nodes", "private"),
+        ({"nodes": "10.8.0.0/29"}, "network.nodes", "holds 4 nodes, the stack has up to 10"),
+        ({"pods": "10.128.0.0/24"}, "network.pods", "holds the /26 blocks of 4 nodes"),
+        ({"services": "10.8.0.0/28"}, "network.services", "/27"),
+        ({"proxies": "10.8.0.0/27"}, "network.proxies", "/26"),
+    ],
+)
+def test_ranges_that_cannot_work_are_refused(ranges, path, said):
+    problems = check(stack(network=network(**ranges)))
+    assert problems
+    assert any(said in problem.reason for problem in problems)
+    if path:
+        only(problems, path)
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [{"nodes": "10.8.0.0/29"}, {"pods": "10.128.0.0/24"}, {"services": "172.17.0.0/20"}, {"proxies": "10.8.0.0/27"},
+     {"services": "10.8.0.0/28"}, {"nodes": "8.8.0.0/20"}],
+)  # fmt: skip
+def test_the_suggested_range_is_accepted(ranges):
+    (problem,) = check(stack(network=network(**ranges)))
+    repaired = network(**{problem.path.removeprefix("network."): problem.suggestion})
+    assert check(stack(network=repaired)) == []
+
+
+# --- cluster
+
+
+@pytest.mark.parametrize(
+    ("fields", "path", "suggestion"),
+    [
+        ({"zones": ["us-central1-a", "us-east4-a"]}, "cluster.zones[1]", "us-central1-a"),
+        ({"zones": ["us-central1"]}, "cluster.zones[0]", "us-central1-a"),
+        ({"zones": ["us-central1-ab"]}, "cluster.zones[0]", "us-central1-a"),
+        ({"zones": ["us-central1-a", "us-central1-a"]}, "cluster.zones[1]", "leave it out"),
+        ({"systemPool": {"min": 4, "max": 2}}, "cluster.systemPool.min", "2"),
+        ({"systemPool": {"machineType": "e2-standart-4"}}, "cluster.systemPool.machineType", "e2-standard-4"),
+        ({"systemPool": {"machineType": "g2-standard-4"}}, "cluster.systemPool.machineType", "e2-standard-2"),
+        ({"access": {"mode": "authorized"}}, "cluster.access.authorized", "mode dns"),
+        ({"access": {"mode": "dns", "authorized": ["10.0.0.0/8"]}}, "cluster.access.authorized", "authorized"),
+    ],
+)
+def test_cluster_settings_that_contradict_each_other_are_refused(fields, path, suggestion):
+    problem = only(check(stack(cluster=cluster(**fields))), path)
+    assert suggestion in problem.suggestion
+
+
+def test_private_access_may_name_ranges():
+    access = {"mode": "private", "authorized": ["192.168.0.0/16"]}
+    assert check(stack(cluster=cluster(access=access))) == []
+
+
+# --- pools
+
+
+@pytest.mark.parametrize(
+    ("capacity", "path", "suggestion"),
+    [
+        (entry(machineType="g2-standard-13"), "capacity[0].machineType", "g2-standard-12"),
+        (entry(machineType="e2-standard-4"), "capacity[0].machineType", "g2-standard-12"),
+        (entry(machineType="a2-highgpu-1g"), "capacity[0].machineType", "g2-standard-12"),
+        (entry(min=3), "capacity[0].min", "2"),
+        (entry(market="reservation"), "capacity[0].reservation", ""),
+        (entry(market="spot", reservation="block-1"), "capacity[0].reservation", "leave it out"),
+        (entry(zones=["us-east4-a"]), "capacity[0].zones[0]", "us-central1-a"),
+        (entry(zones=["us-central1-c"]), "capacity[0].zones[0]", "cluster.zones"),
+    ],
+)
+def test_capacity_that_cannot_be_bought_is_refused(capacity, path, suggestion):
+    problem = only(check(stack(pools=(pool(capacity=[capacity]),), models=())), f"pools[0].{path}")
+    assert suggestion in problem.suggestion
+
+
+def test_machines_are_refused_outside_their_zones():
+    f_only = cluster(zones=["us-central1-f"])
+    problem = only(check(stack(cluster=f_only, models=())), "pools[0].capacity[0].machineType")
+    assert "us-central1-a" in problem.suggestion
+    with_f = cluster(zones=["us-central1-a", "us-central1-f"])
+    named = pool(capacity=[entry(zones=["us-central1-f"])])
+    problem = only(check(stack(cluster=with_f, pools=(named,), models=())), "pools[0].capacity[0].zones[0]")
+    assert problem.suggestion == "us-central1-a, us-central1-b, us-central1-c"
+    assert check(stack(cluster=with_f)) == []
+
+
+def test_a_machine_that_the_region_does_not_have_is_refused_with_the_regions_that_do():
+    elsewhere = stack(
+        region="us-east1",
+        cluster=cluster(zones=["us-east1-b"]),
+        pools=(pool("h100", "H100-80GB", [entry(machineType="a3-highgpu-8g")]),),
+        models=(),
+    )
+    problem = only(check(elsewhere), "pools[0].capacity[0].machineType")
+    assert "us-central1" in problem.reason
+
+
+def test_nodes_of_one_pool_have_one_number_of_gpus():
+    mixed = pool(capacity=[entry(), entry(machineType="g2-standard-24")])
+    problem = only(check(stack(pools=(mixed,))), "pools[0].capacity[1].machineType")
+    assert "g2-standard-16" in problem.suggestion
+    assert "g2-standard-48" not in problem.suggestion
+
+
+def test_the_same_capacity_twice_is_refused():
+    doubled = pool(capacity=[entry(), entry(max=5)])
+    only(check(stack(pools=(doubled,))), "pools[0].capacity[1]")
+    told_apart = pool(capacity=[entry(zones=["us-central1-a"]), entry(zones=["us-central1-b"])])
+    assert check(stack(pools=(told_apart,))) == []
+
+
+@pytest.mark.parametrize(("name", "suggestion"), [("RTX-A6000", "A100-80GB"), ("L40S", "A100-80GB"), ("L5", "L4")])
+def test_gpus_that_the_cloud_does_not_sell_are_refused(name, suggestion):
+    problems = check(stack(pools=(pool(accelerator=name),), models=()))
+    assert problems[0].path == "pools[0].accelerator"
+    assert suggestion in problems[0].suggestion
+
+
+def test_an_unknown_gpu_of_existing_nodes_is_refused():
+    lab = stack(
+        cloud="existing", region="", network=None, cluster=None, pools=(existing_pool(accelerator="RTX-A600"),),
+        models=(),
+    )  # fmt: skip
+    assert "RTX-A6000" in only(check(lab), "pools[0].accelerator").suggestion
+
+
+def test_local_ssd_is_refused_only_where_no_machine_of_the_pool_can_have_it():
+    assert check(stack(pools=(pool(localSsd=True),))) == []
+    plain = stack(pools=(pool(capacity=[entry(machineType="e2-standard-4")], localSsd=True),), models=())
+    assert "pools[0].localSsd" in [problem.path for problem in check(plain)]
+
+
+def test_flex_start_is_refused_on_aws():
+    aws = stack(
+        cloud="aws", region="us-east-1", network=None, cluster=None,
+        pools=(pool(capacity=[entry(machineType="g6.4xlarge", market="flex-start")]),),
+    )  # fmt: skip
+    problem = only(check(aws), "pools[0].capacity[0].market")
+    assert "spot" in problem.suggestion
+    assert "= 'flex-start':" in str(problem)
+
+
+# --- names
+
+
+def test_names_are_given_once():
+    twice = stack(
+        pools=(pool(), pool()), models=(model(), model()), teams=(TeamSpec(name="search"), TeamSpec(name="search"))
+    )
+    paths = [problem.path for problem in check(twice)]
+    assert paths == ["pools[1].name", "models[1].name", "teams[1].name"]
+
+
+@pytest.mark.parametrize("name", ["default", "kube-system", "gke-managed-system", "gmp-public"])
+def test_a_team_cannot_take_the_platforms_namespace(name):
+    problem = only(check(stack(teams=(TeamSpec(name="search"), TeamSpec(name=name)))), "teams[1].name")
+    assert check(stack(teams=(TeamSpec(name="search"), TeamSpec(name=problem.suggestion)))) == []
+
+
+def test_labels_of_the_platform_are_refused():
+    labelled = pool(labels={"node.kubernetes.io/kind": "gpu", "example.com/owner": "search"})
+    only(check(stack(pools=(labelled,))), "pools[0].labels.node.kubernetes.io/kind")
+
+
+# --- models
+
+
+@pytest.mark.parametrize(
+    ("fields", "path", "suggestion"),
+    [
+        ({"pool": "l5"}, "models[0].pool", "l4"),
+        ({"team": "serch"}, "models[0].team", "search"),
+        ({"releases": {"stable": "1.0.1"}}, "models[0].releases.stable", "1.0.0"),
+        ({"name": "chatt"}, "models[0].name", "chat"),
+        ({"replicas": 3}, "models[0].replicas", "2"),
+        ({"tensorParallelism": 2}, "models[0].tensorParallelism", "1"),
+    ],
+)
+def test_what_a_model_refers_to_exists_and_is_large_enough(fields, path, suggestion):
+    assert only(check(stack(models=(model(**fields),))), path).suggestion == suggestion
+
+
+def test_a_release_that_calls_itself_something_else_is_refused():
+    misplaced = replace(stack(), releases={("chat", "1.0.0"): release(version="2.0.0")})
+    problem = only(check(misplaced), "models[0].releases.stable")
+    assert "chat 2.0.0" in problem.reason
+
+
+def test_a_gated_model_needs_its_licence_accepted():
+    gated = [release(gated=True)]
+    only(check(stack(releases=gated)), "models[0].acceptLicense")
+    assert check(stack(releases=gated, models=(model(acceptLicense=True),))) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"architecture": "llama-3.1-70b"}, "exceed"),
+        ({"architecture": "llama-4-8b"}, "not in the catalog"),
+        ({"architecture": "qwen3-8b", "contextLength": 65536}, "40960"),
+        ({"contextLength": 65536}, "KV cache"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused_before_anything_is_made(fields, said):
+    (problem,) = check(stack(releases=[release(**fields)]))
+    assert problem.path.startswith("models[0].")
+    assert said in problem.reason
+    assert problem.suggestion
+
+
+def test_int8_is_refused_where_the_engine_has_no_kernels():
+    b200 = stack(
+        pools=(pool("b200", "B200", [entry(machineType="a4-highgpu-8g")]),),
+        models=(model(pool="b200"),),
+        releases=[release(quantization="int8")],
+    )
+    assert "int8" in only(check(b200), "models[0].releases.stable").reason
+
+
+def test_models_share_a_pool_only_as_far_as_it_goes():
+    two = [release(), release(name="code")]
+    models = (model(replicas=1), model("code", replicas=2))
+    problem = only(check(stack(models=models, releases=two)), "models[1].replicas")
+    assert "1 instance(s) of other models" in problem.reason
+    assert problem.suggestion == "1"
+    none_left = (model(replicas=2), model("code"))
+    assert "more nodes" in only(check(stack(models=none_left, releases=two)), "models[1].replicas").suggestion
+
+
+def test_instances_never_straddle_nodes():
+    assert instances_that_fit([3, 3, 3], gpus_per_node=8, nodes=1) == 2
+    assert instances_that_fit([4, 2, 2], gpus_per_node=8, nodes=1) == 3
+    assert instances_that_fit([8, 1], gpus_per_node=8, nodes=1) == 1
+
+
+def test_a_teams_gpu_quota_covers_its_models():
+    tight = stack(teams=(TeamSpec.model_validate({"name": "search", "gpuQuota": 1}),), models=(model(replicas=2),))
+    assert only(check(tight), "teams[0].gpuQuota").suggestion == "2"
+
+
+def test_the_sidecar_of_the_model_cache_takes_its_part_of_the_node():
+    tiny = pool(capacity=[entry(machineType="g2-standard-4")])
+    assert check(stack(pools=(tiny,))) == []
+    crowded = stack(pools=(tiny,), sidecar=Sidecar(cpu=0.5, memory_gib=6))
+    assert "share of the node's memory" in only(check(crowded), "models[0].pool").reason
+
+
+# --- a part of a stack, and notes
+
+
+def test_a_part_of_a_stack_is_checked_alone():
+    assert check(StackShape(cloud="gcp", region="us-central1", network=NetworkSpec())) == []
+    assert check(StackShape(cloud="gcp", region="us-central1", pools=(pool(),))) == []
+    alone = ClusterSpec.model_validate({"name": "dev", "zones": ["europe-west4-a"]})
+    only(check(StackShape(cloud="gcp", region="us-central1", cluster=alone)), "cluster.zones[0]")
+
+
+def test_what_could_not_be_checked_or_will_disappoint_is_noted():
+    everyone = {"mode": "authorized", "authorized": ["0.0.0.0/0"]}
+    noted = stack(
+        cluster=cluster(access=everyone),
+        pools=(pool("a100", "A100-40GB", [entry(machineType="a2-highgpu-1g", max=1)]),),
+        models=(model(pool="a100"),),
+        releases=[release(quantization="fp8")],
+    )
+    assert check(noted) == []
+    assert [note.path for note in notes(noted)] == [
+        "cluster.access.authorized[0]", "models[0].releases.stable", "models[0].pool",
+    ]  # fmt: skip
+
+
+def test_zones_that_are_not_recorded_are_noted_as_not_checked():
+    aws = stack(
+        cloud="aws", region="us-east-1", network=None, cluster=None,
+        pools=(pool(capacity=[entry(machineType="g6.4xlarge")]),),
+    )  # fmt: skip
+    assert check(aws) == []
+    assert "not checked" in only(notes(aws), "pools[0].capacity[0].machineType").reason
+
+
+def test_machines_that_are_probably_not_sold_on_demand_are_noted():
+    h100 = stack(pools=(pool("h100", "H100-80GB", [entry(machineType="a3-highgpu-1g")]),), models=())
+    assert "spot" in only(notes(h100), "pools[0].capacity[0].market").reason

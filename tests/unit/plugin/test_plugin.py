@@ -1,0 +1,214 @@
+import json
+import re
+
+import grpc
+import pytest
+from pulumi.output import Unknown
+from pulumi.provider.experimental.analyzer import PropertyDefinition, PropertyType
+
+from llm_serving.plugin import SCHEMA, Host, public_components, schema
+from tests.unit.plugin.engine import UNKNOWN, RefusedError, output, secret
+from tests.unit.plugin.wire import EVERY_COMPONENT, POOL_URN
+from tests.unit.serving.served import SCHEDULING
+
+
+def declared_outputs(component):
+    return json.loads(schema())["resources"][f"llm-serving:index:{component}"]["properties"]
+
+
+def changed(component, **changes):
+    return {**EVERY_COMPONENT[component], **changes}
+
+
+def inside(component, key, **changes):
+    return changed(component, **{key: {**EVERY_COMPONENT[component][key], **changes}})
+
+
+def refusal(plugin, component, inputs, **options):
+    with pytest.raises(RefusedError) as caught:
+        plugin.construct(component, inputs, **options)
+    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT, caught.value.message
+    return caught.value
+
+
+def test_the_committed_schema_is_the_one_that_is_served(plugin):
+    assert SCHEMA.read_text() == schema(), "run: python -m llm_serving.plugin schema"
+    assert json.loads(plugin.schema()) == json.loads(SCHEMA.read_text())
+
+
+def test_the_readme_lists_every_component_with_its_inputs_and_outputs():
+    rows = [line for line in (SCHEMA.parent / "README.md").read_text().splitlines() if line.startswith("| `")]
+    listed = {}
+    for row in rows:
+        component, inputs, outputs = [re.findall(r"`([^`]+)`", cell) for cell in row.split("|")[1:4]]
+        listed[component[0]] = (set(inputs), set(outputs))
+    resources = json.loads(SCHEMA.read_text())["resources"]
+    assert listed == {
+        token.rsplit(":")[-1]: (
+            {key if key in found.get("requiredInputs", []) else f"{key}?" for key in found["inputProperties"]},
+            set(found["properties"]),
+        )
+        for token, found in resources.items()
+    }
+
+
+def test_every_public_component_is_tried_here():
+    assert set(EVERY_COMPONENT) == {component.__name__ for component in public_components()}
+
+
+@pytest.mark.parametrize("component", EVERY_COMPONENT)
+@pytest.mark.parametrize("preview", [False, True], ids=["up", "preview"])
+def test_every_component_can_be_constructed_with_outputs_of_others(plugin, component, preview):
+    made = plugin.construct(component, EVERY_COMPONENT[component], preview=preview)
+    assert made.urn == f"urn:pulumi:test::consumer::llm-serving:index:{component}::it"
+    assert set(made.state) == set(declared_outputs(component))
+    if not preview:
+        assert UNKNOWN not in json.dumps(made.state)
+    own = [resource for resource in made.recording if resource.urn != made.urn]
+    assert all(made.urn.rsplit("::", 1)[0] in resource.parent for resource in own)
+
+
+@pytest.mark.parametrize("component", EVERY_COMPONENT)
+def test_every_component_can_be_previewed_before_anything_that_it_needs_exists(plugin, component):
+    inputs = {
+        key: output(known=False, dependencies=(POOL_URN,)) if is_output(value) else value
+        for key, value in EVERY_COMPONENT[component].items()
+    }
+    made = plugin.construct(component, inputs, preview=True)
+    assert set(made.state) <= set(declared_outputs(component))
+
+
+def is_output(value):
+    return isinstance(value, dict) and any(len(key) == 32 for key in value)
+
+
+@pytest.mark.parametrize("component", EVERY_COMPONENT)
+def test_an_unknown_key_is_refused_with_the_nearest_name(plugin, component):
+    key = max(EVERY_COMPONENT[component], key=len)
+    misspelt = key[:-1]
+    found = refusal(plugin, component, changed(component, **{misspelt: "x"}))
+    assert "unknown key" in found.reasons[misspelt]
+    assert key in found.reasons[misspelt]
+
+
+@pytest.mark.parametrize("component", EVERY_COMPONENT)
+def test_a_missing_key_is_refused(plugin, component):
+    required = json.loads(schema())["resources"][f"llm-serving:index:{component}"].get("requiredInputs", [])
+    for key in required[:1]:
+        inputs = {name: value for name, value in EVERY_COMPONENT[component].items() if name != key}
+        assert refusal(plugin, component, inputs).reasons == {key: "required, but not given"}
+
+
+WRONG = [
+    ("GcpNetwork", changed("GcpNetwork", name=7), "name"),
+    ("GcpNetwork", inside("GcpNetwork", "ranges", nodes="10.0.0.1/22"), "ranges.nodes"),
+    ("GcpNetwork", inside("GcpNetwork", "ranges", node="10.0.0.0/22"), "ranges.node"),
+    ("GcpCluster", inside("GcpCluster", "cluster", zones="us-central1-a"), "cluster.zones"),
+    ("GcpCluster", inside("GcpCluster", "cluster", systemPool={"min": 1.5}), "cluster.systemPool.min"),
+    ("GcpCluster", inside("GcpCluster", "cluster", regional="yes"), "cluster.regional"),
+    ("GcpGpuPool", inside("GcpGpuPool", "pool", capacity=[{"market": "spot"}]), "pool.capacity[0].machineType"),
+    (
+        "GcpGpuPool",
+        inside("GcpGpuPool", "pool", capacity=[{"market": "cheap", "machineType": "g2-standard-12", "max": 1}]),
+        "pool.capacity[0].market",
+    ),
+    ("GcpModelCache", inside("GcpModelCache", "cache", softDeleteDays="7"), "cache.softDeleteDays"),
+    ("GcpRegistry", changed("GcpRegistry", readers=[4]), "readers[0]"),
+    ("GcpWorkloadIdentity", changed("GcpWorkloadIdentity", role="owner"), "role"),
+    ("ExistingCluster", changed("ExistingCluster", context="elsewhere"), "context"),
+    ("ExistingModelCache", {"claim": "Not A Claim"}, "claim"),
+    ("ExistingPool", inside("ExistingPool", "pool", cpu=0), "pool.cpu"),
+    ("ExistingPool", inside("ExistingPool", "pool", tolerations=[{"keys": "gpu"}]), "pool.tolerations[0].keys"),
+    ("ExistingWorkloadIdentity", changed("ExistingWorkloadIdentity", namespace=True), "namespace"),
+    ("TeamNamespace", changed("TeamNamespace", gpuQuota=-1), "gpuQuota"),
+    ("TeamNamespace", changed("TeamNamespace", team="chat"), "team"),
+    ("TeamNamespace", changed("TeamNamespace", labels={"a": 1}), "labels.a"),
+    ("ModelService", inside("ModelService", "model", tensorParallelism=64), "model.tensorParallelism"),
+    ("ModelService", inside("ModelService", "model", replicas="two"), "model.replicas"),
+    ("ModelService", inside("ModelService", "model", drain={"preStop": 4}), "model.drain.preStop"),
+    ("ModelService", inside("ModelService", "release", quantization="fp7"), "release.quantization"),
+    ("ModelService", changed("ModelService", scheduling=output({**SCHEDULING, "pool": "l4"})), "scheduling.pool"),
+    ("ModelService", changed("ModelService", scheduling={**SCHEDULING, "gpusPerNode": "x"}), "scheduling.gpusPerNode"),
+]
+
+
+@pytest.mark.parametrize(("component", "inputs", "path"), WRONG, ids=[f"{c}-{p}" for c, _, p in WRONG])
+def test_what_is_wrong_is_refused_with_its_path(plugin, component, inputs, path):
+    assert path in refusal(plugin, component, inputs).reasons
+
+
+def test_everything_that_is_wrong_is_said_at_once(plugin):
+    inputs = {"teams": {}, "gpuQuota": "four", "gpuResource": 1}
+    assert set(refusal(plugin, "TeamNamespace", inputs).reasons) == {"teams", "team", "gpuQuota", "gpuResource"}
+
+
+NOT_PLAIN = [
+    ("ModelService", changed("ModelService", model=output(EVERY_COMPONENT["ModelService"]["model"])), "model"),
+    ("ModelService", changed("ModelService", model=UNKNOWN), "model"),
+    ("ModelService", inside("ModelService", "model", replicas=output(2)), "model.replicas"),
+    ("ModelService", inside("ModelService", "node", accelerator=output(known=False)), "node.accelerator"),
+    ("ModelService", changed("ModelService", labels={"a": output("b")}), "labels.a"),
+    ("TeamNamespace", changed("TeamNamespace", gpuQuota=output(4)), "gpuQuota"),
+    ("TeamNamespace", changed("TeamNamespace", gpuQuota=UNKNOWN), "gpuQuota"),
+    ("TeamNamespace", changed("TeamNamespace", team=secret({"name": "chat"})), "team"),
+    ("GcpCluster", changed("GcpCluster", cluster=output(EVERY_COMPONENT["GcpCluster"]["cluster"])), "cluster"),
+    ("GcpGpuPool", changed("GcpGpuPool", zones=output(["us-central1-a"])), "zones"),
+    ("GcpNetwork", changed("GcpNetwork", name=output("serving")), "name"),
+]
+
+
+@pytest.mark.parametrize(("component", "inputs", "path"), NOT_PLAIN, ids=[f"{c}-{p}" for c, _, p in NOT_PLAIN])
+@pytest.mark.parametrize("preview", [False, True], ids=["up", "preview"])
+def test_an_output_where_only_a_plain_value_works_is_refused_instead_of_lost(plugin, component, inputs, path, preview):
+    assert "plain value" in refusal(plugin, component, inputs, preview=preview).reasons[path]
+
+
+def test_an_output_that_the_sdk_would_take_apart_is_refused_even_where_outputs_are_allowed():
+    integer = PropertyDefinition(type=PropertyType.INTEGER)
+    nested = PropertyDefinition(ref="#/types/llm-serving:index:TeamArgs")
+    text = PropertyDefinition(type=PropertyType.STRING)
+    found = Host().problems(dict.fromkeys("int", Unknown()), {"i": integer, "n": nested, "t": text})
+    assert [problem.path for problem in found] == ["i", "n"]
+
+
+def test_an_older_engine_that_sends_values_and_dependencies_apart_is_refused_alike(plugin):
+    inputs = changed("TeamNamespace", gpuQuota=4)
+    found = refusal(plugin, "TeamNamespace", inputs, dependencies={"gpuQuota": [POOL_URN]})
+    assert "plain value" in found.reasons["gpuQuota"]
+
+
+def test_an_output_keeps_its_dependencies_on_the_way_through(plugin):
+    made = plugin.construct("ModelService", EVERY_COMPONENT["ModelService"])
+    deployment = made.recording.one("kubernetes:apps/v1:Deployment")
+    assert POOL_URN in deployment.dependencies
+    assert deployment["spec.template.spec.nodeSelector"] == SCHEDULING["nodeSelector"]
+
+
+def test_free_keys_of_maps_are_left_as_they_are(plugin):
+    made = plugin.construct("ModelService", EVERY_COMPONENT["ModelService"])
+    labels = made.recording.one("kubernetes:core/v1:Service")["metadata.labels"]
+    assert labels["llm-serving.example/environment"] == "test"
+
+
+def test_secrets_stay_secret_on_the_way_through(plugin):
+    made = plugin.construct("ExistingCluster", EVERY_COMPONENT["ExistingCluster"])
+    assert "hunter2" in made.state["kubeconfig"]
+    assert made.secrets == {"kubeconfig"}
+
+
+def test_a_secret_never_stands_in_a_refusal(plugin):
+    kubeconfig = output("token: hunter2", secret=True)
+    found = refusal(plugin, "ExistingCluster", {"kubeconfig": kubeconfig, "contextt": secret("hunter2")})
+    assert "hunter2" not in found.message + str(found.reasons)
+    found = refusal(plugin, "ExistingCluster", {"kubeconfig": kubeconfig})
+    assert "hunter2" not in found.message + str(found.reasons)
+
+
+def test_a_refusal_leaves_the_plugin_able_to_serve(plugin):
+    inputs = changed("ModelService", scheduling=output({**SCHEDULING, "pool": "l4"}))
+    refusal(plugin, "ModelService", inputs)
+    plugin.construct("ModelService", EVERY_COMPONENT["ModelService"])
+
+
+def test_a_component_that_does_not_exist_is_refused_with_the_nearest_name(plugin):
+    assert "TeamNamespace" in refusal(plugin, "TeamNamespaces", {}).message

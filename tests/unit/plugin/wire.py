@@ -1,0 +1,87 @@
+"""Arguments of every public component as they stand on the wire, with outputs of other components in their places."""
+
+from typing import Any
+
+from pulumi.provider.experimental.util import camel_case
+
+from tests.unit.plugin.engine import output
+from tests.unit.serving import served
+
+POOL_URN = "urn:pulumi:test::consumer::llm-serving:index:GcpGpuPool::h100"
+CLUSTER_URN = "urn:pulumi:test::consumer::llm-serving:index:GcpCluster::serving"
+NETWORK_URN = "urn:pulumi:test::consumer::llm-serving:index:GcpNetwork::serving"
+
+KUBECONFIG = """
+current-context: lab
+clusters: [{name: lab, cluster: {server: "https://10.0.0.1"}}]
+users: [{name: me, user: {token: hunter2}}]
+contexts: [{name: lab, context: {cluster: lab, user: me}}]
+"""
+
+
+def camel(value: Any) -> Any:
+    """Python's spelling of keys as the schema's; only for arguments without free keys in Python's spelling."""
+    if isinstance(value, dict):
+        return {camel_case(key): camel(item) for key, item in value.items()}
+    return [camel(item) for item in value] if isinstance(value, list) else value
+
+
+PLACE = {"project": "acme-dev", "region": "us-central1"}
+GCP = {**PLACE, "labels": {"environment": "test"}}
+ZONES = ["us-central1-a", "us-central1-b"]
+
+EVERY_COMPONENT: dict[str, dict[str, Any]] = {
+    "ExistingCluster": {"kubeconfig": output(KUBECONFIG, secret=True), "context": "lab"},
+    "ExistingModelCache": {"claim": "weights"},
+    "ExistingPool": {
+        "pool": {"name": "lab", "accelerator": "RTX-A6000", "gpusPerNode": 4, "cpu": 60.5, "memoryGib": 480}
+    },
+    "ExistingWorkloadIdentity": {"namespace": "chat", "serviceAccount": "qwen3-8b"},
+    "GcpNetwork": {**PLACE, "name": "serving", "ranges": {"nodes": "10.10.0.0/22"}},
+    "GcpCluster": {
+        **GCP,
+        "cluster": {"name": "serving", "zones": ZONES, "systemPool": {"min": 1, "max": 2}},
+        "networkId": output("projects/acme-dev/global/networks/serving", dependencies=(NETWORK_URN,)),
+        "subnetId": output(
+            "projects/acme-dev/regions/us-central1/subnetworks/serving-nodes", dependencies=(NETWORK_URN,)
+        ),
+        "podsRangeName": output("pods", dependencies=(NETWORK_URN,)),
+        "servicesRangeName": output("services", dependencies=(NETWORK_URN,)),
+    },
+    "GcpGpuPool": {
+        **GCP,
+        "location": output("us-central1", dependencies=(CLUSTER_URN,)),
+        "clusterName": output("serving", dependencies=(CLUSTER_URN,)),
+        "nodeServiceAccount": output("nodes@acme-dev.iam.gserviceaccount.com", dependencies=(CLUSTER_URN,)),
+        "zones": ZONES,
+        "pool": {
+            "name": "l4",
+            "accelerator": "L4",
+            "capacity": [{"market": "spot", "machineType": "g2-standard-12", "max": 4}],
+        },
+    },
+    "GcpModelCache": {**GCP, "name": "models", "cache": {"forceDestroy": True}},
+    "GcpRegistry": {
+        **GCP,
+        "name": "images",
+        "readers": [output("nodes@acme-dev.iam.gserviceaccount.com", dependencies=(CLUSTER_URN,))],
+    },
+    "GcpWorkloadIdentity": {
+        "project": "acme-dev",
+        "name": "serving",
+        "namespace": "chat",
+        "serviceAccount": "qwen3-8b",
+        "workloadPool": output("acme-dev.svc.id.goog", dependencies=(CLUSTER_URN,)),
+        "bucketName": "acme-dev-models",
+        "role": "reader",
+    },
+    "ModelService": {
+        **camel(served.arguments(labels=None)),
+        "namespace": output("chat"),
+        "scheduling": output(served.SCHEDULING, dependencies=(POOL_URN,)),
+        "cache": output(served.CACHE),
+        "identity": output(served.IDENTITY),
+        "labels": {"llm-serving.example/environment": "test"},
+    },
+    "TeamNamespace": {"team": {"name": "chat", "viewers": ["readers@example.com"]}, "gpuQuota": 4},
+}

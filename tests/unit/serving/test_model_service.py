@@ -1,0 +1,317 @@
+import pytest
+from pulumi.errors import InputPropertiesError
+from pulumi_kubernetes import core
+
+from llm_serving.serving import ModelService
+from tests.unit.recording import UNKNOWN, record
+from tests.unit.serving.manifests import assert_valid, breaks_restricted
+from tests.unit.serving.served import (
+    CACHE,
+    IDENTITY,
+    SCHEDULING,
+    arguments,
+    container,
+    contract_is_read_back,
+    pod,
+    serve,
+)
+
+
+def refusals(**changes):
+    with pytest.raises(InputPropertiesError) as caught:
+        serve(**changes)
+    return {detail["property_path"]: detail["reason"] for detail in caught.value.errors or []}
+
+
+def seconds(text):
+    return int(text.removesuffix("s"))
+
+
+def test_every_object_is_valid_for_kubernetes():
+    assert_valid(serve())
+    assert_valid(serve(release={"chat_template": "{{ messages }}", "sampling": {"temperature": 0.6}}))
+
+
+def test_the_contract_of_the_test_is_the_contract():
+    contract_is_read_back()
+
+
+def test_everything_is_a_child_of_the_component():
+    recording = serve(release={"chat_template": "{{ messages }}"})
+    owner = recording.one("llm-serving:index:ModelService")
+    assert {child.type.rsplit(":")[-1] for child in recording.children(owner)} == {
+        "ServiceAccount",
+        "ConfigMap",
+        "Deployment",
+        "PodDisruptionBudget",
+        "Service",
+    }
+    assert len(recording.resources) == 6
+
+
+def test_outputs_say_where_the_model_answers():
+    recording = serve()
+    assert recording.output("url") == "http://qwen3-8b.chat.svc:8000/v1"
+    assert recording.output("serviceName") == recording.output("deploymentName") == "qwen3-8b"
+    assert recording.output("release") == "1.0.0"
+
+
+def test_outputs_are_known_at_preview():
+    recording = serve(preview=True)
+    assert recording.output("url") == "http://qwen3-8b.chat.svc:8000/v1"
+    assert recording.output("deploymentName") == "qwen3-8b"
+
+
+def test_an_output_that_is_not_known_yet_hides_only_what_depends_on_it():
+    def program():
+        later = core.v1.ConfigMap("later").id.apply(lambda _: CACHE)
+        ModelService("qwen3-8b", arguments(cache=later))
+
+    recording = record(program, preview=True)
+    deployment = recording.one("kubernetes:apps/v1:Deployment")
+    assert deployment["spec.template.spec.volumes[0]"] is UNKNOWN
+    assert deployment["spec.replicas"] == 1
+    assert deployment["spec.template.spec.nodeSelector"] == SCHEDULING["nodeSelector"]
+    assert deployment["spec.template.spec.containers[0].command[2]"] == "/models/qwen3-8b/1.0.0"
+
+
+def test_pods_obey_pod_security_restricted_with_a_read_only_root():
+    spec = pod(serve(release={"chat_template": "{{ messages }}"}))["spec"]
+    assert breaks_restricted(spec) == []
+    assert all(c["securityContext"]["readOnlyRootFilesystem"] for c in spec["containers"])
+    assert spec["automountServiceAccountToken"] is False
+
+
+def test_the_service_account_mounts_no_token_and_carries_the_clouds_annotations():
+    recording = serve()
+    account = recording.one("kubernetes:core/v1:ServiceAccount")
+    assert account["automountServiceAccountToken"] is False
+    assert account["metadata.annotations"] == IDENTITY["annotations"]
+    assert account["metadata.name"] == pod(recording)["spec"]["serviceAccountName"] == IDENTITY["serviceAccount"]
+    assert recording.depends_on(recording.one("kubernetes:apps/v1:Deployment"), account)
+
+
+def test_pods_go_where_the_pool_says():
+    spec = pod(serve())["spec"]
+    assert spec["nodeSelector"] == SCHEDULING["nodeSelector"]
+    assert spec["tolerations"] == SCHEDULING["tolerations"]
+
+
+def test_gpus_are_asked_for_as_request_and_limit_and_memory_too():
+    resources = container(serve())["resources"]
+    assert resources["requests"]["nvidia.com/gpu"] == resources["limits"]["nvidia.com/gpu"] == "1"
+    assert resources["requests"]["memory"] == resources["limits"]["memory"]
+    assert "cpu" not in resources["limits"]
+
+
+def test_the_resource_of_another_vendor_or_of_none_is_taken_as_the_pool_says():
+    amd = container(serve(scheduling={"gpuResource": "amd.com/gpu"}))["resources"]
+    assert amd["limits"]["amd.com/gpu"] == "1"
+    assert "nvidia.com/gpu" not in amd["limits"]
+    without = {key: value for key, value in SCHEDULING.items() if key != "gpuResource"}
+    recording = record(lambda: ModelService("m", {**arguments(), "scheduling": without}))
+    assert set(container(recording)["resources"]["limits"]) == {"memory"}
+
+
+def test_the_volumes_sidecar_is_taken_off_the_engines_share_of_the_node():
+    def cpu_and_memory(recording):
+        requests = container(recording)["resources"]["requests"]
+        milli = requests["cpu"]
+        cpu = int(milli[:-1]) / 1000 if milli.endswith("m") else int(milli)
+        memory = requests["memory"]
+        return cpu, int(memory[:-2]) / (1024 if memory.endswith("Mi") else 1)
+
+    alone = cpu_and_memory(serve(cache={"sidecarCpu": 0, "sidecarMemoryGib": 0}))
+    beside = cpu_and_memory(serve())
+    assert alone[0] - beside[0] == pytest.approx(CACHE["sidecarCpu"], abs=0.11)
+    assert alone[1] - beside[1] == pytest.approx(CACHE["sidecarMemoryGib"], abs=0.11)
+
+
+def test_weights_are_mounted_read_only_where_the_engine_looks_for_them():
+    recording = serve()
+    mounts = {mount["name"]: mount for mount in container(recording)["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod(recording)["spec"]["volumes"]}
+    assert mounts["models"]["readOnly"] is True
+    assert volumes["models"]["csi"] == CACHE["volume"]["csi"]
+    assert container(recording)["command"][2] == f"{mounts['models']['mountPath']}/qwen3-8b/1.0.0"
+    assert pod(recording)["metadata"]["annotations"]["gke-gcsfuse/volumes"] == "true"
+    assert volumes["shared-memory"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "1Gi"}
+    assert mounts["scratch"]["mountPath"] == "/tmp"
+    assert mounts["shared-memory"]["mountPath"] == "/dev/shm"
+    assert set(mounts) == set(volumes)
+
+
+def test_a_claim_works_as_model_cache():
+    recording = serve(cache={"volume": {"persistentVolumeClaim": {"claimName": "weights", "readOnly": True}}})
+    assert_valid(recording)
+    (volume,) = [v for v in pod(recording)["spec"]["volumes"] if v["name"] == "models"]
+    assert volume["persistentVolumeClaim"] == {"claimName": "weights", "readOnly": True}
+
+
+def test_a_chat_template_is_mounted_from_an_immutable_config_map_that_gets_a_new_name():
+    recording = serve(release={"chat_template": "{{ messages }}"})
+    config_map = recording.one("kubernetes:core/v1:ConfigMap")
+    assert config_map["immutable"] is True
+    assert "name" not in config_map["metadata"]
+    (volume,) = [v for v in pod(recording)["spec"]["volumes"] if v["name"] == "chat-template"]
+    assert volume["configMap"]["name"] == config_map.outputs["metadata"]["name"]
+    (mount,) = [m for m in container(recording)["volumeMounts"] if m["name"] == "chat-template"]
+    (file,) = config_map["data"]
+    assert f"--chat-template={mount['mountPath']}/{file}" in container(recording)["command"]
+
+
+def test_one_number_sets_probe_deadline_and_waiting():
+    deployment = (recording := serve()).one("kubernetes:apps/v1:Deployment")
+    probe = container(recording)["startupProbe"]
+    patience = probe["periodSeconds"] * probe["failureThreshold"]
+    assert patience == deployment["spec.progressDeadlineSeconds"] == seconds(deployment.custom_timeouts["create"])
+    assert seconds(deployment.custom_timeouts["update"]) > patience
+    assert patience > 1200  # twice: 240 s for a node, 300 s for an image, and the model
+
+
+def test_a_rollout_of_many_instances_waits_for_each_of_them():
+    def waiting(**model):
+        deployment = serve(model=model).one("kubernetes:apps/v1:Deployment")
+        return seconds(deployment.custom_timeouts["update"])
+
+    assert waiting(replicas=4) == 4 * waiting(replicas=1)
+    assert waiting(replicas=4, surge=2) == 2 * waiting(replicas=1)
+
+
+def test_a_rollout_needs_no_spare_gpu_unless_asked_to():
+    update = serve().one("kubernetes:apps/v1:Deployment")["spec.strategy.rollingUpdate"]
+    assert update == {"maxSurge": 0, "maxUnavailable": 1}
+    update = serve(model={"surge": 1}).one("kubernetes:apps/v1:Deployment")["spec.strategy.rollingUpdate"]
+    assert update == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_a_pod_ends_after_its_requests():
+    for notice in ({}, {"spotNoticeSeconds": 15}, {"spotNoticeSeconds": 30}):
+        recording = serve(scheduling=notice)
+        (shutdown,) = [
+            int(argument.split("=")[1])
+            for argument in container(recording)["command"]
+            if argument.startswith("--shutdown-timeout=")
+        ]
+        pre_stop = container(recording)["lifecycle"]["preStop"]["sleep"]["seconds"]
+        grace = pod(recording)["spec"]["terminationGracePeriodSeconds"]
+        assert shutdown > 0
+        assert grace > pre_stop + shutdown
+        if notice:
+            assert grace <= notice["spotNoticeSeconds"]
+
+
+def test_a_drain_that_is_longer_than_the_notice_is_refused_with_its_path():
+    found = refusals(model={"drain": {"shutdown_timeout_seconds": 60}}, scheduling={"spotNoticeSeconds": 30})
+    assert "at most 27" in found["model.drain.shutdownTimeoutSeconds"]
+
+
+def test_the_service_selects_the_deployments_pods_by_a_named_port():
+    recording = serve()
+    service = recording.one("kubernetes:core/v1:Service")
+    deployment = recording.one("kubernetes:apps/v1:Deployment")
+    assert service["spec.selector"] == deployment["spec.selector.matchLabels"]
+    assert service["spec.selector"].items() <= pod(recording)["metadata"]["labels"].items()
+    (port,) = service["spec.ports"]
+    (container_port,) = container(recording)["ports"]
+    assert (port["port"], port["targetPort"]) == (8000, container_port["name"])
+    assert container_port["containerPort"] == 8000
+
+
+def test_the_service_waits_for_the_deployment_because_its_own_waiting_is_short():
+    recording = serve()
+    service = recording.one("kubernetes:core/v1:Service")
+    assert recording.depends_on(service, recording.one("kubernetes:apps/v1:Deployment"))
+
+
+def test_the_selector_survives_a_new_release_another_pool_and_other_labels():
+    before = serve().one("kubernetes:apps/v1:Deployment")["spec.selector"]
+    after = serve(
+        release={"version": "2.0.0", "engine": {"version": "0.33.0"}},
+        model={"releases": {"stable": "2.0.0"}, "pool": "other", "replicas": 3},
+        scheduling={"pool": "other"},
+        labels={"environment": "prod"},
+    ).one("kubernetes:apps/v1:Deployment")["spec.selector"]
+    assert before == after
+
+
+def test_every_object_carries_its_model_release_team_and_pool_and_the_users_labels():
+    recording = serve(release={"chat_template": "{{ messages }}"})
+    for resource in recording.children():
+        labels = resource["metadata.labels"]
+        assert labels["llm-serving.dev/model"] == labels["app.kubernetes.io/instance"] == "qwen3-8b"
+        assert labels["llm-serving.dev/release"] == labels["app.kubernetes.io/version"] == "1.0.0"
+        assert labels["llm-serving.dev/team"] == "chat"
+        assert labels["llm-serving.dev/pool"] == "h100"
+        assert labels["environment"] == "test"
+        assert resource["metadata.namespace"] == "chat"
+    assert pod(recording)["metadata"]["labels"]["cloud.example/identity"] == "use"
+
+
+def test_users_labels_cannot_break_the_selector():
+    recording = serve(labels={"llm-serving.dev/model": "mine"}, identity={"podLabels": {"llm-serving.dev/model": "x"}})
+    assert pod(recording)["metadata"]["labels"]["llm-serving.dev/model"] == "qwen3-8b"
+
+
+def test_a_new_release_hash_replaces_the_pods():
+    hashes = [pod(serve(release_hash=h))["metadata"]["annotations"]["llm-serving.dev/release-hash"] for h in "ab"]
+    assert hashes == ["a", "b"]
+
+
+def test_service_links_are_off_and_a_service_that_looks_like_the_engines_settings_is_refused():
+    assert pod(serve())["spec"]["enableServiceLinks"] is False
+    for name in ("vllm", "vllm-port"):
+        found = refusals(model={"name": name}, release={"name": name})
+        assert "VLLM_" in found["model.name"]
+    serve(model={"name": "vllmish"}, release={"name": "vllmish"})
+
+
+def test_a_node_can_be_drained_one_instance_at_a_time():
+    recording = serve()
+    budget = recording.one("kubernetes:policy/v1:PodDisruptionBudget")
+    assert budget["spec.maxUnavailable"] == 1
+    assert budget["spec.selector"] == recording.one("kubernetes:apps/v1:Deployment")["spec.selector"]
+
+
+def test_a_model_that_does_not_fit_is_refused_with_the_path_in_the_arguments():
+    found = refusals(model={"tensor_parallelism": 4})
+    assert list(found) == ["model.tensorParallelism"]
+
+
+def test_the_release_of_another_model_or_version_is_refused():
+    found = refusals(release={"name": "other", "version": "3.0.0"})
+    assert "qwen3-8b" in found["release.name"]
+    assert "1.0.0" in found["release.version"]
+
+
+def test_the_scheduling_of_another_pool_or_gpu_is_refused():
+    found = refusals(scheduling={"pool": "l4", "accelerator": "L4"})
+    assert set(found) == {"scheduling.pool", "scheduling.accelerator"}
+
+
+def test_an_identity_in_another_namespace_is_refused():
+    assert "chat" in refusals(identity={"namespace": "other"})["identity.namespace"]
+
+
+def test_what_is_no_contract_is_refused_with_its_path():
+    assert "scheduling.gpusPerNode" in refusals(scheduling={"gpusPerNode": "two"})
+    assert "cache.volumes" in refusals(cache={"volumes": {}})
+
+
+def test_unknown_arguments_are_refused_with_the_nearest_name():
+    assert "replicas" in refusals(model={"replica": 2})["model.replica"]
+    assert "releaseHash" in refusals(releasehash="x")["releasehash"]
+
+
+def test_probes_ask_for_health_and_the_engine_may_take_its_time():
+    only = container(serve())
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert only[probe]["httpGet"] == {"path": "/health", "port": "http"}
+
+
+def test_an_image_with_a_digest_is_pulled_by_it():
+    digest = "sha256:" + "a" * 64
+    image = container(serve(release={"image": {"repository": "r.example/vllm", "tag": "v1", "digest": digest}}))[
+        "image"
+    ]
+    assert image == f"r.example/vllm@{digest}"

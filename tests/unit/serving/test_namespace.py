@@ -1,0 +1,119 @@
+import pytest
+from pulumi.errors import InputPropertiesError
+
+from llm_serving.serving import TeamNamespace
+from tests.unit.recording import record
+from tests.unit.serving.manifests import assert_valid
+
+
+def team(**changes):
+    arguments = {
+        "team": {"name": "chat", "viewers": ["readers@example.com"], "editors": ["platform@example.com"]},
+        "gpu_quota": 4,
+        "labels": {"environment": "test"},
+        **changes,
+    }
+    return record(lambda: TeamNamespace("chat", arguments))
+
+
+def rules(recording, role):
+    return recording.one("kubernetes:rbac.authorization.k8s.io/v1:Role", f"chat-{role}")["rules"]
+
+
+def allowed(recording, role):
+    return {
+        (group, resource, verb)
+        for rule in rules(recording, role)
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def test_every_object_is_valid_for_kubernetes_and_a_child_of_the_component():
+    recording = team()
+    assert_valid(recording)
+    owner = recording.one("llm-serving:index:TeamNamespace")
+    assert len(recording.children(owner)) == len(recording.resources) - 1
+    assert recording.output("namespace") == "chat"
+
+
+def test_pod_security_restricted_is_enforced_audited_and_warned_of_at_a_pinned_version():
+    labels = team().one("kubernetes:core/v1:Namespace")["metadata.labels"]
+    for mode in ("enforce", "audit", "warn"):
+        assert labels[f"pod-security.kubernetes.io/{mode}"] == "restricted"
+        assert labels[f"pod-security.kubernetes.io/{mode}-version"] == "v1.34"
+
+
+def test_users_labels_cannot_switch_pod_security_off():
+    labels = team(labels={"pod-security.kubernetes.io/enforce": "privileged"}).one("kubernetes:core/v1:Namespace")
+    assert labels["metadata.labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_the_gpu_quota_counts_requests_of_the_resource_that_was_named():
+    assert team().one("ResourceQuota")["spec.hard"] == {"requests.nvidia.com/gpu": "4"}
+    assert team(gpu_quota=0, gpu_resource="amd.com/gpu").one("ResourceQuota")["spec.hard"] == {
+        "requests.amd.com/gpu": "0"
+    }
+
+
+def test_containers_that_say_nothing_get_requests_and_no_cpu_limit():
+    (limit,) = team().one("LimitRange")["spec.limits"]
+    assert limit["type"] == "Container"
+    assert set(limit["defaultRequest"]) == {"cpu", "memory"}
+    assert set(limit["default"]) == {"memory"}
+
+
+def test_the_default_service_account_mounts_no_token_and_goes_with_the_namespace():
+    recording = team()
+    account = recording.one("kubernetes:core/v1:ServiceAccountPatch")
+    assert account["metadata.name"] == "default"
+    assert account["automountServiceAccountToken"] is False
+    assert recording.depends_on(account, recording.one("ResourceQuota"))
+    assert account.deleted_with == recording.one("kubernetes:core/v1:Namespace").urn
+
+
+@pytest.mark.parametrize("role", ["viewer", "editor"])
+def test_nobody_touches_secrets_roles_quotas_or_policies(role):
+    resources = {resource for _, resource, verb in allowed(team(), role)}
+    assert not resources & {"secrets", "roles", "rolebindings", "serviceaccounts/token", "pods/exec", "*"}
+    changed = {resource for _, resource, verb in allowed(team(), role) if verb not in ("get", "list", "watch")}
+    assert not changed & {"resourcequotas", "limitranges", "networkpolicies", "serviceaccounts"}
+
+
+def test_viewers_change_nothing():
+    assert {verb for _, _, verb in allowed(team(), "viewer")} == {"get", "list", "watch"}
+
+
+def test_editors_see_what_viewers_see_and_change_workloads():
+    recording = team()
+    assert allowed(recording, "viewer") < allowed(recording, "editor")
+    assert ("apps", "deployments", "patch") in allowed(recording, "editor")
+
+
+def test_groups_are_bound_to_their_role():
+    recording = team()
+    for role, group in (("viewer", "readers@example.com"), ("editor", "platform@example.com")):
+        binding = recording.one("RoleBinding", f"chat-{role}s")
+        made = recording.one("kubernetes:rbac.authorization.k8s.io/v1:Role", f"chat-{role}")
+        assert binding["roleRef.name"] == made["metadata.name"] == role
+        assert [subject["name"] for subject in binding["subjects"]] == [group]
+        assert recording.depends_on(binding, made)
+
+
+def test_a_team_without_groups_has_no_bindings():
+    assert team(team={"name": "chat"}).all("RoleBinding") == []
+
+
+def test_two_teams_share_a_program():
+    def program():
+        for name in ("chat", "search"):
+            TeamNamespace(name, {"team": {"name": name}, "gpu_quota": 1})
+
+    assert len(record(program).all("kubernetes:core/v1:Namespace")) == 2
+
+
+def test_a_negative_quota_is_refused_with_its_path():
+    with pytest.raises(InputPropertiesError) as caught:
+        team(gpu_quota=-1)
+    assert [detail["property_path"] for detail in caught.value.errors or []] == ["gpuQuota"]

@@ -1,0 +1,140 @@
+"""Every bad input is refused with the file, the property path and, where something is near, what would work."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_serving.errors import ProblemsError
+from stacks.settings import parse_settings, read_settings_file, resolve
+from stacks.settings.document import SECRETS
+from tests.unit.stacks.settings_files import REPOSITORY, put, settings_data, write_settings
+
+STACKS = ["dev", "staging", "prod"]
+LLAMA_70B = {"name": "llama-3-1-70b", "team": "chat", "pool": "l4", "releases": {"stable": "1.0.0"}}
+SECOND_POOL = {
+    "name": "l4",
+    "accelerator": "L4",
+    "capacity": [{"market": "spot", "machineType": "g2-standard-4", "max": 1}],
+}
+
+# (what is changed, new value, path in the message, word of the message, word of the suggestion)
+REFUSED: list[tuple[str, Any, str, str, str]] = [
+    ("netwrk", {}, "netwrk", "unknown key", "network"),
+    ("pools[0].capcity", [], "pools[0].capcity", "unknown key", "capacity"),
+    ("pools[0].capacity[0].machine", "x", "pools[0].capacity[0].machine", "unknown key", "machineType"),
+    ("pools[0].capacity[0].max", 0, "pools[0].capacity[0].max", "greater than or equal to 1", ""),
+    ("pools[0].capacity[0].min", -1, "pools[0].capacity[0].min", "greater than or equal to 0", ""),
+    ("pools[0].capacity[0].min", 3, "pools[0].capacity[0].min", "max", ""),
+    ("models[0].replicas", 0, "models[0].replicas", "greater than or equal to 1", ""),
+    ("network.pods", "10.10.0.0/18", "network.pods", "overlap", ""),
+    ("network.nodes", "10.10.0.0/29", "network.nodes", "", "/"),
+    ("network.pods", "10.64.0.0/25", "network.pods", "", "/"),
+    ("network.pods", "10.64.0.1/18", "network.pods", "CIDR", ""),
+    (
+        "pools[0].capacity[0].machineType",
+        "g2-standard-9",
+        "pools[0].capacity[0].machineType",
+        "",
+        "g2-standard-",
+    ),
+    (
+        "pools[0].capacity[0].machineType",
+        "a2-highgpu-1g",
+        "pools[0].capacity[0].machineType",
+        "A100",
+        "g2-standard-",
+    ),
+    ("pools[0].capacity[0].zones", ["us-central1-z"], "pools[0].capacity[0].zones[0]", "", ""),
+    ("pools[0].capacity[0].reservation", "mine", "pools[0].capacity[0].reservation", "spot", ""),
+    ("pools[0].capacity[0].market", "preemptible", "pools[0].capacity[0].market", "", "spot"),
+    ("pools[0].accelerator", "L5", "pools[0].accelerator", "", "L4"),
+    ("pools[0].accelerator", "RTX-4090", "pools[0].accelerator", "", ""),
+    ("pools[1]", SECOND_POOL, "pools[1].name", "", ""),
+    ("pools[0].name", "L4_pool", "pools[0].name", "lower-case", ""),
+    ("cluster.name", "llm.dev", "cluster.name", "lower-case", ""),
+    ("cluster.zones", ["europe-west4-a"], "cluster.zones[0]", "region", ""),
+    ("models[0].name", "gpt-5", "models[0]", "release", ""),
+    ("models[0].releases.stable", "9.9.9", "models[0].releases.stable", "", "1.0.0"),
+    ("models[0].releases.stable", "latest", "models[0].releases.stable", "match", ""),
+    ("models[0].pool", "h100", "models[0].pool", "", "l4"),
+    ("models[0].team", "nobody", "models[0].team", "", "chat"),
+    ("models[0].tensorParallelism", 3, "models[0].tensorParallelism", "", ""),
+    ("models[0]", LLAMA_70B | {"acceptLicense": True}, "models[0]", "fit", "x"),
+    ("models[0]", LLAMA_70B, "models[0].acceptLicense", "licen", ""),
+    ("cloud", "azure", "cloud", "not a cloud", "gcp"),
+    ("region", "mars", "region", "match", ""),
+]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_committed_stack_is_fine(stack: str) -> None:
+    path = REPOSITORY / f"Pulumi.{stack}.yaml"
+    found = resolve(read_settings_file(path), path.name)
+    assert found.models
+
+
+@pytest.mark.parametrize(("where", "value", "path", "reason", "suggestion"), REFUSED, ids=lambda v: str(v)[:40])
+def test_bad_input_is_refused_with_file_and_property_path(
+    where: str, value: Any, path: str, reason: str, suggestion: str, tmp_path: Path
+) -> None:
+    data = settings_data()
+    put(data, where, value)
+    file = write_settings(tmp_path, data)
+    with pytest.raises(ProblemsError) as refused:
+        resolve(read_settings_file(file), file.name)
+    lines = [line for line in str(refused.value).splitlines() if f"llm-serving:{path}" in line]
+    assert lines, str(refused.value)
+    assert lines[0].startswith("Pulumi.dev.yaml: llm-serving:")
+    assert any(reason in line and suggestion in line for line in lines), str(refused.value)
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    data = settings_data()
+    put(data, "models[0].replicas", -1)
+    put(data, "pools[0].capacity[0].max", 0)
+    file = write_settings(tmp_path, data)
+    with pytest.raises(ProblemsError) as refused:
+        read_settings_file(file)
+    assert len(refused.value.problems) == 2
+
+
+def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text("config:\n  llm-serving:cloud: gcp\n  llm-serving:cloud: existing\n")
+    with pytest.raises(ProblemsError, match=r"Pulumi\.dev\.yaml.*'llm-serving:cloud' is given twice.*line 3"):
+        read_settings_file(file)
+
+
+def test_a_missing_file_names_those_that_are_there(tmp_path: Path) -> None:
+    write_settings(tmp_path, settings_data(), "dev")
+    with pytest.raises(ProblemsError, match=r"no such file.*Pulumi\.dev\.yaml"):
+        read_settings_file(tmp_path / "Pulumi.prd.yaml")
+
+
+def test_numbers_that_arrive_as_floats_are_integers() -> None:
+    data = settings_data()
+    put(data, "models[0].replicas", 2.0)
+    assert parse_settings(data, "Pulumi.dev.yaml").models[0].replicas == 2
+    put(data, "models[0].replicas", 2.5)
+    with pytest.raises(ProblemsError, match=r"models\[0\]\.replicas = 2\.5"):
+        parse_settings(data, "Pulumi.dev.yaml")
+
+
+def test_settings_are_frozen() -> None:
+    settings = parse_settings(settings_data(), "Pulumi.dev.yaml")
+    with pytest.raises(ValueError, match="frozen"):
+        settings.models[0].replicas = 5  # type: ignore[misc]
+
+
+def test_secrets_never_become_settings(tmp_path: Path) -> None:
+    data = settings_data() | {"kubeconfig": {"secure": "v1:abc"}}
+    file = write_settings(tmp_path, data)
+    assert "kubeconfig" in SECRETS
+    assert "kubeconfig" not in read_settings_file(file).model_dump_json()
+
+
+def test_the_stack_knows_what_is_fixed_for_its_life() -> None:
+    found = resolve(parse_settings(settings_data(), "Pulumi.dev.yaml"), "Pulumi.dev.yaml")
+    assert found.fixed["region"] == "us-central1"
+    assert found.fixed["network.pods"] == "10.64.0.0/18"

@@ -1,0 +1,7 @@
+"""Puts every outside program that the project runs into one folder, at the pinned version.
+
+Owns the Python environment (`.venv`), the programs (`pulumi`, the Kubernetes control plane, etcd,
+KWOK) and the files that come with them (CRDs, KWOK stages). Imports nothing but the standard library,
+since it runs before anything is installed. The rest of the project never imports this package: it finds
+programs on PATH, and programs, CRDs and stages below `$LLM_SERVING_TOOLS` (by default `.tools`).
+"""

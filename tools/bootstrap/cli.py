@@ -1,0 +1,120 @@
+"""The command line: `sh tools/bootstrap.sh ensure|status|path|env`."""
+
+import argparse
+import os
+import platform
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from tools.bootstrap import python_env
+from tools.bootstrap.errors import SetupError
+from tools.bootstrap.install import installer
+from tools.bootstrap.places import Places, short
+from tools.bootstrap.progress import Progress, elapsed
+from tools.bootstrap.recipes import GROUPS, Recipe
+from tools.bootstrap.view import Entry
+
+_PYTHON = "python"
+_REPO = Path(__file__).resolve().parents[2]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command and return the exit status."""
+    options = _parser().parse_args(arguments)
+    # So that a terminated set-up ends its compilers and removes what is unfinished.
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        places = Places.from_environment(_REPO, os.environ)
+        if options.command == "ensure":
+            _ensure(places, options.groups or [_PYTHON, *GROUPS])
+        elif options.command == "status":
+            _status(places)
+        elif options.command == "path":
+            print("\n".join(str(folder) for folder in _bin_folders(places)))
+        else:
+            _env(places)
+    except SetupError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; what was finished stays in the cache", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tools/bootstrap.sh", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    ensure = commands.add_parser("ensure", help="get what is missing; without names, everything")
+    # argparse refuses an empty list for nargs="*" with choices before Python 3.13.
+    ensure.add_argument("groups", nargs="*", type=_group, metavar=f"{{{','.join([_PYTHON, *GROUPS])}}}")
+    commands.add_parser("status", help="show each tool, its version, origin and place")
+    commands.add_parser("path", help="print the folders that belong on PATH, one a line")
+    commands.add_parser("env", help='print exports for a shell: eval "$(sh tools/bootstrap.sh env)"')
+    return parser
+
+
+def _group(name: str) -> str:
+    if name != _PYTHON and name not in GROUPS:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join([_PYTHON, *GROUPS])}")
+    return name
+
+
+def _ensure(places: Places, groups: Sequence[str]) -> None:
+    started = time.monotonic()
+    recipes: list[Recipe] = [recipe for group in GROUPS if group in groups for recipe in GROUPS[group]]
+    progress = Progress(len(recipes) + (_PYTHON in groups))
+    if _PYTHON in groups:
+        python_env.ensure(places, progress)
+    using = installer(places, progress)
+    for recipe in recipes:
+        using.ensure(recipe)
+    if recipes:
+        print(
+            f"{', '.join(groups)}: ready after {elapsed(time.monotonic() - started)} in {short(places.view)}",
+            file=sys.stderr,
+        )
+
+
+def _status(places: Places) -> None:
+    using = installer(places, Progress(0))
+    stamp = python_env.Stamp.read(places.venv)
+    filled = "filled" if stamp == python_env.Stamp.wanted(places.repo) else "not up to date"
+    rows = [
+        ("TOOL", "VERSION", "ORIGIN", "LOCATION"),
+        ("python", platform.python_version(), filled, short(places.venv)),
+    ]
+    for recipe in (recipe for group in GROUPS.values() for recipe in group):
+        entry = using.locate(recipe)
+        if entry:
+            rows.append((recipe.name, entry.version, entry.origin, short(Path(_location(entry)))))
+        else:
+            rows.append((recipe.name, using.version(recipe), "missing", ""))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        print("  ".join([*cells, row[3]]).rstrip())
+
+
+def _location(entry: Entry) -> str:
+    return os.path.commonpath(entry.links.values())
+
+
+def _bin_folders(places: Places) -> list[Path]:
+    return [places.venv / "bin", places.view / "bin"]
+
+
+def _env(places: Places) -> None:
+    folders = os.pathsep.join(str(folder) for folder in _bin_folders(places))
+    print(f'export PATH={shlex.quote(folders)}:"$PATH"')
+    print(f"export LLM_SERVING_TOOLS={shlex.quote(str(places.view))}")

@@ -1,0 +1,65 @@
+"""Programs that the machine already has on PATH, at a version that fits."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.bootstrap.versions import Range, parse, show
+
+_TIMEOUT_S = 15
+
+
+@dataclass(frozen=True)
+class Found:
+    """A program on PATH that fits."""
+
+    path: Path
+    version: str
+
+
+def search_path(path: str, ours: Sequence[Path]) -> str:
+    """Return PATH without the folders that this package itself fills."""
+    own = {os.path.realpath(folder) for folder in ours}
+    return os.pathsep.join(p for p in path.split(os.pathsep) if p and os.path.realpath(p) not in own)
+
+
+def find(
+    name: str,
+    fits: Range,
+    path: str,
+    *,
+    ask_version: Sequence[str] = ("--version",),
+    companions: Sequence[str] = (),
+) -> Found | None:
+    """Return the first program `name` on `path` that fits, judged by the version that it prints when run.
+
+    None is found where one of its companions is missing.
+    """
+    if not all(shutil.which(companion, path=path) for companion in companions):
+        return None
+    for folder in path.split(os.pathsep):
+        candidate = shutil.which(name, path=folder)
+        if candidate is None:
+            continue
+        version = parse(_output(candidate, ask_version))
+        if version is not None and version in fits:
+            return Found(Path(candidate).absolute(), show(version))
+    return None
+
+
+def _output(program: str, arguments: Sequence[str]) -> str:
+    try:
+        result = subprocess.run(
+            [program, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return result.stdout + result.stderr if result.returncode == 0 else ""

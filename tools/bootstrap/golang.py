@@ -1,0 +1,119 @@
+"""Go: finds it, builds the programs that wrapper modules pin, and fetches the modules' files.
+
+`go.sum` in each wrapper module holds the hash of every module, so what is built or copied is what was
+pinned, wherever the module came from.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.bootstrap.errors import SetupError
+from tools.bootstrap.progress import Progress
+from tools.bootstrap.versions import Version, parse, show
+
+_GO_LINE = re.compile(r"^go (\S+)", re.MULTILINE)
+_USUAL_PLACES = ("/usr/local/go/bin/go", "/opt/homebrew/bin/go", "/usr/local/bin/go")
+
+
+def pinned(wrapper: Path, module: str) -> str:
+    """Return the version, without its v, at which a wrapper module pins a module."""
+    text = (wrapper / "go.mod").read_text()
+    match = re.search(rf"^(?:require)?\s+{re.escape(module)} v(\S+)", text, re.MULTILINE)
+    if match is None:
+        raise SetupError(f"{wrapper / 'go.mod'} does not require {module}; add it with its version.")
+    return match[1]
+
+
+def pins(wrapper: Path) -> bytes:
+    """Return what decides the result of a build in a wrapper module."""
+    return b"\0".join((wrapper / name).read_bytes() for name in ("go.mod", "go.sum"))
+
+
+@dataclass(frozen=True)
+class Go:
+    """A Go toolchain that is new enough for one wrapper module."""
+
+    program: Path
+    wrapper: Path
+
+    @classmethod
+    def find(cls, wrapper: Path, *, wanted_for: str, instead: str) -> "Go":
+        """Find a Go that fits the wrapper module's `go` line, or say how to install one."""
+        line = _GO_LINE.search((wrapper / "go.mod").read_text())
+        needed = parse(line[1]) if line else None
+        if needed is None:
+            raise SetupError(f"{wrapper / 'go.mod'} has no line `go <version>`.")
+        seen: list[str] = []
+        candidates = [shutil.which("go"), *_USUAL_PLACES]
+        for candidate in dict.fromkeys(c for c in candidates if c and os.access(c, os.X_OK)):
+            version = _version(candidate)
+            if version and version >= needed:
+                return cls(Path(candidate), wrapper)
+            seen.append(f"{candidate} is {show(version) if version else 'broken'}")
+        raise SetupError(
+            f"{wanted_for} needs Go {show(needed)} or later"
+            f" ({', '.join(seen) if seen else 'no Go was found'}).\n"
+            "  Install it from https://go.dev/dl/ (any system), with `brew install go` (macOS) or with"
+            " `snap install go --classic` (Ubuntu), and run this again.\n"
+            f"  {instead}"
+        )
+
+    def build(self, package: str, output: Path, *, ldflags: str, log: Path, progress: Progress) -> None:
+        """Build a package into the file `output`."""
+        command = [self.program, "build", "-trimpath", "-buildvcs=false"]
+        progress.run(
+            [*command, "-ldflags", ldflags, "-o", output, package],
+            log=log,
+            doing="the build",
+            env=_environment(os.environ),
+            cwd=self.wrapper,
+        )
+
+    def module_folder(self, module: str) -> Path:
+        """Return the folder of a module's files, fetched if need be and checked against go.sum."""
+        result = subprocess.run(
+            [self.program, "mod", "download", "-json", module],
+            cwd=self.wrapper,
+            env=_environment(os.environ),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        try:
+            answer = json.loads(result.stdout)
+        except json.JSONDecodeError:
+            answer = {"Error": result.stderr.strip()}
+        if result.returncode != 0 or "Dir" not in answer:
+            raise SetupError(f"Go cannot fetch {module} for {self.wrapper}: {answer.get('Error')}")
+        return Path(answer["Dir"])
+
+
+def _version(go: str) -> Version | None:
+    try:
+        result = subprocess.run(
+            [go, "env", "GOVERSION"],
+            env=_environment(os.environ),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return parse(result.stdout)
+
+
+def _environment(base: Mapping[str, str]) -> dict[str, str]:
+    return {
+        **base,
+        "CGO_ENABLED": "0",
+        "GOFLAGS": "-mod=readonly",
+        "GOTOOLCHAIN": "local",
+        "GOWORK": "off",
+    }

@@ -1,0 +1,18 @@
+# Targets that get what the others need; the Makefile includes this file.
+
+TOOLS := $(or $(LLM_SERVING_TOOLS),$(CURDIR)/.tools)
+VENV := $(CURDIR)/.venv
+
+export LLM_SERVING_TOOLS := $(TOOLS)
+export PATH := $(VENV)/bin:$(TOOLS)/bin:$(PATH)
+
+.PHONY: setup setup-python tools-status
+
+setup: ## get everything that the other targets need (a first run may build for some minutes)
+	@sh tools/bootstrap.sh ensure
+
+setup-python: ## make and fill .venv alone
+	@sh tools/bootstrap.sh ensure python
+
+tools-status: ## show each tool, its version, where it came from and where it is
+	@sh tools/bootstrap.sh status
