@@ -8,6 +8,7 @@ from llm_serving.arguments import plain
 
 from llm_serving.cloud.existing import (
     ExistingCluster,
+    ExistingClusterArgs,
     ExistingModelCache,
     ExistingPool,
     ExistingWorkloadIdentity,
@@ -22,7 +23,7 @@ def bring_up_existing(stack: Stack, settings: ExistingSettings) -> Platform:
     """The cluster that the settings name, as the same platform that a cloud gives."""
     name = settings.cluster.name
     fixed = unchanged(stack)
-    reach: dict[str, Any] = {"name": name}
+    reach: ExistingClusterArgs = {}
     kubeconfig = pulumi.Config().get_secret("kubeconfig")
     if kubeconfig is not None:
         reach["kubeconfig"] = kubeconfig

@@ -32,13 +32,17 @@ def bring_up_gcp(stack: Stack, settings: GcpSettings) -> Platform:
         default_labels=settings.labels,
     )
     on_gcp = pulumi.ResourceOptions(providers=[provider])
-    place = {"project": settings.project, "region": settings.region}
 
-    network = GcpNetwork(name, {**place, "name": name, "ranges": plain(settings.network)}, on_gcp)
+    network = GcpNetwork(
+        name,
+        {"project": settings.project, "region": settings.region, "name": name, "ranges": plain(settings.network)},
+        on_gcp,
+    )
     cluster = GcpCluster(
         name,
         {
-            **place,
+            "project": settings.project,
+            "region": settings.region,
             "cluster": plain(settings.cluster),
             "network_id": network.network_id,
             "subnet_id": network.subnet_id,
@@ -57,13 +61,20 @@ def bring_up_gcp(stack: Stack, settings: GcpSettings) -> Platform:
     )
     registry = GcpRegistry(
         name,
-        {**place, "name": name, "readers": [cluster.node_service_account], "labels": settings.labels},
+        {
+            "project": settings.project,
+            "region": settings.region,
+            "name": name,
+            "readers": [cluster.node_service_account],
+            "labels": settings.labels,
+        },
         on_gcp,
     )
     cache = GcpModelCache(
         name,
         {
-            **place,
+            "project": settings.project,
+            "region": settings.region,
             "name": name,
             "cache": plain(settings.model_cache),
             "labels": settings.labels,
@@ -74,7 +85,8 @@ def bring_up_gcp(stack: Stack, settings: GcpSettings) -> Platform:
         pool.name: GcpGpuPool(
             pool.name,
             {
-                **place,
+                "project": settings.project,
+                "region": settings.region,
                 "location": cluster.location,
                 "cluster_name": cluster.name,
                 "node_service_account": cluster.node_service_account,

@@ -20,6 +20,10 @@ class Change(Enum):
     UPDATE = "update"
 
 
+_NOTHING: tuple[Any, ...] = (None, [], {})
+"""Values that the protocol does not tell from a property that is not there."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """The outcome of a comparison.
@@ -108,8 +112,8 @@ def _compare(
             _compare(before, after, child(path, index), unordered, changes)
     elif new is not UNKNOWN and _equal(old, new):
         return
-    elif old is None or (old in ([], {}) and new is not UNKNOWN):
-        if new not in ([], {}):
+    elif old in _NOTHING:
+        if new not in _NOTHING:
             changes[path] = (Change.ADD, old, new)
     elif new is None:
         changes[path] = (Change.DELETE, old, new)

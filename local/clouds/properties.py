@@ -179,6 +179,17 @@ def _children(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list | tuple) else ()
 
 
+def secret_paths(value: Any, path: str = "") -> list[str]:
+    """The property paths at which ``value`` has a :class:`Secret`."""
+    if isinstance(value, Secret):
+        return [path]
+    if isinstance(value, Mapping):
+        return [found for key, item in value.items() for found in secret_paths(item, child(path, key))]
+    if isinstance(value, list):
+        return [found for index, item in enumerate(value) for found in secret_paths(item, child(path, index))]
+    return []
+
+
 def keep_secret(inputs: Any, outputs: Any) -> Any:
     """``outputs`` with a :class:`Secret` wherever ``inputs`` has one at the same place.
 

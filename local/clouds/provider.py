@@ -20,7 +20,7 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -34,7 +34,7 @@ from pulumi.runtime.proto import (
     status_pb2,
 )
 
-from llm_serving.errors import Problem, ProblemsError, shorten
+from llm_serving.errors import Problem, ProblemsError
 from local.clouds.differences import Change, Difference, compare
 from local.clouds.faults import FaultPlan, InjectedFaultError
 from local.clouds.properties import (
@@ -517,16 +517,27 @@ def _in(struct: struct_pb2.Struct) -> Properties:
 
 
 def _failures(problems: Sequence[Problem]) -> list[Any]:
-    return [provider_pb2.CheckFailure(property=problem.path, reason=failure_text(problem)) for problem in problems]
+    """Problems as the engine shows them best.
+
+    It looks the value up by itself, but only at the top level: at a nested path it would show ``<nil>``.
+    There the path and the value stand in the reason.
+    """
+    return [
+        provider_pb2.CheckFailure(property=problem.path, reason=_reason(problem))
+        if problem.value is not None and _top(problem.path) == problem.path
+        else provider_pb2.CheckFailure(reason=str(replace(problem, value=_shown(problem.value))))
+        for problem in problems
+    ]
 
 
-def failure_text(problem: Problem) -> str:
-    """A problem as the reason of a check failure, whose property path is shown beside it."""
-    value = problem.value
-    shown = not (value is None or value is UNKNOWN or isinstance(value, Secret | Mapping | list))
-    found = f" (found {shorten(value)})" if shown else ""
-    hint = f"; try: {problem.suggestion}" if problem.suggestion else ""
-    return f"{problem.reason}{found}{hint}"
+def _reason(problem: Problem) -> str:
+    hint = f" (try: {problem.suggestion})" if problem.suggestion else ""
+    return f"{problem.reason}{hint}"
+
+
+def _shown(value: Any) -> Any:
+    """A value as far as a message may show it: no secrets, nothing large, nothing unknown."""
+    return None if value is UNKNOWN or isinstance(value, Secret | Mapping | list) else value
 
 
 def _difference(difference: Difference) -> Any:
@@ -599,7 +610,6 @@ def serve(plugin: Plugin, arguments: Sequence[str]) -> None:
     """Run as a plugin process until the engine ends it. ``arguments`` are the command line without the
     program.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the engine, which then calls Cancel
     for argument in arguments:
         if not argument.startswith("-") and ":" in argument:
             plugin.engine.attach(argument)
@@ -608,7 +618,10 @@ def serve(plugin: Plugin, arguments: Sequence[str]) -> None:
     sys.stdout.flush()
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a stray print must not look like a log of the engine's
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    # The engine ends its plugins with SIGINT and waits 5 s for each before it kills. Ctrl-C of a terminal does not come
+    # here: plugins have a process group of their own (sdk/go/common/util/cmdutil).
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     parent = os.getppid()
     while not stop.wait(1.0):
         if os.getppid() != parent:  # the engine was killed and could not end its plugins

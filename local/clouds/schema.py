@@ -18,7 +18,7 @@ import importlib.util
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -321,6 +321,9 @@ class _Module:
                 return MapOf(self._type(parts[-1]))
             case "Union":
                 choices = tuple(dict.fromkeys(self._type(part) for part in parts if not _is_twin(part)))
+                if any(isinstance(choice, Known) for choice in choices):
+                    # An enumeration that lets any string through is still the list of what is known.
+                    choices = tuple(choice for choice in choices if choice != Scalar("string"))
                 return choices[0] if len(choices) == 1 else OneOf(choices)
         return _ANY
 
@@ -447,7 +450,10 @@ def _check_object(
 
 def _check_value(kind: Type, value: Any, path: str, problems: list[Problem], warnings: list[str]) -> None:
     if isinstance(value, Secret):
-        return _check_value(kind, value.value, path, problems, warnings)
+        found: list[Problem] = []
+        _check_value(kind, value.value, path, found, warnings)
+        problems.extend(replace(problem, value=None) for problem in found)
+        return None
     if value is None or value is UNKNOWN or kind == _ANY:
         return None
     match kind:
@@ -489,8 +495,10 @@ def check_value(kind: Type, value: Any, path: str) -> list[Problem]:
 
 def _check_values(values: tuple[str, ...], value: Any, path: str, problems: list[Problem]) -> None:
     if isinstance(value, Secret):
-        value = value.value
-    if isinstance(value, list):
+        found: list[Problem] = []
+        _check_values(values, value.value, path, found)
+        problems.extend(replace(problem, value=None) for problem in found)
+    elif isinstance(value, list):
         for index, item in enumerate(value):
             _check_values(values, item, child(path, index), problems)
     elif isinstance(value, str) and value not in values:

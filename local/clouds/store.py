@@ -36,11 +36,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from local.clouds.properties import UNKNOWN, Properties, Secret, reveal, walk
+from local.clouds.properties import UNKNOWN, Properties, Secret, Special, reveal, walk
 from local.cluster.files import read_json, write_atomically, write_json
 from local.cluster.processes import Process
 
 _HIDDEN = "$secret"
+_SPECIAL = "$special"
 CHANGED_ELSEWHERE = "[a secret that Pulumi does not know: it was changed elsewhere]"
 
 
@@ -238,6 +239,8 @@ class Store:
         def step(item: Any) -> Any:
             if isinstance(item, Secret):
                 return {_HIDDEN: self._hash(item.value)}
+            if isinstance(item, Special):
+                return {_SPECIAL: item.signature, "fields": dict(item.fields)}
             return None if item is UNKNOWN else item
 
         return walk(value, step)
@@ -248,6 +251,8 @@ class Store:
             if set(value) == {_HIDDEN}:
                 candidate = known.value if isinstance(known, Secret) else known
                 return Secret(candidate if self._hash(candidate) == value[_HIDDEN] else CHANGED_ELSEWHERE)
+            if set(value) == {_SPECIAL, "fields"}:
+                return Special(value[_SPECIAL], value["fields"])
             inner = known.value if isinstance(known, Secret) else known
             members = inner if isinstance(inner, Mapping) else {}
             return {key: self.show(item, members.get(key)) for key, item in value.items()}

@@ -72,7 +72,9 @@ def _started(pid: int) -> str | None:
         except OSError:
             return None
         fields = stat.rpartition(")")[2].split()  # the program's name stands in brackets and may hold spaces
-        return None if fields[0] in "ZX" else f"{_BOOT_ID.read_text().strip()}/{fields[19]}"
+        # A killed process shows as a zombie as soon as its first thread has gone; its ports are free with its last.
+        gone = fields[0] == "X" or (fields[0] == "Z" and int(fields[17]) <= 1)
+        return None if gone else f"{_BOOT_ID.read_text().strip()}/{fields[19]}"
     shown = subprocess.run(
         ["ps", "-o", "state=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     ).stdout.split(None, 1)

@@ -67,10 +67,10 @@ class Stack:
         }
 
     def gpu_quota(self, team: TeamSpec) -> int:
-        """GPUs that a team may ask for: its setting, or the sum over its models."""
+        """GPUs that a team may ask for: its setting, or the sum over its models, rollouts included."""
         if team.gpu_quota is not None:
             return team.gpu_quota
-        return sum(model.plan.gpus * model.spec.replicas for model in self.models if model.spec.team == team.name)
+        return sum(model.plan.gpus * (model.spec.replicas + model.spec.surge) for model in self.models if model.spec.team == team.name)
 
 
 def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack:

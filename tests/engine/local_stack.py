@@ -1,4 +1,4 @@
-"""A stack on local clouds of its own: the real engine, the real program, a real control plane, a folder to throw away."""
+"""A stack on local clouds of its own: the real engine, program and control plane, in a folder to throw away."""
 
 import json
 import os

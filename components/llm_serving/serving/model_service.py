@@ -17,11 +17,11 @@ from llm_serving.arguments import parse
 from llm_serving.component import Frozen, child, refused, token, validated
 from llm_serving.contract import ContractModel, ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError
+from llm_serving.planning.drain import Drain, plan_drain
 from llm_serving.planning.host import Sidecar
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.serving.arguments import ModelArgs, NodeShapeArgs, ReleaseArgs
-from llm_serving.serving.drain import Drain, plan_drain
 from llm_serving.serving.engines import Engine, engine
 from llm_serving.serving.labels import RELEASE_HASH, model_labels, selector
 from llm_serving.serving.pod import PORT_NAME, TEMPLATE_FILE, Instance, Surroundings, pod_template

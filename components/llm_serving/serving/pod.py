@@ -12,8 +12,8 @@ import pulumi
 from pulumi_kubernetes import core, meta
 
 from llm_serving.contract import ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
+from llm_serving.planning.drain import Drain
 from llm_serving.planning.placement import ModelPlan
-from llm_serving.serving.drain import Drain
 from llm_serving.serving.engines import Engine
 from llm_serving.serving.labels import RELEASE_HASH, model_labels, selector
 from llm_serving.serving.quantities import cores, gibibytes

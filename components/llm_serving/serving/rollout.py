@@ -7,7 +7,7 @@ waiting, so that none of them gives up while another still hopes.
 from dataclasses import dataclass
 from math import ceil
 
-from llm_serving.serving.drain import Drain
+from llm_serving.planning.drain import Drain
 from llm_serving.spec import ModelSpec
 
 PATIENCE = 2

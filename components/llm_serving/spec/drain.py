@@ -6,7 +6,7 @@ from llm_serving.spec.names import PositiveCount
 
 class DrainSpec(Frozen):
     """Times of an orderly end, in seconds. What is left out follows from the pool: short where nodes may be taken
-    away, long elsewhere (``serving.drain``).
+    away, long elsewhere (``planning.drain``).
 
     Attributes:
         pre_stop_seconds: time in which a stopping instance still takes new requests, because load balancers have

@@ -9,7 +9,7 @@ the one deliberate difference from the real cloud: who was interrupted finds its
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from importlib.metadata import version
@@ -24,7 +24,7 @@ from local.clouds.gcp import functions
 from local.clouds.gcp.cloud import Cloud, GoogleError
 from local.clouds.gcp.kinds import Kind, kind_of
 from local.clouds.gcp.types import fill
-from local.clouds.properties import UNKNOWN, Properties, keep_secret, reveal, without_nulls
+from local.clouds.properties import UNKNOWN, Properties, keep_secret, reveal, secret_paths, without_nulls
 from local.clouds.provider import (
     Autoname,
     Checked,
@@ -92,9 +92,11 @@ class GcpPlugin(Plugin):
         kind = self._kind(resource.token)
         given = without_nulls({key: value for key, value in inputs.items() if key != _DEFAULTS})
         problems, warnings = check(kind.schema.inputs, given)
-        if not problems:
-            clear = reveal(given)
-            problems = [*kind.type.check(clear), *kind.check(clear)]
+        clear = reveal(given)
+        problems = [*problems, *kind.type.check(clear)]
+        if not problems:  # rules across properties may rely on the types
+            problems = kind.check(clear)
+        problems = _without_secrets(problems, given)
         result = dict(given)
         if not problems:
             problem = self._name(kind, resource, result, olds, autoname)
@@ -331,6 +333,14 @@ def _taken(kind: Kind, resource: Resource, record: Record) -> str:
 
 def _clean(inputs: Mapping[str, Any], *, keep_defaults: bool = False) -> Properties:
     return {key: value for key, value in inputs.items() if keep_defaults or key != _DEFAULTS}
+
+
+def _without_secrets(problems: Sequence[Problem], inputs: Properties) -> list[Problem]:
+    """The problems, with values left out that lie in secrets."""
+    hidden = tuple(secret_paths(inputs))
+    return [
+        replace(problem, value=None) if hidden and problem.path.startswith(hidden) else problem for problem in problems
+    ]
 
 
 def _protection(outputs: Mapping[str, Any]) -> Properties:

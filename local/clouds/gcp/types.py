@@ -105,7 +105,9 @@ class GcpType:
             for path, value in find(inputs, pattern):
                 for place, item in _members(path, value):
                     if isinstance(item, str) and item not in allowed:
-                        problems.append(Problem(place, item, "not one of the known values", nearest(item, allowed)))
+                        problems.append(
+                            Problem(place, item, "not one of the values that are known", nearest(item, allowed))
+                        )
         return problems
 
     def _is_range(self, pattern: str, value: str) -> bool:

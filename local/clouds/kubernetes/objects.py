@@ -37,6 +37,7 @@ _QUANTITIES = frozenset(
 def metadata(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """The metadata, empty where there is none or where it is not known yet."""
     meta = inputs.get("metadata")
+    meta = meta.value if isinstance(meta, Secret) else meta
     return dict(meta) if isinstance(meta, Mapping) else {}
 
 

@@ -17,7 +17,7 @@ from local.clouds.kubernetes.kinds import RELEASE, Kind
 from local.clouds.kubernetes.sdk import sdk
 from local.clouds.kubernetes.settings import Settings
 from local.clouds.kubernetes.waiting import DEFAULT_SECONDS, NotReadyError, StillThereError, Waiter
-from local.clouds.properties import UNKNOWN, Properties, contains_unknown, reveal
+from local.clouds.properties import UNKNOWN, Properties, Secret, contains_unknown, reveal
 from local.clouds.provider import (
     Autoname,
     Checked,
@@ -87,7 +87,7 @@ class KubernetesPlugin(Plugin):
         found, warnings = self._type_problems(resource.token, kind, inputs)
         if kind.core and kind.kind.endswith("List"):
             found.append(Problem("kind", kind.kind, "a list is no object: declare its items"))
-        if not isinstance(inputs.get("metadata", {}), Mapping):
+        if inputs.get("metadata") is UNKNOWN:
             return Checked(inputs, found, warnings)
         filled, naming = self._named(resource, kind, inputs, olds or {}, autoname)
         found += naming + _annotation_problems(filled)
@@ -263,7 +263,7 @@ class KubernetesPlugin(Plugin):
             meta["namespace"] = self._default_namespace() or "default"
         if namespaced is False and kind.core:
             meta.pop("namespace", None)
-        return {**inputs, "metadata": meta}, problems
+        return {**inputs, "metadata": Secret(meta) if isinstance(inputs.get("metadata"), Secret) else meta}, problems
 
     def _namespaced(self, kind: Kind) -> bool | None:
         """It lives in a namespace; ``None`` for a custom resource whose definition is not there yet."""

@@ -159,15 +159,21 @@ class Waiter:
         return diagnosis.unready(pods, events, self._log)
 
     def _pods(self, live: Object) -> list[Object]:
+        """The pods behind an object: its own, and not those that only carry the same labels."""
         namespace, spec = live["metadata"].get("namespace"), live.get("spec") or {}
+        selector = spec.get("selector")
         if live["kind"] == "Pod":
             return [live]
-        if live["kind"] == "Service":
-            return self.client.list("v1", "Pod", namespace, labels=spec["selector"]) if spec.get("selector") else []
-        selector = spec.get("selector")
         if namespace is None or not isinstance(selector, Mapping):
             return []
-        return self.client.list("v1", "Pod", namespace, labels=selector_text(selector))
+        if live["kind"] == "Service":
+            return self.client.list("v1", "Pod", namespace, labels=selector)
+        owners = [live]
+        if live["kind"] == "Deployment":
+            sets = self.client.list("apps/v1", "ReplicaSet", namespace, labels=selector_text(selector))
+            owners = [replica_set for replica_set in sets if _owned(replica_set, owners)]
+        pods = self.client.list("v1", "Pod", namespace, labels=selector_text(selector))
+        return [pod for pod in pods if _owned(pod, owners)]
 
     def _log(self, pod: Mapping[str, Any], container: str) -> str:
         meta = pod["metadata"]
@@ -191,3 +197,8 @@ def selector_text(selector: Mapping[str, Any]) -> str:
 
 def _name(thing: Mapping[str, Any]) -> str:
     return f"{thing['kind']} {objects.identity(thing)}"
+
+
+def _owned(thing: Mapping[str, Any], owners: list[Object]) -> bool:
+    uids = {owner["metadata"]["uid"] for owner in owners}
+    return any(reference["uid"] in uids for reference in thing["metadata"].get("ownerReferences") or [])

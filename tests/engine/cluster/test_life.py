@@ -53,7 +53,7 @@ def test_a_cluster_lives_through_kills_restarts_and_taken_ports(own):
     eventually(lambda: not any(process.alive() for process in all_of_it.values()))
     assert not own.running()
     own.start()
-    assert api.find("v1", "ConfigMap", "before")
+    assert own.client().find("v1", "ConfigMap", "before")
 
     # One program dies: it comes back by itself.
     old = processes(own)["kube-scheduler"]
@@ -67,7 +67,7 @@ def test_a_cluster_lives_through_kills_restarts_and_taken_ports(own):
     assert processes(own) == before
 
     # Stopped in good order, its port taken by somebody else: it goes elsewhere, with its state.
-    note(api, "later")
+    note(own.client(), "later")
     own.stop()
     assert not any(process.alive() for process in before.values())
     assert not own.running()

@@ -10,7 +10,7 @@ from local.clouds.kubernetes.plugin import KubernetesPlugin
 from local.clouds.properties import UNKNOWN, Secret, reveal
 from local.clouds.provider import Autoname, CloudError, InitializationFailedError, Resource
 from local.home import Home
-from tests.engine.cluster.helpers import deployment, eventually
+from tests.engine.cluster.helpers import deployment, eventually, gpu_pod
 
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
@@ -43,8 +43,11 @@ def test_a_deployment_is_ready_when_up_returns(plugin, pool, namespace):
     assert any("0 of 1 replicas" in line for line in lines)
 
 
-def test_a_deployment_that_never_fits_names_the_schedulers_reason_and_stays_in_the_state(plugin, pool, namespace):
+def test_a_deployment_that_never_fits_names_the_schedulers_reason_and_stays_in_the_state(plugin, api, pool, namespace):
     pool("full", min=0, max=1)
+    stray = gpu_pod(namespace, "stray", "nowhere")  # carries the same label, and is none of ours
+    stray["metadata"]["labels"] = {"app": "web"}
+    api.create(stray)
     inputs = deployment(namespace, pool="full", container={"resources": {"limits": {"nvidia.com/gpu": "8"}}})
     with pytest.raises(InitializationFailedError) as raised:
         up(plugin, DEPLOYMENT, inputs, timeout=3)
@@ -52,6 +55,7 @@ def test_a_deployment_that_never_fits_names_the_schedulers_reason_and_stays_in_t
     assert "0 of 1 replicas are available" in told
     assert "cannot be scheduled" in told
     assert "Insufficient nvidia.com/gpu" in told
+    assert "stray" not in told
     assert raised.value.id == f"{namespace}/web"
     # The next update waits again, and passes once there is room.
     smaller = deployment(namespace, pool="full", container={"resources": {"limits": {"nvidia.com/gpu": "1"}}})

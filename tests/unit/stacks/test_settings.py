@@ -62,6 +62,13 @@ REFUSED: list[tuple[str, Any, str, str, str]] = [
     ("models[0].tensorParallelism", 3, "models[0].tensorParallelism", "", ""),
     ("models[0]", LLAMA_70B | {"acceptLicense": True}, "models[0]", "fit", "x"),
     ("models[0]", LLAMA_70B, "models[0].acceptLicense", "licen", ""),
+    (
+        "models[0].drain",
+        {"shutdownTimeoutSeconds": 60},
+        "models[0].drain.shutdownTimeoutSeconds",
+        "15 s after",
+        "at most",
+    ),
     ("cloud", "azure", "cloud", "not a cloud", "gcp"),
     ("region", "mars", "region", "match", ""),
 ]

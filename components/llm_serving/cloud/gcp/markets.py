@@ -7,10 +7,6 @@ import pulumi_gcp as gcp
 
 from llm_serving.spec import CapacityEntry, Market
 
-SPOT_NOTICE_SECONDS = 15
-"""Compute Engine announces the end of a Spot VM 30 seconds before; the kubelet keeps the last 15 for system pods (GKE
-documentation, "Spot VMs", termination and graceful shutdown)."""
-
 FLEX_START_SECONDS = 7 * 24 * 3600
 """The longest run of a flex-start VM (GKE documentation, "About flex-start")."""
 
@@ -22,14 +18,12 @@ class MarketTerms:
     Attributes:
         location_policy: how nodes are spread over zones: ``BALANCED`` for availability, ``ANY`` where capacity counts.
         tainted: whether pods must say that they accept nodes of this market.
-        notice_seconds: time that pods get between notice and end; ``None`` where nodes are not taken away.
         auto_repair: whether GKE may recreate a broken node.
         surge_upgrades: whether upgrades go node by node; flex-start nodes are only replaced when they end.
     """
 
     location_policy: str
     tainted: bool = False
-    notice_seconds: int | None = None
     auto_repair: bool = True
     surge_upgrades: bool = True
 
@@ -38,7 +32,7 @@ TERMS: dict[Market, MarketTerms] = {
     Market.ON_DEMAND: MarketTerms(location_policy="BALANCED"),
     Market.RESERVATION: MarketTerms(location_policy="ANY"),
     # GKE does not taint Spot nodes by itself.
-    Market.SPOT: MarketTerms(location_policy="ANY", tainted=True, notice_seconds=SPOT_NOTICE_SECONDS),
+    Market.SPOT: MarketTerms(location_policy="ANY", tainted=True),
     # GKE documentation, "Run a small batch workload with flex-start": autoscaling from zero, location policy ANY, no
     # reservation, no auto-repair; upgrades of such pools are "short-lived".
     Market.FLEX_START: MarketTerms(location_policy="ANY", auto_repair=False, surge_upgrades=False),

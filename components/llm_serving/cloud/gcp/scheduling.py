@@ -3,6 +3,7 @@
 from llm_serving.cloud.gcp.markets import TERMS
 from llm_serving.cloud.gcp.names import COMPUTE_CLASS_LABEL, GPU_TAINT, MARKET_LABEL
 from llm_serving.contract import PoolScheduling
+from llm_serving.planning.drain import spot_notice_seconds
 from llm_serving.planning.nodes import pool_node
 from llm_serving.spec import PoolSpec, Toleration
 
@@ -16,7 +17,6 @@ def pool_scheduling(pool: PoolSpec, max_pods_per_node: int) -> PoolScheduling:
         ValueError: for a machine without GPU.
     """
     node = pool_node("gcp", pool, max_pods=max_pods_per_node)
-    notices = [TERMS[entry.market].notice_seconds for entry in pool.capacity]
     tainted = sorted({entry.market.value for entry in pool.capacity if TERMS[entry.market].tainted})
     return PoolScheduling(
         pool=pool.name,
@@ -31,6 +31,6 @@ def pool_scheduling(pool: PoolSpec, max_pods_per_node: int) -> PoolScheduling:
         gpus_per_node=node.gpus,
         node_allocatable_cpu=node.cpu,
         node_allocatable_memory_gib=node.memory_gib,
-        spot_notice_seconds=min((notice for notice in notices if notice is not None), default=None),
+        spot_notice_seconds=spot_notice_seconds("gcp", pool),
         local_ssd=node.local_ssd_gib > 0,
     )

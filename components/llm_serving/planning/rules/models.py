@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from llm_serving import catalog
 from llm_serving.errors import Problem, ProblemsError, nearest
+from llm_serving.planning.drain import plan_drain, spot_notice_seconds
 from llm_serving.planning.placement import RELEASE, ModelPlan, plan_model
 from llm_serving.planning.rules.stack import StackShape, most_nodes
 from llm_serving.spec import ModelSpec, ReleaseSpec
@@ -18,6 +19,7 @@ def check_models(stack: StackShape) -> Iterator[Problem]:
         yield from _team(path, stack, model)
         yield from _pool(path, stack, model)
         yield from _release(path, stack, model)
+        yield from _drain(path, stack, model)
     plans, problems = plans_of(stack)
     yield from problems
     yield from _capacity(stack, plans)
@@ -55,6 +57,16 @@ def instances_that_fit(sizes: list[int], gpus_per_node: int, nodes: int) -> int:
 
 def _known_gpu(name: str) -> bool:
     return any(gpu.name == name for gpu in catalog.accelerators())
+
+
+def _drain(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
+    pool = stack.pool(model.pool)
+    if pool is None:
+        return
+    try:
+        plan_drain(model.drain, spot_notice_seconds(stack.cloud, pool))
+    except ProblemsError as error:
+        yield from (problem.under(path) for problem in error.problems)
 
 
 def _team(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:

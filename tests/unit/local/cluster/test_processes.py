@@ -68,3 +68,19 @@ def test_a_taken_port_is_chosen_anew_and_a_free_one_is_kept():
         again = ports.choose(("a", "b"), first)
     assert again["a"] != first["a"]
     assert again["b"] == first["b"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_process_whose_first_thread_has_gone_is_still_there():
+    program = (
+        "import ctypes, os, threading, time\n"
+        "threading.Thread(target=lambda: (time.sleep(0.5), print('on', flush=True), time.sleep(60))).start()\n"
+        "ctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)\n"  # exit of this thread alone
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "on\n"
+        process = Process.of(child.pid)
+        assert process is not None
+        child.kill()
+        assert process.wait(10)

@@ -119,3 +119,11 @@ def test_a_preview_without_a_cluster_goes_on_with_a_warning(plugin, capsys):
     created = plugin.create(resource, inputs, 0, preview=True)
     assert created.outputs["status"] is UNKNOWN
     assert "unreachable" in capsys.readouterr().err
+
+
+def test_metadata_that_is_secret_as_a_whole_stays_so_and_is_filled_in(plugin):
+    inputs = {**deployment(), "metadata": Secret({"annotations": {"token": "x"}})}
+    found = check(plugin, DEPLOYMENT, inputs).inputs["metadata"]
+    assert isinstance(found, Secret)
+    assert found.value["name"].startswith("web-")
+    assert found.value["annotations"]["token"] == "x"

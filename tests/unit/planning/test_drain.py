@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_serving.errors import ProblemsError
-from llm_serving.serving.drain import EXIT_SECONDS, plan_drain
+from llm_serving.planning.drain import EXIT_SECONDS, plan_drain
 from llm_serving.spec import DrainSpec
 
 AUTO = DrainSpec()

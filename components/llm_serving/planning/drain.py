@@ -8,7 +8,14 @@ what is then left is aborted. The grace period bounds all of it, and where a clo
 from dataclasses import dataclass
 
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.spec import DrainSpec
+from llm_serving.spec import DrainSpec, ExistingPoolSpec, Market, PoolSpec
+
+_SPOT_NOTICE_SECONDS = {
+    # Compute Engine announces the end of a Spot VM 30 seconds before; the kubelet keeps the last 15 for system pods
+    # (GKE documentation, "Spot VMs", termination and graceful shutdown).
+    "gcp": 15,
+    "aws": 120,  # EC2 documentation, "Spot Instance interruption notices"
+}
 
 EXIT_SECONDS = 2
 """What the engine's processes need to exit after the last request; part of every grace period."""
@@ -19,6 +26,14 @@ SHUTDOWN_TIMEOUT_SECONDS = 120
 
 PRE_STOP_SHARE = 5
 """Where nodes are taken away, preStop takes a fifth of the notice by default, the requests get the rest."""
+
+
+def spot_notice_seconds(cloud: str, pool: PoolSpec | ExistingPoolSpec) -> int | None:
+    """Time that pods get between a cloud's notice and the end of a node, in the pool's least patient capacity; ``None``
+    where nodes are not taken away."""
+    if isinstance(pool, ExistingPoolSpec) or all(entry.market is not Market.SPOT for entry in pool.capacity):
+        return None
+    return _SPOT_NOTICE_SECONDS[cloud]
 
 
 @dataclass(frozen=True)
