@@ -14,7 +14,6 @@ from llm_serving.cloud.existing import (
     ExistingWorkloadIdentity,
 )
 from llm_serving.spec import ModelSpec
-from platforms.fixed import unchanged
 from platforms.platform import Platform
 from stacks.settings import ExistingSettings, Stack
 
@@ -22,7 +21,6 @@ from stacks.settings import ExistingSettings, Stack
 def bring_up_existing(stack: Stack, settings: ExistingSettings) -> Platform:
     """The cluster that the settings name, as the same platform that a cloud gives."""
     name = settings.cluster.name
-    fixed = unchanged(stack)
     reach: ExistingClusterArgs = {}
     kubeconfig = pulumi.Config().get_secret("kubeconfig")
     if kubeconfig is not None:
@@ -32,7 +30,7 @@ def bring_up_existing(stack: Stack, settings: ExistingSettings) -> Platform:
     cluster = ExistingCluster(name, reach)
     kubernetes = k8s.Provider(
         "cluster",
-        kubeconfig=pulumi.Output.all(cluster.kubeconfig, fixed).apply(lambda both: both[0]),
+        kubeconfig=cluster.kubeconfig,
         cluster_identifier=name,
         enable_server_side_apply=True,
     )
@@ -47,6 +45,5 @@ def bring_up_existing(stack: Stack, settings: ExistingSettings) -> Platform:
         scheduling={name: pool.scheduling for name, pool in pools.items()},
         model_cache=cache.volume,
         identity=identity,
-        fixed=fixed,
         outputs={"cluster": {"name": name}},
     )

@@ -16,7 +16,6 @@ from llm_serving.cloud.gcp import (
     GcpWorkloadIdentity,
 )
 from llm_serving.spec import ModelSpec
-from platforms.fixed import unchanged
 from platforms.platform import Platform
 from stacks.settings import GcpSettings, Stack
 
@@ -24,11 +23,10 @@ from stacks.settings import GcpSettings, Stack
 def bring_up_gcp(stack: Stack, settings: GcpSettings) -> Platform:
     """Everything below the models, in the order in which it comes to exist."""
     name = settings.cluster.name
-    fixed = unchanged(stack)
     provider = gcp.Provider(
         "gcp",
-        project=fixed["project"],
-        region=fixed["region"],
+        project=settings.project,
+        region=settings.region,
         default_labels=settings.labels,
     )
     on_gcp = pulumi.ResourceOptions(providers=[provider])
@@ -120,7 +118,6 @@ def bring_up_gcp(stack: Stack, settings: GcpSettings) -> Platform:
         scheduling={name: pool.scheduling for name, pool in pools.items()},
         model_cache=cache.volume,
         identity=identity,
-        fixed=fixed,
         outputs={
             "network": {"name": network.network_name, "subnet": network.subnet_name},
             "cluster": {"name": cluster.name, "location": cluster.location, "endpoint": cluster.endpoint},

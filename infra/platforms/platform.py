@@ -19,7 +19,6 @@ class Platform:
         scheduling: how a pod gets onto each pool (``contract.PoolScheduling``), by name of the pool.
         model_cache: volume of the weights (``contract.ModelCacheVolume``).
         identity: makes the cloud identity of a model's pods (``contract.WorkloadIdentityBinding``).
-        fixed: what may not change in the life of the stack, checked against what it was.
         outputs: outputs of the stack that describe the platform.
         foundations: components that everything on the cluster must outlive.
     """
@@ -28,7 +27,6 @@ class Platform:
     scheduling: Mapping[str, pulumi.Output[dict[str, Any]]]
     model_cache: pulumi.Output[dict[str, Any]]
     identity: Callable[[ModelSpec], pulumi.Output[dict[str, Any]]]
-    fixed: pulumi.Output[dict[str, str]]
     outputs: Mapping[str, Any]
     foundations: tuple[pulumi.Resource, ...] = ()
 

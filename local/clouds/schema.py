@@ -453,9 +453,9 @@ def _check_value(kind: Type, value: Any, path: str, problems: list[Problem], war
         found: list[Problem] = []
         _check_value(kind, value.value, path, found, warnings)
         problems.extend(replace(problem, value=None) for problem in found)
-        return None
+        return
     if value is None or value is UNKNOWN or kind == _ANY:
-        return None
+        return
     match kind:
         case ObjectOf():
             if not isinstance(value, Mapping):
@@ -483,7 +483,7 @@ def _check_value(kind: Type, value: Any, path: str, problems: list[Problem], war
         case Scalar():
             if not _is_a(kind.kind, value):
                 problems.append(_mistyped(kind, value, path))
-    return None
+    return
 
 
 def check_value(kind: Type, value: Any, path: str) -> list[Problem]:

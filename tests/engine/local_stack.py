@@ -70,7 +70,7 @@ class LocalStack:
 
     def inject(self, *faults: Mapping[str, Any]) -> None:
         """Let the local clouds fail as told."""
-        self.faults.write_text(yaml.safe_dump({"faults": [dict(fault) for fault in faults]}))
+        self.faults.write_text(yaml.safe_dump([dict(fault) for fault in faults]))
 
     # what the engine does
 

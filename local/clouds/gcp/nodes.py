@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_serving import catalog
-from llm_serving.catalog import MachineType, UnknownFact
+from llm_serving.catalog import LocalSsd, MachineType, UnknownFact
 from llm_serving.planning.nodes import GIB_PER_GB, KERNEL_SHARE, node_allocatable
 from llm_serving.spec import Market
 from local.clouds.gcp.cloud import GoogleError
@@ -161,12 +161,10 @@ class PoolShape:
             labels["cloud.google.com/gke-max-shared-clients-per-gpu"] = str(sharing["maxSharedClientsPerGpu"])
         return labels
 
-    def _local_ssd(self) -> bool | None:
-        """Whether ephemeral storage is on local SSD; ``None`` leaves it to the machine."""
+    def _local_ssd(self) -> bool:
+        """Whether ephemeral storage is on local SSD; machines that always have disks put it there."""
         count = (self.config.get("ephemeralStorageLocalSsdConfig") or {}).get("localSsdCount")
-        if count is not None:
-            return count > 0
-        return None if self.machine.local_ssd == "bundled" else False
+        return self.machine.local_ssd is LocalSsd.BUNDLED if count is None else count > 0
 
     def node_pool(self) -> NodePool:
         """The pool as the local cluster wants it."""

@@ -113,12 +113,16 @@ def state(live: Mapping[str, Any], manager: str) -> Properties:
     return protect(outputs, live["kind"])
 
 
-def planned(dry: Mapping[str, Any] | None, inputs: Properties) -> Properties:
+def planned(dry: Mapping[str, Any] | None, inputs: Properties, *, new: bool) -> Properties:
     """The outputs of an object in a preview: what the API server would store, without what it makes up each
-    time.
+    time. An object that is there already keeps what was made up; one unknown field in ``metadata`` would make all of
+    it unknown to the program, and what reads the name from there would look replaced.
     """
     if dry is None:
         return {**inputs, "status": UNKNOWN}
+    if not new:
+        metadata = {key: value for key, value in dry["metadata"].items() if key != "managedFields"}
+        return protect({**dry, "metadata": metadata, "status": UNKNOWN}, dry["kind"])
     outputs: Properties = {k: v for k, v in dry.items() if k not in ("metadata", "status")}
     outputs["metadata"] = {k: v for k, v in dry["metadata"].items() if k not in _SERVER_METADATA}
     outputs["metadata"] |= dict.fromkeys(("uid", "resourceVersion", "creationTimestamp", "generation"), UNKNOWN)

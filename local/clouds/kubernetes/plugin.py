@@ -123,7 +123,7 @@ class KubernetesPlugin(Plugin):
         manager = objects.field_manager(resource.urn)
         if preview:
             dry = self._dry_run(resource, kind, inputs, manager, new=True)
-            return Created("", objects.planned(dry, inputs))
+            return Created("", objects.planned(dry, inputs, new=True))
         client = self._connected(resource)
         body = objects.manifest(inputs, kind.api_version, kind.kind)
         self._refuse_foreign(client, resource, kind, body, manager)
@@ -147,7 +147,7 @@ class KubernetesPlugin(Plugin):
         manager = reveal(outputs.get(objects.FIELD_MANAGER)) or objects.field_manager(resource.urn)
         if preview:
             dry = self._dry_run(resource, kind, inputs, manager, new=False)
-            return objects.planned(dry, inputs)
+            return objects.planned(dry, inputs, new=False)
         if self._configured.skip_update_unreachable and (why := self._why_unreachable()):
             self.engine.warning(f"{why}: {id} was not updated (skipUpdateUnreachable)", resource.urn)
             return outputs

@@ -63,9 +63,7 @@ class Engine:
     def urn(self, token: str, name: str) -> str:
         return f"urn:pulumi:{self.stack}::{self.project}::{token}::{name}"
 
-    def check(
-        self, token: str, name: str, inputs: Mapping[str, Any], olds: Mapping[str, Any] | None = None
-    ) -> Outputs:
+    def check(self, token: str, name: str, inputs: Mapping[str, Any], olds: Mapping[str, Any] | None = None) -> Outputs:
         answer = self.stub.Check(
             provider_pb2.CheckRequest(
                 urn=self.urn(token, name),
@@ -106,9 +104,7 @@ class Engine:
 
     def preview(self, token: str, name: str, inputs: Mapping[str, Any]) -> Outputs:
         checked = self.check(token, name, inputs)
-        request = provider_pb2.CreateRequest(
-            urn=self.urn(token, name), properties=to_struct(checked), preview=True
-        )
+        request = provider_pb2.CreateRequest(urn=self.urn(token, name), properties=to_struct(checked), preview=True)
         return from_struct(self.stub.Create(request).properties)
 
     def update(self, made: Made, inputs: Mapping[str, Any], *, preview: bool = False) -> Made:
@@ -155,7 +151,7 @@ class Engine:
 
 def kept_resource(error: grpc.RpcError) -> Any:
     """The ``ErrorResourceInitFailed`` that an error carries."""
-    metadata = dict(error.trailing_metadata())  # pyright: ignore[reportAttributeAccessIssue]
+    metadata = dict(error.trailing_metadata())
     status = status_pb2.Status.FromString(metadata["grpc-status-details-bin"])
     detail = provider_pb2.ErrorResourceInitFailed()
     with suppress(IndexError):

@@ -77,7 +77,7 @@ def test_a_plan_with_mistakes_names_all_of_them(tmp_path: Path) -> None:
 def test_messages_are_the_clouds_and_name_resource_and_way_out(kind: str, words: str) -> None:
     inputs = {"name": "l4", "nodeConfig": {"spot": True, "guestAccelerators": [{"type": "nvidia-l4", "count": 1}]}}
     with pytest.raises(InjectedFaultError) as fault:
-        Fault(kind, after=False).strike("gcp", POOL, "gpu-pool", "create", inputs)  # pyright: ignore[reportArgumentType]
+        Fault(kind, after=False).strike("gcp", POOL, "gpu-pool", "create", inputs)
     message = str(fault.value)
     assert words in message
     assert "gpu-pool" in message

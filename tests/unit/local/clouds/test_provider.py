@@ -65,9 +65,7 @@ class Toy(Plugin):
             raise ZeroDivisionError("oops")
         return Created("id-1", {key: getattr(value, "value", value) for key, value in inputs.items()})
 
-    def read(
-        self, resource: Resource, id: str, inputs: dict[str, Any], outputs: dict[str, Any]
-    ) -> State | None:
+    def read(self, resource: Resource, id: str, inputs: dict[str, Any], outputs: dict[str, Any]) -> State | None:
         return None if id == "gone" else State(id, inputs, outputs)
 
     def update(
@@ -147,11 +145,11 @@ def test_a_resource_that_failed_half_way_is_kept_with_the_reasons(engine: Engine
 def test_a_refusal_has_the_clouds_words_and_a_bug_says_where(engine: Engine) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         engine.create(TOKEN, "a", {"fail": "whole"})
-    assert refused.value.details() == "refused"  # pyright: ignore[reportAttributeAccessIssue]
+    assert refused.value.details() == "refused"
     with pytest.raises(grpc.RpcError) as failed:
         engine.create(TOKEN, "a", {"fail": "bug"})
-    assert "ZeroDivisionError: oops" in failed.value.details()  # pyright: ignore[reportAttributeAccessIssue]
-    assert engine.urn(TOKEN, "a") in failed.value.details()  # pyright: ignore[reportAttributeAccessIssue]
+    assert "ZeroDivisionError: oops" in failed.value.details()
+    assert engine.urn(TOKEN, "a") in failed.value.details()
 
 
 def test_a_difference_says_what_replaces(engine: Engine) -> None:
@@ -169,11 +167,13 @@ def test_a_resource_that_is_gone_reads_as_gone(engine: Engine) -> None:
 
 
 def test_faults_strike_before_and_after_but_never_in_a_preview(engine: Engine, tmp_path: Path) -> None:
-    (tmp_path / "faults.yaml").write_text(f"- {{type: '{TOKEN.replace('index:', '*')}', operation: create, fault: timeout}}")
+    (tmp_path / "faults.yaml").write_text(
+        f"- {{type: '{TOKEN.replace('index:', '*')}', operation: create, fault: timeout}}"
+    )
     engine.preview(TOKEN, "a", {})
     with pytest.raises(grpc.RpcError) as failed:
         engine.create(TOKEN, "a", {})
-    assert failed.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED  # pyright: ignore[reportAttributeAccessIssue]
+    assert failed.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert engine.create(TOKEN, "a", {}).id == "id-1"
 
 

@@ -47,9 +47,7 @@ def test_every_mistake_is_named_with_its_path_at_once() -> None:
 
 
 def test_a_key_in_pythons_spelling_is_refused_with_the_right_one() -> None:
-    assert problems(POOL, {"cluster": "c", "node_config": {}}) == [
-        "node_config: unknown property (try: nodeConfig)"
-    ]
+    assert problems(POOL, {"cluster": "c", "node_config": {}}) == ["node_config: unknown property (try: nodeConfig)"]
 
 
 def test_values_of_an_enumeration_are_read_from_the_sdks_documentation() -> None:

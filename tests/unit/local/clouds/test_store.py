@@ -139,9 +139,7 @@ for number in range(40):
     store.begin("t", f"{sys.argv[2]}-{number}", sys.argv[2], {})
     store.finish("t", f"{sys.argv[2]}-{number}", sys.argv[2], {}, {"n": number})
 """
-    writers = [
-        subprocess.Popen([sys.executable, "-c", script, str(store.directory), name]) for name in ("one", "two")
-    ]
+    writers = [subprocess.Popen([sys.executable, "-c", script, str(store.directory), name]) for name in ("one", "two")]
     assert [writer.wait() for writer in writers] == [0, 0]
     assert len(store.all("t")) == 80
 

@@ -3,7 +3,7 @@
 import base64
 
 from local.clouds.kubernetes import objects
-from local.clouds.properties import UNKNOWN, Secret, reveal
+from local.clouds.properties import UNKNOWN, Secret, contains_unknown, reveal
 
 
 def live(kind="ConfigMap", **content):
@@ -64,11 +64,11 @@ def test_secrets_are_secret_in_the_state():
 
 def test_a_preview_does_not_promise_what_the_server_draws_each_time():
     service = live("Service", spec={"clusterIP": "10.96.0.3", "clusterIPs": ["10.96.0.3"], "ports": [{"port": 80}]})
-    outputs = objects.planned(service, {"spec": {"ports": [{"port": 80}]}})
+    outputs = objects.planned(service, {"spec": {"ports": [{"port": 80}]}}, new=True)
     assert outputs["spec"]["clusterIP"] is UNKNOWN
     assert outputs["metadata"]["uid"] is UNKNOWN
     assert outputs["spec"]["ports"] == [{"port": 80}]
-    fixed = objects.planned(service, {"spec": {"clusterIP": "10.96.0.3"}})
+    fixed = objects.planned(service, {"spec": {"clusterIP": "10.96.0.3"}}, new=True)
     assert fixed["spec"]["clusterIP"] == "10.96.0.3"
 
 
@@ -92,3 +92,11 @@ def test_identities_go_both_ways():
 def test_unset_members_are_not_sent():
     sent = objects.manifest({"metadata": {"name": "n", "labels": None}, "data": Secret({"a": "b"})}, "v1", "Secret")
     assert sent == {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "n"}, "data": {"a": "b"}}
+
+
+def test_in_a_preview_an_object_that_is_there_keeps_what_the_api_server_made_up() -> None:
+    metadata = {"name": "chat", "uid": "u1", "resourceVersion": "7", "managedFields": [{"manager": "m"}]}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata, "status": {"phase": "Active"}}
+    outputs = objects.planned(namespace, {}, new=False)
+    assert outputs["metadata"] == {"name": "chat", "uid": "u1", "resourceVersion": "7"}
+    assert not contains_unknown(outputs["metadata"])
