@@ -19,8 +19,9 @@ from rich.table import Table
 from local import home as homes
 from local.clouds import names
 from local.clouds.store import Record, Store
-from local.cluster import ClusterError, LocalCluster
+from local.cluster import ClusterError
 from local.cluster.files import write_atomically
+from local.clusters import clusters_of, start_clusters
 from local.home import Home
 
 _CLUSTER = "gcp:container/cluster:Cluster"
@@ -92,12 +93,7 @@ def _status(home: Home, given: argparse.Namespace) -> int:
 
 
 def _start(home: Home, given: argparse.Namespace) -> int:
-    for directory, cluster in clusters_of(home).items():
-        if cluster.running():
-            print(f"{directory}: runs already")
-        else:
-            print(f"{directory}: starting", flush=True)
-            cluster.start()
+    start_clusters(home)
     return 0
 
 
@@ -152,16 +148,10 @@ def _clean(home: Home, given: argparse.Namespace) -> int:
     return 0
 
 
-def clusters_of(home: Home) -> dict[Path, LocalCluster]:
-    """The clusters that were created, by their folder below ``clusters/``: ``project/location/name``."""
-    found = {path: LocalCluster(path) for path in sorted(home.clusters.glob("*/*/*")) if path.is_dir()}
-    return {path.relative_to(home.clusters): cluster for path, cluster in found.items() if cluster.exists()}
-
-
 _OWN = frozenset(
     {
         "pulumi-home", "backend", "clouds", "clusters", "names.json", "names.lock", "passphrase", "faults.yaml",
-        "quotas.yaml", "project",
+        "quotas.yaml", "project", "kubeconfig",
     }
 )  # fmt: skip
 

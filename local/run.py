@@ -18,6 +18,7 @@ from typing import Any
 
 from local.clouds.names import resolve as resolve_name
 from local.cluster.control_plane import LocalCluster
+from local.clusters import start_clusters
 from local.home import REPOSITORY, Home, environment, prepare, write_atomically
 from local.project import sync_project
 
@@ -89,15 +90,6 @@ class Runner:
         path = self.home.root / "kubeconfig" / f"{stack}.json"
         write_atomically(path, json.dumps(LocalCluster(directory).kubeconfig(), indent=1), mode=0o600)
         return path
-
-
-def start_clusters(home: Home) -> None:
-    """Start the control planes that are recorded and do not run."""
-    for directory in sorted(home.clusters.glob("*/*/*")):
-        cluster = LocalCluster(directory)
-        if not cluster.running():
-            print(f"starting the control plane of {directory.relative_to(home.clusters)}", flush=True)
-            cluster.start()
 
 
 def up(runner: Runner, stack: str, args: Sequence[str]) -> int:
