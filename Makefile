@@ -1,5 +1,5 @@
-# `make help` lists the targets. Everything is set up on first use; nothing outside the work tree and the cache folder
-# (~/.cache/llm-serving) is written.
+# `make help` lists the targets. Everything is set up on first use. Outside the work tree only caches are written:
+# ~/.cache/llm-serving, and the caches of Go and uv.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c

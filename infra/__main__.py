@@ -1,10 +1,10 @@
 """The whole stack on one page: settings in, components wired together, outputs out."""
 
 import pulumi
-from llm_serving.arguments import plain
 from outputs import cost, model_outputs, releases
 from platforms import bring_up
 
+from llm_serving.arguments import plain
 from llm_serving.serving import ModelService, TeamNamespace
 from stacks.settings.program import current_stack
 
@@ -19,6 +19,7 @@ namespaces = {
         {
             "team": plain(team),
             "gpu_quota": stack.gpu_quota(team),
+            "gpu_resource": stack.gpu_resource(team),
             "labels": settings.labels,
         },
         platform.on_cluster(),

@@ -22,6 +22,9 @@ from local.clusters import start_clusters
 from local.home import REPOSITORY, Home, environment, prepare, write_atomically
 from local.project import sync_project
 
+LEFT_ALONE = frozenset({"same", "read", "discard"})
+"""Operations of the engine that change nothing."""
+
 
 @dataclass(frozen=True)
 class Runner:
@@ -98,7 +101,7 @@ def up(runner: Runner, stack: str, args: Sequence[str]) -> int:
     done = runner.run("up", "--yes", "--suppress-outputs", "--stack", stack, *args)
     changes = runner.last_changes(stack) if done.returncode == 0 else {}
     shown = _summary(runner, stack)
-    if set(changes) == {"same"}:
+    if changes and set(changes) <= LEFT_ALONE:
         print(f"\nNothing to change: all {changes['same']} resources of {stack} are as the settings say.")
     return done.returncode or shown
 

@@ -109,6 +109,10 @@ def main(run: Callable[[], Any] = app) -> None:
     """Entry point; an error that a user can mend is shown as such, without a traceback."""
     try:
         run()
-    except (ProblemsError, ConnectionError) as error:
+    except ProblemsError as error:
+        several = f"{len(error.problems)} problems\n" if len(error.problems) > 1 else ""
+        print(f"error: {several}{error}", file=sys.stderr)
+        sys.exit(1)
+    except ConnectionError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
-from llm_serving.arguments import plain
 
+from llm_serving.arguments import plain
 from llm_serving.cloud.existing import (
     ExistingCluster,
     ExistingClusterArgs,

@@ -8,6 +8,7 @@ preview, before any resource is registered.
 from typing import Any
 
 import pulumi
+
 from stacks.settings import NAMESPACE, Stack
 
 

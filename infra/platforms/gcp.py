@@ -5,8 +5,8 @@ from typing import Any
 import pulumi
 import pulumi_gcp as gcp
 import pulumi_kubernetes as k8s
-from llm_serving.arguments import plain
 
+from llm_serving.arguments import plain
 from llm_serving.cloud.gcp import (
     GcpCluster,
     GcpGpuPool,

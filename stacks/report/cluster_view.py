@@ -10,6 +10,10 @@ POOL_LABEL = "llm-serving.dev/pool"
 MARKET_LABEL = "llm-serving.dev/market"
 MODEL_LABEL = "llm-serving.dev/model"
 
+NODE_SHUTDOWN = frozenset({"Terminated", "NodeShutdown", "Shutdown"})
+"""Reasons of a failed pod whose node was taken away (kubelet, graceful node shutdown: what a spot node leaves behind).
+It is replaced already; what is left of it only waits for Kubernetes' garbage collection."""
+
 
 class PodState(StrEnum):
     """What a pod is doing, as far as a reader of the summary has to act on it."""
@@ -75,7 +79,12 @@ def read_cluster(kubeconfig: Path, context: str | None = None) -> ClusterView:
         pods = api.list_pod_for_all_namespaces(label_selector=MODEL_LABEL, _request_timeout=20).to_dict()["items"]
     except (ApiException, HTTPError, config.ConfigException, OSError) as error:
         raise ConnectionError(f"the cluster of {kubeconfig} does not answer: {error}") from error
-    return ClusterView(tuple(_node(item) for item in nodes), tuple(_pod(item) for item in pods))
+    return ClusterView(tuple(_node(item) for item in nodes), model_pods(pods))
+
+
+def model_pods(items: Iterable[dict[str, Any]]) -> tuple[PodView, ...]:
+    """The pods of models, given as the Kubernetes client's dictionaries, without those that went with their node."""
+    return tuple(_pod(item) for item in items if not _went_with_its_node(item["status"]))
 
 
 def _node(item: dict[str, Any]) -> NodeView:
@@ -123,6 +132,10 @@ def pod_state(item: dict[str, Any]) -> tuple[PodState, str]:
         if ended and container["restart_count"]:
             return PodState.FAILING, f"restarted {container['restart_count']} times, last: {ended['reason']}"
     return PodState.STARTING, "not ready yet"
+
+
+def _went_with_its_node(status: dict[str, Any]) -> bool:
+    return status["phase"] == "Failed" and status["reason"] in NODE_SHUTDOWN
 
 
 def _containers(item: dict[str, Any]) -> Iterable[dict[str, Any]]:

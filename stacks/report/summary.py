@@ -12,7 +12,7 @@ from rich.text import Text
 
 from llm_serving.catalog import machine_type
 from llm_serving.planning.cost import CostEstimate, estimate
-from llm_serving.spec import ExistingPoolSpec, PoolSpec
+from llm_serving.spec import ExistingPoolSpec
 from stacks.report.cluster_view import ClusterView, PodState, PodView
 from stacks.settings import GcpSettings, ServedModel, Stack
 
@@ -38,7 +38,7 @@ def stack_summary(stack: Stack, outputs: Mapping[str, Any], view: ClusterView) -
         pools_table(stack, view),
         nodes_table(view),
         models_table(stack, view, outputs.get("models", {})),
-        *_cost(stack),
+        *_cost(stack, view),
         *_notes(stack),
     ]
     parts += [Text(f"warning: {line}", style="yellow") for line in warnings(stack, view)]
@@ -81,7 +81,7 @@ def pools_table(stack: Stack, view: ClusterView | None) -> Table:
                 entry.machine_type,
                 str(_gpus(entry.machine_type, stack)),
                 f"{entry.min}-{entry.max}",
-                *((_nodes_of(view, pool, entry.market.value, entry.machine_type),) if view else ()),
+                *((str(_count(view, pool.name, entry.market.value, entry.machine_type)),) if view else ()),
             )
     return table
 
@@ -152,32 +152,39 @@ def _place(stack: Stack, outputs: Mapping[str, Any]) -> list[RenderableType]:
     return [table]
 
 
-def _cost(stack: Stack) -> list[RenderableType]:
+def _cost(stack: Stack, view: ClusterView | None = None) -> list[RenderableType]:
     settings = stack.settings
     if not isinstance(settings, GcpSettings):
         return []
-    return [cost_table(estimate(settings.cloud, settings.region, settings.pools))]
+    return [cost_table(estimate(settings.cloud, settings.region, settings.pools), view)]
 
 
 def _notes(stack: Stack) -> list[RenderableType]:
     return [Text(f"note: {note}", style="dim") for note in stack.notes]
 
 
-def cost_table(cost: CostEstimate) -> Group:
-    """Cost an hour of the GPU nodes, from the fewest to the most nodes."""
-    table = _table("Cost an hour (USD)", "pool", "market", "machine", "one node", "at minimum", "at maximum")
+def cost_table(cost: CostEstimate, view: ClusterView | None) -> Group:
+    """Cost an hour of the GPU nodes: of those that are there, and from the fewest to the most."""
+    now = ("now",) if view else ()
+    table = _table("Cost an hour (USD)", "pool", "market", "machine", "one node", *now, "at minimum", "at maximum")
+    present: list[float] = []
     for line in cost.lines:
+        nodes = _count(view, line.pool, line.market, line.machine_type) if view else 0
+        usd_now = 0.0 if nodes == 0 else None if line.usd_per_hour is None else nodes * line.usd_per_hour
+        present.append(usd_now or 0)
         table.add_row(
             line.pool,
             line.market,
             line.machine_type,
             _usd(line.usd_per_hour),
+            *((_usd(usd_now),) if view else ()),
             _usd(line.min_usd_per_hour),
             _usd(line.max_usd_per_hour),
         )
     table.add_section()
     known = "sum" if cost.complete else "sum of what is known"
-    table.add_row(known, "", "", "", _usd(cost.min_usd_per_hour), _usd(cost.max_usd_per_hour))
+    total = (_usd(sum(present)),) if view else ()
+    table.add_row(known, "", "", "", *total, _usd(cost.min_usd_per_hour), _usd(cost.max_usd_per_hour))
     notes = [f"unknown price: {line}" for line in cost.unknown] + [f"left out: {', '.join(cost.left_out)}"]
     return Group(table, *(Text(note, style="dim") for note in notes))
 
@@ -186,9 +193,9 @@ def _usd(value: float | None) -> str:
     return "unknown" if value is None else f"{value:,.2f}"
 
 
-def _nodes_of(view: ClusterView, pool: PoolSpec, market: str, machine_type: str) -> str:
-    mine = (pool.name, market, machine_type)
-    return str(sum((node.pool, node.market, node.machine_type) == mine for node in view.nodes))
+def _count(view: ClusterView, pool: str, market: str, machine_type: str) -> int:
+    """Nodes of one capacity entry that exist."""
+    return sum((node.pool, node.market, node.machine_type) == (pool, market, machine_type) for node in view.nodes)
 
 
 def _gpus(machine: str, stack: Stack) -> int:

@@ -10,9 +10,12 @@ from llm_serving.planning.host import cache_sidecar
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.rules import StackShape, check, notes
-from llm_serving.spec import ModelSpec, ReleaseSpec, TeamSpec
+from llm_serving.spec import ExistingPoolSpec, ModelSpec, ReleaseSpec, TeamSpec
 from stacks.releases import RELEASES, Release, read_releases
 from stacks.settings.models import ExistingSettings, GcpSettings, Settings, in_file
+
+NVIDIA_GPU = "nvidia.com/gpu"
+"""The extended resource of NVIDIA's device plugin, which both clouds run."""
 
 
 @dataclass(frozen=True)
@@ -54,23 +57,39 @@ class Stack:
         settings = self.settings
         if isinstance(settings, ExistingSettings):
             return {"cloud": settings.cloud, "cluster.name": settings.cluster.name}
-        return {
+        cluster = settings.cluster
+        fixed = {
             "cloud": settings.cloud,
             "project": settings.project,
             "region": settings.region,
-            "cluster.name": settings.cluster.name,
-            "cluster.regional": str(settings.cluster.regional).lower(),
+            "cluster.name": cluster.name,
+            "cluster.regional": str(cluster.regional).lower(),
+            "cluster.maxPodsPerNode": str(cluster.max_pods_per_node),
             "network.nodes": str(settings.network.nodes),
             "network.pods": str(settings.network.pods),
             "network.services": str(settings.network.services),
             "network.proxies": str(settings.network.proxies),
         }
+        # The control plane of a zonal cluster cannot move to another zone.
+        return fixed if cluster.regional else {**fixed, "cluster.zones[0]": cluster.zones[0]}
+
+    def gpu_resource(self, team: TeamSpec) -> str:
+        """The extended resource that a team's models ask for; of several, the quota covers the first."""
+        wanted = {model.spec.pool for model in self.models if model.spec.team == team.name}
+        for pool in self.settings.pools:
+            if pool.name in wanted and isinstance(pool, ExistingPoolSpec) and pool.gpu_resource is not None:
+                return pool.gpu_resource
+        return NVIDIA_GPU
 
     def gpu_quota(self, team: TeamSpec) -> int:
         """GPUs that a team may ask for: its setting, or the sum over its models, rollouts included."""
         if team.gpu_quota is not None:
             return team.gpu_quota
-        return sum(model.plan.gpus * (model.spec.replicas + model.spec.surge) for model in self.models if model.spec.team == team.name)
+        return sum(
+            model.plan.gpus * (model.spec.replicas + model.spec.surge)
+            for model in self.models
+            if model.spec.team == team.name
+        )
 
 
 def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack:

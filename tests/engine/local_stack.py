@@ -52,6 +52,7 @@ class LocalStack:
             shutil.copy(file, self.settings / file.name)
         self.runner = Runner(Home(folder / "local"), self.settings)
         self.faults = folder / "faults.yaml"
+        self.more_environment: dict[str, str] = {}
 
     # what is asked for
 
@@ -75,7 +76,7 @@ class LocalStack:
     # what the engine does
 
     def environment(self) -> dict[str, str]:
-        return self.runner.environment() | {"LLM_SERVING_FAULTS": str(self.faults)}
+        return self.runner.environment() | {"LLM_SERVING_FAULTS": str(self.faults)} | self.more_environment
 
     def pulumi(self, *args: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

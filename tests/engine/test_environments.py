@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from local.run import up
 from tests.engine.local_stack import LocalStack
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -90,11 +91,13 @@ def test_no_secret_is_in_the_clear_in_state_or_outputs(stack: LocalStack) -> Non
         assert not SECRET_WORDS.search(text), SECRET_WORDS.search(text)
 
 
-def test_the_summary_shows_each_pod_on_a_gpu_node(stack: LocalStack, capfd: pytest.CaptureFixture[str]) -> None:
-    from local.run import _summary
-
-    assert _summary(stack.runner, stack.name) == 0
+def test_a_second_up_says_that_nothing_changed_and_shows_each_pod_on_a_gpu_node(
+    stack: LocalStack, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stack.prepare()
+    assert up(stack.runner, stack.name, []) == 0
     shown = capfd.readouterr().out
+    assert "Nothing to change" in shown
     for pod in stack.kubernetes().list("v1", "Pod", labels="llm-serving.dev/model"):
         assert pod["spec"]["nodeName"] in shown
     for word in ("Pools", "Nodes", "Models", "Cost an hour", "http://"):

@@ -10,6 +10,8 @@ from llm_serving.planning.rules.models import instances_that_fit
 from llm_serving.spec import ClusterSpec, NetworkSpec, TeamSpec
 from tests.unit.planning.builders import cluster, entry, existing_pool, model, pool, release, stack
 
+EXCLUSION = {"name": "launch", "start": "2026-12-01T00:00:00Z", "end": "2026-12-08T00:00:00Z"}
+
 
 def network(**ranges):
     return NetworkSpec.model_validate(ranges)
@@ -287,6 +289,27 @@ def test_a_teams_gpu_quota_covers_its_models():
     assert only(check(tight), "teams[0].gpuQuota").suggestion == "2"
 
 
+def test_a_teams_gpu_quota_lets_a_rollout_with_surge_through():
+    team = TeamSpec.model_validate({"name": "search", "gpuQuota": 1})
+    assert check(stack(teams=(team,), models=(model(),))) == []
+    assert only(check(stack(teams=(team,), models=(model(surge=1),))), "teams[0].gpuQuota").suggestion == "2"
+
+
+@pytest.mark.parametrize(
+    ("parts", "path"),
+    [
+        ({"pools": (pool(capacity=[entry(market="flex-start", min=1)]),)}, "pools[0].capacity[0].min"),
+        ({"pools": (pool("autopilot"),), "models": ()}, "pools[0].name"),
+        ({"cluster": cluster(maintenance={"exclusions": [EXCLUSION | {"end": EXCLUSION["start"]}]})},
+         "cluster.maintenance.exclusions[0].end"),
+        ({"cluster": cluster(maintenance={"exclusions": [EXCLUSION, EXCLUSION]})},
+         "cluster.maintenance.exclusions[1].name"),
+    ],
+)  # fmt: skip
+def test_what_gke_refuses_is_refused_before_anything_is_made(parts, path):
+    only(check(stack(**parts)), path)
+
+
 def test_the_sidecar_of_the_model_cache_takes_its_part_of_the_node():
     tiny = pool(capacity=[entry(machineType="g2-standard-4")])
     assert check(stack(pools=(tiny,))) == []
@@ -309,13 +332,36 @@ def test_what_could_not_be_checked_or_will_disappoint_is_noted():
     noted = stack(
         cluster=cluster(access=everyone),
         pools=(pool("a100", "A100-40GB", [entry(machineType="a2-highgpu-1g", max=1)]),),
-        models=(model(pool="a100"),),
+        models=(model(pool="a100", surge=1),),
         releases=[release(quantization="fp8")],
     )
     assert check(noted) == []
     assert [note.path for note in notes(noted)] == [
         "cluster.access.authorized[0]", "models[0].releases.stable", "models[0].pool",
     ]  # fmt: skip
+
+
+def test_a_full_pool_is_noted_only_where_a_rollout_needs_room():
+    full = {"pools": (pool(capacity=[entry(max=1)]),)}
+    assert notes(stack(**full)) == []
+    only(notes(stack(**full, models=(model(surge=1),))), "models[0].pool")
+
+
+def test_weights_that_would_fill_a_nodes_disk_are_noted():
+    large = {
+        "models": (model(pool="a100"),),
+        "releases": [release("llama-3.1-70b")],
+    }
+    a100 = {"name": "a100", "accelerator": "A100-40GB", "capacity": [entry(machineType="a2-highgpu-8g")]}
+    only(notes(stack(**large, pools=(pool(**a100),))), "models[0].pool")
+    assert notes(stack(**large, pools=(pool(**a100, disk_gb=500),))) == []
+    assert notes(stack(**large, pools=(pool(**a100, local_ssd=True),))) == []
+
+
+def test_groups_of_teams_that_gke_would_not_look_up_are_noted():
+    teams = (TeamSpec(name="search", viewers=("readers@example.com",)),)
+    only(notes(stack(teams=teams)), "cluster.securityGroup")
+    assert notes(stack(teams=teams, cluster=cluster(securityGroup="gke-security-groups@example.com"))) == []
 
 
 def test_zones_that_are_not_recorded_are_noted_as_not_checked():

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stacks.report.cluster_view import PodState, pod_state
+from stacks.report.cluster_view import PodState, model_pods, pod_state
 
 
 def _pod(
@@ -68,3 +68,12 @@ def test_pod_state_tells_waiting_from_failing(pod: dict[str, Any], state: PodSta
     found, why = pod_state(pod)
     assert found is state
     assert reason in why
+
+
+def test_a_pod_that_went_with_its_spot_node_is_no_failure() -> None:
+    gone, evicted = _pod("Failed", [SCHEDULED]), _pod("Failed", [SCHEDULED])
+    for pod, name, reason in ((gone, "gone", "Terminated"), (evicted, "evicted", "Evicted")):
+        pod["metadata"] = {"name": name, "namespace": "chat", "labels": {"llm-serving.dev/model": "m"}}
+        pod["spec"] = {"node_name": "spot-1"}
+        pod["status"]["reason"] = reason
+    assert [(pod.name, pod.state) for pod in model_pods([gone, evicted])] == [("evicted", PodState.FAILING)]

@@ -133,10 +133,10 @@ def test_secrets_are_encrypted_with_a_key_that_gke_may_use_before_the_cluster_ex
     assert int(key["rotationPeriod"].removesuffix("s")) <= 90 * 24 * 3600
 
 
-def test_without_encryption_there_is_no_key() -> None:
+def test_without_encryption_there_is_no_key_and_the_cluster_lets_go_of_one() -> None:
     recording = cluster(encrypt_secrets=False)
     assert not recording.all("kms/cryptoKey:CryptoKey")
-    assert recording.one(CLUSTER).get("databaseEncryption") is None
+    assert recording.one(CLUSTER)["databaseEncryption"] == {"state": "DECRYPTED"}
 
 
 def test_a_key_ring_is_new_each_time_because_google_never_deletes_one() -> None:
@@ -209,6 +209,11 @@ def test_nobody_gets_in_without_a_name() -> None:
     assert control_plane["anonymousAuthenticationConfig.mode"] == "LIMITED"
     assert control_plane["masterAuth.clientCertificateConfig.issueClientCertificate"] is False
     assert control_plane["enableLegacyAbac"] is False
+
+
+def test_gke_looks_up_the_groups_of_people_where_it_is_told_who_keeps_them() -> None:
+    group = "gke-security-groups@example.com"
+    assert cluster(security_group=group).one(CLUSTER)["authenticatorGroupsConfig.securityGroup"] == group
 
 
 def test_a_maintenance_window_past_midnight_ends_on_the_next_day() -> None:

@@ -1,0 +1,137 @@
+"""What the documents say of settings, files and examples is true."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from stacks.settings import ExistingSettings, GcpSettings, Stack, read_settings_file, resolve
+from tests.unit.stacks.settings_files import REPOSITORY
+
+SETTINGS_PAGE = REPOSITORY / "docs/settings.md"
+PAGES = sorted(
+    [
+        *REPOSITORY.glob("*.md"),
+        *(REPOSITORY / "docs").rglob("*.md"),
+        *(REPOSITORY / "components").rglob("*.md"),
+        *(REPOSITORY / "tools").rglob("*.md"),
+    ]
+)
+SECTIONS = {GcpSettings: "On Google Cloud", ExistingSettings: "On a cluster that is already there"}
+COMMON = "Everywhere"
+
+
+def test_every_setting_is_in_the_reference_with_its_default() -> None:
+    for model, section in SECTIONS.items():
+        documented = {**rows(COMMON), **rows(section)}
+        assert set(documented) == {path for path, _ in fields(model)}, section
+        for path, default in fields(model):
+            cell = documented[path]["Default"].strip("`")
+            found = cell if isinstance(default, str) else yaml.safe_load(cell)
+            assert found == default, f"{section}: {path}"
+
+
+def test_the_settings_marked_as_fixed_are_those_that_an_update_compares() -> None:
+    for section in SECTIONS.values():
+        (example,) = (text for text in examples(SETTINGS_PAGE) if text in text_of(section))
+        marked = {path for path, row in rows(section).items() if "**Fixed.**" in row["Meaning"]}
+        assert marked == set(resolved(example).fixed), section
+
+
+@pytest.mark.parametrize("page", [REPOSITORY / "README.md", SETTINGS_PAGE], ids=lambda page: page.name)
+def test_example_settings_are_accepted(page: Path) -> None:
+    found = {type(resolved(example).settings) for example in examples(page)}
+    assert found == {GcpSettings, ExistingSettings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text())):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        path = (page.parent / file).resolve() if file else page
+        assert path.is_relative_to(REPOSITORY), f"{target} leads out of the repository"
+        assert path.exists(), f"{target} is not there"
+        if anchor:
+            assert anchor in anchors(path.read_text()), f"{target}: no such heading"
+
+
+def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Property paths of a settings model and their defaults as YAML has them; ``required`` where there is none."""
+    for name, field in model.model_fields.items():
+        path = f"{prefix}{field.alias or name}"
+        inner = inner_model(field.annotation)
+        if field.is_required():
+            yield path, "required"
+        elif isinstance(field.default, BaseModel):
+            assert field.default == type(field.default)(), f"{path} is more than its own defaults"
+            yield path, {}
+        else:
+            yield path, plain(field.default)
+        if inner is not None:
+            many = get_origin(field.annotation) is tuple
+            yield from fields(inner, f"{path}[]." if many else f"{path}.")
+
+
+def plain(value: Any) -> Any:
+    """A default in the form in which it would stand in a file."""
+    if isinstance(value, tuple):
+        return list(value)
+    return value if isinstance(value, int | float | dict | None) else str(value)
+
+
+def inner_model(annotation: Any) -> type[BaseModel] | None:
+    """The model in ``Model``, ``tuple[Model, ...]`` or ``Model | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (tuple, Union, UnionType):
+        return next((found for inner in get_args(annotation) if (found := inner_model(inner))), None)
+    return None
+
+
+def text_of(section: str) -> str:
+    """The text below a heading of the reference, up to the next one."""
+    (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", SETTINGS_PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    return text
+
+
+def rows(section: str) -> dict[str, dict[str, str]]:
+    """The rows of a section's table, by key."""
+    lines = [line for line in text_of(section).splitlines() if line.startswith("|")]
+    header, _, *body = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    found = [dict(zip(header, cells, strict=True)) for cells in body]
+    assert len({row["Key"] for row in found}) == len(found), f"{section}: a key stands there twice"
+    return {row["Key"].strip("`"): row for row in found}
+
+
+def examples(page: Path) -> list[str]:
+    """The complete settings files among a page's examples."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    return [block for block in blocks if "llm-serving:cloud:" in block]
+
+
+def resolved(example: str) -> Stack:
+    """The stack of an example, read as a file is."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "Pulumi.example.yaml"
+        path.write_text(example)
+        return resolve(read_settings_file(path), path.name)
+
+
+def without_code(text: str) -> str:
+    """Markdown without blocks and spans of code, in which brackets mean something else."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"`[^`\n]*`", "", text)
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, by GitHub's rule."""
+    headings = re.findall(r"^#+ (.+)$", without_code(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
