@@ -16,9 +16,15 @@ EMPTY = '''\
 import pulumi
 import pulumi_gcp as gcp
 import pulumi_kubernetes as k8s
+from pulumi_kubernetes import apps, core, meta, policy, rbac
 
-gcp.compute, gcp.container, gcp.storage, gcp.kms, gcp.serviceaccount, gcp.artifactregistry, gcp.projects
-k8s.core.v1, k8s.apps.v1, k8s.rbac.v1, k8s.apiextensions
+# Modules of the SDKs are loaded at the first use of a name in them.
+USED = (
+    gcp.artifactregistry.Repository, gcp.compute.Network, gcp.container.Cluster, gcp.dns.ManagedZone, gcp.kms.KeyRing,
+    gcp.projects.IAMMember, gcp.serviceaccount.Account, gcp.storage.Bucket,
+    apps.v1.Deployment, core.v1.Namespace, meta.v1.ObjectMetaArgs, policy.v1.PodDisruptionBudget, rbac.v1.Role,
+    k8s.apiextensions.CustomResource,
+)
 pulumi.export("nothing", True)
 '''
 

@@ -1,7 +1,7 @@
 """What the GPU pools of a stack cost an hour, as far as prices are known.
 
 An estimate never guesses: a price that is not in the catalog stays unknown and is named, together with the
-    nearest region that has one. ``docs/cost-model.md`` describes prices and formulas.
+nearest region that has one. ``docs/cost-model.md`` describes prices and formulas.
 """
 
 from collections.abc import Sequence

@@ -12,8 +12,8 @@ from pydantic import Field
 
 from llm_serving import catalog
 from llm_serving.arguments import Frozen
-from llm_serving.catalog import LocalSsd, MachineType
-from llm_serving.spec import ExistingPoolSpec, PoolSpec
+from llm_serving.catalog import LocalSsd, MachineType, UnknownFact
+from llm_serving.spec import CapacityEntry, ExistingPoolSpec, PoolSpec
 from llm_serving.spec.names import PositiveCount
 
 MIB_PER_GIB = 1024
@@ -110,6 +110,14 @@ def node_allocatable(
         local_ssd_gib=round(storage, 1) if disks else 0.0,
         pods=max_pods,
     )
+
+
+def known_machine(cloud: str, entry: CapacityEntry) -> MachineType | None:
+    """The machine of a capacity entry, or ``None`` where the catalog does not know it; a rule refuses it then."""
+    try:
+        return catalog.machine_type(cloud, entry.machine_type)
+    except UnknownFact:
+        return None
 
 
 def machine_node(

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm_serving import catalog
-from llm_serving.catalog import MachineType, QuotaMetric, UnknownFact
-from llm_serving.spec import CapacityEntry, ExistingPoolSpec, Market, PoolSpec
+from llm_serving.catalog import QuotaMetric
+from llm_serving.planning.nodes import known_machine
+from llm_serving.spec import ExistingPoolSpec, Market, PoolSpec
 
 SURGE_NODES = 1
-"""Nodes that an upgrade of a node pool adds before it removes one; each capacity entry is a node pool of its
-own."""
+"""Nodes kept free for each node pool: an upgrade of the system pool adds one before it removes one, and a GPU pool
+that is replaced by another machine starts before the old one ends. Each capacity entry is a node pool of its own."""
 
 ALL_REGIONS_METRIC = "GPUS_ALL_REGIONS"
 """GCP's quota on the GPUs of a whole project, in every market; it defaults to 0 in new projects."""
@@ -51,7 +52,7 @@ def gpu_quotas(cloud: str, region: str, pools: Sequence[PoolSpec | ExistingPoolS
         if isinstance(pool, ExistingPoolSpec):
             continue
         for entry in pool.capacity:
-            machine = _machine(cloud, entry)
+            machine = known_machine(cloud, entry)
             if machine is None or entry.market is Market.RESERVATION:
                 continue
             nodes = entry.max + SURGE_NODES
@@ -68,13 +69,6 @@ def gpu_quotas(cloud: str, region: str, pools: Sequence[PoolSpec | ExistingPoolS
     if gpus and cloud == "gcp":
         quotas.append(Quota(ALL_REGIONS_METRIC, GLOBAL, sum(amount for amount, _ in gpus), _sum(gpus)))
     return quotas
-
-
-def _machine(cloud: str, entry: CapacityEntry) -> MachineType | None:
-    try:
-        return catalog.machine_type(cloud, entry.machine_type)
-    except UnknownFact:
-        return None
 
 
 def _key(metric: QuotaMetric) -> QuotaMetric:

@@ -93,6 +93,9 @@ class ClusterSpec(Frozen):
         release_channel: how early the cluster gets new Kubernetes versions.
         version: smallest Kubernetes version, or ``None`` for the channel's default.
         access: who reaches the control plane.
+        security_group: group ``gke-security-groups@<domain>`` that contains the groups of teams. Without it GKE looks
+            up nobody's groups, and viewers and editors may do nothing (GKE documentation, "Configure Google Groups for
+            RBAC").
         maintenance: when the cloud may upgrade.
         max_pods_per_node: decides the size of each node's block of pod addresses.
         encrypt_secrets: encrypt Kubernetes Secrets with a key of our own in the cloud's key management service.
@@ -106,6 +109,7 @@ class ClusterSpec(Frozen):
     release_channel: ReleaseChannel = ReleaseChannel.REGULAR
     version: str | None = None
     access: ControlPlaneAccess = ControlPlaneAccess()
+    security_group: Annotated[str, StringConstraints(pattern=r"^gke-security-groups@[-.a-z0-9]+$")] | None = None
     maintenance: MaintenanceWindow = MaintenanceWindow()
     max_pods_per_node: Annotated[int, Field(ge=8, le=256)] = 32
     encrypt_secrets: bool = True

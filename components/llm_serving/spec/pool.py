@@ -46,7 +46,7 @@ class PoolSpec(Frozen):
         name: name of the pool; also of the GKE ComputeClass and of the label that pods select.
         accelerator: the GPU's name in the catalog, for example ``H100-80GB``.
         capacity: what to use, most preferred first.
-        local_ssd: use the machine's local SSD for caches; ``None`` for "where the machine has it".
+        local_ssd: use the machine's local SSD for caches; ``None`` for "where the machine always has it".
         disk_gb: size of the boot disk in GB; images of inference engines are large.
         labels: more labels for the nodes.
     """

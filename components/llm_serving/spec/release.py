@@ -36,7 +36,7 @@ class ImageReference(Frozen):
     """Container image.
 
     Attributes:
-        repository: without registry where the stack's own registry is meant, with it otherwise.
+        repository: repository, with its registry.
         tag: tag to pull; a digest, where given, decides.
         digest: ``sha256:`` and 64 hexadecimal digits, or ``None`` while the image has no recorded digest.
     """

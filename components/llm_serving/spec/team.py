@@ -9,8 +9,8 @@ class TeamSpec(Frozen):
 
     Attributes:
         name: also the namespace.
-        gpu_quota: most GPUs that the team's pods may ask for; ``None`` for the sum over its models, one spare
-            instance a model included, so that a rollout with surge still fits.
+        gpu_quota: most GPUs that the team's pods may ask for; ``None`` for the sum over its models, what their rollouts
+            start beyond ``replicas`` included.
         viewers: groups (as the cloud names them) with read access to the namespace, Secrets excluded.
         editors: groups that may also change workloads.
     """

@@ -358,6 +358,12 @@ def test_weights_that_would_fill_a_nodes_disk_are_noted():
     assert notes(stack(**large, pools=(pool(**a100, local_ssd=True),))) == []
 
 
+def test_a_reservation_in_more_than_one_zone_is_noted():
+    reserved = entry(market="reservation", reservation="block-1")
+    only(notes(stack(pools=(pool(capacity=[reserved]),))), "pools[0].capacity[0].zones")
+    assert notes(stack(pools=(pool(capacity=[reserved | {"zones": ["us-central1-a"]}]),))) == []
+
+
 def test_groups_of_teams_that_gke_would_not_look_up_are_noted():
     teams = (TeamSpec(name="search", viewers=("readers@example.com",)),)
     only(notes(stack(teams=teams)), "cluster.securityGroup")

@@ -17,7 +17,6 @@ def obey_rules(
     component: str,
     name: str,
     paths: Mapping[str, str],
-    problems: tuple[Problem, ...] = (),
     **shape: Any,
 ) -> None:
     """Raise unless the part of a stack that ``shape`` describes obeys every rule.
@@ -27,13 +26,12 @@ def obey_rules(
         name: name of the component, for the message.
         paths: beginnings of paths in the settings and what they are called among the component's arguments, for
             example ``network`` and ``ranges``.
-        problems: what the component found wrong by itself, with the paths of the settings.
         shape: fields of :class:`StackShape`.
 
     Raises:
         InputPropertiesError: with the property path of every refused value.
     """
-    found = [_renamed(problem, paths) for problem in (*problems, *check(StackShape(cloud="gcp", **shape)))]
+    found = [_renamed(problem, paths) for problem in check(StackShape(cloud="gcp", **shape))]
     if found:
         raise refused(ProblemsError(found, f"{component} {name!r}"))
 

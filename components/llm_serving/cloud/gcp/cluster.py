@@ -110,6 +110,8 @@ class ClusterArgs(TypedDict):
     """Smallest Kubernetes version; the channel's default if left out."""
     access: NotRequired[ControlPlaneAccessArgs]
     """Who reaches the control plane."""
+    security_group: NotRequired[str]
+    """Group `gke-security-groups@<domain>` that contains the groups of teams; without it GKE looks up nobody's."""
     maintenance: NotRequired[MaintenanceWindowArgs]
     """When the cloud may upgrade."""
     max_pods_per_node: NotRequired[int]
@@ -224,9 +226,10 @@ class GcpCluster(pulumi.ComponentResource):
 
     def _secret_encryption(
         self, name: str, given: GcpClusterInputs
-    ) -> tuple[gcp.container.ClusterDatabaseEncryptionArgs | None, Sequence[pulumi.Resource]]:
+    ) -> tuple[gcp.container.ClusterDatabaseEncryptionArgs, Sequence[pulumi.Resource]]:
         if not given.cluster.encrypt_secrets:
-            return None, []
+            # Left out, it would keep what it is, and a cluster that was encrypted before would lose its key.
+            return gcp.container.ClusterDatabaseEncryptionArgs(state="DECRYPTED"), []
         agent = gcp.projects.ServiceIdentity(
             f"{name}-agent", project=given.project, service="container.googleapis.com", opts=child(self)
         )
@@ -247,7 +250,7 @@ class GcpCluster(pulumi.ComponentResource):
         name: str,
         given: GcpClusterInputs,
         account: gcp.serviceaccount.Account,
-        encryption: gcp.container.ClusterDatabaseEncryptionArgs | None,
+        encryption: gcp.container.ClusterDatabaseEncryptionArgs,
         needs: Sequence[pulumi.Resource],
     ) -> gcp.container.Cluster:
         spec = given.cluster
@@ -282,6 +285,11 @@ class GcpCluster(pulumi.ComponentResource):
                 enable_insecure_binding_system_unauthenticated=False,
             ),
             enable_legacy_abac=False,
+            authenticator_groups_config=gcp.container.ClusterAuthenticatorGroupsConfigArgs(
+                security_group=spec.security_group
+            )
+            if spec.security_group
+            else None,
             workload_identity_config=gcp.container.ClusterWorkloadIdentityConfigArgs(
                 workload_pool=f"{given.project}.svc.id.goog"
             ),

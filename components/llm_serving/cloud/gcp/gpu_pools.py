@@ -31,13 +31,8 @@ from llm_serving.cloud.gcp.names import (
 from llm_serving.cloud.gcp.nodes import GROWS_BY_ITSELF, NODE_POOL_TIMEOUTS, node_config
 from llm_serving.cloud.gcp.scheduling import pool_scheduling
 from llm_serving.component import Frozen, child, token, validated
-from llm_serving.errors import Problem
 from llm_serving.planning.nodes import machine_node
-from llm_serving.spec import CapacityEntry, ClusterSpec, Market, PoolSpec
-
-BUILT_IN_CLASSES = frozenset({"default", "autopilot", "autopilot-spot"})
-"""``default`` is the class of pods that select none, the others come with GKE (GKE documentation, "About GKE
-ComputeClasses")."""
+from llm_serving.spec import CapacityEntry, ClusterSpec, PoolSpec
 
 IDLE_MINUTES = 10
 """How long a GPU node stays empty before GKE takes it away: longer than the pause between two peaks of a busy day."""
@@ -149,7 +144,6 @@ class GcpGpuPool(pulumi.ComponentResource):
             "GcpGpuPool",
             name,
             {"pools[0]": "pool", "cluster.zones": "zones"},
-            problems=_limits_of_gke(given.pool),
             region=given.region,
             cluster=ClusterSpec(name="cluster", zones=given.zones, max_pods_per_node=given.max_pods_per_node),
             pools=(given.pool,),
@@ -295,15 +289,3 @@ def plan_node_pools(pool: PoolSpec, cluster_zones: Sequence[str], max_pods_per_n
             )
         )
     return planned
-
-
-def _limits_of_gke(pool: PoolSpec) -> tuple[Problem, ...]:
-    """What only GKE asks for; rules that hold on every cloud are those of planning."""
-    problems: list[Problem] = []
-    if pool.name in BUILT_IN_CLASSES:
-        problems.append(Problem("pools[0].name", pool.name, "GKE has a ComputeClass of this name", f"gpu-{pool.name}"))
-    for index, entry in enumerate(pool.capacity):
-        if entry.market is Market.FLEX_START and entry.min:
-            path = f"pools[0].capacity[{index}].min"
-            problems.append(Problem(path, entry.min, "flex-start nodes end after 7 days: none can be kept", "0"))
-    return tuple(problems)

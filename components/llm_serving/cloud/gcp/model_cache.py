@@ -11,17 +11,13 @@ import pulumi_gcp as gcp
 
 from llm_serving.cloud.gcp.keys import service_key
 from llm_serving.cloud.gcp.names import BUCKET_LIMIT, ProjectId, Region, bounded
-from llm_serving.component import Frozen, child, refused, token, validated
+from llm_serving.component import Frozen, child, token, validated
 from llm_serving.contract import ModelCacheVolume
-from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.host import cache_sidecar
 from llm_serving.spec import ModelCacheSpec
 from llm_serving.spec.names import ClusterName
 
 SECONDS_PER_DAY = 24 * 3600
-SHORTEST_SOFT_DELETE_DAYS = 7
-"""Cloud Storage keeps deleted objects for 7 to 90 days, or not at all (documentation, "Soft delete")."""
-
 ABORT_UPLOADS_DAYS = 2
 """A multipart upload that has not ended by then never will; its parts cost money until it is aborted."""
 
@@ -92,7 +88,6 @@ class GcpModelCache(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: GcpModelCacheArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         given = validated(GcpModelCacheInputs, args, "GcpModelCache", name)
-        _check_soft_delete(given.cache, name)
         super().__init__(token("GcpModelCache"), name, None, opts)
         keep = not given.cache.force_destroy
 
@@ -169,14 +164,3 @@ def cache_volume(bucket: str) -> ModelCacheVolume:
         sidecar_cpu=SIDECAR.cpu,
         sidecar_memory_gib=SIDECAR.memory_gib,
     )
-
-
-def _check_soft_delete(cache: ModelCacheSpec, name: str) -> None:
-    if 0 < cache.soft_delete_days < SHORTEST_SOFT_DELETE_DAYS:
-        problem = Problem(
-            "cache.softDeleteDays",
-            cache.soft_delete_days,
-            f"Cloud Storage keeps deleted objects for at least {SHORTEST_SOFT_DELETE_DAYS} days, or not at all",
-            f"{SHORTEST_SOFT_DELETE_DAYS}, or 0",
-        )
-        raise refused(ProblemsError([problem], f"GcpModelCache {name!r}"))

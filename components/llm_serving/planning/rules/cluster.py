@@ -20,6 +20,7 @@ def check_cluster(stack: StackShape) -> Iterator[Problem]:
     yield from check_zone_names("cluster.zones", stack.cloud, stack.region, stack.cluster.zones)
     yield from _system_pool(stack.cloud, stack.cluster)
     yield from _access(stack.cluster.access)
+    yield from _exclusions(stack.cluster)
 
 
 def _system_pool(cloud: str, cluster: ClusterSpec) -> Iterator[Problem]:
@@ -62,3 +63,14 @@ def _access(access: ControlPlaneAccess) -> Iterator[Problem]:
             "mode dns asks for an identity and looks at no address, so these ranges would have no effect",
             "leave it out, or mode authorized",
         )
+
+
+def _exclusions(cluster: ClusterSpec) -> Iterator[Problem]:
+    names: set[str] = set()
+    for index, exclusion in enumerate(cluster.maintenance.exclusions):
+        path = f"cluster.maintenance.exclusions[{index}]"
+        if exclusion.name in names:
+            yield Problem(f"{path}.name", exclusion.name, "another exclusion has the same name")
+        names.add(exclusion.name)
+        if exclusion.end <= exclusion.start:
+            yield Problem(f"{path}.end", exclusion.end, f"not after the start, {exclusion.start}")

@@ -147,7 +147,7 @@ def _capacity(stack: StackShape, plans: dict[int, ModelPlan]) -> Iterator[Proble
 def _team_quotas(stack: StackShape, plans: dict[int, ModelPlan]) -> Iterator[Problem]:
     for number, team in enumerate(stack.teams):
         needed = sum(
-            plan.gpus * stack.models[index].replicas
+            plan.gpus * (stack.models[index].replicas + stack.models[index].surge)
             for index, plan in plans.items()
             if stack.models[index].team == team.name
         )
@@ -155,6 +155,6 @@ def _team_quotas(stack: StackShape, plans: dict[int, ModelPlan]) -> Iterator[Pro
             yield Problem(
                 f"teams[{number}].gpuQuota",
                 team.gpu_quota,
-                f"the team's models ask for {needed} GPUs, before the spare instance of a rollout",
+                f"the team's models ask for {needed} GPUs, with the instances that a rollout with surge adds",
                 str(needed),
             )

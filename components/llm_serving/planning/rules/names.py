@@ -11,9 +11,13 @@ RESERVED_NAMESPACES = ("default", "kube-", "gke-", "gmp-", "config-management-")
 RESERVED_LABEL_DOMAINS = ("kubernetes.io", "k8s.io", "cloud.google.com", "llm-serving.dev")
 """Domains of node labels that Kubernetes, GKE and this package set themselves; GKE refuses the first two."""
 
+RESERVED_POOLS = {"gcp": ("default", "autopilot", "autopilot-spot")}
+"""A pool's name is its ComputeClass on GKE: ``default`` is the class of pods that select none, the others come with GKE
+(GKE documentation, "About GKE ComputeClasses")."""
+
 
 def check_names(stack: StackShape) -> Iterator[Problem]:
-    """Duplicate names of pools, models and teams; reserved namespaces; reserved node labels."""
+    """Duplicate names of pools, models and teams; reserved namespaces and pools; reserved node labels."""
     yield from _duplicates("pools", [pool.name for pool in stack.pools])
     yield from _duplicates("models", [model.name for model in stack.models])
     yield from _duplicates("teams", [team.name for team in stack.teams])
@@ -27,6 +31,8 @@ def check_names(stack: StackShape) -> Iterator[Problem]:
                     f"team-{team.name}",
                 )
     for index, pool in enumerate(stack.pools):
+        if pool.name in RESERVED_POOLS.get(stack.cloud, ()):
+            yield Problem(f"pools[{index}].name", pool.name, "GKE has a ComputeClass of this name", f"gpu-{pool.name}")
         for key in getattr(pool, "labels", {}):
             domain = key.rpartition("/")[0]
             for reserved in RESERVED_LABEL_DOMAINS:

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 
 from llm_serving import catalog
 from llm_serving.errors import Problem
-from llm_serving.planning.placement import RELEASE, weight_only_note
+from llm_serving.planning.fit import GIB, weight_bytes
+from llm_serving.planning.nodes import NodeShape, known_machine
+from llm_serving.planning.placement import RELEASE, ModelPlan, weight_only_note
 from llm_serving.planning.rules.cluster import EVERYONE
 from llm_serving.planning.rules.models import instances_that_fit, plans_of
-from llm_serving.planning.rules.pools import known_machine
 from llm_serving.planning.rules.stack import StackShape, most_nodes
-from llm_serving.spec import Market, PoolSpec
+from llm_serving.spec import Market, ModelSpec, PoolSpec, ReleaseSpec
+
+IMAGE_GIB = 30
+"""An engine's image, unpacked, and what the engine writes: beside the cached weights on a node's disk."""
 
 
 def notes(stack: StackShape) -> list[Problem]:
@@ -28,6 +32,9 @@ def _cluster(stack: StackShape) -> Iterator[Problem]:
         if network == EVERYONE:
             path = f"cluster.access.authorized[{index}]"
             yield Problem(path, str(network), "lets everybody reach the control plane", "mode dns")
+    if stack.cloud == "gcp" and not stack.cluster.security_group and any(t.viewers or t.editors for t in stack.teams):
+        reason = "without it GKE looks up nobody's groups, so the viewers and editors of teams may do nothing"
+        yield Problem("cluster.securityGroup", None, reason, "gke-security-groups@<your domain>")
 
 
 def _pools(stack: StackShape) -> Iterator[Problem]:
@@ -42,6 +49,10 @@ def _pools(stack: StackShape) -> Iterator[Problem]:
             if not machine.zones:
                 reason = "in which zones it is offered is not known, so it was not checked"
                 yield Problem(f"{path}.machineType", machine.name, reason)
+            zones = entry.zones or (stack.cluster.zones if stack.cluster else ())
+            if entry.market is Market.RESERVATION and len(zones) > 1:
+                reason = f"a reservation is in one zone, and in the others of {', '.join(zones)} no node can start"
+                yield Problem(f"{path}.zones", None, reason, "the reservation's zone alone, unless each has one")
             if machine.notes and entry.market is Market.ON_DEMAND:
                 yield Problem(f"{path}.market", entry.market.value, f"{machine.name}: {machine.notes}")
 
@@ -55,13 +66,30 @@ def _models(stack: StackShape) -> Iterator[Problem]:
         release = stack.releases[model.name, model.releases.stable]
         if node is not None and (note := weight_only_note(release, catalog.accelerator(node.accelerator))):
             yield Problem(f"models[{index}].{RELEASE}", release.version, note)
+        if node is not None and stack.cloud == "gcp":
+            yield from _disk(f"models[{index}].pool", model, release, plan, node)
         of_pool[model.pool] += [plan.gpus] * model.replicas
     for index, plan in plans.items():
-        name = stack.models[index].pool
+        model = stack.models[index]
+        name = model.pool
         pool, node = stack.pool(name), stack.node(name)
-        if pool is None or node is None:
+        if pool is None or node is None or not model.surge:
             continue
         sizes = [*of_pool[name], plan.gpus]
         if instances_that_fit(sizes, node.gpus, most_nodes(pool)) < len(sizes):
-            reason = f"pool {name} has no room for the extra instance of a rollout"
-            yield Problem(f"models[{index}].pool", name, reason, "one node more in the pool")
+            reason = f"pool {name} has no room for the extra instance of a rollout, which then waits for ever"
+            yield Problem(f"models[{index}].pool", name, reason, "one node more in the pool, or surge 0")
+
+
+def _disk(path: str, model: ModelSpec, release: ReleaseSpec, plan: ModelPlan, node: NodeShape) -> Iterator[Problem]:
+    """The GCS FUSE driver caches the weights of each pod on its node; a full disk evicts pods, whatever they run."""
+    architecture = catalog.architecture(release.model.architecture)
+    weights = weight_bytes(architecture, release.quantization) / GIB
+    instances = min(model.replicas, node.gpus // plan.gpus)
+    needed = IMAGE_GIB + instances * weights
+    if needed > node.ephemeral_gib:
+        reason = (
+            f"{instances} instance(s) on a node cache {instances * weights:.0f} GiB of weights, and its disk has "
+            f"{node.ephemeral_gib:.0f} GiB for pods and images: pods may be evicted"
+        )
+        yield Problem(path, model.pool, reason, "local SSDs, or a larger diskGb, in the pool")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from llm_serving import catalog
 from llm_serving.catalog import LocalSsd, MachineType, UnknownFact
 from llm_serving.errors import Problem
+from llm_serving.planning.nodes import known_machine
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.planning.rules.zones import check_zone_names, in_region, zones_of_region
 from llm_serving.spec import CapacityEntry, ExistingPoolSpec, Market, PoolSpec
@@ -30,14 +31,6 @@ def check_pools(stack: StackShape) -> Iterator[Problem]:
             yield from _entry(f"{path}.capacity[{number}]", stack, entry)
 
 
-def known_machine(cloud: str, entry: CapacityEntry) -> MachineType | None:
-    """The machine of a capacity entry, or ``None`` where the catalog does not know it."""
-    try:
-        return catalog.machine_type(cloud, entry.machine_type)
-    except UnknownFact:
-        return None
-
-
 def _accelerator(path: str, cloud: str, pool: PoolSpec | ExistingPoolSpec) -> Iterator[Problem]:
     try:
         gpu = catalog.accelerator(pool.accelerator)
@@ -59,14 +52,13 @@ def _machines(path: str, cloud: str, pool: PoolSpec) -> Iterator[Problem]:
     first: MachineType | None = None
     for number, entry in enumerate(pool.capacity):
         place = f"{path}.capacity[{number}].machineType"
-        machine = known_machine(cloud, entry)
-        if machine is None:
-            try:
-                catalog.machine_type(cloud, entry.machine_type)
-            except UnknownFact as unknown:
-                reason = f"not a machine type that is known on {cloud}"
-                yield Problem(place, entry.machine_type, reason, unknown.nearest)
-        elif machine.accelerator != pool.accelerator:
+        try:
+            machine = catalog.machine_type(cloud, entry.machine_type)
+        except UnknownFact as unknown:
+            reason = f"not a machine type that is known on {cloud}"
+            yield Problem(place, entry.machine_type, reason, unknown.nearest)
+            continue
+        if machine.accelerator != pool.accelerator:
             has = f"has {machine.accelerator}" if machine.accelerator else "has no GPU"
             reason = f"{has}, the pool's GPU is {pool.accelerator}"
             yield Problem(place, entry.machine_type, reason, _with_gpu(cloud, pool.accelerator))
@@ -120,6 +112,8 @@ def _entry(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Probl
             f"{stack.cloud} does not sell on these terms",
             ", ".join(sorted(markets)),
         )
+    if entry.market is Market.FLEX_START and entry.min:
+        yield Problem(f"{path}.min", entry.min, "flex-start nodes end after 7 days: none can be kept", "0")
     if entry.market is Market.RESERVATION and not entry.reservation:
         yield Problem(f"{path}.reservation", None, "market reservation needs the name of the reservation to consume")
     if entry.market is not Market.RESERVATION and entry.reservation:
