@@ -14,6 +14,14 @@ from llm_serving.arguments import Frozen
 from llm_serving.spec.names import Count
 from llm_serving.spec.toleration import Toleration
 
+DOMAIN = "llm-serving.dev"
+POOL_LABEL = f"{DOMAIN}/pool"
+"""On nodes and on the pods of models: the pool's name."""
+MARKET_LABEL = f"{DOMAIN}/market"
+"""On nodes: the market of their capacity entry. Spot nodes carry it as a taint too."""
+MODEL_LABEL = f"{DOMAIN}/model"
+"""On everything that belongs to a model: its name."""
+
 
 class ContractModel(Frozen):
     """Base of everything that travels between components."""

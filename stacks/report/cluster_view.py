@@ -6,9 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
-POOL_LABEL = "llm-serving.dev/pool"
-MARKET_LABEL = "llm-serving.dev/market"
-MODEL_LABEL = "llm-serving.dev/model"
+from llm_serving.contract import MARKET_LABEL, MODEL_LABEL, POOL_LABEL
 
 NODE_SHUTDOWN = frozenset({"Terminated", "NodeShutdown", "Shutdown"})
 """Reasons of a failed pod whose node was taken away (kubelet, graceful node shutdown: what a spot node leaves behind).

@@ -82,7 +82,8 @@ class Stack:
         return NVIDIA_GPU
 
     def gpu_quota(self, team: TeamSpec) -> int:
-        """GPUs that a team may ask for: its setting, or the sum over its models, rollouts included."""
+        """GPUs that a team may ask for: its setting, or the sum over its models with one instance more for each,
+        because a pod that ends counts until it is gone, and its successor would be refused meanwhile."""
         if team.gpu_quota is not None:
             return team.gpu_quota
         return sum(

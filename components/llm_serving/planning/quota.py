@@ -9,10 +9,6 @@ from llm_serving.catalog import QuotaMetric
 from llm_serving.planning.nodes import known_machine
 from llm_serving.spec import ExistingPoolSpec, Market, PoolSpec
 
-SURGE_NODES = 1
-"""Nodes kept free for each node pool: an upgrade of the system pool adds one before it removes one, and a GPU pool
-that is replaced by another machine starts before the old one ends. Each capacity entry is a node pool of its own."""
-
 ALL_REGIONS_METRIC = "GPUS_ALL_REGIONS"
 """GCP's quota on the GPUs of a whole project, in every market; it defaults to 0 in new projects."""
 
@@ -55,12 +51,11 @@ def gpu_quotas(cloud: str, region: str, pools: Sequence[PoolSpec | ExistingPoolS
             machine = known_machine(cloud, entry)
             if machine is None or entry.market is Market.RESERVATION:
                 continue
-            nodes = entry.max + SURGE_NODES
-            text = f"{pool.name}: ({entry.max} + {SURGE_NODES} for a replaced pool) x {machine.name}"
-            gpus.append((nodes * machine.gpus, text))
+            text = f"{pool.name}: {entry.max} x {machine.name}"
+            gpus.append((entry.max * machine.gpus, text))
             metric = catalog.quota_metric(cloud, machine.series, entry.market)
             if metric is not None:
-                amount = nodes * (machine.gpus if metric.unit == "gpu" else machine.vcpus)
+                amount = entry.max * (machine.gpus if metric.unit == "gpu" else machine.vcpus)
                 shares.setdefault(_key(metric), []).append((amount, text))
     quotas = [
         Quota(metric.name, region, sum(amount for amount, _ in parts), _sum(parts), metric.unit, metric.code)

@@ -6,13 +6,13 @@ model's pods.
 
 from collections.abc import Mapping
 
+from llm_serving.contract import DOMAIN, MODEL_LABEL, POOL_LABEL
 from llm_serving.spec import ModelSpec, ReleaseSpec
 
-DOMAIN = "llm-serving.dev"
-MODEL = f"{DOMAIN}/model"
+MODEL = MODEL_LABEL
 RELEASE = f"{DOMAIN}/release"
 TEAM = f"{DOMAIN}/team"
-POOL = f"{DOMAIN}/pool"
+POOL = POOL_LABEL
 TRACK = f"{DOMAIN}/track"
 RELEASE_HASH = f"{DOMAIN}/release-hash"
 

@@ -15,10 +15,10 @@ def test_gpus_are_counted_by_market_and_once_more_for_the_project():
         entry(machineType="a3-highgpu-8g", market="flex-start", max=1),
     ])  # fmt: skip
     assert amounts("gcp", "us-central1", wanted, pool()) == {
-        ("NVIDIA_H100_GPUS", "us-central1"): (2 + 1) * 8,
-        ("PREEMPTIBLE_NVIDIA_H100_GPUS", "us-central1"): (4 + 1 + 1 + 1) * 8,
-        ("NVIDIA_L4_GPUS", "us-central1"): 2 + 1,
-        ("GPUS_ALL_REGIONS", "global"): (3 + 5 + 2) * 8 + 3,
+        ("NVIDIA_H100_GPUS", "us-central1"): 2 * 8,
+        ("PREEMPTIBLE_NVIDIA_H100_GPUS", "us-central1"): (4 + 1) * 8,
+        ("NVIDIA_L4_GPUS", "us-central1"): 2,
+        ("GPUS_ALL_REGIONS", "global"): (2 + 4 + 1) * 8 + 2,
     }
 
 
@@ -30,7 +30,7 @@ def test_h100_mega_has_a_quota_of_its_own():
 def test_aws_counts_cores():
     wanted = pool("g6", "L4", [entry(machineType="g6.xlarge", max=3), entry(machineType="g6.2xlarge", max=1)])
     (quota,) = gpu_quotas("aws", "us-east-1", [wanted])
-    assert (quota.code, quota.unit, quota.amount) == ("L-DB2E81BA", "vcpu", 4 * 4 + 2 * 8)
+    assert (quota.code, quota.unit, quota.amount) == ("L-DB2E81BA", "vcpu", 3 * 4 + 1 * 8)
     assert "g6.xlarge" in quota.why
 
 

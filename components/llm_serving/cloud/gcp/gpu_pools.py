@@ -22,8 +22,6 @@ from llm_serving.cloud.gcp.checks import obey_rules
 from llm_serving.cloud.gcp.markets import TERMS, purchase
 from llm_serving.cloud.gcp.names import (
     COMPUTE_CLASS_LABEL,
-    MARKET_LABEL,
-    POOL_LABEL,
     ProjectId,
     Region,
     digest,
@@ -31,6 +29,7 @@ from llm_serving.cloud.gcp.names import (
 from llm_serving.cloud.gcp.nodes import GROWS_BY_ITSELF, NODE_POOL_TIMEOUTS, node_config
 from llm_serving.cloud.gcp.scheduling import pool_scheduling
 from llm_serving.component import Frozen, child, token, validated
+from llm_serving.contract import MARKET_LABEL, POOL_LABEL
 from llm_serving.planning.nodes import machine_node
 from llm_serving.spec import CapacityEntry, ClusterSpec, PoolSpec
 

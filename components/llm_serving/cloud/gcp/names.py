@@ -12,8 +12,6 @@ ProjectId = Annotated[str, StringConstraints(pattern=r"^([a-z0-9.-]+:)?[a-z][-a-
 Region = Annotated[str, StringConstraints(pattern=r"^[a-z]+-[a-z]+[0-9]+$")]
 """A region such as ``us-central1``."""
 
-POOL_LABEL = "llm-serving.dev/pool"
-MARKET_LABEL = "llm-serving.dev/market"
 COMPUTE_CLASS_LABEL = "cloud.google.com/compute-class"
 GPU_TAINT = "nvidia.com/gpu"
 

@@ -1,8 +1,8 @@
 """How pods get onto the nodes of a GKE GPU pool: the contract, from the pool's settings and facts alone."""
 
 from llm_serving.cloud.gcp.markets import TERMS
-from llm_serving.cloud.gcp.names import COMPUTE_CLASS_LABEL, GPU_TAINT, MARKET_LABEL
-from llm_serving.contract import PoolScheduling
+from llm_serving.cloud.gcp.names import COMPUTE_CLASS_LABEL, GPU_TAINT
+from llm_serving.contract import MARKET_LABEL, PoolScheduling
 from llm_serving.planning.drain import spot_notice_seconds
 from llm_serving.planning.nodes import pool_node
 from llm_serving.spec import PoolSpec, Toleration

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
 
 from llm_serving.errors import Problem
-from llm_serving.planning.quota import SURGE_NODES
 from llm_serving.planning.rules.stack import StackShape, most_nodes
 from llm_serving.planning.subnets import (
     SMALLEST_PROXY_PREFIX,
@@ -19,6 +18,10 @@ from llm_serving.planning.subnets import (
     unusable,
 )
 from llm_serving.spec import PoolSpec
+
+SURGE_NODES = 1
+"""Addresses kept free for each node pool: an upgrade of the system pool adds a node before it removes one, and a GPU
+pool that is replaced by another machine starts before the old one ends. Each capacity entry is a node pool."""
 
 
 def check_network(stack: StackShape) -> Iterator[Problem]:
