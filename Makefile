@@ -10,7 +10,7 @@ STACK ?= dev
 
 include tools/setup.mk
 
-.PHONY: help up preview destroy down status kubeconfig check test test-unit test-engine bench format clean
+.PHONY: help up preview destroy down status kubeconfig check check-static check-unit test test-engine bench format clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,10 +32,15 @@ status: setup-python ## what runs on the local clouds
 	@python -m local status
 
 check: setup-python ## lint, types, direction of imports, unit tests; under a minute
+	@$(MAKE) -j 2 --output-sync=target check-static check-unit
+
+check-static:
 	@ruff format --check --quiet . || { echo "run: make format"; exit 1; }
 	@ruff check --quiet .
-	@basedpyright --level error
 	@lint-imports --no-logo
+	@basedpyright --level error
+
+check-unit:
 	@python -m pytest tests/unit -q -n 2
 
 format: setup-python ## format and fix what can be fixed
