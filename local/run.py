@@ -106,6 +106,19 @@ def up(runner: Runner, stack: str, args: Sequence[str]) -> int:
     return done.returncode or shown
 
 
+def preview(runner: Runner, stack: str, args: Sequence[str]) -> int:
+    """``pulumi preview``, then what the settings lead to: pools, models, cost."""
+    done = runner.run("preview", "--suppress-outputs", "--stack", stack, *args)
+    if done.returncode == 0:
+        print(flush=True)
+        _stacks("plan", stack, "--folder", str(runner.settings))
+    return done.returncode
+
+
+def _stacks(*args: str) -> int:
+    return subprocess.run([sys.executable, "-m", "stacks", *args], check=False).returncode
+
+
 def _summary(runner: Runner, stack: str) -> int:
     kubeconfig = runner.kubeconfig(stack)
     if kubeconfig is None:
@@ -113,15 +126,10 @@ def _summary(runner: Runner, stack: str) -> int:
     outputs = runner.home.root / "kubeconfig" / f"{stack}.outputs.json"
     write_atomically(outputs, json.dumps(runner.outputs(stack)), mode=0o600)
     print(flush=True)
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "stacks", "summary", stack),
-            *("--folder", str(runner.settings), "--outputs", str(outputs), "--kubeconfig", str(kubeconfig)),
-        ],
-        check=False,
-    )
+    where = ("--folder", str(runner.settings), "--outputs", str(outputs), "--kubeconfig", str(kubeconfig))
+    status = _stacks("summary", stack, *where)
     print(f"\nLook around: kubectl --kubeconfig {_short(kubeconfig)} get pods,nodes -A")
-    return done.returncode
+    return status
 
 
 def _owner_may_live(lock: Path) -> bool:
@@ -159,8 +167,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command == "up":
         return up(runner, options.stack, rest)
     runner.select(options.stack)
-    confirm = [] if options.command == "preview" else ["--yes"]
-    return runner.run(options.command, *confirm, "--stack", options.stack, *rest).returncode
+    if options.command == "preview":
+        return preview(runner, options.stack, rest)
+    return runner.run(options.command, "--yes", "--stack", options.stack, *rest).returncode
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A change of one setting changes what it should and nothing else."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -83,6 +84,33 @@ def test_a_label_updates_resources_and_replaces_none(dev: LocalStack) -> None:
     assert steps
     assert {step.op for step in steps} == {"update"}
     assert {"Cluster", "NodePool", "Bucket", "Namespace"} <= {step.kind for step in steps}
+
+
+def _bad_machine(config: Config) -> None:
+    config["pools"][0]["capacity"][0]["machineType"] = "g2-standard-9"
+
+
+def _unknown_key(config: Config) -> None:
+    config["modles"] = []
+
+
+REFUSED = [
+    (_bad_machine, r"Pulumi\.dev\.yaml: llm-serving:pools\[0\]\.capacity\[0\]\.machineType = 'g2-standard-9'"),
+    (_unknown_key, r"Pulumi\.dev\.yaml: llm-serving:modles.*unknown key \(try: models\)"),
+]
+
+
+@pytest.mark.parametrize(("edit", "message"), REFUSED, ids=lambda value: getattr(value, "__name__", ""))
+def test_bad_input_is_refused_at_preview_without_a_traceback(
+    dev: LocalStack, edit: Callable[[Config], None], message: str
+) -> None:
+    dev.change(edit)
+    dev.prepare()
+    done = dev.pulumi("preview", "--stack", "dev")
+    dev.restore()
+    assert done.returncode != 0
+    assert re.search(message, done.stdout + done.stderr), done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_a_new_release_reaches_the_pods(dev: LocalStack) -> None:

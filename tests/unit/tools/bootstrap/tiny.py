@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[4]
 
 # The real command line, on a repository whose only tool is `tiny`.
 _SETUP = """
-import pathlib, sys
+import pathlib, signal, sys
+# A shell that runs the tests in the background leaves SIGINT ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from tests.unit.tools.bootstrap.tiny import program
 from tools.bootstrap import cli
 cli._REPO = pathlib.Path(sys.argv[1])
