@@ -7,10 +7,12 @@ MAKEFLAGS += --no-print-directory
 export PYTHONDONTWRITEBYTECODE :=
 
 STACK ?= dev
+# GNU make 3.81, which macOS has, cannot keep the output of parallel targets apart.
+SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 include tools/setup.mk
 
-.PHONY: help up preview destroy down status kubeconfig check check-static check-unit test test-engine bench format clean
+.PHONY: help up preview destroy down status check check-static check-unit test test-engine bench format clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +34,7 @@ status: setup-python ## what runs on the local clouds
 	@python -m local status
 
 check: setup-python ## lint, types, direction of imports, unit tests; under a minute
-	@$(MAKE) -j 2 --output-sync=target check-static check-unit
+	@$(MAKE) -j 2 $(SYNC) check-static check-unit
 
 check-static:
 	@ruff format --check --quiet . || { echo "run: make format"; exit 1; }
@@ -55,6 +57,6 @@ test-engine: setup ## previews, updates, faults and destroys on the real engine 
 bench: setup ## ratios, measured in one run
 	@python -m bench
 
-clean: ## remove the virtual environment and the local clouds' state (not the cache of built tools)
-	@if [ -x .venv/bin/python ]; then python -m local clean --yes; fi
+clean: setup-python ## remove the virtual environment and the local clouds' state (not the cache of built tools)
+	@python -m local clean --yes
 	rm -rf .venv .tools

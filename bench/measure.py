@@ -6,15 +6,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.run import Runner
-
 
 @dataclass(frozen=True)
 class Project:
-    """A project to preview: how to run ``pulumi`` for it, and more of the environment."""
+    """A project to preview: the command and its whole environment."""
 
-    runner: Runner
-    stack: str
     environment: dict[str, str]
     command: tuple[str, ...]
 
@@ -80,7 +76,7 @@ def _programs(root: int) -> list[int]:
             parents[int(folder.name)] = int(stat.rsplit(")", 1)[1].split()[1])
             if b"pulumi-language-python-exec" in (folder / "cmdline").read_bytes():
                 programs.append(int(folder.name))
-        except (FileNotFoundError, ProcessLookupError, IndexError):
+        except (OSError, IndexError):
             continue
     return [pid for pid in programs if _descends(pid, root, parents)]
 
@@ -96,6 +92,6 @@ def _high_water(pid: int) -> int:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1])
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:
         pass
     return 0

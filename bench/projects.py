@@ -79,7 +79,7 @@ def _packages_with_releases(folder: Path, original: str, names: list[str]) -> Pa
 
 def _project(folder: Path, settings: Path, environment: dict[str, str]) -> Project:
     runner = Runner(Home(folder / "local"), settings)
-    runner.prepare()
+    runner.prepare("dev")
     runner.select("dev")
     command = runner.command("preview", "--stack", "dev")
-    return Project(runner, "dev", runner.environment() | environment, tuple(command))
+    return Project(runner.environment() | environment, tuple(command))

@@ -55,6 +55,7 @@ def _prepare(home: Home, given: argparse.Namespace) -> int:
 
 def _env(home: Home, given: argparse.Namespace) -> int:
     homes.prepare(home)
+    print("unset PULUMI_CONFIG_PASSPHRASE PULUMI_ACCESS_TOKEN PULUMI_STACK")
     for key, value in homes.environment(home).items():
         print(f"export {key}={shlex.quote(value)}")
     return 0
@@ -129,7 +130,8 @@ def _clean(home: Home, given: argparse.Namespace) -> int:
     if not home.root.exists():
         print(f"{home.root} is not there")
         return 0
-    foreign = set(os.listdir(home.root)) - _OWN
+    # Names with a dot in front are temporary files of a write that was killed.
+    foreign = {name for name in os.listdir(home.root) if not name.startswith(".")} - _OWN
     if foreign:
         print(f"error: {home.root} holds what is not ours: {', '.join(sorted(foreign))}", file=sys.stderr)
         return 1

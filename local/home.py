@@ -78,6 +78,7 @@ def launcher(home: Home, module: str) -> str:
     return (
         "#!/bin/sh\n"
         f"exec env LLM_SERVING_LOCAL={shlex.quote(str(home.root))} PYTHONPATH={shlex.quote(paths)} "
+        'LLM_SERVING_ENGINE_PID="$PPID" '
         f'{shlex.quote(sys.executable)} -m {module} "$@"\n'
     )
 
@@ -97,6 +98,12 @@ def prepare(home: Home) -> list[Path]:
             write_atomically(path, text, mode=0o755)
         launchers.append(path)
     return launchers
+
+
+def clean_environment(home: Home, base: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """A whole environment for the ``pulumi`` command: ``base`` without what it says to Pulumi (a passphrase there would
+    win over the local one, an access token would lead to another backend), and :func:`environment`."""
+    return {key: value for key, value in base.items() if not key.startswith("PULUMI_")} | environment(home)
 
 
 def environment(home: Home) -> dict[str, str]:

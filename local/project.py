@@ -1,25 +1,29 @@
 """The Pulumi project as the local clouds see it: a folder of its own, so that nothing of a local run is written into
 the repository.
 
-Pulumi writes the salt of its passphrase secrets into ``Pulumi.<stack>.yaml``. A local run must not change the files
-that people commit, so the project file and the settings are copied here before every run; ``main`` and the virtual
-environment point back into the repository. The salt of an earlier copy is kept.
+Pulumi writes how a stack's secrets are encrypted into ``Pulumi.<stack>.yaml``. A local run must not change the files
+that people commit, nor ask the key service of a real cloud that they name, so the project file and the settings are
+copied here before every run, without those keys; ``main`` and the virtual environment point back into the repository.
+The salt that a local run wrote into the earlier copy is kept.
 """
 
-import os
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from local.home import REPOSITORY, write_atomically
+
+ENCRYPTION = frozenset({"encryptionsalt", "encryptedkey", "secretsprovider"})
+"""What Pulumi itself writes into a settings file, beside ``config``."""
 
 
-def sync_project(state: Path, source: Path = REPOSITORY) -> Path:
+def sync_project(state: Path, stack: str, source: Path = REPOSITORY) -> Path:
     """Bring the copy under ``state`` up to date and return its folder.
 
     Args:
         state: root of the local clouds' state.
+        stack: whose settings to copy; those of others may be in use by another run.
         source: folder with ``Pulumi.yaml`` and the settings; tests give one of their own.
     """
     target = state / "project"
@@ -28,15 +32,18 @@ def sync_project(state: Path, source: Path = REPOSITORY) -> Path:
     project["main"] = str(REPOSITORY / "infra")
     project["runtime"]["options"]["virtualenv"] = str(REPOSITORY / ".venv")
     _write(target / "Pulumi.yaml", project)
-    for settings in sorted(source.glob("Pulumi.*.yaml")):
-        sync_settings(settings, target / settings.name)
+    settings = f"Pulumi.{stack}.yaml"
+    if not (source / settings).exists():
+        there = ", ".join(sorted(path.name for path in source.glob("Pulumi.*.yaml")))
+        raise FileNotFoundError(f"{settings}: no such file (try: {there})")
+    sync_settings(source / settings, target / settings)
     return target
 
 
 def sync_settings(source: Path, target: Path) -> None:
-    """Copy one settings file and keep the salt that Pulumi wrote into the earlier copy."""
+    """Copy one settings file; how secrets are encrypted is the copy's own."""
     salt = _read(target).get("encryptionsalt") if target.exists() else None
-    document = _read(source)
+    document = {key: value for key, value in _read(source).items() if key not in ENCRYPTION}
     if salt is not None:
         document["encryptionsalt"] = salt
     _write(target, document)
@@ -47,6 +54,4 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(path, yaml.safe_dump(document, sort_keys=False))

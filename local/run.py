@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from local.clouds.names import resolve as resolve_name
-from local.cluster.control_plane import LocalCluster
-from local.clusters import start_clusters
-from local.home import REPOSITORY, Home, environment, prepare, write_atomically
+from local.cluster import ClusterError, LocalCluster
+from local.home import REPOSITORY, Home, clean_environment, prepare, write_atomically
 from local.project import sync_project
 
 LEFT_ALONE = frozenset({"same", "read", "discard"})
@@ -38,17 +37,16 @@ class Runner:
     home: Home
     settings: Path = REPOSITORY
 
-    def prepare(self) -> None:
-        """Make everything ready, start what a reboot stopped, and bring the copied settings up to date."""
+    def prepare(self, stack: str) -> None:
+        """Make everything ready and bring the stack's copied settings up to date."""
         prepare(self.home)
-        sync_project(self.home.root, self.settings)
-        start_clusters(self.home)
+        sync_project(self.home.root, stack, self.settings)
 
     def environment(self) -> dict[str, str]:
         """The environment of every ``pulumi`` run: the virtual environment first on PATH, because the old language
         host starts the first ``python`` that it finds."""
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        return os.environ | environment(self.home) | {"PATH": path}
+        return clean_environment(self.home) | {"PATH": path}
 
     def command(self, *args: str) -> list[str]:
         """The command line of a ``pulumi`` run in the copied project."""
@@ -90,8 +88,10 @@ class Runner:
         directory = resolve_name(str(endpoint), self.home) if endpoint else None
         if directory is None:
             return None
+        cluster = LocalCluster(directory)
+        cluster.start()
         path = self.home.root / "kubeconfig" / f"{stack}.json"
-        write_atomically(path, json.dumps(LocalCluster(directory).kubeconfig(), indent=1), mode=0o600)
+        write_atomically(path, json.dumps(cluster.kubeconfig(), indent=1), mode=0o600)
         return path
 
 
@@ -163,13 +163,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("stack")
     options, rest = parser.parse_known_args(argv)
     runner = Runner(Home.of())
-    runner.prepare()
-    if options.command == "up":
-        return up(runner, options.stack, rest)
-    runner.select(options.stack)
-    if options.command == "preview":
-        return preview(runner, options.stack, rest)
-    return runner.run(options.command, "--yes", "--stack", options.stack, *rest).returncode
+    try:
+        return _run(runner, options.command, options.stack, rest)
+    except (ClusterError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(runner: Runner, command: str, stack: str, rest: Sequence[str]) -> int:
+    runner.prepare(stack)
+    if command == "up":
+        return up(runner, stack, rest)
+    runner.select(stack)
+    if command == "preview":
+        return preview(runner, stack, rest)
+    return runner.run(command, "--yes", "--stack", stack, *rest).returncode
 
 
 if __name__ == "__main__":

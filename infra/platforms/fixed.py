@@ -5,11 +5,15 @@ is too late. The stack's own outputs of its last update are compared with the se
 preview, before any resource is registered.
 """
 
+import time
 from typing import Any
 
 import pulumi
 
 from stacks.settings import NAMESPACE, Stack
+
+READ_AGAIN_AFTER = (0.1, 0.2, 0.4, 0.8, 1.6)
+"""Pauses in seconds between attempts to read the state."""
 
 
 def refuse_changes_of_what_is_fixed(stack: Stack) -> None:
@@ -34,7 +38,18 @@ def _last_outputs() -> dict[str, Any]:
 
     The engine's own function, which a ``StackReference`` uses too. A reference to the stack itself would be a resource
     whose outputs change with each update, and every ``pulumi refresh`` would report it as drift.
+
+    The engine saves the first steps of this update at the same time, and a backend in a local folder (``file://``) is
+    not written atomically: half a checkpoint is read again.
     """
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    result = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name})
-    return (result.value or {}).get("outputs") or {}
+    for pause in (*READ_AGAIN_AFTER, None):
+        try:
+            result = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name})
+        except Exception as error:
+            if pause is None or "checkpoint" not in str(error):
+                raise
+            time.sleep(pause)
+        else:
+            return (result.value or {}).get("outputs") or {}
+    raise AssertionError("the last attempt returns or raises")

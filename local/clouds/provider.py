@@ -622,7 +622,8 @@ def serve(plugin: Plugin, arguments: Sequence[str]) -> None:
     # here: plugins have a process group of their own (sdk/go/common/util/cmdutil).
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    parent = os.getppid()
+    # The launcher says who started it: asked for here, the engine may be gone already and its heir be taken for it.
+    parent = int(os.environ.get("LLM_SERVING_ENGINE_PID") or os.getppid())
     while not stop.wait(1.0):
         if os.getppid() != parent:  # the engine was killed and could not end its plugins
             break

@@ -329,7 +329,7 @@ class LocalCluster:
 
     def _all_ready(self) -> bool:
         programs: dict[str, Any] = read_json(self._layout.programs) or {}
-        return bool(programs) and all(state["ready"] for state in programs.values())
+        return bool(programs) and all(state["ready"] and state["process"] for state in programs.values())
 
     @staticmethod
     def _has_service_account(client: rest.Kubernetes) -> bool:

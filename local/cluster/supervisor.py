@@ -52,6 +52,11 @@ def environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(REPOSITORY)}
 
 
+_PROBED = frozenset({"etcd", "kube-apiserver"})
+_SETTLING = 1.0
+"""Seconds that a program without a probe must live before it counts as ready."""
+
+
 @dataclass
 class _Child:
     """A program and how it fares."""
@@ -81,6 +86,11 @@ class _Child:
         self.identity = Process.of(self.process.pid)
         self.since = time.monotonic()
 
+    def settled(self) -> bool:
+        """Whether it has lived long enough that it will not end for want of a flag or a file. What is probed need not
+        wait."""
+        return self.command.name in _PROBED or time.monotonic() - self.since > _SETTLING
+
     def reap(self) -> bool:
         """Notice that it has ended, and set when it may start again."""
         if self.process is None or self.process.poll() is None:
@@ -90,6 +100,7 @@ class _Child:
         self.pause = _FIRST_PAUSE if now - self.since > _SETTLED else min(self.pause * 2, _LONGEST_PAUSE)
         self.not_before = now + self.pause
         self.restarts += 1
+        self.ready = False
         self.process = self.identity = None
         return True
 
@@ -126,7 +137,7 @@ class Supervisor:
         probes = _Probes(self.layout, facts)
         try:
             checked = 0.0
-            while not self.stopping:
+            while not self.stopping and self.layout.facts.exists():  # a folder that was removed needs no cluster
                 if self._step(probes):
                     self._report()
                 if time.monotonic() - checked > 30:
@@ -150,7 +161,7 @@ class Supervisor:
             if child.process is None and may_start and time.monotonic() >= child.not_before:
                 child.start()
                 changed = True
-            if child.process is not None and not child.ready and probes.ready(child.command.name):
+            if child.process is not None and not child.ready and child.settled() and probes.ready(child.command.name):
                 child.ready = changed = True
         return changed
 
@@ -176,7 +187,8 @@ class Supervisor:
                 child.process.terminate()
         for child in reversed(self.children):
             child.stop()
-        self._report()
+        if self.layout.facts.exists():
+            self._report()
 
     def _bound_logs(self) -> None:
         for log in [*(child.log for child in self.children), self.layout.log("supervisor")]:
@@ -206,7 +218,7 @@ class _Probes:
     def ready(self, name: str) -> bool:
         if name == "kube-apiserver":
             return self._apiserver.ready(timeout=1.0)
-        if name != "etcd":
+        if name not in _PROBED:
             return True
         try:
             answer = self._etcd.request("GET", "/health", timeout=1.0)

@@ -1,4 +1,4 @@
-"""The tier of the real engine. Where a tool is missing the whole tier is skipped, and says which."""
+"""The tier of the real engine. Where a tool is missing the whole tier ends at once, says which, and does not pass."""
 
 import shutil
 from collections.abc import Iterator
@@ -6,31 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from local.home import REPOSITORY
+from local.cluster.layout import missing_programs
+from local.cluster.layout import tools as tools_folder
 from tests.engine.local_stack import LocalStack
-
-NEEDED = (
-    "pulumi",
-    "pulumi-language-python",
-    "etcd",
-    "kube-apiserver",
-    "kube-controller-manager",
-    "kube-scheduler",
-    "kwok",
-)
 
 
 def missing_tools() -> list[str]:
-    """Programs of this tier that are neither in .tools/bin nor on PATH."""
-    return [tool for tool in NEEDED if not (REPOSITORY / ".tools/bin" / tool).exists() and shutil.which(tool) is None]
+    """What this tier needs and the machine lacks."""
+    engine = [tool for tool in ("pulumi", "pulumi-language-python") if not (tools_folder() / "bin" / tool).exists()]
+    return [*(tool for tool in [*engine, "openssl"] if shutil.which(tool) is None), *missing_programs()]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def tools() -> None:
-    """Skips the tier, loudly, on a machine without its programs."""
+    """Ends the tier, as not passed, on a machine without its programs."""
     missing = missing_tools()
     if missing:
-        pytest.skip(f"NOT RUN: {', '.join(missing)} missing (try: make setup)")
+        pytest.exit(f"the engine tier did NOT RUN: {', '.join(missing)} missing (try: make setup)", returncode=3)
 
 
 @pytest.fixture

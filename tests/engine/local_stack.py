@@ -1,5 +1,6 @@
 """A stack on local clouds of its own: the real engine, program and control plane, in a folder to throw away."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -53,6 +54,7 @@ class LocalStack:
         self.runner = Runner(Home(folder / "local"), self.settings)
         self.faults = folder / "faults.yaml"
         self.more_environment: dict[str, str] = {}
+        self.started: list[subprocess.Popen[str]] = []
 
     # what is asked for
 
@@ -89,7 +91,7 @@ class LocalStack:
         )
 
     def prepare(self) -> None:
-        self.runner.prepare()
+        self.runner.prepare(self.name)
         self.runner.select(self.name)
 
     def preview(self) -> tuple[subprocess.CompletedProcess[str], list[Step]]:
@@ -111,7 +113,7 @@ class LocalStack:
     def start_up(self) -> subprocess.Popen[str]:
         """``pulumi up`` in the background, in a process group of its own."""
         self.prepare()
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.runner.command("up", "--yes", "--skip-preview", "--stack", self.name),
             env=self.environment(),
             stdout=subprocess.PIPE,
@@ -119,6 +121,8 @@ class LocalStack:
             text=True,
             start_new_session=True,
         )
+        self.started.append(process)
+        return process
 
     def destroy(self) -> subprocess.CompletedProcess[str]:
         self.prepare()
@@ -150,14 +154,21 @@ class LocalStack:
         return self.cluster().client()
 
     def close(self) -> None:
-        """End the control planes; the folder is pytest's to remove."""
+        """End what still runs, then the control planes; the folder is pytest's to remove."""
+        for process in self.started:
+            if process.poll() is None:
+                kill_session(process)
         for directory in self.runner.home.clusters.glob("*/*/*"):
             LocalCluster(directory).stop()
 
 
-def kill_group(process: subprocess.Popen[str]) -> None:
-    """SIGKILL to the pulumi process, its language host and its plugins, all at once."""
-    os.killpg(process.pid, signal.SIGKILL)
+def kill_session(process: subprocess.Popen[str]) -> None:
+    """SIGKILL to the pulumi process, its language host and its plugins: everything in the session that
+    :meth:`LocalStack.start_up` made for them. Pulumi gives its plugins process groups of their own."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError, PermissionError):
+            if os.getsid(int(folder.name)) == process.pid:
+                os.kill(int(folder.name), signal.SIGKILL)
     process.wait(timeout=30)
 
 

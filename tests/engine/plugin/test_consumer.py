@@ -17,7 +17,7 @@ import yaml
 
 from local.cluster.control_plane import LocalCluster
 from local.cluster.pools import NodePool
-from local.home import REPOSITORY, Home, environment, prepare
+from local.home import REPOSITORY, Home, clean_environment, prepare
 
 COMPONENTS = REPOSITORY / "components"
 GPU_NODE = {"cpu": "16", "memory": "128Gi", "ephemeral-storage": "200Gi", "pods": "110", "nvidia.com/gpu": "2"}
@@ -52,7 +52,7 @@ class Consumer:
         )
         done = subprocess.run(
             ["pulumi", "--cwd", str(self.project), "--non-interactive", *args],
-            env=os.environ | environment(self.home) | {"PATH": path},
+            env=clean_environment(self.home) | {"PATH": path},
             capture_output=True,
             text=True,
             check=False,
@@ -74,22 +74,24 @@ def _launcher(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     cluster = LocalCluster(tmp_path_factory.mktemp("cluster") / "lab")
-    cluster.create()
-    cluster.put_pool(
-        NodePool(
-            name="a6000",
-            min=1,
-            max=1,
-            capacity=GPU_NODE,
-            allocatable=GPU_NODE,
-            zones=("lab-a",),
-            labels={"lab.example/gpu": "a6000"},
-            taints=({"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"},),
+    try:
+        cluster.create()
+        cluster.put_pool(
+            NodePool(
+                name="a6000",
+                min=1,
+                max=1,
+                capacity=GPU_NODE,
+                allocatable=GPU_NODE,
+                zones=("lab-a",),
+                labels={"lab.example/gpu": "a6000"},
+                taints=({"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"},),
+            )
         )
-    )
-    cluster.wait_pool("a6000")
-    yield cluster
-    cluster.delete()
+        cluster.wait_pool("a6000")
+        yield cluster
+    finally:
+        cluster.delete()
 
 
 @pytest.fixture(scope="module")
