@@ -18,7 +18,7 @@ def programs():
     """The programs of a control plane. Without them nothing here has been tested, and that is said."""
     missing = missing_programs()
     if missing:
-        pytest.skip(f"NOT TESTED, for want of {', '.join(missing)}: run `make setup`")
+        pytest.exit(f"NOT TESTED, for want of {', '.join(missing)}: run `make setup`", returncode=3)
 
 
 @pytest.fixture(scope="session")

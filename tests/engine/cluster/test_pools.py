@@ -27,12 +27,12 @@ def test_a_pool_grows_to_its_maximum_and_the_next_pod_is_told_why_it_waits(api, 
     assert len(set(placed.values())) == 2  # one GPU a node
     zones = {n["metadata"]["labels"]["topology.kubernetes.io/zone"] for n in nodes_of(api, "grow")}
     assert zones == {"europe-west4-a", "europe-west4-b"}
-    assert any("1->2 (max: 2)" in message for message in events(api, namespace, "TriggeredScaleUp"))
+    assert eventually(lambda: [m for m in events(api, namespace, "TriggeredScaleUp") if "1->2 (max: 2)" in m])
 
     api.create(gpu_pod(namespace, "c", "grow"))
     told = eventually(lambda: [m for m in events(api, namespace, "NotTriggerScaleUp") if "max node group" in m])
     assert told
-    assert any("Insufficient nvidia.com/gpu" in m for m in events(api, namespace, "FailedScheduling"))
+    assert eventually(lambda: [m for m in events(api, namespace, "FailedScheduling") if "Insufficient nvidia" in m])
     assert len(nodes_of(api, "grow")) == 2
 
 
