@@ -12,7 +12,8 @@ from typing import Any, cast
 
 import yaml
 
-from local.home import REPOSITORY, write_atomically
+from local.cluster.files import write_atomically
+from local.home import REPOSITORY
 
 ENCRYPTION = frozenset({"encryptionsalt", "encryptedkey", "secretsprovider"})
 """What Pulumi itself writes into a settings file, beside ``config``."""

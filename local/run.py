@@ -18,7 +18,8 @@ from typing import Any
 
 from local.clouds.names import resolve as resolve_name
 from local.cluster import ClusterError, LocalCluster
-from local.home import REPOSITORY, Home, clean_environment, prepare, write_atomically
+from local.cluster.files import write_json
+from local.home import REPOSITORY, Home, clean_environment, prepare
 from local.project import sync_project
 
 LEFT_ALONE = frozenset({"same", "read", "discard"})
@@ -91,7 +92,7 @@ class Runner:
         cluster = LocalCluster(directory)
         cluster.start()
         path = self.home.root / "kubeconfig" / f"{stack}.json"
-        write_atomically(path, json.dumps(cluster.kubeconfig(), indent=1), mode=0o600)
+        write_json(path, cluster.kubeconfig())  # readable by its owner only: it holds a token
         return path
 
 
@@ -124,7 +125,7 @@ def _summary(runner: Runner, stack: str) -> int:
     if kubeconfig is None:
         return 0
     outputs = runner.home.root / "kubeconfig" / f"{stack}.outputs.json"
-    write_atomically(outputs, json.dumps(runner.outputs(stack)), mode=0o600)
+    write_json(outputs, runner.outputs(stack))
     print(flush=True)
     where = ("--folder", str(runner.settings), "--outputs", str(outputs), "--kubeconfig", str(kubeconfig))
     status = _stacks("summary", stack, *where)
