@@ -5,7 +5,7 @@ from outputs import cost, model_outputs, releases
 from platforms import bring_up
 
 from llm_serving.arguments import plain
-from llm_serving.serving import ModelService, TeamNamespace
+from llm_serving.serving import ModelLoader, ModelService, TeamNamespace
 from stacks.settings.program import current_stack
 
 stack = current_stack()
@@ -20,12 +20,33 @@ namespaces = {
             "team": plain(team),
             "gpu_quota": stack.gpu_quota(team),
             "gpu_resource": stack.gpu_resource(team),
+            "reach": platform.reach,
             "labels": settings.labels,
         },
         platform.on_cluster(),
     )
     for team in settings.teams
 }
+
+weights = (
+    {
+        model.spec.name: ModelLoader(
+            model.spec.name,
+            {
+                "release": plain(model.release.spec),
+                "team": model.spec.team,
+                "loader": plain(settings.loader),
+                "namespace": namespaces[model.spec.team].namespace,
+                "cache": platform.model_cache(model.spec.team, namespaces[model.spec.team]),
+                "labels": settings.labels,
+            },
+            platform.on_cluster(depends_on=[namespaces[model.spec.team]]),
+        )
+        for model in stack.models
+    }
+    if settings.loader is not None
+    else {}
+)
 
 services = {
     model.spec.name: ModelService(
@@ -37,11 +58,11 @@ services = {
             "node": plain(model.node),
             "namespace": namespaces[model.spec.team].namespace,
             "scheduling": platform.scheduling[model.spec.pool],
-            "cache": platform.model_cache,
+            "cache": platform.model_cache(model.spec.team, namespaces[model.spec.team]),
             "identity": platform.identity(model.spec),
             "labels": settings.labels,
         },
-        platform.on_cluster(depends_on=[namespaces[model.spec.team]]),
+        platform.on_cluster(depends_on=[namespaces[model.spec.team], *([weights[model.spec.name]] if weights else [])]),
     )
     for model in stack.models
 }

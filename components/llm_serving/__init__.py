@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         GcpRegistry,
         GcpWorkloadIdentity,
     )
-    from llm_serving.serving import ModelService, TeamNamespace
+    from llm_serving.serving import ModelLoader, ModelService, TeamNamespace
 
 __all__ = [
     "ExistingCluster",
@@ -35,6 +35,7 @@ __all__ = [
     "GcpNetwork",
     "GcpRegistry",
     "GcpWorkloadIdentity",
+    "ModelLoader",
     "ModelService",
     "TeamNamespace",
 ]

@@ -80,13 +80,15 @@ class ModelCacheVolume(ContractModel):
     """The model cache as a pod mounts it.
 
     Attributes:
-        volume: a core/v1 Volume without its name, for example a ``csi`` source.
+        volume: a core/v1 Volume without its name, for example a ``csi`` source, as engines mount it: read-only.
+        loader_volume: the same as the loader mounts it, which writes; ``None`` where loaders are not offered.
         pod_annotations: annotations that the pod needs for the volume's driver.
         sidecar_cpu: cores that the driver's sidecar asks for, on top of the engine's own.
         sidecar_memory_gib: memory of the sidecar.
     """
 
     volume: dict[str, Any]
+    loader_volume: dict[str, Any] | None = None
     pod_annotations: dict[str, str] = {}
     sidecar_cpu: float = 0
     sidecar_memory_gib: float = 0

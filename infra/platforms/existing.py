@@ -1,5 +1,6 @@
-"""A stack on a cluster that is already there: nothing below the models is created."""
+"""A stack on a cluster that is already there: below the models nothing but a claim for their weights is created."""
 
+from functools import cache
 from typing import Any
 
 import pulumi
@@ -10,9 +11,11 @@ from llm_serving.cloud.existing import (
     ExistingCluster,
     ExistingClusterArgs,
     ExistingModelCache,
+    ExistingModelCacheArgs,
     ExistingPool,
     ExistingWorkloadIdentity,
 )
+from llm_serving.serving import TeamNamespace
 from llm_serving.spec import ModelSpec
 from platforms.platform import Platform
 from stacks.settings import ExistingSettings, Stack
@@ -21,13 +24,13 @@ from stacks.settings import ExistingSettings, Stack
 def bring_up_existing(stack: Stack, settings: ExistingSettings) -> Platform:
     """The cluster that the settings name, as the same platform that a cloud gives."""
     name = settings.cluster.name
-    reach: ExistingClusterArgs = {}
+    access: ExistingClusterArgs = {"clients": [str(clients) for clients in settings.cluster.clients]}
     kubeconfig = pulumi.Config().get_secret("kubeconfig")
     if kubeconfig is not None:
-        reach["kubeconfig"] = kubeconfig
+        access["kubeconfig"] = kubeconfig
     if settings.cluster.context is not None:
-        reach["context"] = settings.cluster.context
-    cluster = ExistingCluster(name, reach)
+        access["context"] = settings.cluster.context
+    cluster = ExistingCluster(name, access)
     kubernetes = k8s.Provider(
         "cluster",
         kubeconfig=cluster.kubeconfig,
@@ -35,7 +38,16 @@ def bring_up_existing(stack: Stack, settings: ExistingSettings) -> Platform:
         enable_server_side_apply=True,
     )
     pools = {pool.name: ExistingPool(pool.name, {"pool": plain(pool)}) for pool in settings.pools}
-    cache = ExistingModelCache(name, {"claim": settings.cluster.cache_claim})
+
+    @cache
+    def model_cache(team: str, namespace: TeamNamespace) -> pulumi.Output[dict[str, Any]]:
+        given: ExistingModelCacheArgs = {"claim": settings.cluster.cache_claim}
+        if settings.cluster.cache_storage is not None:
+            given["storage"] = plain(settings.cluster.cache_storage)
+            given["namespace"] = namespace.namespace
+        return ExistingModelCache(
+            f"{name}-{team}", given, pulumi.ResourceOptions(providers=[kubernetes], depends_on=[namespace])
+        ).volume
 
     def identity(model: ModelSpec) -> pulumi.Output[dict[str, Any]]:
         return ExistingWorkloadIdentity(model.name, {"namespace": model.team, "service_account": model.name}).binding
@@ -43,7 +55,8 @@ def bring_up_existing(stack: Stack, settings: ExistingSettings) -> Platform:
     return Platform(
         kubernetes=kubernetes,
         scheduling={name: pool.scheduling for name, pool in pools.items()},
-        model_cache=cache.volume,
+        reach=cluster.reach,
+        model_cache=model_cache,
         identity=identity,
         outputs={"cluster": {"name": name}},
     )

@@ -116,7 +116,8 @@ def bring_up_gcp(stack: Stack, settings: GcpSettings) -> Platform:
     return Platform(
         kubernetes=kubernetes,
         scheduling={name: pool.scheduling for name, pool in pools.items()},
-        model_cache=cache.volume,
+        reach=network.reach,
+        model_cache=lambda _team, _namespace: cache.volume,
         identity=identity,
         outputs={
             "network": {"name": network.network_name, "subnet": network.subnet_name},

@@ -7,6 +7,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
+from llm_serving.serving import TeamNamespace
 from llm_serving.spec import ModelSpec
 
 
@@ -17,7 +18,9 @@ class Platform:
     Attributes:
         kubernetes: provider of the cluster.
         scheduling: how a pod gets onto each pool (``contract.PoolScheduling``), by name of the pool.
-        model_cache: volume of the weights (``contract.ModelCacheVolume``).
+        reach: ranges for network policies (``contract.NetworkReach``).
+        model_cache: the volume of the weights (``contract.ModelCacheVolume``) for a team, given its namespace; the same
+            for each call.
         identity: makes the cloud identity of a model's pods (``contract.WorkloadIdentityBinding``).
         outputs: outputs of the stack that describe the platform.
         foundations: components that everything on the cluster must outlive.
@@ -25,7 +28,8 @@ class Platform:
 
     kubernetes: k8s.Provider
     scheduling: Mapping[str, pulumi.Output[dict[str, Any]]]
-    model_cache: pulumi.Output[dict[str, Any]]
+    reach: pulumi.Output[dict[str, Any]]
+    model_cache: Callable[[str, TeamNamespace], pulumi.Output[dict[str, Any]]]
     identity: Callable[[ModelSpec], pulumi.Output[dict[str, Any]]]
     outputs: Mapping[str, Any]
     foundations: tuple[pulumi.Resource, ...] = ()

@@ -8,14 +8,19 @@ from pydantic import Field, StringConstraints
 from llm_serving.arguments import Frozen, parse
 from llm_serving.errors import Problem, ProblemsError, nearest
 from llm_serving.spec import (
+    CacheStorageSpec,
     ClusterSpec,
+    EngineName,
     ExistingPoolSpec,
+    ImageReference,
+    LoaderSpec,
     ModelCacheSpec,
     ModelSpec,
     NetworkSpec,
     PoolSpec,
     TeamSpec,
 )
+from llm_serving.spec.network import Cidr
 
 NAMESPACE = "llm-serving"
 """Namespace of the settings in ``Pulumi.<stack>.yaml``: the project's name, as Pulumi has it."""
@@ -30,11 +35,13 @@ class CommonSettings(Frozen):
 
     Attributes:
         labels: put on every cloud resource and namespace, for cost reports.
+        loader: fills the model cache before an engine starts; ``None`` where somebody else does.
         teams: teams that share the cluster; each gets a namespace.
         models: models to serve.
     """
 
     labels: dict[LabelKey, LabelValue] = {}
+    loader: LoaderSpec | None = None
     teams: Annotated[tuple[TeamSpec, ...], Field(min_length=1)]
     models: tuple[ModelSpec, ...] = ()
 
@@ -69,11 +76,15 @@ class ExistingClusterSettings(Frozen):
         context: context of the kubeconfig to use; ``None`` for its current one. The kubeconfig itself is the secret
             ``llm-serving:kubeconfig`` or, without it, the file that ``KUBECONFIG`` names.
         cache_claim: PersistentVolumeClaim in every team's namespace that holds the weights.
+        cache_storage: make that claim; ``None`` where it is there.
+        clients: address ranges from which clients reach the models; pods of a team's namespace always do.
     """
 
     name: str
     context: str | None = None
     cache_claim: str = "model-cache"
+    cache_storage: CacheStorageSpec | None = None
+    clients: tuple[Cidr, ...] = ()
 
 
 class ExistingSettings(CommonSettings):
@@ -83,11 +94,14 @@ class ExistingSettings(CommonSettings):
         cloud: ``existing``.
         cluster: which cluster.
         pools: nodes that are there.
+        engine_images: images built on the spot, by engine, in place of those that releases name: for machines of
+            developers, because what answers is then no longer what the release pins.
     """
 
     cloud: Literal["existing"]
     cluster: ExistingClusterSettings
     pools: tuple[ExistingPoolSpec, ...] = ()
+    engine_images: dict[EngineName, ImageReference] = {}
 
 
 Settings = GcpSettings | ExistingSettings

@@ -1,16 +1,17 @@
 """From settings to a stack that can be built: releases are looked up, rules are checked, models are planned."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from llm_serving import catalog
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.host import cache_sidecar
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.rules import StackShape, check, notes
-from llm_serving.spec import ExistingPoolSpec, ModelSpec, ReleaseSpec, TeamSpec
+from llm_serving.spec import EngineName, ExistingPoolSpec, ImageReference, ModelSpec, PoolSpec, ReleaseSpec, TeamSpec
 from stacks.releases import RELEASES, Release, read_releases
 from stacks.settings.models import ExistingSettings, GcpSettings, Settings, in_file
 
@@ -76,20 +77,19 @@ class Stack:
     def gpu_resource(self, team: TeamSpec) -> str:
         """The extended resource that a team's models ask for; of several, the quota covers the first."""
         wanted = {model.spec.pool for model in self.models if model.spec.team == team.name}
-        for pool in self.settings.pools:
-            if pool.name in wanted and isinstance(pool, ExistingPoolSpec) and pool.gpu_resource is not None:
-                return pool.gpu_resource
-        return NVIDIA_GPU
+        asked = (_resource(pool) for pool in self.settings.pools if pool.name in wanted)
+        return next((resource for resource in asked if resource is not None), NVIDIA_GPU)
 
     def gpu_quota(self, team: TeamSpec) -> int:
         """GPUs that a team may ask for: its setting, or the sum over its models with one instance more for each,
         because a pod that ends counts until it is gone, and its successor would be refused meanwhile."""
         if team.gpu_quota is not None:
             return team.gpu_quota
+        counted = {pool.name for pool in self.settings.pools if _resource(pool) is not None}
         return sum(
             model.plan.gpus * (model.spec.replicas + model.spec.surge)
             for model in self.models
-            if model.spec.team == team.name
+            if model.spec.team == team.name and model.spec.pool in counted
         )
 
 
@@ -104,9 +104,10 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
     problems = check(shape)
     if problems:
         raise ProblemsError(map(in_file, problems), source)
+    images = settings.engine_images if isinstance(settings, ExistingSettings) else {}
     return Stack(
         settings=settings,
-        models=tuple(_served(model, known, shape) for model in settings.models),
+        models=tuple(_served(model, known, shape, images) for model in settings.models),
         notes=tuple(map(in_file, notes(shape))),
         source=source,
     )
@@ -128,8 +129,22 @@ def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSp
     )
 
 
-def _served(model: ModelSpec, releases: Mapping[tuple[str, str], Release], shape: StackShape) -> ServedModel:
+def _resource(pool: PoolSpec | ExistingPoolSpec) -> str | None:
+    """The extended resource by which a pool's accelerators are counted; ``None`` where they are not."""
+    given = pool.gpu_resource if isinstance(pool, ExistingPoolSpec) else None
+    return given or catalog.accelerator(pool.accelerator).resource
+
+
+def _served(
+    model: ModelSpec,
+    releases: Mapping[tuple[str, str], Release],
+    shape: StackShape,
+    images: Mapping[EngineName, ImageReference],
+) -> ServedModel:
     release = releases[model.name, model.releases.stable]
+    image = images.get(release.spec.engine.name)
+    if image is not None:
+        release = replace(release, spec=release.spec.model_copy(update={"image": image}))
     node = shape.node(model.pool)
     assert node is not None, "the rules refuse a model whose pool is not known"
     return ServedModel(model, release, node, plan_model(model, release.spec, node, shape.sidecar))

@@ -11,6 +11,7 @@ from llm_serving.catalog.errors import UnknownFact
 from llm_serving.catalog.models import (
     Accelerator,
     Architecture,
+    Device,
     EngineMemory,
     MachineType,
     Price,
@@ -30,7 +31,7 @@ T = TypeVar("T")
 
 
 def accelerator(name: str) -> Accelerator:
-    """The GPU of that name.
+    """The accelerator of that name.
 
     Raises:
         UnknownFact: with the nearest names.
@@ -39,8 +40,8 @@ def accelerator(name: str) -> Accelerator:
 
 
 def accelerators() -> tuple[Accelerator, ...]:
-    """Every GPU, smallest marketed memory first."""
-    return tuple(sorted(_accelerators().values(), key=lambda gpu: (gpu.memory_gb, gpu.name)))
+    """Every accelerator, smallest marketed memory first; those without memory of their own before all others."""
+    return tuple(sorted(_accelerators().values(), key=lambda found: (found.memory_gb or 0, found.name)))
 
 
 def machine_type(cloud: str, name: str) -> MachineType:
@@ -80,6 +81,15 @@ def architecture(name: str) -> Architecture:
 def architectures() -> tuple[Architecture, ...]:
     """Every architecture, by name."""
     return tuple(sorted(_architectures().values(), key=lambda model: model.name))
+
+
+def device(name: str) -> Device:
+    """What an engine takes of its host on a device.
+
+    Raises:
+        UnknownFact: for a device without a value.
+    """
+    return _found("device", name, _devices())
 
 
 def engine_memory(family: str) -> EngineMemory:
@@ -164,6 +174,11 @@ def _architectures() -> Mapping[str, Architecture]:
 def _engine_memory() -> Mapping[str, EngineMemory]:
     entries = (_model(EngineMemory, row) for row in _rows("engine_memory.csv"))
     return {entry.family: entry for entry in entries}
+
+
+@cache
+def _devices() -> Mapping[str, Device]:
+    return {entry.device: entry for entry in (_model(Device, row) for row in _rows("devices.csv"))}
 
 
 @cache

@@ -16,17 +16,52 @@ class LocalSsd(StrEnum):
     BUNDLED = "bundled"
 
 
+class Device(Frozen):
+    """What an engine takes of its host and of its accelerator, by the device that it computes on.
+
+    Attributes:
+        device: ``cuda`` or ``cpu``.
+        front_memory_gib: host memory of front end and scheduler in GiB.
+        worker_memory_gib: host memory of the worker of each accelerator in GiB.
+        front_cpu, worker_cpu: cores without which they crawl.
+        context_gib, context_parallel_gib: accelerator memory outside PyTorch's allocator without and with tensor
+            parallelism, in GiB.
+        kv_step_gib: the engine is told how much KV cache to take, in whole steps of so many GiB; ``None`` where it
+            measures what is left itself.
+        compiles: the engine compiles the model before it serves.
+        init_seconds: from loaded weights to the first answer.
+        source, date: where the values come from and when they were read.
+    """
+
+    device: str
+    front_memory_gib: float
+    worker_memory_gib: float
+    front_cpu: float
+    worker_cpu: float
+    context_gib: float
+    context_parallel_gib: float
+    kv_step_gib: float | None
+    compiles: bool
+    init_seconds: int
+    source: str
+    date: str
+
+
 class Accelerator(Frozen):
-    """One GPU. Throughputs are dense (no structured sparsity); ``None`` means that the GPU has no such mode.
+    """One GPU, or a part of a CPU. Throughputs are dense (no structured sparsity); ``None`` means that there is no such
+    mode, or that it depends on the host.
 
     Attributes:
         name: our name, for example ``H100-80GB``.
-        memory_gb: memory as marketed, a label rather than a quantity.
-        memory_gib: total device memory as a process sees it, in GiB (2**30 bytes): what engines count with.
+        device: what the engine computes on (:class:`Device`).
+        resource: extended resource that a pod asks for; ``None`` where it need not ask.
+        memory_gb: memory as marketed, a label rather than a quantity; ``None`` where it is the host's.
+        memory_gib: total device memory as a process sees it, in GiB (2**30 bytes): what engines count with; ``None``
+            where it is the host's.
         bandwidth_gb_s: memory bandwidth, 10**9 bytes a second.
         bf16_tflops, fp16_tflops, tf32_tflops, fp8_tflops: dense throughput in 10**12 operations a second.
         int8_tops: dense integer throughput in 10**12 operations a second.
-        compute_capability: CUDA compute capability, for example ``9.0``.
+        compute_capability: CUDA compute capability, for example ``9.0``; ``None`` for other devices.
         interconnect: how GPUs of one node reach each other.
         interconnect_gb_s: its speed per GPU, both directions together, 10**9 bytes a second.
         form: form of the board.
@@ -37,17 +72,19 @@ class Accelerator(Frozen):
     """
 
     name: str
-    memory_gb: float
-    memory_gib: float
-    bandwidth_gb_s: float
-    bf16_tflops: float
-    fp16_tflops: float
-    tf32_tflops: float
+    device: str
+    resource: str | None
+    memory_gb: float | None
+    memory_gib: float | None
+    bandwidth_gb_s: float | None
+    bf16_tflops: float | None
+    fp16_tflops: float | None
+    tf32_tflops: float | None
     fp8_tflops: float | None
     int8_tops: float | None
-    compute_capability: str
-    interconnect: str
-    interconnect_gb_s: float
+    compute_capability: str | None
+    interconnect: str | None
+    interconnect_gb_s: float | None
     form: str
     accelerates: frozenset[Quantization]
     weight_only: frozenset[Quantization]

@@ -4,11 +4,12 @@ Pure arithmetic on one engine instance. Which parallelism to take, and what the 
 :mod:`.placement`. Every size is for one GPU unless it says otherwise; GiB are 2**30 bytes.
 """
 
-from math import ceil
+from math import ceil, floor
 
 from llm_serving import catalog
 from llm_serving.arguments import Frozen
 from llm_serving.catalog import Accelerator, Architecture
+from llm_serving.planning.host import HostShare, least_memory_gib
 from llm_serving.spec import Quantization
 
 GIB = 2**30
@@ -20,11 +21,6 @@ BLOCK_TOKENS = 16
 
 GROUP_SIZE = 128
 """Weights that share one scale in AWQ and GPTQ checkpoints, as nearly all publishers make them."""
-
-NON_TORCH_GIB_SINGLE = 0.27
-NON_TORCH_GIB_PARALLEL = 2.10
-"""Memory outside PyTorch's allocator (CUDA context, NCCL buffers) without and with tensor parallelism:
-measured with vLLM 0.19 on H100, collected November 2026 from published logs."""
 
 LINEAR_BYTES: dict[Quantization, float] = {
     Quantization.NONE: 2.0,
@@ -42,15 +38,18 @@ class MemoryBudget(Frozen):
     """Where the memory of one GPU goes.
 
     Attributes:
+        total_gib: memory of the accelerator, or of its part of the host where it has none of its own.
         usable_gib: memory that the engine may use: utilization x total.
         weights_gib: weights.
         activation_gib: peak of activations (catalog, ``engine_memory.csv``).
-        non_torch_gib: CUDA context and communication buffers.
-        kv_cache_gib: what is left; negative where the weights alone are too large.
+        non_torch_gib: CUDA context and communication buffers; the engine's processes where it runs in host memory.
+        kv_cache_gib: what is left, in whole steps where the engine is told; negative where the weights alone are too
+            large.
         kv_bytes_per_token: bytes that one token of context takes on this GPU.
         kv_cache_tokens: tokens that the cache holds, in whole blocks; the same on every GPU of the instance.
     """
 
+    total_gib: float
     usable_gib: float
     weights_gib: float
     activation_gib: float
@@ -85,18 +84,31 @@ def memory_budget(
     accelerator: Accelerator,
     tensor_parallelism: int,
     utilization: float,
+    host: HostShare,
 ) -> MemoryBudget:
     """KV cache = utilization x memory - weights / TP - activation - non-torch memory (the way vLLM's worker
     sizes it after its profiling run). Activation is not divided by TP, because it was not measured for TP >
-    1: an upper bound."""
-    usable = utilization * accelerator.memory_gib
+    1: an upper bound.
+
+    An accelerator without memory of its own gets an equal part of ``host``, the memory of the whole instance, where the
+    engine's processes live too.
+    """
+    device = catalog.device(accelerator.device)
+    non_torch = device.context_gib if tensor_parallelism == 1 else device.context_parallel_gib
+    total = accelerator.memory_gib
+    if total is None:
+        total = host.memory_gib / tensor_parallelism
+        non_torch += least_memory_gib(device, tensor_parallelism) / tensor_parallelism
+    usable = utilization * total
     weights = weight_bytes(architecture, quantization) / tensor_parallelism / GIB
     activation = catalog.engine_memory(architecture.family).activation_gib
-    non_torch = NON_TORCH_GIB_SINGLE if tensor_parallelism == 1 else NON_TORCH_GIB_PARALLEL
     left = usable - weights - activation - non_torch
+    if device.kv_step_gib is not None:
+        left = floor(left / device.kv_step_gib) * device.kv_step_gib
     per_token = kv_bytes_per_token(architecture, tensor_parallelism)
     blocks = max(0, int(left * GIB // (per_token * BLOCK_TOKENS)))
     return MemoryBudget(
+        total_gib=total,
         usable_gib=usable,
         weights_gib=weights,
         activation_gib=activation,

@@ -4,6 +4,7 @@ with."""
 from dataclasses import dataclass
 from math import floor
 
+from llm_serving.catalog import Device
 from llm_serving.planning.nodes import NodeShape
 
 DAEMON_CPU = 0.8
@@ -11,12 +12,6 @@ DAEMON_MEMORY_GIB = 1.5
 """Kept on every GPU node for daemon sets: network, DNS cache, logs, metrics, storage drivers, device plugin
 and GPU metrics. An assumption on the safe side: the requests of GKE's own daemon sets add up to about 0.6
 cores and 1 GiB."""
-
-ENGINE_MEMORY_GIB = 3.0
-WORKER_MEMORY_GIB = 2.5
-"""Host memory of the engine's front end and scheduler, and of the worker of each GPU (Python, PyTorch, pinned
-buffers). Assumptions. Weights need none of their own: safetensors are mapped, their pages belong to the page
-cache, and the kernel takes them back when the container comes near its limit."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +73,13 @@ def shared_memory_gib(gpus: int) -> float:
     return 1.0 if gpus == 1 else 1.0 + gpus
 
 
-def least_memory_gib(gpus: int) -> float:
-    """Memory without which an instance is killed while it starts: engine, workers and a full ``/dev/shm``."""
-    return ENGINE_MEMORY_GIB + WORKER_MEMORY_GIB * gpus + shared_memory_gib(gpus)
+def least_memory_gib(device: Device, gpus: int) -> float:
+    """Host memory without which an instance is killed while it starts: front end, workers (catalog, ``devices.csv``)
+    and a full ``/dev/shm``. Weights need none of their own: safetensors are mapped, their pages belong to the page
+    cache, and the kernel takes them back when the container comes near its limit."""
+    return device.front_memory_gib + device.worker_memory_gib * gpus + shared_memory_gib(gpus)
 
 
-def least_cpu(gpus: int) -> float:
-    """Cores without which an instance crawls: one for the front end and scheduler, one for the worker of each
-    GPU."""
-    return 1.0 + gpus
+def least_cpu(device: Device, gpus: int) -> float:
+    """Cores without which an instance crawls: those of the front end and scheduler, and of the worker of each GPU."""
+    return device.front_cpu + device.worker_cpu * gpus

@@ -72,7 +72,9 @@ def describe_offers(model: ModelSpec, release: ReleaseSpec, cloud: str, sidecar:
 
 def _by_size(cloud: str | None) -> list[Offer]:
     if cloud is None:
-        offers = [Offer(gpu.name, size, "existing", None) for gpu in catalog.accelerators() for size in SIZES]
+        offers = [
+            Offer(gpu.name, size, "existing", None) for gpu in catalog.accelerators() if gpu.resource for size in SIZES
+        ]
         return sorted(offers, key=lambda offer: (_memory(offer), offer.gpus, offer.accelerator))
     sold = [
         Offer(machine.accelerator, machine.gpus, cloud, machine.name)
@@ -84,7 +86,7 @@ def _by_size(cloud: str | None) -> list[Offer]:
 
 def _memory(offer: Offer) -> float:
     """Marketed memory: what a process sees differs by a few MiB between GPUs that are sold as equally large."""
-    return offer.gpus * catalog.accelerator(offer.accelerator).memory_gb
+    return offer.gpus * (catalog.accelerator(offer.accelerator).memory_gb or 0)
 
 
 def _price(offer: Offer) -> float:

@@ -6,7 +6,8 @@ wins.
 
 from dataclasses import dataclass
 
-from llm_serving.catalog import Accelerator, Architecture
+from llm_serving import catalog
+from llm_serving.catalog import Accelerator, Architecture, Device
 from llm_serving.planning.fit import MemoryBudget, memory_budget, parallelism_obstacle
 from llm_serving.planning.host import NO_SIDECAR, HostShare, Sidecar, host_share, least_cpu, least_memory_gib
 from llm_serving.planning.nodes import NodeShape
@@ -47,13 +48,13 @@ def choose_gpus(
     sizes = (asked,) if asked else tuple(size for size in SIZES if size <= node.gpus)
     refused: list[str] = []
     for size in sizes:
-        budget = memory_budget(architecture, quantization, accelerator, size, model.gpu_memory_utilization)
         host = host_share(node, size, sidecar)
+        budget = memory_budget(architecture, quantization, accelerator, size, model.gpu_memory_utilization, host)
         why_not = (
             (f"a node has {node.gpus} GPUs" if size > node.gpus else "")
             or parallelism_obstacle(architecture, quantization, size)
             or _memory_obstacle(budget, context_length, model.min_concurrency)
-            or _host_obstacle(host, size)
+            or _host_obstacle(catalog.device(accelerator.device), host, size)
         )
         if not why_not:
             return Fitting(size, budget, host, tuple(refused))
@@ -76,12 +77,12 @@ def _memory_obstacle(budget: MemoryBudget, context_length: int, min_concurrency:
     return ""
 
 
-def _host_obstacle(host: HostShare, gpus: int) -> str:
-    if host.memory_gib < least_memory_gib(gpus):
+def _host_obstacle(device: Device, host: HostShare, gpus: int) -> str:
+    if host.memory_gib < least_memory_gib(device, gpus):
         return (
             f"the instance's share of the node's memory is {host.memory_gib:.1f} GiB and it needs "
-            f"{least_memory_gib(gpus):.1f}"
+            f"{least_memory_gib(device, gpus):.1f}"
         )
-    if host.cpu < least_cpu(gpus):
-        return f"the instance's share of the node's cores is {host.cpu:.1f} and it needs {least_cpu(gpus):.0f}"
+    if host.cpu < least_cpu(device, gpus):
+        return f"the instance's share of the node's cores is {host.cpu:.1f} and it needs {least_cpu(device, gpus):g}"
     return ""

@@ -24,6 +24,8 @@ class ModelPlan(Frozen):
         max_model_len: longest request in tokens.
         gpu_memory_utilization: share of the GPU's memory that the engine may use.
         kv_cache_gib: KV cache on each GPU, in GiB.
+        kv_cache_is_given: the engine is told the size of the KV cache, because it cannot measure what is left.
+        compiles: the engine compiles the model before it serves.
         kv_cache_tokens: tokens of context that the instance holds.
         max_concurrency: requests of full context length that the instance holds at once.
         cpu: cores to request.
@@ -38,6 +40,8 @@ class ModelPlan(Frozen):
     max_model_len: int
     gpu_memory_utilization: float
     kv_cache_gib: float
+    kv_cache_is_given: bool
+    compiles: bool
     kv_cache_tokens: int
     max_concurrency: float
     cpu: float
@@ -80,8 +84,8 @@ def plan_model(
         raise _refused(
             RELEASE,
             release.version,
-            f"the engine has no {release.quantization} kernels for {accelerator.name} "
-            f"(compute capability {accelerator.compute_capability})",
+            f"the engine has no {release.quantization} kernels for {accelerator.name}"
+            + (f" (compute capability {accelerator.compute_capability})" if accelerator.compute_capability else ""),
             describe_offers(model, release, node.cloud, sidecar),
         )
     fitting = choose_gpus(
@@ -96,18 +100,21 @@ def plan_model(
     if fitting.budget is None or fitting.host is None:
         raise _does_not_fit(model, release, node, fitting.refused, sidecar)
     weights = weight_bytes(architecture, release.quantization)
+    device = catalog.device(accelerator.device)
     return ModelPlan(
         tensor_parallelism=fitting.gpus,
         gpus=fitting.gpus,
         max_model_len=release.context_length,
         gpu_memory_utilization=model.gpu_memory_utilization,
         kv_cache_gib=round(fitting.budget.kv_cache_gib, 2),
+        kv_cache_is_given=device.kv_step_gib is not None,
+        compiles=device.compiles,
         kv_cache_tokens=fitting.budget.kv_cache_tokens,
         max_concurrency=round(fitting.budget.concurrency(release.context_length), 2),
         cpu=fitting.host.cpu,
         memory_gib=fitting.host.memory_gib,
         shm_gib=fitting.host.shm_gib,
-        cold_start=cold_start(node.cloud, weights),
+        cold_start=cold_start(node.cloud, device, weights),
         reasons=_reasons(
             model, release, architecture, accelerator, node, fitting.gpus, fitting.refused, fitting.budget
         ),
@@ -186,7 +193,7 @@ def _reasons(
         "tensor_parallelism": "; ".join([f"{gpus} is {chosen}", *refused]),
         "max_model_len": f"the release's context length; {architecture.name} allows {architecture.max_context}",
         "kv_cache_gib": (
-            f"{budget.usable_gib:.2f} GiB usable of {accelerator.memory_gib:.2f} ({model.gpu_memory_utilization:g})"
+            f"{budget.usable_gib:.2f} GiB usable of {budget.total_gib:.2f} ({model.gpu_memory_utilization:g})"
             f" - {budget.weights_gib:.2f} weights - {budget.activation_gib:.2f} activations"
             f" - {budget.non_torch_gib:.2f} outside PyTorch, on each GPU"
         ),

@@ -83,6 +83,17 @@ class ImageReferenceArgs(TypedDict):
     """Tag to pull where no digest is given."""
     digest: NotRequired[str]
     """`sha256:` and 64 hexadecimal digits; decides where it is given."""
+    launcher: NotRequired[bool]
+    """The image carries our launcher (`images/vllm`), which watches the engine and answers health checks."""
+
+
+class LoaderArgs(TypedDict):
+    """How weights come into the model cache."""
+
+    image: ImageReferenceArgs
+    """Image with the loader (`images/model-loader`)."""
+    source: NotRequired[str]
+    """`hf://` (the default) for the Hugging Face hub, or `file:///folder` for a folder of the image."""
 
 
 class ModelSourceArgs(TypedDict):

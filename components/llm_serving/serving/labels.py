@@ -42,6 +42,20 @@ def model_labels(model: ModelSpec, release: ReleaseSpec, more: Mapping[str, str]
     }
 
 
+def loader_labels(release: ReleaseSpec, team: str, more: Mapping[str, str]) -> dict[str, str]:
+    """Labels of the Job that loads a release's weights; ``more`` never replaces one of ours."""
+    return {
+        **more,
+        **_MANAGED,
+        "app.kubernetes.io/component": "loader",
+        "app.kubernetes.io/name": "model-loader",
+        "app.kubernetes.io/instance": release.name,
+        MODEL: release.name,
+        RELEASE: release.version,
+        TEAM: team,
+    }
+
+
 def team_labels(team: str, more: Mapping[str, str]) -> dict[str, str]:
     """Labels of every object of a team's namespace; ``more`` never replaces one of ours."""
     return {**more, **_MANAGED, TEAM: team}

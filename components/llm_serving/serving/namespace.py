@@ -1,16 +1,21 @@
-"""A team's namespace on a shared cluster: what pods may do, how many GPUs they may ask for, who may look and change.
+"""A team's namespace on a shared cluster: what pods may do, who may reach them, how many GPUs they may ask for, who may
+look and change.
 
-Leaves alone: network policies, and the members of the groups, whom the cloud knows.
+Leaves alone: the members of the groups, whom the cloud knows.
 """
 
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
-from pulumi_kubernetes import core, meta, rbac
+from pulumi_kubernetes import core, meta, networking, rbac
 
-from llm_serving.component import Frozen, child, token, validated
+from llm_serving.arguments import parse
+from llm_serving.component import Frozen, child, refused, token, validated
+from llm_serving.contract import NetworkReach
+from llm_serving.errors import ProblemsError
 from llm_serving.serving.arguments import TeamArgs
 from llm_serving.serving.labels import team_labels
+from llm_serving.serving.network import clients_only
 from llm_serving.serving.roles import EDITOR, VIEWER, Rule
 from llm_serving.spec import TeamSpec
 from llm_serving.spec.names import Count
@@ -33,6 +38,9 @@ class TeamNamespaceArgs(TypedDict):
     """Most GPUs that all pods of the namespace may ask for together."""
     gpu_resource: NotRequired[str]
     """Extended resource that stands for a GPU; `nvidia.com/gpu` by default."""
+    reach: NotRequired[pulumi.Input[dict[str, Any]]]
+    """Addresses from which clients come: output `reach` of a network or cluster. Left out: only pods of the namespace
+    reach each other."""
     labels: NotRequired[dict[str, str]]
     """More labels for the namespace and its objects."""
 
@@ -43,6 +51,7 @@ class TeamNamespaceInputs(Frozen):
     team: TeamSpec
     gpu_quota: Count
     gpu_resource: str = "nvidia.com/gpu"
+    reach: Any = None
     labels: dict[str, str] = {}
 
 
@@ -87,6 +96,13 @@ class TeamNamespace(pulumi.ComponentResource):
             ),
             opts=child(self),
         )
+        sources = pulumi.Output.from_input(inputs.reach or {}).apply(lambda data: _sources(data, name))
+        networking.v1.NetworkPolicy(
+            f"{name}-clients",
+            metadata=metadata("clients"),
+            spec=sources.apply(clients_only),
+            opts=child(self),
+        )
         # Kubernetes makes this account with every namespace, and the provider refuses to create what is there. Both it
         # and the quota's count come from the controller manager: once the quota is counted, the account is there. The
         # patch ends with the namespace: taken back alone, pods would get tokens again.
@@ -110,6 +126,13 @@ class TeamNamespace(pulumi.ComponentResource):
 
 
 _RBAC = "rbac.authorization.k8s.io"
+
+
+def _sources(reach: Any, name: str) -> tuple[str, ...]:
+    try:
+        return parse(NetworkReach, reach).gateway_sources
+    except ProblemsError as error:
+        raise refused(error.from_source(f"TeamNamespace {name!r}: reach")) from None
 
 
 def _pod_security() -> dict[str, str]:

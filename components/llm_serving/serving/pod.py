@@ -14,6 +14,7 @@ from pulumi_kubernetes import core, meta
 from llm_serving.contract import ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.planning.drain import Drain
 from llm_serving.planning.placement import ModelPlan
+from llm_serving.serving import launcher
 from llm_serving.serving.engines import Engine
 from llm_serving.serving.labels import RELEASE_HASH, model_labels, selector
 from llm_serving.serving.quantities import cores, gibibytes
@@ -117,14 +118,20 @@ def _container(instance: Instance, around: Surroundings) -> core.v1.ContainerArg
     weights = f"{MODELS}/{release.name}/{release.version}"
     command: list[pulumi.Input[str]] = list(engine.command(instance.plan, release, weights, template))
     command.append(around.drain.apply(lambda drain: engine.shutdown_argument(drain.shutdown_timeout)))
-    health = core.v1.HTTPGetActionArgs(path=engine.health_path, port=PORT_NAME)
+    ports = [core.v1.ContainerPortArgs(name=PORT_NAME, container_port=engine.port)]
+    ready = live = core.v1.HTTPGetActionArgs(path=engine.health_path, port=PORT_NAME)
+    if release.image.launcher:
+        command = launcher.launched(engine, release.name, command)
+        ports.append(core.v1.ContainerPortArgs(name=launcher.PORT_NAME, container_port=launcher.PORT))
+        ready = core.v1.HTTPGetActionArgs(path=launcher.READY_PATH, port=launcher.PORT_NAME)
+        live = core.v1.HTTPGetActionArgs(path=launcher.LIVE_PATH, port=launcher.PORT_NAME)
     return core.v1.ContainerArgs(
         name="engine",
         image=release.image.reference,
         image_pull_policy="IfNotPresent",
         command=command,
-        env=[core.v1.EnvVarArgs(name=key, value=value) for key, value in engine.environment().items()],
-        ports=[core.v1.ContainerPortArgs(name=PORT_NAME, container_port=engine.port)],
+        env=[core.v1.EnvVarArgs(name=key, value=value) for key, value in engine.environment(instance.plan).items()],
+        ports=ports,
         resources=pulumi.Output.all(around.scheduling, around.plan).apply(lambda both: _resources(*both)),
         security_context=core.v1.SecurityContextArgs(
             allow_privilege_escalation=False,
@@ -133,13 +140,13 @@ def _container(instance: Instance, around: Surroundings) -> core.v1.ContainerArg
             capabilities=core.v1.CapabilitiesArgs(drop=["ALL"]),
         ),
         startup_probe=core.v1.ProbeArgs(
-            http_get=health,
+            http_get=ready,
             period_seconds=PROBE_PERIOD_SECONDS,
             timeout_seconds=5,
             failure_threshold=instance.rollout.startup_failures,
         ),
-        readiness_probe=core.v1.ProbeArgs(http_get=health, period_seconds=5, timeout_seconds=5, failure_threshold=2),
-        liveness_probe=core.v1.ProbeArgs(http_get=health, period_seconds=10, timeout_seconds=10, failure_threshold=6),
+        readiness_probe=core.v1.ProbeArgs(http_get=ready, period_seconds=5, timeout_seconds=5, failure_threshold=2),
+        liveness_probe=core.v1.ProbeArgs(http_get=live, period_seconds=10, timeout_seconds=10, failure_threshold=6),
         lifecycle=core.v1.LifecycleArgs(
             pre_stop=core.v1.LifecycleHandlerArgs(
                 sleep=core.v1.SleepActionArgs(seconds=around.drain.apply(lambda drain: drain.pre_stop))

@@ -4,7 +4,7 @@ The settings of a stack embed these models, the components validate their public
 reads them. They check what a field can know of itself; rules across fields live in ``planning.rules``.
 """
 
-from llm_serving.spec.cache import ModelCacheSpec
+from llm_serving.spec.cache import CacheStorageSpec, ModelCacheSpec
 from llm_serving.spec.cluster import (
     ClusterSpec,
     ControlPlaneAccess,
@@ -14,6 +14,7 @@ from llm_serving.spec.cluster import (
     SystemPool,
 )
 from llm_serving.spec.drain import DrainSpec
+from llm_serving.spec.loader import LoaderSpec
 from llm_serving.spec.model import ModelSpec, ReleaseChoice
 from llm_serving.spec.network import NetworkSpec
 from llm_serving.spec.pool import CapacityEntry, ExistingPoolSpec, Market, PoolSpec
@@ -29,6 +30,7 @@ from llm_serving.spec.team import TeamSpec
 from llm_serving.spec.toleration import Toleration
 
 __all__ = [
+    "CacheStorageSpec",
     "CapacityEntry",
     "ClusterSpec",
     "ControlPlaneAccess",
@@ -37,6 +39,7 @@ __all__ = [
     "EngineRelease",
     "ExistingPoolSpec",
     "ImageReference",
+    "LoaderSpec",
     "MaintenanceExclusion",
     "MaintenanceWindow",
     "Market",

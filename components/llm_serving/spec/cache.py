@@ -1,6 +1,6 @@
-"""The bucket that holds the models' weights."""
+"""What holds the models' weights: a bucket, or a claim on a cluster that is already there."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -30,3 +30,18 @@ class ModelCacheSpec(Frozen):
     soft_delete_days: Annotated[int, Field(ge=0, le=90), AfterValidator(_soft_delete_days)] = 7
     noncurrent_days: Annotated[int, Field(ge=1)] = 14
     force_destroy: bool = False
+
+
+class CacheStorageSpec(Frozen):
+    """A claim for the model cache that is made in the namespace of each team.
+
+    Attributes:
+        size_gib: size in GiB.
+        storage_class: the cluster's storage class; ``None`` for its default.
+        access_mode: ``ReadWriteMany`` where pods of several nodes read it; a class that cannot do that leaves the claim
+            pending.
+    """
+
+    size_gib: Annotated[int, Field(ge=1)]
+    storage_class: str | None = None
+    access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteOnce"

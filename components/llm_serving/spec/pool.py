@@ -65,13 +65,14 @@ class ExistingPoolSpec(Frozen):
     Attributes:
         name: name of the pool.
         accelerator: the accelerator's name in the catalog, for example ``RTX-A6000``.
-        gpus_per_node: accelerators of one node; all nodes of a pool have the same number.
+        gpus_per_node: accelerators of one node; all nodes of a pool have the same number. Of a CPU: into how many parts
+            a node is divided, each for one instance.
         nodes: how many nodes there are.
         cpu: cores that pods can use on one node.
         memory_gib: memory that pods can use on one node, in GiB.
         node_selector: labels of the nodes.
         tolerations: taints of the nodes that pods must tolerate, as core/v1 tolerations.
-        gpu_resource: extended resource to ask for; ``None`` where pods need not ask (a CPU).
+        gpu_resource: extended resource to ask for; ``None`` for the accelerator's own (catalog).
     """
 
     name: PoolName
@@ -82,4 +83,4 @@ class ExistingPoolSpec(Frozen):
     memory_gib: Annotated[float, Field(gt=0)]
     node_selector: dict[str, str] = {}
     tolerations: tuple[Toleration, ...] = ()
-    gpu_resource: str | None = "nvidia.com/gpu"
+    gpu_resource: str | None = None

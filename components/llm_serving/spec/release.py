@@ -39,11 +39,14 @@ class ImageReference(Frozen):
         repository: repository, with its registry.
         tag: tag to pull; a digest, where given, decides.
         digest: ``sha256:`` and 64 hexadecimal digits, or ``None`` while the image has no recorded digest.
+        launcher: the image carries our launcher (``images/vllm``), which watches the engine and answers health checks;
+            false for the publisher's own images.
     """
 
     repository: str
     tag: str
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    launcher: bool = False
 
     @property
     def reference(self) -> str:

@@ -14,17 +14,33 @@ CLOUD_MACHINES = [machine for cloud in catalog.CLOUDS for machine in catalog.mac
 GPU_MACHINES = [machine for machine in CLOUD_MACHINES if machine.accelerator]
 
 
+GPUS = [accelerator for accelerator in catalog.accelerators() if accelerator.resource]
+
+
 def test_every_promised_gpu_is_there_with_source_and_date():
-    assert {gpu.name for gpu in catalog.accelerators()} == EXPECTED_GPUS
-    assert all(gpu.source and gpu.date for gpu in catalog.accelerators())
+    assert {gpu.name for gpu in GPUS} == EXPECTED_GPUS
+    assert all(found.source and found.date for found in catalog.accelerators())
 
 
-@pytest.mark.parametrize("gpu", catalog.accelerators(), ids=lambda gpu: gpu.name)
+def test_a_cpu_is_an_accelerator_without_memory_of_its_own_that_nobody_counts():
+    cpu = catalog.accelerator("CPU")
+    assert (cpu.resource, cpu.memory_gib, cpu.sold_by) == (None, None, ())
+    assert cpu.runs(Quantization.NONE)
+
+
+def test_what_the_engine_takes_of_its_host_is_known_for_every_device():
+    for found in catalog.accelerators():
+        device = catalog.device(found.device)
+        assert device.source
+        assert device.front_memory_gib > 0
+
+
+@pytest.mark.parametrize("gpu", GPUS, ids=lambda gpu: gpu.name)
 def test_memory_that_a_process_sees_is_a_little_less_than_what_is_marketed(gpu):
     assert 0.9 * gpu.memory_gb < gpu.memory_gib < gpu.memory_gb
 
 
-@pytest.mark.parametrize("gpu", catalog.accelerators(), ids=lambda gpu: gpu.name)
+@pytest.mark.parametrize("gpu", GPUS, ids=lambda gpu: gpu.name)
 def test_a_gpu_computes_in_a_quantization_only_with_units_for_it(gpu):
     assert (Quantization.FP8 in gpu.accelerates) == (gpu.fp8_tflops is not None)
     assert not gpu.accelerates & gpu.weight_only
@@ -42,7 +58,7 @@ def test_fp8_is_weight_only_before_ada_and_int8_does_not_run_on_blackwell():
 
 
 def test_gpus_that_no_cloud_sells_are_for_existing_clusters():
-    assert {gpu.name for gpu in catalog.accelerators() if not gpu.sold_by} == {"RTX-A6000", "RTX-4090"}
+    assert {gpu.name for gpu in GPUS if not gpu.sold_by} == {"RTX-A6000", "RTX-4090"}
     assert catalog.accelerator("L4").sold_by == ("gcp", "aws")
     assert catalog.accelerator("L40S").sold_by == ("aws",)
 

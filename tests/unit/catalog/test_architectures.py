@@ -6,7 +6,7 @@ from llm_serving import catalog
 
 EXPECTED = {
     "llama-3.1-8b", "llama-3.1-70b", "llama-2-7b", "llama-2-13b", "mistral-7b", "mixtral-8x7b",
-    "qwen3-0.6b", "qwen3-8b", "qwen3-14b", "qwen3-32b",
+    "qwen3-0.6b", "qwen3-8b", "qwen3-14b", "qwen3-32b", "tiny-llama",
 }  # fmt: skip
 
 

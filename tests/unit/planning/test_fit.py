@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from llm_serving import catalog
 from llm_serving.errors import ProblemsError
 from llm_serving.planning.fit import GIB, kv_bytes_per_token, memory_budget, parallelism_obstacle, weight_bytes
+from llm_serving.planning.host import HostShare
 from llm_serving.planning.nodes import NodeShape, machine_node
 from llm_serving.planning.offers import smallest_offer
 from llm_serving.planning.parallelism import SIZES
@@ -18,6 +19,13 @@ GPU_MACHINES = [machine for cloud in catalog.CLOUDS for machine in catalog.machi
 names = st.sampled_from([architecture.name for architecture in catalog.architectures()])
 quantizations = st.sampled_from(list(Quantization))
 gpus = st.sampled_from(catalog.accelerators())
+
+
+def _host(gpus):
+    """A share of the host that grows with the number of GPUs."""
+    return HostShare(cpu=8 * gpus, memory_gib=64 * gpus, shm_gib=1)
+
+
 contexts = st.integers(min_value=256, max_value=131072)
 
 
@@ -73,7 +81,9 @@ def test_models_are_split_only_where_their_shape_allows(name, quantization, size
 @given(names, quantizations, gpus, st.sampled_from(SIZES[1:]))
 def test_more_gpus_never_leave_less_room_for_the_cache_once_there_are_several(name, quantization, gpu, size):
     architecture = catalog.architecture(name)
-    before, after = (memory_budget(architecture, quantization, gpu, parallel, 0.9) for parallel in (size, 2 * size))
+    before, after = (
+        memory_budget(architecture, quantization, gpu, parallel, 0.9, _host(parallel)) for parallel in (size, 2 * size)
+    )
     assert after.kv_cache_gib >= before.kv_cache_gib
     assert after.kv_bytes_per_token <= before.kv_bytes_per_token
     assert after.kv_cache_tokens >= before.kv_cache_tokens
@@ -82,8 +92,8 @@ def test_more_gpus_never_leave_less_room_for_the_cache_once_there_are_several(na
 @given(names, quantizations, gpus, st.floats(min_value=0.1, max_value=0.5), st.sampled_from(SIZES))
 def test_a_larger_share_of_the_memory_never_holds_fewer_tokens(name, quantization, gpu, share, size):
     architecture = catalog.architecture(name)
-    small = memory_budget(architecture, quantization, gpu, size, share)
-    large = memory_budget(architecture, quantization, gpu, size, 2 * share)
+    small = memory_budget(architecture, quantization, gpu, size, share, _host(size))
+    large = memory_budget(architecture, quantization, gpu, size, 2 * share, _host(size))
     assert large.kv_cache_tokens >= small.kv_cache_tokens
     assert small.concurrency(1024) >= small.concurrency(2048)
 
@@ -212,5 +222,23 @@ def test_the_cold_start_is_the_sum_of_its_stages_and_an_existing_node_need_not_s
 
 def test_every_number_has_a_reason():
     plan = plan_model(model(), release(), machine_node("gcp", "g2-standard-12"))
-    numbers = set(type(plan).model_fields) - {"reasons", "gpus", "gpu_memory_utilization"}
+    told = {"reasons", "gpus", "gpu_memory_utilization", "kv_cache_is_given", "compiles"}
+    numbers = set(type(plan).model_fields) - told
     assert numbers <= set(plan.reasons)
+
+
+CPU_NODE = NodeShape(accelerator="CPU", gpus=2, cpu=2, memory_gib=12)
+
+
+def test_an_instance_on_a_cpu_gets_its_part_of_the_host_and_a_cache_of_whole_steps():
+    plan = plan_model(model(), release("tiny-llama", contextLength=2048), CPU_NODE)
+    assert (plan.kv_cache_is_given, plan.compiles) == (True, False)
+    assert plan.kv_cache_gib == int(plan.kv_cache_gib) >= 1
+    assert plan.kv_cache_gib < plan.memory_gib < CPU_NODE.memory_gib / 2
+
+
+def test_a_model_that_the_host_cannot_hold_is_refused_with_a_gpu_that_can():
+    with pytest.raises(ProblemsError) as caught:
+        plan_model(model(), release("llama-3.1-8b"), CPU_NODE)
+    assert "CPU" in caught.value.problems[0].reason
+    assert "x A10G" in caught.value.problems[0].suggestion

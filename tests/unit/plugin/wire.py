@@ -31,8 +31,12 @@ GCP = {**PLACE, "labels": {"environment": "test"}}
 ZONES = ["us-central1-a", "us-central1-b"]
 
 EVERY_COMPONENT: dict[str, dict[str, Any]] = {
-    "ExistingCluster": {"kubeconfig": output(KUBECONFIG, secret=True), "context": "lab"},
-    "ExistingModelCache": {"claim": "weights"},
+    "ExistingCluster": {
+        "kubeconfig": output(KUBECONFIG, secret=True),
+        "context": "lab",
+        "clients": ["10.1.0.0/24"],
+    },
+    "ExistingModelCache": {"claim": "weights", "storage": {"sizeGib": 20}, "namespace": output("chat")},
     "ExistingPool": {
         "pool": {"name": "lab", "accelerator": "RTX-A6000", "gpusPerNode": 4, "cpu": 60.5, "memoryGib": 480}
     },
@@ -83,5 +87,17 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
         "identity": output(served.IDENTITY),
         "labels": {"llm-serving.example/environment": "test"},
     },
-    "TeamNamespace": {"team": {"name": "chat", "viewers": ["readers@example.com"]}, "gpuQuota": 4},
+    "ModelLoader": {
+        "release": camel(served.RELEASE),
+        "team": "chat",
+        "loader": {"image": {"repository": "registry.example/model-loader", "tag": "1.0.0"}},
+        "namespace": output("chat"),
+        "cache": output({"volume": {"emptyDir": {}}, "loaderVolume": {"emptyDir": {}}}),
+        "labels": {"llm-serving.example/environment": "test"},
+    },
+    "TeamNamespace": {
+        "team": {"name": "chat", "viewers": ["readers@example.com"]},
+        "gpuQuota": 4,
+        "reach": output({"gatewaySources": ["10.1.0.0/24"]}, dependencies=(NETWORK_URN,)),
+    },
 }

@@ -4,6 +4,7 @@ from pulumi_kubernetes import core
 
 from llm_serving.serving import ModelService
 from tests.unit.recording import UNKNOWN, record
+from tests.unit.serving import served
 from tests.unit.serving.manifests import assert_valid, breaks_restricted
 from tests.unit.serving.served import (
     CACHE,
@@ -315,3 +316,18 @@ def test_an_image_with_a_digest_is_pulled_by_it():
         "image"
     ]
     assert image == f"r.example/vllm@{digest}"
+
+
+def test_an_image_with_our_launcher_answers_health_checks_itself():
+    recording = serve(release={"image": {**served.RELEASE["image"], "launcher": True}})
+    assert_valid(recording)
+    engine = container(recording)
+    before, after = engine["command"][: engine["command"].index("--")], engine["command"][5:]
+    assert before[0] == "llm-serving-engine"
+    assert "--model=qwen3-8b" in before
+    assert after == container(serve())["command"]
+    ports = {port["name"]: port["containerPort"] for port in engine["ports"]}
+    for probe, path in (("startupProbe", "ready"), ("readinessProbe", "ready"), ("livenessProbe", "live")):
+        assert engine[probe]["httpGet"] == {"path": f"/health/{path}", "port": "health"}
+    assert f"--health-port={ports['health']}" in before
+    assert f"--engine-url=http://127.0.0.1:{ports['http']}" in before

@@ -117,3 +117,21 @@ def test_a_negative_quota_is_refused_with_its_path():
     with pytest.raises(InputPropertiesError) as caught:
         team(gpu_quota=-1)
     assert [detail["property_path"] for detail in caught.value.errors or []] == ["gpuQuota"]
+
+
+def test_pods_are_reached_from_their_namespace_and_from_where_clients_come_only():
+    policy = team(reach={"gatewaySources": ["10.1.0.0/24", "35.191.0.0/16"]}).one("NetworkPolicy")
+    assert policy["spec.podSelector"] == {}
+    assert policy["spec.policyTypes"] == ["Ingress"]
+    assert policy["spec.ingress"] == [
+        {"from": [{"podSelector": {}}, {"ipBlock": {"cidr": "10.1.0.0/24"}}, {"ipBlock": {"cidr": "35.191.0.0/16"}}]}
+    ]
+
+
+def test_without_clients_a_namespace_is_closed_to_all_others():
+    assert team().one("NetworkPolicy")["spec.ingress"] == [{"from": [{"podSelector": {}}]}]
+
+
+def test_a_reach_that_is_no_contract_is_refused():
+    with pytest.raises(InputPropertiesError):
+        team(reach={"gatewaySource": []})

@@ -11,9 +11,17 @@ from tests.unit.serving.served import MODEL, NODE, RELEASE
 VLLM = engine(EngineName.VLLM)
 
 
-def command(template=None, model=None, **release):
+CPU_NODE = {"accelerator": "CPU", "gpus": 2, "cpu": 2, "memory_gib": 64}
+
+
+def planned(model=None, node=None, **release):
     spec = ReleaseSpec.model_validate({**RELEASE, **release})
-    plan = plan_model(ModelSpec.model_validate({**MODEL, **(model or {})}), spec, NodeShape.model_validate(NODE))
+    wanted = ModelSpec.model_validate({**MODEL, **(model or {})})
+    return plan_model(wanted, spec, NodeShape.model_validate(node or NODE)), spec
+
+
+def command(template=None, model=None, node=None, **release):
+    plan, spec = planned(model, node, **release)
     return VLLM.command(plan, spec, "/models/qwen3-8b/1.0.0", template)
 
 
@@ -64,8 +72,18 @@ def test_running_requests_survive_sigterm():
     assert VLLM.shutdown_argument(22) == "--shutdown-timeout=22"
 
 
+def test_where_the_engine_cannot_measure_its_memory_it_is_told_the_size_of_the_cache_and_does_not_compile():
+    plan, _ = planned(node=CPU_NODE)
+    arguments = command(node=CPU_NODE)
+    assert "--enforce-eager" in arguments
+    assert not [argument for argument in arguments if "gpu-memory" in argument]
+    assert VLLM.environment(plan)["VLLM_CPU_KVCACHE_SPACE"] == str(int(plan.kv_cache_gib))
+    assert "--enforce-eager" not in command()
+    assert "VLLM_CPU_KVCACHE_SPACE" not in VLLM.environment(planned()[0])
+
+
 def test_the_engine_calls_nobody_and_writes_below_tmp_only():
-    environment = VLLM.environment()
+    environment = VLLM.environment(planned()[0])
     assert environment["HF_HUB_OFFLINE"] == "1"
     assert environment["VLLM_NO_USAGE_STATS"] == "1"
     assert environment["HOME"] == "/tmp"

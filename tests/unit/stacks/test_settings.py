@@ -10,7 +10,7 @@ from stacks.settings import parse_settings, read_settings_file, resolve
 from stacks.settings.document import SECRETS
 from tests.unit.stacks.settings_files import REPOSITORY, put, settings_data, write_settings
 
-STACKS = ["dev", "staging", "prod"]
+STACKS = ["local", "dev", "staging", "prod"]
 LLAMA_70B = {"name": "llama-3-1-70b", "team": "chat", "pool": "l4", "releases": {"stable": "1.0.0"}}
 SECOND_POOL = {
     "name": "l4",
@@ -152,3 +152,24 @@ def test_what_would_replace_a_cluster_is_fixed() -> None:
     assert zonal["cluster.maxPodsPerNode"] == regional["cluster.maxPodsPerNode"] == "32"
     assert zonal["cluster.zones[0]"] == "us-central1-a"
     assert "cluster.zones[0]" not in regional
+
+
+BUILT = {"repository": "localhost/llm-serving/vllm", "tag": "0123456789ab", "launcher": True}
+
+
+def test_an_image_built_on_the_spot_takes_the_place_of_the_releases_own_and_the_release_keeps_its_hash() -> None:
+    data = settings_data("local")
+    before = resolve(parse_settings(data, "local"), "local").models[0].release
+    after = resolve(parse_settings({**data, "engineImages": {"vllm": BUILT}}, "local"), "local").models[0].release
+    assert after.spec.image.reference == "localhost/llm-serving/vllm:0123456789ab"
+    assert after.sha256 == before.sha256
+
+
+def test_what_a_cloud_serves_is_what_its_releases_pin() -> None:
+    with pytest.raises(ProblemsError, match="unknown key"):
+        parse_settings({**settings_data("dev"), "engineImages": {"vllm": BUILT}}, "dev")
+
+
+def test_models_on_cpus_take_no_gpu_of_the_quota() -> None:
+    stack = resolve(parse_settings(settings_data("local"), "local"), "local")
+    assert stack.gpu_quota(stack.settings.teams[0]) == 0

@@ -8,6 +8,7 @@ from llm_serving.cloud.existing.kubeconfig import from_environment, one_context
 from llm_serving.component import Frozen, refused, token, validated
 from llm_serving.contract import NetworkReach
 from llm_serving.errors import ProblemsError
+from llm_serving.spec.network import Cidr
 
 
 class ExistingClusterArgs(TypedDict):
@@ -17,6 +18,8 @@ class ExistingClusterArgs(TypedDict):
     """Contents of the kubeconfig; left out: the files that `KUBECONFIG` names, or `~/.kube/config`."""
     context: NotRequired[str]
     """Context to use; left out: its current one."""
+    clients: NotRequired[list[str]]
+    """Address ranges from which clients reach the models, for example those of an ingress."""
 
 
 class ExistingClusterInputs(Frozen):
@@ -24,6 +27,7 @@ class ExistingClusterInputs(Frozen):
 
     kubeconfig: Any = None
     context: str | None = None
+    clients: tuple[Cidr, ...] = ()
 
 
 class ExistingCluster(pulumi.ComponentResource):
@@ -32,7 +36,7 @@ class ExistingCluster(pulumi.ComponentResource):
     kubeconfig: pulumi.Output[str]
     """Kubeconfig with one context, for a Kubernetes provider. A secret: it may hold credentials."""
     reach: pulumi.Output[dict[str, Any]]
-    """Ranges for network policies (contract `NetworkReach`): none are known."""
+    """Ranges for network policies (contract `NetworkReach`): those of the clients."""
 
     def __init__(self, name: str, args: ExistingClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = validated(ExistingClusterInputs, args, "ExistingCluster", name)
@@ -40,7 +44,9 @@ class ExistingCluster(pulumi.ComponentResource):
         given: pulumi.Input[str] = _or_here(inputs.kubeconfig, source)
         super().__init__(token("ExistingCluster"), name, {}, opts)
         self.kubeconfig = pulumi.Output.secret(given).apply(lambda text: _chosen(text, inputs.context, source))
-        self.reach = pulumi.Output.from_input(NetworkReach().to_data())
+        self.reach = pulumi.Output.from_input(
+            NetworkReach(gateway_sources=tuple(str(clients) for clients in inputs.clients)).to_data()
+        )
         self.register_outputs({"kubeconfig": self.kubeconfig, "reach": self.reach})
 
 

@@ -1,16 +1,30 @@
-"""The model cache on a cluster without an object store: a claim that somebody filled.
+"""The model cache on a cluster without an object store: a claim in the namespace of a team.
 
+Somebody has made and filled it, or it is made here from a storage class of the cluster and filled by the loader.
 A folder of the node is not offered: Pod Security "restricted", which team namespaces enforce, refuses ``hostPath``. A
 PersistentVolume of type ``local`` or ``hostPath`` behind the claim does the same with the administrator's consent.
 """
 
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import pulumi
+from pulumi_kubernetes import core, meta
 from pydantic import StringConstraints
 
-from llm_serving.component import Frozen, token, validated
+from llm_serving.component import Frozen, child, token, validated
 from llm_serving.contract import ModelCacheVolume
+from llm_serving.spec import CacheStorageSpec
+
+
+class CacheStorageArgs(TypedDict):
+    """A claim for the model cache that is made."""
+
+    size_gib: int
+    """Size in GiB."""
+    storage_class: NotRequired[str]
+    """The cluster's storage class; left out: its default."""
+    access_mode: NotRequired[str]
+    """`ReadWriteOnce` (the default), or `ReadWriteMany` where pods of several nodes read it."""
 
 
 class ExistingModelCacheArgs(TypedDict):
@@ -18,16 +32,22 @@ class ExistingModelCacheArgs(TypedDict):
 
     claim: str
     """PersistentVolumeClaim in the namespace of each team, with the weights in `<model>/<version>`."""
+    storage: NotRequired[CacheStorageArgs]
+    """Make the claim; left out: it is there."""
+    namespace: NotRequired[pulumi.Input[str]]
+    """Namespace in which to make it; needed with `storage`."""
 
 
 class ExistingModelCacheInputs(Frozen):
     """Arguments of :class:`ExistingModelCache`, validated."""
 
     claim: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253)]
+    storage: CacheStorageSpec | None = None
+    namespace: Any = None
 
 
 class ExistingModelCache(pulumi.ComponentResource):
-    """Weights on a volume that is already there. Creates nothing."""
+    """Weights on a volume of the cluster."""
 
     volume: pulumi.Output[dict[str, Any]]
     """The cache as pods mount it (contract `ModelCacheVolume`)."""
@@ -35,6 +55,34 @@ class ExistingModelCache(pulumi.ComponentResource):
     def __init__(self, name: str, args: ExistingModelCacheArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = validated(ExistingModelCacheInputs, args, "ExistingModelCache", name)
         super().__init__(token("ExistingModelCache"), name, {}, opts)
-        claim = {"persistentVolumeClaim": {"claimName": inputs.claim, "readOnly": True}}
-        self.volume = pulumi.Output.from_input(ModelCacheVolume(volume=claim).to_data())
+        claim = pulumi.Output.from_input(inputs.claim)
+        if inputs.storage is not None:
+            made = _claim(name, inputs.claim, inputs.namespace, inputs.storage, child(self))
+            claim = made.metadata.apply(lambda found: found.name or inputs.claim)
+        self.volume = claim.apply(
+            lambda found: ModelCacheVolume(
+                volume={"persistentVolumeClaim": {"claimName": found, "readOnly": True}},
+                loader_volume={"persistentVolumeClaim": {"claimName": found}},
+            ).to_data()
+        )
         self.register_outputs({"volume": self.volume})
+
+
+def _claim(
+    name: str, claim: str, namespace: Any, storage: CacheStorageSpec, opts: pulumi.ResourceOptions
+) -> core.v1.PersistentVolumeClaim:
+    return core.v1.PersistentVolumeClaim(
+        name,
+        metadata=meta.v1.ObjectMetaArgs(
+            name=claim,
+            namespace=namespace,
+            # Classes that wait for a first pod bind it when the loader runs, which waits for this claim.
+            annotations={"pulumi.com/skipAwait": "true"},
+        ),
+        spec=core.v1.PersistentVolumeClaimSpecArgs(
+            access_modes=[storage.access_mode],
+            storage_class_name=storage.storage_class,
+            resources=core.v1.VolumeResourceRequirementsArgs(requests={"storage": f"{storage.size_gib}Gi"}),
+        ),
+        opts=opts,
+    )

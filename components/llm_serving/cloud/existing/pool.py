@@ -4,6 +4,7 @@ from typing import Any, NotRequired, TypedDict
 
 import pulumi
 
+from llm_serving import catalog
 from llm_serving.component import Frozen, token, validated
 from llm_serving.contract import PoolScheduling
 from llm_serving.spec import ExistingPoolSpec
@@ -42,7 +43,7 @@ class ExistingPoolSpecArgs(TypedDict):
     tolerations: NotRequired[list[TolerationArgs]]
     """Taints of the nodes that pods must tolerate."""
     gpu_resource: NotRequired[str]
-    """Extended resource to ask for; `nvidia.com/gpu` by default."""
+    """Extended resource to ask for; left out: the accelerator's own, for example `nvidia.com/gpu`."""
 
 
 class ExistingPoolArgs(TypedDict):
@@ -72,7 +73,7 @@ class ExistingPool(pulumi.ComponentResource):
             accelerator=pool.accelerator,
             node_selector=pool.node_selector,
             tolerations=pool.tolerations,
-            gpu_resource=pool.gpu_resource,
+            gpu_resource=pool.gpu_resource or catalog.accelerator(pool.accelerator).resource,
             gpus_per_node=pool.gpus_per_node,
             node_allocatable_cpu=pool.cpu,
             node_allocatable_memory_gib=pool.memory_gib,

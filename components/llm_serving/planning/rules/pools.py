@@ -39,7 +39,7 @@ def _accelerator(path: str, cloud: str, pool: PoolSpec | ExistingPoolSpec) -> It
         return
     if isinstance(pool, PoolSpec) and cloud not in gpu.sold_by:
         sold = [other for other in catalog.accelerators() if cloud in other.sold_by]
-        enough = [other.name for other in sold if other.memory_gb >= gpu.memory_gb]
+        enough = [other.name for other in sold if (other.memory_gb or 0) >= (gpu.memory_gb or 0)]
         yield Problem(
             f"{path}.accelerator",
             pool.accelerator,

@@ -91,5 +91,9 @@ class Engine(ABC):
         only while resources are created."""
 
     @abstractmethod
-    def environment(self) -> Mapping[str, str]:
-        """Environment variables of the container."""
+    def environment(self, plan: ModelPlan) -> Mapping[str, str]:
+        """Environment variables of the container.
+
+        Args:
+            plan: sizes that the engine reads from its environment.
+        """

@@ -56,9 +56,12 @@ class Vllm(Engine):
             f"--port={self.port}",
             f"--tensor-parallel-size={plan.tensor_parallelism}",
             f"--max-model-len={plan.max_model_len}",
-            f"--gpu-memory-utilization={plan.gpu_memory_utilization:g}",
             f"--disable-access-log-for-endpoints={self.health_path},{self.metrics_path}",
         ]
+        if not plan.kv_cache_is_given:
+            command.append(f"--gpu-memory-utilization={plan.gpu_memory_utilization:g}")
+        if not plan.compiles:
+            command.append("--enforce-eager")
         quantization = _NAMED_QUANTIZATION.get(release.quantization)
         if quantization is not None:
             command.append(f"--quantization={quantization}")
@@ -73,9 +76,12 @@ class Vllm(Engine):
         """Without it SIGTERM aborts every request."""
         return f"--shutdown-timeout={seconds}"
 
-    def environment(self) -> Mapping[str, str]:
+    def environment(self, plan: ModelPlan) -> Mapping[str, str]:
         """Nothing is looked up on a hub, nothing is reported, and everything that is written goes below ``/tmp``."""
+        # Of all devices on which it is told the size, only the CPU is known here; its variable takes whole GiB.
+        cache = {"VLLM_CPU_KVCACHE_SPACE": str(int(plan.kv_cache_gib))} if plan.kv_cache_is_given else {}
         return {
+            **cache,
             "HF_HUB_OFFLINE": "1",
             "VLLM_NO_USAGE_STATS": "1",
             "HOME": "/tmp",

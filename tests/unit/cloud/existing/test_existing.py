@@ -168,8 +168,13 @@ def _scheduling(pool):
 
 
 def test_pods_of_a_pool_without_gpus_ask_for_none():
-    pool = {"name": "cpu", "accelerator": "RTX-A6000", "cpu": 4, "memory_gib": 16, "gpu_resource": None}
+    pool = {"name": "cpu", "accelerator": "CPU", "cpu": 4, "memory_gib": 16}
     assert PoolScheduling.model_validate(_scheduling(pool)).gpu_resource is None
+
+
+def test_a_pool_may_count_its_gpus_under_another_name():
+    pool = {"name": "shared", "accelerator": "L4", "cpu": 4, "memory_gib": 16, "gpu_resource": "nvidia.com/gpu.shared"}
+    assert PoolScheduling.model_validate(_scheduling(pool)).gpu_resource == "nvidia.com/gpu.shared"
 
 
 def test_a_refused_pool_names_the_property():
@@ -185,6 +190,22 @@ def test_the_claim_is_mounted_read_only():
     assert volume.volume == {"persistentVolumeClaim": {"claimName": "weights", "readOnly": True}}
 
 
+def test_a_claim_of_the_wanted_size_is_made_and_the_loader_may_write_it():
+    storage = {"size_gib": 20, "storage_class": "fast", "access_mode": "ReadWriteMany"}
+    recording = record(lambda: ExistingModelCache("m", {"claim": "weights", "storage": storage, "namespace": "chat"}))
+    claim = recording.one("kubernetes:core/v1:PersistentVolumeClaim")
+    assert (claim["metadata.name"], claim["metadata.namespace"]) == ("weights", "chat")
+    assert claim["spec"] == {
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": "fast",
+        "resources": {"requests": {"storage": "20Gi"}},
+    }
+    cache = recording.one("llm-serving:index:ExistingModelCache")
+    volume = ModelCacheVolume.model_validate(recording.output("volume", cache))
+    assert volume.volume == {"persistentVolumeClaim": {"claimName": "weights", "readOnly": True}}
+    assert volume.loader_volume == {"persistentVolumeClaim": {"claimName": "weights"}}
+
+
 def test_the_identity_is_the_service_account_alone():
     arguments = {"namespace": "chat", "service_account": "qwen3-8b"}
     recording = record(lambda: ExistingWorkloadIdentity("i", arguments))
@@ -192,6 +213,8 @@ def test_the_identity_is_the_service_account_alone():
     assert (binding.namespace, binding.service_account, binding.annotations) == ("chat", "qwen3-8b", {})
 
 
-def test_no_range_is_made_up_for_network_policies():
+def test_clients_come_from_the_ranges_that_are_named_and_none_is_made_up():
     recording = connect(kubeconfig=kubeconfig())
     assert NetworkReach.model_validate(recording.output("reach", recording.one())) == NetworkReach()
+    recording = connect(kubeconfig=kubeconfig(), clients=["10.1.0.0/24"])
+    assert NetworkReach.model_validate(recording.output("reach", recording.one())).gateway_sources == ("10.1.0.0/24",)

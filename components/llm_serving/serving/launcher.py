@@ -1,0 +1,34 @@
+"""The launcher that our engine images carry (``images/vllm``): its command line, and where it answers health checks.
+
+It starts the engine as its child, passes signals on and asks the engine itself how it fares, so that a pod is ready
+only when the model answers, and is restarted when the engine hangs.
+"""
+
+from collections.abc import Sequence
+
+import pulumi
+
+from llm_serving.serving.engines import Engine
+
+PORT = 8080
+PORT_NAME = "health"
+READY_PATH = "/health/ready"
+LIVE_PATH = "/health/live"
+
+
+def launched(engine: Engine, model: str, command: Sequence[pulumi.Input[str]]) -> list[pulumi.Input[str]]:
+    """The engine's command line under the launcher.
+
+    Args:
+        engine: whose API it asks.
+        model: name that the engine must list before it counts as ready.
+        command: the engine's own command line.
+    """
+    return [
+        "llm-serving-engine",
+        f"--health-port={PORT}",
+        f"--engine-url=http://127.0.0.1:{engine.port}",
+        f"--model={model}",
+        "--",
+        *command,
+    ]

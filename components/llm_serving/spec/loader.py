@@ -1,0 +1,21 @@
+"""How weights come into the model cache."""
+
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+from llm_serving.arguments import Frozen
+from llm_serving.spec.release import ImageReference
+
+
+class LoaderSpec(Frozen):
+    """The Job that fills the model cache before an engine starts.
+
+    Attributes:
+        image: image with the loader (``images/model-loader``).
+        source: where weights come from: ``hf://`` for the Hugging Face hub, or ``file:///folder`` for a folder of the
+            image or of a mirror, laid out as ``<repository>/<revision>``.
+    """
+
+    image: ImageReference
+    source: Annotated[str, StringConstraints(pattern=r"^(hf://|file:///[^\s]+)$")] = "hf://"

@@ -1,0 +1,82 @@
+import pytest
+from pulumi.errors import InputPropertiesError
+
+from llm_serving.serving import ModelLoader
+from tests.unit.recording import record
+from tests.unit.serving.manifests import assert_valid, breaks_restricted
+from tests.unit.serving.served import RELEASE
+
+CACHE = {
+    "volume": {"persistentVolumeClaim": {"claimName": "weights", "readOnly": True}},
+    "loaderVolume": {"persistentVolumeClaim": {"claimName": "weights"}},
+}
+LOADER = {"image": {"repository": "registry.example/model-loader", "tag": "1.0.0"}}
+
+
+def load(**changes):
+    arguments = {
+        "release": RELEASE,
+        "team": "chat",
+        "loader": LOADER,
+        "namespace": "chat",
+        "cache": CACHE,
+        "labels": {"environment": "test"},
+        **changes,
+    }
+    return record(lambda: ModelLoader("qwen3-8b", arguments))
+
+
+def pod(recording):
+    return recording.one("kubernetes:batch/v1:Job")["spec.template"]
+
+
+def test_every_object_is_valid_for_kubernetes_and_the_pod_obeys_pod_security_restricted():
+    recording = load()
+    assert_valid(recording)
+    assert breaks_restricted(pod(recording)["spec"]) == []
+    (container,) = pod(recording)["spec"]["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_the_release_pins_what_is_loaded_and_where_the_engine_looks_for_it():
+    (container,) = pod(load())["spec"]["containers"]
+    assert container["image"] == "registry.example/model-loader:1.0.0"
+    assert container["command"][0] == "llm-serving-load"
+    assert set(container["command"][1:]) == {
+        "--source=hf://",
+        "--repository=Qwen/Qwen3-8B",
+        f"--revision={'b' * 40}",
+        "--target=/cache/qwen3-8b/1.0.0",
+    }
+
+
+def test_the_cache_is_mounted_as_loaders_mount_it():
+    spec = pod(load())["spec"]
+    (cache,) = [volume for volume in spec["volumes"] if volume["name"] == "cache"]
+    assert cache == {"name": "cache", "persistentVolumeClaim": {"claimName": "weights"}}
+
+
+def test_another_image_is_another_job_and_the_one_before_stays_until_it_is_done():
+    assert "name" not in load().one("kubernetes:batch/v1:Job")["metadata"]
+
+
+def test_a_larger_model_may_take_longer():
+    larger = {**RELEASE, "model": {**RELEASE["model"], "architecture": "qwen3-32b"}}
+    seconds = [
+        recording.one("kubernetes:batch/v1:Job")["spec.activeDeadlineSeconds"]
+        for recording in (load(), load(release=larger))
+    ]
+    assert seconds[0] < seconds[1]
+
+
+def test_a_cache_that_no_loader_can_fill_is_refused():
+    with pytest.raises(InputPropertiesError) as caught:
+        load(cache={"volume": CACHE["volume"]})
+    assert [detail["property_path"] for detail in caught.value.errors or []] == ["loaderVolume"]
+
+
+@pytest.mark.parametrize("source", ["ftp://models", "file://relative", "models"])
+def test_a_source_that_is_not_known_is_refused(source):
+    with pytest.raises(InputPropertiesError) as caught:
+        load(loader={**LOADER, "source": source})
+    assert [detail["property_path"] for detail in caught.value.errors or []] == ["loader.source"]
