@@ -6,10 +6,13 @@ VENV := $(CURDIR)/.venv
 export LLM_SERVING_TOOLS := $(TOOLS)
 export PATH := $(VENV)/bin:$(TOOLS)/bin:$(PATH)
 
-.PHONY: setup setup-python tools-status
+.PHONY: setup setup-node setup-python tools-status
 
 setup: ## get everything that the other targets need (a first run may build for some minutes)
 	@sh tools/bootstrap.sh ensure
+
+setup-node: setup ## the same, and what a real local node needs (Linux; as root it installs the missing system packages)
+	@sh tools/bootstrap.sh ensure node
 
 setup-python: ## make and fill .venv alone
 	@sh tools/bootstrap.sh ensure python

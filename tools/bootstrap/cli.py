@@ -12,12 +12,12 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from tools.bootstrap import python_env
+from tools.bootstrap import python_env, system_packages
 from tools.bootstrap.errors import SetupError
 from tools.bootstrap.install import installer
-from tools.bootstrap.places import Places, short
+from tools.bootstrap.places import Places, Platform, short
 from tools.bootstrap.progress import Progress, elapsed
-from tools.bootstrap.recipes import GROUPS, Recipe
+from tools.bootstrap.recipes import GROUPS, ON_REQUEST, Recipe
 from tools.bootstrap.view import Entry
 
 _PYTHON = "python"
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         places = Places.from_environment(_REPO, os.environ)
         if options.command == "ensure":
-            _ensure(places, options.groups or [_PYTHON, *GROUPS])
+            _ensure(places, options.groups or [_PYTHON, *(group for group in GROUPS if group != ON_REQUEST)])
         elif options.command == "status":
             _status(places)
         elif options.command == "path":
@@ -55,7 +55,7 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools/bootstrap.sh", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    ensure = commands.add_parser("ensure", help="get what is missing; without names, everything")
+    ensure = commands.add_parser("ensure", help=f"get what is missing; without names, all but {ON_REQUEST}")
     # argparse refuses an empty list for nargs="*" with choices before Python 3.13.
     ensure.add_argument("groups", nargs="*", type=_group, metavar=f"{{{','.join([_PYTHON, *GROUPS])}}}")
     commands.add_parser("status", help="show each tool, its version, origin and place")
@@ -72,10 +72,16 @@ def _group(name: str) -> str:
 
 def _ensure(places: Places, groups: Sequence[str]) -> None:
     started = time.monotonic()
+    if ON_REQUEST in groups and not _holds_a_node():
+        print(f"{ON_REQUEST}: left out, since containers run on Linux only", file=sys.stderr)
+        groups = [group for group in groups if group != ON_REQUEST]
     recipes: list[Recipe] = [recipe for group in GROUPS if group in groups for recipe in GROUPS[group]]
-    progress = Progress(len(recipes) + (_PYTHON in groups))
+    progress = Progress(len(recipes) + (_PYTHON in groups) + (ON_REQUEST in groups))
     if _PYTHON in groups:
         python_env.ensure(places, progress)
+    if ON_REQUEST in groups:
+        machine = system_packages.Machine.this(os.environ)
+        system_packages.ensure(machine, progress, cache=places.cache, logs=places.logs)
     using = installer(places, progress)
     for recipe in recipes:
         using.ensure(recipe)
@@ -86,6 +92,10 @@ def _ensure(places: Places, groups: Sequence[str]) -> None:
         )
 
 
+def _holds_a_node() -> bool:
+    return Platform.current().os == "linux"
+
+
 def _status(places: Places) -> None:
     using = installer(places, Progress(0))
     stamp = python_env.Stamp.read(places.venv)
@@ -94,12 +104,17 @@ def _status(places: Places) -> None:
         ("TOOL", "VERSION", "ORIGIN", "LOCATION"),
         ("python", platform.python_version(), filled, short(places.venv)),
     ]
-    for recipe in (recipe for group in GROUPS.values() for recipe in group):
+    shown = [group for group in GROUPS if group != ON_REQUEST or _holds_a_node()]
+    for recipe in (recipe for group in shown for recipe in GROUPS[group]):
         entry = using.locate(recipe)
         if entry:
             rows.append((recipe.name, entry.version, entry.origin, short(Path(_location(entry)))))
         else:
             rows.append((recipe.name, using.version(recipe), "missing", ""))
+    if ON_REQUEST in shown:
+        lacking = system_packages.Machine.this(os.environ).missing()
+        origin, names = ("missing", [each.debian for each in lacking]) if lacking else ("system", [])
+        rows.append((system_packages.NAME, "", origin, ", ".join(names)))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]

@@ -73,7 +73,7 @@ class Downloads:
         wanted = Path(urlsplit(url).path).name
         for line in text.decode(errors="replace").splitlines():
             words = line.split()
-            if words and (len(words) == 1 or words[-1].lstrip("*") == wanted):
+            if words and (len(words) == 1 or Path(words[-1].lstrip("*")).name == wanted):
                 return words[0].lower()
         raise Unavailable(f"{checksums} has no checksum of {wanted}")
 
@@ -111,7 +111,7 @@ def _unpack(archive: Path, target: Path, name: str) -> None:
     Only file names are taken over from an archive, never its folders.
     """
     target.mkdir()
-    if archive.name.endswith(".tar.gz"):
+    if archive.name.endswith((".tar.gz", ".tgz")):
         with tarfile.open(archive) as packed:
             for member in packed:
                 content = packed.extractfile(member) if member.isfile() and member.mode & 0o100 else None

@@ -31,8 +31,9 @@ def pinned(wrapper: Path, module: str) -> str:
 
 
 def pins(wrapper: Path) -> bytes:
-    """Return what decides the result of a build in a wrapper module."""
-    return b"\0".join((wrapper / name).read_bytes() for name in ("go.mod", "go.sum"))
+    """Return what decides the result of a build in a wrapper module, its own program included."""
+    files = [wrapper / name for name in ("go.mod", "go.sum", "main.go")]
+    return b"\0".join(file.read_bytes() for file in files if file.name != "main.go" or file.exists())
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ class Installer:
                 self.search_path,
                 ask_version=recipe.ask_version,
                 companions=recipe.companions,
+                static=recipe.static,
             )
             if on_path:
                 return view.Entry(on_path.version, PATH, {f"bin/{recipe.name}": str(on_path.path)})

@@ -51,8 +51,12 @@ class Progress:
         doing: str,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        to_the_end: bool = False,
     ) -> None:
-        """Run a command with its output in `log`; raise SetupError with the log's end if it fails."""
+        """Run a command with its output in `log`; raise SetupError with the log's end if it fails.
+
+        A set-up that is stopped ends the command; with `to_the_end` it waits for it instead.
+        """
         log.parent.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         with log.open("w") as output:
@@ -68,7 +72,10 @@ class Progress:
             try:
                 self._wait(process, started)
             except BaseException:
-                _end(process)
+                if to_the_end:
+                    process.wait()
+                else:
+                    _end(process)
                 raise
         if process.returncode != 0:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-_LINES_SHOWN:])

@@ -27,6 +27,7 @@ class Download:
 class GoBuild:
     """A program as a package of a Go module, which a wrapper module pins.
 
+    `package` is `.` where the program is the wrapper's own `main.go`, which puts the module's parts together.
     `ldflags` may hold `{version}` (without v), `{major}` and `{minor}` of that module.
     """
 
@@ -61,6 +62,8 @@ class Program:
     """Programs without which one on PATH is of no use; a download brings them along."""
     companion_builds: tuple[GoBuild, ...] = ()
     companion_files: tuple[ModuleFile, ...] = ()
+    static: bool = field(default=False, repr=False)
+    """Whether it must run where no libraries are: one on PATH that needs some is then passed over."""
 
     @property
     def name(self) -> str:
@@ -115,7 +118,7 @@ def _kubernetes(name: str, minutes: float) -> Program:
             minutes=minutes,
         ),
         fits=_KUBERNETES,
-        # The control plane is published for Linux only.
+        # They are published for Linux only.
         download=Download(
             url=f"https://dl.k8s.io/release/v{{version}}/bin/{{os}}/{{arch}}/{name}",
             checksums=f"https://dl.k8s.io/release/v{{version}}/bin/{{os}}/{{arch}}/{name}.sha256",
@@ -223,6 +226,30 @@ CLUSTER: tuple[Recipe, ...] = (
 )
 
 
+_COREDNS = "https://github.com/coredns/coredns/releases/download/v{version}/coredns_{version}_{os}_{arch}.tgz"
+
+NODE: tuple[Recipe, ...] = (
+    _kubernetes("kubelet", minutes=1.5),
+    _kubernetes("kube-proxy", minutes=0.5),
+    Program(
+        # Upstream's own main needs the modules of every plugin, and some of them cannot be fetched; choosing the
+        # plugins in a main of one's own is a documented way to build it:
+        # https://coredns.io/2017/07/25/compile-time-enabling-or-disabling-plugins/
+        build=GoBuild(
+            name="coredns",
+            wrapper="coredns",
+            module="github.com/coredns/coredns",
+            package=".",
+            minutes=2,
+        ),
+        fits=Range((1, 11, 0), (2, 0, 0)),
+        download=Download(url=_COREDNS, checksums=f"{_COREDNS}.sha256", platforms=("linux/amd64", "linux/arm64")),
+        # It runs in a container that holds nothing else.
+        static=True,
+    ),
+)
+
+
 def _crds(name: str, module: str, folder: str) -> FileSet:
     return FileSet(name, module, (folder,), containing="kind: CustomResourceDefinition")
 
@@ -245,4 +272,7 @@ CRDS: tuple[Recipe, ...] = (
     ),
 )
 
-GROUPS: dict[str, tuple[Recipe, ...]] = {"engine": ENGINE, "cluster": CLUSTER, "crds": CRDS}
+GROUPS: dict[str, tuple[Recipe, ...]] = {"engine": ENGINE, "cluster": CLUSTER, "crds": CRDS, "node": NODE}
+
+ON_REQUEST = "node"
+"""The group that a set-up without names leaves out: it needs Linux, root, and packages of the distribution."""

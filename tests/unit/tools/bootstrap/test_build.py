@@ -1,5 +1,6 @@
 """What a build promises when it is killed, run twice at once, or fails."""
 
+import io
 import os
 import shutil
 import signal
@@ -11,6 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.unit.tools.bootstrap.tiny import Workshop
+from tools.bootstrap.downloads import Downloads
+from tools.bootstrap.install import Installer
+from tools.bootstrap.places import Platform
+from tools.bootstrap.progress import Progress
+from tools.bootstrap.recipes import GoBuild, Program
+from tools.bootstrap.versions import Range
 
 GOOD = """printf '#!/bin/sh\\necho tiny 1.2.3\\n' > "$out"; chmod +x "$out" """
 
@@ -141,7 +148,35 @@ def test_go_that_is_too_old_is_named_with_the_one_that_is_needed(workshop: Works
     assert "put tiny >= 1.2.0, < 2.0.0 on PATH" in done.stdout
 
 
-@pytest.mark.skipif(shutil.which("go") is None, reason="Go is not installed: a real build was not tried")
+needs_go = pytest.mark.skipif(shutil.which("go") is None, reason="Go is not installed: a real build was not tried")
+
+
+@needs_go
+def test_program_of_the_wrapper_itself_is_built_anew_when_its_parts_change(workshop: Workshop) -> None:
+    wrapper = workshop.go_mod.parent
+    workshop.go_mod.write_text(
+        "module wrapper\n\ngo 1.20\n\nrequire example.com/tiny v1.2.3\n\nreplace example.com/tiny => ./tiny\n"
+    )
+    (wrapper / "tiny").mkdir()
+    (wrapper / "tiny" / "go.mod").write_text("module example.com/tiny\n\ngo 1.20\n")
+    (wrapper / "tiny" / "say.go").write_text("package tiny\n\nfunc Say(part string) { println(part) }\n")
+    recipe = Program(GoBuild("tiny", "tiny", "example.com/tiny", "."), Range((1, 2, 0), (2, 0, 0)))
+    machine = Platform.current()
+    using = Installer(workshop.places, machine, "", Downloads(machine, offline=True), Progress(1, stream=io.StringIO()))
+
+    said: list[str] = []
+    for part in ("cache", "forward"):
+        (wrapper / "main.go").write_text(
+            f'package main\n\nimport "example.com/tiny"\n\nfunc main() {{ tiny.Say("{part}") }}\n'
+        )
+        using.ensure(recipe)
+        built = workshop.places.view / "bin" / "tiny"
+        said.append(subprocess.run([built], capture_output=True, text=True, check=True).stderr)
+
+    assert said == ["cache\n", "forward\n"]
+
+
+@needs_go
 def test_real_go_builds_a_pinned_module_with_its_version(workshop: Workshop) -> None:
     wrapper = workshop.go_mod.parent
     workshop.go_mod.write_text(

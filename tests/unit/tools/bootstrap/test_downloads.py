@@ -71,6 +71,16 @@ def test_program_with_the_right_checksum_is_installed(tmp_path: Path, site: tupl
     assert os.access(installed, os.X_OK)
 
 
+def test_checksum_is_found_under_the_folder_that_it_was_made_in(tmp_path: Path, site: tuple[Path, str]) -> None:
+    folder, url = site
+    _publish(folder, "tiny-1.2.3-linux-x64", b"abc")
+    listed = hashlib.sha256(b"abc").hexdigest()
+    (folder / "SHA256SUMS").write_text(f"{'0' * 64}  release/another-file\n{listed}  release/tiny-1.2.3-linux-x64\n")
+    Downloads(LINUX, offline=False).fetch(program(_published(url)), "1.2.3", _target(tmp_path))
+
+    assert (tmp_path / "target" / "bin" / "tiny").read_bytes() == b"abc"
+
+
 def test_wrong_checksum_is_refused_and_says_what_to_do(workshop: Workshop, site: tuple[Path, str]) -> None:
     folder, url = site
     _publish(folder, "tiny-1.2.3-linux-x64", b"something else", checksum="a" * 64)
@@ -88,7 +98,10 @@ def test_wrong_checksum_is_refused_and_says_what_to_do(workshop: Workshop, site:
     assert workshop.finished() == workshop.unfinished() == []
 
 
-def test_archive_gives_its_programs_and_cannot_write_elsewhere(tmp_path: Path, site: tuple[Path, str]) -> None:
+@pytest.mark.parametrize("ending", ["tar.gz", "tgz"])
+def test_archive_gives_its_programs_and_cannot_write_elsewhere(
+    tmp_path: Path, site: tuple[Path, str], ending: str
+) -> None:
     folder, url = site
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
@@ -96,8 +109,8 @@ def test_archive_gives_its_programs_and_cannot_write_elsewhere(tmp_path: Path, s
             member = tarfile.TarInfo(name)
             member.size, member.mode = 3, mode
             archive.addfile(member, io.BytesIO(b"abc"))
-    _publish(folder, "tiny-1.2.3-linux-x64.tar.gz", packed.getvalue())
-    download = _published(url, "tiny-{version}-{os}-{arch}.tar.gz")
+    _publish(folder, f"tiny-1.2.3-linux-x64.{ending}", packed.getvalue())
+    download = _published(url, f"tiny-{{version}}-{{os}}-{{arch}}.{ending}")
     Downloads(LINUX, offline=False).fetch(program(download), "1.2.3", _target(tmp_path))
 
     written = sorted(str(p.relative_to(tmp_path / "target")) for p in (tmp_path / "target").rglob("*"))

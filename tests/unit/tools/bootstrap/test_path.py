@@ -1,6 +1,7 @@
 """Which programs on PATH are taken, and which are passed over."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,22 @@ def test_program_without_its_companions_is_passed_over(tmp_path: Path) -> None:
 
     _prints(tmp_path, "", name="tiny-language-python")
     assert found.find("tiny", FITS, path, companions=["tiny-language-python"]) is not None
+
+
+@pytest.mark.skipif(not Path("/sbin/ldconfig").exists(), reason="this system has no program known to be static")
+def test_where_no_libraries_are_only_a_static_program_fits(tmp_path: Path) -> None:
+    every = Range((0, 0, 0), (99, 0, 0))
+    echo = shutil.which("echo")
+    assert echo
+    for folder, program in (("dynamic", echo), ("static", "/sbin/ldconfig")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "tiny").symlink_to(program)
+    _prints(tmp_path / "script", "v1.34.0")
+    path = os.pathsep.join(str(tmp_path / folder) for folder in ("script", "dynamic", "static"))
+
+    taken = [found.find("tiny", every, path, static=static) for static in (False, True)]
+
+    assert [each and each.path.parent.name for each in taken] == ["script", "static"]
 
 
 def test_our_own_links_on_path_do_not_count_as_found(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""Which groups of tools a set-up gets, and on which systems."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.unit.tools.bootstrap.tiny import ROOT, Workshop, executable
+
+# The real command line: on a repository whose only tool is `tiny`, in a group and in the group of the node, and on
+# the system that is named. The Python environment, which a test of its own covers, is left alone.
+_SETUP = """
+import pathlib, platform, sys
+platform.system = lambda: sys.argv[1]
+from tests.unit.tools.bootstrap.tiny import program
+from tools.bootstrap import cli
+cli._REPO = pathlib.Path(sys.argv[2])
+cli.python_env.ensure = lambda places, progress: None
+cli.GROUPS.update(engine=(), cluster=(program(),), crds=(), node=(program(),))
+sys.exit(cli.main(sys.argv[3:]))
+"""
+
+
+def _setup(workshop: Workshop, system: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    folder = executable(workshop.folder / "usr" / "tiny", "echo tiny 1.9.0").parent
+    return subprocess.run(
+        [sys.executable, "-c", _SETUP, system, workshop.places.repo, *arguments],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PATH": os.pathsep.join([str(folder), os.environ["PATH"]]),
+            "LLM_SERVING_CACHE": str(workshop.places.cache),
+            "LLM_SERVING_TOOLS": str(workshop.places.view),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def test_set_up_without_names_leaves_the_node_out(workshop: Workshop) -> None:
+    done = _setup(workshop, "Linux", "ensure")
+
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.startswith("python, engine, cluster, crds: ready after ")
+
+
+def test_on_another_system_the_node_is_left_out_and_it_says_why(workshop: Workshop) -> None:
+    done = _setup(workshop, "Darwin", "ensure", "node")
+
+    assert (done.returncode, done.stdout) == (0, "node: left out, since containers run on Linux only\n")
+
+
+def test_other_groups_of_the_same_call_are_ready_on_another_system(workshop: Workshop) -> None:
+    done = _setup(workshop, "Darwin", "ensure", "cluster", "node")
+
+    left_out, ready = done.stdout.splitlines()
+    assert left_out.startswith("node: left out")
+    assert ready.startswith("cluster: ready after ")
+    assert Path(workshop.places.view, "bin", "tiny").exists()
