@@ -6,31 +6,35 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 export PYTHONDONTWRITEBYTECODE :=
 
-STACK ?= dev
+STACK ?= local
 # GNU make 3.81, which macOS has, cannot keep the output of parallel targets apart.
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 include tools/setup.mk
 
-.PHONY: help up preview destroy down status check check-static check-unit test test-engine bench format clean
+# Stack `local` runs on a node of its own where that is possible and no other cluster is named.
+OWN_NODE := $(shell [ "$(STACK)" = local ] && [ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ] && [ -z "$${KUBECONFIG:-}" ] && echo yes)
+SETUP := $(if $(OWN_NODE),setup-node,setup)
+
+.PHONY: help up preview destroy down status check check-static check-unit test test-engine test-e2e bench format clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo; echo "  Variables: STACK=dev|staging|prod (default dev)"
+	@echo; echo "  Variables: STACK=local|dev|staging|prod (default local)"
 
-up: setup ## bring a stack up on the local clouds and show what is there (STACK=dev)
+up: $(SETUP) ## serve a model in real pods on this machine; STACK=dev|staging|prod: that stack on the local clouds
 	@python -m local.run up $(STACK)
 
-preview: setup ## show what `up` would change (STACK=prod)
+preview: $(SETUP) ## show what `up` would change (STACK=prod)
 	@python -m local.run preview $(STACK)
 
-destroy: setup ## remove a stack's resources from the local clouds
+destroy: $(SETUP) ## remove a stack's resources
 	@python -m local.run destroy $(STACK)
 
-down: setup-python ## end all processes of the local clouds; their state survives for the next `up`
+down: setup-python ## end all processes, of the node and of the local clouds; their state survives for the next `up`
 	@python -m local stop
 
-status: setup-python ## what runs on the local clouds
+status: setup-python ## what runs: the node, its pods and images, the local clouds
 	@python -m local status
 
 check: setup-python ## lint, types, direction of imports, unit tests; under a minute
@@ -53,6 +57,9 @@ test: check test-engine ## all tests that need no container: unit, then the real
 
 test-engine: setup ## previews, updates, faults and destroys on the real engine and a real control plane
 	@python -m pytest tests/engine
+
+test-e2e: setup-node ## a real node and real pods: the endpoint under load, updates, restarts, failures (Linux, root)
+	@python -m pytest tests/node tests/e2e
 
 bench: setup ## ratios, measured in one run
 	@python -m bench

@@ -8,7 +8,7 @@ import yaml
 
 from bench.measure import Project
 from local.home import REPOSITORY, Home
-from local.run import Runner
+from local.pulumi import Runner
 from stacks.releases import RELEASES, lock_releases
 
 EMPTY = '''\

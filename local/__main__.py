@@ -19,7 +19,7 @@ from rich.table import Table
 from local import home as homes
 from local.clouds import names
 from local.clouds.store import Record, Store
-from local.cluster import ClusterError
+from local.cluster import ClusterError, LocalCluster
 from local.cluster.files import write_atomically
 from local.clusters import clusters_of, start_clusters
 from local.home import Home
@@ -88,8 +88,36 @@ def _status(home: Home, given: argparse.Namespace) -> int:
         return 0
     if found:
         console.print(clusters)
+    for directory, cluster in found.items():
+        if cluster.has_node and cluster.running():
+            console.print(_node(directory, cluster))
     if records:
         console.print(resources)
+    return 0
+
+
+def _node(directory: Path, cluster: LocalCluster) -> Table | str:
+    """The node of a cluster that runs, and its programs."""
+    try:
+        health = cluster.node_health()
+    except ClusterError as error:
+        return f"{directory}: {error}"
+    table = Table("what", "state", title=f"Node {health.name} of {directory}")
+    table.add_row("node", "ready" if health.problem is None else f"not ready: {health.problem}")
+    table.add_row("pods running", str(health.pods))
+    held = health.memory
+    table.add_row(
+        "memory", f"{held.resident / 1e6:.0f} MB resident in {held.processes} processes (pods and control plane)"
+    )
+    for name, program in cluster.programs().items():
+        ended = f", ended {program.restarts} times, last with {program.last_exit}" if program.restarts else ""
+        table.add_row(name, ("runs" if program.ready else "does not answer") + ended)
+    table.add_row("images", "\n".join(health.images))
+    return table
+
+
+def _plugin(home: Home, given: argparse.Namespace) -> int:
+    print(homes.kubernetes_plugin(home))
     return 0
 
 
@@ -153,7 +181,7 @@ def _clean(home: Home, given: argparse.Namespace) -> int:
 _OWN = frozenset(
     {
         "pulumi-home", "backend", "clouds", "clusters", "names.json", "names.lock", "passphrase", "faults.yaml",
-        "quotas.yaml", "project", "kubeconfig",
+        "quotas.yaml", "project", "kubeconfig", "models", "loaded-images",
     }
 )  # fmt: skip
 
@@ -161,6 +189,7 @@ _COMMANDS: dict[str, tuple[Callable[[Home, argparse.Namespace], int], str]] = {
     "prepare": (_prepare, "make the Pulumi home with its plugins, the backend and a passphrase"),
     "env": (_env, "print the environment for the pulumi command, for a shell to evaluate"),
     "status": (_status, "show clusters, pools and resources"),
+    "plugin": (_plugin, "say which kubernetes plugin runs: ours, or the official one"),
     "start": (_start, "start control planes that do not run, for example after a reboot"),
     "stop": (_stop, "stop all control planes; their state stays"),
     "kubeconfig": (_kubeconfig, "print an administrator's kubeconfig of a cluster"),

@@ -5,7 +5,8 @@ launchers in its Pulumi home, and the environment that the ``pulumi`` command ne
 plugins do.
 
 Launchers are two-line shell scripts at ``plugins/resource-<name>-v<SDK version>/``: Pulumi starts a plugin by
-its file name and asks for the version of the SDK that the program imports.
+its file name and asks for the version of the SDK that the program imports. In the place of the kubernetes launcher
+stands a link to the official plugin where that was asked for (``local/plugin_choice.py``).
 """
 
 import os
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from local import plugin_choice
 from local.cluster.files import write_atomically
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -65,6 +67,16 @@ class Home:
         """The passphrase that encrypts secrets in the local backend."""
         return self.root / "passphrase"
 
+    @property
+    def official(self) -> Path:
+        """A Pulumi home of its own, for the official kubernetes plugin where Pulumi downloaded it."""
+        return self.pulumi_home / "official"
+
+    def plugin(self, name: str) -> Path:
+        """The file that the engine starts as a plugin."""
+        folder = f"resource-{name}-v{version(PLUGINS[name])}"
+        return self.pulumi_home / "plugins" / folder / f"pulumi-resource-{name}"
+
     def cluster(self, project: str, location: str, name: str) -> Path:
         """The folder of one cluster's control plane."""
         return self.clusters / project / location / name
@@ -83,21 +95,52 @@ def launcher(home: Home, module: str) -> str:
     )
 
 
-def prepare(home: Home) -> list[Path]:
-    """Make the Pulumi home, the backend's folder and the passphrase; return the launchers. Safe to repeat."""
+def prepare(home: Home, environment: Mapping[str, str] = os.environ) -> list[Path]:
+    """Make the Pulumi home, the backend's folder and the passphrase; return the plugins. Safe to repeat.
+
+    Raises:
+        PluginError: the official kubernetes plugin was asked for and cannot be had.
+    """
     home.root.mkdir(parents=True, exist_ok=True)
     for folder in (home.pulumi_home, home.backend, home.clouds, home.clusters):
         folder.mkdir(parents=True, exist_ok=True)
     if not home.passphrase_file.exists():
         write_atomically(home.passphrase_file, secrets.token_urlsafe(24) + "\n", mode=0o600)
-    launchers: list[Path] = []
-    for name, distribution in PLUGINS.items():
-        path = home.pulumi_home / "plugins" / f"resource-{name}-v{version(distribution)}" / f"pulumi-resource-{name}"
-        text = launcher(home, f"local.clouds.{name}")
-        if not (path.exists() and path.read_text(encoding="utf-8") == text and os.access(path, os.X_OK)):
-            write_atomically(path, text, mode=0o755)
-        launchers.append(path)
-    return launchers
+    for name in PLUGINS:
+        if name == "kubernetes" and plugin_choice.wants_official(environment):
+            _link_official(home, environment)
+        else:
+            _write_launcher(home.plugin(name), launcher(home, f"local.clouds.{name}"))
+    return [home.plugin(name) for name in PLUGINS]
+
+
+def kubernetes_plugin(home: Home, environment: Mapping[str, str] = os.environ) -> str:
+    """Which kubernetes plugin would run, and its version: ``local 4.34.2 (this repository)``.
+
+    Raises:
+        PluginError: the variable that chooses it says neither.
+    """
+    wanted = version(PLUGINS["kubernetes"])
+    if not plugin_choice.wants_official(environment):
+        return f"{plugin_choice.LOCAL} {wanted} (this repository)"
+    found = plugin_choice.find(home.official, wanted, environment)
+    return f"{plugin_choice.OFFICIAL} {found or f'{wanted} (not here yet: pulumi downloads it)'}"
+
+
+def _link_official(home: Home, environment: Mapping[str, str]) -> None:
+    wanted = version(PLUGINS["kubernetes"])
+    place = home.plugin("kubernetes")
+    if not place.is_symlink():  # our launcher, which the engine would take for it if what follows fails
+        place.unlink(missing_ok=True)
+    found = plugin_choice.find(home.official, wanted, environment)
+    plugin_choice.link(found or plugin_choice.fetch(home.official, wanted, environment), place)
+
+
+def _write_launcher(path: Path, text: str) -> None:
+    if path.is_symlink() or not (
+        path.exists() and path.read_text(encoding="utf-8") == text and os.access(path, os.X_OK)
+    ):
+        write_atomically(path, text, mode=0o755)
 
 
 def clean_environment(home: Home, base: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -115,4 +158,5 @@ def environment(home: Home) -> dict[str, str]:
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(home.passphrase_file),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",  # a plugin on PATH would win over those of the home
     }

@@ -7,6 +7,7 @@ copied here before every run, without those keys; ``main`` and the virtual envir
 The salt that a local run wrote into the earlier copy is kept.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,13 +20,14 @@ ENCRYPTION = frozenset({"encryptionsalt", "encryptedkey", "secretsprovider"})
 """What Pulumi itself writes into a settings file, beside ``config``."""
 
 
-def sync_project(state: Path, stack: str, source: Path = REPOSITORY) -> Path:
+def sync_project(state: Path, stack: str, source: Path = REPOSITORY, more: Mapping[str, Any] | None = None) -> Path:
     """Bring the copy under ``state`` up to date and return its folder.
 
     Args:
         state: root of the local clouds' state.
         stack: whose settings to copy; those of others may be in use by another run.
         source: folder with ``Pulumi.yaml`` and the settings; tests give one of their own.
+        more: settings that this run adds to the copy or puts in the place of the file's own, with their namespace.
     """
     target = state / "project"
     target.mkdir(parents=True, exist_ok=True)
@@ -37,14 +39,16 @@ def sync_project(state: Path, stack: str, source: Path = REPOSITORY) -> Path:
     if not (source / settings).exists():
         there = ", ".join(sorted(path.name for path in source.glob("Pulumi.*.yaml")))
         raise FileNotFoundError(f"{settings}: no such file (try: {there})")
-    sync_settings(source / settings, target / settings)
+    sync_settings(source / settings, target / settings, more)
     return target
 
 
-def sync_settings(source: Path, target: Path) -> None:
-    """Copy one settings file; how secrets are encrypted is the copy's own."""
+def sync_settings(source: Path, target: Path, more: Mapping[str, Any] | None = None) -> None:
+    """Copy one settings file with what the run adds; how secrets are encrypted is the copy's own."""
     salt = _read(target).get("encryptionsalt") if target.exists() else None
     document = {key: value for key, value in _read(source).items() if key not in ENCRYPTION}
+    if more:
+        document["config"] = {**document["config"], **more}
     if salt is not None:
         document["encryptionsalt"] = salt
     _write(target, document)

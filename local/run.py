@@ -1,160 +1,19 @@
-"""``python -m local.run up|preview|destroy|refresh STACK``: the Pulumi program of this repository on the local clouds.
+"""``python -m local.run up|preview|destroy|refresh STACK``: the Pulumi program of this repository on this machine.
 
-Owns: one run of the ``pulumi`` command with its home, its backend and its project folder, and the summary after it.
-Leaves alone: what the program builds. Arguments after the stack go to ``pulumi`` as they are.
+Stack ``local`` serves in real pods (``local.endpoint``), every other one on the local clouds. Arguments after the stack
+go to ``pulumi`` as they are.
 """
 
 import argparse
-import json
-import os
-import shutil
-import socket
-import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from local.clouds.names import resolve as resolve_name
-from local.cluster import ClusterError, LocalCluster
-from local.cluster.files import write_json
-from local.home import REPOSITORY, Home, clean_environment, prepare
-from local.project import sync_project
-
-LEFT_ALONE = frozenset({"same", "read", "discard"})
-"""Operations of the engine that change nothing."""
-
-
-@dataclass(frozen=True)
-class Runner:
-    """Runs ``pulumi`` for stacks of one state folder.
-
-    Attributes:
-        home: the state folder.
-        settings: folder with ``Pulumi.yaml`` and the stacks' settings.
-    """
-
-    home: Home
-    settings: Path = REPOSITORY
-
-    def prepare(self, stack: str) -> None:
-        """Make everything ready and bring the stack's copied settings up to date."""
-        prepare(self.home)
-        sync_project(self.home.root, stack, self.settings)
-
-    def environment(self) -> dict[str, str]:
-        """The environment of every ``pulumi`` run: the virtual environment first on PATH, because the old language
-        host starts the first ``python`` that it finds."""
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        return clean_environment(self.home) | {"PATH": path}
-
-    def command(self, *args: str) -> list[str]:
-        """The command line of a ``pulumi`` run in the copied project."""
-        return [_pulumi(), "--cwd", str(self.home.root / "project"), "--non-interactive", *args]
-
-    def run(self, *args: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
-        """Run ``pulumi`` to its end; the caller reads the exit status."""
-        return subprocess.run(
-            self.command(*args), env=self.environment(), text=True, check=False, capture_output=capture
-        )
-
-    def select(self, stack: str) -> None:
-        """Make the stack if need be, and free it from the lock of a run that was killed."""
-        done = self.run("stack", "select", "--create", stack, capture=True)
-        if done.returncode:
-            raise SystemExit(done.stderr or done.stdout)
-        if self.abandoned_locks(stack):
-            print(f"an earlier run of {stack} was killed; its lock is removed", flush=True)
-            self.run("cancel", "--yes", "--stack", stack, capture=True)
-
-    def abandoned_locks(self, stack: str) -> list[Path]:
-        """Locks of the stack whose owners, processes of this machine, are gone. Empty while any owner may be alive."""
-        locks = list((self.home.backend / ".pulumi/locks/organization").glob(f"*/{stack}/*.json"))
-        return [] if any(_owner_may_live(lock) for lock in locks) else locks
-
-    def last_changes(self, stack: str) -> dict[str, int]:
-        """What the last update did: operation -> number of resources (``same`` for those it left alone)."""
-        done = self.run("stack", "history", "--json", "--page-size", "1", "--stack", stack, capture=True)
-        return json.loads(done.stdout)[0].get("resourceChanges") or {}
-
-    def outputs(self, stack: str) -> dict[str, Any]:
-        """Outputs of the last update; secrets stay hidden."""
-        done = self.run("stack", "output", "--json", "--stack", stack, capture=True)
-        return json.loads(done.stdout) if done.returncode == 0 and done.stdout.strip() else {}
-
-    def kubeconfig(self, stack: str) -> Path | None:
-        """A kubeconfig with which any client reaches the stack's local cluster; ``None`` while there is none."""
-        endpoint = (self.outputs(stack).get("cluster") or {}).get("endpoint")
-        directory = resolve_name(str(endpoint), self.home) if endpoint else None
-        if directory is None:
-            return None
-        cluster = LocalCluster(directory)
-        cluster.start()
-        path = self.home.root / "kubeconfig" / f"{stack}.json"
-        write_json(path, cluster.kubeconfig())  # readable by its owner only: it holds a token
-        return path
-
-
-def up(runner: Runner, stack: str, args: Sequence[str]) -> int:
-    """``pulumi up``, then the summary of what is there, also after a failure."""
-    runner.select(stack)
-    done = runner.run("up", "--yes", "--suppress-outputs", "--stack", stack, *args)
-    changes = runner.last_changes(stack) if done.returncode == 0 else {}
-    shown = _summary(runner, stack)
-    if changes and set(changes) <= LEFT_ALONE:
-        print(f"\nNothing to change: all {changes['same']} resources of {stack} are as the settings say.")
-    return done.returncode or shown
-
-
-def preview(runner: Runner, stack: str, args: Sequence[str]) -> int:
-    """``pulumi preview``, then what the settings lead to: pools, models, cost."""
-    done = runner.run("preview", "--suppress-outputs", "--stack", stack, *args)
-    if done.returncode == 0:
-        print(flush=True)
-        _stacks("plan", stack, "--folder", str(runner.settings))
-    return done.returncode
-
-
-def _stacks(*args: str) -> int:
-    return subprocess.run([sys.executable, "-m", "stacks", *args], check=False).returncode
-
-
-def _summary(runner: Runner, stack: str) -> int:
-    kubeconfig = runner.kubeconfig(stack)
-    if kubeconfig is None:
-        return 0
-    outputs = runner.home.root / "kubeconfig" / f"{stack}.outputs.json"
-    write_json(outputs, runner.outputs(stack))
-    print(flush=True)
-    where = ("--folder", str(runner.settings), "--outputs", str(outputs), "--kubeconfig", str(kubeconfig))
-    status = _stacks("summary", stack, *where)
-    print(f"\nLook around: kubectl --kubeconfig {_short(kubeconfig)} get pods,nodes -A")
-    return status
-
-
-def _owner_may_live(lock: Path) -> bool:
-    try:
-        owner = json.loads(lock.read_text(encoding="utf-8"))
-        if owner["hostname"] != socket.gethostname():
-            return True
-        os.kill(int(owner["pid"]), 0)
-    except ProcessLookupError:
-        return False
-    except (FileNotFoundError, ValueError, KeyError, PermissionError):
-        return True
-    return True
-
-
-def _pulumi() -> str:
-    found = shutil.which("pulumi", path=os.pathsep.join([str(REPOSITORY / ".tools/bin"), os.environ.get("PATH", "")]))
-    if found is None:
-        raise SystemExit("error: pulumi is not there (try: make setup)")
-    return found
-
-
-def _short(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+from llm_serving.errors import ProblemsError
+from local import endpoint
+from local.cluster import ClusterError
+from local.home import Home
+from local.images import ImageError
+from local.pulumi import Runner, preview, up
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -166,12 +25,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     runner = Runner(Home.of())
     try:
         return _run(runner, options.command, options.stack, rest)
-    except (ClusterError, FileNotFoundError) as error:
+    except (ClusterError, ImageError, ProblemsError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
 
 def _run(runner: Runner, command: str, stack: str, rest: Sequence[str]) -> int:
+    if stack == endpoint.STACK:
+        if command == "up":
+            return endpoint.bring_up(runner, rest)
+        runner = endpoint.open_endpoint(runner).runner
     runner.prepare(stack)
     if command == "up":
         return up(runner, stack, rest)

@@ -2,12 +2,13 @@
 have.
 
 etcd, kube-apiserver, kube-controller-manager and kube-scheduler are the real programs; KWOK plays the
-kubelets and ``pool_controller`` the cloud's node pools with their autoscaler. What is missing: containers, so
-a pod's process never runs, and a container network.
+kubelets and ``pool_controller`` the cloud's node pools with their autoscaler. On simulated nodes a pod's process never
+runs. A cluster may have one real node beside them, this machine (``node``): its pods run.
 """
 
 from local.cluster.control_plane import Endpoint, LocalCluster
 from local.cluster.errors import ClusterError
+from local.cluster.node.options import NodeOptions
 from local.cluster.pools import NodePool
 
-__all__ = ["ClusterError", "Endpoint", "LocalCluster", "NodePool"]
+__all__ = ["ClusterError", "Endpoint", "LocalCluster", "NodeOptions", "NodePool"]

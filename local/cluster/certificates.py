@@ -10,17 +10,23 @@ import subprocess
 from pathlib import Path
 
 from local.cluster.errors import ClusterError
+from local.cluster.node.addresses import AddressSlot
 
 _DAYS = "3650"
 _NAMES = (
     "IP:127.0.0.1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,"
-    "DNS:kubernetes.default.svc.cluster.local,IP:10.96.0.1"
+    "DNS:kubernetes.default.svc.cluster.local"
 )
 _DONE = "complete"
 
 
-def make(directory: Path) -> None:
+def make(directory: Path, slot: AddressSlot | None = None) -> None:
     """Fill the folder, unless that was done; a half-filled one is made anew.
+
+    Args:
+        directory: the folder.
+        slot: addresses of a cluster with a node. Its kubelet gets a certificate, and the API server one to show to
+            the kubelet.
 
     Raises:
         ClusterError: there is no ``openssl``, or it refuses.
@@ -34,12 +40,19 @@ def make(directory: Path) -> None:
     for authority in ("ca", "front-proxy-ca"):
         _key(directory, authority)
         _authority(directory, authority)
-    _signed(directory, "apiserver", "ca", "/CN=kube-apiserver", "serverAuth", _NAMES)
+    _signed(directory, "apiserver", "ca", "/CN=kube-apiserver", "serverAuth", f"{_NAMES},{_addresses(slot)}")
     _signed(directory, "etcd", "ca", "/CN=etcd", "serverAuth,clientAuth", "IP:127.0.0.1,DNS:localhost")
     _signed(directory, "front-proxy-client", "front-proxy-ca", "/CN=front-proxy-client", "clientAuth", "")
+    if slot is not None:
+        _signed(directory, "kubelet", "ca", "/CN=kubelet", "serverAuth", f"IP:{slot.node}")
+        _signed(directory, "kubelet-client", "ca", "/O=system:masters/CN=kube-apiserver", "clientAuth", "")
     _key(directory, "service-account")
     _openssl("pkey", "-in", directory / "service-account.key", "-pubout", "-out", directory / "service-account.pub")
     (directory / _DONE).touch()
+
+
+def _addresses(slot: AddressSlot | None) -> str:
+    return "IP:10.96.0.1" if slot is None else f"IP:{slot.node},IP:{slot.kubernetes_service}"
 
 
 def _key(directory: Path, name: str) -> None:

@@ -1,26 +1,20 @@
-"""Command lines of the control plane's programs. Everything listens on 127.0.0.1 alone."""
+"""Command lines of a cluster's programs. Everything listens on 127.0.0.1 alone, but for the API server and the kubelet
+of a cluster with a node: they listen on the link between the machine and the node.
+"""
 
 import sys
-from dataclasses import dataclass, field
 
 from local.cluster import credentials
+from local.cluster.command import Command
 from local.cluster.layout import POOL_CONTROLLER, Facts, Layout, program, tools
+from local.cluster.node import programs
 
-_SERVICE_RANGE = "10.96.0.0/16"
-_POD_RANGE = "10.244.0.0/16"
+_SIMULATED_PODS = "10.244.0.0/16"
+_SIMULATED_PODS_BESIDE_REAL_ONES = "100.64.0.0/16"
+"""RFC 6598, for carriers: no address of a pod that runs, whatever the slot."""
 # The API server holds definitions and caches in memory: collecting garbage earlier halves it at some cost in
 # time.
 _LESS_MEMORY = {"GOGC": "50"}
-
-
-@dataclass(frozen=True)
-class Command:
-    """A program to run, and the program that must be ready before it starts."""
-
-    name: str
-    line: tuple[str, ...]
-    after: str | None = None
-    environment: dict[str, str] = field(default_factory=dict)
 
 
 def commands(layout: Layout, facts: Facts) -> tuple[Command, ...]:
@@ -38,8 +32,9 @@ def commands(layout: Layout, facts: Facts) -> tuple[Command, ...]:
         Command(
             POOL_CONTROLLER,
             (sys.executable, "-m", "local.cluster.pool_controller", str(layout.root)),
-            after="kube-apiserver",
+            after=("kube-apiserver",),
         ),
+        *programs.commands(layout, facts),
     )
 
 
@@ -69,21 +64,25 @@ def _etcd(layout: Layout, facts: Facts) -> Command:
             "--auto-compaction-retention=1h",
             "--log-level=warn",
         ),
+        grace=15.0,
     )
 
 
 def _apiserver(layout: Layout, facts: Facts) -> Command:
     keys = layout.certificates
-    plugins = [f"--enable-admission-plugins={','.join(facts.admission_plugins)}"] if facts.admission_plugins else []
+    # A kubelet may change its own node and pods alone.
+    wanted = [*facts.admission_plugins, *([] if facts.node is None else ["NodeRestriction"])]
+    plugins = [f"--enable-admission-plugins={','.join(wanted)}"] if wanted else []
+    node = [] if facts.node is None else programs.apiserver_flags(layout)
     return Command(
         "kube-apiserver",
         (
             str(program("kube-apiserver")),
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
+            f"--bind-address={facts.api_address}",
+            f"--advertise-address={facts.api_address}",
             f"--secure-port={facts.ports['apiserver']}",
             # It would publish itself as an endpoint, and refuses loopback addresses there.
-            "--endpoint-reconciler-type=none",
+            *(["--endpoint-reconciler-type=none"] if facts.node is None else []),
             f"--etcd-servers=https://127.0.0.1:{facts.ports['etcd']}",
             f"--etcd-cafile={keys / 'ca.crt'}",
             f"--etcd-certfile={keys / 'etcd.crt'}",
@@ -91,11 +90,12 @@ def _apiserver(layout: Layout, facts: Facts) -> Command:
             f"--tls-cert-file={keys / 'apiserver.crt'}",
             f"--tls-private-key-file={keys / 'apiserver.key'}",
             f"--token-auth-file={credentials.token_file(layout)}",
-            "--authorization-mode=RBAC",
+            f"--authorization-mode={'RBAC' if facts.node is None else 'Node,RBAC'}",
             "--anonymous-auth=false",
             *plugins,
+            *node,
             "--allow-privileged=true",
-            f"--service-cluster-ip-range={_SERVICE_RANGE}",
+            f"--service-cluster-ip-range={facts.service_range}",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             f"--service-account-key-file={keys / 'service-account.pub'}",
             f"--service-account-signing-key-file={keys / 'service-account.key'}",
@@ -109,8 +109,9 @@ def _apiserver(layout: Layout, facts: Facts) -> Command:
             f"--proxy-client-key-file={keys / 'front-proxy-client.key'}",
             "--profiling=false",
         ),
-        after="etcd",
+        after=("etcd",),
         environment=_LESS_MEMORY,
+        grace=15.0,
     )
 
 
@@ -129,12 +130,12 @@ def _controller_manager(layout: Layout, facts: Facts) -> Command:
             "--use-service-account-credentials=true",
             f"--service-account-private-key-file={layout.certificates / 'service-account.key'}",
             f"--root-ca-file={layout.certificates / 'ca.crt'}",
-            f"--service-cluster-ip-range={_SERVICE_RANGE}",
+            f"--service-cluster-ip-range={facts.service_range}",
             "--controllers=*,-node-ipam-controller,-node-route-controller,-cloud-node-lifecycle-controller",
             "--horizontal-pod-autoscaler-sync-period=5s",
             "--profiling=false",
         ),
-        after="kube-apiserver",
+        after=("kube-apiserver",),
         environment=_LESS_MEMORY,
     )
 
@@ -153,7 +154,7 @@ def _scheduler(layout: Layout, facts: Facts) -> Command:
             "--leader-elect=false",
             "--profiling=false",
         ),
-        after="kube-apiserver",
+        after=("kube-apiserver",),
         environment=_LESS_MEMORY,
     )
 
@@ -168,9 +169,9 @@ def _kwok(layout: Layout, facts: Facts) -> Command:
             "--manage-all-nodes=false",
             "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
             f"--server-address=127.0.0.1:{facts.ports['kwok']}",
-            f"--cidr={_POD_RANGE}",
+            f"--cidr={_SIMULATED_PODS if facts.node is None else _SIMULATED_PODS_BESIDE_REAL_ONES}",
             "--node-lease-duration-seconds=40",
         ),
-        after="kube-apiserver",
+        after=("kube-apiserver",),
         environment=_LESS_MEMORY,
     )

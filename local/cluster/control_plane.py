@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,17 @@ from typing import Any
 import yaml
 
 from local.cluster import certificates, credentials, pools, ports, rest
+from local.cluster.command import environment
 from local.cluster.commands import commands
 from local.cluster.errors import ClusterError, last_lines, with_log
 from local.cluster.files import read_json
 from local.cluster.layout import POOL_CONTROLLER, PORTS, REPOSITORY, Facts, Layout, program, tools
+from local.cluster.node import keeper, requirements
+from local.cluster.node.addresses import AddressSlot
+from local.cluster.node.local_node import LocalNode, NodeHealth
+from local.cluster.node.options import NodeFacts, NodeOptions
 from local.cluster.pools import NodePool
 from local.cluster.processes import Process
-from local.cluster.supervisor import environment
 
 START_SECONDS = 120.0
 """How long a start may take: seconds on an idle machine, a minute where several start on two busy cores."""
@@ -38,6 +42,21 @@ class Endpoint:
     server: str
     ca_pem: str
     token: str
+
+
+@dataclass(frozen=True)
+class Program:
+    """How a program of a cluster fares.
+
+    Attributes:
+        ready: it runs, and others may build on it.
+        restarts: how often it ended and was started again since the cluster started.
+        last_exit: exit status of its last end; negative for a signal.
+    """
+
+    ready: bool
+    restarts: int
+    last_exit: int | None
 
 
 class LocalCluster:
@@ -62,6 +81,7 @@ class LocalCluster:
         kubernetes_version: str | None = None,
         admission_plugins: Iterable[str] = (),
         scale_down_seconds: float | None = None,
+        node: NodeOptions | None = None,
     ) -> None:
         """Create keys, tokens and ports unless they are there, and start. What was decided at the first call
         stays.
@@ -70,9 +90,12 @@ class LocalCluster:
             kubernetes_version: the version that the cloud would run; see :meth:`version_note`.
             admission_plugins: admission plugins that the cloud turns on (GKE: ExtendedResourceToleration).
             scale_down_seconds: how long a node stays empty before it is removed.
+            node: a real node of this machine, which runs pods; needs Linux and root. Without one every node is
+                simulated.
 
         Raises:
-            ClusterError: a program is missing or does not come up; names the log and its last lines.
+            ClusterError: a program is missing or does not come up; names the log and its last lines. The machine
+                cannot have a node; says why and what to do.
         """
         layout = self._layout
         layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -81,6 +104,7 @@ class LocalCluster:
                 kubernetes_version=kubernetes_version,
                 admission_plugins=tuple(admission_plugins),
                 scale_down_seconds=scale_down_seconds,
+                node=None if node is None else NodeFacts.of(node),
             ).write(layout)
         self.start()
 
@@ -97,21 +121,28 @@ class LocalCluster:
         """
         with self._locked():
             facts = Facts.read(self._layout)
+            self._wait_for_its_end()
             if not self._supervisor_alive():
-                self._end_leftovers()
-                certificates.make(self._layout.certificates)
-                credentials.make(self._layout)
-                facts = facts.with_ports(ports.choose(PORTS, facts.ports))
-                facts.write(self._layout)
-                credentials.write_kubeconfigs(self._layout, self._server(facts))
-                self._layout.programs.unlink(missing_ok=True)
-                commands(self._layout, facts)  # names a missing program here, and not in a log
-                self._supervise()
+                if facts.node is not None:
+                    requirements.check(self._layout)
+                self._end_leftovers(facts)
+                try:
+                    facts = self._prepare(facts)
+                    self._supervise()
+                except BaseException:
+                    self._end_leftovers(Facts.read(self._layout))
+                    raise
             self._wait_ready()
+            if facts.node is not None:
+                with contextlib.closing(self.client()) as client:
+                    LocalNode(self._layout).furnish(facts, client)
 
     def stop(self) -> None:
-        """End its processes, the API server before etcd; the state stays. Nothing happens if it does not
-        run.
+        """End its processes, the API server before etcd; the state stays. Pods on the node of this machine get a few
+        seconds to end, and run again after the next start. Nothing happens if it does not run.
+
+        Raises:
+            ClusterError: something of a node cannot be removed from the machine.
         """
         if not self.exists():
             return
@@ -122,7 +153,7 @@ class LocalCluster:
                 if not supervisor.wait(_STOP_SECONDS):
                     supervisor.send(signal.SIGKILL)
                     supervisor.wait(5.0)
-            self._end_leftovers()
+            self._end_leftovers(Facts.read(self._layout))
             self._layout.supervisor.unlink(missing_ok=True)
 
     def delete(self) -> None:
@@ -142,12 +173,20 @@ class LocalCluster:
         """Its supervisor lives and the API server says that it is ready."""
         return self.exists() and self._supervisor_alive() and self.client().ready()
 
+    def programs(self) -> dict[str, Program]:
+        """Its programs by name; none before the first start."""
+        states: dict[str, Any] = read_json(self._layout.programs) or {}
+        return {
+            name: Program(bool(state["ready"] and state["process"]), state["restarts"], state["lastExit"])
+            for name, state in states.items()
+        }
+
     # Reaching it
 
     def endpoint(self) -> Endpoint:
         """Address, authority and administrator's token."""
         return Endpoint(
-            self._server(Facts.read(self._layout)),
+            Facts.read(self._layout).server,
             (self._layout.certificates / "ca.crt").read_text(),
             credentials.token(self._layout, credentials.ADMIN),
         )
@@ -177,6 +216,67 @@ class LocalCluster:
         if wanted is None or real is None or wanted[1] == real[1]:
             return ""
         return f"the local control plane is Kubernetes {runs}; the cloud would run {asked}"
+
+    # The node of this machine
+
+    @property
+    def has_node(self) -> bool:
+        """It has a node of this machine, so that containers run."""
+        return self.exists() and Facts.read(self._layout).node is not None
+
+    def addresses(self) -> AddressSlot:
+        """The ranges of link, Services and pods.
+
+        Raises:
+            ClusterError: it has no node, or has not started yet.
+        """
+        slot = Facts.read(self._layout).slot
+        if slot is None:
+            raise ClusterError(f"the cluster in {self.directory} has no node that was started: it has no addresses")
+        return slot
+
+    def load_image(self, archive: Path, tell: Callable[[str], None] = print) -> bool:
+        """Load the images of an archive (``docker save``, ``buildah push ... docker-archive:``) into the node, unless
+        the same are there; say whether anything was done.
+
+        Args:
+            archive: the file.
+            tell: gets a line every few seconds while a large archive is loaded.
+
+        Raises:
+            ClusterError: no node runs, or it refuses the archive.
+        """
+        return self._node().load_image(Path(archive), tell)
+
+    def images(self) -> dict[str, str]:
+        """Reference -> image id (``sha256:...``) of the images that the node has.
+
+        Raises:
+            ClusterError: no node runs.
+        """
+        return self._node().images()
+
+    def exec_in_node(self, command: Sequence[str], *, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """Run a command in the node's pid, mount and network namespaces; the caller reads the exit status.
+
+        Raises:
+            ClusterError: no node runs.
+        """
+        return self._node().run(command, timeout=timeout)
+
+    def node_health(self) -> NodeHealth:
+        """How the node fares.
+
+        Raises:
+            ClusterError: no node runs.
+        """
+        with contextlib.closing(self.client()) as client:
+            return self._node().health(Facts.read(self._layout), client)
+
+    def _node(self) -> LocalNode:
+        if not self.has_node:
+            raise ClusterError(f"the cluster in {self.directory} has no node: containers do not run in it")
+        return LocalNode(self._layout)
 
     # What a cloud puts in
 
@@ -291,14 +391,40 @@ class LocalCluster:
         supervisor = self._supervisor()
         return supervisor is not None and supervisor.alive()
 
-    def _end_leftovers(self) -> None:
+    def _wait_for_its_end(self) -> None:
+        """A supervisor that is about to end is no supervisor, and in the way of the next."""
+        ending = (read_json(self._layout.supervisor) or {}).get(keeper.ENDING)
+        if ending or LocalNode(self._layout).has_ended():
+            supervisor = self._supervisor()
+            if supervisor is not None and not supervisor.wait(_STOP_SECONDS):
+                supervisor.send(signal.SIGKILL)
+                supervisor.wait(5.0)
+
+    def _end_leftovers(self, facts: Facts) -> None:
         """Kill programs whose supervisor has gone: where the kernel did not do so already."""
+        if facts.node is not None:  # its programs have process numbers of their own world, and end with its first
+            LocalNode(self._layout).clear(facts)
+            return
         programs: dict[str, Any] = read_json(self._layout.programs) or {}
         for name in ("kube-apiserver", *(name for name in programs if name != "kube-apiserver")):
             process = Process.from_json((programs.get(name) or {}).get("process"))
             if process is not None and process.alive():
                 process.send(signal.SIGKILL)
                 process.wait(5.0)
+
+    def _prepare(self, facts: Facts) -> Facts:
+        """Decide what this start decides, and write what the programs read."""
+        if facts.node is not None:
+            facts = LocalNode(self._layout).prepare(facts)
+        else:
+            facts = facts.with_ports(ports.choose(PORTS, facts.ports))
+            facts.write(self._layout)
+        certificates.make(self._layout.certificates, facts.slot)
+        credentials.make(self._layout, facts)
+        credentials.write_kubeconfigs(self._layout, facts)
+        self._layout.programs.unlink(missing_ok=True)
+        commands(self._layout, facts)  # names a missing program here, and not in a log
+        return facts
 
     def _supervise(self) -> None:
         log = self._layout.log("supervisor")
@@ -361,10 +487,6 @@ class LocalCluster:
         if not last_lines(log):
             log = self._layout.log("supervisor")
         return with_log(f"the cluster in {self.directory} is {message}: waiting for {', '.join(waiting)}", log)
-
-    @staticmethod
-    def _server(facts: Facts) -> str:
-        return f"https://127.0.0.1:{facts.ports['apiserver']}"
 
 
 _DEFINITION = "CustomResourceDefinition"

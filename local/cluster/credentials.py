@@ -12,28 +12,43 @@ from pathlib import Path
 from typing import Any
 
 from local.cluster.files import read_json, write_atomically, write_json
-from local.cluster.layout import Layout
+from local.cluster.layout import POOL_CONTROLLER, Facts, Layout
 
 ADMIN = "admin"
+VOLUME_PROVISIONER = "volume-provisioner"
+NETWORK_POLICY = "network-policy"
 
 _IDENTITIES = {
     ADMIN: ("llm-serving-admin", "system:masters"),
     "kube-controller-manager": ("system:kube-controller-manager", ""),
     "kube-scheduler": ("system:kube-scheduler", ""),
     "kwok": ("llm-serving-kwok", "system:masters"),
-    "pool-controller": ("llm-serving-autoscaler", "system:masters"),
+    POOL_CONTROLLER: ("llm-serving-autoscaler", "system:masters"),
 }
 
 
-def make(layout: Layout) -> None:
+def identities(facts: Facts) -> dict[str, tuple[str, str]]:
+    """Name -> user and group of everybody who talks to the API server."""
+    if facts.node is None:
+        return _IDENTITIES
+    return {
+        **_IDENTITIES,
+        "kubelet": (f"system:node:{facts.node.name}", "system:nodes"),
+        "kube-proxy": ("system:kube-proxy", "system:node-proxier"),
+        VOLUME_PROVISIONER: ("llm-serving-volume-provisioner", "system:masters"),
+        NETWORK_POLICY: ("llm-serving-network-policy", "system:masters"),
+    }
+
+
+def make(layout: Layout, facts: Facts) -> None:
     """Make a token for each identity, unless they are there."""
     if (layout.credentials / "tokens.csv").exists():
         return
-    tokens = {name: secrets.token_urlsafe(32) for name in _IDENTITIES}
+    tokens = {name: secrets.token_urlsafe(32) for name in identities(facts)}
     write_json(layout.credentials / "tokens.json", tokens)
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")
-    for name, (user, group) in _IDENTITIES.items():
+    for name, (user, group) in identities(facts).items():
         writer.writerow([tokens[name], user, user, *([group] if group else [])])
     write_atomically(token_file(layout), rows.getvalue())
 
@@ -65,10 +80,10 @@ def kubeconfig(layout: Layout, server: str, name: str) -> dict[str, Any]:
     }
 
 
-def write_kubeconfigs(layout: Layout, server: str) -> None:
+def write_kubeconfigs(layout: Layout, facts: Facts) -> None:
     """Write a kubeconfig for each identity; the port may have changed."""
-    for name in _IDENTITIES:
-        write_json(kubeconfig_file(layout, name), kubeconfig(layout, server, name))
+    for name in identities(facts):
+        write_json(kubeconfig_file(layout, name), kubeconfig(layout, facts.server, name))
 
 
 def kubeconfig_file(layout: Layout, name: str) -> Path:

@@ -7,6 +7,8 @@ from typing import Any
 
 from local.cluster.errors import ClusterError
 from local.cluster.files import read_json, write_json
+from local.cluster.node.addresses import AddressSlot
+from local.cluster.node.options import NodeFacts
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -56,6 +58,16 @@ class Layout:
         return self.root / "pools"
 
     @property
+    def node(self) -> Path:
+        """What the node of this machine keeps: images, containers, volumes, logs of pods."""
+        return self.root / "node"
+
+    @property
+    def init(self) -> Path:
+        """The first process of the node's namespaces, as process number (of the machine) and start."""
+        return self.root / "run" / "init.json"
+
+    @property
     def supervisor(self) -> Path:
         """Who supervises, as process number and start."""
         return self.root / "run" / "supervisor.json"
@@ -91,12 +103,14 @@ class Facts:
         admission_plugins: admission plugins beside the API server's defaults.
         scale_down_seconds: how long a node stays empty before it is removed; ``None`` leaves it to the
             environment.
+        node: the node of this machine; ``None`` where the cluster has none, and then no container runs.
     """
 
     ports: dict[str, int] = field(default_factory=dict)
     kubernetes_version: str | None = None
     admission_plugins: tuple[str, ...] = ()
     scale_down_seconds: float | None = None
+    node: NodeFacts | None = None
 
     @classmethod
     def read(cls, layout: Layout) -> "Facts":
@@ -108,7 +122,14 @@ class Facts:
         data: dict[str, Any] | None = read_json(layout.facts)
         if data is None:
             raise ClusterError(f"there is no local cluster in {layout.root}: create it first")
-        return cls(**{**data, "admission_plugins": tuple(data["admission_plugins"])})
+        node = data.get("node")
+        return cls(
+            **{
+                **data,
+                "admission_plugins": tuple(data["admission_plugins"]),
+                "node": None if node is None else NodeFacts(**node),
+            }
+        )
 
     def write(self, layout: Layout) -> None:
         """Keep them."""
@@ -117,6 +138,31 @@ class Facts:
     def with_ports(self, ports: dict[str, int]) -> "Facts":
         """The same with other ports."""
         return replace(self, ports=ports)
+
+    @property
+    def slot(self) -> AddressSlot | None:
+        """The address ranges; ``None`` without a node, and before its first start."""
+        return None if self.node is None or self.node.slot is None else AddressSlot(self.node.slot)
+
+    def with_slot(self, slot: AddressSlot) -> "Facts":
+        """The same with other address ranges."""
+        assert self.node is not None
+        return replace(self, node=replace(self.node, slot=slot.number))
+
+    @property
+    def api_address(self) -> str:
+        """Where the API server listens: on the node's link, else on this machine's loopback."""
+        return "127.0.0.1" if self.slot is None else str(self.slot.node)
+
+    @property
+    def server(self) -> str:
+        """The API server's address, for kubeconfigs."""
+        return f"https://{self.api_address}:{self.ports['apiserver']}"
+
+    @property
+    def service_range(self) -> str:
+        """ClusterIPs. Nothing answers there without a node."""
+        return "10.96.0.0/16" if self.slot is None else str(self.slot.services)
 
     def scale_down_delay(self) -> float:
         """Seconds that a node stays empty before it is removed."""

@@ -9,7 +9,6 @@ import datetime
 import logging
 import secrets
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 
 from local.cluster import autoscaler, compute_class, credentials, load_balancers, pools, rest
 from local.cluster.autoscaler import NewNode
+from local.cluster.bell import Bell
 from local.cluster.layout import POOL_CONTROLLER, Facts, Layout
 from local.cluster.pools import NodePool
 
@@ -294,35 +294,11 @@ def _is_passing(taint: Mapping[str, Any]) -> bool:
     return taint["key"].startswith("node.kubernetes.io/") or taint["key"] == _LEAVING["key"]
 
 
-class _Bell:
-    """Rings when pods or nodes change, so that nothing has to be listed in between."""
-
-    def __init__(self, client: rest.Kubernetes) -> None:
-        self._client = client
-        self._rung = threading.Event()
-        self._rung.set()
-        for kind in ("Pod", "Node", "Service"):
-            threading.Thread(target=self._listen, args=(kind,), daemon=True).start()
-
-    def _listen(self, kind: str) -> None:
-        while True:
-            try:
-                for change in self._client.watch("v1", kind):
-                    if kind != "Node" or change.get("type") != "MODIFIED" or _newly_ready(change):
-                        self._rung.set()
-            except (rest.ApiError, rest.UnreachableError):
-                time.sleep(1.0)
-
-    def take(self) -> bool:
-        """It has rung since the last time."""
-        rung = self._rung.is_set()
-        self._rung.clear()
-        return rung
-
-
-def _newly_ready(change: Mapping[str, Any]) -> bool:
+def _matters(kind: str, change: Mapping[str, Any]) -> bool:
     """A heartbeat also modifies a node; taints that come and go are what matters."""
-    return bool((change["object"].get("spec") or {}).get("taints"))
+    return (
+        kind != "Node" or change.get("type") != "MODIFIED" or bool((change["object"].get("spec") or {}).get("taints"))
+    )
 
 
 def main(arguments: list[str]) -> int:
@@ -330,15 +306,14 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
     layout = Layout(Path(arguments[0]))
     context = rest.tls(ca_pem=(layout.certificates / "ca.crt").read_text())
-    server = f"https://127.0.0.1:{Facts.read(layout).ports['apiserver']}"
     client = rest.Kubernetes(
-        server,
+        Facts.read(layout).server,
         context=context,
         token=credentials.token(layout, POOL_CONTROLLER),
         field_manager="cluster-autoscaler",
     )
     controller = PoolController(layout, client)
-    bell = _Bell(client)
+    bell = Bell(client, ("Pod", "Node", "Service"), _matters)
     files: object = None
     last = 0.0
     while True:

@@ -374,16 +374,29 @@ class Kubernetes:
         for thing in ordered:
             self.apply(thing, force=force)
 
-    def watch(self, api_version: str, kind: str, seconds: int = 30) -> Iterator[Object]:
-        """Changes of a kind in all namespaces, from now on; ends after ``seconds`` at the latest.
+    def watch(
+        self, api_version: str, kind: str, seconds: int = 30, *, since: str | None = None, fields: str | None = None
+    ) -> Iterator[Object]:
+        """Changes of a kind in all namespaces; ends after ``seconds`` at the latest.
+
+        Args:
+            api_version: group and version of the kind.
+            kind: the kind.
+            seconds: when it ends, if the server does not end it earlier.
+            since: resource version of a list, to see every change after it; where empty, from now on.
+            fields: field selector.
 
         Raises:
             ApiError, UnreachableError: it cannot start.
         """
         params = {"watch": "true", "timeoutSeconds": str(seconds), "allowWatchBookmarks": "false"}
+        if fields:
+            params["fieldSelector"] = fields
         path = self.resource(api_version, kind).path()
         # Without a version every object comes first as ADDED: the newest version skips that.
-        params["resourceVersion"] = self.request("GET", path, params={"limit": "1"})["metadata"]["resourceVersion"]
+        params["resourceVersion"] = (
+            since or self.request("GET", path, params={"limit": "1"})["metadata"]["resourceVersion"]
+        )
         answer = self._send("GET", path, params, None, "", float(seconds + 10), stream=True)
         with answer:
             if not answer.ok:

@@ -4,12 +4,16 @@ It detaches from whoever starts it, runs one set of programs a directory (a lock
 one), restarts a program that ends, with growing pauses, and ends all of them in the order that loses nothing:
 the API server before etcd. Killed, it takes its programs with it. Single-threaded: the kernel ties a child's
 life to the *thread* that started it.
+
+For a cluster with a node it forks: what was started stays outside as the ``keeper`` of the node's namespaces, and the
+supervisor proper is their first process. As such it also buries processes whose parents have ended.
 """
 
 import contextlib
 import fcntl
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -19,38 +23,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+import requests
+
 from local.cluster import credentials, rest
-from local.cluster.commands import Command, commands
+from local.cluster.command import Command, environment
+from local.cluster.commands import commands
+from local.cluster.errors import ClusterError
 from local.cluster.files import write_json
-from local.cluster.layout import REPOSITORY, Facts, Layout
+from local.cluster.layout import Facts, Layout
+from local.cluster.node import keeper, pods
+from local.cluster.node.programs import KUBELET
 from local.cluster.processes import Process, dies_with_parent
 
 _LOG_LIMIT = 16 * 1024 * 1024
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _SETTLED = 60.0
 """A program that ran so many seconds gets the shortest pause again."""
-_GRACE = {"kube-apiserver": 15.0, "etcd": 15.0}
-"""Seconds to end before it is killed."""
-
-# What a detached process needs of its starter's environment, which may hold passphrases and cloud
-# credentials.
-_ENVIRONMENT = (
-    "PATH",
-    "HOME",
-    "USER",
-    "LANG",
-    "LC_ALL",
-    "TMPDIR",
-    "PYTHONDONTWRITEBYTECODE",
-    "SSL_CERT_FILE",
-)
-
-
-def environment() -> dict[str, str]:
-    """The environment of the supervisor and of its programs."""
-    kept = {k: v for k, v in os.environ.items() if k in _ENVIRONMENT or k.startswith("LLM_SERVING_")}
-    return {**kept, "PYTHONPATH": str(REPOSITORY)}
-
+_INIT = 1
 
 _PROBED = frozenset({"etcd", "kube-apiserver"})
 _SETTLING = 1.0
@@ -89,7 +78,7 @@ class _Child:
     def settled(self) -> bool:
         """Whether it has lived long enough that it will not end for want of a flag or a file. What is probed need not
         wait."""
-        return self.command.name in _PROBED or time.monotonic() - self.since > _SETTLING
+        return self.command.name in _PROBED or bool(self.command.probe) or time.monotonic() - self.since > _SETTLING
 
     def reap(self) -> bool:
         """Notice that it has ended, and set when it may start again."""
@@ -109,7 +98,7 @@ class _Child:
             return
         self.process.terminate()
         try:
-            self.process.wait(_GRACE.get(self.command.name, 5.0))
+            self.process.wait(self.command.grace)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -132,8 +121,7 @@ class Supervisor:
         """
         facts = Facts.read(self.layout)
         self.children = [_Child(c, self.layout.log(c.name)) for c in commands(self.layout, facts)]
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+        self.listen()
         probes = _Probes(self.layout, facts)
         try:
             checked = 0.0
@@ -147,23 +135,39 @@ class Supervisor:
         finally:
             self._end()
 
+    def listen(self) -> None:
+        """Stop at SIGTERM and SIGINT, also at one that comes before :meth:`run`."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
     def _stop(self, _number: int, _frame: object) -> None:
         self.stopping = True
 
     def _step(self, probes: "_Probes") -> bool:
         changed = False
+        if os.getpid() == _INIT:
+            self._bury_orphans()
         ready = {child.command.name for child in self.children if child.ready}
         for child in self.children:
             if self.stopping:
                 break
             changed |= child.reap()
-            may_start = child.command.after is None or child.command.after in ready
+            may_start = ready.issuperset(child.command.after)
             if child.process is None and may_start and time.monotonic() >= child.not_before:
                 child.start()
                 changed = True
-            if child.process is not None and not child.ready and child.settled() and probes.ready(child.command.name):
+            if child.process is not None and not child.ready and child.settled() and probes.ready(child.command):
                 child.ready = changed = True
         return changed
+
+    def _bury_orphans(self) -> None:
+        """Take note of the end of processes that this one inherited as the first of its pid namespace."""
+        ours = {child.process.pid for child in self.children if child.process is not None}
+        with contextlib.suppress(ChildProcessError):  # there is no child at all
+            while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+                if ended.si_pid in ours:
+                    return  # it is reaped as a program, and the next step looks on
+                os.waitpid(ended.si_pid, 0)
 
     def _report(self) -> None:
         write_json(
@@ -180,7 +184,12 @@ class Supervisor:
         )
 
     def _end(self) -> None:
-        """End everything: those who talk to the API server, then it, then the database under it."""
+        """End everything: the kubelet, so that it does not report the end of its pods; pods; those who talk to the
+        API server, then it, then the database under it."""
+        for child in self.children:
+            if child.command.name == KUBELET:
+                child.stop()
+                pods.end(self._bury_orphans)
         last = [child for child in self.children if child.command.name in ("kube-apiserver", "etcd")]
         for child in self.children:
             if child not in last and child.process is not None:
@@ -210,21 +219,37 @@ class _Probes:
         )
         self._etcd = rest.Kubernetes(f"https://127.0.0.1:{facts.ports['etcd']}", context=context)
         self._apiserver = rest.Kubernetes(
-            f"https://127.0.0.1:{facts.ports['apiserver']}",
+            facts.server,
             context=rest.tls(ca_pem=authority),
             token=credentials.token(layout, credentials.ADMIN),
         )
 
-    def ready(self, name: str) -> bool:
-        if name == "kube-apiserver":
+    def ready(self, command: Command) -> bool:
+        if command.name == "kube-apiserver":
             return self._apiserver.ready(timeout=1.0)
-        if name not in _PROBED:
-            return True
+        if command.name not in _PROBED:
+            return _answers(command.probe)
         try:
             answer = self._etcd.request("GET", "/health", timeout=1.0)
         except (rest.ApiError, rest.UnreachableError):
             return False
         return "true" in str(answer)
+
+
+def _answers(probe: str) -> bool:
+    if probe.startswith("http"):
+        with contextlib.suppress(requests.RequestException), requests.Session() as session:
+            session.trust_env = False
+            return session.get(probe, timeout=1.0).ok
+        return False
+    path = Path(probe)
+    if not probe or not path.is_socket():
+        return not probe or path.exists()
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(1.0)
+        connection.connect(probe)
+        return True
+    return False
 
 
 def shorten(log: Path) -> None:
@@ -268,8 +293,16 @@ def main(arguments: list[str]) -> int:
         own = Process.of(os.getpid())
         assert own is not None
         write_json(layout.supervisor, own.to_json())
-        Supervisor(layout).run()
-    return 0
+        supervisor = Supervisor(layout)
+        try:
+            facts = Facts.read(layout)
+            if facts.node is None:
+                supervisor.run()
+                return 0
+            return keeper.keep(layout, facts, supervisor)
+        except ClusterError as error:
+            print(f"error: {error}", flush=True)
+            return 1
 
 
 if __name__ == "__main__":

@@ -8,6 +8,9 @@ from typing import Any, cast
 
 from llm_serving.contract import MARKET_LABEL, MODEL_LABEL, POOL_LABEL
 
+ENGINES = f"{MODEL_LABEL},app.kubernetes.io/component=engine"
+"""Selects the pods that answer; those that load weights carry the model's label too."""
+
 NODE_SHUTDOWN = frozenset({"Terminated", "NodeShutdown", "Shutdown"})
 """Reasons of a failed pod whose node was taken away (kubelet, graceful node shutdown: what a spot node leaves behind).
 It is replaced already; what is left of it only waits for Kubernetes' garbage collection."""
@@ -74,7 +77,7 @@ def read_cluster(kubeconfig: Path, context: str | None = None) -> ClusterView:
         connection: Any = cast(Any, config).new_client_from_config(config_file=str(kubeconfig), context=context)
         api = client.CoreV1Api(connection)
         nodes = api.list_node(_request_timeout=20).to_dict()["items"]
-        pods = api.list_pod_for_all_namespaces(label_selector=MODEL_LABEL, _request_timeout=20).to_dict()["items"]
+        pods = api.list_pod_for_all_namespaces(label_selector=ENGINES, _request_timeout=20).to_dict()["items"]
     except (ApiException, HTTPError, config.ConfigException, OSError) as error:
         raise ConnectionError(f"the cluster of {kubeconfig} does not answer: {error}") from error
     return ClusterView(tuple(_node(item) for item in nodes), model_pods(pods))

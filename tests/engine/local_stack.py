@@ -17,7 +17,7 @@ import yaml
 from local.cluster.control_plane import LocalCluster
 from local.cluster.rest import Kubernetes
 from local.home import REPOSITORY, Home
-from local.run import Runner
+from local.pulumi import Runner
 
 PROJECT = "llm-serving"
 SAME = "same"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from local.run import up
+from local.pulumi import up
 from tests.engine.local_stack import LocalStack
 
 GOLDEN = Path(__file__).parent / "golden"

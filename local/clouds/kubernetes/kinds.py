@@ -44,7 +44,36 @@ CLUSTER_SCOPED = frozenset(
     }
 )
 
+_UNWATCHED = frozenset({"DaemonSet", "Deployment", "Namespace", "Pod", "ReplicationController", "StatefulSet"})
+"""Kinds whose deletion ``pulumi.com/skipAwait`` does not wait for either (provider/pkg/metadata/overrides.go)."""
+
 _ALWAYS = ("apiVersion", "kind", "metadata.name", "metadata.namespace")
+
+# https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/persistent-volume-v1/
+_VOLUME_SOURCES = (
+    "awsElasticBlockStore",
+    "azureDisk",
+    "azureFile",
+    "cephfs",
+    "cinder",
+    "csi",
+    "fc",
+    "flexVolume",
+    "flocker",
+    "gcePersistentDisk",
+    "glusterfs",
+    "hostPath",
+    "iscsi",
+    "local",
+    "nfs",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "quobyte",
+    "rbd",
+    "scaleIO",
+    "storageos",
+    "vsphereVolume",
+)
 
 # Fields whose change replaces the object: those that the API server calls immutable, and those for which
 # pulumi-kubernetes makes a new object (provider/pkg/provider/diff.go, forceNew). Others are found by a dry
@@ -57,8 +86,12 @@ _IMMUTABLE: Mapping[str, tuple[str, ...]] = {
     "DaemonSet": ("spec.selector",),
     "Deployment": ("spec.selector",),
     "IngressClass": ("spec.controller",),
-    "Job": ("spec.completionMode", "spec.completions", "spec.selector", "spec.template"),
-    "PersistentVolume": ("spec.volumeMode", "spec.storageClassName"),
+    "Job": ("spec.completionMode", "spec.completions", "spec.parallelism", "spec.selector", "spec.template"),
+    "PersistentVolume": (
+        *(f"spec.{source}" for source in _VOLUME_SOURCES),
+        "spec.storageClassName",
+        "spec.volumeMode",
+    ),
     "PersistentVolumeClaim": (
         "spec.accessModes",
         "spec.dataSource",
@@ -72,6 +105,7 @@ _IMMUTABLE: Mapping[str, tuple[str, ...]] = {
     "Pod": ("spec",),
     "PriorityClass": ("value", "preemptionPolicy"),
     "ReplicaSet": ("spec.selector",),
+    "ResourceQuota": ("spec.scopes",),
     "RoleBinding": ("roleRef",),
     "RuntimeClass": ("handler",),
     "Service": ("spec.clusterIP", "spec.clusterIPs"),
@@ -84,14 +118,8 @@ _IMMUTABLE: Mapping[str, tuple[str, ...]] = {
     "StorageClass": ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"),
 }
 
-# What of a pod can change in place:
-# https://kubernetes.io/docs/concepts/workloads/pods/#pod-update-and-replacement.
-_POD_MUTABLE = (
-    "spec.activeDeadlineSeconds",
-    "spec.containers[*].image",
-    "spec.initContainers[*].image",
-    "spec.tolerations",
-)
+# What of a pod the provider changes in place. The API server would take a new image too; the provider makes a new pod.
+_POD_MUTABLE = ("spec.activeDeadlineSeconds", "spec.tolerations")
 
 # The real provider replaces them unless a setting or the field says otherwise, so that their users are rolled
 # too.
@@ -132,6 +160,11 @@ class Kind:
     def cluster_scoped(self) -> bool:
         """It has no namespace, as far as can be known without a server."""
         return self.core and self.kind in CLUSTER_SCOPED
+
+    @property
+    def goes_unwatched(self) -> bool:
+        """``pulumi.com/skipAwait`` holds for its deletion, too."""
+        return self.core and self.kind in _UNWATCHED
 
     def replaces(self, mutable_content: bool) -> "Replaces":
         """Which changes replace an object of this kind.

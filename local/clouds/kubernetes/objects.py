@@ -12,9 +12,13 @@ from local.cluster.quantity import quantity
 AUTONAMED = "pulumi.com/autonamed"
 SKIP_AWAIT = "pulumi.com/skipAwait"
 TIMEOUT_SECONDS = "pulumi.com/timeoutSeconds"
+REPLACE_UNREADY = "pulumi.com/replaceUnready"
 PATCH_FORCE = "pulumi.com/patchForce"
+PATCH_MANAGER = "pulumi.com/patchFieldManager"
 WAIT_FOR = "pulumi.com/waitFor"
 PROPAGATION = "pulumi.com/deletionPropagationPolicy"
+
+PROPAGATIONS = ("foreground", "background", "orphan")
 
 FIELD_MANAGER = "__fieldManager"
 INITIAL_VERSION = "__initialApiVersion"
@@ -32,6 +36,20 @@ _SERVER_METADATA = (
 _QUANTITIES = frozenset(
     {"limits", "requests", "hard", "capacity", "allocatable", "default", "defaultRequest", "max", "min"}
 )
+"""Members that hold amounts by the names of resources."""
+_QUANTITY = frozenset({"averageValue", "divisor", "sizeLimit"})
+"""Members that are amounts."""
+_LIST_KEYS = (
+    ("name",),
+    ("mountPath",),
+    ("devicePath",),
+    ("containerPort", "protocol"),
+    ("port", "protocol"),
+    ("ip",),
+    ("topologyKey", "whenUnsatisfiable"),
+    ("type",),
+)
+"""What tells the items of a list apart (``x-kubernetes-list-map-keys`` of the API's schemas)."""
 
 
 def metadata(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,6 +70,11 @@ def flagged(inputs: Mapping[str, Any], annotation: str) -> bool:
     return str(annotations(inputs).get(annotation, "")).lower() == "true"
 
 
+def skips_await(thing: Mapping[str, Any]) -> bool:
+    """Nobody waits for the object to become ready."""
+    return str(annotations(thing).get(SKIP_AWAIT, "")).lower() in ("true", "ready")
+
+
 def autonamed(name: str, seed: bytes, proposed: str) -> str:
     """The generated name of an object: ``proposed``, or the name in the program and eight hexadecimal
     digits.
@@ -67,6 +90,22 @@ def field_manager(urn: str) -> str:
     again.
     """
     return f"pulumi-kubernetes-{hashlib.sha256(urn.encode()).hexdigest()[:8]}"
+
+
+def manager_of(urn: str, inputs: Mapping[str, Any], outputs: Mapping[str, Any] | None = None) -> str:
+    """Who owns the fields of a resource: whom its annotation names, who has owned them so far, else the one of its
+    name in the state.
+    """
+    named = annotations(inputs).get(PATCH_MANAGER)
+    if isinstance(named, str) and named:
+        return named
+    return reveal((outputs or {}).get(FIELD_MANAGER)) or field_manager(urn)
+
+
+def propagation(inputs: Mapping[str, Any]) -> str:
+    """What happens to the dependents of an object that is deleted, as the API spells it."""
+    wanted = str(annotations(inputs).get(PROPAGATION) or "").lower()
+    return (wanted if wanted in PROPAGATIONS else PROPAGATIONS[0]).capitalize()
 
 
 def managed_by(live: Mapping[str, Any], manager: str) -> bool:
@@ -156,18 +195,31 @@ def _pruned(old: Any, live: Any, path: tuple[str, ...]) -> Any:
         return {key: _pruned(value, live[key], (*path, key)) for key, value in old.items() if key in live}
     if isinstance(old, list) and isinstance(live, list):
         return _pruned_list(old, live, path)
-    if _QUANTITIES & set(path[-2:-1]) and _same_quantity(old, live):
+    if (_QUANTITIES & set(path[-2:-1]) or _QUANTITY & set(path[-1:])) and _same_quantity(old, live):
         return old
     return live
 
 
 def _pruned_list(old: list[Any], live: list[Any], path: tuple[str, ...]) -> list[Any]:
-    named = {item["name"]: item for item in live if isinstance(item, Mapping) and "name" in item}
-    if all(isinstance(item, Mapping) and item.get("name") in named for item in old) and old:
-        return [_pruned(item, named[item["name"]], path) for item in old]
+    """The live items in the order of the program. In a list whose items have keys, those that the program never set
+    belong to others (a service mesh's container, an injected variable) and are left out.
+    """
+    for keys in _LIST_KEYS:
+        before, now = _by_key(old, keys), _by_key(live, keys)
+        if before is not None and now is not None:
+            return [_pruned(item, now[key], path) for key, item in before.items() if key in now]
     if len(old) == len(live):
         return [_pruned(item, other, path) for item, other in zip(old, live, strict=True)]
     return live
+
+
+def _by_key(items: list[Any], keys: tuple[str, ...]) -> dict[tuple[Any, ...], Any] | None:
+    """The items by what tells them apart; ``None`` where that does not tell them apart."""
+    defaults = {"protocol": "TCP"}
+    if not items or not all(isinstance(item, Mapping) and keys[0] in item for item in items):
+        return None
+    found = {tuple(item.get(key, defaults.get(key)) for key in keys): item for item in items}
+    return found if len(found) == len(items) else None
 
 
 def _same_quantity(old: Any, live: Any) -> bool:

@@ -1,9 +1,11 @@
-"""Is an object what was asked for? Decisions on recorded objects, kind by kind, as pulumi-kubernetes takes
-them.
+"""Is an object what was asked for? Decisions on recorded objects, kind by kind, as pulumi-kubernetes 4.34 takes
+them (its SDK describes them at each class; defaults of time-outs: provider/pkg/await/awaiters.go).
 
 Pure functions. What they need beside the object itself (endpoints of a Service, a claim's storage class) is
-handed in. Kinds that are not listed are ready once they exist; among them Ingress, for which the real
-provider waits and which no controller of a local cluster would ever serve.
+handed in. Kinds that are not listed are ready once they exist.
+
+In two things this goes further than the provider: a Deployment whose progress deadline passes while it is waited for
+has failed, and is not waited for to the end of the time-out; a CustomResourceDefinition has to be established.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,13 +37,32 @@ class Surroundings:
     Attributes:
         endpoint_slices: those of a Service.
         storage_class: that of a claim; ``None`` where it has none that exists.
+        missing_services: names of Services that an Ingress sends to and that do not exist.
+        excused: moment (a condition's ``lastUpdateTime``) of a progress deadline that had passed before the wait
+            began; the controller leaves the condition standing until there is progress again.
     """
 
     endpoint_slices: tuple[Object, ...] = ()
     storage_class: Object | None = None
+    missing_services: tuple[str, ...] = ()
+    excused: str = ""
 
 
 DONE = Progress(done=True)
+
+DEFAULT_SECONDS = 600.0
+"""How long an object is waited for where neither ``customTimeouts`` nor an annotation says so."""
+_SECONDS: Mapping[str, float] = {
+    "PersistentVolume": 300.0,
+    "PersistentVolumeClaim": 300.0,
+    "ResourceQuota": 60.0,
+    "Secret": 5.0,
+}
+
+
+def default_seconds(kind: str) -> float:
+    """How long an object of a kind is waited for by default, in seconds."""
+    return _SECONDS.get(kind, DEFAULT_SECONDS)
 
 
 def condition(thing: Object, kind: str) -> Mapping[str, Any]:
@@ -71,20 +92,27 @@ def _namespace(thing: Object, _: Surroundings) -> Progress:
     return DONE if phase == "Active" else Progress(waiting=f"phase is {phase or 'not set'}, not Active")
 
 
-def _deployment(thing: Object, _: Surroundings) -> Progress:
+def deadline_passed(thing: Object) -> str:
+    """When a Deployment's controller gave its rollout up, or an empty string."""
+    progressing = condition(thing, "Progressing") if thing["kind"] == "Deployment" else {}
+    late = progressing.get("reason") == "ProgressDeadlineExceeded"
+    return str(progressing.get("lastUpdateTime") or "unknown") if late else ""
+
+
+def _deployment(thing: Object, around: Surroundings) -> Progress:
     spec, status = thing.get("spec") or {}, thing.get("status") or {}
     if not _observed(thing):
         return Progress(waiting="the controller has not seen the change yet")
     if spec.get("paused"):
         return DONE
-    progressing = condition(thing, "Progressing")
-    if progressing.get("reason") == "ProgressDeadlineExceeded":
-        return Progress(failed=f"rollout failed: {_told(progressing)}")
     wanted = spec.get("replicas", 1)
     updated, ready = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
     old = status.get("replicas", 0) - updated
     if updated >= wanted and ready >= wanted and old <= 0:
         return DONE
+    if (late := deadline_passed(thing)) and late != around.excused:
+        state = f"{ready} of {wanted} replicas are available"
+        return Progress(failed=f"rollout failed, {state}: {_told(condition(thing, 'Progressing'))}")
     refused = condition(thing, "ReplicaFailure")
     if refused.get("status") == "True":
         return Progress(waiting=f"{ready} of {wanted} replicas are available; {_told(refused)}")
@@ -131,13 +159,16 @@ def _job(thing: Object, _: Surroundings) -> Progress:
     failure = condition(thing, "Failed")
     if failure.get("status") == "True":
         return Progress(failed=f"job failed: {_told(failure)}")
-    if is_true(thing, "Complete") or (thing.get("spec") or {}).get("suspend"):
+    if is_true(thing, "Complete"):
         return DONE
-    status = thing.get("status") or {}
-    wanted = (thing.get("spec") or {}).get("completions", 1)
-    return Progress(
-        waiting=f"{status.get('succeeded', 0)} of {wanted} pods have succeeded, {status.get('active', 0)} are active"
-    )
+    spec, status = thing.get("spec") or {}, thing.get("status") or {}
+    if spec.get("suspend"):
+        return Progress(waiting="it is suspended (spec.suspend) and runs once somebody resumes it")
+    failing = condition(thing, "FailureTarget")
+    if failing.get("status") == "True":
+        return Progress(waiting=f"the job fails ({_told(failing)}) as soon as its pods have ended")
+    pods = f"{status.get('succeeded', 0)} of {spec.get('completions', 1)} pods have succeeded"
+    return Progress(waiting=f"{pods}, {status.get('active', 0)} are active, {status.get('failed', 0)} have failed")
 
 
 def _pod(thing: Object, _: Surroundings) -> Progress:
@@ -159,21 +190,47 @@ def _service(thing: Object, around: Surroundings) -> Progress:
         return Progress(waiting="the load balancer has no address yet")
     if not spec.get("selector") or spec.get("clusterIP") == "None" or spec.get("publishNotReadyAddresses"):
         return DONE
+    if not around.endpoint_slices:
+        return Progress(waiting="its endpoints have not been found yet")
     endpoints = [e for s in around.endpoint_slices for e in s.get("endpoints") or []]
-    if any((endpoint.get("conditions") or {}).get("ready", True) for endpoint in endpoints):
+    cold = [e for e in endpoints if not _serves(e.get("conditions") or {})]
+    if not cold:  # no pod at all is fine: it may be scaled to zero
         return DONE
-    if endpoints:
-        return Progress(waiting=f"none of the {len(endpoints)} pods that it selects is ready")
-    return Progress(waiting=f"no pod matches its selector {dict(spec['selector'])}")
+    return Progress(waiting=f"{len(cold)} of the {len(endpoints)} pods that it selects are not ready")
+
+
+def _serves(conditions: Mapping[str, Any]) -> bool:
+    """Ready, or on its way out: a pod that ends is no reason to wait."""
+    return conditions.get("ready", True) or conditions.get("terminating", False)
+
+
+def _ingress(thing: Object, around: Surroundings) -> Progress:
+    if around.missing_services:
+        return Progress(waiting=f"it sends to Services that do not exist: {', '.join(around.missing_services)}")
+    if ((thing.get("status") or {}).get("loadBalancer") or {}).get("ingress"):
+        return DONE
+    named = (thing.get("spec") or {}).get("ingressClassName")
+    return Progress(
+        waiting=f"no ingress controller has given it an address (ingressClassName is {named or 'not set'}); the "
+        'annotation pulumi.com/skipAwait: "true" does not wait for one'
+    )
 
 
 def _claim(thing: Object, around: Surroundings) -> Progress:
     phase = (thing.get("status") or {}).get("phase", "")
     if phase == "Lost":
         return Progress(failed="the volume that the claim was bound to is gone")
-    late = around.storage_class is None or around.storage_class.get("volumeBindingMode") == "WaitForFirstConsumer"
-    if phase == "Bound" or late:  # a late one binds when a pod uses it: waiting now would wait for ever
+    if phase == "Bound":
         return DONE
+    named = (thing.get("spec") or {}).get("storageClassName")
+    if around.storage_class is not None:
+        # One that binds late does so when a pod uses it: waiting now would wait for ever.
+        if around.storage_class.get("volumeBindingMode") == "WaitForFirstConsumer" and phase == "Pending":
+            return DONE
+    elif named:
+        return Progress(waiting=f"the claim is {phase or 'new'}: there is no StorageClass {named!r}")
+    elif named is None:
+        return Progress(waiting=f"the claim is {phase or 'new'}: the cluster has no default StorageClass")
     return Progress(waiting=f"the claim is {phase or 'new'}, not Bound")
 
 
@@ -199,17 +256,27 @@ def _quota(thing: Object, _: Surroundings) -> Progress:
     return DONE if wanted <= known else Progress(waiting="the quota's usage has not been counted yet")
 
 
+def _secret(thing: Object, _: Surroundings) -> Progress:
+    if thing.get("type") != "kubernetes.io/service-account-token" or thing.get("data"):
+        return DONE
+    account = (thing["metadata"].get("annotations") or {}).get("kubernetes.io/service-account.name", "")
+    return Progress(waiting=f"no token has been written into it; is there a ServiceAccount {account!r}?")
+
+
 _RULES: Mapping[str, Callable[[Object, Surroundings], Progress]] = {
     "CustomResourceDefinition": _definition,
     "DaemonSet": _daemon_set,
     "Deployment": _deployment,
+    "Ingress": _ingress,
     "Job": _job,
     "Namespace": _namespace,
     "PersistentVolume": _volume,
     "PersistentVolumeClaim": _claim,
     "Pod": _pod,
     "ReplicaSet": _replica_set,
+    "ReplicationController": _replica_set,
     "ResourceQuota": _quota,
+    "Secret": _secret,
     "Service": _service,
     "StatefulSet": _stateful_set,
 }
@@ -219,16 +286,3 @@ def judge(thing: Object, around: Surroundings = Surroundings()) -> Progress:
     """How far an object of Kubernetes itself has come. A kind without a rule is ready once it exists."""
     rule = _RULES.get(thing["kind"])
     return DONE if rule is None else rule(thing, around)
-
-
-def leaving(thing: Object) -> str:
-    """What keeps an object that is being deleted: its finalizers and what a namespace says is left in it."""
-    parts: list[str] = []
-    held = thing["metadata"].get("finalizers") or []
-    if held:
-        parts.append(f"finalizers {', '.join(held)}")
-    for kind in ("NamespaceContentRemaining", "NamespaceFinalizersRemaining", "NamespaceDeletionContentFailure"):
-        found = condition(thing, kind)
-        if found.get("status") == "True" and found.get("message"):
-            parts.append(str(found["message"]))
-    return "; ".join(parts) or "waiting for the API server"

@@ -2,8 +2,9 @@
 
 ``condition=Ready`` or ``condition=Ready=Unknown``, ``jsonpath={.status.phase}=Running`` or
 ``jsonpath={.status.url}`` (any value), or a JSON array of these, all of which must hold. Paths are member
-names, ``['quoted names']`` and ``[numbers]``. Source: https://www.pulumi.com/registry/packages/kubernetes/
-(annotations).
+names (``a\\.b`` where one has a dot), ``['quoted names']``, ``[numbers]``, ``[*]`` and
+``[?(@.type=="Ready")]``. Where a path leads to several values, each has to be as asked. Source:
+https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/ (annotations).
 """
 
 import json
@@ -14,14 +15,35 @@ from typing import Any
 
 from local.clouds.kubernetes.readiness import DONE, Progress, condition
 
-_STEP = re.compile(r"\.([A-Za-z_][\w-]*)|\['([^']+)'\]|\[(\d+)\]")
-_MISSING = object()
+_NAME = r"[A-Za-z_](?:[\w/-]|\\.)*"
+_STEP = re.compile(
+    rf"\.({_NAME})|\['([^']+)'\]|\[(\d+)\]|(\[\*\]|\.\*)|\[\?\(@\.({_NAME})\s*==\s*['\"]([^'\"]*)['\"]\)\]"
+)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One step of a path: a member by its name, an item by its index, all of them, or those whose member is as said."""
+
+    name: str = ""
+    index: int = -1
+    equals: str | None = None
+
+    def of(self, value: Any) -> list[Any]:
+        if self.index >= 0:
+            return value[self.index : self.index + 1] if isinstance(value, list) else []
+        if self.name and self.equals is None:
+            return [value[self.name]] if isinstance(value, Mapping) and self.name in value else []
+        items = value if isinstance(value, list) else list(value.values()) if isinstance(value, Mapping) else []
+        if self.equals is None:
+            return items
+        return [i for i in items if isinstance(i, Mapping) and _shown(i.get(self.name)) == self.equals]
 
 
 @dataclass(frozen=True)
 class _Rule:
     text: str
-    path: tuple[str | int, ...] | None
+    path: tuple[_Step, ...] | None
     name: str
     value: str | None
 
@@ -32,15 +54,14 @@ class _Rule:
             if str(found.get("status", "")).lower() == wanted.lower():
                 return DONE
             return Progress(waiting=f"condition {self.name} is {found.get('status', 'missing')}, not {wanted}")
-        value: Any = thing
+        values: list[Any] = [thing]
         for step in self.path:
-            value = _step(value, step)
-        if value is _MISSING or (self.value is not None and _shown(value) != self.value):
-            shown = "missing" if value is _MISSING else _shown(value)
-            return Progress(
-                waiting=f"{self.name} is {shown}" + (f", not {self.value}" if self.value is not None else "")
-            )
-        return DONE
+            values = [found for value in values for found in step.of(value)]
+        others = [_shown(value) for value in values if self.value is not None and _shown(value) != self.value]
+        if values and not others:
+            return DONE
+        wanted = f", not {self.value}" if self.value is not None else ""
+        return Progress(waiting=f"{self.name} is {others[0] if others else 'missing'}{wanted}")
 
 
 def parse(text: str) -> list[_Rule]:
@@ -61,27 +82,27 @@ def judge(rules: list[_Rule], thing: Mapping[str, Any]) -> Progress:
 def _rule(text: str) -> _Rule:
     if match := re.fullmatch(r"condition=(\w[\w.\-/]*)(?:=(\w+))?", text):
         return _Rule(text, None, match[1], match[2])
-    if match := re.fullmatch(r"jsonpath=\{?\$?((?:\.[^={}]+|\[[^\]]+\])+)\}?(?:=(.*))?", text):
+    if match := re.fullmatch(r"jsonpath=\{?\$?((?:\.[^=\[{}]+|\[[^\]]+\])+)\}?(?:=(.*))?", text):
         return _Rule(text, _path(match[1]), match[1], match[2])
     raise ValueError(f"{text!r} is neither condition=<Type>[=<Status>] nor jsonpath={{<path>}}[=<value>]")
 
 
-def _path(text: str) -> tuple[str | int, ...]:
-    steps: list[str | int] = []
+def _path(text: str) -> tuple[_Step, ...]:
+    steps: list[_Step] = []
     position = 0
     while position < len(text):
         match = _STEP.match(text, position)
         if match is None:
             raise ValueError(f"{text!r} is a JSONPath that is not understood from {text[position:]!r} on")
-        steps.append(int(match[3]) if match[3] else match[1] or match[2])
+        name, quoted, index, every, member, value = match.groups()
+        if index is not None:
+            steps.append(_Step(index=int(index)))
+        elif every is not None:
+            steps.append(_Step())
+        else:
+            steps.append(_Step(quoted or (name or member).replace("\\.", "."), equals=value))
         position = match.end()
     return tuple(steps)
-
-
-def _step(value: Any, step: str | int) -> Any:
-    if isinstance(step, int):
-        return value[step] if isinstance(value, list) and step < len(value) else _MISSING
-    return value.get(step, _MISSING) if isinstance(value, Mapping) else _MISSING
 
 
 def _shown(value: Any) -> str:

@@ -3,19 +3,23 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from local.clouds.kubernetes import diagnosis, objects, wait_for
+from local.clouds.kubernetes import objects, wait_for
+from local.clouds.kubernetes.evidence import Evidence, Findings
 from local.clouds.kubernetes.kinds import Kind
-from local.clouds.kubernetes.readiness import DONE, Progress, Surroundings, judge, leaving
+from local.clouds.kubernetes.leftovers import Leftovers, leaving
+from local.clouds.kubernetes.readiness import DONE, Progress, Surroundings, deadline_passed, judge
 from local.cluster import rest
 
 Object = dict[str, Any]
 
-DEFAULT_SECONDS = 600.0
-"""As pulumi-kubernetes: ten minutes for everything."""
 _FIRST, _LONGEST = 0.2, 2.0
+_LOOK_AROUND_SECONDS = 5.0
+"""How often pods, events and logs are read while an object is waited for; the provider's ticker takes 10 s."""
+_LOOK_AT_JOB_SECONDS = 1.0
+"""A Job that fails may remove its pods at once."""
 
 
 class NotReadyError(Exception):
@@ -34,6 +38,39 @@ class NotReadyError(Exception):
 
 class StillThereError(Exception):
     """An object that was asked to go and is still there."""
+
+
+class _Story:
+    """What has been found out about an object while it is waited for, and told to the user."""
+
+    def __init__(self, evidence: Evidence, live: Object, report: Callable[[str], None]) -> None:
+        self._evidence = evidence
+        self._name = _name(live)
+        self._report = report
+        self._pause = _LOOK_AT_JOB_SECONDS if live["kind"] == "Job" else _LOOK_AROUND_SECONDS
+        self._next = time.monotonic() + self._pause
+        self._known = Findings()
+        self._said = ""
+
+    def now(self, live: Object, waiting: str) -> None:
+        """Tell what the object waits for where it is news, and every few seconds why."""
+        if time.monotonic() >= self._next:
+            self._known = self._evidence.about(live).since(self._known)
+            self._next = time.monotonic() + self._pause
+        text = "; ".join([f"{self._name}: {waiting}", *map(_in_one_line, self._known.told(waiting)[:1])])
+        if text != self._said:
+            self._said = text
+            self._report(text)
+
+    def forget(self) -> None:
+        """Take back what was said: it is no longer so."""
+        if self._said:
+            self._report("")
+
+    def end(self, live: Object, headline: str) -> NotReadyError:
+        """The error that tells everything."""
+        found = self._evidence.about(live).since(self._known)
+        return NotReadyError(live, [f"{self._name}: {headline}", *found.told(headline)])
 
 
 @dataclass(frozen=True)
@@ -56,28 +93,30 @@ class Waiter:
         Raises:
             NotReadyError: it failed, took too long, or the user interrupted.
         """
-        if objects.flagged(live, objects.SKIP_AWAIT):
+        if objects.skips_await(live):
             return live
-        name, end, pause, said = _name(live), time.monotonic() + seconds, _FIRST, ""
+        end, pause, excused = time.monotonic() + seconds, _FIRST, deadline_passed(live)
+        story = _Story(Evidence(self.client), live, self.report)
         while True:
             try:
-                progress = self._judge(live)
+                progress = self._judge(live, excused)
             except rest.UnreachableError as error:
                 progress = Progress(waiting=str(error))
             if progress.done:
+                story.forget()
                 return live
             if progress.failed:
-                raise NotReadyError(live, [f"{name}: {progress.failed}", *self._details(live)])
-            if progress.waiting != said:
-                said = progress.waiting
-                self.report(f"{name}: {said}")
+                raise story.end(live, progress.failed + _way_out(live))
             if time.monotonic() > end:
-                headline = f"{name}: timed out after {seconds:g} s: {said}"
-                raise NotReadyError(live, [headline, *self._details(live)])
+                raise story.end(live, f"timed out after {seconds:g} s: {progress.waiting}")
+            story.now(live, progress.waiting)
             if self.cancelled.wait(pause):
-                raise NotReadyError(live, [f"{name}: interrupted while waiting: {said}", *self._details(live)])
+                raise story.end(live, f"interrupted while waiting: {progress.waiting}")
             pause = min(pause * 1.5, _LONGEST)
-            live = self._again(live)
+            found = self._again(live)
+            if found is None:
+                raise story.end(live, "somebody deleted it while it was waited for")
+            live = found
 
     def once(self, live: Object) -> None:
         """Look once.
@@ -85,12 +124,13 @@ class Waiter:
         Raises:
             NotReadyError: it is not ready now.
         """
-        if objects.flagged(live, objects.SKIP_AWAIT):
+        if objects.skips_await(live):
             return
         progress = self._judge(live)
         if not progress.done:
-            reason = progress.failed or f"not ready: {progress.waiting}"
-            raise NotReadyError(live, [f"{_name(live)}: {reason}", *self._details(live)])
+            reason = progress.failed + _way_out(live) if progress.failed else f"not ready: {progress.waiting}"
+            found = Evidence(self.client).about(live).told(reason)
+            raise NotReadyError(live, [f"{_name(live)}: {reason}", *found])
 
     def until_gone(self, thing: Object, seconds: float) -> None:
         """Wait until an object that is being deleted has gone, or another has taken its name.
@@ -98,28 +138,42 @@ class Waiter:
         Raises:
             StillThereError: it is still there; says what holds it.
         """
-        meta = thing["metadata"]
-        name, end, pause, said = _name(thing), time.monotonic() + seconds, _FIRST / 2, ""
+        uid, name, end = thing["metadata"].get("uid"), _name(thing), time.monotonic() + seconds
+        pause, said, leftovers = _FIRST / 2, "", Leftovers(self.client)
+        looked = time.monotonic()
+        known: list[str] = []
+        found: Object | None = thing
         while True:
-            found = self._find(thing)
-            if found is None or found["metadata"].get("uid") != meta.get("uid"):
-                return
-            if (now := leaving(found)) != said:
-                said = now
+            now = "the API server does not answer"
+            try:
+                found = self._find(thing)
+                if found is None or found["metadata"].get("uid") != uid:
+                    if said:
+                        self.report("")
+                    return
+                now = leaving(found)
+            except rest.UnreachableError:
+                found = None
+            if found and time.monotonic() > looked + _LOOK_AROUND_SECONDS:
+                known, looked = leftovers.of(found), time.monotonic()
+            line = "; ".join([now, *known])
+            if line != said:
+                said = line
                 self.report(f"{name}: being deleted: {said}")
             if time.monotonic() > end:
-                raise StillThereError(f"{name}: still there {seconds:g} s after its deletion was asked for: {said}")
+                held = "; ".join([now, *((leftovers.of(found) if found else []) or known)])
+                raise StillThereError(f"{name}: still there {seconds:g} s after its deletion was asked for: {held}")
             if self.cancelled.wait(pause):
                 raise StillThereError(f"{name}: interrupted while it is being deleted: {said}")
             pause = min(pause * 1.5, _LONGEST)
 
-    def _judge(self, live: Object) -> Progress:
+    def _judge(self, live: Object, excused: str = "") -> Progress:
         wanted = objects.annotations(live).get(objects.WAIT_FOR)
         if wanted:
             return wait_for.judge(wait_for.parse(wanted), live)
         if not Kind(live["apiVersion"], live["kind"]).core:
             return DONE
-        return judge(live, self._surroundings(live))
+        return judge(live, replace(self._surroundings(live), excused=excused))
 
     def _surroundings(self, live: Object) -> Surroundings:
         meta, spec = live["metadata"], live.get("spec") or {}
@@ -130,75 +184,46 @@ class Waiter:
         if live["kind"] == "PersistentVolumeClaim" and spec.get("storageClassName"):
             found = self.client.find("storage.k8s.io/v1", "StorageClass", spec["storageClassName"])
             return Surroundings(storage_class=found)
+        if live["kind"] == "Ingress":
+            names = sorted(_backends(spec))
+            missing = [name for name in names if self.client.find("v1", "Service", name, meta["namespace"]) is None]
+            return Surroundings(missing_services=tuple(missing))
         return Surroundings()
 
-    def _again(self, live: Object) -> Object:
-        """The object now. One that has gone in the meantime cannot become ready."""
+    def _again(self, live: Object) -> Object | None:
+        """The object now; ``None`` where it has gone in the meantime."""
         try:
-            found = self._find(live)
+            return self._find(live)
         except rest.UnreachableError:
             return live
-        if found is None:
-            raise NotReadyError(live, [f"{_name(live)}: somebody deleted it while it was waited for"])
-        return found
 
     def _find(self, thing: Mapping[str, Any]) -> Object | None:
         meta = thing["metadata"]
         return self.client.find(thing["apiVersion"], thing["kind"], meta["name"], meta.get("namespace"))
 
-    def _details(self, live: Object) -> list[str]:
-        """Why the pods behind an object are not ready; nothing where that cannot be had."""
-        try:
-            pods = self._pods(live)
-            if not pods:
-                return []
-            namespace = live["metadata"]["namespace"]
-            events = self.client.list("v1", "Event", namespace)
-        except (rest.ApiError, rest.UnreachableError):
-            return []
-        return diagnosis.unready(pods, events, self._log)
 
-    def _pods(self, live: Object) -> list[Object]:
-        """The pods behind an object: its own, and not those that only carry the same labels."""
-        namespace, spec = live["metadata"].get("namespace"), live.get("spec") or {}
-        selector = spec.get("selector")
-        if live["kind"] == "Pod":
-            return [live]
-        if namespace is None or not isinstance(selector, Mapping):
-            return []
-        if live["kind"] == "Service":
-            return self.client.list("v1", "Pod", namespace, labels=selector)
-        owners = [live]
-        if live["kind"] == "Deployment":
-            sets = self.client.list("apps/v1", "ReplicaSet", namespace, labels=selector_text(selector))
-            owners = [replica_set for replica_set in sets if _owned(replica_set, owners)]
-        pods = self.client.list("v1", "Pod", namespace, labels=selector_text(selector))
-        return [pod for pod in pods if _owned(pod, owners)]
-
-    def _log(self, pod: Mapping[str, Any], container: str) -> str:
-        meta = pod["metadata"]
-        return self.client.logs(meta["namespace"], meta["name"], container)
+def _backends(spec: Mapping[str, Any]) -> set[str]:
+    """The Services that an Ingress sends to."""
+    paths = [path for rule in spec.get("rules") or [] for path in (rule.get("http") or {}).get("paths") or []]
+    backends = [path.get("backend") or {} for path in paths] + [spec.get("defaultBackend") or {}]
+    return {backend["service"]["name"] for backend in backends if backend.get("service")}
 
 
-def selector_text(selector: Mapping[str, Any]) -> str:
-    """A LabelSelector in the form of a query."""
-    words = {
-        "In": "{key} in ({values})",
-        "NotIn": "{key} notin ({values})",
-        "Exists": "{key}",
-        "DoesNotExist": "!{key}",
-    }
-    parts = [f"{k}={v}" for k, v in (selector.get("matchLabels") or {}).items()]
-    for expression in selector.get("matchExpressions") or []:
-        values = ",".join(expression.get("values") or [])
-        parts.append(words[expression["operator"]].format(key=expression["key"], values=values))
-    return ",".join(parts)
+def _way_out(live: Mapping[str, Any]) -> str:
+    """What helps with an object that has failed for good."""
+    if live["kind"] != "Job" or objects.flagged(live, objects.REPLACE_UNREADY):
+        return ""
+    return (
+        f'. A failed Job does not run again: with the annotation {objects.REPLACE_UNREADY}: "true" the next update '
+        "replaces it"
+    )
+
+
+def _in_one_line(finding: str) -> str:
+    """A finding with the last line of its log, for a status that has one line."""
+    first, *log = finding.splitlines()
+    return f"{first} {log[-1].strip()}" if log else first
 
 
 def _name(thing: Mapping[str, Any]) -> str:
     return f"{thing['kind']} {objects.identity(thing)}"
-
-
-def _owned(thing: Mapping[str, Any], owners: list[Object]) -> bool:
-    uids = {owner["metadata"]["uid"] for owner in owners}
-    return any(reference["uid"] in uids for reference in thing["metadata"].get("ownerReferences") or [])

@@ -38,7 +38,13 @@ def replaced(kind, old, new, mutable=False, api_version="v1"):
         ),
         ("Job", {"spec": {"template": {"spec": {"x": 1}}}}, {"spec": {"template": {"spec": {"x": 2}}}}),
         ("Service", {"spec": {"clusterIP": "None"}}, {"spec": {"clusterIP": "10.96.0.1"}}),
+        ("Job", {"spec": {"completions": 1}}, {"spec": {"completions": 2}}),
         ("Pod", {"spec": {"nodeName": "a"}}, {"spec": {"nodeName": "b"}}),
+        ("Pod", {"spec": {"containers": [{"image": "a"}]}}, {"spec": {"containers": [{"image": "b"}]}}),
+        ("PersistentVolume", {"spec": {"hostPath": {"path": "/a"}}}, {"spec": {"hostPath": {"path": "/b"}}}),
+        ("PersistentVolumeClaim", {"spec": {"accessModes": ["a"]}}, {"spec": {"accessModes": ["b"]}}),
+        ("RoleBinding", {"roleRef": {"name": "a"}}, {"roleRef": {"name": "b"}}),
+        ("StorageClass", {"provisioner": "a"}, {"provisioner": "b"}),
         ("StatefulSet", {"spec": {"serviceName": "a"}}, {"spec": {"serviceName": "b"}}),
         ("Role", {"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}),
     ],
@@ -51,7 +57,7 @@ def test_an_immutable_field_replaces(kind, old, new):
     ("kind", "old", "new"),
     [
         ("Deployment", {"spec": {"replicas": 1}}, {"spec": {"replicas": 2}}),
-        ("Pod", {"spec": {"containers": [{"image": "a"}]}}, {"spec": {"containers": [{"image": "b"}]}}),
+        ("Pod", {"spec": {"activeDeadlineSeconds": 1}}, {"spec": {"activeDeadlineSeconds": 2}}),
         ("ConfigMap", {"metadata": {"labels": {"a": "1"}}}, {"metadata": {"labels": {"a": "2"}}}),
         (
             "PersistentVolumeClaim",

@@ -35,6 +35,21 @@ def test_one_amount_written_in_two_ways_is_no_drift():
     old = {"spec": {"resources": {"limits": {"cpu": "1000m", "memory": "1Gi"}}}}
     found = live(spec={"resources": {"limits": {"cpu": "1", "memory": "2Gi"}}})
     assert objects.inputs_of(found, old)["spec"]["resources"]["limits"] == {"cpu": "1000m", "memory": "2Gi"}
+    volume = {"spec": {"volumes": [{"name": "shm", "emptyDir": {"sizeLimit": "1024Mi"}}]}}
+    stored = live(spec={"volumes": [{"name": "shm", "emptyDir": {"sizeLimit": "1Gi"}}]})
+    assert objects.inputs_of(stored, volume) == volume
+
+
+def test_an_item_that_others_added_or_we_lost_is_told_by_its_key():
+    ports = [{"port": 80, "targetPort": "http"}, {"port": 53, "protocol": "UDP"}]
+    theirs = [{"port": 53, "protocol": "TCP"}, {"port": 80, "protocol": "TCP", "targetPort": "web"}]
+    found = objects.inputs_of(live("Service", spec={"ports": theirs}), {"spec": {"ports": ports}})
+    assert found == {"spec": {"ports": [{"port": 80, "targetPort": "web"}]}}
+
+
+def test_a_list_that_is_one_value_drifts_as_a_whole():
+    old = {"spec": {"args": ["--a"]}}
+    assert objects.inputs_of(live(spec={"args": ["--a", "--b"]}), old) == {"spec": {"args": ["--a", "--b"]}}
 
 
 def test_a_field_that_somebody_removed_is_drift():

@@ -1,0 +1,5 @@
+"""Brings a model into a model cache: a Job, an init container or a command.
+
+Owns where models come from (``sources``), whether one can be served at all (``checks``), how it is copied
+(``loading``), and what a complete copy is (``manifest``, ``target``). Leaves to the engine what is in the files.
+"""

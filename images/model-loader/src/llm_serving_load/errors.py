@@ -1,0 +1,9 @@
+"""Errors that end the loader with one message."""
+
+
+class LoadError(Exception):
+    """The model cannot be loaded; the text names what is wrong, why, and what to do."""
+
+
+class InterruptedTransferError(Exception):
+    """A source stopped in the middle of a file; asking again from there may work."""

@@ -1,0 +1,177 @@
+"""``llm-serving-load``: loads a model into a cache, or verifies that one is complete."""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from llm_serving_load import names
+from llm_serving_load.errors import LoadError
+from llm_serving_load.loading import Loader, Model, StoppedError
+from llm_serving_load.patience import PatientSource
+from llm_serving_load.sizes import human
+from llm_serving_load.sources import open_source
+from llm_serving_load.target import FolderTarget
+
+PREFIX = "LLM_SERVING_LOAD_"
+_DONE, _FAILED, _USAGE = 0, 1, 2
+_MOST_WORKERS, _MOST_ATTEMPTS = 64, 100
+
+_T = TypeVar("_T")
+_D = TypeVar("_D")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 done or already there, 1 refused or failed, 2 wrong usage."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if words[:1] == ["verify"]:
+            return _verify(words[1:], os.environ)
+        return _load(words, os.environ)
+    except _UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _USAGE
+    except LoadError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _FAILED
+
+
+def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="llm-serving-load",
+        description="Loads a model into a cache: checked, resumable, complete or not there. `llm-serving-load verify "
+        "--help`: see whether one is complete.",
+        epilog=f"Each option is also a variable: --source is {PREFIX}SOURCE. A flag wins. HF_TOKEN: token of the hub.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--source", metavar="URL", help="file:///FOLDER (<org>/<name>/<revision> below it) or hf://")
+    parser.add_argument("--repository", metavar="ORG/NAME", help="the model")
+    parser.add_argument("--revision", metavar="COMMIT", help="its commit, 40 hexadecimal digits")
+    parser.add_argument("--target", metavar="FOLDER", help="where its files go")
+    parser.add_argument("--workers", metavar="N", help="files that are copied at once (default 8)")
+    parser.add_argument("--attempts", metavar="N", help="how often a source that stops is asked (default 6)")
+    parser.add_argument("--hashes", action="store_true", help="also read a copy that is there, and repair it")
+    flags = vars(parser.parse_args(words))
+    hashes = bool(flags.pop("hashes"))
+    given = _Given(flags, environment)
+    model = Model(
+        source=given.needed("source", _text),
+        repository=given.needed("repository", names.repository),
+        revision=given.needed("revision", names.revision),
+    )
+    folder = given.needed("target", _folder)
+    workers = given.optional("workers", _up_to(_MOST_WORKERS), 8)
+    attempts = given.optional("attempts", _up_to(_MOST_ATTEMPTS), 6)
+    stop = threading.Event()
+    told: list[int] = []
+
+    def on_signal(number: int, frame: object) -> None:
+        if told:
+            os._exit(128 + number)  # a copy that hangs is not waited for twice
+        told.append(number)
+        stop.set()
+        raise StoppedError
+
+    try:
+        # The first process of a container ignores signals that it does not handle.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, on_signal)
+        _say(f"{model.repository} at {model.revision} from {model.source} into {folder}")
+        loader = Loader(model, FolderTarget(folder), _say, stop, workers, hashes=hashes)
+        manifest = loader.load(
+            lambda: PatientSource(open_source(model.source, model.repository, model.revision), attempts)
+        )
+        _say(f"complete: {len(manifest.files)} files, {human(manifest.size)}")
+    except StoppedError:
+        print("error: stopped before the end; run it again, it goes on with what is missing", file=sys.stderr)
+        return 128 + told[0]
+    return _DONE
+
+
+def _verify(words: Sequence[str], environment: Mapping[str, str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="llm-serving-load verify",
+        description="Ends with 0 where a model is complete, with 1 where it is not.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--target", metavar="FOLDER", help="where its files are")
+    parser.add_argument("--repository", metavar="ORG/NAME", help="refuse any other model")
+    parser.add_argument("--revision", metavar="COMMIT", help="refuse any other commit")
+    parser.add_argument("--hashes", action="store_true", help="read every file and compare its SHA-256, not only sizes")
+    flags = vars(parser.parse_args(words))
+    hashes = bool(flags.pop("hashes"))
+    given = _Given(flags, environment)
+    folder = given.needed("target", _folder)
+    repository = given.optional("repository", names.repository, None)
+    revision = given.optional("revision", names.revision, None)
+    target = FolderTarget(folder)
+    manifest = target.manifest()
+    if manifest is None:
+        raise LoadError(f"--target {str(folder)!r}: there is no complete model; let the loader finish, or run it again")
+    for wanted, there in ((repository, manifest.repository), (revision, manifest.revision)):
+        if wanted not in (None, there):
+            raise LoadError(f"--target {str(folder)!r}: it holds {there}, not {wanted}; load into another folder")
+    damage = target.damage(manifest, hashes=hashes)
+    if damage is not None:
+        raise LoadError(f"--target {str(folder)!r}: {damage}; run the loader again{' with --hashes' if hashes else ''}")
+    _say(f"complete: {manifest.repository} at {manifest.revision}, {len(manifest.files)} files, {human(manifest.size)}")
+    return _DONE
+
+
+class _UsageError(Exception):
+    """A value that cannot be used."""
+
+
+class _Given:
+    """Values from flags, else from variables."""
+
+    def __init__(self, flags: Mapping[str, str | None], environment: Mapping[str, str]) -> None:
+        self._flags = flags
+        self._environment = environment
+
+    def optional(self, name: str, read: Callable[[str], _T], default: _D) -> _T | _D:
+        variable = PREFIX + name.upper()
+        where, text = f"--{name}", self._flags[name]
+        if text is None:
+            where, text = variable, self._environment.get(variable)
+        if text is None:
+            return default
+        try:
+            return read(text)
+        except ValueError as error:
+            raise _UsageError(f"{where} {text!r}: {error}") from None
+
+    def needed(self, name: str, read: Callable[[str], _T]) -> _T:
+        value = self.optional(name, read, None)
+        if value is None:
+            raise _UsageError(f"--{name} is missing; give it, or {PREFIX}{name.upper()}")
+        return value
+
+
+def _text(value: str) -> str:
+    if not value:
+        raise ValueError("it must not be empty")
+    return value
+
+
+def _folder(value: str) -> Path:
+    if not value.startswith("/"):
+        raise ValueError("it must be an absolute path")
+    return Path(value)
+
+
+def _up_to(most: int) -> Callable[[str], int]:
+    def read(value: str) -> int:
+        if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= most:
+            raise ValueError(f"it must be a number from 1 to {most}")
+        return int(value)
+
+    return read
+
+
+def _say(text: str) -> None:
+    print(f"llm-serving-load: {text}", flush=True)

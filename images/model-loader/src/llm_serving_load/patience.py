@@ -1,0 +1,85 @@
+"""A source that is asked again where it stops in the middle."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from llm_serving_load.errors import InterruptedTransferError, LoadError
+from llm_serving_load.sources import Source, SourceFile, Stream
+
+_T = TypeVar("_T")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 8.0
+"""Seconds before the second attempt, doubled before each further one."""
+
+
+class PatientSource:
+    """Another source, each question to which gets so many attempts; bytes that arrive start the count again."""
+
+    def __init__(self, source: Source, attempts: int) -> None:
+        self._source = source
+        self._attempts = attempts
+
+    @property
+    def where(self) -> str:
+        """The place in words."""
+        return self._source.where
+
+    def files(self) -> list[SourceFile]:
+        """All files of the model.
+
+        Raises:
+            LoadError: they cannot be listed, or no attempt was answered.
+        """
+        return self.ask(self._source.files)
+
+    def open(self, file: SourceFile, offset: int = 0) -> "_PatientStream":
+        """The bytes of a file from ``offset`` on."""
+        return _PatientStream(self, self._source, file, offset)
+
+    def ask(self, question: Callable[[], _T]) -> _T:
+        """The answer to a question.
+
+        Raises:
+            LoadError: no attempt was answered.
+        """
+        pause = _FIRST_PAUSE
+        for attempt in range(1, self._attempts + 1):
+            try:
+                return question()
+            except InterruptedTransferError as error:
+                if attempt == self._attempts:
+                    raise LoadError(f"{error}; given up after {attempt} attempts") from error
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+        raise AssertionError("there is at least one attempt")
+
+
+class _PatientStream:
+    """A file, opened again at the next byte wherever the source stops."""
+
+    def __init__(self, patient: PatientSource, source: Source, file: SourceFile, offset: int) -> None:
+        self._patient = patient
+        self._source = source
+        self._file = file
+        self._offset = offset
+        self._stream: Stream | None = None
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        return self._patient.ask(lambda: self._read(buffer))
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def _read(self, buffer: memoryview) -> int:
+        try:
+            if self._stream is None:
+                self._stream = self._source.open(self._file, self._offset)
+            count = self._stream.readinto(buffer)
+        except InterruptedTransferError:
+            self.close()
+            raise
+        self._offset += count
+        return count

@@ -1,0 +1,327 @@
+"""The folder that a model is loaded into, on a disk or a network volume.
+
+What is relied on: a file that is renamed inside the volume replaces the old one in one step (local file systems, NFS,
+CephFS and the like; on object storage behind FUSE it is a copy and then a deletion, and the manifest is still written
+last). Locks are used where they work, only to tell whose leftovers are whose: without them several loaders at once
+stay correct, and a part whose owner is unknown is removed by whoever finishes.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from llm_serving_load.errors import LoadError
+from llm_serving_load.manifest import NAME, Manifest, ManifestError
+
+PARTS = ".parts"
+"""Below the target: files that are being written."""
+
+_FILE_MODE, _FOLDER_MODE = 0o644, 0o755
+_IGNORED = {"lost+found"}
+
+
+class LostPartError(Exception):
+    """Another loader finished and took the part away."""
+
+
+class Part(Protocol):
+    """A file that is being written and is not there yet."""
+
+    def write(self, block: memoryview) -> None:
+        """Append."""
+        ...
+
+    def commit(self) -> None:
+        """Let it be there, complete and on the disk.
+
+        Raises:
+            LostPartError: another loader took it away.
+        """
+        ...
+
+    def discard(self) -> None:
+        """Give it up; does nothing after :meth:`commit`."""
+        ...
+
+
+class Target(Protocol):
+    """A place for one model. Methods may be called from several threads."""
+
+    @property
+    def where(self) -> str:
+        """The place in words, for messages."""
+        ...
+
+    def manifest(self) -> Manifest | None:
+        """The manifest of a complete copy, ``None`` where there is none."""
+        ...
+
+    def damage(self, manifest: Manifest, *, hashes: bool = False) -> str | None:
+        """What is wrong with the copy: missing files, other sizes and, with ``hashes``, other contents; ``None`` where
+        it is complete."""
+        ...
+
+    def strangers(self, names: set[str]) -> list[str]:
+        """Files other than these, which an engine might read."""
+        ...
+
+    def prepare(self) -> None:
+        """Make the folder, and remove what dead loaders left."""
+        ...
+
+    def free(self) -> int:
+        """Bytes that can be written."""
+        ...
+
+    def size_of(self, name: str) -> int | None:
+        """Bytes of a file that is there."""
+        ...
+
+    def sha256_of(self, name: str) -> str:
+        """Hash of a file that is there."""
+        ...
+
+    def part(self, name: str) -> Part:
+        """Start a file."""
+        ...
+
+    def finish(self, manifest: Manifest) -> None:
+        """Write the manifest; the copy is complete."""
+        ...
+
+
+class FolderTarget:
+    """A folder. Every error of the file system becomes a :class:`LoadError` that says what to do."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def where(self) -> str:
+        """The folder, as it was given."""
+        return f"--target {str(self._folder)!r}"
+
+    def manifest(self) -> Manifest | None:
+        """The manifest; a damaged one counts as none."""
+        try:
+            with self._explained():
+                content = (self._folder / NAME).read_bytes()
+            return Manifest.from_json(content)
+        except (_MissingError, ManifestError):
+            return None
+
+    def damage(self, manifest: Manifest, *, hashes: bool = False) -> str | None:
+        """What is wrong with the copy; ``None`` where it is complete."""
+        for entry in manifest.files:
+            size = self.size_of(entry.name)
+            if size is None:
+                return f"{entry.name} is missing"
+            if size != entry.size:
+                return f"{entry.name} has {size} bytes instead of {entry.size}"
+            if hashes and self.sha256_of(entry.name) != entry.sha256:
+                return f"the content of {entry.name} does not match its SHA-256"
+        strangers = self.strangers({entry.name for entry in manifest.files})
+        return f"{strangers[0]} does not belong to the model" if strangers else None
+
+    def strangers(self, names: set[str]) -> list[str]:
+        """Files that are neither named nor hidden nor the manifest."""
+        found: list[str] = []
+        with self._explained():
+            for folder, folders, files in os.walk(self._folder):
+                folders[:] = [name for name in folders if not name.startswith(".") and name not in _IGNORED]
+                for file in files:
+                    name = Path(folder, file).relative_to(self._folder).as_posix()
+                    if name not in names and name != NAME and not file.startswith("."):
+                        found.append(name)
+        return sorted(found)
+
+    def prepare(self) -> None:
+        """Make the folder; remove parts whose owner is known to be dead."""
+        self._make_folder(self._folder)
+        self._remove_parts(every=False)
+
+    def free(self) -> int:
+        """Bytes that are free for this user."""
+        with self._explained():
+            volume = os.statvfs(self._folder)
+        return volume.f_bavail * volume.f_frsize
+
+    def size_of(self, name: str) -> int | None:
+        """Bytes; ``None`` where there is no such file."""
+        try:
+            with self._explained():
+                status = (self._folder / name).stat()
+        except _MissingError:
+            return None
+        return status.st_size
+
+    def sha256_of(self, name: str) -> str:
+        """Hash of the content."""
+        with self._explained(), open(self._folder / name, "rb", buffering=0) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def part(self, name: str) -> "FolderPart":
+        """A part with a name of its own, however many loaders write the same file."""
+        self._make_folder((self._folder / name).parent)
+        parts = self._folder / PARTS
+        path = parts / f"{name.replace('/', '__')}.{secrets.token_hex(8)}"
+        for attempt in range(10):
+            # A loader that finishes removes the folder of parts.
+            self._make_folder(parts)
+            try:
+                with self._explained():
+                    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+                return FolderPart(self, path, self._folder / name, descriptor)
+            except _MissingError:
+                if attempt == 9:
+                    raise
+        raise AssertionError("unreachable")
+
+    def finish(self, manifest: Manifest) -> None:
+        """Write the manifest, then remove every part: what others still write is there already."""
+        while True:
+            part = self.part(NAME)
+            try:
+                part.write(memoryview(manifest.to_json()))
+                part.commit()
+                break
+            except LostPartError:
+                continue
+            finally:
+                part.discard()
+        self._remove_parts(every=True)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """The file system's errors as messages."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise _MissingError(f"{self.where}: {error.filename} is missing") from error
+        except OSError as error:
+            raise self.explain(error) from error
+
+    def explain(self, error: OSError) -> LoadError:
+        """A message for an error of the file system."""
+        rights = f"user {os.geteuid()} may not write there; change the owner (fsGroup), or name another folder"
+        advice = {
+            errno.ENOSPC: "the volume is full; make it larger or free space, and load again",
+            errno.EDQUOT: "the quota of the volume is used up; raise it or free space, and load again",
+            errno.EROFS: "the volume is mounted read-only; mount it for writing, or name another folder",
+            errno.EACCES: rights,
+            errno.EPERM: rights,
+            errno.ENOTDIR: "a part of the path is a file; name a folder",
+            errno.EEXIST: "a part of the path is a file; name a folder",
+            errno.EIO: "the volume fails to read or write; look at the node's kernel log",
+            errno.ESTALE: "the network volume went away; mount it again, and load again",
+        }
+        name = error.filename if error.filename is not None else self._folder
+        what = advice.get(error.errno or 0, f"{error.strerror or error}; see whether the volume is in order")
+        return LoadError(f"{self.where}: {name}: {what}")
+
+    def _make_folder(self, folder: Path) -> None:
+        with self._explained():
+            missing = [path for path in (folder, *folder.parents) if not path.exists()]
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in missing:
+                with contextlib.suppress(OSError):  # a volume whose modes are fixed by its mount
+                    path.chmod(_FOLDER_MODE)
+
+    def _remove_parts(self, *, every: bool) -> None:
+        parts = self._folder / PARTS
+        try:
+            paths = list(parts.iterdir())
+        except OSError:
+            return
+        for path in paths:
+            if every or _is_orphan(path):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        with contextlib.suppress(OSError):  # another loader writes there
+            parts.rmdir()
+
+
+class FolderPart:
+    """A file below ``.parts`` that takes its place in one step. The lock on it says that its owner lives."""
+
+    def __init__(self, target: FolderTarget, path: Path, place: Path, descriptor: int) -> None:
+        self._target = target
+        self._path = path
+        self._place = place
+        self._descriptor: int | None = descriptor
+        with contextlib.suppress(OSError):  # a volume without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(OSError):  # a volume whose modes are fixed by its mount
+            os.fchmod(descriptor, _FILE_MODE)  # whatever the umask says
+
+    def write(self, block: memoryview) -> None:
+        """Append the whole block."""
+        assert self._descriptor is not None
+        try:
+            while block:
+                block = block[os.write(self._descriptor, block) :]
+        except OSError as error:
+            error.filename = str(self._place)
+            raise self._target.explain(error) from error
+
+    def commit(self) -> None:
+        """To the disk, then to its place: after a power cut the file is whole or not there."""
+        assert self._descriptor is not None
+        try:
+            os.fsync(self._descriptor)
+            self._path.rename(self._place)
+            _sync_folder(self._place.parent)
+        except FileNotFoundError:
+            raise LostPartError(self._place.name) from None
+        except OSError as error:
+            error.filename = str(self._place)
+            raise self._target.explain(error) from error
+        finally:
+            self._close()
+
+    def discard(self) -> None:
+        """Remove the part where it is still one."""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+            self._close()
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+class _MissingError(LoadError):
+    """Something is not there."""
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a rename to the disk, where the volume knows how."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _is_orphan(path: Path) -> bool:
+    """Whether nobody writes the part any more. Locks end with the process that holds them."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False  # its owner lives, or nobody can say
+    finally:
+        os.close(descriptor)
+    return True

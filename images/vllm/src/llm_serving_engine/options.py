@@ -1,0 +1,184 @@
+"""What the launcher can be told: flags, else environment variables, else defaults.
+
+The variable of a flag is its name in capitals after ``LLM_SERVING_ENGINE_``: ``--health-port`` and
+``LLM_SERVING_ENGINE_HEALTH_PORT``. Where neither is given, the engine's address and the model's name are read from
+the engine's own command line.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+PREFIX = "LLM_SERVING_ENGINE_"
+_DEFAULT_ENGINE_PORT = 8000
+_EVERYWHERE = ("0.0.0.0", "::")
+
+
+class OptionError(Exception):
+    """A flag or variable that cannot be used; the text names it, its value and the reason."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the launcher runs and how it watches it.
+
+    Attributes:
+        command: the engine's command line.
+        health_host, health_port: where the health endpoint listens.
+        engine_host, engine_port: where the engine answers HTTP.
+        model: name that the engine must list before it is ready; ``None``: any.
+        stall_seconds: an engine that was ready and answers nothing for so long is stalled.
+        probe_seconds: pause between two looks at the engine.
+        probe_timeout: seconds after which a look has failed.
+        api_key: what the engine asks for before it lists its models, or ``None``.
+    """
+
+    command: tuple[str, ...]
+    health_host: str
+    health_port: int
+    engine_host: str
+    engine_port: int
+    model: str | None
+    stall_seconds: float
+    probe_seconds: float
+    probe_timeout: float
+    api_key: str | None
+
+
+def _port(value: str) -> int:
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65535:
+        raise ValueError("it must be a port from 1 to 65535")
+    return int(value)
+
+
+def _seconds(value: str) -> float:
+    problem = "it must be a number of seconds above 0"
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError(problem) from None
+    if not 0 < number < float("inf"):
+        raise ValueError(problem)
+    return number
+
+
+def _text(value: str) -> str:
+    if not value:
+        raise ValueError("it must not be empty")
+    return value
+
+
+def _url(value: str) -> tuple[str, int]:
+    problem = "it must look like http://127.0.0.1:8000, without a path"
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError(problem) from None
+    if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError(problem)
+    return parts.hostname, port if port is not None else 80
+
+
+_HELP = {
+    "health-host": "address that the health endpoint listens at (default 0.0.0.0)",
+    "health-port": "its port (default 8080)",
+    "engine-url": "where the engine answers (default: host and port in COMMAND, else 127.0.0.1:8000)",
+    "model": "name that the engine must list to be ready (default: the one in COMMAND, else any)",
+    "stall-seconds": "an engine that was ready and is silent for so long is dead (default 60)",
+    "probe-seconds": "pause between two looks at the engine (default 1)",
+    "probe-timeout": "a look fails after so many seconds (default 5)",
+}
+
+_T = TypeVar("_T")
+
+
+class _Given:
+    """Values as they were given, by the name of their flag."""
+
+    def __init__(self, flags: Mapping[str, str | None], environment: Mapping[str, str]) -> None:
+        self._flags = flags
+        self._environment = environment
+
+    def read(self, name: str, reader: Callable[[str], _T]) -> _T | None:
+        """The value, ``None`` where neither flag nor variable gives one."""
+        variable = PREFIX + name.replace("-", "_").upper()
+        where, text = f"--{name}", self._flags[name.replace("-", "_")]
+        if text is None:
+            where, text = variable, self._environment.get(variable)
+        if text is None:
+            return None
+        try:
+            return reader(text)
+        except ValueError as error:
+            raise OptionError(f"{where} {text!r}: {error}") from None
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
+    """Options from flags and variables; a flag wins.
+
+    Raises:
+        OptionError: a value that cannot be used, or no command.
+        SystemExit: ``--help``, or a flag that does not exist.
+    """
+    own, command = _split(arguments)
+    parser = argparse.ArgumentParser(
+        prog="llm-serving-engine",
+        usage="%(prog)s [OPTION...] -- COMMAND [ARGUMENT...]",
+        description="Runs an inference engine as the first process of a container and answers health checks for it.",
+        epilog=f"Each option is also a variable: --health-port is {PREFIX}HEALTH_PORT. A flag wins.",
+        allow_abbrev=False,
+    )
+    for name, text in _HELP.items():
+        parser.add_argument(f"--{name}", metavar=name.rpartition("-")[2].upper(), help=text)
+    given = _Given(vars(parser.parse_args(own)), environment)
+    if not command:
+        raise OptionError("no command to run: give the engine's command line after --, as in -- vllm serve FOLDER")
+    host, port = given.read("engine-url", _url) or (_host_of(command), _port_of(command))
+    return Options(
+        command=tuple(command),
+        health_host=given.read("health-host", _text) or "0.0.0.0",
+        health_port=given.read("health-port", _port) or 8080,
+        engine_host=host,
+        engine_port=port,
+        model=given.read("model", _text) or option_of(command, "--served-model-name"),
+        stall_seconds=given.read("stall-seconds", _seconds) or 60.0,
+        probe_seconds=given.read("probe-seconds", _seconds) or 1.0,
+        probe_timeout=given.read("probe-timeout", _seconds) or 5.0,
+        api_key=option_of(command, "--api-key") or environment.get("VLLM_API_KEY") or None,
+    )
+
+
+def option_of(command: Sequence[str], flag: str) -> str | None:
+    """The first value of an option on a command line, spelt ``--flag=value`` or ``--flag value``."""
+    for index, word in enumerate(command):
+        if word.startswith(f"{flag}="):
+            return word.partition("=")[2] or None
+        if word == flag and index + 1 < len(command):
+            return command[index + 1]
+    return None
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    words = list(arguments)
+    if "--" not in words:
+        return words, []
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
+
+
+def _host_of(command: Sequence[str]) -> str:
+    host = option_of(command, "--host")
+    return host if host not in (None, *_EVERYWHERE) else "127.0.0.1"
+
+
+def _port_of(command: Sequence[str]) -> int:
+    text = option_of(command, "--port")
+    if text is None:
+        return _DEFAULT_ENGINE_PORT
+    try:
+        return _port(text)
+    except ValueError as error:
+        raise OptionError(f"--port {text!r} of the engine's command line: {error}") from None

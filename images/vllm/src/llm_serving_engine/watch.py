@@ -1,0 +1,183 @@
+"""What the launcher knows about the engine: does it start, answer, drain or fail.
+
+One thread looks at the engine; the main thread adds what it knows of the process. Readers take the last observation
+and wait for nobody, so that a probe of the kubelet costs no request.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from llm_serving_engine.client import EngineClient, NoAnswerError
+
+_FAILURES = 3
+"""So many looks in a row must fail before an engine counts as dead: after a pause of the whole machine the clock alone
+would say so."""
+
+
+_STARTING_PAUSE = 0.25
+
+
+class Status(StrEnum):
+    """The engine in one word."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the looks at the engine have shown so far.
+
+    Attributes:
+        model: the model that answers, ``None`` before the engine was ready for the first time.
+        answering: the last look found a healthy engine that serves the model.
+        reason: why not, where it did not.
+        failures: failed looks in a row since it was ready.
+        failing_since: clock at the first of them.
+        unhealthy: all of them were answers: the engine itself says that it is dead.
+    """
+
+    model: str | None = None
+    answering: bool = False
+    reason: str | None = "the engine has not answered yet"
+    failures: int = 0
+    failing_since: float | None = None
+    unhealthy: bool = False
+
+
+class Watch:
+    """Looks at the engine from time to time and says how it does."""
+
+    def __init__(
+        self,
+        client: EngineClient,
+        model: str | None,
+        stall_seconds: float,
+        probe_timeout: float,
+        on_ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._client = client
+        self._model = model
+        self._stall_seconds = stall_seconds
+        self._timeout = probe_timeout
+        self._on_ready = on_ready
+        # Each of the three is written by one thread only and replaced as a whole.
+        self._seen = Observation()
+        self._draining = False
+        self._exit_status: int | None = None
+
+    def look(self) -> None:
+        """Ask the engine once."""
+        before = self._seen
+        try:
+            model = self._ask(before.model)
+        except NoAnswerError as error:
+            self._seen = self._failed(before, str(error), unhealthy=False)
+        except _UnhealthyError as error:
+            self._seen = self._failed(before, str(error), unhealthy=True)
+        else:
+            self._seen = Observation(model=model, answering=True, reason=None)
+            if before.model is None:
+                self._on_ready()
+
+    def keep_looking(self, pause: float, end: threading.Event) -> None:
+        """Look every ``pause`` seconds, more often while the engine starts, until ``end`` is set."""
+        while not end.is_set():
+            self.look()
+            # A port on which nobody listens answers at once: a start is seen soon.
+            end.wait(pause if self._seen.model is not None else min(pause, _STARTING_PAUSE))
+
+    def drain(self) -> None:
+        """The engine was told to stop: from now on it is not ready."""
+        self._draining = True
+
+    def ended(self, exit_status: int) -> None:
+        """The engine's process is gone."""
+        self._exit_status = exit_status
+
+    @property
+    def model(self) -> str | None:
+        """Name of the model: the one that answers, else the one that is expected."""
+        return self._seen.model or self._model
+
+    @property
+    def model_loaded(self) -> bool:
+        """The process lives and has answered for its model."""
+        return self._seen.model is not None and self._exit_status is None
+
+    @property
+    def answering(self) -> bool:
+        """The last look was answered by a living process: it is worth asking it for more."""
+        return self._seen.answering and self._exit_status is None
+
+    @property
+    def status(self) -> Status:
+        """The engine in one word."""
+        seen = self._seen
+        if self._exit_status is not None:
+            return Status.FAILED
+        if self._draining:
+            return Status.DRAINING
+        if seen.model is None:
+            return Status.STARTING
+        return Status.READY if seen.answering else Status.FAILED
+
+    @property
+    def live(self) -> bool:
+        """Waiting may still help: the process runs, and once it was ready it is neither silent for too long nor dead by
+        its own word. An engine that drains may close its port before it ends."""
+        if self._exit_status is not None:
+            return False
+        if self._draining:
+            return True
+        seen = self._seen
+        if seen.failures < _FAILURES or seen.failing_since is None:
+            return True
+        return not seen.unhealthy and time.monotonic() - seen.failing_since < self._stall_seconds
+
+    @property
+    def reason(self) -> str | None:
+        """Why the engine is not ready; ``None`` where it is."""
+        if self._exit_status is not None:
+            return f"the engine ended with status {self._exit_status}"
+        if self._draining:
+            return "the engine was told to stop"
+        return self._seen.reason
+
+    def _ask(self, known: str | None) -> str:
+        answer = self._client.get("/health", self._timeout)
+        if answer.status >= 500:
+            raise _UnhealthyError(f"/health answers {answer.status}")
+        if answer.status != 200:
+            raise NoAnswerError(f"/health answers {answer.status}")
+        # A model stays loaded: the list is asked for until it is there, and no more, since engines log each request.
+        return known if known is not None else self._listed()
+
+    def _listed(self) -> str:
+        models = self._client.models(self._timeout)
+        if self._model is None and models:
+            return models[0]
+        if self._model is not None and self._model in models:
+            return self._model
+        raise NoAnswerError(f"the engine serves {', '.join(models) or 'no model'}, not {self._model or 'a model'}")
+
+    def _failed(self, before: Observation, reason: str, *, unhealthy: bool) -> Observation:
+        if before.model is None:
+            return replace(before, reason=reason)
+        return replace(
+            before,
+            answering=False,
+            reason=reason,
+            failures=before.failures + 1,
+            failing_since=before.failing_since if before.failing_since is not None else time.monotonic(),
+            unhealthy=unhealthy and (before.unhealthy or before.failures == 0),
+        )
+
+
+class _UnhealthyError(Exception):
+    """The engine answers, and says that it is not healthy."""

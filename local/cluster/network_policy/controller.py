@@ -1,0 +1,158 @@
+"""Keeps the kernel's table as the API server's policies want it."""
+
+import datetime
+import logging
+import secrets
+import threading
+import time
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from local.cluster import rest
+from local.cluster.errors import ClusterError
+from local.cluster.files import write_atomically
+from local.cluster.network_policy import nftables, rules
+from local.cluster.network_policy.follow import Follower
+from local.cluster.network_policy.kernel import Kernel
+from local.cluster.network_policy.model import Snapshot
+
+API_VERSION, KIND = "networking.k8s.io/v1", "NetworkPolicy"
+COMPONENT = "network-policy"
+"""The name under which Events are written."""
+
+_LOG = logging.getLogger(COMPONENT)
+_GATHER = 0.05
+"""Seconds in which changes are gathered: a rollout is many of them."""
+_IDLE = 10.0
+"""The longest time between two comparisons, and the shortest between two looks at whether the table is there, in
+seconds."""
+
+
+class Controller:
+    """The policies of one node.
+
+    Args:
+        client: connection to the API server. It must list and watch namespaces, pods and network policies, and
+            create events.
+        node: name of the node.
+        pod_range: addresses of its pods.
+        kernel: where the rules go.
+        ready_file: written when the rules are in place for the first time.
+    """
+
+    def __init__(
+        self, client: rest.Kubernetes, node: str, pod_range: IPv4Network, kernel: Kernel, ready_file: Path | None = None
+    ) -> None:
+        self._client = client
+        self._node = node
+        self._pod_range = pod_range
+        self._kernel = kernel
+        self._ready_file = ready_file
+        self._bell = threading.Event()
+        self._stopping = False
+        self._applied = ""
+        self._looked = time.monotonic()
+        self._told: set[tuple[str, str]] = set()
+        ring = self._bell.set
+        self._namespaces = Follower(client, "v1", "Namespace", ring)
+        self._pods = Follower(client, "v1", "Pod", ring, fields=f"spec.nodeName={node}")
+        self._policies = Follower(client, API_VERSION, KIND, ring)
+
+    def run(self) -> None:
+        """Work until :meth:`stop`.
+
+        Raises:
+            ClusterError: the API server refuses, or the kernel does. The table stays as it is.
+        """
+        if self._ready_file is not None:
+            self._ready_file.unlink(missing_ok=True)
+        if not self._kernel.has_table():  # a table that is there is from before a restart, and better than none
+            self._kernel.apply(nftables.render(rules.Rules(), self._pod_range))
+        followers = (self._namespaces, self._policies, self._pods)
+        for follower in followers:
+            follower.start()
+        while not self._stopping:
+            self._bell.wait(_IDLE)
+            time.sleep(_GATHER)
+            self._bell.clear()
+            for follower in followers:
+                if follower.failure is not None:
+                    raise ClusterError(follower.failure)
+            if not self._stopping:
+                self._compare()
+
+    def stop(self) -> None:
+        """End soon. The table stays: pods must not run open for want of a process."""
+        self._stopping = True
+        self._bell.set()
+
+    def _compare(self) -> None:
+        namespaces, pods, policies = (f.objects() for f in (self._namespaces, self._pods, self._policies))
+        if namespaces is None or pods is None or policies is None:
+            return
+        wanted = rules.build(Snapshot.read(namespaces, pods, policies))
+        program = nftables.render(wanted, self._pod_range)
+        lost = bool(self._applied) and self._lost()
+        if lost:
+            _LOG.warning("somebody has removed the table %s %s", nftables.FAMILY, nftables.TABLE)
+        if program != self._applied or lost:
+            self._kernel.apply(program)
+            if not self._applied:
+                self._in_sync()
+            self._applied = program
+            isolated = len({address for by_address in wanted.isolated.values() for address in by_address})
+            _LOG.info("%d policies, %d pods, %d of them isolated", len(policies), len(wanted.pods), isolated)
+        self._tell(wanted.notes)
+
+    def _lost(self) -> bool:
+        """The table has gone; looked at now and then only."""
+        now = time.monotonic()
+        if now - self._looked < _IDLE:
+            return False
+        self._looked = now
+        return not self._kernel.has_table()
+
+    def _in_sync(self) -> None:
+        _LOG.info("in sync: the network policies of node %s are in place", self._node)
+        if self._ready_file is not None:
+            write_atomically(self._ready_file, "in sync\n", mode=0o644)
+
+    # Events
+
+    def _tell(self, notes: tuple[rules.Note, ...]) -> None:
+        """Write each note once, and again when it comes back."""
+        current = {(note.policy.uid, note.message): note for note in notes}
+        self._told &= current.keys()
+        for key, note in current.items():
+            if key in self._told:
+                continue
+            self._told.add(key)
+            _LOG.warning("network policy %s/%s: %s", note.policy.namespace, note.policy.name, note.message)
+            try:
+                self._client.create(self._event(note))
+            except (rest.ApiError, rest.UnreachableError) as error:
+                _LOG.warning("the event about it could not be written: %s", error)
+
+    def _event(self, note: rules.Note) -> rest.Object:
+        policy = note.policy
+        moment = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"namespace": policy.namespace, "name": f"{policy.name[:200]}.{secrets.token_hex(8)}"},
+            "involvedObject": {
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "namespace": policy.namespace,
+                "name": policy.name,
+                "uid": policy.uid,
+            },
+            "reason": note.reason,
+            "message": note.message[:1024],  # the API takes no more
+            "type": "Warning",
+            "source": {"component": COMPONENT, "host": self._node},
+            "reportingComponent": COMPONENT,
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
+            "count": 1,
+        }

@@ -1,0 +1,84 @@
+"""Command lines of the programs that make a node."""
+
+import sys
+
+from local.cluster import credentials
+from local.cluster.command import Command
+from local.cluster.layout import Facts, Layout, program
+from local.cluster.node import inside, requirements
+
+CONTAINERD = "containerd"
+KUBELET = "kubelet"
+# They hold little that lives long: collecting garbage earlier halves their memory at some cost in time.
+_LESS_MEMORY = {"GOGC": "50"}
+
+
+def commands(layout: Layout, facts: Facts) -> tuple[Command, ...]:
+    """The node's programs in the order in which they start; none where the cluster has no node.
+
+    Raises:
+        ClusterError: one is missing.
+    """
+    node, slot = facts.node, facts.slot
+    if node is None or slot is None:
+        return ()
+    containerd = Command(
+        CONTAINERD,
+        (requirements.find("containerd"), f"--config={inside.CONFIGURATION / 'containerd.toml'}"),
+        environment={"PATH": requirements.search_path(), **_LESS_MEMORY},
+        probe=str(inside.CONTAINERD_SOCKET),
+    )
+    policy = Command(
+        credentials.NETWORK_POLICY,
+        (
+            *(sys.executable, "-m", "local.cluster.network_policy"),
+            f"--kubeconfig={credentials.kubeconfig_file(layout, credentials.NETWORK_POLICY)}",
+            f"--pod-range={slot.pods}",
+            f"--node={node.name}",
+            f"--ready-file={inside.POLICY_READY}",
+        ),
+        after=("kube-apiserver",),
+        environment={"PATH": requirements.search_path()},
+        probe=str(inside.POLICY_READY),
+    )
+    proxy = Command(
+        "kube-proxy",
+        (str(program("kube-proxy")), f"--config={inside.CONFIGURATION / 'kube-proxy.json'}"),
+        after=("kube-apiserver",),
+        environment={"PATH": requirements.search_path(), **_LESS_MEMORY},
+        probe=f"http://127.0.0.1:{inside.PROXY_HEALTH_PORT}/livez",
+    )
+    provisioner = Command(
+        credentials.VOLUME_PROVISIONER,
+        (sys.executable, "-m", "local.cluster.node.provisioner", str(layout.root)),
+        after=("kube-apiserver",),
+    )
+    labels = [f"--node-labels={','.join(f'{k}={v}' for k, v in sorted(node.labels.items()))}"] if node.labels else []
+    kubelet = Command(
+        KUBELET,
+        (
+            str(program("kubelet")),
+            f"--config={inside.CONFIGURATION / 'kubelet.json'}",
+            f"--kubeconfig={credentials.kubeconfig_file(layout, 'kubelet')}",
+            f"--root-dir={inside.KUBELET}",
+            f"--hostname-override={node.name}",
+            f"--node-ip={slot.node}",
+            *labels,
+        ),
+        # Not before the policies: a pod would else run for a moment without them.
+        after=("kube-apiserver", CONTAINERD, credentials.NETWORK_POLICY),
+        environment={"PATH": requirements.search_path(), **_LESS_MEMORY},
+        probe=inside.KUBELET_HEALTH,
+    )
+    return (containerd, policy, proxy, provisioner, kubelet)
+
+
+def apiserver_flags(layout: Layout) -> list[str]:
+    """What the API server needs to know of kubelets: logs, exec and port-forward go through it to them."""
+    keys = layout.certificates
+    return [
+        "--kubelet-preferred-address-types=InternalIP",
+        f"--kubelet-certificate-authority={keys / 'ca.crt'}",
+        f"--kubelet-client-certificate={keys / 'kubelet-client.crt'}",
+        f"--kubelet-client-key={keys / 'kubelet-client.key'}",
+    ]

@@ -1,0 +1,193 @@
+"""The volume provisioner of a node: ``python -m local.cluster.node.provisioner DIRECTORY``.
+
+A claim of the storage class gets a folder of its own on the machine's disk, as a ``local`` volume that only pods on the
+node can use. The folder is open to every user, for pods that do not run as root, and goes with its claim. Sizes are
+noted, not enforced. It remembers nothing: volumes are in the API server, folders on the disk.
+"""
+
+import datetime
+import logging
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local.cluster import credentials, rest
+from local.cluster.bell import Bell
+from local.cluster.layout import Facts, Layout
+from local.cluster.node import inside
+
+_LOG = logging.getLogger(credentials.VOLUME_PROVISIONER)
+
+STORAGE_CLASS = "standard"
+PROVISIONER = "local.llm-serving.dev/folder"
+_PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
+_OPEN = 0o777
+_IDLE = 15.0
+"""The longest time between two comparisons, in seconds."""
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Provisioner:
+    """Makes and removes volumes of one node.
+
+    Attributes:
+        client: connection to the API server.
+        folder: below it each volume has its folder, named like the volume.
+        node: the node's name.
+    """
+
+    client: rest.Kubernetes
+    folder: Path
+    node: str
+
+    def reconcile(self) -> None:
+        """Compare once and do what is missing."""
+        claims = self.client.list("v1", "PersistentVolumeClaim")
+        volumes = self.client.list("v1", "PersistentVolume")
+        names = {volume["metadata"]["name"] for volume in volumes}
+        for volume in filter(is_done_with, volumes):
+            self._remove(volume["metadata"]["name"])
+            self.client.delete(volume)
+        for claim in claims:
+            if waits(claim) and volume_name(claim) not in names:
+                self._provide(claim)
+        # Folders of volumes that somebody deleted by hand, or whose making was interrupted.
+        kept = names | {volume_name(claim) for claim in claims}
+        for entry in self.folder.iterdir():
+            if entry.name not in kept:
+                self._remove(entry.name)
+
+    def _provide(self, claim: Object) -> None:
+        reason = refusal(claim)
+        if reason is not None:
+            self._event(claim, "Warning", "ProvisioningFailed", reason)
+            return
+        path = self.folder / volume_name(claim)
+        path.mkdir(exist_ok=True)
+        path.chmod(_OPEN)
+        try:
+            self.client.create(volume_for(claim, path, self.node))
+        except rest.ApiError as error:
+            if error.status != 409:
+                raise
+            return
+        _LOG.info("%s/%s: %s", claim["metadata"]["namespace"], claim["metadata"]["name"], path.name)
+        self._event(claim, "Normal", "ProvisioningSucceeded", f"Successfully provisioned volume {path.name}")
+
+    def _remove(self, name: str) -> None:
+        path = self.folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+            _LOG.info("%s: removed", name)
+
+    def _event(self, claim: Object, kind: str, reason: str, message: str) -> None:
+        meta = claim["metadata"]
+        moment = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.client.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Event",
+                "metadata": {"name": f"{meta['name']}.{secrets.token_hex(8)}", "namespace": meta["namespace"]},
+                "involvedObject": {
+                    "apiVersion": "v1",
+                    "kind": "PersistentVolumeClaim",
+                    **{key: meta[key] for key in ("name", "namespace", "uid", "resourceVersion")},
+                },
+                "reason": reason,
+                "message": message,
+                "type": kind,
+                "source": {"component": PROVISIONER},
+                "reportingComponent": PROVISIONER,
+                "firstTimestamp": moment,
+                "lastTimestamp": moment,
+                "count": 1,
+            }
+        )
+
+
+def waits(claim: Mapping[str, Any]) -> bool:
+    """A claim of our class that has no volume yet."""
+    spec = claim["spec"]
+    ours = spec.get("storageClassName") == STORAGE_CLASS
+    return ours and not spec.get("volumeName") and not claim["metadata"].get("deletionTimestamp")
+
+
+def refusal(claim: Mapping[str, Any]) -> str | None:
+    """Why a folder cannot serve a claim; ``None`` where it can."""
+    spec = claim["spec"]
+    if spec.get("volumeMode", "Filesystem") != "Filesystem":
+        return f"spec.volumeMode is {spec['volumeMode']}: storage class {STORAGE_CLASS} has only Filesystem"
+    for key in ("selector", "dataSource", "dataSourceRef"):
+        if spec.get(key):
+            return f"spec.{key} is set: storage class {STORAGE_CLASS} makes new, empty volumes only"
+    return None
+
+
+def is_done_with(volume: Mapping[str, Any]) -> bool:
+    """A volume of ours whose claim has gone."""
+    ours = (volume["metadata"].get("annotations") or {}).get(_PROVISIONED_BY) == PROVISIONER
+    return ours and (volume.get("status") or {}).get("phase") in ("Released", "Failed")
+
+
+def volume_name(claim: Mapping[str, Any]) -> str:
+    """The volume that a claim gets."""
+    return f"pvc-{claim['metadata']['uid']}"
+
+
+def volume_for(claim: Mapping[str, Any], path: Path, node: str) -> Object:
+    """The volume's object."""
+    meta, spec = claim["metadata"], claim["spec"]
+    at_node = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": volume_name(claim), "annotations": {_PROVISIONED_BY: PROVISIONER}},
+        "spec": {
+            "storageClassName": STORAGE_CLASS,
+            "capacity": {"storage": spec["resources"]["requests"]["storage"]},
+            "accessModes": spec["accessModes"],
+            "persistentVolumeReclaimPolicy": "Delete",
+            "claimRef": {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                **{key: meta[key] for key in ("name", "namespace", "uid")},
+            },
+            "local": {"path": str(path)},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [at_node]}]}},
+        },
+    }
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Compare for ever."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
+    layout = Layout(Path(arguments[0]))
+    facts = Facts.read(layout)
+    assert facts.node is not None
+    client = rest.Kubernetes(
+        facts.server,
+        context=rest.tls(ca_pem=(layout.certificates / "ca.crt").read_text()),
+        token=credentials.token(layout, credentials.VOLUME_PROVISIONER),
+        field_manager=credentials.VOLUME_PROVISIONER,
+    )
+    provisioner = Provisioner(client, inside.VOLUMES, facts.node.name)
+    bell = Bell(client, ("PersistentVolumeClaim", "PersistentVolume"))
+    while True:
+        try:
+            provisioner.reconcile()
+        except (rest.ApiError, rest.UnreachableError) as error:
+            _LOG.warning("%s: will try again", error)
+            time.sleep(1.0)
+            continue
+        bell.wait(_IDLE)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,63 @@
+"""Clients that ask without a pause, and count what fails."""
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from tests.e2e.served import MODEL, QUESTION, Served
+
+
+@dataclass
+class Load:
+    """Requests in flight while a test does something.
+
+    Attributes:
+        served: whom to ask.
+        clients: how many ask at the same time.
+        answered: requests that were answered in full.
+        failed: what the others failed with, and how often.
+    """
+
+    served: Served
+    clients: int = 2
+    answered: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    _ended: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __enter__(self) -> "Load":
+        base = self.served.base()
+        self._threads = [threading.Thread(target=self._ask, args=(base,), daemon=True) for _ in range(self.clients)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(90)
+
+    @property
+    def total(self) -> int:
+        return self.answered + sum(self.failed.values())
+
+    def _ask(self, base: str) -> None:
+        body = {"model": MODEL, "messages": QUESTION, "max_tokens": 24}
+        while not self._ended.is_set():
+            try:
+                answer = self.served.ask("/v1/chat/completions", body, base=base)
+                whole = answer["usage"]["completion_tokens"] > 0
+            except (OSError, ValueError, KeyError) as error:
+                with self._lock:
+                    self.failed[f"{type(error).__name__}: {error}"] += 1
+                # A client that gets an error at once would count it a thousand times a second.
+                self._ended.wait(0.2)
+                continue
+            with self._lock:
+                self.answered += whole
+                self.failed["no tokens"] += not whole
+                self.failed += Counter()

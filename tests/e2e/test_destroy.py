@@ -1,0 +1,12 @@
+"""Destroy takes away what up made."""
+
+from tests.e2e.served import TEAM, Served
+
+
+def test_destroy_leaves_no_namespace_no_volume_and_no_pod(served: Served) -> None:
+    done = served.pulumi("destroy", "--yes", "--skip-preview")
+    assert done.returncode == 0, done.stdout + done.stderr
+    kubernetes = served.kubernetes()
+    assert kubernetes.find("v1", "Namespace", TEAM) is None
+    assert [pod for pod in kubernetes.list("v1", "Pod") if pod["metadata"]["namespace"] == TEAM] == []
+    assert kubernetes.list("v1", "PersistentVolume") == []

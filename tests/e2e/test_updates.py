@@ -1,0 +1,32 @@
+"""Releases and replica counts change while clients ask, and no client notices."""
+
+from tests.e2e.load import Load
+from tests.e2e.served import Served, wait_until
+
+
+def test_another_release_takes_over_without_a_failed_request(served: Served) -> None:
+    before = served.ready_pods()[0]["metadata"]
+    text = served.chat(temperature=0)["choices"][0]["message"]["content"]
+    with Load(served) as load:
+        served.change(lambda model: model.update(releases={"stable": "1.1.0"}))
+        served.up()
+        wait_until(lambda: len(served.pods()) == 1, 120, "the old instance is gone")
+    assert not load.failed
+    assert load.answered > 0
+    after = served.ready_pods()[0]["metadata"]
+    assert after["name"] != before["name"]
+    assert after["labels"]["llm-serving.dev/release"] == "1.1.0"
+    # Other weights, other words.
+    assert served.chat(temperature=0)["choices"][0]["message"]["content"] != text
+
+
+def test_scaling_to_two_instances_and_back_loses_no_request(served: Served) -> None:
+    with Load(served) as load:
+        served.change(lambda model: model.update(replicas=2))
+        served.up()
+        assert len(served.ready_pods()) == 2
+        served.change(lambda model: model.update(replicas=1))
+        served.up()
+        wait_until(lambda: len(served.pods()) == 1, 120, "the second instance is gone")
+    assert not load.failed
+    assert load.answered > 0

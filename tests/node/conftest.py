@@ -1,0 +1,71 @@
+"""A cluster with a real node for the tests of this folder, where the machine can have one; else they are skipped, and
+say why.
+"""
+
+import shutil
+import uuid
+from pathlib import Path
+
+import pytest
+
+from local.cluster import LocalCluster, NodeOptions
+from local.cluster.layout import missing_programs
+from local.cluster.node import requirements
+from local.cluster.node.archives import write_image
+from tests.node.helpers import IMAGE
+
+
+@pytest.fixture(scope="session")
+def machine():
+    """A machine that can have a node."""
+    reason = requirements.unmet()
+    if reason is None and (missing := missing_programs()):
+        reason = f"missing: {', '.join(missing)}. Run `make setup`"
+    if reason is not None:
+        pytest.skip(f"NOT TESTED: {reason}")
+
+
+@pytest.fixture(scope="session")
+def busybox(machine, tmp_path_factory):
+    """An archive with a small image: one static program that is a shell, a web server and a client."""
+    program = shutil.which("busybox", path=requirements.search_path())
+    if program is None:
+        pytest.skip("NOT TESTED: missing: busybox. Install package 'busybox-static'")
+    archive = tmp_path_factory.mktemp("image") / "busybox.tar"
+    write_image(archive, IMAGE, {"bin/busybox": Path(program)}, entrypoint=["/bin/busybox"], user="65532:65532")
+    return archive
+
+
+@pytest.fixture(scope="session")
+def cluster(machine, busybox, tmp_path_factory):
+    """A running cluster with a node, and the small image in it."""
+    made = LocalCluster(tmp_path_factory.mktemp("node") / "c")
+    try:
+        made.create(node=NodeOptions(labels={"llm-serving.dev/pool": "cpu"}))
+        made.load_image(busybox)
+        yield made
+    finally:
+        made.delete()
+
+
+@pytest.fixture(scope="session")
+def api(cluster):
+    """A connection as administrator."""
+    return cluster.client()
+
+
+@pytest.fixture
+def namespace(api):
+    """A namespace of the test's own."""
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    made = api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield name
+    api.delete(made)
+
+
+@pytest.fixture
+def own(machine, tmp_path):
+    """A cluster that a test may harm; it does not run yet."""
+    made = LocalCluster(tmp_path / "c")
+    yield made
+    made.delete()

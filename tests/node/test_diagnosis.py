@@ -1,0 +1,131 @@
+"""What real containers suffer reaches the user as the error of their resource, with the ends of their logs."""
+
+import json
+
+import pytest
+
+from local.clouds.kubernetes.plugin import KubernetesPlugin
+from local.clouds.provider import Autoname, InitializationFailedError, Resource
+from tests.node.helpers import IMAGE
+
+DEPLOYMENT = "kubernetes:apps/v1:Deployment"
+JOB = "kubernetes:batch/v1:Job"
+SAYS_AND_ENDS = "echo loading; echo 'no space left on device' >&2; exit 7"
+UNREADY = {"exec": {"command": ["/bin/busybox", "true"]}, "initialDelaySeconds": 30}
+"""Without a probe a container counts as ready as soon as it runs, and an error a moment later comes too late."""
+RUNS = ["/bin/busybox", "sleep", "3600"]
+
+
+@pytest.fixture
+def plugin(cluster):
+    """The kubernetes plugin, connected to the cluster."""
+    made = KubernetesPlugin()
+    made.configure({"kubeconfig": json.dumps(cluster.kubeconfig())})
+    return made
+
+
+@pytest.fixture
+def shown(plugin):
+    """What the plugin says while it waits."""
+    lines = []
+    plugin.engine.status = lambda message, urn: lines.append(message)
+    return lines
+
+
+def container(*command, **more):
+    return {"name": "engine", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": list(command), **more}
+
+
+def shell(script, **more):
+    return container("/bin/busybox", "sh", "-c", script, **more)
+
+
+def deployment(namespace, running):
+    labels = {"app": "web"}
+    spec = {"terminationGracePeriodSeconds": 0, "containers": [running]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": namespace},
+        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": spec}},
+    }
+
+
+def job(namespace, running, restart, **spec):
+    pod = {"restartPolicy": restart, "containers": [running], "terminationGracePeriodSeconds": 1}
+    meta = {"name": "load", "namespace": namespace}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": meta,
+        "spec": {"backoffLimit": 0, "template": {"spec": pod}, **spec},
+    }
+
+
+def error_of(plugin, token, inputs, timeout):
+    what = Resource.of(f"urn:pulumi:local::p::{token}::{inputs['metadata']['name']}")
+    checked = plugin.check(what, inputs, None, Autoname())
+    assert not checked.problems
+    with pytest.raises(InitializationFailedError) as raised:
+        plugin.create(what, checked.inputs, timeout, preview=False)
+    return "\n".join(raised.value.reasons)
+
+
+def test_an_image_that_nobody_has_is_named(plugin, namespace):
+    told = error_of(plugin, DEPLOYMENT, deployment(namespace, container(*RUNS) | {"image": "localhost/none:1"}), 12)
+    assert "0 of 1 replicas are available" in told
+    assert "ErrImagePull" in told or "ImagePullBackOff" in told
+    assert "localhost/none:1" in told
+
+
+def test_a_crash_loop_shows_the_status_and_the_end_of_the_log_while_it_waits(plugin, shown, namespace):
+    told = error_of(plugin, DEPLOYMENT, deployment(namespace, shell(SAYS_AND_ENDS, readinessProbe=UNREADY)), 14)
+    assert "ended with status 7 (Error)" in told
+    assert "no space left on device" in told
+    assert any("no space left on device" in line for line in shown)
+
+
+def test_a_container_out_of_memory_says_so_with_its_limit(plugin, namespace):
+    limits = {"limits": {"memory": "24Mi"}}
+    greedy = container("/bin/busybox", "tail", "/dev/zero", resources=limits, readinessProbe=UNREADY)
+    told = error_of(plugin, DEPLOYMENT, deployment(namespace, greedy), 14)
+    assert "OOMKilled" in told
+    assert "memory limit is 24Mi" in told
+
+
+def test_a_probe_that_fails_says_what_it_heard_and_shows_the_log(plugin, namespace):
+    probe = {"httpGet": {"port": 8080, "path": "/health/ready"}, "periodSeconds": 1}
+    running = shell("echo waiting for the weights; exec /bin/busybox sleep 3600", readinessProbe=probe)
+    told = error_of(plugin, DEPLOYMENT, deployment(namespace, running), 12)
+    assert "Readiness probe failed" in told
+    assert "connection refused" in told
+    assert "waiting for the weights" in told
+
+
+def test_a_job_that_fails_shows_its_log(plugin, namespace):
+    told = error_of(plugin, JOB, job(namespace, shell(SAYS_AND_ENDS), "Never"), 60)
+    assert "BackoffLimitExceeded" in told
+    assert "ended with status 7 (Error)" in told
+    assert "no space left on device" in told
+
+
+def test_a_job_whose_pod_goes_with_its_failure_shows_the_log_all_the_same(plugin, namespace):
+    slow = job(namespace, shell(SAYS_AND_ENDS), "OnFailure", backoffLimit=1)
+    told = error_of(plugin, JOB, slow, 90)
+    assert "BackoffLimitExceeded" in told
+    assert "no space left on device" in told
+
+
+def test_a_deadline_that_ends_a_job_shows_what_its_pod_was_doing(plugin, namespace):
+    running = shell("echo copying; exec /bin/busybox sleep 3600")
+    told = error_of(plugin, JOB, job(namespace, running, "Never", activeDeadlineSeconds=8), 90)
+    assert "DeadlineExceeded" in told
+    assert "copying" in told
+
+
+def test_a_volume_that_cannot_be_mounted_names_what_is_missing(plugin, namespace):
+    inputs = deployment(namespace, container(*RUNS))
+    inputs["spec"]["template"]["spec"]["volumes"] = [{"name": "settings", "configMap": {"name": "not-there"}}]
+    inputs["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = [{"name": "settings", "mountPath": "/s"}]
+    told = error_of(plugin, DEPLOYMENT, inputs, 10)
+    assert 'configmap "not-there" not found' in told

@@ -1,0 +1,103 @@
+"""A small inference engine for tests of the launcher: a program of its own, with a port, children and signals.
+
+``python engine.py --port=N --served-model-name=NAME [--state=FOLDER]``. It does what files in FOLDER say:
+``loading``: answers /health, lists no model; ``unhealthy``: /health answers 503; ``drain``: goes on after SIGTERM
+until the file is gone; ``ignore``: takes no notice of signals. It writes its number to ``pid``, the signals that came
+to ``signals``, and to ``children`` the processes it made: one in a session of its own, and one orphan that has ended.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+METRICS = """\
+# HELP vllm:num_requests_running Number of requests in model execution batches.
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="a model} 7"} 3.0
+vllm:num_requests_running{engine="1",model_name="a model} 7"} 2.0
+vllm:num_requests_waiting{engine="0",model_name="a model} 7"} 11.0
+vllm:num_requests_waiting{engine="1",model_name="a model} 7"} 0.0
+vllm:num_requests_waiting_by_reason{engine="0",model_name="a model} 7",reason="capacity"} 9.0
+vllm:kv_cache_usage_perc{engine="0",model_name="a model} 7"} 0.25
+vllm:kv_cache_usage_perc{engine="1",model_name="a model} 7"} 0.5
+"""
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    options = dict(word[2:].split("=", 1) for word in sys.argv[1:])
+    state = Path(options["state"])
+    made: list[int] = []
+    (state / "pid").write_text(str(os.getpid()))
+
+    def on_signal(number: int, frame: object) -> None:
+        with open(state / "signals", "a") as file:
+            file.write(signal.Signals(number).name + "\n")
+        if (state / "ignore").exists():
+            return
+        while (state / "drain").exists():
+            time.sleep(0.01)
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    made.append(_sleeper())
+    made.append(_orphan())
+    (state / "children.new").write_text(json.dumps(made))
+    (state / "children.new").rename(state / "children")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b""
+            status = 503 if self.path == "/health" and (state / "unhealthy").exists() else 200
+            if self.path == "/v1/models":
+                names = [] if (state / "loading").exists() else [options["served-model-name"]]
+                body = json.dumps({"data": [{"id": name} for name in names]}).encode()
+            if self.path == "/metrics":
+                body = METRICS.encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", int(options["port"])), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    while True:
+        signal.pause()
+
+
+def _sleeper() -> int:
+    """A child that leaves the engine's session and notices nothing."""
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(600)
+        os._exit(0)
+    return pid
+
+
+def _orphan() -> int:
+    """A grandchild whose parent ends first; it ends a little later, and somebody has to reap it."""
+    read, write = os.pipe()
+    if os.fork() == 0:
+        grandchild = os.fork()
+        if grandchild == 0:
+            time.sleep(0.2)
+            os._exit(0)
+        os.write(write, str(grandchild).encode())
+        os._exit(0)
+    os.wait()
+    return int(os.read(read, 16))
+
+
+if __name__ == "__main__":
+    main()

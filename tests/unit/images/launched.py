@@ -1,0 +1,126 @@
+"""Runs the launcher as a process and asks its health endpoint."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[3]
+SOURCES = REPOSITORY / "images" / "vllm" / "src"
+ENGINE = Path(__file__).with_name("engine.py")
+MODEL = "tiny-llama"
+PATIENCE = 60.0
+"""Seconds until a test gives up waiting for what must happen."""
+
+
+@dataclass
+class Launched:
+    """A launcher with the test's engine as its child."""
+
+    process: subprocess.Popen[str]
+    port: int
+    state: Path
+
+    def get(self, path: str, method: str = "GET") -> tuple[int, dict[str, Any]]:
+        """Status and JSON of an answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            connection.request(method, path)
+            response = connection.getresponse()
+            body = response.read()
+            return response.status, json.loads(body) if body else {}
+        finally:
+            connection.close()
+
+    def status_of(self, path: str) -> int | None:
+        """Status of an answer, ``None`` where nobody answers."""
+        try:
+            return self.get(path)[0]
+        except OSError:
+            return None
+
+    @property
+    def engine_pid(self) -> int:
+        return int(self.get("/health")[1]["engine"]["pid"])
+
+    def set(self, name: str) -> None:
+        (self.state / name).touch()
+
+    def clear(self, name: str) -> None:
+        (self.state / name).unlink()
+
+    def signals(self) -> list[str]:
+        path = self.state / "signals"
+        return path.read_text().split() if path.exists() else []
+
+    def children(self) -> list[int]:
+        until(lambda: (self.state / "children").exists(), "the engine has children")
+        return json.loads((self.state / "children").read_text())
+
+    def ready(self) -> None:
+        until(lambda: self.status_of("/health/ready") == 200, "ready")
+
+    def wait(self) -> int:
+        return self.process.wait(PATIENCE)
+
+    def end(self) -> None:
+        """Leave nothing behind, whatever the test did and the launcher left undone."""
+        self.process.kill()
+        pids: list[int] = []
+        for name in ("pid", "children"):
+            with contextlib.suppress(FileNotFoundError):
+                read = json.loads((self.state / name).read_text())
+                pids += read if isinstance(read, list) else [read]
+        for pid in pids:
+            # Another program may have the number by now.
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                if str(ENGINE).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
+        self.process.communicate(timeout=PATIENCE)
+
+
+def until(happens: Callable[[], bool], what: str) -> None:
+    """Wait for something that must happen."""
+    end = time.monotonic() + PATIENCE
+    while not happens():
+        assert time.monotonic() < end, f"it never happened: {what}"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and is not reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def launcher(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """The launcher with arguments and further environment variables."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith(("LLM_SERVING_", "VLLM_"))}
+    return subprocess.Popen(
+        [sys.executable, "-m", "llm_serving_engine", *arguments],
+        env={**own, "PYTHONPATH": str(SOURCES), **variables},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def engine_command(state: Path, port: int, model: str = MODEL) -> list[str]:
+    return [sys.executable, str(ENGINE), f"--port={port}", f"--served-model-name={model}", f"--state={state}"]

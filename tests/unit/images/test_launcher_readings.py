@@ -1,0 +1,108 @@
+"""What the launcher reads of metrics, memory and the engine's command line."""
+
+from pathlib import Path
+
+import pytest
+from llm_serving_engine import metrics
+from llm_serving_engine.gpu import Gpus
+from llm_serving_engine.memory import HostMemory, host_memory
+from llm_serving_engine.options import option_of, parse
+
+METRICS = """\
+# TYPE vllm:num_requests_waiting gauge
+vllm:num_requests_waiting{engine="0",model_name="odd } 1 \\" name"} 3
+vllm:num_requests_waiting{engine="1"} 1e1 1700000000000
+vllm:num_requests_waiting{engine="2"} NaN
+vllm:num_requests_waiting_by_reason{reason="capacity"} 99
+plain 4
+broken{
+"""
+
+
+def test_a_gauge_is_summed_over_engines_and_no_other_metric_is_mixed_in() -> None:
+    assert metrics.total(METRICS, "vllm:num_requests_waiting") == 13
+    assert metrics.largest(METRICS, "vllm:num_requests_waiting") == 10
+    assert metrics.total(METRICS, "plain") == 4
+
+
+def test_a_gauge_that_is_missing_is_not_zero() -> None:
+    assert metrics.total(METRICS, "vllm:num_requests_running") is None
+    assert metrics.largest(METRICS, "broken") is None
+
+
+def test_memory_under_cgroup_v2_in_a_container(tmp_path: Path) -> None:
+    _write(tmp_path, {"memory.current": "3000\n", "memory.max": "9000\n", "memory.stat": "anon 5\ninactive_file 400\n"})
+    assert host_memory(tmp_path, _own(tmp_path, "0::/")) == HostMemory(3000, 2600, 9000)
+
+
+def test_memory_under_cgroup_v1_in_a_container_that_sees_the_hosts_paths(tmp_path: Path) -> None:
+    v1 = {
+        "memory.usage_in_bytes": "3000\n",
+        "memory.limit_in_bytes": "9000\n",
+        "memory.stat": "inactive_file 1\ntotal_inactive_file 500\n",
+    }
+    _write(tmp_path / "memory", v1)
+    own = _own(tmp_path, "7:cpu,cpuacct:/kubepods/x\n6:memory:/kubepods/pod1/abc\n0::/kubepods/x")
+    assert host_memory(tmp_path, own) == HostMemory(3000, 2500, 9000)
+
+
+@pytest.mark.parametrize("limit", ["max", "9223372036854771712"])
+def test_no_limit_is_said_as_none(tmp_path: Path, limit: str) -> None:
+    _write(tmp_path, {"memory.current": "3000", "memory.max": limit, "memory.stat": ""})
+    assert host_memory(tmp_path, _own(tmp_path, "0::/")) == HostMemory(3000, 3000, None)
+
+
+def test_memory_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    assert host_memory(tmp_path, tmp_path / "missing") is None
+
+
+def test_the_control_group_of_this_process_can_be_read() -> None:
+    read = host_memory()
+    assert read is not None
+    assert 0 < read.working_set <= read.current
+
+
+def test_a_machine_without_gpus_has_none() -> None:
+    if Path("/dev/nvidiactl").exists():
+        pytest.skip("this machine has an NVIDIA GPU")
+    assert Gpus().read() == []
+
+
+def test_address_and_name_come_from_the_engines_command_line_unless_they_are_given() -> None:
+    command = ["vllm", "serve", "/models", "--port", "9001", "--served-model-name=tiny-llama", "--api-key=k"]
+    options = parse(["--", *command], {"VLLM_API_KEY": "other"})
+    assert (options.engine_host, options.engine_port, options.model) == ("127.0.0.1", 9001, "tiny-llama")
+    assert options.api_key == "k"
+    options = parse(["--", *command, "--host=0.0.0.0"], {})
+    assert options.engine_host == "127.0.0.1"
+    options = parse(["--", *command, "--host", "10.0.0.7"], {})
+    assert options.engine_host == "10.0.0.7"
+    options = parse(["--engine-url=http://[::1]:7000", "--model=x", "--", *command], {})
+    assert (options.engine_host, options.engine_port, options.model) == ("::1", 7000, "x")
+
+
+def test_defaults() -> None:
+    options = parse(["--", "vllm", "serve", "/models"], {})
+    assert (options.health_host, options.health_port, options.engine_port) == ("0.0.0.0", 8080, 8000)
+    assert (options.model, options.stall_seconds, options.api_key) == (None, 60, None)
+    assert options.command == ("vllm", "serve", "/models")
+
+
+def test_a_second_double_dash_belongs_to_the_command() -> None:
+    assert parse(["--", "sh", "--", "x"], {}).command == ("sh", "--", "x")
+
+
+def test_an_option_at_the_end_without_a_value_has_none() -> None:
+    assert option_of(["vllm", "--port"], "--port") is None
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_text(content)
+
+
+def _own(folder: Path, content: str) -> Path:
+    path = folder / "own"
+    path.write_text(content + "\n")
+    return path

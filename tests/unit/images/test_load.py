@@ -1,0 +1,458 @@
+"""The model loader with real folders: a copy is complete or not there, however a run ends."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import stat
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from llm_serving_load.loading import Loader, Model
+from llm_serving_load.main import main
+from llm_serving_load.sources import SourceFile, Stream
+from llm_serving_load.sources.folder import FolderSource
+from llm_serving_load.target import FolderTarget, LostPartError
+
+from tests.unit.images.models import (
+    NAME,
+    PATIENCE,
+    REVISION,
+    contents,
+    ended,
+    load,
+    load_arguments,
+    loader,
+    put,
+    refusal,
+    safetensors,
+    verify,
+    whole,
+)
+
+_SHARD = "model-00002-of-00002.safetensors"
+_INDEX = "model.safetensors.index.json"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    put(tmp_path / "source", whole())
+    return tmp_path / "source"
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "tiny" / "1.0.0"
+
+
+def test_a_model_is_copied_whole_with_a_manifest_that_names_each_file(source: Path, target: Path) -> None:
+    status, output, errors = load(source, target)
+    assert (status, errors) == (0, "")
+    assert "complete: 7 files" in output
+    copied = contents(target)
+    manifest = json.loads(copied.pop("manifest.json"))
+    assert copied == whole()
+    assert (manifest["repository"], manifest["revision"], manifest["source"]) == (NAME, REVISION, f"file://{source}")
+    assert {file["name"]: (file["size"], file["sha256"]) for file in manifest["files"]} == {
+        name: (len(content), hashlib.sha256(content).hexdigest()) for name, content in whole().items()
+    }
+    assert verify(target)[0] == 0
+    assert verify(target, "--hashes", f"--repository={NAME}", f"--revision={REVISION}")[0] == 0
+
+
+def test_every_user_can_read_the_copy_whatever_the_umask_and_the_source_say(source: Path, target: Path) -> None:
+    for path in source.rglob("*.safetensors"):
+        path.chmod(0o600)
+    process = loader(*load_arguments(source, target), prefix=("sh", "-c", 'umask 077; exec "$@"', "sh"))
+    assert ended(process)[0] == 0
+    for path in [target.parent.parent, target.parent, target, *target.rglob("*")]:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644), path
+
+
+def test_a_second_run_finds_the_copy_and_writes_nothing(source: Path, target: Path) -> None:
+    load(source, target)
+    before = {path: path.stat().st_mtime_ns for path in [target, *target.rglob("*")]}
+    shutil.rmtree(source)
+    status, output, _ = load(source, target)
+    assert status == 0
+    assert "already there: 7 files" in output
+    assert {path: path.stat().st_mtime_ns for path in [target, *target.rglob("*")]} == before
+
+
+def test_a_killed_run_leaves_no_complete_copy_and_the_next_one_completes_it(tmp_path: Path, target: Path) -> None:
+    source = tmp_path / "source"
+    folder = put(source, whole())
+    _grow(folder / "model-00002-of-00002.safetensors", "c", 256 * 1024 * 1024)
+    process = loader(*load_arguments(source, target, "--workers=1"))
+    end = time.monotonic() + PATIENCE
+    while not _in_the_middle(target):
+        assert process.poll() is None
+        assert time.monotonic() < end
+    process.kill()
+    ended(process)
+    assert not (target / "model-00002-of-00002.safetensors").exists()
+    assert _parts(target)
+    status, _, errors = verify(target)
+    assert status == 1
+    assert errors.startswith(f"error: --target '{target}': there is no complete model")
+
+    status, output, errors = load(source, target)
+    assert (status, errors) == (0, "")
+    assert "complete: 7 files" in output
+    assert verify(target, "--hashes")[0] == 0
+    assert not (target / ".parts").exists()
+
+
+def test_a_run_goes_on_from_the_files_that_are_complete(source: Path, target: Path) -> None:
+    load(source, target)
+    (target / "manifest.json").unlink()
+    (target / "tokenizer.json").unlink()
+    kept = target / "model-00002-of-00002.safetensors"
+    before = kept.stat().st_ino
+    status, output, _ = load(source, target)
+    assert status == 0
+    assert "were there already" in output
+    assert kept.stat().st_ino == before
+    assert contents(target).keys() == {*whole(), "manifest.json"}
+
+
+def test_a_file_of_the_right_size_and_other_content_is_copied_again(source: Path, target: Path) -> None:
+    load(source, target)
+    (target / "manifest.json").unlink()
+    damaged = target / "model-00002-of-00002.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"\0")
+    assert load(source, target)[0] == 0
+    assert damaged.read_bytes() == whole()[damaged.name]
+
+
+def test_sigterm_ends_a_run_which_takes_its_parts_along(tmp_path: Path, target: Path) -> None:
+    source = tmp_path / "source"
+    folder = put(source, whole())
+    _grow(folder / "model-00002-of-00002.safetensors", "c", 256 * 1024 * 1024)
+    process = loader(*load_arguments(source, target, "--workers=1"))
+    end = time.monotonic() + PATIENCE
+    while not _in_the_middle(target):
+        assert process.poll() is None
+        assert time.monotonic() < end
+    process.send_signal(signal.SIGTERM)
+    status, _, errors = ended(process)
+    assert status == 128 + signal.SIGTERM
+    assert errors == "error: stopped before the end; run it again, it goes on with what is missing\n"
+    assert not _parts(target)
+    assert verify(target)[0] == 1
+
+
+def test_several_loaders_at_once_make_one_complete_copy(source: Path, target: Path) -> None:
+    folder = source / NAME / REVISION
+    for number in range(8):
+        (folder / f"part-{number}.safetensors").write_bytes(safetensors({"x": 4_000_000 + number}))
+    processes = [loader(*load_arguments(source, target, "--workers=2")) for _ in range(4)]
+    assert [ended(process)[0] for process in processes] == [0, 0, 0, 0]
+    copied = contents(target)
+    del copied["manifest.json"]
+    assert copied == contents(folder)
+    assert verify(target, "--hashes")[0] == 0
+
+
+def test_the_part_of_a_loader_that_lives_is_left_alone(source: Path, target: Path) -> None:
+    part = target / ".parts" / "model.safetensors.0000"
+    orphan = target / ".parts" / "model.safetensors.ffff"
+    part.parent.mkdir(parents=True)
+    orphan.touch()
+    with open(part, "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        FolderTarget(target).prepare()
+        assert _parts(target) == [part]
+    FolderTarget(target).prepare()
+    assert not part.parent.exists()
+
+
+def test_a_part_that_was_taken_away_is_never_put_in_place(target: Path) -> None:
+    folder = FolderTarget(target)
+    folder.prepare()
+    part = folder.part("config.json")
+    part.write(memoryview(b"{}"))
+    shutil.rmtree(target / ".parts")
+    with pytest.raises(LostPartError):
+        part.commit()
+
+
+def test_a_loader_whose_part_was_taken_by_one_that_finished_copies_the_file_again(source: Path, target: Path) -> None:
+    class Thief(FolderSource):
+        """Takes all parts away once, when a part of the second shard has been started."""
+
+        stole = False
+
+        def open(self, file: SourceFile, offset: int = 0) -> Stream:
+            if not offset and file.name == _SHARD and (target / ".parts").exists() and not self.stole:
+                shutil.rmtree(target / ".parts")
+                self.stole = True
+            return super().open(file, offset)
+
+    thief = Thief(source / NAME / REVISION)
+    loader = Loader(Model(f"file://{source}", NAME, REVISION), FolderTarget(target), print, threading.Event(), 1)
+    loader.load(lambda: thief)
+    assert thief.stole
+    assert FolderTarget(target).damage(loader.load(lambda: thief), hashes=True) is None
+
+
+def test_a_damaged_copy_is_refused_and_repaired(source: Path, target: Path) -> None:
+    load(source, target)
+    shard = target / "model-00001-of-00002.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    size = len(whole()[shard.name])
+    assert verify(target)[2] == f"error: --target '{target}': {shard.name} has {size - 1} bytes instead of {size}; " + (
+        "run the loader again\n"
+    )
+    status, output, _ = load(source, target)
+    assert status == 0
+    assert "the copy is damaged" in output
+    assert verify(target, "--hashes")[0] == 0
+
+
+def test_a_copy_whose_content_changed_is_found_and_repaired_on_request(source: Path, target: Path) -> None:
+    load(source, target)
+    shard = target / "model-00001-of-00002.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"\0")
+    assert verify(target)[0] == 0
+    status, _, errors = verify(target, "--hashes")
+    assert status == 1
+    assert f"the content of {shard.name} does not match its SHA-256; run the loader again with --hashes" in errors
+    assert load(source, target, "--hashes")[0] == 0
+    assert shard.read_bytes() == whole()[shard.name]
+
+
+def test_a_damaged_manifest_counts_as_none(source: Path, target: Path) -> None:
+    load(source, target)
+    manifest = target / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes()[:-30])
+    assert verify(target)[0] == 1
+    assert load(source, target)[0] == 0
+    assert verify(target)[0] == 0
+
+
+def test_a_folder_with_another_revision_is_never_overwritten(source: Path, target: Path) -> None:
+    load(source, target)
+    other = "f" * 40
+    put(source, whole(), other)
+    before = contents(target)
+    status, _, errors = ended(loader(*load_arguments(source, target, revision=other)))
+    assert status == 1
+    assert f"it holds {NAME} at {REVISION}, and {NAME} at {other} was asked for" in errors
+    assert contents(target) == before
+    status, _, errors = verify(target, f"--revision={other}")
+    assert status == 1
+    assert f"it holds {REVISION}, not {other}" in errors
+
+
+def test_a_folder_with_files_of_something_else_is_refused(source: Path, target: Path) -> None:
+    target.mkdir(parents=True)
+    (target / "model-00003-of-00003.safetensors").write_bytes(b"old")
+    refused = refusal(f"file://{source}", target)
+    assert "it holds model-00003-of-00003.safetensors, which the model does not have" in refused
+
+
+def test_weights_for_other_programs_are_left_out(source: Path, target: Path) -> None:
+    more = {
+        "pytorch_model.bin": b"pickle",
+        "original/consolidated.00.pth": b"pickle",
+        "consolidated.safetensors": safetensors({"z": 9}),
+        "model.gguf": b"GGUF",
+        ".gitattributes": b"*",
+    }
+    put(source, more)
+    assert load(source, target)[0] == 0
+    assert contents(target).keys() == {*whole(), "manifest.json"}
+
+
+def test_links_to_files_are_followed_as_in_a_cache_of_the_hub(source: Path, target: Path, tmp_path: Path) -> None:
+    shard = source / NAME / REVISION / "model-00002-of-00002.safetensors"
+    shard.rename(tmp_path / "blob")
+    shard.symlink_to(tmp_path / "blob")
+    assert load(source, target)[0] == 0
+    assert not (target / shard.name).is_symlink()
+    assert (target / shard.name).read_bytes() == whole()[shard.name]
+
+
+def test_what_is_no_file_is_refused_and_does_not_hold_the_loader(source: Path, target: Path) -> None:
+    os.mkfifo(source / NAME / REVISION / "vocab.json")
+    assert "vocab.json: it is no regular file" in refusal(f"file://{source}", target)
+
+
+def test_a_link_to_nothing_is_named(source: Path, target: Path) -> None:
+    (source / NAME / REVISION / "vocab.json").symlink_to("missing")
+    assert "vocab.json: the source cannot be read: No such file or directory" in refusal(f"file://{source}", target)
+
+
+def _header(content: bytes, header: dict[str, object]) -> bytes:
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + content
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"config.json": None}, "config.json is missing"),
+        ({"config.json": b"{'model_type'"}, "config.json: it is no JSON"),
+        ({"config.json": b"[]"}, "config.json: it holds no JSON object"),
+        ({"tokenizer.json": None}, "there is no tokenizer; one of tokenizer.json, tokenizer.model, tekken.json"),
+        ({"tokenizer.json": b""}, "tokenizer.json: the file is empty"),
+        ({_SHARD: None}, f"{_INDEX}: it names {_SHARD}, which is missing"),
+        ({_SHARD: b""}, f"{_SHARD}: the file is empty"),
+        ({_SHARD: b"1234"}, f"{_SHARD}: 4 bytes are too few for a header"),
+        ({_SHARD: whole()[_SHARD][:-1]}, f"{_SHARD}: it has"),
+        ({_SHARD: whole()[_SHARD] + b"\0"}, f"{_SHARD}: it has"),
+        ({_SHARD: b"\xff" * 8 + whole()[_SHARD][8:]}, "its header claims a length of 18446744073709551615 bytes"),
+        ({_SHARD: whole()[_SHARD][:8] + b"x" + whole()[_SHARD][9:]}, "its header cannot be read"),
+        ({_SHARD: _header(b"ab", {"c": {"data_offsets": [1, 2]}})}, "data_offsets leave a gap or overlap at byte 1"),
+        ({_SHARD: _header(b"ab", {"c": {"dtype": "U8"}})}, "its header cannot be read ('data_offsets')"),
+        ({_SHARD: _header(b"", {"d": {"data_offsets": [0, 0]}})}, f"{_INDEX}: {_SHARD} does not hold c"),
+        ({_INDEX: b"{}"}, f"{_INDEX}: it has no weight_map"),
+        (dict.fromkeys(whole()), "there are no files of a model"),
+        (
+            {name: None for name in whole() if "safetensors" in name} | {"pytorch_model.bin": b"pickle"},
+            "there are no weights in the format safetensors",
+        ),
+    ],
+)
+def test_a_model_that_no_engine_could_serve_is_refused_before_anything_is_written(
+    tmp_path: Path, target: Path, change: dict[str, bytes | None], message: str
+) -> None:
+    files = {name: content for name, content in {**whole(), **change}.items() if content is not None}
+    put(tmp_path / "source", files)
+    refused = refusal(f"file://{tmp_path}/source", target)
+    assert message in refused
+    assert "\n" not in refused
+    assert not target.exists()
+
+
+def test_each_part_of_a_source_that_is_missing_is_told_apart(source: Path, target: Path, tmp_path: Path) -> None:
+    assert refusal(f"file://{tmp_path}/nowhere", target) == (
+        f"--source 'file://{tmp_path}/nowhere': {tmp_path}/nowhere is not a folder; mount or make it, or name another"
+    )
+    assert refusal(f"file://{source}", target, repository="acme/other") == (
+        f"--repository 'acme/other': {source} does not have it; it has {NAME} (models lie in <org>/<name>/<revision>)"
+    )
+    assert refusal(f"file://{source}", target, revision="f" * 40) == (
+        f"--revision '{'f' * 40}': {source}/{NAME} does not have it; it has {REVISION}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--revision=main", "--revision 'main': it must be a commit of 40 hexadecimal digits in lower case"),
+        ("--repository=../etc", "--repository '../etc': it must be org/name"),
+        ("--target=cache", "--target 'cache': it must be an absolute path"),
+        ("--workers=0", "--workers '0': it must be a number from 1 to 64"),
+    ],
+)
+def test_wrong_usage_is_refused(
+    source: Path, target: Path, argument: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*load_arguments(source, target), argument]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+def test_what_is_missing_of_the_usage_is_named_with_its_variable(source: Path, target: Path) -> None:
+    assert ended(loader(f"--source=file://{source}")) == (
+        2,
+        "",
+        "error: --repository is missing; give it, or LLM_SERVING_LOAD_REPOSITORY\n",
+    )
+    variables = {
+        "LLM_SERVING_LOAD_SOURCE": f"file://{source}",
+        "LLM_SERVING_LOAD_REPOSITORY": NAME,
+        "LLM_SERVING_LOAD_REVISION": REVISION,
+        "LLM_SERVING_LOAD_TARGET": str(target),
+    }
+    assert ended(loader(**variables))[0] == 0
+    assert verify(target)[0] == 0
+
+
+@pytest.mark.parametrize("url", ["gs://bucket", "source", "file://host/source", "file:source", "hf://acme/tiny"])
+def test_a_source_that_cannot_be_understood_is_refused_with_a_form_that_can(target: Path, url: str) -> None:
+    refused = refusal(url, target)
+    assert refused.startswith(f"--source '{url}': ")
+    assert "file:///" in refused or "hf://" in refused
+
+
+def test_a_volume_that_is_too_small_is_refused_before_anything_is_copied(tmp_path: Path, target: Path) -> None:
+    source = tmp_path / "source"
+    shard = put(source, whole()) / _SHARD
+    _grow(shard, "c", 1 << 43)
+    refused = refusal(f"file://{source}", target)
+    assert "are free and 8.8 TB are needed; make the volume larger or free space, and load again" in refused
+    assert contents(target) == {}
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small volume or to be another user")
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("size=64k", "are free and 78."),
+        # Enough for the sum of the sizes, and not for whole pages.
+        ("size=80k", "the volume is full; make it larger or free space, and load again"),
+        ("ro", "the volume is mounted read-only; mount it for writing, or name another folder"),
+    ],
+)
+def test_a_volume_that_cannot_take_the_model_is_told_in_one_message(
+    source: Path, target: Path, options: str, message: str
+) -> None:
+    target.mkdir(parents=True)
+    script = f'mount -t tmpfs -o {options} tmpfs {target} && exec "$@"'
+    namespace = ("unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh")
+    status, _, errors = ended(loader(*load_arguments(source, target), prefix=namespace))
+    assert status == 1
+    assert errors.startswith(f"error: --target '{target}': ")
+    assert errors.count("\n") == 1
+    assert message in errors
+
+
+@needs_root
+def test_a_folder_without_the_right_to_write_is_told_with_the_user() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        source = Path(folder, "source")
+        put(source, whole())
+        arguments = load_arguments(source, Path(folder, "cache"))
+        process = loader(*arguments, prefix=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"))
+        status, _, errors = ended(process)
+    assert status == 1
+    assert "user 65534 may not write there; change the owner (fsGroup), or name another folder" in errors
+
+
+def test_a_target_that_is_a_file_is_named(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "a part of the path is a file; name a folder" in refusal(f"file://{source}", tmp_path / "file" / "x")
+
+
+def _grow(path: Path, tensor: str, size: int) -> None:
+    """Replace a file of weights by one with a single tensor of so many zeros, which takes no disk."""
+    text = json.dumps({tensor: {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+    os.truncate(path, 8 + len(text) + size)
+
+
+def _in_the_middle(target: Path) -> bool:
+    """Whether some megabytes of a file are written, and not all of it."""
+    for path in _parts(target):
+        try:
+            if path.stat().st_size > 8_000_000:
+                return True
+        except FileNotFoundError:  # complete by now
+            continue
+    return False
+
+
+def _parts(target: Path) -> list[Path]:
+    folder = target / ".parts"
+    return sorted(folder.iterdir()) if folder.exists() else []

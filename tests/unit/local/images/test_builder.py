@@ -1,0 +1,194 @@
+"""Builds with the real buildah: nothing twice, nothing stale, nothing left behind."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from local.cluster.node.archives import read_archive
+from local.images import ImageError, Images
+from local.images.builder import BASE_SETTING
+from local.images.engines import Docker, find_engine
+from local.images.places import Places
+from local.images.recipes import RECIPES, Recipe
+
+TINY = 'ARG WORD=hello\nFROM scratch\nCOPY large /large\nCOPY code /code\nARG WORD\nLABEL word="${WORD}"\n'
+
+
+@pytest.fixture
+def context(tmp_path):
+    folder = tmp_path / "context"
+    (folder / "code").mkdir(parents=True)
+    (folder / "code" / "main.py").write_text("print(1)\n")
+    (folder / "large").write_bytes(bytes(300_000))
+    (folder / "Dockerfile").write_text(TINY)
+    return folder
+
+
+@pytest.fixture
+def environment(tmp_path):
+    return {**os.environ, "LLM_SERVING_CACHE": str(tmp_path / "cache"), BASE_SETTING: "scratch"}
+
+
+@pytest.fixture
+def tiny(context, monkeypatch):
+    recipe = Recipe("tiny", context / "Dockerfile", context, bases={}, needed_bytes=1_000_000, timeout_s=60)
+    monkeypatch.setitem(RECIPES, "tiny", recipe)
+    return recipe
+
+
+@pytest.fixture
+def images(environment, tiny):
+    if shutil.which("buildah") is None or os.geteuid() != 0:
+        pytest.skip("builds for real need buildah and root (make setup-node)")
+    environment["PATH"] = without_docker(environment["PATH"])
+    lines: list[str] = []
+    made = Images(environment=environment, say=lines.append)
+    made.lines = lines  # type: ignore[attr-defined]
+    return made
+
+
+def without_docker(path: str) -> str:
+    return os.pathsep.join(place for place in path.split(os.pathsep) if not (Path(place) / "docker").exists())
+
+
+def archived(path: Path) -> tuple[dict, list[str], set[str]]:
+    """Configuration, digests of its layers and the names of all files of an archive."""
+    with tarfile.open(path) as tar:
+        (manifest,) = json.load(tar.extractfile("manifest.json"))
+        configuration = json.load(tar.extractfile(manifest["Config"]))
+        return configuration, configuration["rootfs"]["diff_ids"], {entry.name for entry in tar if entry.isfile()}
+
+
+def test_an_image_is_built_once_and_again_when_an_input_changes(images, context):
+    first = images.build("tiny")
+    again = images.build("tiny")
+    assert (first.built, again.built) == (True, False)
+    assert (again.reference, again.image_id) == (first.reference, first.image_id)
+    assert first.size_bytes > 300_000
+    (context / "code" / "main.py").write_text("print(2)\n")
+    changed = images.build("tiny")
+    assert changed.built
+    assert changed.reference != first.reference
+    assert changed.image_id != first.image_id
+    assert [line.split(":")[0] for line in images.lines] == ["tiny"] * 4
+
+
+def test_an_archive_is_the_image_that_kubernetes_will_name(images):
+    built = images.build("tiny")
+    path = images.archive(built)
+    (read,) = read_archive(path)
+    assert read.references == (built.reference,)
+    assert read.image_id == built.image_id
+    configuration, layers, _ = archived(path)
+    assert configuration["config"]["Labels"]["word"] == "hello"
+    assert len(layers) == 2
+    assert images.archive(built) == path
+
+
+def test_an_archive_leaves_out_what_its_reader_has(images, context):
+    first = images.build("tiny")
+    (context / "code" / "main.py").write_text("print(2)\n")
+    changed = images.build("tiny")
+    path = images.archive(changed, known_images=[first.image_id, "sha256:of-a-stranger"])
+    (read,) = read_archive(path)
+    assert (read.references, read.image_id) == ((changed.reference,), changed.image_id)
+    _, (large, code), names = archived(path)
+    assert f"blobs/sha256/{large.removeprefix('sha256:')}" not in names
+    assert path.stat().st_size < 100_000
+    with tarfile.open(path) as tar:
+        blob = tar.extractfile(f"blobs/sha256/{code.removeprefix('sha256:')}").read()
+        index = json.load(tar.extractfile("index.json"))
+        (described,) = index["manifests"]
+        manifest = tar.extractfile(f"blobs/sha256/{described['digest'].removeprefix('sha256:')}").read()
+    assert f"sha256:{hashlib.sha256(blob).hexdigest()}" == code
+    assert described["annotations"]["io.containerd.image.name"] == changed.reference
+    assert [layer["digest"] for layer in json.loads(manifest)["layers"]] == [large, code]
+
+
+def test_a_build_that_fails_says_why_and_leaves_no_container_and_no_mount(images, context, tmp_path):
+    (context / "Dockerfile").write_text(TINY + 'RUN ["/not-there"]\n')
+    with pytest.raises(ImageError, match="the build of tiny failed") as failure:
+        images.build("tiny")
+    assert "/not-there" in str(failure.value)
+    assert str(tmp_path / "cache" / "logs" / "image-tiny.log") in str(failure.value)
+    assert not list((tmp_path / "cache" / "images").iterdir())
+    assert str(tmp_path / "cache") not in Path("/proc/mounts").read_text()
+    assert json.loads((tmp_path / "cache" / "containers" / "overlay-containers" / "containers.json").read_text()) == []
+    (context / "Dockerfile").write_text(TINY)
+    assert images.build("tiny").built
+
+
+def test_clean_keeps_what_todays_sources_give(images, context):
+    old = images.build("tiny")
+    (context / "code" / "main.py").write_text("print(2)\n")
+    new = images.build("tiny")
+    archive = images.archive(new)
+    assert images.clean() == [old.reference]
+    assert not archive.exists()
+    assert [image.reference for image in images.stored()] == [new.reference]
+    assert images.clean(everything=True) == [new.reference]
+    assert images.stored() == []
+
+
+def test_a_full_disk_is_noticed_before_the_build(images, tiny, monkeypatch, tmp_path):
+    monkeypatch.setitem(RECIPES, "tiny", dataclasses.replace(tiny, needed_bytes=10**18))
+    with pytest.raises(ImageError, match="the build of tiny needs about"):
+        images.build("tiny")
+    assert not (tmp_path / "cache" / "logs").exists()
+
+
+def test_an_image_that_is_gone_cannot_be_archived(images):
+    built = images.build("tiny")
+    images.clean(everything=True)
+    with pytest.raises(ImageError, match="not there any more"):
+        images.archive(built)
+
+
+def test_an_unknown_image_is_refused_with_those_that_there_are(images):
+    with pytest.raises(ImageError, match="vllm, model-loader, tiny-model"):
+        images.build("vlm")
+
+
+def test_a_model_image_needs_the_folder_of_the_models(images):
+    with pytest.raises(ImageError, match="--source DIR"):
+        images.build("tiny-model")
+
+
+def test_build_arguments_and_bases_are_inputs(images, tiny, environment, monkeypatch):
+    before = images.reference("tiny")
+    assert images.reference("tiny") == before
+    monkeypatch.setitem(RECIPES, "tiny", dataclasses.replace(tiny, arguments={"WORD": "other"}))
+    with_argument = images.reference("tiny")
+    monkeypatch.setitem(RECIPES, "tiny", dataclasses.replace(tiny, bases={"WORD": "base"}))
+    with_base = images.reference("tiny")
+    environment[BASE_SETTING] = "another"
+    assert len({before, with_argument, with_base, images.reference("tiny")}) == 4
+
+
+def test_with_nothing_that_builds_the_message_says_how_to_get_it(tmp_path):
+    with pytest.raises(ImageError, match="make setup-node"):
+        find_engine(Places(tmp_path), {"PATH": str(tmp_path)})
+
+
+@pytest.mark.parametrize(("status", "engine"), [(0, Docker), (1, None)])
+def test_docker_is_used_only_where_its_daemon_answers(tmp_path, status, engine):
+    client = tmp_path / "docker"
+    client.write_text(f"#!/bin/sh\nexit {status}\n")
+    client.chmod(0o755)
+    environment = {"PATH": str(tmp_path)}
+    if engine is not None:
+        assert isinstance(find_engine(Places(tmp_path), environment), engine)
+    else:
+        with pytest.raises(ImageError, match="docker with a running daemon"):
+            find_engine(Places(tmp_path), environment)
+
+
+def test_the_cache_is_where_the_user_says(tmp_path):
+    assert Places.of({"LLM_SERVING_CACHE": "/c"}).store == Path("/c/containers")
+    assert Places.of({"XDG_CACHE_HOME": "/x"}).cache == Path("/x/llm-serving")

@@ -1,0 +1,92 @@
+"""The Dockerfiles are complete, keep to hadolint's rules, and run as nobody in particular."""
+
+import fnmatch
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from local.images import contexts
+from local.images.recipes import RECIPES
+
+REPOSITORY = Path(__file__).resolve().parents[4]
+IMAGES = REPOSITORY / "images"
+PRODUCTION = sorted(IMAGES.glob("*/Dockerfile"))
+ALL = [*PRODUCTION, RECIPES["tiny-model"].dockerfile]
+named_by_folder = pytest.mark.parametrize("dockerfile", PRODUCTION, ids=lambda path: path.parent.name)
+
+
+def test_both_images_are_found():
+    assert {path.parent.name for path in PRODUCTION} == {"vllm", "model-loader"}
+
+
+@named_by_folder
+@pytest.mark.parametrize("lock", ["requirements-gpu.txt", "requirements-cpu.txt"])
+def test_every_file_that_is_copied_is_there(dockerfile, lock):
+    sources = contexts.sources_of(dockerfile.read_text(), {"LOCK": lock})
+    assert contexts.files_of(IMAGES, sources)
+    assert any(source.endswith(".txt") for source in sources)
+
+
+@named_by_folder
+def test_nothing_that_is_copied_is_hidden_from_docker(dockerfile):
+    hidden = (IMAGES / ".dockerignore").read_text().split()
+    assert {pattern.removeprefix("**/") for pattern in hidden} >= set(contexts.IGNORED)
+    for lock in ("requirements-gpu.txt", "requirements-cpu.txt"):
+        for path in contexts.files_of(IMAGES, contexts.sources_of(dockerfile.read_text(), {"LOCK": lock})):
+            assert not any(fnmatch.fnmatch(path.name, pattern.removeprefix("**/")) for pattern in hidden), path
+
+
+@named_by_folder
+def test_bases_are_pinned_and_can_be_chosen(dockerfile):
+    text = dockerfile.read_text()
+    arguments = contexts.arguments_of(text)
+    for instruction in contexts.instructions(text):
+        if instruction.keyword == "FROM":
+            base = instruction.text.split()[0]
+            assert base == "tools" or re.fullmatch(r"\$\{\w+\}", base), base
+    for name in ("BASE_IMAGE", "BUILDER_IMAGE"):
+        assert re.fullmatch(r"[\w.-]+\.[\w.-]+/[\w./-]+:[\w.-]+(@sha256:[0-9a-f]{64})?", arguments[name])
+
+
+def test_the_gpu_base_is_pinned_by_digest():
+    base = contexts.arguments_of((IMAGES / "vllm" / "Dockerfile").read_text())["BASE_IMAGE"]
+    assert "nvidia/cuda" in base
+    assert "@sha256:" in base
+
+
+@named_by_folder
+def test_an_image_runs_its_own_command_as_a_user_without_rights(dockerfile):
+    last = {item.keyword: item.text for item in contexts.instructions(dockerfile.read_text())}
+    user, group = last["USER"].split(":")
+    assert int(user) > 0
+    assert int(group) > 0
+    scripts = tomllib.loads((dockerfile.parent / "pyproject.toml").read_text())["project"]["scripts"]
+    assert last["ENTRYPOINT"] == f'["{next(iter(scripts))}"]'
+    assert "HEALTHCHECK" in last
+
+
+@named_by_folder
+def test_code_comes_after_all_that_takes_long(dockerfile):
+    final = dockerfile.read_text().rpartition("\nFROM ")[2]
+    assert final.index("uv pip sync") < final.index("COPY --from=code") < final.index("ARG VERSION")
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_every_build_argument_is_one_that_the_dockerfile_declares(name):
+    recipe = RECIPES[name]
+    declared = contexts.arguments_of(recipe.dockerfile.read_text())
+    assert {*recipe.bases, *recipe.arguments, *recipe.public_arguments} <= set(declared)
+
+
+@pytest.mark.parametrize("dockerfile", ALL, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_hadolint_finds_nothing(dockerfile):
+    program = shutil.which("hadolint") or shutil.which("hadolint", path=str(REPOSITORY / ".venv" / "bin"))
+    if program is None:
+        pytest.skip("hadolint is not installed (it has no build for this machine)")
+    done = subprocess.run([program, "--no-color", dockerfile], capture_output=True, text=True, check=False)
+    assert done.stdout == ""
+    assert done.returncode == 0
