@@ -35,16 +35,17 @@ weights = (
             {
                 "release": plain(model.release.spec),
                 "team": model.spec.team,
-                "loader": plain(settings.loader),
+                "loader": plain(stack.loader),
                 "namespace": namespaces[model.spec.team].namespace,
                 "cache": platform.model_cache(model.spec.team, namespaces[model.spec.team]),
+                "scheduling": platform.scheduling[model.spec.pool],
                 "labels": settings.labels,
             },
             platform.on_cluster(depends_on=[namespaces[model.spec.team]]),
         )
         for model in stack.models
     }
-    if settings.loader is not None
+    if stack.loader is not None
     else {}
 )
 

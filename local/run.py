@@ -11,9 +11,14 @@ from collections.abc import Sequence
 from llm_serving.errors import ProblemsError
 from local import endpoint
 from local.cluster import ClusterError
+from local.cluster.rest import ApiError, UnreachableError
 from local.home import Home
 from local.images import ImageError
+from local.plugin_choice import PluginError
 from local.pulumi import Runner, preview, up
+
+_TOLD = (ClusterError, ImageError, PluginError, ProblemsError, ApiError, UnreachableError, FileNotFoundError)
+"""Errors whose message is for a person."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     runner = Runner(Home.of())
     try:
         return _run(runner, options.command, options.stack, rest)
-    except (ClusterError, ImageError, ProblemsError, FileNotFoundError) as error:
+    except _TOLD as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
@@ -34,7 +39,8 @@ def _run(runner: Runner, command: str, stack: str, rest: Sequence[str]) -> int:
     if stack == endpoint.STACK:
         if command == "up":
             return endpoint.bring_up(runner, rest)
-        runner = endpoint.open_endpoint(runner).runner
+        opened = endpoint.look_at_endpoint if command == "preview" else endpoint.open_cluster
+        runner = opened(runner).runner
     runner.prepare(stack)
     if command == "up":
         return up(runner, stack, rest)

@@ -614,14 +614,14 @@ def serve(plugin: Plugin, arguments: Sequence[str]) -> None:
         if not argument.startswith("-") and ":" in argument:
             plugin.engine.attach(argument)
     server, port = start(plugin)
-    sys.stdout.write(f"{port}\n")
-    sys.stdout.flush()
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a stray print must not look like a log of the engine's
     stop = threading.Event()
     # The engine ends its plugins with SIGINT and waits 5 s for each before it kills. Ctrl-C of a terminal does not come
     # here: plugins have a process group of their own (sdk/go/common/util/cmdutil).
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a stray print must not look like a log of the engine's
     # The launcher says who started it: asked for here, the engine may be gone already and its heir be taken for it.
     parent = int(os.environ.get("LLM_SERVING_ENGINE_PID") or os.getppid())
     while not stop.wait(1.0):

@@ -5,6 +5,6 @@ settings, and the wait for the first answer. Leaves alone: the node (``local.clu
 the Pulumi program, which is the same for every stack.
 """
 
-from local.endpoint.up import STACK, Endpoint, bring_up, open_endpoint
+from local.endpoint.up import STACK, Endpoint, bring_up, look_at_endpoint, open_cluster, open_endpoint
 
-__all__ = ["STACK", "Endpoint", "bring_up", "open_endpoint"]
+__all__ = ["STACK", "Endpoint", "bring_up", "look_at_endpoint", "open_cluster", "open_endpoint"]

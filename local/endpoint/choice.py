@@ -17,23 +17,24 @@ from local.endpoint.own_node import OwnNode
 from local.endpoint.target import Target
 from local.endpoint.users_cluster import UsersCluster, tool_of
 from local.home import Home
+from stacks.settings import ExistingClusterSettings
 
 CONTEXT_LINE = "llm-serving:cluster: {name: local, context: %s, ...}"
 
 
-def choose(home: Home, named: str | None, environment: Mapping[str, str] = os.environ) -> Target:
+def choose(home: Home, cluster: ExistingClusterSettings, environment: Mapping[str, str] = os.environ) -> Target:
     """The cluster to use.
 
     Args:
         home: the state folder.
-        named: the context that ``Pulumi.local.yaml`` names.
+        cluster: what ``Pulumi.local.yaml`` says of it; a context that it names is used.
         environment: where ``KUBECONFIG`` is looked up.
 
     Raises:
         ClusterError: none that may be used; says what to do.
     """
-    if named is not None:
-        return _of_context(home, named, environment)
+    if cluster.context is not None:
+        return _of_context(home, cluster, cluster.context, environment)
     obstacle = unmet()
     if not environment.get("KUBECONFIG") and obstacle is None:
         return OwnNode(home)
@@ -46,29 +47,31 @@ def choose(home: Home, named: str | None, environment: Mapping[str, str] = os.en
         raise ClusterError(_ways(obstacle or "")) from None
     tool = tool_of(context)
     if tool is None:
-        line = CONTEXT_LINE % (context or "CONTEXT")
+        refusal = f"the kubeconfig's current context {context!r} is none of kind, k3d or minikube, so it is left alone"
+        if not environment.get("KUBECONFIG"):
+            raise ClusterError(f"{refusal}, and {_ways(obstacle or '', context)}")
         instead = "" if obstacle else "\n  or unset KUBECONFIG: then a node of its own is started on this machine."
+        line = CONTEXT_LINE % (context or "CONTEXT")
         raise ClusterError(
-            f"the kubeconfig's current context {context!r} is none of kind, k3d or minikube, so it is left alone.\n"
-            f"  If models may be installed there, say so in Pulumi.local.yaml: {line}{instead}"
+            f"{refusal}.\n  If models may be installed there, say so in Pulumi.local.yaml: {line}{instead}"
         )
-    return UsersCluster(home, context, one_context(text, context), tool)
+    return UsersCluster(home, context, one_context(text, context), tool, cluster.cache_storage)
 
 
-def _of_context(home: Home, context: str, environment: Mapping[str, str]) -> Target:
+def _of_context(home: Home, cluster: ExistingClusterSettings, context: str, environment: Mapping[str, str]) -> Target:
     try:
         text = one_context(from_environment(environment), context)
     except ProblemsError as error:
         raise ClusterError(f"Pulumi.local.yaml: llm-serving:cluster.context: {error}") from None
-    return UsersCluster(home, context, text, tool_of(context))
+    return UsersCluster(home, context, text, tool_of(context), cluster.cache_storage)
 
 
-def _ways(obstacle: str) -> str:
+def _ways(obstacle: str, context: str = "CONTEXT") -> str:
     return (
         f"there is no cluster to use: {obstacle}.\nWays to get one:\n"
         "  Linux    run `make up` as root (sudo -E make up): it starts a node of its own\n"
         "  kind     kind create cluster --name llm-serving, then make up\n"
         "  k3d      k3d cluster create llm-serving, then make up\n"
         "  minikube minikube start, then make up\n"
-        f"  another  name its context in Pulumi.local.yaml: {CONTEXT_LINE % 'CONTEXT'}"
+        f"  another  name its context in Pulumi.local.yaml: {CONTEXT_LINE % (context or 'CONTEXT')}"
     )

@@ -32,10 +32,7 @@ class Built:
 
     def settings(self) -> dict[str, Any]:
         """Settings that name them."""
-        return {
-            "engineImages": {"vllm": {**_reference(self.engine), "launcher": True}},
-            "loader": {"image": _reference(self.loader), "source": f"file://{SOURCE}"},
-        }
+        return _settings(self.engine.reference, self.loader.reference)
 
 
 def build(builder: Builder, models: Path) -> Built:
@@ -49,6 +46,16 @@ def build(builder: Builder, models: Path) -> Built:
         ImageError: a build fails, or there is no room for it.
     """
     return Built(engine=builder.build(ENGINE), loader=builder.build(LOADER, source=models))
+
+
+def names_of(builder: Builder, models: Path) -> dict[str, Any]:
+    """Settings that name the images as a build would leave them, without building.
+
+    Args:
+        builder: knows what goes into them.
+        models: folder of models.
+    """
+    return _settings(builder.reference(ENGINE), builder.reference(LOADER, models))
 
 
 def make_models(home: Home) -> Path:
@@ -81,15 +88,32 @@ def bring(target: Target, builder: Builder, wanted: Sequence[BuiltImage]) -> lis
     missing = [image for image in wanted if image.reference not in there]
     for image in missing:
         # Layers that the cluster has already are not written again: a change of code gets there in seconds.
-        archive = builder.archive(image, known_images=set(there.values()) - {""})
+        known = set(there.values()) - {""}
         try:
-            target.load(image, archive)
-        finally:
-            archive.unlink(missing_ok=True)
+            _load(target, builder, image, known)
+        except ClusterError:
+            if not known:
+                raise
+            _load(target, builder, image, set())  # it may list an image whose layers are gone
         there = target.images()
     return missing
 
 
-def _reference(image: BuiltImage) -> dict[str, str]:
-    repository, _, tag = image.reference.rpartition(":")
+def _load(target: Target, builder: Builder, image: BuiltImage, known: set[str]) -> None:
+    archive = builder.archive(image, known_images=known)
+    try:
+        target.load(image, archive)
+    finally:
+        archive.unlink(missing_ok=True)
+
+
+def _settings(engine: str, loader: str) -> dict[str, Any]:
+    return {
+        "engineImages": {"vllm": {**_reference(engine), "launcher": True}},
+        "loader": {"image": _reference(loader), "source": f"file://{SOURCE}"},
+    }
+
+
+def _reference(image: str) -> dict[str, str]:
+    repository, _, tag = image.rpartition(":")
     return {"repository": repository, "tag": tag}

@@ -7,11 +7,12 @@ from typing import Any
 from local.cluster import ClusterError
 from local.endpoint import answer
 from local.endpoint.choice import choose
-from local.endpoint.images import bring, build, make_models
+from local.endpoint.images import bring, build, make_models, names_of
 from local.endpoint.stages import Stages
 from local.endpoint.target import Target
 from local.images import Images
 from local.pulumi import Runner, up
+from stacks.documents import load_yaml
 from stacks.settings import NAMESPACE, ExistingSettings, read_settings_file
 
 STACK = "local"
@@ -40,24 +41,66 @@ def open_endpoint(runner: Runner, stages: Stages | None = None) -> Endpoint:
 
     Raises:
         ClusterError: the cluster or an image is not to be had.
+        ImageError: a build fails, or there is no room for it.
         ProblemsError: the settings are refused.
     """
     stages = stages or Stages(STAGES_BEFORE)
     settings = _settings(runner)
-    target = choose(runner.home, settings.cluster.context)
-    with stages.stage("cluster", target.description):
-        target.start()
+    target = _start(runner, settings, stages)
+    builder = Images() if _needs_images(settings) else None
     with stages.stage("model", str(runner.home.root / "models")):
         models = make_models(runner.home)
-    own = settings.loader is not None and bool(settings.engine_images)
-    more: dict[str, Any] = {}
-    builder = None if own else Images()
-    with stages.stage("images", "as the settings name them" if own else "build what changed"):
-        built = None if builder is None else build(builder, models)
+    with stages.stage("images", "build what changed" if builder else "as the settings name them"):
+        built = build(builder, models) if builder else None
     with stages.stage("loading images"):
         if builder is not None and built is not None:
             bring(target, builder, (built.engine, built.loader))
-            more |= built.settings()
+    return _endpoint(runner, target, settings, built.settings() if built else {})
+
+
+def look_at_endpoint(runner: Runner) -> Endpoint:
+    """The stack on its cluster for commands that start no pod: images have the names that a build would give them, and
+    nothing is built.
+
+    Raises:
+        ClusterError: the cluster is not to be had.
+        ProblemsError: the settings are refused.
+    """
+    settings = _settings(runner)
+    target = _start(runner, settings, Stages(1))
+    names = names_of(Images(), make_models(runner.home)) if _needs_images(settings) else {}
+    return _endpoint(runner, target, settings, names)
+
+
+def open_cluster(runner: Runner) -> Endpoint:
+    """The stack on its cluster for commands that do not run the program, such as destroy.
+
+    Raises:
+        ClusterError: the cluster is not to be had.
+        ProblemsError: the settings are refused.
+    """
+    settings = _settings(runner)
+    return _endpoint(runner, _start(runner, settings, Stages(1)), settings, {})
+
+
+def _start(runner: Runner, settings: ExistingSettings, stages: Stages) -> Target:
+    target = choose(runner.home, settings.cluster)
+    with stages.stage("cluster", target.description):
+        target.start()
+    return target
+
+
+def _needs_images(settings: ExistingSettings) -> bool:
+    return settings.loader is None or not settings.engine_images
+
+
+def _endpoint(runner: Runner, target: Target, settings: ExistingSettings, names: dict[str, Any]) -> Endpoint:
+    """``names``: the settings that name images; those that the file has itself stay."""
+    more = dict(names)
+    if settings.engine_images:
+        more.pop("engineImages", None)
+    if settings.loader is not None:
+        more.pop("loader", None)
     cluster = settings.cluster.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
     clients = [*cluster.get("clients", ()), *target.clients]
     more["cluster"] = {**cluster, "clients": clients} if clients else cluster
@@ -106,7 +149,7 @@ def _first_answer(endpoint: Endpoint, model: str, team: str) -> str:
         [
             f"{model} answers: {base}/v1",
             *([f"  {forward}"] if forward else []),
-            f"  curl {base}/v1/chat/completions -H 'Content-Type: application/json' -d '"
+            f"  curl --noproxy '*' {base}/v1/chat/completions -H 'Content-Type: application/json' -d '"
             f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}], "max_tokens": 32}}\'',
         ]
     )
@@ -115,6 +158,11 @@ def _first_answer(endpoint: Endpoint, model: str, team: str) -> str:
 def _settings(runner: Runner) -> ExistingSettings:
     path = runner.settings / f"Pulumi.{STACK}.yaml"
     settings = read_settings_file(path)
+    if f"{NAMESPACE}:kubeconfig" in load_yaml(path)["config"]:
+        raise ClusterError(
+            f"{path.name}: {NAMESPACE}:kubeconfig: stack {STACK} takes the cluster that it starts itself or that "
+            "KUBECONFIG names, so that models never land on another one (try: leave it out)"
+        )
     if not isinstance(settings, ExistingSettings):
         raise ClusterError(
             f"{path.name}: {NAMESPACE}:cloud = {settings.cloud!r}: stack {STACK} is for 'existing' clusters"

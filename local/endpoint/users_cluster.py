@@ -4,7 +4,9 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from llm_serving.spec import CacheStorageSpec
 from local.clouds.kubernetes import kubeconfig as kubeconfigs
 from local.cluster import ClusterError
 from local.cluster.files import write_atomically
@@ -20,7 +22,7 @@ class Tool:
 
     Attributes:
         name: the program.
-        context: start of the names of its contexts; the rest is the cluster's name.
+        context: start of the names of its contexts, the rest is the cluster's name; or the whole name, without a dash.
         load: its command that brings an image archive onto a cluster's nodes.
     """
 
@@ -30,8 +32,11 @@ class Tool:
 
     def command(self, context: str, archive: Path) -> list[str]:
         """The command for one archive."""
-        cluster = context.removeprefix(self.context) or context
-        return [part.format(cluster=cluster, archive=archive) for part in self.load]
+        return [part.format(cluster=context.removeprefix(self.context), archive=archive) for part in self.load]
+
+    def made(self, context: str) -> bool:
+        """Whether a context's name says that this program made its cluster."""
+        return context.startswith(self.context) if self.context.endswith("-") else context == self.context
 
 
 TOOLS = (
@@ -47,27 +52,30 @@ LOAD_SECONDS = 1800
 class UsersCluster(Target):
     """A cluster of the user's kubeconfig."""
 
-    def __init__(self, home: Home, context: str, kubeconfig: str, tool: Tool | None) -> None:
+    def __init__(
+        self, home: Home, context: str, kubeconfig: str, tool: Tool | None, storage: CacheStorageSpec | None
+    ) -> None:
         self.context = context
+        self._storage = storage
         self._tool = tool
         self._text = kubeconfig
         self._file = home.root / "kubeconfig" / "local.json"
-        self._loaded = home.root / "loaded-images" / f"{context.replace('/', '_')}.txt"
+        self._remembered = home.root / "loaded-images"
         self.description = f"cluster {context!r} of your kubeconfig"
 
     def start(self) -> None:
         """Only look whether it answers, and whether it can make the claim for the weights."""
         try:
+            self._uid = str(self.client().get("v1", "Namespace", "kube-system")["metadata"]["uid"])
             classes = self.client().list("storage.k8s.io/v1", "StorageClass")
         except (ApiError, UnreachableError) as error:
             raise ClusterError(f"{self.description} does not answer: {error}") from None
-        marked = "storageclass.kubernetes.io/is-default-class"
-        if not any((found["metadata"].get("annotations") or {}).get(marked) == "true" for found in classes):
-            names = ", ".join(found["metadata"]["name"] for found in classes) or "none at all"
-            raise ClusterError(
-                f"{self.description} has no default StorageClass ({names}). Name one in Pulumi.local.yaml: "
-                "llm-serving:cluster: {name: local, cacheStorage: {sizeGib: 1, storageClass: NAME}}"
-            )
+        if self._storage is not None:
+            _check_storage(self.description, self._storage.storage_class, classes)
+
+    def _loaded(self) -> Path:
+        """A list for each cluster, not for each name: one that was made again holds nothing."""
+        return self._remembered / f"{self._uid}.txt"
 
     def kubeconfig(self) -> Path:
         """The context alone, with everything that it needs."""
@@ -76,12 +84,14 @@ class UsersCluster(Target):
 
     def client(self) -> Kubernetes:
         """With the context's own credentials."""
-        return kubeconfigs.connect(kubeconfigs.read(self._text))
+        try:
+            return kubeconfigs.connect(kubeconfigs.read(self._text))
+        except kubeconfigs.KubeconfigError as error:
+            raise ClusterError(f"{self.description}: {error}") from None
 
     def images(self) -> dict[str, str]:
         """As far as this machine remembers: nodes list no images of a Docker daemon next to them."""
-        known = self._loaded.read_text().split() if self._loaded.exists() else []
-        return dict.fromkeys(known, "")
+        return dict.fromkeys(self._loaded().read_text().split() if self._loaded().exists() else [], "")
 
     def load(self, image: BuiltImage, archive: Path) -> None:
         """By the program that made the cluster."""
@@ -94,11 +104,14 @@ class UsersCluster(Target):
         command = self._tool.command(self.context, archive)
         if shutil.which(command[0]) is None:
             raise ClusterError(f"{command[0]} is not on PATH; it brings images to {self.description}")
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LOAD_SECONDS)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LOAD_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise ClusterError(f"`{' '.join(command)}` did not end within {LOAD_SECONDS} s") from None
         if done.returncode:
             raise ClusterError(f"`{' '.join(command)}` failed: {(done.stderr or done.stdout).strip()[-2000:]}")
-        known = self._loaded.read_text() if self._loaded.exists() else ""
-        write_atomically(self._loaded, f"{known}{image.reference}\n")
+        names = [*self.images(), image.reference]
+        write_atomically(self._loaded(), "".join(f"{name}\n" for name in names))
 
     def reach(self, namespace: str, service: str, address: str, port: int) -> tuple[str | None, str]:
         """Nothing is known of its network: a port must be forwarded."""
@@ -106,6 +119,20 @@ class UsersCluster(Target):
         return None, forward
 
 
+def _check_storage(cluster: str, wanted: str | None, classes: list[dict[str, Any]]) -> None:
+    """Refuse a cluster that would leave the claim for the weights pending."""
+    names = [found["metadata"]["name"] for found in classes]
+    marked = "storageclass.kubernetes.io/is-default-class"
+    defaults = [found for found in classes if (found["metadata"].get("annotations") or {}).get(marked) == "true"]
+    if wanted in names or (wanted is None and defaults):
+        return
+    lacks = "no default StorageClass" if wanted is None else f"no StorageClass {wanted!r}"
+    raise ClusterError(
+        f"{cluster} has {lacks} (there are: {', '.join(names) or 'none at all'}). Name one in Pulumi.local.yaml: "
+        "llm-serving:cluster: {name: local, cacheStorage: {sizeGib: 1, storageClass: NAME}}"
+    )
+
+
 def tool_of(context: str) -> Tool | None:
     """The program that made a context's cluster, as far as its name says."""
-    return next((tool for tool in TOOLS if context.startswith(tool.context)), None)
+    return next((tool for tool in TOOLS if tool.made(context)), None)

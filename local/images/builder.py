@@ -26,7 +26,7 @@ BASE_SETTING = "LLM_SERVING_BASE_IMAGE"
 """Variable that names a base image instead of ours, or of the one that the Dockerfiles name."""
 
 _BASE_TIMEOUT_S = 600.0
-_OUTDATED_AFTER_S = 24 * 3600
+_UNFINISHED = ".unfinished"
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,8 @@ class Images:
                 found = self._engine.find(reference)  # another process may have built it meanwhile
                 built = found is None
                 if found is None:
+                    # Nobody else builds meanwhile: what is there was left by a build that was killed.
+                    shutil.rmtree(self._places.work, ignore_errors=True)
                     found = self._build(name, source, reference)
         seconds = time.monotonic() - started
         if built:
@@ -146,14 +148,16 @@ class Images:
             return target
         with self._locked():
             started = time.monotonic()
-            partial = target.with_name(f".{target.name}.partial")
-            partial.unlink(missing_ok=True)
+            unfinished = folder / _UNFINISHED
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
             try:
                 log = self._places.log(f"{image.name}-archive")
+                partial = unfinished / target.name
                 self._engine.archive(found, partial, known_layers=known, log=log, say=self._say)
                 partial.replace(target)
             finally:
-                partial.unlink(missing_ok=True)
+                shutil.rmtree(unfinished, ignore_errors=True)
         size = disk.gigabytes(target.stat().st_size)
         self._say(f"{image.name}: archive written in {elapsed(time.monotonic() - started)}, {size}")
         return target
@@ -204,7 +208,6 @@ class Images:
 
     def _build(self, name: str, source: Path | None, reference: str) -> StoredImage:
         self._places.work.mkdir(parents=True, exist_ok=True)
-        _remove_old(self._places.work)
         with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=self._places.work) as scratch:
             folder = Path(scratch)
             if name == BASE:
@@ -287,13 +290,6 @@ def _text(recipe: Recipe) -> str:
         return recipe.dockerfile.read_text(encoding="utf-8")
     except OSError as error:
         raise ImageError(f"{recipe.name}: {recipe.dockerfile}: {error.strerror}") from error
-
-
-def _remove_old(folder: Path) -> None:
-    """Contexts of builds that were killed."""
-    for place in folder.iterdir():
-        if time.time() - place.stat().st_mtime > _OUTDATED_AFTER_S:
-            shutil.rmtree(place, ignore_errors=True)
 
 
 def _to_stderr(line: str) -> None:

@@ -64,7 +64,7 @@ RECIPES: Mapping[str, Recipe] = {
             bases={"BASE_IMAGE": BASE, "BUILDER_IMAGE": BASE},
             arguments={"LOCK": "requirements-cpu.txt", "SYSTEM_PACKAGES": "", "PRELOAD": _preload()},
             public_arguments={"SYSTEM_PACKAGES": "libnuma1 libtcmalloc-minimal4"},
-            needed_bytes=15_000_000_000,
+            needed_bytes=20_000_000_000,
             timeout_s=3600,
         ),
         Recipe(

@@ -35,13 +35,11 @@ class CommonSettings(Frozen):
 
     Attributes:
         labels: put on every cloud resource and namespace, for cost reports.
-        loader: fills the model cache before an engine starts; ``None`` where somebody else does.
         teams: teams that share the cluster; each gets a namespace.
         models: models to serve.
     """
 
     labels: dict[LabelKey, LabelValue] = {}
-    loader: LoaderSpec | None = None
     teams: Annotated[tuple[TeamSpec, ...], Field(min_length=1)]
     models: tuple[ModelSpec, ...] = ()
 
@@ -93,6 +91,7 @@ class ExistingSettings(CommonSettings):
     Attributes:
         cloud: ``existing``.
         cluster: which cluster.
+        loader: fills the model cache before an engine starts; ``None`` where somebody else does.
         pools: nodes that are there.
         engine_images: images built on the spot, by engine, in place of those that releases name: for machines of
             developers, because what answers is then no longer what the release pins.
@@ -100,6 +99,7 @@ class ExistingSettings(CommonSettings):
 
     cloud: Literal["existing"]
     cluster: ExistingClusterSettings
+    loader: LoaderSpec | None = None
     pools: tuple[ExistingPoolSpec, ...] = ()
     engine_images: dict[EngineName, ImageReference] = {}
 

@@ -5,13 +5,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from llm_serving import catalog
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.host import cache_sidecar
-from llm_serving.planning.nodes import NodeShape
+from llm_serving.planning.nodes import NodeShape, gpu_resource
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.rules import StackShape, check, notes
-from llm_serving.spec import EngineName, ExistingPoolSpec, ImageReference, ModelSpec, PoolSpec, ReleaseSpec, TeamSpec
+from llm_serving.spec import EngineName, ImageReference, LoaderSpec, ModelSpec, ReleaseSpec, TeamSpec
 from stacks.releases import RELEASES, Release, read_releases
 from stacks.settings.models import ExistingSettings, GcpSettings, Settings, in_file
 
@@ -74,10 +73,15 @@ class Stack:
         # The control plane of a zonal cluster cannot move to another zone.
         return fixed if cluster.regional else {**fixed, "cluster.zones[0]": cluster.zones[0]}
 
+    @property
+    def loader(self) -> LoaderSpec | None:
+        """What fills the model cache; ``None`` where somebody else does."""
+        return self.settings.loader if isinstance(self.settings, ExistingSettings) else None
+
     def gpu_resource(self, team: TeamSpec) -> str:
         """The extended resource that a team's models ask for; of several, the quota covers the first."""
         wanted = {model.spec.pool for model in self.models if model.spec.team == team.name}
-        asked = (_resource(pool) for pool in self.settings.pools if pool.name in wanted)
+        asked = (gpu_resource(pool) for pool in self.settings.pools if pool.name in wanted)
         return next((resource for resource in asked if resource is not None), NVIDIA_GPU)
 
     def gpu_quota(self, team: TeamSpec) -> int:
@@ -85,7 +89,7 @@ class Stack:
         because a pod that ends counts until it is gone, and its successor would be refused meanwhile."""
         if team.gpu_quota is not None:
             return team.gpu_quota
-        counted = {pool.name for pool in self.settings.pools if _resource(pool) is not None}
+        counted = {pool.name for pool in self.settings.pools if gpu_resource(pool) is not None}
         return sum(
             model.plan.gpus * (model.spec.replicas + model.spec.surge)
             for model in self.models
@@ -125,14 +129,9 @@ def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSp
         models=settings.models,
         releases=releases,
         teams=settings.teams,
+        loader=settings.loader if isinstance(settings, ExistingSettings) else None,
         sidecar=cache_sidecar(settings.cloud),
     )
-
-
-def _resource(pool: PoolSpec | ExistingPoolSpec) -> str | None:
-    """The extended resource by which a pool's accelerators are counted; ``None`` where they are not."""
-    given = pool.gpu_resource if isinstance(pool, ExistingPoolSpec) else None
-    return given or catalog.accelerator(pool.accelerator).resource
 
 
 def _served(

@@ -11,7 +11,7 @@ def test_a_deleted_pod_finishes_its_requests_while_another_takes_over(served: Se
         victim = served.ready_pods()[0]
         with Load(served) as load:
             wait_until(lambda: load.answered > 0, 60, "the first answer under load")
-            served.kubernetes().delete("v1", "Pod", victim["metadata"]["name"], TEAM)
+            served.kubernetes().delete(victim)
             wait_until(lambda: _gone(served, victim), 180, "the deleted pod is gone")
         assert not load.failed
     finally:

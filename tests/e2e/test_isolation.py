@@ -48,19 +48,18 @@ def _ask_from(served: Served, namespace: str, url: str) -> str:
         "command": ["python3", "-c", SCRIPT, url],
         "securityContext": security,
     }
-    kubernetes.create(
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "ask", "namespace": namespace},
-            "spec": {"restartPolicy": "Never", "containers": [container], "enableServiceLinks": False},
-        }
-    )
+    asking = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "ask", "namespace": namespace},
+        "spec": {"restartPolicy": "Never", "containers": [container], "enableServiceLinks": False},
+    }
+    kubernetes.create(asking)
     try:
         wait_until(lambda: _phase(kubernetes, namespace) == "Succeeded", 60, f"a pod in {namespace} has asked")
         return kubernetes.logs(namespace, "ask", "ask").strip()
     finally:
-        kubernetes.delete("v1", "Pod", "ask", namespace)
+        kubernetes.delete(asking)
         wait_until(lambda: kubernetes.find("v1", "Pod", "ask", namespace) is None, 60, "the asking pod is gone")
 
 

@@ -45,6 +45,7 @@ class MemoryBudget(Frozen):
         non_torch_gib: CUDA context and communication buffers; the engine's processes where it runs in host memory.
         kv_cache_gib: what is left, in whole steps where the engine is told; negative where the weights alone are too
             large.
+        kv_step_gib: steps in which the engine is told the size of its cache; ``None`` where it measures itself.
         kv_bytes_per_token: bytes that one token of context takes on this GPU.
         kv_cache_tokens: tokens that the cache holds, in whole blocks; the same on every GPU of the instance.
     """
@@ -55,6 +56,7 @@ class MemoryBudget(Frozen):
     activation_gib: float
     non_torch_gib: float
     kv_cache_gib: float
+    kv_step_gib: float | None
     kv_bytes_per_token: int
     kv_cache_tokens: int
 
@@ -114,6 +116,7 @@ def memory_budget(
         activation_gib=activation,
         non_torch_gib=non_torch,
         kv_cache_gib=left,
+        kv_step_gib=device.kv_step_gib,
         kv_bytes_per_token=per_token,
         kv_cache_tokens=blocks * BLOCK_TOKENS,
     )

@@ -176,6 +176,16 @@ def existing_pool_node(pool: ExistingPoolSpec) -> NodeShape:
     return NodeShape(accelerator=pool.accelerator, gpus=pool.gpus_per_node, cpu=pool.cpu, memory_gib=pool.memory_gib)
 
 
+def gpu_resource(pool: PoolSpec | ExistingPoolSpec) -> str | None:
+    """The extended resource by which a pool's accelerators are counted; ``None`` where they are not (a CPU).
+
+    Raises:
+        UnknownFact: for an accelerator that is not in the catalog.
+    """
+    given = pool.gpu_resource if isinstance(pool, ExistingPoolSpec) else None
+    return given or catalog.accelerator(pool.accelerator).resource
+
+
 def _visible_gib(machine: MachineType) -> float:
     return machine.memory_gib * (1 - KERNEL_SHARE)
 

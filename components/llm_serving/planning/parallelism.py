@@ -64,6 +64,12 @@ def choose_gpus(
 
 def _memory_obstacle(budget: MemoryBudget, context_length: int, min_concurrency: float) -> str:
     needed = context_length * min_concurrency
+    if budget.kv_step_gib is not None and budget.kv_cache_gib <= 0:
+        return (
+            f"of the {budget.usable_gib:.1f} GiB that the engine may use, weights ({budget.weights_gib:.1f} GiB), "
+            f"activations ({budget.activation_gib:.1f}) and the rest ({budget.non_torch_gib:.1f}) leave less than "
+            f"{budget.kv_step_gib:g} GiB, the least KV cache"
+        )
     if budget.kv_cache_gib <= 0:
         return (
             f"weights ({budget.weights_gib:.1f} GiB), activations ({budget.activation_gib:.1f}) and the rest "

@@ -196,6 +196,7 @@ def _reasons(
             f"{budget.usable_gib:.2f} GiB usable of {budget.total_gib:.2f} ({model.gpu_memory_utilization:g})"
             f" - {budget.weights_gib:.2f} weights - {budget.activation_gib:.2f} activations"
             f" - {budget.non_torch_gib:.2f} outside PyTorch, on each GPU"
+            + (f", in whole steps of {budget.kv_step_gib:g} GiB" if budget.kv_step_gib else "")
         ),
         "kv_cache_tokens": f"{budget.kv_bytes_per_token} bytes a token on each GPU",
         "max_concurrency": (

@@ -1,6 +1,6 @@
 """Weights into the model cache: a Job that ends when a release's files are complete, before an engine starts.
 
-Owns the Job and its service account. Leaves alone: what the loader does (``images/model-loader``), the volume.
+Owns the Job. Leaves alone: what the loader does (``images/model-loader``), the volume.
 """
 
 from typing import Any, NotRequired, TypedDict
@@ -12,13 +12,13 @@ from llm_serving import catalog
 from llm_serving.arguments import parse
 from llm_serving.catalog import UnknownFact
 from llm_serving.component import Frozen, child, refused, token, validated
-from llm_serving.contract import ModelCacheVolume
+from llm_serving.contract import ModelCacheVolume, PoolScheduling
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.cold_start import cold_start
 from llm_serving.planning.fit import weight_bytes
 from llm_serving.serving.arguments import LoaderArgs, ReleaseArgs
 from llm_serving.serving.labels import loader_labels
-from llm_serving.serving.pod import USER_ID
+from llm_serving.serving.pod import USER_ID, tolerations
 from llm_serving.serving.rollout import PATIENCE
 from llm_serving.spec import LoaderSpec, ReleaseSpec
 
@@ -40,6 +40,9 @@ class ModelLoaderArgs(TypedDict):
     """The team's namespace."""
     cache: pulumi.Input[dict[str, Any]]
     """Volume to fill: output `volume` of a model cache."""
+    scheduling: pulumi.Input[dict[str, Any]]
+    """The pool whose nodes will read it: output `scheduling` of a pool. A volume may be bound to the node of its first
+    pod."""
     labels: NotRequired[dict[str, str]]
     """More labels for every object."""
 
@@ -52,6 +55,7 @@ class ModelLoaderInputs(Frozen):
     loader: LoaderSpec
     namespace: Any
     cache: Any
+    scheduling: Any
     labels: dict[str, str] = {}
 
 
@@ -69,10 +73,14 @@ class ModelLoader(pulumi.ComponentResource):
         release = inputs.release
         labels = loader_labels(release, inputs.team, inputs.labels)
         volume = pulumi.Output.from_input(inputs.cache).apply(lambda data: _loader_volume(data, source))
+        pool = pulumi.Output.from_input(inputs.scheduling).apply(lambda data: _pool(data, source))
         job = batch.v1.Job(
             f"{name}-load",
             # No name of its own: another image or source is another Job, and the one before stays until it is done.
-            metadata=meta.v1.ObjectMetaArgs(namespace=inputs.namespace, labels=labels),
+            # A Job that failed is done for good: the next update makes another one.
+            metadata=meta.v1.ObjectMetaArgs(
+                namespace=inputs.namespace, labels=labels, annotations={"pulumi.com/replaceUnready": "true"}
+            ),
             spec=batch.v1.JobSpecArgs(
                 backoff_limit=RETRIES,
                 active_deadline_seconds=patience,
@@ -82,6 +90,8 @@ class ModelLoader(pulumi.ComponentResource):
                         restart_policy="Never",
                         automount_service_account_token=False,
                         enable_service_links=False,
+                        node_selector=pool.apply(lambda found: found.node_selector),
+                        tolerations=pool.apply(tolerations),
                         security_context=core.v1.PodSecurityContextArgs(
                             run_as_non_root=True,
                             run_as_user=USER_ID,
@@ -134,6 +144,13 @@ def _container(release: ReleaseSpec, loader: LoaderSpec) -> core.v1.ContainerArg
 
 def _volumes(cache: dict[str, Any]) -> list[Any]:
     return [{"name": "cache", **cache}, {"name": "scratch", "emptyDir": {}}]
+
+
+def _pool(data: Any, source: str) -> PoolScheduling:
+    try:
+        return parse(PoolScheduling, data)
+    except ProblemsError as error:
+        raise refused(error.from_source(f"{source}: scheduling")) from None
 
 
 def _loader_volume(data: Any, source: str) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def pod_template(instance: Instance, around: Surroundings) -> core.v1.PodTemplat
             enable_service_links=False,
             termination_grace_period_seconds=around.drain.apply(lambda drain: drain.grace_period),
             node_selector=around.scheduling.apply(lambda scheduling: scheduling.node_selector),
-            tolerations=around.scheduling.apply(_tolerations),
+            tolerations=around.scheduling.apply(tolerations),
             topology_spread_constraints=[
                 core.v1.TopologySpreadConstraintArgs(
                     max_skew=1,
@@ -197,5 +197,6 @@ def _resources(scheduling: PoolScheduling, plan: ModelPlan) -> core.v1.ResourceR
     )
 
 
-def _tolerations(scheduling: PoolScheduling) -> list[core.v1.TolerationArgs]:
+def tolerations(scheduling: PoolScheduling) -> list[core.v1.TolerationArgs]:
+    """The pool's tolerations, as Kubernetes has them."""
     return [core.v1.TolerationArgs(**toleration.model_dump(exclude_none=True)) for toleration in scheduling.tolerations]

@@ -7,6 +7,9 @@ from pydantic import StringConstraints
 from llm_serving.arguments import Frozen
 from llm_serving.spec.release import ImageReference
 
+HUB = "hf://"
+"""Source: the Hugging Face hub."""
+
 
 class LoaderSpec(Frozen):
     """The Job that fills the model cache before an engine starts.
@@ -18,4 +21,4 @@ class LoaderSpec(Frozen):
     """
 
     image: ImageReference
-    source: Annotated[str, StringConstraints(pattern=r"^(hf://|file:///[^\s]+)$")] = "hf://"
+    source: Annotated[str, StringConstraints(pattern=r"^(hf://|file:///[^\s]+)$")] = HUB

@@ -63,6 +63,7 @@ class Buildah:
             options += ["--build-arg", f"{name}={value}"]
         for name, path in build.secrets.items():
             options += ["--secret", f"id={name},src={path}"]
+        self._remove_containers()  # of a build that was killed: gigabytes
         try:
             with self._running() as command:
                 run_logged(

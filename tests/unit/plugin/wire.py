@@ -93,6 +93,7 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
         "loader": {"image": {"repository": "registry.example/model-loader", "tag": "1.0.0"}},
         "namespace": output("chat"),
         "cache": output({"volume": {"emptyDir": {}}, "loaderVolume": {"emptyDir": {}}}),
+        "scheduling": output(served.SCHEDULING, dependencies=(POOL_URN,)),
         "labels": {"llm-serving.example/environment": "test"},
     },
     "TeamNamespace": {

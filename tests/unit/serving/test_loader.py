@@ -4,7 +4,7 @@ from pulumi.errors import InputPropertiesError
 from llm_serving.serving import ModelLoader
 from tests.unit.recording import record
 from tests.unit.serving.manifests import assert_valid, breaks_restricted
-from tests.unit.serving.served import RELEASE
+from tests.unit.serving.served import RELEASE, SCHEDULING
 
 CACHE = {
     "volume": {"persistentVolumeClaim": {"claimName": "weights", "readOnly": True}},
@@ -20,6 +20,7 @@ def load(**changes):
         "loader": LOADER,
         "namespace": "chat",
         "cache": CACHE,
+        "scheduling": SCHEDULING,
         "labels": {"environment": "test"},
         **changes,
     }
@@ -54,6 +55,18 @@ def test_the_cache_is_mounted_as_loaders_mount_it():
     spec = pod(load())["spec"]
     (cache,) = [volume for volume in spec["volumes"] if volume["name"] == "cache"]
     assert cache == {"name": "cache", "persistentVolumeClaim": {"claimName": "weights"}}
+
+
+def test_the_loader_runs_where_the_engine_will_so_that_a_volume_of_one_node_serves_both():
+    spec = pod(load())["spec"]
+    assert spec["nodeSelector"] == SCHEDULING["nodeSelector"]
+    assert [toleration["key"] for toleration in spec["tolerations"]] == ["nvidia.com/gpu", "llm-serving.dev/market"]
+    assert "nvidia.com/gpu" not in spec["containers"][0]["resources"].get("limits", {})
+
+
+def test_a_job_that_failed_is_replaced_by_the_next_update():
+    job = load().one("kubernetes:batch/v1:Job")
+    assert job["metadata.annotations"] == {"pulumi.com/replaceUnready": "true"}
 
 
 def test_another_image_is_another_job_and_the_one_before_stays_until_it_is_done():

@@ -171,5 +171,24 @@ def test_what_a_cloud_serves_is_what_its_releases_pin() -> None:
 
 
 def test_models_on_cpus_take_no_gpu_of_the_quota() -> None:
-    stack = resolve(parse_settings(settings_data("local"), "local"), "local")
+    data = settings_data("local")
+    stack = resolve(parse_settings(data, "local"), "local")
     assert stack.gpu_quota(stack.settings.teams[0]) == 0
+    put(data, "teams[0].gpuQuota", 0)
+    resolve(parse_settings(data, "local"), "local")
+
+
+GATED = {"name": "llama-3-1-70b", "pool": "big", "releases": {"stable": "1.0.0"}, "acceptLicense": True}
+BIG = {"name": "big", "accelerator": "H200", "gpusPerNode": 8, "cpu": 96, "memoryGib": 1000}
+
+
+@pytest.mark.parametrize(("source", "refused"), [("hf://", True), ("file:///mirror", False)])
+def test_a_gated_model_is_not_asked_of_the_hub_without_a_token(source: str, refused: bool) -> None:
+    image = {"repository": "registry.example/model-loader", "tag": "1.0.0"}
+    data = settings_data("local") | {"loader": {"image": image, "source": source}, "pools": [BIG]}
+    data["models"] = [GATED | {"team": "chat"}]
+    if not refused:
+        resolve(parse_settings(data, "local"), "local")
+        return
+    with pytest.raises(ProblemsError, match="gated"):
+        resolve(parse_settings(data, "local"), "local")

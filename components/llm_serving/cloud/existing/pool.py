@@ -4,9 +4,9 @@ from typing import Any, NotRequired, TypedDict
 
 import pulumi
 
-from llm_serving import catalog
 from llm_serving.component import Frozen, token, validated
 from llm_serving.contract import PoolScheduling
+from llm_serving.planning.nodes import gpu_resource
 from llm_serving.spec import ExistingPoolSpec
 
 
@@ -73,7 +73,7 @@ class ExistingPool(pulumi.ComponentResource):
             accelerator=pool.accelerator,
             node_selector=pool.node_selector,
             tolerations=pool.tolerations,
-            gpu_resource=pool.gpu_resource or catalog.accelerator(pool.accelerator).resource,
+            gpu_resource=gpu_resource(pool),
             gpus_per_node=pool.gpus_per_node,
             node_allocatable_cpu=pool.cpu,
             node_allocatable_memory_gib=pool.memory_gib,

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from llm_serving import catalog
 from llm_serving.errors import Problem, ProblemsError, nearest
 from llm_serving.planning.drain import plan_drain, spot_notice_seconds
+from llm_serving.planning.nodes import gpu_resource
 from llm_serving.planning.placement import RELEASE, ModelPlan, plan_model
 from llm_serving.planning.rules.stack import StackShape, most_nodes
 from llm_serving.spec import ModelSpec, ReleaseSpec
+from llm_serving.spec.loader import HUB
 
 
 def check_models(stack: StackShape) -> Iterator[Problem]:
@@ -95,6 +97,13 @@ def _release(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem
             yield Problem(f"{path}.name", model.name, reason, nearest(model.name, models))
         return
     yield from _identity(path, model, release)
+    if release.model.gated and stack.loader is not None and stack.loader.source == HUB:
+        yield Problem(
+            f"{path}.{RELEASE}",
+            version,
+            f"{release.model.repository} is gated, and the loader has no token for the hub",
+            "a loader.source with a folder that holds it, or no loader and a cache that you fill",
+        )
     if release.model.gated and not model.accept_license:
         yield Problem(
             f"{path}.acceptLicense",
@@ -144,12 +153,18 @@ def _capacity(stack: StackShape, plans: dict[int, ModelPlan]) -> Iterator[Proble
             sizes = sizes[: len(sizes) - model.replicas]
 
 
+def _is_counted(stack: StackShape, model: ModelSpec) -> bool:
+    """Whether a model's instances take something of a GPU quota; those on a CPU do not."""
+    pool = stack.pool(model.pool)
+    return pool is not None and _known_gpu(pool.accelerator) and gpu_resource(pool) is not None
+
+
 def _team_quotas(stack: StackShape, plans: dict[int, ModelPlan]) -> Iterator[Problem]:
     for number, team in enumerate(stack.teams):
         needed = sum(
             plan.gpus * (stack.models[index].replicas + stack.models[index].surge)
             for index, plan in plans.items()
-            if stack.models[index].team == team.name
+            if stack.models[index].team == team.name and _is_counted(stack, stack.models[index])
         )
         if team.gpu_quota is not None and needed > team.gpu_quota:
             yield Problem(

@@ -9,6 +9,7 @@ from llm_serving.planning.nodes import NodeShape, existing_pool_node, pool_node
 from llm_serving.spec import (
     ClusterSpec,
     ExistingPoolSpec,
+    LoaderSpec,
     ModelSpec,
     NetworkSpec,
     PoolSpec,
@@ -30,6 +31,7 @@ class StackShape:
         models: models to serve.
         releases: every release that exists, by model and version.
         teams: teams that share the cluster.
+        loader: what fills the model cache; ``None`` where somebody else does.
         sidecar: what the cloud's model cache puts beside every engine.
     """
 
@@ -41,6 +43,7 @@ class StackShape:
     models: Sequence[ModelSpec] = ()
     releases: Mapping[tuple[str, str], ReleaseSpec] = field(default_factory=dict[tuple[str, str], ReleaseSpec])
     teams: Sequence[TeamSpec] = ()
+    loader: LoaderSpec | None = None
     sidecar: Sidecar = NO_SIDECAR
 
     def pool(self, name: str) -> PoolSpec | ExistingPoolSpec | None:

@@ -8,8 +8,10 @@ import yaml
 from local.cluster import ClusterError
 from local.endpoint import choice
 from local.endpoint.own_node import OwnNode
+from local.endpoint.target import Target
 from local.endpoint.users_cluster import TOOLS, UsersCluster
 from local.home import Home
+from stacks.settings import ExistingClusterSettings
 
 
 def kubeconfig(folder: Path, *contexts: str) -> str:
@@ -27,6 +29,11 @@ def kubeconfig(folder: Path, *contexts: str) -> str:
     return str(path)
 
 
+def choose(state: Path, environment: dict[str, str], context: str | None = None) -> Target:
+    cluster = ExistingClusterSettings(name="local", context=context)
+    return choice.choose(Home(state), cluster, environment)
+
+
 @pytest.fixture
 def able(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "unmet", lambda: None)
@@ -41,13 +48,13 @@ def unable(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_machine_that_can_runs_a_node_of_its_own_whatever_the_home_folder_says(tmp_path: Path) -> None:
     (tmp_path / ".kube").mkdir()
     Path(kubeconfig(tmp_path, "production")).rename(tmp_path / ".kube/config")
-    assert isinstance(choice.choose(Home(tmp_path), None, {"HOME": str(tmp_path)}), OwnNode)
+    assert isinstance(choose(tmp_path, {"HOME": str(tmp_path)}), OwnNode)
 
 
 @pytest.mark.parametrize("context", ["kind-llm", "k3d-llm", "minikube"])
 @pytest.mark.usefixtures("able")
 def test_a_cluster_for_trying_things_is_used_where_kubeconfig_names_it(tmp_path: Path, context: str) -> None:
-    found = choice.choose(Home(tmp_path / "state"), None, {"KUBECONFIG": kubeconfig(tmp_path, context, "production")})
+    found = choose(tmp_path / "state", {"KUBECONFIG": kubeconfig(tmp_path, context, "production")})
     assert isinstance(found, UsersCluster)
     assert found.context == context
     written = yaml.safe_load(found.kubeconfig().read_text())
@@ -56,11 +63,11 @@ def test_a_cluster_for_trying_things_is_used_where_kubeconfig_names_it(tmp_path:
     assert found.kubeconfig().stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("context", ["production", "gke_acme_us-central1_llm", "kindred"])
+@pytest.mark.parametrize("context", ["production", "gke_acme_us-central1_llm", "kindred", "minikube2"])
 @pytest.mark.usefixtures("able")
 def test_any_other_context_is_refused_with_the_line_that_would_allow_it(tmp_path: Path, context: str) -> None:
     with pytest.raises(ClusterError) as refused:
-        choice.choose(Home(tmp_path), None, {"KUBECONFIG": kubeconfig(tmp_path, context)})
+        choose(tmp_path, {"KUBECONFIG": kubeconfig(tmp_path, context)})
     assert f"llm-serving:cluster: {{name: local, context: {context}" in str(refused.value)
     assert "unset KUBECONFIG" in str(refused.value)
 
@@ -69,26 +76,28 @@ def test_any_other_context_is_refused_with_the_line_that_would_allow_it(tmp_path
 def test_a_context_of_the_home_folder_is_as_foreign_as_any_other(tmp_path: Path) -> None:
     (tmp_path / ".kube").mkdir()
     Path(kubeconfig(tmp_path, "production")).rename(tmp_path / ".kube/config")
-    with pytest.raises(ClusterError, match="left alone"):
-        choice.choose(Home(tmp_path), None, {"HOME": str(tmp_path)})
+    with pytest.raises(ClusterError) as refused:
+        choose(tmp_path, {"HOME": str(tmp_path)})
+    for words in ("left alone", "needs root", "kind create cluster", "context: production"):
+        assert words in str(refused.value)
 
 
 def test_a_context_that_the_settings_name_is_used(tmp_path: Path) -> None:
     environment = {"KUBECONFIG": kubeconfig(tmp_path, "kind-llm", "production")}
-    found = choice.choose(Home(tmp_path), "production", environment)
+    found = choose(tmp_path, environment, context="production")
     assert isinstance(found, UsersCluster)
     assert found.context == "production"
 
 
 def test_a_context_that_is_not_there_is_refused_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="production"):
-        choice.choose(Home(tmp_path), "produktion", {"KUBECONFIG": kubeconfig(tmp_path, "production")})
+        choose(tmp_path, {"KUBECONFIG": kubeconfig(tmp_path, "production")}, context="produktion")
 
 
 @pytest.mark.usefixtures("unable")
 def test_without_root_and_without_cluster_the_ways_to_get_one_are_listed(tmp_path: Path) -> None:
     with pytest.raises(ClusterError) as refused:
-        choice.choose(Home(tmp_path), None, {"HOME": str(tmp_path)})
+        choose(tmp_path, {"HOME": str(tmp_path)})
     for way in ("needs root", "kind create cluster", "k3d cluster create", "minikube start", "sudo"):
         assert way in str(refused.value)
 

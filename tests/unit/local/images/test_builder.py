@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -79,6 +80,20 @@ def test_an_image_is_built_once_and_again_when_an_input_changes(images, context)
     assert [line.split(":")[0] for line in images.lines] == ["tiny"] * 4
 
 
+def test_a_base_is_built_first_where_it_is_missing(images, context, monkeypatch):
+    dockerfile = context / "derived.Dockerfile"
+    dockerfile.write_text("ARG BASE\nFROM ${BASE}\nCOPY code /again\n")
+    derived = Recipe("derived", dockerfile, context, bases={"BASE": "tiny"}, needed_bytes=1, timeout_s=60)
+    monkeypatch.setitem(RECIPES, "derived", derived)
+    before = images.reference("derived")
+    built = images.build("derived")
+    assert built.reference == before
+    assert not images.build("tiny").built
+    assert [image.layers[:2] for image in images.stored()] == [images.stored()[1].layers] * 2
+    (context / "large").write_bytes(b"other")
+    assert images.reference("derived") != before
+
+
 def test_an_archive_is_the_image_that_kubernetes_will_name(images):
     built = images.build("tiny")
     path = images.archive(built)
@@ -122,6 +137,23 @@ def test_a_build_that_fails_says_why_and_leaves_no_container_and_no_mount(images
     assert json.loads((tmp_path / "cache" / "containers" / "overlay-containers" / "containers.json").read_text()) == []
     (context / "Dockerfile").write_text(TINY)
     assert images.build("tiny").built
+
+
+def test_the_next_build_removes_what_a_killed_one_left(images, tmp_path):
+    images.build("tiny")
+    cache = tmp_path / "cache"
+    store = ["--root", str(cache / "containers"), "--runroot", str(tmp_path / "run"), "--storage-driver", "overlay"]
+    subprocess.run(["unshare", "--mount", "buildah", *store, "from", "scratch"], check=True, capture_output=True)
+    (cache / "images" / "tiny-killed").mkdir(parents=True)
+    (cache / "archives" / ".unfinished").mkdir(parents=True)
+    (cache / "archives" / ".unfinished" / "half.tar").write_text("half")
+    containers = cache / "containers" / "overlay-containers" / "containers.json"
+    assert json.loads(containers.read_text())
+    (tmp_path / "context" / "code" / "main.py").write_text("print(2)\n")
+    archive = images.archive(images.build("tiny"))
+    assert json.loads(containers.read_text()) == []
+    assert list((cache / "images").iterdir()) == []
+    assert list((cache / "archives").iterdir()) == [archive]
 
 
 def test_clean_keeps_what_todays_sources_give(images, context):
