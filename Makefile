@@ -16,7 +16,7 @@ include tools/setup.mk
 OWN_NODE := $(shell [ "$(STACK)" = local ] && [ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ] && [ -z "$${KUBECONFIG:-}" ] && echo yes)
 SETUP := $(if $(OWN_NODE),setup-node,setup)
 
-.PHONY: help up preview destroy down status check check-static check-unit test test-engine test-e2e bench format clean
+.PHONY: help up preview destroy down status check check-static check-unit test test-images test-engine test-e2e bench format clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +53,10 @@ format: setup-python ## format and fix what can be fixed
 	@-ruff check --fix --quiet .
 	@ruff format --quiet .
 
-test: check test-engine ## all tests that need no container: unit, then the real Pulumi engine on the local clouds
+test: check test-images test-engine ## all tests that need no container: unit, images, the real engine on the local clouds
+
+test-images: setup-python ## launcher, loader and image builds as real processes
+	@python -m pytest tests/images -q -n 2
 
 test-engine: setup ## previews, updates, faults and destroys on the real engine and a real control plane
 	@python -m pytest tests/engine

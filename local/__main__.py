@@ -82,7 +82,7 @@ def _status(home: Home, given: argparse.Namespace) -> int:
     for token, items in sorted(records.items()):
         unfinished = [f"{item.id} ({item.phase})" for item in items if item.phase != "ready"]
         resources.add_row(token, str(len(items)), "\n".join(unfinished))
-    print(f"State: {home.root}")
+    print(f"State: {home.root}; kubernetes plugin: {homes.kubernetes_plugin(home)}")
     if not found and not records:
         print("Nothing is there yet.")
         return 0

@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from local.clouds.names import resolve as resolve_name
 from local.cluster import LocalCluster
 from local.cluster.files import write_json
 from local.home import REPOSITORY, Home, clean_environment, prepare
+from local.plugin_choice import refuse_on_local_clouds
 from local.project import sync_project
 
 LEFT_ALONE = frozenset({"same", "read", "discard"})
@@ -41,9 +44,16 @@ class Runner:
     more_environment: Mapping[str, str] = field(default_factory=dict)
 
     def prepare(self, stack: str) -> None:
-        """Make everything ready and bring the stack's copied settings up to date."""
+        """Make everything ready and bring the stack's copied settings up to date.
+
+        Raises:
+            FileNotFoundError: the stack has no settings.
+            PluginError: the kubernetes plugin that was asked for cannot be had, or cannot reach the stack's cluster.
+        """
         prepare(self.home)
-        sync_project(self.home.root, stack, self.settings, self.more_settings)
+        project = sync_project(self.home.root, stack, self.settings, self.more_settings)
+        settings = yaml.safe_load((project / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8"))
+        refuse_on_local_clouds(str(settings["config"].get("llm-serving:cloud")))
 
     def environment(self) -> dict[str, str]:
         """The environment of every ``pulumi`` run: the virtual environment first on PATH, because the old language

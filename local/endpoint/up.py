@@ -10,6 +10,7 @@ from local.endpoint.choice import choose
 from local.endpoint.images import bring, build, make_models, names_of
 from local.endpoint.stages import Stages
 from local.endpoint.target import Target
+from local.home import kubernetes_plugin
 from local.images import Images
 from local.pulumi import Runner, up
 from stacks.documents import load_yaml
@@ -119,7 +120,7 @@ def bring_up(runner: Runner, args: Sequence[str]) -> int:
     """The whole way; the exit status."""
     stages = Stages(STAGES_BEFORE + 2)
     endpoint = open_endpoint(runner, stages)
-    with stages.stage("pulumi up"):
+    with stages.stage("pulumi up", f"kubernetes plugin: {kubernetes_plugin(runner.home)}"):
         endpoint.runner.prepare(STACK)
         status = up(endpoint.runner, STACK, args)
     if status:

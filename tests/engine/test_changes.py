@@ -55,7 +55,9 @@ def _a_second_team(config: Config) -> None:
 NEW_POOL = {"create NodePool", "delete NodePool", "update ComputeClass", "update Deployment"}
 # Everything of a model carries its release as a label.
 NEW_RELEASE = {"update Deployment", "update Service", "update ServiceAccount", "update PodDisruptionBudget"}
-NEW_TEAM = {"TeamNamespace", "Namespace", "ResourceQuota", "LimitRange", "Role", "ServiceAccountPatch"}
+NEW_TEAM = {
+    "TeamNamespace", "Namespace", "ResourceQuota", "LimitRange", "NetworkPolicy", "Role", "ServiceAccountPatch",
+}  # fmt: skip
 
 # (what is changed, operations and kinds that are expected: all of them, and no others)
 CASES: list[tuple[Callable[[Config], None], set[str]]] = [

@@ -10,13 +10,14 @@ from local.home import Home, environment, kubernetes_plugin, prepare
 from local.plugin_choice import PROGRAM, VARIABLE, PluginError
 
 SDK = version("pulumi-kubernetes")
+BINARY = b"\x7fELF\xff\xfe"
 MAJOR, MINOR, _ = SDK.split(".")
 
 
 def install(home: Path, version_: str = SDK) -> Path:
     program = home / "plugins" / f"resource-kubernetes-v{version_}" / PROGRAM
     program.parent.mkdir(parents=True)
-    program.write_text("#!/bin/sh\nexit 0\n")
+    program.write_bytes(BINARY)
     program.chmod(0o755)
     return program
 
@@ -43,7 +44,7 @@ def test_on_request_the_users_own_is_linked_and_the_way_back_leaves_it_alone(tmp
     prepare(home, environment_)
     prepare(home, {})
     assert "local.clouds.kubernetes" in home.plugin("kubernetes").read_text()
-    assert theirs.read_text() == "#!/bin/sh\nexit 0\n"
+    assert theirs.read_bytes() == BINARY
 
 
 def test_one_of_the_same_version_goes_before_newer_ones_and_older_ones_do_not_fit(tmp_path: Path) -> None:
@@ -58,9 +59,10 @@ def test_one_of_the_same_version_goes_before_newer_ones_and_older_ones_do_not_fi
 
 
 def test_a_download_that_was_cut_off_is_no_plugin(tmp_path: Path) -> None:
-    folder = install(tmp_path).parent
+    folder = install(tmp_path / "user").parent
+    assert plugin_choice.find(tmp_path / "own", SDK, asked(tmp_path / "user"))
     folder.with_name(f"{folder.name}.partial").touch()
-    assert plugin_choice.find(tmp_path / "own", SDK, asked(tmp_path)) is None
+    assert plugin_choice.find(tmp_path / "own", SDK, asked(tmp_path / "user")) is None
 
 
 def test_the_one_on_path_is_taken_where_there_is_no_other(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def _tensors(source: Source, file: SourceFile) -> set[str]:
             if begin != end or after < begin:
                 raise ValueError(f"data_offsets leave a gap or overlap at byte {begin}")
             end = after
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise LoadError(f"{where}: its header cannot be read ({error}); {again}") from None
     if file.size != 8 + length + end:
         raise LoadError(f"{where}: it has {file.size} bytes and its header describes {8 + length + end}; {again}")
@@ -116,7 +116,7 @@ def _document(source: Source, file: SourceFile) -> dict[str, Any]:
         raise LoadError(f"{where}: {file.size} bytes are too many for this file")
     try:
         document = json.loads(_read(source, file, 0, file.size))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LoadError(f"{where}: it is no JSON ({error}); put the whole model there") from None
     if not isinstance(document, dict):
         raise LoadError(f"{where}: it holds no JSON object; put the whole model there")

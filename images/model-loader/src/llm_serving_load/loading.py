@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from llm_serving_load.checks import check, selected
-from llm_serving_load.errors import LoadError
+from llm_serving_load.errors import LoadError, StoppedError
 from llm_serving_load.manifest import Entry, Manifest
 from llm_serving_load.progress import Progress
 from llm_serving_load.sizes import human
@@ -19,10 +19,6 @@ _BLOCK = 1024 * 1024
 """Fits into the cache of a core, so that what was just read is hashed and written from there."""
 _ATTEMPTS = 3
 _PROGRESS_SECONDS = 5.0
-
-
-class StoppedError(BaseException):
-    """The loader was told to stop. Libraries that go on after any ``Exception`` must not swallow it."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +76,11 @@ class Loader:
         self._refuse_strangers(files)
         self._target.prepare()
         self._check_space(files)
+        self._claim()
         entries = self._copy_all(source, files)
         manifest = Manifest(self._model.source, self._model.repository, self._model.revision, tuple(sorted(entries)))
         self._target.finish(manifest)
-        damage = self._target.damage(manifest)
+        damage = self._change(manifest)
         if damage is not None:
             raise LoadError(
                 f"{self._target.where}: the copy changed while it was finished, {damage}: something else writes there; "
@@ -97,6 +94,28 @@ class Loader:
                 f"{self._target.where}: it holds {there.repository} at {there.revision}, and {self._model.repository} "
                 f"at {self._model.revision} was asked for; an engine may be serving it: name another folder"
             )
+
+    def _claim(self) -> None:
+        own = f"{self._model.repository} at {self._model.revision}"
+        claimed = self._target.claim(own)
+        if claimed != own:
+            raise LoadError(
+                f"{self._target.where}: a loader of {claimed} has claimed it, and {own} was asked for; name another "
+                "folder, or, where that loader runs no more, remove this folder and load again"
+            )
+
+    def _change(self, manifest: Manifest) -> str | None:
+        """What is there other than what was just written. The manifest read back may be of another loader of the same
+        revision, and so may differ in its source; its names, sizes and hashes must be the same."""
+        there = self._target.manifest()
+        if there is None:
+            return "the manifest is missing or damaged"
+        if (there.repository, there.revision) != (manifest.repository, manifest.revision):
+            return f"the manifest is of {there.repository} at {there.revision}"
+        other = sorted({entry.name for entry in {*there.files} ^ {*manifest.files}})
+        if other:
+            return f"the manifest has another {other[0]}"
+        return self._target.damage(manifest)
 
     def _refuse_strangers(self, files: list[SourceFile]) -> None:
         strangers = self._target.strangers({file.name for file in files})

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from llm_serving_load import names
-from llm_serving_load.errors import LoadError
-from llm_serving_load.loading import Loader, Model, StoppedError
+from llm_serving_load.errors import LoadError, StoppedError
+from llm_serving_load.loading import Loader, Model
 from llm_serving_load.patience import PatientSource
 from llm_serving_load.sizes import human
 from llm_serving_load.sources import open_source
@@ -45,7 +45,8 @@ def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
         prog="llm-serving-load",
         description="Loads a model into a cache: checked, resumable, complete or not there. `llm-serving-load verify "
         "--help`: see whether one is complete.",
-        epilog=f"Each option is also a variable: --source is {PREFIX}SOURCE. A flag wins. HF_TOKEN: token of the hub.",
+        epilog=f"Each option that takes a value is also a variable: --source is {PREFIX}SOURCE. A flag wins. --hashes "
+        "is a flag only. HF_TOKEN: token of the hub.",
         allow_abbrev=False,
     )
     parser.add_argument("--source", metavar="URL", help="file:///FOLDER (<org>/<name>/<revision> below it) or hf://")
@@ -83,7 +84,7 @@ def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
         _say(f"{model.repository} at {model.revision} from {model.source} into {folder}")
         loader = Loader(model, FolderTarget(folder), _say, stop, workers, hashes=hashes)
         manifest = loader.load(
-            lambda: PatientSource(open_source(model.source, model.repository, model.revision), attempts)
+            lambda: PatientSource(open_source(model.source, model.repository, model.revision), attempts, stop)
         )
         _say(f"complete: {len(manifest.files)} files, {human(manifest.size)}")
     except StoppedError:

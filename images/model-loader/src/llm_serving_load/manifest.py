@@ -64,7 +64,7 @@ class Manifest:
                 Entry(str(entry["name"]), int(entry["size"]), str(entry["sha256"])) for entry in read["files"]
             )
             result = cls(str(read["source"]), str(read["repository"]), str(read["revision"]), files)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ManifestError(f"it cannot be read ({type(error).__name__}: {error})") from None
         if not files or not all(names.is_safe(entry.name) for entry in files):
             raise ManifestError("it names no files, or files outside its folder")

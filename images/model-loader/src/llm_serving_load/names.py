@@ -30,6 +30,10 @@ def revision(value: str) -> str:
 
 
 def is_safe(name: str) -> bool:
-    """Whether a file's name stays inside the folder that it is written to."""
+    """Whether a file's name stays inside the folder that it is written to, and can be written at all."""
     parts = name.split("/")
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can express
+        return False
     return bool(name) and "\\" not in name and "\0" not in name and not {"", ".", ".."} & set(parts)

@@ -1,24 +1,31 @@
 """A source that is asked again where it stops in the middle."""
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from llm_serving_load.errors import InterruptedTransferError, LoadError
+from llm_serving_load.errors import InterruptedTransferError, LoadError, StoppedError
 from llm_serving_load.sources import Source, SourceFile, Stream
 
 _T = TypeVar("_T")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 8.0
 """Seconds before the second attempt, doubled before each further one."""
+_SLICE = 0.1
+"""Seconds after which somebody who pauses looks whether it is time to stop."""
 
 
 class PatientSource:
-    """Another source, each question to which gets so many attempts; bytes that arrive start the count again."""
+    """Another source, each question to which gets so many attempts; bytes that arrive start the count again.
 
-    def __init__(self, source: Source, attempts: int) -> None:
+    Nothing is asked any more once ``stop`` is set.
+    """
+
+    def __init__(self, source: Source, attempts: int, stop: threading.Event) -> None:
         self._source = source
         self._attempts = attempts
+        self._stop = stop
 
     @property
     def where(self) -> str:
@@ -30,6 +37,7 @@ class PatientSource:
 
         Raises:
             LoadError: they cannot be listed, or no attempt was answered.
+            StoppedError: ``stop`` was set.
         """
         return self.ask(self._source.files)
 
@@ -42,17 +50,27 @@ class PatientSource:
 
         Raises:
             LoadError: no attempt was answered.
+            StoppedError: ``stop`` was set.
         """
         pause = _FIRST_PAUSE
         for attempt in range(1, self._attempts + 1):
+            if self._stop.is_set():
+                raise StoppedError
             try:
                 return question()
             except InterruptedTransferError as error:
                 if attempt == self._attempts:
                     raise LoadError(f"{error}; given up after {attempt} attempts") from error
-                time.sleep(pause)
+                self._wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
         raise AssertionError("there is at least one attempt")
+
+    def _wait(self, seconds: float) -> None:
+        # Not Event.wait(): it holds a lock for moments, and a signal handler that comes in such a moment and sets the
+        # event would wait for that lock for ever.
+        end = time.monotonic() + seconds
+        while not self._stop.is_set() and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _SLICE))
 
 
 class _PatientStream:

@@ -4,6 +4,12 @@ What is relied on: a file that is renamed inside the volume replaces the old one
 CephFS and the like; on object storage behind FUSE it is a copy and then a deletion, and the manifest is still written
 last). Locks are used where they work, only to tell whose leftovers are whose: without them several loaders at once
 stay correct, and a part whose owner is unknown is removed by whoever finishes.
+
+Loaders of one revision may share a folder, those of two must not: the first one claims it, in a file that only one of
+them can create (O_EXCL: local file systems, NFS from version 3 on, CephFS, SMB). The claim stays, also in the complete
+copy, where the manifest says the same: a claim that is never removed cannot be removed too early. On storage where two
+can create the same file (objects behind FUSE), loaders of two revisions that begin in the same moment may both go on:
+one whose manifest was replaced fails, and ``verify --hashes`` finds what the other has left.
 """
 
 import contextlib
@@ -12,6 +18,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +28,13 @@ from llm_serving_load.manifest import NAME, Manifest, ManifestError
 
 PARTS = ".parts"
 """Below the target: files that are being written."""
+
+CLAIM = ".claim"
+"""In the target: what it is for, from before the first file is written."""
+
+_CLAIM_BYTES = 1024
+_CLAIM_SECONDS = 5.0
+"""A claim that is still without its line after so long was left by a loader that was killed while it made it."""
 
 _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
 _IGNORED = {"lost+found"}
@@ -77,6 +91,13 @@ class Target(Protocol):
 
     def free(self) -> int:
         """Bytes that can be written."""
+        ...
+
+    def claim(self, owner: str) -> str:
+        """Claim the place for ``owner``, one line of text; the owner that it has from now on.
+
+        That is another one where the place was claimed before. All who name the same owner share the claim.
+        """
         ...
 
     def size_of(self, name: str) -> int | None:
@@ -151,6 +172,46 @@ class FolderTarget:
         with self._explained():
             volume = os.statvfs(self._folder)
         return volume.f_bavail * volume.f_frsize
+
+    def claim(self, owner: str) -> str:
+        """Make the claim where there is none; whose it is. A killed loader's claim is as good as a living one's."""
+        path = self._folder / CLAIM
+        with self._explained():
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+            except FileExistsError:
+                return _claimed(path) or self._take_over(path, owner)
+            try:
+                _lock(descriptor)  # against one who takes the claim over while it has no line yet
+                if not _line(descriptor):
+                    _write_line(descriptor, owner)
+            finally:
+                os.close(descriptor)
+            _sync_folder(self._folder)
+        return self._settled(path)
+
+    def _take_over(self, path: Path, owner: str) -> str:
+        """Write the line of a claim that was left without one."""
+        with self._explained():
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                if not _lock(descriptor):
+                    raise LoadError(
+                        f"{self.where}: {path} is empty, and on a volume without locks nobody can tell whose it is; "
+                        "where no loader runs, remove it and load again"
+                    )
+                if not _line(descriptor):
+                    _write_line(descriptor, owner)
+            finally:
+                os.close(descriptor)
+        return self._settled(path)
+
+    def _settled(self, path: Path) -> str:
+        with self._explained():
+            owner = _claimed(path)
+        if owner is None:
+            raise LoadError(f"{self.where}: {path} was emptied while it was made: something else writes there; stop it")
+        return owner
 
     def size_of(self, name: str) -> int | None:
         """Bytes; ``None`` where there is no such file."""
@@ -310,6 +371,43 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _claimed(path: Path) -> str | None:
+    """Whose claim it is; ``None`` where nobody writes it either."""
+    end = time.monotonic() + _CLAIM_SECONDS
+    while True:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            owner = _line(descriptor)
+        finally:
+            os.close(descriptor)
+        if owner or time.monotonic() > end:
+            return owner
+        time.sleep(0.05)
+
+
+def _line(descriptor: int) -> str | None:
+    """The claim's line, once it is whole."""
+    line, end, _ = os.pread(descriptor, _CLAIM_BYTES, 0).partition(b"\n")
+    return line.decode(errors="replace") if end else None
+
+
+def _write_line(descriptor: int, owner: str) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, owner.encode() + b"\n", 0)
+    with contextlib.suppress(OSError):  # a volume whose modes are fixed by its mount
+        os.fchmod(descriptor, _FILE_MODE)  # whatever the umask says
+    os.fsync(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Wait for the file's lock; whether the volume has locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return True
 
 
 def _is_orphan(path: Path) -> bool:

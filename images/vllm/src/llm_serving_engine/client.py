@@ -55,7 +55,9 @@ class EngineClient:
         """
         answer = self.get("/v1/models", timeout)
         if answer.status in (401, 403):
-            raise NoAnswerError(f"/v1/models answers {answer.status}: give the engine's key in VLLM_API_KEY")
+            raise NoAnswerError(
+                f"/v1/models answers {answer.status}: give the engine's key in VLLM_API_KEY, without blanks"
+            )
         if answer.status != 200:
             raise NoAnswerError(f"/v1/models answers {answer.status}")
         try:

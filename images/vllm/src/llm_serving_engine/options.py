@@ -7,7 +7,7 @@ the engine's own command line.
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -44,7 +44,7 @@ class Options:
     stall_seconds: float
     probe_seconds: float
     probe_timeout: float
-    api_key: str | None
+    api_key: str | None = field(repr=False)
 
 
 def _port(value: str) -> int:
@@ -70,6 +70,25 @@ def _text(value: str) -> str:
     return value
 
 
+def _host(value: str) -> str:
+    try:
+        encoded = value.encode("idna")  # what the look-up of an address does with it
+    except UnicodeError:
+        encoded = b""
+    if not encoded:
+        raise ValueError("it must be an address or a name; its parts between dots have 1 to 63 characters")
+    return value
+
+
+def _key(value: str) -> str:
+    key = value.strip()
+    if not key:
+        raise ValueError("it is blank; give a key, or none at all")
+    if not key.isascii() or not key.isprintable():
+        raise ValueError("it holds characters that no HTTP header can carry; use printable ASCII alone")
+    return key
+
+
 def _url(value: str) -> tuple[str, int]:
     problem = "it must look like http://127.0.0.1:8000, without a path"
     try:
@@ -79,7 +98,7 @@ def _url(value: str) -> tuple[str, int]:
         raise ValueError(problem) from None
     if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError(problem)
-    return parts.hostname, port if port is not None else 80
+    return _host(parts.hostname), port if port is not None else 80
 
 
 _HELP = {
@@ -139,7 +158,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
     host, port = given.read("engine-url", _url) or (_host_of(command), _port_of(command))
     return Options(
         command=tuple(command),
-        health_host=given.read("health-host", _text) or "0.0.0.0",
+        health_host=given.read("health-host", _host) or "0.0.0.0",
         health_port=given.read("health-port", _port) or 8080,
         engine_host=host,
         engine_port=port,
@@ -147,7 +166,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
         stall_seconds=given.read("stall-seconds", _seconds) or 60.0,
         probe_seconds=given.read("probe-seconds", _seconds) or 1.0,
         probe_timeout=given.read("probe-timeout", _seconds) or 5.0,
-        api_key=option_of(command, "--api-key") or environment.get("VLLM_API_KEY") or None,
+        api_key=_api_key(command, environment),
     )
 
 
@@ -170,15 +189,34 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _host_of(command: Sequence[str]) -> str:
-    host = option_of(command, "--host")
-    return host if host not in (None, *_EVERYWHERE) else "127.0.0.1"
+    text = option_of(command, "--host")
+    if text is None or text in _EVERYWHERE:
+        return "127.0.0.1"
+    return _of_command("--host", text, _host)
 
 
 def _port_of(command: Sequence[str]) -> int:
     text = option_of(command, "--port")
     if text is None:
         return _DEFAULT_ENGINE_PORT
+    return _of_command("--port", text, _port)
+
+
+def _of_command(flag: str, text: str, reader: Callable[[str], _T]) -> _T:
     try:
-        return _port(text)
+        return reader(text)
     except ValueError as error:
-        raise OptionError(f"--port {text!r} of the engine's command line: {error}") from None
+        raise OptionError(f"{flag} {text!r} of the engine's command line: {error}") from None
+
+
+def _api_key(command: Sequence[str], environment: Mapping[str, str]) -> str | None:
+    """The key without the blanks around it, a file's line break for one; messages never show it."""
+    where, text = "--api-key of the engine's command line", option_of(command, "--api-key")
+    if not text:
+        where, text = "VLLM_API_KEY", environment.get("VLLM_API_KEY")
+    if not text:
+        return None
+    try:
+        return _key(text)
+    except ValueError as error:
+        raise OptionError(f"{where}: {error}") from None

@@ -107,9 +107,11 @@ def _reap() -> bool:
 
 def _end_with(launcher: int) -> None:
     """In the child: ask the kernel for SIGTERM when the launcher's main thread ends, however it ends."""
+    # Until the child becomes the engine it has the launcher's handlers, and they would only take note of the signal.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != launcher:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(1)  # the launcher ended before the kernel was asked
 
 
 def _children() -> list[int]:

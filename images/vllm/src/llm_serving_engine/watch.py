@@ -4,6 +4,7 @@ One thread looks at the engine; the main thread adds what it knows of the proces
 and wait for nobody, so that a probe of the kubelet costs no request.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -72,7 +73,7 @@ class Watch:
         self._exit_status: int | None = None
 
     def look(self) -> None:
-        """Ask the engine once."""
+        """Ask the engine once. Whatever goes wrong is a failed look: without looks nobody would see the engine fail."""
         before = self._seen
         try:
             model = self._ask(before.model)
@@ -80,10 +81,15 @@ class Watch:
             self._seen = self._failed(before, str(error), unhealthy=False)
         except _UnhealthyError as error:
             self._seen = self._failed(before, str(error), unhealthy=True)
+        except Exception as error:
+            # Not its text, which may hold a request's headers and with them the key.
+            reason = f"the look at the engine failed with {type(error).__name__}"
+            self._seen = self._failed(before, reason, unhealthy=False)
         else:
             self._seen = Observation(model=model, answering=True, reason=None)
             if before.model is None:
-                self._on_ready()
+                with contextlib.suppress(Exception):  # it tells people; a log that is closed ends no watch
+                    self._on_ready()
 
     def keep_looking(self, pause: float, end: threading.Event) -> None:
         """Look every ``pause`` seconds, more often while the engine starts, until ``end`` is set."""

@@ -39,6 +39,7 @@ def replaced(kind, old, new, mutable=False, api_version="v1"):
         ("Job", {"spec": {"template": {"spec": {"x": 1}}}}, {"spec": {"template": {"spec": {"x": 2}}}}),
         ("Service", {"spec": {"clusterIP": "None"}}, {"spec": {"clusterIP": "10.96.0.1"}}),
         ("Job", {"spec": {"completions": 1}}, {"spec": {"completions": 2}}),
+        ("Job", {"spec": {"parallelism": 1}}, {"spec": {"parallelism": 2}}),
         ("Pod", {"spec": {"nodeName": "a"}}, {"spec": {"nodeName": "b"}}),
         ("Pod", {"spec": {"containers": [{"image": "a"}]}}, {"spec": {"containers": [{"image": "b"}]}}),
         ("PersistentVolume", {"spec": {"hostPath": {"path": "/a"}}}, {"spec": {"hostPath": {"path": "/b"}}}),

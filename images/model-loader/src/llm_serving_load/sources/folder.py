@@ -29,6 +29,13 @@ class FolderSource:
         if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or parts.query or parts.fragment:
             raise LoadError(f"--source {url!r}: write the absolute path of a folder, as in file:///source")
         root = Path(unquote(parts.path))
+        try:
+            return cls._below(url, root, repository, revision)
+        except OSError as error:  # a folder on the way that is closed
+            _refuse(error)
+
+    @classmethod
+    def _below(cls, url: str, root: Path, repository: str, revision: str) -> "FolderSource":
         if not root.is_dir():
             raise LoadError(f"--source {url!r}: {root} is not a folder; mount or make it, or name another")
         models = root / repository
@@ -102,7 +109,11 @@ def _refuse(error: OSError) -> NoReturn:
 
 
 def _folders(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """Names of the folders in a folder, for messages; one that is closed shows none."""
+    try:
+        return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError:
+        return []
 
 
 def _shown(found: list[str], none: str) -> str:

@@ -1,12 +1,18 @@
-"""What the launcher reads of metrics, memory and the engine's command line."""
+"""What the launcher reads of metrics, memory, the engine's command line and its answers."""
 
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from llm_serving_engine import metrics
+from llm_serving_engine.client import EngineClient
 from llm_serving_engine.gpu import Gpus
 from llm_serving_engine.memory import HostMemory, host_memory
 from llm_serving_engine.options import option_of, parse
+from llm_serving_engine.watch import Status, Watch
 
 METRICS = """\
 # TYPE vllm:num_requests_waiting gauge
@@ -94,6 +100,48 @@ def test_a_second_double_dash_belongs_to_the_command() -> None:
 
 def test_an_option_at_the_end_without_a_value_has_none() -> None:
     assert option_of(["vllm", "--port"], "--port") is None
+
+
+def test_a_key_is_used_without_the_blanks_around_it_and_left_out_of_what_is_printed() -> None:
+    options = parse(["--", "vllm"], {"VLLM_API_KEY": " sekret\r\n"})
+    assert options.api_key == "sekret"
+    assert "sekret" not in repr(options)
+
+
+@pytest.fixture
+def answering() -> Iterator[int]:
+    """Port of an engine that is healthy and serves one model."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"data": [{"id": "tiny-llama"}]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def test_a_look_that_fails_in_no_known_way_is_a_failed_look_which_tells_no_key(answering: int) -> None:
+    watch = Watch(EngineClient("127.0.0.1", answering, "sekret\n"), None, 60, 5)
+    watch.look()
+    assert (watch.status, watch.reason) == (Status.STARTING, "the look at the engine failed with ValueError")
+
+
+def test_a_log_that_is_closed_ends_no_look(answering: int) -> None:
+    def closed() -> None:
+        raise BrokenPipeError
+
+    watch = Watch(EngineClient("127.0.0.1", answering), None, 60, 5, on_ready=closed)
+    watch.look()
+    assert watch.status == Status.READY
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:

@@ -10,16 +10,21 @@ import stat
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from llm_serving_load.errors import InterruptedTransferError, LoadError, StoppedError
 from llm_serving_load.loading import Loader, Model
 from llm_serving_load.main import main
+from llm_serving_load.manifest import Manifest
+from llm_serving_load.patience import PatientSource
 from llm_serving_load.sources import SourceFile, Stream
 from llm_serving_load.sources.folder import FolderSource
 from llm_serving_load.target import FolderTarget, LostPartError
 
-from tests.unit.images.models import (
+from tests.images.models import (
     NAME,
     PATIENCE,
     REVISION,
@@ -37,6 +42,8 @@ from tests.unit.images.models import (
 
 _SHARD = "model-00002-of-00002.safetensors"
 _INDEX = "model.safetensors.index.json"
+_OTHER = "f" * 40
+_OWNER, _OTHER_OWNER = f"{NAME} at {REVISION}", f"{NAME} at {_OTHER}"
 
 
 @pytest.fixture
@@ -159,6 +166,106 @@ def test_several_loaders_at_once_make_one_complete_copy(source: Path, target: Pa
     assert verify(target, "--hashes")[0] == 0
 
 
+def test_a_loader_of_another_revision_is_kept_out_while_one_loads(source: Path, target: Path) -> None:
+    put(source, {**whole(), "config.json": b'{"model_type": "other"}'}, _OTHER)
+    refused: list[str] = []
+
+    class Slow(FolderSource):
+        """So slow that the other loader comes when half of the files are there."""
+
+        def open(self, file: SourceFile, offset: int = 0) -> Stream:
+            if file.name == _SHARD and (target / ".parts").exists() and not refused:
+                refused.append(refusal(f"file://{source}", target, revision=_OTHER))
+            return super().open(file, offset)
+
+    model = Model(f"file://{source}", NAME, REVISION)
+    slow = Slow(source / NAME / REVISION)
+    Loader(model, FolderTarget(target), print, threading.Event(), workers=1).load(lambda: slow)
+    assert refused == [
+        f"--target '{target}': a loader of {_OWNER} has claimed it, and {_OTHER_OWNER} was asked for; name another "
+        "folder, or, where that loader runs no more, remove this folder and load again"
+    ]
+    copied = contents(target)
+    assert json.loads(copied.pop("manifest.json"))["revision"] == REVISION
+    assert copied == whole()
+
+
+def test_of_loaders_of_two_revisions_that_begin_at_once_one_makes_its_copy(source: Path, target: Path) -> None:
+    put(source, {**whole(), "config.json": b'{"model_type": "other"}'}, _OTHER)
+    processes = [loader(*load_arguments(source, target, revision=revision)) for revision in (REVISION, _OTHER)]
+    results = [ended(process) for process in processes]
+    assert sorted(status for status, _, _ in results) == [0, 1]
+    (won,) = (revision for revision, result in zip((REVISION, _OTHER), results, strict=True) if result[0] == 0)
+    assert verify(target, "--hashes", f"--revision={won}")[0] == 0
+
+
+def test_a_claim_belongs_to_one_of_all_who_make_it_at_once(target: Path) -> None:
+    FolderTarget(target).prepare()
+    owners = [f"acme/tiny at {number:040x}" for number in range(16)]
+    with ThreadPoolExecutor(len(owners)) as threads:
+        told = set(threads.map(lambda owner: FolderTarget(target).claim(owner), owners))
+    assert len(told) == 1
+    assert told <= set(owners)
+
+
+def test_the_claim_of_a_killed_loader_is_used_by_its_own_revision_alone(source: Path, target: Path) -> None:
+    put(source, whole(), _OTHER)
+    FolderTarget(target).prepare()
+    assert FolderTarget(target).claim(_OWNER) == _OWNER
+    assert f"a loader of {_OWNER} has claimed it" in refusal(f"file://{source}", target, revision=_OTHER)
+    assert load(source, target)[0] == 0
+    shutil.rmtree(target)
+    assert ended(loader(*load_arguments(source, target, revision=_OTHER)))[0] == 0
+
+
+@pytest.mark.parametrize("left", [b"", _OTHER_OWNER.encode()], ids=["empty", "half"])
+def test_a_claim_whose_maker_was_killed_before_its_line_was_whole_is_taken_over(
+    target: Path, left: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llm_serving_load.target._CLAIM_SECONDS", 0.1)
+    folder = FolderTarget(target)
+    folder.prepare()
+    (target / ".claim").write_bytes(left)
+    assert folder.claim(_OWNER) == _OWNER
+    assert folder.claim(_OTHER_OWNER) == _OWNER
+    assert (target / ".claim").read_text() == f"{_OWNER}\n"
+
+
+def test_a_manifest_that_another_loader_wrote_over_is_found_though_all_sizes_agree(source: Path, target: Path) -> None:
+    class Shared(FolderTarget):
+        """A folder in which somebody with other contents of the same sizes finishes a moment later."""
+
+        def finish(self, manifest: Manifest) -> None:
+            super().finish(manifest)
+            first, *rest = manifest.files
+            super().finish(replace(manifest, files=(replace(first, sha256="0" * 64), *rest)))
+
+    model = Model(f"file://{source}", NAME, REVISION)
+    loader = Loader(model, Shared(target), print, threading.Event(), workers=1)
+    with pytest.raises(LoadError) as refused:
+        loader.load(lambda: FolderSource(source / NAME / REVISION))
+    assert "the copy changed while it was finished, the manifest has another config.json" in str(refused.value)
+
+
+def test_nothing_is_asked_any_more_once_the_loader_is_told_to_stop(source: Path) -> None:
+    stop = threading.Event()
+    asked: list[str] = []
+
+    class Silent(FolderSource):
+        """Stops in each file; the loader is told to stop meanwhile."""
+
+        def open(self, file: SourceFile, offset: int = 0) -> Stream:
+            asked.append(file.name)
+            stop.set()
+            raise InterruptedTransferError(f"{file.name} stopped")
+
+    patient = PatientSource(Silent(source / NAME / REVISION), 3, stop)
+    for _ in range(2):
+        with pytest.raises(StoppedError):
+            patient.open(SourceFile(_SHARD, 1)).readinto(memoryview(bytearray(1)))
+    assert asked == [_SHARD]
+
+
 def test_the_part_of_a_loader_that_lives_is_left_alone(source: Path, target: Path) -> None:
     part = target / ".parts" / "model.safetensors.0000"
     orphan = target / ".parts" / "model.safetensors.ffff"
@@ -227,10 +334,23 @@ def test_a_copy_whose_content_changed_is_found_and_repaired_on_request(source: P
     assert shard.read_bytes() == whole()[shard.name]
 
 
-def test_a_damaged_manifest_counts_as_none(source: Path, target: Path) -> None:
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (b"}\n  ]\n}\n", b""),
+        (b'"size": 22', b'"size": 1e999'),
+        (b'"files": [', b'"more": ' + b"[" * 100_000 + b"]" * 100_000 + b', "files": ['),
+        (b'"name": "config.json"', b'"name": "\\ud800"'),
+    ],
+    ids=["cut", "infinite", "deep", "surrogate"],
+)
+def test_a_damaged_manifest_counts_as_none(source: Path, target: Path, good: bytes, bad: bytes) -> None:
+    put(source, {"config.json": b'{"model_type": "tiny"}'})
     load(source, target)
     manifest = target / "manifest.json"
-    manifest.write_bytes(manifest.read_bytes()[:-30])
+    content = manifest.read_bytes()
+    manifest.write_bytes(content.replace(good, bad))
+    assert manifest.read_bytes() != content
     assert verify(target)[0] == 1
     assert load(source, target)[0] == 0
     assert verify(target)[0] == 0
@@ -300,6 +420,7 @@ def _header(content: bytes, header: dict[str, object]) -> bytes:
         ({"config.json": None}, "config.json is missing"),
         ({"config.json": b"{'model_type'"}, "config.json: it is no JSON"),
         ({"config.json": b"[]"}, "config.json: it holds no JSON object"),
+        ({"config.json": b"[" * 100_000}, "config.json: it is no JSON"),
         ({"tokenizer.json": None}, "there is no tokenizer; one of tokenizer.json, tokenizer.model, tekken.json"),
         ({"tokenizer.json": b""}, "tokenizer.json: the file is empty"),
         ({_SHARD: None}, f"{_INDEX}: it names {_SHARD}, which is missing"),
@@ -311,6 +432,8 @@ def _header(content: bytes, header: dict[str, object]) -> bytes:
         ({_SHARD: whole()[_SHARD][:8] + b"x" + whole()[_SHARD][9:]}, "its header cannot be read"),
         ({_SHARD: _header(b"ab", {"c": {"data_offsets": [1, 2]}})}, "data_offsets leave a gap or overlap at byte 1"),
         ({_SHARD: _header(b"ab", {"c": {"dtype": "U8"}})}, "its header cannot be read ('data_offsets')"),
+        ({_SHARD: _header(b"ab", {"c": {"data_offsets": [0, float("inf")]}})}, "its header cannot be read"),
+        ({_SHARD: (100_000).to_bytes(8, "little") + b"[" * 100_000}, "its header cannot be read"),
         ({_SHARD: _header(b"", {"d": {"data_offsets": [0, 0]}})}, f"{_INDEX}: {_SHARD} does not hold c"),
         ({_INDEX: b"{}"}, f"{_INDEX}: it has no weight_map"),
         (dict.fromkeys(whole()), "there are no files of a model"),
@@ -375,6 +498,14 @@ def test_what_is_missing_of_the_usage_is_named_with_its_variable(source: Path, t
     assert verify(target)[0] == 0
 
 
+def test_the_help_says_which_options_are_variables_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Each option that takes a value is also a variable: --source is LLM_SERVING_LOAD_SOURCE." in told
+    assert "--hashes is a flag only." in told
+
+
 @pytest.mark.parametrize("url", ["gs://bucket", "source", "file://host/source", "file:source", "hf://acme/tiny"])
 def test_a_source_that_cannot_be_understood_is_refused_with_a_form_that_can(target: Path, url: str) -> None:
     refused = refusal(url, target)
@@ -388,7 +519,7 @@ def test_a_volume_that_is_too_small_is_refused_before_anything_is_copied(tmp_pat
     _grow(shard, "c", 1 << 43)
     refused = refusal(f"file://{source}", target)
     assert "are free and 8.8 TB are needed; make the volume larger or free space, and load again" in refused
-    assert contents(target) == {}
+    assert list(target.iterdir()) == []
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small volume or to be another user")
@@ -428,6 +559,22 @@ def test_a_folder_without_the_right_to_write_is_told_with_the_user() -> None:
         status, _, errors = ended(process)
     assert status == 1
     assert "user 65534 may not write there; change the owner (fsGroup), or name another folder" in errors
+
+
+@needs_root
+def test_a_source_below_a_closed_folder_is_told_with_the_user() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        closed = Path(folder, "closed")
+        put(closed / "source", whole())
+        closed.chmod(0o700)
+        arguments = load_arguments(closed / "source", Path(folder, "cache"))
+        process = loader(*arguments, prefix=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"))
+        status, _, errors = ended(process)
+    assert (status, errors) == (
+        1,
+        f"error: {closed}/source: the source cannot be read: Permission denied; make it readable for user 65534\n",
+    )
 
 
 def test_a_target_that_is_a_file_is_named(source: Path, tmp_path: Path) -> None:

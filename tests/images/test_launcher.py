@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.images.launched import (
+from tests.images.launched import (
     MODEL,
     PATIENCE,
+    SOURCES,
     Launched,
     alive,
     engine_command,
@@ -23,6 +24,9 @@ from tests.unit.images.launched import (
 )
 
 Launch = Callable[..., Launched]
+
+_NO_HOST = "it must be an address or a name; its parts between dots have 1 to 63 characters"
+_NO_KEY = "it holds characters that no HTTP header can carry; use printable ASCII alone"
 
 
 @pytest.fixture
@@ -128,6 +132,35 @@ def test_a_killed_launcher_takes_the_engine_with_it(launch: Launch) -> None:
     until(lambda: not alive(engine), "the engine ends")
 
 
+def test_an_engine_is_never_started_once_its_launcher_is_gone(tmp_path: Path) -> None:
+    # The launcher ends after it has made the child and before the child has become the engine.
+    script = """
+import os, signal, sys, time
+from llm_serving_engine.process import EngineProcess
+
+launcher = os.getpid()
+
+def late():
+    os.kill(launcher, signal.SIGKILL)
+    while os.getppid() == launcher:
+        time.sleep(0.01)
+
+signal.signal(signal.SIGTERM, lambda number, frame: None)
+os.register_at_fork(after_in_child=late)
+EngineProcess(["touch", sys.argv[1]]).start()
+"""
+    mark = tmp_path / "started"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(mark)],
+        env={**os.environ, "PYTHONPATH": str(SOURCES)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.communicate(timeout=PATIENCE)  # to the end of the child, which has the same pipes
+    assert process.returncode == -signal.SIGKILL
+    assert not mark.exists()
+
+
 def test_orphans_are_reaped_while_the_engine_runs(launch: Launch) -> None:
     launched = launch()
     launched.ready()
@@ -171,6 +204,15 @@ def test_an_engine_that_ignores_sigterm_stays_draining_and_live(launch: Launch) 
     until(lambda: launched.signals() == ["SIGTERM"], "the engine is told")
     assert launched.get("/health/live")[0] == 200
     assert launched.get("/health")[1]["status"] == "draining"
+
+
+def test_a_key_with_a_line_break_at_its_end_serves_and_is_never_told(launch: Launch) -> None:
+    launched = launch(VLLM_API_KEY="sekret\n")
+    launched.ready()
+    assert "sekret" not in str(launched.get("/health"))
+    launched.process.send_signal(signal.SIGTERM)
+    _, errors = launched.process.communicate(timeout=PATIENCE)
+    assert "sekret" not in errors
 
 
 def test_head_answers_as_get_does_without_a_body(launch: Launch) -> None:
@@ -225,6 +267,16 @@ def test_the_exit_status_is_the_engines(command: list[str], status: int) -> None
             "error: --port 'vllm' of the engine's command line: it must be a port from 1 to 65535",
         ),
         (["--model=", "--", "true"], {}, "error: --model '': it must not be empty"),
+        (["--health-host=a..b", "--", "true"], {}, f"error: --health-host 'a..b': {_NO_HOST}"),
+        (["--engine-url=http://a..b:80", "--", "true"], {}, f"error: --engine-url 'http://a..b:80': {_NO_HOST}"),
+        (
+            ["--", "true", "--host", "a..b"],
+            {},
+            f"error: --host 'a..b' of the engine's command line: {_NO_HOST}",
+        ),
+        (["--", "true"], {"VLLM_API_KEY": "se\nkret"}, f"error: VLLM_API_KEY: {_NO_KEY}"),
+        (["--", "true", "--api-key=sekr€t"], {}, f"error: --api-key of the engine's command line: {_NO_KEY}"),
+        (["--", "true"], {"VLLM_API_KEY": " \n"}, "error: VLLM_API_KEY: it is blank; give a key, or none at all"),
     ],
 )
 def test_wrong_usage_is_refused_in_one_line(arguments: list[str], variables: dict[str, str], message: str) -> None:
@@ -254,7 +306,7 @@ def test_a_command_that_does_not_exist_is_named() -> None:
 
 
 def test_it_uses_nothing_but_the_standard_library() -> None:
-    sources = sorted((Path(__file__).parents[3] / "images" / "vllm" / "src" / "llm_serving_engine").glob("*.py"))
+    sources = sorted((Path(__file__).parents[2] / "images" / "vllm" / "src" / "llm_serving_engine").glob("*.py"))
     imported = {
         match
         for source in sources

@@ -1,13 +1,25 @@
 """The model loader and a hub: the library of Hugging Face against a server that speaks its protocol."""
 
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.unit.images.hub import Hub
-from tests.unit.images.models import NAME, REVISION, contents, ended, load, load_arguments, loader, verify, whole
+from tests.images.hub import Hub
+from tests.images.models import (
+    NAME,
+    PATIENCE,
+    REVISION,
+    contents,
+    ended,
+    load,
+    load_arguments,
+    loader,
+    verify,
+    whole,
+)
 
 pytest.importorskip("huggingface_hub", reason="the package huggingface_hub is not installed")
 
@@ -106,6 +118,20 @@ def test_sigterm_ends_a_loader_that_waits_for_a_hub(target: Path) -> None:
     process = loader(*load_arguments("hf://", target, "--attempts=100"), HF_ENDPOINT="http://127.0.0.1:1")
     assert process.stdout is not None
     assert process.stdout.readline().startswith("llm-serving-load: ")
+    process.send_signal(signal.SIGTERM)
+    status, _, errors = ended(process)
+    assert (status, errors.count("\n")) == (128 + signal.SIGTERM, 1)
+
+
+def test_sigterm_ends_a_loader_whose_worker_waits_for_a_file(hub: Hub, target: Path) -> None:
+    # No check reads it, so a worker does. All attempts together would take longer than the test waits.
+    hub.silent = {"extra/README.md"}
+    process = loader(*load_arguments("hf://", target, "--attempts=100"), HF_ENDPOINT=hub.url)
+    end = time.monotonic() + PATIENCE
+    while not any(path.endswith("extra/README.md") for _, path, _, _ in hub.requests):
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     status, _, errors = ended(process)
     assert (status, errors.count("\n")) == (128 + signal.SIGTERM, 1)

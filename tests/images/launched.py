@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[2]
 SOURCES = REPOSITORY / "images" / "vllm" / "src"
 ENGINE = Path(__file__).with_name("engine.py")
 MODEL = "tiny-llama"

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tests.unit.images.models import NAME, REVISION
+from tests.images.models import NAME, REVISION
 
 LARGE = 1000
 
@@ -26,6 +26,7 @@ class Hub:
         cut: names of files whose next answer ends in the middle.
         busy: how many of the next requests are answered with 503.
         damaged: names of files that arrive with another last byte.
+        silent: names of small files that are answered with 503.
         requests: what was asked: server, path, Range header and Authorization header.
     """
 
@@ -36,6 +37,7 @@ class Hub:
         self.cut: set[str] = set()
         self.busy = 0
         self.damaged: set[str] = set()
+        self.silent: set[str] = set()
         self.requests: list[tuple[str, str, str | None, str | None]] = []
         self._servers = [_Server(self, "hub"), _Server(self, "network")]
         for server in self._servers:
@@ -107,6 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
             name = path.removeprefix(f"{resolve}{REVISION}/")
             if len(hub.files[name]) > LARGE:
                 self._send(302, b"", {"Location": f"{hub.network}/{name}"})
+            elif name in hub.silent:
+                self._send(503, b"busy")
             else:
                 self._file(name)
 

@@ -12,9 +12,9 @@ import pytest
 from llm_serving_load.errors import LoadError
 from llm_serving_load.loading import Loader, Model
 from llm_serving_load.sources import open_source
-from llm_serving_load.target import FolderTarget
+from llm_serving_load.target import CLAIM, FolderTarget
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[2]
 SOURCES = REPOSITORY / "images" / "model-loader" / "src"
 NAME, REVISION = "acme/tiny", "0123456789abcdef0123456789abcdef01234567"
 PATIENCE = 120.0
@@ -57,8 +57,9 @@ def put(root: Path, files: dict[str, bytes], revision: str = REVISION) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All files below a folder."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """All files below a folder, the loader's claim left out."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != CLAIM]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def loader(*arguments: str, prefix: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
