@@ -82,6 +82,14 @@ def test_where_the_engine_cannot_measure_its_memory_it_is_told_the_size_of_the_c
     assert "VLLM_CPU_KVCACHE_SPACE" not in VLLM.environment(planned()[0])
 
 
+def test_instances_that_share_a_cpu_are_not_bound_to_the_same_cores():
+    environment = VLLM.environment(planned(node=CPU_NODE)[0])
+    assert environment["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
+    assert environment["OMP_NUM_THREADS"] == "1"
+    more = VLLM.environment(planned(node={**CPU_NODE, "cpu": 16.8})[0])
+    assert more["OMP_NUM_THREADS"] == "8"
+
+
 def test_the_engine_calls_nobody_and_writes_below_tmp_only():
     environment = VLLM.environment(planned()[0])
     assert environment["HF_HUB_OFFLINE"] == "1"

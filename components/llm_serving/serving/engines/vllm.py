@@ -78,16 +78,24 @@ class Vllm(Engine):
 
     def environment(self, plan: ModelPlan) -> Mapping[str, str]:
         """Nothing is looked up on a hub, nothing is reported, and everything that is written goes below ``/tmp``."""
-        # Of all devices on which it is told the size, only the CPU is known here; its variable takes whole GiB.
-        cache = {"VLLM_CPU_KVCACHE_SPACE": str(int(plan.kv_cache_gib))} if plan.kv_cache_is_given else {}
         return {
-            **cache,
+            **(_on_a_cpu(plan) if plan.kv_cache_is_given else {}),
             "HF_HUB_OFFLINE": "1",
             "VLLM_NO_USAGE_STATS": "1",
             "HOME": "/tmp",
             # PyTorch names its cache folders after the user and fails for a uid without a name and this variable.
             "USER": "vllm",
         }
+
+
+def _on_a_cpu(plan: ModelPlan) -> dict[str, str]:
+    """Of all devices on which the engine is told the size of its cache, vLLM knows the CPU alone. Left to itself it
+    binds its threads to the node's first cores, where those of every other instance are bound already."""
+    return {
+        "VLLM_CPU_KVCACHE_SPACE": str(int(plan.kv_cache_gib)),  # whole GiB
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "OMP_NUM_THREADS": str(max(1, int(plan.cpu))),
+    }
 
 
 def _number(value: float) -> float | int:
