@@ -4,7 +4,10 @@ Needs the running endpoint of stack ``local`` (``make up``). The bare engine run
 command line on this machine, without container, probes and Service. Both stay up, and are asked in turn.
 """
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -37,14 +40,23 @@ SCRIPT = """
 set -eu
 container=$(buildah --root="$STORE" --runroot="$COUNTS" --storage-driver=overlay from --pull-never "$IMAGE")
 root=$(buildah --root="$STORE" --runroot="$COUNTS" --storage-driver=overlay mount "$container")
-trap 'buildah --root="$STORE" --runroot="$COUNTS" --storage-driver=overlay rm "$container" >/dev/null' EXIT
+clean() {
+    umount --recursive "$root/dev" "$root/proc" "$root/sys" "$root/tmp" || true
+    buildah --root="$STORE" --runroot="$COUNTS" --storage-driver=overlay rm "$container" >/dev/null
+}
+trap clean EXIT
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
 mount -t tmpfs tmpfs "$root/tmp"
 mkdir -p "$root/tmp/weights"
 mount --bind "$WEIGHTS" "$root/tmp/weights"
-chroot "$root" "$@"
+chroot "$root" "$@" &
+engine=$!
+trap 'kill "$engine"' TERM
+# A signal ends the first wait, and the engine the second.
+wait "$engine" || true
+wait "$engine" || true
 """
 
 
@@ -129,8 +141,16 @@ def bare(image: str, weights: Path, command: list[str], environment: dict[str, s
             time.sleep(1)
         yield base
     finally:
-        process.terminate()
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """``unshare`` passes no signal on, so its child gets it, which ends the engine and removes the container."""
+    with contextlib.suppress(OSError, ValueError, subprocess.TimeoutExpired):
+        os.kill(int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()), signal.SIGTERM)
         process.wait(60)
+    process.kill()
+    process.wait()
 
 
 def _answers(base: str) -> bool:
@@ -151,7 +171,8 @@ def running_engine(node: OwnNode) -> tuple[str, str, list[str], dict[str, str], 
         raise SystemExit("error: there is no endpoint to measure (try: make up)")
     client = node.client()
     (service,) = client.list("v1", "Service", labels="app.kubernetes.io/component=engine")
-    (pod,) = client.list("v1", "Pod", labels="app.kubernetes.io/component=engine")
+    found = client.list("v1", "Pod", labels="app.kubernetes.io/component=engine")
+    (pod,) = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
     (container,) = pod["spec"]["containers"]
     command: list[str] = container["command"]
     engine = command[command.index("--") + 1 :]
