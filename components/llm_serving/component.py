@@ -1,5 +1,7 @@
 """What every public component of this package has in common: the door through which its arguments come in."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import pulumi
@@ -38,6 +40,15 @@ def refused(error: ProblemsError) -> InputPropertiesError:
     return InputPropertiesError(str(error), details)
 
 
+@contextmanager
+def refusing(source: str) -> Generator[None]:
+    """Problems that are found inside surface as the engine shows them, under the name of what they were found in."""
+    try:
+        yield
+    except ProblemsError as error:
+        raise refused(error.from_source(source)) from None
+
+
 def child(parent: pulumi.Resource, **options: Any) -> pulumi.ResourceOptions:
     """Options of a component's child: ``parent`` cannot be forgotten, everything else is passed on."""
     return pulumi.ResourceOptions(parent=parent, **options)
@@ -49,4 +60,4 @@ def _reason(problem: Problem) -> str:
     return f"{found}{problem.reason}{hint}"
 
 
-__all__ = ["PACKAGE", "Frozen", "child", "refused", "token", "validated"]
+__all__ = ["PACKAGE", "Frozen", "child", "refused", "refusing", "token", "validated"]

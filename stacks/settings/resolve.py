@@ -76,7 +76,7 @@ class Stack:
     @property
     def loader(self) -> LoaderSpec | None:
         """What fills the model cache; ``None`` where somebody else does."""
-        return self.settings.loader if isinstance(self.settings, ExistingSettings) else None
+        return _loader(self.settings)
 
     def gpu_resource(self, team: TeamSpec) -> str:
         """The extended resource that a team's models ask for; of several, the quota covers the first."""
@@ -129,9 +129,13 @@ def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSp
         models=settings.models,
         releases=releases,
         teams=settings.teams,
-        loader=settings.loader if isinstance(settings, ExistingSettings) else None,
+        loader=_loader(settings),
         sidecar=cache_sidecar(settings.cloud),
     )
+
+
+def _loader(settings: Settings) -> LoaderSpec | None:
+    return settings.loader if isinstance(settings, ExistingSettings) else None
 
 
 def _served(

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -132,14 +131,6 @@ class Served:
     def close(self) -> None:
         """Remove the cluster and everything of it."""
         self.node.cluster.delete()
-
-
-def wait_until(condition: Callable[[], bool], timeout: float, what: str) -> None:
-    """Poll until the condition holds; fails the test with ``what`` where it never does."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout:.0f} s: {what}"
-        time.sleep(0.5)
 
 
 def _request(url: str, body: Mapping[str, Any] | None) -> urllib.request.Request:

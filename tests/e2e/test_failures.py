@@ -1,7 +1,8 @@
 """Pods that end, as asked and not as asked."""
 
 from tests.e2e.load import Load
-from tests.e2e.served import TEAM, Served, wait_until
+from tests.e2e.served import TEAM, Served
+from tests.engine.local_stack import wait_until
 
 
 def test_a_deleted_pod_finishes_its_requests_while_another_takes_over(served: Served) -> None:

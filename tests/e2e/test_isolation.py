@@ -3,7 +3,8 @@
 import pytest
 
 from local.cluster.rest import Kubernetes
-from tests.e2e.served import MODEL, TEAM, Served, wait_until
+from tests.e2e.served import MODEL, TEAM, Served
+from tests.engine.local_stack import wait_until
 
 SCRIPT = """
 import sys, urllib.request

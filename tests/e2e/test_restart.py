@@ -1,6 +1,7 @@
 """The node goes down and comes back, and everything is as it was."""
 
-from tests.e2e.served import Served, wait_until
+from tests.e2e.served import Served
+from tests.engine.local_stack import wait_until
 
 
 def test_a_stopped_node_comes_back_with_the_same_state(served: Served) -> None:

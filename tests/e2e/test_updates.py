@@ -1,7 +1,8 @@
 """Releases and replica counts change while clients ask, and no client notices."""
 
 from tests.e2e.load import Load
-from tests.e2e.served import Served, wait_until
+from tests.e2e.served import Served
+from tests.engine.local_stack import wait_until
 
 
 def test_another_release_takes_over_without_a_failed_request(served: Served) -> None:

@@ -3,7 +3,6 @@ say why.
 """
 
 import shutil
-import uuid
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from local.cluster import LocalCluster, NodeOptions
 from local.cluster.layout import missing_programs
 from local.cluster.node import requirements
 from local.cluster.node.archives import write_image
+from tests.engine.cluster.fixtures import api, namespace  # noqa: F401 (fixtures)
 from tests.node.helpers import IMAGE
 
 
@@ -46,21 +46,6 @@ def cluster(machine, busybox, tmp_path_factory):
         yield made
     finally:
         made.delete()
-
-
-@pytest.fixture(scope="session")
-def api(cluster):
-    """A connection as administrator."""
-    return cluster.client()
-
-
-@pytest.fixture
-def namespace(api):
-    """A namespace of the test's own."""
-    name = f"t-{uuid.uuid4().hex[:8]}"
-    made = api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    yield name
-    api.delete(made)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pulumi_kubernetes import batch, core, meta
 from llm_serving import catalog
 from llm_serving.arguments import parse
 from llm_serving.catalog import UnknownFact
-from llm_serving.component import Frozen, child, refused, token, validated
+from llm_serving.component import Frozen, child, refused, refusing, token, validated
 from llm_serving.contract import ModelCacheVolume, PoolScheduling
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.cold_start import cold_start
@@ -147,20 +147,16 @@ def _volumes(cache: dict[str, Any]) -> list[Any]:
 
 
 def _pool(data: Any, source: str) -> PoolScheduling:
-    try:
+    with refusing(f"{source}: scheduling"):
         return parse(PoolScheduling, data)
-    except ProblemsError as error:
-        raise refused(error.from_source(f"{source}: scheduling")) from None
 
 
 def _loader_volume(data: Any, source: str) -> dict[str, Any]:
-    try:
+    with refusing(f"{source}: cache"):
         volume = parse(ModelCacheVolume, data).loader_volume
         if volume is None:
             raise ProblemsError([Problem("loaderVolume", None, "this model cache cannot be filled by a loader")])
-    except ProblemsError as error:
-        raise refused(error.from_source(f"{source}: cache")) from None
-    return volume
+        return volume
 
 
 def _patience(release: ReleaseSpec, source: str) -> int:

@@ -14,7 +14,7 @@ import pulumi
 from pulumi_kubernetes import apps, core, meta, policy
 
 from llm_serving.arguments import parse
-from llm_serving.component import Frozen, child, refused, token, validated
+from llm_serving.component import Frozen, child, refusing, token, validated
 from llm_serving.contract import ContractModel, ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.drain import Drain, plan_drain
@@ -81,7 +81,7 @@ class ModelService(pulumi.ComponentResource):
     def __init__(self, name: str, args: ModelServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = validated(ModelServiceInputs, args, "ModelService", name)
         source = f"ModelService {name!r}"
-        with _refusing(source):
+        with refusing(source):
             instance = _decide(inputs)
         super().__init__(token("ModelService"), name, {}, opts)
         model, release = instance.model, instance.release
@@ -239,7 +239,7 @@ def _surroundings(
 
     def reading(contract: type[M], field: str, given: Any, check: Callable[[M], list[Problem]]) -> pulumi.Output[M]:
         def read(data: Any) -> M:
-            with _refusing(source), _under(field):
+            with refusing(source), _under(field):
                 found = parse(contract, data)
                 problems = check(found)
                 if problems:
@@ -256,11 +256,11 @@ def _surroundings(
 
     def plan_beside(cache: ModelCacheVolume) -> ModelPlan:
         pinned = model.model_copy(update={"tensor_parallelism": instance.plan.tensor_parallelism})
-        with _refusing(source), _under("model"):
+        with refusing(source), _under("model"):
             return plan_model(pinned, release, node, Sidecar(cache.sidecar_cpu, cache.sidecar_memory_gib))
 
     def drain_in_time(scheduling: PoolScheduling) -> Drain:
-        with _refusing(source), _under("model"):
+        with refusing(source), _under("model"):
             return plan_drain(model.drain, scheduling.spot_notice_seconds)
 
     scheduling = reading(PoolScheduling, "scheduling", inputs.scheduling, same_pool)
@@ -279,7 +279,7 @@ def _surroundings(
 
 
 def _in_namespace(identity: WorkloadIdentityBinding, namespace: str, source: str) -> WorkloadIdentityBinding:
-    with _refusing(source), _under("identity"):
+    with refusing(source), _under("identity"):
         problems = _differences(("namespace", identity.namespace, namespace, "is another namespace than the model's"))
         if problems:
             raise ProblemsError(problems)
@@ -296,11 +296,3 @@ def _under(prefix: str) -> Generator[None]:
         yield
     except ProblemsError as error:
         raise ProblemsError([problem.under(prefix) for problem in error.problems]) from None
-
-
-@contextmanager
-def _refusing(source: str) -> Generator[None]:
-    try:
-        yield
-    except ProblemsError as error:
-        raise refused(error.from_source(source)) from None

@@ -10,9 +10,8 @@ import pulumi
 from pulumi_kubernetes import core, meta, networking, rbac
 
 from llm_serving.arguments import parse
-from llm_serving.component import Frozen, child, refused, token, validated
+from llm_serving.component import Frozen, child, refusing, token, validated
 from llm_serving.contract import NetworkReach
-from llm_serving.errors import ProblemsError
 from llm_serving.serving.arguments import TeamArgs
 from llm_serving.serving.labels import team_labels
 from llm_serving.serving.network import clients_only
@@ -129,10 +128,8 @@ _RBAC = "rbac.authorization.k8s.io"
 
 
 def _sources(reach: Any, name: str) -> tuple[str, ...]:
-    try:
+    with refusing(f"TeamNamespace {name!r}: reach"):
         return parse(NetworkReach, reach).gateway_sources
-    except ProblemsError as error:
-        raise refused(error.from_source(f"TeamNamespace {name!r}: reach")) from None
 
 
 def _pod_security() -> dict[str, str]:

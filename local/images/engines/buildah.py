@@ -21,7 +21,8 @@ from local.images.errors import ImageError
 _PUSH_TIMEOUT_S = 1800
 _LITTLE = 100_000_000
 """Bytes of new layers up to which they are written alone: the program compresses them on the way, at 30 MB a second."""
-_NAMESPACES = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc")
+NAMESPACES = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""Mounts and processes of a command that end with it."""
 
 
 class Buildah:
@@ -160,4 +161,4 @@ class Buildah:
         self._store.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="llm-serving-buildah-", ignore_cleanup_errors=True) as counts:
             place = [f"--root={self._store}", f"--runroot={counts}", "--storage-driver=overlay"]
-            yield [*_NAMESPACES, self._program, *place]
+            yield [*NAMESPACES, self._program, *place]

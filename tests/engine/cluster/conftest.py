@@ -1,7 +1,6 @@
 """One real control plane for the tests of this folder. Each test has namespaces and pools of its own."""
 
 import json
-import uuid
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from local.clouds.kubernetes.plugin import KubernetesPlugin
 from local.cluster import LocalCluster, NodePool
 from local.cluster.layout import missing_programs
+from tests.engine.cluster.fixtures import api, namespace  # noqa: F401 (fixtures)
 
 SCALE_DOWN_SECONDS = 1.0
 
@@ -30,21 +30,6 @@ def cluster(programs, tmp_path_factory):
         yield made
     finally:
         made.delete()
-
-
-@pytest.fixture(scope="session")
-def api(cluster):
-    """A connection as administrator."""
-    return cluster.client()
-
-
-@pytest.fixture
-def namespace(api):
-    """A namespace of the test's own."""
-    name = f"t-{uuid.uuid4().hex[:8]}"
-    made = api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    yield name
-    api.delete(made)
 
 
 @pytest.fixture

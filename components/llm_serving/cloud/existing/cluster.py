@@ -5,9 +5,8 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 
 from llm_serving.cloud.existing.kubeconfig import from_environment, one_context
-from llm_serving.component import Frozen, refused, token, validated
+from llm_serving.component import Frozen, refusing, token, validated
 from llm_serving.contract import NetworkReach
-from llm_serving.errors import ProblemsError
 from llm_serving.spec.network import Cidr
 
 
@@ -53,14 +52,10 @@ class ExistingCluster(pulumi.ComponentResource):
 def _or_here(kubeconfig: Any, source: str) -> Any:
     if kubeconfig is not None:
         return kubeconfig
-    try:
+    with refusing(source):
         return from_environment()
-    except ProblemsError as error:
-        raise refused(error.from_source(source)) from None
 
 
 def _chosen(text: str, context: str | None, source: str) -> str:
-    try:
+    with refusing(source):
         return one_context(text, context)
-    except ProblemsError as error:
-        raise refused(error.from_source(source)) from None
