@@ -7,6 +7,7 @@ and its sockets are gone.
 
 import contextlib
 import ctypes
+import itertools
 import os
 import selectors
 import shutil
@@ -84,6 +85,7 @@ class Lab:
         self.namespaces = {}
         self._sockets = []
         self._selector = selectors.DefaultSelector()
+        self._source_ports = itertools.count(20_000)
         self._lock = threading.Lock()
         self._ending = False
         self._server = threading.Thread(target=self._serve, daemon=True)
@@ -163,7 +165,7 @@ class Lab:
         with contextlib.ExitStack() as opened, selectors.DefaultSelector() as selector:
             for attempt in expected:
                 namespace = self.namespaces.get(attempt[0], self.node)
-                sock, event = namespace.run(_attempt, *attempt[1:])
+                sock, event = namespace.run(_attempt, *attempt[1:], next(self._source_ports))
                 opened.callback(sock.close)
                 selector.register(sock, event)
                 waiting[sock] = attempt
@@ -180,15 +182,21 @@ class Lab:
         return answered
 
 
-def _attempt(target, protocol, port):
-    """A socket that tries, and the event that says how it went."""
+def _attempt(target, protocol, port, source_port):
+    """A socket that tries, and the event that says how it went.
+
+    The source port must be new to the lab: the node remembers a flow for minutes, and a packet with the addresses and
+    ports of an earlier one, by the kernel's choice of a port, would pass as part of it.
+    """
     if protocol == "UDP":
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(("", source_port))
         sock.connect((target, port))
         sock.send(b"hello")
         return sock, selectors.EVENT_READ
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setblocking(False)
+    sock.bind(("", source_port))
     sock.connect_ex((target, port))
     return sock, selectors.EVENT_WRITE
 
