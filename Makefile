@@ -16,7 +16,7 @@ include tools/setup.mk
 OWN_NODE := $(shell [ "$(STACK)" = local ] && [ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ] && [ -z "$${KUBECONFIG:-}" ] && echo yes)
 SETUP := $(if $(OWN_NODE),setup-node,setup)
 
-.PHONY: help up preview destroy down status check check-static check-unit test test-images test-engine test-e2e bench format clean
+.PHONY: help up preview destroy down status check check-static check-unit test test-images test-engine test-e2e test-autoscaling bench format clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ test-engine: setup ## previews, updates, faults and destroys on the real engine 
 
 test-e2e: setup-node ## a real node and real pods: the endpoint under load, updates, restarts, failures (Linux, root)
 	@python -m pytest tests/node tests/e2e
+
+test-autoscaling: setup-autoscaling ## KEDA and the HPA controller on a real Prometheus (a first run builds KEDA: a quarter of an hour)
+	@python -m pytest tests/autoscaling
 
 bench: setup ## ratios, measured in one run
 	@python -m bench

@@ -1,11 +1,14 @@
 """The whole stack on one page: settings in, components wired together, outputs out."""
 
 import pulumi
+from arguments import addon_arguments, compile_arguments, loader_arguments, model_arguments, namespace_arguments
 from outputs import cost, model_outputs, releases
 from platforms import bring_up
 
-from llm_serving.arguments import plain
-from llm_serving.serving import ModelLoader, ModelService, TeamNamespace
+from llm_serving.addons import ClusterAddons
+from llm_serving.planning.instances import object_name
+from llm_serving.serving import CompileCache, ModelLoader, ModelService, PriorityClasses, TeamNamespace
+from llm_serving.spec import AddonSource
 from stacks.settings.program import current_stack
 
 stack = current_stack()
@@ -13,57 +16,53 @@ settings = stack.settings
 
 platform = bring_up(stack)
 
+addons = ClusterAddons("addons", addon_arguments(stack), platform.on_cluster())
+
+shared: list[pulumi.Resource] = [addons]
+if settings.addons.priority_classes is AddonSource.INSTALL:
+    shared.append(PriorityClasses("priorities", {"labels": settings.labels}, platform.on_cluster()))
+
 namespaces = {
     team.name: TeamNamespace(
-        team.name,
-        {
-            "team": plain(team),
-            "gpu_quota": stack.gpu_quota(team),
-            "gpu_resource": stack.gpu_resource(team),
-            "reach": platform.reach,
-            "labels": settings.labels,
-        },
-        platform.on_cluster(),
+        team.name, namespace_arguments(stack, platform, team), platform.on_cluster(depends_on=[*shared])
     )
     for team in settings.teams
 }
 
-weights = (
-    {
-        model.spec.name: ModelLoader(
-            model.spec.name,
-            {
-                "release": plain(model.release.spec),
-                "team": model.spec.team,
-                "loader": plain(stack.loader),
-                "namespace": namespaces[model.spec.team].namespace,
-                "cache": platform.model_cache(model.spec.team, namespaces[model.spec.team]),
-                "scheduling": platform.scheduling[model.spec.pool],
-                "labels": settings.labels,
-            },
+loader = settings.loader
+weights = {
+    model.spec.name: [
+        ModelLoader(
+            object_name(model.spec.name, served.release.spec.version),
+            loader_arguments(stack, platform, model, served, loader, namespaces[model.spec.team]),
             platform.on_cluster(depends_on=[namespaces[model.spec.team]]),
         )
-        for model in stack.models
-    }
-    if stack.loader is not None
-    else {}
-)
+        for served in model.releases
+        if loader is not None
+    ]
+    for model in stack.models
+}
+
+compiled = {
+    model.spec.name: [
+        CompileCache(
+            object_name(model.spec.name, served.release.spec.version),
+            compile_arguments(stack, platform, model, served, namespaces[model.spec.team]),
+            platform.on_cluster(depends_on=[namespaces[model.spec.team], *weights[model.spec.name]]),
+        )
+        for served in model.releases
+        if model.spec.compile_cache
+    ]
+    for model in stack.models
+}
 
 services = {
     model.spec.name: ModelService(
         model.spec.name,
-        {
-            "model": plain(model.spec),
-            "release": plain(model.release.spec),
-            "release_hash": model.release.sha256,
-            "node": plain(model.node),
-            "namespace": namespaces[model.spec.team].namespace,
-            "scheduling": platform.scheduling[model.spec.pool],
-            "cache": platform.model_cache(model.spec.team, namespaces[model.spec.team]),
-            "identity": platform.identity(model.spec),
-            "labels": settings.labels,
-        },
-        platform.on_cluster(depends_on=[namespaces[model.spec.team], *([weights[model.spec.name]] if weights else [])]),
+        model_arguments(stack, platform, model, namespaces[model.spec.team], addons.prometheus_url),
+        platform.on_cluster(
+            depends_on=[namespaces[model.spec.team], *weights[model.spec.name], *compiled[model.spec.name]]
+        ),
     )
     for model in stack.models
 }

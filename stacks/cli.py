@@ -7,36 +7,53 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from llm_serving.errors import ProblemsError
-from stacks.releases import RELEASES, lock_releases, read_releases
+from llm_serving.errors import Problem, ProblemsError, nearest
+from stacks.commands import release
+from stacks.commands.options import Folder, Plain, StackName, console, read_stack
 from stacks.report.cluster_view import read_cluster
+from stacks.report.explain import explain_model
 from stacks.report.quotas import quotas_table
 from stacks.report.summary import errors, plan_summary, stack_summary
-from stacks.settings import GcpSettings, Stack, read_settings_file, resolve
+from stacks.settings import GcpSettings
 from stacks.settings.schema import settings_schema
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
-release_app = typer.Typer(no_args_is_help=True, help="Model releases: list, verify, lock.")
-app.add_typer(release_app, name="release")
-
-StackName = Annotated[str, typer.Argument(help="Stack, for example dev: its settings are Pulumi.<stack>.yaml.")]
-Folder = Annotated[Path, typer.Option("--folder", help="Folder that holds the settings files.")]
-Plain = Annotated[bool, typer.Option("--plain", help="No colours and no wrapping: for logs and files.")]
+app.add_typer(release.app, name="release")
 
 
 @app.command()
 def check(stack: StackName, folder: Folder = Path()) -> None:
     """Check the settings of a stack without the engine and without a cloud."""
-    found = _stack(stack, folder)
+    found = read_stack(stack, folder)
     print(f"{found.source}: fine, {len(found.settings.pools)} pools, {len(found.models)} models")
 
 
 @app.command()
 def plan(stack: StackName, folder: Folder = Path(), plain: Plain = False) -> None:
     """Show what the settings lead to: pools, models and how they fit, cost an hour."""
-    _console(plain).print(plan_summary(_stack(stack, folder)))
+    console(plain).print(plan_summary(read_stack(stack, folder)))
+
+
+@app.command()
+def explain(
+    stack: StackName,
+    model: Annotated[
+        str | None, typer.Argument(help="Model; all models where it is left out.", show_default=False)
+    ] = None,
+    folder: Folder = Path(),
+    plain: Plain = False,
+) -> None:
+    """Show all that was decided for a model, and why: releases, memory, cold start, drain, scaling, cost."""
+    found = read_stack(stack, folder)
+    names = [served.spec.name for served in found.models]
+    if model is not None and model not in names:
+        raise ProblemsError(
+            [Problem("MODEL", model, "is not served by this stack", nearest(model, names))], found.source
+        )
+    for served in found.models:
+        if model in (None, served.spec.name):
+            console(plain).print(explain_model(found, served))
 
 
 @app.command()
@@ -51,7 +68,7 @@ def summary(
     text = sys.stdin.read() if str(outputs) == "-" else outputs.read_text(encoding="utf-8")
     values: dict[str, Any] = json.loads(text)
     view = read_cluster(kubeconfig)
-    _console(plain).print(stack_summary(_stack(stack, folder), values, view))
+    console(plain).print(stack_summary(read_stack(stack, folder), values, view))
     if errors(view):
         raise typer.Exit(1)
 
@@ -59,50 +76,17 @@ def summary(
 @app.command()
 def quotas(stack: StackName, folder: Folder = Path(), plain: Plain = False) -> None:
     """List the GPU quotas that the cloud must grant before the stack can reach its maximum."""
-    found = _stack(stack, folder)
+    found = read_stack(stack, folder)
     if not isinstance(found.settings, GcpSettings):
         print(f"{found.source}: the cluster is already there, no quota is needed")
         return
-    _console(plain).print(quotas_table(found.settings))
+    console(plain).print(quotas_table(found.settings))
 
 
 @app.command()
 def schema() -> None:
     """Print the settings as JSON Schema, for editors."""
     print(json.dumps(settings_schema(), indent=2))
-
-
-@release_app.command("list")
-def list_releases() -> None:
-    """List every release with its hash."""
-    for release in read_releases().values():
-        spec = release.spec
-        engine = f"{spec.engine.name} {spec.engine.version}"
-        print(f"{spec.name} {spec.version}  {engine}  {spec.model.repository}  {release.sha256[:12]}")
-
-
-@release_app.command()
-def verify() -> None:
-    """Check that no release was changed after it was locked."""
-    print(f"{len(read_releases())} releases, none changed")
-
-
-@release_app.command()
-def lock() -> None:
-    """Add new releases to the lock; refuses where a locked one was changed."""
-    new = lock_releases(RELEASES)
-    print("\n".join(f"locked {file}" for file in new) or "nothing new")
-
-
-def _stack(name: str, folder: Path) -> Stack:
-    path = folder / f"Pulumi.{name}.yaml"
-    return resolve(read_settings_file(path), path.name)
-
-
-def _console(plain: bool) -> Console:
-    if plain:
-        return Console(no_color=True, width=200, highlight=False)
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
 
 
 def main(run: Callable[[], Any] = app) -> None:

@@ -1,5 +1,8 @@
-"""Strict reading of YAML files: a key given twice is refused, because the second would silently win."""
+"""Strict reading of YAML files (a key given twice is refused, because the second would silently win), and writing of
+files that are never half there."""
 
+import os
+import tempfile
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, cast
@@ -36,10 +39,51 @@ def load_yaml(path: Path, shown_as: str = "") -> Any:
     except FileNotFoundError:
         there = sorted(p.name for p in path.parent.glob(f"*{path.suffix}"))
         raise ProblemsError([Problem("", None, "no such file", ", ".join(there))], source) from None
+    return parse_yaml(text, source)
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """The YAML document in ``text``; ``source`` names it in messages.
+
+    Raises:
+        ProblemsError: it is not YAML, or has a key twice.
+    """
     try:
         return yaml.load(text, _StrictLoader)
     except yaml.YAMLError as error:
         raise ProblemsError([Problem("", None, f"not valid YAML: {_one_line(error)}")], source) from None
+
+
+class _Dumper(yaml.SafeDumper):
+    """A safe dumper that writes texts of several lines as such: a chat template is read in review."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in value else None
+    return cast(Any, dumper).represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def dump_yaml(data: Any) -> str:
+    """``data`` as YAML, in its own order, one key a line."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader, and whoever comes after a crash, finds the old content or the new one."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def _one_line(error: yaml.YAMLError) -> str:

@@ -6,13 +6,16 @@ VENV := $(CURDIR)/.venv
 export LLM_SERVING_TOOLS := $(TOOLS)
 export PATH := $(VENV)/bin:$(TOOLS)/bin:$(PATH)
 
-.PHONY: setup setup-node setup-python tools-status
+.PHONY: setup setup-node setup-autoscaling setup-python tools-status
 
 setup: ## get everything that the other targets need (a first run may build for some minutes)
 	@sh tools/bootstrap.sh ensure
 
 setup-node: setup ## the same, and what a real local node needs (Linux; as root it installs the missing system packages)
 	@sh tools/bootstrap.sh ensure node
+
+setup-autoscaling: setup ## the same, and KEDA, kube-state-metrics and Prometheus (a first run builds for a quarter of an hour)
+	@sh tools/bootstrap.sh ensure autoscaling
 
 setup-python: ## make and fill .venv alone
 	@sh tools/bootstrap.sh ensure python

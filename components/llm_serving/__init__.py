@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from llm_serving.addons import ClusterAddons
     from llm_serving.cloud.existing import (
         ExistingCluster,
         ExistingModelCache,
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
         GcpRegistry,
         GcpWorkloadIdentity,
     )
-    from llm_serving.serving import ModelLoader, ModelService, TeamNamespace
+    from llm_serving.serving import CompileCache, ModelLoader, ModelService, PriorityClasses, TeamNamespace
 
 __all__ = [
+    "ClusterAddons",
+    "CompileCache",
     "ExistingCluster",
     "ExistingModelCache",
     "ExistingPool",
@@ -37,10 +40,15 @@ __all__ = [
     "GcpWorkloadIdentity",
     "ModelLoader",
     "ModelService",
+    "PriorityClasses",
     "TeamNamespace",
 ]
 
-_HOMES = {"Existing": "llm_serving.cloud.existing", "Gcp": "llm_serving.cloud.gcp"}
+_HOMES = {
+    "ClusterAddons": "llm_serving.addons",
+    "Existing": "llm_serving.cloud.existing",
+    "Gcp": "llm_serving.cloud.gcp",
+}
 
 
 def __getattr__(name: str) -> Any:

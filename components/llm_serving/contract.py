@@ -23,6 +23,9 @@ MODEL_LABEL = f"{DOMAIN}/model"
 """On everything that belongs to a model: its name."""
 
 
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
 class ContractModel(Frozen):
     """Base of everything that travels between components."""
 
@@ -43,8 +46,11 @@ class PoolScheduling(ContractModel):
         gpus_per_node: GPUs of one node.
         node_allocatable_cpu: cores that pods can use on the smallest node of the pool, before daemon sets.
         node_allocatable_memory_gib: memory that pods can use on the smallest node of the pool, in GiB.
-        spot_notice_seconds: time between notice and end of the pool's least patient capacity; ``None`` where nodes
-            are not taken away.
+        spot_notice_seconds: time that pods get between notice and end in the pool's least patient capacity; ``None``
+            where nodes are not taken away.
+        lasting_markets: values of the label :data:`MARKET_LABEL` on those nodes of the pool that are not taken away;
+            empty where nodes have no such label, which is where all of them stay.
+        pod_annotations: annotations without which an autoscaler of nodes would move an instance to pack nodes.
         local_ssd: nodes offer local SSD for ephemeral storage.
     """
 
@@ -57,6 +63,8 @@ class PoolScheduling(ContractModel):
     node_allocatable_cpu: Annotated[float, Field(gt=0)]
     node_allocatable_memory_gib: Annotated[float, Field(gt=0)]
     spot_notice_seconds: Count | None = None
+    lasting_markets: tuple[str, ...] = ()
+    pod_annotations: dict[str, str] = {}
     local_ssd: bool = False
 
 
@@ -81,7 +89,8 @@ class ModelCacheVolume(ContractModel):
 
     Attributes:
         volume: a core/v1 Volume without its name, for example a ``csi`` source, as engines mount it: read-only.
-        loader_volume: the same as the loader mounts it, which writes; ``None`` where loaders are not offered.
+        loader_volume: the same as the loader mounts it, which writes; ``None`` where it cannot be mounted so.
+        loader_url: bucket that the loader writes instead, for example ``gs://bucket``; ``None`` where there is none.
         pod_annotations: annotations that the pod needs for the volume's driver.
         sidecar_cpu: cores that the driver's sidecar asks for, on top of the engine's own.
         sidecar_memory_gib: memory of the sidecar.
@@ -89,6 +98,7 @@ class ModelCacheVolume(ContractModel):
 
     volume: dict[str, Any]
     loader_volume: dict[str, Any] | None = None
+    loader_url: str | None = None
     pod_annotations: dict[str, str] = {}
     sidecar_cpu: float = 0
     sidecar_memory_gib: float = 0
@@ -99,10 +109,16 @@ class NetworkReach(ContractModel):
 
     Attributes:
         identity_egress: addresses of the cloud's identity endpoint (metadata server).
+        identity_ports: its TCP ports.
         storage_egress: addresses of the object store as pods see them.
+        storage_ports: its TCP ports.
+        dns_egress: addresses of name services that are no pods of the cluster.
         gateway_sources: addresses from which the gateway's proxies connect.
     """
 
     identity_egress: tuple[str, ...] = ()
+    identity_ports: tuple[Port, ...] = (80,)
     storage_egress: tuple[str, ...] = ()
+    storage_ports: tuple[Port, ...] = (443,)
+    dns_egress: tuple[str, ...] = ()
     gateway_sources: tuple[str, ...] = ()

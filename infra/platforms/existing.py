@@ -58,5 +58,6 @@ def bring_up_existing(stack: Stack, settings: ExistingSettings) -> Platform:
         reach=cluster.reach,
         model_cache=model_cache,
         identity=identity,
+        loader_identity=lambda _team: None,
         outputs={"cluster": {"name": name}},
     )

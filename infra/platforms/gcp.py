@@ -1,5 +1,6 @@
 """A stack on Google Cloud: private network, cluster, GPU pools, registry, model cache."""
 
+from functools import cache
 from typing import Any
 
 import pulumi
@@ -15,9 +16,13 @@ from llm_serving.cloud.gcp import (
     GcpRegistry,
     GcpWorkloadIdentity,
 )
-from llm_serving.spec import ModelSpec
+from llm_serving.serving.engines import engine
+from llm_serving.spec import EngineName, ModelSpec
 from platforms.platform import Platform
 from stacks.settings import GcpSettings, Stack
+
+LOADER_ACCOUNT = "model-loader"
+"""Kubernetes service account of the loaders, one in each team's namespace."""
 
 
 def bring_up_gcp(stack: Stack, settings: GcpSettings) -> Platform:
@@ -33,7 +38,13 @@ def bring_up_gcp(stack: Stack, settings: GcpSettings) -> Platform:
 
     network = GcpNetwork(
         name,
-        {"project": settings.project, "region": settings.region, "name": name, "ranges": plain(settings.network)},
+        {
+            "project": settings.project,
+            "region": settings.region,
+            "name": name,
+            "ranges": plain(settings.network),
+            "serving_ports": _ports(stack) or [engine(EngineName.VLLM).port],
+        },
         on_gcp,
     )
     cluster = GcpCluster(
@@ -68,7 +79,7 @@ def bring_up_gcp(stack: Stack, settings: GcpSettings) -> Platform:
         },
         on_gcp,
     )
-    cache = GcpModelCache(
+    cache_bucket = GcpModelCache(
         name,
         {
             "project": settings.project,
@@ -107,8 +118,26 @@ def bring_up_gcp(stack: Stack, settings: GcpSettings) -> Platform:
                 "namespace": model.team,
                 "service_account": model.name,
                 "workload_pool": cluster.workload_pool,
-                "bucket_name": cache.bucket_name,
+                "bucket_name": cache_bucket.bucket_name,
                 "role": "reader",
+            },
+            on_gcp,
+        ).binding
+
+    @cache
+    def loader_identity(team: str) -> pulumi.Output[dict[str, Any]] | None:
+        if settings.loader is None:
+            return None
+        return GcpWorkloadIdentity(
+            f"{team}-{LOADER_ACCOUNT}",
+            {
+                "project": settings.project,
+                "name": name,
+                "namespace": team,
+                "service_account": LOADER_ACCOUNT,
+                "workload_pool": cluster.workload_pool,
+                "bucket_name": cache_bucket.bucket_name,
+                "role": "writer",
             },
             on_gcp,
         ).binding
@@ -117,15 +146,22 @@ def bring_up_gcp(stack: Stack, settings: GcpSettings) -> Platform:
         kubernetes=kubernetes,
         scheduling={name: pool.scheduling for name, pool in pools.items()},
         reach=network.reach,
-        model_cache=lambda _team, _namespace: cache.volume,
+        model_cache=lambda _team, _namespace: cache_bucket.volume,
         identity=identity,
+        loader_identity=loader_identity,
         outputs={
             "network": {"name": network.network_name, "subnet": network.subnet_name},
             "cluster": {"name": cluster.name, "location": cluster.location, "endpoint": cluster.endpoint},
             "kubeconfig": cluster.kubeconfig,
             "pools": {name: pool.node_pool_names for name, pool in pools.items()},
-            "modelCache": cache.bucket_url,
+            "modelCache": cache_bucket.bucket_url,
             "registry": registry.repository_url,
         },
         foundations=(cluster, *pools.values()),
     )
+
+
+def _ports(stack: Stack) -> list[int]:
+    """TCP ports on which the engines of the stack answer, for gateways."""
+    names = {served.release.spec.engine.name for model in stack.models for served in model.releases}
+    return sorted({engine(name).port for name in names})

@@ -22,6 +22,7 @@ class Platform:
         model_cache: the volume of the weights (``contract.ModelCacheVolume``) for a team, given its namespace; the same
             for each call.
         identity: makes the cloud identity of a model's pods (``contract.WorkloadIdentityBinding``).
+        loader_identity: the same of a team's loaders, which write; ``None`` where they need none.
         outputs: outputs of the stack that describe the platform.
         foundations: components that everything on the cluster must outlive.
     """
@@ -31,6 +32,7 @@ class Platform:
     reach: pulumi.Output[dict[str, Any]]
     model_cache: Callable[[str, TeamNamespace], pulumi.Output[dict[str, Any]]]
     identity: Callable[[ModelSpec], pulumi.Output[dict[str, Any]]]
+    loader_identity: Callable[[str], pulumi.Output[dict[str, Any]] | None]
     outputs: Mapping[str, Any]
     foundations: tuple[pulumi.Resource, ...] = ()
 

@@ -230,9 +230,16 @@ class Plugin(ABC):
 
     @abstractmethod
     def diff(
-        self, resource: Resource, id: str, old_inputs: Properties, outputs: Properties, inputs: Properties
+        self,
+        resource: Resource,
+        id: str,
+        old_inputs: Properties,
+        outputs: Properties,
+        inputs: Properties,
+        ignored: Sequence[str] = (),
     ) -> Difference:
-        """Compare a resource that exists with the inputs that it should have."""
+        """Compare a resource that exists with the inputs that it should have. ``ignored`` are the property paths of
+        ``ignoreChanges``; the engine has put the old values back into ``inputs``."""
 
     @abstractmethod
     def create(self, resource: Resource, inputs: Properties, timeout: float, preview: bool) -> Created:
@@ -252,8 +259,9 @@ class Plugin(ABC):
         inputs: Properties,
         timeout: float,
         preview: bool,
+        ignored: Sequence[str] = (),
     ) -> Properties:
-        """Change a resource in place and return its outputs."""
+        """Change a resource in place and return its outputs. ``ignored`` as in :meth:`diff`."""
 
     @abstractmethod
     def delete(self, resource: Resource, id: str, inputs: Properties, outputs: Properties, timeout: float) -> None:
@@ -361,10 +369,13 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         resource = Resource.of(request.urn, request.type, request.name)
         outputs = from_struct(request.olds)
         old_inputs = from_struct(request.old_inputs) if request.HasField("old_inputs") else outputs
+        ignored = tuple(request.ignoreChanges)
         return self._answer(
             context,
             request.urn,
-            lambda: _difference(self.plugin.diff(resource, request.id, old_inputs, outputs, _in(request.news))),
+            lambda: _difference(
+                self.plugin.diff(resource, request.id, old_inputs, outputs, _in(request.news), ignored)
+            ),
         )
 
     def Create(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -410,6 +421,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         resource = Resource.of(request.urn, request.type, request.name)
         outputs, inputs = from_struct(request.olds), _in(request.news)
         old_inputs = from_struct(request.old_inputs) if request.HasField("old_inputs") else outputs
+        ignored = tuple(request.ignoreChanges)
 
         def update() -> Any:
             result = self._operation(
@@ -417,7 +429,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 resource,
                 inputs,
                 lambda: self.plugin.update(
-                    resource, request.id, old_inputs, outputs, inputs, request.timeout, request.preview
+                    resource, request.id, old_inputs, outputs, inputs, request.timeout, request.preview, ignored
                 ),
                 preview=request.preview,
             )

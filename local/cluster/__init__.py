@@ -3,12 +3,14 @@ have.
 
 etcd, kube-apiserver, kube-controller-manager and kube-scheduler are the real programs; KWOK plays the
 kubelets and ``pool_controller`` the cloud's node pools with their autoscaler. On simulated nodes a pod's process never
-runs. A cluster may have one real node beside them, this machine (``node``): its pods run.
+runs. A cluster may have one real node beside them, this machine (``node``): its pods run. And it may have KEDA with a
+Prometheus (``autoscaling``), which scale pods by metrics.
 """
 
+from local.cluster.autoscaling.options import AutoscalingOptions
 from local.cluster.control_plane import Endpoint, LocalCluster
 from local.cluster.errors import ClusterError
 from local.cluster.node.options import NodeOptions
 from local.cluster.pools import NodePool
 
-__all__ = ["ClusterError", "Endpoint", "LocalCluster", "NodeOptions", "NodePool"]
+__all__ = ["AutoscalingOptions", "ClusterError", "Endpoint", "LocalCluster", "NodeOptions", "NodePool"]

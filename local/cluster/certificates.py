@@ -17,6 +17,7 @@ _NAMES = (
     "IP:127.0.0.1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,"
     "DNS:kubernetes.default.svc.cluster.local"
 )
+_KEDA_NAMES = "IP:127.0.0.1,DNS:localhost,DNS:*.keda.svc"
 _DONE = "complete"
 
 
@@ -49,6 +50,28 @@ def make(directory: Path, slot: AddressSlot | None = None) -> None:
     _key(directory, "service-account")
     _openssl("pkey", "-in", directory / "service-account.key", "-pubout", "-out", directory / "service-account.pub")
     (directory / _DONE).touch()
+
+
+def make_keda(directory: Path, target: Path) -> None:
+    """Fill the folder ``target`` with the certificate that KEDA's programs show to each other and to the API server,
+    under the names that KEDA asks for, unless that was done.
+
+    Args:
+        directory: the folder that :func:`make` has filled; its authority signs.
+        target: the folder.
+
+    Raises:
+        ClusterError: ``openssl`` refuses.
+    """
+    if (target / _DONE).exists():
+        return
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True, mode=0o700)
+    for suffix in ("crt", "key"):
+        shutil.copy(directory / f"ca.{suffix}", target)
+    _signed(target, "tls", "ca", "/CN=keda", "serverAuth,clientAuth", _KEDA_NAMES)
+    (target / "ca.key").unlink()
+    (target / _DONE).touch()
 
 
 def _addresses(slot: AddressSlot | None) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from local.cluster.layout import REPOSITORY
 
@@ -14,6 +15,7 @@ class Command:
         name: its name in status and logs.
         line: the command line.
         after: programs that must be ready before it starts.
+        needs: files that must be there before it starts.
         environment: variables beside those that every program gets.
         probe: how to see that it is ready: an address of HTTP, the path of a Unix socket that must answer or of a
             file that must be there. Without one it is ready once it has lived for a moment.
@@ -23,6 +25,7 @@ class Command:
     name: str
     line: tuple[str, ...]
     after: tuple[str, ...] = ()
+    needs: tuple[Path, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     probe: str = ""
     grace: float = 5.0

@@ -5,6 +5,8 @@ of a cluster with a node: they listen on the link between the machine and the no
 import sys
 
 from local.cluster import credentials
+from local.cluster.autoscaling import programs as autoscaling
+from local.cluster.autoscaling.options import AutoscalingOptions
 from local.cluster.command import Command
 from local.cluster.layout import POOL_CONTROLLER, Facts, Layout, program, tools
 from local.cluster.node import programs
@@ -35,6 +37,7 @@ def commands(layout: Layout, facts: Facts) -> tuple[Command, ...]:
             after=("kube-apiserver",),
         ),
         *programs.commands(layout, facts),
+        *autoscaling.commands(layout, facts),
     )
 
 
@@ -117,6 +120,7 @@ def _apiserver(layout: Layout, facts: Facts) -> Command:
 
 def _controller_manager(layout: Layout, facts: Facts) -> Command:
     kubeconfig = credentials.kubeconfig_file(layout, "kube-controller-manager")
+    sync_seconds = (facts.autoscaling or AutoscalingOptions()).sync_seconds
     return Command(
         "kube-controller-manager",
         (
@@ -132,7 +136,7 @@ def _controller_manager(layout: Layout, facts: Facts) -> Command:
             f"--root-ca-file={layout.certificates / 'ca.crt'}",
             f"--service-cluster-ip-range={facts.service_range}",
             "--controllers=*,-node-ipam-controller,-node-route-controller,-cloud-node-lifecycle-controller",
-            "--horizontal-pod-autoscaler-sync-period=5s",
+            f"--horizontal-pod-autoscaler-sync-period={sync_seconds}s",
             "--profiling=false",
         ),
         after=("kube-apiserver",),

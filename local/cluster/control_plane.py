@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from local.cluster import certificates, credentials, pools, ports, rest
+from local.cluster import certificates, credentials, definitions, pools, ports, rest
+from local.cluster.autoscaling import bringing_up
+from local.cluster.autoscaling.options import KUBE_STATE_METRICS, AutoscalingOptions
+from local.cluster.autoscaling.programs import FIXED_PORTS as AUTOSCALING_PORTS
+from local.cluster.autoscaling.programs import PROMETHEUS
 from local.cluster.command import environment
 from local.cluster.commands import commands
 from local.cluster.errors import ClusterError, last_lines, with_log
 from local.cluster.files import read_json
-from local.cluster.layout import POOL_CONTROLLER, PORTS, REPOSITORY, Facts, Layout, program, tools
+from local.cluster.layout import POOL_CONTROLLER, PORTS, REPOSITORY, Facts, Layout, program
 from local.cluster.node import keeper, requirements
 from local.cluster.node.addresses import AddressSlot
 from local.cluster.node.local_node import LocalNode, NodeHealth
@@ -82,6 +84,7 @@ class LocalCluster:
         admission_plugins: Iterable[str] = (),
         scale_down_seconds: float | None = None,
         node: NodeOptions | None = None,
+        autoscaling: AutoscalingOptions | None = None,
     ) -> None:
         """Create keys, tokens and ports unless they are there, and start. What was decided at the first call
         stays.
@@ -92,6 +95,8 @@ class LocalCluster:
             scale_down_seconds: how long a node stays empty before it is removed.
             node: a real node of this machine, which runs pods; needs Linux and root. Without one every node is
                 simulated.
+            autoscaling: KEDA with its Prometheus and kube-state-metrics, which scale pods by metrics. Without it the
+                HPA controller runs, with no metrics to go by.
 
         Raises:
             ClusterError: a program is missing or does not come up; names the log and its last lines. The machine
@@ -105,6 +110,7 @@ class LocalCluster:
                 admission_plugins=tuple(admission_plugins),
                 scale_down_seconds=scale_down_seconds,
                 node=None if node is None else NodeFacts.of(node),
+                autoscaling=autoscaling,
             ).write(layout)
         self.start()
 
@@ -132,10 +138,14 @@ class LocalCluster:
                 except BaseException:
                     self._end_leftovers(Facts.read(self._layout))
                     raise
+            if facts.autoscaling is not None:
+                self._let_autoscaling_start(facts)
             self._wait_ready()
-            if facts.node is not None:
-                with contextlib.closing(self.client()) as client:
+            with contextlib.closing(self.client()) as client:
+                if facts.node is not None:
                     LocalNode(self._layout).furnish(facts, client)
+                if facts.autoscaling is not None:
+                    bringing_up.wait(self._layout, facts, client)
 
     def stop(self) -> None:
         """End its processes, the API server before etcd; the state stays. Pods on the node of this machine get a few
@@ -217,6 +227,30 @@ class LocalCluster:
             return ""
         return f"the local control plane is Kubernetes {runs}; the cloud would run {asked}"
 
+    # Autoscaling
+
+    def prometheus(self) -> str:
+        """Address of its Prometheus, ``http://host:port``.
+
+        Raises:
+            ClusterError: it was created without autoscaling, or has not started yet.
+        """
+        return self._address(PROMETHEUS)
+
+    def kube_state_metrics(self) -> str:
+        """Address of its kube-state-metrics, ``http://host:port``.
+
+        Raises:
+            ClusterError: it was created without autoscaling, or has not started yet.
+        """
+        return self._address(KUBE_STATE_METRICS)
+
+    def _address(self, name: str) -> str:
+        facts = Facts.read(self._layout)
+        if name not in facts.ports:
+            raise ClusterError(f"the cluster in {self.directory} has no {name}: it was created without autoscaling")
+        return f"http://{facts.api_address}:{facts.ports[name]}"
+
     # The node of this machine
 
     @property
@@ -289,11 +323,11 @@ class LocalCluster:
             ApiError: the API server refuses an object.
         """
         wanted = list(objects)
-        definitions = [thing for thing in wanted if thing["kind"] == _DEFINITION]
+        crds = [thing for thing in wanted if thing["kind"] == _DEFINITION]
         client = self.client()
         try:
-            client.apply_all(definitions)
-            _wait_served(client, definitions, timeout)
+            client.apply_all(crds)
+            _wait_served(client, crds, timeout)
             client.apply_all(thing for thing in wanted if thing["kind"] != _DEFINITION)
         finally:
             client.close()
@@ -305,15 +339,7 @@ class LocalCluster:
         Raises:
             ClusterError: there is no such folder, or they are not served in time.
         """
-        wanted: list[dict[str, Any]] = []
-        for name in names:
-            folder = tools() / "crds" / name
-            files = sorted(folder.glob("*.yaml"))
-            if not files:
-                raise ClusterError(f"{folder} holds no definitions: run `make setup`")
-            for file in files:
-                wanted += [thing for thing in yaml.safe_load_all(file.read_text()) if thing]
-        self.apply(wanted, timeout)
+        self.apply([thing for name in names for thing in definitions.read(name)], timeout)
 
     # Node pools
 
@@ -417,9 +443,12 @@ class LocalCluster:
         if facts.node is not None:
             facts = LocalNode(self._layout).prepare(facts)
         else:
-            facts = facts.with_ports(ports.choose(PORTS, facts.ports))
+            wanted = PORTS if facts.autoscaling is None else (*PORTS, *AUTOSCALING_PORTS)
+            facts = facts.with_ports(ports.choose(wanted, facts.ports))
             facts.write(self._layout)
         certificates.make(self._layout.certificates, facts.slot)
+        if facts.autoscaling is not None:
+            facts = bringing_up.prepare(self._layout, facts)
         credentials.make(self._layout, facts)
         credentials.write_kubeconfigs(self._layout, facts)
         self._layout.programs.unlink(missing_ok=True)
@@ -440,18 +469,27 @@ class LocalCluster:
                 check=True,
             )
 
+    def _let_autoscaling_start(self, facts: Facts) -> None:
+        """KEDA ends where its definitions are not served when it starts: they come first."""
+        if self._layout.autoscaling_ready.exists():
+            return
+        with contextlib.closing(self.client()) as client:
+            self._wait_until(client.ready)
+            self.install_crds("keda", "prometheus-operator")
+            bringing_up.put_objects(self._layout, facts, client)
+
     def _wait_ready(self) -> None:
+        with contextlib.closing(self.client()) as client:
+            self._wait_until(lambda: self._all_ready() and client.ready() and self._has_service_account(client))
+
+    def _wait_until(self, ready: Callable[[], bool]) -> None:
         begun = time.monotonic()
-        client = self.client()
-        try:
-            while not (self._all_ready() and client.ready() and self._has_service_account(client)):
-                waited = time.monotonic() - begun
-                self._raise_if_hopeless(waited)
-                if waited > START_SECONDS:
-                    raise ClusterError(self._why_not_ready(f"not ready after {START_SECONDS:g} s"))
-                time.sleep(0.1)
-        finally:
-            client.close()
+        while not ready():
+            waited = time.monotonic() - begun
+            self._raise_if_hopeless(waited)
+            if waited > START_SECONDS:
+                raise ClusterError(self._why_not_ready(f"not ready after {START_SECONDS:g} s"))
+            time.sleep(0.1)
 
     def _all_ready(self) -> bool:
         programs: dict[str, Any] = read_json(self._layout.programs) or {}
@@ -492,11 +530,11 @@ class LocalCluster:
 _DEFINITION = "CustomResourceDefinition"
 
 
-def _wait_served(client: rest.Kubernetes, definitions: Iterable[Mapping[str, Any]], timeout: float) -> None:
+def _wait_served(client: rest.Kubernetes, crds: Iterable[Mapping[str, Any]], timeout: float) -> None:
     """Established alone is not enough: a moment passes until discovery shows a kind."""
     waiting = {
         (f"{thing['spec']['group']}/{version['name']}", thing["spec"]["names"]["kind"])
-        for thing in definitions
+        for thing in crds
         for version in thing["spec"]["versions"]
         if version["served"]
     }

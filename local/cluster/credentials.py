@@ -13,10 +13,13 @@ from typing import Any
 
 from local.cluster.files import read_json, write_atomically, write_json
 from local.cluster.layout import POOL_CONTROLLER, Facts, Layout
+from local.cluster.node.options import NodeFacts
 
 ADMIN = "admin"
 VOLUME_PROVISIONER = "volume-provisioner"
 NETWORK_POLICY = "network-policy"
+KEDA = "keda"
+KUBE_STATE_METRICS = "kube-state-metrics"
 
 _IDENTITIES = {
     ADMIN: ("llm-serving-admin", "system:masters"),
@@ -29,11 +32,22 @@ _IDENTITIES = {
 
 def identities(facts: Facts) -> dict[str, tuple[str, str]]:
     """Name -> user and group of everybody who talks to the API server."""
-    if facts.node is None:
-        return _IDENTITIES
     return {
         **_IDENTITIES,
-        "kubelet": (f"system:node:{facts.node.name}", "system:nodes"),
+        **({} if facts.node is None else _of_node(facts.node)),
+        **({} if facts.autoscaling is None else _AUTOSCALING),
+    }
+
+
+_AUTOSCALING = {
+    KEDA: ("llm-serving-keda", "system:masters"),
+    KUBE_STATE_METRICS: ("llm-serving-kube-state-metrics", "system:masters"),
+}
+
+
+def _of_node(node: NodeFacts) -> dict[str, tuple[str, str]]:
+    return {
+        "kubelet": (f"system:node:{node.name}", "system:nodes"),
         "kube-proxy": ("system:kube-proxy", "system:node-proxier"),
         VOLUME_PROVISIONER: ("llm-serving-volume-provisioner", "system:masters"),
         NETWORK_POLICY: ("llm-serving-network-policy", "system:masters"),

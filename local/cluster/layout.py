@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from local.cluster.autoscaling.options import AutoscalingOptions
 from local.cluster.errors import ClusterError
 from local.cluster.files import read_json, write_json
 from local.cluster.node.addresses import AddressSlot
@@ -63,6 +64,31 @@ class Layout:
         return self.root / "node"
 
     @property
+    def keda_certificates(self) -> Path:
+        """Key and certificate of KEDA's programs, under the names that they ask for."""
+        return self.root / "certificates-keda"
+
+    @property
+    def prometheus(self) -> Path:
+        """What Prometheus reads and stores."""
+        return self.root / "prometheus"
+
+    @property
+    def prometheus_configuration(self) -> Path:
+        """Its configuration (JSON, which is YAML too)."""
+        return self.prometheus / "prometheus.json"
+
+    @property
+    def prometheus_rules(self) -> Path:
+        """Its recording and alerting rules."""
+        return self.prometheus / "rules.json"
+
+    @property
+    def autoscaling_ready(self) -> Path:
+        """There once the API server has what KEDA must find when it starts."""
+        return self.root / "run" / "autoscaling-ready"
+
+    @property
     def init(self) -> Path:
         """The first process of the node's namespaces, as process number (of the machine) and start."""
         return self.root / "run" / "init.json"
@@ -104,6 +130,7 @@ class Facts:
         scale_down_seconds: how long a node stays empty before it is removed; ``None`` leaves it to the
             environment.
         node: the node of this machine; ``None`` where the cluster has none, and then no container runs.
+        autoscaling: KEDA and its Prometheus; ``None`` where the cluster has neither.
     """
 
     ports: dict[str, int] = field(default_factory=dict)
@@ -111,6 +138,7 @@ class Facts:
     admission_plugins: tuple[str, ...] = ()
     scale_down_seconds: float | None = None
     node: NodeFacts | None = None
+    autoscaling: AutoscalingOptions | None = None
 
     @classmethod
     def read(cls, layout: Layout) -> "Facts":
@@ -122,12 +150,13 @@ class Facts:
         data: dict[str, Any] | None = read_json(layout.facts)
         if data is None:
             raise ClusterError(f"there is no local cluster in {layout.root}: create it first")
-        node = data.get("node")
+        node, autoscaling = data.get("node"), data.get("autoscaling")
         return cls(
             **{
                 **data,
                 "admission_plugins": tuple(data["admission_plugins"]),
                 "node": None if node is None else NodeFacts(**node),
+                "autoscaling": None if autoscaling is None else AutoscalingOptions.from_json(autoscaling),
             }
         )
 

@@ -75,6 +75,10 @@ class _Child:
         self.identity = Process.of(self.process.pid)
         self.since = time.monotonic()
 
+    def may_start(self, ready: set[str]) -> bool:
+        """Whether everything is there that it builds on."""
+        return ready.issuperset(self.command.after) and all(path.exists() for path in self.command.needs)
+
     def settled(self) -> bool:
         """Whether it has lived long enough that it will not end for want of a flag or a file. What is probed need not
         wait."""
@@ -152,8 +156,7 @@ class Supervisor:
             if self.stopping:
                 break
             changed |= child.reap()
-            may_start = ready.issuperset(child.command.after)
-            if child.process is None and may_start and time.monotonic() >= child.not_before:
+            if child.process is None and child.may_start(ready) and time.monotonic() >= child.not_before:
                 child.start()
                 changed = True
             if child.process is not None and not child.ready and child.settled() and probes.ready(child.command):

@@ -1,4 +1,4 @@
-"""``python -m local.images``: build the images, list them, remove what is not needed."""
+"""``python -m local.images``: build the images, list them, remove what is not needed, release one to a registry."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from local.images import BuiltImage, ImageError, Images
+from local.images import BuiltImage, ImageError, Images, release
 from local.images.commands import elapsed
 from local.images.disk import gigabytes
 from local.images.recipes import BASE, RECIPES
@@ -24,8 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("list", help="show the images that are there")
     clean = commands.add_parser("clean", help="remove archives, and images that today's sources do not give")
     clean.add_argument("--all", action="store_true", help="remove every image")
+    _release_options(commands.add_parser("release", help="build an image for a registry and push it"))
     given = parser.parse_args(arguments)
     try:
+        if given.command == "release":
+            _release(given)
+            return 0
         images = Images()
         if given.command == "build":
             names = given.names or [name for name in images.names() if name != "tiny-model" or given.source]
@@ -39,6 +43,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _release_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="vllm (for GPUs) or model-loader")
+    parser.add_argument("--to", required=True, metavar="REPOSITORY", help="registry and path, without a tag")
+    parser.add_argument("--tag", help="by default the version of what it runs and a hash over all that goes in")
+    parser.add_argument("--base", metavar="IMAGE@DIGEST", help="base in place of the Dockerfile's")
+    parser.add_argument("--builder", metavar="IMAGE@DIGEST", help="image that builds, in place of the Dockerfile's")
+    parser.add_argument(
+        "--platform", action="append", metavar="OS/ARCH", help="by default linux/amd64; may be repeated"
+    )
+    parser.add_argument("--show", action="store_true", help="print the command instead of running it")
+
+
+def _release(given: argparse.Namespace) -> None:
+    bases = {"BASE_IMAGE": given.base, "BUILDER_IMAGE": given.builder}
+    planned = release.plan(
+        given.name, given.to, tag=given.tag, bases=bases, platforms=given.platform or ["linux/amd64"]
+    )
+    if given.show:
+        print(release.shown(planned.command()))
+    else:
+        print(planned.image(release.push(planned)))
 
 
 def _show(built: Sequence[BuiltImage]) -> None:

@@ -51,14 +51,17 @@ def lines_of(dockerfile: str) -> list[str]:
     return [f"{instruction.keyword} {instruction.text}" for instruction in instructions(dockerfile)]
 
 
-def arguments_of(dockerfile: str) -> dict[str, str]:
-    """The build arguments that a Dockerfile declares, with their defaults (empty where it gives none)."""
+def arguments_of(dockerfile: str, given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The build arguments that a Dockerfile declares, with the values given, else their defaults (empty where it gives
+    none)."""
     declared: dict[str, str] = {}
     for instruction in instructions(dockerfile):
         if instruction.keyword == "ARG":
             for word in shlex.split(instruction.text):
                 name, _, default = word.partition("=")
-                if default or name not in declared:
+                if given is not None and name in given:
+                    declared[name] = given[name]
+                elif default or name not in declared:
                     declared[name] = _expanded(default, declared)
     return declared
 

@@ -1,18 +1,20 @@
 """Reading, checking and locking of release files."""
 
+import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from llm_serving.arguments import parse
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec import ReleaseSpec
-from stacks.documents import load_yaml
+from stacks.documents import dump_yaml, load_yaml, write_atomically
+from stacks.releases.versions import next_minor
 
 RELEASES = Path(__file__).parent
 """Folder of the releases that come with the repository."""
@@ -44,7 +46,7 @@ def read_releases(folder: Path = RELEASES) -> dict[tuple[str, str], Release]:
             it was locked.
     """
     releases = _read(folder)
-    locked = _read_lock(folder)
+    locked = read_lock(folder)
     problems: list[Problem] = []
     for release in releases.values():
         recorded = locked.pop(release.file, None)
@@ -53,7 +55,7 @@ def read_releases(folder: Path = RELEASES) -> dict[tuple[str, str], Release]:
                 Problem(release.file, None, f"not in {LOCK}", "stacks release lock, which adds new releases")
             )
         elif recorded != release.sha256:
-            hint = f"leave it as it was and add a new version, for example {_next_version(release.spec.version)}"
+            hint = f"leave it as it was and add a new version, for example {free_version(releases, release.spec)}"
             problems.append(
                 Problem(release.file, release.sha256[:12], f"changed after {recorded[:12]} was locked", hint)
             )
@@ -62,7 +64,7 @@ def read_releases(folder: Path = RELEASES) -> dict[tuple[str, str], Release]:
         for file in locked
     ]
     if problems:
-        raise ProblemsError(problems, str(_shown(folder)))
+        raise ProblemsError(problems, shown(folder))
     return releases
 
 
@@ -72,23 +74,62 @@ def lock_releases(folder: Path = RELEASES) -> list[str]:
     Raises:
         ProblemsError: a release that is already locked was changed or removed; nothing is written then.
     """
+    with changing(folder):
+        return write_lock(folder)
+
+
+def write_lock(folder: Path) -> list[str]:
+    """What :func:`lock_releases` does, for whoever holds :func:`changing` already."""
     releases = _read(folder)
-    locked = _read_lock(folder)
+    locked = read_lock(folder)
     changed = [
         Problem(file, None, "changed or removed after it was locked", "restore it and add a new version")
         for file, sha256 in locked.items()
         if file not in {r.file for r in releases.values() if r.sha256 == sha256}
     ]
     if changed:
-        raise ProblemsError(changed, str(_shown(folder)))
+        raise ProblemsError(changed, shown(folder))
     new = sorted(release.file for release in releases.values() if release.file not in locked)
     if new:
-        content = {release.file: release.sha256 for release in releases.values()}
-        text = "# Hashes of the releases, written by `stacks release lock`. Lines are added, never changed.\n"
-        temporary = folder / f"{LOCK}.tmp"
-        temporary.write_text(text + yaml.safe_dump(content, sort_keys=True), encoding="utf-8")
-        os.replace(temporary, folder / LOCK)
+        content = dict(sorted((release.file, release.sha256) for release in releases.values()))
+        text = "# Hashes of the releases, written by `stacks release add`. Lines are added, never changed.\n"
+        write_atomically(folder / LOCK, text + dump_yaml(content))
     return new
+
+
+@contextmanager
+def changing(folder: Path) -> Generator[None]:
+    """One change of the folder at a time: two that add releases would each write a lock without the other's."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def read_lock(folder: Path) -> dict[str, str]:
+    """The hashes in the lock, by file; none where there is no lock yet.
+
+    Raises:
+        ProblemsError: the lock is not a table of hashes.
+    """
+    if not (folder / LOCK).exists():
+        return {}
+    source = shown(folder / LOCK)
+    return lock_lines(load_yaml(folder / LOCK, source), source)
+
+
+def lock_lines(data: Any, source: str) -> dict[str, str]:
+    """The hashes in a lock that was read already.
+
+    Raises:
+        ProblemsError: it is not a table of hashes.
+    """
+    lines: dict[Any, Any] = cast(dict[Any, Any], data) if isinstance(data, dict) else {}
+    if data is not None and (lines is not data or not all(isinstance(v, str) for pair in lines.items() for v in pair)):
+        raise ProblemsError([Problem("", None, "not a table of files and their hashes", "restore it")], source)
+    return lines
 
 
 def content_hash(data: Any) -> str:
@@ -100,7 +141,7 @@ def _read(folder: Path) -> dict[tuple[str, str], Release]:
     releases: dict[tuple[str, str], Release] = {}
     for path in sorted(folder.glob("*/*.yaml")):
         file = path.relative_to(folder).as_posix()
-        source = str(_shown(folder) / file)
+        source = shown(path)
         data = load_yaml(path, source)
         spec = parse(ReleaseSpec, data, source)
         for key, found, expected in (
@@ -113,18 +154,12 @@ def _read(folder: Path) -> dict[tuple[str, str], Release]:
     return releases
 
 
-def _read_lock(folder: Path) -> dict[str, str]:
-    if not (folder / LOCK).exists():
-        return {}
-    return cast(dict[str, str], load_yaml(folder / LOCK, str(_shown(folder) / LOCK)) or {})
+def free_version(releases: dict[tuple[str, str], Release], spec: ReleaseSpec) -> str:
+    """A version of the model that there is no release of: what to suggest in place of a change of ``spec``."""
+    return next_minor(spec.version, [version for name, version in releases if name == spec.name])
 
 
-def _shown(folder: Path) -> Path:
-    """The folder as messages name it: relative to the repository where it lies inside."""
+def shown(path: Path) -> str:
+    """The path as messages name it: relative to the repository where it lies inside."""
     root = RELEASES.parent.parent
-    return folder.relative_to(root) if folder.is_relative_to(root) else folder
-
-
-def _next_version(version: str) -> str:
-    major, minor, _ = version.split("-")[0].split(".")
-    return f"{major}.{int(minor) + 1}.0"
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)

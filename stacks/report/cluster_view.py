@@ -6,10 +6,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
-from llm_serving.contract import MARKET_LABEL, MODEL_LABEL, POOL_LABEL
+from llm_serving.contract import DOMAIN, MARKET_LABEL, MODEL_LABEL, POOL_LABEL
 
 ENGINES = f"{MODEL_LABEL},app.kubernetes.io/component=engine"
 """Selects the pods that answer; those that load weights carry the model's label too."""
+
+RELEASE_LABEL = f"{DOMAIN}/release"
+"""The release that a pod serves: its version."""
 
 NODE_SHUTDOWN = frozenset({"Terminated", "NodeShutdown", "Shutdown"})
 """Reasons of a failed pod whose node was taken away (kubelet, graceful node shutdown: what a spot node leaves behind).
@@ -40,11 +43,12 @@ class NodeView:
 
 @dataclass(frozen=True)
 class PodView:
-    """A pod of a model; ``reason`` says why it is not ready."""
+    """A pod of a model's release; ``reason`` says why it is not ready."""
 
     name: str
     namespace: str
     model: str
+    release: str
     node: str
     state: PodState
     reason: str = ""
@@ -57,9 +61,10 @@ class ClusterView:
     nodes: tuple[NodeView, ...]
     pods: tuple[PodView, ...]
 
-    def pods_of(self, model: str, namespace: str) -> list[PodView]:
-        """The pods of one model."""
-        return [pod for pod in self.pods if pod.model == model and pod.namespace == namespace]
+    def pods_of(self, model: str, namespace: str, release: str) -> list[PodView]:
+        """The pods of one release of a model."""
+        wanted = (namespace, model, release)
+        return [pod for pod in self.pods if (pod.namespace, pod.model, pod.release) == wanted]
 
 
 def read_cluster(kubeconfig: Path, context: str | None = None) -> ClusterView:
@@ -108,6 +113,7 @@ def _pod(item: dict[str, Any]) -> PodView:
         name=item["metadata"]["name"],
         namespace=item["metadata"]["namespace"],
         model=item["metadata"]["labels"][MODEL_LABEL],
+        release=item["metadata"]["labels"].get(RELEASE_LABEL, ""),
         node=item["spec"]["node_name"] or "",
         state=state,
         reason=reason,

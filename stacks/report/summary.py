@@ -12,9 +12,12 @@ from rich.text import Text
 
 from llm_serving.catalog import machine_type
 from llm_serving.planning.cost import CostEstimate, estimate
+from llm_serving.planning.instances import Instances, Role, plan_instances
 from llm_serving.spec import ExistingPoolSpec
 from stacks.report.cluster_view import ClusterView, PodState, PodView
-from stacks.settings import GcpSettings, ServedModel, Stack
+from stacks.report.releases import shares
+from stacks.report.tables import plain_table, usd
+from stacks.settings import GcpSettings, ServedModel, ServedRelease, Stack
 
 _STYLES = {
     PodState.READY: "green",
@@ -51,9 +54,10 @@ def warnings(stack: Stack, view: ClusterView) -> list[str]:
     waiting = [pod for pod in view.pods if pod.state is PodState.WAITING_FOR_CAPACITY]
     lines = [f"{pod.namespace}/{pod.name} waits for capacity: {pod.reason}" for pod in waiting]
     for model in stack.models:
-        found = len(view.pods_of(model.spec.name, model.spec.team))
-        if found < model.spec.replicas:
-            lines.append(f"{model.spec.name}: {found} of {model.spec.replicas} pods exist")
+        for instances in plan_instances(model.spec):
+            found = len(view.pods_of(model.spec.name, model.spec.team, instances.version))
+            if found < instances.replicas:
+                lines.append(f"{model.spec.name} {instances.version}: {found} of {instances.replicas} pods exist")
     return lines
 
 
@@ -65,7 +69,7 @@ def errors(view: ClusterView) -> list[str]:
 
 def pools_table(stack: Stack, view: ClusterView | None) -> Table:
     """A row for each kind of capacity, most preferred first."""
-    table = _table(
+    table = plain_table(
         "Pools", "pool", "GPU", "market", "machine", "GPUs a node", "min-max nodes", *(("nodes now",) if view else ())
     )
     for pool in stack.settings.pools:
@@ -88,7 +92,7 @@ def pools_table(stack: Stack, view: ClusterView | None) -> Table:
 
 def nodes_table(view: ClusterView) -> Table:
     """A row a node."""
-    table = _table("Nodes", "node", "pool", "machine", "zone", "market", "GPUs", "ready")
+    table = plain_table("Nodes", "node", "pool", "machine", "zone", "market", "GPUs", "ready")
     for node in sorted(view.nodes, key=lambda node: (node.pool, node.name)):
         pool = node.pool or "system"
         ready = Text("yes", style="green") if node.ready else Text("no", style="red")
@@ -97,31 +101,51 @@ def nodes_table(view: ClusterView) -> Table:
 
 
 def models_table(stack: Stack, view: ClusterView | None, outputs: Mapping[str, Any]) -> Table:
-    """A row for each pod of each model; before an update a row for each model."""
+    """A row for each release of each model; after an update with its pods."""
     last = "endpoint, inside the cluster" if view else "why this many GPUs"
-    table = _table(
-        "Models", "model", "release", "pool", "GPUs", "KV cache", "requests", *(("pod on node",) if view else ()), last
-    )
+    columns = ("model", "release", "role", "pool", "instances x GPUs", "KV cache", "requests")
+    table = plain_table("Models", *columns, *(("pod on node",) if view else ()), last)
     for model in stack.models:
-        plan = model.plan
-        pods = view.pods_of(model.spec.name, model.spec.team) if view else []
-        url = outputs.get(model.spec.name, {}).get("url", "") if view else plan.reasons.get("tensor_parallelism", "")
-        table.add_row(
-            model.spec.name,
-            model.release.spec.version,
-            model.spec.pool,
-            f"{model.spec.replicas} x {plan.gpus}",
-            f"{plan.kv_cache_gib:.1f} GiB",
-            f"{plan.max_concurrency:.1f} x {model.release.spec.context_length}",
-            *((_pods(model, pods),) if view else ()),
-            url,
-        )
+        for served, instances in zip(model.releases, plan_instances(model.spec), strict=True):
+            plan = served.plan
+            table.add_row(
+                model.spec.name,
+                served.release.spec.version,
+                role_and_share(model, served.role),
+                model.spec.pool,
+                f"{count(instances)} x {plan.gpus}",
+                f"{plan.kv_cache_gib:.1f} GiB",
+                f"{plan.max_concurrency:.1f} x {served.release.spec.context_length}",
+                *((_pods(model, instances, view),) if view else ()),
+                _url(outputs.get(model.spec.name, {}), served) if view else plan.reasons.get("tensor_parallelism", ""),
+            )
     return table
 
 
-def _pods(model: ServedModel, pods: list[PodView]) -> Text:
+def role_and_share(model: ServedModel, role: Role) -> str:
+    """What a release is to the stack, with its share of the requests where they are split."""
+    share = shares(model.spec.releases).get(role)
+    return role.value if share is None else f"{role.value}, {share} %"
+
+
+def count(instances: Instances) -> str:
+    """Instances of a release: one number, or from the fewest to the most."""
+    if instances.most == instances.replicas:
+        return str(instances.replicas)
+    return f"{instances.replicas}-{instances.most}"
+
+
+def _url(outputs: Mapping[str, Any], served: ServedRelease) -> str:
+    """Where a release answers: the stable one under the model's own address."""
+    if served.role is Role.STABLE:
+        return str(outputs.get("url", ""))
+    return str(outputs.get("releaseUrls", {}).get(served.release.spec.version, ""))
+
+
+def _pods(model: ServedModel, instances: Instances, view: ClusterView) -> Text:
+    pods: list[PodView] = view.pods_of(model.spec.name, model.spec.team, instances.version)
     if not pods:
-        return Text(f"none of {model.spec.replicas}", style="yellow")
+        return Text(f"none of {instances.replicas}", style="yellow")
     text = Text()
     for index, pod in enumerate(pods):
         text.append("\n" if index else "")
@@ -131,7 +155,7 @@ def _pods(model: ServedModel, pods: list[PodView]) -> Text:
 
 
 def _place(stack: Stack, outputs: Mapping[str, Any]) -> list[RenderableType]:
-    table = _table("Stack", "what", "value")
+    table = plain_table("Stack", "what", "value")
     settings = stack.settings
     table.add_row("settings", stack.source)
     if isinstance(settings, GcpSettings):
@@ -166,7 +190,7 @@ def _notes(stack: Stack) -> list[RenderableType]:
 def cost_table(cost: CostEstimate, view: ClusterView | None) -> Group:
     """Cost an hour of the GPU nodes: of those that are there, and from the fewest to the most."""
     now = ("now",) if view else ()
-    table = _table("Cost an hour (USD)", "pool", "market", "machine", "one node", *now, "at minimum", "at maximum")
+    table = plain_table("Cost an hour (USD)", "pool", "market", "machine", "one node", *now, "at minimum", "at maximum")
     present: list[float] = []
     for line in cost.lines:
         nodes = _count(view, line.pool, line.market, line.machine_type) if view else 0
@@ -176,21 +200,17 @@ def cost_table(cost: CostEstimate, view: ClusterView | None) -> Group:
             line.pool,
             line.market,
             line.machine_type,
-            _usd(line.usd_per_hour),
-            *((_usd(usd_now),) if view else ()),
-            _usd(line.min_usd_per_hour),
-            _usd(line.max_usd_per_hour),
+            usd(line.usd_per_hour),
+            *((usd(usd_now),) if view else ()),
+            usd(line.min_usd_per_hour),
+            usd(line.max_usd_per_hour),
         )
     table.add_section()
     known = "sum" if cost.complete else "sum of what is known"
-    total = (_usd(sum(present)),) if view else ()
-    table.add_row(known, "", "", "", *total, _usd(cost.min_usd_per_hour), _usd(cost.max_usd_per_hour))
+    total = (usd(sum(present)),) if view else ()
+    table.add_row(known, "", "", "", *total, usd(cost.min_usd_per_hour), usd(cost.max_usd_per_hour))
     notes = [f"unknown price: {line}" for line in cost.unknown] + [f"left out: {', '.join(cost.left_out)}"]
     return Group(table, *(Text(note, style="dim") for note in notes))
-
-
-def _usd(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:,.2f}"
 
 
 def _count(view: ClusterView, pool: str, market: str, machine_type: str) -> int:
@@ -200,10 +220,3 @@ def _count(view: ClusterView, pool: str, market: str, machine_type: str) -> int:
 
 def _gpus(machine: str, stack: Stack) -> int:
     return machine_type(stack.settings.cloud, machine).gpus
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold cyan", expand=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table

@@ -9,7 +9,7 @@ from stacks.settings.models import (
     Settings,
     parse_settings,
 )
-from stacks.settings.resolve import ServedModel, Stack, resolve
+from stacks.settings.resolve import ServedModel, ServedRelease, Stack, resolve
 
 __all__ = [
     "NAMESPACE",
@@ -17,6 +17,7 @@ __all__ = [
     "ExistingSettings",
     "GcpSettings",
     "ServedModel",
+    "ServedRelease",
     "Settings",
     "Stack",
     "parse_settings",

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 from llm_serving.arguments import Frozen, parse
 from llm_serving.errors import Problem, ProblemsError, nearest
 from llm_serving.spec import (
+    AddonsSpec,
     CacheStorageSpec,
     ClusterSpec,
     EngineName,
@@ -37,11 +38,15 @@ class CommonSettings(Frozen):
         labels: put on every cloud resource and namespace, for cost reports.
         teams: teams that share the cluster; each gets a namespace.
         models: models to serve.
+        loader: fills the model cache before an engine starts; ``None`` where somebody else does.
+        addons: what the cluster needs beside the models, and who brings it.
     """
 
     labels: dict[LabelKey, LabelValue] = {}
     teams: Annotated[tuple[TeamSpec, ...], Field(min_length=1)]
     models: tuple[ModelSpec, ...] = ()
+    loader: LoaderSpec | None = None
+    addons: AddonsSpec = AddonsSpec()
 
 
 class GcpSettings(CommonSettings):
@@ -91,7 +96,6 @@ class ExistingSettings(CommonSettings):
     Attributes:
         cloud: ``existing``.
         cluster: which cluster.
-        loader: fills the model cache before an engine starts; ``None`` where somebody else does.
         pools: nodes that are there.
         engine_images: images built on the spot, by engine, in place of those that releases name: for machines of
             developers, because what answers is then no longer what the release pins.
@@ -99,7 +103,6 @@ class ExistingSettings(CommonSettings):
 
     cloud: Literal["existing"]
     cluster: ExistingClusterSettings
-    loader: LoaderSpec | None = None
     pools: tuple[ExistingPoolSpec, ...] = ()
     engine_images: dict[EngineName, ImageReference] = {}
 

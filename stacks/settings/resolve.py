@@ -6,10 +6,13 @@ from functools import cached_property
 from pathlib import Path
 
 from llm_serving.errors import Problem, ProblemsError
+from llm_serving.planning.autoscaling import AddonPlan, plan_addons
 from llm_serving.planning.host import cache_sidecar
+from llm_serving.planning.instances import Role, releases_of
 from llm_serving.planning.nodes import NodeShape, gpu_resource
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.rules import StackShape, check, notes
+from llm_serving.planning.tenancy import gpus_at_most
 from llm_serving.spec import EngineName, ImageReference, LoaderSpec, ModelSpec, ReleaseSpec, TeamSpec
 from stacks.releases import RELEASES, Release, read_releases
 from stacks.settings.models import ExistingSettings, GcpSettings, Settings, in_file
@@ -19,20 +22,43 @@ NVIDIA_GPU = "nvidia.com/gpu"
 
 
 @dataclass(frozen=True)
+class ServedRelease:
+    """One release of a model with what planning made of it.
+
+    Attributes:
+        role: what it is to the stack.
+        release: the release.
+        plan: one instance of it.
+    """
+
+    role: Role
+    release: Release
+    plan: ModelPlan
+
+
+@dataclass(frozen=True)
 class ServedModel:
     """One model with everything that has been decided about it.
 
     Attributes:
         spec: what the settings say.
-        release: the stable release.
+        releases: every release that is served, the stable one first.
         node: the node that its pods run on.
-        plan: what planning made of it.
     """
 
     spec: ModelSpec
-    release: Release
+    releases: tuple[ServedRelease, ...]
     node: NodeShape
-    plan: ModelPlan
+
+    @property
+    def release(self) -> Release:
+        """The stable release."""
+        return self.releases[0].release
+
+    @property
+    def plan(self) -> ModelPlan:
+        """One instance of the stable release."""
+        return self.releases[0].plan
 
 
 @dataclass(frozen=True)
@@ -76,7 +102,17 @@ class Stack:
     @property
     def loader(self) -> LoaderSpec | None:
         """What fills the model cache; ``None`` where somebody else does."""
-        return _loader(self.settings)
+        return self.settings.loader
+
+    @property
+    def addons(self) -> AddonPlan:
+        """What is installed beside the models."""
+        return plan_addons(self.settings.addons, self.settings.models)
+
+    @property
+    def scales(self) -> bool:
+        """Whether a model scales by demand, for which there must be KEDA and Prometheus, whoever brings them."""
+        return any(model.autoscaling is not None for model in self.settings.models)
 
     def gpu_resource(self, team: TeamSpec) -> str:
         """The extended resource that a team's models ask for; of several, the quota covers the first."""
@@ -85,13 +121,12 @@ class Stack:
         return next((resource for resource in asked if resource is not None), NVIDIA_GPU)
 
     def gpu_quota(self, team: TeamSpec) -> int:
-        """GPUs that a team may ask for: its setting, or the sum over its models with one instance more for each,
-        because a pod that ends counts until it is gone, and its successor would be refused meanwhile."""
+        """GPUs that a team may ask for: its setting, or the sum of what its models can reach."""
         if team.gpu_quota is not None:
             return team.gpu_quota
         counted = {pool.name for pool in self.settings.pools if gpu_resource(pool) is not None}
         return sum(
-            model.plan.gpus * (model.spec.replicas + model.spec.surge)
+            gpus_at_most(model.spec, max(served.plan.gpus for served in model.releases))
             for model in self.models
             if model.spec.team == team.name and model.spec.pool in counted
         )
@@ -129,13 +164,10 @@ def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSp
         models=settings.models,
         releases=releases,
         teams=settings.teams,
-        loader=_loader(settings),
+        loader=settings.loader,
+        addons=settings.addons,
         sidecar=cache_sidecar(settings.cloud),
     )
-
-
-def _loader(settings: Settings) -> LoaderSpec | None:
-    return settings.loader if isinstance(settings, ExistingSettings) else None
 
 
 def _served(
@@ -144,10 +176,14 @@ def _served(
     shape: StackShape,
     images: Mapping[EngineName, ImageReference],
 ) -> ServedModel:
-    release = releases[model.name, model.releases.stable]
-    image = images.get(release.spec.engine.name)
-    if image is not None:
-        release = replace(release, spec=release.spec.model_copy(update={"image": image}))
     node = shape.node(model.pool)
     assert node is not None, "the rules refuse a model whose pool is not known"
-    return ServedModel(model, release, node, plan_model(model, release.spec, node, shape.sidecar))
+
+    def served(role: Role, version: str) -> ServedRelease:
+        release = releases[model.name, version]
+        image = images.get(release.spec.engine.name)
+        if image is not None:
+            release = replace(release, spec=release.spec.model_copy(update={"image": image}))
+        return ServedRelease(role, release, plan_model(model, release.spec, node, shape.sidecar))
+
+    return ServedModel(model, tuple(served(role, version) for role, version in releases_of(model)), node)

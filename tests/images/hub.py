@@ -23,9 +23,11 @@ class Hub:
     Attributes:
         token: the one that opens the model, ``None``: it is open to all.
         gated: the model asks for a licence to be accepted.
+        accepted: it was, with the account of the token.
         cut: names of files whose next answer ends in the middle.
         busy: how many of the next requests are answered with 503.
         damaged: names of files that arrive with another last byte.
+        spoiled: the same, the next time only.
         silent: names of small files that are answered with 503.
         requests: what was asked: server, path, Range header and Authorization header.
     """
@@ -34,9 +36,11 @@ class Hub:
         self.files = dict(files)
         self.token: str | None = None
         self.gated = False
+        self.accepted = True
         self.cut: set[str] = set()
         self.busy = 0
         self.damaged: set[str] = set()
+        self.spoiled: set[str] = set()
         self.silent: set[str] = set()
         self.requests: list[tuple[str, str, str | None, str | None]] = []
         self._servers = [_Server(self, "hub"), _Server(self, "network")]
@@ -103,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, b"", {"X-Error-Code": "RevisionNotFound"})
         elif begin == api:
             self._send(200, json.dumps(hub.listing()).encode())
-        elif hub.gated and authorization is None:
+        elif hub.gated and (authorization is None or not hub.accepted):
             self._send(403, b"", {"X-Error-Code": "GatedRepo"})
         else:
             name = path.removeprefix(f"{resolve}{REVISION}/")
@@ -117,10 +121,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, name: str) -> None:
         hub = self.server.hub
         content = hub.files[name]
-        if name in hub.damaged:
-            content = content[:-1] + b"\xff"
         range_header = self.headers.get("Range")
         begin = int(range_header.removeprefix("bytes=").rstrip("-")) if range_header else 0
+        if name in hub.damaged | hub.spoiled and (name in hub.damaged or begin == 0):
+            content = content[:-1] + b"\xff"
         body = content[begin:]
         self.send_response(206 if range_header else 200)
         self.send_header("Content-Length", str(len(body)))

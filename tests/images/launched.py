@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = REPOSITORY / "images" / "vllm" / "src"
 ENGINE = Path(__file__).with_name("engine.py")
+ANSWERING = Path(__file__).with_name("answering.py")
 MODEL = "tiny-llama"
 PATIENCE = 60.0
 """Seconds until a test gives up waiting for what must happen."""
@@ -29,6 +30,7 @@ class Launched:
     process: subprocess.Popen[str]
     port: int
     state: Path
+    engine_port: int = 0
 
     def get(self, path: str, method: str = "GET") -> tuple[int, dict[str, Any]]:
         """Status and JSON of an answer."""
@@ -40,6 +42,19 @@ class Launched:
             return response.status, json.loads(body) if body else {}
         finally:
             connection.close()
+
+    def metrics(self) -> dict[str, float]:
+        """The launcher's own metrics: name with labels -> value."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            connection.request("GET", "/metrics")
+            response = connection.getresponse()
+            assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+            lines = response.read().decode().splitlines()
+        finally:
+            connection.close()
+        samples = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
+        return {name: float(value) for name, value in samples}
 
     def status_of(self, path: str) -> int | None:
         """Status of an answer, ``None`` where nobody answers."""
@@ -83,9 +98,46 @@ class Launched:
         for pid in pids:
             # Another program may have the number by now.
             with contextlib.suppress(ProcessLookupError, FileNotFoundError):
-                if str(ENGINE).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                words = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if any(str(engine).encode() in words for engine in (ENGINE, ANSWERING)):
                     os.kill(pid, signal.SIGKILL)
         self.process.communicate(timeout=PATIENCE)
+
+
+Launch = Callable[..., Launched]
+"""``launch(*options, files=(), engine=ENGINE, engine_options=(), **variables)``: the fixture of that name."""
+
+
+@contextlib.contextmanager
+def launching(folder: Path) -> Iterator[Launch]:
+    """Starts launchers with an engine each, and ends them all."""
+    started: list[Launched] = []
+
+    def start(
+        *options: str,
+        files: tuple[str, ...] = (),
+        engine: Path = ENGINE,
+        engine_options: tuple[str, ...] = (),
+        **variables: str,
+    ) -> Launched:
+        state = folder / str(len(started))
+        state.mkdir()
+        for name in files:
+            (state / name).touch()
+        port, engine_port = free_port(), free_port()
+        given = [f"--health-port={port}", "--health-host=127.0.0.1", "--probe-seconds=0.05", *options]
+        command = [*engine_command(state, engine_port, engine), *engine_options]
+        process = launcher(*given, "--", *command, **variables)
+        result = Launched(process, port, state, engine_port)
+        started.append(result)
+        until(lambda: result.status_of("/health") is not None or process.poll() is not None, "a health endpoint")
+        return result
+
+    try:
+        yield start
+    finally:
+        for launched in started:
+            launched.end()
 
 
 def until(happens: Callable[[], bool], what: str) -> None:
@@ -115,12 +167,12 @@ def launcher(*arguments: str, **variables: str) -> subprocess.Popen[str]:
     own = {key: value for key, value in os.environ.items() if not key.startswith(("LLM_SERVING_", "VLLM_"))}
     return subprocess.Popen(
         [sys.executable, "-m", "llm_serving_engine", *arguments],
-        env={**own, "PYTHONPATH": str(SOURCES), **variables},
+        env={**own, "PYTHONPATH": os.pathsep.join([str(SOURCES), *filter(None, [own.get("PYTHONPATH")])]), **variables},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
 
 
-def engine_command(state: Path, port: int, model: str = MODEL) -> list[str]:
-    return [sys.executable, str(ENGINE), f"--port={port}", f"--served-model-name={model}", f"--state={state}"]
+def engine_command(state: Path, port: int, engine: Path = ENGINE) -> list[str]:
+    return [sys.executable, str(engine), f"--port={port}", f"--served-model-name={MODEL}", f"--state={state}"]

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llm_serving_load.errors import LoadError
+from llm_serving_load.errors import Exit, LoadError
 from llm_serving_load.loading import Loader, Model
 from llm_serving_load.sources import open_source
-from llm_serving_load.target import CLAIM, FolderTarget
+from llm_serving_load.targets import CLAIM, FolderTarget
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = REPOSITORY / "images" / "model-loader" / "src"
 NAME, REVISION = "acme/tiny", "0123456789abcdef0123456789abcdef01234567"
 PATIENCE = 120.0
+AGAIN, NEVER = int(Exit.TEMPORARY), int(Exit.PERMANENT)
 
 
 def safetensors(tensors: dict[str, int]) -> bytes:
@@ -74,7 +75,7 @@ def loader(*arguments: str, prefix: tuple[str, ...] = (), **variables: str) -> s
     )
 
 
-def load_arguments(source: Path | str, target: Path, *more: str, revision: str = REVISION) -> list[str]:
+def load_arguments(source: Path | str, target: Path | str, *more: str, revision: str = REVISION) -> list[str]:
     url = source if isinstance(source, str) else f"file://{source}"
     return [f"--source={url}", f"--repository={NAME}", f"--revision={revision}", f"--target={target}", *more]
 
@@ -89,14 +90,14 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, output, errors
 
 
-def load(source: Path | str, target: Path, *more: str, **variables: str) -> tuple[int, str, str]:
+def load(source: Path | str, target: Path | str, *more: str, **variables: str) -> tuple[int, str, str]:
     """Load the model; exit status, output and errors."""
     return ended(loader(*load_arguments(source, target, *more), **variables))
 
 
-def verify(target: Path, *more: str) -> tuple[int, str, str]:
+def verify(target: Path | str, *more: str, **variables: str) -> tuple[int, str, str]:
     """Verify a copy; exit status, output and errors."""
-    return ended(loader("verify", f"--target={target}", *more))
+    return ended(loader("verify", f"--target={target}", *more), **variables)
 
 
 def refusal(url: str, target: Path, repository: str = NAME, revision: str = REVISION) -> str:

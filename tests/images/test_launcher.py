@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,15 +15,14 @@ from tests.images.launched import (
     MODEL,
     PATIENCE,
     SOURCES,
+    Launch,
     Launched,
     alive,
-    engine_command,
     free_port,
     launcher,
+    launching,
     until,
 )
-
-Launch = Callable[..., Launched]
 
 _NO_HOST = "it must be an address or a name; its parts between dots have 1 to 63 characters"
 _NO_KEY = "it holds characters that no HTTP header can carry; use printable ASCII alone"
@@ -31,24 +30,8 @@ _NO_KEY = "it holds characters that no HTTP header can carry; use printable ASCI
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Launch]:
-    started: list[Launched] = []
-
-    def start(*options: str, files: tuple[str, ...] = (), **variables: str) -> Launched:
-        state = tmp_path / str(len(started))
-        state.mkdir()
-        for name in files:
-            (state / name).touch()
-        port = free_port()
-        given = [f"--health-port={port}", "--health-host=127.0.0.1", "--probe-seconds=0.05", *options]
-        process = launcher(*given, "--", *engine_command(state, free_port()), **variables)
-        result = Launched(process, port, state)
-        started.append(result)
-        until(lambda: result.status_of("/health") is not None or process.poll() is not None, "a health endpoint")
-        return result
-
-    yield start
-    for launched in started:
-        launched.end()
+    with launching(tmp_path) as start:
+        yield start
 
 
 def test_ready_comes_only_once_the_engine_lists_its_model(launch: Launch) -> None:
@@ -225,7 +208,7 @@ def test_head_answers_as_get_does_without_a_body(launch: Launch) -> None:
 def test_what_the_endpoint_does_not_know_is_json_too(launch: Launch) -> None:
     launched = launch()
     status, body = launched.get("/healthz")
-    assert (status, body["paths"]) == (404, ["/health", "/health/ready", "/health/live"])
+    assert (status, body["paths"]) == (404, ["/health", "/health/ready", "/health/live", "/metrics"])
     status, body = launched.get("/health", "POST")
     assert status == 501
     assert "POST" in body["error"]

@@ -1,18 +1,25 @@
 """What the launcher reads of metrics, memory, the engine's command line and its answers."""
 
+import importlib
 import json
+import logging
 import threading
+import tomllib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from llm_serving_engine import metrics
+from llm_serving_engine import main, metrics, milestones
 from llm_serving_engine.client import EngineClient
+from llm_serving_engine.gate import Gate
 from llm_serving_engine.gpu import Gpus
+from llm_serving_engine.ledger import VARIABLE
 from llm_serving_engine.memory import HostMemory, host_memory
 from llm_serving_engine.options import option_of, parse
 from llm_serving_engine.watch import Status, Watch
+
+from tests.images.launched import SOURCES
 
 METRICS = """\
 # TYPE vllm:num_requests_waiting gauge
@@ -142,6 +149,46 @@ def test_a_log_that_is_closed_ends_no_look(answering: int) -> None:
     watch = Watch(EngineClient("127.0.0.1", answering), None, 60, 5, on_ready=closed)
     watch.look()
     assert watch.status == Status.READY
+
+
+def test_parts_of_the_start_are_taken_from_what_vllm_logs_and_nothing_it_logs_can_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    logger = logging.getLogger("vllm")
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    milestones.register()
+    milestones.register()
+    assert len(logger.handlers) == 1
+    loader = logging.getLogger("vllm.model_executor.model_loader.default_loader")
+    loader.info("Loading weights took %.2f seconds", 12.345)
+    engine = logging.getLogger("vllm.v1.engine.core")
+    engine.info("init engine (profile, create kv cache, warmup model) took %.2f s (compilation: %.2f s)", 60.0, 41.5)
+    engine.info("Graph capturing finished in %.0f secs, took %.2f GiB", 7.0, 0.5)
+    engine.info("Loading weights took long")
+    engine.info("Loading weights took %s seconds", "many")
+    (tmp_path / "milestone-weights-1").write_text("20")
+    (tmp_path / "milestone-graphs-1").write_text("half")
+    assert milestones.read(tmp_path) == {"weights": 20, "initialization": 60, "compilation": 41.5, "graphs": 7}
+
+
+def test_what_vllm_is_told_to_load_is_there() -> None:
+    project = tomllib.loads((SOURCES.parent / "pyproject.toml").read_text())["project"]
+    ((group, plugins),) = project["entry-points"].items()
+    assert group == "vllm.general_plugins"
+    module, _, name = next(iter(plugins.values())).partition(":")
+    assert getattr(importlib.import_module(module), name) is milestones.register
+    module, _, name = main._MIDDLEWARE.removeprefix("--middleware=").rpartition(".")
+    assert getattr(importlib.import_module(module), name) is Gate
+
+
+def test_without_a_launcher_nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    logger = logging.getLogger("vllm")
+    monkeypatch.setattr(logger, "handlers", [])
+    milestones.register()
+    assert logger.handlers == []
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:

@@ -15,17 +15,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from llm_serving_load.errors import InterruptedTransferError, LoadError, StoppedError
+from llm_serving_load.completeness import damage
+from llm_serving_load.errors import InterruptedTransferError, LoadError, LostPartError, StoppedError
 from llm_serving_load.loading import Loader, Model
 from llm_serving_load.main import main
 from llm_serving_load.manifest import Manifest
 from llm_serving_load.patience import PatientSource
-from llm_serving_load.sources import SourceFile, Stream
+from llm_serving_load.sources import SourceFile
 from llm_serving_load.sources.folder import FolderSource
-from llm_serving_load.target import FolderTarget, LostPartError
+from llm_serving_load.streams import Stream
+from llm_serving_load.targets import FolderTarget
 
 from tests.images.models import (
+    AGAIN,
     NAME,
+    NEVER,
     PATIENCE,
     REVISION,
     contents,
@@ -69,7 +73,7 @@ def test_a_model_is_copied_whole_with_a_manifest_that_names_each_file(source: Pa
         name: (len(content), hashlib.sha256(content).hexdigest()) for name, content in whole().items()
     }
     assert verify(target)[0] == 0
-    assert verify(target, "--hashes", f"--repository={NAME}", f"--revision={REVISION}")[0] == 0
+    assert verify(target, "--deep", f"--repository={NAME}", f"--revision={REVISION}")[0] == 0
 
 
 def test_every_user_can_read_the_copy_whatever_the_umask_and_the_source_say(source: Path, target: Path) -> None:
@@ -105,13 +109,13 @@ def test_a_killed_run_leaves_no_complete_copy_and_the_next_one_completes_it(tmp_
     assert not (target / "model-00002-of-00002.safetensors").exists()
     assert _parts(target)
     status, _, errors = verify(target)
-    assert status == 1
+    assert status == AGAIN
     assert errors.startswith(f"error: --target '{target}': there is no complete model")
 
     status, output, errors = load(source, target)
     assert (status, errors) == (0, "")
     assert "complete: 7 files" in output
-    assert verify(target, "--hashes")[0] == 0
+    assert verify(target, "--deep")[0] == 0
     assert not (target / ".parts").exists()
 
 
@@ -151,7 +155,7 @@ def test_sigterm_ends_a_run_which_takes_its_parts_along(tmp_path: Path, target: 
     assert status == 128 + signal.SIGTERM
     assert errors == "error: stopped before the end; run it again, it goes on with what is missing\n"
     assert not _parts(target)
-    assert verify(target)[0] == 1
+    assert verify(target)[0] == AGAIN
 
 
 def test_several_loaders_at_once_make_one_complete_copy(source: Path, target: Path) -> None:
@@ -163,7 +167,7 @@ def test_several_loaders_at_once_make_one_complete_copy(source: Path, target: Pa
     copied = contents(target)
     del copied["manifest.json"]
     assert copied == contents(folder)
-    assert verify(target, "--hashes")[0] == 0
+    assert verify(target, "--deep")[0] == 0
 
 
 def test_a_loader_of_another_revision_is_kept_out_while_one_loads(source: Path, target: Path) -> None:
@@ -194,9 +198,9 @@ def test_of_loaders_of_two_revisions_that_begin_at_once_one_makes_its_copy(sourc
     put(source, {**whole(), "config.json": b'{"model_type": "other"}'}, _OTHER)
     processes = [loader(*load_arguments(source, target, revision=revision)) for revision in (REVISION, _OTHER)]
     results = [ended(process) for process in processes]
-    assert sorted(status for status, _, _ in results) == [0, 1]
+    assert sorted(status for status, _, _ in results) == [0, NEVER]
     (won,) = (revision for revision, result in zip((REVISION, _OTHER), results, strict=True) if result[0] == 0)
-    assert verify(target, "--hashes", f"--revision={won}")[0] == 0
+    assert verify(target, "--deep", f"--revision={won}")[0] == 0
 
 
 def test_a_claim_belongs_to_one_of_all_who_make_it_at_once(target: Path) -> None:
@@ -222,7 +226,7 @@ def test_the_claim_of_a_killed_loader_is_used_by_its_own_revision_alone(source: 
 def test_a_claim_whose_maker_was_killed_before_its_line_was_whole_is_taken_over(
     target: Path, left: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llm_serving_load.target._CLAIM_SECONDS", 0.1)
+    monkeypatch.setattr("llm_serving_load.targets.folder._CLAIM_SECONDS", 0.1)
     folder = FolderTarget(target)
     folder.prepare()
     (target / ".claim").write_bytes(left)
@@ -282,7 +286,7 @@ def test_the_part_of_a_loader_that_lives_is_left_alone(source: Path, target: Pat
 def test_a_part_that_was_taken_away_is_never_put_in_place(target: Path) -> None:
     folder = FolderTarget(target)
     folder.prepare()
-    part = folder.part("config.json")
+    part = folder.part("config.json", 2, None)
     part.write(memoryview(b"{}"))
     shutil.rmtree(target / ".parts")
     with pytest.raises(LostPartError):
@@ -305,7 +309,7 @@ def test_a_loader_whose_part_was_taken_by_one_that_finished_copies_the_file_agai
     loader = Loader(Model(f"file://{source}", NAME, REVISION), FolderTarget(target), print, threading.Event(), 1)
     loader.load(lambda: thief)
     assert thief.stole
-    assert FolderTarget(target).damage(loader.load(lambda: thief), hashes=True) is None
+    assert damage(FolderTarget(target), loader.load(lambda: thief), deep=True) is None
 
 
 def test_a_damaged_copy_is_refused_and_repaired(source: Path, target: Path) -> None:
@@ -319,7 +323,7 @@ def test_a_damaged_copy_is_refused_and_repaired(source: Path, target: Path) -> N
     status, output, _ = load(source, target)
     assert status == 0
     assert "the copy is damaged" in output
-    assert verify(target, "--hashes")[0] == 0
+    assert verify(target, "--deep")[0] == 0
 
 
 def test_a_copy_whose_content_changed_is_found_and_repaired_on_request(source: Path, target: Path) -> None:
@@ -327,10 +331,10 @@ def test_a_copy_whose_content_changed_is_found_and_repaired_on_request(source: P
     shard = target / "model-00001-of-00002.safetensors"
     shard.write_bytes(shard.read_bytes()[:-1] + b"\0")
     assert verify(target)[0] == 0
-    status, _, errors = verify(target, "--hashes")
-    assert status == 1
-    assert f"the content of {shard.name} does not match its SHA-256; run the loader again with --hashes" in errors
-    assert load(source, target, "--hashes")[0] == 0
+    status, _, errors = verify(target, "--deep")
+    assert status == AGAIN
+    assert f"the content of {shard.name} does not match its SHA-256; run the loader again with --deep" in errors
+    assert load(source, target, "--deep")[0] == 0
     assert shard.read_bytes() == whole()[shard.name]
 
 
@@ -351,7 +355,7 @@ def test_a_damaged_manifest_counts_as_none(source: Path, target: Path, good: byt
     content = manifest.read_bytes()
     manifest.write_bytes(content.replace(good, bad))
     assert manifest.read_bytes() != content
-    assert verify(target)[0] == 1
+    assert verify(target)[0] == AGAIN
     assert load(source, target)[0] == 0
     assert verify(target)[0] == 0
 
@@ -362,11 +366,11 @@ def test_a_folder_with_another_revision_is_never_overwritten(source: Path, targe
     put(source, whole(), other)
     before = contents(target)
     status, _, errors = ended(loader(*load_arguments(source, target, revision=other)))
-    assert status == 1
+    assert status == NEVER
     assert f"it holds {NAME} at {REVISION}, and {NAME} at {other} was asked for" in errors
     assert contents(target) == before
     status, _, errors = verify(target, f"--revision={other}")
-    assert status == 1
+    assert status == NEVER
     assert f"it holds {REVISION}, not {other}" in errors
 
 
@@ -503,14 +507,26 @@ def test_the_help_says_which_options_are_variables_too(capsys: pytest.CaptureFix
         main(["--help"])
     told = " ".join(capsys.readouterr().out.split())
     assert "Each option that takes a value is also a variable: --source is LLM_SERVING_LOAD_SOURCE." in told
-    assert "--hashes is a flag only." in told
+    assert "--deep is a flag only." in told
 
 
-@pytest.mark.parametrize("url", ["gs://bucket", "source", "file://host/source", "file:source", "hf://acme/tiny"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://bucket",
+        "gs://b",
+        "s3://Bucket/models",
+        "gs://bucket/a/../b",
+        "source",
+        "file://host/source",
+        "file:source",
+        "hf://acme/tiny",
+    ],
+)
 def test_a_source_that_cannot_be_understood_is_refused_with_a_form_that_can(target: Path, url: str) -> None:
     refused = refusal(url, target)
     assert refused.startswith(f"--source '{url}': ")
-    assert "file:///" in refused or "hf://" in refused
+    assert "://" in refused.removeprefix(f"--source '{url}'")
 
 
 def test_a_volume_that_is_too_small_is_refused_before_anything_is_copied(tmp_path: Path, target: Path) -> None:
@@ -542,7 +558,7 @@ def test_a_volume_that_cannot_take_the_model_is_told_in_one_message(
     script = f'mount -t tmpfs -o {options} tmpfs {target} && exec "$@"'
     namespace = ("unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh")
     status, _, errors = ended(loader(*load_arguments(source, target), prefix=namespace))
-    assert status == 1
+    assert status == NEVER
     assert errors.startswith(f"error: --target '{target}': ")
     assert errors.count("\n") == 1
     assert message in errors
@@ -557,7 +573,7 @@ def test_a_folder_without_the_right_to_write_is_told_with_the_user() -> None:
         arguments = load_arguments(source, Path(folder, "cache"))
         process = loader(*arguments, prefix=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"))
         status, _, errors = ended(process)
-    assert status == 1
+    assert status == NEVER
     assert "user 65534 may not write there; change the owner (fsGroup), or name another folder" in errors
 
 
@@ -572,7 +588,7 @@ def test_a_source_below_a_closed_folder_is_told_with_the_user() -> None:
         process = loader(*arguments, prefix=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"))
         status, _, errors = ended(process)
     assert (status, errors) == (
-        1,
+        NEVER,
         f"error: {closed}/source: the source cannot be read: Permission denied; make it readable for user 65534\n",
     )
 

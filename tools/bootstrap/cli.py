@@ -1,4 +1,4 @@
-"""The command line: `sh tools/bootstrap.sh ensure|status|path|env`."""
+"""The command line: `sh tools/bootstrap.sh ensure|cached|status|path|env`."""
 
 import argparse
 import os
@@ -21,6 +21,7 @@ from tools.bootstrap.recipes import GROUPS, ON_REQUEST, Recipe
 from tools.bootstrap.view import Entry
 
 _PYTHON = "python"
+_NODE = "node"
 _REPO = Path(__file__).resolve().parents[2]
 
 
@@ -32,7 +33,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         places = Places.from_environment(_REPO, os.environ)
         if options.command == "ensure":
-            _ensure(places, options.groups or [_PYTHON, *(group for group in GROUPS if group != ON_REQUEST)])
+            _ensure(places, options.groups or [_PYTHON, *(group for group in GROUPS if group not in ON_REQUEST)])
+        elif options.command == "cached":
+            return _cached(places, options.groups)
         elif options.command == "status":
             _status(places)
         elif options.command == "path":
@@ -55,9 +58,14 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools/bootstrap.sh", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    ensure = commands.add_parser("ensure", help=f"get what is missing; without names, all but {ON_REQUEST}")
+    without = " and ".join(ON_REQUEST)
+    ensure = commands.add_parser("ensure", help=f"get what is missing; without names, all but {without}")
     # argparse refuses an empty list for nargs="*" with choices before Python 3.13.
     ensure.add_argument("groups", nargs="*", type=_group, metavar=f"{{{','.join([_PYTHON, *GROUPS])}}}")
+    cached = commands.add_parser(
+        "cached", help="say by the exit status whether nothing of these groups would have to be downloaded or built"
+    )
+    cached.add_argument("groups", nargs="+", type=_tools_group, metavar=f"{{{','.join(GROUPS)}}}")
     commands.add_parser("status", help="show each tool, its version, origin and place")
     commands.add_parser("path", help="print the folders that belong on PATH, one a line")
     commands.add_parser("env", help='print exports for a shell: eval "$(sh tools/bootstrap.sh env)"')
@@ -70,18 +78,33 @@ def _group(name: str) -> str:
     return name
 
 
+def _tools_group(name: str) -> str:
+    if name not in GROUPS:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(GROUPS)}")
+    return name
+
+
+def _cached(places: Places, groups: Sequence[str]) -> int:
+    using = installer(places, Progress(0))
+    lacking = [recipe for group in groups for recipe in GROUPS[group] if using.locate(recipe) is None]
+    for recipe in lacking:
+        print(f"{recipe.name} {using.version(recipe)}: missing", file=sys.stderr)
+    return 1 if lacking else 0
+
+
 def _ensure(places: Places, groups: Sequence[str]) -> None:
     started = time.monotonic()
-    if ON_REQUEST in groups and not _holds_a_node():
-        print(f"{ON_REQUEST}: left out, since containers run on Linux only", file=sys.stderr)
-        groups = [group for group in groups if group != ON_REQUEST]
+    if _NODE in groups and not _holds_a_node():
+        print(f"{_NODE}: left out, since containers run on Linux only", file=sys.stderr)
+        groups = [group for group in groups if group != _NODE]
     recipes: list[Recipe] = [recipe for group in GROUPS if group in groups for recipe in GROUPS[group]]
-    progress = Progress(len(recipes) + (_PYTHON in groups) + (ON_REQUEST in groups))
+    with_packages = [group for group in groups if group in system_packages.PACKAGES]
+    progress = Progress(len(recipes) + (_PYTHON in groups) + bool(with_packages))
     if _PYTHON in groups:
         python_env.ensure(places, progress)
-    if ON_REQUEST in groups:
+    if with_packages:
         machine = system_packages.Machine.this(os.environ)
-        system_packages.ensure(machine, progress, cache=places.cache, logs=places.logs)
+        system_packages.ensure(machine, with_packages, progress, cache=places.cache, logs=places.logs)
     using = installer(places, progress)
     for recipe in recipes:
         using.ensure(recipe)
@@ -104,17 +127,16 @@ def _status(places: Places) -> None:
         ("TOOL", "VERSION", "ORIGIN", "LOCATION"),
         ("python", platform.python_version(), filled, short(places.venv)),
     ]
-    shown = [group for group in GROUPS if group != ON_REQUEST or _holds_a_node()]
+    shown = [group for group in GROUPS if group != _NODE or _holds_a_node()]
     for recipe in (recipe for group in shown for recipe in GROUPS[group]):
         entry = using.locate(recipe)
         if entry:
             rows.append((recipe.name, entry.version, entry.origin, short(Path(_location(entry)))))
         else:
             rows.append((recipe.name, using.version(recipe), "missing", ""))
-    if ON_REQUEST in shown:
-        lacking = system_packages.Machine.this(os.environ).missing()
-        origin, names = ("missing", [each.debian for each in lacking]) if lacking else ("system", [])
-        rows.append((system_packages.NAME, "", origin, ", ".join(names)))
+    lacking = system_packages.Machine.this(os.environ).missing(shown)
+    origin, names = ("missing", [each.debian for each in lacking]) if lacking else ("system", [])
+    rows.append((system_packages.NAME, "", origin, ", ".join(names)))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]

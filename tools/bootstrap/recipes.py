@@ -272,7 +272,49 @@ CRDS: tuple[Recipe, ...] = (
     ),
 )
 
-GROUPS: dict[str, tuple[Recipe, ...]] = {"engine": ENGINE, "cluster": CLUSTER, "crds": CRDS, "node": NODE}
 
-ON_REQUEST = "node"
-"""The group that a set-up without names leaves out: it needs Linux, root, and packages of the distribution."""
+def _keda(name: str, package: str, minutes: float) -> Program:
+    # Its releases hold images and manifests, no programs.
+    return Program(
+        build=GoBuild(
+            name=name,
+            wrapper="keda",
+            module="github.com/kedacore/keda/v2",
+            package=f"github.com/kedacore/keda/v2/cmd/{package}",
+            ldflags="-s -w -X github.com/kedacore/keda/v2/version.Version={version}",
+            minutes=minutes,
+        ),
+        fits=Range((2, 21, 0), (3, 0, 0)),
+    )
+
+
+AUTOSCALING: tuple[Recipe, ...] = (
+    _keda("keda-operator", "operator", minutes=9),
+    _keda("keda-metrics-adapter", "adapter", minutes=1),
+    _keda("keda-webhooks", "webhooks", minutes=0.1),
+    # Its releases hold an image, no program.
+    Program(
+        build=GoBuild(
+            name="kube-state-metrics",
+            wrapper="kube-state-metrics",
+            module="k8s.io/kube-state-metrics/v2",
+            package="k8s.io/kube-state-metrics/v2",
+            ldflags="-s -w -X github.com/prometheus/common/version.Version=v{version}",
+            minutes=2,
+        ),
+        fits=Range((2, 15, 0), (3, 0, 0)),
+        ask_version=("version",),
+    ),
+)
+
+GROUPS: dict[str, tuple[Recipe, ...]] = {
+    "engine": ENGINE,
+    "cluster": CLUSTER,
+    "crds": CRDS,
+    "node": NODE,
+    "autoscaling": AUTOSCALING,
+}
+
+ON_REQUEST = ("node", "autoscaling")
+"""The groups that a set-up without names leaves out: they need packages of the distribution, `node` also Linux and
+root, and `autoscaling` takes longer to build than all the others together."""

@@ -1,4 +1,4 @@
-"""The distribution's programs that the local node and the builds of its images run.
+"""The distribution's programs that the local node, the builds of its images and the autoscaling tests run.
 
 Owns which program comes in which package, and installs what is missing on Debian and Ubuntu, for root. Their
 versions are the distribution's. Elsewhere it says what to install. Docker stands in for buildah, where its
@@ -9,7 +9,7 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,7 @@ _START_NOTHING = (
 
 @dataclass(frozen=True)
 class Package:
-    """A package by its names on Debian and Fedora, and the programs of it that are run."""
+    """A package by its names on Debian, Fedora and (where it is of use there) macOS, and the programs that are run."""
 
     debian: str
     fedora: str
@@ -48,11 +48,12 @@ class Package:
     """Where its programs lie, if not on PATH."""
     static: bool = False
     """Whether it is put into images that hold no libraries."""
+    brew: str = ""
 
 
 _BUILDAH = Package("buildah", "buildah", ("buildah",))
 
-PACKAGES = (
+_NODE = (
     Package("containerd", "containerd", ("containerd", "containerd-shim-runc-v2", "ctr")),
     Package("runc", "runc", ("runc",)),
     Package(
@@ -74,6 +75,14 @@ PACKAGES = (
     Package("busybox-static", "busybox", ("busybox",), static=True),
 )
 
+PACKAGES: dict[str, tuple[Package, ...]] = {
+    "node": _NODE,
+    "autoscaling": (Package("prometheus", "golang-github-prometheus", ("prometheus", "promtool"), brew="prometheus"),),
+}
+"""The packages of each group of tools that needs some."""
+
+_NEEDED_BY = {"node": "the local node", "autoscaling": "the autoscaling tests"}
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -90,9 +99,10 @@ class Machine:
         """Return this machine, as the environment's PATH shows it."""
         return cls(os.pathsep.join([environment.get("PATH", ""), *_SYSTEM_FOLDERS]), os.geteuid() == 0)
 
-    def missing(self) -> dict[Package, list[str]]:
-        """Return the packages of which something is missing, with the programs that are."""
-        lacking = {package: programs for package in PACKAGES if (programs := self._lacks(package))}
+    def missing(self, groups: Iterable[str]) -> dict[Package, list[str]]:
+        """Return the packages of these groups of which something is missing, with the programs that are."""
+        wanted = [package for group in groups for package in PACKAGES.get(group, ())]
+        lacking = {package: programs for package in wanted if (programs := self._lacks(package))}
         if _BUILDAH in lacking and self._docker_answers():
             del lacking[_BUILDAH]
         return lacking
@@ -141,21 +151,22 @@ def _is_in(path: str, program: str, *, static: bool) -> bool:
     return found is not None and (not static or is_static(Path(found)))
 
 
-def ensure(machine: Machine, progress: Progress, *, cache: Path, logs: Path) -> None:
-    """Install the missing packages, or raise SetupError with their names and the command to install them."""
+def ensure(machine: Machine, groups: Sequence[str], progress: Progress, *, cache: Path, logs: Path) -> None:
+    """Install the missing packages of these groups, or raise SetupError with their names and the command to install
+    them."""
     progress.step(NAME)
-    lacking = machine.missing()
+    lacking = machine.missing(groups)
     if not lacking:
         return
     if not (machine.is_root and machine.is_debian()):
-        raise SetupError(_what_to_install(machine, lacking))
+        raise SetupError(_what_to_install(machine, groups, lacking))
     log = logs / "system-packages.log"
     with locked(cache / "system-packages.lock", lambda: progress.say("another set-up is at it; waiting")):
-        lacking = machine.missing()
+        lacking = machine.missing(groups)
         names = [package.debian for package in lacking]
         if names:
             _install(machine, names, progress, log)
-            lacking = machine.missing()
+            lacking = machine.missing(groups)
     if lacking:
         raise SetupError(
             f"{NAME}: apt-get installed {', '.join(names)}, but {_listed(lacking)} still missing. "
@@ -196,7 +207,7 @@ def _no_service_starts(policy: Path) -> Generator[None]:
         policy.unlink(missing_ok=True)
 
 
-def _what_to_install(machine: Machine, lacking: Mapping[Package, Sequence[str]]) -> str:
+def _what_to_install(machine: Machine, groups: Iterable[str], lacking: Mapping[Package, Sequence[str]]) -> str:
     debian = f"apt-get install --no-install-recommends {' '.join(package.debian for package in lacking)}"
     fedora = f"dnf install {' '.join(package.fedora for package in lacking)}"
     sudo = "" if machine.is_root else "sudo "
@@ -206,11 +217,20 @@ def _what_to_install(machine: Machine, lacking: Mapping[Package, Sequence[str]])
         commands = [f"  {sudo}{fedora}"]
     else:
         commands = [f"  Debian, Ubuntu   {sudo}{debian}", f"  Fedora           {sudo}{fedora}"]
+        if all(package.brew for package in lacking):
+            commands.append(f"  macOS            brew install {' '.join(package.brew for package in lacking)}")
     return "\n".join(
         [
-            f"{NAME}: {_listed(lacking)} missing, which the local node needs. Install the packages and run this again:",
+            f"{NAME}: {_listed(lacking)} missing, needed by {_needed_by(groups, lacking)}."
+            " Install the packages and run this again:",
             *commands,
         ]
+    )
+
+
+def _needed_by(groups: Iterable[str], lacking: Mapping[Package, Sequence[str]]) -> str:
+    return " and ".join(
+        _NEEDED_BY[group] for group in groups if any(package in lacking for package in PACKAGES.get(group, ()))
     )
 
 

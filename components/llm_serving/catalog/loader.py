@@ -12,19 +12,27 @@ from llm_serving.catalog.models import (
     Accelerator,
     Architecture,
     Device,
+    EngineFeature,
+    EngineFlag,
     EngineMemory,
+    EngineSetting,
+    Feature,
     MachineType,
     Price,
     QuotaMetric,
-    Startup,
+    StartupEstimate,
+    StartupStage,
 )
 from llm_serving.errors import nearest
-from llm_serving.spec import Market
+from llm_serving.spec import EngineName, Market
 
 CLOUDS = ("gcp", "aws")
 """Clouds that sell machines. ``existing``, for clusters that are already there, sells none."""
 
 DEFAULT_FAMILY = "default"
+
+ANY = "any"
+"""In ``startup.csv``: a row that holds on every cloud, or on every device."""
 
 F = TypeVar("F", bound=Frozen)
 T = TypeVar("T")
@@ -98,18 +106,56 @@ def engine_memory(family: str) -> EngineMemory:
     return rows.get(family, rows[DEFAULT_FAMILY])
 
 
+def engine_features(engine: EngineName) -> Mapping[Feature, EngineFeature]:
+    """What an engine can do and what it cannot, every feature."""
+    return _engine_features()[engine]
+
+
+def engine_versions(engine: EngineName) -> tuple[str, ...]:
+    """Versions of an engine whose flags are recorded; empty for engines whose flags are not."""
+    return tuple(version for known, version in _engine_flags() if known is engine)
+
+
+def engine_flags(engine: EngineName, version: str) -> Mapping[str, EngineFlag]:
+    """Every flag of an engine, by name; empty where none is recorded."""
+    return _engine_flags().get((engine, version), {})
+
+
+def engine_settings(engine: EngineName) -> Mapping[str, EngineSetting]:
+    """The flags of an engine that something else decides, by name."""
+    return _engine_settings().get(engine, {})
+
+
 def quota_metric(cloud: str, series: str, market: Market) -> QuotaMetric | None:
     """The quota that machines of a series count against, or ``None`` where none is known."""
     return _quota_metrics().get((cloud, series, market))
 
 
-def startup(cloud: str) -> Startup:
-    """How long nodes and images take on a cloud.
+def startup(cloud: str, device: str) -> Mapping[StartupStage, Mapping[str, StartupEstimate]]:
+    """What is known of the stages of a cold start on a cloud and a device, by stage and variant, the cautious variant
+    first. A stage that the device does not have is not there.
 
     Raises:
-        UnknownFact: for a cloud without a value.
+        UnknownFact: for a cloud on which no start of a node is known.
     """
-    return _found("startup of cloud", cloud, _startups())
+    rows = _startup_estimates()
+    clouds = {row.cloud for row in rows if row.stage is StartupStage.NODE_START} - {ANY}
+    if cloud not in clouds:
+        raise UnknownFact("startup of cloud", cloud, nearest(cloud, clouds))
+    found: dict[StartupStage, dict[str, StartupEstimate]] = {}
+    for row in rows:
+        if row.cloud not in (cloud, ANY) or row.device not in (device, ANY):
+            continue
+        variants = found.setdefault(row.stage, {})
+        known = variants.get(row.variant)
+        if known is None or _is_nearer(row, known):
+            variants[row.variant] = row
+    return found
+
+
+def _is_nearer(row: StartupEstimate, known: StartupEstimate) -> bool:
+    """A row that holds in fewer places goes before one that holds in more."""
+    return (row.cloud != ANY, row.device != ANY) > (known.cloud != ANY, known.device != ANY)
 
 
 def regions(cloud: str) -> frozenset[str]:
@@ -177,6 +223,33 @@ def _engine_memory() -> Mapping[str, EngineMemory]:
 
 
 @cache
+def _engine_features() -> Mapping[EngineName, Mapping[Feature, EngineFeature]]:
+    found: dict[EngineName, dict[Feature, EngineFeature]] = {}
+    for row in _rows("engine_features.csv"):
+        entry = _model(EngineFeature, row, why=row["why"])
+        found.setdefault(entry.engine, {})[entry.feature] = entry
+    return found
+
+
+@cache
+def _engine_flags() -> Mapping[tuple[EngineName, str], Mapping[str, EngineFlag]]:
+    found: dict[tuple[EngineName, str], dict[str, EngineFlag]] = {}
+    for row in _rows("engine_flags.csv"):
+        entry = _model(EngineFlag, row, choices=_listed(row["choices"]))
+        found.setdefault((entry.engine, entry.version), {})[entry.flag] = entry
+    return found
+
+
+@cache
+def _engine_settings() -> Mapping[EngineName, Mapping[str, EngineSetting]]:
+    found: dict[EngineName, dict[str, EngineSetting]] = {}
+    for row in _rows("engine_settings.csv"):
+        entry = _model(EngineSetting, row)
+        found.setdefault(entry.engine, {})[entry.flag] = entry
+    return found
+
+
+@cache
 def _devices() -> Mapping[str, Device]:
     return {entry.device: entry for entry in (_model(Device, row) for row in _rows("devices.csv"))}
 
@@ -188,8 +261,8 @@ def _quota_metrics() -> Mapping[tuple[str, str, Market], QuotaMetric]:
 
 
 @cache
-def _startups() -> Mapping[str, Startup]:
-    return {entry.cloud: entry for entry in (_model(Startup, row) for row in _rows("startup.csv"))}
+def _startup_estimates() -> tuple[StartupEstimate, ...]:
+    return tuple(_model(StartupEstimate, row) for row in _rows("startup.csv"))
 
 
 @cache

@@ -5,7 +5,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from llm_serving.arguments import Frozen
-from llm_serving.spec import Market, Quantization
+from llm_serving.spec import EngineName, Market, Quantization
 
 
 class LocalSsd(StrEnum):
@@ -181,19 +181,162 @@ class EngineMemory(Frozen):
     source: str
 
 
-class Startup(Frozen):
-    """How long a cloud takes until a pod's container can start.
+class StartupStage(StrEnum):
+    """The stages of a cold start, one after the other."""
+
+    NODE_START = "node-start"
+    IMAGE_PULL = "image-pull"
+    WEIGHTS = "weights"
+    COMPILE = "compile"
+    GRAPHS = "graphs"
+    INIT = "init"
+    WARM_UP = "warm-up"
+
+
+class Basis(StrEnum):
+    """How sure an estimate is."""
+
+    MEASURED = "measured"
+    PUBLISHED = "published"
+    ASSUMPTION = "assumption"
+
+
+class StartupUnit(StrEnum):
+    """What an estimate of a stage counts in."""
+
+    SECONDS = "s"
+    BYTES_A_SECOND = "bytes/s"
+    SECONDS_A_GRAPH = "s/graph"
+
+
+class StartupEstimate(Frozen):
+    """How long a stage of a cold start takes, gone through in one way.
 
     Attributes:
-        cloud: ``gcp``, ``aws`` or ``existing``.
-        node_start_seconds: from the pending pod to a ready node with its GPU driver.
-        image_pull_seconds: pull of an inference engine's image.
+        stage: which stage.
+        variant: in which way, for example ``pulled`` or ``streamed`` for an image.
+        cloud: ``gcp``, ``aws`` or ``existing``; ``any`` for all.
+        device: what the engine computes on (:class:`Device`); ``any`` for all.
+        amount: how much of ``unit``.
+        unit: seconds, a rate, or seconds for each of several.
+        basis: who found out.
+        source, date: where the value comes from and when it was read.
     """
 
+    stage: StartupStage
+    variant: str
     cloud: str
-    node_start_seconds: int
-    image_pull_seconds: int
+    device: str
+    amount: float
+    unit: StartupUnit
+    basis: Basis
+    source: str
     date: str
+
+
+class Feature(StrEnum):
+    """What a stack or a release can ask of an engine. Quantizations stand here under their own names."""
+
+    TENSOR_PARALLEL = "tensor-parallel"
+    PIPELINE_PARALLEL = "pipeline-parallel"
+    DATA_PARALLEL = "data-parallel"
+    EXPERT_PARALLEL = "expert-parallel"
+    MULTI_NODE = "multi-node"
+    AWQ = "awq"
+    GPTQ = "gptq"
+    FP8 = "fp8"
+    INT8 = "int8"
+    BITSANDBYTES = "bitsandbytes"
+    GGUF = "gguf"
+    CHUNKED_PREFILL = "chunked-prefill"
+    PREFIX_CACHING = "prefix-caching"
+    MAX_BATCHED_TOKENS = "max-batched-tokens"
+    MAX_SEQUENCES = "max-sequences"
+    MAX_QUEUED_REQUESTS = "max-queued-requests"
+    MAX_QUEUED_TOKENS = "max-queued-tokens"
+    LORA = "lora"
+    TOOL_PARSER = "tool-parser"
+    REASONING_PARSER = "reasoning-parser"
+    STRUCTURED_OUTPUTS_OFF = "structured-outputs-off"
+    STREAM_WEIGHTS = "stream-weights"
+    GRAPH_SIZES = "graph-sizes"
+    SHUTDOWN_TIMEOUT = "shutdown-timeout"
+    CHAT_TEMPLATE = "chat-template"
+    SAMPLING_DEFAULTS = "sampling-defaults"
+    CPU = "cpu"
+
+
+class EngineFeature(Frozen):
+    """Whether an engine can do something.
+
+    Attributes:
+        engine: the engine.
+        feature: what.
+        has: whether it can.
+        why: why not; empty where it can.
+        source, date: where that comes from and when it was read.
+    """
+
+    engine: EngineName
+    feature: Feature
+    has: bool
+    why: str = ""
+    source: str
+    date: str
+
+
+class FlagKind(StrEnum):
+    """What follows a flag."""
+
+    SWITCH = "switch"
+    """Nothing; ``--no-<flag>`` is the opposite."""
+    PRESENCE = "presence"
+    """Nothing; there is no opposite."""
+    INTEGER = "integer"
+    NUMBER = "number"
+    JSON = "json"
+    """A JSON object or list."""
+    LIST = "list"
+    """One or more values."""
+    TEXT = "text"
+
+
+class EngineFlag(Frozen):
+    """A flag that an engine's own parser knows.
+
+    Attributes:
+        engine, version: the engine.
+        flag: its name, without dashes.
+        kind: what follows it.
+        alias_of: its first name, where this is another one.
+        choices: values that are accepted; empty where any is.
+        source, date: where that comes from and when it was read.
+    """
+
+    engine: EngineName
+    version: str
+    flag: str
+    kind: FlagKind
+    alias_of: str | None
+    choices: tuple[str, ...] = ()
+    source: str
+    date: str
+
+
+class EngineSetting(Frozen):
+    """What decides a flag that a stack may therefore not give.
+
+    Attributes:
+        engine: the engine.
+        flag: its name, without dashes.
+        setting: setting of the model or of the release that decides it; ``None`` where none does.
+        why: reason where there is no such setting.
+    """
+
+    engine: EngineName
+    flag: str
+    setting: str | None
+    why: str | None
 
 
 class Architecture(Frozen):

@@ -1,46 +1,292 @@
-"""How long it takes until a new instance answers: stage by stage, so that a measurement can replace each of
-them."""
+"""How long it takes until a new instance answers: a budget, stage by stage, so that a measurement can replace each of
+them, and each says which setting would shorten it.
 
+Time-outs are twice the total, so an estimate is the cautious one unless a setting asks for a faster way. Owns the sum
+and what a setting changes of it; the numbers, with source and date, are the catalog's (``startup.csv``; of the engine's
+whole start ``devices.csv``).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 from math import ceil
 
 from llm_serving import catalog
 from llm_serving.arguments import Frozen
-from llm_serving.catalog import Device
+from llm_serving.catalog import Basis, Device, StartupEstimate, StartupStage, StartupUnit
+from llm_serving.spec import ModelSpec, ReleaseSpec
 from llm_serving.spec.names import Count
 
-WEIGHTS_BYTES_PER_SECOND = 16.06e9 / (61 + 33)
-"""From the bucket to the GPU: 61 s of download and 33 s of loading for Llama 3.1 8B (16.06 GB) on L40S
-(tensorfuse, 2026). Tuned caches are several times faster; this is the cautious end."""
+STARTUP_METRIC = "llm_serving_startup_seconds"
+"""Gauge of the launcher's health port, with a label ``stage``."""
+
+_STREAMING_REGISTRY = {"gcp": ".pkg.dev"}
+"""End of the host names of registries whose images a cloud streams to nodes: on GKE those of Artifact Registry (GKE
+documentation, "Use Image streaming to pull container images"; our node pools have it on)."""
+
+_MEASURED_BY = {
+    # kube-state-metrics; a container starts after its image has arrived and its volumes are mounted.
+    StartupStage.NODE_START: "kube_pod_status_scheduled_time - kube_pod_created",
+    StartupStage.IMAGE_PULL: (
+        'kube_pod_container_state_started{container="engine"} - ignoring(container) kube_pod_status_scheduled_time'
+    ),
+    StartupStage.WEIGHTS: f'{STARTUP_METRIC}{{stage="weights"}}',
+    StartupStage.COMPILE: f'{STARTUP_METRIC}{{stage="compile"}}',
+    StartupStage.GRAPHS: f'{STARTUP_METRIC}{{stage="graphs"}}',
+    StartupStage.INIT: f'{STARTUP_METRIC}{{stage="engine_start"}}',
+    StartupStage.WARM_UP: f'{STARTUP_METRIC}{{stage="warm_up"}}',
+}
+
+_GRAPH_SIZES = (1, 2, 4, 8, 16, 24, 32, 64)
+"""Sizes to suggest: those of the published measurement."""
+
+
+@dataclass(frozen=True)
+class StartupChoices:
+    """What of a start is not left to the cautious way. A way of which nothing is known on a cloud or a device counts as
+    the cautious one.
+
+    Attributes:
+        image_streamed: the container starts while its image still arrives.
+        image_preloaded: the image is on a disk that comes with the node.
+        weights_parallel: the mounted bucket downloads each file in parallel parts.
+        weights_streamed: the Run:ai streamer fills the GPU while it reads.
+        compile_cached: what the compiler made is read instead of made again.
+        graphs: number of CUDA graphs; ``None`` for the engine's own.
+        warm_up: a request is sent before the instance counts as ready.
+        placeholders: nodes that are held ready.
+    """
+
+    image_streamed: bool = False
+    image_preloaded: bool = False
+    weights_parallel: bool = False
+    weights_streamed: bool = False
+    compile_cached: bool = False
+    graphs: int | None = None
+    warm_up: bool = False
+    placeholders: int = 0
+
+    @classmethod
+    def of(cls, cloud: str, model: ModelSpec, release: ReleaseSpec) -> "StartupChoices":
+        """What settings and release ask for. Parallel downloads of a mounted bucket are never assumed: how much they
+        give depends on the node's disks."""
+        host = release.image.repository.split("/", 1)[0]
+        suffix = _STREAMING_REGISTRY.get(cloud)
+        return cls(
+            image_streamed=suffix is not None and host.endswith(suffix),
+            weights_streamed=model.engine.stream_weights,
+            compile_cached=model.compile_cache,
+            graphs=len(set(model.engine.graph_sizes)) or None,
+            warm_up=model.engine.warm_up,
+            placeholders=model.warm_pool.placeholders,
+        )
+
+
+class Shortcut(Frozen):
+    """A way to shorten a stage.
+
+    Attributes:
+        setting: what to set, as it stands in a settings file, or what to change where that is no setting.
+        seconds: what the stage takes then.
+        basis: how sure that is.
+        note: its limits; empty where there are none.
+    """
+
+    setting: str
+    seconds: Count
+    basis: Basis
+    note: str = ""
+
+
+class Stage(Frozen):
+    """One stage of a cold start.
+
+    Attributes:
+        name: which one.
+        seconds: how long, estimated.
+        way: how it is gone through.
+        basis: how sure the estimate is.
+        source, date: where it comes from, and when that was read.
+        measured_by: PromQL of what was measured, in seconds, for each instance.
+        shortcuts: what would shorten it.
+    """
+
+    name: StartupStage
+    seconds: Count
+    way: str
+    basis: Basis
+    source: str
+    date: str
+    measured_by: str
+    shortcuts: tuple[Shortcut, ...] = ()
 
 
 class ColdStart(Frozen):
-    """Stages of a cold start in seconds, one after the other.
+    """Stages of a cold start, one after the other.
 
     Attributes:
-        node_start: a machine is bought and its GPU driver ready (catalog, ``startup.csv``); 0 for existing
-            nodes.
-        image_pull: the engine's image arrives (catalog, ``startup.csv``).
-        weights: the weights come from the cache to the GPUs: :data:`WEIGHTS_BYTES_PER_SECOND`.
-        engine_init: the engine compiles, captures graphs and warms up (catalog, ``devices.csv``).
+        stages: every stage that the instance goes through, in order.
     """
 
-    node_start: Count
-    image_pull: Count
-    weights: Count
-    engine_init: Count
+    stages: tuple[Stage, ...]
 
     @property
     def total(self) -> int:
         """Seconds from the pending pod to the first answer."""
-        return self.node_start + self.image_pull + self.weights + self.engine_init
+        return sum(stage.seconds for stage in self.stages)
+
+    @property
+    def node_start(self) -> int:
+        """Seconds until a machine is bought and its GPU driver ready; 0 for existing nodes."""
+        return self.seconds(StartupStage.NODE_START)
+
+    @property
+    def image_pull(self) -> int:
+        """Seconds until the engine's image has arrived."""
+        return self.seconds(StartupStage.IMAGE_PULL)
+
+    @property
+    def weights(self) -> int:
+        """Seconds until the weights have come from the cache to the accelerators."""
+        return self.seconds(StartupStage.WEIGHTS)
+
+    @property
+    def engine_init(self) -> int:
+        """Seconds in which the engine compiles, captures graphs and initializes itself."""
+        return sum(map(self.seconds, (StartupStage.COMPILE, StartupStage.GRAPHS, StartupStage.INIT)))
+
+    @property
+    def warm_up(self) -> int:
+        """Seconds of the request before the first user's."""
+        return self.seconds(StartupStage.WARM_UP)
+
+    def seconds(self, name: StartupStage) -> int:
+        """Seconds of a stage; 0 where the instance does not go through it."""
+        return next((stage.seconds for stage in self.stages if stage.name is name), 0)
 
 
-def cold_start(cloud: str, device: Device, weight_bytes: float) -> ColdStart:
-    """Estimate for an instance on this device with this many bytes of weights, all of its GPUs together."""
-    start = catalog.startup(cloud)
-    return ColdStart(
-        node_start=start.node_start_seconds,
-        image_pull=start.image_pull_seconds,
-        weights=ceil(weight_bytes / WEIGHTS_BYTES_PER_SECOND),
-        engine_init=device.init_seconds,
+def cold_start(
+    cloud: str, device: Device, weight_bytes: float, *, choices: StartupChoices = StartupChoices()
+) -> ColdStart:
+    """Estimate for an instance on this device with this many bytes of weights, all of its accelerators together.
+
+    Raises:
+        UnknownFact: for a cloud without a value.
+    """
+    known = catalog.startup(cloud, device.device)
+    found = [
+        _stage(StartupStage.NODE_START, "new", known, shortcuts=_held(choices)),
+        _stage(StartupStage.IMAGE_PULL, _image(choices), known, shortcuts=_IMAGES),
+        _stage(StartupStage.WEIGHTS, _weights(choices), known, size=weight_bytes, shortcuts=_weight_paths(choices)),
+        _stage(
+            StartupStage.COMPILE,
+            "cached" if choices.compile_cached else "fresh",
+            known,
+            shortcuts={"cached": ("compileCache: true", "")},
+        ),
+        _stage(
+            StartupStage.GRAPHS,
+            "default" if choices.graphs is None else "chosen",
+            known,
+            size=choices.graphs or len(_GRAPH_SIZES),
+            shortcuts={"chosen": (f"engine.graphSizes: {list(_GRAPH_SIZES)}", "larger batches run without a graph")},
+        ),
+        _init(device, known),
+        _stage(StartupStage.WARM_UP, "asked", known) if choices.warm_up else None,
+    ]
+    return ColdStart(stages=tuple(stage for stage in found if stage is not None))
+
+
+_Known = Mapping[StartupStage, Mapping[str, StartupEstimate]]
+_Shortcuts = dict[str, tuple[str, str]]
+"""By variant: what to set, and the limits of it."""
+
+
+def _stage(
+    name: StartupStage, wanted: str, known: _Known, *, size: float = 0, shortcuts: _Shortcuts | None = None
+) -> Stage | None:
+    """The stage in the wanted way, or in the cautious one where nothing is known of that; ``None`` where the device has
+    no such stage."""
+    variants = known.get(name)
+    if not variants:
+        return None
+    estimate = variants.get(wanted) or next(iter(variants.values()))
+    seconds = _seconds(estimate, size)
+    faster = [
+        Shortcut(setting=setting, seconds=_seconds(variants[variant], size), basis=variants[variant].basis, note=note)
+        for variant, (setting, note) in (shortcuts or {}).items()
+        if variant in variants and variant != estimate.variant
+    ]
+    return Stage(
+        name=name,
+        seconds=seconds,
+        way=estimate.variant,
+        basis=estimate.basis,
+        source=estimate.source,
+        date=estimate.date,
+        measured_by=_MEASURED_BY[name],
+        shortcuts=tuple(shortcut for shortcut in faster if shortcut.seconds < seconds),
     )
+
+
+def _init(device: Device, known: _Known) -> Stage:
+    """The rest of the engine's whole start: what compilation and graphs, where the device has them, do not take."""
+    parts = sum(
+        _seconds(next(iter(known[stage].values())), 0)
+        for stage in (StartupStage.COMPILE, StartupStage.GRAPHS)
+        if stage in known
+    )
+    return Stage(
+        name=StartupStage.INIT,
+        seconds=max(0, device.init_seconds - parts),
+        way="engine",
+        basis=Basis.PUBLISHED if parts else Basis.MEASURED,
+        source=device.source,
+        date=device.date,
+        measured_by=_MEASURED_BY[StartupStage.INIT],
+    )
+
+
+def _seconds(estimate: StartupEstimate, size: float) -> int:
+    match estimate.unit:
+        case StartupUnit.SECONDS:
+            return ceil(estimate.amount)
+        case StartupUnit.BYTES_A_SECOND:
+            return ceil(size / estimate.amount)
+        case StartupUnit.SECONDS_A_GRAPH:
+            return ceil(size * estimate.amount)
+
+
+def _image(choices: StartupChoices) -> str:
+    if choices.image_preloaded:
+        return "preloaded"
+    return "streamed" if choices.image_streamed else "pulled"
+
+
+def _weights(choices: StartupChoices) -> str:
+    if choices.weights_streamed:
+        return "streamed"
+    return "parallel" if choices.weights_parallel else "plain"
+
+
+def _held(choices: StartupChoices) -> _Shortcuts:
+    """Nodes that are held ready shorten the start of as many instances, never of all: time-outs must last for one that
+    comes after them."""
+    held = choices.placeholders
+    if held:
+        return {"held": (f"warmPool.placeholders: {held}", f"in force, for {held} instance(s) at once")}
+    return {"held": ("warmPool.placeholders: 1", "for one instance at once")}
+
+
+_IMAGES: _Shortcuts = {
+    "streamed": ("an image in the cloud's own registry", "a release with such an image; nodes stream it"),
+    "preloaded": ("a secondary boot disk that holds the image", "not a setting of this project"),
+}
+
+
+def _weight_paths(choices: StartupChoices) -> _Shortcuts:
+    if choices.weights_streamed:
+        return {}
+    return {
+        "streamed": ("engine.streamWeights: true", ""),
+        "parallel": ("parallel downloads of the mounted bucket", "in force, but not counted until it was measured"),
+    }

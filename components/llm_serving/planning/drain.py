@@ -2,27 +2,36 @@
 
 While preStop sleeps, the pod has left its Service's endpoints and load balancers learn of it; new requests still
 arrive and are served. SIGTERM follows, the engine refuses new requests and finishes running ones until its timeout;
-what is then left is aborted. The grace period bounds all of it, and where a cloud takes nodes away, the notice does.
+what is then left is ended with an error. The grace period bounds all of it, and where a cloud takes nodes away, the
+notice does: preStop + shutdown timeout + exit <= grace period <= notice.
 """
 
 from dataclasses import dataclass
 
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.spec import DrainSpec, ExistingPoolSpec, Market, PoolSpec
+from llm_serving.planning.markets import may_be_taken
+from llm_serving.spec import DrainSpec, ExistingPoolSpec, PoolSpec
 
-_SPOT_NOTICE_SECONDS = {
-    # Compute Engine announces the end of a Spot VM 30 seconds before; the kubelet keeps the last 15 for system pods
-    # (GKE documentation, "Spot VMs", termination and graceful shutdown).
-    "gcp": 15,
-    "aws": 120,  # EC2 documentation, "Spot Instance interruption notices"
-}
+GKE_SPOT_SHUTDOWN_SECONDS = 30
+"""What a Spot node of GKE takes to end where nothing else is asked for (GKE documentation, "Spot VMs", termination and
+graceful shutdown)."""
+
+GKE_CRITICAL_SECONDS = 15
+"""The end of that time, which the kubelet keeps for system pods: GKE's default, and what we ask for. No other pod gets
+it, whatever its grace period says."""
+
+AWS_NOTICE_SECONDS = 120
+"""EC2 documentation, "Spot Instance interruption notices"."""
 
 EXIT_SECONDS = 2
-"""What the engine's processes need to exit after the last request; part of every grace period."""
+"""Part of every grace period, after the window of running requests: the launcher ends what is left with an error and
+counts it (``images/vllm``, at most a second for clients that read slowly), then the engine exits. One that is killed
+meanwhile has no request left."""
 
 PRE_STOP_SECONDS = 15
 SHUTDOWN_TIMEOUT_SECONDS = 120
-"""Defaults where nodes stay: llm-d's preStop, and two minutes for the longest answers."""
+"""Defaults where nodes stay: llm-d's preStop, and two minutes for the longest answers; more where the model's longest
+request takes longer."""
 
 PRE_STOP_SHARE = 5
 """Where nodes are taken away, preStop takes a fifth of the notice by default, the requests get the rest."""
@@ -31,9 +40,9 @@ PRE_STOP_SHARE = 5
 def spot_notice_seconds(cloud: str, pool: PoolSpec | ExistingPoolSpec) -> int | None:
     """Time that pods get between a cloud's notice and the end of a node, in the pool's least patient capacity; ``None``
     where nodes are not taken away."""
-    if isinstance(pool, ExistingPoolSpec) or all(entry.market is not Market.SPOT for entry in pool.capacity):
+    if isinstance(pool, ExistingPoolSpec) or not may_be_taken(pool):
         return None
-    return _SPOT_NOTICE_SECONDS[cloud]
+    return AWS_NOTICE_SECONDS if cloud == "aws" else pool.spot_shutdown_seconds - GKE_CRITICAL_SECONDS
 
 
 @dataclass(frozen=True)
@@ -57,18 +66,22 @@ class Drain:
 def plan_drain(spec: DrainSpec, spot_notice_seconds: int | None) -> Drain:
     """The times, with what ``spec`` leaves out filled in.
 
+    Where nodes stay, every request ends; where they may be taken away, one that takes longer than the notice is cut
+    (:func:`longer_than_window`).
+
     Args:
         spec: what is asked for.
         spot_notice_seconds: time between a cloud's notice and the end of a node; ``None`` where nodes stay.
 
     Raises:
-        ProblemsError: an orderly end takes longer than the notice. Paths start with ``drain``.
+        ProblemsError: an orderly end takes longer than the notice, or where nodes stay, less than the longest
+            request. Paths start with ``drain``.
     """
     if spot_notice_seconds is None:
-        return Drain(
-            spec.pre_stop_seconds or PRE_STOP_SECONDS,
-            spec.shutdown_timeout_seconds or SHUTDOWN_TIMEOUT_SECONDS,
-        )
+        drain = longest_drain(spec)
+        if longer_than_window(spec, drain):
+            raise ProblemsError([_too_short(spec, drain)])
+        return drain
     available = spot_notice_seconds - EXIT_SECONDS
     shutdown = spec.shutdown_timeout_seconds
     pre_stop = spec.pre_stop_seconds or max(1, min(PRE_STOP_SECONDS, spot_notice_seconds // PRE_STOP_SHARE))
@@ -78,6 +91,28 @@ def plan_drain(spec: DrainSpec, spot_notice_seconds: int | None) -> Drain:
     if drain.grace_period > spot_notice_seconds:
         raise ProblemsError([_too_long(spec, drain, spot_notice_seconds)])
     return drain
+
+
+def longest_drain(spec: DrainSpec) -> Drain:
+    """The times where nodes stay: no instance of the model takes longer to go, whatever its pool."""
+    return Drain(
+        spec.pre_stop_seconds or PRE_STOP_SECONDS,
+        spec.shutdown_timeout_seconds or max(SHUTDOWN_TIMEOUT_SECONDS, spec.longest_request_seconds or 0),
+    )
+
+
+def longer_than_window(spec: DrainSpec, drain: Drain) -> bool:
+    """Whether a request of the model may take longer than an ending instance gives it, so that it may be cut."""
+    return (spec.longest_request_seconds or 0) > drain.shutdown_timeout
+
+
+def _too_short(spec: DrainSpec, drain: Drain) -> Problem:
+    longest = spec.longest_request_seconds
+    reason = (
+        f"a request may take {longest} s (drain.longestRequestSeconds), and nothing takes the nodes of this pool away: "
+        f"no request needs to be cut after {drain.shutdown_timeout} s"
+    )
+    return Problem("drain.shutdownTimeoutSeconds", spec.shutdown_timeout_seconds, reason, f"{longest}, or leave it out")
 
 
 def _too_long(spec: DrainSpec, drain: Drain, notice: int) -> Problem:

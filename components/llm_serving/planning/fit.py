@@ -1,9 +1,11 @@
 """GPU memory: what a model takes, what is left for the KV cache and how many requests that holds.
 
-Pure arithmetic on one engine instance. Which parallelism to take, and what the host must give, is
-:mod:`.placement`. Every size is for one GPU unless it says otherwise; GiB are 2**30 bytes.
+Pure arithmetic on one engine instance. Which parallelism to take is :mod:`.parallelism`, what the host must give
+:mod:`.host`. Every size is for one GPU unless it says otherwise, and for the GPU that has the most to hold; GiB are
+2**30 bytes.
 """
 
+from dataclasses import dataclass
 from math import ceil, floor
 
 from llm_serving import catalog
@@ -22,16 +24,96 @@ BLOCK_TOKENS = 16
 GROUP_SIZE = 128
 """Weights that share one scale in AWQ and GPTQ checkpoints, as nearly all publishers make them."""
 
+NF4_BLOCK = 64
+"""Weights that share one 32-bit scale in bitsandbytes' NF4. The scales themselves may be stored in 8 bits ("double
+quantization"), but engines expand them while loading (``_dequantize_dq`` in vllm-bnb-plugin and SGLang)."""
+
+Q4_K_M_BYTES = 4.9 / 8
+"""Bytes of one parameter in a GGUF file of type Q4_K_M, the usual choice, embeddings included: 4.92 GB for the 8.03
+billion parameters of Llama 3.1 8B. llama.cpp's own table (``quantize/README.md``) has 4.80 to 4.84 bits for Llama 2,
+whose vocabulary is smaller."""
+
 LINEAR_BYTES: dict[Quantization, float] = {
     Quantization.NONE: 2.0,
     Quantization.FP8: 1.0,
     Quantization.INT8: 1.0,
     Quantization.AWQ: (4 + (16 + 4) / GROUP_SIZE) / 8,
     Quantization.GPTQ: (4 + (16 + 4) / GROUP_SIZE) / 8,
+    Quantization.BITSANDBYTES: (4 + 32 / NF4_BLOCK) / 8,
+    Quantization.GGUF: Q4_K_M_BYTES,
 }
 """Bytes of one parameter of a linear layer. Four bits carry a 16-bit scale and a 4-bit zero point a group:
 0.52 bytes; with the embeddings at 16 bits that gives 5.7 GB for Llama 3.1 8B and 39.8 GB for 70B, the sizes
 of the published AWQ checkpoints. Scales of 8-bit weights are one a channel and left out."""
+
+EMBEDDING_BYTES: dict[Quantization, float] = {Quantization.GGUF: Q4_K_M_BYTES}
+"""Bytes of one parameter of the embedding table and the output projection, where they are not 16 bits."""
+
+GROUPED = frozenset({Quantization.AWQ, Quantization.GPTQ})
+"""Quantizations whose weights must be cut between groups of :data:`GROUP_SIZE`."""
+
+MEASURED_STEP_TOKENS = 8192
+"""Tokens of one step in the measurements of activations: the default of vLLM's server on the H100, where they were made
+(``EngineArgs.get_batch_defaults``). Activations grow with the step."""
+
+
+@dataclass(frozen=True)
+class Parallelism:
+    """How an instance is spread over GPUs. Sizes multiply to the number of its GPUs.
+
+    Attributes:
+        tensor: GPUs over which every layer is cut.
+        pipeline: stages that the layers are dealt to.
+        data: whole copies of the model.
+        experts: experts of a mixture are dealt to the GPUs instead of being cut.
+        nodes: nodes that all of them are on.
+    """
+
+    tensor: int = 1
+    pipeline: int = 1
+    data: int = 1
+    experts: bool = False
+    nodes: int = 1
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of the instance, all nodes together."""
+        return self.tensor * self.pipeline * self.data
+
+    @property
+    def gpus_per_node(self) -> int:
+        """GPUs of the instance on each of its nodes."""
+        return self.gpus // self.nodes
+
+    @property
+    def gpus_of_an_expert_layer(self) -> int:
+        """GPUs that share the experts of one layer: the other sizes of a stage where experts are dealt, else those over
+        which each expert is cut."""
+        return self.tensor * self.data if self.experts else self.tensor
+
+    def __str__(self) -> str:
+        parts = [f"tensor {self.tensor}"]
+        parts += [f"pipeline {self.pipeline}"] if self.pipeline > 1 else []
+        parts += [f"data {self.data}"] if self.data > 1 else []
+        return " x ".join(parts)
+
+
+@dataclass(frozen=True)
+class Demands:
+    """What a stack and a release want of the memory beyond the weights.
+
+    Attributes:
+        step_tokens: most tokens of one step; ``None`` for the engine's default.
+        loras: LoRA adapters that a batch holds at once.
+        lora_rank: largest rank of them.
+    """
+
+    step_tokens: int | None = None
+    loras: int = 0
+    lora_rank: int = 16
+
+
+NO_DEMANDS = Demands()
 
 
 class MemoryBudget(Frozen):
@@ -41,18 +123,20 @@ class MemoryBudget(Frozen):
         total_gib: memory of the accelerator, or of its part of the host where it has none of its own.
         usable_gib: memory that the engine may use: utilization x total.
         weights_gib: weights.
-        activation_gib: peak of activations (catalog, ``engine_memory.csv``).
+        lora_gib: room for LoRA adapters.
+        activation_gib: peak of activations (catalog, ``engine_memory.csv``), more where the step is longer.
         non_torch_gib: CUDA context and communication buffers; the engine's processes where it runs in host memory.
         kv_cache_gib: what is left, in whole steps where the engine is told; negative where the weights alone are too
             large.
         kv_step_gib: steps in which the engine is told the size of its cache; ``None`` where it measures itself.
         kv_bytes_per_token: bytes that one token of context takes on this GPU.
-        kv_cache_tokens: tokens that the cache holds, in whole blocks; the same on every GPU of the instance.
+        kv_cache_tokens: tokens that the cache holds, in whole blocks; the same on every GPU of a copy of the model.
     """
 
     total_gib: float
     usable_gib: float
     weights_gib: float
+    lora_gib: float
     activation_gib: float
     non_torch_gib: float
     kv_cache_gib: float
@@ -61,58 +145,114 @@ class MemoryBudget(Frozen):
     kv_cache_tokens: int
 
     def concurrency(self, context_length: int) -> float:
-        """How many requests of full context length the cache holds at once."""
+        """How many requests of full context length the cache of one copy holds at once."""
         return self.kv_cache_tokens / context_length
+
+    @property
+    def static_share(self) -> float:
+        """Share of the memory that weights and KV cache take together, rounded down to thousandths: how engines count
+        that do not measure activations."""
+        return max(
+            0.0, floor((self.usable_gib - self.activation_gib - self.non_torch_gib) / self.total_gib * 1000) / 1000
+        )
 
 
 def weight_bytes(architecture: Architecture, quantization: Quantization) -> float:
     """Bytes of all weights: linear layers quantized, embeddings and output projection at 16 bits. A mixture
     of experts counts with all its experts, since all of them must be in memory."""
     embeddings = architecture.embedding_parameters
-    return (architecture.parameters - embeddings) * LINEAR_BYTES[quantization] + embeddings * 2.0
+    linear = (architecture.parameters - embeddings) * LINEAR_BYTES[quantization]
+    return linear + embeddings * EMBEDDING_BYTES.get(quantization, 2.0)
 
 
-def kv_bytes_per_token(architecture: Architecture, tensor_parallelism: int = 1) -> int:
-    """Bytes of KV cache that one token takes on each GPU: 2 x layers x kv_heads x head_dim x bytes. The KV
-    heads are split over the GPUs; where there are more GPUs than KV heads each GPU holds a whole one (vLLM
-    replicates them)."""
+def gpu_weight_bytes(architecture: Architecture, quantization: Quantization, parallelism: Parallelism) -> float:
+    """Bytes of weights on the GPU that has the most: of the longest stage, with one of the embedding tables where there
+    are several stages (the first has the table, the last the projection), cut over the GPUs of the stage."""
+    embeddings = architecture.embedding_parameters
+    tables = embeddings if parallelism.pipeline == 1 else architecture.vocabulary * architecture.hidden_size
+    stage = stage_layers(architecture, parallelism.pipeline) / architecture.layers
+    experts = expert_parameters(architecture)
+    others = architecture.parameters - embeddings - experts
+    linear = others / parallelism.tensor + experts / parallelism.gpus_of_an_expert_layer
+    table = tables * EMBEDDING_BYTES.get(quantization, 2.0) / parallelism.tensor
+    return linear * stage * LINEAR_BYTES[quantization] + table
+
+
+def expert_parameters(architecture: Architecture) -> int:
+    """Parameters of all experts of a mixture: three matrices each; 0 for dense models."""
+    if architecture.experts == 1:
+        return 0
+    return 3 * architecture.hidden_size * architecture.intermediate_size * architecture.experts * architecture.layers
+
+
+def stage_layers(architecture: Architecture, stages: int) -> int:
+    """Layers of the longest pipeline stage (``get_pp_indices`` of vLLM deals what does not divide one by one)."""
+    return ceil(architecture.layers / stages)
+
+
+def lora_bytes(architecture: Architecture, parallelism: Parallelism, demands: Demands) -> float:
+    """Bytes that the engine keeps for LoRA adapters, whatever adapters it loads: for each of ``loras`` places and each
+    linear layer two 16-bit matrices of ``lora_rank``, one as wide as the layer's input, the other as its output. Of the
+    layers that are cut by output (query, key, value, gate, up) the second is cut, of those cut by input (output, down)
+    the first (``vllm/lora/layers``). Every expert of a mixture counts; so does the output projection."""
+    if not demands.loras:
+        return 0.0
+    hidden, tensor = architecture.hidden_size, parallelism.tensor
+    query = architecture.heads * architecture.head_dim
+    key_value = architecture.kv_heads * architecture.head_dim
+    attention = 4 * hidden + (2 * query + 2 * key_value) / tensor
+    cut = architecture.experts * architecture.intermediate_size * 3 / parallelism.gpus_of_an_expert_layer
+    mlp = architecture.experts * 3 * hidden + cut
+    layers = stage_layers(architecture, parallelism.pipeline) * (attention + mlp)
+    projection = hidden + architecture.vocabulary
+    return 2.0 * demands.loras * demands.lora_rank * (layers + projection)
+
+
+def kv_bytes_per_token(architecture: Architecture, tensor_parallelism: int = 1, stages: int = 1) -> int:
+    """Bytes of KV cache that one token takes on each GPU: 2 x layers x kv_heads x head_dim x bytes, with the layers of
+    the longest pipeline stage. The KV heads are split over the GPUs; where there are more GPUs than KV heads each GPU
+    holds a whole one (vLLM replicates them)."""
     heads = ceil(architecture.kv_heads / tensor_parallelism)
-    return 2 * architecture.layers * heads * architecture.head_dim * CACHE_BYTES
+    return 2 * stage_layers(architecture, stages) * heads * architecture.head_dim * CACHE_BYTES
 
 
 def memory_budget(
     architecture: Architecture,
     quantization: Quantization,
     accelerator: Accelerator,
-    tensor_parallelism: int,
+    parallelism: Parallelism,
     utilization: float,
     host: HostShare,
+    demands: Demands = NO_DEMANDS,
 ) -> MemoryBudget:
-    """KV cache = utilization x memory - weights / TP - activation - non-torch memory (the way vLLM's worker
-    sizes it after its profiling run). Activation is not divided by TP, because it was not measured for TP >
-    1: an upper bound.
+    """KV cache = utilization x memory - weights - LoRA - activation - non-torch memory (the way vLLM's worker
+    sizes it after its profiling run). Activation is not divided by the parallelism: it was not measured for more
+    than one GPU: an upper bound.
 
-    An accelerator without memory of its own gets an equal part of ``host``, the memory of the whole instance, where the
-    engine's processes live too.
+    An accelerator without memory of its own gets an equal part of ``host``, the memory of the instance on one node,
+    where the engine's processes live too.
     """
     device = catalog.device(accelerator.device)
-    non_torch = device.context_gib if tensor_parallelism == 1 else device.context_parallel_gib
+    non_torch = device.context_gib if parallelism.gpus == 1 else device.context_parallel_gib
     total = accelerator.memory_gib
     if total is None:
-        total = host.memory_gib / tensor_parallelism
-        non_torch += least_memory_gib(device, tensor_parallelism) / tensor_parallelism
+        total = host.memory_gib / parallelism.gpus_per_node
+        non_torch += least_memory_gib(device, parallelism.gpus_per_node) / parallelism.gpus_per_node
     usable = utilization * total
-    weights = weight_bytes(architecture, quantization) / tensor_parallelism / GIB
+    weights = gpu_weight_bytes(architecture, quantization, parallelism) / GIB
+    lora = lora_bytes(architecture, parallelism, demands) / GIB
     activation = catalog.engine_memory(architecture.family).activation_gib
-    left = usable - weights - activation - non_torch
+    activation *= max(1.0, (demands.step_tokens or 0) / MEASURED_STEP_TOKENS)
+    left = usable - weights - lora - activation - non_torch
     if device.kv_step_gib is not None:
         left = floor(left / device.kv_step_gib) * device.kv_step_gib
-    per_token = kv_bytes_per_token(architecture, tensor_parallelism)
+    per_token = kv_bytes_per_token(architecture, parallelism.tensor, parallelism.pipeline)
     blocks = max(0, int(left * GIB // (per_token * BLOCK_TOKENS)))
     return MemoryBudget(
         total_gib=total,
         usable_gib=usable,
         weights_gib=weights,
+        lora_gib=lora,
         activation_gib=activation,
         non_torch_gib=non_torch,
         kv_cache_gib=left,
@@ -122,23 +262,30 @@ def memory_budget(
     )
 
 
-def parallelism_obstacle(architecture: Architecture, quantization: Quantization, size: int) -> str:
-    """Why the model cannot be split over this many GPUs, or an empty string where it can.
+def parallelism_obstacle(architecture: Architecture, quantization: Quantization, parallelism: Parallelism) -> str:
+    """Why the model cannot be split like this, or an empty string where it can.
 
     vLLM splits query heads evenly, splits or replicates KV heads evenly, and splits the MLP by columns;
     weights with group scales must be cut between groups ("input size is not aligned with the quantized weight
-    shape").
+    shape"). Experts that are dealt out are not cut. Every pipeline stage has at least one layer.
     """
+    size, width = parallelism.tensor, architecture.intermediate_size
     if architecture.heads % size:
         return f"{size} does not divide the {architecture.heads} attention heads"
     if architecture.kv_heads % size and size % architecture.kv_heads:
         return f"{size} neither divides the {architecture.kv_heads} KV heads nor is a multiple of them"
-    if architecture.intermediate_size % size:
-        return f"{size} does not divide the MLP's width of {architecture.intermediate_size}"
-    grouped = LINEAR_BYTES[quantization] < 1
-    if grouped and architecture.intermediate_size % (size * GROUP_SIZE):
+    if parallelism.pipeline > architecture.layers:
+        return f"{parallelism.pipeline} stages are more than the model's {architecture.layers} layers"
+    if parallelism.experts:
+        dealt = parallelism.gpus_of_an_expert_layer
         return (
-            f"the MLP's width of {architecture.intermediate_size} cannot be cut into {size} parts between "
+            f"{dealt} GPUs do not share {architecture.experts} experts evenly" if architecture.experts % dealt else ""
+        )
+    if width % size:
+        return f"{size} does not divide the MLP's width of {width}"
+    if quantization in GROUPED and width % (size * GROUP_SIZE):
+        return (
+            f"the MLP's width of {width} cannot be cut into {size} parts between "
             f"{quantization}'s groups of {GROUP_SIZE} weights"
         )
     return ""

@@ -6,7 +6,7 @@ from llm_serving import catalog
 from llm_serving.catalog import Accelerator, Architecture
 from llm_serving.planning.host import NO_SIDECAR, Sidecar
 from llm_serving.planning.nodes import NodeShape, machine_node
-from llm_serving.planning.parallelism import SIZES, choose_gpus
+from llm_serving.planning.parallelism import SIZES, choose_gpus, layout_problems
 from llm_serving.spec import ModelSpec, ReleaseSpec
 
 UNLIMITED = 1e6
@@ -105,5 +105,6 @@ def _fits(
 ) -> bool:
     if not accelerator.runs(release.quantization) or release.context_length > architecture.max_context:
         return False
-    fitting = choose_gpus(architecture, release.quantization, release.context_length, model, accelerator, node, sidecar)
-    return fitting.gpus > 0
+    if any(layout_problems(architecture, model, node)):
+        return False
+    return choose_gpus(architecture, release, model, accelerator, node, sidecar).gpus > 0

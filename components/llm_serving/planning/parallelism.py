@@ -1,17 +1,20 @@
-"""Over how many GPUs of a node one instance is split: the smallest number that holds weights and KV cache.
+"""Over how many GPUs one instance is spread: the smallest number that holds weights and KV cache.
 
 Fewer GPUs an instance mean more instances a node and no communication between GPUs, so the smallest number
-wins.
+wins. Pipeline stages, copies and nodes are what the stack asks for; over how many GPUs the layers are cut is chosen
+here where the stack leaves it open. An instance on several nodes takes these nodes whole.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llm_serving import catalog
 from llm_serving.catalog import Accelerator, Architecture, Device
-from llm_serving.planning.fit import MemoryBudget, memory_budget, parallelism_obstacle
+from llm_serving.errors import Problem
+from llm_serving.planning.fit import Demands, MemoryBudget, Parallelism, memory_budget, parallelism_obstacle
 from llm_serving.planning.host import NO_SIDECAR, HostShare, Sidecar, host_share, least_cpu, least_memory_gib
 from llm_serving.planning.nodes import NodeShape
-from llm_serving.spec import ModelSpec, Quantization
+from llm_serving.spec import EngineSpec, ModelSpec, ReleaseSpec
 
 SIZES = (1, 2, 4, 8, 16)
 """Numbers of GPUs that are tried where the user leaves the choice open."""
@@ -19,66 +22,149 @@ SIZES = (1, 2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Fitting:
-    """A number of GPUs that works, or the reasons why none does.
+    """A spread that works, or the reasons why none does.
 
     Attributes:
-        gpus: GPUs of one instance; 0 where nothing fits.
-        budget: memory of each of these GPUs; ``None`` where nothing fits.
-        host: cores and memory of the instance; ``None`` where nothing fits.
+        parallelism: the spread; ``None`` where nothing fits.
+        budget: memory of each of its GPUs; ``None`` where nothing fits.
+        host: cores and memory of the instance on each of its nodes; ``None`` where nothing fits.
         refused: why each smaller number, or every number, was refused.
     """
 
-    gpus: int
+    parallelism: Parallelism | None
     budget: MemoryBudget | None
     host: HostShare | None
     refused: tuple[str, ...]
 
+    @property
+    def gpus(self) -> int:
+        """GPUs of one instance; 0 where nothing fits."""
+        return 0 if self.parallelism is None else self.parallelism.gpus
+
+
+def demands(release: ReleaseSpec, options: EngineSpec) -> Demands:
+    """What release and stack want of the memory beyond the weights. Without adapters there is no room for any."""
+    return Demands(
+        step_tokens=options.max_batched_tokens,
+        loras=options.max_loras if release.adapters else 0,
+        lora_rank=options.max_lora_rank,
+    )
+
+
+def layout_problems(architecture: Architecture, model: ModelSpec, node: NodeShape) -> Iterator[Problem]:
+    """What is wrong with stages, copies, experts and nodes whatever the size of GPUs is. Paths are relative to the
+    model."""
+    options = model.engine
+    shares = options.pipeline_parallelism * options.data_parallelism
+    named = "pipelineParallelism" if options.pipeline_parallelism > 1 else "dataParallelism"
+    asked = options.pipeline_parallelism if options.pipeline_parallelism > 1 else options.data_parallelism
+    if options.expert_parallel and architecture.experts == 1:
+        yield Problem("engine.expertParallel", True, f"{architecture.name} has no experts to deal out", "false")
+    if options.pipeline_parallelism > architecture.layers:
+        yield Problem(
+            "engine.pipelineParallelism",
+            options.pipeline_parallelism,
+            f"more stages than the {architecture.layers} layers of {architecture.name}",
+            str(architecture.layers),
+        )
+    total = options.nodes * node.gpus
+    if shares > total:
+        having = f"{options.nodes} nodes have" if options.nodes > 1 else "a node has"
+        reason = f"{shares} stages and copies need a GPU each, and {having} {total}"
+        yield Problem(f"engine.{named}", asked, reason, "fewer, or larger nodes" if total < 2 else f"at most {total}")
+    elif options.nodes > 1:
+        yield from _across_nodes(model, node, total, shares, named, asked)
+
+
+def _across_nodes(
+    model: ModelSpec, node: NodeShape, total: int, shares: int, named: str, asked: int
+) -> Iterator[Problem]:
+    """An instance takes whole nodes; a copy takes a number of nodes, or several copies share one."""
+    options = model.engine
+    tensor = model.tensor_parallelism
+    whole = f"{options.nodes} nodes have {total} GPUs, and an instance on several nodes takes them whole"
+    if total % shares:
+        reason = f"{shares} stages and copies do not share them evenly: {whole}"
+        yield Problem(f"engine.{named}", asked, reason, f"a divisor of {total}")
+    elif tensor is not None and tensor * shares != total:
+        yield Problem(
+            "tensorParallelism", tensor, f"{tensor * shares} GPUs are asked for: {whole}", str(total // shares)
+        )
+    elif options.data_parallelism > 1:
+        copy = total // options.data_parallelism
+        if copy % node.gpus and node.gpus % copy:
+            reason = f"a copy takes {copy} GPUs, which are neither whole nodes of {node.gpus} nor even parts of one"
+            suggestion = f"{options.nodes}, a copy on each node"
+            yield Problem("engine.dataParallelism", options.data_parallelism, reason, suggestion)
+
 
 def choose_gpus(
     architecture: Architecture,
-    quantization: Quantization,
-    context_length: int,
+    release: ReleaseSpec,
     model: ModelSpec,
     accelerator: Accelerator,
     node: NodeShape,
     sidecar: Sidecar = NO_SIDECAR,
 ) -> Fitting:
     """The smallest number of GPUs that fits, or the number that the user asked for if it fits."""
-    asked = model.tensor_parallelism
-    sizes = (asked,) if asked else tuple(size for size in SIZES if size <= node.gpus)
+    wanted = demands(release, model.engine)
     refused: list[str] = []
-    for size in sizes:
-        host = host_share(node, size, sidecar)
-        budget = memory_budget(architecture, quantization, accelerator, size, model.gpu_memory_utilization, host)
+    for parallelism in _spreads(model, node):
+        on_node = parallelism.gpus_per_node
+        host = host_share(node, on_node, sidecar)
+        budget = memory_budget(
+            architecture, release.quantization, accelerator, parallelism, model.gpu_memory_utilization, host, wanted
+        )
+        needed = release.context_length * max(1.0, model.min_concurrency / parallelism.data)
         why_not = (
-            (f"a node has {node.gpus} GPUs" if size > node.gpus else "")
-            or parallelism_obstacle(architecture, quantization, size)
-            or _memory_obstacle(budget, context_length, model.min_concurrency)
-            or _host_obstacle(catalog.device(accelerator.device), host, size)
+            (f"a node has {node.gpus} GPUs" if on_node > node.gpus else "")
+            or parallelism_obstacle(architecture, release.quantization, parallelism)
+            or _memory_obstacle(budget, release.context_length, needed)
+            or _host_obstacle(catalog.device(accelerator.device), host, on_node)
         )
         if not why_not:
-            return Fitting(size, budget, host, tuple(refused))
-        refused.append(f"{size} x {accelerator.name}: {why_not}")
-    return Fitting(0, None, None, tuple(refused))
+            return Fitting(parallelism, budget, host, tuple(refused))
+        refused.append(f"{parallelism.gpus} x {accelerator.name}: {why_not}")
+    return Fitting(None, None, None, tuple(refused))
 
 
-def _memory_obstacle(budget: MemoryBudget, context_length: int, min_concurrency: float) -> str:
-    needed = context_length * min_concurrency
+def _spreads(model: ModelSpec, node: NodeShape) -> Iterator[Parallelism]:
+    """The spreads to try, smallest first."""
+    options = model.engine
+    shares = options.pipeline_parallelism * options.data_parallelism
+    if model.tensor_parallelism is not None:
+        sizes: tuple[int, ...] = (model.tensor_parallelism,)
+    elif options.nodes > 1:
+        sizes = (max(1, options.nodes * node.gpus // shares),)
+    else:
+        sizes = tuple(size for size in SIZES if size * shares <= node.gpus) or (1,)
+    for size in sizes:
+        yield Parallelism(
+            tensor=size,
+            pipeline=options.pipeline_parallelism,
+            data=options.data_parallelism,
+            experts=options.expert_parallel,
+            nodes=options.nodes,
+        )
+
+
+def _memory_obstacle(budget: MemoryBudget, context_length: int, needed: float) -> str:
+    loras = f", room for LoRA adapters ({budget.lora_gib:.1f})" if budget.lora_gib else ""
+    taken = (
+        f"weights ({budget.weights_gib:.1f} GiB){loras}, activations ({budget.activation_gib:.1f}) and the rest "
+        f"({budget.non_torch_gib:.1f})"
+    )
     if budget.kv_step_gib is not None and budget.kv_cache_gib <= 0:
         return (
-            f"of the {budget.usable_gib:.1f} GiB that the engine may use, weights ({budget.weights_gib:.1f} GiB), "
-            f"activations ({budget.activation_gib:.1f}) and the rest ({budget.non_torch_gib:.1f}) leave less than "
+            f"of the {budget.usable_gib:.1f} GiB that the engine may use, {taken} leave less than "
             f"{budget.kv_step_gib:g} GiB, the least KV cache"
         )
     if budget.kv_cache_gib <= 0:
-        return (
-            f"weights ({budget.weights_gib:.1f} GiB), activations ({budget.activation_gib:.1f}) and the rest "
-            f"({budget.non_torch_gib:.1f}) exceed the {budget.usable_gib:.1f} GiB that the engine may use of each GPU"
-        )
+        return f"{taken} exceed the {budget.usable_gib:.1f} GiB that the engine may use of each GPU"
     if budget.kv_cache_tokens < needed:
         return (
             f"{budget.kv_cache_gib:.1f} GiB are left for the KV cache, which hold {budget.kv_cache_tokens} tokens; "
-            f"{min_concurrency:g} request(s) of full context length need {needed:.0f}"
+            f"{needed / context_length:g} request(s) of full context length need {needed:.0f}"
         )
     return ""
 

@@ -4,41 +4,54 @@ from llm_serving import catalog
 from llm_serving.arguments import Frozen
 from llm_serving.catalog import Accelerator, Architecture, UnknownFact
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.planning.cold_start import ColdStart, cold_start
-from llm_serving.planning.fit import MemoryBudget, weight_bytes
+from llm_serving.planning.cold_start import ColdStart, StartupChoices, cold_start
+from llm_serving.planning.fit import MemoryBudget, Parallelism, weight_bytes
 from llm_serving.planning.host import NO_SIDECAR, Sidecar
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.offers import describe_offers
-from llm_serving.planning.parallelism import choose_gpus
+from llm_serving.planning.parallelism import choose_gpus, layout_problems
 from llm_serving.spec import ModelSpec, Quantization, ReleaseSpec
 
 RELEASE = "releases.stable"
+
+_FOUR_BITS = (Quantization.AWQ, Quantization.GPTQ, Quantization.BITSANDBYTES, Quantization.GGUF)
 
 
 class ModelPlan(Frozen):
     """One instance of a model, decided.
 
     Attributes:
-        tensor_parallelism: GPUs over which the model is split.
-        gpus: GPUs that one instance asks for; equal to ``tensor_parallelism``.
+        tensor_parallelism: GPUs over which every layer is cut.
+        pipeline_parallelism: stages that the layers are dealt to.
+        data_parallelism: whole copies of the model in the instance.
+        expert_parallel: the experts of a mixture are dealt to the GPUs instead of being cut.
+        nodes: nodes of one instance, with one pod on each.
+        gpus: GPUs of the whole instance: tensor x pipeline x data parallelism.
         max_model_len: longest request in tokens.
         gpu_memory_utilization: share of the GPU's memory that the engine may use.
+        static_memory_share: share of the GPU's memory that weights and KV cache take: what engines are told that do not
+            measure the rest.
         kv_cache_gib: KV cache on each GPU, in GiB.
         kv_cache_is_given: the engine is told the size of the KV cache, because it cannot measure what is left.
         compiles: the engine compiles the model before it serves.
         kv_cache_tokens: tokens of context that the instance holds.
         max_concurrency: requests of full context length that the instance holds at once.
-        cpu: cores to request.
-        memory_gib: memory in GiB, request and limit alike.
-        shm_gib: size of ``/dev/shm`` in GiB.
+        cpu: cores to request, of each pod.
+        memory_gib: memory in GiB of each pod, request and limit alike.
+        shm_gib: size of ``/dev/shm`` of each pod in GiB.
         cold_start: stages until a new instance answers.
         reasons: why, by field.
     """
 
     tensor_parallelism: int
+    pipeline_parallelism: int
+    data_parallelism: int
+    expert_parallel: bool
+    nodes: int
     gpus: int
     max_model_len: int
     gpu_memory_utilization: float
+    static_memory_share: float
     kv_cache_gib: float
     kv_cache_is_given: bool
     compiles: bool
@@ -49,6 +62,11 @@ class ModelPlan(Frozen):
     shm_gib: float
     cold_start: ColdStart
     reasons: dict[str, str]
+
+    @property
+    def gpus_per_node(self) -> int:
+        """GPUs that each pod of the instance asks for."""
+        return self.gpus // self.nodes
 
     @property
     def cold_start_seconds(self) -> int:
@@ -88,46 +106,42 @@ def plan_model(
             + (f" (compute capability {accelerator.compute_capability})" if accelerator.compute_capability else ""),
             describe_offers(model, release, node.cloud, sidecar),
         )
-    fitting = choose_gpus(
-        architecture,
-        release.quantization,
-        release.context_length,
-        model,
-        accelerator,
-        node,
-        sidecar,
-    )
-    if fitting.budget is None or fitting.host is None:
+    problems = tuple(layout_problems(architecture, model, node))
+    if problems:
+        raise ProblemsError(problems)
+    fitting = choose_gpus(architecture, release, model, accelerator, node, sidecar)
+    if fitting.parallelism is None or fitting.budget is None or fitting.host is None:
         raise _does_not_fit(model, release, node, fitting.refused, sidecar)
+    spread = fitting.parallelism
     weights = weight_bytes(architecture, release.quantization)
     device = catalog.device(accelerator.device)
     return ModelPlan(
-        tensor_parallelism=fitting.gpus,
-        gpus=fitting.gpus,
+        tensor_parallelism=spread.tensor,
+        pipeline_parallelism=spread.pipeline,
+        data_parallelism=spread.data,
+        expert_parallel=spread.experts,
+        nodes=spread.nodes,
+        gpus=spread.gpus,
         max_model_len=release.context_length,
         gpu_memory_utilization=model.gpu_memory_utilization,
+        static_memory_share=fitting.budget.static_share,
         kv_cache_gib=round(fitting.budget.kv_cache_gib, 2),
         kv_cache_is_given=device.kv_step_gib is not None,
         compiles=device.compiles,
-        kv_cache_tokens=fitting.budget.kv_cache_tokens,
-        max_concurrency=round(fitting.budget.concurrency(release.context_length), 2),
+        kv_cache_tokens=fitting.budget.kv_cache_tokens * spread.data,
+        max_concurrency=round(fitting.budget.concurrency(release.context_length) * spread.data, 2),
         cpu=fitting.host.cpu,
         memory_gib=fitting.host.memory_gib,
         shm_gib=fitting.host.shm_gib,
-        cold_start=cold_start(node.cloud, device, weights),
-        reasons=_reasons(
-            model, release, architecture, accelerator, node, fitting.gpus, fitting.refused, fitting.budget
-        ),
+        cold_start=cold_start(node.cloud, device, weights, choices=StartupChoices.of(node.cloud, model, release)),
+        reasons=_reasons(model, release, architecture, accelerator, node, spread, fitting.refused, fitting.budget),
     )
 
 
 def weight_only_note(release: ReleaseSpec, accelerator: Accelerator) -> str:
     """What a user should know of a quantization that the GPU stores but does not compute in; empty otherwise.
-    Of AWQ and GPTQ it is true on every GPU and the point of choosing them."""
-    if release.quantization not in accelerator.weight_only or release.quantization in (
-        Quantization.AWQ,
-        Quantization.GPTQ,
-    ):
+    Of those with four bits it is true on every GPU and the point of choosing them."""
+    if release.quantization not in accelerator.weight_only or release.quantization in _FOUR_BITS:
         return ""
     return (
         f"{accelerator.name} has no {release.quantization} arithmetic: the weights take half the memory, but the "
@@ -184,21 +198,33 @@ def _reasons(
     architecture: Architecture,
     accelerator: Accelerator,
     node: NodeShape,
-    gpus: int,
+    spread: Parallelism,
     refused: tuple[str, ...],
     budget: MemoryBudget,
 ) -> dict[str, str]:
-    chosen = "asked for" if model.tensor_parallelism else "the smallest number that fits"
+    gpus = spread.gpus_per_node
+    chosen = "the smallest number that fits"
+    if model.tensor_parallelism is not None:
+        chosen = "asked for"
+    elif spread.nodes > 1:
+        chosen = "what is left of whole nodes"
+    loras = f" - {budget.lora_gib:.2f} for LoRA adapters" if budget.lora_gib else ""
+    copies = f", {spread.data} copies" if spread.data > 1 else ""
     reasons = {
-        "tensor_parallelism": "; ".join([f"{gpus} is {chosen}", *refused]),
+        "tensor_parallelism": "; ".join([f"{spread.tensor} is {chosen}", *refused]),
+        "pipeline_parallelism": _asked(spread.pipeline, f"stages of {architecture.layers} layers in all"),
+        "data_parallelism": _asked(spread.data, "copies, each with a KV cache of its own"),
+        "expert_parallel": "asked for" if spread.experts else "not asked for: each expert is cut like every layer",
+        "nodes": _asked(spread.nodes, "nodes, which the instance takes whole"),
+        "static_memory_share": "weights and KV cache, by the memory of a GPU",
         "max_model_len": f"the release's context length; {architecture.name} allows {architecture.max_context}",
         "kv_cache_gib": (
             f"{budget.usable_gib:.2f} GiB usable of {budget.total_gib:.2f} ({model.gpu_memory_utilization:g})"
-            f" - {budget.weights_gib:.2f} weights - {budget.activation_gib:.2f} activations"
+            f" - {budget.weights_gib:.2f} weights{loras} - {budget.activation_gib:.2f} activations"
             f" - {budget.non_torch_gib:.2f} outside PyTorch, on each GPU"
             + (f", in whole steps of {budget.kv_step_gib:g} GiB" if budget.kv_step_gib else "")
         ),
-        "kv_cache_tokens": f"{budget.kv_bytes_per_token} bytes a token on each GPU",
+        "kv_cache_tokens": f"{budget.kv_bytes_per_token} bytes a token on each GPU{copies}",
         "max_concurrency": (
             f"tokens of the cache by a context of {release.context_length}; at least {model.min_concurrency:g} was "
             "asked for"
@@ -212,3 +238,7 @@ def _reasons(
     }
     note = weight_only_note(release, accelerator)
     return reasons | {"quantization": note} if note else reasons
+
+
+def _asked(number: int, what: str) -> str:
+    return f"{number} {what}, as asked for" if number > 1 else "not asked for"

@@ -5,7 +5,7 @@ of component packages knows no ``Literal``, no unions and no tuples: strings and
 models check the values.
 """
 
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class TeamArgs(TypedDict):
@@ -21,11 +21,121 @@ class TeamArgs(TypedDict):
     """Groups that may also change workloads."""
 
 
+class CanaryArgs(TypedDict):
+    """A release that gets a part of the requests."""
+
+    release: str
+    """Its version."""
+    weight: int
+    """Percent of the requests that the gateway sends to it."""
+    replicas: NotRequired[int]
+    """Instances to start with; where the model scales, the fewest."""
+
+
 class ReleaseChoiceArgs(TypedDict):
-    """Which releases of a model are served."""
+    """Which releases of a model are served. Each has instances of its own."""
 
     stable: str
     """Version that serves, for example `1.4.0`."""
+    canary: NotRequired[CanaryArgs]
+    """Version that gets a share of the requests beside it."""
+    previous: NotRequired[str]
+    """Version that stays ready, with one instance, for a way back."""
+
+
+class ScheduleArgs(TypedDict):
+    """A floor for the number of instances in a part of the week."""
+
+    start: str
+    """Cron expression (five fields) of its begin."""
+    end: str
+    """Cron expression of its end."""
+    timezone: NotRequired[str]
+    """Name in the IANA data base; `Etc/UTC` by default."""
+    replicas: int
+    """Instances that there are at least."""
+
+
+class ScalingPaceArgs(TypedDict):
+    """How fast the number of instances may change."""
+
+    up_seconds: NotRequired[int]
+    """A demand must last that long before instances are added; 0 by default."""
+    up_percent: NotRequired[int]
+    """Share of the present instances that may be added in 15 seconds; 100 by default."""
+    down_seconds: NotRequired[int]
+    """A lull must last that long before instances are taken away; 300 by default."""
+    down_percent: NotRequired[int]
+    """Share of the present instances that may be taken away in a minute; 50 by default."""
+
+
+class AutoscalingArgs(TypedDict):
+    """Bounds and signals of a release's autoscaling. The number wanted is the largest that any signal asks for."""
+
+    min: NotRequired[int]
+    """Fewest instances; 1 by default."""
+    max: int
+    """Most instances."""
+    queue_depth: NotRequired[float]
+    """Requests that may wait an instance; 10 by default."""
+    ttft_seconds: NotRequired[float]
+    """Objective for the time to the first token (95th percentile)."""
+    gpu_utilization: NotRequired[int]
+    """Percent of GPU utilization above which instances are added while requests wait; 80 by default."""
+    schedules: NotRequired[list[ScheduleArgs]]
+    """Floors by time."""
+    pace: NotRequired[ScalingPaceArgs]
+    """How fast."""
+    polling_seconds: NotRequired[int]
+    """How often the signals are read; 15 by default."""
+
+
+class EngineArgs(TypedDict):
+    """Options of the engine. What is left out is the engine's own default."""
+
+    pipeline_parallelism: NotRequired[int]
+    """Stages that the layers are cut into."""
+    data_parallelism: NotRequired[int]
+    """Whole copies of the model in one instance, behind one API."""
+    expert_parallel: NotRequired[bool]
+    """Spread the experts of a mixture over all GPUs of the instance."""
+    nodes: NotRequired[int]
+    """Nodes of one instance; more than one makes a LeaderWorkerSet."""
+    chunked_prefill: NotRequired[bool]
+    """Mix parts of long prompts with the tokens of running requests."""
+    prefix_caching: NotRequired[bool]
+    """Keep the KV cache of common beginnings."""
+    max_batched_tokens: NotRequired[int]
+    """Tokens of one step of the engine."""
+    max_sequences: NotRequired[int]
+    """Requests in one batch."""
+    max_queued_requests: NotRequired[int]
+    """Requests that may wait before the engine answers 503."""
+    max_queued_tokens: NotRequired[int]
+    """Prompt tokens that may wait before the engine answers 503."""
+    structured_outputs: NotRequired[bool]
+    """Allow answers that must match a grammar or a JSON schema."""
+    max_loras: NotRequired[int]
+    """Adapters that a batch can hold at once."""
+    max_lora_rank: NotRequired[int]
+    """Largest rank of an adapter that is accepted."""
+    stream_weights: NotRequired[bool]
+    """Read the weights with the Run:ai streamer."""
+    graph_sizes: NotRequired[list[int]]
+    """Batch sizes for which CUDA graphs are captured."""
+    warm_up: NotRequired[bool]
+    """Ask for a short answer before an instance counts as ready; true by default."""
+    flags: NotRequired[dict[str, Any]]
+    """More flags of the engine, by name without dashes."""
+
+
+class WarmPoolArgs(TypedDict):
+    """Capacity that is ready before it is needed."""
+
+    placeholders: NotRequired[int]
+    """Pods of the lowest priority, each as large as an instance, that hold nodes ready and give way."""
+    image: NotRequired[str]
+    """Image of a program that waits; Kubernetes' own `pause` by default."""
 
 
 class DrainArgs(TypedDict):
@@ -35,6 +145,8 @@ class DrainArgs(TypedDict):
     """Time in which a stopping instance still takes new requests."""
     shutdown_timeout_seconds: NotRequired[int]
     """Time that running requests get after that, before they are aborted."""
+    longest_request_seconds: NotRequired[int]
+    """How long the model's longest request takes."""
 
 
 class ModelArgs(TypedDict):
@@ -50,8 +162,16 @@ class ModelArgs(TypedDict):
     """Confirms the licence of a gated model."""
     pool: str
     """Name of the pool."""
+    service_class: NotRequired[str]
+    """`critical`, `standard` (the default) or `batch`: what gives way when capacity is short."""
     replicas: NotRequired[int]
-    """Number of engine instances; 1 by default."""
+    """Number of engine instances; 1 by default. Where `autoscaling` is given, it decides."""
+    autoscaling: NotRequired[AutoscalingArgs]
+    """Scale by demand."""
+    on_demand_base: NotRequired[int]
+    """Of the instances, those that run on capacity that is not taken away."""
+    engine: NotRequired[EngineArgs]
+    """Options of the engine."""
     tensor_parallelism: NotRequired[int]
     """GPUs of one instance; left out: the smallest number that fits."""
     gpu_memory_utilization: NotRequired[float]
@@ -63,13 +183,17 @@ class ModelArgs(TypedDict):
     successor starts, which needs no spare GPU."""
     drain: NotRequired[DrainArgs]
     """How an instance is taken out of service."""
+    warm_pool: NotRequired[WarmPoolArgs]
+    """Capacity that is ready before it is needed."""
+    compile_cache: NotRequired[bool]
+    """A Job compiles the release once, and instances read what it wrote."""
 
 
 class EngineReleaseArgs(TypedDict):
     """Engine and its exact version."""
 
     name: NotRequired[str]
-    """`vllm`."""
+    """`vllm` (the default), `sglang`, `tgi` or `triton`."""
     version: str
     """Version, for example `0.32.0`."""
 
@@ -93,7 +217,9 @@ class LoaderArgs(TypedDict):
     image: ImageReferenceArgs
     """Image with the loader (`images/model-loader`)."""
     source: NotRequired[str]
-    """`hf://` (the default) for the Hugging Face hub, or `file:///folder` for a folder of the image."""
+    """`hf://` (the default) for the Hugging Face hub; `gs://`, `s3://` or `file:///` for a mirror."""
+    token_secret: NotRequired[str]
+    """Secret in the team's namespace with the hub's token under the key `token`."""
 
 
 class ModelSourceArgs(TypedDict):
@@ -111,6 +237,19 @@ class ModelSourceArgs(TypedDict):
     """Downloads need an accepted licence and a token."""
 
 
+class AdapterArgs(TypedDict):
+    """A LoRA adapter that is served beside the model."""
+
+    name: str
+    """Name under which clients ask for it."""
+    repository: str
+    """Repository on the Hugging Face hub."""
+    revision: str
+    """Full commit, 40 hexadecimal digits."""
+    rank: int
+    """Its rank."""
+
+
 class ReleaseArgs(TypedDict):
     """One release of one model: the immutable bundle of everything that changes answers."""
 
@@ -125,13 +264,19 @@ class ReleaseArgs(TypedDict):
     model: ModelSourceArgs
     """The weights."""
     quantization: NotRequired[str]
-    """How the weights are stored: `none` (16 bits), `fp8`, `int8`, `awq` or `gptq`."""
+    """How the weights are stored: `none` (16 bits), `fp8`, `int8`, `awq`, `gptq`, `bitsandbytes` or `gguf`."""
     context_length: int
     """Longest request, prompt and answer together, in tokens."""
     sampling: NotRequired[dict[str, float]]
     """Default sampling parameters, passed to the engine as they are."""
     chat_template: NotRequired[str]
     """Jinja template that replaces the model's own."""
+    tool_parser: NotRequired[str]
+    """How calls of tools are read out of answers, by the engine's name of the parser."""
+    reasoning_parser: NotRequired[str]
+    """How thoughts are told from answers, by the engine's name of the parser."""
+    adapters: NotRequired[list[AdapterArgs]]
+    """LoRA adapters, each under a name of its own."""
 
 
 class NodeShapeArgs(TypedDict):

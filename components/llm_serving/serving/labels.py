@@ -13,26 +13,41 @@ MODEL = MODEL_LABEL
 RELEASE = f"{DOMAIN}/release"
 TEAM = f"{DOMAIN}/team"
 POOL = POOL_LABEL
-TRACK = f"{DOMAIN}/track"
+SHARE = f"{DOMAIN}/share"
 RELEASE_HASH = f"{DOMAIN}/release-hash"
 
-STABLE = "stable"
-"""The track of the release that ``releases.stable`` names."""
+MAIN = "main"
+"""The share of instances that take the pool's capacity in its order."""
+BASE = "base"
+"""The share of instances that run on capacity that is not taken away."""
 
 _MANAGED = {"app.kubernetes.io/part-of": "llm-serving", "app.kubernetes.io/managed-by": "pulumi"}
 
 
-def selector(model: ModelSpec) -> dict[str, str]:
-    """Labels that select the engine's pods of a model."""
-    return {"app.kubernetes.io/component": "engine", MODEL: model.name, TRACK: STABLE}
+def selector(model: ModelSpec, release: str, share: str | None = None) -> dict[str, str]:
+    """Labels that select the engine's pods of a model's release, of one share or of all."""
+    found = {"app.kubernetes.io/component": "engine", MODEL: model.name, RELEASE: release}
+    return found if share is None else {**found, SHARE: share}
 
 
-def model_labels(model: ModelSpec, release: ReleaseSpec, more: Mapping[str, str]) -> dict[str, str]:
-    """Labels of every object of a model; ``more`` never replaces one of ours."""
+def model_labels(model: ModelSpec, more: Mapping[str, str]) -> dict[str, str]:
+    """Labels of the objects that all releases of a model share; ``more`` never replaces one of ours."""
     return {
         **more,
         **_MANAGED,
-        **selector(model),
+        MODEL: model.name,
+        "app.kubernetes.io/instance": model.name,
+        TEAM: model.team,
+        POOL: model.pool,
+    }
+
+
+def release_labels(model: ModelSpec, release: ReleaseSpec, more: Mapping[str, str]) -> dict[str, str]:
+    """Labels of every object of a release; ``more`` never replaces one of ours."""
+    return {
+        **more,
+        **_MANAGED,
+        **selector(model, release.version),
         "app.kubernetes.io/name": release.engine.name.value,
         "app.kubernetes.io/instance": model.name,
         "app.kubernetes.io/version": release.version,

@@ -16,19 +16,30 @@ READY_PATH = "/health/ready"
 LIVE_PATH = "/health/live"
 
 
-def launched(engine: Engine, model: str, command: Sequence[pulumi.Input[str]]) -> list[pulumi.Input[str]]:
+def launched(
+    engine: Engine,
+    model: str,
+    command: Sequence[pulumi.Input[str]],
+    *,
+    warm_up: bool = False,
+    options: Sequence[str] = (),
+) -> list[pulumi.Input[str]]:
     """The engine's command line under the launcher.
 
     Args:
         engine: whose API it asks.
         model: name that the engine must list before it counts as ready.
         command: the engine's own command line.
+        warm_up: have a short request answered before the engine counts as ready.
+        options: more options of the launcher.
     """
     return [
         "llm-serving-engine",
         f"--health-port={PORT}",
         f"--engine-url=http://127.0.0.1:{engine.port}",
         f"--model={model}",
+        *(["--warm-up"] if warm_up else []),
+        *options,
         "--",
         *command,
     ]

@@ -1,6 +1,7 @@
 """Weights into the model cache: a Job that ends when a release's files are complete, before an engine starts.
 
-Owns the Job. Leaves alone: what the loader does (``images/model-loader``), the volume.
+The cache is a volume that the Job mounts, or a bucket that it writes by the store's own protocol, which is faster and
+checked by the store. Owns the Job. Leaves alone: what the loader does (``images/model-loader``), volume and bucket.
 """
 
 from typing import Any, NotRequired, TypedDict
@@ -12,19 +13,24 @@ from llm_serving import catalog
 from llm_serving.arguments import parse
 from llm_serving.catalog import UnknownFact
 from llm_serving.component import Frozen, child, refused, refusing, token, validated
-from llm_serving.contract import ModelCacheVolume, PoolScheduling
+from llm_serving.contract import ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.cold_start import cold_start
 from llm_serving.planning.fit import weight_bytes
 from llm_serving.serving.arguments import LoaderArgs, ReleaseArgs
+from llm_serving.serving.jobs import give_up_on
 from llm_serving.serving.labels import loader_labels
-from llm_serving.serving.pod import USER_ID, tolerations
+from llm_serving.serving.pod import RESTRICTED, USER_ID, tolerations
 from llm_serving.serving.rollout import PATIENCE
 from llm_serving.spec import LoaderSpec, ReleaseSpec
 
 CACHE = "/cache"
+CONTAINER = "loader"
 RETRIES = 3
-"""Failed pods before the Job gives up: a network that was away comes back, a wrong revision does not."""
+"""Failed pods before the Job gives up: a network that was away comes back."""
+HOPELESS = 78
+"""Exit status of a loader that cannot succeed by trying again, such as a wrong revision (sysexits.h, ``EX_CONFIG``)."""
+TOKEN_KEY = "token"
 
 
 class ModelLoaderArgs(TypedDict):
@@ -42,7 +48,10 @@ class ModelLoaderArgs(TypedDict):
     """Volume to fill: output `volume` of a model cache."""
     scheduling: pulumi.Input[dict[str, Any]]
     """The pool whose nodes will read it: output `scheduling` of a pool. A volume may be bound to the node of its first
-    pod."""
+    pod; where the cache is a bucket, the Job runs on any node."""
+    identity: NotRequired[pulumi.Input[dict[str, Any]]]
+    """Who the loader is: output `binding` of a workload identity that may write. Left out where the cache is a
+    volume."""
     labels: NotRequired[dict[str, str]]
     """More labels for every object."""
 
@@ -56,6 +65,7 @@ class ModelLoaderInputs(Frozen):
     namespace: Any
     cache: Any
     scheduling: Any
+    identity: Any = None
     labels: dict[str, str] = {}
 
 
@@ -72,8 +82,11 @@ class ModelLoader(pulumi.ComponentResource):
         super().__init__(token("ModelLoader"), name, {}, opts)
         release = inputs.release
         labels = loader_labels(release, inputs.team, inputs.labels)
-        volume = pulumi.Output.from_input(inputs.cache).apply(lambda data: _loader_volume(data, source))
+        cache = pulumi.Output.from_input(inputs.cache).apply(lambda data: _cache(data, source))
         pool = pulumi.Output.from_input(inputs.scheduling).apply(lambda data: _pool(data, source))
+        identity = pulumi.Output.from_input(inputs.identity or {}).apply(lambda data: _identity(data, source))
+        # A bucket is written from anywhere: no node with a GPU need wait for it.
+        where = pulumi.Output.all(cache, pool).apply(lambda both: None if both[0].loader_url else both[1])
         job = batch.v1.Job(
             f"{name}-load",
             # No name of its own: another image or source is another Job, and the one before stays until it is done.
@@ -84,14 +97,18 @@ class ModelLoader(pulumi.ComponentResource):
             spec=batch.v1.JobSpecArgs(
                 backoff_limit=RETRIES,
                 active_deadline_seconds=patience,
+                pod_failure_policy=give_up_on([HOPELESS], CONTAINER),
                 template=core.v1.PodTemplateSpecArgs(
-                    metadata=meta.v1.ObjectMetaArgs(labels=labels),
+                    metadata=meta.v1.ObjectMetaArgs(
+                        labels=identity.apply(lambda found: {**(found.pod_labels if found else {}), **labels})
+                    ),
                     spec=core.v1.PodSpecArgs(
                         restart_policy="Never",
+                        service_account_name=identity.apply(lambda found: found.service_account if found else None),
                         automount_service_account_token=False,
                         enable_service_links=False,
-                        node_selector=pool.apply(lambda found: found.node_selector),
-                        tolerations=pool.apply(tolerations),
+                        node_selector=where.apply(lambda found: found.node_selector if found else None),
+                        tolerations=where.apply(lambda found: tolerations(found) if found else None),
                         security_context=core.v1.PodSecurityContextArgs(
                             run_as_non_root=True,
                             run_as_user=USER_ID,
@@ -100,8 +117,8 @@ class ModelLoader(pulumi.ComponentResource):
                             fs_group_change_policy="OnRootMismatch",
                             seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
                         ),
-                        containers=[_container(release, inputs.loader)],
-                        volumes=volume.apply(_volumes),
+                        containers=[_container(release, inputs.loader, cache)],
+                        volumes=cache.apply(_volumes),
                     ),
                 ),
             ),
@@ -111,9 +128,16 @@ class ModelLoader(pulumi.ComponentResource):
         self.register_outputs({"jobName": self.job_name})
 
 
-def _container(release: ReleaseSpec, loader: LoaderSpec) -> core.v1.ContainerArgs:
+def _container(
+    release: ReleaseSpec, loader: LoaderSpec, cache: pulumi.Output[ModelCacheVolume]
+) -> core.v1.ContainerArgs:
+    def mounts(found: ModelCacheVolume) -> list[Any]:
+        scratch = {"name": "scratch", "mountPath": "/tmp"}
+        return [scratch] if found.loader_url else [scratch, {"name": "cache", "mountPath": CACHE}]
+
+    target = cache.apply(lambda found: f"--target={found.loader_url or CACHE}/{release.name}/{release.version}")
     return core.v1.ContainerArgs(
-        name="loader",
+        name=CONTAINER,
         image=loader.image.reference,
         image_pull_policy="IfNotPresent",
         command=[
@@ -121,29 +145,36 @@ def _container(release: ReleaseSpec, loader: LoaderSpec) -> core.v1.ContainerArg
             f"--source={loader.source}",
             f"--repository={release.model.repository}",
             f"--revision={release.model.revision}",
-            f"--target={CACHE}/{release.name}/{release.version}",
+            target,
         ],
-        env=[core.v1.EnvVarArgs(name="HOME", value="/tmp")],
+        env=[core.v1.EnvVarArgs(name="HOME", value="/tmp"), *_token(loader)],
         resources=core.v1.ResourceRequirementsArgs(
             requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "1Gi"}
         ),
-        security_context=core.v1.SecurityContextArgs(
-            allow_privilege_escalation=False,
-            read_only_root_filesystem=True,
-            run_as_non_root=True,
-            capabilities=core.v1.CapabilitiesArgs(drop=["ALL"]),
-        ),
-        volume_mounts=[
-            core.v1.VolumeMountArgs(name="cache", mount_path=CACHE),
-            core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp"),
-        ],
+        security_context=RESTRICTED,
+        volume_mounts=cache.apply(mounts),
         # What the loader says last is what a person must read.
         termination_message_policy="FallbackToLogsOnError",
     )
 
 
-def _volumes(cache: dict[str, Any]) -> list[Any]:
-    return [{"name": "cache", **cache}, {"name": "scratch", "emptyDir": {}}]
+def _token(loader: LoaderSpec) -> list[core.v1.EnvVarArgs]:
+    if loader.token_secret is None:
+        return []
+    reference = core.v1.SecretKeySelectorArgs(name=loader.token_secret, key=TOKEN_KEY)
+    return [
+        core.v1.EnvVarArgs(name="HF_TOKEN", value_from=core.v1.EnvVarSourceArgs(secret_key_ref=reference)),
+    ]
+
+
+def _volumes(cache: ModelCacheVolume) -> list[Any]:
+    scratch: dict[str, Any] = {"name": "scratch", "emptyDir": {}}
+    return [scratch] if cache.loader_url else [scratch, {"name": "cache", **(cache.loader_volume or {})}]
+
+
+def _identity(data: Any, source: str) -> WorkloadIdentityBinding | None:
+    with refusing(f"{source}: identity"):
+        return parse(WorkloadIdentityBinding, data) if data else None
 
 
 def _pool(data: Any, source: str) -> PoolScheduling:
@@ -151,12 +182,12 @@ def _pool(data: Any, source: str) -> PoolScheduling:
         return parse(PoolScheduling, data)
 
 
-def _loader_volume(data: Any, source: str) -> dict[str, Any]:
+def _cache(data: Any, source: str) -> ModelCacheVolume:
     with refusing(f"{source}: cache"):
-        volume = parse(ModelCacheVolume, data).loader_volume
-        if volume is None:
+        cache = parse(ModelCacheVolume, data)
+        if cache.loader_volume is None and cache.loader_url is None:
             raise ProblemsError([Problem("loaderVolume", None, "this model cache cannot be filled by a loader")])
-        return volume
+        return cache
 
 
 def _patience(release: ReleaseSpec, source: str) -> int:

@@ -1,32 +1,38 @@
 """A model that answers: the component that other teams use.
 
-Owns the objects of one model on one cluster: service account, chat template, Deployment, disruption budget, Service.
-Leaves alone: the weights (they are in the cache before a pod starts), who may reach the Service, autoscaling, and every
-decision: sizes come from ``planning``, everything that changes answers from the release, everything of a cloud as data
-from the contract.
+Owns the objects of one model on one cluster: service account, chat templates, the objects of each release
+(``serving.release``), and the Service in front of the stable one. Leaves alone: the weights (they are in the cache
+before a pod starts), who may reach the Services, and every decision: sizes come from ``planning``, everything that
+changes answers from the release, everything of a cloud as data from the contract.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, NotRequired, TypedDict, TypeVar
 
 import pulumi
-from pulumi_kubernetes import apps, core, meta, policy
+from pulumi_kubernetes import apps, core, meta
 
 from llm_serving.arguments import parse
 from llm_serving.component import Frozen, child, refusing, token, validated
 from llm_serving.contract import ContractModel, ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.planning.drain import Drain, plan_drain
+from llm_serving.planning.drain import Drain, longest_drain, plan_drain
 from llm_serving.planning.host import Sidecar
+from llm_serving.planning.instances import Instances, plan_instances
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
-from llm_serving.serving.arguments import ModelArgs, NodeShapeArgs, ReleaseArgs
+from llm_serving.serving import compile_cache
+from llm_serving.serving.arguments import LoaderArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
+from llm_serving.serving.disruption import base_notice
 from llm_serving.serving.engines import Engine, engine
-from llm_serving.serving.labels import RELEASE_HASH, model_labels, selector
-from llm_serving.serving.pod import PORT_NAME, TEMPLATE_FILE, Instance, Surroundings, pod_template
+from llm_serving.serving.labels import BASE, MAIN, model_labels, release_labels
+from llm_serving.serving.placeholders import placeholder_deployment
+from llm_serving.serving.pod import MODELS, TEMPLATE_FILE, Instance, Surroundings
+from llm_serving.serving.release import ReleaseObjects, serve_release, service_spec
 from llm_serving.serving.rollout import plan_rollout
-from llm_serving.spec import ModelSpec, ReleaseSpec
+from llm_serving.serving.signals import lacking
+from llm_serving.spec import LoaderSpec, ModelSpec, ReleaseSpec
 
 
 class ModelServiceArgs(TypedDict):
@@ -34,10 +40,10 @@ class ModelServiceArgs(TypedDict):
 
     model: ModelArgs
     """Which release is served, where, how many."""
-    release: ReleaseArgs
-    """The release that `model.releases.stable` names."""
-    release_hash: str
-    """Hash of the release's file; pods carry it, and a change replaces them."""
+    releases: list[ReleaseArgs]
+    """The releases that `model.releases` names, in any order."""
+    release_hashes: dict[str, str]
+    """Hash of each release's file, by version; pods carry it, and a change replaces them."""
     node: NodeShapeArgs
     """A node of the pool."""
     namespace: pulumi.Input[str]
@@ -48,21 +54,33 @@ class ModelServiceArgs(TypedDict):
     """Volume with the weights: output `volume` of a model cache."""
     identity: pulumi.Input[dict[str, Any]]
     """Who the pods are: output `binding` of a workload identity."""
+    prometheus_url: NotRequired[pulumi.Input[str]]
+    """Where Prometheus answers queries: output `prometheusUrl` of the addons. Needed where `model.autoscaling` is
+    given."""
+    loader: NotRequired[LoaderArgs]
+    """What filled the cache: every instance asks it first whether the weights are whole. Left out: it trusts them."""
     labels: NotRequired[dict[str, str]]
     """More labels for every object."""
+
+
+class _CompiledOptions(TypedDict, total=False):
+    launcher_options: tuple[str, ...]
+    more_environment: Mapping[str, str]
 
 
 class ModelServiceInputs(Frozen):
     """Arguments of :class:`ModelService`, validated."""
 
     model: ModelSpec
-    release: ReleaseSpec
-    release_hash: str
+    releases: tuple[ReleaseSpec, ...]
+    release_hashes: dict[str, str]
     node: NodeShape
     namespace: Any
     scheduling: Any
     cache: Any
     identity: Any
+    prometheus_url: Any = None
+    loader: LoaderSpec | None = None
     labels: dict[str, str] = {}
 
 
@@ -70,176 +88,217 @@ class ModelService(pulumi.ComponentResource):
     """One model, served with an OpenAI-compatible API inside the cluster."""
 
     service_name: pulumi.Output[str]
-    """Name of the Service."""
+    """Name of the Service in front of the stable release."""
     url: pulumi.Output[str]
-    """Base URL of the API inside the cluster, ending in `/v1`."""
+    """Base URL of the stable release's API inside the cluster, ending in `/v1`."""
+    release_urls: pulumi.Output[dict[str, str]]
+    """Base URL of each release's API inside the cluster, by version."""
     deployment_name: pulumi.Output[str]
-    """Name of the Deployment."""
+    """Name of the stable release's Deployment, or LeaderWorkerSet."""
     release: pulumi.Output[str]
-    """Version of the release that answers."""
+    """Version of the stable release."""
 
     def __init__(self, name: str, args: ModelServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = validated(ModelServiceInputs, args, "ModelService", name)
         source = f"ModelService {name!r}"
         with refusing(source):
-            instance = _decide(inputs)
+            instances = _decide(inputs)
         super().__init__(token("ModelService"), name, {}, opts)
-        model, release = instance.model, instance.release
-
-        def metadata(annotations: pulumi.Input[Any] = None, **fields: Any) -> meta.v1.ObjectMetaArgs:
-            return meta.v1.ObjectMetaArgs(
-                namespace=inputs.namespace,
-                labels=model_labels(model, release, inputs.labels),
-                annotations=annotations,
-                **fields,
-            )
-
-        template = None
-        if release.chat_template is not None:
-            # No name of its own: a new template is a new ConfigMap, and pods keep the one that they started with.
-            template = core.v1.ConfigMap(
-                f"{name}-chat-template",
-                metadata=metadata(),
-                data={TEMPLATE_FILE: release.chat_template},
-                immutable=True,
-                opts=child(self),
-            )
-        around = _surroundings(inputs, instance, source, template)
+        model, stable = inputs.model, instances[0]
+        shared = _Shared(inputs, source)
+        labels = model_labels(model, inputs.labels)
         account = core.v1.ServiceAccount(
             name,
-            metadata=metadata(
-                name=around.identity.apply(lambda identity: identity.service_account),
-                annotations=around.identity.apply(lambda identity: identity.annotations),
+            metadata=meta.v1.ObjectMetaArgs(
+                namespace=inputs.namespace,
+                labels=labels,
+                name=shared.identity.apply(lambda identity: identity.service_account),
+                annotations=shared.identity.apply(lambda identity: identity.annotations),
             ),
             automount_service_account_token=False,
             opts=child(self),
         )
-        deployment = apps.v1.Deployment(
-            name,
-            metadata=metadata(name=model.name, annotations={RELEASE_HASH: inputs.release_hash}),
-            spec=apps.v1.DeploymentSpecArgs(
-                replicas=model.replicas,
-                revision_history_limit=5,
-                progress_deadline_seconds=instance.rollout.patience,
-                selector=meta.v1.LabelSelectorArgs(match_labels=selector(model)),
-                strategy=apps.v1.DeploymentStrategyArgs(
-                    type="RollingUpdate",
-                    rolling_update=apps.v1.RollingUpdateDeploymentArgs(
-                        max_surge=instance.rollout.max_surge,
-                        max_unavailable=instance.rollout.max_unavailable,
-                    ),
-                ),
-                template=pod_template(instance, around),
-            ),
-            opts=child(
-                self,
-                depends_on=[account],
-                custom_timeouts=pulumi.CustomTimeouts(
-                    create=f"{instance.rollout.create}s", update=f"{instance.rollout.update}s"
-                ),
-            ),
-        )
-        policy.v1.PodDisruptionBudget(
-            name,
-            metadata=metadata(name=model.name),
-            spec=policy.v1.PodDisruptionBudgetSpecArgs(
-                max_unavailable=1, selector=meta.v1.LabelSelectorArgs(match_labels=selector(model))
-            ),
-            opts=child(self),
-        )
+        served: list[ReleaseObjects] = []
+        for instance in instances:
+            around = shared.around(instance, _chat_template(self, instance, inputs))
+            served.append(serve_release(self, instance, around, inputs.namespace, [account], inputs.prometheus_url))
         service = core.v1.Service(
             name,
-            metadata=metadata(name=model.name),
-            spec=core.v1.ServiceSpecArgs(
-                type="ClusterIP",
-                selector=selector(model),
-                ports=[
-                    core.v1.ServicePortArgs(
-                        name=PORT_NAME,
-                        port=instance.engine.port,
-                        target_port=PORT_NAME,
-                        app_protocol="http",
-                    )
-                ],
-            ),
-            # The provider waits ten minutes for endpoints, a model may take longer: the Deployment waits for it.
-            opts=child(self, depends_on=[deployment]),
+            metadata=meta.v1.ObjectMetaArgs(name=model.name, namespace=inputs.namespace, labels=labels),
+            spec=service_spec(stable),
+            # A new stable release answers before requests are sent to it.
+            opts=child(self, depends_on=list(served[0].workloads)),
         )
 
+        if model.warm_pool.placeholders:
+            around = shared.around(stable, None)
+            room = placeholder_deployment(model, around, inputs.namespace, inputs.labels, model.warm_pool.image)
+            apps.v1.Deployment(f"{name}-placeholder", room, opts=child(self))
+
+        def url(service: core.v1.Service, instance: Instance, name: str) -> pulumi.Output[str]:
+            found = service.metadata.apply(lambda metadata: metadata.name or name)
+            return pulumi.Output.format("http://{0}.{1}.svc:{2}/v1", found, inputs.namespace, instance.engine.port)
+
         self.service_name = service.metadata.apply(lambda found: found.name or model.name)
-        self.url = pulumi.Output.format(
-            "http://{0}.{1}.svc:{2}/v1", self.service_name, inputs.namespace, instance.engine.port
-        )
-        self.deployment_name = deployment.metadata.apply(lambda found: found.name or model.name)
-        self.release = pulumi.Output.from_input(release.version)
+        self.url = url(service, stable, model.name)
+        urls = [
+            url(objects.service, instance, instance.count.name)
+            for instance, objects in zip(instances, served, strict=True)
+        ]
+        versions = [instance.release.version for instance in instances]
+        self.release_urls = pulumi.Output.all(*urls).apply(lambda found: dict(zip(versions, found, strict=True)))
+        self.deployment_name = pulumi.Output.from_input(stable.count.name)
+        self.release = pulumi.Output.from_input(stable.release.version)
         self.register_outputs(
             {
                 "serviceName": self.service_name,
                 "url": self.url,
+                "releaseUrls": self.release_urls,
                 "deploymentName": self.deployment_name,
                 "release": self.release,
             }
         )
 
 
+def _chat_template(parent: pulumi.Resource, instance: Instance, inputs: ModelServiceInputs) -> core.v1.ConfigMap | None:
+    if instance.release.chat_template is None:
+        return None
+    # No name of its own: a new template is a new ConfigMap, and pods keep the one that they started with.
+    return core.v1.ConfigMap(
+        f"{instance.count.name}-chat-template",
+        metadata=meta.v1.ObjectMetaArgs(
+            namespace=inputs.namespace, labels=release_labels(inputs.model, instance.release, inputs.labels)
+        ),
+        data={TEMPLATE_FILE: instance.release.chat_template},
+        immutable=True,
+        opts=child(parent),
+    )
+
+
 M = TypeVar("M", bound=ContractModel)
 
 
-def _decide(inputs: ModelServiceInputs) -> Instance:
-    """Everything that needs no cloud.
+def _decide(inputs: ModelServiceInputs) -> tuple[Instance, ...]:
+    """Everything that needs no cloud, for each release, the stable one first.
 
     Raises:
         ProblemsError: paths are those of the component's arguments.
     """
-    model, release = inputs.model, inputs.release
-    adapter = engine(release.engine.name)
-    problems = [*_other_release(model, release), *_misleading_name(model, adapter)]
+    model = inputs.model
+    given = {release.version: release for release in inputs.releases}
+    problems = [
+        *_other_releases(inputs),
+        *_unmeasured(inputs),
+        *_misleading_name(model, [engine(r.engine.name) for r in inputs.releases]),
+    ]
     if problems:
         raise ProblemsError(problems)
+    return tuple(_instance(inputs, given[count.version], count) for count in plan_instances(model))
+
+
+def _instance(inputs: ModelServiceInputs, release: ReleaseSpec, count: Instances) -> Instance:
+    model = inputs.model
+    adapter = engine(release.engine.name)
+    if model.autoscaling is not None and (problems := list(lacking(adapter.metrics, model.autoscaling))):
+        raise ProblemsError([problem.under("model.autoscaling") for problem in problems])
     with _under("model"):
-        longest = plan_drain(model.drain, None)
         plan = plan_model(model, release, inputs.node)
     return Instance(
         model=model,
         release=release,
-        release_hash=inputs.release_hash,
+        count=count,
+        release_hash=inputs.release_hashes[release.version],
         plan=plan,
-        rollout=plan_rollout(model, plan.cold_start_seconds, longest),
+        rollout=plan_rollout(model, count.most, plan.cold_start_seconds, longest_drain(model.drain)),
         engine=adapter,
         labels=inputs.labels,
+        loader=inputs.loader,
+        **_compiled(model, release, inputs.node),
     )
 
 
-def _other_release(model: ModelSpec, release: ReleaseSpec) -> list[Problem]:
+def _compiled(model: ModelSpec, release: ReleaseSpec, node: NodeShape) -> _CompiledOptions:
+    """What starts an engine from what `CompileCache` left in the model cache."""
+    if not model.compile_cache:
+        return {}
+    folder = f"{MODELS}/{compile_cache.folder_of(release, node.accelerator)}"
+    return {
+        "launcher_options": tuple(compile_cache.read_options(folder)),
+        "more_environment": compile_cache.environment(),
+    }
+
+
+def _unmeasured(inputs: ModelServiceInputs) -> list[Problem]:
+    if inputs.model.autoscaling is None or inputs.prometheus_url is not None:
+        return []
+    return [Problem("prometheusUrl", None, "required where model.autoscaling is given", "an address of Prometheus")]
+
+
+def _other_releases(inputs: ModelServiceInputs) -> list[Problem]:
+    """The releases that are given are those that the model names, each with its hash."""
+    model, wanted = inputs.model, inputs.model.releases.versions
     problems: list[Problem] = []
-    if release.name != model.name:
-        problems.append(Problem("release.name", release.name, "is a release of another model", model.name))
-    if release.version != model.releases.stable:
-        reason = "is not the release that model.releases.stable names"
-        problems.append(Problem("release.version", release.version, reason, model.releases.stable))
+    for index, release in enumerate(inputs.releases):
+        path = f"releases[{index}]"
+        if release.name != model.name:
+            problems.append(Problem(f"{path}.name", release.name, "is a release of another model", model.name))
+        if release.version not in wanted:
+            reason = "is not a release that model.releases names"
+            problems.append(Problem(f"{path}.version", release.version, reason, ", ".join(wanted)))
+        elif release.version not in inputs.release_hashes:
+            problems.append(Problem(f"releaseHashes.{release.version}", None, "required, but not given"))
+    found = {release.version for release in inputs.releases}
+    problems += [
+        Problem("releases", None, f"release {version}, which model.releases names, is not given")
+        for version in wanted
+        if version not in found
+    ]
     return problems
 
 
-def _misleading_name(model: ModelSpec, adapter: Engine) -> list[Problem]:
+def _misleading_name(model: ModelSpec, adapters: list[Engine]) -> list[Problem]:
     """Kubernetes puts ``<SERVICE>_PORT`` into pods that ask for service links; engines read variables of their own
     prefix, so a Service of that name breaks engines that others run in the namespace."""
-    prefix = adapter.environment_prefix
-    if f"{model.name.upper().replace('-', '_')}_".startswith(f"{prefix}_"):
-        reason = f"gives a Service whose environment variables start with {prefix}_, which the engine reads"
-        return [Problem("model.name", model.name, reason, f"served-by-{model.name}")]
+    for prefix in sorted({adapter.environment_prefix for adapter in adapters}):
+        if f"{model.name.upper().replace('-', '_')}_".startswith(f"{prefix}_"):
+            reason = f"gives a Service whose environment variables start with {prefix}_, which the engine reads"
+            return [Problem("model.name", model.name, reason, f"served-by-{model.name}")]
     return []
 
 
-def _surroundings(
-    inputs: ModelServiceInputs, instance: Instance, source: str, template: core.v1.ConfigMap | None
-) -> Surroundings:
+class _Shared:
     """What comes from other components, read and compared with what was asked for. It may not be known before the
-    deployment, so a refusal surfaces when the Deployment is registered."""
-    model, release, node = instance.model, instance.release, inputs.node
+    deployment, so a refusal surfaces when the first object that needs it is registered."""
 
-    def reading(contract: type[M], field: str, given: Any, check: Callable[[M], list[Problem]]) -> pulumi.Output[M]:
+    def __init__(self, inputs: ModelServiceInputs, source: str) -> None:
+        self._model, self._node, self._source = inputs.model, inputs.node, source
+        self._scheduling = self._reading(PoolScheduling, "scheduling", inputs.scheduling, self._same_pool)
+        self._cache = self._reading(ModelCacheVolume, "cache", inputs.cache, lambda _: [])
+        identity = self._reading(WorkloadIdentityBinding, "identity", inputs.identity, lambda _: [])
+        self.identity: pulumi.Output[WorkloadIdentityBinding] = pulumi.Output.all(identity, inputs.namespace).apply(
+            lambda both: _in_namespace(both[0], both[1], source)
+        )
+        self._drain = {
+            MAIN: self._scheduling.apply(lambda found: self._drain_in_time(found.spot_notice_seconds)),
+            BASE: self._scheduling.apply(lambda found: self._drain_in_time(base_notice(found))),
+        }
+
+    def around(self, instance: Instance, template: core.v1.ConfigMap | None) -> Surroundings:
+        """The surroundings of one release's pods."""
+        return Surroundings(
+            scheduling=self._scheduling,
+            cache=self._cache,
+            identity=self.identity,
+            plan=self._cache.apply(lambda cache: self._plan_beside(instance, cache)),
+            drain=self._drain,
+            chat_template=None if template is None else template.metadata.apply(lambda found: found.name or ""),
+        )
+
+    def _reading(
+        self, contract: type[M], field: str, given: Any, check: Callable[[M], list[Problem]]
+    ) -> pulumi.Output[M]:
         def read(data: Any) -> M:
-            with refusing(source), _under(field):
+            with refusing(self._source), _under(field):
                 found = parse(contract, data)
                 problems = check(found)
                 if problems:
@@ -248,34 +307,22 @@ def _surroundings(
 
         return pulumi.Output.from_input(given).apply(read)
 
-    def same_pool(scheduling: PoolScheduling) -> list[Problem]:
+    def _same_pool(self, scheduling: PoolScheduling) -> list[Problem]:
+        model, node = self._model, self._node
         return _differences(
             ("pool", scheduling.pool, model.pool, "is another pool than model.pool"),
             ("accelerator", scheduling.accelerator, node.accelerator, "is another GPU than node.accelerator"),
         )
 
-    def plan_beside(cache: ModelCacheVolume) -> ModelPlan:
-        pinned = model.model_copy(update={"tensor_parallelism": instance.plan.tensor_parallelism})
-        with refusing(source), _under("model"):
-            return plan_model(pinned, release, node, Sidecar(cache.sidecar_cpu, cache.sidecar_memory_gib))
+    def _plan_beside(self, instance: Instance, cache: ModelCacheVolume) -> ModelPlan:
+        pinned = self._model.model_copy(update={"tensor_parallelism": instance.plan.tensor_parallelism})
+        with refusing(self._source), _under("model"):
+            sidecar = Sidecar(cache.sidecar_cpu, cache.sidecar_memory_gib)
+            return plan_model(pinned, instance.release, self._node, sidecar)
 
-    def drain_in_time(scheduling: PoolScheduling) -> Drain:
-        with refusing(source), _under("model"):
-            return plan_drain(model.drain, scheduling.spot_notice_seconds)
-
-    scheduling = reading(PoolScheduling, "scheduling", inputs.scheduling, same_pool)
-    cache = reading(ModelCacheVolume, "cache", inputs.cache, lambda _: [])
-    identity = reading(WorkloadIdentityBinding, "identity", inputs.identity, lambda _: [])
-    return Surroundings(
-        scheduling=scheduling,
-        cache=cache,
-        identity=pulumi.Output.all(identity, inputs.namespace).apply(
-            lambda both: _in_namespace(both[0], both[1], source)
-        ),
-        plan=cache.apply(plan_beside),
-        drain=scheduling.apply(drain_in_time),
-        chat_template=None if template is None else template.metadata.apply(lambda found: found.name or ""),
-    )
+    def _drain_in_time(self, notice_seconds: int | None) -> Drain:
+        with refusing(self._source), _under("model"):
+            return plan_drain(self._model.drain, notice_seconds)
 
 
 def _in_namespace(identity: WorkloadIdentityBinding, namespace: str, source: str) -> WorkloadIdentityBinding:

@@ -7,17 +7,21 @@ Leaves alone: the members of the groups, whom the cloud knows.
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
-from pulumi_kubernetes import core, meta, networking, rbac
+from pulumi_kubernetes import apiextensions, core, meta, networking, rbac
 
 from llm_serving.arguments import parse
 from llm_serving.component import Frozen, child, refusing, token, validated
-from llm_serving.contract import NetworkReach
+from llm_serving.contract import NetworkReach, WorkloadIdentityBinding
+from llm_serving.serving import launcher
 from llm_serving.serving.arguments import TeamArgs
+from llm_serving.serving.engines import engine
 from llm_serving.serving.labels import team_labels
-from llm_serving.serving.network import clients_only
+from llm_serving.serving.monitoring import pod_monitor
+from llm_serving.serving.network import INTERNET as ANYWHERE
+from llm_serving.serving.network import NAMESPACE_NAME, network_policies
 from llm_serving.serving.roles import EDITOR, VIEWER, Rule
-from llm_serving.spec import TeamSpec
-from llm_serving.spec.names import Count
+from llm_serving.spec import EngineName, TeamSpec
+from llm_serving.spec.names import Count, NamespaceName
 
 POD_SECURITY = "restricted"
 POD_SECURITY_VERSION = "v1.34"
@@ -40,6 +44,14 @@ class TeamNamespaceArgs(TypedDict):
     reach: NotRequired[pulumi.Input[dict[str, Any]]]
     """Addresses from which clients come: output `reach` of a network or cluster. Left out: only pods of the namespace
     reach each other."""
+    monitored: NotRequired[bool]
+    """Have Prometheus scrape the team's engines; its operator must be there."""
+    monitoring_namespace: NotRequired[str]
+    """Namespace of that Prometheus; `monitoring` by default."""
+    from_hub: NotRequired[bool]
+    """Loaders of the team's models reach the Hugging Face hub."""
+    loader_identity: NotRequired[pulumi.Input[dict[str, Any]]]
+    """Who the loaders of the team's models are, where they write a bucket: output `binding` of a workload identity."""
     labels: NotRequired[dict[str, str]]
     """More labels for the namespace and its objects."""
 
@@ -51,6 +63,10 @@ class TeamNamespaceInputs(Frozen):
     gpu_quota: Count
     gpu_resource: str = "nvidia.com/gpu"
     reach: Any = None
+    monitored: bool = False
+    monitoring_namespace: NamespaceName = "monitoring"
+    from_hub: bool = False
+    loader_identity: Any = None
     labels: dict[str, str] = {}
 
 
@@ -95,13 +111,15 @@ class TeamNamespace(pulumi.ComponentResource):
             ),
             opts=child(self),
         )
-        sources = pulumi.Output.from_input(inputs.reach or {}).apply(lambda data: _sources(data, name))
-        networking.v1.NetworkPolicy(
-            f"{name}-clients",
-            metadata=metadata("clients"),
-            spec=sources.apply(clients_only),
-            opts=child(self),
-        )
+        reach = pulumi.Output.from_input(inputs.reach or {}).apply(lambda data: _reach(data, name))
+        # Which of them there are is known at preview; whom they name may not be.
+        for policy in sorted(_policies(inputs, _EVERYTHING)):
+            networking.v1.NetworkPolicy(
+                f"{name}-{policy}",
+                metadata=metadata(policy),
+                spec=reach.apply(lambda found, policy=policy: _policies(inputs, found).get(policy, _NOTHING)),
+                opts=child(self),
+            )
         # Kubernetes makes this account with every namespace, and the provider refuses to create what is there. Both it
         # and the quota's count come from the controller manager: once the quota is counted, the account is there. The
         # patch ends with the namespace: taken back alone, pods would get tokens again.
@@ -111,6 +129,29 @@ class TeamNamespace(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=child(self, depends_on=[quota], deleted_with=namespace),
         )
+        if inputs.monitored:
+            manifest = pod_monitor(team.name)
+            apiextensions.CustomResource(
+                f"{name}-metrics",
+                api_version=manifest["apiVersion"],
+                kind=manifest["kind"],
+                metadata=metadata(manifest["metadata"]["name"]),
+                spec=manifest["spec"],
+                opts=child(self),
+            )
+        if inputs.loader_identity is not None:
+            loader = pulumi.Output.from_input(inputs.loader_identity).apply(lambda data: _loader(data, name))
+            core.v1.ServiceAccount(
+                f"{name}-loader",
+                metadata=meta.v1.ObjectMetaArgs(
+                    name=loader.apply(lambda found: found.service_account),
+                    namespace=self.namespace,
+                    labels=labels,
+                    annotations=loader.apply(lambda found: found.annotations),
+                ),
+                automount_service_account_token=False,
+                opts=child(self),
+            )
         for role, rules, groups in (("viewer", VIEWER, team.viewers), ("editor", EDITOR, team.editors)):
             made = rbac.v1.Role(f"{name}-{role}", metadata=metadata(role), rules=_policy_rules(rules), opts=child(self))
             if groups:
@@ -127,9 +168,32 @@ class TeamNamespace(pulumi.ComponentResource):
 _RBAC = "rbac.authorization.k8s.io"
 
 
-def _sources(reach: Any, name: str) -> tuple[str, ...]:
+_EVERYTHING = NetworkReach(identity_egress=(ANYWHERE,), storage_egress=(ANYWHERE,))
+_NOTHING = networking.v1.NetworkPolicySpecArgs(
+    pod_selector=meta.v1.LabelSelectorArgs(), policy_types=["Egress"], egress=[]
+)
+"""A policy that allows nothing: where a place has no ranges to allow."""
+
+
+def _reach(data: Any, name: str) -> NetworkReach:
     with refusing(f"TeamNamespace {name!r}: reach"):
-        return parse(NetworkReach, reach).gateway_sources
+        return parse(NetworkReach, data)
+
+
+def _policies(inputs: TeamNamespaceInputs, reach: NetworkReach) -> dict[str, networking.v1.NetworkPolicySpecArgs]:
+    serving = sorted({engine(name).port for name in EngineName})
+    return network_policies(
+        reach,
+        serving_ports=serving,
+        metrics_ports=sorted({*serving, launcher.PORT}),
+        monitoring={NAMESPACE_NAME: inputs.monitoring_namespace},
+        from_hub=inputs.from_hub,
+    )
+
+
+def _loader(data: Any, name: str) -> WorkloadIdentityBinding:
+    with refusing(f"TeamNamespace {name!r}: loaderIdentity"):
+        return parse(WorkloadIdentityBinding, data)
 
 
 def _pod_security() -> dict[str, str]:

@@ -5,7 +5,8 @@ its processes share goes to ``/dev/shm``, the weights are mounted read-only. Wha
 volume, labels of the identity) comes as :class:`Surroundings` and may not be known before the deployment; all else is.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -13,21 +14,34 @@ from pulumi_kubernetes import core, meta
 
 from llm_serving.contract import ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.planning.drain import Drain
+from llm_serving.planning.instances import Instances
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.serving import launcher
-from llm_serving.serving.engines import Engine
-from llm_serving.serving.labels import RELEASE_HASH, model_labels, selector
+from llm_serving.serving.disruption import base_affinity, spread
+from llm_serving.serving.engines import Engine, GroupCommand
+from llm_serving.serving.labels import BASE, MAIN, RELEASE_HASH, SHARE, release_labels, selector
+from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores, gibibytes
 from llm_serving.serving.rollout import PROBE_PERIOD_SECONDS, Rollout
-from llm_serving.spec import ModelSpec, ReleaseSpec
+from llm_serving.spec import EngineSpec, LoaderSpec, ModelSpec, ReleaseSpec
 
 MODELS = "/models"
 TEMPLATES = "/etc/llm-serving"
 TEMPLATE_FILE = "chat-template.jinja"
 PORT_NAME = "http"
+ENGINE_CONTAINER = "engine"
 
 USER_ID = 1000
 """Any number but 0 would do: the engine's files are readable by everyone."""
+
+
+RESTRICTED = core.v1.SecurityContextArgs(
+    allow_privilege_escalation=False,
+    read_only_root_filesystem=True,
+    run_as_non_root=True,
+    capabilities=core.v1.CapabilitiesArgs(drop=["ALL"]),
+)
+"""What every container of ours may do: Pod Security "restricted", and no writing to its own image."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +53,7 @@ class Surroundings:
         cache: the volume with the weights.
         identity: who the pod is.
         plan: the instance's plan, less what the volume's sidecar takes of the node.
-        drain: how long it takes to go.
+        drain: how long it takes to go, by share: those of the base run on nodes that stay.
         chat_template: name of the ConfigMap with the chat template, or ``None``.
     """
 
@@ -47,7 +61,7 @@ class Surroundings:
     cache: pulumi.Output[ModelCacheVolume]
     identity: pulumi.Output[WorkloadIdentityBinding]
     plan: pulumi.Output[ModelPlan]
-    drain: pulumi.Output[Drain]
+    drain: Mapping[str, pulumi.Output[Drain]]
     chat_template: pulumi.Output[str] | None
 
 
@@ -58,30 +72,44 @@ class Instance:
     Attributes:
         model: what is asked for.
         release: what it answers with.
+        count: how many of them, and their name.
         release_hash: of the release's file; a change of it replaces the pods.
         plan: parallelism and sizes; cores and memory with nothing beside the engine.
         rollout: how long it may take to start.
         engine: the adapter of its engine.
         labels: labels that the user adds.
+        loader: what filled the cache, asked before the engine starts whether it is whole; ``None`` where nothing can
+            say.
+        launcher_options: more options of the launcher.
+        more_environment: more environment variables of the engine.
     """
 
     model: ModelSpec
     release: ReleaseSpec
+    count: Instances
     release_hash: str
     plan: ModelPlan
     rollout: Rollout
     engine: Engine
     labels: dict[str, str]
+    loader: LoaderSpec | None = None
+    launcher_options: tuple[str, ...] = ()
+    more_environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def pod_template(instance: Instance, around: Surroundings) -> core.v1.PodTemplateSpecArgs:
-    """The template of a Deployment's pods."""
-    labels = model_labels(instance.model, instance.release, instance.labels)
+def pod_template(instance: Instance, around: Surroundings, share: str = MAIN) -> core.v1.PodTemplateSpecArgs:
+    """The template of a Deployment's pods; ``share`` says on which capacity they run."""
+    pods = selector(instance.model, instance.release.version)
+    labels = {**release_labels(instance.model, instance.release, instance.labels), SHARE: share}
     return core.v1.PodTemplateSpecArgs(
         metadata=meta.v1.ObjectMetaArgs(
             labels=around.identity.apply(lambda identity: {**identity.pod_labels, **labels}),
-            annotations=around.cache.apply(
-                lambda cache: {**cache.pod_annotations, RELEASE_HASH: instance.release_hash}
+            annotations=pulumi.Output.all(around.cache, around.scheduling).apply(
+                lambda both: {
+                    **both[0].pod_annotations,
+                    **both[1].pod_annotations,
+                    RELEASE_HASH: instance.release_hash,
+                }
             ),
         ),
         spec=core.v1.PodSpecArgs(
@@ -89,56 +117,100 @@ def pod_template(instance: Instance, around: Surroundings) -> core.v1.PodTemplat
             automount_service_account_token=False,
             # Else a Service named `vllm` anywhere in the namespace would set VLLM_PORT, which vLLM reads.
             enable_service_links=False,
-            termination_grace_period_seconds=around.drain.apply(lambda drain: drain.grace_period),
+            termination_grace_period_seconds=around.drain[share].apply(lambda drain: drain.grace_period),
             node_selector=around.scheduling.apply(lambda scheduling: scheduling.node_selector),
             tolerations=around.scheduling.apply(tolerations),
-            topology_spread_constraints=[
-                core.v1.TopologySpreadConstraintArgs(
-                    max_skew=1,
-                    topology_key="kubernetes.io/hostname",
-                    when_unsatisfiable="ScheduleAnyway",
-                    label_selector=meta.v1.LabelSelectorArgs(match_labels=selector(instance.model)),
-                )
-            ],
+            affinity=around.scheduling.apply(base_affinity) if share == BASE else None,
+            topology_spread_constraints=spread(pods),
+            priority_class_name=priority_class(instance.model.service_class),
             security_context=core.v1.PodSecurityContextArgs(
                 run_as_non_root=True,
                 run_as_user=USER_ID,
                 run_as_group=USER_ID,
                 seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
             ),
-            containers=[_container(instance, around)],
+            init_containers=[] if instance.loader is None else [_verification(instance, instance.loader)],
+            containers=[_container(instance, around, around.drain[share])],
             volumes=_volumes(instance, around),
         ),
     )
 
 
-def _container(instance: Instance, around: Surroundings) -> core.v1.ContainerArgs:
-    engine, release = instance.engine, instance.release
+def worker_command(instance: Instance, around: Surroundings) -> list[str]:
+    """The engine's command line on the other nodes of an instance of several nodes."""
+    return _group(instance, around).worker
+
+
+def _command(instance: Instance, around: Surroundings) -> list[str]:
+    """The engine's command line where its API answers."""
+    if instance.plan.nodes > 1:
+        return _group(instance, around).leader
+    return instance.engine.command(*_asked(instance, around))
+
+
+def _group(instance: Instance, around: Surroundings) -> GroupCommand:
+    return instance.engine.group_command(*_asked(instance, around))
+
+
+def _asked(instance: Instance, around: Surroundings) -> tuple[ModelPlan, ReleaseSpec, EngineSpec, str, str | None]:
     template = None if around.chat_template is None else f"{TEMPLATES}/{TEMPLATE_FILE}"
-    weights = f"{MODELS}/{release.name}/{release.version}"
-    command: list[pulumi.Input[str]] = list(engine.command(instance.plan, release, weights, template))
-    command.append(around.drain.apply(lambda drain: engine.shutdown_argument(drain.shutdown_timeout)))
+    return instance.plan, instance.release, instance.model.engine, weights_of(instance.release), template
+
+
+def weights_of(release: ReleaseSpec) -> str:
+    """Folder of a release's weights in the container."""
+    return f"{MODELS}/{release.name}/{release.version}"
+
+
+def _verification(instance: Instance, loader: LoaderSpec) -> core.v1.ContainerArgs:
+    """Refuses a cache that is not whole, before the engine loads half of a model."""
+    return core.v1.ContainerArgs(
+        name="verify-weights",
+        image=loader.image.reference,
+        image_pull_policy="IfNotPresent",
+        command=["llm-serving-load", "verify", f"--target={weights_of(instance.release)}"],
+        env=[core.v1.EnvVarArgs(name="HOME", value="/tmp")],
+        resources=core.v1.ResourceRequirementsArgs(
+            requests={"cpu": "100m", "memory": "64Mi"}, limits={"memory": "256Mi"}
+        ),
+        security_context=RESTRICTED,
+        volume_mounts=[
+            core.v1.VolumeMountArgs(name="models", mount_path=MODELS, read_only=True),
+            core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp"),
+        ],
+        # What it says last is what a person must read.
+        termination_message_policy="FallbackToLogsOnError",
+    )
+
+
+def _container(instance: Instance, around: Surroundings, drain: pulumi.Output[Drain]) -> core.v1.ContainerArgs:
+    engine, release = instance.engine, instance.release
+    command: list[pulumi.Input[str]] = list(_command(instance, around))
+    if engine.shutdown_argument(1) is not None:
+        command.append(drain.apply(lambda found: engine.shutdown_argument(found.shutdown_timeout) or ""))
     ports = [core.v1.ContainerPortArgs(name=PORT_NAME, container_port=engine.port)]
     ready = live = core.v1.HTTPGetActionArgs(path=engine.health_path, port=PORT_NAME)
     if release.image.launcher:
-        command = launcher.launched(engine, release.name, command)
+        command = launcher.launched(
+            engine,
+            release.name,
+            command,
+            warm_up=instance.model.engine.warm_up,
+            options=instance.launcher_options,
+        )
         ports.append(core.v1.ContainerPortArgs(name=launcher.PORT_NAME, container_port=launcher.PORT))
         ready = core.v1.HTTPGetActionArgs(path=launcher.READY_PATH, port=launcher.PORT_NAME)
         live = core.v1.HTTPGetActionArgs(path=launcher.LIVE_PATH, port=launcher.PORT_NAME)
+    environment = {**engine.environment(instance.plan), **instance.more_environment}
     return core.v1.ContainerArgs(
-        name="engine",
+        name=ENGINE_CONTAINER,
         image=release.image.reference,
         image_pull_policy="IfNotPresent",
         command=command,
-        env=[core.v1.EnvVarArgs(name=key, value=value) for key, value in engine.environment(instance.plan).items()],
+        env=[core.v1.EnvVarArgs(name=key, value=value) for key, value in environment.items()],
         ports=ports,
         resources=pulumi.Output.all(around.scheduling, around.plan).apply(lambda both: _resources(*both)),
-        security_context=core.v1.SecurityContextArgs(
-            allow_privilege_escalation=False,
-            read_only_root_filesystem=True,
-            run_as_non_root=True,
-            capabilities=core.v1.CapabilitiesArgs(drop=["ALL"]),
-        ),
+        security_context=RESTRICTED,
         startup_probe=core.v1.ProbeArgs(
             http_get=ready,
             period_seconds=PROBE_PERIOD_SECONDS,
@@ -149,7 +221,7 @@ def _container(instance: Instance, around: Surroundings) -> core.v1.ContainerArg
         liveness_probe=core.v1.ProbeArgs(http_get=live, period_seconds=10, timeout_seconds=10, failure_threshold=6),
         lifecycle=core.v1.LifecycleArgs(
             pre_stop=core.v1.LifecycleHandlerArgs(
-                sleep=core.v1.SleepActionArgs(seconds=around.drain.apply(lambda drain: drain.pre_stop))
+                sleep=core.v1.SleepActionArgs(seconds=drain.apply(lambda found: found.pre_stop))
             )
         ),
         volume_mounts=[
@@ -190,7 +262,7 @@ def _volumes(instance: Instance, around: Surroundings) -> list[pulumi.Input[Any]
 def _resources(scheduling: PoolScheduling, plan: ModelPlan) -> core.v1.ResourceRequirementsArgs:
     memory = gibibytes(plan.memory_gib)
     # Extended resources cannot be overcommitted: request and limit are the same.
-    gpus = {} if scheduling.gpu_resource is None else {scheduling.gpu_resource: str(plan.gpus)}
+    gpus = {} if scheduling.gpu_resource is None else {scheduling.gpu_resource: str(plan.gpus_per_node)}
     # No CPU limit: throttling delays every token, while idle cores of a GPU node serve nobody else.
     return core.v1.ResourceRequirementsArgs(
         requests={"cpu": cores(plan.cpu), "memory": memory, **gpus}, limits={"memory": memory, **gpus}

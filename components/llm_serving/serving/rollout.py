@@ -37,17 +37,18 @@ class Rollout:
     update: int
 
 
-def plan_rollout(model: ModelSpec, cold_start_seconds: float, longest_drain: Drain) -> Rollout:
-    """Waiting and order for a model.
+def plan_rollout(model: ModelSpec, instances: int, cold_start_seconds: float, longest_drain: Drain) -> Rollout:
+    """Waiting and order for a release.
 
     Args:
-        model: number of instances and surge.
+        model: its surge.
+        instances: of the release, at most.
         cold_start_seconds: from the creation of a pod to its first answer, as planned.
         longest_drain: what an instance takes to go at most; with no surge its successor waits for that.
     """
     startup_failures = ceil(PATIENCE * cold_start_seconds / PROBE_PERIOD_SECONDS)
     patience = startup_failures * PROBE_PERIOD_SECONDS
-    waves = ceil(model.replicas / max(1, model.surge))
+    waves = ceil(instances / max(1, model.surge))
     return Rollout(
         patience=patience,
         startup_failures=startup_failures,

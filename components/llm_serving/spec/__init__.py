@@ -4,6 +4,8 @@ The settings of a stack embed these models, the components validate their public
 reads them. They check what a field can know of itself; rules across fields live in ``planning.rules``.
 """
 
+from llm_serving.spec.addons import AddonSource, AddonsSpec
+from llm_serving.spec.autoscaling import AutoscalingSpec, ScalingPaceSpec, ScheduleSpec
 from llm_serving.spec.cache import CacheStorageSpec, ModelCacheSpec
 from llm_serving.spec.cluster import (
     ClusterSpec,
@@ -14,11 +16,13 @@ from llm_serving.spec.cluster import (
     SystemPool,
 )
 from llm_serving.spec.drain import DrainSpec
+from llm_serving.spec.engine import EngineSpec
 from llm_serving.spec.loader import LoaderSpec
-from llm_serving.spec.model import ModelSpec, ReleaseChoice
+from llm_serving.spec.model import CanaryChoice, ModelSpec, ReleaseChoice, ServiceClass, WarmPoolSpec
 from llm_serving.spec.network import NetworkSpec
 from llm_serving.spec.pool import CapacityEntry, ExistingPoolSpec, Market, PoolSpec
 from llm_serving.spec.release import (
+    AdapterSource,
     EngineName,
     EngineRelease,
     ImageReference,
@@ -30,13 +34,19 @@ from llm_serving.spec.team import TeamSpec
 from llm_serving.spec.toleration import Toleration
 
 __all__ = [
+    "AdapterSource",
+    "AddonSource",
+    "AddonsSpec",
+    "AutoscalingSpec",
     "CacheStorageSpec",
+    "CanaryChoice",
     "CapacityEntry",
     "ClusterSpec",
     "ControlPlaneAccess",
     "DrainSpec",
     "EngineName",
     "EngineRelease",
+    "EngineSpec",
     "ExistingPoolSpec",
     "ImageReference",
     "LoaderSpec",
@@ -52,7 +62,11 @@ __all__ = [
     "ReleaseChannel",
     "ReleaseChoice",
     "ReleaseSpec",
+    "ScalingPaceSpec",
+    "ScheduleSpec",
+    "ServiceClass",
     "SystemPool",
     "TeamSpec",
     "Toleration",
+    "WarmPoolSpec",
 ]

@@ -12,7 +12,10 @@ class DrainSpec(Frozen):
         pre_stop_seconds: time in which a stopping instance still takes new requests, because load balancers have
             not yet heard of its end.
         shutdown_timeout_seconds: time that running requests get after that, before they are aborted.
+        longest_request_seconds: how long the model's longest request takes. Where nodes stay, the shutdown timeout is
+            at least that; where they may be taken away, a longer one is cut and counted.
     """
 
     pre_stop_seconds: PositiveCount | None = None
     shutdown_timeout_seconds: PositiveCount | None = None
+    longest_request_seconds: PositiveCount | None = None

@@ -16,9 +16,12 @@ class LoaderSpec(Frozen):
 
     Attributes:
         image: image with the loader (``images/model-loader``).
-        source: where weights come from: ``hf://`` for the Hugging Face hub, or ``file:///folder`` for a folder of the
-            image or of a mirror, laid out as ``<repository>/<revision>``.
+        source: where weights come from: ``hf://`` for the Hugging Face hub, ``gs://bucket/prefix``, ``s3://bucket/prefix``
+            or ``file:///folder`` for a mirror, laid out as ``<repository>/<revision>``.
+        token_secret: name of a Secret in the team's namespace with the hub's token under the key ``token``; for gated
+            models.
     """
 
     image: ImageReference
-    source: Annotated[str, StringConstraints(pattern=r"^(hf://|file:///[^\s]+)$")] = HUB
+    source: Annotated[str, StringConstraints(pattern=r"^(hf://|(file:///|gs://|s3://)[^\s]+)$")] = HUB
+    token_secret: str | None = None

@@ -13,6 +13,9 @@ class EngineName(StrEnum):
     """Inference engines that can be rendered."""
 
     VLLM = "vllm"
+    SGLANG = "sglang"
+    TGI = "tgi"
+    TRITON = "triton"
 
 
 class Quantization(StrEnum):
@@ -23,6 +26,8 @@ class Quantization(StrEnum):
     INT8 = "int8"
     AWQ = "awq"
     GPTQ = "gptq"
+    BITSANDBYTES = "bitsandbytes"
+    GGUF = "gguf"
 
 
 class EngineRelease(Frozen):
@@ -72,6 +77,22 @@ class ModelSource(Frozen):
     gated: bool = False
 
 
+class AdapterSource(Frozen):
+    """A LoRA adapter that is served beside the model.
+
+    Attributes:
+        name: name under which clients ask for it.
+        repository: repository on the Hugging Face hub.
+        revision: full commit, 40 hexadecimal digits.
+        rank: its rank.
+    """
+
+    name: ModelName
+    repository: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
+    revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+    rank: Annotated[int, Field(ge=1, le=512)]
+
+
 class ReleaseSpec(Frozen):
     """One release of one model.
 
@@ -85,6 +106,9 @@ class ReleaseSpec(Frozen):
         context_length: longest request, prompt and answer together, in tokens.
         sampling: default sampling parameters, passed to the engine as they are.
         chat_template: Jinja template that replaces the model's own.
+        tool_parser: how calls of tools are read out of answers, by the engine's name of the parser; ``None`` for none.
+        reasoning_parser: how thoughts are told from answers, by the engine's name of the parser; ``None`` for none.
+        adapters: LoRA adapters, each under a name of its own.
     """
 
     name: ModelName
@@ -96,3 +120,6 @@ class ReleaseSpec(Frozen):
     context_length: Annotated[int, Field(ge=256)]
     sampling: dict[str, float] = {}
     chat_template: str | None = None
+    tool_parser: str | None = None
+    reasoning_parser: str | None = None
+    adapters: tuple[AdapterSource, ...] = ()

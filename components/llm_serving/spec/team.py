@@ -9,8 +9,8 @@ class TeamSpec(Frozen):
 
     Attributes:
         name: also the namespace.
-        gpu_quota: most GPUs that the team's pods may ask for; ``None`` for the sum over its models with one instance
-            more for each (or ``surge``, where that is more): a pod that ends counts until it is gone.
+        gpu_quota: most GPUs that the team's pods may ask for; ``None`` for what its models can reach: maxima, what a
+            change of release starts beside them, canaries and placeholders.
         viewers: groups (as the cloud names them) with read access to the namespace, Secrets excluded.
         editors: groups that may also change workloads.
     """

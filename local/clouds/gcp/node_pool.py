@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_serving.errors import Problem
-from local.clouds.gcp import places
+from local.clouds.gcp import gke, places
 from local.clouds.gcp.cloud import Cloud, GoogleError
 from local.clouds.gcp.kinds import Kind
 from local.clouds.gcp.nodes import PoolShape, check_accelerators, node_config, sizes
@@ -18,6 +18,10 @@ from local.cluster import ClusterError, LocalCluster
 CLUSTER = "gcp:container/cluster:Cluster"
 POOL = "gcp:container/nodePool:NodePool"
 _WAIT = 300.0
+_SHUTDOWN, _SHUTDOWN_CRITICAL = "shutdownGracePeriodSeconds", "shutdownGracePeriodCriticalPodsSeconds"
+_SHUTDOWNS = (0, 30, 120)
+_SHUTDOWN_VERSION = "1.35.0-gke.1171000"
+"""GKE documentation, "Spot VMs": the oldest control plane on which their shutdown takes longer."""
 
 
 class NodePoolKind(Kind):
@@ -115,6 +119,7 @@ class NodePoolKind(Kind):
         cluster = self._cluster(known)
         shape = self._shape(known, cluster, tainted=False)
         check_accelerators(shape.config, shape.machine)
+        refuse_early_shutdown(shape.config, str(cluster.outputs["masterVersion"]))
         refuse_unknown_account(self.cloud, shape.config, known["project"])
         refuse_excess(self.cloud, id, known["project"], known["location"], shape.machine.name, shape.market, shape.min)
 
@@ -208,6 +213,7 @@ def _check_config(config: Mapping[str, Any], path: str) -> list[Problem]:
         problems.append(Problem(f"{path}.preemptible", True, "cannot be used with spot"))
     if config.get("spot") is True and config.get("flexStart") is True:
         problems.append(Problem(f"{path}.flexStart", True, "cannot be used with spot"))
+    problems += _check_shutdown(config, f"{path}.kubeletConfig")
     seen: set[tuple[Any, Any]] = set()
     taints = config.get("taints")
     for index, taint in enumerate(taints if isinstance(taints, list) else ()):
@@ -217,6 +223,43 @@ def _check_config(config: Mapping[str, Any], path: str) -> list[Problem]:
                 problems.append(Problem(f"{path}.taints[{index}]", pair[0], "given twice with the same effect"))
             seen.add(pair)
     return problems
+
+
+def _check_shutdown(config: Mapping[str, Any], path: str) -> list[Problem]:
+    """GKE documentation, "Customizing node system configuration", graceful termination of Spot VMs."""
+    kubelet = config.get("kubeletConfig")
+    if not isinstance(kubelet, Mapping):
+        return []
+    total, critical = kubelet.get(_SHUTDOWN), kubelet.get(_SHUTDOWN_CRITICAL)
+    problems: list[Problem] = []
+    if isinstance(total, int | float) and total not in _SHUTDOWNS:
+        known = ", ".join(map(str, _SHUTDOWNS))
+        problems.append(Problem(f"{path}.{_SHUTDOWN}", total, "not one of the values that are known", known))
+    if isinstance(critical, int | float) and total is None:
+        problems.append(Problem(f"{path}.{_SHUTDOWN_CRITICAL}", critical, f"needs {_SHUTDOWN}"))
+    if isinstance(critical, int | float) and isinstance(total, int | float) and total and critical >= total:
+        reason = f"not less than {_SHUTDOWN}, which is {total:g}"
+        problems.append(Problem(f"{path}.{_SHUTDOWN_CRITICAL}", critical, reason))
+    if total is not None and all(config.get(market) in (None, False) for market in ("spot", "preemptible")):
+        problems.append(Problem(f"{path}.{_SHUTDOWN}", total, "can only be used with Spot VMs"))
+    return problems
+
+
+def refuse_early_shutdown(config: Mapping[str, Any], master_version: str) -> None:
+    """Refuse a shutdown grace period where the control plane does not know it yet.
+
+    Raises:
+        GoogleError: 400, as GKE answers.
+    """
+    if (config.get("kubeletConfig") or {}).get(_SHUTDOWN) is None:
+        return
+    if gke.release(master_version) < gke.release(_SHUTDOWN_VERSION):
+        raise GoogleError(
+            400,
+            f"Graceful node shutdown of Spot VMs needs version {_SHUTDOWN_VERSION} or later; the cluster has "
+            f"{master_version}",
+            "badRequest",
+        )
 
 
 def refuse_unknown_account(cloud: Cloud, config: Mapping[str, Any], project: str) -> None:

@@ -104,7 +104,13 @@ class GcpPlugin(Plugin):
         return Checked(result, problems, warnings)
 
     def diff(
-        self, resource: Resource, id: str, old_inputs: Properties, outputs: Properties, inputs: Properties
+        self,
+        resource: Resource,
+        id: str,
+        old_inputs: Properties,
+        outputs: Properties,
+        inputs: Properties,
+        ignored: Sequence[str] = (),
     ) -> Difference:
         """Inputs against inputs; a provider that moved to another project or place counts too."""
         self._remember(resource.urn)
@@ -168,6 +174,7 @@ class GcpPlugin(Plugin):
         inputs: Properties,
         timeout: float,
         preview: bool,
+        ignored: Sequence[str] = (),
     ) -> Properties:
         """Change a resource in place."""
         self._remember(resource.urn)

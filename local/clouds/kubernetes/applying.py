@@ -6,13 +6,13 @@ its cause. Leaves alone: waiting for readiness (``waiting.py``), the words of re
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
-from local.clouds.kubernetes import objects, refusals
+from local.clouds.kubernetes import ignoring, objects, refusals
 from local.clouds.kubernetes.kinds import Kind
 from local.clouds.kubernetes.readiness import DEFAULT_SECONDS
 from local.clouds.kubernetes.waiting import StillThereError, Waiter
@@ -67,6 +67,23 @@ class Applier:
             self._refuse_foreign(kind, live)
         return self.apply(body)
 
+    def update(self, kind: Kind, body: Object, ignored: Sequence[str]) -> Object:
+        """Apply an object that exists.
+
+        Args:
+            kind: of the object.
+            body: the object as the inputs have it.
+            ignored: property paths that the program leaves to others.
+
+        Raises:
+            CloudError: refused.
+        """
+        try:
+            body = self._settled(kind, body, ignored)
+        except (rest.ApiError, rest.UnreachableError) as error:
+            raise self._told("read", error, body) from None
+        return self.apply(body)
+
     def apply(self, body: Object) -> Object:
         """Apply, and be patient with what comes a moment after its cause.
 
@@ -93,15 +110,21 @@ class Applier:
             if time.monotonic() > end or self.waiter.cancelled.wait(0.3):
                 raise self._told("apply", problem, body)
 
-    def preview(self, kind: Kind, body: Object, *, new: bool) -> Object | None:
+    def preview(self, kind: Kind, body: Object, *, new: bool, ignored: Sequence[str] = ()) -> Object | None:
         """What the API server would store; ``None`` where it cannot be asked yet.
+
+        Args:
+            kind: of the object.
+            body: the object as the inputs have it.
+            new: it does not exist yet.
+            ignored: property paths that the program leaves to others.
 
         Raises:
             CloudError: it would refuse.
         """
         try:
             if not new:
-                return self._try(body)
+                return self._try(self._settled(kind, body, ignored))
             live = self._there(kind, body)
             if live is None:
                 return self._try(body)
@@ -133,6 +156,13 @@ class Applier:
             return
         meta = {"name": name, **({"namespace": namespace} if namespace else {})}
         self._apply({"apiVersion": kind.api_version, "kind": kind.kind, "metadata": meta}, force=False)
+
+    def _settled(self, kind: Kind, body: Object, ignored: Sequence[str]) -> Object:
+        if not ignored:
+            return body
+        meta = body["metadata"]
+        live = self._client.find(kind.api_version, kind.kind, meta["name"], meta.get("namespace"))
+        return body if live is None else ignoring.settled(body, live, self.manager, ignored)
 
     def _apply(self, body: Object, *, force: bool, dry_run: bool = False) -> Object:
         if not body["metadata"].get("name"):  # generateName cannot be applied

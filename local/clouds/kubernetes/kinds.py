@@ -44,6 +44,31 @@ CLUSTER_SCOPED = frozenset(
     }
 )
 
+# Groups with a dot in their name that are Kubernetes' own: those of which the SDK has kinds. Projects around Kubernetes
+# end theirs in k8s.io as well (gateway.networking.k8s.io, leaderworkerset.x-k8s.io); their kinds are custom resources.
+_DOTTED_GROUPS = frozenset(
+    {
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "apiregistration.k8s.io",
+        "auditregistration.k8s.io",
+        "certificates.k8s.io",
+        "coordination.k8s.io",
+        "discovery.k8s.io",
+        "events.k8s.io",
+        "flowcontrol.apiserver.k8s.io",
+        "lifecycle.k8s.io",
+        "networking.k8s.io",
+        "node.k8s.io",
+        "rbac.authorization.k8s.io",
+        "resource.k8s.io",
+        "scheduling.k8s.io",
+        "settings.k8s.io",
+        "storage.k8s.io",
+        "storagemigration.k8s.io",
+    }
+)
+
 _UNWATCHED = frozenset({"DaemonSet", "Deployment", "Namespace", "Pod", "ReplicationController", "StatefulSet"})
 """Kinds whose deletion ``pulumi.com/skipAwait`` does not wait for either (provider/pkg/metadata/overrides.go)."""
 
@@ -152,9 +177,9 @@ class Kind:
 
     @property
     def core(self) -> bool:
-        """It belongs to Kubernetes itself, whose groups have no dot or end in k8s.io."""
+        """It belongs to Kubernetes itself."""
         group = self.api_version.rpartition("/")[0]
-        return "." not in group or group.endswith("k8s.io")
+        return "." not in group or group in _DOTTED_GROUPS
 
     @property
     def cluster_scoped(self) -> bool:

@@ -1,6 +1,6 @@
 """The operations of the kubernetes plugin."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -9,7 +9,17 @@ import grpc
 from llm_serving.errors import Problem
 from local.clouds.differences import Difference, compare
 from local.clouds.faults import FaultPlan
-from local.clouds.kubernetes import checking, kubeconfig, manifests, objects, refusals, releases, replacement, settings
+from local.clouds.kubernetes import (
+    checking,
+    ignoring,
+    kubeconfig,
+    manifests,
+    objects,
+    refusals,
+    releases,
+    replacement,
+    settings,
+)
 from local.clouds.kubernetes.applying import Applier
 from local.clouds.kubernetes.connection import Connection
 from local.clouds.kubernetes.kinds import RELEASE, Kind
@@ -86,16 +96,24 @@ class KubernetesPlugin(Plugin):
         return Checked(objects.protect(filled, kind.kind), found, warnings)
 
     def diff(
-        self, resource: Resource, id: str, old_inputs: Properties, outputs: Properties, inputs: Properties
+        self,
+        resource: Resource,
+        id: str,
+        old_inputs: Properties,
+        outputs: Properties,
+        inputs: Properties,
+        ignored: Sequence[str] = (),
     ) -> Difference:
         """Compare inputs. Whether something can change in place is asked of the API server where it
         answers.
         """
         if resource.token == RELEASE:
-            return compare(old_inputs, inputs, replaces=lambda path: path in ("name", "namespace"))
+            found = compare(old_inputs, inputs, replaces=lambda path: path in ("name", "namespace"))
+            return ignoring.without(found, ignored)
         kind = Kind.of(resource.token, inputs)
         before = _with_namespace(old_inputs, outputs)
         found = compare(before, inputs, replaces=kind.replaces(kind.patch or self._mutable(kind, inputs)))
+        found = ignoring.without(found, ignored)
         if found.changes and not found.replaces:
             found = replacement.refused(found, self._immutable_fields(resource, kind, outputs, inputs))
         if objects.flagged(inputs, objects.REPLACE_UNREADY):
@@ -123,19 +141,21 @@ class KubernetesPlugin(Plugin):
         inputs: Properties,
         timeout: float,
         preview: bool,
+        ignored: Sequence[str] = (),
     ) -> Properties:
         """Apply the object as it is to be, and wait for it."""
         if resource.token == RELEASE:
             return self._update_release(resource, outputs, inputs, timeout, preview)
         kind = Kind.of(resource.token, inputs)
         if preview:
-            return objects.planned(self._dry_run(resource, kind, inputs, outputs, new=False), inputs, new=False)
+            dry = self._dry_run(resource, kind, inputs, outputs, new=False, ignored=ignored)
+            return objects.planned(dry, inputs, new=False)
         if self._configured.skip_update_unreachable and (why := self._connection.why_not()):
             self.engine.warning(f"{why}: {id} was not updated (skipUpdateUnreachable)", resource.urn)
             return outputs
         applier = self._applier(self._connected(resource), resource, inputs, outputs)
         body = objects.manifest(inputs, kind.api_version, kind.kind)
-        return self._ready(applier, kind, applier.apply(body), body, timeout)
+        return self._ready(applier, kind, applier.update(kind, body, ignored), body, timeout)
 
     def read(self, resource: Resource, id: str, inputs: Properties, outputs: Properties) -> State | None:
         """The object as it is. One that is not ready is told as such, so that the next update waits again."""
@@ -254,7 +274,14 @@ class KubernetesPlugin(Plugin):
         return objects.state(live, manager)
 
     def _dry_run(
-        self, resource: Resource, kind: Kind, inputs: Properties, outputs: Properties, *, new: bool
+        self,
+        resource: Resource,
+        kind: Kind,
+        inputs: Properties,
+        outputs: Properties,
+        *,
+        new: bool,
+        ignored: Sequence[str] = (),
     ) -> dict[str, Any] | None:
         """What the API server would store; ``None`` where it cannot be asked yet.
 
@@ -268,7 +295,7 @@ class KubernetesPlugin(Plugin):
             self._warn_once(f"{self._connection.why_not()}: objects are not compared with the cluster")
             return None
         body = objects.manifest(inputs, kind.api_version, kind.kind)
-        return self._applier(client, resource, inputs, outputs).preview(kind, body, new=new)
+        return self._applier(client, resource, inputs, outputs).preview(kind, body, new=new, ignored=ignored)
 
     def _mutable(self, kind: Kind, inputs: Properties) -> bool:
         """The content of a ConfigMap or Secret may change in place: the settings say so, and it is not sealed."""

@@ -25,13 +25,11 @@ from local.clouds.kubernetes.waiting import Waiter
 from local.clouds.properties import UNKNOWN, Properties, Secret, reveal
 from local.clouds.schema import check as check_types
 from local.cluster import rest
-from local.cluster.layout import tools
+from local.cluster.definitions import read as definitions_of
 
 _MANAGER = "helm"
 _CHARTS = Path(__file__).with_name("charts.yaml")
 _DEFINITION_SECONDS = 60.0
-# Definitions with a whole pod in their schema have 20,000 lines: seconds, without libyaml.
-_FastLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @cache
@@ -47,10 +45,7 @@ def chart_name(chart: str) -> str:
 def definitions(chart: str) -> list[dict[str, Any]]:
     """The custom resource definitions of a chart; none where it has none that we know of."""
     entry = _charts().get(chart_name(chart))
-    if entry is None:
-        return []
-    files = sorted((tools() / "crds" / entry["definitions"]).glob("*.yaml"))
-    return [thing for file in files for thing in yaml.load_all(file.read_text(encoding="utf-8"), _FastLoader) if thing]
+    return [] if entry is None else definitions_of(entry["definitions"])
 
 
 def stays(chart: str) -> bool:

@@ -119,14 +119,15 @@ class Waiter:
             live = found
 
     def once(self, live: Object) -> None:
-        """Look once.
+        """Look once, by the rule of its kind: ``pulumi.com/waitFor`` speaks of creations and updates alone
+        (provider/pkg/await/await.go, Read).
 
         Raises:
             NotReadyError: it is not ready now.
         """
         if objects.skips_await(live):
             return
-        progress = self._judge(live)
+        progress = self._judge_kind(live)
         if not progress.done:
             reason = progress.failed + _way_out(live) if progress.failed else f"not ready: {progress.waiting}"
             found = Evidence(self.client).about(live).told(reason)
@@ -171,6 +172,10 @@ class Waiter:
         wanted = objects.annotations(live).get(objects.WAIT_FOR)
         if wanted:
             return wait_for.judge(wait_for.parse(wanted), live)
+        return self._judge_kind(live, excused)
+
+    def _judge_kind(self, live: Object, excused: str = "") -> Progress:
+        """Nobody waits for a custom resource, whatever its status says, unless its annotation asks for it."""
         if not Kind(live["apiVersion"], live["kind"]).core:
             return DONE
         return judge(live, replace(self._surroundings(live), excused=excused))

@@ -116,7 +116,7 @@ def test_a_model_is_served_previewed_refused_and_removed_from_another_teams_prog
     outputs = json.loads(consumer.pulumi("stack", "output", "--json", check=True).stdout)
     assert outputs["url"] == "http://qwen3-8b.chat.svc:8000/v1"
     assert outputs["kubeconfig"] == "[secret]"
-    deployment = cluster.client().get("apps/v1", "Deployment", "qwen3-8b", "chat")
+    deployment = cluster.client().get("apps/v1", "Deployment", "qwen3-8b-1-0-0", "chat")
     assert deployment["status"]["availableReplicas"] == 1
     account = cluster.client().get("v1", "ServiceAccount", "default", "chat")
     assert account["automountServiceAccountToken"] is False

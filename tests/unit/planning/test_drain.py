@@ -3,8 +3,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_serving.errors import ProblemsError
-from llm_serving.planning.drain import EXIT_SECONDS, plan_drain
+from llm_serving.planning.drain import (
+    EXIT_SECONDS,
+    longer_than_window,
+    longest_drain,
+    plan_drain,
+    spot_notice_seconds,
+)
 from llm_serving.spec import DrainSpec
+from tests.unit.planning.builders import entry, existing_pool, pool
 
 AUTO = DrainSpec()
 seconds = st.integers(1, 600)
@@ -54,3 +61,58 @@ def test_a_drain_keeps_what_was_asked_for_within_the_notice_or_is_refused_with_w
 def test_a_notice_that_leaves_no_time_is_refused_with_a_way_out():
     with pytest.raises(ProblemsError, match="without spot capacity"):
         plan_drain(AUTO, 3)
+
+
+@pytest.mark.parametrize(
+    ("cloud", "fields", "notice"),
+    [
+        ("gcp", {"capacity": [entry(market="spot")]}, 15),
+        ("gcp", {"capacity": [entry(), entry(market="spot")]}, 15),
+        ("gcp", {"capacity": [entry(market="spot")], "spotShutdownSeconds": 120}, 105),
+        ("aws", {"capacity": [entry(market="spot")]}, 120),
+        ("gcp", {"capacity": [entry()]}, None),
+    ],
+)
+def test_pods_get_the_notice_less_what_the_node_keeps_for_itself(cloud, fields, notice):
+    assert spot_notice_seconds(cloud, pool(**fields)) == notice
+
+
+def test_nodes_that_are_already_there_stay():
+    assert spot_notice_seconds("existing", existing_pool()) is None
+
+
+@given(longest=seconds)
+def test_where_nodes_stay_the_longest_request_ends(longest):
+    drain = plan_drain(DrainSpec(longest_request_seconds=longest), None)
+    assert drain.shutdown_timeout >= max(120, longest)
+    assert not longer_than_window(DrainSpec(longest_request_seconds=longest), drain)
+
+
+def test_where_nodes_stay_a_window_that_cuts_requests_is_refused_with_what_would_do():
+    spec = DrainSpec(longest_request_seconds=300, shutdown_timeout_seconds=60)
+    with pytest.raises(ProblemsError) as caught:
+        plan_drain(spec, None)
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.value) == ("drain.shutdownTimeoutSeconds", 60)
+    assert problem.suggestion.startswith("300")
+
+
+def test_where_nodes_are_taken_away_a_longer_request_is_known_to_be_cut():
+    spec = DrainSpec(longest_request_seconds=300)
+    assert longer_than_window(spec, plan_drain(spec, 15))
+    assert longer_than_window(spec, plan_drain(spec, 105))
+    assert not longer_than_window(DrainSpec(longest_request_seconds=9), plan_drain(spec, 15))
+
+
+@given(
+    notice=st.one_of(st.none(), st.integers(EXIT_SECONDS + 2, 120)),
+    shutdown=st.one_of(st.none(), seconds),
+    longest=seconds,
+)
+def test_no_instance_takes_longer_than_the_longest_drain(notice, shutdown, longest):
+    spec = DrainSpec(shutdown_timeout_seconds=shutdown, longest_request_seconds=longest)
+    try:
+        drain = plan_drain(spec, notice)
+    except ProblemsError:
+        return
+    assert drain.grace_period <= longest_drain(spec).grace_period

@@ -6,7 +6,17 @@ from hypothesis import strategies as st
 
 from llm_serving import catalog
 from llm_serving.errors import ProblemsError
-from llm_serving.planning.fit import GIB, kv_bytes_per_token, memory_budget, parallelism_obstacle, weight_bytes
+from llm_serving.planning.fit import (
+    GIB,
+    Demands,
+    Parallelism,
+    gpu_weight_bytes,
+    kv_bytes_per_token,
+    lora_bytes,
+    memory_budget,
+    parallelism_obstacle,
+    weight_bytes,
+)
 from llm_serving.planning.host import HostShare
 from llm_serving.planning.nodes import NodeShape, machine_node
 from llm_serving.planning.offers import smallest_offer
@@ -51,6 +61,7 @@ def test_published_sizes_of_one_token_come_out(name, bytes_per_token):
         ("llama-3.1-8b", Quantization.AWQ, 5.73),  # hugging-quants/Meta-Llama-3.1-8B-Instruct-AWQ-INT4
         ("llama-3.1-70b", Quantization.AWQ, 39.8),  # hugging-quants/Meta-Llama-3.1-70B-Instruct-AWQ-INT4
         ("llama-3.1-8b", Quantization.FP8, 9.08),  # neuralmagic/Meta-Llama-3.1-8B-Instruct-FP8
+        ("llama-3.1-8b", Quantization.GGUF, 4.92),  # Q4_K_M, bartowski/Meta-Llama-3.1-8B-Instruct-GGUF
     ],
 )
 def test_published_sizes_of_checkpoints_come_out(name, quantization, gigabytes):
@@ -75,14 +86,16 @@ def test_kv_heads_are_replicated_where_there_are_more_gpus_than_heads():
     ],
 )
 def test_models_are_split_only_where_their_shape_allows(name, quantization, size, allowed):
-    assert (parallelism_obstacle(catalog.architecture(name), quantization, size) == "") is allowed
+    spread = Parallelism(tensor=size)
+    assert (parallelism_obstacle(catalog.architecture(name), quantization, spread) == "") is allowed
 
 
 @given(names, quantizations, gpus, st.sampled_from(SIZES[1:]))
 def test_more_gpus_never_leave_less_room_for_the_cache_once_there_are_several(name, quantization, gpu, size):
     architecture = catalog.architecture(name)
     before, after = (
-        memory_budget(architecture, quantization, gpu, parallel, 0.9, _host(parallel)) for parallel in (size, 2 * size)
+        memory_budget(architecture, quantization, gpu, Parallelism(tensor=parallel), 0.9, _host(parallel))
+        for parallel in (size, 2 * size)
     )
     assert after.kv_cache_gib >= before.kv_cache_gib
     assert after.kv_bytes_per_token <= before.kv_bytes_per_token
@@ -92,8 +105,9 @@ def test_more_gpus_never_leave_less_room_for_the_cache_once_there_are_several(na
 @given(names, quantizations, gpus, st.floats(min_value=0.1, max_value=0.5), st.sampled_from(SIZES))
 def test_a_larger_share_of_the_memory_never_holds_fewer_tokens(name, quantization, gpu, share, size):
     architecture = catalog.architecture(name)
-    small = memory_budget(architecture, quantization, gpu, size, share, _host(size))
-    large = memory_budget(architecture, quantization, gpu, size, 2 * share, _host(size))
+    spread = Parallelism(tensor=size)
+    small = memory_budget(architecture, quantization, gpu, spread, share, _host(size))
+    large = memory_budget(architecture, quantization, gpu, spread, 2 * share, _host(size))
     assert large.kv_cache_tokens >= small.kv_cache_tokens
     assert small.concurrency(1024) >= small.concurrency(2048)
 
@@ -213,7 +227,8 @@ def test_fp8_on_a_gpu_without_fp8_is_accepted_and_explained():
 def test_the_cold_start_is_the_sum_of_its_stages_and_an_existing_node_need_not_start():
     cloud = plan_model(model(), release(), machine_node("gcp", "g2-standard-12")).cold_start
     owned = plan_model(model(), release(), NodeShape(accelerator="L4", gpus=1, cpu=12, memory_gib=40)).cold_start
-    assert cloud.total == cloud.node_start + cloud.image_pull + cloud.weights + cloud.engine_init
+    parts = (cloud.node_start, cloud.image_pull, cloud.weights, cloud.engine_init, cloud.warm_up)
+    assert cloud.total == sum(parts)
     assert owned.node_start == 0
     # The measurement that the estimate is made of: 94 s for the weights, 200 s for the engine.
     assert cloud.weights == pytest.approx(94, abs=1)
@@ -242,3 +257,162 @@ def test_a_model_that_the_host_cannot_hold_is_refused_with_a_gpu_that_can():
         plan_model(model(), release("llama-3.1-8b"), CPU_NODE)
     assert "CPU" in caught.value.problems[0].reason
     assert "x A10G" in caught.value.problems[0].suggestion
+
+
+H100_NODE = machine_node("gcp", "a3-highgpu-8g")
+
+
+def engine(**options):
+    return model(engine=options)
+
+
+def refused(wish, item, node=H100_NODE):
+    with pytest.raises(ProblemsError) as caught:
+        plan_model(wish, item, node)
+    (problem,) = caught.value.problems
+    return problem
+
+
+def test_nf4_takes_a_quarter_and_its_scales():
+    llama = catalog.architecture("llama-3.1-8b")
+    linear = llama.parameters - llama.embedding_parameters
+    taken = weight_bytes(llama, Quantization.BITSANDBYTES) - 2 * llama.embedding_parameters
+    assert taken / linear == pytest.approx(0.5625)  # 4 bits, and 32 bits for 64 weights
+
+
+@given(names, quantizations, st.sampled_from(SIZES), st.sampled_from((1, 2, 4)), st.sampled_from((1, 2)))
+def test_the_parts_of_a_model_make_up_the_whole_and_no_part_is_smaller_than_its_share(name, q, tensor, stages, copies):
+    architecture = catalog.architecture(name)
+    whole = weight_bytes(architecture, q)
+    spread = Parallelism(tensor=tensor, pipeline=min(stages, architecture.layers), data=copies)
+    largest = gpu_weight_bytes(architecture, q, spread)
+    assert largest == pytest.approx(whole) if spread.gpus == copies else largest < whole
+    if not architecture.tied_embeddings:
+        assert largest >= whole / (spread.tensor * spread.pipeline) * 0.999
+
+
+@given(names, gpus, st.sampled_from((1, 2, 4)))
+def test_more_stages_never_take_more_of_a_gpu(name, gpu, stages):
+    architecture = catalog.architecture(name)
+    before, after = (
+        memory_budget(architecture, Quantization.NONE, gpu, Parallelism(2, count), 0.9, _host(2 * count))
+        for count in (stages, 2 * stages)
+    )
+    assert after.weights_gib <= before.weights_gib
+    assert after.kv_bytes_per_token <= before.kv_bytes_per_token
+
+
+def test_dealt_experts_are_not_cut_and_not_repeated():
+    mixtral = catalog.architecture("mixtral-8x7b")
+    cut = gpu_weight_bytes(mixtral, Quantization.NONE, Parallelism(tensor=2, data=2))
+    dealt = gpu_weight_bytes(mixtral, Quantization.NONE, Parallelism(tensor=2, data=2, experts=True))
+    experts = 32 * 8 * 3 * 4096 * 14336 * 2
+    assert cut - dealt == pytest.approx(experts / 2 - experts / 4)
+    assert not parallelism_obstacle(mixtral, Quantization.AWQ, Parallelism(tensor=8, experts=True))
+    assert "8 experts" in parallelism_obstacle(mixtral, Quantization.AWQ, Parallelism(tensor=16, experts=True))
+
+
+def test_room_for_adapters_is_what_the_engine_reserves_for_them():
+    llama = catalog.architecture("llama-3.1-8b")
+    one = lora_bytes(llama, Parallelism(), Demands(loras=1, lora_rank=16))
+    # Rank 16 over all linear layers of Llama 3.1 8B has 41,943,040 parameters (PEFT's print_trainable_parameters);
+    # the engine keeps room for the output projection's too.
+    assert one == 2 * (41_943_040 + 16 * (4096 + 128256))
+    assert lora_bytes(llama, Parallelism(), Demands(loras=4, lora_rank=16)) == 4 * one
+    assert lora_bytes(llama, Parallelism(), Demands()) == 0
+    assert one / 2 < lora_bytes(llama, Parallelism(tensor=2), Demands(loras=1, lora_rank=16)) < one
+
+
+def test_adapters_cost_kv_cache_only_where_the_release_has_some():
+    adapter = {"name": "sql", "repository": "a/sql", "revision": "1" * 40, "rank": 64}
+    wish = engine(maxLoras=8, maxLoraRank=64)
+    plain = plan_model(wish, release(), H100_NODE)
+    adapted = plan_model(wish, release(adapters=[adapter]), H100_NODE)
+    assert plain.kv_cache_gib == plan_model(model(), release(), H100_NODE).kv_cache_gib
+    assert adapted.kv_cache_gib < plain.kv_cache_gib - 2
+    assert "LoRA" in adapted.reasons["kv_cache_gib"]
+
+
+def test_longer_steps_take_more_for_activations():
+    short, long = (plan_model(engine(maxBatchedTokens=count), release(), H100_NODE) for count in (8192, 32768))
+    assert short.kv_cache_gib == plan_model(model(), release(), H100_NODE).kv_cache_gib
+    assert short.kv_cache_gib - long.kv_cache_gib == pytest.approx(3 * 1.89, abs=0.02)
+
+
+def test_an_instance_asks_for_the_gpus_of_all_its_stages_and_copies():
+    plan = plan_model(engine(pipelineParallelism=2, dataParallelism=2), release("llama-3.1-70b"), H100_NODE)
+    assert (plan.tensor_parallelism, plan.pipeline_parallelism, plan.data_parallelism) == (1, 2, 2)
+    assert (plan.gpus, plan.gpus_per_node, plan.nodes) == (4, 4, 1)
+    single = plan_model(engine(pipelineParallelism=2), release("llama-3.1-70b"), H100_NODE)
+    assert plan.kv_cache_tokens == 2 * single.kv_cache_tokens
+    assert plan.memory_gib == pytest.approx(2 * single.memory_gib, rel=0.01)
+
+
+def test_each_copy_holds_at_least_one_request_of_full_length():
+    node = machine_node("gcp", "g2-standard-24")
+    problem = refused(engine(dataParallelism=2), release("llama-3.1-8b", contextLength=131072), node)
+    assert "1 request(s)" in problem.reason
+
+
+def test_an_instance_on_several_nodes_takes_them_whole():
+    plan = plan_model(engine(nodes=2, pipelineParallelism=2), release("llama-3.1-70b"), H100_NODE)
+    assert (plan.nodes, plan.gpus, plan.gpus_per_node, plan.tensor_parallelism) == (2, 16, 8, 8)
+    whole = plan_model(model(tensorParallelism=8), release("llama-3.1-70b"), H100_NODE)
+    assert (plan.cpu, plan.memory_gib, plan.shm_gib) == (whole.cpu, whole.memory_gib, whole.shm_gib)
+    assert plan.kv_cache_tokens > 1.9 * whole.kv_cache_tokens
+
+
+@pytest.mark.parametrize(
+    ("options", "path", "said"),
+    [
+        ({"nodes": 2, "pipelineParallelism": 3}, "engine.pipelineParallelism", "a divisor of 16"),
+        ({"nodes": 3, "dataParallelism": 4}, "engine.dataParallelism", "a copy on each node"),
+        ({"pipelineParallelism": 16}, "engine.pipelineParallelism", "at most 8"),
+        ({"dataParallelism": 16}, "engine.dataParallelism", "at most 8"),
+        ({"expertParallel": True}, "engine.expertParallel", "false"),
+    ],
+)
+def test_a_layout_that_cannot_be_is_refused_where_it_is_asked_for(options, path, said):
+    problem = refused(engine(**options), release("llama-3.1-8b"))
+    assert problem.path == path
+    assert said in problem.suggestion
+
+
+def test_more_stages_than_layers_are_refused():
+    problem = refused(engine(pipelineParallelism=4), release("tiny-llama", contextLength=2048))
+    assert (problem.path, problem.suggestion) == ("engine.pipelineParallelism", "2")
+
+
+def test_a_parallelism_that_leaves_gpus_of_its_nodes_idle_is_answered_with_the_one_that_does_not():
+    problem = refused(model(tensorParallelism=4, engine={"nodes": 2}), release("llama-3.1-70b"))
+    assert (problem.path, problem.suggestion) == ("tensorParallelism", "16")
+    # 16 would need more KV heads than stages do: the suggestion with two stages is what a node holds.
+    staged = {"nodes": 2, "pipelineParallelism": 2}
+    problem = refused(model(tensorParallelism=4, engine=staged), release("llama-3.1-70b"))
+    assert problem.suggestion == "8"
+    assert plan_model(model(tensorParallelism=8, engine=staged), release("llama-3.1-70b"), H100_NODE).gpus == 16
+
+
+@given(names, st.sampled_from(GPU_MACHINES), st.sampled_from((1, 2)), st.sampled_from((1, 2)), st.sampled_from((1, 2)))
+def test_an_accepted_layout_fits_its_nodes(name, machine, stages, copies, nodes):
+    wish = engine(pipelineParallelism=stages, dataParallelism=copies, nodes=nodes)
+    node = machine_node(machine.cloud, machine.name)
+    try:
+        plan = plan_model(wish, release(name, contextLength=4096), node)
+    except ProblemsError:
+        return
+    assert plan.gpus == plan.tensor_parallelism * stages * copies
+    assert plan.gpus_per_node * nodes == plan.gpus
+    assert plan.gpus_per_node == machine.gpus if nodes > 1 else plan.gpus_per_node <= machine.gpus
+    assert plan.cpu < node.cpu
+    assert plan.memory_gib < node.memory_gib
+    assert 0 < plan.static_memory_share < plan.gpu_memory_utilization
+    assert plan.max_concurrency >= 1
+
+
+@pytest.mark.parametrize("quantization", ["bitsandbytes", "gguf", "awq"])
+def test_four_bits_need_no_warning_and_a_cpu_refuses_what_it_has_no_kernels_for(quantization):
+    assert "quantization" not in plan_model(model(), release(quantization=quantization), H100_NODE).reasons
+    if quantization != "awq":
+        problem = refused(model(), release("tiny-llama", quantization=quantization, contextLength=2048), CPU_NODE)
+        assert "kernels for CPU" in problem.reason

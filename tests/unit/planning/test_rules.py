@@ -286,13 +286,13 @@ def test_instances_never_straddle_nodes():
 
 def test_a_teams_gpu_quota_covers_its_models():
     tight = stack(teams=(TeamSpec.model_validate({"name": "search", "gpuQuota": 1}),), models=(model(replicas=2),))
-    assert only(check(tight), "teams[0].gpuQuota").suggestion == "2"
+    assert only(check(tight), "teams[0].gpuQuota").suggestion == "4"
 
 
-def test_a_teams_gpu_quota_lets_a_rollout_with_surge_through():
-    team = TeamSpec.model_validate({"name": "search", "gpuQuota": 1})
+def test_a_teams_gpu_quota_lets_a_change_of_release_and_a_rollout_with_surge_through():
+    team = TeamSpec.model_validate({"name": "search", "gpuQuota": 2})
     assert check(stack(teams=(team,), models=(model(),))) == []
-    assert only(check(stack(teams=(team,), models=(model(surge=1),))), "teams[0].gpuQuota").suggestion == "2"
+    assert only(check(stack(teams=(team,), models=(model(surge=2),))), "teams[0].gpuQuota").suggestion == "3"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pulumi.provider.experimental.analyzer import PropertyDefinition, PropertyTy
 
 from llm_serving.plugin import SCHEMA, Host, public_components, schema
 from tests.unit.plugin.engine import UNKNOWN, RefusedError, output, secret
-from tests.unit.plugin.wire import EVERY_COMPONENT, POOL_URN
-from tests.unit.serving.served import SCHEDULING
+from tests.unit.plugin.wire import EVERY_COMPONENT, POOL_URN, camel
+from tests.unit.serving.served import RELEASE, SCHEDULING
 
 
 def declared_outputs(component):
@@ -130,7 +130,7 @@ WRONG = [
     ("ModelService", inside("ModelService", "model", tensorParallelism=64), "model.tensorParallelism"),
     ("ModelService", inside("ModelService", "model", replicas="two"), "model.replicas"),
     ("ModelService", inside("ModelService", "model", drain={"preStop": 4}), "model.drain.preStop"),
-    ("ModelService", inside("ModelService", "release", quantization="fp7"), "release.quantization"),
+    ("ModelService", changed("ModelService", releases=[{**camel(RELEASE), "quantization": "fp7"}]), "releases[0].quantization"),
     ("ModelService", changed("ModelService", scheduling=output({**SCHEDULING, "pool": "l4"})), "scheduling.pool"),
     ("ModelService", changed("ModelService", scheduling={**SCHEDULING, "gpusPerNode": "x"}), "scheduling.gpusPerNode"),
 ]

@@ -14,7 +14,7 @@ def test_the_readmes_python_program_runs(monkeypatch, tmp_path):
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
     monkeypatch.setattr(pulumi, "export", lambda *_: None)
     (program,) = re.findall(r"```python\n(.*?)```", (SCHEMA.parent / "README.md").read_text(), re.DOTALL)
-    names = {"release": RELEASE, "release_hash": "0" * 64}
+    names = {"release": RELEASE, "release_hashes": {"1.0.0": "0" * 64}}
     recording = record(lambda: exec(program, names))
     assert_valid(recording)
     assert recording.output("url", names["model"]) == "http://qwen3-8b.chat.svc:8000/v1"

@@ -54,12 +54,20 @@ IDENTITY: dict[str, Any] = {
 }
 
 
-def arguments(**changes: Any) -> dict[str, Any]:
-    """Arguments of a ModelService; dictionaries are merged into the defaults one level deep."""
+def arguments(release: dict[str, Any] | None = None, more: tuple[dict[str, Any], ...] = (), **changes: Any):
+    """Arguments of a ModelService; dictionaries are merged into the defaults one level deep.
+
+    Args:
+        release: changes of the first release.
+        more: changes of the first release, each of which makes a further one.
+        changes: other arguments.
+    """
+    first = {**RELEASE, **(release or {})}
+    releases = [first, *({**first, **other} for other in more)]
     defaults: dict[str, Any] = {
         "model": MODEL,
-        "release": RELEASE,
-        "release_hash": "f" * 64,
+        "releases": releases,
+        "release_hashes": {item["version"]: "f" * 64 for item in releases},
         "node": NODE,
         "namespace": "chat",
         "scheduling": SCHEDULING,

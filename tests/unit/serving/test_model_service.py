@@ -47,20 +47,22 @@ def test_everything_is_a_child_of_the_component():
         "PodDisruptionBudget",
         "Service",
     }
-    assert len(recording.resources) == 6
+    assert len(recording.resources) == 7  # two Services: of the release, and in front of the stable one
 
 
 def test_outputs_say_where_the_model_answers():
     recording = serve()
     assert recording.output("url") == "http://qwen3-8b.chat.svc:8000/v1"
-    assert recording.output("serviceName") == recording.output("deploymentName") == "qwen3-8b"
+    assert recording.output("serviceName") == "qwen3-8b"
+    assert recording.output("deploymentName") == "qwen3-8b-1-0-0"
+    assert recording.output("releaseUrls") == {"1.0.0": "http://qwen3-8b-1-0-0.chat.svc:8000/v1"}
     assert recording.output("release") == "1.0.0"
 
 
 def test_outputs_are_known_at_preview():
     recording = serve(preview=True)
     assert recording.output("url") == "http://qwen3-8b.chat.svc:8000/v1"
-    assert recording.output("deploymentName") == "qwen3-8b"
+    assert recording.output("deploymentName") == "qwen3-8b-1-0-0"
 
 
 def test_an_output_that_is_not_known_yet_hides_only_what_depends_on_it():
@@ -207,29 +209,121 @@ def test_a_drain_that_is_longer_than_the_notice_is_refused_with_its_path():
     assert "at most 27" in found["model.drain.shutdownTimeoutSeconds"]
 
 
-def test_the_service_selects_the_deployments_pods_by_a_named_port():
+def services(recording):
+    """Service of the release, Service in front of the stable one."""
+    return {service["metadata.name"]: service for service in recording.all("kubernetes:core/v1:Service")}
+
+
+def test_the_services_select_the_deployments_pods_by_a_named_port():
     recording = serve()
-    service = recording.one("kubernetes:core/v1:Service")
+    for service in services(recording).values():
+        assert service["spec.selector"].items() <= pod(recording)["metadata"]["labels"].items()
+        (port,) = service["spec.ports"]
+        (container_port,) = container(recording)["ports"]
+        assert (port["port"], port["targetPort"]) == (8000, container_port["name"])
+        assert container_port["containerPort"] == 8000
+    assert list(services(recording)) == ["qwen3-8b-1-0-0", "qwen3-8b"]
+
+
+def test_the_services_wait_for_the_deployment_because_their_own_waiting_is_short():
+    recording = serve()
+    for service in services(recording).values():
+        assert recording.depends_on(service, recording.one("kubernetes:apps/v1:Deployment"))
+
+
+CANARY = {"stable": "1.0.0", "canary": {"release": "1.1.0", "weight": 10, "replicas": 2}}
+
+
+def deployments(recording):
+    return {item["metadata.name"]: item for item in recording.all("kubernetes:apps/v1:Deployment")}
+
+
+def test_each_release_has_its_own_objects_and_no_pod_of_another():
+    recording = serve(model={"releases": CANARY, "replicas": 3}, more=({"version": "1.1.0"},))
+    assert_valid(recording)
+    found = deployments(recording)
+    assert {name: item["spec.replicas"] for name, item in found.items()} == {"qwen3-8b-1-0-0": 3, "qwen3-8b-1-1-0": 2}
+    budgets = {item["metadata.name"]: item for item in recording.all("kubernetes:policy/v1:PodDisruptionBudget")}
+    for name, other in (("qwen3-8b-1-0-0", "qwen3-8b-1-1-0"), ("qwen3-8b-1-1-0", "qwen3-8b-1-0-0")):
+        own, others = (found[item]["spec.template.metadata.labels"] for item in (name, other))
+        for wanted in (
+            found[name]["spec.selector.matchLabels"],
+            services(recording)[name]["spec.selector"],
+            budgets[name]["spec.selector.matchLabels"],
+        ):
+            assert wanted.items() <= own.items()
+            assert not wanted.items() <= others.items()
+    assert services(recording)["qwen3-8b"]["spec.selector"] == services(recording)["qwen3-8b-1-0-0"]["spec.selector"]
+    assert len(recording.all("kubernetes:core/v1:ServiceAccount")) == 1
+
+
+def test_every_release_answers_to_the_models_name():
+    recording = serve(model={"releases": CANARY}, more=({"version": "1.1.0"},))
+    for item in deployments(recording).values():
+        (engine,) = item["spec.template.spec.containers"]
+        assert "--served-model-name=qwen3-8b" in engine["command"]
+
+
+def test_a_canary_that_becomes_stable_changes_no_pod():
+    before = deployments(serve(model={"releases": CANARY}, more=({"version": "1.1.0"},)))
+    after = deployments(
+        serve(model={"releases": {"stable": "1.1.0", "previous": "1.0.0"}}, more=({"version": "1.1.0"},))
+    )
+    assert before.keys() == after.keys()
+    for name in before:
+        assert before[name]["spec.template"] == after[name]["spec.template"]
+        assert before[name]["spec.selector"] == after[name]["spec.selector"]
+
+
+PROMETHEUS = "http://prometheus.monitoring.svc:9090"
+
+
+def test_autoscaling_without_prometheus_is_refused():
+    assert "prometheusUrl" in refusals(model={"autoscaling": {"max": 4}})
+
+
+def test_each_scaling_release_has_a_scaled_object_of_its_own_that_comes_after_what_it_scales():
+    recording = serve(
+        model={"releases": CANARY, "autoscaling": {"min": 3, "max": 8}},
+        more=({"version": "1.1.0"},),
+        prometheus_url=PROMETHEUS,
+    )
+    bounds = {}
+    for scaled in recording.all("kubernetes:keda.sh/v1alpha1:ScaledObject"):
+        name = scaled["spec.scaleTargetRef.name"]
+        assert scaled["metadata.name"] == name
+        assert recording.depends_on(scaled, deployments(recording)[name])
+        bounds[name] = (scaled["spec.minReplicaCount"], scaled["spec.maxReplicaCount"])
+    assert bounds == {"qwen3-8b-1-0-0": (3, 8), "qwen3-8b-1-1-0": (2, 8)}
+
+
+def test_an_autoscaled_release_says_no_number_and_leaves_the_autoscalers_alone():
+    recording = serve(model={"autoscaling": {"min": 2, "max": 4}}, prometheus_url=PROMETHEUS)
     deployment = recording.one("kubernetes:apps/v1:Deployment")
-    assert service["spec.selector"] == deployment["spec.selector.matchLabels"]
-    assert service["spec.selector"].items() <= pod(recording)["metadata"]["labels"].items()
-    (port,) = service["spec.ports"]
-    (container_port,) = container(recording)["ports"]
-    assert (port["port"], port["targetPort"]) == (8000, container_port["name"])
-    assert container_port["containerPort"] == 8000
+    assert "replicas" not in deployment["spec"]
+    assert deployment.ignore_changes == ("spec.replicas",)
 
 
-def test_the_service_waits_for_the_deployment_because_its_own_waiting_is_short():
-    recording = serve()
-    service = recording.one("kubernetes:core/v1:Service")
-    assert recording.depends_on(service, recording.one("kubernetes:apps/v1:Deployment"))
+def test_the_base_runs_in_a_deployment_of_its_own_behind_the_same_service():
+    recording = serve(model={"replicas": 5, "on_demand_base": 2})
+    assert_valid(recording)
+    found = deployments(recording)
+    assert {name: item["spec.replicas"] for name, item in found.items()} == {
+        "qwen3-8b-1-0-0-base": 2,
+        "qwen3-8b-1-0-0": 3,
+    }
+    base, main = found["qwen3-8b-1-0-0-base"], found["qwen3-8b-1-0-0"]
+    assert not base["spec.selector.matchLabels"].items() <= main["spec.template.metadata.labels"].items()
+    for service in services(recording).values():
+        for item in found.values():
+            assert service["spec.selector"].items() <= item["spec.template.metadata.labels"].items()
 
 
-def test_the_selector_survives_a_new_release_another_pool_and_other_labels():
+def test_the_selector_survives_another_engine_another_pool_and_other_labels():
     before = serve().one("kubernetes:apps/v1:Deployment")["spec.selector"]
     after = serve(
-        release={"version": "2.0.0", "engine": {"version": "0.33.0"}},
-        model={"releases": {"stable": "2.0.0"}, "pool": "other", "replicas": 3},
+        release={"engine": {"version": "0.33.0"}},
+        model={"pool": "other", "replicas": 3},
         scheduling={"pool": "other"},
         labels={"environment": "prod"},
     ).one("kubernetes:apps/v1:Deployment")["spec.selector"]
@@ -241,7 +335,8 @@ def test_every_object_carries_its_model_release_team_and_pool_and_the_users_labe
     for resource in recording.children():
         labels = resource["metadata.labels"]
         assert labels["llm-serving.dev/model"] == labels["app.kubernetes.io/instance"] == "qwen3-8b"
-        assert labels["llm-serving.dev/release"] == labels["app.kubernetes.io/version"] == "1.0.0"
+        if "llm-serving.dev/release" in labels:
+            assert labels["llm-serving.dev/release"] == labels["app.kubernetes.io/version"] == "1.0.0"
         assert labels["llm-serving.dev/team"] == "chat"
         assert labels["llm-serving.dev/pool"] == "h100"
         assert labels["environment"] == "test"
@@ -255,8 +350,11 @@ def test_users_labels_cannot_break_the_selector():
 
 
 def test_a_new_release_hash_replaces_the_pods():
-    hashes = [pod(serve(release_hash=h))["metadata"]["annotations"]["llm-serving.dev/release-hash"] for h in "ab"]
-    assert hashes == ["a", "b"]
+    def hash_of(given):
+        template = pod(serve(release_hashes={"1.0.0": given}))
+        return template["metadata"]["annotations"]["llm-serving.dev/release-hash"]
+
+    assert [hash_of(given) for given in "ab"] == ["a", "b"]
 
 
 def test_service_links_are_off_and_a_service_that_looks_like_the_engines_settings_is_refused():
@@ -271,7 +369,8 @@ def test_a_node_can_be_drained_one_instance_at_a_time():
     recording = serve()
     budget = recording.one("kubernetes:policy/v1:PodDisruptionBudget")
     assert budget["spec.maxUnavailable"] == 1
-    assert budget["spec.selector"] == recording.one("kubernetes:apps/v1:Deployment")["spec.selector"]
+    assert budget["spec.unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+    assert budget["spec.selector.matchLabels"].items() <= pod(recording)["metadata"]["labels"].items()
 
 
 def test_a_model_that_does_not_fit_is_refused_with_the_path_in_the_arguments():
@@ -281,8 +380,9 @@ def test_a_model_that_does_not_fit_is_refused_with_the_path_in_the_arguments():
 
 def test_the_release_of_another_model_or_version_is_refused():
     found = refusals(release={"name": "other", "version": "3.0.0"})
-    assert "qwen3-8b" in found["release.name"]
-    assert "1.0.0" in found["release.version"]
+    assert "qwen3-8b" in found["releases[0].name"]
+    assert "1.0.0" in found["releases[0].version"]
+    assert "1.0.0" in found["releases"]
 
 
 def test_the_scheduling_of_another_pool_or_gpu_is_refused():
@@ -301,7 +401,7 @@ def test_what_is_no_contract_is_refused_with_its_path():
 
 def test_unknown_arguments_are_refused_with_the_nearest_name():
     assert "replicas" in refusals(model={"replica": 2})["model.replica"]
-    assert "releaseHash" in refusals(releasehash="x")["releasehash"]
+    assert "releaseHashes" in refusals(releasehash="x")["releasehash"]
 
 
 def test_probes_ask_for_health_and_the_engine_may_take_its_time():
@@ -322,9 +422,11 @@ def test_an_image_with_our_launcher_answers_health_checks_itself():
     recording = serve(release={"image": {**served.RELEASE["image"], "launcher": True}})
     assert_valid(recording)
     engine = container(recording)
-    before, after = engine["command"][: engine["command"].index("--")], engine["command"][5:]
+    end = engine["command"].index("--")
+    before, after = engine["command"][:end], engine["command"][end + 1 :]
     assert before[0] == "llm-serving-engine"
     assert "--model=qwen3-8b" in before
+    assert "--warm-up" in before
     assert after == container(serve())["command"]
     ports = {port["name"]: port["containerPort"] for port in engine["ports"]}
     for probe, path in (("startupProbe", "ready"), ("readinessProbe", "ready"), ("livenessProbe", "live")):

@@ -119,17 +119,46 @@ def test_a_negative_quota_is_refused_with_its_path():
     assert [detail["property_path"] for detail in caught.value.errors or []] == ["gpuQuota"]
 
 
-def test_pods_are_reached_from_their_namespace_and_from_where_clients_come_only():
-    policy = team(reach={"gatewaySources": ["10.1.0.0/24", "35.191.0.0/16"]}).one("NetworkPolicy")
-    assert policy["spec.podSelector"] == {}
-    assert policy["spec.policyTypes"] == ["Ingress"]
-    assert policy["spec.ingress"] == [
-        {"from": [{"podSelector": {}}, {"ipBlock": {"cidr": "10.1.0.0/24"}}, {"ipBlock": {"cidr": "35.191.0.0/16"}}]}
+def policies(**changes):
+    return {policy["metadata.name"]: policy for policy in team(**changes).all("NetworkPolicy")}
+
+
+def test_a_namespace_is_closed_but_for_what_serving_needs():
+    found = policies()
+    assert set(found) == {"default-deny", "dns", "serving", "clients", "metrics", "cloud"}
+    assert found["default-deny"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    assert set(policies(from_hub=True)) - set(found) == {"hub"}
+
+
+def test_engines_are_reached_from_their_namespace_and_from_where_clients_come_only():
+    def sources(**changes):
+        (rule,) = policies(**changes)["serving"]["spec.ingress"]
+        return rule["from"]
+
+    assert sources() == [{"podSelector": {}}]
+    assert sources(reach={"gatewaySources": ["10.1.0.0/24"]}) == [
+        {"podSelector": {}},
+        {"ipBlock": {"cidr": "10.1.0.0/24"}},
     ]
 
 
-def test_without_clients_a_namespace_is_closed_to_all_others():
-    assert team().one("NetworkPolicy")["spec.ingress"] == [{"from": [{"podSelector": {}}]}]
+def test_where_the_cloud_has_no_endpoints_nothing_is_opened_for_them():
+    assert policies()["cloud"]["spec.egress"] == []
+    (rule,) = policies(reach={"storageEgress": ["199.36.153.8/30"]})["cloud"]["spec.egress"]
+    assert rule["to"] == [{"ipBlock": {"cidr": "199.36.153.8/30"}}]
+
+
+def test_prometheus_finds_the_engines_of_a_team_that_is_monitored():
+    assert team().all("PodMonitor") == []
+    monitor = team(monitored=True).one("kubernetes:monitoring.coreos.com/v1:PodMonitor")
+    assert monitor["metadata.namespace"] == "chat"
+
+
+def test_loaders_that_write_a_bucket_get_an_account_of_their_own():
+    identity = {"serviceAccount": "model-loader", "namespace": "chat", "annotations": {"cloud.example/as": "writer"}}
+    account = team(loader_identity=identity).one("kubernetes:core/v1:ServiceAccount")
+    assert (account["metadata.name"], account["metadata.annotations"]) == ("model-loader", identity["annotations"])
+    assert account["automountServiceAccountToken"] is False
 
 
 def test_a_reach_that_is_no_contract_is_refused():

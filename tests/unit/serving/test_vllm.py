@@ -9,24 +9,43 @@ from llm_serving.spec import EngineName, ModelSpec, ReleaseSpec
 from tests.unit.serving.served import MODEL, NODE, RELEASE
 
 VLLM = engine(EngineName.VLLM)
+WEIGHTS = "/models/qwen3-8b/1.0.0"
+ADAPTER = {"name": "sql", "repository": "acme/sql", "revision": "c" * 40, "rank": 16}
+MIXTURE = {**RELEASE["model"], "architecture": "mixtral-8x7b"}
+EIGHT = {**NODE, "gpus": 8, "cpu": 200, "memory_gib": 1600}
 
 
 CPU_NODE = {"accelerator": "CPU", "gpus": 2, "cpu": 2, "memory_gib": 64}
 
 
-def planned(model=None, node=None, **release):
-    spec = ReleaseSpec.model_validate({**RELEASE, **release})
+def planned(model=None, node=None, source=None, **release):
+    spec = ReleaseSpec.model_validate({**RELEASE, "model": source or RELEASE["model"], **release})
     wanted = ModelSpec.model_validate({**MODEL, **(model or {})})
-    return plan_model(wanted, spec, NodeShape.model_validate(node or NODE)), spec
+    return plan_model(wanted, spec, NodeShape.model_validate(node or NODE)), spec, wanted.engine
 
 
-def command(template=None, model=None, node=None, **release):
-    plan, spec = planned(model, node, **release)
-    return VLLM.command(plan, spec, "/models/qwen3-8b/1.0.0", template)
+def command(template=None, model=None, node=None, source=None, **release):
+    plan, spec, wanted = planned(model, node, source, **release)
+    return VLLM.command(plan, spec, wanted, WEIGHTS, template)
 
 
 def options(arguments):
-    return dict(argument.removeprefix("--").split("=", 1) for argument in arguments[3:])
+    """Values by flag: of a flag with several values a list, of a switch ``True``."""
+    found = {}
+    for argument in arguments[3:]:
+        if argument.startswith("--"):
+            name, joined, value = argument.removeprefix("--").partition("=")
+            found[name] = value if joined else True
+        else:
+            before = found[name]
+            found[name] = [argument] if before is True else [*before, argument]
+    return found
+
+
+def added(model=None, node=None, **release):
+    """What the wishes add to the command line of a release without any."""
+    bare = set(command(node=node))
+    return [argument for argument in command(model=model, node=node, **release) if argument not in bare]
 
 
 def test_every_engine_of_a_release_has_an_adapter():
@@ -73,7 +92,7 @@ def test_running_requests_survive_sigterm():
 
 
 def test_where_the_engine_cannot_measure_its_memory_it_is_told_the_size_of_the_cache_and_does_not_compile():
-    plan, _ = planned(node=CPU_NODE)
+    plan, *_ = planned(node=CPU_NODE)
     arguments = command(node=CPU_NODE)
     assert "--enforce-eager" in arguments
     assert not [argument for argument in arguments if "gpu-memory" in argument]
@@ -96,3 +115,103 @@ def test_the_engine_calls_nobody_and_writes_below_tmp_only():
     assert environment["VLLM_NO_USAGE_STATS"] == "1"
     assert environment["HOME"] == "/tmp"
     assert environment["USER"]
+
+
+def test_what_is_left_out_is_the_engines_own_default():
+    assert added() == []
+    assert added(model={"engine": {"max_loras": 4, "max_lora_rank": 64}}) == []  # no adapters
+
+
+@pytest.mark.parametrize(
+    ("wish", "arguments"),
+    [
+        ({"chunked_prefill": True}, ["--enable-chunked-prefill"]),
+        ({"chunked_prefill": False}, ["--no-enable-chunked-prefill"]),
+        ({"prefix_caching": True}, ["--enable-prefix-caching"]),
+        ({"prefix_caching": False}, ["--no-enable-prefix-caching"]),
+        ({"max_batched_tokens": 4096}, ["--max-num-batched-tokens=4096"]),
+        ({"max_sequences": 64}, ["--max-num-seqs=64"]),
+        ({"max_queued_tokens": 9000}, ["--max-num-queued-tokens=9000"]),
+        ({"stream_weights": True}, ["--load-format=runai_streamer"]),
+        ({"graph_sizes": [8, 1, 4, 8]}, ["--cudagraph-capture-sizes", "1", "4", "8"]),
+    ],
+)
+def test_an_option_of_the_stack_becomes_vllms_flag(wish, arguments):
+    assert added(model={"engine": wish}) == arguments
+
+
+def test_waiting_requests_are_capped_beyond_those_that_run():
+    wish = {"max_sequences": 64, "max_queued_requests": 10}
+    assert "--max-num-queued-reqs=74" in command(model={"engine": wish})
+    copies = command(model={"engine": {**wish, "data_parallelism": 2}})
+    assert "--max-num-queued-reqs=138" in copies
+    # One process of the API counts them all.
+    assert "--api-server-count=1" in copies
+
+
+def test_parallelism_of_every_kind_is_passed_on():
+    wish = {"engine": {"pipeline_parallelism": 2, "data_parallelism": 2, "expert_parallel": True}}
+    found = options(command(model={**wish, "tensor_parallelism": 2}, node=EIGHT, source=MIXTURE))
+    names = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size", "enable-expert-parallel")
+    assert [found[name] for name in names] == ["2", "2", "2", True]
+
+
+def test_streamed_weights_are_read_once_for_all_gpus():
+    wish = {"tensor_parallelism": 2, "engine": {"stream_weights": True}}
+    assert json.loads(options(command(model=wish))["model-loader-extra-config"]) == {"distributed": True}
+
+
+def test_adapters_are_served_from_their_folders_under_their_own_names():
+    other = {**ADAPTER, "name": "prose"}
+    found = options(command(model={"engine": {"max_loras": 2, "max_lora_rank": 32}}, adapters=[ADAPTER, other]))
+    assert found["enable-lora"] is True
+    assert (found["max-loras"], found["max-lora-rank"]) == ("2", "32")
+    assert found["lora-modules"] == [f"sql={WEIGHTS}/adapters/sql", f"prose={WEIGHTS}/adapters/prose"]
+
+
+def test_parsers_of_the_release_are_named():
+    assert added(tool_parser="hermes", reasoning_parser="qwen3") == [
+        "--enable-auto-tool-choice",
+        "--tool-call-parser=hermes",
+        "--reasoning-parser=qwen3",
+    ]
+
+
+def test_more_flags_come_last_in_the_form_that_their_value_asks_for():
+    flags = {
+        "seed": 7.0,
+        "compilation-config.mode": 3,
+        "async-scheduling": False,
+        "enable-mfu-metrics": True,
+        "scheduling-policy": "priority",
+        "compilation-config.cudagraph_copy_inputs": False,
+    }
+    assert command(model={"engine": {"flags": flags}})[-6:] == [
+        "--no-async-scheduling",
+        "--compilation-config.cudagraph_copy_inputs=false",
+        "--compilation-config.mode=3",
+        "--enable-mfu-metrics",
+        "--scheduling-policy=priority",
+        "--seed=7",
+    ]
+
+
+def test_an_instance_on_several_nodes_has_a_leader_that_answers_and_headless_workers():
+    wish = {"engine": {"nodes": 2, "pipeline_parallelism": 2}}
+    group = VLLM.group_command(*planned(wish, EIGHT), WEIGHTS)
+    leader, worker = options(group.leader), options(group.worker)
+    assert (leader["nnodes"], leader["node-rank"]) == ("2", "0")
+    assert "headless" not in leader
+    assert (worker["nnodes"], worker["node-rank"], worker["headless"]) == ("2", "$(LWS_WORKER_INDEX)", True)
+    assert worker["master-addr"] == leader["master-addr"] == "$(LWS_LEADER_ADDRESS)"
+    assert group.ports == (int(leader["master-port"]),)
+    same = set(leader) - {"node-rank"}
+    assert {name: leader[name] for name in same} == {name: worker[name] for name in same}
+
+
+def test_headless_workers_start_no_process_of_the_api():
+    wish = {"engine": {"nodes": 2, "data_parallelism": 2}}
+    group = VLLM.group_command(*planned(wish, EIGHT), WEIGHTS)
+    assert "--api-server-count=1" in group.leader
+    assert not [argument for argument in group.worker if "api-server-count" in argument]
+    assert len(group.ports) == 2

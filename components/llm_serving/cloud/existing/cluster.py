@@ -6,7 +6,7 @@ import pulumi
 
 from llm_serving.cloud.existing.kubeconfig import from_environment, one_context
 from llm_serving.component import Frozen, refusing, token, validated
-from llm_serving.contract import NetworkReach
+from llm_serving.contract import NetworkReach, Port
 from llm_serving.spec.network import Cidr
 
 
@@ -19,6 +19,10 @@ class ExistingClusterArgs(TypedDict):
     """Context to use; left out: its current one."""
     clients: NotRequired[list[str]]
     """Address ranges from which clients reach the models, for example those of an ingress."""
+    storage: NotRequired[list[str]]
+    """Address ranges of the object store that weights come from, where one is used."""
+    storage_ports: NotRequired[list[int]]
+    """TCP ports of the object store; 443 if left out."""
 
 
 class ExistingClusterInputs(Frozen):
@@ -27,6 +31,8 @@ class ExistingClusterInputs(Frozen):
     kubeconfig: Any = None
     context: str | None = None
     clients: tuple[Cidr, ...] = ()
+    storage: tuple[Cidr, ...] = ()
+    storage_ports: tuple[Port, ...] = (443,)
 
 
 class ExistingCluster(pulumi.ComponentResource):
@@ -35,7 +41,7 @@ class ExistingCluster(pulumi.ComponentResource):
     kubeconfig: pulumi.Output[str]
     """Kubeconfig with one context, for a Kubernetes provider. A secret: it may hold credentials."""
     reach: pulumi.Output[dict[str, Any]]
-    """Ranges for network policies (contract `NetworkReach`): those of the clients."""
+    """Ranges for network policies (contract `NetworkReach`): those of the clients and of the object store."""
 
     def __init__(self, name: str, args: ExistingClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = validated(ExistingClusterInputs, args, "ExistingCluster", name)
@@ -44,7 +50,11 @@ class ExistingCluster(pulumi.ComponentResource):
         super().__init__(token("ExistingCluster"), name, {}, opts)
         self.kubeconfig = pulumi.Output.secret(given).apply(lambda text: _chosen(text, inputs.context, source))
         self.reach = pulumi.Output.from_input(
-            NetworkReach(gateway_sources=tuple(str(clients) for clients in inputs.clients)).to_data()
+            NetworkReach(
+                gateway_sources=tuple(str(clients) for clients in inputs.clients),
+                storage_egress=tuple(str(addresses) for addresses in inputs.storage),
+                storage_ports=inputs.storage_ports,
+            ).to_data()
         )
         self.register_outputs({"kubeconfig": self.kubeconfig, "reach": self.reach})
 

@@ -9,6 +9,10 @@ from llm_serving.contract import PoolScheduling
 from llm_serving.planning.nodes import gpu_resource
 from llm_serving.spec import ExistingPoolSpec
 
+KEEP_IN_PLACE = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
+"""A cluster autoscaler does not evict such a pod to pack nodes (cluster autoscaler FAQ, "What types of pods can prevent
+CA from removing a node?"). Drains and upgrades do."""
+
 
 class TolerationArgs(TypedDict):
     """A toleration; the fields are those of core/v1."""
@@ -77,6 +81,8 @@ class ExistingPool(pulumi.ComponentResource):
             gpus_per_node=pool.gpus_per_node,
             node_allocatable_cpu=pool.cpu,
             node_allocatable_memory_gib=pool.memory_gib,
+            # Whose autoscaler there is, if any, is not known; this one Kubernetes' own and its relatives read.
+            pod_annotations=KEEP_IN_PLACE,
         )
         self.scheduling = pulumi.Output.from_input(scheduling.to_data())
         self.register_outputs({"scheduling": self.scheduling})

@@ -19,7 +19,7 @@ from llm_serving import catalog
 from llm_serving.catalog import MachineType
 from llm_serving.cloud.gcp.boot_disks import boot_disk_type
 from llm_serving.cloud.gcp.checks import obey_rules
-from llm_serving.cloud.gcp.markets import TERMS, purchase
+from llm_serving.cloud.gcp.markets import TERMS, purchase, spot_shutdown
 from llm_serving.cloud.gcp.names import (
     COMPUTE_CLASS_LABEL,
     ProjectId,
@@ -31,10 +31,7 @@ from llm_serving.cloud.gcp.scheduling import pool_scheduling
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.contract import MARKET_LABEL, POOL_LABEL
 from llm_serving.planning.nodes import machine_node
-from llm_serving.spec import CapacityEntry, ClusterSpec, PoolSpec
-
-IDLE_MINUTES = 10
-"""How long a GPU node stays empty before GKE takes it away: longer than the pause between two peaks of a busy day."""
+from llm_serving.spec import CapacityEntry, ClusterSpec, Market, PoolSpec
 
 
 class CapacityArgs(TypedDict):
@@ -69,6 +66,14 @@ class PoolArgs(TypedDict):
     """Size of the boot disk in GB."""
     labels: NotRequired[dict[str, str]]
     """More labels for the nodes."""
+    spot_shutdown_seconds: NotRequired[int]
+    """What a spot node takes from its notice to its end: 30 (the default) or 120, which needs GKE
+    1.35.0-gke.1171000."""
+    idle_minutes: NotRequired[int]
+    """How long a node stays after its last pod; 10 by default."""
+    return_to_preferred: NotRequired[bool]
+    """Move instances back as soon as more preferred capacity can be had, at the price of a cold start each; false by
+    default."""
 
 
 class GcpGpuPoolArgs(TypedDict):
@@ -219,6 +224,7 @@ class GcpGpuPool(pulumi.ComponentResource):
                 )
                 if planned.local_ssd_disks
                 else None,
+                shutdown=spot_shutdown(pool) if entry.market is Market.SPOT else {},
                 **purchase(entry),
             ),
             opts=child(self, ignore_changes=GROWS_BY_ITSELF, custom_timeouts=NODE_POOL_TIMEOUTS),
@@ -236,11 +242,11 @@ class GcpGpuPool(pulumi.ComponentResource):
                 "priorities": [{"nodepools": [node_pool.name]} for node_pool in pools],
                 "nodePoolAutoCreation": {"enabled": False},
                 "whenUnsatisfiable": "DoNotScaleUp",
-                # Back to what is preferred as soon as it can be had; evictions honour disruption budgets.
-                "activeMigration": {"optimizeRulePriority": True},
+                # These moves honour disruption budgets (GKE documentation, "About custom ComputeClasses").
+                "activeMigration": {"optimizeRulePriority": pool.return_to_preferred},
                 # Only empty nodes go: moving a model to pack GPUs costs a cold start.
                 "autoscalingPolicy": {
-                    "consolidationDelayMinutes": IDLE_MINUTES,
+                    "consolidationDelayMinutes": pool.idle_minutes,
                     "consolidationThreshold": 0,
                     "gpuConsolidationThreshold": 0,
                 },

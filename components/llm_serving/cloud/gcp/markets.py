@@ -5,7 +5,8 @@ from typing import TypedDict
 
 import pulumi_gcp as gcp
 
-from llm_serving.spec import CapacityEntry, Market
+from llm_serving.planning.drain import GKE_CRITICAL_SECONDS, GKE_SPOT_SHUTDOWN_SECONDS
+from llm_serving.spec import CapacityEntry, Market, PoolSpec
 
 FLEX_START_SECONDS = 7 * 24 * 3600
 """The longest run of a flex-start VM (GKE documentation, "About flex-start")."""
@@ -46,6 +47,24 @@ class Purchase(TypedDict, total=False):
     flex_start: bool
     max_run_duration: str
     reservation_affinity: gcp.container.NodePoolNodeConfigReservationAffinityArgs
+
+
+class Shutdown(TypedDict, total=False):
+    """The part of a kubelet's configuration that says how long an orderly end of its node takes."""
+
+    shutdown_grace_period_seconds: int
+    shutdown_grace_period_critical_pods_seconds: int
+
+
+def spot_shutdown(pool: PoolSpec) -> Shutdown:
+    """How long the spot nodes of ``pool`` take to end. GKE's own default is left unsaid: older clusters do not know
+    the fields, and adding them makes GKE create the nodes anew."""
+    if pool.spot_shutdown_seconds == GKE_SPOT_SHUTDOWN_SECONDS:
+        return Shutdown()
+    return Shutdown(
+        shutdown_grace_period_seconds=pool.spot_shutdown_seconds,
+        shutdown_grace_period_critical_pods_seconds=GKE_CRITICAL_SECONDS,
+    )
 
 
 def purchase(entry: CapacityEntry) -> Purchase:

@@ -152,6 +152,13 @@ def cache_volume(bucket: str) -> ModelCacheVolume:
                 "volumeAttributes": {"bucketName": bucket, "mountOptions": ",".join(MOUNT_OPTIONS)},
             }
         },
+        loader_volume={
+            "csi": {
+                "driver": "gcsfuse.csi.storage.gke.io",
+                "volumeAttributes": {"bucketName": bucket, "mountOptions": "implicit-dirs"},
+            }
+        },
+        loader_url=f"gs://{bucket}",
         pod_annotations={
             "gke-gcsfuse/volumes": "true",
             "gke-gcsfuse/cpu-request": f"{SIDECAR.cpu:g}",

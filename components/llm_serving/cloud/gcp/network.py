@@ -32,8 +32,15 @@ GOOGLE_DOMAINS = ("googleapis.com", "pkg.dev")
 HEALTH_CHECK_SOURCES = ("130.211.0.0/22", "35.191.0.0/16")
 """Load balancers probe their back ends from here (Load Balancing documentation, "Health checks overview")."""
 
-METADATA_SERVER = "169.254.169.254/32"
-"""Workload Identity answers pods on this address."""
+METADATA_SERVERS = ("169.254.169.254/32", "169.254.169.252/32")
+METADATA_PORTS = (80, 987, 988)
+"""Workload Identity answers pods on the first address, port 80, where Dataplane V2 enforces policies; elsewhere
+policies see the second one, on the other ports (GKE documentation, "Authenticate to Google Cloud APIs from GKE
+workloads", network policies)."""
+
+CLOUD_DNS = "169.254.169.254/32"
+"""Cloud DNS for GKE answers pods on this address (GKE documentation, "Using Cloud DNS for GKE"); without it the name
+service is pods, and nobody asks here."""
 
 
 class NetworkRangesArgs(TypedDict):
@@ -302,8 +309,10 @@ class GcpNetwork(pulumi.ComponentResource):
 def network_reach(ranges: NetworkSpec) -> NetworkReach:
     """Where pods of this network find Google's services, and from where gateways come."""
     return NetworkReach(
-        identity_egress=(METADATA_SERVER,),
+        identity_egress=METADATA_SERVERS,
+        identity_ports=METADATA_PORTS,
         storage_egress=(PRIVATE_GOOGLE_APIS,),
+        dns_egress=(CLOUD_DNS,),
         gateway_sources=tuple(_gateway_sources(ranges)),
     )
 

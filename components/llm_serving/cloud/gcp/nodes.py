@@ -5,6 +5,8 @@ from typing import Any
 import pulumi
 import pulumi_gcp as gcp
 
+from llm_serving.cloud.gcp.markets import Shutdown
+
 NODE_POOL_TIMEOUTS = pulumi.CustomTimeouts(create="60m", update="120m", delete="60m")
 """Google's provider waits 30 minutes by default; a drain that honours disruption budgets takes up to an hour for each
 node (GKE documentation, "Standard cluster upgrades")."""
@@ -21,10 +23,12 @@ def node_config(
     service_account: pulumi.Input[str],
     node_labels: dict[str, str],
     resource_labels: dict[str, str],
+    shutdown: Shutdown | None = None,
     **more: Any,
 ) -> gcp.container.NodePoolNodeConfigArgs:
     """A shielded node that streams images and gives pods no identity but their own.
 
+    ``shutdown``: how long its orderly end takes, where it is not the cloud's default.
     ``more`` goes to the SDK's class as it is, which refuses what it does not know.
     """
     return gcp.container.NodePoolNodeConfigArgs(
@@ -43,7 +47,7 @@ def node_config(
         ),
         workload_metadata_config=gcp.container.NodePoolNodeConfigWorkloadMetadataConfigArgs(mode="GKE_METADATA"),
         kubelet_config=gcp.container.NodePoolNodeConfigKubeletConfigArgs(
-            insecure_kubelet_readonly_port_enabled="FALSE"
+            insecure_kubelet_readonly_port_enabled="FALSE", **(shutdown or {})
         ),
         gcfs_config=gcp.container.NodePoolNodeConfigGcfsConfigArgs(enabled=True),
         gvnic=gcp.container.NodePoolNodeConfigGvnicArgs(enabled=True),

@@ -4,6 +4,7 @@ from llm_serving.cloud.gcp.markets import TERMS
 from llm_serving.cloud.gcp.names import COMPUTE_CLASS_LABEL, GPU_TAINT
 from llm_serving.contract import MARKET_LABEL, PoolScheduling
 from llm_serving.planning.drain import spot_notice_seconds
+from llm_serving.planning.markets import lasting_markets
 from llm_serving.planning.nodes import pool_node
 from llm_serving.spec import PoolSpec, Toleration
 
@@ -32,5 +33,6 @@ def pool_scheduling(pool: PoolSpec, max_pods_per_node: int) -> PoolScheduling:
         node_allocatable_cpu=node.cpu,
         node_allocatable_memory_gib=node.memory_gib,
         spot_notice_seconds=spot_notice_seconds("gcp", pool),
+        lasting_markets=lasting_markets(pool),
         local_ssd=node.local_ssd_gib > 0,
     )

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from llm_serving import catalog
 from llm_serving.errors import Problem, ProblemsError, nearest
-from llm_serving.planning.drain import plan_drain, spot_notice_seconds
+from llm_serving.planning.instances import Role, object_name, releases_of
 from llm_serving.planning.nodes import gpu_resource
 from llm_serving.planning.placement import RELEASE, ModelPlan, plan_model
 from llm_serving.planning.rules.stack import StackShape, most_nodes
+from llm_serving.planning.tenancy import gpus_at_most
 from llm_serving.spec import ModelSpec, ReleaseSpec
 from llm_serving.spec.loader import HUB
 
@@ -20,28 +21,58 @@ def check_models(stack: StackShape) -> Iterator[Problem]:
         path = f"models[{index}]"
         yield from _team(path, stack, model)
         yield from _pool(path, stack, model)
-        yield from _release(path, stack, model)
-        yield from _drain(path, stack, model)
+        yield from _releases(path, stack, model)
+    yield from _names(stack)
     plans, problems = plans_of(stack)
     yield from problems
     yield from _capacity(stack, plans)
     yield from _team_quotas(stack, plans)
 
 
-def plans_of(stack: StackShape) -> tuple[dict[int, ModelPlan], list[Problem]]:
-    """The plan of every model whose pool and release are known, by index, and what refuses the others."""
-    plans: dict[int, ModelPlan] = {}
+Plans = dict[int, dict[str, ModelPlan]]
+"""The plans of every release of a model, by the model's index and the release's version, the stable one first."""
+
+ROLE_PATHS = {Role.STABLE: RELEASE, Role.CANARY: "releases.canary.release", Role.PREVIOUS: "releases.previous"}
+"""Where a model's settings name a release."""
+
+
+def plans_of(stack: StackShape) -> tuple[Plans, list[Problem]]:
+    """The plans of every model whose pool and releases are known and fit, and what refuses the others."""
+    plans: Plans = {}
     problems: list[Problem] = []
     for index, model in enumerate(stack.models):
-        release = stack.releases.get((model.name, model.releases.stable))
         node = stack.node(model.pool)
-        if release is None or node is None or not _known_gpu(node.accelerator):
+        served = releases_of(model)
+        if node is None or not _known_gpu(node.accelerator):
             continue
-        try:
-            plans[index] = plan_model(model, release, node, stack.sidecar)
-        except ProblemsError as error:
-            problems += [problem.under(f"models[{index}]") for problem in error.problems]
+        found: dict[str, ModelPlan] = {}
+        for role, version in served:
+            release = stack.releases.get((model.name, version))
+            if release is None:
+                continue
+            try:
+                found[version] = plan_model(model, release, node, stack.sidecar)
+            except ProblemsError as error:
+                problems += [_at(problem, role).under(f"models[{index}]") for problem in error.problems]
+        if len(found) == len(served):
+            plans[index] = found
     return plans, problems
+
+
+def gpus_of_instances(model: ModelSpec, plans: dict[str, ModelPlan]) -> list[int]:
+    """GPUs of each pod of a model at its most: those of the stable release, and of releases beside it. An instance is
+    one pod, or one on each of its nodes."""
+    canary, previous = model.releases.canary, model.releases.previous
+    sizes = _pods(plans[model.releases.stable]) * model.most_replicas
+    if canary is not None:
+        sizes += _pods(plans[canary.release]) * (model.other_replicas - (1 if previous else 0))
+    if previous is not None:
+        sizes += _pods(plans[previous])
+    return sizes
+
+
+def _pods(plan: ModelPlan) -> list[int]:
+    return [plan.gpus_per_node] * plan.nodes
 
 
 def instances_that_fit(sizes: list[int], gpus_per_node: int, nodes: int) -> int:
@@ -61,16 +92,6 @@ def _known_gpu(name: str) -> bool:
     return any(gpu.name == name for gpu in catalog.accelerators())
 
 
-def _drain(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
-    pool = stack.pool(model.pool)
-    if pool is None:
-        return
-    try:
-        plan_drain(model.drain, spot_notice_seconds(stack.cloud, pool))
-    except ProblemsError as error:
-        yield from (problem.under(path) for problem in error.problems)
-
-
 def _team(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
     names = [team.name for team in stack.teams]
     if model.team not in names:
@@ -83,26 +104,31 @@ def _pool(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
         yield Problem(f"{path}.pool", model.pool, "no such pool", nearest(model.pool, names))
 
 
-def _release(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
-    version = model.releases.stable
-    release = stack.releases.get((model.name, version))
-    if release is None:
+def _releases(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
+    for role, version in releases_of(model):
+        place = f"{path}.{ROLE_PATHS[role]}"
+        release = stack.releases.get((model.name, version))
+        if release is not None:
+            yield from _identity(place, model, version, release)
+            yield from _licence(path, place, stack, model, release)
+            continue
         versions = [known for name, known in stack.releases if name == model.name]
         if versions:
-            reason = f"{model.name} has no such release"
-            yield Problem(f"{path}.{RELEASE}", version, reason, nearest(version, versions))
-        else:
+            yield Problem(place, version, f"{model.name} has no such release", nearest(version, versions))
+        elif role is Role.STABLE:
             models = {name for name, _ in stack.releases}
             reason = "there are no releases of a model of this name"
             yield Problem(f"{path}.name", model.name, reason, nearest(model.name, models))
-        return
-    yield from _identity(path, model, release)
-    if release.model.gated and stack.loader is not None and stack.loader.source == HUB:
+
+
+def _licence(path: str, place: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
+    loader = stack.loader
+    if release.model.gated and loader is not None and loader.source == HUB and loader.token_secret is None:
         yield Problem(
-            f"{path}.{RELEASE}",
-            version,
+            place,
+            release.version,
             f"{release.model.repository} is gated, and the loader has no token for the hub",
-            "a loader.source with a folder that holds it, or no loader and a cache that you fill",
+            "loader.tokenSecret, the name of a Secret in the team's namespace; or a mirror as loader.source",
         )
     if release.model.gated and not model.accept_license:
         yield Problem(
@@ -113,18 +139,47 @@ def _release(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem
         )
 
 
-def _identity(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
-    wanted = (model.name, model.releases.stable)
+def _names(stack: StackShape) -> Iterator[Problem]:
+    """No two objects of a namespace get the same name: a release's are called ``<model>-<version>``."""
+    taken = {(model.team, model.name): model.name for model in stack.models}
+    for index, model in enumerate(stack.models):
+        for role, version in releases_of(model):
+            name = object_name(model.name, version)
+            other = taken.get((model.team, name))
+            if other is not None:
+                reason = f"release {version} of {model.name} needs the name {name}, which another model of the team has"
+                yield Problem(f"models[{index}].{ROLE_PATHS[role]}", version, reason, f"another name for {other}")
+            longest = _LONGEST_GROUP_NAME if model.engine.nodes > 1 else _LONGEST_NAME
+            if len(name) > longest:
+                reason = f"its objects would be called {name}: {len(name)} characters, at most {longest} work"
+                yield Problem(f"models[{index}].{ROLE_PATHS[role]}", version, reason, "a shorter version")
+
+
+_LONGEST_NAME = 63 - len("-placeholder")
+"""A Service's name is a DNS label (63 characters), and a role is put behind it."""
+
+_LONGEST_GROUP_NAME = 48 - len("-base")
+"""LeaderWorkerSet labels pods ``<set>-<group>-<revision>``: a value of 63 characters, 10 of them the revision's."""
+
+
+def _at(problem: Problem, role: Role) -> Problem:
+    """A problem that planning found, where the settings name the release that it is about."""
+    path = ROLE_PATHS[role] if problem.path == RELEASE else problem.path
+    return Problem(path, problem.value, problem.reason, problem.suggestion)
+
+
+def _identity(place: str, model: ModelSpec, version: str, release: ReleaseSpec) -> Iterator[Problem]:
+    wanted = (model.name, version)
     if (release.name, release.version) != wanted:
         yield Problem(
-            f"{path}.{RELEASE}",
-            model.releases.stable,
+            place,
+            version,
             f"the release found under {wanted[0]} {wanted[1]} calls itself {release.name} {release.version}",
             "correct name and version in the release's file, or its place",
         )
 
 
-def _capacity(stack: StackShape, plans: dict[int, ModelPlan]) -> Iterator[Problem]:
+def _capacity(stack: StackShape, plans: Plans) -> Iterator[Problem]:
     """All instances of a pool's models find room on its nodes at their maximum."""
     of_pool: dict[str, list[int]] = defaultdict(list)
     for index in plans:
@@ -138,19 +193,22 @@ def _capacity(stack: StackShape, plans: dict[int, ModelPlan]) -> Iterator[Proble
         for index in indexes:
             model = stack.models[index]
             before = instances_that_fit(sizes, node.gpus, nodes)
-            sizes += [plans[index].gpus] * model.replicas
+            wanted = gpus_of_instances(model, plans[index])
+            sizes += wanted
             room = instances_that_fit(sizes, node.gpus, nodes)
             if room == len(sizes):
                 continue
             shared = f", {before} instance(s) of other models among them" if before else ""
+            others = model.other_replicas
+            beside = f" ({others} of them of releases beside the stable one)" if others else ""
             yield Problem(
-                f"models[{index}].replicas",
-                model.replicas,
-                f"{model.replicas} x {plans[index].gpus} GPUs do not fit pool {name}: at most {nodes} node(s) with "
+                f"models[{index}].{'replicas' if model.autoscaling is None else 'autoscaling.max'}",
+                model.most_replicas,
+                f"{len(wanted)} x {max(wanted)} GPUs{beside} do not fit pool {name}: at most {nodes} node(s) with "
                 f"{node.gpus} GPU(s) hold {room} instance(s){shared}",
-                str(room - before) if room > before else f"more nodes in pool {name}",
+                str(room - before - others) if room - before > others else f"more nodes in pool {name}",
             )
-            sizes = sizes[: len(sizes) - model.replicas]
+            sizes = sizes[: len(sizes) - len(wanted)]
 
 
 def _is_counted(stack: StackShape, model: ModelSpec) -> bool:
@@ -159,17 +217,18 @@ def _is_counted(stack: StackShape, model: ModelSpec) -> bool:
     return pool is not None and _known_gpu(pool.accelerator) and gpu_resource(pool) is not None
 
 
-def _team_quotas(stack: StackShape, plans: dict[int, ModelPlan]) -> Iterator[Problem]:
+def _team_quotas(stack: StackShape, plans: Plans) -> Iterator[Problem]:
     for number, team in enumerate(stack.teams):
         needed = sum(
-            plan.gpus * (stack.models[index].replicas + stack.models[index].surge)
-            for index, plan in plans.items()
+            gpus_at_most(stack.models[index], max(plan.gpus for plan in found.values()))
+            for index, found in plans.items()
             if stack.models[index].team == team.name and _is_counted(stack, stack.models[index])
         )
         if team.gpu_quota is not None and needed > team.gpu_quota:
             yield Problem(
                 f"teams[{number}].gpuQuota",
                 team.gpu_quota,
-                f"the team's models ask for {needed} GPUs, with the instances that a rollout with surge adds",
+                f"the team's models ask for up to {needed} GPUs: maxima, the instances that a change of release starts "
+                "beside the old ones, canaries and placeholders",
                 str(needed),
             )

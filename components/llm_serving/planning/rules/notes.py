@@ -9,8 +9,10 @@ from llm_serving.errors import Problem
 from llm_serving.planning.fit import GIB, weight_bytes
 from llm_serving.planning.nodes import NodeShape, known_machine
 from llm_serving.planning.placement import RELEASE, ModelPlan, weight_only_note
+from llm_serving.planning.rules.autoscaling import note_autoscaling
 from llm_serving.planning.rules.cluster import EVERYONE
-from llm_serving.planning.rules.models import instances_that_fit, plans_of
+from llm_serving.planning.rules.disruption import disruption_notes
+from llm_serving.planning.rules.models import gpus_of_instances, instances_that_fit, plans_of
 from llm_serving.planning.rules.stack import StackShape, most_nodes
 from llm_serving.spec import Market, ModelSpec, PoolSpec, ReleaseSpec
 
@@ -20,7 +22,7 @@ IMAGE_GIB = 30
 
 def notes(stack: StackShape) -> list[Problem]:
     """Warnings, in the order of the settings. Meant for stacks that :func:`check` does not refuse."""
-    return [*_cluster(stack), *_pools(stack), *_models(stack)]
+    return [*_cluster(stack), *_pools(stack), *_models(stack), *note_autoscaling(stack), *disruption_notes(stack)]
 
 
 def _cluster(stack: StackShape) -> Iterator[Problem]:
@@ -60,17 +62,18 @@ def _pools(stack: StackShape) -> Iterator[Problem]:
 def _models(stack: StackShape) -> Iterator[Problem]:
     plans, _ = plans_of(stack)
     of_pool: dict[str, list[int]] = defaultdict(list)
-    for index, plan in plans.items():
+    for index, found in plans.items():
         model = stack.models[index]
         node = stack.node(model.pool)
         release = stack.releases[model.name, model.releases.stable]
         if node is not None and (note := weight_only_note(release, catalog.accelerator(node.accelerator))):
             yield Problem(f"models[{index}].{RELEASE}", release.version, note)
         if node is not None and stack.cloud == "gcp":
-            yield from _disk(f"models[{index}].pool", model, release, plan, node)
-        of_pool[model.pool] += [plan.gpus] * model.replicas
-    for index, plan in plans.items():
+            yield from _disk(f"models[{index}].pool", model, release, found[release.version], node)
+        of_pool[model.pool] += gpus_of_instances(model, found)
+    for index, found in plans.items():
         model = stack.models[index]
+        plan = found[model.releases.stable]
         name = model.pool
         pool, node = stack.pool(name), stack.node(name)
         if pool is None or node is None or not model.surge:
@@ -85,7 +88,7 @@ def _disk(path: str, model: ModelSpec, release: ReleaseSpec, plan: ModelPlan, no
     """The GCS FUSE driver caches the weights of each pod on its node; a full disk evicts pods, whatever they run."""
     architecture = catalog.architecture(release.model.architecture)
     weights = weight_bytes(architecture, release.quantization) / GIB
-    instances = min(model.replicas, node.gpus // plan.gpus)
+    instances = min(model.most_replicas, node.gpus // plan.gpus)
     needed = IMAGE_GIB + instances * weights
     if needed > node.ephemeral_gib:
         reason = (

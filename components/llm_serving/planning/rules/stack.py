@@ -7,6 +7,7 @@ from llm_serving import catalog
 from llm_serving.planning.host import NO_SIDECAR, Sidecar
 from llm_serving.planning.nodes import NodeShape, existing_pool_node, pool_node
 from llm_serving.spec import (
+    AddonsSpec,
     ClusterSpec,
     ExistingPoolSpec,
     LoaderSpec,
@@ -32,6 +33,7 @@ class StackShape:
         releases: every release that exists, by model and version.
         teams: teams that share the cluster.
         loader: what fills the model cache; ``None`` where somebody else does.
+        addons: what the cluster needs beside the models, and who brings it.
         sidecar: what the cloud's model cache puts beside every engine.
     """
 
@@ -44,6 +46,7 @@ class StackShape:
     releases: Mapping[tuple[str, str], ReleaseSpec] = field(default_factory=dict[tuple[str, str], ReleaseSpec])
     teams: Sequence[TeamSpec] = ()
     loader: LoaderSpec | None = None
+    addons: AddonsSpec = field(default_factory=AddonsSpec)
     sidecar: Sidecar = NO_SIDECAR
 
     def pool(self, name: str) -> PoolSpec | ExistingPoolSpec | None:

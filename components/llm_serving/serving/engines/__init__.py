@@ -1,12 +1,15 @@
 """Inference engines, one module each."""
 
-from llm_serving.serving.engines.engine import Engine, EngineMetrics
+from llm_serving.serving.engines.engine import ADAPTERS, Engine, EngineMetrics, GroupCommand
+from llm_serving.serving.engines.sglang import Sglang
+from llm_serving.serving.engines.tgi import Tgi
+from llm_serving.serving.engines.triton import Triton
 from llm_serving.serving.engines.vllm import Vllm
 from llm_serving.spec import EngineName
 
-__all__ = ["Engine", "EngineMetrics", "engine"]
+__all__ = ["ADAPTERS", "Engine", "EngineMetrics", "GroupCommand", "engine"]
 
-_ENGINES: dict[EngineName, Engine] = {EngineName.VLLM: Vllm()}
+_ENGINES: dict[EngineName, Engine] = {adapter.name: adapter for adapter in (Vllm(), Sglang(), Tgi(), Triton())}
 
 
 def engine(name: EngineName) -> Engine:

@@ -1,26 +1,37 @@
-"""What serving must know of an inference engine."""
+"""What serving must know of an inference engine, and what all adapters share."""
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from llm_serving import catalog
+from llm_serving.catalog import Feature
 from llm_serving.planning.placement import ModelPlan
-from llm_serving.spec import EngineName, ReleaseSpec
+from llm_serving.spec import EngineName, EngineSpec, ReleaseSpec
+
+ADAPTERS = "adapters"
+"""Folder below the weights that holds a release's LoRA adapters, each in a folder of its own name."""
+
+LEADER = "$(LWS_LEADER_ADDRESS)"
+WORKER_INDEX = "$(LWS_WORKER_INDEX)"
+"""Kubernetes puts the variables of a container in for ``$(NAME)`` in its command; LeaderWorkerSet sets these two in
+every container of a group (its documentation, "Labels, annotations and environment variables"). The leader's is 0."""
 
 
 @dataclass(frozen=True)
 class EngineMetrics:
     """Names of the metrics that an engine exports, as they stand in its exposition: counters carry ``_total``,
-    histograms stand without ``_bucket``, ``_sum`` and ``_count``.
+    histograms stand without ``_bucket``, ``_sum`` and ``_count``. ``None``: the engine has no such metric.
 
     Attributes:
-        model_label: label that carries the name under which the model is served.
         requests_running: gauge, requests in the current batch.
         requests_waiting: gauge, requests in the queue.
+        model_label: label that carries the name under which the model is served.
         kv_cache_usage: gauge, 0 to 1.
         prompt_tokens: counter.
         generation_tokens: counter.
-        requests_finished: counter, with ``finished_reason_label``.
+        requests_finished: counter, with ``finished_reason_label`` where the engine has one.
         finished_reason_label: label of it.
         preemptions: counter, requests that lost their place in the KV cache.
         rejections: counter, requests refused at admission.
@@ -32,63 +43,109 @@ class EngineMetrics:
         queue_time: histogram, seconds.
     """
 
-    model_label: str
     requests_running: str
     requests_waiting: str
-    kv_cache_usage: str
-    prompt_tokens: str
-    generation_tokens: str
-    requests_finished: str
-    finished_reason_label: str
-    preemptions: str
-    rejections: str
-    prefix_cache_queries: str
-    prefix_cache_hits: str
-    time_to_first_token: str
-    inter_token_latency: str
-    request_latency: str
-    queue_time: str
+    model_label: str | None = None
+    kv_cache_usage: str | None = None
+    prompt_tokens: str | None = None
+    generation_tokens: str | None = None
+    requests_finished: str | None = None
+    finished_reason_label: str | None = None
+    preemptions: str | None = None
+    rejections: str | None = None
+    prefix_cache_queries: str | None = None
+    prefix_cache_hits: str | None = None
+    time_to_first_token: str | None = None
+    inter_token_latency: str | None = None
+    request_latency: str | None = None
+    queue_time: str | None = None
+
+
+@dataclass(frozen=True)
+class GroupCommand:
+    """Command lines of an instance that spans several nodes.
+
+    Attributes:
+        leader: of the pod with index 0, which answers requests.
+        worker: of every other pod; they answer none, health checks included.
+        ports: TCP ports of the leader at which the others meet it. Beside them all pods of a group take free ports.
+    """
+
+    leader: list[str]
+    worker: list[str]
+    ports: tuple[int, ...]
 
 
 class Engine(ABC):
-    """One inference engine: how it is started, asked and watched. It decides nothing: every number is the plan's or
-    the release's.
+    """One inference engine: how it is started, asked and watched. It decides nothing: every number is the plan's, the
+    release's or the stack's.
 
     Attributes:
         name: name in releases.
+        publisher: repository of the publisher's own image; its tag or digest is the release's.
         port: TCP port of the OpenAI-compatible API, of health and of metrics.
         health_path: answers 200 while the engine can serve.
         metrics_path: Prometheus exposition.
         metrics: names of its metrics.
         environment_prefix: prefix of the environment variables that the engine reads.
         scratch_gib: disk that an instance may fill under ``/tmp``: compile caches, logs.
+        files_folder: folder of what :meth:`files` gives; ``None`` where there is none.
     """
 
     name: EngineName
+    publisher: str
     port: int
     health_path: str
     metrics_path: str
     metrics: EngineMetrics
     environment_prefix: str
     scratch_gib: int
+    files_folder: str | None = None
+
+    @property
+    def features(self) -> frozenset[Feature]:
+        """What it can do (catalog, ``engine_features.csv``). Rules refuse what is asked for beyond it."""
+        return frozenset(feature for feature, entry in catalog.engine_features(self.name).items() if entry.has)
 
     @abstractmethod
     def command(
-        self, plan: ModelPlan, release: ReleaseSpec, weights: str, chat_template: str | None = None
+        self,
+        plan: ModelPlan,
+        release: ReleaseSpec,
+        options: EngineSpec,
+        weights: str,
+        chat_template: str | None = None,
     ) -> list[str]:
-        """The command line, without the shutdown timeout.
+        """The command line of an instance on one node, without the shutdown timeout.
 
         Args:
             plan: parallelism, lengths, shares of memory.
-            release: quantization and sampling defaults; its name is the name under which clients ask.
+            release: quantization, sampling defaults, parsers, adapters; its name is the name under which clients ask.
+            options: what the stack asks of the engine.
             weights: folder of the weights in the container.
             chat_template: file in the container that replaces the model's own template.
         """
 
+    def group_command(
+        self,
+        plan: ModelPlan,
+        release: ReleaseSpec,
+        options: EngineSpec,
+        weights: str,
+        chat_template: str | None = None,
+    ) -> GroupCommand:
+        """The command lines of an instance on ``plan.nodes`` nodes, without the shutdown timeout. Arguments as in
+        :meth:`command`.
+
+        Raises:
+            NotImplementedError: the engine runs on one node; a rule refuses it before.
+        """
+        raise NotImplementedError(f"{self.name} runs on one node")
+
     @abstractmethod
-    def shutdown_argument(self, seconds: int) -> str:
-        """The argument that lets running requests finish after SIGTERM. It depends on the pool, which may be known
-        only while resources are created."""
+    def shutdown_argument(self, seconds: int) -> str | None:
+        """The argument that lets running requests finish after SIGTERM, ``None`` where the engine has none. It depends
+        on the pool, which may be known only while resources are created."""
 
     @abstractmethod
     def environment(self, plan: ModelPlan) -> Mapping[str, str]:
@@ -97,3 +154,35 @@ class Engine(ABC):
         Args:
             plan: sizes that the engine reads from its environment.
         """
+
+    def files(self, plan: ModelPlan, release: ReleaseSpec, options: EngineSpec, weights: str) -> Mapping[str, str]:
+        """Files that must lie in :attr:`files_folder` when the engine starts: path below it, and text. Arguments as in
+        :meth:`command`."""
+        return {}
+
+
+def more_flags(options: EngineSpec) -> Iterator[str]:
+    """The flags that the stack gives as they are. Rules have checked names and values."""
+    for name, value in sorted(options.flags.items()):
+        if value is True:
+            yield f"--{name}"
+        elif value is False:
+            first, dot, key = name.partition(".")
+            yield f"--no-{name}" if not dot else f"--{first}.{key}=false"
+        else:
+            yield f"--{name}={number(value) if isinstance(value, float) else value}"
+
+
+def adapters(release: ReleaseSpec, weights: str) -> list[str]:
+    """``name=folder`` of every LoRA adapter of a release."""
+    return [f"{adapter.name}={weights}/{ADAPTERS}/{adapter.name}" for adapter in release.adapters]
+
+
+def sampling_json(release: ReleaseSpec) -> str:
+    """The release's sampling defaults as JSON."""
+    return json.dumps({key: number(value) for key, value in sorted(release.sampling.items())})
+
+
+def number(value: float) -> float | int:
+    """Whole numbers as such: ``top_k`` must be one, and the plugin protocol sends 20.0."""
+    return int(value) if value.is_integer() else value

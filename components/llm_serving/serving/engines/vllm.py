@@ -6,20 +6,33 @@ checkpoints are run is left to vLLM, which reads it from the checkpoint and pick
 because it also quantizes 16-bit weights while loading.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from llm_serving.planning.placement import ModelPlan
-from llm_serving.serving.engines.engine import Engine, EngineMetrics
-from llm_serving.spec import EngineName, Quantization, ReleaseSpec
+from llm_serving.serving.engines.engine import (
+    LEADER,
+    WORKER_INDEX,
+    Engine,
+    EngineMetrics,
+    GroupCommand,
+    adapters,
+    more_flags,
+    sampling_json,
+)
+from llm_serving.spec import EngineName, EngineSpec, Quantization, ReleaseSpec
 
 _NAMED_QUANTIZATION = {Quantization.FP8: "fp8"}
+
+_RENDEZVOUS_PORT = 29501
+_COPIES_PORT = 29550
+"""vLLM's own defaults of ``--master-port`` and ``--data-parallel-rpc-port``."""
 
 
 class Vllm(Engine):
     """The adapter of vLLM."""
 
     name = EngineName.VLLM
+    publisher = "docker.io/vllm/vllm-openai"
     port = 8000
     health_path = "/health"
     metrics_path = "/metrics"
@@ -45,34 +58,49 @@ class Vllm(Engine):
     )
 
     def command(
-        self, plan: ModelPlan, release: ReleaseSpec, weights: str, chat_template: str | None = None
+        self,
+        plan: ModelPlan,
+        release: ReleaseSpec,
+        options: EngineSpec,
+        weights: str,
+        chat_template: str | None = None,
     ) -> list[str]:
         """``vllm serve`` with the weights as positional argument: its ``--model`` is deprecated."""
-        command = [
+        return [
             "vllm",
             "serve",
             weights,
             f"--served-model-name={release.name}",
             f"--port={self.port}",
-            f"--tensor-parallel-size={plan.tensor_parallelism}",
+            *_parallelism(plan),
             f"--max-model-len={plan.max_model_len}",
             f"--disable-access-log-for-endpoints={self.health_path},{self.metrics_path}",
+            *_memory(plan),
+            *_scheduling(plan, options),
+            *_answers(release, weights, options, chat_template),
+            *_loading(plan, options),
+            *more_flags(options),
         ]
-        if not plan.kv_cache_is_given:
-            command.append(f"--gpu-memory-utilization={plan.gpu_memory_utilization:g}")
-        if not plan.compiles:
-            command.append("--enforce-eager")
-        quantization = _NAMED_QUANTIZATION.get(release.quantization)
-        if quantization is not None:
-            command.append(f"--quantization={quantization}")
-        if chat_template is not None:
-            command.append(f"--chat-template={chat_template}")
-        if release.sampling:
-            defaults = {key: _number(value) for key, value in sorted(release.sampling.items())}
-            command.append(f"--override-generation-config={json.dumps(defaults)}")
-        return command
 
-    def shutdown_argument(self, seconds: int) -> str:
+    def group_command(
+        self,
+        plan: ModelPlan,
+        release: ReleaseSpec,
+        options: EngineSpec,
+        weights: str,
+        chat_template: str | None = None,
+    ) -> GroupCommand:
+        """vLLM's own multi-node mode (``--nnodes``) with multiprocessing on each node; workers are headless."""
+        meeting = [f"--nnodes={plan.nodes}", f"--master-addr={LEADER}", f"--master-port={_RENDEZVOUS_PORT}"]
+        common = self.command(plan, release, options, weights, chat_template)
+        worker = [argument for argument in common if not argument.startswith("--api-server-count=")]
+        return GroupCommand(
+            leader=[*common, *meeting, "--node-rank=0"],
+            worker=[*worker, *meeting, f"--node-rank={WORKER_INDEX}", "--headless"],
+            ports=(_RENDEZVOUS_PORT, _COPIES_PORT) if plan.data_parallelism > 1 else (_RENDEZVOUS_PORT,),
+        )
+
+    def shutdown_argument(self, seconds: int) -> str | None:
         """Without it SIGTERM aborts every request."""
         return f"--shutdown-timeout={seconds}"
 
@@ -88,6 +116,75 @@ class Vllm(Engine):
         }
 
 
+def _parallelism(plan: ModelPlan) -> Iterator[str]:
+    yield f"--tensor-parallel-size={plan.tensor_parallelism}"
+    if plan.pipeline_parallelism > 1:
+        yield f"--pipeline-parallel-size={plan.pipeline_parallelism}"
+    if plan.data_parallelism > 1:
+        yield f"--data-parallel-size={plan.data_parallelism}"
+        # Else there is a process of the API for each copy: each would count a queue of its own for the admission caps,
+        # and metrics of the process would be gone.
+        yield "--api-server-count=1"
+    if plan.expert_parallel:
+        yield "--enable-expert-parallel"
+
+
+def _memory(plan: ModelPlan) -> Iterator[str]:
+    if not plan.kv_cache_is_given:
+        yield f"--gpu-memory-utilization={plan.gpu_memory_utilization:g}"
+    if not plan.compiles:
+        yield "--enforce-eager"
+
+
+def _scheduling(plan: ModelPlan, options: EngineSpec) -> Iterator[str]:
+    if options.chunked_prefill is not None:
+        yield "--enable-chunked-prefill" if options.chunked_prefill else "--no-enable-chunked-prefill"
+    if options.prefix_caching is not None:
+        yield "--enable-prefix-caching" if options.prefix_caching else "--no-enable-prefix-caching"
+    if options.max_batched_tokens is not None:
+        yield f"--max-num-batched-tokens={options.max_batched_tokens}"
+    if options.max_sequences is not None:
+        yield f"--max-num-seqs={options.max_sequences}"
+    if options.max_queued_requests is not None:
+        # vLLM counts running requests too, those of all copies (documentation of SchedulerConfig.max_num_queued_reqs).
+        running = plan.data_parallelism * (options.max_sequences or 0)
+        yield f"--max-num-queued-reqs={running + options.max_queued_requests}"
+    if options.max_queued_tokens is not None:
+        yield f"--max-num-queued-tokens={options.max_queued_tokens}"
+    if options.graph_sizes:
+        yield "--cudagraph-capture-sizes"
+        yield from (str(size) for size in sorted(set(options.graph_sizes)))
+
+
+def _answers(release: ReleaseSpec, weights: str, options: EngineSpec, chat_template: str | None) -> Iterator[str]:
+    quantization = _NAMED_QUANTIZATION.get(release.quantization)
+    if quantization is not None:
+        yield f"--quantization={quantization}"
+    if chat_template is not None:
+        yield f"--chat-template={chat_template}"
+    if release.sampling:
+        yield f"--override-generation-config={sampling_json(release)}"
+    if release.tool_parser is not None:
+        yield "--enable-auto-tool-choice"
+        yield f"--tool-call-parser={release.tool_parser}"
+    if release.reasoning_parser is not None:
+        yield f"--reasoning-parser={release.reasoning_parser}"
+    if options.max_loras and release.adapters:
+        yield "--enable-lora"
+        yield f"--max-loras={options.max_loras}"
+        yield f"--max-lora-rank={options.max_lora_rank}"
+        yield "--lora-modules"
+        yield from adapters(release, weights)
+
+
+def _loading(plan: ModelPlan, options: EngineSpec) -> Iterator[str]:
+    if options.stream_weights:
+        yield "--load-format=runai_streamer"
+        if plan.tensor_parallelism > 1:
+            # Each GPU reads a part and passes it on, where it would else read everything (documentation of the loader).
+            yield '--model-loader-extra-config={"distributed": true}'
+
+
 def _on_a_cpu(plan: ModelPlan) -> dict[str, str]:
     """Of all devices on which the engine is told the size of its cache, vLLM knows the CPU alone. Left to itself it
     binds its threads to the node's first cores, where those of every other instance are bound already."""
@@ -96,8 +193,3 @@ def _on_a_cpu(plan: ModelPlan) -> dict[str, str]:
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": str(max(1, int(plan.cpu))),
     }
-
-
-def _number(value: float) -> float | int:
-    """``top_k`` must be a whole number; the plugin protocol sends 20.0."""
-    return int(value) if value.is_integer() else value

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from llm_serving_load import names
-from llm_serving_load.errors import LoadError
+from llm_serving_load.errors import LoadError, TemporaryError
 from llm_serving_load.manifest import NAME as MANIFEST
 from llm_serving_load.sources import Source, SourceFile
 
@@ -131,7 +131,9 @@ def _read(source: Source, file: SourceFile, offset: int, length: int) -> bytes:
         while filled < length:
             count = stream.readinto(view[filled:])
             if not count:
-                raise LoadError(f"{source.where}/{file.name}: it ends after {offset + filled} of {file.size} bytes")
+                raise TemporaryError(
+                    f"{source.where}/{file.name}: it ends after {offset + filled} of {file.size} bytes; load again"
+                )
             filled += count
     finally:
         stream.close()

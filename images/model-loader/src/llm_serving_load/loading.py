@@ -1,24 +1,27 @@
 """Brings a model from a source into a target: checked, in parallel, and complete or not there."""
 
-import hashlib
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from llm_serving_load.checks import check, selected
-from llm_serving_load.errors import LoadError, StoppedError
+from llm_serving_load.completeness import damage, strangers
+from llm_serving_load.digests import SHA256, Digests, agree, strongest
+from llm_serving_load.errors import LoadError, LostPartError, StoppedError, TemporaryError
 from llm_serving_load.manifest import Entry, Manifest
 from llm_serving_load.progress import Progress
 from llm_serving_load.sizes import human
 from llm_serving_load.sources import Source, SourceFile
-from llm_serving_load.target import LostPartError, Target
+from llm_serving_load.targets import Target
 
-_BLOCK = 1024 * 1024
-"""Fits into the cache of a core, so that what was just read is hashed and written from there."""
+_BLOCK = 128 * 1024
+"""Fits into a core's own cache, so that what was just read is written and hashed from there. With a megabyte the kernel
+took three times as long for the same copy."""
 _ATTEMPTS = 3
 _PROGRESS_SECONDS = 5.0
+_NAMES = {SHA256: "SHA-256", "crc32c": "CRC-32C", "crc32": "CRC-32", "md5": "MD5"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Model:
 class Loader:
     """Loads one model into one target, ``workers`` files at once.
 
-    With ``hashes`` it also reads a copy that is there, and repairs what has changed.
+    With ``deep`` it also reads a copy that is there, and repairs what has changed.
     """
 
     def __init__(
@@ -44,14 +47,14 @@ class Loader:
         stop: threading.Event,
         workers: int,
         *,
-        hashes: bool = False,
+        deep: bool = False,
     ) -> None:
         self._model = model
         self._target = target
         self._workers = workers
         self._say = say
         self._stop = stop
-        self._hashes = hashes
+        self._deep = deep
 
     def load(self, open_source: Callable[[], Source]) -> Manifest:
         """Load the model where it is not there yet; the manifest of the complete copy.
@@ -65,25 +68,26 @@ class Loader:
         there = self._target.manifest()
         if there is not None:
             self._refuse_other(there)
-            damage = self._target.damage(there, hashes=self._hashes)
-            if damage is None:
+            found = damage(self._target, there, deep=self._deep)
+            if found is None:
                 self._say(f"already there: {len(there.files)} files, {human(there.size)}")
                 return there
-            self._say(f"the copy is damaged, {damage}: loading what is wrong again")
+            self._say(f"the copy is damaged, {found}: loading what is wrong again")
         source = open_source()
         files = selected(source.files())
         check(source, files)
-        self._refuse_strangers(files)
+        sizes = self._target.sizes()
+        self._refuse_strangers(files, sizes)
         self._target.prepare()
-        self._check_space(files)
+        self._check_space(files, sizes)
         self._claim()
         entries = self._copy_all(source, files)
         manifest = Manifest(self._model.source, self._model.repository, self._model.revision, tuple(sorted(entries)))
         self._target.finish(manifest)
-        damage = self._change(manifest)
-        if damage is not None:
-            raise LoadError(
-                f"{self._target.where}: the copy changed while it was finished, {damage}: something else writes there; "
+        change = self._change(manifest)
+        if change is not None:
+            raise TemporaryError(
+                f"{self._target.where}: the copy changed while it was finished, {change}: something else writes there; "
                 "stop it"
             )
         return manifest
@@ -115,21 +119,21 @@ class Loader:
         other = sorted({entry.name for entry in {*there.files} ^ {*manifest.files}})
         if other:
             return f"the manifest has another {other[0]}"
-        return self._target.damage(manifest)
+        return damage(self._target, manifest)
 
-    def _refuse_strangers(self, files: list[SourceFile]) -> None:
-        strangers = self._target.strangers({file.name for file in files})
-        if strangers:
-            more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
+    def _refuse_strangers(self, files: list[SourceFile], sizes: Mapping[str, int]) -> None:
+        more = strangers(sizes, (file.name for file in files))
+        if more:
+            others = f" and {len(more) - 1} more" if len(more) > 1 else ""
             raise LoadError(
-                f"{self._target.where}: it holds {strangers[0]}{more}, which the model does not have; name an empty "
+                f"{self._target.where}: it holds {more[0]}{others}, which the model does not have; name an empty "
                 "folder, or empty this one"
             )
 
-    def _check_space(self, files: list[SourceFile]) -> None:
-        needed = sum(file.size for file in files if self._target.size_of(file.name) != file.size)
+    def _check_space(self, files: list[SourceFile], sizes: Mapping[str, int]) -> None:
         free = self._target.free()
-        if needed > free:
+        needed = sum(file.size for file in files if sizes.get(file.name) != file.size)
+        if free is not None and needed > free:
             raise LoadError(
                 f"{self._target.where}: {human(free)} are free and {human(needed)} are needed; make the volume larger "
                 "or free space, and load again"
@@ -140,10 +144,9 @@ class Loader:
         # Loaders that run at once begin with different files and so share the work.
         order = random.sample(files, len(files))
         failed = threading.Event()
-        with ThreadPoolExecutor(self._workers, "hash") as hashers, ThreadPoolExecutor(self._workers, "load") as workers:
+        with ThreadPoolExecutor(self._workers, "load") as workers:
             copies = [
-                workers.submit(_Copy(source, file, self._target, progress, hashers, self._ended(failed)).run)
-                for file in order
+                workers.submit(_Copy(source, file, self._target, progress, self._ended(failed)).run) for file in order
             ]
             try:
                 self._watch(copies, progress)
@@ -167,64 +170,90 @@ class Loader:
                 progress.line()
 
 
+class _DamagedError(Exception):
+    """What was read is not what the source promises."""
+
+    def __init__(self, message: str, digest: str) -> None:
+        super().__init__(message)
+        self.digest = digest
+
+
 class _Copy:
     """One file on its way."""
 
     def __init__(
-        self,
-        source: Source,
-        file: SourceFile,
-        target: Target,
-        progress: Progress,
-        hashers: ThreadPoolExecutor,
-        ended: Callable[[], bool],
+        self, source: Source, file: SourceFile, target: Target, progress: Progress, ended: Callable[[], bool]
     ) -> None:
         self._source = source
         self._file = file
         self._target = target
         self._progress = progress
-        self._hashers = hashers
         self._ended = ended
+        self._copied = 0
 
     def run(self) -> Entry:
-        """Copy the file unless it is there already."""
+        """Copy the file unless it is there already.
+
+        Raises:
+            LoadError: the source twice gave the same bytes, and not those that it promises.
+            TemporaryError: it gave others each time, or others disturb the copy.
+        """
         file = self._file
+        damaged: _DamagedError | None = None
         for _ in range(_ATTEMPTS):
             if self._ended():
                 raise StoppedError
-            if self._target.size_of(file.name) == file.size:
-                present = self._target.sha256_of(file.name)
-                if present == (file.sha256 or self._transfer(None)):
+            try:
+                present = self._present()
+                if present is not None:
                     self._progress.file_done(already_there=file.size)
                     return Entry(file.name, file.size, present)
-            try:
-                digest = self._copy()
+                sha256 = self._copy()
             except LostPartError:
-                continue  # another loader finished the model, and with it most likely this file
+                continue  # another loader has the file, or finished the model and with it most likely this file
+            except _DamagedError as error:
+                if damaged is not None and damaged.digest == error.digest:
+                    raise LoadError(f"{error}; the file is damaged there, put it there again") from None
+                damaged = error
+                continue
             self._progress.file_done()
-            return Entry(file.name, file.size, digest)
-        raise LoadError(f"{file.name}: other programs remove it while it is written; stop them, and load again")
+            return Entry(file.name, file.size, sha256)
+        if damaged is not None:
+            raise TemporaryError(f"{damaged}; it is damaged on the way, load again")
+        raise TemporaryError(f"{file.name}: other programs remove it while it is written; stop them, and load again")
+
+    def _present(self) -> str | None:
+        """The SHA-256 of the file where the target has it; the source is read only where neither side knows enough."""
+        there = self._target.checksums(self._file.name, self._file.size)
+        if not there:
+            return None
+        promised = self._file.promised
+        if SHA256 in there and SHA256 in promised:
+            return there[SHA256] if there[SHA256] == promised[SHA256] else None
+        if agree(promised, there) is False:
+            return None
+        ours = self._transfer(None, there)
+        return ours[SHA256] if agree(ours, there) else None
 
     def _copy(self) -> str:
-        part = self._target.part(self._file.name)
+        part = self._target.part(self._file.name, self._file.size, self._file.sha256)
+        self._copied = 0
         try:
-            digest = self._transfer(part.write)
-            if self._file.sha256 is not None and digest != self._file.sha256:
-                raise LoadError(
-                    f"{self._source.where}/{self._file.name}: its SHA-256 is {digest}, and the source promises "
-                    f"{self._file.sha256}; the file is damaged there or on the way, load again"
-                )
+            digests = self._transfer(part.write, {})
             part.commit()
-        except LostPartError:
-            self._progress.copied(-self._file.size)
+        except (LostPartError, _DamagedError):
+            self._progress.copied(-self._copied)
             raise
         finally:
             part.discard()
-        return digest
+        return digests[SHA256]
 
-    def _transfer(self, write: Callable[[memoryview], None] | None) -> str:
-        """Read the whole file and hash it while it is written; its SHA-256."""
-        digest, copied = hashlib.sha256(), 0
+    def _transfer(self, write: Callable[[memoryview], None] | None, known: Mapping[str, str]) -> dict[str, str]:
+        """Read the whole file, hash it, and write it where ``write`` is given; its checksums, among them the best of
+        those that are ``known`` elsewhere."""
+        promised = self._file.promised
+        wanted = {SHA256, strongest(promised) or SHA256, strongest(known) or SHA256}
+        digests, copied = Digests(sorted(wanted)), 0
         buffer = memoryview(bytearray(min(_BLOCK, self._file.size + 1)))
         stream = self._source.open(self._file)
         try:
@@ -234,20 +263,25 @@ class _Copy:
                 count = stream.readinto(buffer)
                 if not count:
                     break
-                hashing = self._hashers.submit(digest.update, buffer[:count])
-                try:
-                    if write is not None:
-                        write(buffer[:count])
-                finally:
-                    hashing.result()
-                copied += count
                 if write is not None:
+                    write(buffer[:count])
                     self._progress.copied(count)
+                    self._copied += count
+                digests.update(buffer[:count])
+                copied += count
         finally:
             stream.close()
         if copied != self._file.size:
-            raise LoadError(
+            raise TemporaryError(
                 f"{self._source.where}/{self._file.name}: it has {copied} bytes, and {self._file.size} were announced; "
                 "it changed while it was read, load again"
             )
-        return digest.hexdigest()
+        found = digests.hexadecimal()
+        if agree(found, promised) is False:
+            kind = strongest(promised) or SHA256
+            raise _DamagedError(
+                f"{self._source.where}/{self._file.name}: its {_NAMES[kind]} is {found[kind]}, and the source promises "
+                f"{promised[kind]}",
+                found[SHA256],
+            )
+        return found

@@ -6,27 +6,30 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from llm_serving_load import names
-from llm_serving_load.errors import LoadError, StoppedError
+from llm_serving_load.errors import Exit, LoadError, StoppedError
 from llm_serving_load.loading import Loader, Model
 from llm_serving_load.patience import PatientSource
 from llm_serving_load.sizes import human
 from llm_serving_load.sources import open_source
-from llm_serving_load.target import FolderTarget
+from llm_serving_load.targets import open_target, target_name
+from llm_serving_load.verifying import Verifier
 
 PREFIX = "LLM_SERVING_LOAD_"
-_DONE, _FAILED, _USAGE = 0, 1, 2
-_MOST_WORKERS, _MOST_ATTEMPTS = 64, 100
+_MOST_WORKERS, _MOST_ATTEMPTS, _LONGEST_WAIT = 64, 100, 24 * 3600
+_CODES = (
+    "Ends with 0: done; 75: not now, a retry may help (network, server, a copy that is not complete); 78: a retry "
+    "cannot help (wrong name, refused, damaged source); 2: wrong usage; 128 + number: ended by a signal."
+)
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 done or already there, 1 refused or failed, 2 wrong usage."""
+    """Run the command; one of :class:`~llm_serving_load.errors.Exit`, or 128 and the number of a signal."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if words[:1] == ["verify"]:
@@ -34,10 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _load(words, os.environ)
     except _UsageError as error:
         print(f"error: {error}", file=sys.stderr)
-        return _USAGE
+        return Exit.USAGE
     except LoadError as error:
         print(f"error: {error}", file=sys.stderr)
-        return _FAILED
+        return error.code
 
 
 def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -45,28 +48,34 @@ def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
         prog="llm-serving-load",
         description="Loads a model into a cache: checked, resumable, complete or not there. `llm-serving-load verify "
         "--help`: see whether one is complete.",
-        epilog=f"Each option that takes a value is also a variable: --source is {PREFIX}SOURCE. A flag wins. --hashes "
-        "is a flag only. HF_TOKEN: token of the hub.",
+        epilog=f"Each option that takes a value is also a variable: --source is {PREFIX}SOURCE. A flag wins. --deep is "
+        f"a flag only. HF_TOKEN: token of the hub. {_CODES}",
         allow_abbrev=False,
     )
-    parser.add_argument("--source", metavar="URL", help="file:///FOLDER (<org>/<name>/<revision> below it) or hf://")
+    parser.add_argument(
+        "--source",
+        metavar="URL",
+        help="hf://, or file:///FOLDER, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX (<org>/<name>/<revision> below)",
+    )
     parser.add_argument("--repository", metavar="ORG/NAME", help="the model")
     parser.add_argument("--revision", metavar="COMMIT", help="its commit, 40 hexadecimal digits")
-    parser.add_argument("--target", metavar="FOLDER", help="where its files go")
+    parser.add_argument(
+        "--target", metavar="PLACE", help="where its files go: /FOLDER, s3://BUCKET/PATH or gs://BUCKET/PATH"
+    )
     parser.add_argument("--workers", metavar="N", help="files that are copied at once (default 8)")
     parser.add_argument("--attempts", metavar="N", help="how often a source that stops is asked (default 6)")
-    parser.add_argument("--hashes", action="store_true", help="also read a copy that is there, and repair it")
+    parser.add_argument("--deep", action="store_true", help="also read a copy that is there, and repair it")
     flags = vars(parser.parse_args(words))
-    hashes = bool(flags.pop("hashes"))
+    deep = bool(flags.pop("deep"))
     given = _Given(flags, environment)
     model = Model(
         source=given.needed("source", _text),
         repository=given.needed("repository", names.repository),
         revision=given.needed("revision", names.revision),
     )
-    folder = given.needed("target", _folder)
-    workers = given.optional("workers", _up_to(_MOST_WORKERS), 8)
-    attempts = given.optional("attempts", _up_to(_MOST_ATTEMPTS), 6)
+    place = given.needed("target", target_name)
+    workers = given.optional("workers", _from_to(1, _MOST_WORKERS), 8)
+    attempts = given.optional("attempts", _from_to(1, _MOST_ATTEMPTS), 6)
     stop = threading.Event()
     told: list[int] = []
 
@@ -81,8 +90,8 @@ def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
         # The first process of a container ignores signals that it does not handle.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, on_signal)
-        _say(f"{model.repository} at {model.revision} from {model.source} into {folder}")
-        loader = Loader(model, FolderTarget(folder), _say, stop, workers, hashes=hashes)
+        _say(f"{model.repository} at {model.revision} from {model.source} into {place}")
+        loader = Loader(model, open_target(place), _say, stop, workers, deep=deep)
         manifest = loader.load(
             lambda: PatientSource(open_source(model.source, model.repository, model.revision), attempts, stop)
         )
@@ -90,37 +99,36 @@ def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
     except StoppedError:
         print("error: stopped before the end; run it again, it goes on with what is missing", file=sys.stderr)
         return 128 + told[0]
-    return _DONE
+    return Exit.DONE
 
 
 def _verify(words: Sequence[str], environment: Mapping[str, str]) -> int:
     parser = argparse.ArgumentParser(
         prog="llm-serving-load verify",
-        description="Ends with 0 where a model is complete, with 1 where it is not.",
+        description="Says whether a model is complete and may be served; looks at names and sizes, reads no weights.",
+        epilog=_CODES,
         allow_abbrev=False,
     )
-    parser.add_argument("--target", metavar="FOLDER", help="where its files are")
+    parser.add_argument(
+        "--target", metavar="PLACE", help="where its files are: /FOLDER, s3://BUCKET/PATH, gs://BUCKET/PATH"
+    )
     parser.add_argument("--repository", metavar="ORG/NAME", help="refuse any other model")
     parser.add_argument("--revision", metavar="COMMIT", help="refuse any other commit")
-    parser.add_argument("--hashes", action="store_true", help="read every file and compare its SHA-256, not only sizes")
+    parser.add_argument("--wait", metavar="SECONDS", help="how long to wait for a loader that still runs (default 0)")
+    parser.add_argument("--deep", action="store_true", help="read every file and compare its SHA-256, not only sizes")
     flags = vars(parser.parse_args(words))
-    hashes = bool(flags.pop("hashes"))
+    deep = bool(flags.pop("deep"))
     given = _Given(flags, environment)
-    folder = given.needed("target", _folder)
+    place = given.needed("target", target_name)
     repository = given.optional("repository", names.repository, None)
     revision = given.optional("revision", names.revision, None)
-    target = FolderTarget(folder)
-    manifest = target.manifest()
-    if manifest is None:
-        raise LoadError(f"--target {str(folder)!r}: there is no complete model; let the loader finish, or run it again")
-    for wanted, there in ((repository, manifest.repository), (revision, manifest.revision)):
-        if wanted not in (None, there):
-            raise LoadError(f"--target {str(folder)!r}: it holds {there}, not {wanted}; load into another folder")
-    damage = target.damage(manifest, hashes=hashes)
-    if damage is not None:
-        raise LoadError(f"--target {str(folder)!r}: {damage}; run the loader again{' with --hashes' if hashes else ''}")
+    wait = given.optional("wait", _from_to(0, _LONGEST_WAIT), 0)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # The first process of a container ignores signals that it does not handle, and there is nothing to tidy up.
+        signal.signal(number, lambda number, frame: os._exit(128 + number))
+    manifest = Verifier(open_target(place), _say, wait).verify(repository, revision, deep=deep)
     _say(f"complete: {manifest.repository} at {manifest.revision}, {len(manifest.files)} files, {human(manifest.size)}")
-    return _DONE
+    return Exit.DONE
 
 
 class _UsageError(Exception):
@@ -159,16 +167,10 @@ def _text(value: str) -> str:
     return value
 
 
-def _folder(value: str) -> Path:
-    if not value.startswith("/"):
-        raise ValueError("it must be an absolute path")
-    return Path(value)
-
-
-def _up_to(most: int) -> Callable[[str], int]:
+def _from_to(least: int, most: int) -> Callable[[str], int]:
     def read(value: str) -> int:
-        if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= most:
-            raise ValueError(f"it must be a number from 1 to {most}")
+        if not value.isascii() or not value.isdigit() or not least <= int(value) <= most:
+            raise ValueError(f"it must be a number from {least} to {most}")
         return int(value)
 
     return read

@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from llm_serving_load.errors import InterruptedTransferError, LoadError, StoppedError
-from llm_serving_load.sources import Source, SourceFile, Stream
+from llm_serving_load.errors import InterruptedTransferError, StoppedError, TemporaryError
+from llm_serving_load.sources import Source, SourceFile
+from llm_serving_load.streams import Stream
 
 _T = TypeVar("_T")
 
@@ -36,7 +37,8 @@ class PatientSource:
         """All files of the model.
 
         Raises:
-            LoadError: they cannot be listed, or no attempt was answered.
+            LoadError: they cannot be listed.
+            TemporaryError: no attempt was answered.
             StoppedError: ``stop`` was set.
         """
         return self.ask(self._source.files)
@@ -49,7 +51,7 @@ class PatientSource:
         """The answer to a question.
 
         Raises:
-            LoadError: no attempt was answered.
+            TemporaryError: no attempt was answered.
             StoppedError: ``stop`` was set.
         """
         pause = _FIRST_PAUSE
@@ -60,7 +62,7 @@ class PatientSource:
                 return question()
             except InterruptedTransferError as error:
                 if attempt == self._attempts:
-                    raise LoadError(f"{error}; given up after {attempt} attempts") from error
+                    raise TemporaryError(f"{error}; given up after {attempt} attempts") from error
                 self._wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
         raise AssertionError("there is at least one attempt")

@@ -35,9 +35,24 @@ class EngineClient:
         Raises:
             NoAnswerError: no complete answer within ``timeout`` seconds a step.
         """
+        return self._ask("GET", path, None, timeout)
+
+    def complete(self, model: str, prompt: str, tokens: int, timeout: float) -> Answer:
+        """Have so many tokens generated after a prompt.
+
+        Raises:
+            NoAnswerError: no complete answer within ``timeout`` seconds a step.
+        """
+        content = json.dumps({"model": model, "prompt": prompt, "max_tokens": tokens})
+        return self._ask("POST", "/v1/completions", content.encode(), timeout)
+
+    def _ask(self, method: str, path: str, content: bytes | None, timeout: float) -> Answer:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
+        headers = self._headers | (self._key if path.startswith("/v1/") else {})
+        if content is not None:
+            headers |= {"Content-Type": "application/json"}
         try:
-            connection.request("GET", path, headers=self._headers | (self._key if path.startswith("/v1/") else {}))
+            connection.request(method, path, content, headers)
             response = connection.getresponse()
             return Answer(response.status, response.read(_LARGEST))
         except TimeoutError:

@@ -1,13 +1,14 @@
 """What the launcher can be told: flags, else environment variables, else defaults.
 
 The variable of a flag is its name in capitals after ``LLM_SERVING_ENGINE_``: ``--health-port`` and
-``LLM_SERVING_ENGINE_HEALTH_PORT``. Where neither is given, the engine's address and the model's name are read from
-the engine's own command line.
+``LLM_SERVING_ENGINE_HEALTH_PORT``. Where neither is given, the engine's address, the model's name and the time that
+running requests get at shutdown are read from the engine's own command line.
 """
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -32,6 +33,11 @@ class Options:
         stall_seconds: an engine that was ready and answers nothing for so long is stalled.
         probe_seconds: pause between two looks at the engine.
         probe_timeout: seconds after which a look has failed.
+        warm_up_seconds: a request is answered before the engine counts as ready, within so long; ``None``: no request.
+        drain_seconds: how long running requests have once the launcher is told to stop; 0: that is the engine's matter.
+        compile_cache: folder of a saved compile cache to start from, or ``None``.
+        save_compile_cache: folder to save the compile cache to once the engine was ready, or ``None``.
+        exit_when_ready: end the engine as soon as it is ready.
         api_key: what the engine asks for before it lists its models, or ``None``.
     """
 
@@ -44,6 +50,11 @@ class Options:
     stall_seconds: float
     probe_seconds: float
     probe_timeout: float
+    warm_up_seconds: float | None
+    drain_seconds: float
+    compile_cache: Path | None
+    save_compile_cache: Path | None
+    exit_when_ready: bool
     api_key: str | None = field(repr=False)
 
 
@@ -62,6 +73,30 @@ def _seconds(value: str) -> float:
     if not 0 < number < float("inf"):
         raise ValueError(problem)
     return number
+
+
+def _seconds_or_none_at_all(value: str) -> float:
+    problem = "it must be a number of seconds, 0 or more"
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError(problem) from None
+    if not 0 <= number < float("inf"):
+        raise ValueError(problem)
+    return number
+
+
+def _switch(value: str) -> bool:
+    known = {"true": True, "1": True, "false": False, "0": False}
+    if value.lower() not in known:
+        raise ValueError("it must be true or false")
+    return known[value.lower()]
+
+
+def _folder(value: str) -> Path:
+    if not value.startswith("/"):
+        raise ValueError("it must be a folder's whole path, from / on")
+    return Path(value)
 
 
 def _text(value: str) -> str:
@@ -101,7 +136,10 @@ def _url(value: str) -> tuple[str, int]:
     return _host(parts.hostname), port if port is not None else 80
 
 
-_HELP = {
+_SWITCHES = ("warm-up", "exit-when-ready")
+_METAVARS = {"compile-cache": "FOLDER", "save-compile-cache": "FOLDER"}
+
+OPTIONS = {
     "health-host": "address that the health endpoint listens at (default 0.0.0.0)",
     "health-port": "its port (default 8080)",
     "engine-url": "where the engine answers (default: host and port in COMMAND, else 127.0.0.1:8000)",
@@ -109,7 +147,18 @@ _HELP = {
     "stall-seconds": "an engine that was ready and is silent for so long is dead (default 60)",
     "probe-seconds": "pause between two looks at the engine (default 1)",
     "probe-timeout": "a look fails after so many seconds (default 5)",
+    "warm-up": "have one short request answered before the engine counts as ready; if it fails, so does the start",
+    "warm-up-seconds": "the request of --warm-up fails after so many seconds (default 300)",
+    "drain-seconds": (
+        "how long running requests have after SIGTERM; new ones are refused with 503, and those that do not end in "
+        "time end with an explicit error. Needs an engine with vLLM's --middleware; 0 passes the signal on at once "
+        "(default: --shutdown-timeout in COMMAND, else 0)"
+    ),
+    "compile-cache": "folder of a saved compile cache, which may be read-only, to unpack before the engine starts",
+    "exit-when-ready": "end with status 0 once the engine is ready: for a Job that warms a cache up",
+    "save-compile-cache": "folder to save the engine's compile cache to; goes with --exit-when-ready",
 }
+"""Every option, without its dashes, and what it does."""
 
 _T = TypeVar("_T")
 
@@ -150,12 +199,22 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
         epilog=f"Each option is also a variable: --health-port is {PREFIX}HEALTH_PORT. A flag wins.",
         allow_abbrev=False,
     )
-    for name, text in _HELP.items():
-        parser.add_argument(f"--{name}", metavar=name.rpartition("-")[2].upper(), help=text)
+    for name, text in OPTIONS.items():
+        if name in _SWITCHES:
+            parser.add_argument(f"--{name}", metavar="true|false", nargs="?", const="true", help=text)
+        else:
+            parser.add_argument(f"--{name}", metavar=_METAVARS.get(name, name.rpartition("-")[2].upper()), help=text)
     given = _Given(vars(parser.parse_args(own)), environment)
     if not command:
         raise OptionError("no command to run: give the engine's command line after --, as in -- vllm serve FOLDER")
     host, port = given.read("engine-url", _url) or (_host_of(command), _port_of(command))
+    drain = given.read("drain-seconds", _seconds_or_none_at_all)
+    exits = given.read("exit-when-ready", _switch) or False
+    save = given.read("save-compile-cache", _folder)
+    if save is not None and not exits:
+        raise OptionError(
+            "--save-compile-cache goes with --exit-when-ready: an instance that serves must not write what others run"
+        )
     return Options(
         command=tuple(command),
         health_host=given.read("health-host", _host) or "0.0.0.0",
@@ -166,6 +225,11 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
         stall_seconds=given.read("stall-seconds", _seconds) or 60.0,
         probe_seconds=given.read("probe-seconds", _seconds) or 1.0,
         probe_timeout=given.read("probe-timeout", _seconds) or 5.0,
+        warm_up_seconds=(given.read("warm-up-seconds", _seconds) or 300.0) if given.read("warm-up", _switch) else None,
+        drain_seconds=_shutdown_timeout_of(command) if drain is None else drain,
+        compile_cache=given.read("compile-cache", _folder),
+        save_compile_cache=save,
+        exit_when_ready=exits,
         api_key=_api_key(command, environment),
     )
 
@@ -200,6 +264,11 @@ def _port_of(command: Sequence[str]) -> int:
     if text is None:
         return _DEFAULT_ENGINE_PORT
     return _of_command("--port", text, _port)
+
+
+def _shutdown_timeout_of(command: Sequence[str]) -> float:
+    text = option_of(command, "--shutdown-timeout")
+    return 0.0 if text is None else _of_command("--shutdown-timeout", text, _seconds_or_none_at_all)
 
 
 def _of_command(flag: str, text: str, reader: Callable[[str], _T]) -> _T:

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _FAREWELL_SECONDS = 5.0
@@ -24,12 +24,24 @@ class StartError(Exception):
 
 
 class EngineProcess:
-    """One run of the engine. All methods belong to the main thread, where Python runs signal handlers."""
+    """One run of the engine. All methods belong to the main thread.
 
-    def __init__(self, command: Sequence[str]) -> None:
+    Args:
+        command: its command line.
+        variables: environment variables that it gets besides the launcher's own.
+        signals: those that come to the launcher from now on are kept until :meth:`wait`.
+    """
+
+    def __init__(
+        self, command: Sequence[str], variables: Mapping[str, str] | None = None, signals: Collection[int] = ()
+    ) -> None:
         self._command = list(command)
+        self._variables = dict(variables or {})
         self._child: subprocess.Popen[bytes] | None = None
-        self._pending: list[int] = []
+        # Handlers would not do: a signal that comes just before the system call that waits for children is seen only
+        # when one of them ends. Threads inherit what is blocked.
+        self._signals = {*signals, signal.SIGCHLD}
+        self._unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
 
     @property
     def pid(self) -> int | None:
@@ -48,34 +60,38 @@ class EngineProcess:
         try:
             self._child = subprocess.Popen(
                 self._command,
+                env={**os.environ, **self._variables},
                 process_group=0,
-                preexec_fn=lambda: _end_with(launcher),
+                preexec_fn=lambda: _end_with(launcher, self._unblocked),
             )
         except OSError as error:
             reason = error.strerror or str(error)
             raise StartError(f"{self._command[0]}: the engine cannot be started: {reason}") from error
-        while self._pending:
-            self.signal(self._pending.pop(0))
 
     def signal(self, number: int) -> None:
-        """Pass a signal on to the engine's main process, which tells its own children; one that comes before the engine
-        runs is kept for it."""
-        if self._child is None:
-            self._pending.append(number)
-        elif self._child.returncode is None:
+        """Pass a signal on to the engine's main process, which tells its own children."""
+        if self._child is not None and self._child.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._child.pid, number)
 
-    def wait(self) -> int:
-        """Reap whatever ends until the engine does; its exit status, 128 + number where a signal ended it."""
+    def wait(self, on_signal: Callable[[int], None]) -> int:
+        """Reap whatever ends until the engine does; its exit status, 128 + number where a signal ended it.
+
+        Args:
+            on_signal: called with each signal that came, those from before the engine's start included.
+        """
         if self._child is None:
             raise RuntimeError("the engine was not started")
         while True:
-            pid, status = os.waitpid(-1, 0)
-            if pid == self._child.pid:
-                code = os.waitstatus_to_exitcode(status)
-                self._child.returncode = code
-                return code if code >= 0 else 128 - code
+            number = signal.sigwait(self._signals)
+            if number != signal.SIGCHLD:
+                on_signal(number)
+                continue
+            for pid, status in _ended():
+                if pid == self._child.pid:
+                    code = os.waitstatus_to_exitcode(status)
+                    self._child.returncode = code
+                    return code if code >= 0 else 128 - code
 
     def sweep(self) -> int:
         """Kill and reap what the engine left behind; the number of processes that were still there.
@@ -95,6 +111,16 @@ class EngineProcess:
         return len(swept)
 
 
+def _ended() -> Iterator[tuple[int, int]]:
+    """Reap the children that have ended; the number and the status of each."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            yield pid, status
+
+
 def _reap() -> bool:
     """Reap the children that have ended; whether there are others."""
     try:
@@ -105,13 +131,15 @@ def _reap() -> bool:
     return True
 
 
-def _end_with(launcher: int) -> None:
-    """In the child: ask the kernel for SIGTERM when the launcher's main thread ends, however it ends."""
+def _end_with(launcher: int, blocked: Iterable[int]) -> None:
+    """In the child: ask the kernel for SIGTERM when the launcher's main thread ends, however it ends; and have signals
+    go as they did before the launcher kept them."""
     # Until the child becomes the engine it has the launcher's handlers, and they would only take note of the signal.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != launcher:
         os._exit(1)  # the launcher ended before the kernel was asked
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _children() -> list[int]:

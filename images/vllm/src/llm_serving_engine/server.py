@@ -1,6 +1,7 @@
 """The health endpoint: what orchestrators and people ask about the engine.
 
-``/health`` tells all as JSON; ``/health/ready`` and ``/health/live`` are for probes and answer from memory.
+``/health`` tells all as JSON; ``/health/ready`` and ``/health/live`` are for probes and answer from memory;
+``/metrics`` has the launcher's own figures for Prometheus (``exposition``): the engine's are at its own port.
 """
 
 import json
@@ -10,9 +11,15 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from llm_serving_engine import milestones
+from llm_serving_engine.exposition import CONTENT_TYPE, exposition
 from llm_serving_engine.figures import Reader
+from llm_serving_engine.ledger import Ledger
+from llm_serving_engine.stages import Stages
 from llm_serving_engine.watch import Status, Watch
 
+_PATHS = ("/health", "/health/ready", "/health/live", "/metrics")
+_JSON = "application/json"
 _IDLE_SECONDS = 30
 """A connection on which nothing is asked is closed after so long."""
 
@@ -27,8 +34,12 @@ class HealthServer(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, host: str, port: int, watch: Watch, reader: Reader) -> None:
+    def __init__(
+        self, host: str, port: int, watch: Watch, reader: Reader, stages: Stages, ledger: Ledger | None
+    ) -> None:
         self.watch = watch
+        self._stages = stages
+        self._ledger = ledger
         self.engine_pid: int | None = None
         self._reader = reader
         self._started = time.monotonic()
@@ -65,6 +76,15 @@ class HealthServer(ThreadingHTTPServer):
             "engine": {"pid": self.engine_pid},
         }
 
+    def metrics(self) -> str:
+        """The launcher's own figures."""
+        return exposition(
+            up=self.watch.answering,
+            ready=self.watch.status == Status.READY,
+            startup=self._stages.seconds() | (milestones.read(self._ledger.folder) if self._ledger is not None else {}),
+            requests=self._ledger.counts() if self._ledger is not None and self._ledger.known else None,
+        )
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -83,9 +103,10 @@ class _Handler(BaseHTTPRequestHandler):
             case "/health/live":
                 live = watch.live
                 self._answer(live, {"live": live, "status": watch.status, "reason": watch.reason})
+            case "/metrics":
+                self._write(HTTPStatus.OK, self._health.metrics().encode(), CONTENT_TYPE)
             case path:
-                paths = ["/health", "/health/ready", "/health/live"]
-                self._send(HTTPStatus.NOT_FOUND, {"error": f"{path}: there is no such path", "paths": paths})
+                self._send(HTTPStatus.NOT_FOUND, {"error": f"{path}: there is no such path", "paths": list(_PATHS)})
 
     do_HEAD = do_GET  # noqa: N815  the base class calls methods by the request's verb
 
@@ -110,9 +131,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE, body)
 
     def _send(self, status: HTTPStatus, body: dict[str, Any]) -> None:
-        content = (json.dumps(body) + "\n").encode()
+        self._write(status, (json.dumps(body) + "\n").encode(), _JSON)
+
+    def _write(self, status: HTTPStatus, content: bytes, kind: str) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Cache-Control", "no-store")
         if self.close_connection:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from llm_serving_engine.client import EngineClient, NoAnswerError
+from llm_serving_engine.stages import Stages
+from llm_serving_engine.warm_up import WarmUp, WarmUpError
 
 _FAILURES = 3
 """So many looks in a row must fail before an engine counts as dead: after a pause of the whole machine the clock alone
@@ -52,7 +54,17 @@ class Observation:
 
 
 class Watch:
-    """Looks at the engine from time to time and says how it does."""
+    """Looks at the engine from time to time and says how it does.
+
+    Args:
+        client: asks it.
+        model: name that it must list; ``None``: any.
+        stall_seconds, probe_timeout: see :class:`llm_serving_engine.options.Options`.
+        stages: is told when a stage of the start is over.
+        warm_up: what the engine must answer before it counts as ready, if anything.
+        on_ready: called once, when it is ready for the first time.
+        on_failed_start: called with the reason if the warm-up failed; no look follows.
+    """
 
     def __init__(
         self,
@@ -60,15 +72,23 @@ class Watch:
         model: str | None,
         stall_seconds: float,
         probe_timeout: float,
+        *,
+        stages: Stages | None = None,
+        warm_up: WarmUp | None = None,
         on_ready: Callable[[], None] = lambda: None,
+        on_failed_start: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self._client = client
         self._model = model
         self._stall_seconds = stall_seconds
         self._timeout = probe_timeout
+        self._stages = stages or Stages()
+        self._warm_up = warm_up
         self._on_ready = on_ready
-        # Each of the three is written by one thread only and replaced as a whole.
+        self._on_failed_start = on_failed_start
+        # Each of the four is written by one thread only and replaced as a whole.
         self._seen = Observation()
+        self._failed_start: str | None = None
         self._draining = False
         self._exit_status: int | None = None
 
@@ -77,6 +97,12 @@ class Watch:
         before = self._seen
         try:
             model = self._ask(before.model)
+            if before.model is None:
+                self._prepare(model)
+        except WarmUpError as error:
+            self._failed_start = str(error)
+            with contextlib.suppress(Exception):
+                self._on_failed_start(self._failed_start)
         except NoAnswerError as error:
             self._seen = self._failed(before, str(error), unhealthy=False)
         except _UnhealthyError as error:
@@ -88,12 +114,13 @@ class Watch:
         else:
             self._seen = Observation(model=model, answering=True, reason=None)
             if before.model is None:
+                self._stages.ready()
                 with contextlib.suppress(Exception):  # it tells people; a log that is closed ends no watch
                     self._on_ready()
 
     def keep_looking(self, pause: float, end: threading.Event) -> None:
         """Look every ``pause`` seconds, more often while the engine starts, until ``end`` is set."""
-        while not end.is_set():
+        while not end.is_set() and self._failed_start is None:
             self.look()
             # A port on which nobody listens answers at once: a start is seen soon.
             end.wait(pause if self._seen.model is not None else min(pause, _STARTING_PAUSE))
@@ -125,7 +152,7 @@ class Watch:
     def status(self) -> Status:
         """The engine in one word."""
         seen = self._seen
-        if self._exit_status is not None:
+        if self._exit_status is not None or self._failed_start is not None:
             return Status.FAILED
         if self._draining:
             return Status.DRAINING
@@ -137,7 +164,7 @@ class Watch:
     def live(self) -> bool:
         """Waiting may still help: the process runs, and once it was ready it is neither silent for too long nor dead by
         its own word. An engine that drains may close its port before it ends."""
-        if self._exit_status is not None:
+        if self._exit_status is not None or self._failed_start is not None:
             return False
         if self._draining:
             return True
@@ -149,6 +176,8 @@ class Watch:
     @property
     def reason(self) -> str | None:
         """Why the engine is not ready; ``None`` where it is."""
+        if self._failed_start is not None:
+            return self._failed_start
         if self._exit_status is not None:
             return f"the engine ended with status {self._exit_status}"
         if self._draining:
@@ -161,6 +190,7 @@ class Watch:
             raise _UnhealthyError(f"/health answers {answer.status}")
         if answer.status != 200:
             raise NoAnswerError(f"/health answers {answer.status}")
+        self._stages.ended("engine")
         # A model stays loaded: the list is asked for until it is there, and no more, since engines log each request.
         return known if known is not None else self._listed()
 
@@ -171,6 +201,14 @@ class Watch:
         if self._model is not None and self._model in models:
             return self._model
         raise NoAnswerError(f"the engine serves {', '.join(models) or 'no model'}, not {self._model or 'a model'}")
+
+    def _prepare(self, model: str) -> None:
+        """What is left of the start once the model is listed."""
+        self._stages.ended("model")
+        if self._warm_up is not None:
+            self._seen = replace(self._seen, reason="the warm-up request is not answered yet")
+            self._warm_up.run(model)
+            self._stages.ended("warm_up")
 
     def _failed(self, before: Observation, reason: str, *, unhealthy: bool) -> Observation:
         if before.model is None:

@@ -160,6 +160,13 @@ def test_a_pool_says_how_its_nodes_are_reached():
     assert scheduling.node_selector == {"gpu": "a6000"}
     assert scheduling.tolerations[0].value == "yes"
     assert scheduling.spot_notice_seconds is None
+    assert scheduling.lasting_markets == ()
+
+
+def test_an_autoscaler_that_we_do_not_know_moves_no_instance():
+    pool = {"name": "lab", "accelerator": "RTX-A6000", "cpu": 60, "memory_gib": 480}
+    annotations = PoolScheduling.model_validate(_scheduling(pool)).pod_annotations
+    assert annotations == {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
 
 
 def _scheduling(pool):
@@ -218,3 +225,15 @@ def test_clients_come_from_the_ranges_that_are_named_and_none_is_made_up():
     assert NetworkReach.model_validate(recording.output("reach", recording.one())) == NetworkReach()
     recording = connect(kubeconfig=kubeconfig(), clients=["10.1.0.0/24"])
     assert NetworkReach.model_validate(recording.output("reach", recording.one())).gateway_sources == ("10.1.0.0/24",)
+
+
+def test_a_store_of_our_own_is_named_with_its_ports():
+    recording = connect(kubeconfig=kubeconfig(), storage=["10.9.0.4/32"], storage_ports=[9000.0])
+    reach = NetworkReach.model_validate(recording.output("reach", recording.one()))
+    assert (reach.storage_egress, reach.storage_ports) == (("10.9.0.4/32",), (9000,))
+
+
+def test_a_port_that_is_none_is_refused():
+    assert set(refusals(lambda: ExistingCluster("c", {"kubeconfig": kubeconfig(), "storage_ports": [0]}))) == {
+        "storagePorts[0]"
+    }

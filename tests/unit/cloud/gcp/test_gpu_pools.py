@@ -93,6 +93,42 @@ def test_contract_tells_how_long_pods_have_when_a_node_is_taken_away(
     assert gpu_pool(*capacity).output("scheduling").get("spotNoticeSeconds") == notice
 
 
+def test_spot_nodes_that_take_longer_to_end_say_so_to_gke_and_to_pods() -> None:
+    recording = gpu_pool(SPOT, ON_DEMAND, spot_shutdown_seconds=120)
+    kubelets = {
+        r["nodeConfig.labels"]["llm-serving.dev/market"]: r["nodeConfig.kubeletConfig"] for r in recording.all(POOL)
+    }
+    spot = kubelets["spot"]
+    assert spot["shutdownGracePeriodSeconds"] == 120
+    kept = spot["shutdownGracePeriodCriticalPodsSeconds"]
+    assert recording.output("scheduling")["spotNoticeSeconds"] == 120 - kept
+    assert "shutdownGracePeriodSeconds" not in kubelets["on-demand"]
+
+
+def test_the_default_end_of_spot_nodes_is_left_unsaid_for_clusters_that_know_no_other() -> None:
+    for pool in gpu_pool(SPOT, ON_DEMAND).all(POOL):
+        assert not [key for key in pool["nodeConfig.kubeletConfig"] if key.startswith("shutdown")]
+
+
+def test_contract_names_the_markets_that_are_not_taken_away_as_nodes_are_labelled() -> None:
+    recording = gpu_pool(RESERVED, SPOT, ON_DEMAND, FLEX_START)
+    lasting = recording.output("scheduling")["lastingMarkets"]
+    assert lasting == ["reservation", "on-demand"]
+    assert set(lasting) <= {r["nodeConfig.labels"]["llm-serving.dev/market"] for r in recording.all(POOL)}
+    assert gpu_pool(SPOT).output("scheduling")["lastingMarkets"] == []
+
+
+def test_nodes_go_only_when_they_are_empty_and_stay_as_long_as_was_asked_for() -> None:
+    policy = gpu_pool(idle_minutes=45).one(CLASS)["spec.autoscalingPolicy"]
+    assert policy == {"consolidationDelayMinutes": 45, "consolidationThreshold": 0, "gpuConsolidationThreshold": 0}
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_instances_are_moved_to_preferred_capacity_only_on_request(wanted: bool) -> None:
+    recording = gpu_pool(return_to_preferred=True) if wanted else gpu_pool()
+    assert recording.one(CLASS)["spec.activeMigration.optimizeRulePriority"] is wanted
+
+
 def test_contract_is_known_in_a_preview() -> None:
     assert gpu_pool(preview=True).output("scheduling")["gpusPerNode"] == 1
 

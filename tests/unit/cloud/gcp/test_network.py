@@ -59,6 +59,13 @@ def test_policies_name_the_addresses_that_dns_answers() -> None:
     assert all(any(ip_address(address) in block for block in allowed) for address in answered)
 
 
+def test_policies_name_the_metadata_server_as_any_dataplane_sees_it() -> None:
+    reach = network().output("reach")
+    assert set(reach["identityEgress"]) == {"169.254.169.254/32", "169.254.169.252/32"}
+    assert {80, 988} <= set(reach["identityPorts"])
+    assert (reach["storagePorts"], reach["dnsEgress"]) == ([443], ["169.254.169.254/32"])
+
+
 def test_gateway_sources_of_the_contract_are_let_in_by_the_firewall() -> None:
     recording = network(ranges={"proxies": "10.9.0.0/23"})
     assert set(recording.output("reach")["gatewaySources"]) == set(

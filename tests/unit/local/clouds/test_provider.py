@@ -1,6 +1,6 @@
 """The framework, by a plugin that does as little as a plugin can."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,10 @@ class Toy(Plugin):
         old_inputs: dict[str, Any],
         outputs: dict[str, Any],
         inputs: dict[str, Any],
+        ignored: Sequence[str] = (),
     ) -> Difference:
+        if ignored:
+            inputs = {**inputs, **{path: old_inputs.get(path) for path in ignored}}
         return compare(old_inputs, inputs, replaces=lambda path: path == "fixed")
 
     def create(self, resource: Resource, inputs: dict[str, Any], timeout: float, preview: bool) -> Created:
@@ -77,8 +80,9 @@ class Toy(Plugin):
         inputs: dict[str, Any],
         timeout: float,
         preview: bool,
+        ignored: Sequence[str] = (),
     ) -> dict[str, Any]:
-        return inputs
+        return {**inputs, **({"ignored": list(ignored)} if ignored else {})}
 
     def delete(
         self, resource: Resource, id: str, inputs: dict[str, Any], outputs: dict[str, Any], timeout: float

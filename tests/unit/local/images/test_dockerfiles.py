@@ -1,6 +1,7 @@
 """The Dockerfiles are complete, keep to hadolint's rules, and run as nobody in particular."""
 
 import fnmatch
+import json
 import re
 import shutil
 import subprocess
@@ -67,6 +68,20 @@ def test_an_image_runs_its_own_command_as_a_user_without_rights(dockerfile):
     scripts = tomllib.loads((dockerfile.parent / "pyproject.toml").read_text())["project"]["scripts"]
     assert last["ENTRYPOINT"] == f'["{next(iter(scripts))}"]'
     assert "HEALTHCHECK" in last
+
+
+def test_the_engine_image_is_labelled_stopped_and_probed_as_documented():
+    text = (IMAGES / "vllm" / "Dockerfile").read_text()
+    found = contexts.instructions(text)
+    labels = " ".join(item.text for item in found if item.keyword == "LABEL")
+    for label in ("title", "description", "licenses", "source", "version", "revision"):
+        assert f"org.opencontainers.image.{label}=" in labels
+    last = {item.keyword: item.text for item in found}
+    assert last["STOPSIGNAL"] == "SIGTERM"
+    probe = json.loads(last["HEALTHCHECK"].partition("CMD ")[2])
+    assert probe[0] == "python"
+    compile(probe[-1], "HEALTHCHECK", "exec")
+    assert "/health/ready" in probe[-1]
 
 
 @named_by_folder

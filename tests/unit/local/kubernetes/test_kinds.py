@@ -3,7 +3,8 @@
 import pytest
 
 from local.clouds.differences import compare
-from local.clouds.kubernetes.kinds import Kind
+from local.clouds.kubernetes.kinds import RELEASE, Kind
+from local.clouds.kubernetes.sdk import sdk
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,24 @@ from local.clouds.kubernetes.kinds import Kind
 )
 def test_a_token_names_a_kind(token, api_version, kind):
     assert Kind.of(token, {}) == Kind(api_version, kind)
+
+
+def test_kubernetes_own_kinds_are_those_of_the_sdk():
+    helm = RELEASE.split("/")[0]
+    assert not [token for token in sdk().tokens() if not token.startswith(helm) and not Kind.of(token, {}).core]
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "kubernetes:gateway.networking.k8s.io/v1:Gateway",
+        "kubernetes:inference.networking.k8s.io/v1:InferencePool",
+        "kubernetes:leaderworkerset.x-k8s.io/v1:LeaderWorkerSet",
+        "kubernetes:keda.sh/v1alpha1:ScaledObject",
+    ],
+)
+def test_a_kind_of_a_project_around_kubernetes_is_a_custom_resource(token):
+    assert not Kind.of(token, {}).core
 
 
 def test_a_patch_means_the_object_that_it_changes():

@@ -16,19 +16,21 @@ from tests.unit.tools.bootstrap.tiny import program
 from tools.bootstrap import cli
 cli._REPO = pathlib.Path(sys.argv[2])
 cli.python_env.ensure = lambda places, progress: None
-cli.GROUPS.update(engine=(), cluster=(program(),), crds=(), node=(program(),))
+cli.GROUPS.update(engine=(), cluster=(program(),), crds=(), node=(program(),), autoscaling=(program(),))
 sys.exit(cli.main(sys.argv[3:]))
 """
 
 
-def _setup(workshop: Workshop, system: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    folder = executable(workshop.folder / "usr" / "tiny", "echo tiny 1.9.0").parent
+def _setup(
+    workshop: Workshop, system: str, *arguments: str, has_tiny: bool = True
+) -> "subprocess.CompletedProcess[str]":
+    folders = [str(executable(workshop.folder / "usr" / "tiny", "echo tiny 1.9.0").parent)] if has_tiny else []
     return subprocess.run(
         [sys.executable, "-c", _SETUP, system, workshop.places.repo, *arguments],
         cwd=ROOT,
         env={
             **os.environ,
-            "PATH": os.pathsep.join([str(folder), os.environ["PATH"]]),
+            "PATH": os.pathsep.join([*folders, os.environ["PATH"]]),
             "LLM_SERVING_CACHE": str(workshop.places.cache),
             "LLM_SERVING_TOOLS": str(workshop.places.view),
         },
@@ -39,7 +41,7 @@ def _setup(workshop: Workshop, system: str, *arguments: str) -> "subprocess.Comp
     )
 
 
-def test_set_up_without_names_leaves_the_node_out(workshop: Workshop) -> None:
+def test_set_up_without_names_leaves_node_and_autoscaling_out(workshop: Workshop) -> None:
     done = _setup(workshop, "Linux", "ensure")
 
     assert done.returncode == 0, done.stdout
@@ -59,3 +61,12 @@ def test_other_groups_of_the_same_call_are_ready_on_another_system(workshop: Wor
     assert left_out.startswith("node: left out")
     assert ready.startswith("cluster: ready after ")
     assert Path(workshop.places.view, "bin", "tiny").exists()
+
+
+def test_cached_says_by_its_status_whether_a_group_would_have_to_be_built(workshop: Workshop) -> None:
+    there = _setup(workshop, "Linux", "cached", "cluster")
+    missing = _setup(workshop, "Linux", "cached", "cluster", has_tiny=False)
+
+    assert (there.returncode, there.stdout) == (0, "")
+    assert (missing.returncode, missing.stdout) == (1, "tiny 1.2.3: missing\n")
+    assert workshop.builds() == 0, "asking builds nothing"

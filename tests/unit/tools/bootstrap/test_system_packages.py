@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import itertools
 import os
 import shutil
 import signal
@@ -50,16 +51,20 @@ class Distribution:
             assert found
             (self.bin / name).symlink_to(found)
         places = (str(self.other_plugins), str(self.plugins))
-        moved = tuple(dataclasses.replace(each, folders=each.folders and places) for each in PACKAGES)
+        moved = {
+            group: tuple(dataclasses.replace(each, folders=each.folders and places) for each in packages)
+            for group, packages in PACKAGES.items()
+        }
         monkeypatch.setattr(system_packages, "PACKAGES", moved)
-        monkeypatch.setattr(system_packages, "_BUILDAH", next(each for each in moved if each.debian == "buildah"))
+        buildah = next(each for each in moved["node"] if each.debian == "buildah")
+        monkeypatch.setattr(system_packages, "_BUILDAH", buildah)
 
     def machine(self, *, is_root: bool = True) -> Machine:
         return Machine(str(self.bin), is_root, self.folder / "os-release", self.policy)
 
     def has(self, *packages: str) -> None:
         """Put the programs of these packages where they belong; without names, of all."""
-        for package in system_packages.PACKAGES:
+        for package in itertools.chain(*system_packages.PACKAGES.values()):
             if package.debian in packages or not packages:
                 for program in package.programs:
                     place = (self.plugins if package.folders else self.bin) / program
@@ -79,11 +84,12 @@ class Distribution:
             """,
         )
 
-    def ensure(self, *, is_root: bool = True) -> str:
-        """Ensure the packages and return what was printed."""
+    def ensure(self, *groups: str, is_root: bool = True) -> str:
+        """Ensure the packages of these groups (of the node, if none is named) and return what was printed."""
         printed = io.StringIO()
         system_packages.ensure(
             self.machine(is_root=is_root),
+            groups or ("node",),
             Progress(1, stream=printed),
             cache=self.folder / "cache",
             logs=self.folder / "logs",
@@ -223,7 +229,7 @@ def test_without_root_the_command_is_named(
     with pytest.raises(SetupError) as refusal:
         distribution.ensure(is_root=False)
 
-    assert "ip, conntrack are missing, which the local node needs" in str(refusal.value)
+    assert "ip, conntrack are missing, needed by the local node." in str(refusal.value)
     assert str(refusal.value).splitlines()[1:] == [command]
     assert distribution.calls() == []
 
@@ -242,19 +248,41 @@ def test_root_of_an_unknown_distribution_is_told_the_names_of_both(
     assert [line.split(maxsplit=1)[0] for line in str(refusal.value).splitlines()[1:]] == ["Debian,", "Fedora"]
 
 
+def test_each_group_gets_its_own_packages_alone(debian: Distribution) -> None:
+    debian.has()
+    for program in ("prometheus", "nft"):
+        (debian.bin / program).unlink()
+    debian.apt_get_does(_installs(debian, "prometheus"))
+
+    assert "installed prometheus\n" in debian.ensure("autoscaling")
+    assert [package.debian for package in debian.machine().missing(["node", "autoscaling"])] == ["nftables"]
+
+
+def test_on_macos_brew_is_named_for_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    macos = Distribution(tmp_path, "", monkeypatch)
+    macos.has()
+    (macos.bin / "promtool").unlink()
+
+    with pytest.raises(SetupError) as refusal:
+        macos.ensure("autoscaling", is_root=False)
+
+    assert "promtool is missing, needed by the autoscaling tests." in str(refusal.value)
+    assert str(refusal.value).splitlines()[-1] == "  macOS            brew install prometheus"
+
+
 def test_programs_on_path_are_not_taken_for_network_plugins(debian: Distribution) -> None:
     debian.has()
     for program in ("host-local", "loopback", "ptp"):
         (debian.plugins / program).rename(debian.bin / program)
 
-    assert list(debian.machine().missing().values()) == [["host-local", "loopback", "ptp"]]
+    assert list(debian.machine().missing(["node"]).values()) == [["host-local", "loopback", "ptp"]]
 
 
 def test_network_plugins_must_lie_in_one_folder(debian: Distribution) -> None:
     debian.has()
     (debian.plugins / "ptp").rename(debian.other_plugins / "ptp")
 
-    assert list(debian.machine().missing().values()) == [["ptp"]]
+    assert list(debian.machine().missing(["node"]).values()) == [["ptp"]]
 
 
 def test_program_for_images_without_libraries_must_be_static(debian: Distribution) -> None:
@@ -264,7 +292,7 @@ def test_program_for_images_without_libraries_must_be_static(debian: Distributio
     assert echo
     (debian.bin / "busybox").symlink_to(echo)
 
-    assert [package.debian for package in debian.machine().missing()] == ["busybox-static"]
+    assert [package.debian for package in debian.machine().missing(["node"])] == ["busybox-static"]
 
 
 @pytest.mark.parametrize(("answers", "missing"), [("exit 0", []), ("echo Client; exit 1", ["buildah"])])
@@ -275,7 +303,7 @@ def test_docker_stands_in_for_buildah_if_its_daemon_answers(
     (debian.bin / "buildah").unlink()
     executable(debian.bin / "docker", answers)
 
-    assert [package.debian for package in debian.machine().missing()] == missing
+    assert [package.debian for package in debian.machine().missing(["node"])] == missing
 
 
 _STOPPED = """
@@ -330,4 +358,5 @@ def _apt_knows(package: str) -> bool:
     reason="apt has no lists of packages here: the Debian names were not checked",
 )
 def test_debian_has_packages_of_these_names() -> None:
-    assert [each.debian for each in PACKAGES if not _apt_knows(each.debian)] == []
+    names = [each.debian for each in itertools.chain(*PACKAGES.values())]
+    assert [name for name in names if not _apt_knows(name)] == []

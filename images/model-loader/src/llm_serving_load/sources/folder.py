@@ -7,9 +7,7 @@ from typing import NoReturn
 from urllib.parse import unquote, urlsplit
 
 from llm_serving_load.errors import LoadError
-from llm_serving_load.sources.source import SourceFile
-
-_SHOWN = 5
+from llm_serving_load.sources.source import SourceFile, shown
 
 
 class FolderSource:
@@ -42,12 +40,12 @@ class FolderSource:
         if not models.is_dir():
             found = [f"{org}/{name}" for org in _folders(root) for name in _folders(root / org)]
             raise LoadError(
-                f"--repository {repository!r}: {root} does not have it; it has {_shown(found, 'no model')} (models lie "
+                f"--repository {repository!r}: {root} does not have it; it has {shown(found, 'no model')} (models lie "
                 "in <org>/<name>/<revision>)"
             )
         if not (models / revision).is_dir():
             raise LoadError(
-                f"--revision {revision!r}: {models} does not have it; it has {_shown(_folders(models), 'no revision')}"
+                f"--revision {revision!r}: {models} does not have it; it has {shown(_folders(models), 'no revision')}"
             )
         return cls(models / revision)
 
@@ -114,8 +112,3 @@ def _folders(folder: Path) -> list[str]:
         return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError:
         return []
-
-
-def _shown(found: list[str], none: str) -> str:
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return ", ".join(found[:_SHOWN]) + more if found else none

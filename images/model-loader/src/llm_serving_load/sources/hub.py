@@ -97,8 +97,8 @@ class HubSource:
             raise LoadError("HF_HUB_OFFLINE is set, so the hub is not asked; unset it for the loader") from None
         except errors.GatedRepoError:
             raise LoadError(
-                f"{model}: the model is gated and {given} does not open it; accept its licence on the hub with the "
-                "account of the token, and give that token in HF_TOKEN"
+                f"{model}: the model is gated and {given} does not open it; visit {self._hub.constants.ENDPOINT}/"
+                f"{self._repository}, accept its licence with the account of the token, and give that token in HF_TOKEN"
             ) from None
         except errors.RevisionNotFoundError:
             raise LoadError(

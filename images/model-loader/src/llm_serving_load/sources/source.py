@@ -1,7 +1,10 @@
 """What every source can do."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
+
+from llm_serving_load.streams import Stream
 
 
 @dataclass(frozen=True)
@@ -12,28 +15,18 @@ class SourceFile:
         name: path inside the model, with ``/``.
         size: bytes.
         sha256: in hexadecimal, where the source knows it without reading the file.
+        checksums: others that the source knows, in hexadecimal, by algorithm.
     """
 
     name: str
     size: int
     sha256: str | None = None
+    checksums: Mapping[str, str] = field(default_factory=dict[str, str])
 
-
-class Stream(Protocol):
-    """Bytes of a file, from an offset on."""
-
-    def readinto(self, buffer: memoryview, /) -> int:
-        """Fill a part of the buffer; the number of bytes, 0 at the end.
-
-        Raises:
-            InterruptedTransferError: the source stopped; opening it again at the next byte may work.
-            LoadError: it will not work.
-        """
-        ...
-
-    def close(self) -> None:
-        """Give back what the stream holds."""
-        ...
+    @property
+    def promised(self) -> dict[str, str]:
+        """All checksums that the source knows."""
+        return {**self.checksums, **({} if self.sha256 is None else {"sha256": self.sha256})}
 
 
 class Source(Protocol):
@@ -60,3 +53,12 @@ class Source(Protocol):
             LoadError, InterruptedTransferError: as in :meth:`Stream.readinto`.
         """
         ...
+
+
+_SHOWN = 5
+
+
+def shown(found: list[str], none: str) -> str:
+    """Names for a message: the first few of them, or words for none."""
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return ", ".join(found[:_SHOWN]) + more if found else none

@@ -9,7 +9,7 @@ Loaders of one revision may share a folder, those of two must not: the first one
 them can create (O_EXCL: local file systems, NFS from version 3 on, CephFS, SMB). The claim stays, also in the complete
 copy, where the manifest says the same: a claim that is never removed cannot be removed too early. On storage where two
 can create the same file (objects behind FUSE), loaders of two revisions that begin in the same moment may both go on:
-one whose manifest was replaced fails, and ``verify --hashes`` finds what the other has left.
+one whose manifest was replaced fails, and ``verify --deep`` finds what the other has left.
 """
 
 import contextlib
@@ -19,18 +19,15 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
 
-from llm_serving_load.errors import LoadError
+from llm_serving_load.errors import LoadError, LostPartError, TemporaryError
 from llm_serving_load.manifest import NAME, Manifest, ManifestError
+from llm_serving_load.targets.target import CLAIM
 
 PARTS = ".parts"
 """Below the target: files that are being written."""
-
-CLAIM = ".claim"
-"""In the target: what it is for, from before the first file is written."""
 
 _CLAIM_BYTES = 1024
 _CLAIM_SECONDS = 5.0
@@ -38,83 +35,9 @@ _CLAIM_SECONDS = 5.0
 
 _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
 _IGNORED = {"lost+found"}
-
-
-class LostPartError(Exception):
-    """Another loader finished and took the part away."""
-
-
-class Part(Protocol):
-    """A file that is being written and is not there yet."""
-
-    def write(self, block: memoryview) -> None:
-        """Append."""
-        ...
-
-    def commit(self) -> None:
-        """Let it be there, complete and on the disk.
-
-        Raises:
-            LostPartError: another loader took it away.
-        """
-        ...
-
-    def discard(self) -> None:
-        """Give it up; does nothing after :meth:`commit`."""
-        ...
-
-
-class Target(Protocol):
-    """A place for one model. Methods may be called from several threads."""
-
-    @property
-    def where(self) -> str:
-        """The place in words, for messages."""
-        ...
-
-    def manifest(self) -> Manifest | None:
-        """The manifest of a complete copy, ``None`` where there is none."""
-        ...
-
-    def damage(self, manifest: Manifest, *, hashes: bool = False) -> str | None:
-        """What is wrong with the copy: missing files, other sizes and, with ``hashes``, other contents; ``None`` where
-        it is complete."""
-        ...
-
-    def strangers(self, names: set[str]) -> list[str]:
-        """Files other than these, which an engine might read."""
-        ...
-
-    def prepare(self) -> None:
-        """Make the folder, and remove what dead loaders left."""
-        ...
-
-    def free(self) -> int:
-        """Bytes that can be written."""
-        ...
-
-    def claim(self, owner: str) -> str:
-        """Claim the place for ``owner``, one line of text; the owner that it has from now on.
-
-        That is another one where the place was claimed before. All who name the same owner share the claim.
-        """
-        ...
-
-    def size_of(self, name: str) -> int | None:
-        """Bytes of a file that is there."""
-        ...
-
-    def sha256_of(self, name: str) -> str:
-        """Hash of a file that is there."""
-        ...
-
-    def part(self, name: str) -> Part:
-        """Start a file."""
-        ...
-
-    def finish(self, manifest: Manifest) -> None:
-        """Write the manifest; the copy is complete."""
-        ...
+_WRITE_BACK = 16 * 1024 * 1024
+_TEMPORARY = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ENOTCONN}
+"""What a volume answers that went away, or whose server did."""
 
 
 class FolderTarget:
@@ -137,30 +60,19 @@ class FolderTarget:
         except (_MissingError, ManifestError):
             return None
 
-    def damage(self, manifest: Manifest, *, hashes: bool = False) -> str | None:
-        """What is wrong with the copy; ``None`` where it is complete."""
-        for entry in manifest.files:
-            size = self.size_of(entry.name)
-            if size is None:
-                return f"{entry.name} is missing"
-            if size != entry.size:
-                return f"{entry.name} has {size} bytes instead of {entry.size}"
-            if hashes and self.sha256_of(entry.name) != entry.sha256:
-                return f"the content of {entry.name} does not match its SHA-256"
-        strangers = self.strangers({entry.name for entry in manifest.files})
-        return f"{strangers[0]} does not belong to the model" if strangers else None
-
-    def strangers(self, names: set[str]) -> list[str]:
-        """Files that are neither named nor hidden nor the manifest."""
-        found: list[str] = []
+    def sizes(self) -> dict[str, int]:
+        """By a walk; hidden folders and what a file system puts there itself are left out."""
+        found: dict[str, int] = {}
         with self._explained():
-            for folder, folders, files in os.walk(self._folder):
+            for folder, folders, files in os.walk(self._folder, onerror=_raise_unless_missing):
                 folders[:] = [name for name in folders if not name.startswith(".") and name not in _IGNORED]
                 for file in files:
-                    name = Path(folder, file).relative_to(self._folder).as_posix()
-                    if name not in names and name != NAME and not file.startswith("."):
-                        found.append(name)
-        return sorted(found)
+                    path = Path(folder, file)
+                    name = path.relative_to(self._folder).as_posix()
+                    if name != NAME and not file.startswith("."):
+                        with contextlib.suppress(FileNotFoundError):  # removed meanwhile, or a link to nothing
+                            found[name] = path.stat().st_size
+        return found
 
     def prepare(self) -> None:
         """Make the folder; remove parts whose owner is known to be dead."""
@@ -213,21 +125,21 @@ class FolderTarget:
             raise LoadError(f"{self.where}: {path} was emptied while it was made: something else writes there; stop it")
         return owner
 
-    def size_of(self, name: str) -> int | None:
-        """Bytes; ``None`` where there is no such file."""
+    def checksums(self, name: str, size: int) -> Mapping[str, str] | None:
+        """The SHA-256 of a file of the right size, which is read."""
         try:
             with self._explained():
-                status = (self._folder / name).stat()
+                there = (self._folder / name).stat().st_size == size
         except _MissingError:
             return None
-        return status.st_size
+        return {"sha256": self.sha256_of(name)} if there else None
 
     def sha256_of(self, name: str) -> str:
         """Hash of the content."""
         with self._explained(), open(self._folder / name, "rb", buffering=0) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def part(self, name: str) -> "FolderPart":
+    def part(self, name: str, size: int = 0, sha256: str | None = None) -> "FolderPart":
         """A part with a name of its own, however many loaders write the same file."""
         self._make_folder((self._folder / name).parent)
         parts = self._folder / PARTS
@@ -284,7 +196,8 @@ class FolderTarget:
         }
         name = error.filename if error.filename is not None else self._folder
         what = advice.get(error.errno or 0, f"{error.strerror or error}; see whether the volume is in order")
-        return LoadError(f"{self.where}: {name}: {what}")
+        kind = TemporaryError if error.errno in _TEMPORARY else LoadError
+        return kind(f"{self.where}: {name}: {what}")
 
     def _make_folder(self, folder: Path) -> None:
         with self._explained():
@@ -316,6 +229,7 @@ class FolderPart:
         self._path = path
         self._place = place
         self._descriptor: int | None = descriptor
+        self._written = self._started = 0
         with contextlib.suppress(OSError):  # a volume without locks
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with contextlib.suppress(OSError):  # a volume whose modes are fixed by its mount
@@ -326,10 +240,21 @@ class FolderPart:
         assert self._descriptor is not None
         try:
             while block:
-                block = block[os.write(self._descriptor, block) :]
+                count = os.write(self._descriptor, block)
+                block = block[count:]
+                self._written += count
+            if self._written - self._started >= _WRITE_BACK:
+                self._write_back(self._descriptor)
         except OSError as error:
             error.filename = str(self._place)
             raise self._target.explain(error) from error
+
+    def _write_back(self, descriptor: int) -> None:
+        """Let the disk begin, so that little is left to wait for at the end. The advice starts to write what is dirty
+        and returns; what is not yet written stays in memory (Linux, mm/fadvise.c)."""
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(descriptor, self._started, self._written - self._started, os.POSIX_FADV_DONTNEED)
+        self._started = self._written
 
     def commit(self) -> None:
         """To the disk, then to its place: after a power cut the file is whole or not there."""
@@ -361,6 +286,11 @@ class FolderPart:
 
 class _MissingError(LoadError):
     """Something is not there."""
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _sync_folder(folder: Path) -> None:

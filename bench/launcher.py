@@ -1,0 +1,238 @@
+"""``python -m bench.launcher``: from the start of our image's command to ready, against ``vllm serve`` alone.
+
+Both run the engine's image as it lies in the store of ``python -m local.images build vllm``, as root on this machine,
+with the tiny model of stack ``local``, one at a time and in turn, each with an empty ``/tmp``. Ours is ready when
+``/health/ready`` answers 200, the bare engine when it lists its model. Where the image has a C++ compiler, which
+torch.compile needs on a CPU, a second table compares a start that compiles with one from a saved compile cache.
+"""
+
+import argparse
+import contextlib
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import IO
+
+from rich.console import Console
+from rich.table import Table
+
+from local.images import Images
+from local.images.engines.buildah import NAMESPACES
+from local.images.places import Places
+from local.images.recipes import RECIPES
+from local.model import VARIANTS, make
+
+PORT, HEALTH_PORT = 18100, 18180
+START_SECONDS = 900
+LOOK_SECONDS = 0.05
+NAME = "tiny"
+CACHE = "/saved"
+ENVIRONMENT = {
+    "PATH": "/opt/venv/bin:/usr/bin:/bin",
+    "LD_PRELOAD": RECIPES["vllm"].arguments["PRELOAD"],
+    "HOME": "/tmp",
+    "USER": "vllm",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "OMP_NUM_THREADS": "2",
+}
+
+SCRIPT = """
+set -eu
+buildah="buildah --root=$STORE --runroot=$COUNTS --storage-driver=overlay"
+container=$($buildah from --pull-never "$IMAGE")
+root=$($buildah mount "$container")
+clean() {
+    umount --recursive "$root/dev" "$root/proc" "$root/sys" "$root/weights" "$root$CACHE" || true
+    umount "$root/tmp" 2>/dev/null || true
+    $buildah rm "$container" >/dev/null
+}
+trap clean EXIT
+mkdir -p "$root/weights" "$root$CACHE"
+mount --rbind /dev "$root/dev"
+mount -t proc proc "$root/proc"
+mount --rbind /sys "$root/sys"
+mount --bind "$WEIGHTS" "$root/weights"
+mount --bind "$SAVED" "$root$CACHE"
+if chroot "$root" sh -c 'command -v c++ || command -v g++' >/dev/null; then echo compiles; else echo plain; fi
+while read -r order; do
+    mount -t tmpfs tmpfs "$root/tmp"
+    # The order is the command line, quoted by whom it comes from.
+    chroot "$root" /usr/bin/env -i $ENVIRONMENT $order >>"$LOG" 2>&1 &
+    engine=$!
+    echo started
+    read -r order || true
+    if [ "$order" = stop ]; then kill -TERM "$engine" || true; fi
+    status=0
+    wait "$engine" || status=$?
+    umount --lazy "$root/tmp"  # the engine may have left a process that is just ending
+    echo "$status"
+done
+"""
+
+
+@dataclass
+class Root:
+    """The image's root, in which one command at a time can be started."""
+
+    orders: IO[str]
+    answers: IO[str]
+    log: Path
+    compiles: bool
+
+    def start(self, command: Sequence[str]) -> float:
+        """Start a command; the clock at that moment."""
+        print(" ".join(command), file=self.orders, flush=True)
+        begin = time.monotonic()
+        if self.answers.readline().strip() != "started":
+            raise SystemExit(f"the engine was not started:\n{self.tail()}")
+        return begin
+
+    def end(self, order: str) -> int:
+        """``stop`` it, or ``wait`` for its end; its exit status."""
+        print(order, file=self.orders, flush=True)
+        return int(self.answers.readline())
+
+    def tail(self) -> str:
+        """The end of what engines said."""
+        return self.log.read_text(errors="replace")[-3000:]
+
+
+@contextlib.contextmanager
+def mounted(image: str, weights: Path, folder: Path) -> Iterator[Root]:
+    """The image's files, mounted in namespaces that end with this."""
+    log, saved = folder / "engines.log", folder / "saved"
+    saved.mkdir()
+    variables = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "STORE": str(Places.of().store),
+        "COUNTS": str(folder / "counts"),
+        "IMAGE": image,
+        "WEIGHTS": str(weights),
+        "SAVED": str(saved),
+        "CACHE": CACHE,
+        "LOG": str(log),
+        "ENVIRONMENT": " ".join(f"{key}={value}" for key, value in ENVIRONMENT.items()),
+    }
+    log.touch()
+    process = subprocess.Popen(
+        [*NAMESPACES, "sh", "-c", SCRIPT], env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        said = process.stdout.readline().strip()
+        if not said:
+            raise SystemExit("error: the image cannot be mounted (this needs root and buildah)")
+        yield Root(process.stdin, process.stdout, log, said == "compiles")
+    finally:
+        process.stdin.close()  # ends the script's loop, which cleans up
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def bare(*more: str) -> list[str]:
+    """The engine's own command line."""
+    command = ["vllm", "serve", "/weights", f"--served-model-name={NAME}", "--host=127.0.0.1", f"--port={PORT}"]
+    return [*command, "--max-model-len=2048", "--shutdown-timeout=5", *more]
+
+
+def ours(*options: str, engine: Sequence[str]) -> list[str]:
+    """The same under the image's command."""
+    health = [f"--health-port={HEALTH_PORT}", "--health-host=127.0.0.1"]
+    return ["llm-serving-engine", *health, *options, "--", *engine]
+
+
+def seconds_to_ready(root: Root, command: Sequence[str], address: str) -> float:
+    """Start, wait until the address answers, stop."""
+    begin = root.start(command)
+    while not _answers(address):
+        if time.monotonic() - begin > START_SECONDS:
+            raise SystemExit(f"the engine is not ready after {START_SECONDS} s:\n{root.tail()}")
+        time.sleep(LOOK_SECONDS)
+    taken = time.monotonic() - begin
+    root.end("stop")
+    return taken
+
+
+def seconds_to_end(root: Root, command: Sequence[str]) -> float:
+    """Start a command that ends by itself once it is ready."""
+    begin = root.start(command)
+    status = root.end("wait")
+    if status != 0:
+        raise SystemExit(f"the start failed with status {status}:\n{root.tail()}")
+    return time.monotonic() - begin
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def table(title: str, first: str, second: str, pairs: Sequence[tuple[float, float]], aim: str) -> Table:
+    """Medians and ratios of pairs that were taken in turn."""
+    made = Table(title=title, title_justify="left")
+    for column in (f"{first} (median)", f"{second} (median)", "ratio (median)", "ratio (min-max)", "aim"):
+        made.add_column(column)
+    ratios = [a / b for a, b in pairs]
+    made.add_row(
+        f"{median(a for a, _ in pairs):.1f} s",
+        f"{median(b for _, b in pairs):.1f} s",
+        f"{median(ratios):.2f}",
+        f"{min(ratios):.2f}-{max(ratios):.2f}",
+        aim,
+    )
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure in turn, and print the ratios."""
+    parser = argparse.ArgumentParser(prog="python -m bench.launcher", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="pairs of starts (default 3)")
+    rounds = parser.parse_args(arguments).rounds
+    console = Console(width=120)
+    images = Images()
+    image = images.build("vllm")
+    engine = bare("--enforce-eager")
+    listed, ready = f"http://127.0.0.1:{PORT}/v1/models", f"http://127.0.0.1:{HEALTH_PORT}/health/ready"
+    with tempfile.TemporaryDirectory(prefix="llm-serving-bench-") as name:
+        folder = Path(name)
+        weights = make(folder / "models", VARIANTS[0].seed).folder
+        with mounted(image.reference, weights, folder) as root:
+            seconds_to_ready(root, engine, listed)  # brings the image's files into memory
+            pairs: list[tuple[float, float]] = []
+            for number in range(rounds):
+                alone = seconds_to_ready(root, engine, listed)
+                pairs.append((seconds_to_ready(root, ours(engine=engine), ready), alone))
+                console.print(f"round {number + 1} of {rounds}: ours {pairs[-1][0]:.1f} s, bare {pairs[-1][1]:.1f} s")
+            console.print(table("Start to ready", "our command", "vllm serve", pairs, "<= 1.05"))
+            if not root.compiles:
+                console.print("A saved compile cache is left out: the image has no C++ compiler, which a CPU needs.")
+                return 0
+            job = ours("--exit-when-ready", f"--save-compile-cache={CACHE}", engine=bare())
+            serving = ours("--exit-when-ready", f"--compile-cache={CACHE}", engine=bare())
+            saved: list[tuple[float, float]] = []
+            for number in range(rounds):
+                cold = seconds_to_end(root, job)
+                saved.append((seconds_to_end(root, serving), cold))
+                console.print(f"round {number + 1} of {rounds}: saved {saved[-1][0]:.1f} s, cold {saved[-1][1]:.1f} s")
+            console.print(table("Start to ready and end, compiled", "from a saved cache", "cold", saved, "< 1"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""Addons of a cluster: the component that installs them by Helm.
+
+Owns the namespaces and Helm releases of what it is told to install. Leaves alone: what somebody else installed (it is
+not looked for, and nothing of it is changed), and every custom resource that an addon watches. Those depend on this
+component, so that they are gone before the operator that removes their finalizers.
+"""
+
+from typing import Annotated, Any, NotRequired, TypedDict
+
+import pulumi
+from pulumi_kubernetes import core, helm, meta
+from pydantic import Field, model_validator
+
+from llm_serving.addons import charts
+from llm_serving.addons.charts import Chart, Placement, Storage
+from llm_serving.addons.places import PROMETHEUS_URL
+from llm_serving.component import Frozen, child, token, validated
+from llm_serving.errors import Problem, ProblemsError
+from llm_serving.spec.toleration import Toleration
+
+INSTALL_SECONDS = 600
+"""How long the workloads of a chart may take to be ready; a system node may have to start first."""
+
+
+class AddonTolerationArgs(TypedDict):
+    """A toleration; the fields are those of core/v1."""
+
+    key: str
+    """Key of the taint."""
+    operator: NotRequired[str]
+    """`Exists` (the default) or `Equal`."""
+    value: NotRequired[str]
+    """Value of the taint, with `Equal`."""
+    effect: NotRequired[str]
+    """`NoSchedule`, `PreferNoSchedule` or `NoExecute`; left out: all of them."""
+
+
+class ClusterAddonsArgs(TypedDict):
+    """Arguments of `ClusterAddons`. What is not asked for is not installed, and not looked for."""
+
+    keda: NotRequired[bool]
+    """Install KEDA, which scales models."""
+    monitoring: NotRequired[bool]
+    """Install Prometheus with its operator, and kube-state-metrics."""
+    leader_worker_set: NotRequired[bool]
+    """Install LeaderWorkerSet, for instances of more than one node."""
+    prometheus_url: NotRequired[str]
+    """Where a Prometheus that is already there answers queries; not beside `monitoring`."""
+    retention_days: NotRequired[int]
+    """For how long Prometheus keeps series; 15 by default."""
+    storage_gib: NotRequired[int]
+    """Size of Prometheus' volume; 50 by default."""
+    storage_class: NotRequired[str]
+    """Storage class of Prometheus' volume; the cluster's default one by default."""
+    node_selector: NotRequired[dict[str, str]]
+    """Labels of the nodes on which the addons run, for example those of the system pool."""
+    tolerations: NotRequired[list[AddonTolerationArgs]]
+    """Taints of those nodes."""
+    labels: NotRequired[dict[str, str]]
+    """More labels for the namespaces."""
+
+
+class ClusterAddonsInputs(Frozen):
+    """Arguments of :class:`ClusterAddons`, validated."""
+
+    keda: bool = False
+    monitoring: bool = False
+    leader_worker_set: bool = False
+    prometheus_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*[^\s/])?$")] | None = None
+    retention_days: Annotated[int, Field(ge=1)] = 15
+    storage_gib: Annotated[int, Field(ge=10)] = 50
+    storage_class: str | None = None
+    node_selector: dict[str, str] = {}
+    tolerations: tuple[Toleration, ...] = ()
+    labels: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _one_prometheus(self) -> "ClusterAddonsInputs":
+        if self.monitoring and self.prometheus_url is not None:
+            reason = "is another Prometheus than the one that monitoring installs"
+            raise ProblemsError([Problem("prometheusUrl", self.prometheus_url, reason, "one of the two")])
+        return self
+
+
+class ClusterAddons(pulumi.ComponentResource):
+    """What a cluster needs before models scale and are watched."""
+
+    prometheus_url: pulumi.Output[str]
+    """Where Prometheus answers queries; empty where there is none."""
+    installed: pulumi.Output[list[str]]
+    """Names of the Helm releases."""
+
+    def __init__(self, name: str, args: ClusterAddonsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        inputs = validated(ClusterAddonsInputs, args, "ClusterAddons", name)
+        super().__init__(token("ClusterAddons"), name, {}, opts)
+        placement = Placement(inputs.node_selector, inputs.tolerations)
+        storage = Storage(inputs.retention_days, inputs.storage_gib, inputs.storage_class)
+        releases: list[helm.v3.Release] = []
+
+        def install(chart: Chart, values: dict[str, Any]) -> None:
+            # One after the other: the first one that is watched needs the definitions of the one that watches.
+            releases.append(_release(self, name, chart, values, inputs.labels, releases[-1:]))
+
+        if inputs.monitoring:
+            install(charts.MONITORING, charts.monitoring_values(placement, storage))
+        if inputs.keda:
+            install(charts.KEDA, charts.keda_values(placement, inputs.monitoring))
+        if inputs.leader_worker_set:
+            install(charts.LEADER_WORKER_SET, charts.leader_worker_set_values(placement))
+
+        url = PROMETHEUS_URL if inputs.monitoring else (inputs.prometheus_url or "")
+        self.prometheus_url = pulumi.Output.from_input(url)
+        names = [release.name.apply(lambda found: found or "") for release in releases]
+        self.installed = pulumi.Output.all(*names).apply(list)
+        self.register_outputs({"prometheusUrl": self.prometheus_url, "installed": self.installed})
+
+
+def _release(
+    parent: ClusterAddons,
+    name: str,
+    chart: Chart,
+    values: dict[str, Any],
+    labels: dict[str, str],
+    after: list[helm.v3.Release],
+) -> helm.v3.Release:
+    namespace = core.v1.Namespace(
+        f"{name}-{chart.release}",
+        metadata=meta.v1.ObjectMetaArgs(
+            name=chart.namespace,
+            labels={
+                **labels,
+                "app.kubernetes.io/part-of": "llm-serving",
+                "app.kubernetes.io/managed-by": "pulumi",
+                # None of the charts needs the host.
+                "pod-security.kubernetes.io/enforce": "baseline",
+            },
+        ),
+        opts=child(parent),
+    )
+    return helm.v3.Release(
+        f"{name}-{chart.release}",
+        name=chart.release,
+        namespace=namespace.metadata.apply(lambda found: found.name or chart.namespace),
+        chart=chart.chart,
+        version=chart.version,
+        repository_opts=None if chart.repository is None else helm.v3.RepositoryOptsArgs(repo=chart.repository),
+        values=values,
+        # A release that failed is taken back: left half installed, the next attempt would refuse to touch it.
+        atomic=True,
+        max_history=5,
+        timeout=INSTALL_SECONDS,
+        opts=child(
+            parent,
+            depends_on=[namespace, *after],
+            custom_timeouts=pulumi.CustomTimeouts(create=f"{2 * INSTALL_SECONDS}s", update=f"{2 * INSTALL_SECONDS}s"),
+        ),
+    )

@@ -1,0 +1,136 @@
+"""Autoscaling as far as it needs no cluster: schedules as KEDA reads them, and the addons that a stack's models need.
+
+KEDA reads cron expressions with github.com/robfig/cron (five fields): lists, ranges, steps, names of months and days,
+``?`` for ``*``. Sunday is 0, never 7. Where both days, of the month and of the week, are named, either one will do.
+"""
+
+import calendar
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llm_serving.spec import AddonSource, AddonsSpec, ModelSpec
+
+SCRAPE_SECONDS = 15
+"""How often Prometheus asks engines and kube-state-metrics; windows of queries are multiples of it."""
+
+
+@dataclass(frozen=True)
+class _Field:
+    name: str
+    first: int
+    last: int
+    names: tuple[str, ...] = ()
+
+    def number(self, text: str) -> int:
+        """A number or a name; three letters, in any case.
+
+        Raises:
+            ValueError: neither, or outside of the field's bounds.
+        """
+        lower = text.lower()
+        value = self.first + self.names.index(lower) if lower in self.names else int(text) if text.isdigit() else -1
+        if not self.first <= value <= self.last:
+            known = f", or {self.names[0]} to {self.names[-1]}" if self.names else ""
+            raise ValueError(f"{text!r} is not a {self.name}: {self.first} to {self.last}{known}")
+        return value
+
+
+_FIELDS = (
+    _Field("minute", 0, 59),
+    _Field("hour", 0, 23),
+    _Field("day of the month", 1, 31),
+    _Field("month", 1, 12, tuple(name.lower() for name in calendar.month_abbr[1:])),
+    _Field("day of the week", 0, 6, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
+)
+_LONGEST_YEAR = 2024
+"""A year with a 29th of February."""
+
+_ITEM = re.compile(r"^(?P<from>[^-/]+)(-(?P<to>[^-/]+))?(/(?P<step>\d+))?$")
+
+
+@dataclass(frozen=True)
+class Cron:
+    """Moments of a cron expression, by the values that each field takes."""
+
+    minutes: frozenset[int]
+    hours: frozenset[int]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    either_day: bool
+
+    @property
+    def happens(self) -> bool:
+        """Whether there is such a moment in any year: the 31st of February never comes."""
+        if self.either_day or len(self.days) == len(range(1, 32)):
+            return True
+        return any(min(self.days) <= calendar.monthrange(_LONGEST_YEAR, month)[1] for month in self.months)
+
+
+def parse_cron(expression: str) -> Cron:
+    """A cron expression of five fields.
+
+    Raises:
+        ValueError: which field is wrong, and why.
+    """
+    texts = expression.split()
+    if len(texts) != len(_FIELDS):
+        raise ValueError(f"has {len(texts)} fields and not {len(_FIELDS)}: minute, hour, day, month, day of the week")
+    values = [_values(field, text) for field, text in zip(_FIELDS, texts, strict=True)]
+    starred = any(text.startswith(("*", "?")) for text in (texts[2], texts[4]))
+    return Cron(*values, either_day=not starred)
+
+
+def _values(field: _Field, text: str) -> frozenset[int]:
+    found: set[int] = set()
+    for item in text.split(","):
+        match = _ITEM.match(item)
+        if match is None:
+            raise ValueError(f"{item!r} is not a {field.name}")
+        begin, end, step = match["from"], match["to"], match["step"]
+        if begin in ("*", "?"):
+            if end is not None:
+                raise ValueError(f"{item!r} is not a range of {field.name}s")
+            first, last = field.first, field.last
+        else:
+            first = field.number(begin)
+            # A step without an end goes on to the field's last value.
+            last = field.number(end) if end is not None else field.last if step is not None else first
+        if first > last:
+            raise ValueError(f"{item!r} ends before it begins")
+        if step is not None and int(step) == 0:
+            raise ValueError(f"{item!r} has a step of 0")
+        found.update(range(first, last + 1, int(step or 1)))
+    return frozenset(found)
+
+
+@dataclass(frozen=True)
+class AddonPlan:
+    """The addons that a stack installs.
+
+    Attributes:
+        keda: a model scales by demand.
+        monitoring: the same; its signals come from Prometheus.
+        leader_worker_set: an instance of some model has several nodes.
+    """
+
+    keda: bool
+    monitoring: bool
+    leader_worker_set: bool
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is installed."""
+        return self.keda or self.monitoring or self.leader_worker_set
+
+
+def plan_addons(addons: AddonsSpec, models: Sequence[ModelSpec]) -> AddonPlan:
+    """What is to be installed: what a model needs and nobody else brings."""
+    scales = any(model.autoscaling is not None for model in models)
+    spreads = any(model.engine.nodes > 1 for model in models)
+    return AddonPlan(
+        keda=scales and addons.keda is AddonSource.INSTALL,
+        monitoring=scales and addons.monitoring is AddonSource.INSTALL,
+        leader_worker_set=spreads and addons.leader_worker_set is AddonSource.INSTALL,
+    )

@@ -1,0 +1,89 @@
+"""How many instances each release of a model gets, and under which name they run."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from llm_serving.spec import AutoscalingSpec, ModelSpec
+
+
+class Role(StrEnum):
+    """What a release is to a stack."""
+
+    STABLE = "stable"
+    CANARY = "canary"
+    PREVIOUS = "previous"
+
+
+@dataclass(frozen=True)
+class Instances:
+    """The instances of one release.
+
+    Attributes:
+        role: what the release is to the stack.
+        version: the release's version.
+        name: name of its objects.
+        replicas: instances where their number is fixed; those to start with where it is not.
+        base: of these, instances on capacity that is not taken away.
+        autoscaling: bounds of all instances together, base included; ``None`` where their number is fixed.
+    """
+
+    role: Role
+    version: str
+    name: str
+    replicas: int
+    base: int
+    autoscaling: AutoscalingSpec | None
+
+    @property
+    def most(self) -> int:
+        """Instances at most, base included."""
+        return self.replicas if self.autoscaling is None else self.autoscaling.max
+
+
+def object_name(model: str, version: str) -> str:
+    """Name of a release's objects: ``qwen3-8b-1-4-0``. Kubernetes allows no dot in the name of a Service."""
+    return f"{model}-{version.lower().replace('.', '-')}"
+
+
+def releases_of(model: ModelSpec) -> tuple[tuple[Role, str], ...]:
+    """What each served release is to the stack, and its version, the stable one first."""
+    found = [(Role.STABLE, model.releases.stable)]
+    if model.releases.canary is not None:
+        found.append((Role.CANARY, model.releases.canary.release))
+    if model.releases.previous is not None:
+        found.append((Role.PREVIOUS, model.releases.previous))
+    return tuple(found)
+
+
+def plan_instances(model: ModelSpec) -> tuple[Instances, ...]:
+    """The instances of every release of ``model``.
+
+    A canary grows like the stable release, from its own number. The previous release keeps one instance, which is what
+    a way back needs first; it grows once it is stable again. The base is the stable release's.
+    """
+    canary = model.releases.canary
+    fewest = {
+        Role.STABLE: model.fewest_replicas,
+        Role.CANARY: 1 if canary is None else canary.replicas,
+        Role.PREVIOUS: 1,
+    }
+    return tuple(
+        Instances(
+            role=role,
+            version=version,
+            name=object_name(model.name, version),
+            replicas=fewest[role],
+            base=(model.on_demand_base or 0) if role is Role.STABLE else 0,
+            autoscaling=_bounds(model, role, fewest[role]),
+        )
+        for role, version in releases_of(model)
+    )
+
+
+def _bounds(model: ModelSpec, role: Role, fewest: int) -> AutoscalingSpec | None:
+    """Schedules hold for the stable release alone: they say how much the model is used."""
+    spec = model.autoscaling
+    if spec is None or role is Role.STABLE:
+        return spec
+    most = fewest if role is Role.PREVIOUS else max(spec.max, fewest)
+    return spec.model_copy(update={"min": fewest, "max": most, "schedules": ()})

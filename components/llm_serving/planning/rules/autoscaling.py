@@ -1,0 +1,110 @@
+"""Autoscaling: bounds that hold each other, schedules that KEDA can read, signals that can be measured."""
+
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from llm_serving.errors import Problem, nearest
+from llm_serving.planning.autoscaling import SCRAPE_SECONDS, parse_cron
+from llm_serving.planning.rules.stack import StackShape
+from llm_serving.spec import AddonSource, AddonsSpec, AutoscalingSpec, ModelSpec, ScheduleSpec
+
+_LONGEST_HINT = 200
+"""``nearest`` names all of six hundred where none is near."""
+
+
+def check_autoscaling(stack: StackShape) -> Iterator[Problem]:
+    """Everything about ``models[].autoscaling`` and what goes with it."""
+    yield from check_addons(stack.addons, stack.models)
+    for index, model in enumerate(stack.models):
+        path = f"models[{index}]"
+        yield from _base(path, model)
+        if model.autoscaling is not None:
+            yield from _bounds(path, model, model.autoscaling)
+            yield from _cap(path, model, model.autoscaling)
+            for number, schedule in enumerate(model.autoscaling.schedules):
+                yield from _schedule(f"{path}.autoscaling.schedules[{number}]", schedule, model.autoscaling)
+
+
+def check_addons(addons: AddonsSpec, models: Sequence[ModelSpec]) -> Iterator[Problem]:
+    """Everything about ``addons``: where a model scales, somebody answers for Prometheus."""
+    url, path = addons.prometheus_url, "addons.prometheusUrl"
+    if url is not None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc or url.endswith("/") or parts.query:
+            reason = "not a base URL: KEDA puts /api/v1/query behind it"
+            yield Problem(path, url, reason, "http://prometheus.monitoring.svc:9090")
+        if addons.monitoring is AddonSource.INSTALL:
+            reason = "is another Prometheus than the one that addons.monitoring installs"
+            yield Problem(path, url, reason, "monitoring: existing, or no URL")
+    elif addons.monitoring is AddonSource.EXISTING and any(model.autoscaling is not None for model in models):
+        reason = "required where a model scales and Prometheus is somebody else's"
+        yield Problem(path, None, reason, "http://prometheus.monitoring.svc:9090, or monitoring: install")
+
+
+def note_autoscaling(stack: StackShape) -> Iterator[Problem]:
+    """What will disappoint, although nothing is refused."""
+    for index, model in enumerate(stack.models):
+        spec, path = model.autoscaling, f"models[{index}].autoscaling"
+        if spec is None:
+            continue
+        if spec.min == spec.max:
+            yield Problem(f"{path}.max", spec.max, "equal to min: nothing is ever added", "replicas alone, or more")
+        if spec.polling_seconds < SCRAPE_SECONDS:
+            reason = f"engines are scraped every {SCRAPE_SECONDS} s, so some readings say nothing new"
+            yield Problem(f"{path}.pollingSeconds", spec.polling_seconds, reason, str(SCRAPE_SECONDS))
+        if model.replicas > 1 and model.replicas != spec.min:
+            reason = "without meaning beside autoscaling, which starts with its min"
+            yield Problem(f"models[{index}].replicas", model.replicas, reason, f"autoscaling.min {model.replicas}")
+
+
+def _base(path: str, model: ModelSpec) -> Iterator[Problem]:
+    """That the base is no more than the fewest instances is a rule about capacity (``disruption``)."""
+    base, most = model.on_demand_base, model.most_replicas
+    if base is not None and model.autoscaling is not None and base == model.fewest_replicas >= most:
+        reason = f"with at most {most} instance(s) nothing is left to scale"
+        yield Problem(f"{path}.onDemandBase", base, reason, "a larger autoscaling.max, or a fixed number of replicas")
+
+
+def _bounds(path: str, model: ModelSpec, spec: AutoscalingSpec) -> Iterator[Problem]:
+    if spec.max < spec.min:
+        yield Problem(f"{path}.autoscaling.max", spec.max, f"less than min ({spec.min})", str(spec.min))
+    canary = model.releases.canary
+    if canary is not None and canary.replicas > spec.max:
+        reason = f"more than autoscaling.max ({spec.max}), which holds for each release"
+        yield Problem(f"{path}.releases.canary.replicas", canary.replicas, reason, str(spec.max))
+
+
+def _cap(path: str, model: ModelSpec, spec: AutoscalingSpec) -> Iterator[Problem]:
+    """An instance that refuses requests before ``queueDepth`` of them wait never has the queue that would add one."""
+    cap = model.engine.max_queued_requests
+    if cap is not None and cap <= spec.queue_depth:
+        reason = f"requests beyond it are refused, so never more than queueDepth ({spec.queue_depth:g}) wait"
+        yield Problem(f"{path}.engine.maxQueuedRequests", cap, reason, f"more than {spec.queue_depth:g}")
+
+
+def _schedule(path: str, schedule: ScheduleSpec, spec: AutoscalingSpec) -> Iterator[Problem]:
+    if schedule.replicas > spec.max:
+        yield Problem(f"{path}.replicas", schedule.replicas, f"more than max ({spec.max})", str(spec.max))
+    elif schedule.replicas < spec.min:
+        reason = f"less than min ({spec.min}), which holds at all times"
+        yield Problem(f"{path}.replicas", schedule.replicas, reason, f"more than {spec.min}, or no schedule")
+    known = available_timezones()
+    # A machine without the data base knows none; KEDA brings its own.
+    if known and schedule.timezone not in known:
+        reason = "not a name in the IANA time zone data base"
+        close = nearest(schedule.timezone, known)
+        yield Problem(f"{path}.timezone", schedule.timezone, reason, close if len(close) < _LONGEST_HINT else "Etc/UTC")
+    moments: list[object] = []
+    for name, expression in (("start", schedule.start), ("end", schedule.end)):
+        try:
+            cron = parse_cron(expression)
+        except ValueError as error:
+            yield Problem(f"{path}.{name}", expression, str(error), "0 8 * * mon-fri")
+            continue
+        if not cron.happens:
+            yield Problem(f"{path}.{name}", expression, "there is no such day in any year", "0 8 * * mon-fri")
+        moments.append(cron)
+    if len(moments) == len(("start", "end")) and moments[0] == moments[1]:
+        reason = "the same moment as start, so that the window has no end"
+        yield Problem(f"{path}.end", schedule.end, reason, "a later hour; or autoscaling.min, for all day")

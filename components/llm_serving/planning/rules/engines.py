@@ -1,0 +1,247 @@
+"""What stacks and releases ask of engines: each engine can do it, in the version that the release names, on the pool's
+device; numbers that the engine would refuse when it starts are refused here.
+
+What an engine can do is data (catalog, ``engine_features.csv``); how it is told is the adapters' (``serving.engines``).
+Whether the model fits the GPUs is :mod:`llm_serving.planning.placement`.
+"""
+
+from collections.abc import Iterator
+
+from llm_serving import catalog
+from llm_serving.catalog import Feature
+from llm_serving.errors import Problem, nearest
+from llm_serving.planning.instances import releases_of
+from llm_serving.planning.rules.engine_flags import check_flags
+from llm_serving.planning.rules.models import ROLE_PATHS
+from llm_serving.planning.rules.stack import StackShape
+from llm_serving.spec import EngineName, ModelSpec, Quantization, ReleaseSpec
+
+CPU = "cpu"
+
+_COUNT_RUNNING = frozenset({EngineName.VLLM})
+"""Engines whose cap counts running requests too: what may wait can only be told from the size of a batch."""
+
+_COPIES_ON_ONE_NODE = frozenset({EngineName.SGLANG})
+"""Engines that cannot have several copies where an instance spans nodes (SGLang, ``validation_hook``)."""
+
+_LAUNCHED = frozenset({EngineName.VLLM})
+"""Engines that an image with our launcher can hold (``images/vllm``)."""
+
+_PARSER_FLAGS = {"toolParser": "tool-call-parser", "reasoningParser": "reasoning-parser"}
+"""Flags whose choices are the names of parsers, in vLLM and in SGLang."""
+
+
+def check_engines(stack: StackShape) -> Iterator[Problem]:
+    """Everything about engines, for every release that a model serves. What two releases share is said once."""
+    said: list[Problem] = []
+    for index, model in enumerate(stack.models):
+        for role, version in releases_of(model):
+            release = stack.releases.get((model.name, version))
+            if release is None:
+                continue
+            place = f"models[{index}].{ROLE_PATHS[role]}"
+            for problem in _check(f"models[{index}]", place, stack, model, release):
+                if problem not in said:
+                    said.append(problem)
+                    yield problem
+
+
+def _check(path: str, place: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
+    known = catalog.engine_versions(release.engine.name)
+    if known and release.engine.version not in known:
+        yield Problem(
+            place,
+            release.version,
+            f"nothing is recorded of {release.engine.name} {release.engine.version}: no flag of it can be checked",
+            f"a release with {release.engine.name} {nearest(release.engine.version, known)}; "
+            "tools/engines/flags.py records another version",
+        )
+        return
+    if release.image.launcher and release.engine.name not in _LAUNCHED:
+        reason = (
+            f"images with our launcher hold {', '.join(sorted(_LAUNCHED))}, and the release names {release.engine.name}"
+        )
+        yield Problem(place, release.version, reason, "a release whose image is the publisher's own, launcher false")
+    yield from _features(path, place, stack, model, release)
+    yield from _scheduling(path, model, release)
+    yield from _copies(path, model, release)
+    yield from _adapters(path, place, model, release)
+    yield from _parsers(place, release)
+    yield from check_flags(path, release.engine, model.engine)
+
+
+def asked(path: str, place: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[tuple[Feature, str, object]]:
+    """What model and release ask of the engine: feature, path and value. ``place``: where the release is named."""
+    options = model.engine
+    of_stack: tuple[tuple[Feature, bool, str, object], ...] = (
+        (Feature.TENSOR_PARALLEL, (model.tensor_parallelism or 1) > 1, "tensorParallelism", model.tensor_parallelism),
+        (
+            Feature.PIPELINE_PARALLEL,
+            options.pipeline_parallelism > 1,
+            "engine.pipelineParallelism",
+            options.pipeline_parallelism,
+        ),
+        (Feature.DATA_PARALLEL, options.data_parallelism > 1, "engine.dataParallelism", options.data_parallelism),
+        (Feature.EXPERT_PARALLEL, options.expert_parallel, "engine.expertParallel", True),
+        (Feature.MULTI_NODE, options.nodes > 1, "engine.nodes", options.nodes),
+        (
+            Feature.CHUNKED_PREFILL,
+            options.chunked_prefill is not None,
+            "engine.chunkedPrefill",
+            options.chunked_prefill,
+        ),
+        (Feature.PREFIX_CACHING, options.prefix_caching is not None, "engine.prefixCaching", options.prefix_caching),
+        (
+            Feature.MAX_BATCHED_TOKENS,
+            options.max_batched_tokens is not None,
+            "engine.maxBatchedTokens",
+            options.max_batched_tokens,
+        ),
+        (Feature.MAX_SEQUENCES, options.max_sequences is not None, "engine.maxSequences", options.max_sequences),
+        (
+            Feature.MAX_QUEUED_REQUESTS,
+            options.max_queued_requests is not None,
+            "engine.maxQueuedRequests",
+            options.max_queued_requests,
+        ),
+        (
+            Feature.MAX_QUEUED_TOKENS,
+            options.max_queued_tokens is not None,
+            "engine.maxQueuedTokens",
+            options.max_queued_tokens,
+        ),
+        (Feature.STRUCTURED_OUTPUTS_OFF, not options.structured_outputs, "engine.structuredOutputs", False),
+        (Feature.STREAM_WEIGHTS, options.stream_weights, "engine.streamWeights", True),
+        (Feature.GRAPH_SIZES, bool(options.graph_sizes), "engine.graphSizes", list(options.graph_sizes)),
+    )
+    yield from ((feature, f"{path}.{where}", value) for feature, wanted, where, value in of_stack if wanted)
+    of_release: tuple[tuple[Feature, bool], ...] = (
+        (Feature.LORA, bool(release.adapters)),
+        (Feature.TOOL_PARSER, release.tool_parser is not None),
+        (Feature.REASONING_PARSER, release.reasoning_parser is not None),
+        (Feature.CHAT_TEMPLATE, release.chat_template is not None),
+        (Feature.SAMPLING_DEFAULTS, bool(release.sampling)),
+    )
+    yield from ((feature, place, release.version) for feature, wanted in of_release if wanted)
+    if release.quantization is not Quantization.NONE:
+        yield Feature(release.quantization.value), place, release.version
+
+
+def _features(path: str, place: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
+    engine = release.engine.name
+    known = catalog.engine_features(engine)
+    for feature, where, value in asked(path, place, model, release):
+        if not known[feature].has:
+            reason = f"{engine} lacks {_SAID.get(feature, feature.value)}: {known[feature].why}"
+            yield Problem(where, value, reason, _instead(feature, engine, of_release=where == place))
+    node = stack.node(model.pool)
+    if node is None or node.accelerator not in {found.name for found in catalog.accelerators()}:
+        return
+    if catalog.accelerator(node.accelerator).device == CPU:
+        yield from _on_a_cpu(path, model, engine)
+
+
+def _on_a_cpu(path: str, model: ModelSpec, engine: EngineName) -> Iterator[Problem]:
+    known = catalog.engine_features(engine)[Feature.CPU]
+    stages = model.engine.pipeline_parallelism
+    if not known.has:
+        reason = f"{engine} does not run on the pool's CPUs: {known.why}"
+        yield Problem(f"{path}.pool", model.pool, reason, f"a pool with GPUs, or {_having(Feature.CPU)}")
+    elif stages > 1:
+        # Seen with vLLM 0.32.0: the engine dies of its first request, because its CPU runner hands on nothing.
+        reason = f"{engine} does not run stages on CPUs"
+        yield Problem(f"{path}.engine.pipelineParallelism", stages, reason, "1, and tensorParallelism")
+
+
+_SAID = {
+    Feature.STRUCTURED_OUTPUTS_OFF: "a way to turn structured outputs off",
+    Feature.SAMPLING_DEFAULTS: "sampling defaults",
+    Feature.CHAT_TEMPLATE: "a chat template from outside the model",
+    Feature.LORA: "LoRA adapters under names of their own",
+}
+
+
+def _instead(feature: Feature, engine: EngineName, *, of_release: bool) -> str:
+    """The nearest thing that works: an engine that has it; else another quantization; else nothing of the kind."""
+    having = _having(feature)
+    if having:
+        return f"a release with {having}"
+    if feature.value in {quantization.value for quantization in Quantization}:
+        features = catalog.engine_features(engine)
+        others = [other.value for other in (Feature.AWQ, Feature.GPTQ, Feature.FP8) if features[other].has]
+        return f"a release with a checkpoint in {', '.join(others)}"
+    return "a release without it" if of_release else "leave it out"
+
+
+def _having(feature: Feature) -> str:
+    return " or ".join(name.value for name in EngineName if catalog.engine_features(name)[feature].has)
+
+
+def _scheduling(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
+    """Numbers of one step and of the queue."""
+    options, features = model.engine, catalog.engine_features(release.engine.name)
+    step, batch = options.max_batched_tokens, options.max_sequences
+    whole_prompts = options.chunked_prefill is False or not features[Feature.CHUNKED_PREFILL].has
+    if step is not None and whole_prompts and step < release.context_length:
+        reason = (
+            f"without chunked prefill a prompt goes through in one step, and contexts have {release.context_length}"
+        )
+        yield Problem(f"{path}.engine.maxBatchedTokens", step, reason, str(release.context_length))
+    elif step is not None and batch is not None and step < batch:
+        reason = f"each of the {batch} requests of a batch takes a token of every step"
+        yield Problem(f"{path}.engine.maxBatchedTokens", step, reason, f"at least {batch}")
+    if options.max_queued_requests is not None and batch is None and release.engine.name in _COUNT_RUNNING:
+        reason = f"{release.engine.name} counts running requests too: with maxQueuedRequests it must know how many run"
+        yield Problem(f"{path}.engine.maxSequences", None, reason, "256, the engine's default on most GPUs")
+
+
+def _copies(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
+    options = model.engine
+    if options.nodes > 1 and options.data_parallelism > 1 and release.engine.name in _COPIES_ON_ONE_NODE:
+        reason = f"{release.engine.name} has one copy of the model where an instance spans nodes"
+        yield Problem(f"{path}.engine.dataParallelism", options.data_parallelism, reason, "1, and more instances")
+
+
+def _adapters(path: str, place: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
+    """LoRA adapters: a place for them, of a rank that the engine takes, under names that nothing else has."""
+    options, names = model.engine, [adapter.name for adapter in release.adapters]
+    for name in sorted(set(names)):
+        if name == release.name:
+            yield Problem(place, release.version, f"its adapter {name} has the name of the model", "another name")
+        elif names.count(name) > 1:
+            yield Problem(place, release.version, f"two of its adapters are called {name}", "a name for each")
+    if not release.adapters or not catalog.engine_features(release.engine.name)[Feature.LORA].has:
+        return
+    if not options.max_loras:
+        reason = f"release {release.version} has {len(names)} adapter(s), and a batch has room for none"
+        yield Problem(f"{path}.engine.maxLoras", options.max_loras, reason, str(len(names)))
+    ranks = _ranks(release)
+    most = max(adapter.rank for adapter in release.adapters)
+    if ranks and options.max_lora_rank not in ranks:
+        reason = f"{release.engine.name} takes {', '.join(map(str, ranks))} only"
+        yield Problem(
+            f"{path}.engine.maxLoraRank", options.max_lora_rank, reason, _at_least(options.max_lora_rank, ranks)
+        )
+    elif options.max_lora_rank < most:
+        adapter = next(adapter for adapter in release.adapters if adapter.rank == most)
+        reason = f"adapter {adapter.name} of release {release.version} has rank {most}"
+        yield Problem(f"{path}.engine.maxLoraRank", options.max_lora_rank, reason, _at_least(most, ranks))
+
+
+def _ranks(release: ReleaseSpec) -> list[int]:
+    """Caps of the rank that the engine takes; empty where it takes any."""
+    flag = catalog.engine_flags(release.engine.name, release.engine.version).get("max-lora-rank")
+    return [] if flag is None else sorted(int(choice) for choice in flag.choices)
+
+
+def _at_least(rank: int, ranks: list[int]) -> str:
+    return str(next((known for known in ranks if known >= rank), rank))
+
+
+def _parsers(place: str, release: ReleaseSpec) -> Iterator[Problem]:
+    flags = catalog.engine_flags(release.engine.name, release.engine.version)
+    for setting, name in (("toolParser", release.tool_parser), ("reasoningParser", release.reasoning_parser)):
+        flag = flags.get(_PARSER_FLAGS[setting])
+        if name is not None and flag is not None and name not in flag.choices:
+            reason = f"{release.engine.name} {release.engine.version} knows no {setting} {name!r}"
+            yield Problem(place, release.version, reason, nearest(name, flag.choices))

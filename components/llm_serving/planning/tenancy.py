@@ -1,0 +1,22 @@
+"""What a team's models take of a shared cluster at most."""
+
+from llm_serving.planning.instances import Role, plan_instances
+from llm_serving.spec import ModelSpec
+
+
+def gpus_at_most(model: ModelSpec, gpus: int) -> int:
+    """GPUs that the pods of ``model`` may ask for at once.
+
+    The stable release at its most; beside it what a change brings: the instances that a rollout adds (surge), or, when
+    another release becomes stable, those that it starts before the old ones end; canary and previous release at their
+    most, since a canary may have grown before the stable release has shrunk; and placeholders, which count although
+    they wait.
+
+    Args:
+        model: what is asked for.
+        gpus: GPUs of one instance; where releases differ, the most.
+    """
+    beside = max(model.surge, model.fewest_replicas)
+    others = sum(count.most for count in plan_instances(model) if count.role is not Role.STABLE)
+    compiling = 1 if model.compile_cache else 0
+    return (model.most_replicas + beside + others + compiling + model.warm_pool.placeholders) * gpus

@@ -1,0 +1,303 @@
+"""What the engine compiles for a release, made once: a Job starts the engine as an instance would, waits until it
+answers, and saves what it compiled beside the weights. Instances read it instead of compiling each.
+
+A compile cache is code that the engine runs, so whoever serves must not write it: the Job runs under the identity that
+fills the model cache, instances mount that read-only. Owns the Job, and where in the model cache the compile cache
+lies. Leaves alone: what is saved and how (the launcher, ``images/vllm``), the pod (``pod.py``), who starts instances.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, NotRequired, TypedDict, TypeVar, cast
+
+import pulumi
+from pulumi_kubernetes import batch, core, meta
+
+from llm_serving.arguments import parse
+from llm_serving.component import Frozen, child, refusing, token, validated
+from llm_serving.contract import ContractModel, ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
+from llm_serving.errors import Problem, ProblemsError
+from llm_serving.planning.drain import plan_drain
+from llm_serving.planning.host import Sidecar
+from llm_serving.planning.instances import plan_instances
+from llm_serving.planning.nodes import NodeShape
+from llm_serving.planning.placement import ModelPlan, plan_model
+from llm_serving.serving.arguments import ModelArgs, NodeShapeArgs, ReleaseArgs
+from llm_serving.serving.engines import engine
+from llm_serving.serving.jobs import give_up_on
+from llm_serving.serving.labels import MAIN, loader_labels
+from llm_serving.serving.pod import ENGINE_CONTAINER, USER_ID, Instance, Surroundings, pod_template
+from llm_serving.serving.rollout import plan_rollout
+from llm_serving.spec import EngineName, ModelSpec, ReleaseSpec
+
+CACHE = "/cache"
+COMPILED = "/tmp/compiled"
+"""Where an engine compiles to: a folder of its own, into which the launcher unpacks what was saved."""
+COMPONENT = "compile-cache"
+RETRIES = 2
+"""Failed pods before the Job gives up; those whose node went away do not count."""
+WRONG_USAGE = 2
+"""Exit status of a launcher that understands its command line no better the next time."""
+
+
+def folder_of(release: ReleaseSpec, accelerator: str) -> str:
+    """Where a release's compile cache for a kind of GPU lies, from the root of the model cache on. What the engine
+    compiles fits one version of it and one kind of GPU."""
+    return f"{release.name}/{release.version}/compile/{accelerator}-{release.engine.version}"
+
+
+def environment() -> dict[str, str]:
+    """Variables of an engine that saves or reads a compile cache: all that it compiles goes to one folder. vLLM puts
+    its own and DeepGEMM's caches there; Triton's kernels outside of compiled graphs and FlashInfer's would go to the
+    home folder (vLLM 0.32: compilation/compiler_interface.py, utils/deep_gemm.py, snapshot/runtime.py). Paths stand in
+    the caches, so they are the same for whoever saves and whoever reads."""
+    return {
+        "VLLM_CACHE_ROOT": COMPILED,
+        "TRITON_CACHE_DIR": f"{COMPILED}/triton",
+        "FLASHINFER_WORKSPACE_BASE": f"{COMPILED}/flashinfer",
+    }
+
+
+def read_options(folder: str) -> list[str]:
+    """Options of the launcher that unpack what is saved in ``folder``, if anything is, before the engine starts."""
+    return [f"--compile-cache={folder}"]
+
+
+def save_options(folder: str) -> list[str]:
+    """Options of the launcher that save the compile cache in ``folder`` once the engine answers, and end it."""
+    return ["--exit-when-ready", f"--save-compile-cache={folder}"]
+
+
+def job_spec(
+    template: core.v1.PodTemplateSpecArgs,
+    *,
+    folder: str,
+    volume: pulumi.Input[dict[str, Any]],
+    labels: dict[str, str],
+    patience: int,
+) -> batch.v1.JobSpecArgs:
+    """The Job that compiles: the pod of an instance, so that all that the engine derives its cache's keys from is the
+    same, with a place to write to and nobody who asks it anything.
+
+    Args:
+        template: pod of an instance under the launcher, as the identity that may write.
+        folder: see :func:`folder_of`.
+        volume: a core/v1 Volume without its name: the model cache as it can be written to.
+        labels: of the pod, over the instance's: they have to differ in what selects instances.
+        patience: seconds until it has failed.
+    """
+    metadata = copy.copy(cast(meta.v1.ObjectMetaArgs, template.metadata))
+    spec = copy.copy(cast(core.v1.PodSpecArgs, template.spec))
+    security = copy.copy(cast(core.v1.PodSecurityContextArgs, spec.security_context))
+    (container,) = cast(Sequence[core.v1.ContainerArgs], spec.containers)
+    metadata.labels = pulumi.Output.from_input(metadata.labels).apply(lambda found: {**(found or {}), **labels})
+    security.fs_group = USER_ID
+    security.fs_group_change_policy = "OnRootMismatch"
+    spec.security_context = security
+    spec.restart_policy = "Never"
+    spec.topology_spread_constraints = None
+    spec.containers = [_compiling(container, f"{CACHE}/{folder}")]
+    cache: pulumi.Output[Any] = pulumi.Output.from_input(volume).apply(lambda found: {"name": "cache", **found})
+    spec.volumes = [*cast(Sequence[Any], spec.volumes), cache]
+    return batch.v1.JobSpecArgs(
+        backoff_limit=RETRIES,
+        active_deadline_seconds=patience,
+        pod_failure_policy=give_up_on([WRONG_USAGE], ENGINE_CONTAINER),
+        template=core.v1.PodTemplateSpecArgs(metadata=metadata, spec=spec),
+    )
+
+
+class CompileCacheArgs(TypedDict):
+    """Arguments of `CompileCache`."""
+
+    model: ModelArgs
+    """The model, as it is served."""
+    release: ReleaseArgs
+    """The release that is compiled; one of those that the model names."""
+    node: NodeShapeArgs
+    """A node of the pool."""
+    namespace: pulumi.Input[str]
+    """The team's namespace."""
+    scheduling: pulumi.Input[dict[str, Any]]
+    """How a pod gets onto the pool's nodes: output `scheduling` of a pool."""
+    cache: pulumi.Input[dict[str, Any]]
+    """Volume with the weights, which is also written to: output `volume` of a model cache."""
+    identity: pulumi.Input[dict[str, Any]]
+    """Who compiles: output `binding` of a workload identity that may write to the cache. Its service account must be
+    there."""
+    labels: NotRequired[dict[str, str]]
+    """More labels for every object."""
+
+
+class CompileCacheInputs(Frozen):
+    """Arguments of :class:`CompileCache`, validated."""
+
+    model: ModelSpec
+    release: ReleaseSpec
+    node: NodeShape
+    namespace: Any
+    scheduling: Any
+    cache: Any
+    identity: Any
+    labels: dict[str, str] = {}
+
+
+class CompileCache(pulumi.ComponentResource):
+    """What the engine compiles for one release on one kind of GPU. It is there when it is saved. The Job takes the GPUs
+    of one instance while it runs."""
+
+    job_name: pulumi.Output[str]
+    """Name of the Job."""
+    folder: pulumi.Output[str]
+    """Where the compile cache lies, from the root of the model cache on."""
+
+    def __init__(self, name: str, args: CompileCacheArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        inputs = validated(CompileCacheInputs, args, "CompileCache", name)
+        source = f"CompileCache {name!r}"
+        with refusing(source):
+            instance = _decide(inputs)
+        super().__init__(token("CompileCache"), name, {}, opts)
+        cache = _reading(ModelCacheVolume, inputs.cache, f"{source}: cache")
+        folder, patience = folder_of(inputs.release, inputs.node.accelerator), instance.rollout.patience
+        labels = _labels(inputs)
+        job = batch.v1.Job(
+            f"{name}-compile",
+            # No name of its own: another command is another Job, and the one before stays until it is done.
+            # A Job that failed is done for good: the next update makes another one.
+            metadata=meta.v1.ObjectMetaArgs(
+                namespace=inputs.namespace, labels=labels, annotations={"pulumi.com/replaceUnready": "true"}
+            ),
+            spec=job_spec(
+                pod_template(instance, _surroundings(inputs, instance, cache, source)),
+                folder=folder,
+                volume=cache.apply(lambda found: _writable(found, source)),
+                labels=labels,
+                patience=patience,
+            ),
+            opts=child(self, custom_timeouts=pulumi.CustomTimeouts(create=f"{patience}s", update=f"{patience}s")),
+        )
+        self.job_name = job.metadata.apply(lambda found: found.name or "")
+        self.folder = pulumi.Output.from_input(folder)
+        self.register_outputs({"jobName": self.job_name, "folder": self.folder})
+
+
+M = TypeVar("M", bound=ContractModel)
+
+
+def _decide(inputs: CompileCacheInputs) -> Instance:
+    """What needs no cloud. The start is planned as one that compiles.
+
+    Raises:
+        ProblemsError: paths are those of the component's arguments.
+    """
+    model, release = inputs.model.model_copy(update={"compile_cache": False}), inputs.release
+    problems = _problems(inputs)
+    if problems:
+        raise ProblemsError(problems)
+    (count,) = [found for found in plan_instances(model) if found.version == release.version]
+    plan = _planned(model, release, inputs.node, Sidecar())
+    if not plan.compiles:
+        reason = "the engine compiles nothing there, so there is nothing to keep"
+        raise ProblemsError([Problem("node.accelerator", inputs.node.accelerator, reason, "no compile cache")])
+    return Instance(
+        model=model,
+        release=release,
+        count=count,
+        release_hash="",
+        plan=plan,
+        rollout=plan_rollout(model, 1, plan.cold_start_seconds, plan_drain(model.drain, None)),
+        engine=engine(release.engine.name),
+        labels=inputs.labels,
+    )
+
+
+def _problems(inputs: CompileCacheInputs) -> list[Problem]:
+    model, release = inputs.model, inputs.release
+    found: list[Problem] = []
+    if release.name != model.name:
+        found.append(Problem("release.name", release.name, "is a release of another model", model.name))
+    if release.version not in model.releases.versions:
+        reason = "is not a release that model.releases names"
+        found.append(Problem("release.version", release.version, reason, ", ".join(model.releases.versions)))
+    if release.engine.name is not EngineName.VLLM:
+        reason = "has no compile cache that the launcher can keep"
+        found.append(Problem("release.engine.name", release.engine.name.value, reason, EngineName.VLLM.value))
+    elif not release.image.launcher:
+        reason = "the launcher keeps the compile cache, and this image has none"
+        found.append(Problem("release.image.launcher", False, reason, "an image of images/vllm"))
+    if model.engine.nodes > 1:
+        reason = "each node of an instance compiles its own part, and the Job has one node"
+        found.append(Problem("model.engine.nodes", model.engine.nodes, reason, "1, or no compile cache"))
+    return found
+
+
+def _surroundings(
+    inputs: CompileCacheInputs, instance: Instance, cache: pulumi.Output[ModelCacheVolume], source: str
+) -> Surroundings:
+    """What comes from other components. It may not be known before the deployment, so a refusal surfaces when the Job
+    is registered."""
+    pinned = instance.model.model_copy(update={"tensor_parallelism": instance.plan.tensor_parallelism})
+
+    def beside(found: ModelCacheVolume) -> ModelPlan:
+        with refusing(source):
+            sidecar = Sidecar(found.sidecar_cpu, found.sidecar_memory_gib)
+            return _planned(pinned, inputs.release, inputs.node, sidecar)
+
+    return Surroundings(
+        scheduling=_reading(PoolScheduling, inputs.scheduling, f"{source}: scheduling"),
+        cache=cache,
+        identity=_reading(WorkloadIdentityBinding, inputs.identity, f"{source}: identity"),
+        plan=cache.apply(beside),
+        drain={MAIN: pulumi.Output.from_input(plan_drain(instance.model.drain, None))},
+        chat_template=None,
+    )
+
+
+def _planned(model: ModelSpec, release: ReleaseSpec, node: NodeShape, sidecar: Sidecar) -> ModelPlan:
+    try:
+        return plan_model(model, release, node, sidecar)
+    except ProblemsError as error:
+        raise ProblemsError([problem.under("model") for problem in error.problems]) from None
+
+
+def _labels(inputs: CompileCacheInputs) -> dict[str, str]:
+    return {
+        **loader_labels(inputs.release, inputs.model.team, inputs.labels),
+        "app.kubernetes.io/component": COMPONENT,
+        "app.kubernetes.io/name": inputs.release.engine.name.value,
+    }
+
+
+def _compiling(container: core.v1.ContainerArgs, folder: str) -> core.v1.ContainerArgs:
+    """The engine's container as one that ends by itself: nothing asks it, and nothing waits before it ends."""
+    found = copy.copy(container)
+    command = list(cast(Sequence[pulumi.Input[str]], found.command))
+    end = [isinstance(word, str) and word == "--" for word in command].index(True)
+    found.command = [*command[:end], *save_options(folder), *command[end:]]
+    known = cast(Sequence[core.v1.EnvVarArgs], found.env or [])
+    more = [core.v1.EnvVarArgs(name=name, value=value) for name, value in environment().items()]
+    found.env = [*(variable for variable in known if variable.name not in environment()), *more]
+    found.startup_probe = found.readiness_probe = found.liveness_probe = None
+    found.lifecycle = None
+    found.volume_mounts = [
+        *cast(Sequence[core.v1.VolumeMountArgs], found.volume_mounts),
+        core.v1.VolumeMountArgs(name="cache", mount_path=CACHE),
+    ]
+    # What the launcher says last is what a person must read.
+    found.termination_message_policy = "FallbackToLogsOnError"
+    return found
+
+
+def _writable(cache: ModelCacheVolume, source: str) -> dict[str, Any]:
+    with refusing(f"{source}: cache"):
+        if cache.loader_volume is None:
+            raise ProblemsError([Problem("loaderVolume", None, "this model cache cannot be mounted to be written to")])
+        return cache.loader_volume
+
+
+def _reading(contract: type[M], given: Any, source: str) -> pulumi.Output[M]:
+    def read(data: Any) -> M:
+        with refusing(source):
+            return parse(contract, data)
+
+    return pulumi.Output.from_input(given).apply(read)

@@ -1,0 +1,158 @@
+"""SGLang: command line, environment and names of metrics, as version 0.5.23 spells them.
+
+As with vLLM, how AWQ, GPTQ and 8-bit integer checkpoints are run is read from the checkpoint; ``fp8`` is named, because
+it also quantizes 16-bit weights while loading. LoRA is not rendered: its OpenAI API knows an adapter as
+``<model>:<adapter>`` alone and answers a request under the adapter's own name with the base model.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from llm_serving.planning.placement import ModelPlan
+from llm_serving.serving.engines.engine import (
+    LEADER,
+    WORKER_INDEX,
+    Engine,
+    EngineMetrics,
+    GroupCommand,
+    more_flags,
+)
+from llm_serving.spec import EngineName, EngineSpec, Quantization, ReleaseSpec
+
+_NAMED_QUANTIZATION = {Quantization.FP8: "fp8"}
+
+_RENDEZVOUS_PORT = 20000
+"""Port of the leader; the one in SGLang's own examples."""
+
+
+class Sglang(Engine):
+    """The adapter of SGLang."""
+
+    name = EngineName.SGLANG
+    publisher = "docker.io/lmsysorg/sglang"
+    port = 30000
+    health_path = "/health"
+    metrics_path = "/metrics"
+    environment_prefix = "SGLANG"
+    scratch_gib = 8
+    metrics = EngineMetrics(
+        model_label="model_name",
+        requests_running="sglang:num_running_reqs",
+        requests_waiting="sglang:num_queue_reqs",
+        kv_cache_usage="sglang:token_usage",
+        prompt_tokens="sglang:prompt_tokens_total",
+        generation_tokens="sglang:generation_tokens_total",
+        requests_finished="sglang:num_requests_total",
+        preemptions="sglang:num_retracted_requests_total",
+        prefix_cache_queries="sglang:prompt_tokens_total",
+        prefix_cache_hits="sglang:cached_tokens_total",
+        time_to_first_token="sglang:time_to_first_token_seconds",
+        inter_token_latency="sglang:inter_token_latency_seconds",
+        request_latency="sglang:e2e_request_latency_seconds",
+        queue_time="sglang:queue_time_seconds",
+    )
+
+    def command(
+        self,
+        plan: ModelPlan,
+        release: ReleaseSpec,
+        options: EngineSpec,
+        weights: str,
+        chat_template: str | None = None,
+    ) -> list[str]:
+        """``sglang.launch_server``. It listens on the loopback address alone unless told otherwise, and counts the
+        share of memory for weights and KV cache only."""
+        return [
+            "python3",
+            "-m",
+            "sglang.launch_server",
+            f"--model-path={weights}",
+            f"--served-model-name={release.name}",
+            "--host=0.0.0.0",
+            f"--port={self.port}",
+            "--enable-metrics",
+            "--uvicorn-access-log-exclude-prefixes",
+            self.health_path,
+            self.metrics_path,
+            *_parallelism(plan),
+            f"--context-length={plan.max_model_len}",
+            f"--mem-fraction-static={plan.static_memory_share:g}",
+            *_scheduling(options),
+            *_answers(release, options, chat_template),
+            *([] if options.warm_up else ["--skip-server-warmup"]),
+            *more_flags(options),
+        ]
+
+    def group_command(
+        self,
+        plan: ModelPlan,
+        release: ReleaseSpec,
+        options: EngineSpec,
+        weights: str,
+        chat_template: str | None = None,
+    ) -> GroupCommand:
+        """SGLang's own multi-node mode: the same command on each node, but for the rank."""
+        common = [
+            *self.command(plan, release, options, weights, chat_template),
+            f"--nnodes={plan.nodes}",
+            f"--dist-init-addr={LEADER}:{_RENDEZVOUS_PORT}",
+        ]
+        return GroupCommand(
+            leader=[*common, "--node-rank=0"],
+            worker=[*common, f"--node-rank={WORKER_INDEX}"],
+            ports=(_RENDEZVOUS_PORT,),
+        )
+
+    def shutdown_argument(self, seconds: int) -> str | None:
+        """It waits for running requests after SIGTERM without a limit of its own; the grace period is the limit."""
+        return None
+
+    def environment(self, plan: ModelPlan) -> Mapping[str, str]:
+        """Nothing is looked up on a hub, and everything that is written goes below ``/tmp``."""
+        return {
+            "HF_HUB_OFFLINE": "1",
+            "HOME": "/tmp",
+            # PyTorch names its cache folders after the user and fails for a uid without a name and this variable.
+            "USER": "sglang",
+        }
+
+
+def _parallelism(plan: ModelPlan) -> Iterator[str]:
+    yield f"--tp-size={plan.tensor_parallelism}"
+    if plan.pipeline_parallelism > 1:
+        yield f"--pp-size={plan.pipeline_parallelism}"
+    if plan.data_parallelism > 1:
+        yield f"--dp-size={plan.data_parallelism}"
+    if plan.expert_parallel:
+        yield f"--ep-size={plan.tensor_parallelism}"
+
+
+def _scheduling(options: EngineSpec) -> Iterator[str]:
+    if options.chunked_prefill is False:
+        yield "--chunked-prefill-size=-1"
+    elif options.max_batched_tokens is not None:
+        yield f"--chunked-prefill-size={options.max_batched_tokens}"
+    if options.max_batched_tokens is not None:
+        yield f"--max-prefill-tokens={options.max_batched_tokens}"
+    if options.prefix_caching is False:
+        yield "--disable-radix-cache"
+    if options.max_sequences is not None:
+        yield f"--max-running-requests={options.max_sequences}"
+    if options.max_queued_requests is not None:
+        yield f"--max-queued-requests={options.max_queued_requests}"
+    if options.graph_sizes:
+        yield "--cuda-graph-bs-decode"
+        yield from (str(size) for size in sorted(set(options.graph_sizes)))
+
+
+def _answers(release: ReleaseSpec, options: EngineSpec, chat_template: str | None) -> Iterator[str]:
+    quantization = _NAMED_QUANTIZATION.get(release.quantization)
+    if quantization is not None:
+        yield f"--quantization={quantization}"
+    if chat_template is not None:
+        yield f"--chat-template={chat_template}"
+    if release.tool_parser is not None:
+        yield f"--tool-call-parser={release.tool_parser}"
+    if release.reasoning_parser is not None:
+        yield f"--reasoning-parser={release.reasoning_parser}"
+    if not options.structured_outputs:
+        yield "--grammar-backend=none"

@@ -1,0 +1,99 @@
+"""NVIDIA Triton with its vLLM back end and its OpenAI front end: command line, model repository and names of metrics.
+
+What vLLM is told stands in ``model.json``, whose keys are those of vLLM's ``AsyncEngineArgs``; ``config.pbtxt`` names
+the back end. For services that run on Triton already: vLLM alone does more, with newer versions.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from llm_serving.planning.placement import ModelPlan
+from llm_serving.serving.engines.engine import Engine, EngineMetrics
+from llm_serving.spec import EngineName, EngineSpec, Quantization, ReleaseSpec
+
+_FRONT_END = "/opt/tritonserver/python/openai/openai_frontend/main.py"
+_NAMED_QUANTIZATION = {Quantization.FP8: "fp8"}
+_CONFIG = """\
+backend: "vllm"
+instance_group [{ count: 1, kind: KIND_MODEL }]
+parameters: { key: "REPORT_CUSTOM_METRICS" value: { string_value: "true" } }
+"""
+"""Without the parameter the back end exports none of vLLM's metrics; its README, "Triton Metrics"."""
+
+
+class Triton(Engine):
+    """The adapter of Triton's vLLM back end."""
+
+    name = EngineName.TRITON
+    publisher = "nvcr.io/nvidia/tritonserver"
+    port = 9000
+    health_path = "/health/ready"
+    metrics_path = "/metrics"
+    environment_prefix = "VLLM"
+    scratch_gib = 8
+    files_folder = "/etc/triton"
+    metrics = EngineMetrics(
+        model_label="model",
+        requests_running="vllm:num_requests_running",
+        requests_waiting="vllm:num_requests_waiting",
+        kv_cache_usage="vllm:gpu_cache_usage_perc",
+        prompt_tokens="vllm:prompt_tokens_total",
+        generation_tokens="vllm:generation_tokens_total",
+        preemptions="vllm:num_preemptions_total",
+        time_to_first_token="vllm:time_to_first_token_seconds",
+        inter_token_latency="vllm:time_per_output_token_seconds",
+        request_latency="vllm:e2e_request_latency_seconds",
+        queue_time="vllm:request_queue_time_seconds",
+    )
+
+    def command(
+        self,
+        plan: ModelPlan,
+        release: ReleaseSpec,
+        options: EngineSpec,
+        weights: str,
+        chat_template: str | None = None,
+    ) -> list[str]:
+        """The OpenAI front end, which starts the server in its own process. The tokenizer is the model's."""
+        return [
+            "python3",
+            _FRONT_END,
+            f"--model-repository={self.files_folder}",
+            f"--tokenizer={weights}",
+            "--backend=vllm",
+            f"--openai-port={self.port}",
+        ]
+
+    def shutdown_argument(self, seconds: int) -> str | None:
+        """The front end has no such time."""
+        return None
+
+    def environment(self, plan: ModelPlan) -> Mapping[str, str]:
+        """Nothing is looked up on a hub, nothing is reported, and everything that is written goes below ``/tmp``."""
+        return {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "HOME": "/tmp", "USER": "triton"}
+
+    def files(self, plan: ModelPlan, release: ReleaseSpec, options: EngineSpec, weights: str) -> Mapping[str, str]:
+        """The model repository: one model of the served name, with one version."""
+        arguments = json.dumps(_engine_arguments(plan, release, options, weights), indent=2, sort_keys=True)
+        return {f"{release.name}/config.pbtxt": _CONFIG, f"{release.name}/1/model.json": arguments + "\n"}
+
+
+def _engine_arguments(plan: ModelPlan, release: ReleaseSpec, options: EngineSpec, weights: str) -> dict[str, Any]:
+    wanted: dict[str, Any] = {
+        "model": weights,
+        "tensor_parallel_size": plan.tensor_parallelism,
+        "pipeline_parallel_size": plan.pipeline_parallelism,
+        "enable_expert_parallel": plan.expert_parallel,
+        "max_model_len": plan.max_model_len,
+        "gpu_memory_utilization": plan.gpu_memory_utilization,
+        "disable_log_stats": False,  # as the metrics need it too
+        "quantization": _NAMED_QUANTIZATION.get(release.quantization),
+        "enable_chunked_prefill": options.chunked_prefill,
+        "enable_prefix_caching": options.prefix_caching,
+        "max_num_batched_tokens": options.max_batched_tokens,
+        "max_num_seqs": options.max_sequences,
+        "load_format": "runai_streamer" if options.stream_weights else None,
+        "cudagraph_capture_sizes": sorted(set(options.graph_sizes)) or None,
+    }
+    return {key: value for key, value in wanted.items() if value is not None}

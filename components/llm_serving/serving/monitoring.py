@@ -1,0 +1,69 @@
+"""Which pods of a team Prometheus scrapes, and what its series say of them.
+
+One PodMonitor a namespace, read by Prometheus' operator: the engines' own metrics and the launcher's. Each series gets
+the labels by which queries tell releases apart (``signals``); ``namespace`` and ``pod`` come from the operator.
+
+Owns the PodMonitor. Leaves alone Prometheus itself (``addons``) and what is made of the series.
+"""
+
+import re
+from typing import Any
+
+from llm_serving.planning.autoscaling import SCRAPE_SECONDS
+from llm_serving.serving import launcher
+from llm_serving.serving.labels import MODEL, POOL, RELEASE, TEAM
+from llm_serving.serving.pod import PORT_NAME
+from llm_serving.serving.signals import MODEL_LABEL, POOL_LABEL, RELEASE_LABEL, TEAM_LABEL
+
+API_VERSION = "monitoring.coreos.com/v1"
+KIND = "PodMonitor"
+NAME = "engines"
+METRICS_PATH = "/metrics"
+
+_COPIED = {RELEASE_LABEL: RELEASE, TEAM_LABEL: TEAM, POOL_LABEL: POOL, MODEL_LABEL: MODEL}
+
+
+def pod_monitor(
+    namespace: str,
+    interval_seconds: int = SCRAPE_SECONDS,
+    labels: dict[str, str] | None = None,
+    ports: tuple[str, ...] = (PORT_NAME, launcher.PORT_NAME),
+) -> dict[str, Any]:
+    """The PodMonitor of a team, as a manifest of plain data.
+
+    Args:
+        namespace: the team's.
+        interval_seconds: how often the pods are asked.
+        labels: labels of the object.
+        ports: names of container ports that answer ``/metrics``; a pod without one of them is not asked there.
+    """
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": NAME, "namespace": namespace, "labels": dict(labels or {})},
+        "spec": {
+            "selector": {"matchLabels": {"app.kubernetes.io/component": "engine"}},
+            "podMetricsEndpoints": [_endpoint(port, interval_seconds) for port in ports],
+        },
+    }
+
+
+def _endpoint(port: str, interval_seconds: int) -> dict[str, Any]:
+    return {
+        "port": port,
+        "path": METRICS_PATH,
+        "interval": f"{interval_seconds}s",
+        "scrapeTimeout": f"{min(interval_seconds, 10)}s",
+        # Labels of the exposition never replace those of the pod.
+        "honorLabels": False,
+        "relabelings": [
+            {"action": "replace", "sourceLabels": [_discovered(label)], "targetLabel": name}
+            for name, label in _COPIED.items()
+        ],
+    }
+
+
+def _discovered(label: str) -> str:
+    """A pod's label as Prometheus' service discovery calls it:
+    https://prometheus.io/docs/prometheus/latest/configuration/configuration/#pod"""
+    return f"__meta_kubernetes_pod_label_{re.sub(r'[^a-zA-Z0-9_]', '_', label)}"

@@ -1,0 +1,101 @@
+"""Pods that hold nodes ready for a model's next instances.
+
+Each asks for what an instance asks for and does nothing. An instance that finds no room takes a placeholder's at once,
+and the placeholder, which waits then, makes the cluster's autoscaler bring the next node.
+
+Owns the Deployment of placeholders. Leaves alone how many there are (settings) and their priority (``priorities``).
+"""
+
+from collections.abc import Mapping
+
+import pulumi
+from pulumi_kubernetes import apps, core, meta
+
+from llm_serving.contract import ModelCacheVolume, PoolScheduling
+from llm_serving.planning.placement import ModelPlan
+from llm_serving.serving.labels import MODEL, model_labels
+from llm_serving.serving.pod import RESTRICTED, USER_ID, Surroundings, tolerations
+from llm_serving.serving.priorities import PLACEHOLDER
+from llm_serving.serving.quantities import cores, gibibytes
+from llm_serving.spec import ModelSpec
+
+_COMPONENT = "app.kubernetes.io/component"
+
+
+def placeholder_deployment(
+    model: ModelSpec,
+    around: Surroundings,
+    namespace: pulumi.Input[str],
+    labels: Mapping[str, str],
+    image: str,
+) -> apps.v1.DeploymentInitArgs:
+    """The Deployment ``<model>-placeholder``: room for as many instances as the model's warm pool holds.
+
+    Args:
+        model: what is asked for.
+        around: of the stable release's instances, whose size the placeholders have.
+        namespace: the team's namespace.
+        labels: labels that the user adds.
+        image: of a program that waits.
+    """
+    selector = {_COMPONENT: "placeholder", MODEL: model.name}
+    pod_labels = {**model_labels(model, labels), **selector}
+    resources = pulumi.Output.all(around.scheduling, around.plan, around.cache).apply(
+        lambda found: _resources(found[0], found[1], found[2])
+    )
+    return apps.v1.DeploymentInitArgs(
+        metadata=meta.v1.ObjectMetaArgs(
+            name=f"{model.name}-placeholder",
+            namespace=namespace,
+            labels=pod_labels,
+            # One that gave way waits until there is a node again: nothing to wait for, and no failure.
+            annotations={"pulumi.com/skipAwait": "true"},
+        ),
+        spec=apps.v1.DeploymentSpecArgs(
+            # An instance of several nodes has a pod on each.
+            replicas=model.warm_pool.placeholders * model.engine.nodes,
+            revision_history_limit=0,
+            selector=meta.v1.LabelSelectorArgs(match_labels=selector),
+            # The old ones go first: both together would ask for nodes that nobody needs.
+            strategy=apps.v1.DeploymentStrategyArgs(type="Recreate"),
+            template=core.v1.PodTemplateSpecArgs(
+                metadata=meta.v1.ObjectMetaArgs(labels=pod_labels),
+                spec=core.v1.PodSpecArgs(
+                    priority_class_name=PLACEHOLDER,
+                    # It gives way at once, so that the instance in its place need not wait.
+                    termination_grace_period_seconds=0,
+                    automount_service_account_token=False,
+                    enable_service_links=False,
+                    node_selector=around.scheduling.apply(lambda scheduling: scheduling.node_selector),
+                    tolerations=around.scheduling.apply(tolerations),
+                    security_context=core.v1.PodSecurityContextArgs(
+                        run_as_non_root=True,
+                        run_as_user=USER_ID,
+                        run_as_group=USER_ID,
+                        seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
+                    ),
+                    containers=[
+                        core.v1.ContainerArgs(
+                            name="placeholder",
+                            image=image,
+                            image_pull_policy="IfNotPresent",
+                            resources=resources,
+                            security_context=RESTRICTED,
+                        )
+                    ],
+                ),
+            ),
+        ),
+    )
+
+
+def _resources(
+    scheduling: PoolScheduling, plan: ModelPlan, cache: ModelCacheVolume
+) -> core.v1.ResourceRequirementsArgs:
+    """What an instance's pod asks for on one node, its volume's sidecar included."""
+    memory = gibibytes(plan.memory_gib + cache.sidecar_memory_gib)
+    gpus = {} if scheduling.gpu_resource is None else {scheduling.gpu_resource: str(plan.gpus_per_node)}
+    return core.v1.ResourceRequirementsArgs(
+        requests={"cpu": cores(plan.cpu + cache.sidecar_cpu), "memory": memory, **gpus},
+        limits={"memory": memory, **gpus},
+    )

@@ -1,0 +1,191 @@
+"""The objects of one release of a model: workloads, disruption budget, Service, autoscaling.
+
+Each release has its own, so that moving a name from one to another (canary to stable, stable to previous) starts and
+stops nothing. Leaves alone: what all releases of a model share, and every decision.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_kubernetes import apiextensions, apps, core, meta, networking, policy
+
+from llm_serving.component import child
+from llm_serving.serving import multi_node
+from llm_serving.serving.autoscaling import API_VERSION as SCALED_OBJECT_VERSION
+from llm_serving.serving.autoscaling import KIND as SCALED_OBJECT
+from llm_serving.serving.autoscaling import scaled_object
+from llm_serving.serving.disruption import disruption_budget
+from llm_serving.serving.labels import BASE, MAIN, RELEASE_HASH, release_labels, selector
+from llm_serving.serving.network import group_policy
+from llm_serving.serving.pod import PORT_NAME, Instance, Surroundings, pod_template, worker_command
+from llm_serving.serving.signals import ScaleTarget, TargetKind, signals
+from llm_serving.spec import AutoscalingSpec
+
+FORCE = {"pulumi.com/patchForce": "true"}
+"""Where the program says how many, it takes the number back from an autoscaler that had it before; without this, the
+provider stops at the conflict (pulumi-kubernetes#2569)."""
+
+
+Workload = apps.v1.Deployment | apiextensions.CustomResource
+"""What holds instances: a Deployment, or a LeaderWorkerSet where an instance has several nodes."""
+
+
+@dataclass(frozen=True)
+class ReleaseObjects:
+    """What the rest of a model's objects need of a release.
+
+    Attributes:
+        workloads: its Deployments or LeaderWorkerSets; they are there when the release answers.
+        service: its own Service.
+    """
+
+    workloads: tuple[Workload, ...]
+    service: core.v1.Service
+
+
+def serve_release(
+    parent: pulumi.Resource,
+    instance: Instance,
+    around: Surroundings,
+    namespace: pulumi.Input[str],
+    after: list[pulumi.Resource],
+    prometheus_url: pulumi.Input[str] | None = None,
+) -> ReleaseObjects:
+    """Register the objects of one release.
+
+    Args:
+        parent: the component that they belong to.
+        instance: what has been decided about its instances.
+        around: what the place adds.
+        namespace: the team's namespace.
+        after: what must be there before its pods.
+        prometheus_url: where the signals of autoscaling are asked for; needed where the release scales.
+    """
+    name, model, version = instance.count.name, instance.model, instance.release.version
+    labels = release_labels(model, instance.release, instance.labels)
+
+    def metadata(suffix: str = "", annotations: dict[str, str] | None = None) -> meta.v1.ObjectMetaArgs:
+        return meta.v1.ObjectMetaArgs(
+            name=f"{name}{suffix}", namespace=namespace, labels=labels, annotations=annotations
+        )
+
+    def group(share: str, suffix: str, replicas: int | None) -> apiextensions.CustomResource:
+        template = pod_template(instance, around, share)
+        command = worker_command(instance, around)
+        outlasts = around.drain[share].apply(lambda drain: drain.pre_stop + drain.shutdown_timeout)
+        spec = multi_node.group_spec(
+            multi_node.leader(template),
+            multi_node.worker(template, command, outlasts),
+            nodes=instance.plan.nodes,
+            replicas=replicas,
+            rollout=instance.rollout,
+        )
+        annotated = metadata(suffix, _annotations(instance, replicas))
+        return multi_node.leader_worker_set(parent, f"{name}{suffix}", annotated, spec, instance.rollout, after)
+
+    def deployment(share: str, suffix: str, replicas: int | None) -> apps.v1.Deployment:
+        rollout = instance.rollout
+        return apps.v1.Deployment(
+            f"{name}{suffix}",
+            metadata=metadata(suffix, _annotations(instance, replicas)),
+            spec=apps.v1.DeploymentSpecArgs(
+                replicas=replicas,
+                revision_history_limit=5,
+                progress_deadline_seconds=rollout.patience,
+                selector=meta.v1.LabelSelectorArgs(match_labels=selector(model, version, share)),
+                strategy=apps.v1.DeploymentStrategyArgs(
+                    type="RollingUpdate",
+                    rolling_update=apps.v1.RollingUpdateDeploymentArgs(
+                        max_surge=rollout.max_surge, max_unavailable=rollout.max_unavailable
+                    ),
+                ),
+                template=pod_template(instance, around, share),
+            ),
+            opts=child(
+                parent,
+                depends_on=after,
+                custom_timeouts=pulumi.CustomTimeouts(create=f"{rollout.create}s", update=f"{rollout.update}s"),
+                # The autoscaler owns the number. Without this, an update that no longer names it would set it to 1.
+                ignore_changes=["spec.replicas"] if replicas is None else [],
+            ),
+        )
+
+    workloads = list(_each_share(instance, group if instance.plan.nodes > 1 else deployment))
+    policy.v1.PodDisruptionBudget(
+        name,
+        metadata=metadata(),
+        spec=disruption_budget(selector(model, version)),
+        opts=child(parent),
+    )
+    if instance.plan.nodes > 1:
+        networking.v1.NetworkPolicy(
+            name, metadata=metadata(), spec=group_policy(selector(model, version)), opts=child(parent)
+        )
+    service = core.v1.Service(
+        name,
+        metadata=metadata(),
+        spec=service_spec(instance),
+        # The provider waits ten minutes for endpoints, a model may take longer: the Deployments wait for it.
+        opts=child(parent, depends_on=workloads),
+    )
+    if instance.count.autoscaling is not None and prometheus_url is not None:
+        _scale(parent, instance, instance.count.autoscaling, metadata(), prometheus_url, workloads)
+    return ReleaseObjects(tuple(workloads), service)
+
+
+def _scale(
+    parent: pulumi.Resource,
+    instance: Instance,
+    bounds: AutoscalingSpec,
+    metadata: meta.v1.ObjectMetaArgs,
+    prometheus_url: pulumi.Input[str],
+    workloads: list[Workload],
+) -> None:
+    """After the workloads: they keep the number that they have until it takes over."""
+
+    def spec(namespace: str) -> dict[str, Any]:
+        count = instance.count
+        kind = TargetKind.LEADER_WORKER_SET if instance.plan.nodes > 1 else TargetKind.DEPLOYMENT
+        target = ScaleTarget(namespace, count.name, instance.model.name, count.version, base=count.base, kind=kind)
+        return scaled_object(target, bounds, signals(instance.engine.metrics, target), prometheus_url)["spec"]
+
+    apiextensions.CustomResource(
+        instance.count.name,
+        api_version=SCALED_OBJECT_VERSION,
+        kind=SCALED_OBJECT,
+        metadata=metadata,
+        spec=pulumi.Output.from_input(metadata.namespace).apply(lambda found: spec(found or "")),
+        opts=child(parent, depends_on=workloads),
+    )
+
+
+def service_spec(instance: Instance) -> core.v1.ServiceSpecArgs:
+    """A Service in front of all instances of a release."""
+    pods = selector(instance.model, instance.release.version)
+    return core.v1.ServiceSpecArgs(
+        type="ClusterIP",
+        selector=multi_node.leaders(pods) if instance.plan.nodes > 1 else pods,
+        ports=[
+            core.v1.ServicePortArgs(
+                name=PORT_NAME, port=instance.engine.port, target_port=PORT_NAME, app_protocol="http"
+            )
+        ],
+    )
+
+
+def _annotations(instance: Instance, replicas: int | None) -> dict[str, str]:
+    return {RELEASE_HASH: instance.release_hash, **(FORCE if replicas is not None else {})}
+
+
+def _each_share(instance: Instance, workload: Callable[[str, str, int | None], Workload]) -> Iterator[Workload]:
+    """The base first: it answers when nothing else does."""
+    count = instance.count
+    rest = count.replicas - count.base
+    if count.base:
+        yield workload(BASE, f"-{BASE}", count.base)
+    if count.autoscaling is not None:
+        yield workload(MAIN, "", None)
+    elif rest or not count.base:
+        yield workload(MAIN, "", rest)

@@ -1,0 +1,65 @@
+"""How a stack runs an inference engine: everything about speed and size, nothing that changes answers."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from llm_serving.arguments import Frozen
+from llm_serving.spec.names import PositiveCount
+
+FlagName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*([-.][a-z0-9_]+)*$")]
+"""Name of a flag without its dashes: ``max-num-seqs``, or ``compilation-config.mode`` for a nested one."""
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError("not a flag's value: true for a switch, false for its --no- form, or a number or a text")
+
+
+FlagValue = Annotated[Any, AfterValidator(_plain_value)]
+"""``true`` for a switch, ``false`` for its ``--no-`` form, else what follows ``=``."""
+
+
+class EngineSpec(Frozen):
+    """Options of the engine. What is left out is the engine's own default.
+
+    Attributes:
+        pipeline_parallelism: stages that the layers are cut into; each has ``tensorParallelism`` GPUs.
+        data_parallelism: whole copies of the model in one instance, behind one API.
+        expert_parallel: spread the experts of a mixture over all GPUs of the instance instead of cutting each one.
+        nodes: nodes of one instance, which takes them whole; more than one makes a LeaderWorkerSet.
+        chunked_prefill: mix parts of long prompts with the tokens of running requests.
+        prefix_caching: keep the KV cache of common beginnings.
+        max_batched_tokens: tokens of one step of the engine.
+        max_sequences: requests in one batch, of each copy of the model.
+        max_queued_requests: requests that may wait, when batches are full, before the engine answers 503: its
+            admission cap. vLLM counts running requests too, and needs ``max_sequences`` for it.
+        max_queued_tokens: prompt tokens that may wait before the engine answers 503.
+        structured_outputs: allow answers that must match a grammar or a JSON schema.
+        max_loras: adapters of the release that a batch can hold at once; at least 1 where the release has some.
+        max_lora_rank: largest rank of an adapter that is accepted.
+        stream_weights: read the weights with the Run:ai streamer, which fills the GPU while it reads.
+        graph_sizes: batch sizes for which CUDA graphs are captured; fewer start faster.
+        warm_up: ask for a short answer before an instance counts as ready.
+        flags: more flags of the engine, by name without dashes; refused where the engine does not know them, or where
+            another setting decides them.
+    """
+
+    pipeline_parallelism: PositiveCount = 1
+    data_parallelism: PositiveCount = 1
+    expert_parallel: bool = False
+    nodes: PositiveCount = 1
+    chunked_prefill: bool | None = None
+    prefix_caching: bool | None = None
+    max_batched_tokens: PositiveCount | None = None
+    max_sequences: PositiveCount | None = None
+    max_queued_requests: PositiveCount | None = None
+    max_queued_tokens: PositiveCount | None = None
+    structured_outputs: bool = True
+    max_loras: Annotated[int, Field(ge=0)] = 0
+    max_lora_rank: PositiveCount = 16
+    stream_weights: bool = False
+    graph_sizes: tuple[PositiveCount, ...] = ()
+    warm_up: bool = True
+    flags: dict[FlagName, FlagValue] = {}

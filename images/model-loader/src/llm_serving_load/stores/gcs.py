@@ -1,0 +1,290 @@
+"""Google Cloud Storage, through Google's own client.
+
+Credentials are those that Google's library finds: a pod's identity (Workload Identity), a federated identity or
+GOOGLE_APPLICATION_CREDENTIALS. STORAGE_EMULATOR_HOST names another server. Checksums are CRC-32C, which the store has
+for every object.
+"""
+
+import base64
+import contextlib
+import importlib
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from llm_serving_load.errors import InterruptedTransferError, LoadError, LostPartError, TemporaryError
+from llm_serving_load.stores.store import NOTE, TYPE, Stored
+
+_PART = 16 * 1024 * 1024  # a multiple of 256 KiB, as the store demands
+_TIMEOUT = (10, 60)
+"""Seconds to connect, and without a byte."""
+_PATIENCE = 30.0
+"""Seconds for which the client asks again, for each attempt that it may make."""
+
+
+class GcsStore:
+    """A bucket of Google Cloud Storage."""
+
+    def __init__(self, bucket: str, attempts: int) -> None:
+        self._name = bucket
+        try:
+            storage: Any = importlib.import_module("google.cloud.storage")
+        except ImportError:
+            raise LoadError("gs://: the package google-cloud-storage is missing; install it") from None
+        retry: Any = importlib.import_module("google.cloud.storage.retry")
+        self._fileio: Any = importlib.import_module("google.cloud.storage.fileio")
+        self._errors: Any = importlib.import_module("google.api_core.exceptions")
+        self._media_errors: Any = importlib.import_module("google.cloud.storage.exceptions")
+        self._auth_errors: Any = importlib.import_module("google.auth.exceptions")
+        self._requests: Any = importlib.import_module("requests")
+        self._retry: Any = retry.DEFAULT_RETRY.with_timeout(_PATIENCE * attempts) if attempts > 1 else None
+        with self.translated():
+            self._client: Any = storage.Client()
+            _widen(self._client, self._requests)
+        self._bucket: Any = self._client.bucket(bucket)
+        self._asked = {"retry": self._retry, "timeout": _TIMEOUT}
+
+    @property
+    def where(self) -> str:
+        """The bucket as a URL."""
+        return f"gs://{self._name}"
+
+    def below(self, prefix: str) -> list[Stored]:
+        """All objects below a prefix, with their checksums."""
+        with self.translated():
+            return [_stored(blob) for blob in self._client.list_blobs(self._bucket, prefix=prefix, **self._asked)]
+
+    def folders(self, prefix: str) -> list[str]:
+        """The next parts of the names."""
+        with self.translated():
+            found = self._client.list_blobs(self._bucket, prefix=prefix, delimiter="/", **self._asked)
+            for _ in found:
+                pass  # the prefixes come with the pages
+            return sorted(name[len(prefix) : -1] for name in found.prefixes)
+
+    def look(self, key: str) -> Stored | None:
+        """An object with its checksums."""
+        with self.translated():
+            blob = self._bucket.get_blob(key, **self._asked)
+        return None if blob is None else _stored(blob)
+
+    def read(self, key: str) -> bytes | None:
+        """All bytes of a small object."""
+        try:
+            with self.translated():
+                return self._bucket.blob(key).download_as_bytes(**self._asked)
+        except _MissingError:
+            return None
+
+    def open(self, found: Stored, offset: int) -> "_GcsStream":
+        """A request for each range of some megabytes."""
+        return _GcsStream(self, self._bucket.blob(found.key), found, offset, self._asked)
+
+    def put(self, key: str, content: bytes, replaces: str | None, sha256: str | None = None) -> None:
+        """One request."""
+        blob = self._blob(key, sha256)
+        with self.translated():
+            blob.upload_from_string(
+                content, content_type=TYPE, if_generation_match=int(replaces or 0), checksum="crc32c", **self._asked
+            )
+
+    def upload(self, key: str, size: int, replaces: str | None, sha256: str | None) -> "GcsUpload":
+        """A resumable upload, whose parts are sent again where they are lost on the way."""
+        blob = self._blob(key, sha256)
+        with self.translated():
+            writer = _writer(self._fileio)(
+                blob,
+                chunk_size=_PART,
+                retry=self._retry,
+                content_type=TYPE,
+                if_generation_match=int(replaces or 0),
+                checksum="crc32c",
+                timeout=_TIMEOUT,
+            )
+        return GcsUpload(self, blob, writer, size)
+
+    def clean(self, prefix: str) -> None:
+        """Nothing: an upload that never ended is no object, costs nothing and is forgotten after a week
+        (https://cloud.google.com/storage/docs/resumable-uploads)."""
+
+    def _blob(self, key: str, sha256: str | None) -> Any:
+        blob = self._bucket.blob(key)
+        if sha256 is not None:
+            blob.metadata = {NOTE: sha256}
+        return blob
+
+    @contextlib.contextmanager
+    def translated(self) -> Iterator[None]:
+        """One clear message for each way in which the store says no."""
+        errors, auth = self._errors, self._auth_errors
+        try:
+            yield
+        except errors.GoogleAPICallError as error:
+            self._refuse(int(error.code or 0), error)
+        except self._media_errors.InvalidResponse as error:
+            self._refuse(int(error.response.status_code), error)
+        except self._media_errors.DataCorruption as error:
+            raise TemporaryError(f"{self.where}: bytes were damaged on the way ({_line(error)}); load again") from None
+        except auth.DefaultCredentialsError as error:
+            raise LoadError(
+                f"{self.where}: there are no credentials ({_line(error)}); give the pod an identity (service account), "
+                "or set GOOGLE_APPLICATION_CREDENTIALS"
+            ) from None
+        except (auth.TransportError, self._requests.RequestException, errors.RetryError, OSError) as error:
+            raise InterruptedTransferError(
+                f"{self.where}: the store does not answer ({type(error).__name__}: {_line(error)}); check the network "
+                "policy, the proxy and STORAGE_EMULATOR_HOST"
+            ) from error
+        except auth.GoogleAuthError as error:
+            if getattr(error, "retryable", False):
+                raise InterruptedTransferError(f"{self.where}: no token yet ({_line(error)})") from error
+            raise LoadError(
+                f"{self.where}: the credentials are refused ({_line(error)}); check the pod's service account and its "
+                "binding, or GOOGLE_APPLICATION_CREDENTIALS"
+            ) from None
+
+    def _refuse(self, status: int, error: Exception) -> NoReturn:
+        said = _line(error)
+        if status == 412:
+            raise LostPartError(said) from None
+        if status in (404, 410):
+            raise _MissingError(
+                f"{self.where}: it is not there, or the bucket is not ({said}); check the name and the project"
+            ) from None
+        if status in (408, 429) or status >= 500:
+            raise InterruptedTransferError(f"{self.where}: the store answers {status} ({said})") from error
+        if status == 401:
+            raise LoadError(
+                f"{self.where}: the credentials are refused ({said}); check the pod's service account and its binding, "
+                "or GOOGLE_APPLICATION_CREDENTIALS"
+            ) from None
+        if status == 403:
+            raise LoadError(
+                f"{self.where}: it is refused ({said}); a source needs the role storage.objectViewer on the bucket, a "
+                "target storage.objectUser"
+            ) from None
+        raise LoadError(f"{self.where}: the store refuses it ({status}, {said})") from None
+
+
+class _MissingError(LoadError):
+    """There is no such object or bucket."""
+
+
+class GcsUpload:
+    """A resumable upload."""
+
+    def __init__(self, store: GcsStore, blob: Any, writer: Any, size: int) -> None:
+        self._store = store
+        self._blob = blob
+        self._writer = writer
+        self._size = size
+        self._open = True
+
+    def write(self, block: memoryview) -> None:
+        """Send what fills a part."""
+        with self._taken_away(), self._store.translated():
+            self._writer.write(block)
+
+    def commit(self) -> None:
+        """Send the rest; the client compares the store's checksum with its own over all bytes."""
+        with self._taken_away(), self._store.translated():
+            self._writer.finish()
+        self._open = False
+        there = self._store.look(self._blob.name)
+        if there is None:
+            raise LostPartError(self._blob.name)
+        if there.size != self._size:
+            with self._store.translated():
+                self._blob.delete(if_generation_match=int(there.version))
+            raise TemporaryError(
+                f"{self._store.where}/{self._blob.name}: the store has {there.size} bytes of {self._size}; load again"
+            )
+
+    def discard(self) -> None:
+        """Cancel the upload."""
+        if self._open:
+            self._open = False
+            with contextlib.suppress(LoadError, LostPartError), self._store.translated():
+                self._writer.terminate()
+
+    @contextlib.contextmanager
+    def _taken_away(self) -> Iterator[None]:
+        """An upload that the store knows no more."""
+        try:
+            yield
+        except _MissingError as error:
+            raise LostPartError(str(error)) from None
+
+
+class _GcsStream:
+    """Ranges of an object, all of the same generation."""
+
+    def __init__(self, store: GcsStore, blob: Any, found: Stored, offset: int, asked: dict[str, Any]) -> None:
+        self._store = store
+        self._blob = blob
+        self._found = found
+        self._offset = offset
+        self._asked = asked
+        self._left = memoryview(b"")
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        if not self._left and self._offset < self._found.size:
+            self._left = memoryview(self._range())
+            self._offset += len(self._left)
+        count = min(len(buffer), len(self._left))
+        buffer[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count
+
+    def close(self) -> None:
+        self._left = memoryview(b"")
+
+    def _range(self) -> bytes:
+        last = min(self._offset + _PART, self._found.size) - 1
+        try:
+            with self._store.translated():
+                return self._blob.download_as_bytes(
+                    start=self._offset,
+                    end=last,
+                    if_generation_match=int(self._found.version),
+                    raw_download=True,
+                    checksum=None,  # of the whole object, and so compared by whoever reads all of it
+                    **self._asked,
+                )
+        except (LostPartError, _MissingError):
+            raise TemporaryError(
+                f"{self._store.where}/{self._found.key}: it was replaced while it was read; load again"
+            ) from None
+
+
+def _writer(fileio: Any) -> Any:
+    """Google's writer, except that it never completes an object by itself: Python closes a file that is forgotten, and
+    half a file would become an object."""
+
+    class Writer(fileio.BlobWriter):
+        def close(self) -> None:
+            pass
+
+        def finish(self) -> None:
+            super().close()
+
+    return Writer
+
+
+def _widen(client: Any, requests: Any) -> None:
+    """As many connections as there may be workers."""
+    adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=128)
+    for scheme in ("https://", "http://"):
+        client._http.mount(scheme, adapter)
+
+
+def _stored(blob: Any) -> Stored:
+    checksums = {"crc32c": base64.b64decode(blob.crc32c).hex()} if blob.crc32c else {}
+    if blob.md5_hash:
+        checksums["md5"] = base64.b64decode(blob.md5_hash).hex()
+    if NOTE in (blob.metadata or {}):
+        checksums["sha256"] = blob.metadata[NOTE]
+    return Stored(blob.name, int(blob.size), str(blob.generation), checksums)
+
+
+def _line(said: object) -> str:
+    return (str(said).strip().splitlines() or [""])[0]

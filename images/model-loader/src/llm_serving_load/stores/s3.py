@@ -1,0 +1,344 @@
+"""Amazon S3 and stores that speak its protocol, through botocore.
+
+Credentials, region and endpoint are found as AWS's own tools find them: a pod's identity (IRSA, EKS Pod Identity),
+AWS_ENDPOINT_URL and the other usual variables. Checksums travel as CRC-32C, which S3 verifies for each part and for the
+whole object.
+"""
+
+import base64
+import contextlib
+import importlib
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NoReturn
+
+from llm_serving_load.digests import Digests
+from llm_serving_load.errors import InterruptedTransferError, LoadError, LostPartError, TemporaryError
+from llm_serving_load.stores.store import NOTE, TYPE, Stored
+
+_PART = 16 * 1024 * 1024
+_MOST_PARTS = 10_000  # S3's own limit
+_IN_FLIGHT = 2
+"""Parts of one file that are sent while the next one is read: three times 16 MiB of memory a file."""
+_CONNECT_SECONDS, _READ_SECONDS = 10, 60
+_CONNECTIONS = 64 * (_IN_FLIGHT + 1)
+_MISSING = {"404", "NoSuchKey", "NotFound"}
+_BUSY = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded"}
+_CONFLICT = {"412", "PreconditionFailed", "ConditionalRequestConflict", "NoSuchUpload"}
+_CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidClientTokenId", "AuthFailure"}
+_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
+_REFUSED = {"403", "AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidObjectState"}
+
+
+class S3Store:
+    """A bucket of S3."""
+
+    def __init__(self, bucket: str, attempts: int) -> None:
+        self._bucket = bucket
+        try:
+            session: Any = importlib.import_module("botocore.session")
+            config: Any = importlib.import_module("botocore.config")
+        except ImportError:
+            raise LoadError("s3://: the package botocore is missing; install it") from None
+        self._errors: Any = importlib.import_module("botocore.exceptions")
+        own = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        with self.translated():
+            self._client: Any = session.get_session().create_client(
+                "s3",
+                config=config.Config(
+                    retries={"mode": "standard", "total_max_attempts": attempts},
+                    connect_timeout=_CONNECT_SECONDS,
+                    read_timeout=_READ_SECONDS,
+                    max_pool_connections=_CONNECTIONS,
+                    # A bucket's name is no part of the host's name in most stores other than Amazon's.
+                    s3={"addressing_style": "path" if own else "auto"},
+                ),
+            )
+        self._endpoint: str = self._client.meta.endpoint_url
+
+    @property
+    def where(self) -> str:
+        """The bucket as a URL."""
+        return f"s3://{self._bucket}"
+
+    def below(self, prefix: str) -> list[Stored]:
+        """All objects below a prefix, without checksums."""
+        with self.translated():
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+            return [
+                Stored(entry["Key"], entry["Size"], entry["ETag"])
+                for page in pages
+                for entry in page.get("Contents", [])
+            ]
+
+    def folders(self, prefix: str) -> list[str]:
+        """The next parts of the keys."""
+        with self.translated():
+            page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
+            return [entry["Prefix"][len(prefix) : -1] for entry in page.get("CommonPrefixes", [])]
+
+    def look(self, key: str) -> Stored | None:
+        """An object with its checksums."""
+        try:
+            with self.translated():
+                head = self._client.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
+        except _MissingError:
+            return None
+        return Stored(key, head["ContentLength"], head["ETag"], _checksums(head))
+
+    def read(self, key: str) -> bytes | None:
+        """All bytes of a small object."""
+        try:
+            with self.translated():
+                return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        except _MissingError:
+            return None
+
+    def open(self, found: Stored, offset: int) -> "_S3Stream":
+        """One request for the rest of the object."""
+        if offset >= found.size:
+            return _S3Stream(self, None)  # nothing is left, and a range behind the end is refused
+        try:
+            with self.translated():
+                answer = self._client.get_object(
+                    Bucket=self._bucket, Key=found.key, Range=f"bytes={offset}-", IfMatch=found.version
+                )
+        except LostPartError:
+            raise TemporaryError(f"{self.where}/{found.key}: it was replaced while it was read; load again") from None
+        return _S3Stream(self, answer["Body"])
+
+    def put(self, key: str, content: bytes, replaces: str | None, sha256: str | None = None) -> None:
+        """One request."""
+        with self.translated():
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=content,
+                ContentType=TYPE,
+                Metadata=_note(sha256),
+                ChecksumAlgorithm="CRC32C",
+                ChecksumCRC32C=_crc32c(content),
+                **_condition(replaces),
+            )
+
+    def upload(self, key: str, size: int, replaces: str | None, sha256: str | None) -> "S3Upload":
+        """A multipart upload."""
+        with self.translated():
+            begun = self._client.create_multipart_upload(
+                Bucket=self._bucket,
+                Key=key,
+                ContentType=TYPE,
+                Metadata=_note(sha256),
+                ChecksumAlgorithm="CRC32C",
+                ChecksumType="FULL_OBJECT",
+            )
+        return S3Upload(
+            self, self._client, {"Bucket": self._bucket, "Key": key, "UploadId": begun["UploadId"]}, size, replaces
+        )
+
+    def clean(self, prefix: str) -> None:
+        """Abort the multipart uploads below a prefix; their parts would be kept, and paid for, until somebody does."""
+        with self.translated():
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=prefix)
+            for entry in [entry for page in pages for entry in page.get("Uploads", [])]:
+                with contextlib.suppress(self._errors.ClientError):  # its owner ended it meanwhile
+                    self._client.abort_multipart_upload(
+                        Bucket=self._bucket, Key=entry["Key"], UploadId=entry["UploadId"]
+                    )
+
+    @contextlib.contextmanager
+    def translated(self) -> Iterator[None]:
+        """One clear message for each way in which S3 says no."""
+        errors = self._errors
+        try:
+            yield
+        except errors.ClientError as error:
+            self._refuse(error)
+        except (errors.NoCredentialsError, errors.PartialCredentialsError, errors.ProfileNotFound) as error:
+            raise LoadError(
+                f"{self.where}: there are no credentials ({error}); give the pod an identity (service account), or set "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            ) from None
+        except (errors.ParamValidationError, errors.InvalidRegionError) as error:
+            raise LoadError(f"{self.where}: {_line(error)}; correct the name or the variable") from None
+        except (errors.BotoCoreError, OSError) as error:
+            raise InterruptedTransferError(
+                f"{self.where}: the store does not answer ({type(error).__name__}: {_line(error)}); check the network "
+                "policy, the proxy and AWS_ENDPOINT_URL"
+            ) from error
+        except ValueError as error:  # an endpoint that is no URL
+            raise LoadError(f"{self.where}: {_line(error)}; correct AWS_ENDPOINT_URL") from None
+
+    def _refuse(self, error: Any) -> NoReturn:
+        answer: dict[str, Any] = error.response
+        code = str(answer.get("Error", {}).get("Code", ""))
+        status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        said = f"{error.operation_name}: {code}: {_line(answer.get('Error', {}).get('Message', ''))}"
+        if code == "NoSuchBucket":
+            raise LoadError(
+                f"{self.where}: there is no such bucket at {self._endpoint}; check the name, the account and "
+                "AWS_ENDPOINT_URL"
+            ) from None
+        if code in _CONFLICT or status == 412:
+            raise LostPartError(said) from None
+        if code in _MISSING:
+            raise _MissingError(f"{self.where}: {said}; it is not there") from None
+        if code in _BUSY or code == "ExpiredToken" or status in (408, 429) or status >= 500:
+            raise InterruptedTransferError(f"{self.where}: the store answers {status} ({said})") from error
+        if code in _CREDENTIALS or status == 401:
+            raise LoadError(
+                f"{self.where}: the credentials are refused ({said}); give valid ones by the pod's identity or by "
+                "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
+            ) from None
+        if code in _REGION:
+            raise LoadError(f"{self.where}: the bucket is in another region ({said}); set AWS_REGION to it") from None
+        if code in _REFUSED or status == 403:
+            raise LoadError(
+                f"{self.where}: it is refused ({said}); a source needs s3:ListBucket and s3:GetObject, a target also "
+                "s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload and s3:ListBucketMultipartUploads"
+            ) from None
+        raise LoadError(f"{self.where}: the store refuses it ({status}, {said})") from None
+
+
+class _MissingError(LoadError):
+    """There is no such object."""
+
+
+class S3Upload:
+    """A multipart upload. Parts are sent by threads of their own, so that the next one is read meanwhile."""
+
+    def __init__(self, store: S3Store, client: Any, names: dict[str, str], size: int, replaces: str | None) -> None:
+        self._store = store
+        self._client = client
+        self._names = names
+        self._size = size
+        self._replaces = replaces
+        self._part_size = max(_PART, -(-size // _MOST_PARTS))
+        self._part = bytearray()
+        self._sent = 0
+        self._whole = Digests(["crc32c"])
+        self._running: deque[Future[dict[str, Any]]] = deque()
+        self._parts: list[dict[str, Any]] = []
+        self._threads = ThreadPoolExecutor(_IN_FLIGHT, "part")
+        self._open = True
+
+    def write(self, block: memoryview) -> None:
+        """Fill the part, and send it where it is full."""
+        while block:
+            room = self._part_size - len(self._part)
+            self._part += block[:room]
+            block = block[room:]
+            if len(self._part) == self._part_size:
+                self._send()
+
+    def commit(self) -> None:
+        """Send the rest and complete the upload; S3 compares the checksum of the whole."""
+        if self._part:
+            self._send()
+        while self._running:
+            self._parts.append(self._running.popleft().result())
+        crc32c = self._whole.hexadecimal()["crc32c"]
+        with self._store.translated():
+            self._client.complete_multipart_upload(
+                **self._names,
+                MultipartUpload={"Parts": self._parts},
+                ChecksumType="FULL_OBJECT",
+                ChecksumCRC32C=base64.b64encode(bytes.fromhex(crc32c)).decode(),
+                **_condition(self._replaces),
+            )
+        self._open = False
+        self._threads.shutdown()
+        key = self._names["Key"]
+        there = self._store.look(key)
+        if there is None:
+            raise LostPartError(key)
+        if there.size != self._size or there.checksums.get("crc32c", crc32c) != crc32c:
+            with self._store.translated():
+                self._client.delete_object(Bucket=self._names["Bucket"], Key=key)
+            raise TemporaryError(f"{self._store.where}/{key}: the store has stored other bytes; load again")
+
+    def discard(self) -> None:
+        """Abort: parts that were sent are removed."""
+        if not self._open:
+            return
+        self._open = False
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        with contextlib.suppress(LoadError, LostPartError), self._store.translated():
+            self._client.abort_multipart_upload(**self._names)
+
+    def _send(self) -> None:
+        content, self._part = bytes(self._part), bytearray()
+        self._whole.update(content)
+        self._sent += 1
+        self._running.append(self._threads.submit(self._send_part, content, self._sent))
+        if len(self._running) > _IN_FLIGHT:
+            self._parts.append(self._running.popleft().result())
+
+    def _send_part(self, content: bytes, number: int) -> dict[str, Any]:
+        checksum = _crc32c(content)
+        with self._store.translated():
+            answer = self._client.upload_part(
+                **self._names,
+                PartNumber=number,
+                Body=content,
+                ChecksumAlgorithm="CRC32C",
+                ChecksumCRC32C=checksum,
+            )
+        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC32C": checksum}
+
+
+class _S3Stream:
+    """The body of an answer."""
+
+    def __init__(self, store: S3Store, body: Any) -> None:
+        self._store = store
+        self._body = body
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        if self._body is None:
+            return 0
+        with self._store.translated():
+            content: bytes = self._body.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        if self._body is not None:
+            self._body.close()
+
+
+def _condition(replaces: str | None) -> dict[str, str]:
+    """S3 writes only where the object is what the writer believes it to be."""
+    return {"IfNoneMatch": "*"} if replaces is None else {"IfMatch": replaces}
+
+
+def _note(sha256: str | None) -> dict[str, str]:
+    return {} if sha256 is None else {NOTE: sha256}
+
+
+def _crc32c(content: bytes) -> str:
+    digests = Digests(["crc32c"])
+    digests.update(content)
+    return base64.b64encode(bytes.fromhex(digests.hexadecimal()["crc32c"])).decode()
+
+
+def _checksums(head: dict[str, Any]) -> dict[str, str]:
+    """What S3 knows of the whole object. A checksum over the parts' checksums ends with - and their number."""
+    found = {"sha256": head["Metadata"][NOTE]} if NOTE in head.get("Metadata", {}) else {}
+    for algorithm, field in (("sha256", "ChecksumSHA256"), ("crc32c", "ChecksumCRC32C"), ("crc32", "ChecksumCRC32")):
+        value = head.get(field)
+        if value is not None and "-" not in value:
+            found[algorithm] = base64.b64decode(value).hex()
+    tag = head["ETag"].strip('"')
+    # An ETag is the MD5 only of an object in one part, encrypted with S3's own key or not at all
+    # (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html).
+    own_key = head.get("ServerSideEncryption", "AES256") == "AES256" and "SSECustomerAlgorithm" not in head
+    if own_key and len(tag) == 32 and "-" not in tag:
+        found["md5"] = tag
+    return found
+
+
+def _line(said: object) -> str:
+    return (str(said).strip().splitlines() or [""])[0]

@@ -1,0 +1,42 @@
+"""Where models go, by the form of a target: the absolute path of a folder, or the URL of a prefix in a bucket.
+
+A target is one module with a class that satisfies :class:`Target`; adding one is a line in :func:`open_target`.
+"""
+
+from pathlib import Path
+
+from llm_serving_load.stores import is_bucket, open_store, place_of
+from llm_serving_load.targets.bucket import BucketTarget
+from llm_serving_load.targets.folder import FolderTarget
+from llm_serving_load.targets.target import CLAIM, Part, Target
+
+__all__ = ["CLAIM", "BucketTarget", "FolderTarget", "Part", "Target", "open_target", "target_name"]
+
+_ATTEMPTS = 6
+"""How often a store's client makes a request before it gives up; it waits longer each time."""
+
+
+def target_name(value: str) -> str:
+    """A target that can be understood.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if is_bucket(value):
+        if not place_of(value).path:
+            raise ValueError("name a prefix in the bucket, as in s3://BUCKET/PREFIX/<model>/<version>")
+    elif not value.startswith("/"):
+        raise ValueError("it must be an absolute path, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX")
+    return value
+
+
+def open_target(name: str) -> Target:
+    """The target of a name that :func:`target_name` accepts.
+
+    Raises:
+        LoadError: a store's client is missing or has no credentials.
+    """
+    if is_bucket(name):
+        place = place_of(name)
+        return BucketTarget(open_store(place, _ATTEMPTS), place.path)
+    return FolderTarget(Path(name))

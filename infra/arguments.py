@@ -1,0 +1,111 @@
+"""The arguments of each component, out of the stack and the platform that it runs on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+from platforms import Platform
+
+from llm_serving.addons import ClusterAddonsArgs
+from llm_serving.arguments import plain
+from llm_serving.serving import CompileCacheArgs, ModelLoaderArgs, ModelServiceArgs, TeamNamespace, TeamNamespaceArgs
+from llm_serving.spec import LoaderSpec, TeamSpec
+from llm_serving.spec.loader import HUB
+from stacks.settings import ServedModel, ServedRelease, Stack
+
+
+def addon_arguments(stack: Stack) -> ClusterAddonsArgs:
+    """What the models need and nobody else brings."""
+    plan, url = stack.addons, stack.settings.addons.prometheus_url
+    arguments: ClusterAddonsArgs = {
+        "keda": plan.keda,
+        "monitoring": plan.monitoring,
+        "leader_worker_set": plan.leader_worker_set,
+        "labels": stack.settings.labels,
+    }
+    if url is not None:
+        arguments["prometheus_url"] = url
+    return arguments
+
+
+def namespace_arguments(stack: Stack, platform: Platform, team: TeamSpec) -> TeamNamespaceArgs:
+    """A team's namespace."""
+    loader_spec = stack.settings.loader
+    arguments: TeamNamespaceArgs = {
+        "team": plain(team),
+        "gpu_quota": stack.gpu_quota(team),
+        "gpu_resource": stack.gpu_resource(team),
+        "reach": platform.reach,
+        "labels": stack.settings.labels,
+        # The PodMonitor needs the operator's definitions.
+        "monitored": stack.scales,
+        "monitoring_namespace": stack.settings.addons.monitoring_namespace,
+        "from_hub": loader_spec is not None and loader_spec.source == HUB,
+    }
+    loader = platform.loader_identity(team.name)
+    if loader is not None:
+        arguments["loader_identity"] = loader
+    return arguments
+
+
+def loader_arguments(
+    stack: Stack, platform: Platform, model: ServedModel, served: ServedRelease, loader: LoaderSpec, team: TeamNamespace
+) -> ModelLoaderArgs:
+    """The weights of one release."""
+    arguments: ModelLoaderArgs = {
+        "release": plain(served.release.spec),
+        "team": model.spec.team,
+        "loader": plain(loader),
+        "namespace": team.namespace,
+        "cache": platform.model_cache(model.spec.team, team),
+        "scheduling": platform.scheduling[model.spec.pool],
+        "labels": stack.settings.labels,
+    }
+    identity = platform.loader_identity(model.spec.team)
+    if identity is not None:
+        arguments["identity"] = identity
+    return arguments
+
+
+def compile_arguments(
+    stack: Stack, platform: Platform, model: ServedModel, served: ServedRelease, team: TeamNamespace
+) -> CompileCacheArgs:
+    """What the engine compiles for one release."""
+    return {
+        "model": plain(model.spec),
+        "release": plain(served.release.spec),
+        "node": plain(model.node),
+        "namespace": team.namespace,
+        "scheduling": platform.scheduling[model.spec.pool],
+        "cache": platform.model_cache(model.spec.team, team),
+        "identity": platform.loader_identity(model.spec.team) or platform.identity(model.spec),
+        "labels": stack.settings.labels,
+    }
+
+
+def model_arguments(
+    stack: Stack,
+    platform: Platform,
+    model: ServedModel,
+    team: TeamNamespace,
+    prometheus_url: pulumi.Input[str] | None,
+) -> ModelServiceArgs:
+    """A model with all of its releases."""
+    releases: list[Any] = [plain(served.release.spec) for served in model.releases]
+    hashes: Mapping[str, str] = {served.release.spec.version: served.release.sha256 for served in model.releases}
+    arguments: ModelServiceArgs = {
+        "model": plain(model.spec),
+        "releases": releases,
+        "release_hashes": dict(hashes),
+        "node": plain(model.node),
+        "namespace": team.namespace,
+        "scheduling": platform.scheduling[model.spec.pool],
+        "cache": platform.model_cache(model.spec.team, team),
+        "identity": platform.identity(model.spec),
+        "labels": stack.settings.labels,
+    }
+    if stack.settings.loader is not None:
+        arguments["loader"] = plain(stack.settings.loader)
+    if prometheus_url is not None:
+        arguments["prometheus_url"] = prometheus_url
+    return arguments

@@ -1,0 +1,1 @@
+"""Groups of commands of the ``stacks`` program, and what they share."""

@@ -1,0 +1,83 @@
+"""``stacks release``: adding, checking and listing of model releases."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llm_serving.errors import Problem, ProblemsError, nearest
+from stacks.commands.options import Folder, Plain, console
+from stacks.releases import RELEASES, add_release, history, lock_releases, read_releases, shown, verify_releases
+from stacks.report.releases import HASH_DIGITS, releases_table, uses_in
+
+app = typer.Typer(no_args_is_help=True, help="Model releases: add, verify, list.")
+
+Releases = Annotated[Path, typer.Option("--releases", help="Folder of the releases.", show_default=False)]
+
+
+@app.command()
+def add(
+    model: Annotated[str, typer.Argument(help="Model: the folder of its releases.")],
+    version: Annotated[str, typer.Argument(help="Version of the new release, for example 1.2.0.")],
+    base: Annotated[str | None, typer.Option("--from", help="Release of the same model to start from.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="File to start from.")] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="What differs, for example engine.version=0.33.0; null removes a key. Repeatable."),
+    ] = None,
+    releases: Releases = RELEASES,
+) -> None:
+    """Write a new release and lock it. What it starts from stays as it is."""
+    if base is not None and file is not None:
+        raise ProblemsError([Problem("--file", str(file), "there is --from already", "one of the two")])
+    added = add_release(model, version, base=base, source=file, changes=changes or (), folder=releases)
+    for note in added.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(f"added {shown(releases / added.release.file)}  {added.release.sha256[:HASH_DIGITS]}")
+
+
+@app.command()
+def verify(
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="Branch, tag or commit that HEAD grew from; one that is missing is an error. "
+            f"Default: the first of {', '.join(history.DEFAULT_REFS)} that is there.",
+            show_default=False,
+        ),
+    ] = None,
+    releases: Releases = RELEASES,
+) -> None:
+    """Check that no release was changed or removed: by the lock, and by the history of the repository."""
+    found = verify_releases(releases, against)
+    print(f"{found.releases} releases match their lock")
+    if found.compared:
+        print(f"{found.before} of them are in {found.compared}, none was changed or removed since")
+    else:
+        print(f"history was not compared: {found.why_not}")
+
+
+@app.command()
+def lock(releases: Releases = RELEASES) -> None:
+    """Lock releases whose files were written by hand; refuses where a locked one was changed."""
+    new = lock_releases(releases)
+    print("\n".join(f"locked {file}" for file in new) or "nothing new")
+
+
+@app.command("list")
+def list_releases(
+    model: Annotated[str | None, typer.Argument(help="Only the releases of this model.", show_default=False)] = None,
+    folder: Folder = Path(),
+    releases: Releases = RELEASES,
+    plain: Plain = False,
+) -> None:
+    """List releases: what each pins, its hash, and which stacks serve it."""
+    known = read_releases(releases)
+    names = {name for name, _ in known}
+    if model is not None and model not in names:
+        raise ProblemsError([Problem("MODEL", model, "has no releases", nearest(model, names))])
+    uses, unread = uses_in(folder)
+    console(plain).print(releases_table([found for found in known.values() if model in (None, found.spec.name)], uses))
+    for line in unread:
+        print(f"warning: {line}", file=sys.stderr)

@@ -1,0 +1,235 @@
+"""Adding of releases: a new file and its line in the lock, or neither."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from llm_serving import catalog
+from llm_serving.arguments import parse
+from llm_serving.catalog import UnknownFact
+from llm_serving.errors import Problem, ProblemsError, nearest
+from llm_serving.spec import ReleaseSpec
+from stacks.documents import dump_yaml, load_yaml, parse_yaml, write_atomically
+from stacks.releases.store import (
+    RELEASES,
+    Release,
+    changing,
+    content_hash,
+    free_version,
+    read_lock,
+    read_releases,
+    shown,
+    write_lock,
+)
+from stacks.releases.versions import minor, precedence
+
+_Data = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Added:
+    """A release that was added.
+
+    Attributes:
+        release: it.
+        notes: what its author should know although nothing is refused.
+    """
+
+    release: Release
+    notes: tuple[str, ...]
+
+
+def add_release(
+    model: str,
+    version: str,
+    *,
+    base: str | None = None,
+    source: Path | None = None,
+    changes: Sequence[str] = (),
+    folder: Path = RELEASES,
+) -> Added:
+    """Write and lock release ``version`` of ``model``.
+
+    Args:
+        base: version of the same model to start from.
+        source: file to start from, in place of ``base``; what it says of name and version must agree.
+        changes: ``path=value`` each, in the spelling of release files, for example ``engine.version=0.33.0``. A value
+            has the type of the one it replaces, and is read as YAML where it replaces none; ``null`` removes a key.
+
+    Raises:
+        ProblemsError: the release exists, what it starts from does not, or its content is refused. Nothing is written
+            then.
+    """
+    with changing(folder):
+        known = read_releases(folder)
+        path = folder / model / f"{version}.yaml"
+        if (model, version) in known:
+            hint = f"another version, for example {free_version(known, known[model, version].spec)}"
+            raise ProblemsError([Problem("", version, "exists already; releases are never changed", hint)], shown(path))
+        start = _of_release(folder, model, base, known) if base is not None else _of_file(source)
+        data, notes = _changed(start, _parsed(changes), shown(path))
+        data = _named(data, model, version, base, shown(path))
+        spec = parse(ReleaseSpec, data, shown(path))
+        problems = [*_engine_without_image(start, data, base), *_unknown_to_the_catalog(spec)]
+        if problems:
+            raise ProblemsError(problems, shown(path))
+        notes += _remarks(spec, data, start, base, [other for name, other in known if name == model])
+        _write(path, dump_yaml(data))
+    return Added(Release(spec, content_hash(data), path.relative_to(folder).as_posix()), tuple(notes))
+
+
+def _write(path: Path, text: str) -> None:
+    """File first, lock second: a crash in between leaves a whole file that is refused until ``stacks release lock``."""
+    folder = path.parent.parent
+    is_new_model = not path.parent.exists()
+    path.parent.mkdir(exist_ok=True)
+    try:
+        write_atomically(path, text)
+        write_lock(folder)
+    except BaseException:
+        if path.relative_to(folder).as_posix() not in read_lock(folder):
+            path.unlink(missing_ok=True)
+            if is_new_model:
+                path.parent.rmdir()
+        raise
+
+
+def _of_release(folder: Path, model: str, base: str, known: Mapping[tuple[str, str], Release]) -> _Data:
+    release = known.get((model, base))
+    if release is None:
+        versions = sorted((version for name, version in known if name == model), key=precedence)
+        if versions:
+            raise ProblemsError([Problem("--from", base, f"{model} has no such release", nearest(base, versions))])
+        near = nearest(model, {name for name, _ in known})
+        raise ProblemsError([Problem("MODEL", model, "has no releases to start from", f"--file, or one of {near}")])
+    return cast(_Data, load_yaml(folder / release.file))
+
+
+def _of_file(source: Path | None) -> _Data:
+    if source is None:
+        raise ProblemsError([Problem("--from", None, "nothing to start from", "--from VERSION, or --file FILE")])
+    data = load_yaml(source, str(source))
+    if not isinstance(data, dict):
+        raise ProblemsError([Problem("", None, "not a release: a table of keys and values", "")], str(source))
+    return cast(_Data, data)
+
+
+def _named(data: _Data, model: str, version: str, base: str | None, source: str) -> _Data:
+    """The data with its own name and version in front. Those of a base are replaced, others must agree."""
+    given = {} if base is not None else {key: data[key] for key in ("name", "version") if key in data}
+    for key, wanted in (("name", model), ("version", version)):
+        if str(given.get(key, wanted)) != wanted:
+            raise ProblemsError([Problem(key, given[key], "differs from what is added", wanted)], source)
+    rest = {key: value for key, value in data.items() if key not in ("name", "version")}
+    return {"name": model, "version": version, **rest}
+
+
+def _parsed(changes: Sequence[str]) -> dict[str, str]:
+    parsed: dict[str, str] = {}
+    for change in changes:
+        path, equals, value = change.partition("=")
+        if not equals or not all(path.split(".")):
+            raise ProblemsError([Problem("--set", change, "not a change", "path=value, as in engine.version=0.33.0")])
+        if path in parsed:
+            raise ProblemsError([Problem("--set", path, "is given twice")])
+        parsed[path] = value
+    return parsed
+
+
+def _changed(start: _Data, changes: Mapping[str, str], source: str) -> tuple[_Data, list[str]]:
+    """A copy of ``start`` with the changes, and with the image's tag following the engine's version."""
+    data = _copy(start)
+    for path, text in changes.items():
+        first, *rest = path.split(".")
+        if first in ("name", "version"):
+            raise ProblemsError([Problem(path, text, "is the release's own", "the argument of `add`")], source)
+        field = ReleaseSpec.model_fields.get(first)
+        _put(data, [(field.alias if field else None) or first, *rest], text, path, source)
+    return data, _follow(start, data, changes)
+
+
+def _put(data: _Data, steps: list[str], text: str, path: str, source: str) -> None:
+    *groups, last = steps
+    target = data
+    for step in groups:
+        inner = target.setdefault(step, {})
+        if not isinstance(inner, dict):
+            raise ProblemsError([Problem(path, text, f"{step} is not a group of keys", f"{step}=…")], source)
+        target = cast(_Data, inner)
+    value = parse_yaml(text, f"--set {path}")
+    if value is None:
+        if last not in target:
+            raise ProblemsError([Problem(path, None, "is not there and cannot be removed", nearest(last, target))])
+        del target[last]
+    elif isinstance(target.get(last), str) and not isinstance(value, dict | list):
+        target[last] = text
+    else:
+        target[last] = value
+
+
+def _follow(start: _Data, data: _Data, changes: Mapping[str, str]) -> list[str]:
+    """An image is the engine: a tag that names the version names the new one, unless somebody says otherwise."""
+    before, after = _version(start), _version(data)
+    image = data.get("image")
+    if (
+        before == after
+        or not before
+        or not isinstance(image, dict)
+        or any(path.startswith("image") for path in changes)
+    ):
+        return []
+    image = cast(_Data, image)
+    tag = str(image.get("tag", ""))
+    if before not in tag or image.get("digest"):
+        return []
+    image["tag"] = tag.replace(before, after)
+    return [f"image.tag follows the engine's version: {tag} is {image['tag']} now"]
+
+
+def _engine_without_image(start: _Data, data: _Data, base: str | None) -> list[Problem]:
+    before, after = _version(start), _version(data)
+    if base is None or before == after or start.get("image") != data.get("image"):
+        return []
+    reason = f"is still the image of engine {before}, and the release's engine is {after}"
+    return [Problem("image", None, reason, "--set image.tag=… (and image.digest=…)")]
+
+
+def _unknown_to_the_catalog(spec: ReleaseSpec) -> list[Problem]:
+    """What every preview would refuse, wherever the release is served."""
+    try:
+        known = catalog.architecture(spec.model.architecture)
+    except UnknownFact as unknown:
+        return [Problem("model.architecture", unknown.name, "is not in the catalog", unknown.nearest)]
+    if spec.context_length > known.max_context:
+        reason = f"{known.name} was made for at most {known.max_context} tokens"
+        return [Problem("contextLength", spec.context_length, reason, str(known.max_context))]
+    return []
+
+
+def _remarks(spec: ReleaseSpec, data: _Data, start: _Data, base: str | None, versions: Sequence[str]) -> list[str]:
+    notes: list[str] = []
+    later = [
+        other
+        for other in versions
+        if minor(other) == minor(spec.version) and precedence(other) > precedence(spec.version)
+    ]
+    if later:
+        newest = max(later, key=precedence)
+        notes.append(f"{spec.version} is below {newest}, which is there already: readers take the higher for the newer")
+    if base is not None and _content(start) == _content(data):
+        notes.append(f"nothing but the version differs from {base}: it will answer the same")
+    return notes
+
+
+def _content(data: _Data) -> _Data:
+    return {key: value for key, value in data.items() if key not in ("name", "version")}
+
+
+def _version(data: _Data) -> str:
+    engine = data.get("engine")
+    return str(cast(_Data, engine).get("version", "")) if isinstance(engine, dict) else ""
+
+
+def _copy(data: _Data) -> _Data:
+    return cast(_Data, parse_yaml(dump_yaml(data), ""))

@@ -1,0 +1,219 @@
+"""Everything that was decided for a model, and why: releases, an instance, cold start, drain, scaling, cost.
+
+Rendering only. What is shown was decided by ``planning`` or stands in the settings.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from llm_serving.planning.cold_start import STARTUP_METRIC, ColdStart
+from llm_serving.planning.drain import EXIT_SECONDS, longer_than_window, plan_drain, spot_notice_seconds
+from llm_serving.planning.instances import plan_instances
+from llm_serving.planning.placement import ModelPlan
+from llm_serving.spec import AutoscalingSpec, ExistingPoolSpec, ModelSpec, PoolSpec
+from stacks.report.instance_cost import capacity_costs, gpus_of
+from stacks.report.releases import HASH_DIGITS
+from stacks.report.summary import count, role_and_share
+from stacks.report.tables import plain_table, usd
+from stacks.settings import NAMESPACE, ServedModel, ServedRelease, Stack
+
+
+def explain_model(stack: Stack, model: ServedModel) -> Group:
+    """All tables of one model."""
+    pool = next(found for found in stack.settings.pools if found.name == model.spec.pool)
+    return Group(
+        _model(model, pool),
+        releases_table(model),
+        *_instances(model),
+        *_cold_starts(model),
+        drain_table(model.spec, spot_notice_seconds(stack.settings.cloud, pool)),
+        scaling_table(model.spec),
+        scheduling_table(model.spec),
+        *_costs(stack, model, pool),
+        *_notes(stack, model),
+    )
+
+
+def _model(model: ServedModel, pool: PoolSpec | ExistingPoolSpec) -> Table:
+    table = plain_table(f"Model {model.spec.name}", "what", "value")
+    table.add_row("team, namespace", model.spec.team)
+    markets = "existing nodes"
+    if isinstance(pool, PoolSpec):
+        markets = ", then ".join(f"{entry.market.value} {entry.machine_type}" for entry in pool.capacity)
+    table.add_row("pool", f"{pool.name}: {pool.accelerator}; {markets}")
+    node = model.node
+    table.add_row("a node", f"{node.gpus} x {node.accelerator}, {node.cpu:g} cores, {node.memory_gib:g} GiB for pods")
+    return table
+
+
+def releases_table(model: ServedModel) -> Table:
+    """What each release pins, and the part that it plays."""
+    table = plain_table(
+        "Releases", "role", "release", "hash", "engine", "weights", "quantization", "context", "instances"
+    )
+    for served, instances in zip(model.releases, plan_instances(model.spec), strict=True):
+        spec = served.release.spec
+        table.add_row(
+            role_and_share(model, served.role),
+            spec.version,
+            served.release.sha256[:HASH_DIGITS],
+            f"{spec.engine.name.value} {spec.engine.version}\n{spec.image.reference}",
+            f"{spec.model.repository}\n{spec.model.revision[:HASH_DIGITS]}",
+            spec.quantization.value,
+            str(spec.context_length),
+            count(instances),
+        )
+    return table
+
+
+def _instances(model: ServedModel) -> Iterator[Table]:
+    """One instance of each release; releases that are planned alike share a table."""
+    for releases in _alike(model, lambda served: served.plan):
+        plan = releases[0].plan
+        table = plain_table(f"One instance of {_versions(releases)}", "what", "value", "why")
+        for name, reason in plan.reasons.items():
+            if name != "cold_start":
+                table.add_row(_words(name), _decided(plan, name), reason)
+        yield table
+
+
+_WORDS = {"kv": "KV", "gib": "GiB", "cpu": "cores", "shm": "/dev/shm", "gpus": "GPUs", "gpu": "GPU"}
+
+
+def _words(field: str) -> str:
+    return " ".join(_WORDS.get(word, word) for word in field.split("_"))
+
+
+def _decided(plan: ModelPlan, name: str) -> str:
+    """The value that a reason belongs to; some reasons are notes and belong to none."""
+    value: Any = getattr(plan, name, "")
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _cold_starts(model: ServedModel) -> Iterator[RenderableType]:
+    for releases in _alike(model, lambda served: served.plan.cold_start):
+        yield cold_start_table(releases[0].plan.cold_start, _versions(releases))
+
+
+def cold_start_table(start: ColdStart, versions: str) -> Group:
+    """The budget, stage by stage, and where each stage is measured."""
+    title = f"Cold start of {versions}, seconds, estimated"
+    table = plain_table(title, "stage", "s", "way", "estimate", "shorter by")
+    measured = plain_table(f"Cold start of {versions}, measured", "stage", "PromQL, seconds")
+    for stage in start.stages:
+        name = stage.name.value.replace("-", " ")
+        shorter = [
+            f"{found.setting}: {found.seconds} s ({found.basis.value})" + (f"; {found.note}" if found.note else "")
+            for found in stage.shortcuts
+        ]
+        estimate = f"{stage.basis.value}: {stage.source}; {stage.date}"
+        table.add_row(name, str(stage.seconds), stage.way, estimate, "\n".join(shorter))
+        measured.add_row(name, stage.measured_by)
+    table.add_section()
+    table.add_row("total", str(start.total), "", "time-outs wait twice as long", "")
+    measured.add_section()
+    measured.add_row("from the container's start", f'{STARTUP_METRIC}{{stage="total"}}')
+    return Group(table, measured)
+
+
+def drain_table(spec: ModelSpec, notice: int | None) -> Table:
+    """The end of an instance, second by second, against what the cloud gives it."""
+    drain = plan_drain(spec.drain, notice)
+    table = plain_table("Drain, seconds", "what", "s", "why")
+    asked = "asked for" if spec.drain.pre_stop_seconds else "default"
+    table.add_row("preStop", str(drain.pre_stop), f"{asked}: load balancers hear of the end; new requests are served")
+    asked = "asked for" if spec.drain.shutdown_timeout_seconds else "default"
+    table.add_row("shutdown timeout", str(drain.shutdown_timeout), f"{asked}: running requests end")
+    table.add_row("grace period", str(drain.grace_period), f"both, and {EXIT_SECONDS} s to exit")
+    if notice is None:
+        table.add_row("the cloud's notice", "none", "nodes of this pool are not taken away")
+    else:
+        spare = f"{notice - drain.grace_period} s to spare"
+        table.add_row("the cloud's notice", str(notice), f"of the pool's least patient capacity (spot); {spare}")
+    longest = spec.drain.longest_request_seconds
+    if longest is not None:
+        is_cut = longer_than_window(spec.drain, drain)
+        reason = "may be cut: its stream ends with an error, and is counted" if is_cut else "ends within the timeout"
+        table.add_row("the longest request", str(longest), reason)
+    return table
+
+
+def scaling_table(spec: ModelSpec) -> Table:
+    """How many instances there are, and what changes their number."""
+    table = plain_table("Number of instances", "release", "instances", "scaled by")
+    for instances in plan_instances(spec):
+        by = "fixed" if instances.autoscaling is None else "\n".join(_signals(instances.autoscaling))
+        base = f", {instances.base} of them on capacity that is not taken away" if instances.base else ""
+        table.add_row(f"{instances.version} ({instances.role.value})", f"{count(instances)}{base}", by)
+    return table
+
+
+def _signals(spec: AutoscalingSpec) -> Iterator[str]:
+    yield f"more than {spec.queue_depth:g} waiting requests an instance"
+    if spec.ttft_seconds is not None:
+        yield f"time to first token (p95) over {spec.ttft_seconds:g} s, while requests wait"
+    if spec.gpu_utilization is not None:
+        yield f"GPU utilization over {spec.gpu_utilization} %, while requests wait"
+    for schedule in spec.schedules:
+        yield f"at least {schedule.replicas} from {schedule.start} to {schedule.end} ({schedule.timezone})"
+    pace = spec.pace
+    yield f"up: {pace.up_percent} % in 15 s after {pace.up_seconds} s of demand"
+    yield f"down: {pace.down_percent} % a minute after {pace.down_seconds} s of lull"
+    yield f"signals are read every {spec.polling_seconds} s"
+
+
+def scheduling_table(spec: ModelSpec) -> Table:
+    """What gives way to what."""
+    table = plain_table("Scheduling", "what", "value", "why")
+    table.add_row("priority", spec.service_class.value, "batch gives way first, critical last")
+    held = spec.warm_pool.placeholders
+    why = "hold nodes ready; give way to an instance" if held else "warmPool.placeholders would hold nodes ready"
+    table.add_row("placeholders", str(held), why)
+    surge = "started beside those that they replace" if spec.surge else "one ends before its successor starts"
+    table.add_row("surge", str(spec.surge), surge)
+    return table
+
+
+def _costs(stack: Stack, model: ServedModel, pool: PoolSpec | ExistingPoolSpec) -> Iterator[RenderableType]:
+    fewest, most = gpus_of(model)
+    title = "Cost an hour of the model's share of its nodes (USD)"
+    table = plain_table(title, "market", "machine", "one instance", f"fewest: {fewest} GPUs", f"most: {most} GPUs")
+    costs = capacity_costs(stack, model, pool)
+    for cost in costs:
+        table.add_row(cost.market, cost.machine_type, usd(cost.instance), usd(cost.fewest), usd(cost.most))
+    yield table
+    notes = {f"{cost.market} {cost.machine_type}: {cost.note}".strip() for cost in costs if cost.note}
+    held = model.spec.warm_pool.placeholders
+    counted = "all releases" + (f" and {held} placeholder(s)" if held else "")
+    yield Text(
+        f"{counted}, all of them on that capacity; a node that is partly empty costs as much as a full one", style="dim"
+    )
+    for note in sorted(notes):
+        yield Text(note, style="dim")
+
+
+def _notes(stack: Stack, model: ServedModel) -> Iterator[Text]:
+    path = f"{NAMESPACE}:models[{stack.models.index(model)}]"
+    for note in stack.notes:
+        if note.path == path or note.path.startswith(f"{path}."):
+            yield Text(f"note: {note}", style="dim")
+
+
+def _alike(model: ServedModel, of: Callable[[ServedRelease], Any]) -> list[list[ServedRelease]]:
+    """The releases in groups for which ``of`` says the same."""
+    groups: list[list[ServedRelease]] = []
+    for served in model.releases:
+        group = next((found for found in groups if of(found[0]) == of(served)), None)
+        if group is None:
+            groups.append([served])
+        else:
+            group.append(served)
+    return groups
+
+
+def _versions(releases: list[ServedRelease]) -> str:
+    return ", ".join(served.release.spec.version for served in releases)

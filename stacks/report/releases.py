@@ -1,0 +1,84 @@
+"""Releases as people read them: what each pins, and which stacks serve it in which role."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from llm_serving.errors import ProblemsError
+from llm_serving.planning.instances import Role, releases_of
+from llm_serving.spec import ReleaseChoice
+from stacks.releases import Release, precedence
+from stacks.report.tables import plain_table
+from stacks.settings import read_settings_file
+
+HASH_DIGITS = 12
+"""Digits of hashes and revisions in tables; outputs carry all of them."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """A stack that names a release.
+
+    Attributes:
+        stack: name of the stack.
+        role: what the release is to it.
+        weight: percent of the requests; ``None`` where nothing is split.
+    """
+
+    stack: str
+    role: Role
+    weight: int | None
+
+    def __str__(self) -> str:
+        share = "" if self.weight is None else f" {self.weight} %"
+        return f"{self.stack}: {self.role.value}{share}"
+
+
+Uses = Mapping[tuple[str, str], Iterable[Use]]
+"""Who uses a release, by model and version."""
+
+
+def uses_in(folder: Path) -> tuple[Uses, list[str]]:
+    """Who uses which release, from every settings file of a folder; and which of these files cannot be read."""
+    uses: dict[tuple[str, str], list[Use]] = {}
+    unread: list[str] = []
+    for path in sorted(folder.glob("Pulumi.*.yaml")):
+        try:
+            models = read_settings_file(path).models
+        except ProblemsError as error:
+            unread.append(f"{path.name} is refused, so what it serves is not listed; see `stacks check`: {error}")
+            continue
+        stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
+        for model in models:
+            split = shares(model.releases)
+            for role, version in releases_of(model):
+                uses.setdefault((model.name, version), []).append(Use(stack, role, split.get(role)))
+    return uses, unread
+
+
+def shares(choice: ReleaseChoice) -> dict[Role, int]:
+    """Percent of the requests of each release, by role; empty where they are not split."""
+    canary = choice.canary
+    return {} if canary is None else {Role.STABLE: 100 - canary.weight, Role.CANARY: canary.weight}
+
+
+def releases_table(releases: Iterable[Release], uses: Uses) -> Table:
+    """A row a release: models by name, versions in their order."""
+    table = plain_table(
+        "Releases", "model", "version", "engine", "quantization", "context", "revision", "hash", "served by"
+    )
+    for release in sorted(releases, key=lambda found: (found.spec.name, precedence(found.spec.version))):
+        spec = release.spec
+        table.add_row(
+            spec.name,
+            spec.version,
+            f"{spec.engine.name.value} {spec.engine.version}",
+            spec.quantization.value,
+            str(spec.context_length),
+            spec.model.revision[:HASH_DIGITS],
+            release.sha256[:HASH_DIGITS],
+            ", ".join(map(str, uses.get((spec.name, spec.version), ()))),
+        )
+    return table

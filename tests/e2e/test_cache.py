@@ -1,0 +1,44 @@
+"""A half-written cache is never served."""
+
+from tests.e2e.served import TEAM, Served
+from tests.engine.local_stack import wait_until
+
+
+def test_an_instance_does_not_start_on_half_a_model_and_does_as_soon_as_it_is_whole(served: Served) -> None:
+    (pod,) = served.ready_pods()
+    manifest = _manifest(served, pod)
+    kept = f"{manifest}.kept"
+    served.node.cluster.exec_in_node(["mv", manifest, kept])
+    try:
+        served.kubernetes().delete(pod)
+        wait_until(lambda: _refusal(served) != "", 180, "the new instance refuses the cache")
+        assert "manifest" in _refusal(served)
+        assert not served.ready_pods()
+    finally:
+        served.node.cluster.exec_in_node(["mv", kept, manifest])
+    wait_until(lambda: len(served.ready_pods()) == 1, 300, "the instance starts on the whole model")
+    assert served.chat()["choices"]
+
+
+def _manifest(served: Served, pod: dict) -> str:
+    """The manifest's path on the node: that of the volume, and the release's folder."""
+    kubernetes = served.kubernetes()
+    (claim,) = [
+        volume["persistentVolumeClaim"]["claimName"]
+        for volume in pod["spec"]["volumes"]
+        if "persistentVolumeClaim" in volume
+    ]
+    volume = kubernetes.get("v1", "PersistentVolumeClaim", claim, TEAM)["spec"]["volumeName"]
+    path = kubernetes.get("v1", "PersistentVolume", volume)["spec"]["local"]["path"]
+    labels = pod["metadata"]["labels"]
+    return f"{path}/{labels['llm-serving.dev/model']}/{labels['llm-serving.dev/release']}/manifest.json"
+
+
+def _refusal(served: Served) -> str:
+    """What the check before the engine said last; empty where it did not refuse."""
+    for pod in served.pods():
+        for status in pod["status"].get("initContainerStatuses", []):
+            for state in (status.get("state", {}), status.get("lastState", {})):
+                if state.get("terminated", {}).get("exitCode"):
+                    return state["terminated"].get("message", "")
+    return ""

@@ -1,0 +1,156 @@
+"""What an instance promises its clients when it is full and when it must go, kept by a real engine.
+
+The settings give it one place, a short queue and little time to go, so that each promise is put to the test at once.
+"""
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.served import MODEL, QUESTION, TEAM, Served
+from tests.engine.local_stack import wait_until
+
+LONG = 3500
+"""Tokens of an answer that takes far longer than the window."""
+SHORT = 8
+
+
+@pytest.fixture(scope="module")
+def hurried(served: Served) -> Iterator[Served]:
+    """Two instances with one place each, one place in the queue, and five seconds to go."""
+    options = {
+        "replicas": 2,
+        "engine": {"maxSequences": 1, "maxQueuedRequests": 1},
+        "drain": {"preStopSeconds": 1, "shutdownTimeoutSeconds": 4},
+    }
+    served.change(lambda model: model.update(options))
+    served.up()
+    yield served
+    served.change(lambda model: [model.pop(key) for key in options])
+    served.up()
+
+
+def test_a_full_instance_refuses_at_once_and_answers_the_others(hurried: Served) -> None:
+    base = _address(hurried.ready_pods()[0])
+    answers = Counter(_together([lambda: _status(base, 200) for _ in range(6)]))
+    assert answers[200] >= 1
+    assert answers[503] >= 1
+    assert set(answers) == {200, 503}
+    rejected = [
+        float(line.rsplit(" ", 1)[1])
+        for line in hurried.text(f"{base}/metrics").splitlines()
+        if line.startswith("vllm:admission_rejections_total")
+    ]
+    assert sum(rejected) == answers[503]
+
+
+def test_an_evicted_instance_keeps_its_word_to_every_request(hurried: Served) -> None:
+    """As before a spot node ends: what can end within the window ends; any other fails before its first byte, so that
+    it can be asked again elsewhere, or its stream ends with an explicit error. All are counted."""
+    victim, other = hurried.ready_pods()
+    base = _address(victim)
+    streams: list[list[str]] = []
+    waiting: list[int] = []
+    running = threading.Thread(target=lambda: streams.append(_stream(base, LONG)))
+    running.start()
+    wait_until(lambda: _gauge(hurried, base, "vllm:num_requests_running") == 1, 30, "the stream runs")
+    queued = threading.Thread(target=lambda: waiting.append(_status(base, LONG)))
+    queued.start()
+    wait_until(lambda: _gauge(hurried, base, "vllm:num_requests_waiting") == 1, 30, "a request waits")
+    _evict(hurried, victim)
+    wait_until(lambda: _status(base, SHORT) == 503, 20, "new requests are refused")
+    counts = ""
+    while running.is_alive() or queued.is_alive():
+        counts = _counts(hurried, victim) or counts
+        time.sleep(0.1)
+    (events,) = streams
+    assert events[-1] != "[DONE]"
+    assert "error" in json.loads(events[-1])
+    assert len(events) > 10  # it had been answering
+    assert waiting == [503]
+    assert counts
+    assert _status(_address(other), SHORT) == 200
+    wait_until(lambda: len(hurried.ready_pods()) == 2, 240, "a new instance is ready")
+
+
+def test_a_short_request_ends_within_the_window(hurried: Served) -> None:
+    victim = hurried.ready_pods()[0]
+    base = _address(victim)
+    answered: list[int] = []
+    asking = threading.Thread(target=lambda: answered.append(_status(base, 150)))
+    asking.start()
+    wait_until(lambda: bool(answered) or _gauge(hurried, base, "vllm:num_requests_running") == 1, 30, "it runs")
+    _evict(hurried, victim)
+    asking.join(60)
+    assert answered == [200]
+    wait_until(lambda: len(hurried.ready_pods()) == 2, 240, "a new instance is ready")
+
+
+def _address(pod: dict) -> str:
+    return f"http://{pod['status']['podIP']}:8000"
+
+
+def _request(base: str, tokens: int, **options: object) -> urllib.request.Request:
+    body = {"model": MODEL, "messages": QUESTION, "max_tokens": tokens, "ignore_eos": True, **options}
+    return urllib.request.Request(
+        f"{base}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+
+
+def _status(base: str, tokens: int) -> int:
+    """The HTTP status of an answer; 0 where there was none."""
+    try:
+        with urllib.request.urlopen(_request(base, tokens), timeout=60) as answer:
+            answer.read()
+            return answer.status
+    except urllib.error.HTTPError as refused:
+        return refused.code
+    except OSError:
+        return 0
+
+
+def _stream(base: str, tokens: int) -> list[str]:
+    """The data of each event of a stream."""
+    with urllib.request.urlopen(_request(base, tokens, stream=True), timeout=60) as answer:
+        return [line[6:].strip() for line in answer.read().decode().splitlines() if line.startswith("data: ")]
+
+
+def _together(calls: list) -> list[int]:
+    results: list[int] = []
+    threads = [threading.Thread(target=lambda call=call: results.append(call())) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(90)
+    return results
+
+
+def _gauge(served: Served, base: str, name: str) -> float:
+    lines = [line for line in served.text(f"{base}/metrics").splitlines() if line.startswith(f"{name}{{")]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+
+def _counts(served: Served, pod: dict) -> str:
+    """The launcher's counts of what became of requests; empty where it is gone."""
+    try:
+        text = served.text(f"http://{pod['status']['podIP']}:8080/metrics")
+    except OSError:
+        return ""
+    return "\n".join(line for line in text.splitlines() if line.startswith("llm_serving_drained_requests_total"))
+
+
+def _evict(served: Served, pod: dict) -> None:
+    """Through the eviction API, which honours the disruption budget, as a node's drain does."""
+    kubernetes, name = served.kubernetes(), pod["metadata"]["name"]
+    eviction = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": name, "namespace": TEAM},
+    }
+    kubernetes.request("POST", kubernetes.path_of(pod, "eviction"), body=eviction)

@@ -1,0 +1,160 @@
+import re
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+from pulumi.errors import InputPropertiesError
+
+from llm_serving.addons import ClusterAddons
+from llm_serving.addons.places import KEDA_NAMESPACE, LWS_NAMESPACE, MONITORING_NAMESPACE
+from tests.unit.recording import record
+from tests.unit.serving.crds import assert_valid
+
+EVERYTHING = {"keda": True, "monitoring": True, "leader_worker_set": True}
+SYSTEM = {
+    "node_selector": {"llm-serving.dev/system": "true"},
+    "tolerations": [{"key": "components.gke.io/gke-managed-components", "effect": "NoSchedule"}],
+}
+REPOSITORY = Path(__file__).resolve().parents[3]
+CHARTS_OF_OPERATOR = {"0.84.1": "76", "0.85.0": "77", "0.86.0": "78"}
+"""Major versions of kube-prometheus-stack: its UPGRADE.md."""
+RELEASE = "kubernetes:helm.sh/v3:Release"
+
+
+def addons(**arguments):
+    return record(lambda: ClusterAddons("addons", arguments))
+
+
+def release(recording, chart):
+    return recording.one(RELEASE, f"addons-{chart}")
+
+
+def test_nothing_is_installed_that_is_not_asked_for():
+    recording = addons()
+    assert [resource.type for resource in recording] == ["llm-serving:index:ClusterAddons"]
+    assert recording.output("installed") == []
+    assert recording.output("prometheusUrl") == ""
+
+
+@pytest.mark.parametrize(
+    ("argument", "chart", "namespace"),
+    [
+        ("keda", "keda", KEDA_NAMESPACE),
+        ("monitoring", "monitoring", MONITORING_NAMESPACE),
+        ("leader_worker_set", "lws", LWS_NAMESPACE),
+    ],
+)
+def test_each_addon_comes_alone_in_a_namespace_of_its_own(argument, chart, namespace):
+    recording = addons(**{argument: True})
+    made = recording.one(RELEASE)
+    assert (made["name"], made["namespace"]) == (chart, namespace)
+    assert recording.one("Namespace")["metadata.name"] == namespace
+    assert recording.depends_on(made, recording.one("Namespace"))
+    assert recording.output("installed") == [chart]
+
+
+def test_every_object_is_a_child_of_the_component_and_valid():
+    recording = addons(**EVERYTHING, labels={"environment": "test"})
+    owner = recording.one("llm-serving:index:ClusterAddons")
+    assert len(recording.children(owner)) == len(recording.resources) - 1 == 6
+    for namespace in recording.all("Namespace"):
+        assert namespace["metadata.labels"]["environment"] == "test"
+        kubernetes_validate.validate(namespace.inputs, "1.34", strict=True)
+
+
+def test_charts_are_pinned_and_a_failed_installation_is_taken_back():
+    for made in addons(**EVERYTHING).all(RELEASE):
+        assert made["version"].count(".") == 2
+        assert made["atomic"] is True
+        assert made["chart"].startswith("oci://") or made["repositoryOpts.repo"].startswith("https://")
+
+
+def test_charts_bring_the_versions_whose_definitions_tests_validate_against():
+    pinned = dict(re.findall(r"^\s+(\S+) v(\S+)$", (REPOSITORY / "tools/go/crds/go.mod").read_text(), re.MULTILINE))
+    recording = addons(**EVERYTHING)
+    assert release(recording, "keda")["version"] == pinned["github.com/kedacore/keda/v2"]
+    assert release(recording, "lws")["version"] == pinned["sigs.k8s.io/lws"]
+    operator = pinned["github.com/prometheus-operator/prometheus-operator"]
+    assert release(recording, "monitoring")["version"].split(".")[0] == CHARTS_OF_OPERATOR[operator]
+
+
+def test_keda_comes_after_the_operator_that_watches_it():
+    recording = addons(**EVERYTHING)
+    assert recording.depends_on(release(recording, "keda"), release(recording, "monitoring"))
+    assert release(recording, "keda")["values.prometheus.operator.podMonitor.enabled"] is True
+    assert release(addons(keda=True), "keda")["values.prometheus.operator.podMonitor.enabled"] is False
+
+
+def test_prometheus_reads_monitors_of_every_namespace():
+    spec = release(addons(monitoring=True), "monitoring")["values.prometheus.prometheusSpec"]
+    for kind in ("podMonitor", "serviceMonitor", "rule", "probe"):
+        assert spec[f"{kind}SelectorNilUsesHelmValues"] is False
+        assert not spec.get(f"{kind}Selector")
+        assert not spec.get(f"{kind}NamespaceSelector")
+
+
+def test_what_prometheus_keeps_fits_its_volume_and_the_definition():
+    recording = addons(monitoring=True, retention_days=30, storage_gib=100, storage_class="fast")
+    spec = release(recording, "monitoring")["values.prometheus.prometheusSpec"]
+    assert (spec["retention"], spec["retentionSize"]) == ("30d", "85GiB")
+    claim = spec["storageSpec"]["volumeClaimTemplate"]["spec"]
+    assert claim["resources"]["requests"]["storage"] == "100Gi"
+    assert claim["storageClassName"] == "fast"
+    fields = ("retention", "retentionSize", "scrapeInterval", "evaluationInterval", "resources", "nodeSelector",
+              "tolerations")  # fmt: skip
+    prometheus = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "Prometheus",
+        "metadata": {"name": "monitoring"},
+        "spec": {**{name: spec[name] for name in fields}, "storage": spec["storageSpec"]},
+    }
+    assert_valid(prometheus, "prometheus-operator/monitoring.coreos.com_prometheuses.yaml")
+
+
+def test_the_url_is_that_of_the_prometheus_that_is_installed_or_of_the_one_that_is_there():
+    assert addons(monitoring=True).output("prometheusUrl") == "http://monitoring-prometheus.monitoring.svc:9090"
+    assert release(addons(monitoring=True), "monitoring")["values.fullnameOverride"] == "monitoring"
+    there = "http://prometheus.observability.svc:9090"
+    assert addons(prometheus_url=there).output("prometheusUrl") == there
+
+
+def test_labels_of_what_kube_state_metrics_tells_about_stay():
+    values = release(addons(monitoring=True), "monitoring")["values"]
+    assert values["kube-state-metrics"]["prometheus"]["monitor"]["honorLabels"] is True
+
+
+def test_every_workload_of_every_chart_runs_where_it_is_told_to():
+    recording = addons(**EVERYTHING, **SYSTEM)
+    for chart, places in {
+        "keda": [""],
+        "lws": [""],
+        "monitoring": [
+            ".prometheus.prometheusSpec",
+            ".prometheusOperator",
+            ".prometheusOperator.admissionWebhooks.patch",
+            ".kube-state-metrics",
+        ],
+    }.items():
+        for place in places:
+            values = release(recording, chart)[f"values{place}"]
+            assert values["nodeSelector"] == SYSTEM["node_selector"]
+            assert values["tolerations"] == [
+                {"key": "components.gke.io/gke-managed-components", "operator": "Exists", "effect": "NoSchedule"}
+            ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        ({"monitoring": True, "prometheus_url": "http://there:9090"}, "prometheusUrl"),
+        ({"prometheus_url": "there:9090"}, "prometheusUrl"),
+        ({"prometheus_url": "http://there:9090/"}, "prometheusUrl"),
+        ({"storage_gib": 1}, "storageGib"),
+        ({"retention_days": 0}, "retentionDays"),
+        ({"grafana": True}, "grafana"),
+    ],
+)
+def test_bad_arguments_are_refused_with_their_path(arguments, path):
+    with pytest.raises(InputPropertiesError) as refused:
+        addons(**arguments)
+    assert [error["property_path"] for error in refused.value.errors] == [path]

@@ -1,0 +1,102 @@
+"""What a cluster with autoscaling is made of, before anything runs."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from local.cluster import certificates, credentials
+from local.cluster.autoscaling import bringing_up, objects
+from local.cluster.autoscaling.options import AutoscalingOptions
+from local.cluster.autoscaling.programs import FIXED_PORTS
+from local.cluster.command import Command
+from local.cluster.layout import Facts, Layout
+from local.cluster.supervisor import _Child
+
+JOB = {"job_name": "engines", "static_configs": [{"targets": ["127.0.0.1:1"]}]}
+RULES = {"name": "r", "rules": [{"record": "level:metric:operation", "expr": "sum(up)"}]}
+OPTIONS = AutoscalingOptions(scrape=(JOB,), rules=(RULES,), scrape_seconds=1, sync_seconds=2)
+
+
+@pytest.fixture
+def layout(tmp_path):
+    return Layout(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"sync_seconds": 0}, "sync_seconds is 0, and must be from 1 to 60"),
+        ({"scrape_seconds": 61}, "scrape_seconds is 61"),
+        ({"scrape": ({},)}, "job name '' is empty"),
+        ({"scrape": (JOB, JOB)}, "job name 'engines' is empty, given twice"),
+        ({"scrape": ({"job_name": "kube-state-metrics"},)}, "'kube-state-metrics'"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(wrong, told):
+    with pytest.raises(ValueError, match=told):
+        AutoscalingOptions(**wrong)
+
+
+def test_facts_are_read_back_as_they_were_written(layout):
+    facts = Facts(autoscaling=OPTIONS)
+    facts.write(layout)
+    assert Facts.read(layout) == facts
+
+
+def test_a_cluster_that_was_made_before_there_was_autoscaling_is_read_without(layout):
+    Facts().write(layout)
+    kept = json.loads(layout.facts.read_text())
+    del kept["autoscaling"]
+    layout.facts.write_text(json.dumps(kept))
+    assert Facts.read(layout).autoscaling is None
+
+
+def test_identities_of_autoscaling_are_made_for_clusters_that_have_it_alone():
+    with_it = set(credentials.identities(Facts(autoscaling=OPTIONS)))
+    assert with_it - set(credentials.identities(Facts())) == {credentials.KEDA, credentials.KUBE_STATE_METRICS}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not here: the configuration was not checked")
+def test_prometheus_takes_the_configuration_with_scrapes_and_rules(tmp_path):
+    rules = tmp_path / "rules.json"
+    rules.write_text(json.dumps({"groups": list(OPTIONS.rules)}))
+    written = tmp_path / "prometheus.json"
+    written.write_text(json.dumps(bringing_up.prometheus_configuration(OPTIONS, "127.0.0.1:2", str(rules))))
+    checked = subprocess.run(["promtool", "check", "config", written], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "1 rules found" in checked.stdout
+
+
+def test_the_certificate_of_keda_is_good_for_both_sides_and_its_authority_key_is_not_lying_beside_it(layout):
+    certificates.make(layout.certificates)
+    certificates.make_keda(layout.certificates, layout.keda_certificates)
+    keys = layout.keda_certificates
+    for purpose in ("sslserver", "sslclient"):
+        command = ["openssl", "verify", "-purpose", purpose, "-CAfile", keys / "ca.crt", keys / "tls.crt"]
+        assert subprocess.run(command, capture_output=True, check=False).returncode == 0, purpose
+    assert (keys / "ca.crt").read_bytes() == (layout.certificates / "ca.crt").read_bytes()
+    assert not (keys / "ca.key").exists()
+
+    before = (keys / "tls.crt").read_bytes()
+    certificates.make_keda(layout.certificates, keys)
+    assert (keys / "tls.crt").read_bytes() == before, "made once"
+
+
+def test_nothing_passes_keda_unchecked(layout):
+    certificates.make(layout.certificates)
+    certificates.make_keda(layout.certificates, layout.keda_certificates)
+    made = objects.objects(layout, Facts(ports=dict(FIXED_PORTS), autoscaling=OPTIONS))
+    (webhook,) = (thing for thing in made if thing["kind"] == "ValidatingWebhookConfiguration")
+    assert {hook["failurePolicy"] for hook in webhook["webhooks"]} == {"Fail"}
+    assert {hook["clientConfig"]["url"].rsplit("/", 1)[0] for hook in webhook["webhooks"]} == {"https://127.0.0.1:9443"}
+
+
+def test_a_program_waits_for_the_files_that_it_needs(layout):
+    needed = layout.root / "needed"
+    child = _Child(Command("keda", ("true",), after=("kube-apiserver",), needs=(needed,)), layout.log("keda"))
+    assert not child.may_start({"kube-apiserver"})
+    needed.touch()
+    assert child.may_start({"kube-apiserver"})
+    assert not child.may_start(set())

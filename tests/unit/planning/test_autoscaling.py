@@ -1,0 +1,145 @@
+import pytest
+
+from llm_serving.planning.autoscaling import parse_cron, plan_addons
+from llm_serving.planning.rules.autoscaling import check_addons, check_autoscaling, note_autoscaling
+from llm_serving.spec import AddonsSpec
+from tests.unit.planning.builders import model, stack
+
+OFFICE = {"start": "0 8 * * mon-fri", "end": "0 18 * * mon-fri", "timezone": "Europe/Berlin", "replicas": 3}
+SCALES = {"min": 1, "max": 4}
+
+
+def scaled(**fields):
+    return {"autoscaling": {**SCALES, **fields}}
+
+
+def problems(**fields):
+    return list(check_autoscaling(stack(models=(model(**fields),))))
+
+
+def refused(path, **fields):
+    found = problems(**fields)
+    assert [problem.path for problem in found] == [f"models[0].{path}"], [str(problem) for problem in found]
+    return found[0]
+
+
+def test_good_settings_pass():
+    assert problems() == []
+    assert problems(**scaled(schedules=[OFFICE]), onDemandBase=1) == []
+    assert problems(**scaled(), releases={"stable": "1.0.0", "canary": {"release": "1.1.0", "weight": 5}}) == []
+    assert list(note_autoscaling(stack(models=(model(**scaled()),)))) == []
+
+
+def test_the_maximum_is_at_least_the_minimum():
+    assert refused("autoscaling.max", **scaled(min=5)).suggestion == "5"
+
+
+def test_a_canary_starts_within_the_maximum():
+    canary = {"release": "1.1.0", "weight": 5, "replicas": 9}
+    found = refused("releases.canary.replicas", **scaled(), releases={"stable": "1.0.0", "canary": canary})
+    assert found.suggestion == "4"
+
+
+def test_something_is_left_to_scale_beside_the_base():
+    refused("onDemandBase", **scaled(min=4), onDemandBase=4)
+
+
+def test_the_queue_that_adds_an_instance_may_form():
+    found = refused("engine.maxQueuedRequests", **scaled(), engine={"maxQueuedRequests": 10})
+    assert "queueDepth (10)" in found.reason
+    assert problems(**scaled(), engine={"maxQueuedRequests": 11}) == []
+    assert problems(engine={"maxQueuedRequests": 1}) == []
+
+
+@pytest.mark.parametrize(
+    ("schedule", "field", "said"),
+    [
+        ({"replicas": 5}, "replicas", "more than max (4)"),
+        ({"timezone": "Europe/Berln"}, "timezone", "IANA"),
+        ({"start": "60 8 * * *"}, "start", "'60' is not a minute: 0 to 59"),
+        ({"start": "0 24 * * *"}, "start", "'24' is not a hour"),
+        ({"start": "0 8 0 * *"}, "start", "not a day of the month"),
+        ({"start": "0 8 * 13 *"}, "start", "not a month: 1 to 12, or jan to dec"),
+        ({"start": "0 8 * * 7"}, "start", "not a day of the week: 0 to 6, or sun to sat"),
+        ({"start": "0 8 * * fri-mon"}, "start", "ends before it begins"),
+        ({"start": "*/0 8 * * *"}, "start", "step of 0"),
+        ({"start": "0 8-9-10 * * *"}, "start", "not a hour"),
+        ({"start": "0 8 31 2 *"}, "start", "no such day"),
+        ({"end": "0,x 18 * * *"}, "end", "'x' is not a minute"),
+        ({"end": "00 08 * * MON-FRI"}, "end", "the same moment"),
+    ],
+)
+def test_a_schedule_that_keda_would_not_keep_is_refused(schedule, field, said):
+    found = refused(f"autoscaling.schedules[0].{field}", **scaled(schedules=[{**OFFICE, **schedule}]))
+    assert said in found.reason
+    assert found.suggestion
+
+
+def test_a_schedule_below_the_minimum_is_refused():
+    refused("autoscaling.schedules[1].replicas", **scaled(min=3, schedules=[OFFICE, {**OFFICE, "replicas": 2}]))
+
+
+def test_a_time_zone_that_is_misspelt_is_recognized():
+    assert "Europe/Berlin" in refused(
+        "autoscaling.schedules[0].timezone", **scaled(schedules=[{**OFFICE, "timezone": "Europe/Berln"}])
+    ).suggestion  # fmt: skip
+
+
+def test_cron_expressions_mean_what_keda_takes_them_for():
+    cron = parse_cron("*/20 8-10,20 1 JAN,3-4 ?")
+    assert cron.minutes == {0, 20, 40}
+    assert cron.hours == {8, 9, 10, 20}
+    assert (cron.days, cron.months, len(cron.weekdays)) == ({1}, {1, 3, 4}, 7)
+    assert parse_cron("50/5 * * * *").minutes == {50, 55}
+    assert parse_cron("0 0 29 2 *").happens
+    assert not parse_cron("0 0 30 2 *").happens
+    assert parse_cron("0 0 30 2 mon").happens, "either day will do"
+    with pytest.raises(ValueError, match="4 fields"):
+        parse_cron("0 0 * *")
+
+
+def test_what_changes_nothing_is_said():
+    found = list(note_autoscaling(stack(models=(model(replicas=2, **scaled(min=4, pollingSeconds=5)),))))
+    assert [note.path for note in found] == [
+        "models[0].autoscaling.max",
+        "models[0].autoscaling.pollingSeconds",
+        "models[0].replicas",
+    ]
+
+
+# --- addons
+
+
+def addons(**fields):
+    return AddonsSpec.model_validate(fields)
+
+
+def test_an_addon_is_installed_where_a_model_needs_it_and_nobody_else_brings_it():
+    still, scales, spreads = model(), model(**scaled()), model(engine={"nodes": 2})
+    assert not plan_addons(addons(), [still]).any
+    plan = plan_addons(addons(), [still, scales])
+    assert (plan.keda, plan.monitoring, plan.leader_worker_set) == (True, True, False)
+    assert plan_addons(addons(), [spreads]).leader_worker_set
+    theirs = addons(keda="existing", monitoring="existing", leaderWorkerSet="existing")
+    assert not plan_addons(theirs, [scales, spreads]).any
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"monitoring": "existing"}, "required"),
+        ({"prometheusUrl": "http://there:9090"}, "another Prometheus"),
+        ({"monitoring": "existing", "prometheusUrl": "there:9090"}, "not a base URL"),
+        ({"monitoring": "existing", "prometheusUrl": "http://there:9090/"}, "not a base URL"),
+    ],
+)
+def test_where_a_model_scales_somebody_answers_for_prometheus(fields, said):
+    (found,) = check_addons(addons(**fields), [model(**scaled())])
+    assert found.path == "addons.prometheusUrl"
+    assert said in found.reason
+
+
+def test_a_prometheus_of_somebody_else_is_enough():
+    theirs = addons(monitoring="existing", prometheusUrl="https://prometheus.example.com/team")
+    assert list(check_addons(theirs, [model(**scaled())])) == []
+    assert list(check_addons(addons(monitoring="existing"), [model()])) == []

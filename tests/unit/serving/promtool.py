@@ -1,0 +1,85 @@
+"""PromQL evaluated by Prometheus itself, on expositions as engines write them.
+
+``promtool test rules`` runs the engine of Prometheus over series that are written down, at moments that are named: no
+server, no waiting. It comes with Prometheus (Debian's package ``prometheus``).
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+STEP_SECONDS = 15
+STEPS = 80
+MOMENT = "10m"
+"""When expressions are evaluated: late enough for every window but the hour's."""
+
+_SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)$")
+_ELEMENT = re.compile(r"\} ([^\s,]+)")
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+Series = dict[str, Any]
+
+
+def samples(exposition: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Name and labels of each sample, and its value."""
+    found: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+    for line in exposition.splitlines():
+        match = None if line.startswith("#") else _SAMPLE.match(line)
+        if match is not None:
+            found[match["name"], tuple(_LABEL.findall(match["labels"] or ""))] = float(match["value"])
+    return found
+
+
+def scraped(now: str, labels: Mapping[str, str], before: str | None = None) -> list[Series]:
+    """The series of one target: constant, or growing from an earlier exposition to what is said to be ``now``."""
+    start = samples(before) if before is not None else {}
+    made: list[Series] = []
+    for (name, own), value in samples(now).items():
+        # A label of the exposition that the target has too is renamed, unless the scrape honours it.
+        said = {f"exported_{key}" if key in labels else key: text for key, text in own}
+        first = start.get((name, own), value if before is None else 0.0)
+        slope = (value - first) / STEPS if name.endswith(("_total", "_bucket", "_count", "_sum")) else 0.0
+        made.append(series(name, {**said, **labels}, first if slope else value, slope))
+    return made
+
+
+def series(name: str, labels: Mapping[str, str], value: float, slope: float = 0.0) -> Series:
+    """One series; ``slope`` is added at each step."""
+    text = ",".join(f"{key}={json.dumps(found)}" for key, found in labels.items())
+    sign = "-" if slope < 0 else "+"
+    return {"series": f"{name}{{{text}}}", "values": f"{_plain(value)}{sign}{_plain(abs(slope))}x{STEPS}"}
+
+
+def values(expressions: Mapping[str, str], known: Iterable[Series], folder: Path) -> dict[str, list[float]]:
+    """The elements of each expression at :data:`MOMENT`, by its name.
+
+    Every one is compared with a sample that it never is, and promtool says what it got instead.
+    """
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not there: Debian has it in the package prometheus")
+    cases = [
+        {"expr": expression, "eval_time": MOMENT, "exp_samples": [{"labels": '{never="seen"}', "value": 0}]}
+        for expression in expressions.values()
+    ]
+    test = {"interval": f"{STEP_SECONDS}s", "input_series": list(known), "promql_expr_test": cases}
+    file = folder / "test.yaml"
+    file.write_text(json.dumps({"rule_files": [], "evaluation_interval": f"{STEP_SECONDS}s", "tests": [test]}))
+    ran = subprocess.run([promtool, "test", "rules", str(file)], capture_output=True, text=True, check=False)
+    said = (ran.stdout + ran.stderr).split("expr: ")[1:]
+    assert len(said) == len(cases), f"promtool evaluated {len(said)} of {len(cases)}: {ran.stdout}{ran.stderr}"
+    return {
+        name: [float(value) for value in _ELEMENT.findall(text.split("got:", 1)[1])]
+        for name, text in zip(expressions, said, strict=True)
+    }
+
+
+def _plain(value: float) -> str:
+    return format(Decimal(repr(value)), "f")

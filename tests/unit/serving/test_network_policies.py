@@ -1,0 +1,191 @@
+"""Who reaches whom under the rendered policies, as an evaluator says that knows nothing of how they were made."""
+
+import pytest
+from pulumi_kubernetes import meta, networking
+
+from llm_serving.cloud.gcp.network import network_reach
+from llm_serving.contract import NetworkReach
+from llm_serving.serving.network import group_policy, network_policies, prometheus_policy
+from llm_serving.spec import NetworkSpec
+from tests.unit.local.network_policy.builders import namespace, pod
+from tests.unit.local.network_policy.evaluator import Connection, allowed
+from tests.unit.recording import record
+from tests.unit.serving.manifests import assert_valid, manifests
+
+SERVING, HEALTH = 8000, 8080
+GATEWAY, PROBE, STRANGER, HUB = "10.0.16.7", "35.191.3.4", "10.0.0.9", "192.0.2.7"
+METADATA, STORAGE, CLOUD_DNS = "169.254.169.254", "199.36.153.9", "169.254.169.254"
+NAMESPACES = [namespace(name) for name in ("chat", "search", "monitoring", "kube-system", "keda")]
+
+
+def component(name, **more):
+    return {"app.kubernetes.io/component": name, **more}
+
+
+def release(version):
+    return component("engine", **{"llm-serving.dev/model": "qwen", "llm-serving.dev/release": version})
+
+
+PODS = {
+    "engine": pod("engine", "10.64.0.1", labels=release("1.0.0")),
+    "peer": pod("peer", "10.64.0.2", labels=release("1.0.0")),
+    "canary": pod("canary", "10.64.0.3", labels=release("1.1.0")),
+    "loader": pod("loader", "10.64.0.4", labels=component("loader")),
+    "compiler": pod("compiler", "10.64.0.5", labels=component("compile-cache")),
+    "placeholder": pod("placeholder", "10.64.0.6", labels=component("placeholder")),
+    "client": pod("client", "10.64.0.7", labels={"app": "shop"}),
+    "other-engine": pod("other-engine", "10.64.1.1", "search", release("1.0.0")),
+    "other-client": pod("other-client", "10.64.1.2", "search"),
+    "prometheus": pod("prometheus", "10.64.2.1", "monitoring", {"app.kubernetes.io/name": "prometheus"}),
+    "grafana": pod("grafana", "10.64.2.2", "monitoring"),
+    "dns": pod("dns", "10.64.3.1", "kube-system", {"k8s-app": "kube-dns"}),
+    "node-dns": pod("node-dns", "10.64.3.2", "kube-system", {"k8s-app": "node-local-dns"}),
+    "system": pod("system", "10.64.3.3", "kube-system", {"k8s-app": "metrics"}),
+    "keda": pod("keda", "10.64.4.1", "keda"),
+}
+
+
+def rendered(policies, in_namespace):
+    """Specs as Kubernetes gets them, checked by its schemas."""
+
+    def program():
+        for name, spec in policies.items():
+            networking.v1.NetworkPolicy(
+                name, metadata=meta.v1.ObjectMetaArgs(name=name, namespace=in_namespace), spec=spec
+            )
+
+    recording = record(program)
+    assert_valid(recording)
+    return manifests(recording)
+
+
+def of_team(name="chat", reach=None, *, from_hub=True, more=None):
+    policies = network_policies(
+        network_reach(NetworkSpec()) if reach is None else reach,
+        serving_ports=[SERVING],
+        metrics_ports=[SERVING, HEALTH],
+        monitoring={"kubernetes.io/metadata.name": "monitoring"},
+        from_hub=from_hub,
+    )
+    return rendered({**policies, **(more or {})}, name)
+
+
+@pytest.fixture(scope="module")
+def policies():
+    """Both teams have theirs."""
+    return [*of_team("chat"), *of_team("search")]
+
+
+def reaches(policies, source, target, port, protocol="TCP"):
+    def address(name):
+        return PODS[name]["status"]["podIP"] if name in PODS else name
+
+    connection = Connection(address(source), address(target), protocol, port)
+    return allowed(connection, policies, list(PODS.values()), NAMESPACES)
+
+
+@pytest.mark.parametrize("source", ["client", GATEWAY, PROBE])
+def test_clients_of_the_namespace_and_gateways_reach_engines(policies, source):
+    assert reaches(policies, source, "engine", SERVING)
+
+
+@pytest.mark.parametrize("source", ["client", GATEWAY, "loader", "other-client", STRANGER])
+def test_only_prometheus_reads_the_launchers_figures(policies, source):
+    assert not reaches(policies, source, "engine", HEALTH)
+
+
+@pytest.mark.parametrize("port", [SERVING, HEALTH])
+def test_prometheus_reads_metrics_of_every_team(policies, port):
+    assert reaches(policies, "prometheus", "engine", port)
+    assert reaches(policies, "prometheus", "other-engine", port)
+
+
+@pytest.mark.parametrize("source", ["other-client", "other-engine", "system", "keda", STRANGER, HUB])
+def test_nobody_else_reaches_engines(policies, source):
+    assert not reaches(policies, source, "engine", SERVING)
+
+
+@pytest.mark.parametrize("target", ["client", "loader", "compiler", "placeholder"])
+@pytest.mark.parametrize("source", ["client", "engine", "prometheus", "other-client", GATEWAY])
+def test_pods_that_serve_nothing_are_reached_by_nobody(policies, source, target):
+    if source != target:
+        assert not reaches(policies, source, target, SERVING)
+
+
+@pytest.mark.parametrize("source", ["engine", "loader", "compiler", "client"])
+@pytest.mark.parametrize("server", ["dns", "node-dns", "169.254.20.10", CLOUD_DNS])
+@pytest.mark.parametrize("protocol", ["UDP", "TCP"])
+def test_every_pod_resolves_names(policies, source, server, protocol):
+    assert reaches(policies, source, server, 53, protocol)
+
+
+def test_a_name_service_is_asked_for_names_only(policies):
+    assert not reaches(policies, "engine", "dns", 9153)
+    assert not reaches(policies, "engine", "system", 53, "UDP")
+
+
+@pytest.mark.parametrize("source", ["engine", "loader", "compiler"])
+def test_what_reads_and_fills_the_cache_has_an_identity_and_reaches_the_object_store(policies, source):
+    assert reaches(policies, source, METADATA, 80)
+    assert reaches(policies, source, "169.254.169.252", 988)
+    assert reaches(policies, source, STORAGE, 443)
+
+
+@pytest.mark.parametrize("source", ["client", "placeholder"])
+def test_other_pods_get_neither_identity_nor_storage(policies, source):
+    assert not reaches(policies, source, METADATA, 80)
+    assert not reaches(policies, source, STORAGE, 443)
+
+
+def test_only_loaders_reach_the_internet_and_only_by_https(policies):
+    assert reaches(policies, "loader", HUB, 443)
+    assert not reaches(policies, "loader", HUB, 80)
+    assert not any(reaches(policies, source, HUB, 443) for source in ("engine", "compiler", "client", "placeholder"))
+
+
+@pytest.mark.parametrize("inside", ["10.0.0.9", "172.16.3.4", "192.168.1.1", "100.64.0.8", "169.254.169.253"])
+def test_a_way_to_the_internet_is_none_into_the_network(policies, inside):
+    assert not reaches(policies, "loader", inside, 443)
+
+
+def test_weights_from_a_mirror_need_no_internet():
+    assert not reaches(of_team(from_hub=False), "loader", HUB, 443)
+
+
+def test_engines_of_one_node_do_not_speak_with_each_other(policies):
+    for port in (SERVING, 6379, 29500):
+        assert not reaches(policies, "engine", "peer", port)
+
+
+def test_pods_of_a_multi_node_release_speak_on_every_port_with_their_own_release_only():
+    policies = of_team(more={"group": group_policy(release("1.0.0"))})
+    for port in (6379, 29500, 41234):
+        assert reaches(policies, "engine", "peer", port)
+        assert not reaches(policies, "engine", "canary", port)
+        assert not reaches(policies, "client", "peer", port)
+
+
+def test_without_a_cloud_nothing_but_names_and_engines_is_reached():
+    """An empty list of ranges must never become a rule for every address."""
+    policies = of_team(reach=NetworkReach(), from_hub=False)
+    for source in ("engine", "loader", "client"):
+        for target in (METADATA, STORAGE, HUB, STRANGER):
+            assert not any(reaches(policies, source, target, port) for port in (80, 443))
+    assert reaches(policies, "client", "engine", SERVING)
+    assert not reaches(policies, GATEWAY, "engine", SERVING)
+
+
+def test_a_store_of_our_own_is_reached_on_its_port_and_opens_nothing_else():
+    policies = of_team(reach=NetworkReach(storage_egress=("10.9.0.4/32",), storage_ports=(9000,)), from_hub=False)
+    assert reaches(policies, "loader", "10.9.0.4", 9000)
+    assert not reaches(policies, "loader", "10.9.0.4", 443)
+    assert not any(reaches(policies, "loader", target, 80) for target in ("10.9.0.4", METADATA, HUB))
+
+
+def test_keda_asks_prometheus_and_its_own_namespace_reaches_it_as_before():
+    keda = {"kubernetes.io/metadata.name": "keda"}
+    policies = rendered({"queries": prometheus_policy({"app.kubernetes.io/name": "prometheus"}, keda)}, "monitoring")
+    assert reaches(policies, "keda", "prometheus", 9090)
+    assert reaches(policies, "grafana", "prometheus", 9090)
+    assert not reaches(policies, "keda", "prometheus", 8080)
+    assert not reaches(policies, "client", "prometheus", 9090)

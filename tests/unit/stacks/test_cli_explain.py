@@ -1,0 +1,154 @@
+"""``stacks explain`` and the reports tell, for every release of a model, what was decided and why."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from llm_serving.errors import ProblemsError
+from stacks.cli import app
+from stacks.report.cluster_view import ClusterView, PodState, PodView
+from stacks.report.instance_cost import capacity_costs, gpus_of
+from stacks.report.summary import stack_summary, warnings
+from stacks.settings import Stack, parse_settings, read_settings_file, resolve
+from tests.unit.stacks.settings_files import REPOSITORY, put, settings_data, write_settings
+
+MODEL = "qwen3-0-6b"
+THREE = {"stable": "1.1.0", "canary": {"release": "1.0.0", "weight": 10, "replicas": 2}}
+
+
+def data(**model: Any) -> dict[str, Any]:
+    """The stack dev with room for many instances, and a model of which nothing but this is asked."""
+    found = settings_data()
+    put(found, "pools[0].capacity[0].max", 40)
+    found["models"] = [{"name": MODEL, "team": "chat", "pool": "l4", "releases": {"stable": "1.0.0"}} | model]
+    return found
+
+
+def stack(**model: Any) -> Stack:
+    return resolve(parse_settings(data(**model), "Pulumi.dev.yaml"), "Pulumi.dev.yaml")
+
+
+def explained(folder: Path, **model: Any) -> str:
+    write_settings(folder, data(**model))
+    done = CliRunner().invoke(app, ["explain", "dev", MODEL, "--folder", str(folder), "--plain"])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def row(text: str, *starts: str) -> list[str]:
+    """The row whose first cells are these."""
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "│" in line]
+    (found,) = [cells for cells in rows if cells[: len(starts)] == list(starts)]
+    return found
+
+
+@pytest.mark.parametrize("name", ["local", "dev", "staging", "prod"])
+def test_every_model_of_every_committed_stack_is_explained(name: str) -> None:
+    done = CliRunner().invoke(app, ["explain", name, "--folder", str(REPOSITORY), "--plain"])
+    assert done.exit_code == 0, done.output
+    found = resolve(read_settings_file(REPOSITORY / f"Pulumi.{name}.yaml"), name)
+    for model in found.models:
+        assert f"Model {model.spec.name}" in done.output
+        for served in model.releases:
+            assert served.release.sha256[:12] in done.output
+            assert f"│ total      │ {served.plan.cold_start.total}" in done.output
+
+
+def test_a_model_that_is_not_served_is_refused_with_those_that_are() -> None:
+    done = CliRunner().invoke(app, ["explain", "dev", "qwen3-8b", "--folder", str(REPOSITORY)])
+    assert isinstance(done.exception, ProblemsError)
+    assert MODEL in str(done.exception)
+
+
+def test_each_release_has_its_role_its_share_and_its_instances(tmp_path: Path) -> None:
+    text = explained(tmp_path, releases=THREE, replicas=3)
+    assert row(text, "stable, 90 %")[-1] == "3"
+    assert row(text, "canary, 10 %")[-1] == "2"
+    # Their contexts differ, so they are planned apart.
+    assert "One instance of 1.1.0" in text
+    assert "One instance of 1.0.0" in text
+    assert "Cold start of 1.1.0, 1.0.0" in text
+
+
+def test_the_drain_is_held_against_the_clouds_notice(tmp_path: Path) -> None:
+    text = explained(tmp_path)
+    grace, notice = int(row(text, "grace period")[1]), int(row(text, "the cloud's notice")[1])
+    assert grace <= notice
+    assert f"{notice - grace} s to spare" in text
+
+
+def test_a_request_that_a_drain_may_cut_is_told(tmp_path: Path) -> None:
+    assert (
+        "may be cut" in row(explained(tmp_path, drain={"longestRequestSeconds": 600}), "the longest request", "600")[2]
+    )
+    assert "ends within" in row(explained(tmp_path, drain={"longestRequestSeconds": 5}), "the longest request", "5")[2]
+
+
+def test_signals_and_bounds_of_a_model_that_scales_are_told(tmp_path: Path) -> None:
+    night = {"start": "0 8 * * *", "end": "0 18 * * *", "replicas": 4}
+    scaling = {"min": 2, "max": 6, "queueDepth": 7, "ttftSeconds": 1.5, "schedules": [night]}
+    text = explained(tmp_path, autoscaling=scaling)
+    assert row(text, "1.0.0 (stable)")[1] == "2-6"
+    for words in (
+        "more than 7 waiting requests",
+        "over 1.5 s",
+        "GPU utilization over 80 %",
+        "at least 4 from 0 8 * * *",
+        "down: 50 % a minute after 300 s",
+    ):
+        assert words in text
+
+
+def test_priority_and_placeholders_are_told(tmp_path: Path) -> None:
+    text = explained(tmp_path, serviceClass="batch", warmPool={"placeholders": 2})
+    assert row(text, "priority")[1] == "batch"
+    assert row(text, "placeholders")[1] == "2"
+
+
+def test_the_cost_is_the_models_share_of_its_nodes() -> None:
+    found = resolve(read_settings_file(REPOSITORY / "Pulumi.prod.yaml"), "prod")
+    model = next(model for model in found.models if model.spec.name == "qwen3-32b")
+    pool = next(pool for pool in found.settings.pools if pool.name == model.spec.pool)
+    spot = next(cost for cost in capacity_costs(found, model, pool) if cost.market == "spot")
+    assert model.plan.gpus == 2
+    assert spot.instance is not None
+    assert spot.fewest == pytest.approx(model.spec.fewest_replicas * spot.instance)
+    assert spot.most == pytest.approx(model.spec.most_replicas * spot.instance)
+    # A node of 8 GPUs at 20.0448 USD an hour (catalog).
+    assert spot.instance == pytest.approx(20.0448 * 2 / 8, abs=0.01)
+
+
+def test_canaries_and_placeholders_cost_as_much_as_other_instances() -> None:
+    model = stack(releases=THREE, replicas=3, warmPool={"placeholders": 2}).models[0]
+    assert gpus_of(model) == (3 + 2 + 2, 3 + 2 + 2)
+    scaled = stack(autoscaling={"min": 1, "max": 5}).models[0]
+    assert gpus_of(scaled) == (1, 5)
+
+
+def pod(name: str, release: str, node: str = "node", state: PodState = PodState.READY) -> PodView:
+    return PodView(name, "chat", MODEL, release, node, state)
+
+
+def summary(found: Stack, view: ClusterView) -> str:
+    outputs = {"models": {MODEL: {"url": "http://model", "releaseUrls": {"1.0.0": "http://canary"}}}}
+    console = Console(width=200, no_color=True, highlight=False)
+    with console.capture() as captured:
+        console.print(stack_summary(found, outputs, view))
+    return captured.get()
+
+
+def test_the_summary_has_a_row_for_each_release_with_its_own_pods() -> None:
+    view = ClusterView((), (pod("a", "1.1.0", "node-a"), pod("b", "1.0.0", "node-b"), pod("c", "1.0.0", "node-c")))
+    text = summary(stack(releases=THREE), view)
+    stable = row(text, MODEL, "1.1.0")
+    assert (stable[2], stable[-2], stable[-1]) == ("stable, 90 %", "node-a", "http://model")
+    canary = row(text, MODEL, "1.0.0")
+    assert (canary[2], canary[-2], canary[-1]) == ("canary, 10 %", "node-b", "http://canary")
+
+
+def test_a_release_with_too_few_pods_is_told_whatever_the_others_have() -> None:
+    view = ClusterView((), tuple(pod(name, "1.1.0") for name in "abc"))
+    assert warnings(stack(releases=THREE), view) == [f"{MODEL} 1.0.0: 0 of 2 pods exist"]
