@@ -37,7 +37,7 @@ down: setup-python ## end all processes, of the node and of the local clouds; th
 status: setup-python ## what runs: the node, its pods and images, the local clouds
 	@python -m local status
 
-check: setup-python ## lint, types, direction of imports, unit tests; about a minute
+check: setup-python ## lint, types, direction of imports, releases, unit tests; two minutes
 	@$(MAKE) -j 2 $(SYNC) check-static check-unit
 
 check-static:
@@ -45,6 +45,7 @@ check-static:
 	@ruff check --quiet .
 	@lint-imports --no-logo
 	@basedpyright --level error
+	@python -m stacks release verify
 
 check-unit:
 	@python -m pytest tests/unit -q -n 2

@@ -27,7 +27,7 @@ class Hub:
         cut: names of files whose next answer ends in the middle.
         busy: how many of the next requests are answered with 503.
         damaged: names of files that arrive with another last byte.
-        spoiled: the same, the next time only.
+        spoiled: name -> for how many of the next whole answers the same is true.
         silent: names of small files that are answered with 503.
         requests: what was asked: server, path, Range header and Authorization header.
     """
@@ -40,7 +40,7 @@ class Hub:
         self.cut: set[str] = set()
         self.busy = 0
         self.damaged: set[str] = set()
-        self.spoiled: set[str] = set()
+        self.spoiled: dict[str, int] = {}
         self.silent: set[str] = set()
         self.requests: list[tuple[str, str, str | None, str | None]] = []
         self._servers = [_Server(self, "hub"), _Server(self, "network")]
@@ -123,7 +123,10 @@ class _Handler(BaseHTTPRequestHandler):
         content = hub.files[name]
         range_header = self.headers.get("Range")
         begin = int(range_header.removeprefix("bytes=").rstrip("-")) if range_header else 0
-        if name in hub.damaged | hub.spoiled and (name in hub.damaged or begin == 0):
+        spoiled = begin == 0 and hub.spoiled.get(name, 0) > 0
+        if spoiled:
+            hub.spoiled[name] -= 1
+        if spoiled or name in hub.damaged:
             content = content[:-1] + b"\xff"
         body = content[begin:]
         self.send_response(206 if range_header else 200)

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -82,7 +83,8 @@ class Launched:
         return json.loads((self.state / "children").read_text())
 
     def ready(self) -> None:
-        until(lambda: self.status_of("/health/ready") == 200, "ready")
+        until(lambda: self.process.poll() is not None or self.status_of("/health/ready") == 200, "ready")
+        assert self.process.poll() is None, f"it ended with {self.process.returncode}: {self.process.communicate()[1]}"
 
     def wait(self) -> int:
         return self.process.wait(PATIENCE)
@@ -127,7 +129,8 @@ def launching(folder: Path) -> Iterator[Launch]:
         port, engine_port = free_port(), free_port()
         given = [f"--health-port={port}", "--health-host=127.0.0.1", "--probe-seconds=0.05", *options]
         command = [*engine_command(state, engine_port, engine), *engine_options]
-        process = launcher(*given, "--", *command, **variables)
+        # What a launcher that is killed leaves behind goes with the test's folder.
+        process = launcher(*given, "--", *command, TMPDIR=str(folder), **variables)
         result = Launched(process, port, state, engine_port)
         started.append(result)
         until(lambda: result.status_of("/health") is not None or process.poll() is not None, "a health endpoint")
@@ -157,9 +160,13 @@ def alive(pid: int) -> bool:
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port on which nobody listens, from below those that the kernel gives to outgoing connections: one of these may
+    take it before the engine does."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def launcher(*arguments: str, **variables: str) -> subprocess.Popen[str]:

@@ -360,6 +360,49 @@ def test_a_damaged_manifest_counts_as_none(source: Path, target: Path, good: byt
     assert verify(target)[0] == 0
 
 
+def test_a_half_written_cache_is_refused_with_the_code_of_a_retry(source: Path, target: Path) -> None:
+    load(source, target)
+    (target / "manifest.json").unlink()
+    status, _, errors = verify(target)
+    assert status == AGAIN
+    assert errors == (
+        f"error: --target '{target}': there is no complete model; let the loader finish, or run it again\n"
+    )
+
+
+def test_a_verification_waits_for_a_loader_that_still_runs(source: Path, target: Path) -> None:
+    process = loader("verify", f"--target={target}", f"--wait={int(PATIENCE)}", f"--revision={REVISION}")
+    assert process.stdout is not None
+    assert "there is no complete model" in process.stdout.readline()
+    assert load(source, target)[0] == 0
+    assert ended(process)[0] == 0
+
+
+def test_a_verification_does_not_wait_where_waiting_cannot_help(source: Path, target: Path) -> None:
+    load(source, target)
+    # Ten hours: the test would end before the wait does.
+    status, _, errors = verify(target, "--wait=36000", f"--revision={_OTHER}")
+    assert status == NEVER
+    assert f"it holds {REVISION}, not {_OTHER}" in errors
+
+
+def test_a_verification_that_waits_is_ended_by_a_signal(target: Path) -> None:
+    process = loader("verify", f"--target={target}", "--wait=36000")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    assert ended(process)[0] == 128 + signal.SIGTERM
+
+
+def test_the_quick_look_reads_no_weights(source: Path, target: Path) -> None:
+    load(source, target)
+    before = {path: path.stat().st_atime_ns for path in target.glob("*.safetensors")}
+    for path in before:
+        os.utime(path, ns=(0, path.stat().st_mtime_ns))  # older than the last write, so that reading would renew it
+    assert verify(target)[0] == 0
+    assert {path.stat().st_atime_ns for path in before} == {0}
+
+
 def test_a_folder_with_another_revision_is_never_overwritten(source: Path, target: Path) -> None:
     load(source, target)
     other = "f" * 40

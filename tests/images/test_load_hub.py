@@ -78,6 +78,14 @@ def test_bytes_that_do_not_match_the_hubs_hash_are_never_put_in_place(hub: Hub, 
     assert verify(target)[0] == AGAIN
 
 
+def test_bytes_that_were_damaged_on_the_way_are_fetched_again(hub: Hub, target: Path) -> None:
+    hub.spoiled = {_SHARD: 2}  # the first answer goes to the checks, which read its header alone
+    status, _, errors = load("hf://", target, HF_ENDPOINT=hub.url)
+    assert (status, errors) == (0, "")
+    assert hub.spoiled == {_SHARD: 0}
+    assert (target / _SHARD).read_bytes() == whole()[_SHARD]
+
+
 def test_a_copy_that_is_there_asks_the_hub_nothing(hub: Hub, target: Path) -> None:
     load("hf://", target, HF_ENDPOINT=hub.url)
     hub.requests.clear()
@@ -91,6 +99,11 @@ def test_a_copy_that_is_there_asks_the_hub_nothing(hub: Hub, target: Path) -> No
         ({"token": "good"}, {"HF_TOKEN": "bad"}, f"{NAME}: the hub refuses the token in HF_TOKEN (401)"),
         ({"token": "good"}, {}, f"--repository '{NAME}': the hub has no such model, or it is private and no token"),
         ({"token": "good", "gated": True}, {}, "the model is gated and no token (HF_TOKEN is empty) does not open it"),
+        (
+            {"token": "good", "gated": True, "accepted": False},
+            {"HF_TOKEN": "good"},
+            "the model is gated and the token in HF_TOKEN does not open it",
+        ),
         ({}, {"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set, so the hub is not asked"),
     ],
 )
@@ -104,6 +117,14 @@ def test_a_hub_that_says_no_is_told_in_one_message_that_says_what_to_do(
     assert errors.startswith("error: ")
     assert errors.count("\n") == 1
     assert message in errors
+
+
+@pytest.mark.parametrize("token", ["", "good"])
+def test_who_may_not_open_a_gated_model_is_told_the_page_to_visit(hub: Hub, target: Path, token: str) -> None:
+    hub.token, hub.gated, hub.accepted = "good", True, False
+    status, _, errors = load("hf://", target, HF_ENDPOINT=hub.url, HF_TOKEN=token)
+    assert status == NEVER
+    assert f"visit {hub.url}/{NAME}, accept its licence with the account of the token" in errors
 
 
 def test_a_revision_that_the_hub_does_not_have_is_named(hub: Hub, target: Path) -> None:

@@ -240,8 +240,9 @@ def _until_kept(bucket: Bucket, names: set[str]) -> None:
 
 
 def test_sigterm_takes_unfinished_uploads_along(s3: S3Bucket, source: Path) -> None:
-    put(source, _large())
-    s3.faults.holding = ("PUT", _SHARD, "partNumber=2")
+    # Five parts: the second and the third are sent meanwhile, and the fourth waits for the first.
+    put(source, {**whole(), _SHARD: safetensors({"c": 72 * 1024 * 1024})})
+    s3.faults.holding = ("PUT", _SHARD, "partNumber=1")
     process = loader(*load_arguments(source, f"{s3.url}/{_PLACE}"))
     _wait(s3.faults.held)
     process.send_signal(signal.SIGTERM)
@@ -249,6 +250,7 @@ def test_sigterm_takes_unfinished_uploads_along(s3: S3Bucket, source: Path) -> N
     s3.faults.ended.set()
     status, _, errors = ended(process)
     assert (status, errors.count("\n")) == (128 + signal.SIGTERM, 1)
+    assert _SHARD not in s3.below(_PLACE)
     assert s3.unfinished() == []
     assert MANIFEST not in s3.below(_PLACE)
 

@@ -170,4 +170,4 @@ def test_a_quota_covers_a_change_of_release_canary_previous_and_placeholders():
         releases={"stable": "1.1.0", "canary": {"release": "1.2.0", "weight": 5}, "previous": "1.0.0"},
         warmPool={"placeholders": 2},
     )
-    assert gpus_at_most(everything, 4) == (6 + 2 + 2 + 1 + 2) * 4
+    assert gpus_at_most(everything, 4) == (6 + 2 + 6 + 1 + 2) * 4

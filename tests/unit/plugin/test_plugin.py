@@ -16,6 +16,9 @@ def declared_outputs(component):
     return json.loads(schema())["resources"][f"llm-serving:index:{component}"]["properties"]
 
 
+UNKNOWN_QUANTIZATION = {**camel(RELEASE), "quantization": "fp7"}
+
+
 def changed(component, **changes):
     return {**EVERY_COMPONENT[component], **changes}
 
@@ -130,7 +133,11 @@ WRONG = [
     ("ModelService", inside("ModelService", "model", tensorParallelism=64), "model.tensorParallelism"),
     ("ModelService", inside("ModelService", "model", replicas="two"), "model.replicas"),
     ("ModelService", inside("ModelService", "model", drain={"preStop": 4}), "model.drain.preStop"),
-    ("ModelService", changed("ModelService", releases=[{**camel(RELEASE), "quantization": "fp7"}]), "releases[0].quantization"),
+    (
+        "ModelService",
+        changed("ModelService", releases=[{**camel(RELEASE), "quantization": "fp7"}]),
+        "releases[0].quantization",
+    ),
     ("ModelService", changed("ModelService", scheduling=output({**SCHEDULING, "pool": "l4"})), "scheduling.pool"),
     ("ModelService", changed("ModelService", scheduling={**SCHEDULING, "gpusPerNode": "x"}), "scheduling.gpusPerNode"),
 ]
@@ -190,8 +197,8 @@ def test_an_output_keeps_its_dependencies_on_the_way_through(plugin):
 
 def test_free_keys_of_maps_are_left_as_they_are(plugin):
     made = plugin.construct("ModelService", EVERY_COMPONENT["ModelService"])
-    labels = made.recording.one("kubernetes:core/v1:Service")["metadata.labels"]
-    assert labels["llm-serving.example/environment"] == "test"
+    account = made.recording.one("kubernetes:core/v1:ServiceAccount")
+    assert account["metadata.labels"]["llm-serving.example/environment"] == "test"
 
 
 def test_secrets_stay_secret_on_the_way_through(plugin):

@@ -87,6 +87,21 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
         "identity": output(served.IDENTITY),
         "labels": {"llm-serving.example/environment": "test"},
     },
+    "ClusterAddons": {"keda": True, "monitoring": True, "leaderWorkerSet": True, "retentionDays": 7},
+    "PriorityClasses": {"labels": {"llm-serving.example/environment": "test"}},
+    "CompileCache": {
+        **{
+            key: value
+            for key, value in camel(served.arguments(labels=None)).items()
+            if key not in ("releases", "releaseHashes")
+        },
+        "release": {**camel(served.RELEASE), "image": {**served.RELEASE["image"], "launcher": True}},
+        "namespace": output("chat"),
+        "scheduling": output(served.SCHEDULING, dependencies=(POOL_URN,)),
+        "cache": output({**served.CACHE, "loaderVolume": {"emptyDir": {}}}),
+        "identity": output(served.IDENTITY),
+        "labels": {"llm-serving.example/environment": "test"},
+    },
     "ModelLoader": {
         "release": camel(served.RELEASE),
         "team": "chat",

@@ -16,7 +16,7 @@ from llm_serving_load.sizes import human
 from llm_serving_load.sources import Source, SourceFile
 from llm_serving_load.targets import Target
 
-_BLOCK = 128 * 1024
+_BLOCK = 256 * 1024
 """Fits into a core's own cache, so that what was just read is written and hashed from there. With a megabyte the kernel
 took three times as long for the same copy."""
 _ATTEMPTS = 3

@@ -90,6 +90,9 @@ claim = k8s.core.v1.PersistentVolumeClaim(
     },
     opts=pulumi.ResourceOptions(provider=kubernetes, depends_on=[volume]),
 )
+priorities = Component(
+    "PriorityClasses", "priorities", {}, pulumi.ResourceOptions(providers={"kubernetes": kubernetes})
+)
 model = Component(
     "ModelService",
     "qwen3-8b",
@@ -109,7 +112,7 @@ model = Component(
         "cache": cache["volume"],
         "identity": identity["binding"],
     },
-    pulumi.ResourceOptions(providers={"kubernetes": kubernetes}, depends_on=[team, claim]),
+    pulumi.ResourceOptions(providers={"kubernetes": kubernetes}, depends_on=[team, claim, priorities]),
 )
 
 pulumi.export("url", model["url"])
