@@ -1,5 +1,6 @@
 """A newcomer's first requests are answered."""
 
+import json
 import urllib.error
 from typing import Any
 
@@ -39,7 +40,7 @@ def test_what_cannot_be_answered_is_refused_at_once(served: Served, options: dic
 
 def test_health_says_what_the_engine_says_of_itself(served: Served) -> None:
     (pod,) = served.ready_pods()
-    health = served.ask("/health", base=f"http://{pod['status']['podIP']}:8080")
+    health = json.loads(served.from_node(f"http://{pod['status']['podIP']}:8080/health"))
     assert health["status"] == "ready"
     assert health["model_loaded"] is True
     assert health["queue_depth"] == 0

@@ -138,10 +138,7 @@ def _gauge(served: Served, base: str, name: str) -> float:
 
 def _counts(served: Served, pod: dict) -> str:
     """The launcher's counts of what became of requests; empty where it is gone."""
-    try:
-        text = served.text(f"http://{pod['status']['podIP']}:8080/metrics")
-    except OSError:
-        return ""
+    text = served.from_node(f"http://{pod['status']['podIP']}:8080/metrics")
     return "\n".join(line for line in text.splitlines() if line.startswith("llm_serving_drained_requests_total"))
 
 

@@ -40,7 +40,7 @@ def _release(config: Config) -> None:
 
 
 def _replicas(config: Config) -> None:
-    config["models"][0]["replicas"] = 2
+    config["models"][0]["autoscaling"] |= {"min": 2}
 
 
 def _label(config: Config) -> None:
@@ -55,11 +55,12 @@ def _a_second_team(config: Config) -> None:
 NEW_POOL = {"create NodePool", "delete NodePool", "update ComputeClass", "update Deployment"}
 # The new release has objects of its own, the Service in front moves on to it, and the old ones go.
 NEW_RELEASE = {
-    "create Deployment", "create Service", "create PodDisruptionBudget", "update Service",
-    "delete Deployment", "delete Service", "delete PodDisruptionBudget",
+    "create Deployment", "create Service", "create PodDisruptionBudget", "create ScaledObject", "update Service",
+    "delete Deployment", "delete Service", "delete PodDisruptionBudget", "delete ScaledObject",
 }  # fmt: skip
 NEW_TEAM = {
     "TeamNamespace", "Namespace", "ResourceQuota", "LimitRange", "NetworkPolicy", "Role", "ServiceAccountPatch",
+    "PodMonitor",
 }  # fmt: skip
 
 # (what is changed, operations and kinds that are expected: all of them, and no others)
@@ -68,7 +69,7 @@ CASES: list[tuple[Callable[[Config], None], set[str]]] = [
     (_machine_of_the_same_gpu, NEW_POOL),
     (_gpu_type, NEW_POOL),
     (_release, NEW_RELEASE),
-    (_replicas, {"update Deployment", "update ResourceQuota"}),
+    (_replicas, {"update ScaledObject", "update ResourceQuota"}),
     (_a_second_team, {f"create {kind}" for kind in NEW_TEAM}),
 ]
 

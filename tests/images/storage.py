@@ -200,7 +200,7 @@ class _Faulty:
         method, path, query = environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"]
         status = self._faults.status_of(method, path, query)
         if status:
-            codes = {401: "InvalidAccessKeyId", 403: "AccessDenied", 503: "SlowDown"}
+            codes = {401: "InvalidAccessKeyId", 403: "AccessDenied", 501: "NotImplemented", 503: "SlowDown"}
             body = b"" if method == "HEAD" else f"<Error><Code>{codes[status]}</Code></Error>".encode()
             start_response(f"{403 if status == 401 else status} No", [("Content-Length", str(len(body)))])
             return [body]

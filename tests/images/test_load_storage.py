@@ -436,6 +436,14 @@ def test_a_target_in_a_bucket_that_does_not_exist_is_named(bucket: Bucket, sourc
     status, _, errors = load(source, f"{bucket.url}-of-nobody/{_PLACE}")
     assert status == NEVER
     assert errors.startswith(f"error: {bucket.url}-of-nobody: ")
+    assert verify(f"{bucket.url}-of-nobody/{_PLACE}", "--wait=36000")[0] == NEVER
+
+
+def test_a_store_that_lacks_what_the_loader_needs_is_refused_for_good(s3: S3Bucket, source: Path) -> None:
+    s3.faults.status = 501
+    status, _, errors = load(source, f"{s3.url}/{_PLACE}")
+    assert (status, errors.count("\n")) == (NEVER, 1)
+    assert "the loader needs conditional writes and checksums, as S3 has them" in errors
 
 
 @pytest.mark.parametrize(("answer", "message"), [(401, "credentials"), (403, "it is refused")])

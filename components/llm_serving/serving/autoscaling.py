@@ -114,8 +114,8 @@ def formula(spec: AutoscalingSpec, base: int = 0) -> str:
     parts = ["more", "keep", "lost"]
     lines = [
         "let waits = min(waiting * 1000, 1)",
-        f"let more = waits * ready * requests / (running + {depth})",
-        f"let keep = min(ready, ready * requests / max(capacity, {depth}, 1))",
+        f"let more = waits * requests / (running + {depth})",
+        f"let keep = min(ready, requests / max(capacity, {depth}, 1))",
         "let lost = replicas * (1 - min(ready, 1))",
     ]
     if _is_measured(spec):

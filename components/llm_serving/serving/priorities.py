@@ -70,7 +70,6 @@ class PriorityClasses(pulumi.ComponentResource):
                 metadata=meta.v1.ObjectMetaArgs(name=class_name, labels=inputs.labels),
                 value=priority.value,
                 preemption_policy="PreemptLowerPriority" if priority.preempts else "Never",
-                global_default=False,
                 description=priority.meaning,
                 # Neither can be changed; pods that run keep the number that they started with.
                 opts=child(self, replace_on_changes=["value", "preemptionPolicy"], delete_before_replace=True),

@@ -77,7 +77,7 @@ class Signals:
     """PromQL expressions about one release.
 
     Attributes:
-        requests: requests that an instance has on average, running and waiting.
+        requests: requests that all instances have, running and waiting.
         waiting: of these, waiting.
         running: requests that the fullest instance runs at once.
         capacity: the most requests that any instance ran at once in the last hour.
@@ -115,7 +115,8 @@ def signals(metrics: EngineMetrics, target: ScaleTarget) -> Signals:
     idle = f"(vector(0) unless on() ({ready} > 0))"
     gpus = f'{DCGM_GPU_UTILIZATION}{{namespace="{target.namespace}",pod=~"{_pods(target)}"}}'
     return Signals(
-        requests=f"avg(sum by (pod) ({running}) + sum by (pod) ({waiting})) or {idle}",
+        # A sum: an instance that is ready and not scraped yet has no load that is known, and an average would give it one.
+        requests=f"sum(sum by (pod) ({running}) + sum by (pod) ({waiting})) or {idle}",
         waiting=f"avg(sum by (pod) ({waiting})) or {idle}",
         running=f"max(sum by (pod) ({running})) or {idle}",
         capacity=f"max(sum by (pod) (max_over_time({running}[{CAPACITY_SECONDS}s]))) or vector(0)",

@@ -5,9 +5,10 @@ import struct
 from collections.abc import Sequence
 
 import pytest
+from rich.console import Console
+
 from bench import batching
 from bench.batching import Level, Plan, Request, Round
-from rich.console import Console
 
 
 def test_every_run_draws_the_same_requests_within_their_bounds():

@@ -76,7 +76,7 @@ class Fleet:
         self.best = max(self.best, running)
         waiting = max(0, load - self.ready * self.slots) if self.ready else 0
         known = {
-            "requests": load / self.ready if self.ready else 0,
+            "requests": load if self.ready else 0,
             "waiting": waiting / self.ready if self.ready else 0,
             "running": running,
             "capacity": self.best,

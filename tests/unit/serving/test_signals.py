@@ -70,7 +70,7 @@ def test_every_selector_names_the_namespace_and_the_release_or_its_objects(targe
             assert f'release="{target.release}"' in selector or target.name in selector
 
 
-def test_loads_are_those_of_an_instance_and_other_releases_are_left_out(tmp_path):
+def test_loads_are_those_of_all_instances_and_other_releases_are_left_out(tmp_path):
     known = [
         *pod("a", 8, 20), *pod("b", 4, 0), *counted(2, 5),
         *pod("c", 100, 100, {**LABELS, "release": "2.0.0"}),
@@ -78,7 +78,7 @@ def test_loads_are_those_of_an_instance_and_other_releases_are_left_out(tmp_path
         *counted(9, deployment="tiny-2-0-0"), *counted(9, namespace="search"),
     ]  # fmt: skip
     found = values(asked(), known, tmp_path)
-    assert found["requests"] == [16]
+    assert found["requests"] == [32]
     assert found["waiting"] == [10]
     assert found["running"] == [8]
     assert found["queued"] == [20]
@@ -131,9 +131,9 @@ def test_without_numbers_of_instances_nothing_is_guessed(tmp_path):
     assert {name for name, elements in found.items() if not elements} == {"steady", "ready", "replicas"}
 
 
-def test_one_instance_of_several_that_says_nothing_is_taken_for_an_average_one(tmp_path):
+def test_an_instance_that_is_ready_and_not_seen_yet_adds_no_load(tmp_path):
     found = values(asked(), [*pod("a", 8, 20), *pod("b", 4, 0), *counted(3)], tmp_path)
-    assert (found["requests"], found["ready"]) == ([16], [3])
+    assert (found["requests"], found["ready"]) == ([32], [3])
 
 
 def test_the_first_token_is_late_by_the_95th_percentile_of_two_minutes(tmp_path):

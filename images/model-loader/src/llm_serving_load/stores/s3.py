@@ -26,7 +26,7 @@ _CONNECT_SECONDS, _READ_SECONDS = 10, 60
 _CONNECTIONS = 64 * (_IN_FLIGHT + 1)
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _BUSY = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded"}
-_CONFLICT = {"412", "PreconditionFailed", "ConditionalRequestConflict", "NoSuchUpload"}
+_CONFLICT = {"412", "PreconditionFailed", "ConditionalRequestConflict", "OperationAborted", "NoSuchUpload"}
 _CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidClientTokenId", "AuthFailure"}
 _REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
 _REFUSED = {"403", "AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidObjectState"}
@@ -185,6 +185,11 @@ class S3Store:
             raise LostPartError(said) from None
         if code in _MISSING:
             raise _MissingError(f"{self.where}: {said}; it is not there") from None
+        if code == "NotImplemented" or status == 501:
+            raise LoadError(
+                f"{self.where}: the store at {self._endpoint} cannot do it ({said}); the loader needs conditional "
+                "writes and checksums, as S3 has them: name another store, or a folder"
+            ) from None
         if code in _BUSY or code == "ExpiredToken" or status in (408, 429) or status >= 500:
             raise InterruptedTransferError(f"{self.where}: the store answers {status} ({said})") from error
         if code in _CREDENTIALS or status == 401:

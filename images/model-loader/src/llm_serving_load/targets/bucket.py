@@ -39,8 +39,13 @@ class BucketTarget:
     def manifest(self) -> Manifest | None:
         """The manifest; a damaged one counts as none."""
         content = self._store.read(self._key(NAME))
+        if content is None:
+            self._store.folders(
+                self._key("")
+            )  # Google's store does not say whether the object or the bucket is missing
+            return None
         try:
-            return None if content is None else Manifest.from_json(content)
+            return Manifest.from_json(content)
         except ManifestError:
             return None
 
