@@ -56,8 +56,10 @@ format: setup-python ## format and fix what can be fixed
 
 test: check test-images test-engine ## all tests that need no container: unit, images, the real engine on the local clouds
 
-test-images: setup-python ## launcher, loader and image builds as real processes
-	@python -m pytest tests/images -q -n 2
+test-images: setup-python ## launcher, loader and image builds as real processes; a first run builds the engine's image
+	@# Not in a fixture: it takes minutes, and the processes of the tests would want it at once.
+	@python -m tests.images.vllm_distribution
+	@python -m pytest tests/images -q -n 2 --dist loadfile
 
 test-engine: setup ## previews, updates, faults and destroys on the real engine and a real control plane
 	@python -m pytest tests/engine

@@ -39,10 +39,11 @@ from local.model import VARIANTS, Shape, make, weights
 
 ENGINE_PORT, GENERATOR_PORT = 18300, 18301
 START_SECONDS = 300
+APPEAR_SECONDS = 5
 ANSWER_SECONDS = 300
 LOOK_SECONDS = 0.2
 SEED = 5
-REPEATS = 3
+REPEATS = 2
 """At least so many requests for each client: most of the time all clients have one running."""
 SHAPE = Shape(layers=8, hidden_size=512, heads=8, kv_heads=4, head_dim=64, intermediate_size=1408)
 """Large enough that the model's arithmetic, and not what surrounds it, takes most of a step."""
@@ -181,17 +182,31 @@ def started(root: Root, command: Sequence[str]) -> Iterator[None]:
             root.end("stop")
 
 
-def wait_for(root: Root, address: str) -> bytes:
-    """What an address answers, as soon as it does."""
-    end = time.monotonic() + START_SECONDS
+def wait_for(root: Root, address: str, word: str) -> bytes:
+    """What an address answers, as soon as it does.
+
+    Raises:
+        SystemExit: it does not, or the process with that word in its command line has ended.
+    """
+    begin = time.monotonic()
     while True:
         try:
             with urllib.request.urlopen(address, timeout=5) as answer:
                 return answer.read()
         except OSError as error:
-            if time.monotonic() > end:
+            waited = time.monotonic() - begin
+            if waited > START_SECONDS or (waited > APPEAR_SECONDS and not runs(word)):
                 raise SystemExit(f"error: {address} does not answer ({error}):\n{root.tail()}") from error
             time.sleep(LOOK_SECONDS)
+
+
+def runs(word: str) -> bool:
+    """Whether there is a process with that word in its command line."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if word.encode() in path.read_bytes().split(b"\0"):
+                return True
+    return False
 
 
 @contextlib.contextmanager
@@ -211,10 +226,10 @@ def sides(image: str, model: Path, folder: Path) -> Iterator[tuple[Engine, Gener
         started(other, ["python", "-I", f"/weights/{shared.name}", "/weights", str(GENERATOR_PORT)]),
     ):
         bases = f"http://127.0.0.1:{ENGINE_PORT}", f"http://127.0.0.1:{GENERATOR_PORT}"
-        threads = json.loads(wait_for(other, bases[1]))["threads"]
+        threads = json.loads(wait_for(other, bases[1], str(GENERATOR_PORT)))["threads"]
         if threads != int(ENVIRONMENT["OMP_NUM_THREADS"]):
             raise SystemExit(f"error: transformers runs {threads} threads, not {ENVIRONMENT['OMP_NUM_THREADS']}")
-        wait_for(one, f"{bases[0]}/v1/models")
+        wait_for(one, f"{bases[0]}/v1/models", f"--port={ENGINE_PORT}")
         yield Engine(bases[0]), Generator(bases[1])
 
 

@@ -10,7 +10,6 @@ from llm_serving.addons import ClusterAddonsArgs
 from llm_serving.arguments import plain
 from llm_serving.serving import CompileCacheArgs, ModelLoaderArgs, ModelServiceArgs, TeamNamespace, TeamNamespaceArgs
 from llm_serving.spec import LoaderSpec, TeamSpec
-from llm_serving.spec.loader import HUB
 from stacks.settings import ServedModel, ServedRelease, Stack
 
 
@@ -40,7 +39,7 @@ def namespace_arguments(stack: Stack, platform: Platform, team: TeamSpec) -> Tea
         # The PodMonitor needs the operator's definitions.
         "monitored": stack.scales,
         "monitoring_namespace": stack.settings.addons.monitoring_namespace,
-        "from_hub": loader_spec is not None and loader_spec.source == HUB,
+        "from_internet": loader_spec is not None and not platform.reaches(loader_spec.source),
     }
     loader = platform.loader_identity(team.name)
     if loader is not None:
@@ -71,6 +70,8 @@ def compile_arguments(
     stack: Stack, platform: Platform, model: ServedModel, served: ServedRelease, team: TeamNamespace
 ) -> CompileCacheArgs:
     """What the engine compiles for one release."""
+    identity = platform.loader_identity(model.spec.team)
+    assert identity is not None, "the rules refuse a compile cache where loaders have no identity"
     return {
         "model": plain(model.spec),
         "release": plain(served.release.spec),
@@ -78,7 +79,7 @@ def compile_arguments(
         "namespace": team.namespace,
         "scheduling": platform.scheduling[model.spec.pool],
         "cache": platform.model_cache(model.spec.team, team),
-        "identity": platform.loader_identity(model.spec.team) or platform.identity(model.spec),
+        "identity": identity,
         "labels": stack.settings.labels,
     }
 

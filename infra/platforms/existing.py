@@ -24,7 +24,11 @@ from stacks.settings import ExistingSettings, Stack
 def bring_up_existing(stack: Stack, settings: ExistingSettings) -> Platform:
     """The cluster that the settings name, as the same platform that a cloud gives."""
     name = settings.cluster.name
-    access: ExistingClusterArgs = {"clients": [str(clients) for clients in settings.cluster.clients]}
+    access: ExistingClusterArgs = {
+        "clients": [str(clients) for clients in settings.cluster.clients],
+        "storage": [str(addresses) for addresses in settings.cluster.storage],
+        "storage_ports": list(settings.cluster.storage_ports),
+    }
     kubeconfig = pulumi.Config().get_secret("kubeconfig")
     if kubeconfig is not None:
         access["kubeconfig"] = kubeconfig
@@ -59,5 +63,7 @@ def bring_up_existing(stack: Stack, settings: ExistingSettings) -> Platform:
         model_cache=model_cache,
         identity=identity,
         loader_identity=lambda _team: None,
+        # A store of one's own has ranges that are named; any other is somewhere on the internet.
+        reaches=lambda source: source.startswith("file:") or bool(settings.cluster.storage),
         outputs={"cluster": {"name": name}},
     )

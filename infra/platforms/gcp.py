@@ -149,6 +149,7 @@ def bring_up_gcp(stack: Stack, settings: GcpSettings) -> Platform:
         model_cache=lambda _team, _namespace: cache_bucket.volume,
         identity=identity,
         loader_identity=loader_identity,
+        reaches=lambda source: source.startswith(("file:", "gs:")),
         outputs={
             "network": {"name": network.network_name, "subnet": network.subnet_name},
             "cluster": {"name": cluster.name, "location": cluster.location, "endpoint": cluster.endpoint},

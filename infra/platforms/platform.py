@@ -23,6 +23,7 @@ class Platform:
             for each call.
         identity: makes the cloud identity of a model's pods (``contract.WorkloadIdentityBinding``).
         loader_identity: the same of a team's loaders, which write; ``None`` where they need none.
+        reaches: whether loaders reach a source without the internet.
         outputs: outputs of the stack that describe the platform.
         foundations: components that everything on the cluster must outlive.
     """
@@ -33,6 +34,7 @@ class Platform:
     model_cache: Callable[[str, TeamNamespace], pulumi.Output[dict[str, Any]]]
     identity: Callable[[ModelSpec], pulumi.Output[dict[str, Any]]]
     loader_identity: Callable[[str], pulumi.Output[dict[str, Any]] | None]
+    reaches: Callable[[str], bool]
     outputs: Mapping[str, Any]
     foundations: tuple[pulumi.Resource, ...] = ()
 

@@ -81,6 +81,9 @@ class ExistingClusterSettings(Frozen):
         cache_claim: PersistentVolumeClaim in every team's namespace that holds the weights.
         cache_storage: make that claim; ``None`` where it is there.
         clients: address ranges from which clients reach the models; pods of a team's namespace always do.
+        storage: address ranges of an object store that loaders and engines reach; where there are none, a ``loader``
+            that reads one reaches the internet.
+        storage_ports: TCP ports of that store.
     """
 
     name: str
@@ -88,6 +91,8 @@ class ExistingClusterSettings(Frozen):
     cache_claim: str = "model-cache"
     cache_storage: CacheStorageSpec | None = None
     clients: tuple[Cidr, ...] = ()
+    storage: tuple[Cidr, ...] = ()
+    storage_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], Field(min_length=1)] = (443,)
 
 
 class ExistingSettings(CommonSettings):

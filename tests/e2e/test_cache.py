@@ -12,7 +12,7 @@ def test_an_instance_does_not_start_on_half_a_model_and_does_as_soon_as_it_is_wh
     try:
         served.kubernetes().delete(pod)
         wait_until(lambda: _refusal(served) != "", 180, "the new instance refuses the cache")
-        assert "manifest" in _refusal(served)
+        assert "no complete model" in _refusal(served)
         assert not served.ready_pods()
     finally:
         served.node.cluster.exec_in_node(["mv", kept, manifest])

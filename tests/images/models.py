@@ -63,9 +63,20 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
+def is_of_a_cloud(variable: str) -> bool:
+    """Whether a variable leads programs to a real store, account or proxy."""
+    name = variable.upper()
+    clouds = ("AWS_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "GCE_", "BOTO_", "STORAGE_EMULATOR_", "API_ENDPOINT_OVERRIDE")
+    return name.startswith(clouds) or name.endswith("_PROXY")
+
+
 def loader(*arguments: str, prefix: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
-    """The loader as a process."""
-    own = {key: value for key, value in os.environ.items() if not key.startswith(("LLM_SERVING_", "HF_"))}
+    """The loader as a process, which reaches no store but those that ``variables`` name."""
+    own = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("LLM_SERVING_", "HF_")) and not is_of_a_cloud(key)
+    }
     return subprocess.Popen(
         [*prefix, sys.executable, "-m", "llm_serving_load", *arguments],
         env={**own, "PYTHONPATH": str(SOURCES), **variables},

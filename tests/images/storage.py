@@ -22,6 +22,7 @@ from gcp_storage_emulator.server import Router
 from gcp_storage_emulator.storage import Storage
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage as google_storage
+from llm_serving_load.stores.store import NOTE
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -34,6 +35,7 @@ class Faults:
 
     Attributes:
         busy: how many of the next requests are answered with 503.
+        conflicts: how many of the next writes meet another one that is not over (409), on S3.
         status: answer everything with this status, 401 or 403.
         holding: parts of method, path and query: requests with all of them wait until the test lets them go.
         held: set once one waits.
@@ -43,6 +45,7 @@ class Faults:
     """
 
     busy: int = 0
+    conflicts: int = 0
     status: int = 0
     holding: tuple[str, ...] = ()
     held: threading.Event = field(default_factory=threading.Event)
@@ -62,6 +65,9 @@ class Faults:
         if self.busy:
             self.busy -= 1
             return 503
+        if self.conflicts and method == "PUT":
+            self.conflicts -= 1
+            return 409
         return self.status
 
     def written(self) -> list[str]:
@@ -83,7 +89,9 @@ class Bucket(ABC):
     faults: Faults
 
     @abstractmethod
-    def put(self, key: str, content: bytes) -> None: ...
+    def put(self, key: str, content: bytes, noted: str | None = None) -> None:
+        """Write an object, with this as the SHA-256 that the loader notes."""
+        ...
 
     @abstractmethod
     def objects(self) -> dict[str, bytes]: ...
@@ -135,8 +143,9 @@ class S3Bucket(Bucket):
         self._client.create_bucket(Bucket=BUCKET)
         self.faults.requests.clear()
 
-    def put(self, key: str, content: bytes) -> None:
-        self._client.put_object(Bucket=BUCKET, Key=key, Body=content)
+    def put(self, key: str, content: bytes, noted: str | None = None) -> None:
+        metadata = {} if noted is None else {NOTE: noted}
+        self._client.put_object(Bucket=BUCKET, Key=key, Body=content, Metadata=metadata)
 
     def objects(self) -> dict[str, bytes]:
         entries = self._client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
@@ -170,8 +179,10 @@ class GoogleBucket(Bucket):
             project="test", credentials=AnonymousCredentials(), client_options={"api_endpoint": address}
         )
 
-    def put(self, key: str, content: bytes) -> None:
-        self._client.bucket(BUCKET).blob(key).upload_from_string(content)
+    def put(self, key: str, content: bytes, noted: str | None = None) -> None:
+        blob = self._client.bucket(BUCKET).blob(key)
+        blob.metadata = None if noted is None else {NOTE: noted}
+        blob.upload_from_string(content)
 
     def objects(self) -> dict[str, bytes]:
         return {blob.name: blob.download_as_bytes() for blob in self._client.list_blobs(BUCKET)}
@@ -200,7 +211,13 @@ class _Faulty:
         method, path, query = environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"]
         status = self._faults.status_of(method, path, query)
         if status:
-            codes = {401: "InvalidAccessKeyId", 403: "AccessDenied", 501: "NotImplemented", 503: "SlowDown"}
+            codes = {
+                401: "InvalidAccessKeyId",
+                403: "AccessDenied",
+                409: "ConditionalRequestConflict",
+                501: "NotImplemented",
+                503: "SlowDown",
+            }
             body = b"" if method == "HEAD" else f"<Error><Code>{codes[status]}</Code></Error>".encode()
             start_response(f"{403 if status == 401 else status} No", [("Content-Length", str(len(body)))])
             return [body]

@@ -1,9 +1,11 @@
 """How a start is measured, warmed up, and saved for the next one."""
 
+import contextlib
 import hashlib
 import io
 import json
 import os
+import resource
 import signal
 import stat
 import tarfile
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from llm_serving_engine import compile_cache
-from llm_serving_engine.compile_cache import ARCHIVE, MANIFEST, CacheError
+from llm_serving_engine.compile_cache import ARCHIVES, MANIFEST, CacheError
 from llm_serving_engine.options import OPTIONS, PREFIX, parse
 
 from tests.images.launched import ANSWERING, PATIENCE, REPOSITORY, Launch, launching, until
@@ -30,6 +32,22 @@ def answering(launch: Launch) -> Launch:
     return launch
 
 
+def _archive(saved: Path) -> Path:
+    (archive,) = saved.glob(ARCHIVES)
+    return archive
+
+
+@contextlib.contextmanager
+def files_end_at(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond so many bytes: as on a volume that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def test_the_stages_of_the_start_add_up_and_are_there_for_prometheus(launch: Launch) -> None:
     launched = launch()
     launched.ready()
@@ -38,7 +56,7 @@ def test_the_stages_of_the_start_add_up_and_are_there_for_prometheus(launch: Lau
     stages = {name: value for name, value in metrics.items() if name.startswith("llm_serving_startup_seconds")}
     total = stages.pop('llm_serving_startup_seconds{stage="total"}')
     assert set(stages) == {f'llm_serving_startup_seconds{{stage="{stage}"}}' for stage in ("engine", "model")}
-    assert sum(stages.values()) == pytest.approx(total, abs=0.1)
+    assert sum(round(value * 1000) for value in stages.values()) == round(total * 1000)
     assert "llm_serving_requests_running" not in metrics
 
 
@@ -112,6 +130,14 @@ def test_a_job_ends_well_once_the_engine_is_ready(answering: Launch) -> None:
     assert "ready after" in launched.process.communicate(timeout=PATIENCE)[1]
 
 
+def test_a_job_that_is_told_to_stop_before_the_engine_is_ready_has_failed(launch: Launch) -> None:
+    launched = launch("--exit-when-ready", files=("loading",))
+    until(lambda: 'llm_serving_startup_seconds{stage="engine"}' in launched.metrics(), "the engine answers")
+    launched.process.send_signal(signal.SIGTERM)
+    assert launched.wait() == 1
+    assert launched.signals() == ["SIGTERM"]
+
+
 def test_a_job_whose_engine_is_never_ready_does_not_end_well(launch: Launch) -> None:
     launched = launch("--exit-when-ready", files=("loading",))
     os.kill(launched.engine_pid, signal.SIGKILL)
@@ -153,9 +179,9 @@ def test_a_cache_that_cannot_be_used_is_told_and_the_engine_starts_without_it(
         (made / "model").write_text("compiled")
         compile_cache.save(made, saved)
     if damage == "half an archive":
-        os.truncate(saved / ARCHIVE, 600)
+        os.truncate(_archive(saved), 600)
     if damage == "no archive":
-        (saved / ARCHIVE).unlink()
+        _archive(saved).unlink()
     if damage == "damaged manifest":
         (saved / MANIFEST).write_text("{}")
     launched = answering(f"--compile-cache={saved}", engine=ANSWERING, VLLM_CACHE_ROOT=str(root))
@@ -172,15 +198,56 @@ def test_a_cache_is_never_saved_over_a_whole_one_by_half(tmp_path: Path) -> None
     (root / "deep" / "kernel").write_bytes(b"x" * 100_000)
     (root / "deep" / "kernel").chmod(0o755)
     size = compile_cache.save(root, saved)
-    assert json.loads((saved / MANIFEST).read_text())["bytes"] == size == (saved / ARCHIVE).stat().st_size
+    assert json.loads((saved / MANIFEST).read_text())["bytes"] == size == _archive(saved).stat().st_size
     assert compile_cache.restore(saved, tmp_path / "again") == size
     assert stat.S_IMODE((tmp_path / "again/deep/kernel").stat().st_mode) == 0o755
-    (saved / ARCHIVE).unlink()
-    (saved / ARCHIVE).mkdir()  # cannot be written: as a bucket that denies it, half-way
-    with pytest.raises(CacheError, match="cannot be saved"):
+    with files_end_at(50_000), pytest.raises(CacheError, match="cannot be saved"):
         compile_cache.save(root, saved)
-    assert not (saved / MANIFEST).exists()
-    assert compile_cache.restore(saved, tmp_path / "third") is None
+    assert compile_cache.restore(saved, tmp_path / "third") == size
+    (root / "second").write_bytes(b"y")
+    again = compile_cache.save(root, saved)
+    assert _archive(saved).stat().st_size == again
+    assert compile_cache.restore(saved, tmp_path / "third") == again
+    assert sorted(path.name for path in (tmp_path / "third").iterdir()) == ["deep", "second"]
+
+
+def test_a_cache_that_is_unpacked_half_leaves_no_file_to_the_engine(tmp_path: Path) -> None:
+    made, saved, root = tmp_path / "made", tmp_path / "saved", tmp_path / "root"
+    made.mkdir()
+    (made / "first").write_bytes(b"small")
+    (made / "kernel").write_bytes(b"x" * 100_000)
+    compile_cache.save(made, saved)
+    with files_end_at(50_000), pytest.raises(CacheError, match="cannot be unpacked"):
+        compile_cache.restore(saved, root)
+    assert list(root.iterdir()) == []
+
+
+def test_files_of_an_archive_that_is_not_the_one_that_was_saved_reach_no_engine(tmp_path: Path) -> None:
+    made, saved, root = tmp_path / "made", tmp_path / "saved", tmp_path / "root"
+    made.mkdir()
+    (made / "kernel").write_bytes(b"x" * 100_000)
+    compile_cache.save(made, saved)
+    content = bytearray(_archive(saved).read_bytes())
+    content[content.index(b"xxx")] ^= 1
+    _archive(saved).write_bytes(content)
+    with pytest.raises(CacheError, match="its digest is"):
+        compile_cache.restore(saved, root)
+    assert list(root.iterdir()) == []
+
+
+def test_a_cache_is_unpacked_over_what_an_earlier_start_left(tmp_path: Path) -> None:
+    made, saved, root = tmp_path / "made", tmp_path / "saved", tmp_path / "root"
+    (made / "deep").mkdir(parents=True)
+    (made / "deep" / "kernel").write_bytes(b"new")
+    compile_cache.save(made, saved)
+    (root / "deep").mkdir(parents=True)
+    (root / "deep" / "kernel").write_bytes(b"old")
+    (root / "deep" / "own").write_bytes(b"own")
+    (root / ".unpacked").mkdir()
+    (root / ".unpacked" / "half").write_bytes(b"")
+    compile_cache.restore(saved, root)
+    found = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert found == {"deep/kernel": b"new", "deep/own": b"own"}
 
 
 def test_an_engine_that_left_no_cache_is_told(tmp_path: Path) -> None:
@@ -191,12 +258,12 @@ def test_an_engine_that_left_no_cache_is_told(tmp_path: Path) -> None:
 def test_an_archive_reaches_no_file_outside_its_folder(tmp_path: Path) -> None:
     saved = tmp_path / "saved"
     saved.mkdir()
-    with tarfile.open(saved / ARCHIVE, "w") as tar:
+    with tarfile.open(saved / "cache-1.tar", "w") as tar:
         entry = tarfile.TarInfo("../outside")
         entry.size = 1
         tar.addfile(entry, io.BytesIO(b"x"))
-    digest = hashlib.sha256((saved / ARCHIVE).read_bytes()).hexdigest()
-    (saved / MANIFEST).write_text(json.dumps({"sha256": digest}))
+    digest = hashlib.sha256((saved / "cache-1.tar").read_bytes()).hexdigest()
+    (saved / MANIFEST).write_text(json.dumps({"archive": "cache-1.tar", "sha256": digest}))
     with pytest.raises(CacheError, match=r"'\.\./outside', which is no file of a cache"):
         compile_cache.restore(saved, tmp_path / "root")
     assert not (tmp_path / "outside").exists()

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import signal
 import threading
 import time
@@ -31,6 +32,7 @@ from tests.images.models import (
     REVISION,
     contents,
     ended,
+    is_of_a_cloud,
     load_arguments,
     loader,
     put,
@@ -45,6 +47,13 @@ _LARGE = 20 * 1024 * 1024
 """Bytes of a file that is sent in two parts."""
 _OTHER = "f" * 40
 _PLACE = "cache/tiny/1.0.0"
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing leads out of here: no account, store or proxy of whoever runs the tests."""
+    for name in filter(is_of_a_cloud, list(os.environ)):
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(params=[S3Bucket, GoogleBucket], ids=["s3", "gs"])
@@ -182,7 +191,7 @@ def test_a_model_is_copied_from_a_hub_into_a_bucket(bucket: Bucket, target: str)
     hub = Hub(_large())
     try:
         # The library of the hub reads its address when it is imported.
-        assert ended(loader(*load_arguments("hf://", target), HF_ENDPOINT=hub.url))[0] == 0
+        assert ended(loader(*load_arguments("hf://", target), HF_ENDPOINT=hub.url, **bucket.variables))[0] == 0
     finally:
         hub.close()
     assert _stored(bucket) == _large()
@@ -209,7 +218,7 @@ def test_a_killed_run_is_never_complete_and_the_next_one_keeps_what_it_finished(
     name = "model-00002-of-00002.safetensors"
     (source / NAME / REVISION / _FIRST).write_bytes(whole()[_FIRST])
     bucket.faults.holding = ("PUT", name, "partNumber=2") if isinstance(bucket, S3Bucket) else ("PUT", "upload_id")
-    process = loader(*load_arguments(source, target, "--workers=8"))
+    process = loader(*load_arguments(source, target, "--workers=8"), **bucket.variables)
     _wait(bucket.faults.held)
     _until_kept(bucket, {name for name in whole() if name != _SHARD})
     process.kill()
@@ -243,7 +252,7 @@ def test_sigterm_takes_unfinished_uploads_along(s3: S3Bucket, source: Path) -> N
     # Five parts: the second and the third are sent meanwhile, and the fourth waits for the first.
     put(source, {**whole(), _SHARD: safetensors({"c": 72 * 1024 * 1024})})
     s3.faults.holding = ("PUT", _SHARD, "partNumber=1")
-    process = loader(*load_arguments(source, f"{s3.url}/{_PLACE}"))
+    process = loader(*load_arguments(source, f"{s3.url}/{_PLACE}"), **s3.variables)
     _wait(s3.faults.held)
     process.send_signal(signal.SIGTERM)
     s3.faults.holding = ()
@@ -274,9 +283,29 @@ def test_a_copy_whose_content_changed_is_found_and_repaired_on_request(
     assert _stored(bucket) == whole()
 
 
+def test_a_noted_hash_does_not_stand_for_bytes_that_changed(bucket: Bucket, target: str, source: Path) -> None:
+    load(source, target)
+    good = whole()[_SHARD]
+    bucket.put(f"{_PLACE}/{_SHARD}", good[:-1] + b"\0", hashlib.sha256(good).hexdigest())
+    assert verify(target, "--deep")[0] == AGAIN
+    assert load(source, target, "--deep")[0] == 0
+    assert _stored(bucket) == whole()
+    assert verify(target, "--deep")[0] == 0
+
+
+def test_a_store_that_reads_other_bytes_than_were_written_is_never_called_repaired(
+    bucket: Bucket, target: str, source: Path
+) -> None:
+    load(source, target)
+    bucket.faults.damaged = _SHARD
+    status, output, _ = load(source, target, "--deep")
+    assert status == AGAIN
+    assert "complete" not in output
+
+
 def test_several_loaders_at_once_make_one_complete_copy(bucket: Bucket, target: str, source: Path) -> None:
     put(source, _large())
-    processes = [loader(*load_arguments(source, target, "--workers=2")) for _ in range(3)]
+    processes = [loader(*load_arguments(source, target, "--workers=2"), **bucket.variables) for _ in range(3)]
     assert [ended(process)[0] for process in processes] == [0, 0, 0]
     assert _stored(bucket) == _large()
     assert bucket.unfinished() == []
@@ -286,11 +315,28 @@ def test_of_loaders_of_two_revisions_that_begin_at_once_one_makes_its_copy(
     bucket: Bucket, target: str, source: Path
 ) -> None:
     put(source, {**whole(), "config.json": b'{"model_type": "other"}'}, _OTHER)
-    processes = [loader(*load_arguments(source, target, revision=revision)) for revision in (REVISION, _OTHER)]
+    processes = [
+        loader(*load_arguments(source, target, revision=revision), **bucket.variables)
+        for revision in (REVISION, _OTHER)
+    ]
     results = [ended(process) for process in processes]
     assert sorted(status for status, _, _ in results) == [0, NEVER]
     (won,) = (revision for revision, result in zip((REVISION, _OTHER), results, strict=True) if result[0] == 0)
     assert verify(target, "--deep", f"--revision={won}")[0] == 0
+
+
+@pytest.mark.parametrize(("conflicts", "owner"), [(2, "a"), (1000, None)])
+def test_a_claim_that_meets_another_one_on_its_way_is_made_again(
+    s3: S3Bucket, monkeypatch: pytest.MonkeyPatch, conflicts: int, owner: str | None
+) -> None:
+    monkeypatch.setattr("llm_serving_load.targets.bucket._PAUSE_SECONDS", 0.01)
+    place = open_target(f"{s3.url}/{_PLACE}")
+    s3.faults.conflicts = conflicts
+    if owner is None:
+        with pytest.raises(TemporaryError, match="can neither be made nor read"):
+            place.claim("a")
+    else:
+        assert place.claim("a") == owner
 
 
 def test_a_copy_of_another_revision_is_never_overwritten(bucket: Bucket, target: str, source: Path) -> None:
@@ -326,6 +372,25 @@ def test_an_object_that_another_loader_wrote_first_is_not_overwritten(bucket: Bu
         part.discard()
     assert bucket.below(_PLACE) == {"model.safetensors": b"theirs"}
     assert bucket.unfinished() == []
+
+
+def test_an_object_that_another_loader_wrote_right_after_is_left_to_it(s3: S3Bucket) -> None:
+    part = open_target(f"{s3.url}/{_PLACE}").part("model.safetensors", _LARGE, None)
+    part.write(memoryview(bytes(_LARGE)))
+    s3.faults.holding = ("HEAD", "model.safetensors")
+
+    def rival() -> None:
+        _wait(s3.faults.held)
+        s3.put(f"{_PLACE}/model.safetensors", b"theirs")
+        s3.faults.holding = ()
+        s3.faults.ended.set()
+
+    thread = threading.Thread(target=rival)
+    thread.start()
+    with pytest.raises(LostPartError):
+        part.commit()
+    thread.join()
+    assert s3.below(_PLACE) == {"model.safetensors": b"theirs"}
 
 
 def test_a_file_that_another_loader_finished_meanwhile_is_found(bucket: Bucket, target: str, source: Path) -> None:
@@ -474,6 +539,15 @@ def test_a_loader_without_credentials_is_told_how_to_get_some(
     assert advice in errors
 
 
+def test_credentials_of_google_that_name_no_project_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    credentials = {"type": "authorized_user", "client_id": "a", "client_secret": "b", "refresh_token": "c"}
+    (tmp_path / "credentials.json").write_text(json.dumps(credentials))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "credentials.json"))
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    assert open_target("gs://models/tiny").where == "--target 'gs://models/tiny'"
+
+
 def test_a_store_that_is_busy_is_asked_again(bucket: Bucket, target: str, source: Path) -> None:
     bucket.faults.busy = 2
     assert load(source, target)[0] == 0
@@ -528,7 +602,7 @@ def test_who_finishes_later_replaces_the_manifest_only_by_the_same_copy(
 
 
 def test_a_verification_waits_for_a_loader_that_still_runs(bucket: Bucket, target: str, source: Path) -> None:
-    process = loader("verify", f"--target={target}", f"--wait={int(PATIENCE)}")
+    process = loader("verify", f"--target={target}", f"--wait={int(PATIENCE)}", **bucket.variables)
     assert process.stdout is not None
     assert "waiting, " in process.stdout.readline()
     assert load(source, target)[0] == 0

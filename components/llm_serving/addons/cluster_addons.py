@@ -8,14 +8,21 @@ component, so that they are gone before the operator that removes their finalize
 from typing import Annotated, Any, NotRequired, TypedDict
 
 import pulumi
-from pulumi_kubernetes import core, helm, meta
+from pulumi_kubernetes import core, helm, meta, networking
 from pydantic import Field, model_validator
 
 from llm_serving.addons import charts
 from llm_serving.addons.charts import Chart, Placement, Storage
-from llm_serving.addons.places import PROMETHEUS_URL
+from llm_serving.addons.places import (
+    KEDA_NAMESPACE,
+    MONITORING_NAMESPACE,
+    PROMETHEUS_PODS,
+    PROMETHEUS_PORT,
+    PROMETHEUS_URL,
+)
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.errors import Problem, ProblemsError
+from llm_serving.serving.network import NAMESPACE_NAME, prometheus_policy
 from llm_serving.spec.toleration import Toleration
 
 INSTALL_SECONDS = 600
@@ -103,6 +110,12 @@ class ClusterAddons(pulumi.ComponentResource):
 
         if inputs.monitoring:
             install(charts.MONITORING, charts.monitoring_values(placement, storage))
+            networking.v1.NetworkPolicy(
+                f"{name}-prometheus",
+                metadata=meta.v1.ObjectMetaArgs(name="prometheus", namespace=MONITORING_NAMESPACE),
+                spec=prometheus_policy(PROMETHEUS_PODS, {NAMESPACE_NAME: KEDA_NAMESPACE}, PROMETHEUS_PORT),
+                opts=child(self, depends_on=releases[-1:]),
+            )
         if inputs.keda:
             install(charts.KEDA, charts.keda_values(placement, inputs.monitoring))
         if inputs.leader_worker_set:

@@ -3,11 +3,7 @@
 Namespaces are found by ``kubernetes.io/metadata.name``, which Kubernetes sets itself.
 """
 
-NAMESPACE_LABEL = "kubernetes.io/metadata.name"
-
 KEDA_NAMESPACE = "keda"
-KEDA_OPERATOR_PODS = {"app.kubernetes.io/name": "keda-operator"}
-"""They ask Prometheus."""
 
 MONITORING_NAMESPACE = "monitoring"
 PROMETHEUS_PODS = {"app.kubernetes.io/name": "prometheus"}

@@ -9,8 +9,8 @@ def gpus_at_most(model: ModelSpec, gpus: int) -> int:
 
     The stable release at its most; beside it what a change brings: the instances that a rollout adds (surge), or, when
     another release becomes stable, those that it starts before the old ones end; canary and previous release at their
-    most, since a canary may have grown before the stable release has shrunk; and placeholders, which count although
-    they wait.
+    most, since a canary may have grown before the stable release has shrunk; the Job that fills a compile cache; and
+    placeholders, which count although they wait.
 
     Args:
         model: what is asked for.

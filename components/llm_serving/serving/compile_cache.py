@@ -34,6 +34,8 @@ CACHE = "/cache"
 COMPILED = "/tmp/compiled"
 """Where an engine compiles to: a folder of its own, into which the launcher unpacks what was saved."""
 COMPONENT = "compile-cache"
+COMPILE_FOLDER = ".compile"
+"""No model can have this name."""
 RETRIES = 2
 """Failed pods before the Job gives up; those whose node went away do not count."""
 WRONG_USAGE = 2
@@ -42,8 +44,9 @@ WRONG_USAGE = 2
 
 def folder_of(release: ReleaseSpec, accelerator: str) -> str:
     """Where a release's compile cache for a kind of GPU lies, from the root of the model cache on. What the engine
-    compiles fits one version of it and one kind of GPU."""
-    return f"{release.name}/{release.version}/compile/{accelerator}-{release.engine.version}"
+    compiles fits one version of it and one kind of GPU. Outside of the release's own folder, in which the loader lets
+    nothing stand that is not in its manifest."""
+    return f"{COMPILE_FOLDER}/{release.name}/{release.version}/{accelerator}-{release.engine.version}"
 
 
 def environment() -> dict[str, str]:

@@ -30,6 +30,8 @@ RETRIES = 3
 """Failed pods before the Job gives up: a network that was away comes back."""
 HOPELESS = 78
 """Exit status of a loader that cannot succeed by trying again, such as a wrong revision (sysexits.h, ``EX_CONFIG``)."""
+WRONG_USAGE = 2
+"""Exit status of a loader that does not understand its command line."""
 TOKEN_KEY = "token"
 
 
@@ -97,7 +99,7 @@ class ModelLoader(pulumi.ComponentResource):
             spec=batch.v1.JobSpecArgs(
                 backoff_limit=RETRIES,
                 active_deadline_seconds=patience,
-                pod_failure_policy=give_up_on([HOPELESS], CONTAINER),
+                pod_failure_policy=give_up_on([WRONG_USAGE, HOPELESS], CONTAINER),
                 template=core.v1.PodTemplateSpecArgs(
                     metadata=meta.v1.ObjectMetaArgs(
                         labels=identity.apply(lambda found: {**(found.pod_labels if found else {}), **labels})

@@ -29,7 +29,7 @@ from llm_serving.serving.engines import Engine, engine
 from llm_serving.serving.labels import BASE, MAIN, model_labels, release_labels
 from llm_serving.serving.placeholders import placeholder_deployment
 from llm_serving.serving.pod import MODELS, TEMPLATE_FILE, Instance, Surroundings
-from llm_serving.serving.release import ReleaseObjects, serve_release, service_spec
+from llm_serving.serving.release import ReleaseObjects, serve_release, service_spec, workload_name
 from llm_serving.serving.rollout import plan_rollout
 from llm_serving.serving.signals import lacking
 from llm_serving.spec import LoaderSpec, ModelSpec, ReleaseSpec
@@ -118,18 +118,21 @@ class ModelService(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=child(self),
         )
-        served: list[ReleaseObjects] = []
-        for instance in instances:
+
+        def serve(instance: Instance, after: list[pulumi.Resource]) -> ReleaseObjects:
             around = shared.around(instance, _chat_template(self, instance, inputs))
-            served.append(serve_release(self, instance, around, inputs.namespace, [account], inputs.prometheus_url))
-        service = core.v1.Service(
+            return serve_release(self, instance, around, inputs.namespace, after, inputs.prometheus_url)
+
+        first = serve(stable, [account])
+        front = core.v1.Service(
             name,
             metadata=meta.v1.ObjectMetaArgs(name=model.name, namespace=inputs.namespace, labels=labels),
             spec=service_spec(stable),
             # A new stable release answers before requests are sent to it.
-            opts=child(self, depends_on=list(served[0].workloads)),
+            opts=child(self, depends_on=list(first.workloads)),
         )
-
+        # The one that was stable before shrinks only when requests go elsewhere.
+        served = [first, *(serve(other, [account, front]) for other in instances[1:])]
         if model.warm_pool.placeholders:
             around = shared.around(stable, None)
             room = placeholder_deployment(model, around, inputs.namespace, inputs.labels, model.warm_pool.image)
@@ -139,15 +142,15 @@ class ModelService(pulumi.ComponentResource):
             found = service.metadata.apply(lambda metadata: metadata.name or name)
             return pulumi.Output.format("http://{0}.{1}.svc:{2}/v1", found, inputs.namespace, instance.engine.port)
 
-        self.service_name = service.metadata.apply(lambda found: found.name or model.name)
-        self.url = url(service, stable, model.name)
+        self.service_name = front.metadata.apply(lambda found: found.name or model.name)
+        self.url = url(front, stable, model.name)
         urls = [
             url(objects.service, instance, instance.count.name)
             for instance, objects in zip(instances, served, strict=True)
         ]
         versions = [instance.release.version for instance in instances]
         self.release_urls = pulumi.Output.all(*urls).apply(lambda found: dict(zip(versions, found, strict=True)))
-        self.deployment_name = pulumi.Output.from_input(stable.count.name)
+        self.deployment_name = pulumi.Output.from_input(workload_name(stable.count))
         self.release = pulumi.Output.from_input(stable.release.version)
         self.register_outputs(
             {
@@ -199,6 +202,11 @@ def _decide(inputs: ModelServiceInputs) -> tuple[Instance, ...]:
 def _instance(inputs: ModelServiceInputs, release: ReleaseSpec, count: Instances) -> Instance:
     model = inputs.model
     adapter = engine(release.engine.name)
+    if adapter.files_folder is not None:
+        reason = (
+            f"{adapter.name} needs files in {adapter.files_folder}, which no pod of ours has: it is rendered, not run"
+        )
+        raise ProblemsError([Problem("releases.engine.name", adapter.name.value, reason, "vllm")])
     if model.autoscaling is not None and (problems := list(lacking(adapter.metrics, model.autoscaling))):
         raise ProblemsError([problem.under("model.autoscaling") for problem in problems])
     with _under("model"):
@@ -280,8 +288,9 @@ class _Shared:
         )
         self._drain = {
             MAIN: self._scheduling.apply(lambda found: self._drain_in_time(found.spot_notice_seconds)),
-            BASE: self._scheduling.apply(lambda found: self._drain_in_time(base_notice(found))),
         }
+        if inputs.model.on_demand_base:
+            self._drain[BASE] = self._scheduling.apply(lambda found: self._drain_in_time(base_notice(found)))
 
     def around(self, instance: Instance, template: core.v1.ConfigMap | None) -> Surroundings:
         """The surroundings of one release's pods."""

@@ -39,11 +39,6 @@ def leaders(selector: Mapping[str, str]) -> dict[str, str]:
     return {**selector, ROLE: LEADER}
 
 
-def scale_target(name: str) -> dict[str, str]:
-    """The set as an autoscaler names it. Its scale subresource counts groups."""
-    return {"apiVersion": API_VERSION, "kind": KIND, "name": name}
-
-
 def leader(template: core.v1.PodTemplateSpecArgs) -> core.v1.PodTemplateSpecArgs:
     """The leader's pod: the one that is given, told apart by a label."""
     return _marked(template, LEADER)
@@ -81,7 +76,7 @@ def group_spec(
     worker: core.v1.PodTemplateSpecArgs,
     *,
     nodes: int,
-    replicas: int | None,
+    replicas: int,
     rollout: Rollout,
 ) -> dict[str, Any]:
     """The spec of a LeaderWorkerSet.
@@ -90,11 +85,11 @@ def group_spec(
         leader: pod of a leader.
         worker: pod of a worker.
         nodes: pods of a group, the leader's included.
-        replicas: groups; ``None`` where an autoscaler says how many.
+        replicas: groups, or those to start with.
         rollout: in which order groups are replaced; its instances are groups.
     """
     return {
-        **({} if replicas is None else {"replicas": replicas}),
+        "replicas": replicas,
         # All pods of a group at once: the leader is ready only when its workers have joined.
         "startupPolicy": "LeaderCreated",
         # A Service of its own for each group, under the name of its leader. The shared one would have the set's name,
@@ -123,6 +118,7 @@ def leader_worker_set(
     spec: dict[str, Any],
     rollout: Rollout,
     after: Sequence[pulumi.Resource] = (),
+    scaled: bool = False,
 ) -> apiextensions.CustomResource:
     """Register a LeaderWorkerSet; it is there when every group answers.
 
@@ -133,6 +129,7 @@ def leader_worker_set(
         spec: as :func:`group_spec` makes it.
         rollout: how long to wait.
         after: what must be there before its pods.
+        scaled: an autoscaler says how many groups there are.
     """
     metadata = copy.copy(metadata)
     annotations = pulumi.Output.from_input(metadata.annotations)
@@ -147,8 +144,8 @@ def leader_worker_set(
             parent,
             depends_on=list(after),
             custom_timeouts=pulumi.CustomTimeouts(create=f"{rollout.create}s", update=f"{rollout.update}s"),
-            # The autoscaler owns the number. Without this, an update that no longer names it would set it to 1.
-            ignore_changes=["spec.replicas"] if "replicas" not in spec else [],
+            # What is new starts with as many as the program says; from then on the autoscaler owns the number.
+            ignore_changes=["spec.replicas"] if scaled else [],
         ),
     )
 

@@ -48,8 +48,8 @@ class TeamNamespaceArgs(TypedDict):
     """Have Prometheus scrape the team's engines; its operator must be there."""
     monitoring_namespace: NotRequired[str]
     """Namespace of that Prometheus; `monitoring` by default."""
-    from_hub: NotRequired[bool]
-    """Loaders of the team's models reach the Hugging Face hub."""
+    from_internet: NotRequired[bool]
+    """Loaders of the team's models reach the internet: the Hugging Face hub, or the store of another cloud."""
     loader_identity: NotRequired[pulumi.Input[dict[str, Any]]]
     """Who the loaders of the team's models are, where they write a bucket: output `binding` of a workload identity."""
     labels: NotRequired[dict[str, str]]
@@ -65,7 +65,7 @@ class TeamNamespaceInputs(Frozen):
     reach: Any = None
     monitored: bool = False
     monitoring_namespace: NamespaceName = "monitoring"
-    from_hub: bool = False
+    from_internet: bool = False
     loader_identity: Any = None
     labels: dict[str, str] = {}
 
@@ -187,7 +187,7 @@ def _policies(inputs: TeamNamespaceInputs, reach: NetworkReach) -> dict[str, net
         serving_ports=serving,
         metrics_ports=sorted({*serving, launcher.PORT}),
         monitoring={NAMESPACE_NAME: inputs.monitoring_namespace},
-        from_hub=inputs.from_hub,
+        from_internet=inputs.from_internet,
     )
 
 

@@ -42,7 +42,7 @@ def network_policies(
     serving_ports: Sequence[int],
     metrics_ports: Sequence[int],
     monitoring: Mapping[str, str],
-    from_hub: bool,
+    from_internet: bool,
 ) -> dict[str, Policy]:
     """The policies of a team's namespace, by name.
 
@@ -51,7 +51,7 @@ def network_policies(
         serving_ports: TCP ports on which engines answer.
         metrics_ports: TCP ports from which Prometheus reads an engine's pod.
         monitoring: labels of the namespaces that Prometheus runs in.
-        from_hub: weights come from the internet.
+        from_internet: weights come from the internet.
     """
     policies = {
         "default-deny": Policy(pod_selector=_every_pod(), policy_types=["Ingress", "Egress"]),
@@ -62,7 +62,7 @@ def network_policies(
     }
     if reach.identity_egress or reach.storage_egress:
         policies["cloud"] = _cloud(reach)
-    if from_hub:
+    if from_internet:
         policies["hub"] = _hub()
     return policies
 
@@ -132,7 +132,7 @@ def _serving(reach: NetworkReach, ports: Sequence[int]) -> Policy:
 
 def _clients(ports: Sequence[int]) -> Policy:
     """Pods of the namespace, except those of ours that ask no engine, may ask its engines."""
-    others = meta.v1.LabelSelectorRequirementArgs(key=COMPONENT, operator="NotIn", values=[ENGINE, LOADER])
+    others = meta.v1.LabelSelectorRequirementArgs(key=COMPONENT, operator="NotIn", values=[ENGINE, LOADER, COMPILER])
     return Policy(
         pod_selector=meta.v1.LabelSelectorArgs(match_expressions=[others]),
         policy_types=["Egress"],

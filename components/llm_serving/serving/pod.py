@@ -168,7 +168,13 @@ def _verification(instance: Instance, loader: LoaderSpec) -> core.v1.ContainerAr
         name="verify-weights",
         image=loader.image.reference,
         image_pull_policy="IfNotPresent",
-        command=["llm-serving-load", "verify", f"--target={weights_of(instance.release)}"],
+        command=[
+            "llm-serving-load",
+            "verify",
+            f"--target={weights_of(instance.release)}",
+            f"--repository={instance.release.model.repository}",
+            f"--revision={instance.release.model.revision}",
+        ],
         env=[core.v1.EnvVarArgs(name="HOME", value="/tmp")],
         resources=core.v1.ResourceRequirementsArgs(
             requests={"cpu": "100m", "memory": "64Mi"}, limits={"memory": "256Mi"}

@@ -4,7 +4,6 @@ Each release has its own, so that moving a name from one to another (canary to s
 stops nothing. Leaves alone: what all releases of a model share, and every decision.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ import pulumi
 from pulumi_kubernetes import apiextensions, apps, core, meta, networking, policy
 
 from llm_serving.component import child
+from llm_serving.planning.instances import Instances
 from llm_serving.serving import multi_node
 from llm_serving.serving.autoscaling import API_VERSION as SCALED_OBJECT_VERSION
 from llm_serving.serving.autoscaling import KIND as SCALED_OBJECT
@@ -71,48 +71,58 @@ def serve_release(
             name=f"{name}{suffix}", namespace=namespace, labels=labels, annotations=annotations
         )
 
-    def group(share: str, suffix: str, replicas: int | None) -> apiextensions.CustomResource:
-        template = pod_template(instance, around, share)
-        command = worker_command(instance, around)
-        outlasts = around.drain[share].apply(lambda drain: drain.pre_stop + drain.shutdown_timeout)
+    def group(share: _Share, earlier: list[Workload]) -> apiextensions.CustomResource:
+        template = pod_template(instance, around, share.name)
+        outlasts = around.drain[share.name].apply(lambda drain: drain.pre_stop + drain.shutdown_timeout)
         spec = multi_node.group_spec(
             multi_node.leader(template),
-            multi_node.worker(template, command, outlasts),
+            multi_node.worker(template, worker_command(instance, around), outlasts),
             nodes=instance.plan.nodes,
-            replicas=replicas,
+            replicas=share.replicas,
             rollout=instance.rollout,
         )
-        annotated = metadata(suffix, _annotations(instance, replicas))
-        return multi_node.leader_worker_set(parent, f"{name}{suffix}", annotated, spec, instance.rollout, after)
+        return multi_node.leader_worker_set(
+            parent,
+            f"{name}{share.suffix}",
+            metadata(share.suffix, _annotations(instance, share)),
+            spec,
+            instance.rollout,
+            after=[*after, *earlier],
+            scaled=share.scaled,
+        )
 
-    def deployment(share: str, suffix: str, replicas: int | None) -> apps.v1.Deployment:
+    def deployment(share: _Share, earlier: list[Workload]) -> apps.v1.Deployment:
         rollout = instance.rollout
         return apps.v1.Deployment(
-            f"{name}{suffix}",
-            metadata=metadata(suffix, _annotations(instance, replicas)),
+            f"{name}{share.suffix}",
+            metadata=metadata(share.suffix, _annotations(instance, share)),
             spec=apps.v1.DeploymentSpecArgs(
-                replicas=replicas,
+                replicas=share.replicas,
                 revision_history_limit=5,
                 progress_deadline_seconds=rollout.patience,
-                selector=meta.v1.LabelSelectorArgs(match_labels=selector(model, version, share)),
+                selector=meta.v1.LabelSelectorArgs(match_labels=selector(model, version, share.name)),
                 strategy=apps.v1.DeploymentStrategyArgs(
                     type="RollingUpdate",
                     rolling_update=apps.v1.RollingUpdateDeploymentArgs(
                         max_surge=rollout.max_surge, max_unavailable=rollout.max_unavailable
                     ),
                 ),
-                template=pod_template(instance, around, share),
+                template=pod_template(instance, around, share.name),
             ),
             opts=child(
                 parent,
-                depends_on=after,
+                depends_on=[*after, *earlier],
                 custom_timeouts=pulumi.CustomTimeouts(create=f"{rollout.create}s", update=f"{rollout.update}s"),
-                # The autoscaler owns the number. Without this, an update that no longer names it would set it to 1.
-                ignore_changes=["spec.replicas"] if replicas is None else [],
+                # What is new starts with as many as the program says; from then on the autoscaler owns the number.
+                ignore_changes=["spec.replicas"] if share.scaled else [],
             ),
         )
 
-    workloads = list(_each_share(instance, group if instance.plan.nodes > 1 else deployment))
+    make = group if instance.plan.nodes > 1 else deployment
+    workloads: list[Workload] = []
+    for share in _shares(instance.count):
+        # One after the other: a rollout takes an instance of one share at a time, not of each.
+        workloads.append(make(share, list(workloads)))
     policy.v1.PodDisruptionBudget(
         name,
         metadata=metadata(),
@@ -175,17 +185,35 @@ def service_spec(instance: Instance) -> core.v1.ServiceSpecArgs:
     )
 
 
-def _annotations(instance: Instance, replicas: int | None) -> dict[str, str]:
-    return {RELEASE_HASH: instance.release_hash, **(FORCE if replicas is not None else {})}
+@dataclass(frozen=True)
+class _Share:
+    """Instances of a release on one kind of capacity.
+
+    Attributes:
+        name: value of the label that tells shares apart.
+        suffix: behind the name of the release's objects.
+        replicas: instances, or those to start with.
+        scaled: an autoscaler says how many.
+    """
+
+    name: str
+    suffix: str
+    replicas: int
+    scaled: bool
 
 
-def _each_share(instance: Instance, workload: Callable[[str, str, int | None], Workload]) -> Iterator[Workload]:
+def workload_name(count: Instances) -> str:
+    """Name of the workload with most of a release's instances: there is none but the base where the base is all."""
+    return f"{count.name}{_shares(count)[-1].suffix}"
+
+
+def _shares(count: Instances) -> list[_Share]:
     """The base first: it answers when nothing else does."""
-    count = instance.count
-    rest = count.replicas - count.base
-    if count.base:
-        yield workload(BASE, f"-{BASE}", count.base)
-    if count.autoscaling is not None:
-        yield workload(MAIN, "", None)
-    elif rest or not count.base:
-        yield workload(MAIN, "", rest)
+    scaled, rest = count.autoscaling is not None, count.replicas - count.base
+    base = [_Share(BASE, f"-{BASE}", count.base, scaled=False)] if count.base else []
+    main = [_Share(MAIN, "", rest, scaled)] if scaled or rest or not base else []
+    return [*base, *main]
+
+
+def _annotations(instance: Instance, share: _Share) -> dict[str, str]:
+    return {RELEASE_HASH: instance.release_hash, **({} if share.scaled else FORCE)}

@@ -115,7 +115,7 @@ def signals(metrics: EngineMetrics, target: ScaleTarget) -> Signals:
     idle = f"(vector(0) unless on() ({ready} > 0))"
     gpus = f'{DCGM_GPU_UTILIZATION}{{namespace="{target.namespace}",pod=~"{_pods(target)}"}}'
     return Signals(
-        # A sum: an instance that is ready and not scraped yet has no load that is known, and an average would give it one.
+        # A sum: an instance that is ready and not scraped yet has no load that is known; an average would give it one.
         requests=f"sum(sum by (pod) ({running}) + sum by (pod) ({waiting})) or {idle}",
         waiting=f"avg(sum by (pod) ({waiting})) or {idle}",
         running=f"max(sum by (pod) ({running})) or {idle}",
@@ -158,7 +158,7 @@ def _pods(target: ScaleTarget) -> str:
     behind the name stand the hash of a ReplicaSet and five letters, or the number of a group and of its worker."""
     if target.kind is TargetKind.DEPLOYMENT:
         return f"{target.name}(-{BASE})?-[a-z0-9]+-[a-z0-9]{{5}}"
-    return f"{target.name}-[0-9]+(-[0-9]+)?"
+    return f"{target.name}(-{BASE})?-[0-9]+(-[0-9]+)?"
 
 
 def _matchers(**labels: str) -> str:

@@ -34,8 +34,14 @@ NamespaceName = Annotated[str, _dns_label(40)]
 ClusterName = Annotated[str, _dns_label(30)]
 """Name of a cluster. GKE allows 40 characters; service accounts derived from it have only 30."""
 
-Semver = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?$")]
-"""A release's version, semantic versioning 2.0.0 without build metadata."""
+Semver = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z]+(-[0-9A-Za-z]+)*(\.[0-9A-Za-z]+(-[0-9A-Za-z]+)*)*)?$"
+    ),
+]
+"""A release's version, semantic versioning 2.0.0 without build metadata. It is part of names and a label's value, so
+each identifier begins and ends with a letter or digit."""
 
 Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]

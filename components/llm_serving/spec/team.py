@@ -10,7 +10,7 @@ class TeamSpec(Frozen):
     Attributes:
         name: also the namespace.
         gpu_quota: most GPUs that the team's pods may ask for; ``None`` for what its models can reach: maxima, what a
-            change of release starts beside them, canaries and placeholders.
+            change of release starts beside them, canaries, a Job that compiles, and placeholders.
         viewers: groups (as the cloud names them) with read access to the namespace, Secrets excluded.
         editors: groups that may also change workloads.
     """

@@ -100,7 +100,11 @@ def test_an_update_waits_for_the_groups_and_a_refresh_does_not(groups, plugin):
 def test_an_autoscaler_scales_groups_and_updates_keep_its_number(groups, plugin, api, namespace):
     first = groups.inputs(wait=False)
     created = plugin.create(GROUPS, first, 10, preview=False)
-    bounds = {"minReplicas": 3, "maxReplicas": 3, "scaleTargetRef": multi_node.scale_target("m-1-0-0")}
+    bounds = {
+        "minReplicas": 3,
+        "maxReplicas": 3,
+        "scaleTargetRef": {"apiVersion": multi_node.API_VERSION, "kind": multi_node.KIND, "name": "m-1-0-0"},
+    }
     scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "spec": bounds}
     api.apply({**scaler, "metadata": {"name": "m-1-0-0", "namespace": namespace}}, force=True)
     eventually(lambda: groups.live["spec"]["replicas"] == 3)

@@ -56,7 +56,7 @@ def test_each_addon_comes_alone_in_a_namespace_of_its_own(argument, chart, names
 def test_every_object_is_a_child_of_the_component_and_valid():
     recording = addons(**EVERYTHING, labels={"environment": "test"})
     owner = recording.one("llm-serving:index:ClusterAddons")
-    assert len(recording.children(owner)) == len(recording.resources) - 1 == 6
+    assert len(recording.children(owner)) == len(recording.resources) - 1 == 7
     for namespace in recording.all("Namespace"):
         assert namespace["metadata.labels"]["environment"] == "test"
         kubernetes_validate.validate(namespace.inputs, "1.34", strict=True)

@@ -19,7 +19,7 @@ from tests.unit.serving.served import CACHE, IDENTITY, MODEL, NODE, RELEASE, SCH
 IMAGE: dict[str, Any] = {"repository": "registry.example/vllm", "tag": "0.32.0", "launcher": True}
 WRITER: dict[str, Any] = {"serviceAccount": "loader", "namespace": "chat", "podLabels": {"cloud.example/identity": "w"}}
 WRITABLE: dict[str, Any] = {**CACHE, "loaderVolume": {"persistentVolumeClaim": {"claimName": "weights"}}}
-FOLDER = "qwen3-8b/1.0.0/compile/H100-80GB-0.32.0"
+FOLDER = ".compile/qwen3-8b/1.0.0/H100-80GB-0.32.0"
 
 
 def make(**changes: Any) -> Recording:

@@ -297,10 +297,11 @@ def test_each_scaling_release_has_a_scaled_object_of_its_own_that_comes_after_wh
     assert bounds == {"qwen3-8b-1-0-0": (3, 8), "qwen3-8b-1-1-0": (2, 8)}
 
 
-def test_an_autoscaled_release_says_no_number_and_leaves_the_autoscalers_alone():
+def test_an_autoscaled_release_starts_with_its_fewest_and_leaves_the_number_alone_from_then_on():
     recording = serve(model={"autoscaling": {"min": 2, "max": 4}}, prometheus_url=PROMETHEUS)
     deployment = recording.one("kubernetes:apps/v1:Deployment")
-    assert "replicas" not in deployment["spec"]
+    assert deployment["spec.replicas"] == 2
+    assert "pulumi.com/patchForce" not in deployment["metadata.annotations"]
     assert deployment.ignore_changes == ("spec.replicas",)
 
 
@@ -433,3 +434,26 @@ def test_an_image_with_our_launcher_answers_health_checks_itself():
         assert engine[probe]["httpGet"] == {"path": f"/health/{path}", "port": "health"}
     assert f"--health-port={ports['health']}" in before
     assert f"--engine-url=http://127.0.0.1:{ports['http']}" in before
+
+
+def test_the_release_that_was_stable_before_shrinks_only_when_requests_go_elsewhere():
+    recording = serve(model={"releases": {"stable": "1.1.0", "previous": "1.0.0"}}, more=({"version": "1.1.0"},))
+    new, old = (deployments(recording)[f"qwen3-8b-{version}"] for version in ("1-1-0", "1-0-0"))
+    front = services(recording)["qwen3-8b"]
+    assert recording.depends_on(front, new)
+    assert recording.depends_on(old, front)
+
+
+def test_the_shares_of_a_release_are_rolled_out_one_after_the_other():
+    found = deployments(recording := serve(model={"replicas": 5, "on_demand_base": 2}))
+    assert recording.depends_on(found["qwen3-8b-1-0-0"], found["qwen3-8b-1-0-0-base"])
+
+
+def test_a_model_that_is_all_base_is_called_by_the_name_that_there_is():
+    recording = serve(model={"replicas": 2, "on_demand_base": 2})
+    assert list(deployments(recording)) == [recording.output("deploymentName")] == ["qwen3-8b-1-0-0-base"]
+
+
+def test_an_engine_that_is_rendered_only_is_refused():
+    found = refusals(release={"engine": {"name": "triton", "version": "25.10.0"}})
+    assert "not run" in " ".join(found.values())

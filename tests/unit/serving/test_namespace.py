@@ -127,7 +127,7 @@ def test_a_namespace_is_closed_but_for_what_serving_needs():
     found = policies()
     assert set(found) == {"default-deny", "dns", "serving", "clients", "metrics", "cloud"}
     assert found["default-deny"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    assert set(policies(from_hub=True)) - set(found) == {"hub"}
+    assert set(policies(from_internet=True)) - set(found) == {"hub"}
 
 
 def test_engines_are_reached_from_their_namespace_and_from_where_clients_come_only():

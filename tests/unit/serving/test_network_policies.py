@@ -59,13 +59,13 @@ def rendered(policies, in_namespace):
     return manifests(recording)
 
 
-def of_team(name="chat", reach=None, *, from_hub=True, more=None):
+def of_team(name="chat", reach=None, *, from_internet=True, more=None):
     policies = network_policies(
         network_reach(NetworkSpec()) if reach is None else reach,
         serving_ports=[SERVING],
         metrics_ports=[SERVING, HEALTH],
         monitoring={"kubernetes.io/metadata.name": "monitoring"},
-        from_hub=from_hub,
+        from_internet=from_internet,
     )
     return rendered({**policies, **(more or {})}, name)
 
@@ -149,7 +149,7 @@ def test_a_way_to_the_internet_is_none_into_the_network(policies, inside):
 
 
 def test_weights_from_a_mirror_need_no_internet():
-    assert not reaches(of_team(from_hub=False), "loader", HUB, 443)
+    assert not reaches(of_team(from_internet=False), "loader", HUB, 443)
 
 
 def test_engines_of_one_node_do_not_speak_with_each_other(policies):
@@ -167,7 +167,7 @@ def test_pods_of_a_multi_node_release_speak_on_every_port_with_their_own_release
 
 def test_without_a_cloud_nothing_but_names_and_engines_is_reached():
     """An empty list of ranges must never become a rule for every address."""
-    policies = of_team(reach=NetworkReach(), from_hub=False)
+    policies = of_team(reach=NetworkReach(), from_internet=False)
     for source in ("engine", "loader", "client"):
         for target in (METADATA, STORAGE, HUB, STRANGER):
             assert not any(reaches(policies, source, target, port) for port in (80, 443))
@@ -176,7 +176,7 @@ def test_without_a_cloud_nothing_but_names_and_engines_is_reached():
 
 
 def test_a_store_of_our_own_is_reached_on_its_port_and_opens_nothing_else():
-    policies = of_team(reach=NetworkReach(storage_egress=("10.9.0.4/32",), storage_ports=(9000,)), from_hub=False)
+    policies = of_team(reach=NetworkReach(storage_egress=("10.9.0.4/32",), storage_ports=(9000,)), from_internet=False)
     assert reaches(policies, "loader", "10.9.0.4", 9000)
     assert not reaches(policies, "loader", "10.9.0.4", 443)
     assert not any(reaches(policies, "loader", target, 80) for target in ("10.9.0.4", METADATA, HUB))

@@ -46,7 +46,7 @@ def test_models_come_before_pods_without_a_class_and_placeholders_after_them():
 def test_the_clusters_own_classes_stay_above():
     _, made = classes()
     assert all(found["value"] <= HIGHEST_OF_USERS for found in made.values())
-    assert not any(found["globalDefault"] for found in made.values())
+    assert not any("globalDefault" in found.inputs for found in made.values())
 
 
 def test_batch_and_placeholders_take_nobodys_room():

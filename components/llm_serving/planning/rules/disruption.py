@@ -82,10 +82,14 @@ def _drain(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
     pool = stack.pool(model.pool)
     if pool is None:
         return
-    try:
-        plan_drain(model.drain, spot_notice_seconds(stack.cloud, pool))
-    except ProblemsError as error:
-        yield from (problem.under(path) for problem in error.problems)
+    notices = {spot_notice_seconds(stack.cloud, pool)}
+    if model.on_demand_base and lasting_capacity(pool):
+        notices.add(None)  # of the base, whose nodes stay
+    for notice in notices:
+        try:
+            plan_drain(model.drain, notice)
+        except ProblemsError as error:
+            yield from (problem.under(path) for problem in error.problems)
 
 
 def _base(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:

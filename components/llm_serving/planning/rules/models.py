@@ -111,6 +111,8 @@ def _releases(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Proble
         if release is not None:
             yield from _identity(place, model, version, release)
             yield from _licence(path, place, stack, model, release)
+            if role is Role.STABLE or release.adapters:
+                yield from _cache(path, place, stack, model, release)
             continue
         versions = [known for name, known in stack.releases if name == model.name]
         if versions:
@@ -119,6 +121,16 @@ def _releases(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Proble
             models = {name for name, _ in stack.releases}
             reason = "there are no releases of a model of this name"
             yield Problem(f"{path}.name", model.name, reason, nearest(model.name, models))
+
+
+def _cache(path: str, place: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
+    """What the cache cannot hold yet."""
+    if release.adapters and stack.loader is not None:
+        reason = "the loader brings the model alone, and lets nothing stand beside it that it did not bring"
+        yield Problem(place, release.version, reason, "no loader, and a cache that you fill, adapters included")
+    if model.compile_cache and (stack.loader is None or stack.cloud == "existing"):
+        reason = "the Job that compiles writes to the cache as the loader does, and there is none with an identity here"
+        yield Problem(f"{path}.compileCache", True, reason, "a loader, on a cloud; or false")
 
 
 def _licence(path: str, place: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
@@ -141,14 +153,15 @@ def _licence(path: str, place: str, stack: StackShape, model: ModelSpec, release
 
 def _names(stack: StackShape) -> Iterator[Problem]:
     """No two objects of a namespace get the same name: a release's are called ``<model>-<version>``."""
-    taken = {(model.team, model.name): model.name for model in stack.models}
+    taken = {(model.team, model.name): f"model {model.name}" for model in stack.models}
     for index, model in enumerate(stack.models):
         for role, version in releases_of(model):
             name = object_name(model.name, version)
-            other = taken.get((model.team, name))
-            if other is not None:
-                reason = f"release {version} of {model.name} needs the name {name}, which another model of the team has"
-                yield Problem(f"models[{index}].{ROLE_PATHS[role]}", version, reason, f"another name for {other}")
+            for wanted in (name, f"{name}-base"):
+                other = taken.setdefault((model.team, wanted), f"release {version} of {model.name}")
+                if other != f"release {version} of {model.name}":
+                    reason = f"release {version} of {model.name} needs the name {wanted}, which {other} has"
+                    yield Problem(f"models[{index}].{ROLE_PATHS[role]}", version, reason, f"another name for {other}")
             longest = _LONGEST_GROUP_NAME if model.engine.nodes > 1 else _LONGEST_NAME
             if len(name) > longest:
                 reason = f"its objects would be called {name}: {len(name)} characters, at most {longest} work"
@@ -229,6 +242,6 @@ def _team_quotas(stack: StackShape, plans: Plans) -> Iterator[Problem]:
                 f"teams[{number}].gpuQuota",
                 team.gpu_quota,
                 f"the team's models ask for up to {needed} GPUs: maxima, the instances that a change of release starts "
-                "beside the old ones, canaries and placeholders",
+                "beside the old ones, canaries, placeholders and a Job that compiles",
                 str(needed),
             )

@@ -5,8 +5,12 @@ from collections.abc import Iterator, Sequence
 from llm_serving.errors import Problem
 from llm_serving.planning.rules.stack import StackShape
 
-RESERVED_NAMESPACES = ("default", "kube-", "gke-", "gmp-", "config-management-")
-"""Namespaces of Kubernetes and GKE; an entry that ends in ``-`` is a prefix that they keep for themselves."""
+RESERVED_NAMESPACES = ("default", "kube-", "gke-", "gmp-", "config-management-", "keda", "lws-system", "monitoring")
+"""Namespaces of Kubernetes, GKE and the addons; an entry that ends in ``-`` is a prefix that they keep for
+themselves."""
+
+RESERVED_MODELS = ("default", "model-loader")
+"""Service accounts of a namespace that are not a model's: Kubernetes' own, and that of loaders."""
 
 RESERVED_LABEL_DOMAINS = ("kubernetes.io", "k8s.io", "cloud.google.com", "llm-serving.dev")
 """Domains of node labels that Kubernetes, GKE and this package set themselves; GKE refuses the first two."""
@@ -21,6 +25,10 @@ def check_names(stack: StackShape) -> Iterator[Problem]:
     yield from _duplicates("pools", [pool.name for pool in stack.pools])
     yield from _duplicates("models", [model.name for model in stack.models])
     yield from _duplicates("teams", [team.name for team in stack.teams])
+    for index, model in enumerate(stack.models):
+        if model.name in RESERVED_MODELS:
+            reason = "a model's name is that of its service account, and this one is taken in every namespace"
+            yield Problem(f"models[{index}].name", model.name, reason, f"{model.name}-model")
     for index, team in enumerate(stack.teams):
         for reserved in RESERVED_NAMESPACES:
             if team.name == reserved or (reserved.endswith("-") and team.name.startswith(reserved)):

@@ -73,6 +73,7 @@ class Loader:
                 self._say(f"already there: {len(there.files)} files, {human(there.size)}")
                 return there
             self._say(f"the copy is damaged, {found}: loading what is wrong again")
+        repairs = self._deep and there is not None
         source = open_source()
         files = selected(source.files())
         check(source, files)
@@ -84,7 +85,7 @@ class Loader:
         entries = self._copy_all(source, files)
         manifest = Manifest(self._model.source, self._model.repository, self._model.revision, tuple(sorted(entries)))
         self._target.finish(manifest)
-        change = self._change(manifest)
+        change = self._change(manifest, deep=repairs)
         if change is not None:
             raise TemporaryError(
                 f"{self._target.where}: the copy changed while it was finished, {change}: something else writes there; "
@@ -108,9 +109,10 @@ class Loader:
                 "folder, or, where that loader runs no more, remove this folder and load again"
             )
 
-    def _change(self, manifest: Manifest) -> str | None:
+    def _change(self, manifest: Manifest, *, deep: bool) -> str | None:
         """What is there other than what was just written. The manifest read back may be of another loader of the same
-        revision, and so may differ in its source; its names, sizes and hashes must be the same."""
+        revision, and so may differ in its source; its names, sizes and hashes must be the same. ``deep`` also reads
+        the files: what was found damaged once is held to its bytes."""
         there = self._target.manifest()
         if there is None:
             return "the manifest is missing or damaged"
@@ -119,7 +121,7 @@ class Loader:
         other = sorted({entry.name for entry in {*there.files} ^ {*manifest.files}})
         if other:
             return f"the manifest has another {other[0]}"
-        return damage(self._target, manifest)
+        return damage(self._target, manifest, deep=deep)
 
     def _refuse_strangers(self, files: list[SourceFile], sizes: Mapping[str, int]) -> None:
         more = strangers(sizes, (file.name for file in files))
@@ -146,7 +148,8 @@ class Loader:
         failed = threading.Event()
         with ThreadPoolExecutor(self._workers, "load") as workers:
             copies = [
-                workers.submit(_Copy(source, file, self._target, progress, self._ended(failed)).run) for file in order
+                workers.submit(_Copy(source, file, self._target, progress, self._ended(failed), deep=self._deep).run)
+                for file in order
             ]
             try:
                 self._watch(copies, progress)
@@ -182,13 +185,21 @@ class _Copy:
     """One file on its way."""
 
     def __init__(
-        self, source: Source, file: SourceFile, target: Target, progress: Progress, ended: Callable[[], bool]
+        self,
+        source: Source,
+        file: SourceFile,
+        target: Target,
+        progress: Progress,
+        ended: Callable[[], bool],
+        *,
+        deep: bool,
     ) -> None:
         self._source = source
         self._file = file
         self._target = target
         self._progress = progress
         self._ended = ended
+        self._deep = deep
         self._copied = 0
 
     def run(self) -> Entry:
@@ -224,7 +235,7 @@ class _Copy:
 
     def _present(self) -> str | None:
         """The SHA-256 of the file where the target has it; the source is read only where neither side knows enough."""
-        there = self._target.checksums(self._file.name, self._file.size)
+        there = self._target.checksums(self._file.name, self._file.size, deep=self._deep)
         if not there:
             return None
         promised = self._file.promised

@@ -2,14 +2,17 @@
 
 vLLM writes into its cache folder also when all is in it already (0.32: ``modelinfos``, ``inductor_cache``, Triton's
 kernels), and a cache is code that the engine runs. So instances mount the archive read-only and unpack it into a folder
-of their own. Owns the archive: ``cache.tar`` and, written last, ``cache.json`` with its digest, so that half an archive
-is never used. Leaves the key to its users: one folder for each release and kind of GPU.
+of their own. Owns the archive: ``cache-*.tar``, a new name each time, and, written last, ``cache.json`` with its name
+and digest, so that half an archive is never used; what is unpacked is held against the digest before the engine can
+find it. Leaves the key to its users: one folder for each release and kind of GPU.
 """
 
+import contextlib
 import hashlib
 import io
 import json
 import os
+import secrets
 import shutil
 import tarfile
 from collections.abc import Mapping
@@ -20,7 +23,9 @@ VARIABLE = "VLLM_CACHE_ROOT"
 """vLLM's variable for its cache folder; TORCHINDUCTOR_CACHE_DIR and TRITON_CACHE_DIR it sets itself, to folders in
 it (compilation/compiler_interface.py, compilation/decorators.py)."""
 
-ARCHIVE, MANIFEST = "cache.tar", "cache.json"
+ARCHIVES, MANIFEST = "cache-*.tar", "cache.json"
+_UNPACKED = ".unpacked"
+"""Below the engine's cache folder, and so on its volume: files that are not known to be whole yet."""
 _CHUNK = 4 * 1024 * 1024
 
 
@@ -48,48 +53,86 @@ def save(root: Path, folder: Path) -> int:
         raise CacheError(f"{root}: the engine left nothing there to save")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # The manifest of an older archive goes first: while the new one is written there is none to be trusted.
+        archive = folder / ARCHIVES.replace("*", secrets.token_hex(8))
+        try:
+            writer = _write(archive, root, files)
+        except OSError:
+            with contextlib.suppress(OSError):
+                archive.unlink()
+            raise
+        # Until now an older archive was there to be read. A mounted bucket may have no rename, and must not be asked to
+        # write over a file: in between there is no manifest, and who starts then goes without a cache.
         (folder / MANIFEST).unlink(missing_ok=True)
-        with open(folder / ARCHIVE, "wb") as file:
-            writer = _Digesting(file)
-            # A stream, written from its first byte to its last: a mounted bucket takes nothing else.
-            with tarfile.open(fileobj=writer, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-                for path in files:
-                    tar.add(path, arcname=str(path.relative_to(root)), recursive=False, filter=_anonymous)
-            file.flush()
-            os.fsync(file.fileno())
-        content = {"sha256": writer.digest.hexdigest(), "bytes": writer.written, "files": len(files)}
+        content = {
+            "archive": archive.name,
+            "sha256": writer.digest.hexdigest(),
+            "bytes": writer.written,
+            "files": len(files),
+        }
         (folder / MANIFEST).write_text(json.dumps(content) + "\n")
+        for older in folder.glob(ARCHIVES):
+            if older != archive:
+                older.unlink(missing_ok=True)
     except OSError as error:
         raise CacheError(f"{folder}: the compile cache cannot be saved: {error.strerror or error}") from error
     return writer.written
 
 
+def _write(archive: Path, root: Path, files: list[Path]) -> "_Digesting":
+    with open(archive, "xb") as file:
+        writer = _Digesting(file)
+        # A stream, written from its first byte to its last: a mounted bucket takes nothing else.
+        with tarfile.open(fileobj=writer, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+            for path in files:
+                tar.add(path, arcname=str(path.relative_to(root)), recursive=False, filter=_anonymous)
+        file.flush()
+        os.fsync(file.fileno())
+    return writer
+
+
 def restore(folder: Path, root: Path) -> int | None:
-    """Unpack the archive in ``folder`` into ``root``; return its bytes, ``None`` where there is none.
+    """Unpack the archive in ``folder`` into ``root``; return its bytes, ``None`` where there is none. No file gets its
+    place below ``root`` before all of them are written and have the right digest.
 
     Raises:
         CacheError: it is damaged or cannot be unpacked.
     """
     try:
-        expected = json.loads((folder / MANIFEST).read_text())["sha256"]
+        content = json.loads((folder / MANIFEST).read_text())
+        expected, archive = content["sha256"], folder / Path(content["archive"]).name
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CacheError(f"{folder / MANIFEST}: it cannot be read: {error}") from error
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with open(folder / ARCHIVE, "rb") as file:
-            digest, size = _digest(file)
-            if digest != expected:
-                raise CacheError(f"{folder / ARCHIVE}: its digest is {digest}, and {MANIFEST} says {expected}")
-            file.seek(0)
-            with tarfile.open(fileobj=file, mode="r|") as tar:
-                for entry in tar:
-                    _unpack(tar, entry, root)
-    except (OSError, tarfile.TarError) as error:
-        raise CacheError(f"{folder / ARCHIVE}: it cannot be unpacked into {root}: {error}") from error
-    return size
+        unpacked = root / _UNPACKED
+        shutil.rmtree(unpacked, ignore_errors=True)  # of a start that was killed
+        try:
+            unpacked.mkdir(parents=True)
+            with open(archive, "rb") as file:
+                reader = _Digested(file)
+                with tarfile.open(fileobj=reader, mode="r|", bufsize=_CHUNK) as tar:
+                    for entry in tar:
+                        _unpack(tar, entry, unpacked)
+                reader.rest()
+            if (digest := reader.digest.hexdigest()) != expected:
+                raise CacheError(f"{archive}: its digest is {digest}, and {MANIFEST} says {expected}")
+            _move(unpacked, root)
+        finally:
+            shutil.rmtree(unpacked, ignore_errors=True)
+    # What damaged headers make of tarfile: besides its own errors ValueError and EOFError.
+    except (OSError, tarfile.TarError, ValueError, EOFError) as error:
+        raise CacheError(f"{archive}: it cannot be unpacked into {root}: {error}") from error
+    return reader.size
+
+
+def _move(unpacked: Path, root: Path) -> None:
+    """Give each file its place, also where an earlier start of the container has left files."""
+    for path in sorted(unpacked.rglob("*")):
+        if path.is_file():
+            place = root / path.relative_to(unpacked)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(place)
 
 
 def _unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, root: Path) -> None:
@@ -97,7 +140,7 @@ def _unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, root: Path) -> None:
     name = PurePosixPath(entry.name)
     content = tar.extractfile(entry) if entry.isreg() else None
     if content is None or name.is_absolute() or ".." in name.parts:
-        raise CacheError(f"{ARCHIVE}: it holds {entry.name!r}, which is no file of a cache")
+        raise CacheError(f"{ARCHIVES}: it holds {entry.name!r}, which is no file of a cache")
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as file:
@@ -125,12 +168,30 @@ class _Digesting(io.RawIOBase):
         return self._file.write(data)
 
 
-def _digest(file: BinaryIO) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    while chunk := file.read(_CHUNK):
-        digest.update(chunk)
-        size += len(chunk)
-    return digest.hexdigest(), size
+class _Digested(io.RawIOBase):
+    """Counts and digests what is read from a file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file = file
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes."""
+        content = self._file.read(size)
+        self.digest.update(content)
+        self.size += len(content)
+        return content
+
+    def rest(self) -> None:
+        """Read to the end: tarfile stops where the last entry does."""
+        while self.read(_CHUNK):
+            pass
 
 
 def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -4,6 +4,7 @@
 |---|---|---|
 | ``llm_serving_engine_up`` | gauge | 1 while the engine answers for its model |
 | ``llm_serving_engine_ready`` | gauge | 1 while it is ready for requests |
+| ``llm_serving_gpu_utilization_percent`` | gauge | mean utilization of the pod's GPUs, where they say |
 | ``llm_serving_startup_seconds{stage}`` | gauge | seconds of a stage of the start, see ``stages`` |
 | ``llm_serving_requests_running`` | gauge | requests that are being answered |
 | ``llm_serving_drained_requests_total{outcome}`` | counter | requests since the signal to stop, see ``ledger`` |
@@ -19,11 +20,24 @@ from llm_serving_engine.ledger import Counts
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def exposition(*, up: bool, ready: bool, startup: Mapping[str, float], requests: Counts | None) -> str:
+def exposition(
+    *,
+    up: bool,
+    ready: bool,
+    startup: Mapping[str, float],
+    requests: Counts | None,
+    gpu_utilization: float | None = None,
+) -> str:
     """All metrics."""
     lines = [
         *_family("llm_serving_engine_up", "gauge", "1 while the engine answers for its model.", {"": int(up)}),
         *_family("llm_serving_engine_ready", "gauge", "1 while the engine is ready for requests.", {"": int(ready)}),
+        *_family(
+            "llm_serving_gpu_utilization_percent",
+            "gauge",
+            "Mean utilization of the GPUs, 0 to 100.",
+            {} if gpu_utilization is None else {"": gpu_utilization},
+        ),
         *_family(
             "llm_serving_startup_seconds",
             "gauge",

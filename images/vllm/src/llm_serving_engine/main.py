@@ -114,7 +114,8 @@ class _Launch:
         rest = f"; processes that it left and that were killed: {left}" if left else ""
         _say(f"the engine ended with status {status}{after}{rest}")
         if self._end_status is None:
-            return status
+            # A Job that was told to stop before the engine was ready has not done what it is for.
+            return status or (_FAILED if self._options.exit_when_ready else 0)
         return self._save() if self._end_status == 0 else self._end_status
 
     def _on_signal(self, number: int) -> None:
@@ -140,9 +141,13 @@ class _Launch:
         return True
 
     def _stop_after(self, drain: Drain, number: int) -> None:
-        drain.wait()
-        self._draining = False
-        _signal_self(number)
+        try:
+            drain.wait()
+        except Exception as error:
+            _say(f"draining failed, the engine is told to stop now: {type(error).__name__}: {error}")
+        finally:
+            self._draining = False
+            _signal_self(number)
 
     def _on_ready(self) -> None:
         _say(f"ready after {self._stages.described()}")

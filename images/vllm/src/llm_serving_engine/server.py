@@ -83,6 +83,7 @@ class HealthServer(ThreadingHTTPServer):
             ready=self.watch.status == Status.READY,
             startup=self._stages.seconds() | (milestones.read(self._ledger.folder) if self._ledger is not None else {}),
             requests=self._ledger.counts() if self._ledger is not None and self._ledger.known else None,
+            gpu_utilization=self._reader.read(engine_answers=self.watch.answering).gpu_utilization,
         )
 
 

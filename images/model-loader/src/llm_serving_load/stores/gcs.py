@@ -38,7 +38,9 @@ class GcsStore:
         self._requests: Any = importlib.import_module("requests")
         self._retry: Any = retry.DEFAULT_RETRY.with_timeout(_PATIENCE * attempts) if attempts > 1 else None
         with self.translated():
-            self._client: Any = storage.Client()
+            # A project is asked for only to list or to make buckets; without this the library would look for one, and
+            # fail where the credentials name none (Client.__init__ of google-cloud-storage 3).
+            self._client: Any = storage.Client(project=None)
             _widen(self._client, self._requests)
         self._bucket: Any = self._client.bucket(bucket)
         self._asked = {"retry": self._retry, "timeout": _TIMEOUT}
@@ -228,6 +230,7 @@ class _GcsStream:
 
     def readinto(self, buffer: memoryview, /) -> int:
         if not self._left and self._offset < self._found.size:
+            self._left = memoryview(b"")  # an empty slice still holds the whole range that came before
             self._left = memoryview(self._range())
             self._offset += len(self._left)
         count = min(len(buffer), len(self._left))

@@ -21,7 +21,8 @@ from llm_serving_load.stores.store import NOTE, TYPE, Stored
 _PART = 16 * 1024 * 1024
 _MOST_PARTS = 10_000  # S3's own limit
 _IN_FLIGHT = 2
-"""Parts of one file that are sent while the next one is read: three times 16 MiB of memory a file."""
+"""Parts of one file that are sent while the next one is read. A file takes four times 16 MiB of memory: these, and the
+next one twice at the moment at which it is handed over."""
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
 _CONNECTIONS = 64 * (_IN_FLIGHT + 1)
 _MISSING = {"404", "NoSuchKey", "NotFound"}
@@ -246,7 +247,7 @@ class S3Upload:
             self._parts.append(self._running.popleft().result())
         crc32c = self._whole.hexadecimal()["crc32c"]
         with self._store.translated():
-            self._client.complete_multipart_upload(
+            done = self._client.complete_multipart_upload(
                 **self._names,
                 MultipartUpload={"Parts": self._parts},
                 ChecksumType="FULL_OBJECT",
@@ -257,11 +258,11 @@ class S3Upload:
         self._threads.shutdown()
         key = self._names["Key"]
         there = self._store.look(key)
-        if there is None:
-            raise LostPartError(key)
+        if there is None or done.get("ETag", there.version) != there.version:
+            raise LostPartError(key)  # removed, or replaced by another loader
         if there.size != self._size or there.checksums.get("crc32c", crc32c) != crc32c:
             with self._store.translated():
-                self._client.delete_object(Bucket=self._names["Bucket"], Key=key)
+                self._client.delete_object(Bucket=self._names["Bucket"], Key=key, IfMatch=there.version)
             raise TemporaryError(f"{self._store.where}/{key}: the store has stored other bytes; load again")
 
     def discard(self) -> None:

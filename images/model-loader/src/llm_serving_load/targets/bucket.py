@@ -10,8 +10,10 @@ that is told to stop does, and whoever finishes removes those of loaders that we
 
 import contextlib
 import hashlib
+import time
 from collections.abc import Mapping
 
+from llm_serving_load.digests import SHA256
 from llm_serving_load.errors import LoadError, LostPartError, TemporaryError
 from llm_serving_load.manifest import NAME, Manifest, ManifestError
 from llm_serving_load.stores import ObjectStore, Stored
@@ -21,6 +23,9 @@ _SMALL = 8 * 1024 * 1024
 """Bytes up to which a file is collected and written in one request."""
 _BLOCK = 1024 * 1024
 _ATTEMPTS = 5
+_PAUSE_SECONDS = 0.2
+"""S3 refuses a write while another one to the same key is not over (409 ConditionalRequestConflict), and then a read
+may find nothing yet."""
 
 
 class BucketTarget:
@@ -67,24 +72,33 @@ class BucketTarget:
     def claim(self, owner: str) -> str:
         """Write the claim where there is none; whose it is."""
         key = self._key(CLAIM)
-        with contextlib.suppress(LostPartError):
-            self._store.put(key, owner.encode() + b"\n", replaces=None)
-            return owner
-        content = self._store.read(key)
-        if content is None:
-            raise TemporaryError(f"{self.where}: {CLAIM} was removed while it was made: something else writes there")
-        return content.decode(errors="replace").strip()
+        for attempt in range(_ATTEMPTS):
+            time.sleep(attempt * _PAUSE_SECONDS)
+            with contextlib.suppress(LostPartError):
+                self._store.put(key, owner.encode() + b"\n", replaces=None)
+                return owner
+            content = self._store.read(key)
+            if content is not None:
+                return content.decode(errors="replace").strip()
+        raise TemporaryError(
+            f"{self.where}: {CLAIM} can neither be made nor read: others make or remove it; load again"
+        )
 
-    def checksums(self, name: str, size: int) -> Mapping[str, str] | None:
-        """What the store knows of the object."""
+    def checksums(self, name: str, size: int, *, deep: bool = False) -> Mapping[str, str] | None:
+        """What the store knows of the object; with ``deep`` the SHA-256 of its bytes, which are read."""
         there = self._look(name)
-        return there.checksums if there is not None and there.size == size else None
+        if there is None or there.size != size:
+            return None
+        return {SHA256: self._sha256(there)} if deep else there.checksums
 
     def sha256_of(self, name: str) -> str:
         """Hash of the content, which is read."""
         there = self._store.look(self._key(name))
         if there is None:
             raise LoadError(f"{self.where}: {name} is missing")
+        return self._sha256(there)
+
+    def _sha256(self, there: Stored) -> str:
         digest, buffer = hashlib.sha256(), memoryview(bytearray(_BLOCK))
         stream = self._store.open(there, 0)
         try:

@@ -125,7 +125,7 @@ class FolderTarget:
             raise LoadError(f"{self.where}: {path} was emptied while it was made: something else writes there; stop it")
         return owner
 
-    def checksums(self, name: str, size: int) -> Mapping[str, str] | None:
+    def checksums(self, name: str, size: int, *, deep: bool = False) -> Mapping[str, str] | None:
         """The SHA-256 of a file of the right size, which is read."""
         try:
             with self._explained():

@@ -65,9 +65,10 @@ class Target(Protocol):
         """
         ...
 
-    def checksums(self, name: str, size: int) -> Mapping[str, str] | None:
+    def checksums(self, name: str, size: int, *, deep: bool = False) -> Mapping[str, str] | None:
         """What is known of a file that is there with so many bytes, in hexadecimal, by algorithm; ``None`` where it is
-        not. A folder reads the file, a store knows."""
+        not. A folder reads the file, a store knows; with ``deep`` its bytes are read there too, since what was noted
+        when they were written says nothing about what they are now."""
         ...
 
     def sha256_of(self, name: str) -> str:
