@@ -70,7 +70,8 @@ while read -r order; do
     engine=$!
     echo started
     read -r order || true
-    if [ "$order" = stop ]; then kill -TERM "$engine" || true; fi
+    # Stopped by its order, or because there are no more.
+    if [ "$order" != wait ]; then kill -TERM "$engine" || true; fi
     status=0
     wait "$engine" || status=$?
     umount --lazy "$root/tmp"  # the engine may have left a process that is just ending
@@ -155,10 +156,11 @@ def ours(*options: str, engine: Sequence[str]) -> list[str]:
 
 
 def seconds_to_ready(root: Root, command: Sequence[str], address: str) -> float:
-    """Start, wait until the address answers, stop."""
+    """Start, wait until the address answers, stop; an engine that does not get ready is stopped too."""
     begin = root.start(command)
     while not _answers(address):
         if time.monotonic() - begin > START_SECONDS:
+            root.end("stop")
             raise SystemExit(f"the engine is not ready after {START_SECONDS} s:\n{root.tail()}")
         time.sleep(LOOK_SECONDS)
     taken = time.monotonic() - begin

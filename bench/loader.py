@@ -22,11 +22,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from rich.console import Console
+from rich.table import Table
+
+from local.home import REPOSITORY
+
+# The loader is a package of its image, and not installed here.
+sys.path.insert(0, str(REPOSITORY / "images" / "model-loader" / "src"))
+
 from llm_serving_load.loading import Loader, Model
 from llm_serving_load.sources.folder import FolderSource
 from llm_serving_load.targets import FolderTarget
-from rich.console import Console
-from rich.table import Table
 
 ROUNDS = 7
 WORKERS = 8

@@ -9,6 +9,8 @@ import re
 from typing import Any
 
 SPEED = 15
+SYNC_SECONDS = 1
+"""So often the HPA controller compares; what it saw last may be as old as that."""
 _WINDOW = re.compile(r"\[(\d+)s(?::(\d+)s)?\]")
 """A range of PromQL, with the step of a subquery."""
 

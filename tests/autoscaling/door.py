@@ -35,35 +35,58 @@ class Door:
 
     def close(self) -> None:
         """Refuse everybody, and end every connection."""
-        listening, self._listening = self._listening, None
+        with self._lock:
+            listening, self._listening = self._listening, None
+            connected, self._connected = self._connected, set()
         if listening is not None:
             # Alone, `close` does not wake the thread that waits in `accept`.
             with contextlib.suppress(OSError):
                 listening.shutdown(socket.SHUT_RDWR)
             listening.close()
-        with self._lock:
-            connected, self._connected = self._connected, set()
         for connection in connected:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
+            _end(connection)
 
     def _accept(self, listening: socket.socket) -> None:
         while self._listening is listening:
             try:
                 client, _ = listening.accept()
-                server = socket.create_connection(self._server)
-            except OSError:
-                return
-            with self._lock:
-                self._connected |= {client, server}
-            for one, other in ((client, server), (server, client)):
-                threading.Thread(target=self._copy, args=(one, other), daemon=True).start()
+            except OSError:  # the door was closed, or somebody left before being let in
+                continue
+            threading.Thread(target=self._forward, args=(listening, client), daemon=True).start()
 
-    @staticmethod
-    def _copy(one: socket.socket, other: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := one.recv(65536):
-                other.sendall(data)
-        with contextlib.suppress(OSError):
-            other.shutdown(socket.SHUT_WR)
+    def _forward(self, listening: socket.socket, client: socket.socket) -> None:
+        try:
+            server = socket.create_connection(self._server)
+        except OSError:
+            _end(client)
+            return
+        ends = {client, server}
+        with self._lock:
+            is_open = self._listening is listening  # it may have been closed since this one came in
+            if is_open:
+                self._connected |= ends
+        if is_open:
+            back = threading.Thread(target=_copy, args=(server, client), daemon=True)
+            back.start()
+            _copy(client, server)
+            back.join()
+        with self._lock:
+            self._connected -= ends
+        for connection in ends:
+            _end(connection)
+
+
+def _copy(one: socket.socket, other: socket.socket) -> None:
+    """All that comes in at one side, until it ends; the other side is told so."""
+    with contextlib.suppress(OSError):
+        while data := one.recv(65536):
+            other.sendall(data)
+    with contextlib.suppress(OSError):
+        other.shutdown(socket.SHUT_WR)
+
+
+def _end(connection: socket.socket) -> None:
+    # Alone, `close` does not wake the thread that waits in `recv`.
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()

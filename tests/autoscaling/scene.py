@@ -129,13 +129,14 @@ class Scene:
         conditions = ((thing or {}).get("status") or {}).get("conditions") or []
         return next((c["status"] for c in conditions if c["type"] == type), None)
 
-    def _look(self) -> tuple[int, int, int, int]:
+    def _look(self) -> tuple[int, int, int, int] | None:
         load = self.load
         try:
             load.instances = tuple(sorted(pod["metadata"]["name"] for pod in self.pods(ready=True)))
             there = self.api.find(DEPLOYMENT, "Deployment", NAME, self.namespace)
         except (ApiError, UnreachableError):
-            there = None
+            load.instances = ()
+            return None
         replicas = 0 if there is None else there["spec"]["replicas"]
         return load.requests, load.waiting, replicas, len(load.instances)
 
@@ -144,6 +145,11 @@ def seen_for_a_while(scene: Scene, looks: int = 50) -> None:
     """Wait until the trace has so many more moments: ten in a second at most, in which the HPA compares once."""
     already = len(scene.trace.moments())
     eventually(lambda: len(scene.trace.moments()) >= already + looks, GUARD_SECONDS)
+
+
+def seen_until(scene: Scene, second: float) -> None:
+    """Wait for a second of the trace, which is there to be looked at afterwards."""
+    eventually(lambda: scene.trace.now() >= second, GUARD_SECONDS)
 
 
 def _ready(pod: Object) -> bool:

@@ -8,7 +8,7 @@ from local.clouds.kubernetes.plugin import KubernetesPlugin
 from local.clouds.provider import Resource
 from local.cluster.rest import ApiError
 from tests.autoscaling.clock import down_seconds
-from tests.autoscaling.scene import GUARD_SECONDS, NAME, seen_for_a_while
+from tests.autoscaling.scene import GUARD_SECONDS, NAME, seen_for_a_while, seen_until
 from tests.engine.cluster.helpers import eventually
 
 
@@ -22,8 +22,7 @@ def test_without_prometheus_the_instances_stay_and_with_it_they_follow_the_load_
     away = release.trace.now()
     release.load.requests = 0
     eventually(release.falls_back, GUARD_SECONDS)
-    while release.trace.now() < away + 1.5 * down_seconds(scaled):
-        release.eventually_has(replicas=4)
+    seen_until(release, away + 1.5 * down_seconds(scaled))
     assert release.trace.replicas(away) == [4]
 
     door.open()

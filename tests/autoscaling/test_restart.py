@@ -13,7 +13,8 @@ def test_a_restarted_cluster_goes_on_scaling(scene, cluster):
     cluster.start()
     cluster.start()  # a second time changes nothing
     assert all(program.ready for program in cluster.programs().values())
+    back = release.trace.now()
 
-    eventually(lambda: release.trace.moments()[-1].ready == 1, GUARD_SECONDS)
+    eventually(lambda: any(moment.ready == 1 for moment in release.trace.moments(back)), GUARD_SECONDS)
     release.load.requests = 20
     release.eventually_has(replicas=2)

@@ -1,9 +1,12 @@
 """What happened to a release over time: its load and its replicas, watched from outside."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,11 @@ class Trace:
     """Looks again and again, until it is stopped.
 
     Args:
-        look: gives requests, waiting, replicas and ready as they are now.
+        look: gives requests, waiting, replicas and ready as they are now; ``None`` if they cannot be seen, which is
+            no moment of the trace.
     """
 
-    def __init__(self, look: Callable[[], tuple[int, int, int, int]]) -> None:
+    def __init__(self, look: Callable[[], tuple[int, int, int, int] | None]) -> None:
         self._look = look
         self._begun = time.monotonic()
         self._moments: list[Moment] = []
@@ -61,4 +65,10 @@ class Trace:
     def _watch(self) -> None:
         while not self._ended.wait(0.1):
             second = self.now()
-            self._moments.append(Moment(second, *self._look()))
+            try:
+                seen = self._look()
+            except Exception:  # of whatever kind: without this thread the tests would wait for nothing
+                _LOG.exception("nothing was seen at second %.1f", second)
+                continue
+            if seen is not None:
+                self._moments.append(Moment(second, *seen))

@@ -86,6 +86,17 @@ def test_sigterm_drains_at_once_and_the_launcher_ends_as_the_engine_does(launch:
     assert launched.wait() == 0
 
 
+def test_a_drain_that_fails_takes_no_signal_from_the_engine(launch: Launch, tmp_path: Path) -> None:
+    launched = launch("--drain-seconds=600")
+    launched.ready()
+    (ledger,) = tmp_path.glob("llm-serving-ledger-*")
+    (ledger / "1").mkdir()  # in the place of an API process's page: it cannot be read
+    launched.process.send_signal(signal.SIGTERM)
+    assert launched.wait() == 0
+    assert launched.signals() == ["SIGTERM"]
+    assert "draining failed, the engine is told to stop now: IsADirectoryError" in launched.process.communicate()[1]
+
+
 def test_sigint_reaches_the_engine_too(launch: Launch) -> None:
     launched = launch()
     launched.ready()

@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     # argparse refuses an empty list for nargs="*" with choices before Python 3.13.
     ensure.add_argument("groups", nargs="*", type=_group, metavar=f"{{{','.join([_PYTHON, *GROUPS])}}}")
     cached = commands.add_parser(
-        "cached", help="say by the exit status whether nothing of these groups would have to be downloaded or built"
+        "cached", help="say by the exit status whether nothing of these groups would have to be got"
     )
     cached.add_argument("groups", nargs="+", type=_tools_group, metavar=f"{{{','.join(GROUPS)}}}")
     commands.add_parser("status", help="show each tool, its version, origin and place")
@@ -86,9 +86,11 @@ def _tools_group(name: str) -> str:
 
 def _cached(places: Places, groups: Sequence[str]) -> int:
     using = installer(places, Progress(0))
-    lacking = [recipe for group in groups for recipe in GROUPS[group] if using.locate(recipe) is None]
-    for recipe in lacking:
-        print(f"{recipe.name} {using.version(recipe)}: missing", file=sys.stderr)
+    recipes = [recipe for group in groups for recipe in GROUPS[group] if using.locate(recipe) is None]
+    lacking = [f"{recipe.name} {using.version(recipe)}" for recipe in recipes]
+    lacking += [f"package {each.debian}" for each in system_packages.Machine.this(os.environ).missing(groups)]
+    for name in lacking:
+        print(f"{name}: missing", file=sys.stderr)
     return 1 if lacking else 0
 
 

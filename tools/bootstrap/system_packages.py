@@ -49,9 +49,19 @@ class Package:
     static: bool = False
     """Whether it is put into images that hold no libraries."""
     brew: str = ""
+    needed_by: str = "the local node"
 
 
 _BUILDAH = Package("buildah", "buildah", ("buildah",))
+
+# For `prometheus` itself, which the autoscaling tests run, and for promtool, by which unit tests evaluate queries.
+_PROMETHEUS = Package(
+    "prometheus",
+    "golang-github-prometheus",
+    ("prometheus", "promtool"),
+    brew="prometheus",
+    needed_by="the tests of autoscaling",
+)
 
 _NODE = (
     Package("containerd", "containerd", ("containerd", "containerd-shim-runc-v2", "ctr")),
@@ -73,15 +83,15 @@ _NODE = (
     Package("debootstrap", "debootstrap", ("debootstrap",)),
     # The tests of the node run it in containers of their own.
     Package("busybox-static", "busybox", ("busybox",), static=True),
+    # Nothing on a node: this group is the one that is there before the unit tests, where packages can be installed.
+    _PROMETHEUS,
 )
 
 PACKAGES: dict[str, tuple[Package, ...]] = {
     "node": _NODE,
-    "autoscaling": (Package("prometheus", "golang-github-prometheus", ("prometheus", "promtool"), brew="prometheus"),),
+    "autoscaling": (_PROMETHEUS,),
 }
 """The packages of each group of tools that needs some."""
-
-_NEEDED_BY = {"node": "the local node", "autoscaling": "the autoscaling tests"}
 
 
 @dataclass(frozen=True)
@@ -159,7 +169,7 @@ def ensure(machine: Machine, groups: Sequence[str], progress: Progress, *, cache
     if not lacking:
         return
     if not (machine.is_root and machine.is_debian()):
-        raise SetupError(_what_to_install(machine, groups, lacking))
+        raise SetupError(_what_to_install(machine, lacking))
     log = logs / "system-packages.log"
     with locked(cache / "system-packages.lock", lambda: progress.say("another set-up is at it; waiting")):
         lacking = machine.missing(groups)
@@ -207,7 +217,7 @@ def _no_service_starts(policy: Path) -> Generator[None]:
         policy.unlink(missing_ok=True)
 
 
-def _what_to_install(machine: Machine, groups: Iterable[str], lacking: Mapping[Package, Sequence[str]]) -> str:
+def _what_to_install(machine: Machine, lacking: Mapping[Package, Sequence[str]]) -> str:
     debian = f"apt-get install --no-install-recommends {' '.join(package.debian for package in lacking)}"
     fedora = f"dnf install {' '.join(package.fedora for package in lacking)}"
     sudo = "" if machine.is_root else "sudo "
@@ -221,17 +231,15 @@ def _what_to_install(machine: Machine, groups: Iterable[str], lacking: Mapping[P
             commands.append(f"  macOS            brew install {' '.join(package.brew for package in lacking)}")
     return "\n".join(
         [
-            f"{NAME}: {_listed(lacking)} missing, needed by {_needed_by(groups, lacking)}."
+            f"{NAME}: {_listed(lacking)} missing, needed by {_needed_by(lacking)}."
             " Install the packages and run this again:",
             *commands,
         ]
     )
 
 
-def _needed_by(groups: Iterable[str], lacking: Mapping[Package, Sequence[str]]) -> str:
-    return " and ".join(
-        _NEEDED_BY[group] for group in groups if any(package in lacking for package in PACKAGES.get(group, ()))
-    )
+def _needed_by(lacking: Iterable[Package]) -> str:
+    return " and ".join(dict.fromkeys(package.needed_by for package in lacking))
 
 
 def _listed(lacking: Mapping[Package, Sequence[str]]) -> str:

@@ -30,9 +30,9 @@ _MEASURED_BY = {
         'kube_pod_container_state_started{container="engine"} - ignoring(container) kube_pod_status_scheduled_time'
     ),
     StartupStage.WEIGHTS: f'{STARTUP_METRIC}{{stage="weights"}}',
-    StartupStage.COMPILE: f'{STARTUP_METRIC}{{stage="compile"}}',
+    StartupStage.COMPILE: f'{STARTUP_METRIC}{{stage="compilation"}}',
     StartupStage.GRAPHS: f'{STARTUP_METRIC}{{stage="graphs"}}',
-    StartupStage.INIT: f'{STARTUP_METRIC}{{stage="engine_start"}}',
+    StartupStage.INIT: f'{STARTUP_METRIC}{{stage="initialization"}}',
     StartupStage.WARM_UP: f'{STARTUP_METRIC}{{stage="warm_up"}}',
 }
 

@@ -33,6 +33,8 @@ HOPELESS = 78
 WRONG_USAGE = 2
 """Exit status of a loader that does not understand its command line."""
 TOKEN_KEY = "token"
+LIMIT = "2Gi"
+"""Memory of a loader: eight workers that copy from one bucket to another hold about 1 GiB of parts."""
 
 
 class ModelLoaderArgs(TypedDict):
@@ -151,7 +153,7 @@ def _container(
         ],
         env=[core.v1.EnvVarArgs(name="HOME", value="/tmp"), *_token(loader)],
         resources=core.v1.ResourceRequirementsArgs(
-            requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "1Gi"}
+            requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": LIMIT}
         ),
         security_context=RESTRICTED,
         volume_mounts=cache.apply(mounts),

@@ -104,7 +104,7 @@ def test_every_stage_has_a_source_a_date_and_a_metric_of_its_own() -> None:
         assert stage.basis in Basis
     assert len({stage.measured_by for stage in stages}) == len(stages)
     inside = {stage.measured_by for stage in stages[2:]}
-    parts = ("weights", "compile", "graphs", "engine_start", "warm_up")
+    parts = ("weights", "compilation", "graphs", "initialization", "warm_up")
     assert inside == {f'{STARTUP_METRIC}{{stage="{part}"}}' for part in parts}
 
 

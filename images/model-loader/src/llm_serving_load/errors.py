@@ -26,6 +26,10 @@ class LoadError(Exception):
     code = Exit.PERMANENT
 
 
+class MissingError(LoadError):
+    """A file, an object or a bucket is not there."""
+
+
 class TemporaryError(LoadError):
     """The model cannot be loaded now; a retry may help."""
 
@@ -38,6 +42,11 @@ class InterruptedTransferError(TemporaryError):
 
 class LostPartError(Exception):
     """Another loader took away what was being written, or wrote the same thing first."""
+
+
+def brief(said: object) -> str:
+    """The first line of what a library says, for a message of one line."""
+    return (str(said).strip().splitlines() or [""])[0]
 
 
 class StoppedError(BaseException):

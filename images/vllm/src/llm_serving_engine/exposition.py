@@ -9,7 +9,8 @@
 | ``llm_serving_requests_running`` | gauge | requests that are being answered |
 | ``llm_serving_drained_requests_total{outcome}`` | counter | requests since the signal to stop, see ``ledger`` |
 
-The last two are there where a gate counts requests.
+The last two are there where a gate counts requests. Among the stages are vLLM's own (``milestones``) where there is a
+ledger, which is where the launcher drains (``--drain-seconds`` above 0).
 """
 
 from collections.abc import Mapping

@@ -125,20 +125,20 @@ class _Launch:
         if number in _DRAINED:
             if not self._stopping:
                 self._stopping = True
-                self._draining = self._drain_before(number)
+                self._drain_before(number)
             # A container is told to stop again when its pod's grace period gets shorter, which breaks no promise.
             if self._draining:
                 return
         self._engine.signal(number)
 
-    def _drain_before(self, number: int) -> bool:
+    def _drain_before(self, number: int) -> None:
         """Begin to drain, if there is a gate that does it."""
         if self._ledger is None or not self._ledger.attached:
-            return False
+            return
         drain = Drain(self._ledger, self._options.drain_seconds, _say)
         drain.close()
+        self._draining = True  # before the thread, which may be over at once
         threading.Thread(target=self._stop_after, args=(drain, number), name="drain", daemon=True).start()
-        return True
 
     def _stop_after(self, drain: Drain, number: int) -> None:
         try:

@@ -5,7 +5,7 @@ milliseconds: the stages add up to ``total`` exactly. Which there are depends on
 asked for: ``compile_cache`` (the saved cache is unpacked), ``engine`` (from the start of the engine's process to the
 first answer of its /health; vLLM answers once weights are loaded, code is compiled and graphs are captured), ``model``
 (to the list of models), ``warm_up`` (to the answer of the warm-up request). Parts of ``engine`` are the matter of
-``milestones``.
+``milestones``, which come through the ledger's folder: they are there only where the launcher drains.
 """
 
 import threading

@@ -7,16 +7,19 @@ from pathlib import Path
 
 from tests.unit.tools.bootstrap.tiny import ROOT, Workshop, executable
 
-# The real command line: on a repository whose only tool is `tiny`, in a group and in the group of the node, and on
-# the system that is named. The Python environment, which a test of its own covers, is left alone.
+# The real command line: on a repository whose only tool is `tiny`, in a group and in the group of the node, with a
+# package of the distribution in the group of autoscaling, and on the system that is named. The Python environment,
+# which a test of its own covers, is left alone.
 _SETUP = """
 import pathlib, platform, sys
 platform.system = lambda: sys.argv[1]
 from tests.unit.tools.bootstrap.tiny import program
 from tools.bootstrap import cli
+from tools.bootstrap.system_packages import Package
 cli._REPO = pathlib.Path(sys.argv[2])
 cli.python_env.ensure = lambda places, progress: None
 cli.GROUPS.update(engine=(), cluster=(program(),), crds=(), node=(program(),), autoscaling=(program(),))
+cli.system_packages.PACKAGES.update(node=(), autoscaling=(Package("tiny-server", "tiny-server", ("tinyd",)),))
 sys.exit(cli.main(sys.argv[3:]))
 """
 
@@ -70,3 +73,12 @@ def test_cached_says_by_its_status_whether_a_group_would_have_to_be_built(worksh
     assert (there.returncode, there.stdout) == (0, "")
     assert (missing.returncode, missing.stdout) == (1, "tiny 1.2.3: missing\n")
     assert workshop.builds() == 0, "asking builds nothing"
+
+
+def test_cached_looks_at_the_packages_of_the_distribution_too(workshop: Workshop) -> None:
+    missing = _setup(workshop, "Linux", "cached", "autoscaling")
+    executable(workshop.folder / "usr" / "tinyd", "exit 0")
+    there = _setup(workshop, "Linux", "cached", "autoscaling")
+
+    assert (missing.returncode, missing.stdout) == (1, "package tiny-server: missing\n")
+    assert (there.returncode, there.stdout) == (0, "")

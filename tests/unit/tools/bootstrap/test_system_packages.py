@@ -258,6 +258,15 @@ def test_each_group_gets_its_own_packages_alone(debian: Distribution) -> None:
     assert [package.debian for package in debian.machine().missing(["node", "autoscaling"])] == ["nftables"]
 
 
+def test_the_program_that_evaluates_queries_comes_with_the_node_and_counts_once(debian: Distribution) -> None:
+    debian.has()
+    (debian.bin / "promtool").unlink()
+    debian.apt_get_does(_installs(debian, "promtool"))
+
+    assert "installed prometheus\n" in debian.ensure("node", "autoscaling")
+    assert debian.calls()[-1].endswith("--no-install-recommends prometheus")
+
+
 def test_on_macos_brew_is_named_for_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     macos = Distribution(tmp_path, "", monkeypatch)
     macos.has()
@@ -266,7 +275,7 @@ def test_on_macos_brew_is_named_for_what_it_has(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(SetupError) as refusal:
         macos.ensure("autoscaling", is_root=False)
 
-    assert "promtool is missing, needed by the autoscaling tests." in str(refusal.value)
+    assert "promtool is missing, needed by the tests of autoscaling." in str(refusal.value)
     assert str(refusal.value).splitlines()[-1] == "  macOS            brew install prometheus"
 
 

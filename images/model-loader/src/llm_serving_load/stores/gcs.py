@@ -11,7 +11,14 @@ import importlib
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from llm_serving_load.errors import InterruptedTransferError, LoadError, LostPartError, TemporaryError
+from llm_serving_load.errors import (
+    InterruptedTransferError,
+    LoadError,
+    LostPartError,
+    MissingError,
+    TemporaryError,
+    brief,
+)
 from llm_serving_load.stores.store import NOTE, TYPE, Stored
 
 _PART = 16 * 1024 * 1024  # a multiple of 256 KiB, as the store demands
@@ -74,7 +81,7 @@ class GcsStore:
         try:
             with self.translated():
                 return self._bucket.blob(key).download_as_bytes(**self._asked)
-        except _MissingError:
+        except MissingError:
             return None
 
     def open(self, found: Stored, offset: int) -> "_GcsStream":
@@ -125,31 +132,31 @@ class GcsStore:
         except self._media_errors.InvalidResponse as error:
             self._refuse(int(error.response.status_code), error)
         except self._media_errors.DataCorruption as error:
-            raise TemporaryError(f"{self.where}: bytes were damaged on the way ({_line(error)}); load again") from None
+            raise TemporaryError(f"{self.where}: bytes were damaged on the way ({brief(error)}); load again") from None
         except auth.DefaultCredentialsError as error:
             raise LoadError(
-                f"{self.where}: there are no credentials ({_line(error)}); give the pod an identity (service account), "
+                f"{self.where}: there are no credentials ({brief(error)}); give the pod an identity (service account), "
                 "or set GOOGLE_APPLICATION_CREDENTIALS"
             ) from None
         except (auth.TransportError, self._requests.RequestException, errors.RetryError, OSError) as error:
             raise InterruptedTransferError(
-                f"{self.where}: the store does not answer ({type(error).__name__}: {_line(error)}); check the network "
+                f"{self.where}: the store does not answer ({type(error).__name__}: {brief(error)}); check the network "
                 "policy, the proxy and STORAGE_EMULATOR_HOST"
             ) from error
         except auth.GoogleAuthError as error:
             if getattr(error, "retryable", False):
-                raise InterruptedTransferError(f"{self.where}: no token yet ({_line(error)})") from error
+                raise InterruptedTransferError(f"{self.where}: no token yet ({brief(error)})") from error
             raise LoadError(
-                f"{self.where}: the credentials are refused ({_line(error)}); check the pod's service account and its "
+                f"{self.where}: the credentials are refused ({brief(error)}); check the pod's service account and its "
                 "binding, or GOOGLE_APPLICATION_CREDENTIALS"
             ) from None
 
     def _refuse(self, status: int, error: Exception) -> NoReturn:
-        said = _line(error)
+        said = brief(error)
         if status == 412:
             raise LostPartError(said) from None
         if status in (404, 410):
-            raise _MissingError(
+            raise MissingError(
                 f"{self.where}: it is not there, or the bucket is not ({said}); check the name and the project"
             ) from None
         if status in (408, 429) or status >= 500:
@@ -165,10 +172,6 @@ class GcsStore:
                 "target storage.objectUser"
             ) from None
         raise LoadError(f"{self.where}: the store refuses it ({status}, {said})") from None
-
-
-class _MissingError(LoadError):
-    """There is no such object or bucket."""
 
 
 class GcsUpload:
@@ -213,7 +216,7 @@ class GcsUpload:
         """An upload that the store knows no more."""
         try:
             yield
-        except _MissingError as error:
+        except MissingError as error:
             raise LostPartError(str(error)) from None
 
 
@@ -253,7 +256,7 @@ class _GcsStream:
                     checksum=None,  # of the whole object, and so compared by whoever reads all of it
                     **self._asked,
                 )
-        except (LostPartError, _MissingError):
+        except (LostPartError, MissingError):
             raise TemporaryError(
                 f"{self._store.where}/{self._found.key}: it was replaced while it was read; load again"
             ) from None
@@ -287,7 +290,3 @@ def _stored(blob: Any) -> Stored:
     if NOTE in (blob.metadata or {}):
         checksums["sha256"] = blob.metadata[NOTE]
     return Stored(blob.name, int(blob.size), str(blob.generation), checksums)
-
-
-def _line(said: object) -> str:
-    return (str(said).strip().splitlines() or [""])[0]

@@ -15,7 +15,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NoReturn
 
 from llm_serving_load.digests import Digests
-from llm_serving_load.errors import InterruptedTransferError, LoadError, LostPartError, TemporaryError
+from llm_serving_load.errors import (
+    InterruptedTransferError,
+    LoadError,
+    LostPartError,
+    MissingError,
+    TemporaryError,
+    brief,
+)
 from llm_serving_load.stores.store import NOTE, TYPE, Stored
 
 _PART = 16 * 1024 * 1024
@@ -85,7 +92,7 @@ class S3Store:
         try:
             with self.translated():
                 head = self._client.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
-        except _MissingError:
+        except MissingError:
             return None
         return Stored(key, head["ContentLength"], head["ETag"], _checksums(head))
 
@@ -94,7 +101,7 @@ class S3Store:
         try:
             with self.translated():
                 return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-        except _MissingError:
+        except MissingError:
             return None
 
     def open(self, found: Stored, offset: int) -> "_S3Stream":
@@ -163,20 +170,20 @@ class S3Store:
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             ) from None
         except (errors.ParamValidationError, errors.InvalidRegionError) as error:
-            raise LoadError(f"{self.where}: {_line(error)}; correct the name or the variable") from None
+            raise LoadError(f"{self.where}: {brief(error)}; correct the name or the variable") from None
         except (errors.BotoCoreError, OSError) as error:
             raise InterruptedTransferError(
-                f"{self.where}: the store does not answer ({type(error).__name__}: {_line(error)}); check the network "
+                f"{self.where}: the store does not answer ({type(error).__name__}: {brief(error)}); check the network "
                 "policy, the proxy and AWS_ENDPOINT_URL"
             ) from error
         except ValueError as error:  # an endpoint that is no URL
-            raise LoadError(f"{self.where}: {_line(error)}; correct AWS_ENDPOINT_URL") from None
+            raise LoadError(f"{self.where}: {brief(error)}; correct AWS_ENDPOINT_URL") from None
 
     def _refuse(self, error: Any) -> NoReturn:
         answer: dict[str, Any] = error.response
         code = str(answer.get("Error", {}).get("Code", ""))
         status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        said = f"{error.operation_name}: {code}: {_line(answer.get('Error', {}).get('Message', ''))}"
+        said = f"{error.operation_name}: {code}: {brief(answer.get('Error', {}).get('Message', ''))}"
         if code == "NoSuchBucket":
             raise LoadError(
                 f"{self.where}: there is no such bucket at {self._endpoint}; check the name, the account and "
@@ -185,7 +192,7 @@ class S3Store:
         if code in _CONFLICT or status == 412:
             raise LostPartError(said) from None
         if code in _MISSING:
-            raise _MissingError(f"{self.where}: {said}; it is not there") from None
+            raise MissingError(f"{self.where}: {said}; it is not there") from None
         if code == "NotImplemented" or status == 501:
             raise LoadError(
                 f"{self.where}: the store at {self._endpoint} cannot do it ({said}); the loader needs conditional "
@@ -206,10 +213,6 @@ class S3Store:
                 "s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload and s3:ListBucketMultipartUploads"
             ) from None
         raise LoadError(f"{self.where}: the store refuses it ({status}, {said})") from None
-
-
-class _MissingError(LoadError):
-    """There is no such object."""
 
 
 class S3Upload:
@@ -344,7 +347,3 @@ def _checksums(head: dict[str, Any]) -> dict[str, str]:
     if own_key and len(tag) == 32 and "-" not in tag:
         found["md5"] = tag
     return found
-
-
-def _line(said: object) -> str:
-    return (str(said).strip().splitlines() or [""])[0]

@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from llm_serving_load.errors import LoadError, LostPartError, TemporaryError
+from llm_serving_load.errors import LoadError, LostPartError, MissingError, TemporaryError
 from llm_serving_load.manifest import NAME, Manifest, ManifestError
 from llm_serving_load.targets.target import CLAIM
 
@@ -57,7 +57,7 @@ class FolderTarget:
             with self._explained():
                 content = (self._folder / NAME).read_bytes()
             return Manifest.from_json(content)
-        except (_MissingError, ManifestError):
+        except (MissingError, ManifestError):
             return None
 
     def sizes(self) -> dict[str, int]:
@@ -130,7 +130,7 @@ class FolderTarget:
         try:
             with self._explained():
                 there = (self._folder / name).stat().st_size == size
-        except _MissingError:
+        except MissingError:
             return None
         return {"sha256": self.sha256_of(name)} if there else None
 
@@ -151,7 +151,7 @@ class FolderTarget:
                 with self._explained():
                     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
                 return FolderPart(self, path, self._folder / name, descriptor)
-            except _MissingError:
+            except MissingError:
                 if attempt == 9:
                     raise
         raise AssertionError("unreachable")
@@ -176,7 +176,7 @@ class FolderTarget:
         try:
             yield
         except FileNotFoundError as error:
-            raise _MissingError(f"{self.where}: {error.filename} is missing") from error
+            raise MissingError(f"{self.where}: {error.filename} is missing") from error
         except OSError as error:
             raise self.explain(error) from error
 
@@ -282,10 +282,6 @@ class FolderPart:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-
-class _MissingError(LoadError):
-    """Something is not there."""
 
 
 def _raise_unless_missing(error: OSError) -> None:
