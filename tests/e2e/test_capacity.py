@@ -1,29 +1,64 @@
 """Placeholders hold room, and give it up before anybody waits."""
 
 from local.cluster.node.system_images import pause
+from local.cluster.quantity import quantity
 from tests.e2e.served import TEAM, Served
 from tests.engine.local_stack import wait_until
 
-MORE_THAN_FIT = 3
 
-
-def test_placeholders_are_evicted_before_an_instance_waits(served: Served) -> None:
-    warm = {"placeholders": MORE_THAN_FIT, "image": pause().reference}
+def test_a_placeholder_is_evicted_before_an_instance_waits(served: Served) -> None:
+    warm = {"placeholders": 1, "image": pause().reference}
     served.change(lambda model: model.update(warmPool=warm))
+    filler = None
     try:
         served.up()
-        wait_until(lambda: 0 < _phase(served, "Running") < MORE_THAN_FIT, 120, "placeholders fill the node")
-        wait_until(lambda: _phase(served, "Pending") > 0, 60, "the next one waits")
-        held = _phase(served, "Running")
+        wait_until(lambda: _running(served) == 1, 120, "the placeholder holds room")
+        filler = served.kubernetes().create(_filler(_free_milli_cores(served)))
+        wait_until(lambda: _phase(served, filler) == "Running", 60, "the rest of the node is taken")
         served.change(lambda model: model.update(replicas=2))
         served.up()
         assert len(served.ready_pods()) == 2
-        assert _phase(served, "Running") < held
+        assert _running(served) == 0
+        assert _phase(served, filler) == "Running"
     finally:
+        if filler is not None:
+            served.kubernetes().delete(filler)
         served.change(lambda model: [model.pop(key, None) for key in ("warmPool", "replicas")])
         served.up()
 
 
-def _phase(served: Served, phase: str) -> int:
+def _running(served: Served) -> int:
     found = served.kubernetes().list("v1", "Pod", TEAM, labels="app.kubernetes.io/component=placeholder")
-    return sum(pod["status"].get("phase") == phase and "deletionTimestamp" not in pod["metadata"] for pod in found)
+    return sum(pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"] for pod in found)
+
+
+def _phase(served: Served, pod: dict) -> str:
+    return served.kubernetes().get("v1", "Pod", pod["metadata"]["name"], "default")["status"].get("phase", "")
+
+
+def _free_milli_cores(served: Served) -> int:
+    """What no pod of the node has asked for."""
+    kubernetes = served.kubernetes()
+    (node,) = kubernetes.list("v1", "Node")
+    live = [pod for pod in kubernetes.list("v1", "Pod") if pod["status"].get("phase") in ("Running", "Pending")]
+    asked = sum(
+        quantity(container.get("resources", {}).get("requests", {}).get("cpu", "0"))
+        for pod in live
+        for container in pod["spec"]["containers"]
+    )
+    return int((quantity(node["status"]["allocatable"]["cpu"]) - asked) * 1000)
+
+
+def _filler(milli_cores: int) -> dict:
+    """A pod without a priority class, which a placeholder gives way to, too."""
+    container = {
+        "name": "wait",
+        "image": pause().reference,
+        "resources": {"requests": {"cpu": f"{milli_cores}m"}},
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "filler", "namespace": "default"},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+    }

@@ -16,18 +16,20 @@ import pytest
 from tests.e2e.served import MODEL, QUESTION, TEAM, Served
 from tests.engine.local_stack import wait_until
 
-LONG = 3500
-"""Tokens of an answer that takes far longer than the window."""
+LONG = 1900
+"""Tokens of an answer that takes far longer than the window, with SLOWLY; the context has 2048."""
+SLOWLY = {"logprobs": True, "top_logprobs": 20}
+"""What makes each token several times as dear."""
 SHORT = 8
 
 
 @pytest.fixture(scope="module")
 def hurried(served: Served) -> Iterator[Served]:
-    """Two instances with one place each, one place in the queue, and five seconds to go."""
+    """Two instances with one place each, one place in the queue, and three seconds to go."""
     options = {
         "replicas": 2,
         "engine": {"maxSequences": 1, "maxQueuedRequests": 1},
-        "drain": {"preStopSeconds": 1, "shutdownTimeoutSeconds": 4},
+        "drain": {"preStopSeconds": 1, "shutdownTimeoutSeconds": 2},
     }
     served.change(lambda model: model.update(options))
     served.up()
@@ -99,6 +101,8 @@ def _address(pod: dict) -> str:
 
 def _request(base: str, tokens: int, **options: object) -> urllib.request.Request:
     body = {"model": MODEL, "messages": QUESTION, "max_tokens": tokens, "ignore_eos": True, **options}
+    if tokens == LONG:
+        body |= SLOWLY
     return urllib.request.Request(
         f"{base}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
