@@ -2,7 +2,7 @@
 
 from local.cluster.node.system_images import pause
 from local.cluster.quantity import quantity
-from tests.e2e.served import TEAM, Served
+from tests.e2e.served import MODEL, TEAM, Served
 from tests.engine.local_stack import wait_until
 
 
@@ -15,16 +15,22 @@ def test_a_placeholder_is_evicted_before_an_instance_waits(served: Served) -> No
         wait_until(lambda: _running(served) == 1, 120, "the placeholder holds room")
         filler = served.kubernetes().create(_filler(_free_milli_cores(served)))
         wait_until(lambda: _phase(served, filler) == "Running", 60, "the rest of the node is taken")
-        served.change(lambda model: model.update(replicas=2))
-        served.up()
-        assert len(served.ready_pods()) == 2
+        _scale(served, 2)
+        wait_until(lambda: len(served.ready_pods()) == 2, 300, "both instances are ready")
         assert _running(served) == 0
         assert _phase(served, filler) == "Running"
     finally:
         if filler is not None:
             served.kubernetes().delete(filler)
-        served.change(lambda model: [model.pop(key, None) for key in ("warmPool", "replicas")])
+        served.change(lambda model: model.pop("warmPool", None))
+        _scale(served, 1)
         served.up()
+
+
+def _scale(served: Served, replicas: int) -> None:
+    """As an autoscaler does. The settings would be refused: placeholders must fit beside the fewest instances."""
+    deployment = served.kubernetes().get("apps/v1", "Deployment", f"{MODEL}-1-0-0", TEAM)
+    served.kubernetes().patch(deployment, {"spec": {"replicas": replicas}}, "scale")
 
 
 def _running(served: Served) -> int:
