@@ -89,7 +89,9 @@ def pods(found: Recorded) -> tuple[dict[str, Any], dict[str, Any]]:
 @cache
 def schema() -> dict[str, Any]:
     """The schema of the pinned definition; what it does not know is refused, as the API server does."""
-    (file,) = (tools() / "crds" / "lws").glob("*leaderworkersets.yaml")
+    file = next((tools() / "crds" / "lws").glob("*leaderworkersets.yaml"), None)
+    if file is None:
+        pytest.skip("NOT TESTED: the definitions are not there: `make setup` fetches lws")
     definition = yaml.load(file.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     (version,) = [v for v in definition["spec"]["versions"] if v["name"] == multi_node.API_VERSION.partition("/")[2]]
     return _closed(version["schema"]["openAPIV3Schema"])
