@@ -49,6 +49,17 @@ def refusing(source: str) -> Generator[None]:
         raise refused(error.from_source(source)) from None
 
 
+def reading(contract: type[M], given: Any, source: str) -> pulumi.Output[M]:
+    """What another component says, as the contract's model. It may not be known before the deployment, so a refusal
+    surfaces, under the name of ``source``, when the first object that needs it is registered."""
+
+    def read(data: Any) -> M:
+        with refusing(source):
+            return parse(contract, data)
+
+    return pulumi.Output.from_input(given).apply(read)
+
+
 def child(parent: pulumi.Resource, **options: Any) -> pulumi.ResourceOptions:
     """Options of a component's child: ``parent`` cannot be forgotten, everything else is passed on."""
     return pulumi.ResourceOptions(parent=parent, **options)
@@ -60,4 +71,4 @@ def _reason(problem: Problem) -> str:
     return f"{found}{problem.reason}{hint}"
 
 
-__all__ = ["PACKAGE", "Frozen", "child", "refused", "refusing", "token", "validated"]
+__all__ = ["PACKAGE", "Frozen", "child", "reading", "refused", "refusing", "token", "validated"]

@@ -13,7 +13,7 @@ from llm_serving.planning.nodes import NodeShape, gpu_resource
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.rules import StackShape, check, notes
 from llm_serving.planning.tenancy import gpus_at_most
-from llm_serving.spec import EngineName, ImageReference, LoaderSpec, ModelSpec, ReleaseSpec, TeamSpec
+from llm_serving.spec import EngineName, ImageReference, ModelSpec, ReleaseSpec, TeamSpec
 from stacks.releases import RELEASES, Release, read_releases
 from stacks.settings.models import ExistingSettings, GcpSettings, Settings, in_file
 
@@ -98,11 +98,6 @@ class Stack:
         }
         # The control plane of a zonal cluster cannot move to another zone.
         return fixed if cluster.regional else {**fixed, "cluster.zones[0]": cluster.zones[0]}
-
-    @property
-    def loader(self) -> LoaderSpec | None:
-        """What fills the model cache; ``None`` where somebody else does."""
-        return self.settings.loader
 
     @property
     def addons(self) -> AddonPlan:

@@ -13,8 +13,7 @@ from typing import Any, NotRequired, TypedDict, TypeVar, cast
 import pulumi
 from pulumi_kubernetes import batch, core, meta
 
-from llm_serving.arguments import parse
-from llm_serving.component import Frozen, child, refusing, token, validated
+from llm_serving.component import Frozen, child, reading, refusing, token, validated
 from llm_serving.contract import ContractModel, ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.drain import plan_drain
@@ -26,6 +25,7 @@ from llm_serving.serving.arguments import ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.engines import engine
 from llm_serving.serving.jobs import give_up_on
 from llm_serving.serving.labels import MAIN, loader_labels
+from llm_serving.serving.network import COMPILER
 from llm_serving.serving.pod import ENGINE_CONTAINER, USER_ID, Instance, Surroundings, pod_template
 from llm_serving.serving.rollout import plan_rollout
 from llm_serving.spec import EngineName, ModelSpec, ReleaseSpec
@@ -33,7 +33,6 @@ from llm_serving.spec import EngineName, ModelSpec, ReleaseSpec
 CACHE = "/cache"
 COMPILED = "/tmp/compiled"
 """Where an engine compiles to: a folder of its own, into which the launcher unpacks what was saved."""
-COMPONENT = "compile-cache"
 COMPILE_FOLDER = ".compile"
 """No model can have this name."""
 RETRIES = 2
@@ -160,7 +159,7 @@ class CompileCache(pulumi.ComponentResource):
         with refusing(source):
             instance = _decide(inputs)
         super().__init__(token("CompileCache"), name, {}, opts)
-        cache = _reading(ModelCacheVolume, inputs.cache, f"{source}: cache")
+        cache = reading(ModelCacheVolume, inputs.cache, f"{source}: cache")
         folder, patience = folder_of(inputs.release, inputs.node.accelerator), instance.rollout.patience
         labels = _labels(inputs)
         job = batch.v1.Job(
@@ -247,9 +246,9 @@ def _surroundings(
             return _planned(pinned, inputs.release, inputs.node, sidecar)
 
     return Surroundings(
-        scheduling=_reading(PoolScheduling, inputs.scheduling, f"{source}: scheduling"),
+        scheduling=reading(PoolScheduling, inputs.scheduling, f"{source}: scheduling"),
         cache=cache,
-        identity=_reading(WorkloadIdentityBinding, inputs.identity, f"{source}: identity"),
+        identity=reading(WorkloadIdentityBinding, inputs.identity, f"{source}: identity"),
         plan=cache.apply(beside),
         drain={MAIN: pulumi.Output.from_input(plan_drain(instance.model.drain, None))},
         chat_template=None,
@@ -266,7 +265,7 @@ def _planned(model: ModelSpec, release: ReleaseSpec, node: NodeShape, sidecar: S
 def _labels(inputs: CompileCacheInputs) -> dict[str, str]:
     return {
         **loader_labels(inputs.release, inputs.model.team, inputs.labels),
-        "app.kubernetes.io/component": COMPONENT,
+        "app.kubernetes.io/component": COMPILER,
         "app.kubernetes.io/name": inputs.release.engine.name.value,
     }
 
@@ -296,11 +295,3 @@ def _writable(cache: ModelCacheVolume, source: str) -> dict[str, Any]:
         if cache.loader_volume is None:
             raise ProblemsError([Problem("loaderVolume", None, "this model cache cannot be mounted to be written to")])
         return cache.loader_volume
-
-
-def _reading(contract: type[M], given: Any, source: str) -> pulumi.Output[M]:
-    def read(data: Any) -> M:
-        with refusing(source):
-            return parse(contract, data)
-
-    return pulumi.Output.from_input(given).apply(read)

@@ -12,7 +12,7 @@ from pulumi_kubernetes import batch, core, meta
 from llm_serving import catalog
 from llm_serving.arguments import parse
 from llm_serving.catalog import UnknownFact
-from llm_serving.component import Frozen, child, refused, refusing, token, validated
+from llm_serving.component import Frozen, child, reading, refused, refusing, token, validated
 from llm_serving.contract import ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.cold_start import cold_start
@@ -87,7 +87,7 @@ class ModelLoader(pulumi.ComponentResource):
         release = inputs.release
         labels = loader_labels(release, inputs.team, inputs.labels)
         cache = pulumi.Output.from_input(inputs.cache).apply(lambda data: _cache(data, source))
-        pool = pulumi.Output.from_input(inputs.scheduling).apply(lambda data: _pool(data, source))
+        pool = reading(PoolScheduling, inputs.scheduling, f"{source}: scheduling")
         identity = pulumi.Output.from_input(inputs.identity or {}).apply(lambda data: _identity(data, source))
         # A bucket is written from anywhere: no node with a GPU need wait for it.
         where = pulumi.Output.all(cache, pool).apply(lambda both: None if both[0].loader_url else both[1])
@@ -179,11 +179,6 @@ def _volumes(cache: ModelCacheVolume) -> list[Any]:
 def _identity(data: Any, source: str) -> WorkloadIdentityBinding | None:
     with refusing(f"{source}: identity"):
         return parse(WorkloadIdentityBinding, data) if data else None
-
-
-def _pool(data: Any, source: str) -> PoolScheduling:
-    with refusing(f"{source}: scheduling"):
-        return parse(PoolScheduling, data)
 
 
 def _cache(data: Any, source: str) -> ModelCacheVolume:

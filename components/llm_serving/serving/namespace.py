@@ -9,8 +9,7 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 from pulumi_kubernetes import apiextensions, core, meta, networking, rbac
 
-from llm_serving.arguments import parse
-from llm_serving.component import Frozen, child, refusing, token, validated
+from llm_serving.component import Frozen, child, reading, token, validated
 from llm_serving.contract import NetworkReach, WorkloadIdentityBinding
 from llm_serving.serving import launcher
 from llm_serving.serving.arguments import TeamArgs
@@ -111,7 +110,7 @@ class TeamNamespace(pulumi.ComponentResource):
             ),
             opts=child(self),
         )
-        reach = pulumi.Output.from_input(inputs.reach or {}).apply(lambda data: _reach(data, name))
+        reach = reading(NetworkReach, inputs.reach or {}, f"TeamNamespace {name!r}: reach")
         # Which of them there are is known at preview; whom they name may not be.
         for policy in sorted(_policies(inputs, _EVERYTHING)):
             networking.v1.NetworkPolicy(
@@ -140,7 +139,7 @@ class TeamNamespace(pulumi.ComponentResource):
                 opts=child(self),
             )
         if inputs.loader_identity is not None:
-            loader = pulumi.Output.from_input(inputs.loader_identity).apply(lambda data: _loader(data, name))
+            loader = reading(WorkloadIdentityBinding, inputs.loader_identity, f"TeamNamespace {name!r}: loaderIdentity")
             core.v1.ServiceAccount(
                 f"{name}-loader",
                 metadata=meta.v1.ObjectMetaArgs(
@@ -175,11 +174,6 @@ _NOTHING = networking.v1.NetworkPolicySpecArgs(
 """A policy that allows nothing: where a place has no ranges to allow."""
 
 
-def _reach(data: Any, name: str) -> NetworkReach:
-    with refusing(f"TeamNamespace {name!r}: reach"):
-        return parse(NetworkReach, data)
-
-
 def _policies(inputs: TeamNamespaceInputs, reach: NetworkReach) -> dict[str, networking.v1.NetworkPolicySpecArgs]:
     serving = sorted({engine(name).port for name in EngineName})
     return network_policies(
@@ -189,11 +183,6 @@ def _policies(inputs: TeamNamespaceInputs, reach: NetworkReach) -> dict[str, net
         monitoring={NAMESPACE_NAME: inputs.monitoring_namespace},
         from_internet=inputs.from_internet,
     )
-
-
-def _loader(data: Any, name: str) -> WorkloadIdentityBinding:
-    with refusing(f"TeamNamespace {name!r}: loaderIdentity"):
-        return parse(WorkloadIdentityBinding, data)
 
 
 def _pod_security() -> dict[str, str]:

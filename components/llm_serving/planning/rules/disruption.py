@@ -9,8 +9,7 @@ from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.drain import longer_than_window, plan_drain, spot_notice_seconds
 from llm_serving.planning.instances import plan_instances
 from llm_serving.planning.markets import lasting_capacity, lasting_nodes, may_be_taken
-from llm_serving.planning.placement import ModelPlan
-from llm_serving.planning.rules.models import Plans, instances_that_fit, plans_of
+from llm_serving.planning.rules.models import Plans, gpus_of_pods, instances_that_fit, plans_of
 from llm_serving.planning.rules.stack import StackShape, most_nodes
 from llm_serving.spec import ExistingPoolSpec, ModelSpec, PoolSpec, ServiceClass
 from llm_serving.spec.pool import LASTING_MARKETS
@@ -119,7 +118,7 @@ def _room_for_bases(stack: StackShape, plans: Plans) -> Iterator[Problem]:
             continue
         plan = found[model.releases.stable]
         sizes = taken[pool.name]
-        wanted = [*sizes, *_pods(plan) * model.on_demand_base]
+        wanted = [*sizes, *gpus_of_pods(plan) * model.on_demand_base]
         missing = len(wanted) - instances_that_fit(wanted, node.gpus, nodes)
         if not missing:
             taken[pool.name] = wanted
@@ -142,14 +141,14 @@ def _room_for_placeholders(stack: StackShape, plans: Plans) -> Iterator[Problem]
     for index, found in plans.items():
         model = stack.models[index]
         for instances in plan_instances(model):
-            running[model.pool] += _pods(found[instances.version]) * instances.replicas
+            running[model.pool] += gpus_of_pods(found[instances.version]) * instances.replicas
     for index, found in plans.items():
         model = stack.models[index]
         wanted, pool, node = model.warm_pool.placeholders, stack.pool(model.pool), stack.node(model.pool)
         if not wanted or pool is None or node is None:
             continue
         plan = found[model.releases.stable]
-        sizes = [*running[pool.name], *_pods(plan) * wanted]
+        sizes = [*running[pool.name], *gpus_of_pods(plan) * wanted]
         missing = len(sizes) - instances_that_fit(sizes, node.gpus, most_nodes(pool))
         if not missing:
             running[pool.name] = sizes
@@ -162,11 +161,6 @@ def _room_for_placeholders(stack: StackShape, plans: Plans) -> Iterator[Problem]
             f"most {most_nodes(pool)} node(s) with {node.gpus} GPU(s) hold {room} of them",
             str(room) if room else f"0, or more nodes in pool {pool.name}",
         )
-
-
-def _pods(plan: ModelPlan) -> list[int]:
-    """GPUs of each pod of one instance: one on each of its nodes."""
-    return [plan.gpus_per_node] * plan.nodes
 
 
 def _cut(path: str, stack: StackShape, model: ModelSpec, pool: PoolSpec | ExistingPoolSpec) -> Iterator[Problem]:

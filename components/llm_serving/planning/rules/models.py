@@ -63,15 +63,16 @@ def gpus_of_instances(model: ModelSpec, plans: dict[str, ModelPlan]) -> list[int
     """GPUs of each pod of a model at its most: those of the stable release, and of releases beside it. An instance is
     one pod, or one on each of its nodes."""
     canary, previous = model.releases.canary, model.releases.previous
-    sizes = _pods(plans[model.releases.stable]) * model.most_replicas
+    sizes = gpus_of_pods(plans[model.releases.stable]) * model.most_replicas
     if canary is not None:
-        sizes += _pods(plans[canary.release]) * (model.other_replicas - (1 if previous else 0))
+        sizes += gpus_of_pods(plans[canary.release]) * canary.replicas
     if previous is not None:
-        sizes += _pods(plans[previous])
+        sizes += gpus_of_pods(plans[previous])
     return sizes
 
 
-def _pods(plan: ModelPlan) -> list[int]:
+def gpus_of_pods(plan: ModelPlan) -> list[int]:
+    """GPUs of each pod of one instance: one on each of its nodes."""
     return [plan.gpus_per_node] * plan.nodes
 
 
