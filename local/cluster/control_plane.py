@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from local.cluster.autoscaling import bringing_up
 from local.cluster.autoscaling.options import KUBE_STATE_METRICS, AutoscalingOptions
 from local.cluster.autoscaling.programs import FIXED_PORTS as AUTOSCALING_PORTS
 from local.cluster.autoscaling.programs import PROMETHEUS
+from local.cluster.autoscaling.programs import check as check_autoscaling
 from local.cluster.command import environment
 from local.cluster.commands import commands
 from local.cluster.errors import ClusterError, last_lines, with_log
@@ -87,7 +88,8 @@ class LocalCluster:
         autoscaling: AutoscalingOptions | None = None,
     ) -> None:
         """Create keys, tokens and ports unless they are there, and start. What was decided at the first call
-        stays.
+        stays, but for ``autoscaling``: where that is given and other than before, a cluster that runs is started again
+        with it.
 
         Args:
             kubernetes_version: the version that the cloud would run; see :meth:`version_note`.
@@ -103,6 +105,8 @@ class LocalCluster:
                 cannot have a node; says why and what to do.
         """
         layout = self._layout
+        if autoscaling is not None:
+            check_autoscaling()  # before anything is decided or stops
         layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not layout.facts.exists():
             Facts(
@@ -112,6 +116,10 @@ class LocalCluster:
                 node=None if node is None else NodeFacts.of(node),
                 autoscaling=autoscaling,
             ).write(layout)
+        elif autoscaling not in (None, Facts.read(layout).autoscaling):
+            with self._locked():
+                self._stop()
+                replace(Facts.read(layout), autoscaling=autoscaling).write(layout)
         self.start()
 
     def exists(self) -> bool:
@@ -157,14 +165,17 @@ class LocalCluster:
         if not self.exists():
             return
         with self._locked():
-            supervisor = self._supervisor()
-            if supervisor is not None and supervisor.alive():
-                supervisor.send(signal.SIGTERM)
-                if not supervisor.wait(_STOP_SECONDS):
-                    supervisor.send(signal.SIGKILL)
-                    supervisor.wait(5.0)
-            self._end_leftovers(Facts.read(self._layout))
-            self._layout.supervisor.unlink(missing_ok=True)
+            self._stop()
+
+    def _stop(self) -> None:
+        supervisor = self._supervisor()
+        if supervisor is not None and supervisor.alive():
+            supervisor.send(signal.SIGTERM)
+            if not supervisor.wait(_STOP_SECONDS):
+                supervisor.send(signal.SIGKILL)
+                supervisor.wait(5.0)
+        self._end_leftovers(Facts.read(self._layout))
+        self._layout.supervisor.unlink(missing_ok=True)
 
     def delete(self) -> None:
         """Stop it and remove its folder.
@@ -233,7 +244,7 @@ class LocalCluster:
         """Address of its Prometheus, ``http://host:port``.
 
         Raises:
-            ClusterError: it was created without autoscaling, or has not started yet.
+            ClusterError: it has no autoscaling, or has not started yet.
         """
         return self._address(PROMETHEUS)
 
@@ -241,14 +252,14 @@ class LocalCluster:
         """Address of its kube-state-metrics, ``http://host:port``.
 
         Raises:
-            ClusterError: it was created without autoscaling, or has not started yet.
+            ClusterError: it has no autoscaling, or has not started yet.
         """
         return self._address(KUBE_STATE_METRICS)
 
     def _address(self, name: str) -> str:
         facts = Facts.read(self._layout)
         if name not in facts.ports:
-            raise ClusterError(f"the cluster in {self.directory} has no {name}: it was created without autoscaling")
+            raise ClusterError(f"the cluster in {self.directory} has no {name}: it has no autoscaling")
         return f"http://{facts.api_address}:{facts.ports[name]}"
 
     # The node of this machine

@@ -20,6 +20,7 @@ VOLUME_PROVISIONER = "volume-provisioner"
 NETWORK_POLICY = "network-policy"
 KEDA = "keda"
 KUBE_STATE_METRICS = "kube-state-metrics"
+PROMETHEUS = "prometheus"
 
 _IDENTITIES = {
     ADMIN: ("llm-serving-admin", "system:masters"),
@@ -42,6 +43,7 @@ def identities(facts: Facts) -> dict[str, tuple[str, str]]:
 _AUTOSCALING = {
     KEDA: ("llm-serving-keda", "system:masters"),
     KUBE_STATE_METRICS: ("llm-serving-kube-state-metrics", "system:masters"),
+    PROMETHEUS: ("llm-serving-prometheus", "system:masters"),
 }
 
 
@@ -55,10 +57,11 @@ def _of_node(node: NodeFacts) -> dict[str, tuple[str, str]]:
 
 
 def make(layout: Layout, facts: Facts) -> None:
-    """Make a token for each identity, unless they are there."""
-    if (layout.credentials / "tokens.csv").exists():
+    """Make a token for each identity that has none."""
+    known: dict[str, str] = read_json(layout.credentials / "tokens.json") or {}
+    tokens = {name: known.get(name) or secrets.token_urlsafe(32) for name in identities(facts)}
+    if tokens == known and token_file(layout).exists():
         return
-    tokens = {name: secrets.token_urlsafe(32) for name in identities(facts)}
     write_json(layout.credentials / "tokens.json", tokens)
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")

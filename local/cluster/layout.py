@@ -84,6 +84,11 @@ class Layout:
         return self.prometheus / "rules.json"
 
     @property
+    def prometheus_targets(self) -> Path:
+        """The pods that Prometheus may scrape; ``discovery`` writes it."""
+        return self.prometheus / "targets.json"
+
+    @property
     def autoscaling_ready(self) -> Path:
         """There once the API server has what KEDA must find when it starts."""
         return self.root / "run" / "autoscaling-ready"

@@ -1,11 +1,15 @@
 """The node that this project starts on Linux, as a cluster to serve on."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from llm_serving.contract import POOL_LABEL
-from local.cluster import LocalCluster, NodeOptions
+from llm_serving.spec import AddonSource
+from local.cluster import AutoscalingOptions, LocalCluster, NodeOptions
+from local.cluster.autoscaling.programs import FIXED_PORTS, PROMETHEUS
 from local.cluster.files import write_json
 from local.cluster.rest import Kubernetes
+from local.endpoint.scraping import scrape_configurations
 from local.endpoint.target import Target
 from local.home import Home
 from local.images import BuiltImage
@@ -22,10 +26,18 @@ class OwnNode(Target):
         self._kubeconfig = home.root / "kubeconfig" / "local.json"
         self.description = "a Kubernetes node of its own on this machine"
 
-    def start(self) -> None:
-        """Make it or start it again."""
-        self.cluster.create(node=NodeOptions(labels={POOL_LABEL: POOL}))
+    def start(self, *, scales: bool = False) -> None:
+        """Make it or start it again, with KEDA and Prometheus beside it where a model scales: their charts and images
+        cannot be fetched from inside."""
+        autoscaling = AutoscalingOptions(scrape=scrape_configurations()) if scales else None
+        self.cluster.create(node=NodeOptions(labels={POOL_LABEL: POOL}), autoscaling=autoscaling)
         self.clients = (f"{self.cluster.addresses().host}/32",)
+
+    def addons(self) -> Mapping[str, str]:
+        """All of them are there already, or will be with the next ``make up``."""
+        existing = AddonSource.EXISTING.value
+        prometheus = f"http://{self.cluster.addresses().node}:{FIXED_PORTS[PROMETHEUS]}"
+        return {"keda": existing, "monitoring": existing, "prometheusUrl": prometheus}
 
     def kubeconfig(self) -> Path:
         """The administrator's, by token."""

@@ -1,6 +1,7 @@
 """What stack ``local`` needs of a cluster."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 
 from local.cluster.rest import Kubernetes
@@ -17,12 +18,19 @@ class Target(ABC):
     """Address ranges from which this machine reaches pods."""
 
     @abstractmethod
-    def start(self) -> None:
+    def start(self, *, scales: bool = False) -> None:
         """Make it run, where that is ours to do.
+
+        Args:
+            scales: some model scales, and what it needs for that is to be there.
 
         Raises:
             ClusterError: it does not.
         """
+
+    def addons(self) -> Mapping[str, str]:
+        """Settings ``addons`` that hold for this cluster where a model scales and the stack's file says nothing."""
+        return {}
 
     @abstractmethod
     def kubeconfig(self) -> Path:

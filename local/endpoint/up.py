@@ -47,7 +47,7 @@ def open_endpoint(runner: Runner, stages: Stages | None = None) -> Endpoint:
     """
     stages = stages or Stages(STAGES_BEFORE)
     settings = _settings(runner)
-    target = _start(runner, settings, stages)
+    target = _start(runner, settings, stages, scales=_scales(settings))
     builder = Images() if _needs_images(settings) else None
     with stages.stage("model", str(runner.home.root / "models")):
         models = make_models(runner.home)
@@ -84,11 +84,17 @@ def open_cluster(runner: Runner) -> Endpoint:
     return _endpoint(runner, _start(runner, settings, Stages(1)), settings, {})
 
 
-def _start(runner: Runner, settings: ExistingSettings, stages: Stages) -> Target:
+def _start(runner: Runner, settings: ExistingSettings, stages: Stages, *, scales: bool = False) -> Target:
+    """``scales``: what models need to scale has to be there. A node that runs without it is started again, so that is
+    left to commands that change the cluster."""
     target = choose(runner.home, settings.cluster)
     with stages.stage("cluster", target.description):
-        target.start()
+        target.start(scales=scales)
     return target
+
+
+def _scales(settings: ExistingSettings) -> bool:
+    return any(model.autoscaling for model in settings.models)
 
 
 def _needs_images(settings: ExistingSettings) -> bool:
@@ -105,6 +111,9 @@ def _endpoint(runner: Runner, target: Target, settings: ExistingSettings, names:
     cluster = settings.cluster.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
     clients = [*cluster.get("clients", ()), *target.clients]
     more["cluster"] = {**cluster, "clients": clients} if clients else cluster
+    if _scales(settings):
+        said = settings.addons.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        more["addons"] = {**target.addons(), **said}
     return Endpoint(
         runner=replace(
             runner,

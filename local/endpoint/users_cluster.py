@@ -63,8 +63,9 @@ class UsersCluster(Target):
         self._remembered = home.root / "loaded-images"
         self.description = f"cluster {context!r} of your kubeconfig"
 
-    def start(self) -> None:
-        """Only look whether it answers, and whether it can make the claim for the weights."""
+    def start(self, *, scales: bool = False) -> None:
+        """Only look whether it answers, and whether it can make the claim for the weights. What scales models is
+        installed by the stack, as on any cluster."""
         try:
             self._uid = str(self.client().get("v1", "Namespace", "kube-system")["metadata"]["uid"])
             classes = self.client().list("storage.k8s.io/v1", "StorageClass")

@@ -8,8 +8,8 @@ import pytest
 from local.cluster.node.requirements import unmet
 from tests.e2e.served import Served
 
-LAST = ("test_restart.py", "test_destroy.py")
-"""These take away what others need."""
+LAST = ("test_autoscaling.py", "test_restart.py", "test_destroy.py")
+"""These start the node again, or take away what others need."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

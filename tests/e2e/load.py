@@ -20,12 +20,14 @@ class Load:
     Attributes:
         served: whom to ask.
         clients: how many ask at the same time.
+        tokens: how long an answer is.
         answered: requests that were answered in full.
         failed: what the others failed with, and how often.
     """
 
     served: Served
     clients: int = 2
+    tokens: int = 24
     answered: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     _ended: threading.Event = field(default_factory=threading.Event)
@@ -51,7 +53,7 @@ class Load:
         return self.answered + sum(self.failed.values())
 
     def _ask(self, base: str) -> None:
-        body = {"model": MODEL, "messages": QUESTION, "max_tokens": 24}
+        body = {"model": MODEL, "messages": QUESTION, "max_tokens": self.tokens, "ignore_eos": True}
         while not self._ended.is_set():
             try:
                 answer = self.served.ask("/v1/chat/completions", body, base=base)

@@ -51,6 +51,11 @@ class Served:
         edit(document["config"]["llm-serving:models"][0])
         path.write_text(yaml.safe_dump(document))
 
+    def model(self) -> dict[str, Any]:
+        """The model's settings."""
+        document = yaml.safe_load((self.settings / "Pulumi.local.yaml").read_text())
+        return document["config"]["llm-serving:models"][0]
+
     def settings_of_run(self, **more: Any) -> Runner:
         """The runner with other settings in place of those of the run."""
         added = {f"llm-serving:{key}": value for key, value in more.items()}
@@ -126,6 +131,17 @@ class Served:
         """One chat completion."""
         body = {"model": MODEL, "messages": QUESTION, "max_tokens": 16, **options}
         return self.ask("/v1/chat/completions", body)
+
+    def answers(self) -> bool:
+        """Whether a request through the Service is answered: some time passes until a pod that is ready is found."""
+        try:
+            return bool(self.chat()["choices"])
+        except OSError:
+            return False
+
+    def log(self, pod: Mapping[str, Any]) -> str:
+        """The last lines of a pod's engine; empty where the pod is gone."""
+        return self.kubernetes().logs(TEAM, pod["metadata"]["name"], "engine", lines=20)
 
     def stream(self, **options: Any) -> list[dict[str, Any]]:
         """The chunks of a streamed chat completion; fails where the stream does not end as it should."""

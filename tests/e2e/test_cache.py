@@ -17,7 +17,7 @@ def test_an_instance_does_not_start_on_half_a_model_and_does_as_soon_as_it_is_wh
     finally:
         served.node.cluster.exec_in_node(["mv", kept, manifest])
     wait_until(lambda: len(served.ready_pods()) == 1, 300, "the instance starts on the whole model")
-    assert served.chat()["choices"]
+    wait_until(served.answers, 60, "its Service leads to it")
 
 
 def _manifest(served: Served, pod: dict) -> str:

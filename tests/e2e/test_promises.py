@@ -4,36 +4,54 @@ The settings give it one place, a short queue and little time to go, so that eac
 """
 
 import json
+import re
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.e2e.served import MODEL, QUESTION, TEAM, Served
 from tests.engine.local_stack import wait_until
 
+STREAMS = 6
+LONG = 1900
+"""Tokens of a long answer; the context has 2048."""
+DRAINED = re.compile(
+    r"drained in (?P<seconds>[\d.]+) s: (?P<completed>\d+) completed, (?P<refused>\d+) refused, "
+    r"(?P<failed>\d+) failed before their first byte, (?P<ended>\d+) ended with an error in their stream, "
+    r"(?P<broken>\d+) cut"
+)
+PRE_STOP, WINDOW = 1, 3
+"""Seconds from the eviction to the signal, and from the signal to the end of requests."""
+
 
 @pytest.fixture(scope="module")
 def hurried(served: Served) -> Iterator[Served]:
-    """Two instances with one place each, one place in the queue, and three seconds to go."""
+    """An instance with one place, eight places in the queue, and little time to go. Its release answers at any length
+    that clients ask for."""
+    before = served.model()
     options = {
-        "replicas": 2,
-        "engine": {"maxSequences": 1, "maxQueuedRequests": 1},
-        "drain": {"preStopSeconds": 1, "shutdownTimeoutSeconds": 2},
+        "releases": {"stable": "1.2.0"},
+        "engine": {"maxSequences": 1, "maxQueuedRequests": 8},
+        "drain": {"preStopSeconds": PRE_STOP, "shutdownTimeoutSeconds": WINDOW},
     }
     served.change(lambda model: model.update(options))
     served.up()
+    wait_until(lambda: len(served.pods()) == 1 and len(served.ready_pods()) == 1, 240, "the old release has gone")
     yield served
-    served.change(lambda model: [model.pop(key) for key in options])
+    served.change(lambda model: [model.clear(), model.update(before)])
     served.up()
+    wait_until(lambda: len(served.pods()) == 1, 120, "it is as before")
 
 
 def test_a_full_instance_refuses_at_once_and_answers_the_others(hurried: Served) -> None:
     base = _address(hurried.ready_pods()[0])
-    answers = Counter(_together([lambda: _status(base, 200) for _ in range(6)]))
+    answers = Counter(_together([lambda: _status(base, 200) for _ in range(16)]))
     assert answers[200] >= 1
     assert answers[503] >= 1
     assert set(answers) == {200, 503}
@@ -45,18 +63,45 @@ def test_a_full_instance_refuses_at_once_and_answers_the_others(hurried: Served)
     assert sum(rejected) == answers[503]
 
 
-def test_a_short_request_ends_within_the_window(hurried: Served) -> None:
-    wait_until(lambda: len(hurried.ready_pods()) == 2, 240, "both instances are ready")
+def test_an_evicted_instance_keeps_its_word_to_every_request_and_counts_them(hurried: Served) -> None:
+    """As before a spot node ends. The streams take their turns in the one place, which takes far longer than the
+    window: those that end in it are whole, the one that runs at its end is told so in its stream, those that wait are
+    refused before their first byte, so that they can be asked again elsewhere."""
     victim = hurried.ready_pods()[0]
     base = _address(victim)
+    with ThreadPoolExecutor(STREAMS) as clients:
+        streams = [clients.submit(_fate, base) for _ in range(STREAMS)]
+        wait_until(lambda: _gauge(hurried, base, "vllm:num_requests_waiting") >= STREAMS // 2, 30, "they queue")
+        _evict(hurried, victim)
+        said = _last_words(hurried, victim)
+    fates = Counter(stream.result() for stream in streams)
+    assert set(fates) <= {"completed", "failed", "ended"}, fates
+    assert fates["failed"] >= 1, fates
+    assert fates["ended"] <= 1, "more than the one that ran"
+    assert said["seconds"] >= WINDOW, "they had their time"
+    # What ended before the order to stop is none of the drain's.
+    assert said["completed"] <= fates["completed"]
+    assert (said["failed"] + said["refused"], said["ended"], said["broken"]) == (fates["failed"], fates["ended"], 0)
+    wait_until(lambda: len(hurried.ready_pods()) == 1, 240, "a new instance is ready")
+
+
+def test_a_request_that_can_end_within_the_window_does(hurried: Served) -> None:
+    victim = hurried.ready_pods()[0]
+    base = _address(victim)
+    begun = time.monotonic()
+    assert _status(base, LONG // 4) == 200
+    rate = LONG / 4 / (time.monotonic() - begun)
+    tokens = min(int(rate * (PRE_STOP + WINDOW) / 2), LONG)
     answered: list[int] = []
-    asking = threading.Thread(target=lambda: answered.append(_status(base, 150)))
+    asking = threading.Thread(target=lambda: answered.append(_status(base, tokens)))
     asking.start()
-    wait_until(lambda: bool(answered) or _gauge(hurried, base, "vllm:num_requests_running") == 1, 30, "it runs")
+    wait_until(lambda: _gauge(hurried, base, "vllm:num_requests_running") == 1, 30, "it runs")
     _evict(hurried, victim)
+    said = _last_words(hurried, victim)
     asking.join(60)
     assert answered == [200]
-    wait_until(lambda: len(hurried.ready_pods()) == 2, 240, "a new instance is ready")
+    assert (said["completed"], said["failed"], said["ended"]) == (1, 0, 0), "it ended after the signal, and whole"
+    wait_until(lambda: len(hurried.ready_pods()) == 1, 240, "a new instance is ready")
 
 
 def _address(pod: dict) -> str:
@@ -80,6 +125,31 @@ def _status(base: str, tokens: int) -> int:
         return refused.code
     except OSError:
         return 0
+
+
+def _fate(base: str) -> str:
+    """What became of a long stream, in the words of the launcher's counts."""
+    last = ""
+    try:
+        with urllib.request.urlopen(_request(base, LONG, stream=True), timeout=60) as answer:
+            for line in answer:
+                event = line[6:].decode().strip() if line.startswith(b"data: ") else ""
+                last = event if event and event != "[DONE]" else last
+    except urllib.error.HTTPError as refused:
+        return "failed" if refused.code == 503 and refused.headers["Retry-After"] else f"status {refused.code}"
+    except OSError as error:
+        return f"{type(error).__name__}: {error}"
+    found = json.loads(last)
+    if "error" in found:
+        return "ended"
+    return "completed" if found["choices"][0]["finish_reason"] else "cut without a word"
+
+
+def _last_words(served: Served, pod: dict) -> dict[str, float]:
+    """The counts that the launcher says when it has drained; a pod's log ends with the pod."""
+    found: list[re.Match[str]] = []
+    wait_until(lambda: bool(found.extend(DRAINED.finditer(served.log(pod))) or found), 60, "the launcher has drained")
+    return {name: float(value) for name, value in found[-1].groupdict().items()}
 
 
 def _together(calls: list) -> list[int]:

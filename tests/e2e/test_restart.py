@@ -10,15 +10,8 @@ def test_a_stopped_node_comes_back_with_the_same_state(served: Served) -> None:
     served.node.cluster.stop()
     assert not served.node.cluster.running()
     served.node.start()
-    wait_until(lambda: bool(served.ready_pods()) and _answers(served), 240, "the model answers again")
+    wait_until(lambda: bool(served.ready_pods()) and served.answers(), 240, "the model answers again")
     assert {pod["metadata"]["labels"]["llm-serving.dev/release"] for pod in served.ready_pods()} == before
     assert served.base() == address
     done = served.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
     assert done.returncode == 0, done.stdout
-
-
-def _answers(served: Served) -> bool:
-    try:
-        return bool(served.chat()["choices"])
-    except OSError:
-        return False

@@ -57,13 +57,13 @@ def _endpoint(port: str, interval_seconds: int) -> dict[str, Any]:
         # Labels of the exposition never replace those of the pod.
         "honorLabels": False,
         "relabelings": [
-            {"action": "replace", "sourceLabels": [_discovered(label)], "targetLabel": name}
+            {"action": "replace", "sourceLabels": [discovered(label)], "targetLabel": name}
             for name, label in _COPIED.items()
         ],
     }
 
 
-def _discovered(label: str) -> str:
+def discovered(label: str) -> str:
     """A pod's label as Prometheus' service discovery calls it:
     https://prometheus.io/docs/prometheus/latest/configuration/configuration/#pod"""
     return f"__meta_kubernetes_pod_label_{re.sub(r'[^a-zA-Z0-9_]', '_', label)}"

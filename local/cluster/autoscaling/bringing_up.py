@@ -4,12 +4,13 @@ are of use.
 
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 from local.cluster import certificates, rest
 from local.cluster.autoscaling import programs
 from local.cluster.autoscaling.objects import METRICS_GROUP, METRICS_VERSION, objects
-from local.cluster.autoscaling.options import KUBE_STATE_METRICS, AutoscalingOptions
+from local.cluster.autoscaling.options import KUBE_STATE_METRICS, PODS, AutoscalingOptions
 from local.cluster.errors import ClusterError, with_log
 from local.cluster.files import write_json
 from local.cluster.layout import Facts, Layout
@@ -32,26 +33,30 @@ def prepare(layout: Layout, facts: Facts) -> Facts:
         facts = facts.with_ports({**facts.ports, **programs.FIXED_PORTS})
         facts.write(layout)
     layout.autoscaling_ready.unlink(missing_ok=True)
+    layout.prometheus_targets.unlink(missing_ok=True)  # pods of before, whose addresses others may have now
     certificates.make_keda(layout.certificates, layout.keda_certificates)
     write_json(layout.prometheus_rules, {"groups": list(options.rules)})
     target = f"{facts.api_address}:{facts.ports['kube-state-metrics']}"
-    configuration = prometheus_configuration(options, target, str(layout.prometheus_rules))
+    configuration = prometheus_configuration(options, target, layout.prometheus_rules, layout.prometheus_targets)
     write_json(layout.prometheus_configuration, configuration)
     return facts
 
 
-def prometheus_configuration(options: AutoscalingOptions, kube_state_metrics: str, rules: str) -> dict[str, Any]:
+def prometheus_configuration(
+    options: AutoscalingOptions, kube_state_metrics: str, rules: Path, targets: Path
+) -> dict[str, Any]:
     """Prometheus' configuration (JSON is YAML).
 
     Args:
         options: what to scrape, and how often.
         kube_state_metrics: its address, ``host:port``.
         rules: file of the rule groups.
+        targets: the file of the pods, for jobs that scrape those of the cluster.
     """
     often = f"{options.scrape_seconds}s"
     return {
         "global": {"scrape_interval": often, "scrape_timeout": often, "evaluation_interval": often},
-        "rule_files": [rules],
+        "rule_files": [str(rules)],
         "scrape_configs": [
             {
                 "job_name": KUBE_STATE_METRICS,
@@ -59,9 +64,17 @@ def prometheus_configuration(options: AutoscalingOptions, kube_state_metrics: st
                 "honor_labels": True,
                 "static_configs": [{"targets": [kube_state_metrics]}],
             },
-            *options.scrape,
+            *(_by_file(job, targets) for job in options.scrape),
         ],
     }
+
+
+def _by_file(job: dict[str, Any], targets: Path) -> dict[str, Any]:
+    """The same job with the file in the place of Prometheus' own discovery, which not every build has."""
+    if PODS not in job.get("kubernetes_sd_configs", []):
+        return job
+    rest_of_it = {key: value for key, value in job.items() if key != "kubernetes_sd_configs"}
+    return {**rest_of_it, "file_sd_configs": [{"files": [str(targets)]}]}
 
 
 def put_objects(layout: Layout, facts: Facts, client: rest.Kubernetes) -> None:

@@ -1,4 +1,4 @@
-"""What is decided about autoscaling when a cluster is created."""
+"""What is decided about autoscaling when a cluster gets it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ class AutoscalingOptions:
     """What to ask of KEDA and its Prometheus.
 
     Attributes:
-        scrape: scrape configurations as in Prometheus' own file. The one of kube-state-metrics comes with the cluster.
+        scrape: scrape configurations as in Prometheus' own file. The one of kube-state-metrics comes with the cluster;
+            one whose ``kubernetes_sd_configs`` is :data:`PODS` scrapes pods of the cluster itself.
         rules: groups of recording and alerting rules as in Prometheus' own rule files.
         scrape_seconds: how often Prometheus scrapes and evaluates.
         sync_seconds: how often the HPA controller compares; 15 on clusters of a cloud.
@@ -39,6 +40,8 @@ class AutoscalingOptions:
 
 
 KUBE_STATE_METRICS = "kube-state-metrics"
+PODS = {"role": "pod"}
+"""Discovery of the cluster's own pods, as Prometheus writes it."""
 
 
 def _first_wrong(names: Iterable[str]) -> str | None:

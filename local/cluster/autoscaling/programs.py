@@ -7,6 +7,7 @@ cluster with a node listen on the node's link, where the machine reaches them.
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from local.cluster import credentials
@@ -16,6 +17,7 @@ from local.cluster.errors import ClusterError
 from local.cluster.layout import Facts, Layout, program, tools
 
 OPERATOR, ADAPTER, WEBHOOKS, PROMETHEUS = "keda-operator", "keda-metrics-adapter", "keda-webhooks", "prometheus"
+DISCOVERY = "prometheus-discovery"
 NAMESPACE = "keda"
 
 FIXED_PORTS = {
@@ -71,6 +73,7 @@ def commands(layout: Layout, facts: Facts) -> tuple[Command, ...]:
     check()
     return (
         _kube_state_metrics(layout, facts),
+        _discovery(layout),
         _prometheus_server(layout, facts),
         _operator(layout, facts),
         _adapter(layout, facts),
@@ -170,6 +173,15 @@ def _kube_state_metrics(layout: Layout, facts: Facts) -> Command:
         after=("kube-apiserver",),
         environment=_LESS_MEMORY,
         probe=f"http://{facts.api_address}:{port}/healthz",
+    )
+
+
+def _discovery(layout: Layout) -> Command:
+    return Command(
+        DISCOVERY,
+        (sys.executable, "-m", "local.cluster.autoscaling.discovery", str(layout.root)),
+        after=("kube-apiserver",),
+        probe=str(layout.prometheus_targets),
     )
 
 

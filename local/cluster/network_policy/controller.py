@@ -11,8 +11,8 @@ from pathlib import Path
 from local.cluster import rest
 from local.cluster.errors import ClusterError
 from local.cluster.files import write_atomically
+from local.cluster.follow import Follower
 from local.cluster.network_policy import nftables, rules
-from local.cluster.network_policy.follow import Follower
 from local.cluster.network_policy.kernel import Kernel
 from local.cluster.network_policy.model import Snapshot
 

@@ -65,7 +65,8 @@ def test_add_starts_from_one_thing(folder: Path) -> None:
 def test_verify_says_what_was_compared(folder: Path) -> None:
     done = run("verify", releases=folder)
     assert done.exit_code == 0
-    assert "8 releases match their lock" in done.output
+    count = len(list(folder.glob("*/*.yaml")))
+    assert f"{count} releases match their lock" in done.output
     assert "history was not compared: not a git repository" in done.output
 
 

@@ -18,8 +18,8 @@ from llm_serving_load.sources import Source, SourceFile
 from llm_serving_load.targets import Target
 
 _BLOCK = 512 * 1024
-"""Fits into a core's own cache (1 MiB and more), so that what was just read is written and hashed from there. With 2 MiB
-the same copy took twice the processor's time; with 256 KiB a tenth more."""
+"""Fits into a core's own cache (1 MiB and more), so that what was just read is written and hashed from there. With
+2 MiB the same copy took twice the processor's time; with 256 KiB a tenth more."""
 _ATTEMPTS = 3
 _PROGRESS_SECONDS = 5.0
 _NAMES = {SHA256: "SHA-256", "crc32c": "CRC-32C", "crc32": "CRC-32", "md5": "MD5"}

@@ -3,20 +3,35 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
 from local.cluster import certificates, credentials
-from local.cluster.autoscaling import bringing_up, objects
+from local.cluster.autoscaling import bringing_up, discovery, objects
 from local.cluster.autoscaling.options import AutoscalingOptions
 from local.cluster.autoscaling.programs import FIXED_PORTS
 from local.cluster.command import Command
 from local.cluster.layout import Facts, Layout
 from local.cluster.supervisor import _Child
+from local.endpoint.scraping import scrape_configurations
 
 JOB = {"job_name": "engines", "static_configs": [{"targets": ["127.0.0.1:1"]}]}
 RULES = {"name": "r", "rules": [{"record": "level:metric:operation", "expr": "sum(up)"}]}
 OPTIONS = AutoscalingOptions(scrape=(JOB,), rules=(RULES,), scrape_seconds=1, sync_seconds=2)
+
+
+POD = {
+    "metadata": {"name": "p", "namespace": "n", "labels": {"a.b/c-d": "v"}},
+    "spec": {
+        "nodeName": "here",
+        "containers": [
+            {"name": "engine", "ports": [{"containerPort": 8000, "name": "http"}, {"containerPort": 8080}]},
+            {"name": "other"},
+        ],
+    },
+    "status": {"phase": "Running", "podIP": "10.0.0.1"},
+}
 
 
 @pytest.fixture
@@ -55,7 +70,16 @@ def test_a_cluster_that_was_made_before_there_was_autoscaling_is_read_without(la
 
 def test_identities_of_autoscaling_are_made_for_clusters_that_have_it_alone():
     with_it = set(credentials.identities(Facts(autoscaling=OPTIONS)))
-    assert with_it - set(credentials.identities(Facts())) == {credentials.KEDA, credentials.KUBE_STATE_METRICS}
+    own = {credentials.KEDA, credentials.KUBE_STATE_METRICS, credentials.PROMETHEUS}
+    assert with_it - set(credentials.identities(Facts())) == own
+
+
+def test_a_cluster_that_gets_autoscaling_later_keeps_its_tokens(layout):
+    credentials.make(layout, Facts())
+    before = {name: credentials.token(layout, name) for name in credentials.identities(Facts())}
+    credentials.make(layout, Facts(autoscaling=OPTIONS))
+    assert {name: credentials.token(layout, name) for name in before} == before
+    assert credentials.token(layout, credentials.KEDA) in credentials.token_file(layout).read_text()
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not here: the configuration was not checked")
@@ -63,7 +87,10 @@ def test_prometheus_takes_the_configuration_with_scrapes_and_rules(tmp_path):
     rules = tmp_path / "rules.json"
     rules.write_text(json.dumps({"groups": list(OPTIONS.rules)}))
     written = tmp_path / "prometheus.json"
-    written.write_text(json.dumps(bringing_up.prometheus_configuration(OPTIONS, "127.0.0.1:2", str(rules))))
+    targets = tmp_path / "targets.json"
+    targets.write_text(json.dumps(discovery.targets([POD])))
+    options = replace(OPTIONS, scrape=(JOB, *scrape_configurations()))
+    written.write_text(json.dumps(bringing_up.prometheus_configuration(options, "127.0.0.1:2", rules, targets)))
     checked = subprocess.run(["promtool", "check", "config", written], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "1 rules found" in checked.stdout
@@ -91,6 +118,21 @@ def test_nothing_passes_keda_unchecked(layout):
     (webhook,) = (thing for thing in made if thing["kind"] == "ValidatingWebhookConfiguration")
     assert {hook["failurePolicy"] for hook in webhook["webhooks"]} == {"Fail"}
     assert {hook["clientConfig"]["url"].rsplit("/", 1)[0] for hook in webhook["webhooks"]} == {"https://127.0.0.1:9443"}
+
+
+def test_every_port_of_a_pod_with_an_address_is_found_under_the_labels_of_prometheus_own_discovery():
+    one, other = discovery.targets([POD, {**POD, "status": {"phase": "Pending"}}])
+    assert (one["targets"], other["targets"]) == (["10.0.0.1:8000"], ["10.0.0.1:8080"])
+    assert one["labels"] == {
+        "__meta_kubernetes_namespace": "n",
+        "__meta_kubernetes_pod_name": "p",
+        "__meta_kubernetes_pod_phase": "Running",
+        "__meta_kubernetes_pod_ip": "10.0.0.1",
+        "__meta_kubernetes_pod_node_name": "here",
+        "__meta_kubernetes_pod_label_a_b_c_d": "v",
+        "__meta_kubernetes_pod_container_name": "engine",
+        "__meta_kubernetes_pod_container_port_name": "http",
+    }
 
 
 def test_a_program_waits_for_the_files_that_it_needs(layout):

@@ -78,10 +78,10 @@ class Follower:
                 if isinstance(error, rest.ApiError) and error.status in _REFUSED:
                     return self._fail(f"the API server refuses to list or watch {self._kind}: {error}")
                 if not silent:
-                    _LOG.warning("%s: %s; rules stay as they are, trying again", self._kind, error)
+                    _LOG.warning("%s: %s; what is known stays, trying again", self._kind, error)
                 silent = True
                 time.sleep(_PAUSE)
-            except Exception as error:  # a thread that ends in silence would leave old rules in place for ever
+            except Exception as error:  # a thread that ends in silence would leave what is old in place for ever
                 _LOG.exception("following %s", self._kind)
                 return self._fail(f"following {self._kind} failed: {error!r}")
 

@@ -1,0 +1,103 @@
+"""Finds what Prometheus scrapes: the ports that containers of pods name, in a file that Prometheus reads again whenever
+it changes.
+
+Targets and labels are those of Prometheus' own discovery of pods
+(https://prometheus.io/docs/prometheus/latest/configuration/configuration/#pod), as far as anybody here relabels by
+them: distributions build Prometheus without it (Debian's does not know ``kubernetes_sd_configs``).
+
+    python -m local.cluster.autoscaling.discovery DIRECTORY
+"""
+
+import contextlib
+import json
+import logging
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from local.cluster import credentials, rest
+from local.cluster.errors import ClusterError
+from local.cluster.files import write_atomically
+from local.cluster.follow import Follower
+from local.cluster.layout import Facts, Layout
+
+_META = "__meta_kubernetes_"
+_GATHER = 0.2
+"""Seconds in which changes are gathered: a rollout is many of them."""
+
+
+def targets(pods: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The targets of the pods that have an address, by name."""
+    found = [target for pod in pods if pod.get("status", {}).get("podIP") for target in _ports(pod)]
+    return sorted(found, key=lambda target: (target["labels"][f"{_META}namespace"], target["targets"]))
+
+
+def _ports(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    meta, status = pod["metadata"], pod["status"]
+    labels = {
+        f"{_META}namespace": meta.get("namespace", ""),
+        f"{_META}pod_name": meta["name"],
+        f"{_META}pod_phase": status.get("phase", ""),
+        f"{_META}pod_ip": status["podIP"],
+        f"{_META}pod_node_name": pod["spec"].get("nodeName", ""),
+        **{f"{_META}pod_label_{_word(key)}": value for key, value in meta.get("labels", {}).items()},
+    }
+    for container in pod["spec"]["containers"]:
+        for port in container.get("ports", []):
+            yield {
+                "targets": [f"{status['podIP']}:{port['containerPort']}"],
+                "labels": {
+                    **labels,
+                    f"{_META}pod_container_name": container["name"],
+                    f"{_META}pod_container_port_name": port.get("name", ""),
+                },
+            }
+
+
+def _word(label: str) -> str:
+    return re.sub(r"[^a-zA-Z0-9_]", "_", label)
+
+
+def follow(client: rest.Kubernetes, file: Path) -> None:
+    """Keep the file as the pods are, for ever.
+
+    Raises:
+        ClusterError: the API server refuses.
+    """
+    bell, written = threading.Event(), ""
+    pods = Follower(client, "v1", "Pod", bell.set)
+    pods.start()
+    while True:
+        bell.wait()
+        time.sleep(_GATHER)
+        bell.clear()
+        if pods.failure is not None:
+            raise ClusterError(pods.failure)
+        found = pods.objects()
+        text = json.dumps(targets(found or []), indent=1)
+        if found is not None and text != written:
+            write_atomically(file, text, mode=0o644)
+            written = text
+
+
+def main(arguments: list[str]) -> int:
+    """Work until a signal ends the process."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
+    layout = Layout(Path(arguments[0]))
+    server, authority = Facts.read(layout).server, (layout.certificates / "ca.crt").read_text()
+    token = credentials.token(layout, credentials.PROMETHEUS)
+    with contextlib.closing(rest.Kubernetes(server, context=rest.tls(ca_pem=authority), token=token)) as client:
+        try:
+            follow(client, layout.prometheus_targets)
+        except ClusterError as error:
+            print(f"pods are not found for Prometheus: {error}", file=sys.stderr, flush=True)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,115 @@
+"""Real KEDA, the HPA controller and Prometheus scale real engines by what those engines say of their load."""
+
+import dataclasses
+import json
+import urllib.parse
+from collections.abc import Iterator
+
+import pytest
+
+from llm_serving.serving.engines import engine
+from llm_serving.serving.signals import MODEL_LABEL, POOL_LABEL, RELEASE_LABEL, TEAM_LABEL, ScaleTarget, signals
+from llm_serving.spec import EngineName
+from local.cluster.autoscaling import programs
+from local.endpoint.own_node import POOL
+from tests.autoscaling.trace import Trace
+from tests.e2e.load import Load
+from tests.e2e.served import MODEL, TEAM, Served
+from tests.engine.local_stack import wait_until
+
+CLIENTS = 8
+SCALES = {
+    "autoscaling": {"max": 2, "queueDepth": 2, "gpuUtilization": None, "pace": {"downSeconds": 30, "downPercent": 100}},
+    "engine": {"maxSequences": 1},
+    "surge": 0,
+    "releases": {"stable": "1.2.0"},  # whose answers are as long as clients ask for
+}
+
+
+@pytest.fixture(scope="module")
+def scaling(served: Served) -> Iterator[Served]:
+    """The model scales between one and two instances; what that needs comes to the node with it."""
+    missing = programs.missing()
+    if missing:
+        pytest.skip(f"real pods did NOT scale, for want of {', '.join(missing)}: run `make setup-autoscaling`")
+    before = served.model()
+    assert len(served.ready_pods()) == 1
+    served.change(lambda model: model.update(SCALES))
+    served.open()
+    served.up()
+    wait_until(
+        lambda: len(served.pods()) == 1 and served.answers(), 120, "the model answers, and its old release is gone"
+    )
+    yield served
+    # One instance as bounds first: a number that is handed over is no jump.
+    served.change(lambda model: model["autoscaling"].update(max=1))
+    served.up()
+    served.change(lambda model: [model.clear(), model.update(before)])
+    served.up()
+
+
+def test_a_queue_brings_a_second_instance_that_answers_and_a_lull_takes_it_away(scaling: Served) -> None:
+    base = scaling.base()
+    target = _target(scaling)
+    trace = Trace(lambda: (0, 0, _wanted(scaling, target), len(scaling.ready_pods())))
+    try:
+        with Load(scaling, clients=CLIENTS, tokens=400) as load:
+            wait_until(lambda: len(scaling.ready_pods()) == 2, 300, "KEDA has asked for a second instance")
+            second = max(scaling.ready_pods(), key=lambda pod: pod["metadata"]["creationTimestamp"])
+            wait_until(lambda: _answered(scaling, second) > 0, 120, "the second instance answers")
+        wait_until(lambda: len(scaling.pods()) == 1, 300, "the second instance is gone")
+        wait_until(lambda: trace.replicas() == [1, 2, 1], 10, "one, two, one")
+    finally:
+        trace.stop()
+    assert not load.failed
+    assert load.answered > CLIENTS
+    assert scaling.base() == base
+
+
+def test_every_query_has_one_answer_on_what_the_engine_in_the_pod_says(scaling: Served) -> None:
+    scaling.chat()
+    queries = dataclasses.asdict(signals(engine(EngineName.VLLM).metrics, _target(scaling)))
+    answers = {name: _query(scaling, query) for name, query in queries.items()}
+    assert {name: len(found) for name, found in answers.items()} == dict.fromkeys(queries, 1), answers
+    for name in ("ready", "replicas"):
+        # Of kube-state-metrics, which is scraped every few seconds.
+        wait_until(lambda name=name: float(_query(scaling, queries[name])[0]["value"][1]) == 1, 30, f"{name} is 1")
+
+
+def test_series_say_whose_they_are(scaling: Served) -> None:
+    metrics = engine(EngineName.VLLM).metrics
+    wait_until(lambda: bool(_query(scaling, metrics.requests_running)), 60, "the pod is scraped")
+    for metric in (metrics.requests_running, "llm_serving_startup_seconds"):
+        labels = _query(scaling, f'{metric}{{pod="{_pod(scaling)}"}}')[0]["metric"]
+        said = {name: labels[name] for name in (MODEL_LABEL, RELEASE_LABEL, TEAM_LABEL, POOL_LABEL, "namespace")}
+        assert said == {
+            MODEL_LABEL: MODEL,
+            RELEASE_LABEL: _target(scaling).release,
+            TEAM_LABEL: TEAM,
+            POOL_LABEL: POOL,
+            "namespace": TEAM,
+        }
+
+
+def _target(served: Served) -> ScaleTarget:
+    release = served.ready_pods()[0]["metadata"]["labels"]["llm-serving.dev/release"]
+    return ScaleTarget(TEAM, f"{MODEL}-{release.replace('.', '-')}", MODEL, release)
+
+
+def _pod(served: Served) -> str:
+    return served.ready_pods()[0]["metadata"]["name"]
+
+
+def _wanted(served: Served, target: ScaleTarget) -> int:
+    return served.kubernetes().get("apps/v1", "Deployment", target.name, TEAM)["spec"]["replicas"]
+
+
+def _answered(served: Served, pod: dict) -> float:
+    text = served.text(f"http://{pod['status']['podIP']}:8000/metrics")
+    lines = [line for line in text.splitlines() if line.startswith("vllm:request_success_total{")]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+
+def _query(served: Served, expression: str) -> list[dict]:
+    address = f"{served.node.cluster.prometheus()}/api/v1/query?query={urllib.parse.quote(expression)}"
+    return json.loads(served.text(address))["data"]["result"]
