@@ -76,6 +76,50 @@ def test_a_model_is_copied_whole_with_a_manifest_that_names_each_file(source: Pa
     assert verify(target, "--deep", f"--repository={NAME}", f"--revision={REVISION}")[0] == 0
 
 
+def adapter(rank: int = 16, **changes: object) -> dict[str, bytes]:
+    """A LoRA adapter as PEFT writes it."""
+    return {
+        "adapter_config.json": json.dumps({"peft_type": "LORA", "r": rank, **changes}).encode(),
+        "adapter_model.safetensors": safetensors({"a": 300}),
+        "README.md": b"# an adapter\n",
+    }
+
+
+def test_an_adapter_is_loaded_into_a_place_of_its_own_beside_the_model(tmp_path: Path, target: Path) -> None:
+    models, adapters = tmp_path / "models", tmp_path / "adapters"
+    put(models, whole())
+    put(adapters, adapter())
+    beside = target / ".adapters" / "sql"
+    assert load(adapters, beside, "--adapter-rank=16")[0] == 0
+    assert load(models, target)[0] == 0
+    assert verify(target)[0] == verify(beside)[0] == 0
+    assert {name: content for name, content in contents(beside).items() if name != "manifest.json"} == adapter()
+    # A second run finds both.
+    assert "already there" in load(models, target)[1]
+    assert "already there" in load(adapters, beside, "--adapter-rank=16")[1]
+
+
+@pytest.mark.parametrize(
+    ("files", "rank", "told"),
+    [
+        (adapter(rank=64), "16", "its rank is 64, and room was planned for 16; write rank: 64 in the release"),
+        (adapter(rank_pattern={"q": 32}), "16", "its rank is 32, and room was planned for 16"),
+        (adapter(rank=0), "16", "it says no rank (r); this is not a LoRA adapter"),
+        (whole(), "16", "adapter_config.json is missing; this is not a LoRA adapter that an engine can load"),
+        ({**adapter(), "adapter_model.safetensors": b"\0" * 20}, "16", "the file is damaged, put it there again"),
+        (adapter(), "", "config.json is missing; this is not a model that an engine can load, but adapter_config.json"),
+    ],
+)
+def test_what_no_engine_could_load_as_an_adapter_is_refused(
+    tmp_path: Path, target: Path, files: dict[str, bytes], rank: str, told: str
+) -> None:
+    put(tmp_path / "source", files)
+    status, _, errors = load(tmp_path / "source", target, *([f"--adapter-rank={rank}"] if rank else []))
+    assert status == NEVER
+    assert told in errors
+    assert not list(target.rglob("*.safetensors"))
+
+
 def test_every_user_can_read_the_copy_whatever_the_umask_and_the_source_say(source: Path, target: Path) -> None:
     for path in source.rglob("*.safetensors"):
         path.chmod(0o600)

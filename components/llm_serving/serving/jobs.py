@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pulumi_kubernetes import batch
 
 
-def give_up_on(statuses: Sequence[int], container: str) -> batch.v1.PodFailurePolicyArgs:
+def give_up_on(statuses: Sequence[int], container: str | None = None) -> batch.v1.PodFailurePolicyArgs:
     """Fail a Job at once where trying again cannot help; Kubernetes waits longer from try to try, and somebody who
     mistyped a revision should not. A pod whose node went away has not failed.
 
     Args:
         statuses: exit statuses of such a failure.
-        container: whose.
+        container: whose; ``None`` for any container's.
     """
     hopeless = batch.v1.PodFailurePolicyOnExitCodesRequirementArgs(
         container_name=container, operator="In", values=list(statuses)

@@ -4,6 +4,7 @@ The cache is a volume that the Job mounts, or a bucket that it writes by the sto
 checked by the store. Owns the Job. Leaves alone: what the loader does (``images/model-loader``), volume and bucket.
 """
 
+from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
@@ -18,11 +19,12 @@ from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.cold_start import cold_start
 from llm_serving.planning.fit import weight_bytes
 from llm_serving.serving.arguments import LoaderArgs, ReleaseArgs
+from llm_serving.serving.engines import adapter_folder
 from llm_serving.serving.jobs import give_up_on
 from llm_serving.serving.labels import loader_labels
-from llm_serving.serving.pod import RESTRICTED, USER_ID, tolerations
+from llm_serving.serving.pod import RESTRICTED, USER_ID, tolerations, weights_folder
 from llm_serving.serving.rollout import PATIENCE
-from llm_serving.spec import LoaderSpec, ReleaseSpec
+from llm_serving.spec import AdapterSource, LoaderSpec, ReleaseSpec
 
 CACHE = "/cache"
 CONTAINER = "loader"
@@ -101,7 +103,7 @@ class ModelLoader(pulumi.ComponentResource):
             spec=batch.v1.JobSpecArgs(
                 backoff_limit=RETRIES,
                 active_deadline_seconds=patience,
-                pod_failure_policy=give_up_on([WRONG_USAGE, HOPELESS], CONTAINER),
+                pod_failure_policy=give_up_on([WRONG_USAGE, HOPELESS]),
                 template=core.v1.PodTemplateSpecArgs(
                     metadata=meta.v1.ObjectMetaArgs(
                         labels=identity.apply(lambda found: {**(found.pod_labels if found else {}), **labels})
@@ -121,7 +123,12 @@ class ModelLoader(pulumi.ComponentResource):
                             fs_group_change_policy="OnRootMismatch",
                             seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
                         ),
-                        containers=[_container(release, inputs.loader, cache)],
+                        # One after the other, the model last: they share the memory of one loader.
+                        init_containers=[
+                            _container(f"adapter-{index}", _adapter(release, adapter), inputs.loader, cache)
+                            for index, adapter in enumerate(release.adapters)
+                        ],
+                        containers=[_container(CONTAINER, _model(release), inputs.loader, cache)],
                         volumes=cache.apply(_volumes),
                     ),
                 ),
@@ -132,23 +139,40 @@ class ModelLoader(pulumi.ComponentResource):
         self.register_outputs({"jobName": self.job_name})
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What one container loads: what to ask for, and the folder below the cache that it fills."""
+
+    options: tuple[str, ...]
+    folder: str
+
+
+def _model(release: ReleaseSpec) -> _Wanted:
+    source = release.model
+    return _Wanted((f"--repository={source.repository}", f"--revision={source.revision}"), weights_folder(release))
+
+
+def _adapter(release: ReleaseSpec, adapter: AdapterSource) -> _Wanted:
+    wanted = (f"--repository={adapter.repository}", f"--revision={adapter.revision}", f"--adapter-rank={adapter.rank}")
+    return _Wanted(wanted, adapter_folder(weights_folder(release), adapter.name))
+
+
 def _container(
-    release: ReleaseSpec, loader: LoaderSpec, cache: pulumi.Output[ModelCacheVolume]
+    name: str, wanted: _Wanted, loader: LoaderSpec, cache: pulumi.Output[ModelCacheVolume]
 ) -> core.v1.ContainerArgs:
     def mounts(found: ModelCacheVolume) -> list[Any]:
         scratch = {"name": "scratch", "mountPath": "/tmp"}
         return [scratch] if found.loader_url else [scratch, {"name": "cache", "mountPath": CACHE}]
 
-    target = cache.apply(lambda found: f"--target={found.loader_url or CACHE}/{release.name}/{release.version}")
+    target = cache.apply(lambda found: f"--target={found.loader_url or CACHE}/{wanted.folder}")
     return core.v1.ContainerArgs(
-        name=CONTAINER,
+        name=name,
         image=loader.image.reference,
         image_pull_policy="IfNotPresent",
         command=[
             "llm-serving-load",
             f"--source={loader.source}",
-            f"--repository={release.model.repository}",
-            f"--revision={release.model.revision}",
+            *wanted.options,
             target,
         ],
         env=[core.v1.EnvVarArgs(name="HOME", value="/tmp"), *_token(loader)],

@@ -5,7 +5,7 @@ its processes share goes to ``/dev/shm``, the weights are mounted read-only. Wha
 volume, labels of the identity) comes as :class:`Surroundings` and may not be known before the deployment; all else is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,12 +18,12 @@ from llm_serving.planning.instances import Instances
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.serving import launcher
 from llm_serving.serving.disruption import base_affinity, spread
-from llm_serving.serving.engines import Engine, GroupCommand
+from llm_serving.serving.engines import Engine, GroupCommand, adapter_folder
 from llm_serving.serving.labels import BASE, MAIN, RELEASE_HASH, SHARE, release_labels, selector
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores, gibibytes
 from llm_serving.serving.rollout import PROBE_PERIOD_SECONDS, Rollout
-from llm_serving.spec import EngineSpec, LoaderSpec, ModelSpec, ReleaseSpec
+from llm_serving.spec import AdapterSource, EngineSpec, LoaderSpec, ModelSource, ModelSpec, ReleaseSpec
 
 MODELS = "/models"
 TEMPLATES = "/etc/llm-serving"
@@ -129,7 +129,7 @@ def pod_template(instance: Instance, around: Surroundings, share: str = MAIN) ->
                 run_as_group=USER_ID,
                 seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
             ),
-            init_containers=[] if instance.loader is None else [_verification(instance, instance.loader)],
+            init_containers=[] if instance.loader is None else list(_verifications(instance.release, instance.loader)),
             containers=[_container(instance, around, around.drain[share])],
             volumes=_volumes(instance, around),
         ),
@@ -159,21 +159,35 @@ def _asked(instance: Instance, around: Surroundings) -> tuple[ModelPlan, Release
 
 def weights_of(release: ReleaseSpec) -> str:
     """Folder of a release's weights in the container."""
-    return f"{MODELS}/{release.name}/{release.version}"
+    return f"{MODELS}/{weights_folder(release)}"
 
 
-def _verification(instance: Instance, loader: LoaderSpec) -> core.v1.ContainerArgs:
-    """Refuses a cache that is not whole, before the engine loads half of a model."""
+def weights_folder(release: ReleaseSpec) -> str:
+    """Folder of a release's weights below the model cache."""
+    return f"{release.name}/{release.version}"
+
+
+def _verifications(release: ReleaseSpec, loader: LoaderSpec) -> Iterator[core.v1.ContainerArgs]:
+    """Refuse a cache that is not whole, before the engine loads half of a model."""
+    weights = weights_of(release)
+    yield _verification("verify-weights", weights, release.model, loader)
+    for index, adapter in enumerate(release.adapters):
+        yield _verification(f"verify-adapter-{index}", adapter_folder(weights, adapter.name), adapter, loader)
+
+
+def _verification(
+    name: str, folder: str, source: ModelSource | AdapterSource, loader: LoaderSpec
+) -> core.v1.ContainerArgs:
     return core.v1.ContainerArgs(
-        name="verify-weights",
+        name=name,
         image=loader.image.reference,
         image_pull_policy="IfNotPresent",
         command=[
             "llm-serving-load",
             "verify",
-            f"--target={weights_of(instance.release)}",
-            f"--repository={instance.release.model.repository}",
-            f"--revision={instance.release.model.revision}",
+            f"--target={folder}",
+            f"--repository={source.repository}",
+            f"--revision={source.revision}",
         ],
         env=[core.v1.EnvVarArgs(name="HOME", value="/tmp")],
         resources=core.v1.ResourceRequirementsArgs(

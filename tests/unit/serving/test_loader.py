@@ -51,6 +51,28 @@ def test_the_release_pins_what_is_loaded_and_where_the_engine_looks_for_it():
     }
 
 
+def test_adapters_are_loaded_into_the_folders_where_the_engine_looks_for_them():
+    adapter = {"name": "sql", "repository": "a/sql", "revision": "1" * 40, "rank": 16}
+    recording = load(release={**RELEASE, "adapters": [adapter, {**adapter, "name": "prose"}]})
+    assert_valid(recording)
+    spec = pod(recording)["spec"]
+    assert breaks_restricted(spec) == []
+    first, second = spec["initContainers"]
+    assert first["command"] == [
+        "llm-serving-load",
+        "--source=hf://",
+        "--repository=a/sql",
+        f"--revision={'1' * 40}",
+        "--adapter-rank=16",
+        "--target=/cache/qwen3-8b/1.0.0/.adapters/sql",
+    ]
+    assert second["command"][-1] == "--target=/cache/qwen3-8b/1.0.0/.adapters/prose"
+    assert first["volumeMounts"] == spec["containers"][0]["volumeMounts"]
+    # A revision that is mistyped is as hopeless for an adapter as for the model.
+    (rule, _) = recording.one("kubernetes:batch/v1:Job")["spec.podFailurePolicy.rules"]
+    assert "containerName" not in rule["onExitCodes"]
+
+
 def test_the_cache_is_mounted_as_loaders_mount_it():
     spec = pod(load())["spec"]
     (cache,) = [volume for volume in spec["volumes"] if volume["name"] == "cache"]

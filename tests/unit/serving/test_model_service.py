@@ -457,3 +457,26 @@ def test_a_model_that_is_all_base_is_called_by_the_name_that_there_is():
 def test_an_engine_that_is_rendered_only_is_refused():
     found = refusals(release={"engine": {"name": "triton", "version": "25.10.0"}})
     assert "not run" in " ".join(found.values())
+
+
+def test_an_instance_starts_only_on_a_cache_that_holds_the_model_and_its_adapters_whole():
+    adapter = {"name": "sql", "repository": "a/sql", "revision": "1" * 40, "rank": 16}
+    loader = {"image": {"repository": "registry.example/model-loader", "tag": "1.0.0"}}
+    recording = serve(
+        loader=loader, release={"adapters": [adapter]}, model={"engine": {"max_loras": 1, "max_lora_rank": 16}}
+    )
+    assert_valid(recording)
+    model, beside = pod(recording)["spec"]["initContainers"]
+    assert model["command"] == [
+        "llm-serving-load",
+        "verify",
+        "--target=/models/qwen3-8b/1.0.0",
+        "--repository=Qwen/Qwen3-8B",
+        f"--revision={'b' * 40}",
+    ]
+    assert beside["command"][2:] == [
+        "--target=/models/qwen3-8b/1.0.0/.adapters/sql",
+        "--repository=a/sql",
+        f"--revision={'1' * 40}",
+    ]
+    assert not pod(serve())["spec"]["initContainers"], "nobody but its owner fills this cache"

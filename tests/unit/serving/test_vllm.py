@@ -166,7 +166,7 @@ def test_adapters_are_served_from_their_folders_under_their_own_names():
     found = options(command(model={"engine": {"max_loras": 2, "max_lora_rank": 32}}, adapters=[ADAPTER, other]))
     assert found["enable-lora"] is True
     assert (found["max-loras"], found["max-lora-rank"]) == ("2", "32")
-    assert found["lora-modules"] == [f"sql={WEIGHTS}/adapters/sql", f"prose={WEIGHTS}/adapters/prose"]
+    assert found["lora-modules"] == [f"sql={WEIGHTS}/.adapters/sql", f"prose={WEIGHTS}/.adapters/prose"]
 
 
 def test_parsers_of_the_release_are_named():

@@ -112,8 +112,8 @@ def _releases(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Proble
         if release is not None:
             yield from _identity(place, model, version, release)
             yield from _licence(path, place, stack, model, release)
-            if role is Role.STABLE or release.adapters:
-                yield from _cache(path, place, stack, model, release)
+            if role is Role.STABLE:
+                yield from _cache(path, stack, model)
             continue
         versions = [known for name, known in stack.releases if name == model.name]
         if versions:
@@ -124,11 +124,8 @@ def _releases(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Proble
             yield Problem(f"{path}.name", model.name, reason, nearest(model.name, models))
 
 
-def _cache(path: str, place: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
+def _cache(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
     """What the cache cannot hold yet."""
-    if release.adapters and stack.loader is not None:
-        reason = "the loader brings the model alone, and lets nothing stand beside it that it did not bring"
-        yield Problem(place, release.version, reason, "no loader, and a cache that you fill, adapters included")
     if model.compile_cache and (stack.loader is None or stack.cloud == "existing"):
         reason = "the Job that compiles writes to the cache as the loader does, and there is none with an identity here"
         yield Problem(f"{path}.compileCache", True, reason, "a loader, on a cloud; or false")

@@ -10,8 +10,9 @@ from llm_serving.catalog import Feature
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.spec import EngineName, EngineSpec, ReleaseSpec
 
-ADAPTERS = "adapters"
-"""Folder below the weights that holds a release's LoRA adapters, each in a folder of its own name."""
+ADAPTERS = ".adapters"
+"""Folder below the weights that holds a release's LoRA adapters, each in a folder of its own name. Hidden, so that it
+is none of the model's own files."""
 
 LEADER = "$(LWS_LEADER_ADDRESS)"
 WORKER_INDEX = "$(LWS_WORKER_INDEX)"
@@ -175,7 +176,12 @@ def more_flags(options: EngineSpec) -> Iterator[str]:
 
 def adapters(release: ReleaseSpec, weights: str) -> list[str]:
     """``name=folder`` of every LoRA adapter of a release."""
-    return [f"{adapter.name}={weights}/{ADAPTERS}/{adapter.name}" for adapter in release.adapters]
+    return [f"{adapter.name}={adapter_folder(weights, adapter.name)}" for adapter in release.adapters]
+
+
+def adapter_folder(weights: str, name: str) -> str:
+    """Folder of a LoRA adapter beside the weights that it changes."""
+    return f"{weights}/{ADAPTERS}/{name}"
 
 
 def sampling_json(release: ReleaseSpec) -> str:

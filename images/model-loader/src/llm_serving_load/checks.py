@@ -11,6 +11,8 @@ from llm_serving_load.errors import LoadError, TemporaryError
 from llm_serving_load.manifest import NAME as MANIFEST
 from llm_serving_load.sources import Source, SourceFile
 
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+"""Files of a LoRA adapter as PEFT writes it."""
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json")
 _INDEX = "model.safetensors.index.json"
 _LONGEST_HEADER = 100_000_000  # the limit of the safetensors library
@@ -32,8 +34,13 @@ def selected(files: list[SourceFile]) -> list[SourceFile]:
     ]
 
 
-def check(source: Source, files: list[SourceFile]) -> None:
+def check(source: Source, files: list[SourceFile], adapter_rank: int | None = None) -> None:
     """Refuse a model that no engine could serve; ``files`` are the selected ones.
+
+    Args:
+        source: where they are.
+        files: the selected ones.
+        adapter_rank: they are those of a LoRA adapter of this rank, and not of a model.
 
     Raises:
         LoadError: what is missing or damaged, and where.
@@ -44,8 +51,39 @@ def check(source: Source, files: list[SourceFile]) -> None:
     if unsafe:
         raise LoadError(f"{source.where}: the name {unsafe[0]!r} cannot be used in every cache; rename the file")
     by_name = {file.name: file for file in files}
+    if adapter_rank is None:
+        _check_model(source, files, by_name)
+    else:
+        _check_adapter(source, by_name, adapter_rank)
+
+
+def _check_adapter(source: Source, by_name: dict[str, SourceFile], rank: int) -> None:
+    for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
+        if name not in by_name:
+            raise LoadError(f"{source.where}: {name} is missing; this is not a LoRA adapter that an engine can load")
+    found = _rank(source, by_name[ADAPTER_CONFIG])
+    if found > rank:
+        raise LoadError(
+            f"{source.where}/{ADAPTER_CONFIG}: its rank is {found}, and room was planned for {rank}; write "
+            f"rank: {found} in the release"
+        )
+    _tensors(source, by_name[ADAPTER_WEIGHTS])
+
+
+def _rank(source: Source, file: SourceFile) -> int:
+    """The largest rank of any module."""
+    document = _document(source, file)
+    patterns = document.get("rank_pattern") or {}
+    ranks = [document.get("r"), *(patterns.values() if isinstance(patterns, dict) else [patterns])]
+    if not all(isinstance(rank, int) and rank > 0 for rank in ranks):
+        raise LoadError(f"{source.where}/{file.name}: it says no rank (r); this is not a LoRA adapter")
+    return max(ranks)
+
+
+def _check_model(source: Source, files: list[SourceFile], by_name: dict[str, SourceFile]) -> None:
     if "config.json" not in by_name:
-        raise LoadError(f"{source.where}: config.json is missing; this is not a model that an engine can load")
+        more = f", but {ADAPTER_CONFIG} is there: is it a LoRA adapter?" if ADAPTER_CONFIG in by_name else ""
+        raise LoadError(f"{source.where}: config.json is missing; this is not a model that an engine can load{more}")
     _document(source, by_name["config.json"])
     if not any(name in by_name for name in _TOKENIZERS):
         raise LoadError(f"{source.where}: there is no tokenizer; one of {', '.join(_TOKENIZERS)} is needed")

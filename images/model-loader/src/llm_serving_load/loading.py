@@ -37,7 +37,8 @@ class Model:
 class Loader:
     """Loads one model into one target, ``workers`` files at once.
 
-    With ``deep`` it also reads a copy that is there, and repairs what has changed.
+    With ``deep`` it also reads a copy that is there, and repairs what has changed. With ``adapter_rank`` it is no model
+    but a LoRA adapter of this rank.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Loader:
         workers: int,
         *,
         deep: bool = False,
+        adapter_rank: int | None = None,
     ) -> None:
         self._model = model
         self._target = target
@@ -56,6 +58,7 @@ class Loader:
         self._say = say
         self._stop = stop
         self._deep = deep
+        self._adapter_rank = adapter_rank
 
     def load(self, open_source: Callable[[], Source]) -> Manifest:
         """Load the model where it is not there yet; the manifest of the complete copy.
@@ -77,7 +80,7 @@ class Loader:
         repairs = self._deep and there is not None
         source = open_source()
         files = selected(source.files())
-        check(source, files)
+        check(source, files, self._adapter_rank)
         sizes = self._target.sizes()
         self._refuse_strangers(files, sizes)
         self._target.prepare()

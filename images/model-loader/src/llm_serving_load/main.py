@@ -19,6 +19,7 @@ from llm_serving_load.verifying import Verifier
 
 PREFIX = "LLM_SERVING_LOAD_"
 _MOST_WORKERS, _MOST_ATTEMPTS, _LONGEST_WAIT = 64, 100, 24 * 3600
+_HIGHEST_RANK = 512
 _CODES = (
     "Ends with 0: done; 75: not now, a retry may help (network, server, a copy that is not complete); 78: a retry "
     "cannot help (wrong name, refused, damaged source); 2: wrong usage; 128 + number: ended by a signal."
@@ -62,6 +63,9 @@ def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
     parser.add_argument(
         "--target", metavar="PLACE", help="where its files go: /FOLDER, s3://BUCKET/PATH or gs://BUCKET/PATH"
     )
+    parser.add_argument(
+        "--adapter-rank", metavar="N", help="load a LoRA adapter of at most this rank, and not a model; PEFT's format"
+    )
     parser.add_argument("--workers", metavar="N", help="files that are copied at once (default 8)")
     parser.add_argument("--attempts", metavar="N", help="how often a source that stops is asked (default 6)")
     parser.add_argument("--deep", action="store_true", help="also read a copy that is there, and repair it")
@@ -76,6 +80,7 @@ def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
     place = given.needed("target", target_name)
     workers = given.optional("workers", _from_to(1, _MOST_WORKERS), 8)
     attempts = given.optional("attempts", _from_to(1, _MOST_ATTEMPTS), 6)
+    adapter_rank = given.optional("adapter_rank", _from_to(1, _HIGHEST_RANK), None)
     stop = threading.Event()
     told: list[int] = []
 
@@ -91,7 +96,7 @@ def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, on_signal)
         _say(f"{model.repository} at {model.revision} from {model.source} into {place}")
-        loader = Loader(model, open_target(place), _say, stop, workers, deep=deep)
+        loader = Loader(model, open_target(place), _say, stop, workers, deep=deep, adapter_rank=adapter_rank)
         manifest = loader.load(
             lambda: PatientSource(open_source(model.source, model.repository, model.revision), attempts, stop)
         )
