@@ -127,7 +127,8 @@ class ModelLoader(pulumi.ComponentResource):
                         init_containers=[
                             _container(f"adapter-{index}", _adapter(release, adapter), inputs.loader, cache)
                             for index, adapter in enumerate(release.adapters)
-                        ],
+                        ]
+                        or None,
                         containers=[_container(CONTAINER, _model(release), inputs.loader, cache)],
                         volumes=cache.apply(_volumes),
                     ),
