@@ -79,7 +79,9 @@ def test_a_model_is_copied_whole_with_a_manifest_that_names_each_file(source: Pa
 def adapter(rank: int = 16, **changes: object) -> dict[str, bytes]:
     """A LoRA adapter as PEFT writes it."""
     return {
-        "adapter_config.json": json.dumps({"peft_type": "LORA", "r": rank, **changes}).encode(),
+        "adapter_config.json": json.dumps(
+            {"peft_type": "LORA", "r": rank, "lora_alpha": 32, "target_modules": ["q_proj"], "bias": "none", **changes}
+        ).encode(),
         "adapter_model.safetensors": safetensors({"a": 300}),
         "README.md": b"# an adapter\n",
     }
@@ -104,9 +106,17 @@ def test_an_adapter_is_loaded_into_a_place_of_its_own_beside_the_model(tmp_path:
     [
         (adapter(rank=64), "16", "its rank is 64, and room was planned for 16; write rank: 64 in the release"),
         (adapter(rank_pattern={"q": 32}), "16", "its rank is 32, and room was planned for 16"),
-        (adapter(rank=0), "16", "it says no rank (r); this is not a LoRA adapter"),
-        (whole(), "16", "adapter_config.json is missing; this is not a LoRA adapter that an engine can load"),
+        (adapter(rank=0), "16", "the rank r is 0; this is no LoRA adapter, or it is damaged"),
+        (adapter(rank_pattern={"q": 0}), "16", "the rank q is 0"),
+        (adapter(peft_type="LOHA"), "16", "its peft_type is 'LOHA'; engines take LORA alone"),
+        (adapter(lora_alpha=None), "16", "lora_alpha is missing; save the adapter again with PEFT"),
+        (adapter(use_dora=True), "16", "use_dora is True, which vLLM refuses; train or convert without it"),
+        (adapter(bias="all"), "16", "bias is 'all', which vLLM refuses"),
+        (adapter(modules_to_save=["lm_head"]), "16", "modules_to_save is ['lm_head'], which vLLM refuses"),
+        (whole(), "16", "adapter_config.json is missing; a LoRA adapter needs it"),
         ({**adapter(), "adapter_model.safetensors": b"\0" * 20}, "16", "the file is damaged, put it there again"),
+        ({**adapter(), "adapter_model.safetensors": safetensors({"a": 0})}, "16", "it holds no weights"),
+        (adapter(), "0", "--adapter-rank '0': it must be a number from 1 to 512"),
         (adapter(), "", "config.json is missing; this is not a model that an engine can load, but adapter_config.json"),
     ],
 )
@@ -115,7 +125,7 @@ def test_what_no_engine_could_load_as_an_adapter_is_refused(
 ) -> None:
     put(tmp_path / "source", files)
     status, _, errors = load(tmp_path / "source", target, *([f"--adapter-rank={rank}"] if rank else []))
-    assert status == NEVER
+    assert status == (2 if rank == "0" else NEVER)
     assert told in errors
     assert not list(target.rglob("*.safetensors"))
 

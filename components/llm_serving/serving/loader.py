@@ -103,7 +103,7 @@ class ModelLoader(pulumi.ComponentResource):
             spec=batch.v1.JobSpecArgs(
                 backoff_limit=RETRIES,
                 active_deadline_seconds=patience,
-                pod_failure_policy=give_up_on([WRONG_USAGE, HOPELESS]),
+                pod_failure_policy=give_up_on([WRONG_USAGE, HOPELESS], None if release.adapters else CONTAINER),
                 template=core.v1.PodTemplateSpecArgs(
                     metadata=meta.v1.ObjectMetaArgs(
                         labels=identity.apply(lambda found: {**(found.pod_labels if found else {}), **labels})
@@ -215,11 +215,12 @@ def _cache(data: Any, source: str) -> ModelCacheVolume:
 
 
 def _patience(release: ReleaseSpec, source: str) -> int:
-    """Seconds that loading may take: as long as an engine may take to read the weights, and its image to arrive."""
+    """Seconds that loading may take: as long as an engine may take to read the weights, and its image to arrive; and
+    for each adapter as long as for an image."""
     try:
         architecture = catalog.architecture(release.model.architecture)
     except UnknownFact as unknown:
         problem = Problem("release.model.architecture", unknown.name, "is not in the catalog", unknown.nearest)
         raise refused(ProblemsError([problem]).from_source(source)) from None
     stages = cold_start("existing", catalog.device("cpu"), weight_bytes(architecture, release.quantization))
-    return PATIENCE * (stages.image_pull + stages.weights)
+    return PATIENCE * (stages.image_pull * (1 + len(release.adapters)) + stages.weights)

@@ -73,6 +73,14 @@ def test_adapters_are_loaded_into_the_folders_where_the_engine_looks_for_them():
     assert "containerName" not in rule["onExitCodes"]
 
 
+def test_a_job_that_ran_before_there_were_adapters_is_what_it_was():
+    """Kubernetes lets nobody change the policy of a Job, nor its pod."""
+    recording = load()
+    (rule, _) = recording.one("kubernetes:batch/v1:Job")["spec.podFailurePolicy.rules"]
+    assert rule["onExitCodes"]["containerName"] == "loader"
+    assert not pod(recording)["spec"].get("initContainers")
+
+
 def test_the_cache_is_mounted_as_loaders_mount_it():
     spec = pod(load())["spec"]
     (cache,) = [volume for volume in spec["volumes"] if volume["name"] == "cache"]

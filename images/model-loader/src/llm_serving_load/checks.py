@@ -60,24 +60,53 @@ def check(source: Source, files: list[SourceFile], adapter_rank: int | None = No
 def _check_adapter(source: Source, by_name: dict[str, SourceFile], rank: int) -> None:
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         if name not in by_name:
-            raise LoadError(f"{source.where}: {name} is missing; this is not a LoRA adapter that an engine can load")
-    found = _rank(source, by_name[ADAPTER_CONFIG])
+            raise LoadError(
+                f"{source.where}: {name} is missing; a LoRA adapter needs it (weights in another format: convert them "
+                "to safetensors)"
+            )
+    where = f"{source.where}/{ADAPTER_CONFIG}"
+    document = _document(source, by_name[ADAPTER_CONFIG])
+    kind = document.get("peft_type")
+    if kind != "LORA":
+        raise LoadError(f"{where}: its peft_type is {kind!r}; engines take LORA alone")
+    found = _rank(where, document)
     if found > rank:
         raise LoadError(
-            f"{source.where}/{ADAPTER_CONFIG}: its rank is {found}, and room was planned for {rank}; write "
-            f"rank: {found} in the release"
+            f"{where}: its rank is {found}, and room was planned for {rank}; write rank: {found} in the release"
         )
-    _tensors(source, by_name[ADAPTER_WEIGHTS])
+    for name in ("lora_alpha", "target_modules"):
+        if not document.get(name):
+            raise LoadError(f"{where}: {name} is missing; save the adapter again with PEFT")
+    for name, harmless in _UNTOUCHED.items():
+        if document.get(name) not in (None, False, *harmless) and document.get(name) != []:
+            raise LoadError(f"{where}: {name} is {document[name]!r}, which vLLM refuses; train or convert without it")
+    if not any(_tensors(source, by_name[ADAPTER_WEIGHTS]).values()):
+        raise LoadError(f"{source.where}/{ADAPTER_WEIGHTS}: it holds no weights; save the adapter again")
 
 
-def _rank(source: Source, file: SourceFile) -> int:
+_UNTOUCHED: dict[str, tuple[object, ...]] = {
+    "bias": ("none",),
+    "lora_bias": (),
+    "use_dora": (),
+    "use_qalora": (),
+    "use_bdlora": ({},),
+    "modules_to_save": (),
+    "layer_replication": (),
+    "alora_invocation_tokens": (),
+    "init_lora_weights": (True, "gaussian", "eva", "orthogonal", "mica", "lora_ga"),
+}
+"""Fields that change what an adapter is, and the values besides none with which vLLM takes it (0.32,
+vllm/lora/peft_helper.py)."""
+
+
+def _rank(where: str, document: dict[str, Any]) -> int:
     """The largest rank of any module."""
-    document = _document(source, file)
     patterns = document.get("rank_pattern") or {}
-    ranks = [document.get("r"), *(patterns.values() if isinstance(patterns, dict) else [patterns])]
-    if not all(isinstance(rank, int) and rank > 0 for rank in ranks):
-        raise LoadError(f"{source.where}/{file.name}: it says no rank (r); this is not a LoRA adapter")
-    return max(ranks)
+    given = {"r": document.get("r"), **(patterns if isinstance(patterns, dict) else {"rank_pattern": patterns})}
+    for name, rank in given.items():
+        if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
+            raise LoadError(f"{where}: the rank {name} is {rank!r}; this is no LoRA adapter, or it is damaged")
+    return max(given.values())
 
 
 def _check_model(source: Source, files: list[SourceFile], by_name: dict[str, SourceFile]) -> None:
@@ -109,7 +138,7 @@ def _is_original(file: SourceFile) -> bool:
     return file.name.startswith(("original/", "metal/", "consolidated"))
 
 
-def _check_index(source: Source, index: SourceFile, tensors: dict[str, set[str]]) -> None:
+def _check_index(source: Source, index: SourceFile, tensors: dict[str, dict[str, int]]) -> None:
     where = f"{source.where}/{index.name}"
     mapping = _document(source, index).get("weight_map")
     if not isinstance(mapping, dict) or not mapping:
@@ -122,8 +151,8 @@ def _check_index(source: Source, index: SourceFile, tensors: dict[str, set[str]]
             raise LoadError(f"{where}: {name} does not hold {tensor}; index and weights are of different models")
 
 
-def _tensors(source: Source, file: SourceFile) -> set[str]:
-    """Names of the tensors in a file of weights, whose header, offsets and length must agree."""
+def _tensors(source: Source, file: SourceFile) -> dict[str, int]:
+    """The tensors in a file of weights, with their bytes; header, offsets and length must agree."""
     where = f"{source.where}/{file.name}"
     again = "the file is damaged, put it there again"
     if file.size < 8:
@@ -145,7 +174,7 @@ def _tensors(source: Source, file: SourceFile) -> set[str]:
         raise LoadError(f"{where}: its header cannot be read ({error}); {again}") from None
     if file.size != 8 + length + end:
         raise LoadError(f"{where}: it has {file.size} bytes and its header describes {8 + length + end}; {again}")
-    return set(entries)
+    return {name: int(after) - int(begin) for name, (begin, after) in entries.items()}
 
 
 def _document(source: Source, file: SourceFile) -> dict[str, Any]:
@@ -155,9 +184,9 @@ def _document(source: Source, file: SourceFile) -> dict[str, Any]:
     try:
         document = json.loads(_read(source, file, 0, file.size))
     except (ValueError, RecursionError) as error:
-        raise LoadError(f"{where}: it is no JSON ({error}); put the whole model there") from None
+        raise LoadError(f"{where}: it is no JSON ({error}); put the whole file there") from None
     if not isinstance(document, dict):
-        raise LoadError(f"{where}: it holds no JSON object; put the whole model there")
+        raise LoadError(f"{where}: it holds no JSON object; put the whole file there")
     return document
 
 

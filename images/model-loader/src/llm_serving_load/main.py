@@ -149,7 +149,7 @@ class _Given:
 
     def optional(self, name: str, read: Callable[[str], _T], default: _D) -> _T | _D:
         variable = PREFIX + name.upper()
-        where, text = f"--{name}", self._flags[name]
+        where, text = _flag(name), self._flags[name]
         if text is None:
             where, text = variable, self._environment.get(variable)
         if text is None:
@@ -162,8 +162,12 @@ class _Given:
     def needed(self, name: str, read: Callable[[str], _T]) -> _T:
         value = self.optional(name, read, None)
         if value is None:
-            raise _UsageError(f"--{name} is missing; give it, or {PREFIX}{name.upper()}")
+            raise _UsageError(f"{_flag(name)} is missing; give it, or {PREFIX}{name.upper()}")
         return value
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _text(value: str) -> str:
