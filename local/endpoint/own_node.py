@@ -9,7 +9,6 @@ from local.cluster import AutoscalingOptions, LocalCluster, NodeOptions
 from local.cluster.autoscaling.programs import FIXED_PORTS, PROMETHEUS
 from local.cluster.files import write_json
 from local.cluster.rest import Kubernetes
-from local.endpoint.scraping import scrape_configurations
 from local.endpoint.target import Target
 from local.home import Home
 from local.images import BuiltImage
@@ -29,7 +28,12 @@ class OwnNode(Target):
     def start(self, *, scales: bool = False) -> None:
         """Make it or start it again, with KEDA and Prometheus beside it where a model scales: their charts and images
         cannot be fetched from inside."""
-        autoscaling = AutoscalingOptions(scrape=scrape_configurations()) if scales else None
+        autoscaling = None
+        if scales:
+            # Imports the components, which other commands need not wait for.
+            from local.endpoint.scraping import scrape_configurations
+
+            autoscaling = AutoscalingOptions(scrape=scrape_configurations())
         self.cluster.create(node=NodeOptions(labels={POOL_LABEL: POOL}), autoscaling=autoscaling)
         self.clients = (f"{self.cluster.addresses().host}/32",)
 

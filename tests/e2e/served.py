@@ -20,6 +20,8 @@ from local.pulumi import Runner
 
 MODEL, TEAM = "tiny-llama", "chat"
 UP_SECONDS = 900
+FINISHED = "vllm:request_success_total"
+"""Metric of the engine: requests that it answered."""
 QUESTION = [{"role": "user", "content": "Say something."}]
 
 
@@ -139,6 +141,11 @@ class Served:
         except OSError:
             return False
 
+    def metric(self, pod: Mapping[str, Any], name: str) -> float:
+        """The sum of a metric's series at a pod's engine."""
+        lines = [line for line in self.text(f"{engine_of(pod)}/metrics").splitlines() if line.startswith(f"{name}{{")]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
     def log(self, pod: Mapping[str, Any]) -> str:
         """The last lines of a pod's engine; empty where the pod is gone."""
         return self.kubernetes().logs(TEAM, pod["metadata"]["name"], "engine", lines=20)
@@ -154,6 +161,11 @@ class Served:
     def close(self) -> None:
         """Remove the cluster and everything of it."""
         self.node.cluster.delete()
+
+
+def engine_of(pod: Mapping[str, Any]) -> str:
+    """Address of a pod's engine, past the Service."""
+    return f"http://{pod['status']['podIP']}:8000"
 
 
 def _request(url: str, body: Mapping[str, Any] | None) -> urllib.request.Request:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.served import MODEL, TEAM, Served
+from tests.e2e.served import FINISHED, MODEL, TEAM, Served
 
 
 def test_a_chat_request_is_answered(served: Served) -> None:
@@ -50,9 +50,9 @@ def test_health_says_what_the_engine_says_of_itself(served: Served) -> None:
 
 def test_metrics_count_the_requests_of_this_model(served: Served) -> None:
     (pod,) = served.ready_pods()
-    before = _finished(served, pod)
+    before = served.metric(pod, FINISHED)
     served.chat()
-    assert _finished(served, pod) == before + 1
+    assert served.metric(pod, FINISHED) == before + 1
 
 
 def test_a_second_up_changes_nothing(served: Served) -> None:
@@ -67,9 +67,3 @@ def test_the_pod_runs_as_it_would_in_production(served: Served) -> None:
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert pod["metadata"]["namespace"] == TEAM
-
-
-def _finished(served: Served, pod: dict) -> float:
-    text = served.text(f"http://{pod['status']['podIP']}:8000/metrics")
-    lines = [line for line in text.splitlines() if line.startswith("vllm:request_success_total")]
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)

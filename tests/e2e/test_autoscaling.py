@@ -14,7 +14,7 @@ from local.cluster.autoscaling import programs
 from local.endpoint.own_node import POOL
 from tests.autoscaling.trace import Trace
 from tests.e2e.load import Load
-from tests.e2e.served import MODEL, TEAM, Served
+from tests.e2e.served import FINISHED, MODEL, TEAM, Served
 from tests.engine.local_stack import wait_until
 
 CLIENTS = 8
@@ -56,7 +56,7 @@ def test_a_queue_brings_a_second_instance_that_answers_and_a_lull_takes_it_away(
         with Load(scaling, clients=CLIENTS, tokens=400) as load:
             wait_until(lambda: len(scaling.ready_pods()) == 2, 300, "KEDA has asked for a second instance")
             second = max(scaling.ready_pods(), key=lambda pod: pod["metadata"]["creationTimestamp"])
-            wait_until(lambda: _answered(scaling, second) > 0, 120, "the second instance answers")
+            wait_until(lambda: scaling.metric(second, FINISHED) > 0, 120, "the second instance answers")
         wait_until(lambda: len(scaling.pods()) == 1, 300, "the second instance is gone")
         wait_until(lambda: trace.replicas() == [1, 2, 1], 10, "one, two, one")
     finally:
@@ -102,12 +102,6 @@ def _pod(served: Served) -> str:
 
 def _wanted(served: Served, target: ScaleTarget) -> int:
     return served.kubernetes().get("apps/v1", "Deployment", target.name, TEAM)["spec"]["replicas"]
-
-
-def _answered(served: Served, pod: dict) -> float:
-    text = served.text(f"http://{pod['status']['podIP']}:8000/metrics")
-    lines = [line for line in text.splitlines() if line.startswith("vllm:request_success_total{")]
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
 
 def _query(served: Served, expression: str) -> list[dict]:

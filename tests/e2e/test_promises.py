@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.e2e.served import MODEL, QUESTION, TEAM, Served
+from tests.e2e.served import MODEL, QUESTION, TEAM, Served, engine_of
 from tests.engine.local_stack import wait_until
 
 STREAMS = 6
@@ -50,17 +50,13 @@ def hurried(served: Served) -> Iterator[Served]:
 
 
 def test_a_full_instance_refuses_at_once_and_answers_the_others(hurried: Served) -> None:
-    base = _address(hurried.ready_pods()[0])
+    pod = hurried.ready_pods()[0]
+    base = engine_of(pod)
     answers = Counter(_together([lambda: _status(base, 200) for _ in range(16)]))
     assert answers[200] >= 1
     assert answers[503] >= 1
     assert set(answers) == {200, 503}
-    rejected = [
-        float(line.rsplit(" ", 1)[1])
-        for line in hurried.text(f"{base}/metrics").splitlines()
-        if line.startswith("vllm:admission_rejections_total")
-    ]
-    assert sum(rejected) == answers[503]
+    assert hurried.metric(pod, "vllm:admission_rejections_total") == answers[503]
 
 
 def test_an_evicted_instance_keeps_its_word_to_every_request_and_counts_them(hurried: Served) -> None:
@@ -68,10 +64,10 @@ def test_an_evicted_instance_keeps_its_word_to_every_request_and_counts_them(hur
     window: those that end in it are whole, the one that runs at its end is told so in its stream, those that wait are
     refused before their first byte, so that they can be asked again elsewhere."""
     victim = hurried.ready_pods()[0]
-    base = _address(victim)
+    base = engine_of(victim)
     with ThreadPoolExecutor(STREAMS) as clients:
         streams = [clients.submit(_fate, base) for _ in range(STREAMS)]
-        wait_until(lambda: _gauge(hurried, base, "vllm:num_requests_waiting") >= STREAMS // 2, 30, "they queue")
+        wait_until(lambda: hurried.metric(victim, "vllm:num_requests_waiting") >= STREAMS // 2, 30, "they queue")
         _evict(hurried, victim)
         said = _last_words(hurried, victim)
     fates = Counter(stream.result() for stream in streams)
@@ -87,7 +83,7 @@ def test_an_evicted_instance_keeps_its_word_to_every_request_and_counts_them(hur
 
 def test_a_request_that_can_end_within_the_window_does(hurried: Served) -> None:
     victim = hurried.ready_pods()[0]
-    base = _address(victim)
+    base = engine_of(victim)
     begun = time.monotonic()
     assert _status(base, LONG // 4) == 200
     rate = LONG / 4 / (time.monotonic() - begun)
@@ -95,17 +91,13 @@ def test_a_request_that_can_end_within_the_window_does(hurried: Served) -> None:
     answered: list[int] = []
     asking = threading.Thread(target=lambda: answered.append(_status(base, tokens)))
     asking.start()
-    wait_until(lambda: _gauge(hurried, base, "vllm:num_requests_running") == 1, 30, "it runs")
+    wait_until(lambda: hurried.metric(victim, "vllm:num_requests_running") == 1, 30, "it runs")
     _evict(hurried, victim)
     said = _last_words(hurried, victim)
     asking.join(60)
     assert answered == [200]
     assert (said["completed"], said["failed"], said["ended"]) == (1, 0, 0), "it ended after the signal, and whole"
     wait_until(lambda: len(hurried.ready_pods()) == 1, 240, "a new instance is ready")
-
-
-def _address(pod: dict) -> str:
-    return f"http://{pod['status']['podIP']}:8000"
 
 
 def _request(base: str, tokens: int, **options: object) -> urllib.request.Request:
@@ -160,11 +152,6 @@ def _together(calls: list) -> list[int]:
     for thread in threads:
         thread.join(90)
     return results
-
-
-def _gauge(served: Served, base: str, name: str) -> float:
-    lines = [line for line in served.text(f"{base}/metrics").splitlines() if line.startswith(f"{name}{{")]
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
 
 def _evict(served: Served, pod: dict) -> None:

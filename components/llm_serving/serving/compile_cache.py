@@ -8,13 +8,13 @@ lies. Leaves alone: what is saved and how (the launcher, ``images/vllm``), the p
 
 import copy
 from collections.abc import Sequence
-from typing import Any, NotRequired, TypedDict, TypeVar, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 import pulumi
 from pulumi_kubernetes import batch, core, meta
 
 from llm_serving.component import Frozen, child, reading, refusing, token, validated
-from llm_serving.contract import ContractModel, ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
+from llm_serving.contract import ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.drain import plan_drain
 from llm_serving.planning.host import Sidecar
@@ -181,9 +181,6 @@ class CompileCache(pulumi.ComponentResource):
         self.job_name = job.metadata.apply(lambda found: found.name or "")
         self.folder = pulumi.Output.from_input(folder)
         self.register_outputs({"jobName": self.job_name, "folder": self.folder})
-
-
-M = TypeVar("M", bound=ContractModel)
 
 
 def _decide(inputs: CompileCacheInputs) -> Instance:

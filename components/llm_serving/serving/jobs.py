@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pulumi_kubernetes import batch
 
 
-def give_up_on(statuses: Sequence[int], container: str | None = None) -> batch.v1.PodFailurePolicyArgs:
+def give_up_on(statuses: Sequence[int], container: str | None) -> batch.v1.PodFailurePolicyArgs:
     """Fail a Job at once where trying again cannot help; Kubernetes waits longer from try to try, and somebody who
     mistyped a revision should not. A pod whose node went away has not failed.
 

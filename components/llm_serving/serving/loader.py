@@ -4,7 +4,6 @@ The cache is a volume that the Job mounts, or a bucket that it writes by the sto
 checked by the store. Owns the Job. Leaves alone: what the loader does (``images/model-loader``), volume and bucket.
 """
 
-from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
@@ -24,7 +23,7 @@ from llm_serving.serving.jobs import give_up_on
 from llm_serving.serving.labels import loader_labels
 from llm_serving.serving.pod import RESTRICTED, USER_ID, tolerations, weights_folder
 from llm_serving.serving.rollout import PATIENCE
-from llm_serving.spec import AdapterSource, LoaderSpec, ReleaseSpec
+from llm_serving.spec import AdapterSource, LoaderSpec, ModelSource, ReleaseSpec
 
 CACHE = "/cache"
 CONTAINER = "loader"
@@ -86,7 +85,7 @@ class ModelLoader(pulumi.ComponentResource):
         source = f"ModelLoader {name!r}"
         patience = _patience(inputs.release, source)
         super().__init__(token("ModelLoader"), name, {}, opts)
-        release = inputs.release
+        release, weights = inputs.release, weights_folder(inputs.release)
         labels = loader_labels(release, inputs.team, inputs.labels)
         cache = pulumi.Output.from_input(inputs.cache).apply(lambda data: _cache(data, source))
         pool = reading(PoolScheduling, inputs.scheduling, f"{source}: scheduling")
@@ -125,11 +124,13 @@ class ModelLoader(pulumi.ComponentResource):
                         ),
                         # One after the other, the model last: they share the memory of one loader.
                         init_containers=[
-                            _container(f"adapter-{index}", _adapter(release, adapter), inputs.loader, cache)
+                            _container(
+                                f"adapter-{index}", adapter, adapter_folder(weights, adapter.name), inputs.loader, cache
+                            )
                             for index, adapter in enumerate(release.adapters)
                         ]
                         or None,
-                        containers=[_container(CONTAINER, _model(release), inputs.loader, cache)],
+                        containers=[_container(CONTAINER, release.model, weights, inputs.loader, cache)],
                         volumes=cache.apply(_volumes),
                     ),
                 ),
@@ -140,32 +141,21 @@ class ModelLoader(pulumi.ComponentResource):
         self.register_outputs({"jobName": self.job_name})
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """What one container loads: what to ask for, and the folder below the cache that it fills."""
-
-    options: tuple[str, ...]
-    folder: str
-
-
-def _model(release: ReleaseSpec) -> _Wanted:
-    source = release.model
-    return _Wanted((f"--repository={source.repository}", f"--revision={source.revision}"), weights_folder(release))
-
-
-def _adapter(release: ReleaseSpec, adapter: AdapterSource) -> _Wanted:
-    wanted = (f"--repository={adapter.repository}", f"--revision={adapter.revision}", f"--adapter-rank={adapter.rank}")
-    return _Wanted(wanted, adapter_folder(weights_folder(release), adapter.name))
-
-
 def _container(
-    name: str, wanted: _Wanted, loader: LoaderSpec, cache: pulumi.Output[ModelCacheVolume]
+    name: str,
+    source: ModelSource | AdapterSource,
+    folder: str,
+    loader: LoaderSpec,
+    cache: pulumi.Output[ModelCacheVolume],
 ) -> core.v1.ContainerArgs:
+    """A loader that fills ``folder``, below the cache."""
+    rank = [f"--adapter-rank={source.rank}"] if isinstance(source, AdapterSource) else []
+
     def mounts(found: ModelCacheVolume) -> list[Any]:
         scratch = {"name": "scratch", "mountPath": "/tmp"}
         return [scratch] if found.loader_url else [scratch, {"name": "cache", "mountPath": CACHE}]
 
-    target = cache.apply(lambda found: f"--target={found.loader_url or CACHE}/{wanted.folder}")
+    target = cache.apply(lambda found: f"--target={found.loader_url or CACHE}/{folder}")
     return core.v1.ContainerArgs(
         name=name,
         image=loader.image.reference,
@@ -173,7 +163,9 @@ def _container(
         command=[
             "llm-serving-load",
             f"--source={loader.source}",
-            *wanted.options,
+            f"--repository={source.repository}",
+            f"--revision={source.revision}",
+            *rank,
             target,
         ],
         env=[core.v1.EnvVarArgs(name="HOME", value="/tmp"), *_token(loader)],

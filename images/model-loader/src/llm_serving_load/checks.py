@@ -13,6 +13,19 @@ from llm_serving_load.sources import Source, SourceFile
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 """Files of a LoRA adapter as PEFT writes it."""
+_UNTOUCHED: dict[str, tuple[object, ...]] = {
+    "bias": ("none",),
+    "lora_bias": (),
+    "use_dora": (),
+    "use_qalora": (),
+    "use_bdlora": ({},),
+    "modules_to_save": (),
+    "layer_replication": (),
+    "alora_invocation_tokens": (),
+    "init_lora_weights": (True, "gaussian", "eva", "orthogonal", "mica", "lora_ga"),
+}
+"""Fields that change what an adapter is, and the values besides none with which vLLM takes it (0.32,
+vllm/lora/peft_helper.py)."""
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json")
 _INDEX = "model.safetensors.index.json"
 _LONGEST_HEADER = 100_000_000  # the limit of the safetensors library
@@ -78,25 +91,10 @@ def _check_adapter(source: Source, by_name: dict[str, SourceFile], rank: int) ->
         if not document.get(name):
             raise LoadError(f"{where}: {name} is missing; save the adapter again with PEFT")
     for name, harmless in _UNTOUCHED.items():
-        if document.get(name) not in (None, False, *harmless) and document.get(name) != []:
+        if document.get(name) not in (None, False, [], *harmless):
             raise LoadError(f"{where}: {name} is {document[name]!r}, which vLLM refuses; train or convert without it")
     if not any(_tensors(source, by_name[ADAPTER_WEIGHTS]).values()):
         raise LoadError(f"{source.where}/{ADAPTER_WEIGHTS}: it holds no weights; save the adapter again")
-
-
-_UNTOUCHED: dict[str, tuple[object, ...]] = {
-    "bias": ("none",),
-    "lora_bias": (),
-    "use_dora": (),
-    "use_qalora": (),
-    "use_bdlora": ({},),
-    "modules_to_save": (),
-    "layer_replication": (),
-    "alora_invocation_tokens": (),
-    "init_lora_weights": (True, "gaussian", "eva", "orthogonal", "mica", "lora_ga"),
-}
-"""Fields that change what an adapter is, and the values besides none with which vLLM takes it (0.32,
-vllm/lora/peft_helper.py)."""
 
 
 def _rank(where: str, document: dict[str, Any]) -> int:
