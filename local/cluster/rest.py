@@ -20,6 +20,11 @@ from requests.adapters import HTTPAdapter
 Object = dict[str, Any]
 
 _TIMEOUT = 30.0
+_CONNECT_TIMEOUT = 10.0
+_READS = 3
+"""How often something is read before its time-out counts: on a machine whose engines take every core, a handshake
+with the API server may outlast its own.
+"""
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 
@@ -121,6 +126,7 @@ class Kubernetes:
         headers: more headers (impersonation).
         on_warning: called with each warning that the API server sends (deprecated versions, Pod Security).
         field_manager: who owns what is applied.
+        timeout: seconds that an answer may take; what is only read is asked for again, up to three times.
         proxy: proxy for the connection; the environment's proxies are never used.
     """
 
@@ -198,18 +204,24 @@ class Kubernetes:
         timeout: float | None,
         stream: bool = False,
     ) -> requests.Response:
-        try:
-            return self._session.request(
-                method,
-                self.server + path,
-                params=params,
-                data=None if body is None else json.dumps(body),
-                headers=None if body is None else {"Content-Type": content_type},
-                timeout=(min(timeout or self._timeout, 10.0), timeout or self._timeout),
-                stream=stream,
-            )
-        except requests.RequestException as error:
-            raise UnreachableError(f"{self.server} does not answer: {_innermost(error)}") from error
+        # Who says how long a request may take has no time for another one; what writes may have been carried out.
+        left = _READS if method == "GET" and timeout is None else 1
+        while True:
+            left -= 1
+            try:
+                return self._session.request(
+                    method,
+                    self.server + path,
+                    params=params,
+                    data=None if body is None else json.dumps(body),
+                    headers=None if body is None else {"Content-Type": content_type},
+                    timeout=(min(timeout or self._timeout, _CONNECT_TIMEOUT), timeout or self._timeout),
+                    stream=stream,
+                )
+            except requests.RequestException as error:
+                if left and isinstance(error, requests.Timeout):
+                    continue
+                raise UnreachableError(f"{self.server} does not answer: {_innermost(error)}") from error
 
     def _hear_warnings(self, answer: requests.Response) -> None:
         if self._on_warning is None:

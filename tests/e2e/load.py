@@ -21,6 +21,7 @@ class Load:
         served: whom to ask.
         clients: how many ask at the same time.
         tokens: how long an answer is.
+        patience: seconds after which a request without an answer has failed.
         answered: requests that were answered in full.
         failed: what the others failed with, and how often.
     """
@@ -28,6 +29,7 @@ class Load:
     served: Served
     clients: int = 2
     tokens: int = 24
+    patience: float = 60
     answered: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     _ended: threading.Event = field(default_factory=threading.Event)
@@ -46,7 +48,7 @@ class Load:
     ) -> None:
         self._ended.set()
         for thread in self._threads:
-            thread.join(90)
+            thread.join(self.patience + 30)
 
     @property
     def total(self) -> int:
@@ -56,7 +58,7 @@ class Load:
         body = {"model": MODEL, "messages": QUESTION, "max_tokens": self.tokens, "ignore_eos": True}
         while not self._ended.is_set():
             try:
-                answer = self.served.ask("/v1/chat/completions", body, base=base)
+                answer = self.served.ask("/v1/chat/completions", body, base=base, timeout=self.patience)
                 whole = answer["usage"]["completion_tokens"] > 0
             except (OSError, ValueError, KeyError) as error:
                 with self._lock:

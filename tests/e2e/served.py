@@ -37,14 +37,23 @@ class Served:
         self.runner = Runner(Home(folder / "local"), self.settings)
         self.node = OwnNode(self.runner.home)
         self.built: dict[str, Any] = {}
+        self._client: Kubernetes | None = None
 
     # what is asked for
 
     def open(self) -> None:
         """Cluster and images."""
+        self._client = None  # the node may be started again
         opened = endpoint.open_endpoint(self.runner)
         self.runner = opened.runner
         self.built = dict(opened.runner.more_settings)
+
+    def restart(self) -> None:
+        """Stop the node and start it again."""
+        self._client = None
+        self.node.cluster.stop()
+        assert not self.node.cluster.running()
+        self.node.start()
 
     def change(self, edit: Callable[[dict[str, Any]], object]) -> None:
         """Edit the model's settings."""
@@ -98,7 +107,10 @@ class Served:
     # what is there
 
     def kubernetes(self) -> Kubernetes:
-        return self.node.client()
+        """One connection for all: those who wait ask it often, while engines need the cores."""
+        if self._client is None:
+            self._client = self.node.client()
+        return self._client
 
     def base(self) -> str:
         """Address of the API from this machine."""
@@ -114,9 +126,11 @@ class Served:
     def ready_pods(self) -> list[dict[str, Any]]:
         return [pod for pod in self.pods() if _ready(pod)]
 
-    def ask(self, path: str, body: Mapping[str, Any] | None = None, *, base: str | None = None) -> Any:
+    def ask(
+        self, path: str, body: Mapping[str, Any] | None = None, *, base: str | None = None, timeout: float = 60
+    ) -> Any:
         """A request to the API, as JSON."""
-        with urllib.request.urlopen(_request((base or self.base()) + path, body), timeout=60) as answer:
+        with urllib.request.urlopen(_request((base or self.base()) + path, body), timeout=timeout) as answer:
             return json.load(answer)
 
     def text(self, url: str) -> str:

@@ -18,6 +18,9 @@ from tests.e2e.served import FINISHED, MODEL, TEAM, Served
 from tests.engine.local_stack import wait_until
 
 CLIENTS = 8
+TOKENS = 200
+PATIENCE = 240
+"""Seconds: the requests of all clients wait in one engine while the second one, as it starts, takes the cores."""
 SCALES = {
     "autoscaling": {"max": 2, "queueDepth": 2, "gpuUtilization": None, "pace": {"downSeconds": 30, "downPercent": 100}},
     "engine": {"maxSequences": 1},
@@ -53,7 +56,7 @@ def test_a_queue_brings_a_second_instance_that_answers_and_a_lull_takes_it_away(
     target = _target(scaling)
     trace = Trace(lambda: (0, 0, _wanted(scaling, target), len(scaling.ready_pods())))
     try:
-        with Load(scaling, clients=CLIENTS, tokens=400) as load:
+        with Load(scaling, clients=CLIENTS, tokens=TOKENS, patience=PATIENCE) as load:
             wait_until(lambda: len(scaling.ready_pods()) == 2, 300, "KEDA has asked for a second instance")
             second = max(scaling.ready_pods(), key=lambda pod: pod["metadata"]["creationTimestamp"])
             wait_until(lambda: scaling.metric(second, FINISHED) > 0, 120, "the second instance answers")

@@ -7,9 +7,7 @@ from tests.engine.local_stack import wait_until
 def test_a_stopped_node_comes_back_with_the_same_state(served: Served) -> None:
     before = {pod["metadata"]["labels"]["llm-serving.dev/release"] for pod in served.ready_pods()}
     address = served.base()
-    served.node.cluster.stop()
-    assert not served.node.cluster.running()
-    served.node.start()
+    served.restart()
     wait_until(lambda: bool(served.ready_pods()) and served.answers(), 240, "the model answers again")
     assert {pod["metadata"]["labels"]["llm-serving.dev/release"] for pod in served.ready_pods()} == before
     assert served.base() == address

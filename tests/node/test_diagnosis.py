@@ -10,7 +10,8 @@ from tests.node.helpers import IMAGE
 
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 JOB = "kubernetes:batch/v1:Job"
-SAYS_AND_ENDS = "echo loading; echo 'no space left on device' >&2; exit 7"
+SAYS_AND_ENDS = "exec >&2; echo loading; echo 'no space left on device'; exit 7"
+"""All on one stream: what is said on two of them at once reaches the log in any order."""
 UNREADY = {"exec": {"command": ["/bin/busybox", "true"]}, "initialDelaySeconds": 30}
 """Without a probe a container counts as ready as soon as it runs, and an error a moment later comes too late."""
 RUNS = ["/bin/busybox", "sleep", "3600"]
