@@ -9,6 +9,7 @@ import json
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +22,7 @@ Object = dict[str, Any]
 
 _TIMEOUT = 30.0
 _CONNECT_TIMEOUT = 10.0
-_READS = 3
-"""How often something is read before its time-out counts: on a machine whose engines take every core, a handshake
-with the API server may outlast its own.
-"""
+"""At most; a third of the time for an answer where that is shorter."""
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 
@@ -126,7 +124,7 @@ class Kubernetes:
         headers: more headers (impersonation).
         on_warning: called with each warning that the API server sends (deprecated versions, Pod Security).
         field_manager: who owns what is applied.
-        timeout: seconds that an answer may take; what is only read is asked for again, up to three times.
+        timeout: seconds that an answer may take.
         proxy: proxy for the connection; the environment's proxies are never used.
     """
 
@@ -204,10 +202,11 @@ class Kubernetes:
         timeout: float | None,
         stream: bool = False,
     ) -> requests.Response:
-        # Who says how long a request may take has no time for another one; what writes may have been carried out.
-        left = _READS if method == "GET" and timeout is None else 1
+        # On a machine whose engines take every core the API server may be late to shake hands: what only reads is
+        # asked for again while there is time. What writes may have been carried out, and who says how long a request
+        # may take has no time for another one.
+        end = time.monotonic() + (self._timeout if method == "GET" and timeout is None else 0)
         while True:
-            left -= 1
             try:
                 return self._session.request(
                     method,
@@ -215,11 +214,11 @@ class Kubernetes:
                     params=params,
                     data=None if body is None else json.dumps(body),
                     headers=None if body is None else {"Content-Type": content_type},
-                    timeout=(min(timeout or self._timeout, _CONNECT_TIMEOUT), timeout or self._timeout),
+                    timeout=(min(timeout or self._timeout / 3, _CONNECT_TIMEOUT), timeout or self._timeout),
                     stream=stream,
                 )
             except requests.RequestException as error:
-                if left and isinstance(error, requests.Timeout):
+                if isinstance(error, requests.ReadTimeout) and time.monotonic() < end:
                     continue
                 raise UnreachableError(f"{self.server} does not answer: {_innermost(error)}") from error
 

@@ -12,7 +12,13 @@ LAST = ("test_autoscaling.py", "test_restart.py", "test_destroy.py")
 """These start the node again, or take away what others need."""
 
 
+SECONDS = 2400
+"""A guard for a test with what is set up for it: more than all that it waits for."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.timeout(SECONDS))
     items.sort(key=lambda item: LAST.index(item.path.name) + 1 if item.path.name in LAST else 0)
 
 

@@ -1,5 +1,6 @@
 """Clients that ask again and again, and count what fails."""
 
+import http.client
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -21,7 +22,8 @@ class Load:
         served: whom to ask.
         clients: how many ask at the same time.
         tokens: how long an answer is.
-        patience: seconds after which a request without an answer has failed.
+        patience: seconds after which a request without an answer has failed. Many, since an instance that starts takes
+            the cores of those that answer.
         answered: requests that were answered in full.
         failed: what the others failed with, and how often.
     """
@@ -29,7 +31,7 @@ class Load:
     served: Served
     clients: int = 2
     tokens: int = 24
-    patience: float = 60
+    patience: float = 240
     answered: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     _ended: threading.Event = field(default_factory=threading.Event)
@@ -60,7 +62,7 @@ class Load:
             try:
                 answer = self.served.ask("/v1/chat/completions", body, base=base, timeout=self.patience)
                 whole = answer["usage"]["completion_tokens"] > 0
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
                 with self._lock:
                     self.failed[f"{type(error).__name__}: {error}"] += 1
             else:

@@ -1,5 +1,6 @@
 """Stack ``local`` as a test sees it: the real engine, node and pods, in a folder to throw away."""
 
+import http.client
 import json
 import shutil
 import subprocess
@@ -152,17 +153,13 @@ class Served:
         """Whether a request through the Service is answered: some time passes until a pod that is ready is found."""
         try:
             return bool(self.chat()["choices"])
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
 
     def metric(self, pod: Mapping[str, Any], name: str) -> float:
         """The sum of a metric's series at a pod's engine."""
         lines = [line for line in self.text(f"{engine_of(pod)}/metrics").splitlines() if line.startswith(f"{name}{{")]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
-
-    def log(self, pod: Mapping[str, Any]) -> str:
-        """The last lines of a pod's engine; empty where the pod is gone."""
-        return self.kubernetes().logs(TEAM, pod["metadata"]["name"], "engine", lines=20)
 
     def stream(self, **options: Any) -> list[dict[str, Any]]:
         """The chunks of a streamed chat completion; fails where the stream does not end as it should."""

@@ -1,6 +1,7 @@
 """Destroy takes away what up made."""
 
 from tests.e2e.served import TEAM, Served
+from tests.engine.local_stack import wait_until
 
 
 def test_destroy_leaves_no_namespace_no_volume_and_no_pod(served: Served) -> None:
@@ -9,4 +10,5 @@ def test_destroy_leaves_no_namespace_no_volume_and_no_pod(served: Served) -> Non
     kubernetes = served.kubernetes()
     assert kubernetes.find("v1", "Namespace", TEAM) is None
     assert [pod for pod in kubernetes.list("v1", "Pod") if pod["metadata"]["namespace"] == TEAM] == []
-    assert kubernetes.list("v1", "PersistentVolume") == []
+    # Its provisioner takes a volume away after its claim.
+    wait_until(lambda: not kubernetes.list("v1", "PersistentVolume"), 60, "no volume")

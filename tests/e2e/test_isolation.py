@@ -7,7 +7,13 @@ from tests.e2e.served import MODEL, TEAM, Served
 from tests.engine.local_stack import wait_until
 
 SCRIPT = """
-import sys, urllib.request
+import socket, sys, time, urllib.parse, urllib.request
+for _ in range(20):  # a busy name server may be late
+    try:
+        socket.getaddrinfo(urllib.parse.urlsplit(sys.argv[1]).hostname, None)
+        break
+    except OSError:
+        time.sleep(1)
 try:
     print(urllib.request.urlopen(sys.argv[1], timeout=5).status)
 except OSError as error:
@@ -16,7 +22,9 @@ except OSError as error:
 
 
 def test_pods_of_the_teams_namespace_reach_the_model_by_name(served: Served) -> None:
-    assert _ask_from(served, TEAM, f"http://{MODEL}.{TEAM}.svc:8000/v1/models") == "200"
+    address = f"http://{MODEL}.{TEAM}.svc:8000/v1/models"
+    # The rules for a pod's address come a moment after it.
+    wait_until(lambda: _ask_from(served, TEAM, address) == "200", 60, "the model answers")
 
 
 @pytest.mark.parametrize("port", ["http", "health"])
@@ -57,8 +65,8 @@ def _ask_from(served: Served, namespace: str, url: str) -> str:
     }
     kubernetes.create(asking)
     try:
-        wait_until(lambda: _phase(kubernetes, namespace) == "Succeeded", 60, f"a pod in {namespace} has asked")
-        return kubernetes.logs(namespace, "ask", "ask").strip()
+        wait_until(lambda: _phase(kubernetes, namespace) == "Succeeded", 120, f"a pod in {namespace} has asked")
+        return kubernetes.logs(namespace, "ask", "ask", timeout=60).strip()
     finally:
         kubernetes.delete(asking)
         wait_until(lambda: kubernetes.find("v1", "Pod", "ask", namespace) is None, 60, "the asking pod is gone")

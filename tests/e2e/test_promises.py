@@ -15,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from local.cluster.rest import ApiError, Kubernetes
 from tests.e2e.served import MODEL, QUESTION, TEAM, Served, engine_of
 from tests.engine.local_stack import wait_until
 
-STREAMS = 6
+STREAMS = 8
 LONG = 1900
 """Tokens of a long answer; the context has 2048."""
 DRAINED = re.compile(
@@ -26,8 +27,10 @@ DRAINED = re.compile(
     r"(?P<failed>\d+) failed before their first byte, (?P<ended>\d+) ended with an error in their stream, "
     r"(?P<broken>\d+) cut"
 )
-PRE_STOP, WINDOW = 1, 3
+PRE_STOP, WINDOW = 1, 8
 """Seconds from the eviction to the signal, and from the signal to the end of requests."""
+PATIENCE = 240
+"""Seconds that an answer may take."""
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +71,7 @@ def test_an_evicted_instance_keeps_its_word_to_every_request_and_counts_them(hur
     with ThreadPoolExecutor(STREAMS) as clients:
         streams = [clients.submit(_fate, base) for _ in range(STREAMS)]
         wait_until(lambda: hurried.metric(victim, "vllm:num_requests_waiting") >= STREAMS // 2, 30, "they queue")
-        _evict(hurried, victim)
-        said = _last_words(hurried, victim)
+        said = _evicted(hurried, victim)
     fates = Counter(stream.result() for stream in streams)
     assert set(fates) <= {"completed", "failed", "ended"}, fates
     assert fates["failed"] >= 1, fates
@@ -87,15 +89,14 @@ def test_a_request_that_can_end_within_the_window_does(hurried: Served) -> None:
     begun = time.monotonic()
     assert _status(base, LONG // 4) == 200
     rate = LONG / 4 / (time.monotonic() - begun)
-    # Past the signal, which a busy node gives late, and before the end.
-    tokens = min(int(rate * (PRE_STOP + WINDOW) * 3 / 4), LONG)
+    # Past the signal, which a busy node gives late, and before the end, even of an engine that has become slower.
+    tokens = min(int(rate * (PRE_STOP + WINDOW) / 2), LONG)
     answered: list[int] = []
     asking = threading.Thread(target=lambda: answered.append(_status(base, tokens)))
     asking.start()
     wait_until(lambda: hurried.metric(victim, "vllm:num_requests_running") == 1, 30, "it runs")
-    _evict(hurried, victim)
-    said = _last_words(hurried, victim)
-    asking.join(60)
+    said = _evicted(hurried, victim)
+    asking.join(PATIENCE)
     assert answered == [200]
     assert (said["completed"], said["failed"], said["ended"]) == (1, 0, 0), said
     wait_until(lambda: len(hurried.ready_pods()) == 1, 240, "a new instance is ready")
@@ -111,7 +112,7 @@ def _request(base: str, tokens: int, **options: object) -> urllib.request.Reques
 def _status(base: str, tokens: int) -> int:
     """The HTTP status of an answer; 0 where there was none."""
     try:
-        with urllib.request.urlopen(_request(base, tokens), timeout=60) as answer:
+        with urllib.request.urlopen(_request(base, tokens), timeout=PATIENCE) as answer:
             answer.read()
             return answer.status
     except urllib.error.HTTPError as refused:
@@ -124,7 +125,7 @@ def _fate(base: str) -> str:
     """What became of a long stream, in the words of the launcher's counts."""
     last = ""
     try:
-        with urllib.request.urlopen(_request(base, LONG, stream=True), timeout=60) as answer:
+        with urllib.request.urlopen(_request(base, LONG, stream=True), timeout=PATIENCE) as answer:
             for line in answer:
                 event = line[6:].decode().strip() if line.startswith(b"data: ") else ""
                 last = event if event and event != "[DONE]" else last
@@ -138,29 +139,43 @@ def _fate(base: str) -> str:
     return "completed" if found["choices"][0]["finish_reason"] else "cut without a word"
 
 
-def _last_words(served: Served, pod: dict) -> dict[str, float]:
-    """The counts that the launcher says when it has drained; a pod's log ends with the pod."""
-    found: list[re.Match[str]] = []
-    wait_until(lambda: bool(found.extend(DRAINED.finditer(served.log(pod))) or found), 60, "the launcher has drained")
-    return {name: float(value) for name, value in found[-1].groupdict().items()}
-
-
 def _together(calls: list) -> list[int]:
     results: list[int] = []
     threads = [threading.Thread(target=lambda call=call: results.append(call())) for call in calls]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(90)
+        thread.join(PATIENCE)
     return results
 
 
-def _evict(served: Served, pod: dict) -> None:
-    """Through the eviction API, which honours the disruption budget, as a node's drain does."""
+def _evicted(served: Served, pod: dict) -> dict[str, float]:
+    """Evict a pod, and return the counts that its launcher says when it has drained. Its log is followed to its end,
+    which is that of the pod."""
     kubernetes, name = served.kubernetes(), pod["metadata"]["name"]
+    path = f"/api/v1/namespaces/{TEAM}/pods/{name}/log"
+    follow = {"container": "engine", "follow": "true", "sinceSeconds": "60"}
+    with ThreadPoolExecutor(1) as reader:
+        log = reader.submit(kubernetes.request, "GET", path, params=follow, timeout=PATIENCE)
+        wait_until(lambda: _evict(kubernetes, pod), 60, "its disruption budget allows the eviction")
+        text = log.result()
+    found = DRAINED.search(text)
+    assert found, text
+    return {name: float(value) for name, value in found.groupdict().items()}
+
+
+def _evict(kubernetes: Kubernetes, pod: dict) -> bool:
+    """Through the eviction API, which honours the disruption budget, as a node's drain does; whether it was allowed: a
+    pod that has just become ready may not be counted yet."""
     eviction = {
         "apiVersion": "policy/v1",
         "kind": "Eviction",
-        "metadata": {"name": name, "namespace": TEAM},
+        "metadata": {"name": pod["metadata"]["name"], "namespace": TEAM},
     }
-    kubernetes.request("POST", kubernetes.path_of(pod, "eviction"), body=eviction)
+    try:
+        kubernetes.request("POST", kubernetes.path_of(pod, "eviction"), body=eviction)
+    except ApiError as error:
+        if error.status != 429:
+            raise
+        return False
+    return True

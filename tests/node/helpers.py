@@ -130,7 +130,7 @@ def run_in(api, namespace, name, script, **more):
     """Run a script in a pod of its own; phase and what it wrote."""
     api.create(pod(namespace, name, script, **more))
     phase = eventually(lambda: ended(api, namespace, name))
-    return phase, api.logs(namespace, name, "c", lines=100)
+    return phase, api.logs(namespace, name, "c", lines=100, timeout=60)
 
 
 def fetch(api, namespace, name, address):

@@ -1,12 +1,14 @@
 """What real containers suffer reaches the user as the error of their resource, with the ends of their logs."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from local.clouds.kubernetes.evidence import Evidence
 from local.clouds.kubernetes.plugin import KubernetesPlugin
 from local.clouds.provider import Autoname, InitializationFailedError, Resource
-from tests.node.helpers import IMAGE
+from tests.node.helpers import IMAGE, eventually
 
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 JOB = "kubernetes:batch/v1:Job"
@@ -63,7 +65,7 @@ def job(namespace, running, restart, **spec):
     }
 
 
-def error_of(plugin, token, inputs, timeout):
+def error_of(plugin, token, inputs, timeout=90):
     what = Resource.of(f"urn:pulumi:local::p::{token}::{inputs['metadata']['name']}")
     checked = plugin.check(what, inputs, None, Autoname())
     assert not checked.problems
@@ -72,39 +74,65 @@ def error_of(plugin, token, inputs, timeout):
     return "\n".join(raised.value.reasons)
 
 
-def test_an_image_that_nobody_has_is_named(plugin, namespace):
-    told = error_of(plugin, DEPLOYMENT, deployment(namespace, container(*RUNS) | {"image": "localhost/none:1"}), 12)
+def interrupted(plugin, inputs, seen, *causes):
+    """The error of a Deployment that never gets ready, whose user gives up once the causes are among what is seen."""
+
+    def watch():
+        eventually(lambda: all(cause in seen() for cause in causes), 85)
+        plugin.cancelled.set()
+
+    with ThreadPoolExecutor(1) as user:
+        looked = user.submit(watch)
+        told = error_of(plugin, DEPLOYMENT, inputs)
+    looked.result()
+    return told
+
+
+def evidence(api, inputs):
+    """Looks for what the cluster says of a Deployment's pods."""
+
+    def look():
+        live = api.find("apps/v1", "Deployment", inputs["metadata"]["name"], inputs["metadata"]["namespace"])
+        return str(Evidence(api).about(live)) if live else ""
+
+    return look
+
+
+def test_an_image_that_nobody_has_is_named(plugin, api, namespace):
+    inputs = deployment(namespace, container(*RUNS) | {"image": "localhost/none:1"})
+    told = interrupted(plugin, inputs, evidence(api, inputs), "localhost/none:1", "Image")
     assert "0 of 1 replicas are available" in told
     assert "ErrImagePull" in told or "ImagePullBackOff" in told
     assert "localhost/none:1" in told
 
 
 def test_a_crash_loop_shows_the_status_and_the_end_of_the_log_while_it_waits(plugin, shown, namespace):
-    told = error_of(plugin, DEPLOYMENT, deployment(namespace, shell(SAYS_AND_ENDS, readinessProbe=UNREADY)), 14)
+    inputs = deployment(namespace, shell(SAYS_AND_ENDS, readinessProbe=UNREADY))
+    told = interrupted(plugin, inputs, lambda: "".join(shown), "no space left on device")
     assert "ended with status 7 (Error)" in told
     assert "no space left on device" in told
-    assert any("no space left on device" in line for line in shown)
 
 
-def test_a_container_out_of_memory_says_so_with_its_limit(plugin, namespace):
+def test_a_container_out_of_memory_says_so_with_its_limit(plugin, api, namespace):
     limits = {"limits": {"memory": "24Mi"}}
     greedy = container("/bin/busybox", "tail", "/dev/zero", resources=limits, readinessProbe=UNREADY)
-    told = error_of(plugin, DEPLOYMENT, deployment(namespace, greedy), 14)
+    inputs = deployment(namespace, greedy)
+    told = interrupted(plugin, inputs, evidence(api, inputs), "OOMKilled")
     assert "OOMKilled" in told
     assert "memory limit is 24Mi" in told
 
 
-def test_a_probe_that_fails_says_what_it_heard_and_shows_the_log(plugin, namespace):
+def test_a_probe_that_fails_says_what_it_heard_and_shows_the_log(plugin, api, namespace):
     probe = {"httpGet": {"port": 8080, "path": "/health/ready"}, "periodSeconds": 1}
     running = shell("echo waiting for the weights; exec /bin/busybox sleep 3600", readinessProbe=probe)
-    told = error_of(plugin, DEPLOYMENT, deployment(namespace, running), 12)
-    assert "Readiness probe failed" in told
-    assert "connection refused" in told
-    assert "waiting for the weights" in told
+    inputs = deployment(namespace, running)
+    causes = ["Readiness probe failed", "connection refused", "waiting for the weights"]
+    told = interrupted(plugin, inputs, evidence(api, inputs), *causes)
+    assert [cause for cause in causes if cause not in told] == []
 
 
 def test_a_job_that_fails_shows_its_log(plugin, namespace):
-    told = error_of(plugin, JOB, job(namespace, shell(SAYS_AND_ENDS), "Never"), 60)
+    told = error_of(plugin, JOB, job(namespace, shell(SAYS_AND_ENDS), "Never"))
     assert "BackoffLimitExceeded" in told
     assert "ended with status 7 (Error)" in told
     assert "no space left on device" in told
@@ -112,21 +140,21 @@ def test_a_job_that_fails_shows_its_log(plugin, namespace):
 
 def test_a_job_whose_pod_goes_with_its_failure_shows_the_log_all_the_same(plugin, namespace):
     slow = job(namespace, shell(SAYS_AND_ENDS), "OnFailure", backoffLimit=1)
-    told = error_of(plugin, JOB, slow, 90)
+    told = error_of(plugin, JOB, slow)
     assert "BackoffLimitExceeded" in told
     assert "no space left on device" in told
 
 
 def test_a_deadline_that_ends_a_job_shows_what_its_pod_was_doing(plugin, namespace):
     running = shell("echo copying; exec /bin/busybox sleep 3600")
-    told = error_of(plugin, JOB, job(namespace, running, "Never", activeDeadlineSeconds=8), 90)
+    told = error_of(plugin, JOB, job(namespace, running, "Never", activeDeadlineSeconds=20))
     assert "DeadlineExceeded" in told
     assert "copying" in told
 
 
-def test_a_volume_that_cannot_be_mounted_names_what_is_missing(plugin, namespace):
+def test_a_volume_that_cannot_be_mounted_names_what_is_missing(plugin, api, namespace):
     inputs = deployment(namespace, container(*RUNS))
     inputs["spec"]["template"]["spec"]["volumes"] = [{"name": "settings", "configMap": {"name": "not-there"}}]
     inputs["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = [{"name": "settings", "mountPath": "/s"}]
-    told = error_of(plugin, DEPLOYMENT, inputs, 10)
+    told = interrupted(plugin, inputs, evidence(api, inputs), "not-there")
     assert 'configmap "not-there" not found' in told

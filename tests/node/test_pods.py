@@ -24,11 +24,18 @@ def test_a_pod_is_found_by_its_services_name_and_can_be_looked_into(cluster, api
     # The machine reaches the Service's address too, without any forwarding.
     address = api.get("v1", "Service", "web", namespace)["spec"]["clusterIP"]
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    assert eventually(lambda: direct.open(f"http://{address}:8000/", timeout=5).read()) == b"served\n"
+
+    def read():
+        try:
+            return direct.open(f"http://{address}:8000/", timeout=5).read()
+        except OSError:  # late
+            return b""
+
+    assert eventually(read) == b"served\n"
 
     (pod,) = api.list("v1", "Pod", namespace, labels={"app": "web"})
     name = pod["metadata"]["name"]
-    assert api.logs(namespace, name, "c").strip() == "starting"
+    assert api.logs(namespace, name, "c", timeout=60).strip() == "starting"
     assert core(cluster).read_namespaced_pod_log(name, namespace).strip() == "starting"
     assert execute(cluster, namespace, name, "/bin/busybox", "id", "-u").strip() == "1000"
     assert pod["status"]["podIP"] in [str(host) for host in cluster.addresses().pods.hosts()]

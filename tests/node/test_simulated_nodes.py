@@ -28,7 +28,7 @@ def pool(cluster):
 
 def test_gpu_pods_go_to_simulated_nodes_and_others_to_this_machine(cluster, api, namespace, pool):
     api.create(gpu_pod(namespace, "gpu", pool.name))
-    api.create(pod(namespace, "real", "exec /bin/busybox sleep 60", nodeSelector={}))
+    api.create(pod(namespace, "real", "exec /bin/busybox sleep 3600", nodeSelector={}))
 
     def running(name):
         found = api.get("v1", "Pod", name, namespace)

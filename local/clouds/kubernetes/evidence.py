@@ -53,6 +53,7 @@ class Evidence:
 
     client: rest.Kubernetes
     _silent: set[str] = field(default_factory=set)
+    _late: set[str] = field(default_factory=set)
 
     def about(self, live: Mapping[str, Any]) -> Findings:
         """Why an object is not ready."""
@@ -109,7 +110,8 @@ class Evidence:
         try:
             text = self.client.request("GET", path, params=parameters, timeout=_LOG_SECONDS)
         except rest.UnreachableError:
-            self._silent.add(node)
+            # Once, a busy node may just be late.
+            (self._silent if node in self._late else self._late).add(node)
             return ""
         except rest.ApiError as error:
             if error.status >= 500:  # the API server found no kubelet behind it
