@@ -218,9 +218,7 @@ class LocalCluster:
 
     def client(self, **options: Any) -> rest.Kubernetes:
         """A connection as administrator; ``options`` go to :class:`rest.Kubernetes`."""
-        endpoint = self.endpoint()
-        context = rest.tls(ca_pem=endpoint.ca_pem)
-        return rest.Kubernetes(endpoint.server, context=context, token=endpoint.token, **options)
+        return credentials.connect(self._layout, credentials.ADMIN, **options)
 
     def version(self) -> str:
         """The Kubernetes version that really runs, for example ``1.34.4``."""

@@ -11,6 +11,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from local.cluster import rest
 from local.cluster.files import read_json, write_atomically, write_json
 from local.cluster.layout import POOL_CONTROLLER, Facts, Layout
 from local.cluster.node.options import NodeFacts
@@ -54,6 +55,18 @@ def _of_node(node: NodeFacts) -> dict[str, tuple[str, str]]:
         VOLUME_PROVISIONER: ("llm-serving-volume-provisioner", "system:masters"),
         NETWORK_POLICY: ("llm-serving-network-policy", "system:masters"),
     }
+
+
+def connect(layout: Layout, identity: str, **options: Any) -> rest.Kubernetes:
+    """A connection of one of them to the API server; ``options`` go to :class:`rest.Kubernetes`.
+
+    Raises:
+        ClusterError: nothing was created there.
+    """
+    authority = (layout.certificates / "ca.crt").read_text()
+    return rest.Kubernetes(
+        Facts.read(layout).server, context=rest.tls(ca_pem=authority), token=token(layout, identity), **options
+    )
 
 
 def make(layout: Layout, facts: Facts) -> None:

@@ -305,13 +305,7 @@ def main(arguments: list[str]) -> int:
     """Compare for ever."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
     layout = Layout(Path(arguments[0]))
-    context = rest.tls(ca_pem=(layout.certificates / "ca.crt").read_text())
-    client = rest.Kubernetes(
-        Facts.read(layout).server,
-        context=context,
-        token=credentials.token(layout, POOL_CONTROLLER),
-        field_manager="cluster-autoscaler",
-    )
+    client = credentials.connect(layout, POOL_CONTROLLER, field_manager="cluster-autoscaler")
     controller = PoolController(layout, client)
     bell = Bell(client, ("Pod", "Node", "Service"), _matters)
     files: object = None

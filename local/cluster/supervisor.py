@@ -14,7 +14,6 @@ import fcntl
 import os
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import time
@@ -214,18 +213,13 @@ class _Probes:
 
     def __init__(self, layout: Layout, facts: Facts) -> None:
         keys = layout.certificates
-        authority = (keys / "ca.crt").read_text()
-        context: ssl.SSLContext = rest.tls(
-            ca_pem=authority,
+        context = rest.tls(
+            ca_pem=(keys / "ca.crt").read_text(),
             cert_pem=(keys / "etcd.crt").read_text(),
             key_pem=(keys / "etcd.key").read_text(),
         )
         self._etcd = rest.Kubernetes(f"https://127.0.0.1:{facts.ports['etcd']}", context=context)
-        self._apiserver = rest.Kubernetes(
-            facts.server,
-            context=rest.tls(ca_pem=authority),
-            token=credentials.token(layout, credentials.ADMIN),
-        )
+        self._apiserver = credentials.connect(layout, credentials.ADMIN)
 
     def ready(self, command: Command) -> bool:
         if command.name == "kube-apiserver":

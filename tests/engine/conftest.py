@@ -17,8 +17,19 @@ def missing_tools() -> list[str]:
     return [*(tool for tool in [*engine, "openssl"] if shutil.which(tool) is None), *missing_programs()]
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Before there are several processes, of which none could tell why it ends."""
+    if not hasattr(session.config, "workerinput"):
+        end_without_tools()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def tools() -> None:
+    """Where the tier was not named on the command line."""
+    end_without_tools()
+
+
+def end_without_tools() -> None:
     """Ends the tier, as not passed, on a machine without its programs."""
     missing = missing_tools()
     if missing:

@@ -23,7 +23,7 @@ from local.cluster import credentials, rest
 from local.cluster.errors import ClusterError
 from local.cluster.files import write_atomically
 from local.cluster.follow import Follower
-from local.cluster.layout import Facts, Layout
+from local.cluster.layout import Layout
 
 _META = "__meta_kubernetes_"
 _GATHER = 0.2
@@ -88,9 +88,7 @@ def main(arguments: list[str]) -> int:
     """Work until a signal ends the process."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
     layout = Layout(Path(arguments[0]))
-    server, authority = Facts.read(layout).server, (layout.certificates / "ca.crt").read_text()
-    token = credentials.token(layout, credentials.PROMETHEUS)
-    with contextlib.closing(rest.Kubernetes(server, context=rest.tls(ca_pem=authority), token=token)) as client:
+    with contextlib.closing(credentials.connect(layout, credentials.PROMETHEUS)) as client:
         try:
             follow(client, layout.prometheus_targets)
         except ClusterError as error:

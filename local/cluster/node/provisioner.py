@@ -171,12 +171,7 @@ def main(arguments: Sequence[str]) -> int:
     layout = Layout(Path(arguments[0]))
     facts = Facts.read(layout)
     assert facts.node is not None
-    client = rest.Kubernetes(
-        facts.server,
-        context=rest.tls(ca_pem=(layout.certificates / "ca.crt").read_text()),
-        token=credentials.token(layout, credentials.VOLUME_PROVISIONER),
-        field_manager=credentials.VOLUME_PROVISIONER,
-    )
+    client = credentials.connect(layout, credentials.VOLUME_PROVISIONER, field_manager=credentials.VOLUME_PROVISIONER)
     provisioner = Provisioner(client, inside.VOLUMES, facts.node.name)
     bell = Bell(client, ("PersistentVolumeClaim", "PersistentVolume"))
     while True:
