@@ -62,7 +62,8 @@ test-images: setup-python ## launcher, loader and image builds as real processes
 	@python -m pytest tests/images -q -n 2 --dist loadfile
 
 test-engine: setup ## previews, updates, faults and destroys on the real engine and a real control plane
-	@python -m pytest tests/engine
+	@# Each file makes what it needs; most of the time is spent waiting.
+	@python -m pytest tests/engine -q -n 2 --dist loadfile
 
 test-e2e: setup-node ## a real node and real pods: the endpoint under load, updates, restarts, failures (Linux, root)
 	@python -m pytest tests/node tests/e2e
