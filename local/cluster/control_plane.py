@@ -133,12 +133,14 @@ class LocalCluster:
         Raises:
             ClusterError: it was never created, a program is missing or does not come up.
         """
-        with self._locked():
+        with self._locked(), contextlib.ExitStack() as held:
             facts = Facts.read(self._layout)
             self._wait_for_its_end()
             if not self._supervisor_alive():
                 if facts.node is not None:
                     requirements.check(self._layout)
+                else:
+                    held.enter_context(ports.choosing())
                 self._end_leftovers(facts)
                 try:
                     facts = self._prepare(facts)

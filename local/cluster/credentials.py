@@ -63,10 +63,9 @@ def connect(layout: Layout, identity: str, **options: Any) -> rest.Kubernetes:
     Raises:
         ClusterError: nothing was created there.
     """
-    authority = (layout.certificates / "ca.crt").read_text()
-    return rest.Kubernetes(
-        Facts.read(layout).server, context=rest.tls(ca_pem=authority), token=token(layout, identity), **options
-    )
+    server = Facts.read(layout).server
+    context = rest.tls(ca_pem=(layout.certificates / "ca.crt").read_text())
+    return rest.Kubernetes(server, context=context, token=token(layout, identity), **options)
 
 
 def make(layout: Layout, facts: Facts) -> None:

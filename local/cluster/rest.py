@@ -22,7 +22,7 @@ Object = dict[str, Any]
 
 _TIMEOUT = 30.0
 _CONNECT_TIMEOUT = 10.0
-"""At most; a third of the time for an answer where that is shorter."""
+"""At most."""
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 
@@ -124,7 +124,7 @@ class Kubernetes:
         headers: more headers (impersonation).
         on_warning: called with each warning that the API server sends (deprecated versions, Pod Security).
         field_manager: who owns what is applied.
-        timeout: seconds that an answer may take.
+        timeout: seconds that an answer may take; twice as many where the server is late to shake hands for a read.
         proxy: proxy for the connection; the environment's proxies are never used.
     """
 

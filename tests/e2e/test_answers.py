@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.served import FINISHED, MODEL, TEAM, Served
-from tests.engine.local_stack import wait_until
+from tests.engine.cluster.helpers import eventually
 
 
 def test_a_chat_request_is_answered(served: Served) -> None:
@@ -41,10 +41,7 @@ def test_what_cannot_be_answered_is_refused_at_once(served: Served, options: dic
 
 def test_health_says_what_the_engine_says_of_itself(served: Served) -> None:
     (pod,) = served.ready_pods()
-    said: list[str] = []
-    address = f"http://{pod['status']['podIP']}:8080/health"
-    wait_until(lambda: bool(said.append(served.from_node(address)) or said[-1]), 60, "it says how it is")
-    health = json.loads(said[-1])
+    health = json.loads(eventually(lambda: served.from_node(f"http://{pod['status']['podIP']}:8080/health")))
     assert health["status"] == "ready"
     assert health["model_loaded"] is True
     assert health["queue_depth"] == 0

@@ -1,6 +1,7 @@
 """Real KEDA, the HPA controller and Prometheus scale real engines by what those engines say of their load."""
 
 import dataclasses
+import http.client
 import json
 import urllib.parse
 from collections.abc import Iterator
@@ -71,20 +72,17 @@ def test_a_queue_brings_a_second_instance_that_answers_and_a_lull_takes_it_away(
 def test_every_query_has_one_answer_on_what_the_engine_in_the_pod_says(scaling: Served) -> None:
     scaling.chat()
     queries = dataclasses.asdict(signals(engine(EngineName.VLLM).metrics, _target(scaling)))
-    for name, query in queries.items():
-        # Nothing for a moment where a scrape came too late.
-        wait_until(lambda query=query: len(_query(scaling, query)) == 1, 60, f"{name} has one answer: {query}")
+    for query in queries.values():
+        assert len(_answers(scaling, query)) == 1, query
     for name in ("ready", "replicas"):
         # Of kube-state-metrics, which is scraped every few seconds.
-        wait_until(lambda name=name: float(_query(scaling, queries[name])[0]["value"][1]) == 1, 30, f"{name} is 1")
+        wait_until(lambda name=name: _values(scaling, queries[name]) == [1], 60, f"{name} is 1")
 
 
 def test_series_say_whose_they_are(scaling: Served) -> None:
     metrics = engine(EngineName.VLLM).metrics
     for metric in (metrics.requests_running, "llm_serving_startup_seconds"):
-        query = f'{metric}{{pod="{_pod(scaling)}"}}'
-        wait_until(lambda query=query: bool(_query(scaling, query)), 60, f"the pod is scraped: {query}")
-        labels = _query(scaling, query)[0]["metric"]
+        labels = _answers(scaling, f'{metric}{{pod="{_pod(scaling)}"}}')[0]["metric"]
         said = {name: labels[name] for name in (MODEL_LABEL, RELEASE_LABEL, TEAM_LABEL, POOL_LABEL, "namespace")}
         assert said == {
             MODEL_LABEL: MODEL,
@@ -104,7 +102,7 @@ def _finished(served: Served, pod: dict) -> float:
     """Requests that a pod's engine answered; none where it is too busy to say."""
     try:
         return served.metric(pod, FINISHED)
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return 0.0
 
 
@@ -119,3 +117,15 @@ def _wanted(served: Served, target: ScaleTarget) -> int:
 def _query(served: Served, expression: str) -> list[dict]:
     address = f"{served.node.cluster.prometheus()}/api/v1/query?query={urllib.parse.quote(expression)}"
     return json.loads(served.text(address))["data"]["result"]
+
+
+def _answers(served: Served, expression: str) -> list[dict]:
+    """What Prometheus answers; asked again while that is nothing, as it is for a moment after a scrape that came too
+    late."""
+    found: list[dict] = []
+    wait_until(lambda: bool(found.extend(_query(served, expression)) or found), 60, f"an answer: {expression}")
+    return found
+
+
+def _values(served: Served, expression: str) -> list[float]:
+    return [float(found["value"][1]) for found in _query(served, expression)]

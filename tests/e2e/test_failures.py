@@ -18,7 +18,7 @@ def test_a_deleted_pod_finishes_its_requests_while_another_takes_over(served: Se
     finally:
         served.change(lambda model: model.update(replicas=1))
         served.up()
-        wait_until(lambda: len(served.pods()) == 1, 120, "the second instance is gone")
+        wait_until(lambda: len(served.pods()) == 1, 120, "one of them is on its way out")
 
 
 def test_a_killed_engine_fails_only_what_it_was_doing_and_comes_back(served: Served) -> None:

@@ -3,6 +3,7 @@
 The settings give it one place, a short queue and little time to go, so that each promise is put to the test at once.
 """
 
+import http.client
 import json
 import re
 import threading
@@ -15,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from local.cluster.rest import ApiError, Kubernetes
 from tests.e2e.served import MODEL, QUESTION, TEAM, Served, engine_of
 from tests.engine.local_stack import wait_until
 
@@ -66,7 +66,7 @@ def test_an_evicted_instance_keeps_its_word_to_every_request_and_counts_them(hur
     """As before a spot node ends. The streams take their turns in the one place, which takes far longer than the
     window: those that end in it are whole, the one that runs at its end is told so in its stream, those that wait are
     refused before their first byte, so that they can be asked again elsewhere."""
-    victim = hurried.ready_pods()[0]
+    victim = _evictable(hurried)
     base = engine_of(victim)
     with ThreadPoolExecutor(STREAMS) as clients:
         streams = [clients.submit(_fate, base) for _ in range(STREAMS)]
@@ -84,7 +84,7 @@ def test_an_evicted_instance_keeps_its_word_to_every_request_and_counts_them(hur
 
 
 def test_a_request_that_can_end_within_the_window_does(hurried: Served) -> None:
-    victim = hurried.ready_pods()[0]
+    victim = _evictable(hurried)
     base = engine_of(victim)
     begun = time.monotonic()
     assert _status(base, LONG // 4) == 200
@@ -117,7 +117,7 @@ def _status(base: str, tokens: int) -> int:
             return answer.status
     except urllib.error.HTTPError as refused:
         return refused.code
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return 0
 
 
@@ -131,7 +131,7 @@ def _fate(base: str) -> str:
                 last = event if event and event != "[DONE]" else last
     except urllib.error.HTTPError as refused:
         return "failed" if refused.code == 503 and refused.headers["Retry-After"] else f"status {refused.code}"
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         return f"{type(error).__name__}: {error}"
     found = json.loads(last)
     if "error" in found:
@@ -157,25 +157,22 @@ def _evicted(served: Served, pod: dict) -> dict[str, float]:
     follow = {"container": "engine", "follow": "true", "sinceSeconds": "60"}
     with ThreadPoolExecutor(1) as reader:
         log = reader.submit(kubernetes.request, "GET", path, params=follow, timeout=PATIENCE)
-        wait_until(lambda: _evict(kubernetes, pod), 60, "its disruption budget allows the eviction")
+        # Through the eviction API, which honours the disruption budget, as a node's drain does.
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": TEAM}}
+        kubernetes.request("POST", kubernetes.path_of(pod, "eviction"), body=eviction)
         text = log.result()
     found = DRAINED.search(text)
     assert found, text
     return {name: float(value) for name, value in found.groupdict().items()}
 
 
-def _evict(kubernetes: Kubernetes, pod: dict) -> bool:
-    """Through the eviction API, which honours the disruption budget, as a node's drain does; whether it was allowed: a
-    pod that has just become ready may not be counted yet."""
-    eviction = {
-        "apiVersion": "policy/v1",
-        "kind": "Eviction",
-        "metadata": {"name": pod["metadata"]["name"], "namespace": TEAM},
-    }
-    try:
-        kubernetes.request("POST", kubernetes.path_of(pod, "eviction"), body=eviction)
-    except ApiError as error:
-        if error.status != 429:
-            raise
-        return False
-    return True
+def _evictable(served: Served) -> dict:
+    """The only instance, once the disruption budget counts it: it may have become ready this moment."""
+
+    def allowed() -> bool:
+        (budget,) = served.kubernetes().list("policy/v1", "PodDisruptionBudget", TEAM)
+        return budget.get("status", {}).get("disruptionsAllowed", 0) > 0
+
+    wait_until(allowed, 60, "the disruption budget allows an eviction")
+    (pod,) = served.ready_pods()
+    return pod

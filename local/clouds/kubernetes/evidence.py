@@ -97,7 +97,8 @@ class Evidence:
         return [p for p in self.client.list("v1", "Pod", namespace, labels=selector_text(selector)) if owned(p, owners)]
 
     def _log(self, pod: Mapping[str, Any], container: str, previous: bool) -> str:
-        """The end of a log; empty where there is none, as on a simulated node. Such a node is not asked again."""
+        """The end of a log; empty where there is none, as on a simulated node. Such a node is not asked again, nor is
+        one that was too late twice in a row: once, it may just be busy."""
         meta, node = pod["metadata"], diagnosis.scheduled_on(pod)
         if node in self._silent:
             return ""
@@ -110,13 +111,15 @@ class Evidence:
         try:
             text = self.client.request("GET", path, params=parameters, timeout=_LOG_SECONDS)
         except rest.UnreachableError:
-            # Once, a busy node may just be late.
-            (self._silent if node in self._late else self._late).add(node)
+            if node in self._late:
+                self._silent.add(node)
+            self._late.add(node)
             return ""
         except rest.ApiError as error:
             if error.status >= 500:  # the API server found no kubelet behind it
                 self._silent.add(node)
             return ""
+        self._late.discard(node)
         return plain(text) if isinstance(text, str) else ""
 
 

@@ -224,7 +224,7 @@ def test_a_namespace_that_a_finalizer_holds_names_it(plugin, api):
     held["metadata"]["finalizers"] = ["example.com/hold"]
     api.create(held)
     with pytest.raises(CloudError) as raised:
-        plugin.delete(resource(NAMESPACE), created.id, inputs, created.outputs, 8)
+        plugin.delete(resource(NAMESPACE), created.id, inputs, created.outputs, 15)
     assert "still there" in str(raised.value)
     assert "configmaps settings with finalizers example.com/hold" in str(raised.value)
     api.patch(held, {"metadata": {"finalizers": None}})

@@ -43,7 +43,7 @@ def test_a_claim_that_binds_late_is_not_waited_for(plugin, namespace, storage):
 
 def test_a_claim_that_finds_no_volume_tells_its_event(plugin, namespace):
     with pytest.raises(InitializationFailedError) as raised:
-        up(plugin, CLAIM, claim(namespace, storageClassName="nobody-made-this"), "cache", timeout=4)
+        up(plugin, CLAIM, claim(namespace, storageClassName="nobody-made-this"), "cache", timeout=15)
     told = " ".join(raised.value.reasons)
     assert "there is no StorageClass 'nobody-made-this'" in told
     assert "ProvisioningFailed" in told
@@ -65,7 +65,7 @@ def test_a_claim_that_a_pod_uses_names_the_pod_that_keeps_it(plugin, api, pool, 
     user["spec"]["template"]["spec"]["volumes"] = [mounted]
     users_inputs, users = up(plugin, DEPLOYMENT, user)
     with pytest.raises(CloudError) as raised:
-        plugin.delete(resource(CLAIM, "cache"), created.id, inputs, created.outputs, 2)
+        plugin.delete(resource(CLAIM, "cache"), created.id, inputs, created.outputs, 10)
     assert "kubernetes.io/pvc-protection" in str(raised.value)
     assert "used by Pod web-" in str(raised.value)
     plugin.delete(resource(DEPLOYMENT), users.id, users_inputs, users.outputs, 30)
@@ -123,5 +123,5 @@ def test_pods_that_a_quota_refuses_are_told_as_long_as_nobody_waits_for_pods(plu
     stateful = {**deployment(namespace), "kind": "StatefulSet"}
     stateful["spec"]["serviceName"] = "web"
     with pytest.raises(InitializationFailedError) as raised:
-        up(plugin, "kubernetes:apps/v1:StatefulSet", stateful, timeout=4)
+        up(plugin, "kubernetes:apps/v1:StatefulSet", stateful, timeout=15)
     assert "exceeded quota: none" in " ".join(raised.value.reasons)

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -68,6 +69,21 @@ def test_a_taken_port_is_chosen_anew_and_a_free_one_is_kept():
         again = ports.choose(("a", "b"), first)
     assert again["a"] != first["a"]
     assert again["b"] == first["b"]
+
+
+def test_ports_are_chosen_by_one_at_a_time():
+    entered = threading.Event()
+
+    def choose():
+        with ports.choosing():
+            entered.set()
+
+    with ports.choosing():
+        other = threading.Thread(target=choose)
+        other.start()
+        assert not entered.wait(0.2)
+    assert entered.wait(30)
+    other.join()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from local.cluster import certificates
+from local.cluster import certificates, credentials
+from local.cluster.errors import ClusterError
+from local.cluster.layout import Layout
 from local.cluster.rest import Kubernetes, UnreachableError, tls
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
@@ -87,3 +89,8 @@ def test_who_says_how_long_it_may_take_is_not_kept_longer(late: Late) -> None:
     with pytest.raises(UnreachableError):
         late.client(timeout=30).request("GET", "/readyz", timeout=0.5)
     assert len(late.connections) == 1
+
+
+def test_where_there_is_no_cluster_its_programs_are_told_so(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="create it first"):
+        credentials.connect(Layout(tmp_path / "none"), credentials.ADMIN)
