@@ -1,10 +1,24 @@
-"""Small files that several processes read while one of them writes."""
+"""Small files that several processes read while one of them writes, and a lock between processes."""
 
+import contextlib
+import fcntl
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+
+@contextlib.contextmanager
+def folder_locked(folder: Path) -> Iterator[None]:
+    """No other process has the folder's lock meanwhile. On a folder that is always there it leaves no file behind."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:

@@ -5,27 +5,21 @@ They lie below the range from which the kernel gives ports to outgoing connectio
 """
 
 import contextlib
-import fcntl
-import os
 import random
 import socket
 import tempfile
-from collections.abc import Iterator
+from pathlib import Path
+
+from local.cluster.files import folder_locked
 
 FIRST, LAST = 20000, 29999
 
 
-@contextlib.contextmanager
-def choosing() -> Iterator[None]:
-    """Nobody else chooses meanwhile: hold it from the choice until something listens, since a port is free until then.
-    The lock is one on a folder that is always there, so that it leaves no file behind.
+def choosing() -> contextlib.AbstractContextManager[None]:
+    """Nobody else chooses meanwhile: hold it from the choice until something listens, since a port is free until
+    then.
     """
-    folder = os.open(tempfile.gettempdir(), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
+    return folder_locked(Path(tempfile.gettempdir()))
 
 
 def is_free(port: int) -> bool:

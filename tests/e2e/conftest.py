@@ -10,8 +10,6 @@ from tests.e2e.served import Served
 
 LAST = ("test_autoscaling.py", "test_restart.py", "test_destroy.py")
 """These start the node again, or take away what others need."""
-
-
 SECONDS = 2400
 """A guard for a test with what is set up for it, far more than it takes."""
 

@@ -22,8 +22,7 @@ class Load:
         served: whom to ask.
         clients: how many ask at the same time.
         tokens: how long an answer is.
-        patience: seconds after which a request without an answer has failed. Many, since an instance that starts takes
-            the cores of those that answer.
+        patience: seconds after which a request without an answer has failed.
         answered: requests that were answered in full.
         failed: what the others failed with, and how often.
     """
@@ -31,7 +30,7 @@ class Load:
     served: Served
     clients: int = 2
     tokens: int = 24
-    patience: float = 240
+    patience: float = 60
     answered: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     _ended: threading.Event = field(default_factory=threading.Event)

@@ -16,10 +16,13 @@ from local.endpoint.own_node import POOL
 from tests.autoscaling.trace import Trace
 from tests.e2e.load import Load
 from tests.e2e.served import FINISHED, MODEL, TEAM, Served
+from tests.engine.cluster.helpers import eventually
 from tests.engine.local_stack import wait_until
 
 CLIENTS = 8
 TOKENS = 200
+PATIENCE = 240
+"""Seconds: the requests of all clients wait in one engine while the second one, as it starts, takes the cores."""
 SCALES = {
     "autoscaling": {"max": 2, "queueDepth": 2, "gpuUtilization": None, "pace": {"downSeconds": 30, "downPercent": 100}},
     "engine": {"maxSequences": 1},
@@ -56,7 +59,7 @@ def test_a_queue_brings_a_second_instance_that_answers_and_a_lull_takes_it_away(
     target = _target(scaling)
     trace = Trace(lambda: (0, 0, _wanted(scaling, target), len(scaling.ready_pods())))
     try:
-        with Load(scaling, clients=CLIENTS, tokens=TOKENS) as load:
+        with Load(scaling, clients=CLIENTS, tokens=TOKENS, patience=PATIENCE) as load:
             wait_until(lambda: len(scaling.ready_pods()) == 2, 300, "KEDA has asked for a second instance")
             (second,) = (pod for pod in scaling.pods() if pod["metadata"]["name"] != first)
             wait_until(lambda: _finished(scaling, second) > 0, 120, "the second instance answers")
@@ -73,7 +76,7 @@ def test_every_query_has_one_answer_on_what_the_engine_in_the_pod_says(scaling: 
     scaling.chat()
     queries = dataclasses.asdict(signals(engine(EngineName.VLLM).metrics, _target(scaling)))
     for query in queries.values():
-        assert len(_answers(scaling, query)) == 1, query
+        assert len(eventually(lambda query=query: _query(scaling, query))) == 1, query
     for name in ("ready", "replicas"):
         # Of kube-state-metrics, which is scraped every few seconds.
         wait_until(lambda name=name: _values(scaling, queries[name]) == [1], 60, f"{name} is 1")
@@ -82,7 +85,8 @@ def test_every_query_has_one_answer_on_what_the_engine_in_the_pod_says(scaling: 
 def test_series_say_whose_they_are(scaling: Served) -> None:
     metrics = engine(EngineName.VLLM).metrics
     for metric in (metrics.requests_running, "llm_serving_startup_seconds"):
-        labels = _answers(scaling, f'{metric}{{pod="{_pod(scaling)}"}}')[0]["metric"]
+        query = f'{metric}{{pod="{_pod(scaling)}"}}'
+        labels = eventually(lambda query=query: _query(scaling, query))[0]["metric"]
         said = {name: labels[name] for name in (MODEL_LABEL, RELEASE_LABEL, TEAM_LABEL, POOL_LABEL, "namespace")}
         assert said == {
             MODEL_LABEL: MODEL,
@@ -115,16 +119,9 @@ def _wanted(served: Served, target: ScaleTarget) -> int:
 
 
 def _query(served: Served, expression: str) -> list[dict]:
+    """What Prometheus answers: nothing for a moment after a scrape that came too late."""
     address = f"{served.node.cluster.prometheus()}/api/v1/query?query={urllib.parse.quote(expression)}"
     return json.loads(served.text(address))["data"]["result"]
-
-
-def _answers(served: Served, expression: str) -> list[dict]:
-    """What Prometheus answers; asked again while that is nothing, as it is for a moment after a scrape that came too
-    late."""
-    found: list[dict] = []
-    wait_until(lambda: bool(found.extend(_query(served, expression)) or found), 60, f"an answer: {expression}")
-    return found
 
 
 def _values(served: Served, expression: str) -> list[float]:

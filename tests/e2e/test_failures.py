@@ -24,7 +24,7 @@ def test_a_deleted_pod_finishes_its_requests_while_another_takes_over(served: Se
 def test_a_killed_engine_fails_only_what_it_was_doing_and_comes_back(served: Served) -> None:
     (pod,) = served.ready_pods()
     restarts = _restarts(pod)
-    with Load(served, patience=60) as load:
+    with Load(served) as load:
         wait_until(lambda: load.answered > 0, 60, "the first answer under load")
         _kill_engine(served, pod)
         wait_until(lambda: _restarts(_again(served, pod)) > restarts, 60, "the container is started again")

@@ -22,9 +22,7 @@ except OSError as error:
 
 
 def test_pods_of_the_teams_namespace_reach_the_model_by_name(served: Served) -> None:
-    address = f"http://{MODEL}.{TEAM}.svc:8000/v1/models"
-    # The rules for a pod's address come a moment after it.
-    wait_until(lambda: _ask_from(served, TEAM, address) == "200", 60, "the model answers")
+    assert _ask_from(served, TEAM, f"http://{MODEL}.{TEAM}.svc:8000/v1/models") == "200"
 
 
 @pytest.mark.parametrize("port", ["http", "health"])

@@ -29,7 +29,7 @@ DRAINED = re.compile(
 )
 PRE_STOP, WINDOW = 1, 8
 """Seconds from the eviction to the signal, and from the signal to the end of requests."""
-PATIENCE = 240
+PATIENCE = 60
 """Seconds that an answer may take."""
 
 
@@ -145,7 +145,7 @@ def _together(calls: list) -> list[int]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(90)
     return results
 
 

@@ -96,6 +96,7 @@ def enforcer(lab, api, kubeconfig, tmp_path):
         yield process
         assert process.poll() is None, (tmp_path / "log").read_text()
     lab.node.nft(f"delete table inet {TABLE}")
+    assert works(lab)
 
 
 @pytest.fixture

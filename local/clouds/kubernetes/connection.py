@@ -11,6 +11,7 @@ from local.cluster import rest
 from local.cluster.errors import ClusterError
 
 _ASK_AGAIN_SECONDS = 5.0
+_ANSWER_SECONDS = 10.0
 
 
 class Connection:
@@ -44,7 +45,7 @@ class Connection:
     def _connect(self) -> None:
         try:
             client = kubeconfig.connect(self._settings.access(), self._on_warning)
-            client.request("GET", "/version")
+            client.request("GET", "/version", timeout=_ANSWER_SECONDS)
         except (kubeconfig.KubeconfigError, ClusterError, rest.UnreachableError, rest.ApiError) as error:
             self._reason = str(error)
         else:

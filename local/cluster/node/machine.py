@@ -7,13 +7,11 @@ are made under one lock of the machine.
 """
 
 import contextlib
-import fcntl
-import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 from local.cluster.errors import ClusterError
+from local.cluster.files import folder_locked
 from local.cluster.node import addresses, cgroups
 from local.cluster.node.addresses import ROUTE_PROTOCOL, SLOT_LINKS, AddressSlot
 from local.cluster.node.inside import COVERED
@@ -25,17 +23,9 @@ MARKER = ".made-for-llm-serving"
 """Stands in a mount point that was missing, below what is mounted there."""
 
 
-@contextlib.contextmanager
-def locked() -> Iterator[None]:
-    """Nobody else changes links, routes or mount points of nodes meanwhile. The lock is one on a folder that is
-    always there, so that it leaves no file behind.
-    """
-    folder = os.open("/run", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
+def locked() -> contextlib.AbstractContextManager[None]:
+    """Nobody else changes links, routes or mount points of nodes meanwhile."""
+    return folder_locked(Path("/run"))
 
 
 def reserve(directory: Path, wanted: int | None) -> AddressSlot:

@@ -7,22 +7,13 @@ import pytest
 
 from local.clouds.kubernetes.plugin import KubernetesPlugin
 from local.cluster import LocalCluster, NodePool
-from local.cluster.layout import missing_programs
 from tests.engine.cluster.fixtures import api, namespace  # noqa: F401 (fixtures)
 
 SCALE_DOWN_SECONDS = 1.0
 
 
 @pytest.fixture(scope="session")
-def programs():
-    """The programs of a control plane. Without them nothing here has been tested, and that is said."""
-    missing = missing_programs()
-    if missing:
-        pytest.exit(f"NOT TESTED, for want of {', '.join(missing)}: run `make setup`", returncode=3)
-
-
-@pytest.fixture(scope="session")
-def cluster(programs, tmp_path_factory):
+def cluster(tmp_path_factory):
     """A running cluster."""
     made = LocalCluster(Path(tmp_path_factory.mktemp("cluster")) / "c")
     try:

@@ -15,7 +15,7 @@ from tests.engine.cluster.helpers import eventually
 
 
 @pytest.fixture
-def own(programs, tmp_path):
+def own(tmp_path):
     """A cluster that a test may harm."""
     made = LocalCluster(tmp_path / "c")
     yield made
