@@ -91,6 +91,12 @@ def load_arguments(source: Path | str, target: Path | str, *more: str, revision:
     return [f"--source={url}", f"--repository={NAME}", f"--revision={revision}", f"--target={target}", *more]
 
 
+def until_said(process: subprocess.Popen[str], words: str) -> None:
+    """Read what the loader says until it says this."""
+    assert process.stdout is not None
+    assert any(words in line for line in process.stdout)
+
+
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Exit status, output and errors."""
     try:

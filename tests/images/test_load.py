@@ -198,7 +198,7 @@ def test_a_file_of_the_right_size_and_other_content_is_copied_again(source: Path
 def test_sigterm_ends_a_run_which_takes_its_parts_along(tmp_path: Path, target: Path) -> None:
     source = tmp_path / "source"
     folder = put(source, whole())
-    _grow(folder / "model-00002-of-00002.safetensors", "c", 256 * 1024 * 1024)
+    _grow(folder / "model-00002-of-00002.safetensors", "c", 1024 * 1024 * 1024)
     process = loader(*load_arguments(source, target, "--workers=1"))
     end = time.monotonic() + PATIENCE
     while not _in_the_middle(target):

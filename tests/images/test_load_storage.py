@@ -37,6 +37,7 @@ from tests.images.models import (
     loader,
     put,
     safetensors,
+    until_said,
     whole,
 )
 from tests.images.storage import Bucket, GoogleBucket, S3Bucket
@@ -255,6 +256,8 @@ def test_sigterm_takes_unfinished_uploads_along(s3: S3Bucket, source: Path) -> N
     process = loader(*load_arguments(source, f"{s3.url}/{_PLACE}"), **s3.variables)
     _wait(s3.faults.held)
     process.send_signal(signal.SIGTERM)
+    # Let go before it knows that it has to stop, it would end the file, as it may.
+    until_said(process, "told to stop")
     s3.faults.holding = ()
     s3.faults.ended.set()
     status, _, errors = ended(process)

@@ -157,6 +157,9 @@ class Loader:
             ]
             try:
                 self._watch(copies, progress)
+            except StoppedError:
+                self._say("told to stop: what is being sent ends first, so that no part of a file stays behind")
+                raise
             finally:
                 failed.set()
                 for copy in copies:
