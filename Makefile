@@ -66,7 +66,9 @@ test-engine: setup ## previews, updates, faults and destroys on the real engine 
 	@python -m pytest tests/engine -q -n 2 --dist loadfile
 
 test-e2e: setup-node ## a real node and real pods: the endpoint under load, updates, restarts, failures (Linux, root)
-	@python -m pytest tests/node tests/e2e
+	@# One after the other, so that the node of the first does not run beside the engines of the second.
+	@python -m pytest tests/node
+	@python -m pytest tests/e2e
 
 test-autoscaling: setup-autoscaling ## KEDA and the HPA controller on a real Prometheus (a first run builds KEDA: a quarter of an hour)
 	@python -m pytest tests/autoscaling

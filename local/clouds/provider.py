@@ -11,7 +11,9 @@ Leaves alone: what a resource is, where it is kept, how it is checked. That is f
 Calls come in parallel, each on a thread of its own; a plugin guards what it shares.
 """
 
+import contextlib
 import os
+import queue
 import signal
 import sys
 import threading
@@ -626,18 +628,19 @@ def serve(plugin: Plugin, arguments: Sequence[str]) -> None:
         if not argument.startswith("-") and ":" in argument:
             plugin.engine.attach(argument)
     server, port = start(plugin)
-    stop = threading.Event()
+    stop: queue.SimpleQueue[int] = queue.SimpleQueue()  # not an Event, for whose lock a signal handler might wait
     # The engine ends its plugins with SIGINT and waits 5 s for each before it kills. Ctrl-C of a terminal does not come
     # here: plugins have a process group of their own (sdk/go/common/util/cmdutil).
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda number, _: stop.put(number))
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a stray print must not look like a log of the engine's
     # The launcher says who started it: asked for here, the engine may be gone already and its heir be taken for it.
     parent = int(os.environ.get("LLM_SERVING_ENGINE_PID") or os.getppid())
-    while not stop.wait(1.0):
-        if os.getppid() != parent:  # the engine was killed and could not end its plugins
+    while os.getppid() == parent:  # else the engine was killed and could not end its plugins
+        with contextlib.suppress(queue.Empty):
+            stop.get(timeout=1.0)
             break
     server.stop(grace=None)
     os._exit(0)  # threads that wait for a cloud would hold the process

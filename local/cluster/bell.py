@@ -11,7 +11,7 @@ _PAUSE = 1.0
 
 
 class Bell:
-    """Rings at changes of some kinds, and once at the beginning.
+    """Rings at changes of some kinds, at the beginning, and where it may have missed one: when a watch begins anew.
 
     Args:
         client: connection to the API server.
@@ -35,7 +35,9 @@ class Bell:
     def _listen(self, kind: str) -> None:
         while True:
             try:
-                for change in self._client.watch("v1", kind):
+                version = self._client.newest_version("v1", kind)
+                self._rung.set()  # whatever changed since the last watch ended
+                for change in self._client.watch("v1", kind, since=version):
                     if self._matters is None or self._matters(kind, change):
                         self._rung.set()
             except (rest.ApiError, rest.UnreachableError):
@@ -44,7 +46,8 @@ class Bell:
     def take(self) -> bool:
         """It has rung since the last time."""
         rung = self._rung.is_set()
-        self._rung.clear()
+        if rung:  # only then: it may have rung just now
+            self._rung.clear()
         return rung
 
     def wait(self, seconds: float) -> bool:

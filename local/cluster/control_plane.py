@@ -34,6 +34,7 @@ from local.cluster.processes import Process
 START_SECONDS = 120.0
 """How long a start may take: seconds on an idle machine, a minute where several start on two busy cores."""
 _STOP_SECONDS = 60.0
+_FIRST_SIGN_SECONDS = 20.0
 _RESTARTS = 3
 """A program that ended so often while the cluster starts will not come up."""
 
@@ -517,7 +518,8 @@ class LocalCluster:
             return False
 
     def _raise_if_hopeless(self, waited: float) -> None:
-        if waited > 5.0 and not self._supervisor_alive():
+        # A busy disk may keep it from writing its number for a while.
+        if waited > _FIRST_SIGN_SECONDS and not self._supervisor_alive():
             raise ClusterError(with_log("the supervisor has ended", self._layout.log("supervisor")))
         programs: dict[str, Any] = read_json(self._layout.programs) or {}
         for name, state in programs.items():

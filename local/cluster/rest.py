@@ -5,6 +5,7 @@ custom resources by type, and reading its models back costs more than the reques
 """
 
 import contextlib
+import itertools
 import json
 import ssl
 import tempfile
@@ -48,6 +49,10 @@ class ApiError(Exception):
 
 class UnreachableError(Exception):
     """No answer: wrong address, refused connection, wrong certificate, or too slow."""
+
+
+class LateError(UnreachableError):
+    """No answer in time, from a server that took the connection: it may be busy."""
 
 
 class UnknownKindError(Exception):
@@ -203,10 +208,11 @@ class Kubernetes:
         stream: bool = False,
     ) -> requests.Response:
         # On a machine whose engines take every core the API server may be late to shake hands: what only reads is
-        # asked for again while there is time. What writes may have been carried out, and who says how long a request
-        # may take has no time for another one.
-        end = time.monotonic() + (self._timeout if method == "GET" and timeout is None else 0)
-        while True:
+        # asked for again while there is time, once in any case: it may have been this machine that stood still. What
+        # writes may have been carried out, and who says how long a request may take has no time for another one.
+        again = method == "GET" and timeout is None
+        end = time.monotonic() + self._timeout
+        for attempt in itertools.count():
             try:
                 return self._session.request(
                     method,
@@ -218,9 +224,12 @@ class Kubernetes:
                     stream=stream,
                 )
             except requests.RequestException as error:
-                if isinstance(error, requests.ReadTimeout) and time.monotonic() < end:
+                late = isinstance(error, requests.ReadTimeout)
+                if late and again and (attempt == 0 or time.monotonic() < end):
                     continue
-                raise UnreachableError(f"{self.server} does not answer: {_innermost(error)}") from error
+                kind = LateError if late else UnreachableError
+                raise kind(f"{self.server} does not answer: {_innermost(error)}") from error
+        raise AssertionError("unreachable")
 
     def _hear_warnings(self, answer: requests.Response) -> None:
         if self._on_warning is None:
@@ -385,6 +394,11 @@ class Kubernetes:
         for thing in ordered:
             self.apply(thing, force=force)
 
+    def newest_version(self, api_version: str, kind: str) -> str:
+        """The resource version of all objects of a kind as they are now, from which :meth:`watch` can go on."""
+        answer = self.request("GET", self.resource(api_version, kind).path(), params={"limit": "1"})
+        return answer["metadata"]["resourceVersion"]
+
     def watch(
         self, api_version: str, kind: str, seconds: int = 30, *, since: str | None = None, fields: str | None = None
     ) -> Iterator[Object]:
@@ -405,17 +419,23 @@ class Kubernetes:
             params["fieldSelector"] = fields
         path = self.resource(api_version, kind).path()
         # Without a version every object comes first as ADDED: the newest version skips that.
-        params["resourceVersion"] = (
-            since or self.request("GET", path, params={"limit": "1"})["metadata"]["resourceVersion"]
-        )
-        answer = self._send("GET", path, params, None, "", float(seconds + 10), stream=True)
+        params["resourceVersion"] = since or self.newest_version(api_version, kind)
+        for line in self.stream(path, params, float(seconds + 10)):
+            yield json.loads(line)
+
+    def stream(self, path: str, params: Mapping[str, Any], seconds: float) -> Iterator[bytes]:
+        """The lines of an answer as they come, without empty ones, until it or its server ends, or says nothing for so
+        many seconds.
+
+        Raises:
+            ApiError, UnreachableError: it cannot start.
+        """
+        answer = self._send("GET", path, params, None, "", seconds, stream=True)
         with answer:
             if not answer.ok:
                 raise ApiError(answer.status_code, {"message": answer.text})
             with contextlib.suppress(requests.RequestException):  # a restarted server ends the stream
-                for line in answer.iter_lines():
-                    if line:
-                        yield json.loads(line)
+                yield from filter(None, answer.iter_lines())
 
     def logs(self, namespace: str, pod: str, container: str, *, lines: int = 10, timeout: float = 5.0) -> str:
         """The last lines of a container's log, or an empty string where they cannot be had (a simulated

@@ -4,6 +4,7 @@ The revision is the beginning of a hash over names and contents, as a commit of 
 from there to the images.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -156,10 +157,11 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
             path = new / name
             path.write_bytes(content)
             path.chmod(_FILE_MODE)
-        if folder.is_dir() and not folder.is_symlink():
-            folder.rename(old)
-        elif os.path.lexists(folder):
-            folder.unlink()
+        with contextlib.suppress(FileNotFoundError):  # another maker was faster with this too
+            if folder.is_dir() and not folder.is_symlink():
+                folder.rename(old)
+            elif os.path.lexists(folder):
+                folder.unlink()
         try:
             new.rename(folder)
         except OSError:

@@ -7,10 +7,11 @@ import pytest
 
 from local.cluster.node.requirements import unmet
 from tests.e2e.served import Served
+from tests.engine.local_stack import wait_until
 
 LAST = ("test_autoscaling.py", "test_restart.py", "test_destroy.py")
 """These start the node again, or take away what others need."""
-SECONDS = 2400
+SECONDS = 3600
 """A guard for a test with what is set up for it, far more than it takes."""
 
 
@@ -30,6 +31,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     try:
         stack.open()
         stack.up()
+        wait_until(stack.answers, 60, "its Service leads to it")
         yield stack
     finally:
         stack.close()

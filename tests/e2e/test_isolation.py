@@ -4,6 +4,7 @@ import pytest
 
 from local.cluster.rest import Kubernetes
 from tests.e2e.served import MODEL, TEAM, Served
+from tests.engine.cluster.helpers import log_of
 from tests.engine.local_stack import wait_until
 
 SCRIPT = """
@@ -64,7 +65,7 @@ def _ask_from(served: Served, namespace: str, url: str) -> str:
     kubernetes.create(asking)
     try:
         wait_until(lambda: _phase(kubernetes, namespace) == "Succeeded", 120, f"a pod in {namespace} has asked")
-        return kubernetes.logs(namespace, "ask", "ask", timeout=60).strip()
+        return log_of(kubernetes, namespace, "ask", "ask").strip()
     finally:
         kubernetes.delete(asking)
         wait_until(lambda: kubernetes.find("v1", "Pod", "ask", namespace) is None, 60, "the asking pod is gone")

@@ -10,6 +10,15 @@ from local.cluster.layout import missing_programs
 from local.cluster.layout import tools as tools_folder
 from tests.engine.local_stack import LocalStack
 
+SECONDS = 1800
+"""A guard for a test with what is set up for it, far more than it takes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(SECONDS))
+
 
 def missing_tools() -> list[str]:
     """What this tier needs and the machine lacks."""

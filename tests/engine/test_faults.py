@@ -1,6 +1,7 @@
 """Whatever fails on the way, the error names the resource and the cause, and the next ``up`` converges."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,7 +79,7 @@ def test_every_fault_names_resource_and_cause_and_the_next_up_converges(stack: L
 @pytest.mark.parametrize("moment", ["Cluster", "NodePool"])
 def test_an_update_killed_half_way_converges_with_no_duplicate_and_nothing_lost(stack: LocalStack, moment: str) -> None:
     process = stack.start_up()
-    wait_until(lambda: _exists(stack, moment), 120, f"a {moment} on the local cloud")
+    wait_until(lambda: _exists(stack, moment, process), 400, f"a {moment} on the local cloud")
     kill_session(process)
     done = stack.up()
     assert done.returncode == 0, done.stdout[-5000:]
@@ -93,14 +94,15 @@ def test_of_two_updates_at_once_one_is_refused_cleanly(stack: LocalStack) -> Non
     locks = stack.runner.home.backend / ".pulumi/locks"
     wait_until(lambda: any(locks.rglob("*.json")), 60, "the first update's lock")
     second = stack.pulumi("up", "--yes", "--skip-preview", "--stack", stack.name)
-    output, _ = first.communicate(timeout=300)
+    output, _ = first.communicate(timeout=480)
     assert first.returncode == 0, output[-4000:]
     assert second.returncode != 0
     assert "currently locked" in second.stdout + second.stderr
     _assert_whole(stack)
 
 
-def _exists(stack: LocalStack, kind: str) -> bool:
+def _exists(stack: LocalStack, kind: str, updating: subprocess.Popen[str]) -> bool:
+    assert updating.poll() is None
     return any(kind.lower() in str(path).lower() for path in stack.records())
 
 

@@ -71,7 +71,7 @@ def main() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", int(options["port"])), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     while True:
-        signal.pause()
+        time.sleep(0.05)  # not signal.pause(), which a signal that comes just before it does not end
 
 
 def _sleeper() -> int:

@@ -22,6 +22,8 @@ ANSWERING = Path(__file__).with_name("answering.py")
 MODEL = "tiny-llama"
 PATIENCE = 60.0
 """Seconds until a test gives up waiting for what must happen."""
+_GIVEN: set[int] = set()
+"""Ports that tests of this process have got."""
 
 
 @dataclass
@@ -92,18 +94,20 @@ class Launched:
     def end(self) -> None:
         """Leave nothing behind, whatever the test did and the launcher left undone."""
         self.process.kill()
-        pids: list[int] = []
-        for name in ("pid", "children"):
-            with contextlib.suppress(FileNotFoundError):
-                read = json.loads((self.state / name).read_text())
-                pids += read if isinstance(read, list) else [read]
-        for pid in pids:
-            # Another program may have the number by now.
-            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
-                words = Path(f"/proc/{pid}/cmdline").read_bytes()
-                if any(str(engine).encode() in words for engine in (ENGINE, ANSWERING)):
-                    os.kill(pid, signal.SIGKILL)
+        self.process.wait(PATIENCE)
+        until(self._are_killed, "all that it started is gone")
         self.process.communicate(timeout=PATIENCE)
+
+    def _are_killed(self) -> bool:
+        """Kill the engine and what it made, which all have its folder in their command line; whether there was none."""
+        word = f"--state={self.state}".encode()
+        found = False
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                if word in path.read_bytes().split(b"\0"):
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+                    found = True
+        return not found
 
 
 Launch = Callable[..., Launched]
@@ -161,11 +165,14 @@ def alive(pid: int) -> bool:
 
 def free_port() -> int:
     """A port on which nobody listens, from below those that the kernel gives to outgoing connections: one of these may
-    take it before the engine does."""
+    take it before the engine does. Nobody else gets it: no test of another worker, and no later one of this."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    own = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = random.randrange(20000, 32000)
+        port = random.choice([port for port in range(20000 + own, 32000, workers) if port not in _GIVEN])
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", port))
+            _GIVEN.add(port)
             return port
 
 

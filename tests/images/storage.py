@@ -23,7 +23,9 @@ from gcp_storage_emulator.storage import Storage
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage as google_storage
 from llm_serving_load.stores.store import NOTE
+from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.models import s3_backends
 from werkzeug.serving import make_server
 
 BUCKET = "models"
@@ -218,14 +220,28 @@ class _Faulty:
                 501: "NotImplemented",
                 503: "SlowDown",
             }
-            body = b"" if method == "HEAD" else f"<Error><Code>{codes[status]}</Code></Error>".encode()
-            start_response(f"{403 if status == 401 else status} No", [("Content-Length", str(len(body)))])
-            return [body]
+            return _refused(403 if status == 401 else status, "" if method == "HEAD" else codes[status], start_response)
         with self._lock:  # as in the real store, nothing comes between a condition and its write
+            if _is_unknown_upload(query):
+                return _refused(404, "NoSuchUpload", start_response)
             answer = self._application(environ, start_response)
         if method == "GET" and self._faults.damaged and self._faults.damaged in path:
             return [_other(b"".join(answer))]
         return answer
+
+
+def _refused(status: int, code: str, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    body = f"<Error><Code>{code}</Code></Error>".encode() if code else b""
+    start_response(f"{status} No", [("Content-Length", str(len(body)))])
+    return [body]
+
+
+def _is_unknown_upload(query: str) -> bool:
+    """Whether a request goes on with an upload that somebody has ended. The emulator fails at a part of one (500); S3
+    says NoSuchUpload (https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html)."""
+    (upload,) = parse_qs(query).get("uploadId", [""])
+    buckets = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets
+    return bool(upload) and (BUCKET not in buckets or upload not in buckets[BUCKET].multiparts)
 
 
 class _PreconditionError(Exception):

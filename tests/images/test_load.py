@@ -152,7 +152,7 @@ def test_a_second_run_finds_the_copy_and_writes_nothing(source: Path, target: Pa
 def test_a_killed_run_leaves_no_complete_copy_and_the_next_one_completes_it(tmp_path: Path, target: Path) -> None:
     source = tmp_path / "source"
     folder = put(source, whole())
-    _grow(folder / "model-00002-of-00002.safetensors", "c", 256 * 1024 * 1024)
+    _grow(folder / "model-00002-of-00002.safetensors", "c", 1024 * 1024 * 1024)
     process = loader(*load_arguments(source, target, "--workers=1"))
     end = time.monotonic() + PATIENCE
     while not _in_the_middle(target):
@@ -222,6 +222,32 @@ def test_several_loaders_at_once_make_one_complete_copy(source: Path, target: Pa
     del copied["manifest.json"]
     assert copied == contents(folder)
     assert verify(target, "--deep")[0] == 0
+
+
+def test_a_loader_that_finishes_removes_the_folder_of_parts_under_no_other_loader(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing = FolderTarget(target)
+    writing.part("kept").discard()
+    finished: list[str] = []
+
+    def make(path: Path, mode: int = 0o777) -> None:
+        """As the system does; another loader finishes between its answer and the next look."""
+        try:
+            mkdir(path, mode)
+        except FileExistsError:
+            if Path(path).name == ".parts" and not finished:
+                finished.append(str(path))
+                os.rmdir(path)
+            raise
+
+    mkdir = os.mkdir
+    monkeypatch.setattr(os, "mkdir", make)
+    part = writing.part("a")
+    part.write(memoryview(b"content"))
+    part.commit()
+    assert finished
+    assert (target / "a").read_bytes() == b"content"
 
 
 def test_a_loader_of_another_revision_is_kept_out_while_one_loads(source: Path, target: Path) -> None:

@@ -1,6 +1,7 @@
 """The model loader and a hub: the library of Hugging Face against a server that speaks its protocol."""
 
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,9 +137,11 @@ def test_a_revision_that_the_hub_does_not_have_is_named(hub: Hub, target: Path) 
 
 
 def test_sigterm_ends_a_loader_that_waits_for_a_hub(target: Path) -> None:
-    process = loader(*load_arguments("hf://", target, "--attempts=100"), HF_ENDPOINT="http://127.0.0.1:1")
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("llm-serving-load: ")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        process = loader(*load_arguments("hf://", target, "--attempts=100"), HF_ENDPOINT=endpoint)
+        listener.accept()[0].close()
     process.send_signal(signal.SIGTERM)
     status, _, errors = ended(process)
     assert (status, errors.count("\n")) == (128 + signal.SIGTERM, 1)

@@ -14,7 +14,7 @@ from local.cluster.node.addresses import SLOT_LINKS
 from local.cluster.node.cgroups import hierarchies
 from local.cluster.node.inside import COVERED
 from local.cluster.node.machine import MARKER
-from tests.engine.cluster.helpers import eventually
+from tests.engine.cluster.helpers import eventually, log_of
 
 __all__ = [
     "IMAGE",
@@ -130,7 +130,7 @@ def run_in(api, namespace, name, script, **more):
     """Run a script in a pod of its own; phase and what it wrote."""
     api.create(pod(namespace, name, script, **more))
     phase = eventually(lambda: ended(api, namespace, name))
-    return phase, api.logs(namespace, name, "c", lines=100, timeout=60)
+    return phase, log_of(api, namespace, name, "c")
 
 
 def fetch(api, namespace, name, address):

@@ -110,7 +110,7 @@ def test_an_image_that_nobody_has_is_named(plugin, api, namespace):
 
 def test_a_crash_loop_shows_the_status_and_the_end_of_the_log_while_it_waits(plugin, shown, namespace):
     inputs = deployment(namespace, shell(SAYS_AND_ENDS, readinessProbe=UNREADY))
-    told = interrupted(plugin, inputs, lambda: "\n".join(shown), "no space left on device")
+    told = interrupted(plugin, inputs, lambda: "\n".join(shown), "ended with status 7", "no space left on device")
     assert "ended with status 7 (Error)" in told
     assert "no space left on device" in told
     assert any("no space left on device" in line for line in shown)

@@ -1,6 +1,6 @@
 """Network policies hold for pods that the kubelet runs, behind Services, from their first moment on."""
 
-from tests.engine.cluster.helpers import eventually
+from tests.engine.cluster.helpers import eventually, log_of
 from tests.node.helpers import deployment, fetch, pod, ready, run_in, service
 
 SERVE = "echo served > /data/index.html; exec /bin/busybox httpd -f -p 8000 -h /data"
@@ -43,7 +43,7 @@ def test_under_default_deny_only_what_is_allowed_passes_and_probes_always_do(api
     ask = "/bin/busybox timeout 3 /bin/busybox wget -q -O - http://web:8000/"
     api.create(labelled(pod(namespace, "client", f"until {ask}; do /bin/busybox sleep 0.2; done")))
     eventually(lambda: api.get("v1", "Pod", "client", namespace)["status"].get("phase") == "Succeeded")
-    assert "served" in api.logs(namespace, "client", "c", timeout=60)
+    assert "served" in log_of(api, namespace, "client", "c")
 
     address = api.get("v1", "Service", "web", namespace)["spec"]["clusterIP"]
     phase, said = run_in(api, namespace, "stranger", trying(f"{address}:8000"))
@@ -61,6 +61,6 @@ def test_a_closed_pod_is_closed_from_its_first_moment_on_while_its_neighbour_get
     assert fetch(api, namespace, "open", f"http://{address}:8000/")[0] == "Succeeded"
     api.create(labelled(pod(namespace, "closed", trying(f"{address}:8000"))))
     eventually(lambda: api.get("v1", "Pod", "closed", namespace)["status"].get("phase") == "Succeeded")
-    said = api.logs(namespace, "closed", "c", lines=100, timeout=60)
+    said = log_of(api, namespace, "closed", "c")
     assert "tried" in said
     assert "reached" not in said

@@ -45,7 +45,10 @@ class Connection:
     def _connect(self) -> None:
         try:
             client = kubeconfig.connect(self._settings.access(), self._on_warning)
-            client.request("GET", "/version", timeout=_ANSWER_SECONDS)
+            try:
+                client.request("GET", "/version", timeout=_ANSWER_SECONDS)
+            except rest.LateError:  # somebody is there, and busy
+                client.request("GET", "/version", timeout=_ANSWER_SECONDS)
         except (kubeconfig.KubeconfigError, ClusterError, rest.UnreachableError, rest.ApiError) as error:
             self._reason = str(error)
         else:

@@ -1,9 +1,10 @@
 """Keeps the kernel's table as the API server's policies want it."""
 
+import contextlib
 import datetime
 import logging
+import queue
 import secrets
-import threading
 import time
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -48,12 +49,13 @@ class Controller:
         self._pod_range = pod_range
         self._kernel = kernel
         self._ready_file = ready_file
-        self._bell = threading.Event()
+        # Not an Event: stop() is called in signal handlers, which might wait for an Event's lock for ever.
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._stopping = False
         self._applied = ""
         self._looked = time.monotonic()
         self._told: set[tuple[str, str]] = set()
-        ring = self._bell.set
+        ring = self._ring
         self._namespaces = Follower(client, "v1", "Namespace", ring)
         self._pods = Follower(client, "v1", "Pod", ring, fields=f"spec.nodeName={node}")
         self._policies = Follower(client, API_VERSION, KIND, ring)
@@ -72,9 +74,12 @@ class Controller:
         for follower in followers:
             follower.start()
         while not self._stopping:
-            self._bell.wait(_IDLE)
+            with contextlib.suppress(queue.Empty):
+                self._bell.get(timeout=_IDLE)
             time.sleep(_GATHER)
-            self._bell.clear()
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    self._bell.get_nowait()
             for follower in followers:
                 if follower.failure is not None:
                     raise ClusterError(follower.failure)
@@ -84,7 +89,10 @@ class Controller:
     def stop(self) -> None:
         """End soon. The table stays: pods must not run open for want of a process."""
         self._stopping = True
-        self._bell.set()
+        self._ring()
+
+    def _ring(self) -> None:
+        self._bell.put(None)
 
     def _compare(self) -> None:
         namespaces, pods, policies = (f.objects() for f in (self._namespaces, self._pods, self._policies))

@@ -4,6 +4,8 @@ import uuid
 
 import pytest
 
+from tests.engine.cluster.helpers import eventually
+
 
 @pytest.fixture(scope="session")
 def api(cluster):
@@ -16,5 +18,6 @@ def namespace(api):
     """A namespace of the test's own."""
     name = f"t-{uuid.uuid4().hex[:8]}"
     made = api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    eventually(lambda: api.find("v1", "ServiceAccount", "default", name))  # without it no pod is admitted
     yield name
     api.delete(made)

@@ -2,6 +2,8 @@
 
 import time
 
+from local.cluster.rest import ApiError, UnreachableError
+
 TOLERATES_GPU = [{"key": "nvidia.com/gpu", "operator": "Exists"}]
 
 
@@ -45,6 +47,23 @@ def eventually(what, seconds=60):
         assert time.monotonic() < end, f"still not so after {seconds} s: {answer!r}"
         time.sleep(0.1)
     return answer
+
+
+def log_of(api, namespace, pod, container):
+    """A container's log. A busy API server or kubelet that is late is asked again."""
+
+    def read():
+        try:
+            return (api.request("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log", params=params),)
+        except UnreachableError:
+            return None
+        except ApiError as error:
+            if error.status < 500:
+                raise
+            return None
+
+    params = {"container": container}
+    return eventually(read)[0]
 
 
 def nodes_of(api, pool):

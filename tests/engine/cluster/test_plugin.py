@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -32,12 +33,20 @@ def up(plugin, token, inputs, name="web", timeout=60):
     return checked.inputs, plugin.create(what, checked.inputs, timeout, preview=False)
 
 
-def test_a_deployment_is_ready_when_up_returns(plugin, pool, namespace):
-    pool("serve", min=0, max=1)
+def test_a_deployment_is_ready_when_up_returns(plugin, cluster, pool, namespace):
+    full = pool("serve", min=0, max=0)
     lines = []
     plugin.engine.status = lambda message, urn: lines.append(message)
     inputs = deployment(namespace, pool="serve", container={"resources": {"limits": {"nvidia.com/gpu": "1"}}})
+
+    def grow():
+        eventually(lambda: any("0 of 1 replicas" in line for line in lines))
+        cluster.put_pool(replace(full, max=1))
+
+    growing = threading.Thread(target=grow)
+    growing.start()
     _, created = up(plugin, DEPLOYMENT, inputs)
+    growing.join()
     assert created.id == f"{namespace}/web"
     assert created.outputs["status"]["availableReplicas"] == 1
     assert any("0 of 1 replicas" in line for line in lines)
@@ -252,6 +261,12 @@ def test_a_service_waits_for_the_pods_that_it_has_and_not_for_any(plugin, api, p
     (pod,) = api.list("v1", "Pod", namespace)
     cold = [c | {"status": "False"} if c["type"] == "Ready" else c for c in pod["status"]["conditions"]]
     api.patch(pod, {"status": {"conditions": cold}}, "status")
+
+    def told():
+        slices = api.list("discovery.k8s.io/v1", "EndpointSlice", namespace)
+        return [end for found in slices for end in found.get("endpoints") or [] if end["conditions"]["ready"] is False]
+
+    eventually(told)
     with pytest.raises(InitializationFailedError, match="1 of the 1 pods that it selects are not ready"):
         up(plugin, "kubernetes:core/v1:Service", service, timeout=3)
 
@@ -316,14 +331,18 @@ def test_a_cluster_that_is_gone_stops_an_update_and_can_be_forgotten(plugin, nam
     assert kept == created.outputs
 
 
-def test_the_pod_security_of_a_namespace_warns_through_the_engine(plugin, api, namespace):
+def test_the_pod_security_of_a_namespace_warns_through_the_engine(plugin, cluster, api, namespace):
     labels = {"pod-security.kubernetes.io/warn": "restricted"}
     api.patch(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, {"metadata": {"labels": labels}}
     )
+    inputs = deployment(namespace, replicas=0)
+    seen = []
+    asking = cluster.client(on_warning=seen.append)
+    thing = {"apiVersion": "apps/v1", "kind": "Deployment", **inputs}
+    eventually(lambda: asking.create(thing, dry_run=True) and seen)  # the API server has read the labels
     heard = []
     plugin.engine.warning = lambda message, urn="": heard.append(message)
-    inputs = deployment(namespace, replicas=0)
     up(plugin, DEPLOYMENT, inputs)
     assert any("PodSecurity" in message for message in heard)
 

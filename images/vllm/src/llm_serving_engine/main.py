@@ -121,24 +121,28 @@ class _Launch:
     def _on_signal(self, number: int) -> None:
         """Pass a signal on: at once, or when the requests that run have ended."""
         self._told.append(number)
-        self._watch.drain()
-        if number in _DRAINED:
-            if not self._stopping:
-                self._stopping = True
-                self._drain_before(number)
-            # A container is told to stop again when its pod's grace period gets shorter, which breaks no promise.
-            if self._draining:
-                return
-        self._engine.signal(number)
+        held = number in _DRAINED and self._is_held(number)
+        self._watch.drain()  # not earlier: who reads "draining" finds new requests refused
+        if not held:
+            self._engine.signal(number)
 
-    def _drain_before(self, number: int) -> None:
+    def _is_held(self, number: int) -> bool:
+        """Whether the engine hears of a signal only when its requests have ended; the first one begins that."""
+        if not self._stopping:
+            self._stopping = True
+            return self._drain_before(number)
+        # A container is told to stop again when its pod's grace period gets shorter, which breaks no promise.
+        return self._draining
+
+    def _drain_before(self, number: int) -> bool:
         """Begin to drain, if there is a gate that does it."""
         if self._ledger is None or not self._ledger.attached:
-            return
+            return False
         drain = Drain(self._ledger, self._options.drain_seconds, _say)
         drain.close()
         self._draining = True  # before the thread, which may be over at once
         threading.Thread(target=self._stop_after, args=(drain, number), name="drain", daemon=True).start()
+        return True
 
     def _stop_after(self, drain: Drain, number: int) -> None:
         try:

@@ -112,9 +112,10 @@ class Watch:
             reason = f"the look at the engine failed with {type(error).__name__}"
             self._seen = self._failed(before, reason, unhealthy=False)
         else:
+            if before.model is None:
+                self._stages.ready()  # first: who sees it ready also finds how long that took
             self._seen = Observation(model=model, answering=True, reason=None)
             if before.model is None:
-                self._stages.ready()
                 with contextlib.suppress(Exception):  # it tells people; a log that is closed ends no watch
                     self._on_ready()
 

@@ -1,5 +1,6 @@
 """On a busy machine an API server may be late to shake hands: what only reads is asked for again, while time lasts."""
 
+import contextlib
 import shutil
 import socket
 import ssl
@@ -49,7 +50,11 @@ class Late:
                 return
             self.connections.append(connection)
             if len(self.connections) > self.silent:
-                with self._context.wrap_socket(connection, server_side=True) as spoken:
+                # Who asked may be gone before the handshake ends.
+                with (
+                    contextlib.suppress(OSError),
+                    self._context.wrap_socket(connection, server_side=True) as spoken,
+                ):
                     spoken.recv(65536)
                     spoken.sendall(ANSWER)
 

@@ -18,6 +18,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -206,7 +207,11 @@ class FolderTarget:
     def _make_folder(self, folder: Path) -> None:
         with self._explained():
             missing = [path for path in (folder, *folder.parents) if not path.exists()]
-            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                if _is_occupied(folder):
+                    raise
             for path in missing:
                 with contextlib.suppress(OSError):  # a volume whose modes are fixed by its mount
                     path.chmod(_FOLDER_MODE)
@@ -223,6 +228,15 @@ class FolderTarget:
                     path.unlink()
         with contextlib.suppress(OSError):  # another loader writes there
             parts.rmdir()
+
+
+def _is_occupied(path: Path) -> bool:
+    """Whether something other than a folder is there. Where nothing is, a loader that finishes has just removed it:
+    whoever writes there sees that and makes it again."""
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return path.is_symlink()
 
 
 class FolderPart:
