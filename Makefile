@@ -67,8 +67,7 @@ test-engine: setup ## previews, updates, faults and destroys on the real engine 
 
 test-e2e: setup-node ## a real node and real pods: the endpoint under load, updates, restarts, failures (Linux, root)
 	@# One after the other, so that the node of the first does not run beside the engines of the second.
-	@python -m pytest tests/node
-	@python -m pytest tests/e2e
+	@status=0; for tier in tests/node tests/e2e; do python -m pytest $$tier || status=$$?; done; exit $$status
 
 test-autoscaling: setup-autoscaling ## KEDA and the HPA controller on a real Prometheus (a first run builds KEDA: a quarter of an hour)
 	@python -m pytest tests/autoscaling

@@ -638,7 +638,7 @@ def serve(plugin: Plugin, arguments: Sequence[str]) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a stray print must not look like a log of the engine's
     # The launcher says who started it: asked for here, the engine may be gone already and its heir be taken for it.
     parent = int(os.environ.get("LLM_SERVING_ENGINE_PID") or os.getppid())
-    while os.getppid() == parent:  # else the engine was killed and could not end its plugins
+    while os.getppid() == parent:  # an engine that was killed could not end its plugins
         with contextlib.suppress(queue.Empty):
             stop.get(timeout=1.0)
             break

@@ -34,12 +34,15 @@ class Bell:
 
     def _listen(self, kind: str) -> None:
         while True:
+            began = time.monotonic()
             try:
                 version = self._client.newest_version("v1", kind)
                 self._rung.set()  # whatever changed since the last watch ended
                 for change in self._client.watch("v1", kind, since=version):
                     if self._matters is None or self._matters(kind, change):
                         self._rung.set()
+                if time.monotonic() - began < _PAUSE:  # a server that ends each stream at once
+                    time.sleep(_PAUSE)
             except (rest.ApiError, rest.UnreachableError):
                 time.sleep(_PAUSE)
 

@@ -35,6 +35,7 @@ START_SECONDS = 120.0
 """How long a start may take: seconds on an idle machine, a minute where several start on two busy cores."""
 _STOP_SECONDS = 60.0
 _FIRST_SIGN_SECONDS = 20.0
+"""How long a busy disk may keep the supervisor from writing down that it is there."""
 _RESTARTS = 3
 """A program that ended so often while the cluster starts will not come up."""
 
@@ -495,10 +496,12 @@ class LocalCluster:
             self._wait_until(lambda: self._all_ready() and client.ready() and self._has_service_account(client))
 
     def _wait_until(self, ready: Callable[[], bool]) -> None:
-        begun = time.monotonic()
+        begun, seen = time.monotonic(), False
         while not ready():
             waited = time.monotonic() - begun
-            self._raise_if_hopeless(waited)
+            alive = self._supervisor_alive()
+            seen = seen or alive
+            self._raise_if_hopeless(ended=not alive and (seen or waited > _FIRST_SIGN_SECONDS))
             if waited > START_SECONDS:
                 raise ClusterError(self._why_not_ready(f"not ready after {START_SECONDS:g} s"))
             time.sleep(0.1)
@@ -517,9 +520,8 @@ class LocalCluster:
         except (rest.ApiError, rest.UnreachableError):
             return False
 
-    def _raise_if_hopeless(self, waited: float) -> None:
-        # A busy disk may keep it from writing its number for a while.
-        if waited > _FIRST_SIGN_SECONDS and not self._supervisor_alive():
+    def _raise_if_hopeless(self, *, ended: bool) -> None:
+        if ended:
             raise ClusterError(with_log("the supervisor has ended", self._layout.log("supervisor")))
         programs: dict[str, Any] = read_json(self._layout.programs) or {}
         for name, state in programs.items():

@@ -11,7 +11,7 @@ import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ class UnreachableError(Exception):
 
 
 class LateError(UnreachableError):
-    """No answer in time, from a server that took the connection: it may be busy."""
+    """No answer began in time, and the server took the connection: it may be busy."""
 
 
 class UnknownKindError(Exception):
@@ -129,7 +129,7 @@ class Kubernetes:
         headers: more headers (impersonation).
         on_warning: called with each warning that the API server sends (deprecated versions, Pod Security).
         field_manager: who owns what is applied.
-        timeout: seconds that an answer may take; twice as many where the server is late to shake hands for a read.
+        timeout: seconds that an answer may take. A read that is late is sent once more, and so may take twice as long.
         proxy: proxy for the connection; the environment's proxies are never used.
     """
 
@@ -207,9 +207,10 @@ class Kubernetes:
         timeout: float | None,
         stream: bool = False,
     ) -> requests.Response:
-        # On a machine whose engines take every core the API server may be late to shake hands: what only reads is
-        # asked for again while there is time, once in any case: it may have been this machine that stood still. What
-        # writes may have been carried out, and who says how long a request may take has no time for another one.
+        # On a machine whose engines take every core the API server may be late, to shake hands more than anything:
+        # what only reads is asked for again while there is time, and once in any case, as it may have been this machine
+        # that stood still. What writes may have been carried out, and who says how long a request may take has no time
+        # for another one.
         again = method == "GET" and timeout is None
         end = time.monotonic() + self._timeout
         for attempt in itertools.count():
@@ -395,7 +396,11 @@ class Kubernetes:
             self.apply(thing, force=force)
 
     def newest_version(self, api_version: str, kind: str) -> str:
-        """The resource version of all objects of a kind as they are now, from which :meth:`watch` can go on."""
+        """The resource version of all objects of a kind as they are now, from which :meth:`watch` can go on.
+
+        Raises:
+            UnknownKindError, ApiError, UnreachableError: there is none to be had.
+        """
         answer = self.request("GET", self.resource(api_version, kind).path(), params={"limit": "1"})
         return answer["metadata"]["resourceVersion"]
 
@@ -420,10 +425,11 @@ class Kubernetes:
         path = self.resource(api_version, kind).path()
         # Without a version every object comes first as ADDED: the newest version skips that.
         params["resourceVersion"] = since or self.newest_version(api_version, kind)
-        for line in self.stream(path, params, float(seconds + 10)):
-            yield json.loads(line)
+        with contextlib.closing(self.stream(path, params, float(seconds + 10))) as lines:
+            for line in lines:
+                yield json.loads(line)
 
-    def stream(self, path: str, params: Mapping[str, Any], seconds: float) -> Iterator[bytes]:
+    def stream(self, path: str, params: Mapping[str, Any], seconds: float) -> Generator[bytes, None, None]:
         """The lines of an answer as they come, without empty ones, until it or its server ends, or says nothing for so
         many seconds.
 

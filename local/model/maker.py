@@ -157,7 +157,7 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
             path = new / name
             path.write_bytes(content)
             path.chmod(_FILE_MODE)
-        with contextlib.suppress(FileNotFoundError):  # another maker was faster with this too
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError):  # another maker is doing the same
             if folder.is_dir() and not folder.is_symlink():
                 folder.rename(old)
             elif os.path.lexists(folder):

@@ -15,7 +15,7 @@ from local.cluster.autoscaling import programs
 from local.endpoint.own_node import POOL
 from tests.autoscaling.trace import Trace
 from tests.e2e.load import Load
-from tests.e2e.served import FINISHED, MODEL, TEAM, UP_SECONDS, Served
+from tests.e2e.served import FINISHED, MODEL, TEAM, Served
 from tests.engine.cluster.helpers import eventually
 from tests.engine.local_stack import wait_until
 
@@ -23,6 +23,8 @@ CLIENTS = 8
 TOKENS = 200
 PATIENCE = 240
 """Seconds: the requests of all clients wait in one engine while the second one, as it starts, takes the cores."""
+START_SECONDS = 900
+"""Seconds until an engine is ready that starts beside one under load."""
 SCALES = {
     "autoscaling": {"max": 2, "queueDepth": 2, "gpuUtilization": None, "pace": {"downSeconds": 30, "downPercent": 100}},
     "engine": {"maxSequences": 1},
@@ -41,7 +43,7 @@ def scaling(served: Served) -> Iterator[Served]:
     assert len(served.ready_pods()) == 1
     served.change(lambda model: model.update(SCALES))
     served.open()
-    wait_until(served.answers, 600, "the engine is back after the node's start")
+    wait_until(served.answers, START_SECONDS, "the engine is back after the node's start")
     served.up()
     wait_until(
         lambda: len(served.pods()) == 1 and served.answers(), 120, "the model answers, and its old release is gone"
@@ -61,7 +63,7 @@ def test_a_queue_brings_a_second_instance_that_answers_and_a_lull_takes_it_away(
     trace = Trace(lambda: (0, 0, _wanted(scaling, target), len(scaling.ready_pods())))
     try:
         with Load(scaling, clients=CLIENTS, tokens=TOKENS, patience=PATIENCE) as load:
-            wait_until(lambda: len(scaling.ready_pods()) == 2, UP_SECONDS, "KEDA has asked for a second instance")
+            wait_until(lambda: len(scaling.ready_pods()) == 2, START_SECONDS, "KEDA has asked for a second instance")
             (second,) = (pod for pod in scaling.pods() if pod["metadata"]["name"] != first)
             wait_until(lambda: _finished(scaling, second) > 0, PATIENCE, "the second instance answers")
         wait_until(lambda: len(scaling.pods()) == 1, 300, "the second instance is gone")

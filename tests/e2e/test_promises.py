@@ -159,13 +159,14 @@ def _evicted(served: Served, pod: dict) -> dict[str, float]:
     following = threading.Event()
 
     def follow() -> None:
-        for line in kubernetes.stream(path, {"container": "engine", "follow": "true"}, PATIENCE):
+        for line in kubernetes.stream(path, {"container": "engine", "follow": "true"}, 2 * PATIENCE):
             said.append(line.decode())
             following.set()
 
     with ThreadPoolExecutor(1) as reader:
         log = reader.submit(follow)
         wait_until(lambda: following.is_set() or log.done(), PATIENCE, "its log is read")
+        assert not log.done(), log.result()
         # Through the eviction API, which honours the disruption budget, as a node's drain does.
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": TEAM}}
         wait_until(lambda: _is_going(kubernetes, pod, eviction), PATIENCE, "it is evicted")

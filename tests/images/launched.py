@@ -95,10 +95,10 @@ class Launched:
         """Leave nothing behind, whatever the test did and the launcher left undone."""
         self.process.kill()
         self.process.wait(PATIENCE)
-        until(self._are_killed, "all that it started is gone")
+        until(self._kill_rest, "all that it started is gone")
         self.process.communicate(timeout=PATIENCE)
 
-    def _are_killed(self) -> bool:
+    def _kill_rest(self) -> bool:
         """Kill the engine and what it made, which all have its folder in their command line; whether there was none."""
         word = f"--state={self.state}".encode()
         found = False
@@ -137,14 +137,12 @@ def launching(folder: Path) -> Iterator[Launch]:
         process = launcher(*given, "--", *command, TMPDIR=str(folder), **variables)
         result = Launched(process, port, state, engine_port)
         started.append(result)
+        ends.callback(result.end)
         until(lambda: result.status_of("/health") is not None or process.poll() is not None, "a health endpoint")
         return result
 
-    try:
+    with contextlib.ExitStack() as ends:
         yield start
-    finally:
-        for launched in started:
-            launched.end()
 
 
 def until(happens: Callable[[], bool], what: str) -> None:
@@ -165,11 +163,13 @@ def alive(pid: int) -> bool:
 
 def free_port() -> int:
     """A port on which nobody listens, from below those that the kernel gives to outgoing connections: one of these may
-    take it before the engine does. Nobody else gets it: no test of another worker, and no later one of this."""
+    take it before the engine does. No other worker of this run gets it, and no later test."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     own = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = random.choice([port for port in range(20000 + own, 32000, workers) if port not in _GIVEN])
+        port = random.choice(range(20000 + own, 32000, workers))
+        if port in _GIVEN:
+            continue
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", port))
             _GIVEN.add(port)

@@ -241,7 +241,7 @@ def _is_unknown_upload(query: str) -> bool:
     says NoSuchUpload (https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html)."""
     (upload,) = parse_qs(query).get("uploadId", [""])
     buckets = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets
-    return bool(upload) and (BUCKET not in buckets or upload not in buckets[BUCKET].multiparts)
+    return bool(upload) and BUCKET in buckets and upload not in buckets[BUCKET].multiparts
 
 
 class _PreconditionError(Exception):

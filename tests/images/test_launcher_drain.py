@@ -4,12 +4,15 @@ import http.client
 import json
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from llm_serving_engine.drain import Drain
+from llm_serving_engine.ledger import Ledger, Order, Page
 
 from tests.images.launched import ANSWERING, PATIENCE, Launch, Launched, launching, until
 
@@ -226,3 +229,26 @@ def test_an_engine_that_dies_while_it_drains_ends_the_launcher(launch: Launch) -
     os.kill(launched.engine_pid, signal.SIGKILL)
     assert launched.wait() == 128 + signal.SIGKILL
     assert request.ended().broken
+
+
+def test_a_machine_that_stood_still_leaves_the_gate_time_for_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ledger = Ledger()
+    page = Page(ledger.folder)  # of this process, which is the engine's too here
+    page.add("running")
+    looks = iter(range(100))
+
+    def sleep(seconds: float) -> None:
+        """The gate ends the request at the launcher's third look after the order."""
+        if page.order is Order.CUT and next(looks) == 2:
+            page.add("running", -1)
+            page.add("ended")
+
+    monkeypatch.setattr("llm_serving_engine.drain.time.sleep", sleep)
+    monkeypatch.setattr("llm_serving_engine.drain.time.monotonic", map(float, range(0, 100_000, 3600)).__next__)
+    said: list[str] = []
+    Drain(ledger, 60, said.append).wait()
+    assert "1 ended with an error in their stream" in said[-1]
+    assert "0 still running" in said[-1]

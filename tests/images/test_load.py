@@ -224,12 +224,11 @@ def test_several_loaders_at_once_make_one_complete_copy(source: Path, target: Pa
     assert verify(target, "--deep")[0] == 0
 
 
-def test_a_loader_that_finishes_removes_the_folder_of_parts_under_no_other_loader(
-    target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_folder_of_parts_may_go_between_two_looks_at_it(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writing = FolderTarget(target)
     writing.part("kept").discard()
     finished: list[str] = []
+    mkdir = os.mkdir
 
     def make(path: Path, mode: int = 0o777) -> None:
         """As the system does; another loader finishes between its answer and the next look."""
@@ -241,7 +240,6 @@ def test_a_loader_that_finishes_removes_the_folder_of_parts_under_no_other_loade
                 os.rmdir(path)
             raise
 
-    mkdir = os.mkdir
     monkeypatch.setattr(os, "mkdir", make)
     part = writing.part("a")
     part.write(memoryview(b"content"))

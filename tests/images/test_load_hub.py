@@ -141,7 +141,11 @@ def test_sigterm_ends_a_loader_that_waits_for_a_hub(target: Path) -> None:
         listener.settimeout(PATIENCE)
         endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
         process = loader(*load_arguments("hf://", target, "--attempts=100"), HF_ENDPOINT=endpoint)
-        listener.accept()[0].close()
+        try:
+            listener.accept()[0].close()
+        except TimeoutError:
+            process.kill()
+            raise
     process.send_signal(signal.SIGTERM)
     status, _, errors = ended(process)
     assert (status, errors.count("\n")) == (128 + signal.SIGTERM, 1)

@@ -256,7 +256,7 @@ def test_sigterm_takes_unfinished_uploads_along(s3: S3Bucket, source: Path) -> N
     process = loader(*load_arguments(source, f"{s3.url}/{_PLACE}"), **s3.variables)
     _wait(s3.faults.held)
     process.send_signal(signal.SIGTERM)
-    # Let go before it knows that it has to stop, it would end the file, as it may.
+    # If the part were let go before the loader knows that it has to stop, it would finish the file, as it may.
     until_said(process, "told to stop")
     s3.faults.holding = ()
     s3.faults.ended.set()

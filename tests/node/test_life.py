@@ -93,7 +93,7 @@ def test_a_start_that_was_killed_half_way_hinders_nothing(own):
     # The same, and nobody stops it: the next start does.
     subprocess.run(command, cwd=REPOSITORY, check=False)
     own.start()
-    eventually(lambda: own.node_health().problem is None)
+    assert own.node_health().problem is None
 
 
 def test_ranges_in_use_are_named_with_what_uses_them(own):
@@ -130,9 +130,9 @@ def test_a_program_that_does_not_come_up_is_named_with_its_log(own, monkeypatch)
 def test_two_clusters_have_nodes_at_the_same_time(cluster, own):
     own.create(node=NODE)
     assert not any(a.overlaps(b) for a in own.addresses().ranges for b in cluster.addresses().ranges)
-    eventually(lambda: own.node_health().problem is None)
+    assert own.node_health().problem is None
     own.stop()
-    eventually(lambda: cluster.node_health().problem is None)
+    assert cluster.node_health().problem is None
 
 
 def test_a_cluster_without_a_node_says_so(own):

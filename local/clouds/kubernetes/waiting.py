@@ -44,15 +44,15 @@ class _Story:
     """What has been found out about an object while it is waited for, and told to the user.
 
     Attributes:
-        pause: seconds between two looks around.
+        every: seconds between two looks around.
     """
 
     def __init__(self, evidence: Evidence, live: Object, report: Callable[[str], None]) -> None:
         self._evidence = evidence
         self._name = _name(live)
         self._report = report
-        self.pause = _LOOK_AT_JOB_SECONDS if live["kind"] == "Job" else _LOOK_AROUND_SECONDS
-        self._next = time.monotonic() + self.pause
+        self.every = _LOOK_AT_JOB_SECONDS if live["kind"] == "Job" else _LOOK_AROUND_SECONDS
+        self._next = time.monotonic() + self.every
         self._known = Findings()
         self._said = ""
 
@@ -60,7 +60,7 @@ class _Story:
         """Tell what the object waits for where it is news, and every few seconds why."""
         if time.monotonic() >= self._next:
             self._known = self._evidence.about(live).since(self._known)
-            self._next = time.monotonic() + self.pause
+            self._next = time.monotonic() + self.every
         text = "; ".join([f"{self._name}: {waiting}", *map(_in_one_line, self._known.told(waiting)[:1])])
         if text != self._said:
             self._said = text
@@ -116,7 +116,7 @@ class Waiter:
             story.now(live, progress.waiting)
             if self.cancelled.wait(pause):
                 raise story.end(live, f"interrupted while waiting: {progress.waiting}")
-            pause = min(pause * 1.5, _LONGEST, story.pause)
+            pause = min(pause * 1.5, _LONGEST, story.every)  # else a Job's pods go between two looks
             found = self._again(live)
             if found is None:
                 raise story.end(live, "somebody deleted it while it was waited for")

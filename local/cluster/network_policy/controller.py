@@ -55,10 +55,9 @@ class Controller:
         self._applied = ""
         self._looked = time.monotonic()
         self._told: set[tuple[str, str]] = set()
-        ring = self._ring
-        self._namespaces = Follower(client, "v1", "Namespace", ring)
-        self._pods = Follower(client, "v1", "Pod", ring, fields=f"spec.nodeName={node}")
-        self._policies = Follower(client, API_VERSION, KIND, ring)
+        self._namespaces = Follower(client, "v1", "Namespace", self._ring)
+        self._pods = Follower(client, "v1", "Pod", self._ring, fields=f"spec.nodeName={node}")
+        self._policies = Follower(client, API_VERSION, KIND, self._ring)
 
     def run(self) -> None:
         """Work until :meth:`stop`.

@@ -1,5 +1,6 @@
 """One question to a name service, asked as any pod would ask it."""
 
+import contextlib
 import ipaddress
 import secrets
 import socket
@@ -11,14 +12,23 @@ _CODE = 0x000F
 _PACKET = 512
 
 
-def resolve(server: str, name: str, timeout: float = 1.0) -> list[str]:
+def resolve(server: str, name: str, timeout: float = 1.0, attempts: int = 3) -> list[str]:
     """The IPv4 addresses that a name has (RFC 1035, one packet of UDP); none where there is no answer in time.
 
     Args:
         server: address of the name service.
         name: full name.
-        timeout: seconds.
+        timeout: seconds for each attempt.
+        attempts: how often it is asked while it says nothing, as packets get lost and busy machines are late.
     """
+    for _ in range(attempts):
+        with contextlib.suppress(TimeoutError):
+            return _asked(server, name, timeout)
+    return []
+
+
+def _asked(server: str, name: str, timeout: float) -> list[str]:
+    """Raises TimeoutError where nothing is said."""
     number = secrets.randbits(16)
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
@@ -26,6 +36,8 @@ def resolve(server: str, name: str, timeout: float = 1.0) -> list[str]:
             connection.connect((server, 53))
             connection.send(question(number, name))
             return addresses(number, connection.recv(_PACKET))
+    except TimeoutError:
+        raise
     except (OSError, ValueError):
         return []
 

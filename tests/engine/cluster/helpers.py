@@ -52,8 +52,11 @@ def eventually(what, seconds=60):
 def log_of(api, namespace, pod, container):
     """A container's log. A busy API server or kubelet that is late is asked again."""
 
+    params = {"container": container}
+
     def read():
         try:
+            # In a tuple: an empty log is an answer too.
             return (api.request("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log", params=params),)
         except UnreachableError:
             return None
@@ -62,7 +65,6 @@ def log_of(api, namespace, pod, container):
                 raise
             return None
 
-    params = {"container": container}
     return eventually(read)[0]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -43,10 +44,10 @@ def test_a_deployment_is_ready_when_up_returns(plugin, cluster, pool, namespace)
         eventually(lambda: any("0 of 1 replicas" in line for line in lines))
         cluster.put_pool(replace(full, max=1))
 
-    growing = threading.Thread(target=grow)
-    growing.start()
-    _, created = up(plugin, DEPLOYMENT, inputs)
-    growing.join()
+    with ThreadPoolExecutor(1) as other:
+        growing = other.submit(grow)
+        _, created = up(plugin, DEPLOYMENT, inputs)
+        growing.result()
     assert created.id == f"{namespace}/web"
     assert created.outputs["status"]["availableReplicas"] == 1
     assert any("0 of 1 replicas" in line for line in lines)

@@ -158,7 +158,7 @@ class Loader:
             try:
                 self._watch(copies, progress)
             except StoppedError:
-                self._say("told to stop: what is being sent ends first, so that no part of a file stays behind")
+                self._say("told to stop: parts of files that are not complete are removed first")
                 raise
             finally:
                 failed.set()

@@ -1,6 +1,7 @@
 """``llm-serving-load``: loads a model into a cache, or verifies that one is complete."""
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -186,4 +187,5 @@ def _from_to(least: int, most: int) -> Callable[[str], int]:
 
 
 def _say(text: str) -> None:
-    print(f"llm-serving-load: {text}", flush=True)
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        print(f"llm-serving-load: {text}", flush=True)

@@ -15,6 +15,9 @@ _QUIET_LOOKS = 2
 """So many looks in a row must find no request: one that arrives with the order is counted a moment later."""
 _LAST_WORDS_SECONDS = 2.0
 """How long ended requests may take to be gone: longer than the gate waits for a client that reads slowly."""
+_LAST_LOOKS = 10
+"""Looks that ended requests have in any case: where the whole machine stood still, the gate, which itself looks for the
+order, has not had the time that the clock says."""
 
 
 class Drain:
@@ -35,12 +38,11 @@ class Drain:
         self._say(f"draining: {self._ledger.counts().running} requests run, and have {self._seconds:g} s to end")
         self._quiet(self._seconds)
         self._ledger.order(Order.CUT)
-        # By looks too: where the whole machine stood still, the gate has not had the time that the clock has.
-        self._quiet(_LAST_WORDS_SECONDS, looks=round(_LAST_WORDS_SECONDS / _LOOK_SECONDS))
+        self._quiet(_LAST_WORDS_SECONDS, _LAST_LOOKS)
         self._say(f"drained in {time.monotonic() - begin:.1f} s: {described(self._ledger.counts())}")
 
     def _quiet(self, seconds: float, looks: int = 0) -> None:
-        """Wait until no request runs, at most so long and, where that is longer, for so many looks."""
+        """Wait until no request runs: at most ``seconds``, but at least ``looks`` looks."""
         end = time.monotonic() + seconds
         quiet = 0
         while quiet < _QUIET_LOOKS and (looks > 0 or time.monotonic() < end):

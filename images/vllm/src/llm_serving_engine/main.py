@@ -121,10 +121,10 @@ class _Launch:
     def _on_signal(self, number: int) -> None:
         """Pass a signal on: at once, or when the requests that run have ended."""
         self._told.append(number)
-        held = number in _DRAINED and self._is_held(number)
-        self._watch.drain()  # not earlier: who reads "draining" finds new requests refused
-        if not held:
-            self._engine.signal(number)
+        if number in _DRAINED and self._is_held(number):
+            return
+        self._watch.drain()
+        self._engine.signal(number)
 
     def _is_held(self, number: int) -> bool:
         """Whether the engine hears of a signal only when its requests have ended; the first one begins that."""
@@ -140,6 +140,7 @@ class _Launch:
             return False
         drain = Drain(self._ledger, self._options.drain_seconds, _say)
         drain.close()
+        self._watch.drain()  # now: who reads "draining" finds new requests refused
         self._draining = True  # before the thread, which may be over at once
         threading.Thread(target=self._stop_after, args=(drain, number), name="drain", daemon=True).start()
         return True

@@ -1,28 +1,34 @@
-"""On a busy machine an API server may be late to shake hands: what only reads is asked for again, while time lasts."""
+"""A busy API server may be late: what only reads is asked for again while time lasts, and once in any case."""
 
+import base64
 import contextlib
+import json
 import shutil
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from local.clouds.kubernetes.connection import Connection
+from local.clouds.kubernetes.settings import Settings
 from local.cluster import certificates, credentials
 from local.cluster.errors import ClusterError
 from local.cluster.layout import Layout
-from local.cluster.rest import Kubernetes, UnreachableError, tls
+from local.cluster.rest import Kubernetes, LateError, UnreachableError, tls
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 
 
 class Late:
-    """An API server that leaves its first connections without a handshake."""
+    """An API server that leaves its first connections without a handshake, or without an answer."""
 
     def __init__(self, keys: Path) -> None:
         self.silent = 0
+        self.shakes_hands = False
         self.connections: list[socket.socket] = []
         self._ca = (keys / "ca.crt").read_text()
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -35,6 +41,16 @@ class Late:
         return Kubernetes(
             f"https://127.0.0.1:{self._listener.getsockname()[1]}", context=tls(ca_pem=self._ca), timeout=timeout
         )
+
+    def kubeconfig(self) -> dict[str, Any]:
+        authority = base64.b64encode(self._ca.encode()).decode()
+        server = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        return {
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": server, "certificate-authority-data": authority}}],
+            "users": [],
+        }
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)  # ends accept()
@@ -49,14 +65,18 @@ class Late:
             except OSError:
                 return
             self.connections.append(connection)
-            if len(self.connections) > self.silent:
+            silent = len(self.connections) <= self.silent
+            if self.shakes_hands or not silent:
                 # Who asked may be gone before the handshake ends.
                 with (
                     contextlib.suppress(OSError),
                     self._context.wrap_socket(connection, server_side=True) as spoken,
                 ):
                     spoken.recv(65536)
-                    spoken.sendall(ANSWER)
+                    if silent:
+                        spoken.recv(1)  # until who asked goes away
+                    else:
+                        spoken.sendall(ANSWER)
 
 
 @pytest.fixture
@@ -75,11 +95,27 @@ def test_what_is_read_is_asked_for_again_when_the_server_is_late(late: Late) -> 
     assert len(late.connections) == 2
 
 
-def test_a_server_that_stays_silent_is_named_in_the_end(late: Late) -> None:
+def test_a_server_that_stays_silent_is_asked_while_time_lasts_and_named_in_the_end(
+    late: Late, monkeypatch: pytest.MonkeyPatch
+) -> None:
     late.silent = 99
-    with pytest.raises(UnreachableError, match="does not answer"):
-        late.client(timeout=1.5).request("GET", "/api/v1")
-    assert len(late.connections) > 1
+    monkeypatch.setattr("local.cluster.rest._CONNECT_TIMEOUT", 0.3)
+    with pytest.raises(LateError, match="does not answer"):
+        late.client(timeout=6).request("GET", "/api/v1")
+    assert len(late.connections) > 2
+
+
+def test_an_answer_that_takes_all_the_time_is_asked_for_once_more(late: Late) -> None:
+    late.silent, late.shakes_hands = 1, True
+    assert late.client(timeout=2).request("GET", "/api/v1") == {}
+    assert len(late.connections) == 2
+
+
+def test_a_busy_cluster_is_asked_twice_whether_it_is_there(late: Late, monkeypatch: pytest.MonkeyPatch) -> None:
+    late.silent = 1
+    monkeypatch.setattr("local.clouds.kubernetes.connection._ANSWER_SECONDS", 2.0)
+    assert Connection(Settings.of({"kubeconfig": json.dumps(late.kubeconfig())}), print).why_not() == ""
+    assert len(late.connections) == 2
 
 
 def test_what_writes_is_sent_once(late: Late) -> None:

@@ -208,7 +208,7 @@ class FolderTarget:
         with self._explained():
             missing = [path for path in (folder, *folder.parents) if not path.exists()]
             try:
-                folder.mkdir(parents=True)
+                folder.mkdir(parents=True, exist_ok=True)
             except FileExistsError:
                 if _is_occupied(folder):
                     raise
@@ -231,8 +231,8 @@ class FolderTarget:
 
 
 def _is_occupied(path: Path) -> bool:
-    """Whether something other than a folder is there. Where nothing is, a loader that finishes has just removed it:
-    whoever writes there sees that and makes it again."""
+    """Whether something other than a folder is there. Nothing may be: a loader that finishes removes the folder of
+    parts, and whoever then finds no place for a part makes it again."""
     try:
         return not stat.S_ISDIR(path.stat().st_mode)
     except FileNotFoundError:
