@@ -90,7 +90,6 @@ def main() -> None:
     words = [word[2:].split("=", 1) for word in sys.argv[1:]]
     options = dict(words)
     state = Path(options["state"])
-    (state / "pid").write_text(str(os.getpid()))
     application: Any = Application(state, options["served-model-name"])
     for name, value in words:
         if name == "middleware":

@@ -2,8 +2,8 @@
 
 ``python engine.py --port=N --served-model-name=NAME [--state=FOLDER]``. It does what files in FOLDER say:
 ``loading``: answers /health, lists no model; ``unhealthy``: /health answers 503; ``drain``: goes on after SIGTERM
-until the file is gone; ``ignore``: takes no notice of signals. It writes its number to ``pid``, the signals that came
-to ``signals``, and to ``children`` the processes it made: one in a session of its own, and one orphan that has ended.
+until the file is gone; ``ignore``: takes no notice of signals. It writes the signals that came to ``signals``, and to
+``children`` the processes it made: one in a session of its own, and one orphan that has ended.
 """
 
 import json
@@ -33,7 +33,6 @@ def main() -> None:
     options = dict(word[2:].split("=", 1) for word in sys.argv[1:])
     state = Path(options["state"])
     made: list[int] = []
-    (state / "pid").write_text(str(os.getpid()))
 
     def on_signal(number: int, frame: object) -> None:
         with open(state / "signals", "a") as file:

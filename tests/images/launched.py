@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import random
@@ -117,7 +118,7 @@ Launch = Callable[..., Launched]
 @contextlib.contextmanager
 def launching(folder: Path) -> Iterator[Launch]:
     """Starts launchers with an engine each, and ends them all."""
-    started: list[Launched] = []
+    numbers = itertools.count()
 
     def start(
         *options: str,
@@ -126,7 +127,7 @@ def launching(folder: Path) -> Iterator[Launch]:
         engine_options: tuple[str, ...] = (),
         **variables: str,
     ) -> Launched:
-        state = folder / str(len(started))
+        state = folder / str(next(numbers))
         state.mkdir()
         for name in files:
             (state / name).touch()
@@ -136,7 +137,6 @@ def launching(folder: Path) -> Iterator[Launch]:
         # What a launcher that is killed leaves behind goes with the test's folder.
         process = launcher(*given, "--", *command, TMPDIR=str(folder), **variables)
         result = Launched(process, port, state, engine_port)
-        started.append(result)
         ends.callback(result.end)
         until(lambda: result.status_of("/health") is not None or process.poll() is not None, "a health endpoint")
         return result

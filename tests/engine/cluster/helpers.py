@@ -51,7 +51,6 @@ def eventually(what, seconds=60):
 
 def log_of(api, namespace, pod, container):
     """A container's log. A busy API server or kubelet that is late is asked again."""
-
     params = {"container": container}
 
     def read():
