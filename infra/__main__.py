@@ -2,8 +2,8 @@
 
 import pulumi
 from arguments import addon_arguments, compile_arguments, loader_arguments, model_arguments, namespace_arguments
+from clouds import bring_up
 from outputs import cost, model_outputs, releases
-from platforms import bring_up
 
 from llm_serving.addons import ClusterAddons
 from llm_serving.planning.instances import object_name

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pulumi
-from platforms import Platform
+from clouds import Platform
 
 from llm_serving.addons import ClusterAddonsArgs
 from llm_serving.arguments import plain

@@ -17,12 +17,12 @@ from rich.console import Console
 from rich.table import Table
 
 from local import home as homes
-from local.clouds import names
-from local.clouds.store import Record, Store
 from local.cluster import ClusterError, LocalCluster
 from local.cluster.files import write_atomically
 from local.clusters import clusters_of, start_clusters
 from local.home import Home
+from local.providers import names
+from local.providers.store import Record, Store
 
 _CLUSTER = "gcp:container/cluster:Cluster"
 

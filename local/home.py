@@ -23,7 +23,7 @@ from local.cluster.files import write_atomically
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PLUGINS: Mapping[str, str] = {"gcp": "pulumi-gcp", "kubernetes": "pulumi-kubernetes"}
-"""Plugin name -> the Python distribution whose version it takes. The module is ``local.clouds.<name>``."""
+"""Plugin name -> the Python distribution whose version it takes. The module is ``local.providers.<name>``."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def prepare(home: Home, environment: Mapping[str, str] = os.environ) -> list[Pat
         if name == "kubernetes" and plugin_choice.wants_official(environment):
             _link_official(home, environment)
         else:
-            _write_launcher(home.plugin(name), launcher(home, f"local.clouds.{name}"))
+            _write_launcher(home.plugin(name), launcher(home, f"local.providers.{name}"))
     return [home.plugin(name) for name in PLUGINS]
 
 

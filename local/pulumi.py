@@ -16,12 +16,12 @@ from typing import Any
 
 import yaml
 
-from local.clouds.names import resolve as resolve_name
 from local.cluster import LocalCluster
 from local.cluster.files import write_json
 from local.home import REPOSITORY, Home, clean_environment, prepare
 from local.plugin_choice import refuse_on_local_clouds
 from local.project import sync_project
+from local.providers.names import resolve as resolve_name
 
 LEFT_ALONE = frozenset({"same", "read", "discard"})
 """Operations of the engine that change nothing."""

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from llm_serving.spec import CacheStorageSpec
-from local.clouds.kubernetes import kubeconfig as kubeconfigs
 from local.cluster import ClusterError
 from local.cluster.files import write_atomically
 from local.cluster.rest import ApiError, Kubernetes, UnreachableError
 from local.endpoint.target import Target
 from local.home import Home
 from local.images import BuiltImage
+from local.providers.kubernetes import kubeconfig as kubeconfigs
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from local.clouds.kubernetes.plugin import KubernetesPlugin
-from local.clouds.provider import Resource
 from local.cluster.rest import ApiError
+from local.providers.kubernetes.plugin import KubernetesPlugin
+from local.providers.provider import Resource
 from tests.autoscaling.clock import down_seconds
 from tests.autoscaling.scene import GUARD_SECONDS, NAME, seen_for_a_while, seen_until
 from tests.engine.cluster.helpers import eventually

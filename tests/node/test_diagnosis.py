@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from local.clouds.kubernetes.evidence import Evidence
-from local.clouds.kubernetes.plugin import KubernetesPlugin
-from local.clouds.provider import Autoname, InitializationFailedError, Resource
+from local.providers.kubernetes.evidence import Evidence
+from local.providers.kubernetes.plugin import KubernetesPlugin
+from local.providers.provider import Autoname, InitializationFailedError, Resource
 from tests.node.helpers import IMAGE, eventually
 
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"

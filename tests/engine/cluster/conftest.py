@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from local.clouds.kubernetes.plugin import KubernetesPlugin
 from local.cluster import LocalCluster, NodePool
+from local.providers.kubernetes.plugin import KubernetesPlugin
 from tests.engine.cluster.fixtures import api, namespace  # noqa: F401 (fixtures)
 
 SCALE_DOWN_SECONDS = 1.0

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from local.clouds import names
-from local.clouds.kubernetes.plugin import KubernetesPlugin
-from local.clouds.properties import UNKNOWN, Secret
-from local.clouds.provider import Autoname, CloudError, InitializationFailedError, Resource
 from local.home import Home
+from local.providers import names
+from local.providers.kubernetes.plugin import KubernetesPlugin
+from local.providers.properties import UNKNOWN, Secret
+from local.providers.provider import Autoname, CloudError, InitializationFailedError, Resource
 from tests.engine.cluster.helpers import deployment, eventually, gpu_pod
 
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"

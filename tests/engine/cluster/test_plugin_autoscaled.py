@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from local.clouds.provider import Autoname, CloudError
+from local.providers.provider import Autoname, CloudError
 from tests.engine.cluster.helpers import deployment, eventually
 from tests.engine.cluster.test_plugin import DEPLOYMENT, resource, up
 

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from llm_serving.serving import multi_node
-from local.clouds.kubernetes import releases
-from local.clouds.provider import Autoname, InitializationFailedError
+from local.providers.kubernetes import releases
+from local.providers.provider import Autoname, InitializationFailedError
 from tests.engine.cluster.helpers import eventually
 from tests.engine.cluster.test_plugin import resource
 from tests.unit.serving.test_multi_node import recorded

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from local.clouds.provider import CloudError, InitializationFailedError
+from local.providers.provider import CloudError, InitializationFailedError
 from tests.engine.cluster.helpers import eventually
 from tests.engine.cluster.test_plugin import resource, up
 

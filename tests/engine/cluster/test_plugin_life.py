@@ -2,7 +2,7 @@
 
 import pytest
 
-from local.clouds.provider import CloudError, InitializationFailedError
+from local.providers.provider import CloudError, InitializationFailedError
 from tests.engine.cluster.helpers import deployment, eventually
 from tests.engine.cluster.test_plugin import CONFIG_MAP, DEPLOYMENT, config_map, resource, up
 

@@ -29,7 +29,7 @@ def asked(user: Path, path: str = "/nowhere") -> dict[str, str]:
 def test_without_a_word_it_is_the_plugin_of_this_repository(tmp_path: Path) -> None:
     home = Home(tmp_path / "state")
     prepare(home, {})
-    assert "local.clouds.kubernetes" in home.plugin("kubernetes").read_text()
+    assert "local.providers.kubernetes" in home.plugin("kubernetes").read_text()
     assert kubernetes_plugin(home, {}) == f"local {SDK} (this repository)"
 
 
@@ -39,11 +39,11 @@ def test_on_request_the_users_own_is_linked_and_the_way_back_leaves_it_alone(tmp
     prepare(home, {})
     prepare(home, environment_)
     assert home.plugin("kubernetes").resolve() == theirs
-    assert "local.clouds.gcp" in home.plugin("gcp").read_text()
+    assert "local.providers.gcp" in home.plugin("gcp").read_text()
     assert kubernetes_plugin(home, environment_) == f"official {SDK} ({theirs})"
     prepare(home, environment_)
     prepare(home, {})
-    assert "local.clouds.kubernetes" in home.plugin("kubernetes").read_text()
+    assert "local.providers.kubernetes" in home.plugin("kubernetes").read_text()
     assert theirs.read_bytes() == BINARY
 
 

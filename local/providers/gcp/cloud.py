@@ -1,0 +1,191 @@
+"""The state that all resources of the local Google Cloud share, and what the API says about them."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+
+from local.home import Home
+from local.providers.gcp import types
+from local.providers.gcp.types import GcpType, find, long_number, names, relative
+from local.providers.properties import reveal
+from local.providers.provider import CloudError, Engine
+from local.providers.schema import ResourceType, Sdk
+from local.providers.store import Phase, Record, Store
+
+SDK = "pulumi_gcp"
+
+
+class GoogleError(CloudError):
+    """A refusal of a Google API, in the words of its client library."""
+
+    def __init__(self, status: int, message: str, reason: str) -> None:
+        codes = {
+            400: grpc.StatusCode.INVALID_ARGUMENT,
+            403: grpc.StatusCode.PERMISSION_DENIED,
+            404: grpc.StatusCode.NOT_FOUND,
+            409: grpc.StatusCode.ALREADY_EXISTS,
+            412: grpc.StatusCode.FAILED_PRECONDITION,
+        }
+        super().__init__(f"googleapi: Error {status}: {message}, {reason}", codes.get(status, grpc.StatusCode.UNKNOWN))
+
+
+@dataclass
+class Cloud:
+    """Records, settings and types.
+
+    Attributes:
+        home: folders of this machine's clouds.
+        engine: messages to the user.
+        settings: the provider's settings: ``project``, ``region``, ``zone``, ``defaultLabels`` and so on.
+    """
+
+    home: Home
+    engine: Engine
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.store = Store(self.home.clouds / "gcp")
+        self.sdk = Sdk(SDK)
+
+    def schema(self, token: str) -> ResourceType | None:
+        """The SDK's view of a type."""
+        return self.sdk.resource(token)
+
+    def type(self, token: str) -> GcpType:
+        """Our view of a type that the SDK knows."""
+        if types.has_entry(token):
+            return types.described(token)
+        schema = self.schema(token)
+        if schema is None:
+            raise CloudError(f"{token}: the SDK has no such resource", grpc.StatusCode.NOT_FOUND)
+        return types.generic(schema)
+
+    def placed(self, schema: ResourceType, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """``inputs`` in the clear, with project and place filled in from the provider's settings.
+
+        Raises:
+            CloudError: the type lives in a project, and nobody says which.
+        """
+        known = reveal(dict(inputs))
+        known.pop("__defaults", None)
+        if "project" in schema.outputs or "project" in schema.inputs:
+            project = known.get("project") or self.settings.get("project")
+            if not project:
+                raise CloudError(
+                    f"{schema.token}: project: required field is not set. Give the resource a project, or set the "
+                    "provider's (`pulumi config set gcp:project ...`)",
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                )
+            known["project"] = project
+        region, zone = self.settings.get("region"), self.settings.get("zone")
+        if "region" in schema.outputs:
+            self._place(schema, known, "region", region)
+        if "zone" in schema.outputs:
+            self._place(schema, known, "zone", zone)
+        if "location" in schema.outputs:
+            self._place(schema, known, "location", zone or region)
+        for path in self.type(schema.token).upper:
+            if isinstance(known.get(path), str):
+                known[path] = known[path].upper()
+        return known
+
+    @staticmethod
+    def _place(schema: ResourceType, known: dict[str, Any], key: str, default: Any) -> None:
+        value = known.get(key) or default
+        if not value:
+            raise CloudError(
+                f"{schema.token}: {key}: required field is not set. Give the resource a {key}, or set the provider's "
+                f"(`pulumi config set gcp:{'region' if key == 'location' else key} ...`)",
+                grpc.StatusCode.INVALID_ARGUMENT,
+            )
+        known[key] = relative(value).rpartition("/")[2]
+
+    def labels(self, given: Mapping[str, Any] | None) -> dict[str, str]:
+        """The labels that a resource gets: the provider's, Pulumi's own mark, and its own."""
+        default = self.settings.get("defaultLabels") or {}
+        mark = {} if self.settings.get("addPulumiAttributionLabel") is False else {"goog-pulumi-provisioned": "true"}
+        return {**default, **mark, **(given or {})}
+
+    def ready(self, token: str) -> Iterator[Record]:
+        """The resources of a type that exist."""
+        return (record for record in self.store.all(token) if record.phase in (Phase.READY, Phase.DELETING))
+
+    def look_up(self, token: str, reference: str, project: str | None = None) -> Record | None:
+        """The resource of a type that a reference means: a self link, an id, or a bare name in ``project``."""
+        exact = self.store.get(token, relative(reference))
+        if exact is not None:
+            return exact if exact.phase in (Phase.READY, Phase.DELETING) else None
+        for record in self.ready(token):
+            own = record.outputs.get("email") or record.outputs.get("selfLink")
+            if reference in (own, record.outputs.get("name")) or names(reference, record.id):
+                if project and record.outputs.get("project", project) != project and "/" not in relative(reference):
+                    continue
+                return record
+        return None
+
+    def require(self, type: GcpType, known: Mapping[str, Any]) -> None:
+        """Refuse references to what does not exist.
+
+        Raises:
+            GoogleError: 404, as the API answers.
+        """
+        for pattern, token in type.needs.items():
+            for path, value in find(known, pattern):
+                if not isinstance(value, str) or self._is_foreign(value, known):
+                    continue
+                if self.look_up(token, value, known.get("project")) is None:
+                    kind = token.rpartition(":")[2].lower()
+                    raise GoogleError(
+                        404,
+                        f"The resource '{relative(value)}' was not found: {type.token} names it in {path}, and the "
+                        f"local cloud has no such {kind}. Create it first, and pass its output instead of its name",
+                        "notFound",
+                    )
+
+    def _is_foreign(self, reference: str, known: Mapping[str, Any]) -> bool:
+        """Whether a reference leaves what Pulumi manages here: the default network, or somebody else's
+        project.
+        """
+        path = relative(reference)
+        project = re.match(r"projects/([^/]+)/", path)
+        return path.rpartition("/")[2] == "default" or bool(
+            project and known.get("project") and project.group(1) != known["project"]
+        )
+
+    def unused(self, type: GcpType, record: Record) -> None:
+        """Refuse to delete what something else needs.
+
+        Raises:
+            GoogleError: 400, as the API answers.
+        """
+        for user in type.used_by:
+            if user.unless and record.outputs.get(user.unless):
+                continue
+            for other in self.ready(user.type):
+                for _, value in find(other.inputs, user.property):
+                    if isinstance(value, str) and names(value, record.id) and self._same_project(record, other):
+                        raise GoogleError(
+                            400,
+                            f"The {type.token.rpartition(':')[2].lower()} resource '{record.id}' is already being "
+                            f"used by '{other.id}'",
+                            "resourceInUseByAnotherResource",
+                        )
+
+    @staticmethod
+    def _same_project(one: Record, other: Record) -> bool:
+        projects = {one.outputs.get("project"), other.outputs.get("project")} - {None}
+        return len(projects) < 2
+
+
+def project_number(project: str) -> int:
+    """The number of a project: made from its id, so that it is the same everywhere."""
+    return 10**11 + long_number(f"projects/{project}") % (9 * 10**11)
+
+
+def now() -> str:
+    """The time as Google's APIs write it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"

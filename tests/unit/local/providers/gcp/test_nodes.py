@@ -1,0 +1,147 @@
+"""Nodes of node pools: labels, taints and sizes as GKE gives them. No control plane is needed to say so."""
+
+from typing import Any
+
+import pytest
+
+from llm_serving.planning.nodes import node_allocatable
+from llm_serving.spec import Market
+from local.providers.gcp.cloud import GoogleError
+from local.providers.gcp.nodes import PoolShape, check_accelerators, machine, node_config, sizes
+
+
+def shape(config: dict[str, Any], **more: Any) -> PoolShape:
+    values: dict[str, Any] = {
+        "cluster": "demo",
+        "project": "shop-dev-1",
+        "name": "gpu",
+        "config": node_config(config),
+        "zones": ("us-central1-a",),
+        "min": 0,
+        "max": 4,
+        "max_pods": 32,
+        "tainted": True,
+        **more,
+    }
+    return PoolShape(**values)
+
+
+L4 = {
+    "machineType": "g2-standard-8",
+    "diskSizeGb": 200,
+    "gcfsConfig": {"enabled": True},
+    "guestAccelerators": [{"type": "nvidia-l4", "count": 1}],
+}
+
+
+def test_pods_get_what_the_planner_says() -> None:
+    free = node_allocatable("gcp", "g2-standard-8", max_pods=32, disk_gb=200, local_ssd=False, image_streaming=True)
+    pool = shape(L4).node_pool()
+    assert pool.allocatable["cpu"] == f"{round(free.cpu * 1000)}m"
+    assert pool.allocatable["memory"] == f"{int(free.memory_gib * 1024 * 1024)}Ki"
+    assert pool.allocatable["pods"] == "32"
+    assert pool.allocatable["nvidia.com/gpu"] == pool.capacity["nvidia.com/gpu"] == "1"
+    assert pool.capacity["cpu"] == "8"
+
+
+def test_gpu_nodes_carry_gkes_labels_and_taint() -> None:
+    labels = {"team": "search", "cloud.google.com/compute-class": "l4"}
+    taints = [{"key": "dedicated", "value": "llm", "effect": "NO_EXECUTE"}]
+    pool = shape({**L4, "labels": labels, "taints": taints, "spot": True}).node_pool()
+    assert (
+        pool.labels.items()
+        >= {
+            "cloud.google.com/gke-nodepool": "gpu",
+            "cloud.google.com/gke-accelerator": "nvidia-l4",
+            "cloud.google.com/gke-accelerator-count": "1",
+            "cloud.google.com/gke-spot": "true",
+            "cloud.google.com/gke-provisioning": "spot",
+            "node.kubernetes.io/instance-type": "g2-standard-8",
+            "cloud.google.com/machine-family": "g2",
+            "cloud.google.com/gke-os-distribution": "cos",
+            "kubernetes.io/os": "linux",
+            "kubernetes.io/arch": "amd64",
+            "team": "search",
+        }.items()
+    )
+    assert pool.taints == (
+        {"key": "dedicated", "value": "llm", "effect": "NoExecute"},
+        {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"},
+    )
+    assert pool.compute_class == "l4"
+    node = pool.node("abcd", "us-central1-a")
+    assert node["metadata"]["name"].startswith("gke-demo-gpu-")
+    assert node["metadata"]["labels"]["topology.kubernetes.io/zone"] == "us-central1-a"
+    assert node["spec"]["providerID"] == f"gce://shop-dev-1/us-central1-a/{node['metadata']['name']}"
+
+
+def test_gke_adds_the_gpu_taint_once_and_not_to_cpu_nodes() -> None:
+    own = [{"key": "nvidia.com/gpu", "value": "present", "effect": "NO_SCHEDULE"}]
+    assert len(shape({**L4, "taints": own}).taints()) == 1
+    assert shape(L4, tainted=False).taints() == []
+    assert shape({"machineType": "e2-standard-4"}).taints() == []
+
+
+def test_cpu_nodes_have_no_gpu() -> None:
+    pool = shape({"machineType": "e2-standard-4"}).node_pool()
+    assert not [name for name in (*pool.capacity, *pool.labels) if "nvidia" in name or "accelerator" in name]
+
+
+def test_without_a_driver_pods_find_no_gpu() -> None:
+    accelerators = [
+        {**L4["guestAccelerators"][0], "gpuDriverInstallationConfig": {"gpuDriverVersion": "INSTALLATION_DISABLED"}}
+    ]
+    assert "nvidia.com/gpu" not in shape({**L4, "guestAccelerators": accelerators}).node_pool().capacity
+
+
+def test_shared_gpus_count_once_for_each_client() -> None:
+    sharing = {"gpuSharingStrategy": "TIME_SHARING", "maxSharedClientsPerGpu": 4}
+    pool = shape({**L4, "guestAccelerators": [{"type": "nvidia-l4", "count": 1, "gpuSharingConfig": sharing}]})
+    assert pool.node_pool().capacity["nvidia.com/gpu"] == "4"
+    assert pool.labels()["cloud.google.com/gke-gpu-sharing-strategy"] == "time-sharing"
+
+
+def test_machines_with_built_in_disks_put_pods_on_them() -> None:
+    pool = shape({"machineType": "a3-highgpu-8g", "diskSizeGb": 200}).node_pool()
+    assert pool.labels["cloud.google.com/gke-ephemeral-storage-local-ssd"] == "true"
+    assert int(pool.capacity["ephemeral-storage"].removesuffix("Ki")) > 5000 * 1024 * 1024
+    boot = shape(L4).node_pool()
+    assert int(boot.capacity["ephemeral-storage"].removesuffix("Ki")) < 200 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("config", "market"),
+    [
+        ({}, Market.ON_DEMAND),
+        ({"spot": True}, Market.SPOT),
+        ({"preemptible": True}, Market.SPOT),
+        ({"flexStart": True}, Market.FLEX_START),
+        ({"reservationAffinity": {"consumeReservationType": "SPECIFIC_RESERVATION"}}, Market.RESERVATION),
+    ],
+)
+def test_the_market_is_told_by_the_configuration(config: dict[str, Any], market: Market) -> None:
+    assert shape({**L4, **config}).market is market
+
+
+@pytest.mark.parametrize(
+    ("pool", "expected"),
+    [
+        ({"autoscaling": {"minNodeCount": 1, "maxNodeCount": 3}}, (3, 9)),
+        ({"autoscaling": {"totalMinNodeCount": 1, "totalMaxNodeCount": 5}}, (1, 5)),
+        ({"autoscaling": {"totalMaxNodeCount": 5}, "initialNodeCount": 1}, (0, 5)),
+        ({"nodeCount": 2}, (6, 6)),
+        ({"initialNodeCount": 1}, (3, 3)),
+    ],
+)
+def test_limits_count_per_zone_or_for_the_whole_pool(pool: dict[str, Any], expected: tuple[int, int]) -> None:
+    assert sizes(pool, 3) == expected
+
+
+def test_machines_and_gpus_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(GoogleError, match=r"does not exist in zone 'us-central1-a'.*g2-standard-8"):
+        machine("g2-standard-9", ("us-central1-a",))
+    found = machine("g2-standard-8", ("us-central1-a",))
+    with pytest.raises(GoogleError, match="cannot have 2 x nvidia-l4; it has 1 x nvidia-l4"):
+        check_accelerators({"guestAccelerators": [{"type": "nvidia-l4", "count": 2}]}, found)
+    with pytest.raises(GoogleError, match="does not exist in zone 'africa-south1-a'"):
+        machine("g2-standard-8", ("africa-south1-a",))

@@ -1,0 +1,129 @@
+"""What the SDK's types know to be wrong never reaches a cluster, and names come as with the real provider."""
+
+import pytest
+
+from local.providers.kubernetes.plugin import KubernetesPlugin
+from local.providers.properties import UNKNOWN, Secret
+from local.providers.provider import Autoname, Resource
+
+DEPLOYMENT = "kubernetes:apps/v1:Deployment"
+
+
+@pytest.fixture
+def plugin():
+    made = KubernetesPlugin()
+    made.configure({"kubeconfig": "/nowhere/config"})
+    return made
+
+
+def check(plugin, token, inputs, olds=None, **autoname):
+    resource = Resource.of(f"urn:pulumi:dev::p::{token}::web")
+    return plugin.check(resource, inputs, olds, Autoname(seed=b"s", **autoname))
+
+
+def deployment(container=None, **spec):
+    labels = {"app": "m"}
+    pod = {"containers": [{"name": "c", "image": "i", **(container or {})}]}
+    template = {"metadata": {"labels": labels}, "spec": pod}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "spec": {"selector": {"matchLabels": labels}, "template": template, **spec},
+    }
+
+
+def paths(checked):
+    return [problem.path for problem in checked.problems]
+
+
+def test_a_correct_deployment_passes(plugin):
+    assert not check(plugin, DEPLOYMENT, deployment()).problems
+
+
+@pytest.mark.parametrize(
+    ("inputs", "path"),
+    [
+        (deployment({"imagePulPolicy": "Always"}), "spec.template.spec.containers[0].imagePulPolicy"),
+        (deployment(replicas="two"), "spec.replicas"),
+        (deployment({"resources": {"limits": "1"}}), "spec.template.spec.containers[0].resources.limits"),
+        ({"spec": {"replicas": 1}}, "spec.selector"),
+    ],
+)
+def test_a_misspelt_mistyped_or_missing_field_is_named_by_its_path(plugin, inputs, path):
+    assert path in paths(check(plugin, DEPLOYMENT, inputs))
+
+
+def test_a_metadata_typo_of_a_custom_resource_is_found(plugin):
+    inputs = {"apiVersion": "keda.sh/v1", "kind": "ScaledObject", "metadata": {"lables": {}}, "spec": {"anything": 1}}
+    assert paths(check(plugin, "kubernetes:keda.sh/v1:ScaledObject", inputs)) == ["metadata.lables"]
+
+
+def test_a_kind_that_kubernetes_does_not_have_is_refused(plugin):
+    assert check(plugin, "kubernetes:apps/v1:Deplyment", {"kind": "Deplyment", "apiVersion": "apps/v1"}).problems
+
+
+def test_a_name_is_generated_kept_and_drawn_anew_when_asked(plugin):
+    first = check(plugin, DEPLOYMENT, deployment()).inputs["metadata"]
+    assert first["name"].startswith("web-")
+    assert first["annotations"] == {"pulumi.com/autonamed": "true"}
+    assert first["namespace"] == "default"
+    kept = check(plugin, DEPLOYMENT, deployment(), {"metadata": {**first, "name": "web-1"}}).inputs["metadata"]
+    assert kept["name"] == "web-1"
+    proposed = check(plugin, DEPLOYMENT, deployment(), proposed="web-dev").inputs["metadata"]
+    assert proposed["name"] == "web-dev"
+
+
+def test_a_given_name_is_left_alone(plugin):
+    inputs = {**deployment(), "metadata": {"name": "mine", "namespace": "team"}}
+    assert check(plugin, DEPLOYMENT, inputs).inputs["metadata"] == {"name": "mine", "namespace": "team"}
+
+
+def test_generated_names_can_be_turned_off(plugin):
+    assert paths(check(plugin, DEPLOYMENT, deployment(), disabled=True)) == ["metadata.name"]
+
+
+def test_what_has_no_namespace_gets_none(plugin):
+    assert "namespace" not in check(plugin, "kubernetes:core/v1:Namespace", {"kind": "Namespace"}).inputs["metadata"]
+
+
+def test_unknown_values_pass(plugin):
+    inputs = deployment(replicas=UNKNOWN)
+    inputs["metadata"] = {"namespace": UNKNOWN}
+    checked = check(plugin, DEPLOYMENT, inputs)
+    assert not checked.problems
+    assert checked.inputs["metadata"]["namespace"] is UNKNOWN
+
+
+def test_a_secrets_content_becomes_secret(plugin):
+    inputs = {"kind": "Secret", "apiVersion": "v1", "stringData": {"pw": "x"}}
+    assert isinstance(check(plugin, "kubernetes:core/v1:Secret", inputs).inputs["stringData"], Secret)
+
+
+@pytest.mark.parametrize(("key", "value"), [("waitFor", "ready"), ("timeoutSeconds", "5m")])
+def test_an_annotation_that_is_not_understood_is_refused(plugin, key, value):
+    inputs = {**deployment(), "metadata": {"name": "n", "annotations": {f"pulumi.com/{key}": value}}}
+    assert paths(check(plugin, DEPLOYMENT, inputs)) == [f'metadata.annotations["pulumi.com/{key}"]']
+
+
+def test_manifests_are_decoded_with_a_default_namespace(plugin):
+    text = "kind: List\napiVersion: v1\nitems:\n- {apiVersion: v1, kind: Pod}\n---\napiVersion: v1\nkind: Namespace\n"
+    found = plugin.invoke("kubernetes:yaml:decode", {"text": text, "defaultNamespace": "team"})["result"]
+    assert [thing["kind"] for thing in found] == ["Pod", "Namespace"]
+    assert found[0]["metadata"]["namespace"] == "team"
+    assert "metadata" not in found[1]
+
+
+def test_a_preview_without_a_cluster_goes_on_with_a_warning(plugin, capsys):
+    resource = Resource.of(f"urn:pulumi:dev::p::{DEPLOYMENT}::web")
+    inputs = check(plugin, DEPLOYMENT, deployment()).inputs
+    created = plugin.create(resource, inputs, 0, preview=True)
+    assert created.outputs["status"] is UNKNOWN
+    assert "unreachable" in capsys.readouterr().err
+
+
+def test_metadata_that_is_secret_as_a_whole_stays_so_and_is_filled_in(plugin):
+    inputs = {**deployment(), "metadata": Secret({"annotations": {"token": "x"}})}
+    found = check(plugin, DEPLOYMENT, inputs).inputs["metadata"]
+    assert isinstance(found, Secret)
+    assert found.value["name"].startswith("web-")
+    assert found.value["annotations"]["token"] == "x"
