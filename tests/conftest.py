@@ -1,0 +1,50 @@
+"""What tiers share: the node of this machine, and how long each tier of a run took."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from local.endpoint.own_node import OwnNode
+    from local.home import Home
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> "Home":
+    """The state folder of the node."""
+    from local.home import Home  # tiers without a node need not wait for these imports
+
+    return Home(tmp_path_factory.mktemp("node") / "local")
+
+
+@pytest.fixture(scope="session")
+def local_node(home: "Home") -> "Iterator[OwnNode]":
+    """A running node for every tier of the run, with what scales pods where the machine has that: a node that gets it
+    later has to be started again, with all that runs on it.
+
+    Whoever asks for it has made sure that the machine can have a node.
+    """
+    from local.cluster.autoscaling import programs
+    from local.endpoint.own_node import OwnNode
+
+    node = OwnNode(home)
+    try:
+        node.start(scales=not programs.missing())
+        yield node
+    finally:
+        node.cluster.delete()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Where a run had tests of several tiers: the time of each, with what was set up for it."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.split("/")[1]] += report.duration
+    if len(seconds) > 1:
+        terminalreporter.section("minutes of each tier")
+        for tier, duration in seconds.items():
+            terminalreporter.write_line(f"{duration / 60:6.1f}  {tier}")
