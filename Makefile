@@ -40,7 +40,7 @@ down: setup-python ## end all processes, of the node and of the local clouds; th
 status: setup-python ## what runs: the node, its pods and images, the local clouds
 	@python -m local status
 
-check: setup-python ## lint, types, direction of imports, releases, unit tests; two minutes
+check: setup-python ## lint, types, direction of imports, releases, unit tests; a minute
 	@$(MAKE) -j 2 $(SYNC) check-static check-unit
 
 check-static:
@@ -65,8 +65,9 @@ test-images: setup-python ## launcher, loader and image builds as real processes
 	@$(PYTEST) tests/images -q -n 2 --dist loadfile
 
 test-engine: setup ## previews, updates, faults and destroys on the real engine and a real control plane
-	@# Each file makes what it needs; most of the time is spent waiting.
-	@$(PYTEST) tests/engine -q -n 2 --dist loadfile
+	@# Each group makes what it needs; most of the time is spent waiting. In the order that conftest.py gives: by default
+	@# the files with the fewest tests, which take longest, begin last.
+	@$(PYTEST) tests/engine -q -n 2 --dist loadgroup --no-loadscope-reorder
 
 test-e2e: setup-node ## a real node and real pods: the endpoint under load, updates, restarts, failures (Linux, root)
 	@# In one run, which has one node for both; twice the tests, so twice as many of the slowest.
