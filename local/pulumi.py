@@ -22,6 +22,7 @@ from local.home import REPOSITORY, Home, clean_environment, prepare
 from local.plugin_choice import refuse_on_local_clouds
 from local.project import sync_project
 from local.providers.names import resolve as resolve_name
+from stacks.outputs import read_outputs
 
 LEFT_ALONE = frozenset({"same", "read", "discard"})
 """Operations of the engine that change nothing."""
@@ -100,8 +101,9 @@ class Runner:
         given = self.more_environment.get("KUBECONFIG")
         if given is not None:
             return Path(given)
-        endpoint = (self.outputs(stack).get("cluster") or {}).get("endpoint")
-        directory = resolve_name(str(endpoint), self.home) if endpoint else None
+        cluster_outputs = read_outputs(self.outputs(stack)).cluster
+        endpoint = cluster_outputs.endpoint if cluster_outputs else None
+        directory = resolve_name(endpoint, self.home) if endpoint else None
         if directory is None:
             return None
         cluster = LocalCluster(directory)
