@@ -23,13 +23,13 @@ help: ## this list
 	@echo; echo "  Variables: STACK=local|dev|staging|prod (default local)"
 
 up: $(SETUP) ## serve a model in real pods on this machine; STACK=dev|staging|prod: that stack on the local clouds
-	@python -m local.run up $(STACK)
+	@python -m local up $(STACK)
 
 preview: $(SETUP) ## show what `up` would change (STACK=prod)
-	@python -m local.run preview $(STACK)
+	@python -m local preview $(STACK)
 
 destroy: $(SETUP) ## remove a stack's resources
-	@python -m local.run destroy $(STACK)
+	@python -m local destroy $(STACK)
 
 down: setup-python ## end all processes, of the node and of the local clouds; their state survives for the next `up`
 	@python -m local stop

@@ -12,7 +12,7 @@ from llm_serving.serving.engines import engine
 from llm_serving.serving.signals import MODEL_LABEL, POOL_LABEL, RELEASE_LABEL, TEAM_LABEL, ScaleTarget, signals
 from llm_serving.spec import EngineName
 from local.cluster.autoscaling import programs
-from local.endpoint.own_node import POOL
+from local.endpoint.serving_clusters import POOL
 from tests.autoscaling.trace import Trace
 from tests.e2e.load import Load
 from tests.e2e.served import FINISHED, MODEL, TEAM, Served

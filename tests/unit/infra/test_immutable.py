@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from local.home import REPOSITORY
+from local.state_folder import REPOSITORY
 from stacks.settings import parse_settings, resolve
 from tests.unit.stacks.settings_files import settings_data
 
