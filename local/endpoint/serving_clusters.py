@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_serving.contract import POOL_LABEL
+from llm_serving.contract import LABEL_POOL
 from llm_serving.spec import AddonSource, CacheStorageSpec
 from local.cluster import AutoscalingOptions, ClusterError, LocalCluster, NodeOptions
 from local.cluster.autoscaling.programs import FIXED_PORTS, PROMETHEUS
@@ -89,7 +89,7 @@ class OwnNode(ServingCluster):
             from local.endpoint.scraping import scrape_configurations
 
             autoscaling = AutoscalingOptions(scrape=scrape_configurations())
-        self.cluster.create(node=NodeOptions(labels={POOL_LABEL: POOL}), autoscaling=autoscaling)
+        self.cluster.create(node=NodeOptions(labels={LABEL_POOL: POOL}), autoscaling=autoscaling)
         self.clients = (f"{self.cluster.addresses().host}/32",)
 
     def addons(self) -> Mapping[str, str]:
