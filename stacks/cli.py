@@ -7,18 +7,20 @@ from typing import Any
 import typer
 
 from llm_serving.errors import ProblemsError
-from stacks.commands import release
+from stacks.commands import images, release
 from stacks.commands.check import check
 from stacks.commands.explain import explain
 from stacks.commands.plan import plan
 from stacks.commands.quotas import quotas
 from stacks.commands.schema import schema
 from stacks.commands.summary import summary
+from stacks.images import ImageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 for command in (check, plan, explain, summary, quotas, schema):
     app.command()(command)
 app.add_typer(release.app, name="release")
+app.add_typer(images.app, name="images")
 
 
 def main(run: Callable[[], Any] = app) -> None:
@@ -29,6 +31,6 @@ def main(run: Callable[[], Any] = app) -> None:
         several = f"{len(error.problems)} problems\n" if len(error.problems) > 1 else ""
         print(f"error: {several}{error}", file=sys.stderr)
         sys.exit(1)
-    except ConnectionError as error:
+    except (ConnectionError, ImageError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
