@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from local.cluster import NodePool
 from local.cluster.control_plane import LocalCluster
-from local.cluster.pools import NodePool
 from local.home import REPOSITORY, Home, clean_environment, prepare
 
 COMPONENTS = REPOSITORY / "components"
