@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+from local.cluster import NodePool
 from local.cluster.control_plane import LocalCluster
-from local.cluster.pools import NodePool
 from local.pulumi_home import clean_environment, prepare
 from local.state_folder import REPOSITORY, StateFolder
 
