@@ -67,7 +67,7 @@ services = {
     for model in stack.models
 }
 
-pulumi.export("fixed", stack.fixed)
+pulumi.export("fixed", stack.settings.fixed)
 for name, value in platform.outputs.items():
     pulumi.export(name, value)
 pulumi.export("models", {name: model_outputs(service) for name, service in services.items()})

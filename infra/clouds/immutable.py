@@ -22,7 +22,7 @@ def refuse_changes_of_what_is_fixed(stack: Stack) -> None:
     Raises:
         pulumi.RunError: a fixed setting differs.
     """
-    now = stack.fixed
+    now = stack.settings.fixed
     changed = {key: value for key, value in _last_outputs().get("fixed", {}).items() if now.get(key, value) != value}
     if changed:
         lines = [

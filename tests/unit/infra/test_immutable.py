@@ -44,7 +44,7 @@ def _stack() -> Any:
 
 
 def test_a_checkpoint_that_is_just_being_written_is_read_again(fixed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    left = _answers(monkeypatch, Exception(HALF_WRITTEN), {"fixed": _stack().fixed})
+    left = _answers(monkeypatch, Exception(HALF_WRITTEN), {"fixed": _stack().settings.fixed})
     fixed.refuse_changes_of_what_is_fixed(_stack())
     assert left == []
 
@@ -61,7 +61,7 @@ def test_a_first_update_has_nothing_to_compare(fixed: Any, monkeypatch: pytest.M
 
 
 def test_every_fixed_setting_that_differs_is_named(fixed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = _stack().fixed | {"region": "us-west1", "network.pods": "10.128.0.0/18"}
+    before = _stack().settings.fixed | {"region": "us-west1", "network.pods": "10.128.0.0/18"}
     _answers(monkeypatch, {"fixed": before})
     with pytest.raises(pulumi.RunError, match=r"(?s)llm-serving:region = 'us-central1'.*llm-serving:network\.pods"):
         fixed.refuse_changes_of_what_is_fixed(_stack())
