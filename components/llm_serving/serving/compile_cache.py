@@ -14,7 +14,7 @@ import pulumi
 from pulumi_kubernetes import batch, core, meta
 
 from llm_serving.component import Frozen, child, parse_output, raising_input_errors, token, validated
-from llm_serving.contract import ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
+from llm_serving.contract import ENGINE_CONTAINER, ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError, problems_under
 from llm_serving.planning.drain import plan_drain
 from llm_serving.planning.instances import plan_instances
@@ -23,9 +23,8 @@ from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.serving.arguments import ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.engines import engine
 from llm_serving.serving.jobs import fail_on_exit_codes
-from llm_serving.serving.labels import MAIN, loader_labels
-from llm_serving.serving.network import COMPILER
-from llm_serving.serving.pod import ENGINE_CONTAINER, USER_ID, PodContext, ReleasePlan, plan_with_sidecar, pod_template
+from llm_serving.serving.labels import COMPONENT_COMPILE_CACHE, LABEL_COMPONENT, SHARE_MAIN, loader_labels
+from llm_serving.serving.pod import USER_ID, PodContext, ReleasePlan, plan_with_sidecar, pod_template
 from llm_serving.serving.rollout import plan_rollout
 from llm_serving.spec import EngineName, ModelSpec, ReleaseSpec
 
@@ -249,7 +248,7 @@ def _pod_context(
         cache=cache,
         identity=parse_output(WorkloadIdentityBinding, inputs.identity, source, "identity"),
         model_plan=cache.apply(with_sidecar),
-        drain={MAIN: pulumi.Output.from_input(plan_drain(plan.model.drain, None))},
+        drain={SHARE_MAIN: pulumi.Output.from_input(plan_drain(plan.model.drain, None))},
         chat_template=None,
     )
 
@@ -257,7 +256,7 @@ def _pod_context(
 def _labels(inputs: CompileCacheInputs) -> dict[str, str]:
     return {
         **loader_labels(inputs.release, inputs.model.team, inputs.labels),
-        "app.kubernetes.io/component": COMPILER,
+        LABEL_COMPONENT: COMPONENT_COMPILE_CACHE,
         "app.kubernetes.io/name": inputs.release.engine.name.value,
     }
 

@@ -13,8 +13,9 @@ import pulumi
 from pulumi_kubernetes import apps, core, meta
 
 from llm_serving.component import Frozen, child, parse_output, raising_input_errors, token, validated
-from llm_serving.contract import ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
+from llm_serving.contract import SHARE_BASE, ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError, problems_under
+from llm_serving.metrics.engines import engine_metrics
 from llm_serving.planning.drain import Drain, longest_drain, plan_drain
 from llm_serving.planning.instances import Instances, plan_instances
 from llm_serving.planning.nodes import NodeShape
@@ -23,12 +24,12 @@ from llm_serving.serving import compile_cache
 from llm_serving.serving.arguments import LoaderArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.disruption import base_notice
 from llm_serving.serving.engines import InferenceEngine, engine
-from llm_serving.serving.labels import BASE, MAIN, model_labels, release_labels
+from llm_serving.serving.labels import SHARE_MAIN, model_labels, release_labels
 from llm_serving.serving.placeholders import placeholder_deployment
 from llm_serving.serving.pod import MODELS, TEMPLATE_FILE, PodContext, ReleasePlan, plan_with_sidecar
 from llm_serving.serving.release import ReleaseObjects, serve_release, service_spec, workload_name
 from llm_serving.serving.rollout import plan_rollout
-from llm_serving.serving.signals import lacking
+from llm_serving.serving.scaling_queries import unmeasured_objectives
 from llm_serving.spec import LoaderSpec, ModelSpec, ReleaseSpec
 
 
@@ -200,7 +201,8 @@ def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: In
             f"{adapter.name} needs files in {adapter.files_folder}, which no pod of ours has: it is rendered, not run"
         )
         raise ProblemsError([Problem("releases.engine.name", adapter.name.value, reason, "vllm")])
-    if model.autoscaling is not None and (problems := list(lacking(adapter.metrics, model.autoscaling))):
+    metrics = engine_metrics(adapter.name)
+    if model.autoscaling is not None and (problems := list(unmeasured_objectives(metrics, model.autoscaling))):
         raise ProblemsError([problem.under("model.autoscaling") for problem in problems])
     with problems_under("model"):
         model_plan = plan_model(model, release, inputs.node)
@@ -280,9 +282,9 @@ class _ContractInputs:
         self.identity: pulumi.Output[WorkloadIdentityBinding] = pulumi.Output.all(identity, inputs.namespace).apply(
             lambda outputs: _in_namespace(outputs[0], outputs[1], source)
         )
-        self._drain = {MAIN: self._scheduling.apply(lambda pool: self._plan_drain(pool.spot_notice_seconds))}
+        self._drain = {SHARE_MAIN: self._scheduling.apply(lambda pool: self._plan_drain(pool.spot_notice_seconds))}
         if inputs.model.on_demand_base:
-            self._drain[BASE] = self._scheduling.apply(lambda pool: self._plan_drain(base_notice(pool)))
+            self._drain[SHARE_BASE] = self._scheduling.apply(lambda pool: self._plan_drain(base_notice(pool)))
 
     def pod_context(self, plan: ReleasePlan, template: core.v1.ConfigMap | None) -> PodContext:
         """What pool, cache and identity add to the pods of one release."""

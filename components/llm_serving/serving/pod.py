@@ -12,7 +12,13 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes import core, meta
 
-from llm_serving.contract import ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
+from llm_serving.contract import (
+    ENGINE_CONTAINER,
+    SHARE_BASE,
+    ModelCacheVolume,
+    PoolScheduling,
+    WorkloadIdentityBinding,
+)
 from llm_serving.errors import problems_under
 from llm_serving.planning.drain import Drain
 from llm_serving.planning.host import Sidecar
@@ -22,7 +28,7 @@ from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.serving import launcher
 from llm_serving.serving.disruption import base_affinity, spread
 from llm_serving.serving.engines import EngineRequest, GroupCommand, InferenceEngine, adapter_folder
-from llm_serving.serving.labels import BASE, MAIN, RELEASE_HASH, SHARE, release_labels, selector
+from llm_serving.serving.labels import ANNOTATION_RELEASE_HASH, LABEL_SHARE, SHARE_MAIN, release_labels, selector
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores, gibibytes
 from llm_serving.serving.rollout import PROBE_PERIOD_SECONDS, Rollout
@@ -32,7 +38,6 @@ MODELS = "/models"
 TEMPLATES = "/etc/llm-serving"
 TEMPLATE_FILE = "chat-template.jinja"
 PORT_NAME = "http"
-ENGINE_CONTAINER = "engine"
 
 USER_ID = 1000
 """Any but 0, which Pod Security "restricted" forbids: files of the engine images are readable by everyone."""
@@ -99,10 +104,10 @@ class ReleasePlan:
     extra_environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def pod_template(plan: ReleasePlan, context: PodContext, share: str = MAIN) -> core.v1.PodTemplateSpecArgs:
+def pod_template(plan: ReleasePlan, context: PodContext, share: str = SHARE_MAIN) -> core.v1.PodTemplateSpecArgs:
     """The template of a Deployment's pods; ``share`` says on which capacity they run."""
     pods = selector(plan.model, plan.release.version)
-    labels = {**release_labels(plan.model, plan.release, plan.labels), SHARE: share}
+    labels = {**release_labels(plan.model, plan.release, plan.labels), LABEL_SHARE: share}
     return core.v1.PodTemplateSpecArgs(
         metadata=meta.v1.ObjectMetaArgs(
             labels=context.identity.apply(lambda identity: {**identity.pod_labels, **labels}),
@@ -110,7 +115,7 @@ def pod_template(plan: ReleasePlan, context: PodContext, share: str = MAIN) -> c
                 lambda outputs: {
                     **outputs[0].pod_annotations,
                     **outputs[1].pod_annotations,
-                    RELEASE_HASH: plan.release_hash,
+                    ANNOTATION_RELEASE_HASH: plan.release_hash,
                 }
             ),
         ),
@@ -122,7 +127,7 @@ def pod_template(plan: ReleasePlan, context: PodContext, share: str = MAIN) -> c
             termination_grace_period_seconds=context.drain[share].apply(lambda drain: drain.grace_period),
             node_selector=context.scheduling.apply(lambda scheduling: scheduling.node_selector),
             tolerations=context.scheduling.apply(tolerations),
-            affinity=context.scheduling.apply(base_affinity) if share == BASE else None,
+            affinity=context.scheduling.apply(base_affinity) if share == SHARE_BASE else None,
             topology_spread_constraints=spread(pods),
             priority_class_name=priority_class(plan.model.service_class),
             security_context=core.v1.PodSecurityContextArgs(

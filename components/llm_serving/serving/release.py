@@ -11,16 +11,19 @@ import pulumi
 from pulumi_kubernetes import apiextensions, apps, core, meta, networking, policy
 
 from llm_serving.component import child
+from llm_serving.contract import SHARE_BASE
+from llm_serving.metrics.engines import engine_metrics
+from llm_serving.metrics.workload import ReleaseWorkload, WorkloadKind
 from llm_serving.planning.instances import Instances
 from llm_serving.serving import multi_node
-from llm_serving.serving.autoscaling import API_VERSION as SCALED_OBJECT_VERSION
-from llm_serving.serving.autoscaling import KIND as SCALED_OBJECT
-from llm_serving.serving.autoscaling import scaled_object
 from llm_serving.serving.disruption import disruption_budget
-from llm_serving.serving.labels import BASE, MAIN, RELEASE_HASH, release_labels, selector
-from llm_serving.serving.network import group_policy
+from llm_serving.serving.labels import ANNOTATION_RELEASE_HASH, SHARE_MAIN, release_labels, selector
+from llm_serving.serving.network_policies import group_policy
 from llm_serving.serving.pod import PORT_NAME, PodContext, ReleasePlan, pod_template, worker_command
-from llm_serving.serving.signals import ScaleTarget, TargetKind, signals
+from llm_serving.serving.scaled_object import API_VERSION as SCALED_OBJECT_VERSION
+from llm_serving.serving.scaled_object import KIND as SCALED_OBJECT
+from llm_serving.serving.scaled_object import scaled_object
+from llm_serving.serving.scaling_queries import scaling_queries
 from llm_serving.spec import AutoscalingSpec
 
 FORCE = {"pulumi.com/patchForce": "true"}
@@ -118,11 +121,11 @@ def serve_release(
             ),
         )
 
-    workload = group if plan.model_plan.nodes > 1 else deployment
+    register = group if plan.model_plan.nodes > 1 else deployment
     workloads: list[Workload] = []
     for share in _shares(plan.replicas):
         # One after the other: a rollout takes an instance of one share at a time, not of each.
-        workloads.append(workload(share, list(workloads)))
+        workloads.append(register(share, list(workloads)))
     policy.v1.PodDisruptionBudget(
         name,
         metadata=metadata(),
@@ -157,9 +160,10 @@ def _scale(
 
     def spec(namespace: str) -> dict[str, Any]:
         replicas = plan.replicas
-        kind = TargetKind.LEADER_WORKER_SET if plan.model_plan.nodes > 1 else TargetKind.DEPLOYMENT
-        target = ScaleTarget(namespace, replicas.name, plan.model.name, replicas.version, base=replicas.base, kind=kind)
-        return scaled_object(target, bounds, signals(plan.engine.metrics, target), prometheus_url)["spec"]
+        kind = WorkloadKind.LEADER_WORKER_SET if plan.model_plan.nodes > 1 else WorkloadKind.DEPLOYMENT
+        workload = ReleaseWorkload(namespace, replicas.name, plan.model.name, replicas.version, replicas.base, kind)
+        queries = scaling_queries(engine_metrics(plan.engine.name), workload)
+        return scaled_object(workload, bounds, queries, prometheus_url)["spec"]
 
     apiextensions.CustomResource(
         plan.replicas.name,
@@ -208,10 +212,10 @@ def workload_name(count: Instances) -> str:
 def _shares(count: Instances) -> list[_Share]:
     """The base first: it answers when nothing else does."""
     scaled, rest = count.autoscaling is not None, count.replicas - count.base
-    base = [_Share(BASE, f"-{BASE}", count.base, scaled=False)] if count.base else []
-    main = [_Share(MAIN, "", rest, scaled)] if scaled or rest or not base else []
+    base = [_Share(SHARE_BASE, f"-{SHARE_BASE}", count.base, scaled=False)] if count.base else []
+    main = [_Share(SHARE_MAIN, "", rest, scaled)] if scaled or rest or not base else []
     return [*base, *main]
 
 
 def _annotations(plan: ReleasePlan, share: _Share) -> dict[str, str]:
-    return {RELEASE_HASH: plan.release_hash, **({} if share.scaled else FORCE)}
+    return {ANNOTATION_RELEASE_HASH: plan.release_hash, **({} if share.scaled else FORCE)}

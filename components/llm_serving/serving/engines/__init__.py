@@ -1,7 +1,6 @@
 """Inference engines, one module each."""
 
 from llm_serving.serving.engines.engine import (
-    EngineMetrics,
     EngineRequest,
     GroupCommand,
     InferenceEngine,
@@ -13,7 +12,7 @@ from llm_serving.serving.engines.triton import Triton
 from llm_serving.serving.engines.vllm import Vllm
 from llm_serving.spec import EngineName
 
-__all__ = ["EngineMetrics", "EngineRequest", "GroupCommand", "InferenceEngine", "adapter_folder", "engine"]
+__all__ = ["EngineRequest", "GroupCommand", "InferenceEngine", "adapter_folder", "engine"]
 
 _ENGINES: dict[EngineName, InferenceEngine] = {adapter.name: adapter for adapter in (Vllm(), Sglang(), Tgi(), Triton())}
 
