@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from local.endpoint.own_node import OwnNode
-    from local.home import Home
+    from local.endpoint.serving_clusters import OwnNode
+    from local.state_folder import StateFolder
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> "Home":
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> "StateFolder":
     """The state folder of the node."""
-    from local.home import Home  # tiers without a node need not wait for these imports
+    from local.state_folder import StateFolder  # tiers without a node need not wait for these imports
 
-    return Home(tmp_path_factory.mktemp("node") / "local")
+    return StateFolder(tmp_path_factory.mktemp("node") / "local")
 
 
 @pytest.fixture(scope="session")
-def local_node(home: "Home") -> "Iterator[OwnNode]":
+def local_node(state_folder: "StateFolder") -> "Iterator[OwnNode]":
     """A running node for every tier of the run, with what scales pods where the machine has that: a node that gets it
     later has to be started again, with all that runs on it.
 
     Whoever asks for it has made sure that the machine can have a node.
     """
     from local.cluster.autoscaling import programs
-    from local.endpoint.own_node import OwnNode
+    from local.endpoint.serving_clusters import OwnNode
 
-    node = OwnNode(home)
+    node = OwnNode(state_folder)
     try:
         node.start(scales=not programs.missing())
         yield node

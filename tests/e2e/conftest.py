@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from local.cluster.node.requirements import unmet
-from local.endpoint.own_node import OwnNode
-from local.home import Home
+from local.endpoint.serving_clusters import OwnNode
+from local.state_folder import StateFolder
 from tests.e2e.served import Served
 from tests.engine.local_stack import wait_until
 from tests.stand_in import image
@@ -42,9 +42,11 @@ def machine() -> None:
 
 
 @pytest.fixture(scope="session")
-def opened(machine: None, local_node: OwnNode, home: Home, tmp_path_factory: pytest.TempPathFactory) -> Served:
+def opened(
+    machine: None, local_node: OwnNode, state_folder: StateFolder, tmp_path_factory: pytest.TempPathFactory
+) -> Served:
     """The stack with its images on the node, and nothing deployed."""
-    stack = Served(local_node, home, tmp_path_factory.mktemp("e2e"))
+    stack = Served(local_node, state_folder, tmp_path_factory.mktemp("e2e"))
     stack.open()
     return stack
 

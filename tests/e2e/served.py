@@ -13,18 +13,19 @@ from typing import Any
 
 import yaml
 
-from llm_serving.serving.signals import ScaleTarget
+from llm_serving.metrics.engines import engine_metrics
+from llm_serving.metrics.workload import ReleaseWorkload
+from llm_serving.spec import EngineName
 from local import endpoint
 from local.cluster.rest import Kubernetes
-from local.endpoint.own_node import OwnNode
-from local.home import REPOSITORY, Home
-from local.images import BuiltImage, Images
-from local.pulumi import Runner
+from local.endpoint.serving_clusters import OwnNode
+from local.images import BuiltImage, LocalImages
+from local.stack_runner import StackRunner
+from local.state_folder import REPOSITORY, StateFolder
 
 MODEL, TEAM = "tiny-llama", "chat"
 UP_SECONDS = 900
-FINISHED = "vllm:request_success_total"
-"""Metric of the engine: requests that it answered."""
+VLLM = engine_metrics(EngineName.VLLM)
 ONE_PLACE: dict[str, Any] = {
     "releases": {"stable": "1.2.0"},
     "engine": {"maxSequences": 1, "maxQueuedRequests": 8},
@@ -40,13 +41,13 @@ class Served:
 
     Args:
         node: where it is served; it runs.
-        home: the state folder that the node lies in.
+        state: the state folder that the node lies in.
         folder: for the stack's settings.
     """
 
-    def __init__(self, node: OwnNode, home: Home, folder: Path) -> None:
+    def __init__(self, node: OwnNode, state: StateFolder, folder: Path) -> None:
         self.settings = folder
-        self.runner = Runner(home, self.settings)
+        self.runner = StackRunner(state, self.settings)
         self.node = node
         self.built: dict[str, Any] = {}
         self._client: Kubernetes | None = None
@@ -69,9 +70,9 @@ class Served:
         """Serve with an image that has the interface of the engine's own, from the next ``up`` on."""
         node_images = self.node.images()
         if image.reference not in node_images:
-            archive = Images().archive(image, known_images=set(node_images.values()))
+            archive = LocalImages().archive(image, known_images=set(node_images.values()))
             try:
-                self.node.load(image, archive)
+                self.node.load_image(image, archive)
             finally:
                 archive.unlink(missing_ok=True)
         repository, _, tag = image.reference.rpartition(":")
@@ -102,14 +103,14 @@ class Served:
         document = yaml.safe_load((self.settings / "Pulumi.local.yaml").read_text())
         return document["config"]["llm-serving:models"][0]
 
-    def settings_of_run(self, **more: Any) -> Runner:
+    def settings_of_run(self, **more: Any) -> StackRunner:
         """The runner with other settings in place of those of the run."""
         added = {f"llm-serving:{key}": value for key, value in more.items()}
         return replace(self.runner, more_settings={**self.runner.more_settings, **added})
 
     # what the engine does
 
-    def pulumi(self, *args: str, runner: Runner | None = None) -> subprocess.CompletedProcess[str]:
+    def pulumi(self, *args: str, runner: StackRunner | None = None) -> subprocess.CompletedProcess[str]:
         runner = runner or self.runner
         runner.prepare(endpoint.STACK)
         runner.select(endpoint.STACK)
@@ -215,10 +216,10 @@ def engine_of(pod: Mapping[str, Any]) -> str:
     return f"http://{pod['status']['podIP']}:8000"
 
 
-def scale_target(served: Served) -> ScaleTarget:
+def release_workload(served: Served) -> ReleaseWorkload:
     """What an autoscaler would scale: the release that is ready."""
     release = served.ready_pods()[0]["metadata"]["labels"]["llm-serving.dev/release"]
-    return ScaleTarget(TEAM, f"{MODEL}-{release.replace('.', '-')}", MODEL, release)
+    return ReleaseWorkload(TEAM, f"{MODEL}-{release.replace('.', '-')}", MODEL, release)
 
 
 def _request(url: str, body: Mapping[str, Any] | None) -> urllib.request.Request:

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from llm_serving.serving.signals import ScaleTarget
+from llm_serving.metrics.workload import ReleaseWorkload
 from local.cluster.autoscaling import programs
 from tests.autoscaling.trace import Trace
 from tests.e2e.load import Load
-from tests.e2e.served import FINISHED, TEAM, Served, scale_target
+from tests.e2e.served import TEAM, VLLM, Served, release_workload
 from tests.engine.local_stack import wait_until
 
 CLIENTS = 8
@@ -50,7 +50,7 @@ def scaling(stand_in: Served) -> Iterator[Served]:
 def test_a_queue_brings_a_second_instance_that_answers_and_a_lull_takes_it_away(scaling: Served) -> None:
     base = scaling.base()
     (first,) = (pod["metadata"]["name"] for pod in scaling.ready_pods())
-    target = scale_target(scaling)
+    target = release_workload(scaling)
     trace = Trace(lambda: (0, 0, _wanted(scaling, target), len(scaling.ready_pods())))
     try:
         with Load(scaling, clients=CLIENTS, tokens=TOKENS, patience=PATIENCE) as load:
@@ -69,10 +69,10 @@ def test_a_queue_brings_a_second_instance_that_answers_and_a_lull_takes_it_away(
 def _finished(served: Served, pod: dict) -> float:
     """Requests that a pod's engine answered; none where it is too busy to say."""
     try:
-        return served.metric(pod, FINISHED)
+        return served.metric(pod, VLLM.requests_finished)
     except (OSError, http.client.HTTPException):
         return 0.0
 
 
-def _wanted(served: Served, target: ScaleTarget) -> int:
+def _wanted(served: Served, target: ReleaseWorkload) -> int:
     return served.kubernetes().get("apps/v1", "Deployment", target.name, TEAM)["spec"]["replicas"]

@@ -1,7 +1,7 @@
 """Pods that end, as asked and not as asked."""
 
 from tests.e2e.load import Load
-from tests.e2e.served import TEAM, Served, engine_of
+from tests.e2e.served import TEAM, VLLM, Served, engine_of
 from tests.engine.local_stack import wait_until
 from tests.stand_in import control
 
@@ -27,8 +27,9 @@ def test_a_killed_engine_fails_only_what_it_was_doing_and_comes_back(stand_in: S
     with Load(stand_in) as load:
         wait_until(lambda: load.answered > 0, 60, "the first answer under load")
         control.hold(engine_of(pod))
-        running = "vllm:num_requests_running"
-        wait_until(lambda: stand_in.metric(pod, running) == load.clients, 60, "every client has a request in it")
+        wait_until(
+            lambda: stand_in.metric(pod, VLLM.requests_running) == load.clients, 60, "every client has a request in it"
+        )
         _kill_engine(stand_in, pod)
         wait_until(lambda: _restarts(_again(stand_in, pod)) > restarts, 60, "the container is started again")
         wait_until(lambda: bool(stand_in.ready_pods()), 240, "the pod is ready again")

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from local.cluster.rest import Kubernetes, UnreachableError
-from tests.e2e.served import MODEL, ONE_PLACE, QUESTION, TEAM, Served, engine_of
+from tests.e2e.served import MODEL, ONE_PLACE, QUESTION, TEAM, VLLM, Served, engine_of
 from tests.engine.local_stack import wait_until
 from tests.stand_in import control
 
@@ -53,7 +53,7 @@ def test_a_full_instance_refuses_at_once_and_answers_the_others(hurried: Served)
     assert answers[200] >= 1
     assert answers[503] >= 1
     assert set(answers) == {200, 503}
-    assert hurried.metric(pod, "vllm:admission_rejections_total") == answers[503]
+    assert hurried.metric(pod, VLLM.rejections) == answers[503]
 
 
 def test_an_evicted_instance_keeps_its_word_to_every_request_and_counts_them(hurried: Served) -> None:
@@ -64,7 +64,7 @@ def test_an_evicted_instance_keeps_its_word_to_every_request_and_counts_them(hur
     base = engine_of(victim)
     with ThreadPoolExecutor(STREAMS) as clients:
         streams = [clients.submit(_fate, base) for _ in range(STREAMS)]
-        wait_until(lambda: hurried.metric(victim, "vllm:num_requests_waiting") >= STREAMS // 2, 30, "they queue")
+        wait_until(lambda: hurried.metric(victim, VLLM.requests_waiting) >= STREAMS // 2, 30, "they queue")
         counts = _evicted(hurried, victim)
     fates = Counter(stream.result() for stream in streams)
     assert set(fates) <= {"completed", "failed", "ended"}, fates
@@ -83,7 +83,7 @@ def test_a_request_that_can_end_within_the_window_does(stand_in: Served) -> None
     control.hold(base)
     with ThreadPoolExecutor(1) as client:
         answer = client.submit(_status, base, 8)
-        wait_until(lambda: stand_in.metric(victim, "vllm:num_requests_running") == 1, 30, "it runs")
+        wait_until(lambda: stand_in.metric(victim, VLLM.requests_running) == 1, 30, "it runs")
         counts = _evicted(stand_in, victim, on_line=lambda line: control.release(base) if DRAINING in line else None)
     assert answer.result() == 200
     assert (counts["completed"], counts["failed"], counts["ended"]) == (1, 0, 0), counts

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from local.images import BuiltImage, Images
+from local.images import BuiltImage, LocalImages
 from local.images.recipes import RECIPES, Recipe
 
 _FOLDER = Path(__file__).parent
@@ -22,4 +22,4 @@ def build() -> BuiltImage:
     Raises:
         ImageError: it cannot be built.
     """
-    return Images(recipes={**RECIPES, STAND_IN.name: STAND_IN}).build(STAND_IN.name)
+    return LocalImages(recipes={**RECIPES, STAND_IN.name: STAND_IN}).build(STAND_IN.name)

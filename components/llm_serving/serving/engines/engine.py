@@ -14,52 +14,29 @@ ADAPTERS = ".adapters"
 """Folder below the weights that holds a release's LoRA adapters, each in a folder of its own name. Hidden, so that it
 is none of the model's own files."""
 
-LEADER = "$(LWS_LEADER_ADDRESS)"
+LEADER_ADDRESS = "$(LWS_LEADER_ADDRESS)"
 WORKER_INDEX = "$(LWS_WORKER_INDEX)"
 """Kubernetes puts the variables of a container in for ``$(NAME)`` in its command; LeaderWorkerSet sets these two in
 every container of a group (its documentation, "Labels, annotations and environment variables"). The leader's is 0."""
 
 
 @dataclass(frozen=True)
-class EngineMetrics:
-    """Names of the metrics that an engine exports, as they stand in its exposition: counters carry ``_total``,
-    histograms stand without ``_bucket``, ``_sum`` and ``_count``. ``None``: the engine has no such metric.
+class EngineRequest:
+    """What an inference engine is started with.
 
     Attributes:
-        requests_running: gauge, requests in the current batch.
-        requests_waiting: gauge, requests in the queue.
-        model_label: label that carries the name under which the model is served.
-        kv_cache_usage: gauge, 0 to 1.
-        prompt_tokens: counter.
-        generation_tokens: counter.
-        requests_finished: counter, with ``finished_reason_label`` where the engine has one.
-        finished_reason_label: label of it.
-        preemptions: counter, requests that lost their place in the KV cache.
-        rejections: counter, requests refused at admission.
-        prefix_cache_queries: counter, tokens looked up.
-        prefix_cache_hits: counter, tokens found.
-        time_to_first_token: histogram, seconds.
-        inter_token_latency: histogram, seconds.
-        request_latency: histogram, seconds from arrival to the last token.
-        queue_time: histogram, seconds.
+        plan: parallelism, lengths, shares of memory.
+        release: quantization, sampling defaults, parsers, adapters; its name is the name under which clients ask.
+        options: options of the engine that the stack sets.
+        weights: folder of the weights in the container.
+        chat_template: file in the container that replaces the model's own template.
     """
 
-    requests_running: str
-    requests_waiting: str
-    model_label: str | None = None
-    kv_cache_usage: str | None = None
-    prompt_tokens: str | None = None
-    generation_tokens: str | None = None
-    requests_finished: str | None = None
-    finished_reason_label: str | None = None
-    preemptions: str | None = None
-    rejections: str | None = None
-    prefix_cache_queries: str | None = None
-    prefix_cache_hits: str | None = None
-    time_to_first_token: str | None = None
-    inter_token_latency: str | None = None
-    request_latency: str | None = None
-    queue_time: str | None = None
+    plan: ModelPlan
+    release: ReleaseSpec
+    options: EngineSpec
+    weights: str
+    chat_template: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +54,7 @@ class GroupCommand:
     ports: tuple[int, ...]
 
 
-class Engine(ABC):
+class InferenceEngine(ABC):
     """One inference engine: how it is started, asked and watched. It decides nothing: every number is the plan's, the
     release's or the stack's.
 
@@ -87,7 +64,6 @@ class Engine(ABC):
         port: TCP port of the OpenAI-compatible API, of health and of metrics.
         health_path: answers 200 while the engine can serve.
         metrics_path: Prometheus exposition.
-        metrics: names of its metrics.
         environment_prefix: prefix of the environment variables that the engine reads.
         scratch_gib: disk that an instance may fill under ``/tmp``: compile caches, logs.
         files_folder: folder of what :meth:`files` gives; ``None`` where there is none.
@@ -98,7 +74,6 @@ class Engine(ABC):
     port: int
     health_path: str
     metrics_path: str
-    metrics: EngineMetrics
     environment_prefix: str
     scratch_gib: int
     files_folder: str | None = None
@@ -109,34 +84,11 @@ class Engine(ABC):
         return frozenset(feature for feature, entry in catalog.engine_features(self.name).items() if entry.has)
 
     @abstractmethod
-    def command(
-        self,
-        plan: ModelPlan,
-        release: ReleaseSpec,
-        options: EngineSpec,
-        weights: str,
-        chat_template: str | None = None,
-    ) -> list[str]:
-        """The command line of an instance on one node, without the shutdown timeout.
+    def command(self, request: EngineRequest) -> list[str]:
+        """The command line of an instance on one node, without the shutdown timeout."""
 
-        Args:
-            plan: parallelism, lengths, shares of memory.
-            release: quantization, sampling defaults, parsers, adapters; its name is the name under which clients ask.
-            options: what the stack asks of the engine.
-            weights: folder of the weights in the container.
-            chat_template: file in the container that replaces the model's own template.
-        """
-
-    def group_command(
-        self,
-        plan: ModelPlan,
-        release: ReleaseSpec,
-        options: EngineSpec,
-        weights: str,
-        chat_template: str | None = None,
-    ) -> GroupCommand:
-        """The command lines of an instance on ``plan.nodes`` nodes, without the shutdown timeout. Arguments as in
-        :meth:`command`.
+    def group_command(self, request: EngineRequest) -> GroupCommand:
+        """The command lines of an instance on ``request.plan.nodes`` nodes, without the shutdown timeout.
 
         Raises:
             NotImplementedError: the engine runs on one node; a rule refuses it before.
@@ -156,14 +108,13 @@ class Engine(ABC):
             plan: sizes that the engine reads from its environment.
         """
 
-    def files(self, plan: ModelPlan, release: ReleaseSpec, options: EngineSpec, weights: str) -> Mapping[str, str]:
-        """Files that must lie in :attr:`files_folder` when the engine starts: path below it, and text. Arguments as in
-        :meth:`command`."""
+    def files(self, request: EngineRequest) -> Mapping[str, str]:
+        """Files that must lie in :attr:`files_folder` when the engine starts: path below it, and text."""
         return {}
 
 
-def more_flags(options: EngineSpec) -> Iterator[str]:
-    """The flags that the stack gives as they are. Rules have checked names and values."""
+def user_flags(options: EngineSpec) -> Iterator[str]:
+    """``options.flags`` as command line arguments. Rules have checked names and values."""
     for name, value in sorted(options.flags.items()):
         if value is True:
             yield f"--{name}"
@@ -171,12 +122,7 @@ def more_flags(options: EngineSpec) -> Iterator[str]:
             first, dot, key = name.partition(".")
             yield f"--no-{name}" if not dot else f"--{first}.{key}=false"
         else:
-            yield f"--{name}={number(value) if isinstance(value, float) else value}"
-
-
-def adapters(release: ReleaseSpec, weights: str) -> list[str]:
-    """``name=folder`` of every LoRA adapter of a release."""
-    return [f"{adapter.name}={adapter_folder(weights, adapter.name)}" for adapter in release.adapters]
+            yield f"--{name}={integral(value) if isinstance(value, float) else value}"
 
 
 def adapter_folder(weights: str, name: str) -> str:
@@ -186,9 +132,9 @@ def adapter_folder(weights: str, name: str) -> str:
 
 def sampling_json(release: ReleaseSpec) -> str:
     """The release's sampling defaults as JSON."""
-    return json.dumps({key: number(value) for key, value in sorted(release.sampling.items())})
+    return json.dumps({key: integral(value) for key, value in sorted(release.sampling.items())})
 
 
-def number(value: float) -> float | int:
+def integral(value: float) -> float | int:
     """Whole numbers as such: ``top_k`` must be one, and the plugin protocol sends 20.0."""
     return int(value) if value.is_integer() else value
