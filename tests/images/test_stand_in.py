@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from llm_serving.serving.engines import engine
+from llm_serving.metrics.engines import engine_metrics
 from llm_serving.spec import EngineName
 from tests.images.launched import MODEL, PATIENCE, REPOSITORY, Launch, Launched, launching, until
 from tests.stand_in import control
@@ -39,7 +39,7 @@ def launched(launch: Launch) -> Launched:
 
 
 def test_it_shows_the_metrics_of_the_engine_under_the_labels_of_the_engine(launched: Launched) -> None:
-    metrics = engine(EngineName.VLLM).metrics
+    metrics = engine_metrics(EngineName.VLLM)
     names = {getattr(metrics, field.name) for field in fields(metrics) if ":" in str(getattr(metrics, field.name))}
     shown, real = (_series(exposition) for exposition in (_metrics(launched), LOADED.read_text()))
     assert {_family(name, names) for name, _ in shown} == names
