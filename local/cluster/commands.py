@@ -100,7 +100,7 @@ def _apiserver(layout: Layout, facts: Facts) -> Command:
             "--allow-privileged=true",
             f"--service-cluster-ip-range={facts.service_range}",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-            f"--service-account-key-file={keys / 'service-account.pub'}",
+            f"--service-account-key-file={keys / 'service-account.key'}",
             f"--service-account-signing-key-file={keys / 'service-account.key'}",
             # Aggregated API servers (a metrics adapter) know the API server by these.
             f"--requestheader-client-ca-file={keys / 'front-proxy-ca.crt'}",

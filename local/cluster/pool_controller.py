@@ -5,7 +5,6 @@ nothing that it could not lose: decisions are in ``autoscaler``, facts in the AP
 files.
 """
 
-import datetime
 import logging
 import secrets
 import sys
@@ -19,13 +18,14 @@ from llm_serving.planning.simulation import cluster_autoscaler, compute_class
 from llm_serving.planning.simulation.cluster_autoscaler import NewNode, ScaleUp
 from llm_serving.planning.simulation.node_pool import SHAPE_ANNOTATION, NodePool, is_ready, pool_of, zone_of
 from local.cluster import credentials, load_balancers, pool_store, rest
-from local.cluster.bell import Bell
+from local.cluster.controllers import ChangeSignal, Informer, event, log_to_stdout
+from local.cluster.errors import ClusterError
 from local.cluster.layout import POOL_CONTROLLER, Facts, Layout
 
 _LOG = logging.getLogger(POOL_CONTROLLER)
 _ALPHABET = "0123456789bcdfghjklmnpqrstvwxyz"
 _POLL = 0.25
-"""How often the pools' files and the wake-up flag are looked at, in seconds: neither costs a request."""
+"""How often the pools' files are looked at, in seconds: it costs no request."""
 _IDLE = 10.0
 """The longest time between two comparisons; empty nodes are noticed by it."""
 _TRUST = 20.0
@@ -256,35 +256,7 @@ class PoolController:
         if said == message and now - when < _EVENT_PAUSE:
             return
         self.told[uid] = (message, now)
-        moment = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
-        self.client.create(
-            {
-                "apiVersion": "v1",
-                "kind": "Event",
-                "metadata": {
-                    "generateName": f"{name}.",
-                    "namespace": namespace,
-                    "name": f"{name}.{secrets.token_hex(8)}",
-                },
-                "involvedObject": {
-                    "apiVersion": "v1",
-                    "kind": "Pod",
-                    "name": name,
-                    "namespace": namespace,
-                    "uid": uid,
-                    "resourceVersion": pod["metadata"].get("resourceVersion", ""),
-                },
-                "reason": reason,
-                "message": message,
-                "type": "Normal",
-                "source": {"component": _SOURCE},
-                "reportingComponent": _SOURCE,
-                "firstTimestamp": moment,
-                "lastTimestamp": moment,
-                "count": 1,
-            }
-        )
+        self.client.create(event(pod, reason, message, component=_SOURCE))
 
 
 _LABELS_ANNOTATION = "local.llm-serving.dev/labels"
@@ -305,40 +277,43 @@ def _is_passing(taint: Mapping[str, Any]) -> bool:
     return taint["key"].startswith("node.kubernetes.io/") or taint["key"] == _LEAVING["key"]
 
 
-def _matters(kind: str, change: Mapping[str, Any]) -> bool:
+def _is_no_heartbeat(change: Mapping[str, Any]) -> bool:
     """A heartbeat also modifies a node; taints that come and go are what matters."""
-    return (
-        kind != "Node" or change.get("type") != "MODIFIED" or bool((change["object"].get("spec") or {}).get("taints"))
-    )
+    return change["type"] != "MODIFIED" or bool((change["object"].get("spec") or {}).get("taints"))
 
 
 def main(arguments: list[str]) -> int:
     """Compare for ever."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
+    log_to_stdout()
     layout = Layout(Path(arguments[0]))
     client = credentials.connect(layout, POOL_CONTROLLER, field_manager="cluster-autoscaler")
     controller = PoolController(layout, client)
-    bell = Bell(client, ("Pod", "Node", "Service"), _matters)
-    files: object = None
-    last = 0.0
+    signal = ChangeSignal()
+    for kind in ("Pod", "Service"):
+        Informer(client, "v1", kind, signal).start()
+    Informer(client, "v1", "Node", signal, matters=_is_no_heartbeat).start()
+    compared_files: object = None
+    compared_at = 0.0
     while True:
-        seen = _stamp(layout.pools)
-        now = time.monotonic()
+        try:
+            changed = signal.wait(_POLL)
+        except ClusterError as error:
+            print(f"pools are not kept: {error}", file=sys.stderr, flush=True)
+            return 1
+        files, now = _modification_times(layout.pools), time.monotonic()
         soon = bool(controller.surge) or bool(controller.empty_since)
-        due = now - last > (1.0 if soon else _IDLE)
-        if bell.take() or seen != files or due:
-            files, last = seen, now
+        if changed or files != compared_files or now - compared_at > (1.0 if soon else _IDLE):
+            compared_files, compared_at = files, now
             try:
                 controller.balance()
                 controller.reconcile()
             except (rest.ApiError, rest.UnreachableError) as error:
                 _LOG.warning("%s: will try again", error)
-                files = None
+                compared_files = None
                 time.sleep(1.0)
-        time.sleep(_POLL)
 
 
-def _stamp(folder: Path) -> list[tuple[str, int]]:
+def _modification_times(folder: Path) -> list[tuple[str, int]]:
     return sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.json"))
 
 

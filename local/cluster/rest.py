@@ -395,17 +395,8 @@ class Kubernetes:
         for thing in ordered:
             self.apply(thing, force=force)
 
-    def newest_version(self, api_version: str, kind: str) -> str:
-        """The resource version of all objects of a kind as they are now, from which :meth:`watch` can go on.
-
-        Raises:
-            UnknownKindError, ApiError, UnreachableError: there is none to be had.
-        """
-        answer = self.request("GET", self.resource(api_version, kind).path(), params={"limit": "1"})
-        return answer["metadata"]["resourceVersion"]
-
     def watch(
-        self, api_version: str, kind: str, seconds: int = 30, *, since: str | None = None, fields: str | None = None
+        self, api_version: str, kind: str, seconds: int, *, since: str, fields: str | None = None
     ) -> Iterator[Object]:
         """Changes of a kind in all namespaces; ends after ``seconds`` at the latest.
 
@@ -413,18 +404,20 @@ class Kubernetes:
             api_version: group and version of the kind.
             kind: the kind.
             seconds: when it ends, if the server does not end it earlier.
-            since: resource version of a list, to see every change after it; where empty, from now on.
+            since: resource version of a list, to see every change after it.
             fields: field selector.
 
         Raises:
             ApiError, UnreachableError: it cannot start.
         """
-        params = {"watch": "true", "timeoutSeconds": str(seconds), "allowWatchBookmarks": "false"}
-        if fields:
-            params["fieldSelector"] = fields
+        params = {
+            "watch": "true",
+            "timeoutSeconds": str(seconds),
+            "allowWatchBookmarks": "false",
+            "resourceVersion": since,
+            **({"fieldSelector": fields} if fields else {}),
+        }
         path = self.resource(api_version, kind).path()
-        # Without a version every object comes first as ADDED: the newest version skips that.
-        params["resourceVersion"] = since or self.newest_version(api_version, kind)
         with contextlib.closing(self.stream(path, params, float(seconds + 10))) as lines:
             for line in lines:
                 yield json.loads(line)
@@ -442,17 +435,6 @@ class Kubernetes:
                 raise ApiError(answer.status_code, {"message": answer.text})
             with contextlib.suppress(requests.RequestException):  # a restarted server ends the stream
                 yield from filter(None, answer.iter_lines())
-
-    def logs(self, namespace: str, pod: str, container: str, *, lines: int = 10, timeout: float = 5.0) -> str:
-        """The last lines of a container's log, or an empty string where they cannot be had (a simulated
-        node).
-        """
-        params = {"container": container, "tailLines": str(lines)}
-        try:
-            text = self.request("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log", params=params, timeout=timeout)
-        except (ApiError, UnreachableError):
-            return ""
-        return text if isinstance(text, str) else ""
 
 
 def _innermost(error: BaseException) -> str:

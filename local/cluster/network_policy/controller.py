@@ -1,18 +1,13 @@
 """Keeps the kernel's table as the API server's policies want it."""
 
-import contextlib
-import datetime
 import logging
-import queue
-import secrets
 import time
 from ipaddress import IPv4Network
 from pathlib import Path
 
 from local.cluster import rest
-from local.cluster.errors import ClusterError
+from local.cluster.controllers import ChangeSignal, Informer, event
 from local.cluster.files import write_atomically
-from local.cluster.follow import Follower
 from local.cluster.network_policy import nftables, rules
 from local.cluster.network_policy.kernel import Kernel
 from local.cluster.network_policy.model import Snapshot
@@ -22,8 +17,6 @@ COMPONENT = "network-policy"
 """The name under which Events are written."""
 
 _LOG = logging.getLogger(COMPONENT)
-_GATHER = 0.05
-"""Seconds in which changes are gathered: a rollout is many of them."""
 _IDLE = 10.0
 """The longest time between two comparisons, and the shortest between two looks at whether the table is there, in
 seconds."""
@@ -49,15 +42,14 @@ class Controller:
         self._pod_range = pod_range
         self._kernel = kernel
         self._ready_file = ready_file
-        # Not an Event: stop() is called in signal handlers, which might wait for an Event's lock for ever.
-        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._signal = ChangeSignal()
         self._stopping = False
         self._applied = ""
         self._looked = time.monotonic()
         self._told: set[tuple[str, str]] = set()
-        self._namespaces = Follower(client, "v1", "Namespace", self._ring)
-        self._pods = Follower(client, "v1", "Pod", self._ring, fields=f"spec.nodeName={node}")
-        self._policies = Follower(client, API_VERSION, KIND, self._ring)
+        self._namespaces = Informer(client, "v1", "Namespace", self._signal)
+        self._pods = Informer(client, "v1", "Pod", self._signal, fields=f"spec.nodeName={node}")
+        self._policies = Informer(client, API_VERSION, KIND, self._signal)
 
     def run(self) -> None:
         """Work until :meth:`stop`.
@@ -69,29 +61,17 @@ class Controller:
             self._ready_file.unlink(missing_ok=True)
         if not self._kernel.has_table():  # a table that is there is from before a restart, and better than none
             self._kernel.apply(nftables.render(rules.Rules(), self._pod_range))
-        followers = (self._namespaces, self._policies, self._pods)
-        for follower in followers:
-            follower.start()
+        for informer in (self._namespaces, self._policies, self._pods):
+            informer.start()
         while not self._stopping:
-            with contextlib.suppress(queue.Empty):
-                self._bell.get(timeout=_IDLE)
-            time.sleep(_GATHER)
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    self._bell.get_nowait()
-            for follower in followers:
-                if follower.failure is not None:
-                    raise ClusterError(follower.failure)
+            self._signal.wait(_IDLE)
             if not self._stopping:
                 self._compare()
 
     def stop(self) -> None:
         """End soon. The table stays: pods must not run open for want of a process."""
         self._stopping = True
-        self._ring()
-
-    def _ring(self) -> None:
-        self._bell.put(None)
+        self._signal.set()
 
     def _compare(self) -> None:
         namespaces, pods, policies = (f.objects() for f in (self._namespaces, self._pods, self._policies))
@@ -142,24 +122,6 @@ class Controller:
 
     def _event(self, note: rules.Note) -> rest.Object:
         policy = note.policy
-        moment = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"namespace": policy.namespace, "name": f"{policy.name[:200]}.{secrets.token_hex(8)}"},
-            "involvedObject": {
-                "apiVersion": API_VERSION,
-                "kind": KIND,
-                "namespace": policy.namespace,
-                "name": policy.name,
-                "uid": policy.uid,
-            },
-            "reason": note.reason,
-            "message": note.message[:1024],  # the API takes no more
-            "type": "Warning",
-            "source": {"component": COMPONENT, "host": self._node},
-            "reportingComponent": COMPONENT,
-            "firstTimestamp": moment,
-            "lastTimestamp": moment,
-            "count": 1,
-        }
+        meta = {"namespace": policy.namespace, "name": policy.name, "uid": policy.uid}
+        thing = {"apiVersion": API_VERSION, "kind": KIND, "metadata": meta}
+        return event(thing, note.reason, note.message, component=COMPONENT, warning=True, host=self._node)

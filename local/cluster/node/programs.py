@@ -31,8 +31,7 @@ def commands(layout: Layout, facts: Facts) -> tuple[Command, ...]:
     policy = Command(
         credentials.NETWORK_POLICY,
         (
-            *(sys.executable, "-m", "local.cluster.network_policy"),
-            f"--kubeconfig={credentials.kubeconfig_file(layout, credentials.NETWORK_POLICY)}",
+            *(sys.executable, "-m", "local.cluster.network_policy", str(layout.root)),
             f"--pod-range={slot.pods}",
             f"--node={node.name}",
             f"--ready-file={inside.POLICY_READY}",
