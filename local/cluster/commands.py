@@ -7,9 +7,9 @@ import sys
 from local.cluster import credentials
 from local.cluster.autoscaling import programs as autoscaling
 from local.cluster.autoscaling.options import AutoscalingOptions
-from local.cluster.command import Command
 from local.cluster.layout import POOL_CONTROLLER, Facts, Layout, program, tools
 from local.cluster.node import programs
+from local.cluster.processes import Command
 
 _SIMULATED_PODS = "10.244.0.0/16"
 _SIMULATED_PODS_BESIDE_REAL_ONES = "100.64.0.0/16"

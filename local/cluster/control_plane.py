@@ -20,7 +20,6 @@ from local.cluster.autoscaling.options import KUBE_STATE_METRICS, AutoscalingOpt
 from local.cluster.autoscaling.programs import FIXED_PORTS as AUTOSCALING_PORTS
 from local.cluster.autoscaling.programs import PROMETHEUS
 from local.cluster.autoscaling.programs import check as check_autoscaling
-from local.cluster.command import environment
 from local.cluster.commands import commands
 from local.cluster.errors import ClusterError, last_lines, with_log
 from local.cluster.files import read_json
@@ -29,7 +28,7 @@ from local.cluster.node import keeper, requirements
 from local.cluster.node.addresses import AddressSlot
 from local.cluster.node.local_node import LocalNode, NodeHealth
 from local.cluster.node.options import NodeFacts, NodeOptions
-from local.cluster.processes import Process
+from local.cluster.processes import Process, environment
 
 START_SECONDS = 120.0
 """How long a start may take: seconds on an idle machine, a minute where several start on two busy cores."""

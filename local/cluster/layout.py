@@ -20,6 +20,10 @@ otherwise. GKE waits ten minutes; nobody at a desk does.
 """
 
 SCALE_DOWN_VARIABLE = "LLM_SERVING_SCALE_DOWN_SECONDS"
+OWNER_VARIABLE = "LLM_SERVING_CLUSTER_OWNER"
+"""Number of a process that clusters are not to outlive: those that are started where it is set end when that process
+has ended, however it ended. A test run sets it to its own.
+"""
 
 
 @dataclass(frozen=True)

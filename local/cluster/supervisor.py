@@ -25,14 +25,13 @@ from typing import IO
 import requests
 
 from local.cluster import credentials, rest
-from local.cluster.command import Command, environment
 from local.cluster.commands import commands
 from local.cluster.errors import ClusterError
 from local.cluster.files import write_json
 from local.cluster.layout import Facts, Layout
 from local.cluster.node import keeper, pods
 from local.cluster.node.programs import KUBELET
-from local.cluster.processes import Process, dies_with_parent
+from local.cluster.processes import Command, Owner, Process, dies_with_parent, environment
 
 _LOG_LIMIT = 16 * 1024 * 1024
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
@@ -110,14 +109,22 @@ class _Child:
 
 @dataclass
 class Supervisor:
-    """Runs the programs of one cluster until it is told to stop."""
+    """Runs the programs of one cluster until it is told to stop.
+
+    Attributes:
+        layout: the cluster's files.
+        owner: the process whose end also ends the cluster; ``None`` where it stays until it is stopped.
+        children: the programs.
+        stopping: it was told to stop.
+    """
 
     layout: Layout
+    owner: Owner | None = None
     children: list[_Child] = field(default_factory=list)
     stopping: bool = False
 
     def run(self) -> None:
-        """Run until SIGTERM or SIGINT.
+        """Run until SIGTERM or SIGINT, or until its owner has ended.
 
         Raises:
             ClusterError: a program is missing.
@@ -128,7 +135,7 @@ class Supervisor:
         probes = _Probes(self.layout, facts)
         try:
             checked = 0.0
-            while not self.stopping and self.layout.facts.exists():  # a folder that was removed needs no cluster
+            while self._is_wanted():
                 if self._step(probes):
                     self._report()
                 if time.monotonic() - checked > 30:
@@ -145,6 +152,11 @@ class Supervisor:
 
     def _stop(self, _number: int, _frame: object) -> None:
         self.stopping = True
+
+    def _is_wanted(self) -> bool:
+        """Nobody told it to stop, its owner lives, and its folder was not removed."""
+        owned = self.owner is None or not self.owner.has_ended()
+        return owned and not self.stopping and self.layout.facts.exists()
 
     def _step(self, probes: "_Probes") -> bool:
         changed = False
@@ -290,7 +302,7 @@ def main(arguments: list[str]) -> int:
         own = Process.of(os.getpid())
         assert own is not None
         write_json(layout.supervisor, own.to_json())
-        supervisor = Supervisor(layout)
+        supervisor = Supervisor(layout, Owner.from_environment())
         try:
             facts = Facts.read(layout)
             if facts.node is None:

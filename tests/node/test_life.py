@@ -10,7 +10,7 @@ import pytest
 from local.cluster import ClusterError, LocalCluster, NodeOptions
 from local.cluster.layout import REPOSITORY, Facts, Layout
 from local.cluster.node.options import NodeFacts
-from tests.engine.cluster.helpers import eventually
+from tests.engine.cluster.helpers import OWNING, eventually, wait_for_ends
 from tests.node.helpers import claim, deployment, fetch, holds, machine_state, processes_of, ready, service, traces
 
 NODE = NodeOptions(labels={"llm-serving.dev/pool": "cpu"})
@@ -94,6 +94,24 @@ def test_a_start_that_was_killed_half_way_hinders_nothing(own):
     subprocess.run(command, cwd=REPOSITORY, check=False)
     own.start()
     assert own.node_health().problem is None
+
+
+def test_a_killed_run_leaves_no_node_behind(own):
+    before = machine_state()
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNING, str(own.directory), "node"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "up\n"
+        slot = own.addresses()
+        owner_of_namespaces, _, pid_namespace = processes_of(own)
+        assert traces(slot)
+        # The process outside takes the node's link, routes, cgroups and mount points away before it ends.
+        with wait_for_ends([owner_of_namespaces]):
+            run.kill()
+    assert not holds(pid_namespace)
+    assert traces(slot) == []
+    assert machine_state() == before
 
 
 def test_ranges_in_use_are_named_with_what_uses_them(own):

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from local.cluster import credentials
 from local.cluster.autoscaling.options import KUBE_STATE_METRICS
-from local.cluster.command import Command
 from local.cluster.errors import ClusterError
 from local.cluster.layout import Facts, Layout, program, tools
+from local.cluster.processes import Command
 
 OPERATOR, ADAPTER, WEBHOOKS, PROMETHEUS = "keda-operator", "keda-metrics-adapter", "keda-webhooks", "prometheus"
 DISCOVERY = "prometheus-discovery"

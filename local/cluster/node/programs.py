@@ -3,9 +3,9 @@
 import sys
 
 from local.cluster import credentials
-from local.cluster.command import Command
 from local.cluster.layout import Facts, Layout, program
 from local.cluster.node import inside, requirements
+from local.cluster.processes import Command
 
 CONTAINERD = "containerd"
 KUBELET = "kubelet"

@@ -4,14 +4,16 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from local.cluster import ClusterError, LocalCluster
-from local.cluster.layout import Facts, Layout, tools
+from local.cluster.layout import REPOSITORY, Facts, Layout, tools
 from local.cluster.processes import Process
-from tests.engine.cluster.helpers import eventually
+from tests.engine.cluster.helpers import OWNING, eventually, wait_for_ends
 
 
 @pytest.fixture
@@ -85,6 +87,18 @@ def test_a_cluster_lives_through_kills_restarts_and_taken_ports(own):
     own.delete()
     assert not own.directory.exists()
     assert not any(process.alive() for process in last.values())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="watches processes by pidfd")
+def test_a_killed_run_leaves_no_cluster_behind(own):
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNING, str(own.directory)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "up\n"
+        with wait_for_ends(process.pid for process in processes(own).values()):
+            run.kill()
+    assert not own.running()
 
 
 def test_a_missing_program_is_named_before_anything_starts(own, monkeypatch, tmp_path):

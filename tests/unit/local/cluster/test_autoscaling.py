@@ -11,8 +11,8 @@ from local.cluster import certificates, credentials
 from local.cluster.autoscaling import bringing_up, discovery, objects
 from local.cluster.autoscaling.options import AutoscalingOptions
 from local.cluster.autoscaling.programs import FIXED_PORTS
-from local.cluster.command import Command
 from local.cluster.layout import Facts, Layout
+from local.cluster.processes import Command
 from local.cluster.supervisor import _Child
 from local.endpoint.scraping import scrape_configurations
 from tests.unit.local.cluster.handshake import peers_agree
