@@ -16,7 +16,7 @@ READ_AGAIN_AFTER = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Pauses in seconds between attempts to read the state."""
 
 
-def refuse_changes_of_what_is_fixed(stack: Stack) -> None:
+def refuse_changes_of_fixed_settings(stack: Stack) -> None:
     """Compare the fixed settings with those of the last update.
 
     Raises:

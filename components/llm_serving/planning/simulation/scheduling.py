@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import cast
 
 from llm_serving.planning.simulation.node_pool import HOSTNAME
 from llm_serving.planning.simulation.objects import Object, items, member
@@ -171,7 +172,7 @@ def _term_matches(term: Object, node: NodeInfo) -> bool:
 
 def _expression_matches(expression: Object, labels: Mapping[str, str]) -> bool:
     value = labels.get(expression["key"])
-    values = expression.get("values") or []
+    values = cast(Sequence[str] | None, expression.get("values")) or []
     match expression["operator"]:
         case "In":
             return value is not None and value in values
