@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from llm_serving.contract import POOL_LABEL
+from llm_serving.contract import LABEL_POOL
 from llm_serving.spec import AddonSource
 from local.cluster import AutoscalingOptions, LocalCluster, NodeOptions
 from local.cluster.autoscaling.programs import FIXED_PORTS, PROMETHEUS
@@ -34,7 +34,7 @@ class OwnNode(Target):
             from local.endpoint.scraping import scrape_configurations
 
             autoscaling = AutoscalingOptions(scrape=scrape_configurations())
-        self.cluster.create(node=NodeOptions(labels={POOL_LABEL: POOL}), autoscaling=autoscaling)
+        self.cluster.create(node=NodeOptions(labels={LABEL_POOL: POOL}), autoscaling=autoscaling)
         self.clients = (f"{self.cluster.addresses().host}/32",)
 
     def addons(self) -> Mapping[str, str]:

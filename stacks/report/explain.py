@@ -10,7 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from llm_serving.planning.cold_start import STARTUP_METRIC, ColdStart
+from llm_serving.metrics.promql import startup_seconds
+from llm_serving.metrics.series import LaunchStage
+from llm_serving.planning.cold_start import ColdStart
 from llm_serving.planning.drain import EXIT_SECONDS, longer_than_window, plan_drain, spot_notice_seconds
 from llm_serving.planning.instances import plan_instances
 from llm_serving.planning.placement import ModelPlan
@@ -116,7 +118,7 @@ def cold_start_table(start: ColdStart, versions: str) -> Group:
     table.add_section()
     table.add_row("total", str(start.total), "", "time-outs wait twice as long", "")
     measured.add_section()
-    measured.add_row("from the container's start", f'{STARTUP_METRIC}{{stage="total"}}')
+    measured.add_row("from the container's start", startup_seconds(LaunchStage.TOTAL))
     return Group(table, measured)
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from llm_serving.metrics.engines import engine_metrics
+from llm_serving.spec import EngineName
 from local import endpoint
 from local.cluster.rest import Kubernetes
 from local.endpoint.own_node import OwnNode
@@ -21,7 +23,7 @@ from local.pulumi import Runner
 
 MODEL, TEAM = "tiny-llama", "chat"
 UP_SECONDS = 900
-FINISHED = "vllm:request_success_total"
+VLLM = engine_metrics(EngineName.VLLM)
 """Metric of the engine: requests that it answered."""
 QUESTION = [{"role": "user", "content": "Say something."}]
 

@@ -1,4 +1,4 @@
-"""The ScaledObject of a release: how signals become a number of instances.
+"""The ScaledObject of a release: how what Prometheus answers becomes a number of instances.
 
 One ScaledObject with one formula whose value is the number of instances wanted. With a trigger a signal instead, the
 HPA would take the largest of them, and a GPU that is busy with a single request would ask for another one.
@@ -17,8 +17,8 @@ The formula, in the order of its lines (``queue_depth``, objectives and the base
   measured, so that a late measure does not count twice.
 - ``demand``: the largest of these, rounded up. Metrics come in thousandths; half of one is left off, so that a rounding
   error adds no instance.
-- ``guarded``: instances that still load (or wait for a node) are taken off a demand beyond those that are asked for: a
-  queue that grows until they are ready is not met twice. Equal to llm-d's
+- ``guarded``: instances that still load (or wait for a node) are taken off a demand beyond those that are asked
+  for: a queue that grows until they are ready is not met twice. Equal to llm-d's
   ``demand <= replicas ? demand : max(demand - loading, replicas)``.
 - ``wanted``: schedules are floors, guard or not; less the base, which is not scaled.
 - the value: the HPA does nothing while the value is within a tenth of the instances that there are, so from ten on a
@@ -29,8 +29,8 @@ The formula, in the order of its lines (``queue_depth``, objectives and the base
 KEDA compiles it with https://expr-lang.org and hands its value to the HPA as an AverageValue over 1, which makes the
 value the number of replicas.
 
-Owns the ScaledObject. Leaves alone: what the signals are (``signals``), the bounds (``planning``), and the number of
-replicas in the Deployment, which nobody but the HPA may write.
+Owns the ScaledObject. Leaves alone: what is asked of Prometheus (``scaling_queries``), the bounds (``planning``), and
+the number of replicas in the Deployment, which nobody but the HPA may write.
 """
 
 from decimal import Decimal
@@ -38,11 +38,14 @@ from typing import Any
 
 import pulumi
 
-from llm_serving.serving.signals import ScaleTarget, Signals
+from llm_serving.metrics.workload import ReleaseWorkload, WorkloadKind
+from llm_serving.serving import multi_node
+from llm_serving.serving.scaling_queries import ScalingQueries
 from llm_serving.spec import AutoscalingSpec, ScheduleSpec
 
 API_VERSION = "keda.sh/v1alpha1"
 KIND = "ScaledObject"
+_API_VERSIONS = {WorkloadKind.DEPLOYMENT: "apps/v1", WorkloadKind.LEADER_WORKER_SET: multi_node.API_VERSION}
 
 FAILURE_THRESHOLD = 3
 """Readings that may fail before the fallback holds what there is; until then the HPA does nothing at all."""
@@ -56,54 +59,58 @@ DOWN_PERIOD_SECONDS = 60
 
 
 def scaled_object(
-    target: ScaleTarget,
+    workload: ReleaseWorkload,
     spec: AutoscalingSpec,
-    signals: Signals,
+    queries: ScalingQueries,
     prometheus_url: pulumi.Input[str],
     labels: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """The ScaledObject, as a manifest of plain data.
 
     Args:
-        target: what is scaled; ``target.base`` instances are part of the bounds, and not scaled.
+        workload: what is scaled; ``workload.base`` instances are part of the bounds, and not scaled.
         spec: bounds of all instances together, signals and pace.
-        signals: what to ask Prometheus.
+        queries: what to ask Prometheus.
         prometheus_url: where it answers; it is passed on unread.
         labels: labels of the object; KEDA copies them to the HPA.
     """
-    fewest = max(spec.min - target.base, 0)
+    min_replicas = max(spec.min - workload.base, 0)
     body: dict[str, Any] = {
-        "scaleTargetRef": {"apiVersion": target.api_version, "kind": target.kind.value, "name": target.name},
+        "scaleTargetRef": {
+            "apiVersion": _API_VERSIONS[workload.kind],
+            "kind": workload.kind.value,
+            "name": workload.name,
+        },
         "pollingInterval": spec.polling_seconds,
-        "minReplicaCount": fewest,
-        "maxReplicaCount": max(spec.max - target.base, 1),
+        "minReplicaCount": min_replicas,
+        "maxReplicaCount": max(spec.max - workload.base, 1),
         "fallback": {
             "failureThreshold": FAILURE_THRESHOLD,
-            "replicas": fewest,
+            "replicas": min_replicas,
             "behavior": "currentReplicasIfHigher",
         },
         "advanced": {
             "restoreToOriginalReplicaCount": False,
-            "horizontalPodAutoscalerConfig": {"name": target.name, "behavior": _behavior(spec)},
+            "horizontalPodAutoscalerConfig": {"name": workload.name, "behavior": _behavior(spec)},
             "scalingModifiers": {
-                "formula": formula(spec, target.base),
+                "formula": formula(spec, workload.base),
                 "metricType": "AverageValue",
                 "target": "1",
                 "activationTarget": "0",
             },
         },
         "triggers": [
-            *(_query(name, query, prometheus_url) for name, query in _asked(spec, signals).items()),
-            *(_window(name, schedule) for name, schedule in _floors(spec).items()),
+            *(_prometheus_trigger(name, query, prometheus_url) for name, query in _metrics(spec, queries).items()),
+            *(_cron_trigger(name, schedule) for name, schedule in _schedules(spec).items()),
         ],
     }
-    if fewest == 0:
+    if min_replicas == 0:
         # Longer than it takes to fall back, so that a Prometheus that is away takes no instance.
         body["cooldownPeriod"] = max(spec.pace.down_seconds, (FAILURE_THRESHOLD + 2) * spec.polling_seconds)
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
-        "metadata": {"name": target.name, "namespace": target.namespace, "labels": dict(labels or {})},
+        "metadata": {"name": workload.name, "namespace": workload.namespace, "labels": dict(labels or {})},
         "spec": body,
     }
 
@@ -130,7 +137,7 @@ def formula(spec: AutoscalingSpec, base: int = 0) -> str:
         f"let demand = ceil(max({', '.join(parts)}) - 0.0005)",
         "let loading = max(replicas - ready, 0)",
         "let guarded = min(demand, max(demand - loading, replicas))",
-        f"let wanted = max({', '.join(['guarded', *_floors(spec)])}, 0) - {base}",
+        f"let wanted = max({', '.join(['guarded', *_schedules(spec)])}, 0) - {base}",
         f"let scaled = max(replicas - {base}, 0)",
         "let up = min(max(wanted - scaled, 0), 1)",
         f"max(wanted, up * (floor(scaled * {100 + TOLERANCE_PERCENT} / 100) + 1))",
@@ -143,34 +150,34 @@ def _number(value: float) -> str:
     return format(Decimal(repr(value)), "f")
 
 
-def _asked(spec: AutoscalingSpec, signals: Signals) -> dict[str, str]:
+def _metrics(spec: AutoscalingSpec, queries: ScalingQueries) -> dict[str, str]:
     """The queries that the formula uses, by the names that it gives them. KEDA reads every trigger, used or not."""
-    asked = {
-        "requests": signals.requests,
-        "waiting": signals.waiting,
-        "running": signals.running,
-        "capacity": signals.capacity,
-        "ready": signals.ready,
-        "replicas": signals.replicas,
+    metrics = {
+        "requests": queries.requests,
+        "waiting": queries.waiting,
+        "running": queries.running,
+        "capacity": queries.capacity,
+        "ready": queries.ready,
+        "replicas": queries.replicas,
     }
     if _is_measured(spec):
-        asked |= {"queued": signals.queued, "steady": signals.steady}
+        metrics |= {"queued": queries.queued, "steady": queries.steady}
     if spec.ttft_seconds is not None:
-        asked["ttft"] = signals.ttft
+        metrics["ttft"] = queries.ttft
     if spec.gpu_utilization is not None:
-        asked["gpu"] = signals.gpu
-    return asked
+        metrics["gpu"] = queries.gpu
+    return metrics
 
 
 def _is_measured(spec: AutoscalingSpec) -> bool:
     return spec.ttft_seconds is not None or spec.gpu_utilization is not None
 
 
-def _floors(spec: AutoscalingSpec) -> dict[str, ScheduleSpec]:
+def _schedules(spec: AutoscalingSpec) -> dict[str, ScheduleSpec]:
     return {f"schedule_{number}": schedule for number, schedule in enumerate(spec.schedules)}
 
 
-def _query(name: str, query: str, prometheus_url: pulumi.Input[str]) -> dict[str, Any]:
+def _prometheus_trigger(name: str, query: str, prometheus_url: pulumi.Input[str]) -> dict[str, Any]:
     return {
         "type": "prometheus",
         "name": name,
@@ -185,7 +192,7 @@ def _query(name: str, query: str, prometheus_url: pulumi.Input[str]) -> dict[str
     }
 
 
-def _window(name: str, schedule: ScheduleSpec) -> dict[str, Any]:
+def _cron_trigger(name: str, schedule: ScheduleSpec) -> dict[str, Any]:
     """KEDA's cron trigger: the number inside its window, 0 outside."""
     return {
         "type": "cron",

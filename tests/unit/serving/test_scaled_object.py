@@ -3,14 +3,15 @@ import math
 
 import pytest
 
-from llm_serving.serving.autoscaling import formula, scaled_object
-from llm_serving.serving.engines import engine
-from llm_serving.serving.signals import ScaleTarget, TargetKind, signals
+from llm_serving.metrics.engines import engine_metrics
+from llm_serving.metrics.workload import ReleaseWorkload, WorkloadKind
+from llm_serving.serving.scaled_object import formula, scaled_object
+from llm_serving.serving.scaling_queries import scaling_queries
 from llm_serving.spec import AutoscalingSpec, EngineName
 from tests.unit.serving.crds import assert_valid
 from tests.unit.serving.scaling import Fleet, evaluate, hpa
 
-TARGET = ScaleTarget("chat", "tiny-1-0-0", "tiny", "1.0.0")
+WORKLOAD = ReleaseWorkload("chat", "tiny-1-0-0", "tiny", "1.0.0")
 URL = "http://prometheus.monitoring.svc:9090"
 OFFICE = {"start": "0 8 * * mon-fri", "end": "0 18 * * mon-fri", "timezone": "Europe/Berlin", "replicas": 6}
 
@@ -19,8 +20,10 @@ def spec(**fields):
     return AutoscalingSpec.model_validate({"min": 1, "max": 100, **fields})
 
 
-def rendered(target=TARGET, **fields):
-    return scaled_object(target, spec(**fields), signals(engine(EngineName.VLLM).metrics, target), URL, {"a": "b"})
+def rendered(workload=WORKLOAD, **fields):
+    return scaled_object(
+        workload, spec(**fields), scaling_queries(engine_metrics(EngineName.VLLM), workload), URL, {"a": "b"}
+    )
 
 
 def fleet(base=0, slots=256, gpu_utilization=None, start=0, replicas=1, ready=None, **fields):
@@ -49,8 +52,8 @@ def settled(one, load, steps=60, **more):
 )
 @pytest.mark.parametrize("base", [0, 2])
 def test_the_object_is_valid_for_the_pinned_definition(fields, base):
-    target = ScaleTarget("chat", "tiny-1-0-0", "tiny", "1.0.0", base=base)
-    assert_valid(rendered(target, **fields), "keda/keda.sh_scaledobjects.yaml")
+    workload = ReleaseWorkload("chat", "tiny-1-0-0", "tiny", "1.0.0", base=base)
+    assert_valid(rendered(workload, **fields), "keda/keda.sh_scaledobjects.yaml")
 
 
 def test_every_trigger_has_a_name_that_the_formula_uses_and_the_other_way_round():
@@ -104,23 +107,23 @@ def test_a_schedule_is_a_cron_trigger_with_its_own_time_zone():
 
 
 def test_the_base_is_part_of_the_bounds_and_is_not_scaled():
-    target = ScaleTarget("chat", "tiny-1-0-0", "tiny", "1.0.0", base=2)
-    made = rendered(target, min=3, max=10)["spec"]
+    workload = ReleaseWorkload("chat", "tiny-1-0-0", "tiny", "1.0.0", base=2)
+    made = rendered(workload, min=3, max=10)["spec"]
     assert (made["minReplicaCount"], made["maxReplicaCount"], made["fallback"]["replicas"]) == (1, 8, 1)
     assert made["scaleTargetRef"]["name"] == "tiny-1-0-0"
     assert "cooldownPeriod" not in made
 
 
 def test_with_nothing_beside_the_base_a_prometheus_that_is_away_takes_no_instance():
-    target = ScaleTarget("chat", "tiny-1-0-0", "tiny", "1.0.0", base=2)
-    made = rendered(target, min=2, max=10, polling_seconds=120)["spec"]
+    workload = ReleaseWorkload("chat", "tiny-1-0-0", "tiny", "1.0.0", base=2)
+    made = rendered(workload, min=2, max=10, polling_seconds=120)["spec"]
     assert made["minReplicaCount"] == 0
     assert made["cooldownPeriod"] > (made["fallback"]["failureThreshold"] + 1) * made["pollingInterval"]
 
 
 def test_groups_of_nodes_are_scaled_by_their_own_kind():
-    target = ScaleTarget("chat", "big-1-0-0", "big", "1.0.0", kind=TargetKind.LEADER_WORKER_SET)
-    made = rendered(target)["spec"]
+    workload = ReleaseWorkload("chat", "big-1-0-0", "big", "1.0.0", kind=WorkloadKind.LEADER_WORKER_SET)
+    made = rendered(workload)["spec"]
     assert made["scaleTargetRef"] == {
         "apiVersion": "leaderworkerset.x-k8s.io/v1",
         "kind": "LeaderWorkerSet",

@@ -11,16 +11,11 @@ from collections.abc import Mapping, Sequence
 from pulumi_kubernetes import meta, networking
 
 from llm_serving.contract import NetworkReach
+from llm_serving.serving.labels import COMPONENT_COMPILE_CACHE, COMPONENT_ENGINE, COMPONENT_LOADER, LABEL_COMPONENT
 
 Policy = networking.v1.NetworkPolicySpecArgs
 Peer = networking.v1.NetworkPolicyPeerArgs
 Port = networking.v1.NetworkPolicyPortArgs
-
-COMPONENT = "app.kubernetes.io/component"
-ENGINE = "engine"
-LOADER = "loader"
-COMPILER = "compile-cache"
-"""Values of the label that says what a pod of ours is for."""
 
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 """On every namespace: its name (Kubernetes sets it)."""
@@ -124,7 +119,7 @@ def _serving(reach: NetworkReach, ports: Sequence[int]) -> Policy:
     """Clients of the namespace and gateways reach engines."""
     sources = [Peer(pod_selector=_every_pod()), *_ranges(reach.gateway_sources)]
     return Policy(
-        pod_selector=_component(ENGINE),
+        pod_selector=_component(COMPONENT_ENGINE),
         policy_types=["Ingress"],
         ingress=[networking.v1.NetworkPolicyIngressRuleArgs(from_=sources, ports=_tcp(ports))],
     )
@@ -132,19 +127,19 @@ def _serving(reach: NetworkReach, ports: Sequence[int]) -> Policy:
 
 def _clients(ports: Sequence[int]) -> Policy:
     """Pods of the namespace, except those of ours that ask no engine, may ask its engines."""
-    others = meta.v1.LabelSelectorRequirementArgs(key=COMPONENT, operator="NotIn", values=[ENGINE, LOADER, COMPILER])
+    ours = [COMPONENT_ENGINE, COMPONENT_LOADER, COMPONENT_COMPILE_CACHE]
+    clients = meta.v1.LabelSelectorRequirementArgs(key=LABEL_COMPONENT, operator="NotIn", values=ours)
+    engines = [Peer(pod_selector=_component(COMPONENT_ENGINE))]
     return Policy(
-        pod_selector=meta.v1.LabelSelectorArgs(match_expressions=[others]),
+        pod_selector=meta.v1.LabelSelectorArgs(match_expressions=[clients]),
         policy_types=["Egress"],
-        egress=[
-            networking.v1.NetworkPolicyEgressRuleArgs(to=[Peer(pod_selector=_component(ENGINE))], ports=_tcp(ports))
-        ],
+        egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=engines, ports=_tcp(ports))],
     )
 
 
 def _metrics(ports: Sequence[int], monitoring: Mapping[str, str]) -> Policy:
     return Policy(
-        pod_selector=_component(ENGINE),
+        pod_selector=_component(COMPONENT_ENGINE),
         policy_types=["Ingress"],
         ingress=[networking.v1.NetworkPolicyIngressRuleArgs(from_=[_namespaces(monitoring)], ports=_tcp(ports))],
     )
@@ -154,7 +149,7 @@ def _cloud(reach: NetworkReach) -> Policy:
     """Engines and what fills their caches prove who they are, and reach the object store."""
     services = ((reach.identity_egress, reach.identity_ports), (reach.storage_egress, reach.storage_ports))
     return Policy(
-        pod_selector=_component(ENGINE, LOADER, COMPILER),
+        pod_selector=_component(COMPONENT_ENGINE, COMPONENT_LOADER, COMPONENT_COMPILE_CACHE),
         policy_types=["Egress"],
         egress=[
             networking.v1.NetworkPolicyEgressRuleArgs(to=_ranges(ranges), ports=_tcp(ports))
@@ -168,7 +163,7 @@ def _cloud(reach: NetworkReach) -> Policy:
 def _hub() -> Policy:
     internet = Peer(ip_block=networking.v1.IPBlockArgs(cidr=INTERNET, except_=list(NOT_INTERNET)))
     return Policy(
-        pod_selector=_component(LOADER),
+        pod_selector=_component(COMPONENT_LOADER),
         policy_types=["Egress"],
         egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=[internet], ports=_tcp([443]))],
     )
@@ -180,9 +175,9 @@ def _every_pod() -> meta.v1.LabelSelectorArgs:
 
 def _component(*names: str) -> meta.v1.LabelSelectorArgs:
     if len(names) == 1:
-        return meta.v1.LabelSelectorArgs(match_labels={COMPONENT: names[0]})
+        return meta.v1.LabelSelectorArgs(match_labels={LABEL_COMPONENT: names[0]})
     return meta.v1.LabelSelectorArgs(
-        match_expressions=[meta.v1.LabelSelectorRequirementArgs(key=COMPONENT, operator="In", values=list(names))]
+        match_expressions=[meta.v1.LabelSelectorRequirementArgs(key=LABEL_COMPONENT, operator="In", values=list(names))]
     )
 
 

@@ -11,17 +11,25 @@ from pathlib import Path
 
 import pytest
 
-from llm_serving.serving.engines import engine
-from llm_serving.serving.labels import MODEL, POOL, RELEASE, TEAM
+from llm_serving.contract import LABEL_MODEL, LABEL_POOL, LABEL_RELEASE, LABEL_TEAM
+from llm_serving.metrics.engines import engine_metrics
+from llm_serving.metrics.series import KubeStateSeries
+from llm_serving.metrics.workload import ReleaseWorkload
 from llm_serving.serving.monitoring import pod_monitor
-from llm_serving.serving.signals import ScaleTarget, signals
+from llm_serving.serving.scaling_queries import scaling_queries
 from llm_serving.spec import EngineName
 from tests.unit.serving.promtool import samples, scraped, series, values
 
 EXPOSITIONS = Path(__file__).with_name("exposition")
 REPOSITORY = Path(__file__).resolve().parents[2]
-TARGET = ScaleTarget("chat", "tiny-1-0-0", "tiny", "1.0.0")
-POD_LABELS = {MODEL: "tiny", RELEASE: "1.0.0", TEAM: "chat", POOL: "l4", "app.kubernetes.io/component": "engine"}
+TARGET = ReleaseWorkload("chat", "tiny-1-0-0", "tiny", "1.0.0")
+POD_LABELS = {
+    LABEL_MODEL: "tiny",
+    LABEL_RELEASE: "1.0.0",
+    LABEL_TEAM: "chat",
+    LABEL_POOL: "l4",
+    "app.kubernetes.io/component": "engine",
+}
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +54,17 @@ def target_labels(pod):
 def cluster(ready, replicas):
     own = {"namespace": "chat", "deployment": TARGET.name}
     return [
-        series("kube_deployment_status_replicas_ready", own, ready),
-        series("kube_deployment_spec_replicas", own, replicas),
+        series(KubeStateSeries.DEPLOYMENT_READY, own, ready),
+        series(KubeStateSeries.DEPLOYMENT_REPLICAS, own, replicas),
     ]
 
 
-def asked():
-    return asdict(signals(engine(EngineName.VLLM).metrics, TARGET))
+def queries():
+    return asdict(scaling_queries(engine_metrics(EngineName.VLLM), TARGET))
 
 
 def test_every_metric_that_is_asked_for_is_one_of_the_engines(expositions):
-    metrics = engine(EngineName.VLLM).metrics
+    metrics = engine_metrics(EngineName.VLLM)
     known = {name for name, _ in samples(expositions["loaded"])}
     assert {metrics.requests_running, metrics.requests_waiting, f"{metrics.time_to_first_token}_bucket"} <= known
 
@@ -68,13 +76,13 @@ def test_every_query_has_exactly_one_element(expositions, state, tmp_path):
         *scraped(expositions[state], target_labels("b"), expositions["idle"]),
         *cluster(2, 3),
     ]
-    found = values(asked(), known, tmp_path)
+    found = values(queries(), known, tmp_path)
     assert {name: len(elements) for name, elements in found.items()} == dict.fromkeys(found, 1)
     assert all(math.isfinite(element) for (element,) in found.values()), "KEDA takes NaN for a failure"
 
 
 def test_a_queue_is_seen_as_it_was(expositions, tmp_path):
     known = [*scraped(expositions["loaded"], target_labels("a"), expositions["idle"]), *cluster(1, 1)]
-    found = {name: elements[0] for name, elements in values(asked(), known, tmp_path).items()}
+    found = {name: elements[0] for name, elements in values(queries(), known, tmp_path).items()}
     assert (found["requests"], found["waiting"], found["running"], found["queued"]) == (18, 14, 4, 14)
     assert 0 < found["ttft"] < 10
