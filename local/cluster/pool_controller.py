@@ -1,7 +1,7 @@
 """What a cloud does for its clusters, nodes above all: ``python -m local.cluster.pool_controller DIRECTORY``.
 
 It compares the wanted pools with the nodes again and again, woken by changes of pods and nodes, and remembers
-nothing that it could not lose: decisions are in ``autoscaler``, facts in the API server and in the pools'
+nothing that it could not lose: decisions are in ``autoscaler``, config in the API server and in the pools'
 files.
 """
 
@@ -18,9 +18,10 @@ from llm_serving.planning.simulation import cluster_autoscaler, compute_class
 from llm_serving.planning.simulation.cluster_autoscaler import NewNode, ScaleUp
 from llm_serving.planning.simulation.node_pool import SHAPE_ANNOTATION, NodePool, is_ready, pool_of, zone_of
 from local.cluster import credentials, load_balancers, pool_store, rest
+from local.cluster.config import ClusterConfig
 from local.cluster.controllers import ChangeSignal, Informer, event, log_to_stdout
 from local.cluster.errors import ClusterError
-from local.cluster.layout import POOL_CONTROLLER, Facts, Layout
+from local.cluster.layout import POOL_CONTROLLER, Layout
 
 _LOG = logging.getLogger(POOL_CONTROLLER)
 _ALPHABET = "0123456789bcdfghjklmnpqrstvwxyz"
@@ -132,7 +133,7 @@ class PoolController:
         busy = cluster_autoscaler.busy_nodes(pods)
         ours = [node["metadata"]["name"] for group in by_pool.values() for node in group]
         self.empty_since = {n: self.empty_since.get(n, now) for n in ours if n not in busy and n not in promised}
-        delay = Facts.read(self.layout).scale_down_delay()
+        delay = ClusterConfig.read(self.layout).scale_down_delay()
         for pool in wanted:
             if pool.deleted or pool.name in self.surge:
                 continue

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from local.cluster import credentials
-from local.cluster.autoscaling.options import KUBE_STATE_METRICS
+from local.cluster.config import KUBE_STATE_METRICS, ClusterConfig
 from local.cluster.errors import ClusterError
-from local.cluster.layout import Facts, Layout, program, tools
+from local.cluster.layout import Layout, program, tools
 from local.cluster.processes import Command
 
 OPERATOR, ADAPTER, WEBHOOKS, PROMETHEUS = "keda-operator", "keda-metrics-adapter", "keda-webhooks", "prometheus"
@@ -62,27 +62,27 @@ def check() -> None:
         raise ClusterError(f"autoscaling needs what is missing: {', '.join(lacking)}. Run `{_SET_UP}`")
 
 
-def commands(layout: Layout, facts: Facts) -> tuple[Command, ...]:
+def commands(layout: Layout, config: ClusterConfig) -> tuple[Command, ...]:
     """The programs in the order in which they start; none where the cluster has no autoscaling.
 
     Raises:
         ClusterError: one is missing.
     """
-    if facts.autoscaling is None:
+    if config.autoscaling is None:
         return ()
     check()
     return (
-        _kube_state_metrics(layout, facts),
+        _kube_state_metrics(layout, config),
         _discovery(layout),
-        _prometheus_server(layout, facts),
-        _operator(layout, facts),
-        _adapter(layout, facts),
-        _webhooks(layout, facts),
+        _prometheus_server(layout, config),
+        _operator(layout, config),
+        _adapter(layout, config),
+        _webhooks(layout, config),
     )
 
 
-def _operator(layout: Layout, facts: Facts) -> Command:
-    ports = facts.ports
+def _operator(layout: Layout, config: ClusterConfig) -> Command:
+    ports = config.ports
     health = f"127.0.0.1:{ports['keda-operator-health']}"
     return Command(
         OPERATOR,
@@ -103,7 +103,7 @@ def _operator(layout: Layout, facts: Facts) -> Command:
     )
 
 
-def _adapter(layout: Layout, facts: Facts) -> Command:
+def _adapter(layout: Layout, config: ClusterConfig) -> Command:
     keys, kubeconfig = layout.keda_certificates, credentials.kubeconfig_file(layout, credentials.KEDA)
     return Command(
         ADAPTER,
@@ -113,9 +113,9 @@ def _adapter(layout: Layout, facts: Facts) -> Command:
             f"--authorization-kubeconfig={kubeconfig}",
             f"--lister-kubeconfig={kubeconfig}",
             "--bind-address=127.0.0.1",
-            f"--secure-port={facts.ports['keda-adapter']}",
-            f"--port={facts.ports['keda-adapter-metrics']}",
-            f"--metrics-service-address=127.0.0.1:{facts.ports['keda-metrics-service']}",
+            f"--secure-port={config.ports['keda-adapter']}",
+            f"--port={config.ports['keda-adapter-metrics']}",
+            f"--metrics-service-address=127.0.0.1:{config.ports['keda-metrics-service']}",
             f"--client-ca-file={keys / 'ca.crt'}",
             f"--tls-cert-file={keys / 'tls.crt'}",
             f"--tls-private-key-file={keys / 'tls.key'}",
@@ -127,14 +127,14 @@ def _adapter(layout: Layout, facts: Facts) -> Command:
     )
 
 
-def _webhooks(layout: Layout, facts: Facts) -> Command:
-    health = f"127.0.0.1:{facts.ports['keda-webhooks-health']}"
+def _webhooks(layout: Layout, config: ClusterConfig) -> Command:
+    health = f"127.0.0.1:{config.ports['keda-webhooks-health']}"
     return Command(
         WEBHOOKS,
         (
             str(program(WEBHOOKS)),
             f"--cert-dir={layout.keda_certificates}",
-            f"--port={facts.ports['keda-webhooks']}",
+            f"--port={config.ports['keda-webhooks']}",
             f"--health-probe-bind-address={health}",
             "--metrics-bind-address=0",
             # Its cache may lag behind an object that was made a moment ago.
@@ -157,14 +157,14 @@ def _keda_environment(layout: Layout) -> dict[str, str]:
     }
 
 
-def _kube_state_metrics(layout: Layout, facts: Facts) -> Command:
-    port, telemetry = facts.ports["kube-state-metrics"], facts.ports["kube-state-metrics-telemetry"]
+def _kube_state_metrics(layout: Layout, config: ClusterConfig) -> Command:
+    port, telemetry = config.ports["kube-state-metrics"], config.ports["kube-state-metrics-telemetry"]
     return Command(
         KUBE_STATE_METRICS,
         (
             str(program(KUBE_STATE_METRICS)),
             f"--kubeconfig={credentials.kubeconfig_file(layout, credentials.KUBE_STATE_METRICS)}",
-            f"--host={facts.api_address}",
+            f"--host={config.api_address}",
             f"--port={port}",
             "--telemetry-host=127.0.0.1",
             f"--telemetry-port={telemetry}",
@@ -172,7 +172,7 @@ def _kube_state_metrics(layout: Layout, facts: Facts) -> Command:
         ),
         after=("kube-apiserver",),
         environment=_LESS_MEMORY,
-        probe=f"http://{facts.api_address}:{port}/healthz",
+        probe=f"http://{config.api_address}:{port}/healthz",
     )
 
 
@@ -185,8 +185,8 @@ def _discovery(layout: Layout) -> Command:
     )
 
 
-def _prometheus_server(layout: Layout, facts: Facts) -> Command:
-    address = f"{facts.api_address}:{facts.ports['prometheus']}"
+def _prometheus_server(layout: Layout, config: ClusterConfig) -> Command:
+    address = f"{config.api_address}:{config.ports['prometheus']}"
     return Command(
         PROMETHEUS,
         (

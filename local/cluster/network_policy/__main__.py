@@ -11,7 +11,7 @@ from local.cluster.controllers import log_to_stdout
 from local.cluster.errors import ClusterError
 from local.cluster.layout import Layout
 from local.cluster.network_policy.controller import Controller
-from local.cluster.network_policy.kernel import Kernel
+from local.cluster.network_policy.nftables import Kernel
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from local.cluster.layout import Facts
+from local.cluster.config import ClusterConfig
 from local.cluster.node.provisioner import PROVISIONER, STORAGE_CLASS
 
 Object = dict[str, Any]
@@ -30,17 +30,17 @@ _SERVED_BY_CLUSTER = """\
 """
 
 
-def objects(facts: Facts, dns_image: str) -> list[Object]:
+def objects(config: ClusterConfig, dns_image: str) -> list[Object]:
     """All objects, the Deployment of the name service last; it carries :func:`fingerprint` of all.
 
     Args:
-        facts: of a cluster with a node that has started once.
+        config: of a cluster with a node that has started once.
         dns_image: reference of the CoreDNS image.
     """
-    assert facts.node is not None
-    assert facts.slot is not None
-    before = [*_dns_rights(), _dns_configuration(), _dns_service(str(facts.slot.dns)), _storage_class()]
-    deployment = _dns_deployment(dns_image, facts.node.name)
+    assert config.node is not None
+    assert config.slot is not None
+    before = [*_dns_rights(), _dns_configuration(), _dns_service(str(config.slot.dns)), _storage_class()]
+    deployment = _dns_deployment(dns_image, config.node.name)
     text = json.dumps([*before, deployment], sort_keys=True)
     deployment["metadata"]["annotations"] = {FINGERPRINT: hashlib.sha256(text.encode()).hexdigest()[:16]}
     return [*before, deployment]

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from local.cluster import credentials, rest
+from local.cluster.config import ClusterConfig
 from local.cluster.controllers import ChangeSignal, Informer, event, log_to_stdout
 from local.cluster.errors import ClusterError
-from local.cluster.layout import Facts, Layout
-from local.cluster.node import inside
+from local.cluster.layout import Layout
+from local.cluster.node import paths
 
 _LOG = logging.getLogger(credentials.VOLUME_PROVISIONER)
 
@@ -145,10 +146,10 @@ def main(arguments: Sequence[str]) -> int:
     """Compare for ever."""
     log_to_stdout()
     layout = Layout(Path(arguments[0]))
-    facts = Facts.read(layout)
-    assert facts.node is not None
+    config = ClusterConfig.read(layout)
+    assert config.node is not None
     client = credentials.connect(layout, credentials.VOLUME_PROVISIONER, field_manager=credentials.VOLUME_PROVISIONER)
-    provisioner = Provisioner(client, inside.VOLUMES, facts.node.name)
+    provisioner = Provisioner(client, paths.VOLUMES, config.node.name)
     signal = ChangeSignal()
     for kind in ("PersistentVolumeClaim", "PersistentVolume"):
         Informer(client, "v1", kind, signal).start()

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from local.cluster import ClusterError, LocalCluster
-from local.cluster.layout import REPOSITORY, Facts, Layout, tools
+from local.cluster.config import ClusterConfig
+from local.cluster.layout import REPOSITORY, Layout, tools
 from local.cluster.processes import Process
 from tests.engine.cluster.helpers import OWNING, eventually, wait_for_ends
 
@@ -74,13 +75,13 @@ def test_a_cluster_lives_through_kills_restarts_and_taken_ports(own):
     assert not any(process.alive() for process in before.values())
     assert not own.running()
     own.stop()
-    port = Facts.read(Layout(own.directory)).ports["apiserver"]
+    port = ClusterConfig.read(Layout(own.directory)).ports["apiserver"]
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", port))
         taken.listen()
         own.start()
-        assert Facts.read(Layout(own.directory)).ports["apiserver"] != port
+        assert ClusterConfig.read(Layout(own.directory)).ports["apiserver"] != port
         assert own.client().find("v1", "ConfigMap", "later")
 
     last = processes(own)

@@ -1,10 +1,11 @@
-"""The end of all pods when their node stops: as when a machine is switched off, with a short warning."""
+"""Processes of a node as /proc shows them: the memory that they hold, and the end of all pods when the node stops."""
 
 import contextlib
 import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 _GRACE = 4.0
@@ -14,8 +15,46 @@ local node wants to wait for them.
 _PROC = Path("/proc")
 
 
-def end(bury: Callable[[], None]) -> None:
-    """End every container; called by the first process of the node's pid namespace, when no kubelet runs.
+@dataclass(frozen=True)
+class Memory:
+    """Memory of some processes, in bytes.
+
+    Attributes:
+        processes: how many there are.
+        resident: resident memory, summed; what several share counts for each.
+        proportional: the same with what is shared divided among those that share it; 0 where it may not be read.
+    """
+
+    processes: int
+    resident: int
+    proportional: int
+
+
+def memory(proc: Path) -> Memory:
+    """The memory of every process that a proc folder shows."""
+    processes = resident = proportional = 0
+    for entry in proc.iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            own = _kibibytes(entry / "status", "VmRSS:")
+            processes += 1
+            resident += own
+        with contextlib.suppress(OSError):
+            proportional += _kibibytes(entry / "smaps_rollup", "Pss:")
+    return Memory(processes, resident * 1024, proportional * 1024)
+
+
+def _kibibytes(file: Path, name: str) -> int:
+    for line in file.read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1])
+    return 0
+
+
+def end_pods(bury: Callable[[], None]) -> None:
+    """End every container, as when a machine is switched off with a short warning. Called by the first process of the
+    node's pid namespace, when no kubelet runs.
 
     Args:
         bury: notices the end of processes without a parent.
