@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from llm_serving.errors import Problem, ProblemsError, nearest
-from stacks.commands import release
+from stacks.commands import images, release
 from stacks.commands.options import Folder, Plain, StackName, console, read_stack
+from stacks.images import ImageError
 from stacks.report.cluster_view import read_cluster
 from stacks.report.explain import explain_model
 from stacks.report.quotas import quotas_table
@@ -20,6 +21,7 @@ from stacks.settings.schema import settings_schema
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 app.add_typer(release.app, name="release")
+app.add_typer(images.app, name="images")
 
 
 @app.command()
@@ -97,6 +99,6 @@ def main(run: Callable[[], Any] = app) -> None:
         several = f"{len(error.problems)} problems\n" if len(error.problems) > 1 else ""
         print(f"error: {several}{error}", file=sys.stderr)
         sys.exit(1)
-    except ConnectionError as error:
+    except (ConnectionError, ImageError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -12,7 +12,7 @@ from llm_serving.metrics.series import SERIES_MODEL, SERIES_POOL, SERIES_RELEASE
 from llm_serving.metrics.workload import ReleaseWorkload
 from llm_serving.serving.scaling_queries import scaling_queries
 from local.cluster.autoscaling import programs
-from local.endpoint.own_node import POOL
+from local.endpoint.serving_clusters import POOL
 from tests.autoscaling.trace import Trace
 from tests.e2e.load import Load
 from tests.e2e.served import MODEL, TEAM, VLLM, Served

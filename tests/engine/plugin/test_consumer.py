@@ -17,7 +17,8 @@ import yaml
 
 from local.cluster import NodePool
 from local.cluster.control_plane import LocalCluster
-from local.home import REPOSITORY, Home, clean_environment, prepare
+from local.pulumi_home import clean_environment, prepare
+from local.state_folder import REPOSITORY, StateFolder
 
 COMPONENTS = REPOSITORY / "components"
 GPU_NODE = {"cpu": "16", "memory": "128Gi", "ephemeral-storage": "200Gi", "pods": "110", "nvidia.com/gpu": "2"}
@@ -27,7 +28,7 @@ class Consumer:
     """A project in a folder of its own that uses the package by its path."""
 
     def __init__(self, folder: Path, kubeconfig: dict[str, Any]) -> None:
-        self.home = Home(folder / "local")
+        self.home = StateFolder(folder / "local")
         self.project = folder / "project"
         self.project.mkdir()
         prepare(self.home)
