@@ -193,7 +193,7 @@ def _shown(*command):
 
 
 def processes_of(cluster):
-    """Number of the namespaces' owner, number of the first process inside, and the name of the latter's pid namespace."""
+    """Number of the namespaces' owner, number of the first process in them, and the name of its pid namespace."""
     run = cluster.directory / "run"
     namespace_owner = json.loads((run / "supervisor.json").read_text())["pid"]
     init = json.loads((run / "init.json").read_text())["pid"]
