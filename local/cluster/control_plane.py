@@ -34,7 +34,7 @@ from local.cluster.layout import POOL_CONTROLLER, REPOSITORY, Layout, program
 from local.cluster.node import namespace_owner, requirements
 from local.cluster.node.addresses import AddressSlot
 from local.cluster.node.local_node import LocalNode, NodeHealth
-from local.cluster.processes import Process, environment
+from local.cluster.processes import Process, environment, wait_until
 
 START_SECONDS = 120.0
 """How long a start may take: seconds on an idle machine, a minute where several start on two busy cores."""
@@ -158,7 +158,7 @@ class LocalCluster:
             if config.autoscaling is not None:
                 self._let_autoscaling_start(config)
             self._wait_ready()
-            with contextlib.closing(self.client()) as client:
+            with self.client() as client:
                 if config.node is not None:
                     LocalNode(self._layout).furnish(config, client)
                 if config.autoscaling is not None:
@@ -238,12 +238,12 @@ class LocalCluster:
 
     def version_note(self) -> str:
         """What to tell a user whose cloud would run another minor version; empty where they agree."""
-        asked, runs = ClusterConfig.read(self._layout).kubernetes_version, self.version()
+        requested, actual = ClusterConfig.read(self._layout).kubernetes_version, self.version()
         minor = re.compile(r"v?(\d+\.\d+)")
-        wanted, real = minor.match(asked or ""), minor.match(runs)
+        wanted, real = minor.match(requested or ""), minor.match(actual)
         if wanted is None or real is None or wanted[1] == real[1]:
             return ""
-        return f"the local control plane is Kubernetes {runs}; the cloud would run {asked}"
+        return f"the local control plane is Kubernetes {actual}; the cloud would run {requested}"
 
     # Autoscaling
 
@@ -322,7 +322,7 @@ class LocalCluster:
         Raises:
             ClusterError: no node runs.
         """
-        with contextlib.closing(self.client()) as client:
+        with self.client() as client:
             return self._node().health(ClusterConfig.read(self._layout), client)
 
     def _node(self) -> LocalNode:
@@ -341,14 +341,11 @@ class LocalCluster:
             ApiError: the API server refuses an object.
         """
         wanted = list(objects)
-        crds = [thing for thing in wanted if thing["kind"] == _DEFINITION]
-        client = self.client()
-        try:
+        crds = [thing for thing in wanted if thing["kind"] == "CustomResourceDefinition"]
+        with self.client() as client:
             client.apply_all(crds)
             _wait_served(client, crds, timeout)
-            client.apply_all(thing for thing in wanted if thing["kind"] != _DEFINITION)
-        finally:
-            client.close()
+            client.apply_all(thing for thing in wanted if thing not in crds)
 
     def install_crds(self, *names: str, timeout: float = 60.0) -> None:
         """Install definitions of custom resources by the name of their folder, and wait until they are
@@ -373,17 +370,13 @@ class LocalCluster:
         """
         if not pool_store.mark_deleted(self._layout.pools, name):
             return
-        end = time.monotonic() + timeout
-        while pool_store.is_known(self._layout.pools, name):
-            if time.monotonic() > end:
-                left = ", ".join(node["metadata"]["name"] for node in self._nodes(name))
-                raise ClusterError(
-                    with_log(
-                        f"pool {name!r} still has nodes after {timeout:g} s: {left}",
-                        self._layout.log(POOL_CONTROLLER),
-                    )
-                )
-            time.sleep(0.1)
+
+        def failure() -> str:
+            left = ", ".join(node["metadata"]["name"] for node in self._nodes(name))
+            message = f"pool {name!r} still has nodes after {timeout:g} s: {left}"
+            return with_log(message, self._layout.log(POOL_CONTROLLER))
+
+        wait_until(lambda: not pool_store.is_known(self._layout.pools, name), timeout, failure)
 
     def pools(self) -> list[NodePool]:
         """The pools that are wanted, by name."""
@@ -395,29 +388,25 @@ class LocalCluster:
         Raises:
             ClusterError: there is no such pool, or its nodes are not ready after ``timeout`` seconds.
         """
-        end = time.monotonic() + timeout
-        while True:
-            pool = next((p for p in self.pools() if p.name == name), None)
-            if pool is None:
-                raise ClusterError(f"there is no pool {name!r}; there are {[p.name for p in self.pools()]}")
-            ready = [node for node in self._nodes(name) if is_ready(node)]
-            if len(ready) >= pool.min:
-                return
-            if time.monotonic() > end:
-                raise ClusterError(
-                    with_log(
-                        f"pool {name!r} has {len(ready)} ready nodes of {pool.min} after {timeout:g} s",
-                        self._layout.log(POOL_CONTROLLER),
-                    )
-                )
-            time.sleep(0.1)
+
+        def minimum() -> int:
+            pools = {pool.name: pool for pool in self.pools()}
+            if name not in pools:
+                raise ClusterError(f"there is no pool {name!r}; there are {list(pools)}")
+            return pools[name].min
+
+        def ready() -> int:
+            return sum(map(is_ready, self._nodes(name)))
+
+        def failure() -> str:
+            message = f"pool {name!r} has {ready()} ready nodes of {minimum()} after {timeout:g} s"
+            return with_log(message, self._layout.log(POOL_CONTROLLER))
+
+        wait_until(lambda: minimum() <= ready(), timeout, failure)
 
     def _nodes(self, pool: str) -> list[rest.Object]:
-        client = self.client()
-        try:
+        with self.client() as client:
             return [node for node in client.list("v1", "Node") if pool_of(node) == pool]
-        finally:
-            client.close()
 
     # Processes
 
@@ -491,13 +480,13 @@ class LocalCluster:
         """KEDA ends where its definitions are not served when it starts: they come first."""
         if self._layout.autoscaling_ready.exists():
             return
-        with contextlib.closing(self.client()) as client:
+        with self.client() as client:
             self._wait_until(client.ready)
             self.install_crds("keda", "prometheus-operator")
             startup.put_objects(self._layout, config, client)
 
     def _wait_ready(self) -> None:
-        with contextlib.closing(self.client()) as client:
+        with self.client() as client:
             self._wait_until(lambda: self._all_ready() and client.ready() and self._has_service_account(client))
 
     def _wait_until(self, ready: Callable[[], bool]) -> None:
@@ -547,9 +536,6 @@ class LocalCluster:
         return with_log(f"the cluster in {self.directory} is {message}: waiting for {', '.join(waiting)}", log)
 
 
-_DEFINITION = "CustomResourceDefinition"
-
-
 def _wait_served(client: rest.Kubernetes, crds: Iterable[Mapping[str, Any]], timeout: float) -> None:
     """Established alone is not enough: a moment passes until discovery shows a kind."""
     waiting = {
@@ -558,15 +544,15 @@ def _wait_served(client: rest.Kubernetes, crds: Iterable[Mapping[str, Any]], tim
         for version in thing["spec"]["versions"]
         if version["served"]
     }
-    end = time.monotonic() + timeout
-    while waiting:
-        waiting = {kind for kind in waiting if not _served(client, *kind)}
-        if waiting and time.monotonic() > end:
-            raise ClusterError(f"definitions are not served after {timeout:g} s: {sorted(waiting)}")
-        time.sleep(0.1 if waiting else 0)
+
+    def all_served() -> bool:
+        waiting.difference_update([kind for kind in waiting if _is_served(client, *kind)])
+        return not waiting
+
+    wait_until(all_served, timeout, lambda: f"definitions are not served after {timeout:g} s: {sorted(waiting)}")
 
 
-def _served(client: rest.Kubernetes, api_version: str, kind: str) -> bool:
+def _is_served(client: rest.Kubernetes, api_version: str, kind: str) -> bool:
     try:
         client.resource(api_version, kind)
     except rest.UnknownKindError:

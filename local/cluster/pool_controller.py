@@ -35,7 +35,7 @@ _EVENT_PAUSE = 30.0
 _SOURCE = "cluster-autoscaler"
 _KWOK_NODE = {"kwok.x-k8s.io/node": "fake"}
 """KWOK is the kubelet of the nodes that carry it."""
-_LEAVING = {"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}
+_DELETION_TAINT = {"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}
 
 
 @dataclass
@@ -46,7 +46,8 @@ class PoolController:
     client: rest.Kubernetes
     empty_since: dict[str, float] = field(default_factory=dict)
     seemed_to_fit: dict[str, float] = field(default_factory=dict)
-    told: dict[str, tuple[str, float]] = field(default_factory=dict)
+    reported: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """The last message about a pod and when it was written, by the pod's uid."""
     surge: dict[str, str] = field(default_factory=dict)
     """Old node that is being replaced, by pool."""
 
@@ -79,14 +80,14 @@ class PoolController:
         """Give load balancers their addresses."""
         services = self.client.list("v1", "Service")
         taken = load_balancers.addresses(services)
-        for service in filter(load_balancers.waiting, services):
+        for service in filter(load_balancers.is_waiting, services):
             try:
-                given = load_balancers.address(service, taken)
+                address = load_balancers.address(service, taken)
             except LookupError as error:
                 _LOG.warning("%s", error)
                 return
-            taken.add(given)
-            self.client.patch(service, {"status": {"loadBalancer": {"ingress": [{"ip": given}]}}}, "status")
+            taken.add(address)
+            self.client.patch(service, {"status": {"loadBalancer": {"ingress": [{"ip": address}]}}}, "status")
 
     # Up and down
 
@@ -98,47 +99,47 @@ class PoolController:
         pods: list[rest.Object],
     ) -> None:
         now = time.monotonic()
-        mistaken = [uid for uid, since in self.seemed_to_fit.items() if now - since > _TRUST]
+        misjudged = [uid for uid, since in self.seemed_to_fit.items() if now - since > _TRUST]
         waiting = any(cluster_autoscaler.is_unschedulable(pod) for pod in pods)
-        plan = cluster_autoscaler.plan_scale_up(pods, nodes, wanted, self._classes() if waiting else {}, mistaken)
+        plan = cluster_autoscaler.plan_scale_up(pods, nodes, wanted, self._classes() if waiting else {}, misjudged)
         self.seemed_to_fit = {
             uid: self.seemed_to_fit.get(uid, now)
             for uid in {
                 *plan.fits,
-                *(uid for uid in mistaken if uid in plan.refused or uid in plan.triggered),
+                *(uid for uid in misjudged if uid in plan.refused or uid in plan.triggered),
             }
         }
         by_name = {pool.name: pool for pool in wanted}
         sizes = {name: len(group) for name, group in by_pool.items()}
         for new in plan.nodes:
             self._create(by_name[new.pool], new)
-        self._tell(plan, pods, by_name, sizes)
+        self._report(plan, pods, by_name, sizes)
         self._scale_down(wanted, by_pool, pods, set(plan.fits.values()), now)
 
     def _classes(self) -> dict[str, rest.Object]:
         try:
-            found = self.client.list(compute_class.API_VERSION, compute_class.KIND)
+            classes = self.client.list(compute_class.API_VERSION, compute_class.KIND)
         except rest.UnknownKindError:
             return {}
-        return {item["metadata"]["name"]: item for item in found}
+        return {item["metadata"]["name"]: item for item in classes}
 
     def _scale_down(
         self,
         wanted: list[NodePool],
         by_pool: Mapping[str, list[rest.Object]],
         pods: list[rest.Object],
-        promised: set[str],
+        reserved: set[str],
         now: float,
     ) -> None:
         busy = cluster_autoscaler.busy_nodes(pods)
         ours = [node["metadata"]["name"] for group in by_pool.values() for node in group]
-        self.empty_since = {n: self.empty_since.get(n, now) for n in ours if n not in busy and n not in promised}
+        self.empty_since = {n: self.empty_since.get(n, now) for n in ours if n not in busy and n not in reserved}
         delay = ClusterConfig.read(self.layout).scale_down_delay()
         for pool in wanted:
             if pool.deleted or pool.name in self.surge:
                 continue
             names = cluster_autoscaler.removable_nodes(
-                pool, by_pool[pool.name], pods, self.empty_since, now, delay, promised
+                pool, by_pool[pool.name], pods, self.empty_since, now, delay, reserved
             )
             for node in by_pool[pool.name]:
                 if node["metadata"]["name"] in names:
@@ -148,7 +149,7 @@ class PoolController:
         """Keep the scheduler away first; only then is "empty" sure."""
         name = node["metadata"]["name"]
         before = node["spec"].get("taints") or []
-        self.client.patch(node, {"spec": {"taints": [*before, _LEAVING]}})
+        self.client.patch(node, {"spec": {"taints": [*before, _DELETION_TAINT]}})
         time.sleep(0.2)  # a pod that the scheduler is binding right now
         now = [
             p
@@ -230,7 +231,7 @@ class PoolController:
 
     # Events
 
-    def _tell(
+    def _report(
         self,
         plan: ScaleUp,
         pods: list[rest.Object],
@@ -243,20 +244,20 @@ class PoolController:
         for pod in pods:
             uid = pod["metadata"]["uid"]
             if (pool := plan.triggered.get(uid)) is not None:
-                size, most = sizes[pool], by_name[pool].max
-                message = f"pod triggered scale-up: [{{{pool} {size}->{size + added.get(pool, 0)} (max: {most})}}]"
+                size, maximum = sizes[pool], by_name[pool].max
+                message = f"pod triggered scale-up: [{{{pool} {size}->{size + added.get(pool, 0)} (max: {maximum})}}]"
                 self._event(pod, "TriggeredScaleUp", message)
             elif (reasons := plan.refused.get(uid)) is not None:
                 self._event(pod, "NotTriggerScaleUp", cluster_autoscaler.not_triggered_message(reasons))
         alive = {pod["metadata"]["uid"] for pod in pods}
-        self.told = {uid: said for uid, said in self.told.items() if uid in alive}
+        self.reported = {uid: report for uid, report in self.reported.items() if uid in alive}
 
     def _event(self, pod: rest.Object, reason: str, message: str) -> None:
         uid, now = pod["metadata"]["uid"], time.monotonic()
-        said, when = self.told.get(uid, ("", 0.0))
-        if said == message and now - when < _EVENT_PAUSE:
+        last_message, written_at = self.reported.get(uid, ("", 0.0))
+        if last_message == message and now - written_at < _EVENT_PAUSE:
             return
-        self.told[uid] = (message, now)
+        self.reported[uid] = (message, now)
         self.client.create(event(pod, reason, message, component=_SOURCE))
 
 
@@ -275,7 +276,7 @@ def _shape(node: rest.Object) -> str | None:
 
 def _is_passing(taint: Mapping[str, Any]) -> bool:
     """It comes from Kubernetes or from us while a node comes or goes, not from the pool."""
-    return taint["key"].startswith("node.kubernetes.io/") or taint["key"] == _LEAVING["key"]
+    return taint["key"].startswith("node.kubernetes.io/") or taint["key"] == _DELETION_TAINT["key"]
 
 
 def _is_no_heartbeat(change: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from local.cluster.errors import ClusterError
 from local.cluster.layout import OWNER_VARIABLE, REPOSITORY
 
 _PR_SET_PDEATHSIG = 1
@@ -110,6 +111,24 @@ class Owner:
         if self._descriptor is not None:
             return bool(select.select([self._descriptor], [], [], 0)[0])
         return self._process is None or sys.platform.startswith("linux") or not self._process.alive()
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float, failure: Callable[[], str]) -> None:
+    """Ask until it is so.
+
+    Args:
+        is_so: what is waited for.
+        seconds: for how long.
+        failure: makes the error's text, once the time is over.
+
+    Raises:
+        ClusterError: it is not so in time.
+    """
+    end = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > end:
+            raise ClusterError(failure())
+        time.sleep(0.1)
 
 
 def dies_with_parent() -> Callable[[], None] | None:

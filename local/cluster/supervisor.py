@@ -6,7 +6,7 @@ the API server before etcd. Killed, it takes its programs with it. Single-thread
 life to the *thread* that started it.
 
 For a cluster with a node it forks: what was started stays outside as the owner of the node's namespaces, and the
-supervisor proper is their first process. As such it also buries processes whose parents have ended.
+supervisor proper is their first process. As such it also reaps processes whose parents have ended.
 """
 
 import contextlib
@@ -162,7 +162,7 @@ class Supervisor:
     def _step(self, probes: "_Probes") -> bool:
         changed = False
         if os.getpid() == _INIT:
-            self._bury_orphans()
+            self._reap_orphans()
         ready = {child.command.name for child in self.children if child.ready}
         for child in self.children:
             if self.stopping:
@@ -175,7 +175,7 @@ class Supervisor:
                 child.ready = changed = True
         return changed
 
-    def _bury_orphans(self) -> None:
+    def _reap_orphans(self) -> None:
         """Take note of the end of processes that this one inherited as the first of its pid namespace."""
         ours = {child.process.pid for child in self.children if child.process is not None}
         with contextlib.suppress(ChildProcessError):  # there is no child at all
@@ -204,7 +204,7 @@ class Supervisor:
         for child in self.children:
             if child.command.name == KUBELET:
                 child.stop()
-                proc.end_pods(self._bury_orphans)
+                proc.end_pods(self._reap_orphans)
         last = [child for child in self.children if child.command.name in ("kube-apiserver", "etcd")]
         for child in self.children:
             if child not in last and child.process is not None:

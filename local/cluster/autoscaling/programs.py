@@ -43,12 +43,12 @@ _LESS_MEMORY = {"GOGC": "50"}
 
 def missing() -> list[str]:
     """The programs that are not there, with what to do; empty where all are."""
-    lacking = [str(tools() / "bin" / name) for name in _BUILT if not (tools() / "bin" / name).exists()]
+    absent = [str(tools() / "bin" / name) for name in _BUILT if not (tools() / "bin" / name).exists()]
     if not (tools() / "crds" / "keda").exists():
-        lacking.append(str(tools() / "crds" / "keda"))
+        absent.append(str(tools() / "crds" / "keda"))
     if _prometheus() is None:
-        lacking.append(f"{PROMETHEUS} (package 'prometheus')")
-    return lacking
+        absent.append(f"{PROMETHEUS} (package 'prometheus')")
+    return absent
 
 
 def check() -> None:
@@ -57,9 +57,9 @@ def check() -> None:
     Raises:
         ClusterError: names it and what to do.
     """
-    lacking = missing()
-    if lacking:
-        raise ClusterError(f"autoscaling needs what is missing: {', '.join(lacking)}. Run `{_SET_UP}`")
+    absent = missing()
+    if absent:
+        raise ClusterError(f"autoscaling needs what is missing: {', '.join(absent)}. Run `{_SET_UP}`")
 
 
 def commands(layout: Layout, config: ClusterConfig) -> tuple[Command, ...]:
@@ -204,5 +204,5 @@ def _prometheus_server(layout: Layout, config: ClusterConfig) -> Command:
 
 def _prometheus() -> Path | None:
     searched = os.pathsep.join([str(tools() / "bin"), os.environ.get("PATH", ""), "/usr/local/bin", "/usr/bin"])
-    found = shutil.which(PROMETHEUS, path=searched)
-    return None if found is None else Path(found)
+    path = shutil.which(PROMETHEUS, path=searched)
+    return None if path is None else Path(path)

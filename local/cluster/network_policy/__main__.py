@@ -11,7 +11,7 @@ from local.cluster.controllers import log_to_stdout
 from local.cluster.errors import ClusterError
 from local.cluster.layout import Layout
 from local.cluster.network_policy.controller import Controller
-from local.cluster.network_policy.nftables import Kernel
+from local.cluster.network_policy.nftables import NftTable
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -34,7 +34,7 @@ def main(command_line: list[str]) -> int:
     try:
         layout = Layout(arguments.directory)
         client = credentials.connect(layout, arguments.identity, field_manager=credentials.NETWORK_POLICY)
-        controller = Controller(client, arguments.node, arguments.pod_range, Kernel(), arguments.ready_file)
+        controller = Controller(client, arguments.node, arguments.pod_range, NftTable(), arguments.ready_file)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: controller.stop())
         controller.run()

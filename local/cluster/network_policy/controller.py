@@ -10,7 +10,7 @@ from local.cluster.controllers import ChangeSignal, Informer, event
 from local.cluster.files import write_atomically
 from local.cluster.network_policy import nftables, rules
 from local.cluster.network_policy.model import Snapshot
-from local.cluster.network_policy.nftables import Kernel
+from local.cluster.network_policy.nftables import NftTable
 
 API_VERSION, KIND = "networking.k8s.io/v1", "NetworkPolicy"
 COMPONENT = "network-policy"
@@ -30,23 +30,28 @@ class Controller:
             create events.
         node: name of the node.
         pod_range: addresses of its pods.
-        kernel: where the rules go.
+        table: where the rules go.
         ready_file: written when the rules are in place for the first time.
     """
 
     def __init__(
-        self, client: rest.Kubernetes, node: str, pod_range: IPv4Network, kernel: Kernel, ready_file: Path | None = None
+        self,
+        client: rest.Kubernetes,
+        node: str,
+        pod_range: IPv4Network,
+        table: NftTable,
+        ready_file: Path | None = None,
     ) -> None:
         self._client = client
         self._node = node
         self._pod_range = pod_range
-        self._kernel = kernel
+        self._table = table
         self._ready_file = ready_file
         self._signal = ChangeSignal()
         self._stopping = False
-        self._applied = ""
-        self._looked = time.monotonic()
-        self._told: set[tuple[str, str]] = set()
+        self._applied_program = ""
+        self._checked_at = time.monotonic()
+        self._reported: set[tuple[str, str]] = set()
         self._namespaces = Informer(client, "v1", "Namespace", self._signal)
         self._pods = Informer(client, "v1", "Pod", self._signal, fields=f"spec.nodeName={node}")
         self._policies = Informer(client, API_VERSION, KIND, self._signal)
@@ -59,8 +64,8 @@ class Controller:
         """
         if self._ready_file is not None:
             self._ready_file.unlink(missing_ok=True)
-        if not self._kernel.has_table():  # a table that is there is from before a restart, and better than none
-            self._kernel.apply(nftables.render(rules.Rules(), self._pod_range))
+        if not self._table.exists():  # a table that is there is from before a restart, and better than none
+            self._table.apply(nftables.render(rules.Rules(), self._pod_range))
         for informer in (self._namespaces, self._policies, self._pods):
             informer.start()
         while not self._stopping:
@@ -79,41 +84,41 @@ class Controller:
             return
         wanted = rules.build(Snapshot.read(namespaces, pods, policies))
         program = nftables.render(wanted, self._pod_range)
-        lost = bool(self._applied) and self._lost()
-        if lost:
+        removed = bool(self._applied_program) and self._is_removed()
+        if removed:
             _LOG.warning("somebody has removed the table %s %s", nftables.FAMILY, nftables.TABLE)
-        if program != self._applied or lost:
-            self._kernel.apply(program)
-            if not self._applied:
-                self._in_sync()
-            self._applied = program
+        if program != self._applied_program or removed:
+            self._table.apply(program)
+            if not self._applied_program:
+                self._announce_sync()
+            self._applied_program = program
             isolated = len({address for by_address in wanted.isolated.values() for address in by_address})
             _LOG.info("%d policies, %d pods, %d of them isolated", len(policies), len(wanted.pods), isolated)
-        self._tell(wanted.notes)
+        self._report(wanted.notes)
 
-    def _lost(self) -> bool:
+    def _is_removed(self) -> bool:
         """The table has gone; looked at now and then only."""
         now = time.monotonic()
-        if now - self._looked < _IDLE:
+        if now - self._checked_at < _IDLE:
             return False
-        self._looked = now
-        return not self._kernel.has_table()
+        self._checked_at = now
+        return not self._table.exists()
 
-    def _in_sync(self) -> None:
+    def _announce_sync(self) -> None:
         _LOG.info("in sync: the network policies of node %s are in place", self._node)
         if self._ready_file is not None:
             write_atomically(self._ready_file, "in sync\n", mode=0o644)
 
     # Events
 
-    def _tell(self, notes: tuple[rules.Note, ...]) -> None:
+    def _report(self, notes: tuple[rules.Note, ...]) -> None:
         """Write each note once, and again when it comes back."""
         current = {(note.policy.uid, note.message): note for note in notes}
-        self._told &= current.keys()
+        self._reported &= current.keys()
         for key, note in current.items():
-            if key in self._told:
+            if key in self._reported:
                 continue
-            self._told.add(key)
+            self._reported.add(key)
             _LOG.warning("network policy %s/%s: %s", note.policy.namespace, note.policy.name, note.message)
             try:
                 self._client.create(self._event(note))

@@ -116,8 +116,8 @@ def _comment(text: str) -> str:
     return f'comment "{text[:_COMMENT]}"' if text else ""
 
 
-class Kernel:
-    """The nftables of the network namespace that this process runs in.
+class NftTable:
+    """The table in the network namespace that this process runs in.
 
     Raises:
         ClusterError: the program is missing.
@@ -125,12 +125,12 @@ class Kernel:
 
     def __init__(self) -> None:
         # Administrators' programs are not on everybody's PATH.
-        found = shutil.which("nft", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin")))
-        if found is None:
+        nft = shutil.which("nft", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin")))
+        if nft is None:
             raise ClusterError("the program nft is missing: run `make setup-node` (Debian package nftables)")
-        self._nft = found
+        self._nft = nft
 
-    def has_table(self) -> bool:
+    def exists(self) -> bool:
         """The table is there."""
         return self._run("-t", "list", "table", FAMILY, TABLE).returncode == 0
 

@@ -103,7 +103,7 @@ def build(snapshot: Snapshot) -> Rules:
                 for pod in pods:
                     isolated[direction].setdefault(pod.address, [])
             for rule in policy.rules.get(direction, ()):
-                resolved = _Resolved(rule, policy, direction, pods, snapshot)
+                resolved = _ResolvedRule(rule, policy, direction, pods, snapshot)
                 notes += resolved.notes()
                 for pod in pods:
                     isolated[direction][pod.address] += resolved.allows(pod)
@@ -150,7 +150,7 @@ def _in_namespaces(pod: Pod, namespaces: Selector | None, policy: Policy, snapsh
     return labels is not None and namespaces.matches(labels)  # of an unknown namespace no condition holds
 
 
-class _Resolved:
+class _ResolvedRule:
     """A rule of a policy, with the addresses behind its peers and the numbers behind its names."""
 
     def __init__(self, rule: Rule, policy: Policy, direction: Direction, pods: list[Pod], snapshot: Snapshot) -> None:
@@ -184,8 +184,8 @@ class _Resolved:
                 if (name, protocol) in target.ports
             ]
             if named:
-                there = self._addresses if self._direction is Direction.INGRESS else single(target.address)
-                yield Allow(there, _grouped(named))
+                peers = self._addresses if self._direction is Direction.INGRESS else single(target.address)
+                yield Allow(peers, _grouped(named))
 
     def notes(self) -> Iterator[Note]:
         """Names that none of the pods has which it could mean: most likely misspelt."""

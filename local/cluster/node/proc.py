@@ -52,22 +52,22 @@ def _kibibytes(file: Path, name: str) -> int:
     return 0
 
 
-def end_pods(bury: Callable[[], None]) -> None:
+def end_pods(reap: Callable[[], None]) -> None:
     """End every container, as when a machine is switched off with a short warning. Called by the first process of the
     node's pid namespace, when no kubelet runs.
 
     Args:
-        bury: notices the end of processes without a parent.
+        reap: notices the end of processes without a parent.
     """
     for number, wait in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, 2.0)):
         until = time.monotonic() + wait
-        told: set[int] = set()
+        signalled: set[int] = set()
         while first := first_processes():
-            for pid in first - told:
+            for pid in first - signalled:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
-            told |= first
-            bury()
+            signalled |= first
+            reap()
             if time.monotonic() > until:
                 break
             time.sleep(0.02)
@@ -75,7 +75,7 @@ def end_pods(bury: Callable[[], None]) -> None:
 
 def first_processes() -> set[int]:
     """The first process of each pid namespace inside this one; zombies do not count. The others end with it."""
-    found: set[int] = set()
+    pids: set[int] = set()
     for entry in _PROC.iterdir():
         if not entry.name.isdigit():
             continue
@@ -84,5 +84,5 @@ def first_processes() -> set[int]:
             fields = {name: value.split() for name, _, value in lines}
             numbers = fields["NSpid"]
             if len(numbers) > 1 and numbers[-1] == "1" and fields["State"][0] != "Z":
-                found.add(int(entry.name))
-    return found
+                pids.add(int(entry.name))
+    return pids

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from local.cluster import certificates, credentials
-from local.cluster.autoscaling import discovery, objects, startup
+from local.cluster.autoscaling import discovery, keda_objects, startup
 from local.cluster.autoscaling.programs import FIXED_PORTS
 from local.cluster.config import AutoscalingOptions, ClusterConfig
 from local.cluster.layout import Layout
@@ -113,7 +113,7 @@ def test_the_certificate_of_keda_is_good_for_both_sides_and_its_authority_key_is
 def test_nothing_passes_keda_unchecked(layout):
     certificates.make(layout.certificates)
     certificates.make_keda(layout.certificates, layout.keda_certificates)
-    made = objects.objects(layout, ClusterConfig(ports=dict(FIXED_PORTS), autoscaling=OPTIONS))
+    made = keda_objects.objects(layout, ClusterConfig(ports=dict(FIXED_PORTS), autoscaling=OPTIONS))
     (webhook,) = (thing for thing in made if thing["kind"] == "ValidatingWebhookConfiguration")
     assert {hook["failurePolicy"] for hook in webhook["webhooks"]} == {"Fail"}
     assert {hook["clientConfig"]["url"].rsplit("/", 1)[0] for hook in webhook["webhooks"]} == {"https://127.0.0.1:9443"}
