@@ -26,7 +26,9 @@ from local.cluster.layout import POOL_CONTROLLER, Layout
 _LOG = logging.getLogger(POOL_CONTROLLER)
 _ALPHABET = "0123456789bcdfghjklmnpqrstvwxyz"
 _POLL = 0.25
-"""How often the pools' files are looked at, in seconds: it costs no request."""
+"""How often the pools' files are looked at, which costs no request, and the shortest time between two comparisons, in
+seconds.
+"""
 _IDLE = 10.0
 """The longest time between two comparisons; empty nodes are noticed by it."""
 _TRUST = 20.0
@@ -290,7 +292,7 @@ def main(arguments: list[str]) -> int:
     layout = Layout(Path(arguments[0]))
     client = credentials.connect(layout, POOL_CONTROLLER, field_manager="cluster-autoscaler")
     controller = PoolController(layout, client)
-    signal = ChangeSignal()
+    signal = ChangeSignal(gather_seconds=_POLL)
     for kind in ("Pod", "Service"):
         Informer(client, "v1", kind, signal).start()
     Informer(client, "v1", "Node", signal, matters=_is_no_heartbeat).start()

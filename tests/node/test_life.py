@@ -20,8 +20,8 @@ SERVE = "[ -f /data/index.html ] || echo first > /data/index.html; exec /bin/bus
 
 def answer(cluster, name):
     """What a client pod gets of the web server; pods of earlier clients stay."""
-    phase, said = fetch(cluster.client(), "default", name, "http://web:8000/")
-    return phase, said.strip()
+    phase, page = fetch(cluster.client(), "default", name, "http://web:8000/")
+    return phase, page.strip()
 
 
 def test_a_node_comes_back_with_the_same_state_and_goes_without_a_trace(own, busybox):
@@ -130,16 +130,16 @@ def test_ranges_in_use_are_named_with_what_uses_them(own):
         "    print(error)\n"
     )
     command = ["unshare", "--net", sys.executable, "-c", program, str(own.directory)]
-    said = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
-    assert "address slot 9 is in use" in said
-    assert "198.18.1.0/24 overlaps address 198.18.1.7/28 of lo" in said
+    refusal = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
+    assert "address slot 9 is in use" in refusal
+    assert "198.18.1.0/24 overlaps address 198.18.1.7/28 of lo" in refusal
 
 
 def test_a_program_that_does_not_come_up_is_named_with_its_log(own, monkeypatch):
     from local.cluster.node import configuration
 
     real = configuration.kubelet
-    monkeypatch.setattr(configuration, "kubelet", lambda *given: real(*given) | {"cgroupRoot": "/none-such"})
+    monkeypatch.setattr(configuration, "kubelet", lambda *arguments: real(*arguments) | {"cgroupRoot": "/none-such"})
     with pytest.raises(ClusterError) as raised:
         own.create(node=NODE)
     assert "kubelet" in str(raised.value)

@@ -57,11 +57,11 @@ def enter() -> None:
     _check(libc.unshare(_CLONE_NEWNS | _CLONE_NEWNET), "unshare")
 
 
-def mount(home: Path) -> None:
+def mount(node_folder: Path) -> None:
     """Arrange the mounts.
 
     Args:
-        home: the node's part of the cluster's folder.
+        node_folder: the node's part of the cluster's folder.
 
     Raises:
         ClusterError: a mount is refused.
@@ -69,8 +69,8 @@ def mount(home: Path) -> None:
     _run("mount", "--make-rprivate", "/")
     _run("mount", "-t", "proc", "-o", "nosuid,nodev,noexec", "proc", "/proc")
     _run("mount", "-t", "tmpfs", "-o", "mode=755,nosuid,nodev", "tmpfs", str(paths.RUN))
-    paths.HOME.mkdir()
-    _run("mount", "--bind", str(home), str(paths.HOME))
+    paths.STATE.mkdir()
+    _run("mount", "--bind", str(node_folder), str(paths.STATE))
     for folder in (paths.RUN / "netns", paths.RUN / "lock", *paths.PERSISTENT):
         folder.mkdir(exist_ok=True)
     for folder in paths.COVERED:

@@ -28,9 +28,9 @@ def own(tmp_path):
 def processes(cluster):
     layout = Layout(cluster.directory)
     states = json.loads(layout.programs.read_text())
-    found = {name: Process.from_json(state["process"]) for name, state in states.items()}
-    found["supervisor"] = Process.from_json(json.loads(layout.supervisor.read_text()))
-    return found
+    by_name = {name: Process.from_json(state["process"]) for name, state in states.items()}
+    by_name["supervisor"] = Process.from_json(json.loads(layout.supervisor.read_text()))
+    return by_name
 
 
 def note(api, name):

@@ -41,7 +41,7 @@ def layout(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("options", "message"),
     [
         ({"sync_seconds": 0}, "sync_seconds is 0, and must be from 1 to 60"),
         ({"scrape_seconds": 61}, "scrape_seconds is 61"),
@@ -50,9 +50,9 @@ def layout(tmp_path):
         ({"scrape": ({"job_name": "kube-state-metrics"},)}, "'kube-state-metrics'"),
     ],
 )
-def test_options_that_cannot_be_meant_are_refused(wrong, told):
-    with pytest.raises(ValueError, match=told):
-        AutoscalingOptions(**wrong)
+def test_options_that_cannot_be_meant_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        AutoscalingOptions(**options)
 
 
 def test_a_configuration_is_read_back_as_it_was_written(layout):

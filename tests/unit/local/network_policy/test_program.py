@@ -7,9 +7,9 @@ from local.cluster.network_policy.__main__ import main
 
 def test_a_folder_without_a_cluster_is_named(tmp_path, capsys):
     assert main([str(tmp_path), "--pod-range=10.244.0.0/24", "--node=node"]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("network policies are not enforced: ")
-    assert str(tmp_path) in told
+    error = capsys.readouterr().err
+    assert error.startswith("network policies are not enforced: ")
+    assert str(tmp_path) in error
 
 
 @pytest.mark.parametrize("pod_range", ["fd00::/64", "10.244.0.5/24", "pods"])
