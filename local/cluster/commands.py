@@ -9,14 +9,11 @@ from local.cluster.autoscaling import programs as autoscaling
 from local.cluster.config import AutoscalingOptions, ClusterConfig
 from local.cluster.layout import POOL_CONTROLLER, Layout, program, tools
 from local.cluster.node import programs
-from local.cluster.processes import Command
+from local.cluster.processes import LESS_MEMORY, Command
 
 _SIMULATED_PODS = "10.244.0.0/16"
 _SIMULATED_PODS_BESIDE_REAL_ONES = "100.64.0.0/16"
 """RFC 6598, for carriers: no address of a pod that runs, whatever the slot."""
-# The API server holds definitions and caches in memory: collecting garbage earlier halves it at some cost in
-# time.
-_LESS_MEMORY = {"GOGC": "50"}
 
 
 def commands(layout: Layout, config: ClusterConfig) -> tuple[Command, ...]:
@@ -113,7 +110,7 @@ def _apiserver(layout: Layout, config: ClusterConfig) -> Command:
             "--profiling=false",
         ),
         after=("etcd",),
-        environment=_LESS_MEMORY,
+        environment=LESS_MEMORY,
         grace=15.0,
     )
 
@@ -140,7 +137,7 @@ def _controller_manager(layout: Layout, config: ClusterConfig) -> Command:
             "--profiling=false",
         ),
         after=("kube-apiserver",),
-        environment=_LESS_MEMORY,
+        environment=LESS_MEMORY,
     )
 
 
@@ -159,7 +156,7 @@ def _scheduler(layout: Layout, config: ClusterConfig) -> Command:
             "--profiling=false",
         ),
         after=("kube-apiserver",),
-        environment=_LESS_MEMORY,
+        environment=LESS_MEMORY,
     )
 
 
@@ -177,5 +174,5 @@ def _kwok(layout: Layout, config: ClusterConfig) -> Command:
             "--node-lease-duration-seconds=40",
         ),
         after=("kube-apiserver",),
-        environment=_LESS_MEMORY,
+        environment=LESS_MEMORY,
     )

@@ -14,7 +14,7 @@ from local.cluster import credentials
 from local.cluster.config import KUBE_STATE_METRICS, ClusterConfig
 from local.cluster.errors import ClusterError
 from local.cluster.layout import Layout, program, tools
-from local.cluster.processes import Command
+from local.cluster.processes import LESS_MEMORY, Command
 
 OPERATOR, ADAPTER, WEBHOOKS, PROMETHEUS = "keda-operator", "keda-metrics-adapter", "keda-webhooks", "prometheus"
 DISCOVERY = "prometheus-discovery"
@@ -37,8 +37,6 @@ FIXED_PORTS = {
 _BUILT = (OPERATOR, ADAPTER, WEBHOOKS, KUBE_STATE_METRICS)
 _SET_UP = "make setup-autoscaling"
 _WATCHED = "deployments,horizontalpodautoscalers,jobs,nodes,poddisruptionbudgets,pods,statefulsets"
-# They hold little that lives long: collecting garbage earlier halves their memory at some cost in time.
-_LESS_MEMORY = {"GOGC": "50"}
 
 
 def missing() -> list[str]:
@@ -149,7 +147,7 @@ def _webhooks(layout: Layout, config: ClusterConfig) -> Command:
 
 def _keda_environment(layout: Layout) -> dict[str, str]:
     return {
-        **_LESS_MEMORY,
+        **LESS_MEMORY,
         "KUBECONFIG": str(credentials.kubeconfig_file(layout, credentials.KEDA)),
         "POD_NAMESPACE": NAMESPACE,
         "KEDA_CLUSTER_OBJECT_NAMESPACE": NAMESPACE,
@@ -171,7 +169,7 @@ def _kube_state_metrics(layout: Layout, config: ClusterConfig) -> Command:
             f"--resources={_WATCHED}",
         ),
         after=("kube-apiserver",),
-        environment=_LESS_MEMORY,
+        environment=LESS_MEMORY,
         probe=f"http://{config.api_address}:{port}/healthz",
     )
 
@@ -196,7 +194,7 @@ def _prometheus_server(layout: Layout, config: ClusterConfig) -> Command:
             "--storage.tsdb.retention.time=1d",
             f"--web.listen-address={address}",
         ),
-        environment=_LESS_MEMORY,
+        environment=LESS_MEMORY,
         probe=f"http://{address}/-/ready",
         grace=15.0,
     )

@@ -6,12 +6,10 @@ from local.cluster import credentials
 from local.cluster.config import ClusterConfig
 from local.cluster.layout import Layout, program
 from local.cluster.node import paths, requirements
-from local.cluster.processes import Command
+from local.cluster.processes import LESS_MEMORY, Command
 
 CONTAINERD = "containerd"
 KUBELET = "kubelet"
-# They hold little that lives long: collecting garbage earlier halves their memory at some cost in time.
-_LESS_MEMORY = {"GOGC": "50"}
 
 
 def commands(layout: Layout, config: ClusterConfig) -> tuple[Command, ...]:
@@ -26,7 +24,7 @@ def commands(layout: Layout, config: ClusterConfig) -> tuple[Command, ...]:
     containerd = Command(
         CONTAINERD,
         (requirements.find("containerd"), f"--config={paths.CONFIGURATION / 'containerd.toml'}"),
-        environment={"PATH": requirements.search_path(), **_LESS_MEMORY},
+        environment={"PATH": requirements.search_path(), **LESS_MEMORY},
         probe=str(paths.CONTAINERD_SOCKET),
     )
     policy = Command(
@@ -45,7 +43,7 @@ def commands(layout: Layout, config: ClusterConfig) -> tuple[Command, ...]:
         "kube-proxy",
         (str(program("kube-proxy")), f"--config={paths.CONFIGURATION / 'kube-proxy.json'}"),
         after=("kube-apiserver",),
-        environment={"PATH": requirements.search_path(), **_LESS_MEMORY},
+        environment={"PATH": requirements.search_path(), **LESS_MEMORY},
         probe=f"http://127.0.0.1:{paths.PROXY_HEALTH_PORT}/livez",
     )
     provisioner = Command(
@@ -67,7 +65,7 @@ def commands(layout: Layout, config: ClusterConfig) -> tuple[Command, ...]:
         ),
         # Not before the policies: a pod would else run for a moment without them.
         after=("kube-apiserver", CONTAINERD, credentials.NETWORK_POLICY),
-        environment={"PATH": requirements.search_path(), **_LESS_MEMORY},
+        environment={"PATH": requirements.search_path(), **LESS_MEMORY},
         probe=paths.KUBELET_HEALTH,
     )
     return (containerd, policy, proxy, provisioner, kubelet)
