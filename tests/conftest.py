@@ -1,14 +1,21 @@
-"""What tiers share: the node of this machine, and how long each tier of a run took."""
+"""What tiers share: that no cluster outlives a run, the node of this machine, and how long each tier of a run took."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
+from local.cluster.layout import OWNER_VARIABLE
+
 if TYPE_CHECKING:
     from local.endpoint.serving_clusters import OwnNode
     from local.state_folder import StateFolder
+
+# A run that is killed cleans nothing up, and clusters are detached from whoever starts them. Whoever runs several tiers
+# on one cluster names itself before.
+os.environ.setdefault(OWNER_VARIABLE, str(os.getpid()))
 
 
 @pytest.fixture(scope="session")
