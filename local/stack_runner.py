@@ -22,6 +22,7 @@ from local.project_copy import sync_project
 from local.providers.names import resolve as resolve_name
 from local.pulumi_home import clean_environment, prepare
 from local.state_folder import REPOSITORY, StateFolder
+from stacks.outputs import read_outputs
 
 UNCHANGED = frozenset({"same", "read", "discard"})
 """Operations of the engine that change nothing."""
@@ -100,14 +101,14 @@ class StackRunner:
         users_kubeconfig = self.more_environment.get("KUBECONFIG")
         if users_kubeconfig is not None:
             return Path(users_kubeconfig)
-        endpoint = (self.outputs(stack).get("cluster") or {}).get("endpoint")
-        directory = resolve_name(str(endpoint), self.state) if endpoint else None
+        cluster = read_outputs(self.outputs(stack)).cluster
+        directory = resolve_name(cluster.endpoint, self.state) if cluster and cluster.endpoint else None
         if directory is None:
             return None
-        cluster = LocalCluster(directory)
-        cluster.start()
+        control_plane = LocalCluster(directory)
+        control_plane.start()
         path = self.state.root / "kubeconfig" / f"{stack}.json"
-        write_json(path, cluster.kubeconfig())  # readable by its owner only: it holds a token
+        write_json(path, control_plane.kubeconfig())  # readable by its owner only: it holds a token
         return path
 
 

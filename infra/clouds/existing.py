@@ -18,6 +18,7 @@ from llm_serving.cloud.existing import (
 )
 from llm_serving.serving import TeamNamespace
 from llm_serving.spec import ExistingPoolSpec
+from stacks.outputs import ClusterOutputs
 from stacks.settings import ExistingSettings
 
 
@@ -75,4 +76,4 @@ class ExistingCloud(Cloud[ExistingPoolSpec, ExistingPool]):
 
     def outputs(self, pools: Mapping[str, ExistingPool]) -> Mapping[str, Any]:
         """The name that the settings give the cluster."""
-        return {"cluster": {"name": self.settings.name}}
+        return {"cluster": ClusterOutputs(name=self.settings.name).to_data()}

@@ -8,6 +8,7 @@ import pulumi_gcp as gcp
 import pulumi_kubernetes as k8s
 
 from infra.clouds.cloud import Access, Cloud
+from infra.outputs import section
 from llm_serving.arguments import plain
 from llm_serving.cloud.gcp import (
     GcpCluster,
@@ -19,6 +20,7 @@ from llm_serving.cloud.gcp import (
 )
 from llm_serving.serving import TeamNamespace
 from llm_serving.spec import PoolSpec
+from stacks.outputs import ClusterOutputs, NetworkOutputs
 from stacks.settings import GcpSettings, Stack
 
 
@@ -133,15 +135,16 @@ class GoogleCloud(Cloud[PoolSpec, GcpGpuPool]):
     def outputs(self, pools: Mapping[str, GcpGpuPool]) -> Mapping[str, Any]:
         """What other programs need to work with the stack."""
         return {
-            "network": {"name": self.network.network_name, "subnet": self.network.subnet_name},
-            "cluster": {
-                "name": self.cluster.name,
-                "location": self.cluster.location,
-                "endpoint": self.cluster.endpoint,
-            },
+            "network": section(NetworkOutputs, name=self.network.network_name, subnet=self.network.subnet_name),
+            "cluster": section(
+                ClusterOutputs,
+                name=self.cluster.name,
+                location=self.cluster.location,
+                endpoint=self.cluster.endpoint,
+            ),
             "kubeconfig": self.cluster.kubeconfig,
             "pools": {name: pool.node_pool_names for name, pool in pools.items()},
-            "modelCache": self.model_cache.bucket_url,
+            "model_cache": self.model_cache.bucket_url,
             "registry": self.registry.repository_url,
         }
 

@@ -1,24 +1,20 @@
-"""Node pools: what is wanted, as one small file each, and the nodes that come out of it."""
+"""Node pools, and the nodes that come out of them."""
 
 import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from local.cluster.files import read_json, write_json
-
-Object = dict[str, Any]
+from llm_serving.planning.simulation.objects import Object, items, member
 
 POOL_ANNOTATION = "local.llm-serving.dev/pool"
-"""Which pool a node belongs to. An annotation, because pods cannot select by it and no real cloud has it as
+"""Which pool a simulated node belongs to. An annotation, because pods cannot select by it and no real cloud has it as
 label.
 """
 SHAPE_ANNOTATION = "local.llm-serving.dev/shape"
 """Fingerprint of the hardware that a node was made with: a pool whose hardware changes replaces its nodes."""
-FAKE_NODE = {"kwok.x-k8s.io/node": "fake"}
 
 HOSTNAME = "kubernetes.io/hostname"
 ZONE = "topology.kubernetes.io/zone"
@@ -57,7 +53,7 @@ class NodePool:
     capacity: dict[str, str]
     allocatable: dict[str, str]
     zones: tuple[str, ...]
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict[str, str])
     taints: tuple[dict[str, str], ...] = ()
     compute_class: str | None = None
     prefix: str = ""
@@ -81,8 +77,8 @@ class NodePool:
         return cls(**{key: value for key, value in data.items() if key in known})
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {**asdict(self), "zones": list(self.zones), "taints": list(self.taints)}
+        """Plain data, for a file."""
+        return asdict(self)
 
     def shape(self) -> str:
         """Fingerprint of a node's hardware."""
@@ -90,7 +86,7 @@ class NodePool:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def node_labels(self, name: str, zone: str) -> dict[str, str]:
-        """The labels of one node."""
+        """The labels of the node ``name`` in a zone."""
         return {
             "kubernetes.io/os": "linux",
             "kubernetes.io/arch": "amd64",
@@ -104,8 +100,13 @@ class NodePool:
         """The taints of a node as the API writes them."""
         return [{key: value for key, value in taint.items() if value} for taint in self.taints]
 
-    def node(self, ending: str, zone: str) -> Object:
-        """The Node object of a new machine, as its kubelet would register it; KWOK makes it ready."""
+    def node(self, ending: str, zone: str) -> dict[str, Any]:
+        """The Node object of a new machine, as its kubelet registers it: not ready yet.
+
+        Args:
+            ending: last part of the node's name, which tells the machines of a pool apart.
+            zone: one of the pool's zones.
+        """
         name = f"{(self.prefix or self.name)[:_PREFIX_LIMIT].rstrip('-')}-{ending}"
         return {
             "apiVersion": "v1",
@@ -113,7 +114,7 @@ class NodePool:
             "metadata": {
                 "name": name,
                 "labels": self.node_labels(name, zone),
-                "annotations": {POOL_ANNOTATION: self.name, SHAPE_ANNOTATION: self.shape(), **FAKE_NODE},
+                "annotations": {POOL_ANNOTATION: self.name, SHAPE_ANNOTATION: self.shape()},
             },
             "spec": {
                 "providerID": self.provider_id.format(zone=zone, name=name),
@@ -128,53 +129,16 @@ def region_of(zone: str) -> str:
     return re.sub(r"-?[a-z]$", "", zone) if re.search(r"\d-?[a-z]$", zone) else zone
 
 
-def pool_of(node: Mapping[str, Any]) -> str | None:
-    """The pool that a node belongs to; ``None`` for a node that we did not make."""
-    return (node["metadata"].get("annotations") or {}).get(POOL_ANNOTATION)
+def pool_of(node: Object) -> str | None:
+    """The pool that a node belongs to; ``None`` for a node that no pool made."""
+    return member(node, "metadata", "annotations").get(POOL_ANNOTATION)
 
 
-def zone_of(node: Mapping[str, Any]) -> str:
+def zone_of(node: Object) -> str:
     """The zone of a node; empty where it has none."""
-    return (node["metadata"].get("labels") or {}).get(ZONE, "")
+    return member(node, "metadata", "labels").get(ZONE, "")
 
 
-def is_ready(node: Mapping[str, Any]) -> bool:
-    """The node's kubelet (KWOK) says that it is ready."""
-    conditions = (node.get("status") or {}).get("conditions") or []
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-
-def write(folder: Path, pool: NodePool) -> None:
-    """Keep what is wanted of a pool."""
-    write_json(_file(folder, pool.name), pool.to_json())
-
-
-def read_all(folder: Path) -> list[NodePool]:
-    """Every pool that is known, also those being removed, by name."""
-    found = (read_json(path) for path in sorted(folder.glob("*.json")))
-    return [NodePool.from_json(data) for data in found if data is not None]
-
-
-def is_known(folder: Path, name: str) -> bool:
-    """The pool's file is there: it is wanted, or its nodes are not gone yet."""
-    return _file(folder, name).exists()
-
-
-def mark_deleted(folder: Path, name: str) -> bool:
-    """Want the pool gone; say whether it was known."""
-    data = read_json(_file(folder, name))
-    if data is None:
-        return False
-    write(folder, replace(NodePool.from_json(data), deleted=True))
-    return True
-
-
-def forget(folder: Path, name: str) -> None:
-    """The pool's nodes are gone: so is the pool."""
-    _file(folder, name).unlink(missing_ok=True)
-
-
-def _file(folder: Path, name: str) -> Path:
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,200}[A-Za-z0-9])?", name):
-        raise ValueError(f"{name!r} cannot be a pool's name")
-    return folder / f"{name}.json"
+def is_ready(node: Object) -> bool:
+    """The node's kubelet says that it is ready."""
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in items(node, "status", "conditions"))

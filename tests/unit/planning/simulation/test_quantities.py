@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.cluster.quantity import quantity
+from llm_serving.planning.simulation import parse_quantity
 
 
 @pytest.mark.parametrize(
@@ -24,15 +24,15 @@ from local.cluster.quantity import quantity
     ],
 )
 def test_every_spelling_means_its_number(text, number):
-    assert quantity(text) == Decimal(number)
+    assert parse_quantity(text) == Decimal(number)
 
 
 @given(st.integers(min_value=0, max_value=10**9))
 def test_thousandths_add_up_to_the_whole(cores):
-    assert quantity(f"{cores * 1000}m") == quantity(str(cores))
+    assert parse_quantity(f"{cores * 1000}m") == parse_quantity(str(cores))
 
 
 @pytest.mark.parametrize("text", ["", "a lot", "12Xi", "Gi"])
 def test_what_is_no_quantity_is_refused_with_examples(text):
     with pytest.raises(ValueError, match="16Gi"):
-        quantity(text)
+        parse_quantity(text)

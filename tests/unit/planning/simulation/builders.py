@@ -1,6 +1,6 @@
 """Pods, nodes and pools as small as a test needs them."""
 
-from local.cluster.pools import NodePool
+from llm_serving.planning.simulation import NodePool
 
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 TOLERATES_GPU = [{"key": "nvidia.com/gpu", "operator": "Exists"}]

@@ -21,8 +21,8 @@ _SUFFIXES = {
 }
 
 
-def quantity(text: str | int | float) -> Decimal:
-    """The number that a quantity stands for.
+def parse_quantity(text: str | int | float) -> Decimal:
+    """The number that a quantity stands for: cores, bytes, or a count.
 
     Raises:
         ValueError: not a quantity.
