@@ -6,7 +6,7 @@ from clouds import bring_up
 from outputs import cost, model_outputs, releases
 
 from llm_serving.addons import ClusterAddons
-from llm_serving.planning.instances import object_name
+from llm_serving.planning.replicas import object_name
 from llm_serving.serving import CompileCache, ModelLoader, ModelService, PriorityClasses, TeamNamespace
 from llm_serving.spec import AddonSource
 from stacks.settings.program import current_stack

@@ -5,9 +5,9 @@ from typing import Any
 import pulumi
 
 from llm_serving.planning.cost import estimate
-from llm_serving.planning.instances import Role
+from llm_serving.planning.replicas import Role
 from llm_serving.serving import ModelService
-from stacks.settings import GcpSettings, ServedModel, Stack
+from stacks.settings import ServedModel, Stack
 
 
 def model_outputs(service: ModelService) -> dict[str, pulumi.Output[Any]]:
@@ -38,6 +38,6 @@ def _by_role(model: ServedModel) -> dict[str, dict[str, Any]]:
 def cost(stack: Stack) -> dict[str, Any]:
     """Cost an hour as planned; empty where nodes are not bought by the stack."""
     settings = stack.settings
-    if not isinstance(settings, GcpSettings):
+    if not settings.buys_nodes:
         return {}
-    return estimate(settings.cloud, settings.region, settings.pools).model_dump(mode="json", by_alias=True)
+    return estimate(stack.cloud, settings.region, settings.pools).model_dump(mode="json", by_alias=True)

@@ -15,7 +15,6 @@ from stacks.report.cluster_view import read_cluster
 from stacks.report.explain import explain_model
 from stacks.report.quotas import quotas_table
 from stacks.report.summary import errors, plan_summary, stack_summary
-from stacks.settings import GcpSettings
 from stacks.settings.schema import settings_schema
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -77,10 +76,10 @@ def summary(
 def quotas(stack: StackName, folder: Folder = Path(), plain: Plain = False) -> None:
     """List the GPU quotas that the cloud must grant before the stack can reach its maximum."""
     found = read_stack(stack, folder)
-    if not isinstance(found.settings, GcpSettings):
+    if not found.settings.buys_nodes:
         print(f"{found.source}: the cluster is already there, no quota is needed")
         return
-    console(plain).print(quotas_table(found.settings))
+    console(plain).print(quotas_table(found))
 
 
 @app.command()

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from llm_serving import catalog
 from llm_serving.planning.cost import estimate
-from llm_serving.planning.instances import plan_instances
-from llm_serving.spec import ExistingPoolSpec, PoolSpec
-from stacks.settings import GcpSettings, ServedModel, Stack
+from llm_serving.planning.replicas import plan_replicas
+from llm_serving.spec import Pool
+from stacks.settings import ServedModel, Stack
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,18 @@ class CapacityCost:
 def gpus_of(model: ServedModel) -> tuple[int, int]:
     """GPUs of all releases and placeholders together, at the fewest and at the most instances."""
     held = model.spec.warm_pool.placeholders * model.plan.gpus
-    planned = list(zip(model.releases, plan_instances(model.spec), strict=True))
+    planned = list(zip(model.releases, plan_replicas(model.spec), strict=True))
     fewest = sum(served.plan.gpus * instances.replicas for served, instances in planned)
     most = sum(served.plan.gpus * instances.most for served, instances in planned)
     return fewest + held, most + held
 
 
-def capacity_costs(stack: Stack, model: ServedModel, pool: PoolSpec | ExistingPoolSpec) -> list[CapacityCost]:
+def capacity_costs(stack: Stack, model: ServedModel, pool: Pool) -> list[CapacityCost]:
     """A line for each kind of capacity of the model's pool, most preferred first."""
     settings = stack.settings
-    region = settings.region if isinstance(settings, GcpSettings) else ""
     fewest, most = gpus_of(model)
     costs: list[CapacityCost] = []
-    for line in estimate(settings.cloud, region, [pool]).lines:
+    for line in estimate(stack.cloud, settings.region, [pool]).lines:
         machine_gpus = catalog.machine_type(settings.cloud, line.machine_type).gpus if line.machine_type else 0
         one = None if line.usd_per_hour is None or not machine_gpus else line.usd_per_hour / machine_gpus
         costs.append(

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from llm_serving.errors import ProblemsError
-from llm_serving.planning.instances import Role, releases_of
+from llm_serving.planning.replicas import Role, releases_of
 from llm_serving.spec import ReleaseChoice
 from stacks.releases import Release, precedence
 from stacks.report.tables import plain_table

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from llm_serving.catalog import machine_type
 from llm_serving.planning.cost import CostEstimate, estimate
-from llm_serving.planning.instances import Instances, Role, plan_instances
+from llm_serving.planning.replicas import ReleaseReplicas, Role, plan_replicas
 from llm_serving.spec import ExistingPoolSpec
 from stacks.report.cluster_view import ClusterView, PodState, PodView
 from stacks.report.releases import shares
@@ -54,7 +54,7 @@ def warnings(stack: Stack, view: ClusterView) -> list[str]:
     waiting = [pod for pod in view.pods if pod.state is PodState.WAITING_FOR_CAPACITY]
     lines = [f"{pod.namespace}/{pod.name} waits for capacity: {pod.reason}" for pod in waiting]
     for model in stack.models:
-        for instances in plan_instances(model.spec):
+        for instances in plan_replicas(model.spec):
             found = len(view.pods_of(model.spec.name, model.spec.team, instances.version))
             if found < instances.replicas:
                 lines.append(f"{model.spec.name} {instances.version}: {found} of {instances.replicas} pods exist")
@@ -106,7 +106,7 @@ def models_table(stack: Stack, view: ClusterView | None, outputs: Mapping[str, A
     columns = ("model", "release", "role", "pool", "instances x GPUs", "KV cache", "requests")
     table = plain_table("Models", *columns, *(("pod on node",) if view else ()), last)
     for model in stack.models:
-        for served, instances in zip(model.releases, plan_instances(model.spec), strict=True):
+        for served, instances in zip(model.releases, plan_replicas(model.spec), strict=True):
             plan = served.plan
             table.add_row(
                 model.spec.name,
@@ -128,8 +128,8 @@ def role_and_share(model: ServedModel, role: Role) -> str:
     return role.value if share is None else f"{role.value}, {share} %"
 
 
-def count(instances: Instances) -> str:
-    """Instances of a release: one number, or from the fewest to the most."""
+def count(instances: ReleaseReplicas) -> str:
+    """ReleaseReplicas of a release: one number, or from the fewest to the most."""
     if instances.most == instances.replicas:
         return str(instances.replicas)
     return f"{instances.replicas}-{instances.most}"
@@ -142,7 +142,7 @@ def _url(outputs: Mapping[str, Any], served: ServedRelease) -> str:
     return str(outputs.get("releaseUrls", {}).get(served.release.spec.version, ""))
 
 
-def _pods(model: ServedModel, instances: Instances, view: ClusterView) -> Text:
+def _pods(model: ServedModel, instances: ReleaseReplicas, view: ClusterView) -> Text:
     pods: list[PodView] = view.pods_of(model.spec.name, model.spec.team, instances.version)
     if not pods:
         return Text(f"none of {instances.replicas}", style="yellow")
@@ -178,9 +178,9 @@ def _place(stack: Stack, outputs: Mapping[str, Any]) -> list[RenderableType]:
 
 def _cost(stack: Stack, view: ClusterView | None = None) -> list[RenderableType]:
     settings = stack.settings
-    if not isinstance(settings, GcpSettings):
+    if not settings.buys_nodes:
         return []
-    return [cost_table(estimate(settings.cloud, settings.region, settings.pools), view)]
+    return [cost_table(estimate(stack.cloud, settings.region, settings.pools), view)]
 
 
 def _notes(stack: Stack) -> list[RenderableType]:

@@ -16,11 +16,12 @@ from pulumi_kubernetes import batch, core, meta
 from llm_serving.component import Frozen, child, reading, refusing, token, validated
 from llm_serving.contract import ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError
+from llm_serving.planning.clouds import cloud_named
 from llm_serving.planning.drain import plan_drain
-from llm_serving.planning.host import Sidecar
-from llm_serving.planning.instances import plan_instances
+from llm_serving.planning.host import SidecarRequests
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
+from llm_serving.planning.replicas import plan_replicas
 from llm_serving.serving.arguments import ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.engines import engine
 from llm_serving.serving.jobs import give_up_on
@@ -193,8 +194,8 @@ def _decide(inputs: CompileCacheInputs) -> Instance:
     problems = _problems(inputs)
     if problems:
         raise ProblemsError(problems)
-    (count,) = [found for found in plan_instances(model) if found.version == release.version]
-    plan = _planned(model, release, inputs.node, Sidecar())
+    (count,) = [found for found in plan_replicas(model) if found.version == release.version]
+    plan = _planned(model, release, inputs.node, SidecarRequests())
     if not plan.compiles:
         reason = "the engine compiles nothing there, so there is nothing to keep"
         raise ProblemsError([Problem("node.accelerator", inputs.node.accelerator, reason, "no compile cache")])
@@ -239,7 +240,7 @@ def _surroundings(
 
     def beside(found: ModelCacheVolume) -> ModelPlan:
         with refusing(source):
-            sidecar = Sidecar(found.sidecar_cpu, found.sidecar_memory_gib)
+            sidecar = SidecarRequests(found.sidecar_cpu, found.sidecar_memory_gib)
             return _planned(pinned, inputs.release, inputs.node, sidecar)
 
     return Surroundings(
@@ -252,9 +253,10 @@ def _surroundings(
     )
 
 
-def _planned(model: ModelSpec, release: ReleaseSpec, node: NodeShape, sidecar: Sidecar) -> ModelPlan:
+def _planned(model: ModelSpec, release: ReleaseSpec, node: NodeShape, sidecar: SidecarRequests) -> ModelPlan:
+    cloud = cloud_named(node.cloud, "node.cloud")
     try:
-        return plan_model(model, release, node, sidecar)
+        return plan_model(model, release, node, cloud, sidecar)
     except ProblemsError as error:
         raise ProblemsError([problem.under("model") for problem in error.problems]) from None
 

@@ -15,6 +15,7 @@ from llm_serving.catalog import UnknownFact
 from llm_serving.component import Frozen, child, reading, refused, refusing, token, validated
 from llm_serving.contract import ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError
+from llm_serving.planning.clouds import EXISTING
 from llm_serving.planning.cold_start import cold_start
 from llm_serving.planning.fit import weight_bytes
 from llm_serving.serving.arguments import LoaderArgs, ReleaseArgs
@@ -214,5 +215,5 @@ def _patience(release: ReleaseSpec, source: str) -> int:
     except UnknownFact as unknown:
         problem = Problem("release.model.architecture", unknown.name, "is not in the catalog", unknown.nearest)
         raise refused(ProblemsError([problem]).from_source(source)) from None
-    stages = cold_start("existing", catalog.device("cpu"), weight_bytes(architecture, release.quantization))
+    stages = cold_start(EXISTING, catalog.device("cpu"), weight_bytes(architecture, release.quantization))
     return PATIENCE * (stages.image_pull * (1 + len(release.adapters)) + stages.weights)

@@ -17,11 +17,12 @@ from llm_serving.arguments import parse
 from llm_serving.component import Frozen, child, refusing, token, validated
 from llm_serving.contract import ContractModel, ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError
+from llm_serving.planning.clouds import cloud_named
 from llm_serving.planning.drain import Drain, longest_drain, plan_drain
-from llm_serving.planning.host import Sidecar
-from llm_serving.planning.instances import Instances, plan_instances
+from llm_serving.planning.host import SidecarRequests
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
+from llm_serving.planning.replicas import ReleaseReplicas, plan_replicas
 from llm_serving.serving import compile_cache
 from llm_serving.serving.arguments import LoaderArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.disruption import base_notice
@@ -196,10 +197,10 @@ def _decide(inputs: ModelServiceInputs) -> tuple[Instance, ...]:
     ]
     if problems:
         raise ProblemsError(problems)
-    return tuple(_instance(inputs, given[count.version], count) for count in plan_instances(model))
+    return tuple(_instance(inputs, given[count.version], count) for count in plan_replicas(model))
 
 
-def _instance(inputs: ModelServiceInputs, release: ReleaseSpec, count: Instances) -> Instance:
+def _instance(inputs: ModelServiceInputs, release: ReleaseSpec, count: ReleaseReplicas) -> Instance:
     model = inputs.model
     adapter = engine(release.engine.name)
     if adapter.files_folder is not None:
@@ -209,8 +210,9 @@ def _instance(inputs: ModelServiceInputs, release: ReleaseSpec, count: Instances
         raise ProblemsError([Problem("releases.engine.name", adapter.name.value, reason, "vllm")])
     if model.autoscaling is not None and (problems := list(lacking(adapter.metrics, model.autoscaling))):
         raise ProblemsError([problem.under("model.autoscaling") for problem in problems])
+    cloud = cloud_named(inputs.node.cloud, "node.cloud")
     with _under("model"):
-        plan = plan_model(model, release, inputs.node)
+        plan = plan_model(model, release, inputs.node, cloud)
     return Instance(
         model=model,
         release=release,
@@ -326,8 +328,8 @@ class _Shared:
     def _plan_beside(self, instance: Instance, cache: ModelCacheVolume) -> ModelPlan:
         pinned = self._model.model_copy(update={"tensor_parallelism": instance.plan.tensor_parallelism})
         with refusing(self._source), _under("model"):
-            sidecar = Sidecar(cache.sidecar_cpu, cache.sidecar_memory_gib)
-            return plan_model(pinned, instance.release, self._node, sidecar)
+            sidecar = SidecarRequests(cache.sidecar_cpu, cache.sidecar_memory_gib)
+            return plan_model(pinned, instance.release, self._node, cloud_named(self._node.cloud), sidecar)
 
     def _drain_in_time(self, notice_seconds: int | None) -> Drain:
         with refusing(self._source), _under("model"):

@@ -14,8 +14,8 @@ from pulumi_kubernetes import core, meta
 
 from llm_serving.contract import ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.planning.drain import Drain
-from llm_serving.planning.instances import Instances
 from llm_serving.planning.placement import ModelPlan
+from llm_serving.planning.replicas import ReleaseReplicas
 from llm_serving.serving import launcher
 from llm_serving.serving.disruption import base_affinity, spread
 from llm_serving.serving.engines import Engine, GroupCommand, adapter_folder
@@ -86,7 +86,7 @@ class Instance:
 
     model: ModelSpec
     release: ReleaseSpec
-    count: Instances
+    count: ReleaseReplicas
     release_hash: str
     plan: ModelPlan
     rollout: Rollout

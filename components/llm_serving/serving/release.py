@@ -11,7 +11,7 @@ import pulumi
 from pulumi_kubernetes import apiextensions, apps, core, meta, networking, policy
 
 from llm_serving.component import child
-from llm_serving.planning.instances import Instances
+from llm_serving.planning.replicas import ReleaseReplicas
 from llm_serving.serving import multi_node
 from llm_serving.serving.autoscaling import API_VERSION as SCALED_OBJECT_VERSION
 from llm_serving.serving.autoscaling import KIND as SCALED_OBJECT
@@ -187,7 +187,7 @@ def service_spec(instance: Instance) -> core.v1.ServiceSpecArgs:
 
 @dataclass(frozen=True)
 class _Share:
-    """Instances of a release on one kind of capacity.
+    """ReleaseReplicas of a release on one kind of capacity.
 
     Attributes:
         name: value of the label that tells shares apart.
@@ -202,12 +202,12 @@ class _Share:
     scaled: bool
 
 
-def workload_name(count: Instances) -> str:
+def workload_name(count: ReleaseReplicas) -> str:
     """Name of the workload with most of a release's instances: there is none but the base where the base is all."""
     return f"{count.name}{_shares(count)[-1].suffix}"
 
 
-def _shares(count: Instances) -> list[_Share]:
+def _shares(count: ReleaseReplicas) -> list[_Share]:
     """The base first: it answers when nothing else does."""
     scaled, rest = count.autoscaling is not None, count.replicas - count.base
     base = [_Share(BASE, f"-{BASE}", count.base, scaled=False)] if count.base else []

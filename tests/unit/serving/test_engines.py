@@ -8,6 +8,7 @@ import pytest
 
 from llm_serving import catalog
 from llm_serving.catalog import Feature, FlagKind
+from llm_serving.planning.clouds import cloud_named
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import plan_model
 from llm_serving.serving.engines import EngineMetrics, engine
@@ -50,7 +51,7 @@ def parts(name, wish=None, node=NODE, **release):
     model = ModelSpec.model_validate(
         {**MODEL, "tensor_parallelism": 2 if wish == WISHES["spread"] else None} | {"engine": wish or {}}
     )
-    return plan_model(model, spec, node), spec, model.engine
+    return plan_model(model, spec, node, cloud_named(node.cloud)), spec, model.engine
 
 
 def command(name, wish=None, template=None, **release):

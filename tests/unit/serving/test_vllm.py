@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from llm_serving.planning.clouds import cloud_named
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import plan_model
 from llm_serving.serving.engines import engine
@@ -21,7 +22,8 @@ CPU_NODE = {"accelerator": "CPU", "gpus": 2, "cpu": 2, "memory_gib": 64}
 def planned(model=None, node=None, source=None, **release):
     spec = ReleaseSpec.model_validate({**RELEASE, "model": source or RELEASE["model"], **release})
     wanted = ModelSpec.model_validate({**MODEL, **(model or {})})
-    return plan_model(wanted, spec, NodeShape.model_validate(node or NODE)), spec, wanted.engine
+    shape = NodeShape.model_validate(node or NODE)
+    return plan_model(wanted, spec, shape, cloud_named(shape.cloud)), spec, wanted.engine
 
 
 def command(template=None, model=None, node=None, source=None, **release):
