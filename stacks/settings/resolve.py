@@ -79,6 +79,16 @@ class Stack:
     source: str = field(compare=False)
 
     @property
+    def serving_ports(self) -> tuple[int, ...]:
+        """TCP ports on which the engines answer, for gateways: those of the engines that are served, or vLLM's."""
+        # Imported here: the package of engines loads Pulumi's Kubernetes SDK, which takes seconds that the commands of
+        # `stacks` need not spend.
+        from llm_serving.serving.engines import engine
+
+        names = {served.release.spec.engine.name for model in self.models for served in model.releases}
+        return tuple(sorted({engine(name).port for name in names or {EngineName.VLLM}}))
+
+    @property
     def addons(self) -> AddonPlan:
         """What is installed beside the models."""
         return plan_addons(self.settings.addons, self.settings.models)

@@ -19,6 +19,7 @@ PAGES = sorted(
     [
         *REPOSITORY.glob("*.md"),
         *(REPOSITORY / "docs").rglob("*.md"),
+        *(REPOSITORY / "examples").rglob("*.md"),
         *(REPOSITORY / "components").rglob("*.md"),
         *(REPOSITORY / "tools").rglob("*.md"),
     ]
