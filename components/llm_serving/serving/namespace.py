@@ -9,7 +9,7 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 from pulumi_kubernetes import apiextensions, core, meta, networking, rbac
 
-from llm_serving.component import Frozen, child, reading, token, validated
+from llm_serving.component import Frozen, child, parse_output, token, validated
 from llm_serving.contract import NetworkReach, WorkloadIdentityBinding
 from llm_serving.serving import launcher
 from llm_serving.serving.arguments import TeamArgs
@@ -18,7 +18,7 @@ from llm_serving.serving.labels import team_labels
 from llm_serving.serving.monitoring import pod_monitor
 from llm_serving.serving.network_policies import INTERNET as ANYWHERE
 from llm_serving.serving.network_policies import NAMESPACE_NAME, network_policies
-from llm_serving.serving.roles import EDITOR, VIEWER, Rule
+from llm_serving.serving.roles import Rule, editor_rules, viewer_rules
 from llm_serving.spec import EngineName, TeamSpec
 from llm_serving.spec.names import Count, NamespaceName
 
@@ -77,6 +77,7 @@ class TeamNamespace(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: TeamNamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = validated(TeamNamespaceInputs, args, "TeamNamespace", name)
+        source = f"TeamNamespace {name!r}"
         super().__init__(token("TeamNamespace"), name, {}, opts)
         team = inputs.team
         labels = team_labels(team.name, inputs.labels)
@@ -110,13 +111,13 @@ class TeamNamespace(pulumi.ComponentResource):
             ),
             opts=child(self),
         )
-        reach = reading(NetworkReach, inputs.reach or {}, f"TeamNamespace {name!r}: reach")
+        reach = parse_output(NetworkReach, inputs.reach or {}, source, "reach")
         # Which of them there are is known at preview; whom they name may not be.
         for policy in sorted(_policies(inputs, _EVERYTHING)):
             networking.v1.NetworkPolicy(
                 f"{name}-{policy}",
                 metadata=metadata(policy),
-                spec=reach.apply(lambda found, policy=policy: _policies(inputs, found).get(policy, _NOTHING)),
+                spec=reach.apply(lambda reach, policy=policy: _policies(inputs, reach).get(policy, _NOTHING)),
                 opts=child(self),
             )
         # Kubernetes makes this account with every namespace, and the provider refuses to create what is there. Both it
@@ -139,19 +140,22 @@ class TeamNamespace(pulumi.ComponentResource):
                 opts=child(self),
             )
         if inputs.loader_identity is not None:
-            loader = reading(WorkloadIdentityBinding, inputs.loader_identity, f"TeamNamespace {name!r}: loaderIdentity")
+            loader = parse_output(WorkloadIdentityBinding, inputs.loader_identity, source, "loaderIdentity")
             core.v1.ServiceAccount(
                 f"{name}-loader",
                 metadata=meta.v1.ObjectMetaArgs(
-                    name=loader.apply(lambda found: found.service_account),
+                    name=loader.apply(lambda identity: identity.service_account),
                     namespace=self.namespace,
                     labels=labels,
-                    annotations=loader.apply(lambda found: found.annotations),
+                    annotations=loader.apply(lambda identity: identity.annotations),
                 ),
                 automount_service_account_token=False,
                 opts=child(self),
             )
-        for role, rules, groups in (("viewer", VIEWER, team.viewers), ("editor", EDITOR, team.editors)):
+        for role, rules, groups in (
+            ("viewer", viewer_rules(), team.viewers),
+            ("editor", editor_rules(), team.editors),
+        ):
             made = rbac.v1.Role(f"{name}-{role}", metadata=metadata(role), rules=_policy_rules(rules), opts=child(self))
             if groups:
                 rbac.v1.RoleBinding(
