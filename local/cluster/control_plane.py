@@ -1,20 +1,19 @@
 """One local cluster as the rest sees it: create, start, stop, delete, where to reach it, its node pools."""
 
 import contextlib
-import fcntl
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from llm_serving.planning.simulation.node_pool import NodePool, is_ready, pool_of
-from local.cluster import certificates, credentials, definitions, pool_store, ports, rest
+from local.cluster import certificates, crds, identities, pool_store, ports, rest
 from local.cluster.autoscaling import startup
 from local.cluster.autoscaling.programs import FIXED_PORTS as AUTOSCALING_PORTS
 from local.cluster.autoscaling.programs import PROMETHEUS
@@ -29,12 +28,12 @@ from local.cluster.config import (
     NodeOptions,
 )
 from local.cluster.errors import ClusterError, last_lines, with_log
-from local.cluster.files import read_json
 from local.cluster.layout import POOL_CONTROLLER, REPOSITORY, Layout, program
 from local.cluster.node import namespace_owner, requirements
 from local.cluster.node.addresses import AddressSlot
 from local.cluster.node.local_node import LocalNode, NodeHealth
 from local.cluster.processes import Process, environment, wait_until
+from stacks.files import file_locked, read_json
 
 START_SECONDS = 120.0
 """How long a start may take: seconds on an idle machine, a minute where several start on two busy cores."""
@@ -124,7 +123,7 @@ class LocalCluster:
                 autoscaling=autoscaling,
             ).write(layout)
         elif autoscaling not in (None, ClusterConfig.read(layout).autoscaling):
-            with self._locked():
+            with file_locked(self._layout.start_lock):
                 self._stop()
                 replace(ClusterConfig.read(layout), autoscaling=autoscaling).write(layout)
         self.start()
@@ -140,7 +139,7 @@ class LocalCluster:
         Raises:
             ClusterError: it was never created, a program is missing or does not come up.
         """
-        with self._locked(), contextlib.ExitStack() as held:
+        with file_locked(self._layout.start_lock), contextlib.ExitStack() as held:
             config = ClusterConfig.read(self._layout)
             self._wait_for_its_end()
             if not self._supervisor_alive():
@@ -160,7 +159,7 @@ class LocalCluster:
             self._wait_ready()
             with self.client() as client:
                 if config.node is not None:
-                    LocalNode(self._layout).furnish(config, client)
+                    LocalNode(self._layout).install_addons(config, client)
                 if config.autoscaling is not None:
                     startup.wait(self._layout, config, client)
 
@@ -173,7 +172,7 @@ class LocalCluster:
         """
         if not self.exists():
             return
-        with self._locked():
+        with file_locked(self._layout.start_lock):
             self._stop()
 
     def _stop(self) -> None:
@@ -218,16 +217,16 @@ class LocalCluster:
         return Endpoint(
             ClusterConfig.read(self._layout).server,
             (self._layout.certificates / "ca.crt").read_text(),
-            credentials.token(self._layout, credentials.ADMIN),
+            identities.token(self._layout, identities.ADMIN),
         )
 
     def kubeconfig(self) -> dict[str, Any]:
         """An administrator's kubeconfig."""
-        return credentials.kubeconfig(self._layout, self.endpoint().server, credentials.ADMIN)
+        return identities.kubeconfig(self._layout, self.endpoint().server, identities.ADMIN)
 
     def client(self, **options: Any) -> rest.Kubernetes:
         """A connection as administrator; ``options`` go to :class:`rest.Kubernetes`."""
-        return credentials.connect(self._layout, credentials.ADMIN, **options)
+        return identities.connect(self._layout, identities.ADMIN, **options)
 
     def version(self) -> str:
         """The Kubernetes version that really runs, for example ``1.34.4``."""
@@ -354,7 +353,7 @@ class LocalCluster:
         Raises:
             ClusterError: there is no such folder, or they are not served in time.
         """
-        self.apply([thing for name in names for thing in definitions.read(name)], timeout)
+        self.apply([thing for name in names for thing in crds.read(name)], timeout)
 
     # Node pools
 
@@ -410,13 +409,6 @@ class LocalCluster:
 
     # Processes
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        self._layout.start_lock.parent.mkdir(parents=True, exist_ok=True)
-        with self._layout.start_lock.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
     def _supervisor(self) -> Process | None:
         return Process.from_json(read_json(self._layout.supervisor))
 
@@ -456,8 +448,8 @@ class LocalCluster:
         certificates.make(self._layout.certificates, config.slot)
         if config.autoscaling is not None:
             config = startup.prepare(self._layout, config)
-        credentials.make(self._layout, config)
-        credentials.write_kubeconfigs(self._layout, config)
+        identities.make(self._layout, config)
+        identities.write_kubeconfigs(self._layout, config)
         self._layout.programs.unlink(missing_ok=True)
         commands(self._layout, config)  # names a missing program here, and not in a log
         return config

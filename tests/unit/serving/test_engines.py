@@ -6,10 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from llm_serving import catalog
 from llm_serving.catalog import Feature, FlagKind
 from llm_serving.metrics.engines import EngineMetrics, engine_metrics
+from llm_serving.planning.clouds import cloud_named
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import plan_model
 from llm_serving.serving.engines import EngineRequest, engine
@@ -52,7 +55,8 @@ def request(name, wish=None, node=NODE, template=None, **release):
     model = ModelSpec.model_validate(
         {**MODEL, "tensor_parallelism": 2 if wish == WISHES["spread"] else None} | {"engine": wish or {}}
     )
-    return EngineRequest(plan_model(model, spec, node), spec, model.engine, WEIGHTS, template)
+    plan = plan_model(model, spec, node, cloud_named(node.cloud))
+    return EngineRequest(plan, spec, model.engine, WEIGHTS, template)
 
 
 def command(name, wish=None, template=None, **release):
@@ -124,8 +128,8 @@ def test_every_adapter_says_where_it_is_asked_and_watched(name):
     assert 1024 < adapter.port < 65536
     assert adapter.health_path.startswith("/")
     assert adapter.metrics_path == "/metrics"
-    assert engine_metrics(adapter.name).requests_running
-    assert engine_metrics(adapter.name).requests_waiting
+    assert bool(engine_metrics(adapter.name).requests_running) == (name is not EngineName.TRITON)
+    assert bool(engine_metrics(adapter.name).requests_waiting) == (name is not EngineName.TRITON)
     assert adapter.publisher.count("/") == 2
     assert "HF_HUB_OFFLINE" in adapter.environment(request(name).plan)
 
@@ -223,6 +227,12 @@ def test_tritons_model_repository_holds_what_its_vllm_is_told():
     files = adapter.files(request(EngineName.TRITON, wish, quantization="fp8"))
     assert set(files) == {"qwen3-8b/config.pbtxt", "qwen3-8b/1/model.json"}
     assert 'backend: "vllm"' in files["qwen3-8b/config.pbtxt"]
+    config = text_format.Parse(files["qwen3-8b/config.pbtxt"], ModelConfig())
+    assert config.backend == "vllm"
+    (group,) = config.instance_group
+    # One instance that takes the GPUs it is given: with KIND_GPU the back end refuses more than one GPU.
+    assert (group.count, group.kind) == (1, ModelInstanceGroup.KIND_MODEL)
+    assert config.parameters["REPORT_CUSTOM_METRICS"].string_value == "true"
     told = json.loads(files["qwen3-8b/1/model.json"])
     assert told["model"] == WEIGHTS
     assert told["quantization"] == "fp8"
@@ -232,7 +242,9 @@ def test_tritons_model_repository_holds_what_its_vllm_is_told():
     # Its keys are fields of vLLM's arguments, which have the names of its flags.
     known = catalog.engine_flags(EngineName.VLLM, "0.32.0")
     assert {key.replace("_", "-") for key in told} <= set(known)
-    assert f"--model-repository={adapter.files_folder}" in command(EngineName.TRITON)
+    words = command(EngineName.TRITON)
+    assert f"--model-repository={adapter.files_folder}" in words
+    assert "--default-max-tokens=8192" in words, "else an answer ends after 16 tokens"
 
 
 @pytest.mark.parametrize("name", [EngineName.VLLM, EngineName.SGLANG, EngineName.TGI])
