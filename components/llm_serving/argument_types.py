@@ -1,14 +1,16 @@
 """Generates the ``TypedDict`` of every object among the components' arguments from its model in ``spec``.
 
-Consumers in other languages and type checkers need the arguments as plain types; the models are the one definition of a
-field (``docs/adr/0002``). The first paragraph of a model's or a field's docstring becomes the docstring of the generated
-class or key, which the SDK puts into ``schema.json`` as description. What is written below it is for readers of the model.
+Consumers in other languages and type checkers need the arguments as plain types; the models are the one definition of
+a field (``docs/adr/0002-one-definition-of-a-field.md``). The first paragraph of the docstring of a model or a field
+becomes the docstring of the generated class or key, which the SDK puts into ``schema.json`` as its description. Further
+paragraphs are for readers of the model.
 
 ``python -m llm_serving.plugin arguments`` writes the modules; a test compares them with the models.
 """
 
 import ast
 import inspect
+import textwrap
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
@@ -42,7 +44,7 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "NodeShapeArgs": NodeShape,
     },
 }
-"""The generated modules, below the package; in each the classes and their models, each after those that it refers to."""
+"""The generated modules, by path below the package: each class and its model, after the classes that it refers to."""
 
 
 def generate() -> dict[Path, str]:
@@ -53,16 +55,21 @@ def generate() -> dict[Path, str]:
 
 def _module(classes: Mapping[str, type[BaseModel]]) -> str:
     names = {model: name for name, model in classes.items()}
-    body = "".join(_typed_dict(name, model, names) for name, model in classes.items())
+    body = "".join(typed_dict(name, model, names) for name, model in classes.items())
     imports = ", ".join(name for name in ("Any", "NotRequired", "TypedDict") if name in body)
     return (
-        '"""Public arguments of the components of this package, generated from ``llm_serving.spec``: change the models,\n'
-        'then run ``python -m llm_serving.plugin arguments``."""\n\n'
+        '"""Public arguments of the components, generated from ``llm_serving.spec``: change the models, then\n'
+        'run ``python -m llm_serving.plugin arguments``."""\n\n'
         f"from typing import {imports}\n{body}"
     )
 
 
-def _typed_dict(name: str, model: type[BaseModel], names: Mapping[type[BaseModel], str]) -> str:
+def typed_dict(name: str, model: type[BaseModel], names: Mapping[type[BaseModel], str]) -> str:
+    """The class ``name`` for a model; ``names`` are those of the classes that it may refer to.
+
+    Raises:
+        KeyError: a field has no docstring, or its model no class.
+    """
     hints = get_type_hints(model, include_extras=True)
     descriptions = field_descriptions(model)
     lines = [f"\n\nclass {name}(TypedDict):", *_docstring(inspect.getdoc(model) or ""), ""]
@@ -82,7 +89,7 @@ def _docstring(text: str) -> Iterator[str]:
 
 def field_descriptions(model: type[BaseModel]) -> dict[str, str]:
     """The docstrings below the fields of a model."""
-    (definition,) = ast.parse(inspect.cleandoc(inspect.getsource(model))).body
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
     assert isinstance(definition, ast.ClassDef)
     return {
         field.target.id: inspect.cleandoc(docstring.value.value)
