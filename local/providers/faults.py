@@ -23,17 +23,19 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import grpc
 import yaml
+from pydantic import Field, RootModel
 
-from llm_serving.errors import Problem, ProblemsError, nearest
+from llm_serving.arguments import Frozen, parse
+from llm_serving.errors import Problem, ProblemsError
 from local.cluster.files import write_atomically
 from local.home import Home
 
@@ -201,76 +203,33 @@ class FaultPlan:
                 for entry in entries:
                     counts[entry.key] = counts.get(entry.key, 0) + 1
                     if counts[entry.key] == entry.call and due is None:
-                        due = Fault(entry.fault, entry.after)
+                        due = Fault(entry.fault, entry.after == "after")
         return due
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(Frozen):
     type: str
     operation: Operation
     fault: Kind
     name: str = "*"
-    call: int = 1
-    after: bool = False
+    call: Annotated[int, Field(ge=1, strict=True)] = 1
+    after: Literal["before", "after"] = "before"
 
     @property
     def key(self) -> str:
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 
 
-def _load(file: Path) -> list[_Entry]:
+class _Entries(RootModel[tuple[_Entry, ...]]):
+    """The whole file."""
+
+
+def _load(file: Path) -> tuple[_Entry, ...]:
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ProblemsError([Problem("", None, f"not readable as YAML: {error}")], str(file)) from None
-    if data is None:
-        return []
-    if not isinstance(data, list):
-        raise ProblemsError([Problem("", data, "expected a list of faults")], str(file))
-    problems: list[Problem] = []
-    entries: list[_Entry] = []
-    for index, item in enumerate(data):
-        found = _entry(item, f"[{index}]", problems)
-        if found:
-            entries.append(found)
-    if problems:
-        raise ProblemsError(problems, str(file))
-    return entries
-
-
-def _entry(item: Any, path: str, problems: list[Problem]) -> _Entry | None:
-    if not isinstance(item, dict):
-        problems.append(Problem(path, item, "expected an object"))
-        return None
-    before = len(problems)
-    checks: dict[str, tuple[bool, Callable[[Any], bool], str]] = {
-        "type": (True, lambda v: isinstance(v, str), "a type token or a glob"),
-        "name": (False, lambda v: isinstance(v, str), "a name or a glob"),
-        "operation": (True, lambda v: v in get_args(Operation), ", ".join(get_args(Operation))),
-        "call": (False, lambda v: isinstance(v, int) and not isinstance(v, bool) and v > 0, "1 or more"),
-        "fault": (True, lambda v: v in get_args(Kind), ", ".join(get_args(Kind))),
-        "after": (False, lambda v: v in ("before", "after"), "before, after"),
-    }
-    for key in item:
-        if key not in checks:
-            problems.append(Problem(f"{path}.{key}", item[key], "unknown key", nearest(str(key), checks)))
-    for key, (required, accepts, expected) in checks.items():
-        if key not in item:
-            if required:
-                problems.append(Problem(f"{path}.{key}", None, "required, but not given", expected))
-        elif not accepts(item[key]):
-            problems.append(Problem(f"{path}.{key}", item[key], "not one of the values that are known", expected))
-    if len(problems) > before:
-        return None
-    return _Entry(
-        item["type"],
-        item["operation"],
-        item["fault"],
-        item.get("name", "*"),
-        item.get("call", 1),
-        item.get("after", "before") == "after",
-    )
+    return parse(_Entries, data or (), str(file)).root
 
 
 @contextmanager

@@ -161,12 +161,12 @@ def _run(plugin: Mapping[str, Any], access: Access) -> dict[str, Any]:
             "server": access.server,
             "certificate-authority-data": access.cluster.get("certificate-authority-data", ""),
         }
-    given = {str(item["name"]): str(item["value"]) for item in plugin.get("env") or []}
+    environment = {str(item["name"]): str(item["value"]) for item in plugin.get("env") or []}
     command = [plugin["command"], *(str(argument) for argument in plugin.get("args") or [])]
     try:
-        done = subprocess.run(
+        finished = subprocess.run(
             command,
-            env={**os.environ, **given, "KUBERNETES_EXEC_INFO": json.dumps(info)},
+            env={**os.environ, **environment, "KUBERNETES_EXEC_INFO": json.dumps(info)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -178,16 +178,16 @@ def _run(plugin: Mapping[str, Any], access: Access) -> dict[str, Any]:
         raise KubeconfigError(f"the kubeconfig's command {command[0]!r} is not installed: {hint.strip()}") from None
     except subprocess.TimeoutExpired:
         raise KubeconfigError(f"the kubeconfig's command {command[0]!r} took longer than {_EXEC_SECONDS} s") from None
-    if done.returncode != 0:
-        raise KubeconfigError(f"the kubeconfig's command {command[0]!r} failed: {done.stderr.strip()}")
+    if finished.returncode != 0:
+        raise KubeconfigError(f"the kubeconfig's command {command[0]!r} failed: {finished.stderr.strip()}")
     try:
-        status = json.loads(done.stdout)["status"]
+        status = json.loads(finished.stdout)["status"]
     except (ValueError, KeyError, TypeError):
         raise KubeconfigError(f"the kubeconfig's command {command[0]!r} printed no ExecCredential") from None
-    found: dict[str, Any] = {}
+    credentials: dict[str, Any] = {}
     if status.get("token"):
-        found["token"] = status["token"]
+        credentials["token"] = status["token"]
     for theirs, ours in (("clientCertificateData", "client-certificate-data"), ("clientKeyData", "client-key-data")):
         if status.get(theirs):
-            found[ours] = base64.b64encode(status[theirs].encode()).decode()
-    return found
+            credentials[ours] = base64.b64encode(status[theirs].encode()).decode()
+    return credentials
