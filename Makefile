@@ -19,17 +19,17 @@ SETUP := $(if $(OWN_NODE),setup-node,setup)
 .PHONY: help up preview destroy down status check check-static check-unit test test-images test-engine test-e2e test-autoscaling bench format clean
 
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo; echo "  Variables: STACK=local|dev|staging|prod (default local)"
 
 up: $(SETUP) ## serve a model in real pods on this machine; STACK=dev|staging|prod: that stack on the local clouds
-	@python -m local.run up $(STACK)
+	@python -m local up $(STACK)
 
 preview: $(SETUP) ## show what `up` would change (STACK=prod)
-	@python -m local.run preview $(STACK)
+	@python -m local preview $(STACK)
 
 destroy: $(SETUP) ## remove a stack's resources
-	@python -m local.run destroy $(STACK)
+	@python -m local destroy $(STACK)
 
 down: setup-python ## end all processes, of the node and of the local clouds; their state survives for the next `up`
 	@python -m local stop

@@ -34,7 +34,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.launcher import ENVIRONMENT, NAME, Root, mounted
-from local.images import Images
+from local.images import LocalImages
 from local.model import VARIANTS, Shape, make, weights
 
 ENGINE_PORT, GENERATOR_PORT = 18300, 18301
@@ -322,7 +322,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = QUICK if parser.parse_args(arguments).quick else Plan()
     console = Console(width=120, highlight=False)
     requests = plan.draw()
-    image = Images().build("vllm")
+    image = LocalImages().build("vllm")
     console.print(
         f"A Llama of {SHAPE.parameters / 1e6:.1f} million parameters ({SHAPE.layers} layers of {SHAPE.hidden_size}), "
         f"bfloat16, {ENVIRONMENT['OMP_NUM_THREADS']} threads; {plan.requests} requests of {plan.prompt[0]} to "

@@ -23,11 +23,11 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from local.endpoint.own_node import OwnNode
-from local.home import Home
-from local.images.engines.buildah import NAMESPACES
-from local.images.places import Places
+from local.endpoint.serving_clusters import OwnNode
+from local.images.builders.buildah import NAMESPACES
+from local.images.cache import ImageCache
 from local.model import VARIANTS, make
+from local.state_folder import StateFolder
 
 ROUNDS = 7
 CLIENTS = 4
@@ -124,7 +124,7 @@ def bare(image: str, weights: Path, command: list[str], environment: dict[str, s
             [*NAMESPACES, "sh", "-c", SCRIPT, "bare", *inside],
             env={
                 "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-                "STORE": str(Places.of().store),
+                "STORE": str(ImageCache.of().store),
                 "COUNTS": str(counts / "counts"),
                 "IMAGE": image,
                 "WEIGHTS": str(weights),
@@ -184,7 +184,7 @@ def running_engine(node: OwnNode) -> tuple[str, str, list[str], dict[str, str], 
 def main() -> int:
     """Measure in turn, and print the ratios."""
     console = Console(width=120)
-    home = Home.of()
+    home = StateFolder.of()
     base, image, command, variables, release = running_engine(OwnNode(home))
     variant = next(found for found in VARIANTS if found.release == release)
     weights = make(home.root / "models", variant.seed).folder

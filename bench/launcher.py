@@ -1,6 +1,6 @@
 """``python -m bench.launcher``: from the start of our image's command to ready, against ``vllm serve`` alone.
 
-Both run the engine's image as it lies in the store of ``python -m local.images build vllm``, as root on this machine,
+Both run the engine's image as it lies in the store of ``python -m local images build vllm``, as root on this machine,
 with the tiny model of stack ``local``, one at a time and in turn, each with an empty ``/tmp``. Ours is ready when
 ``/health/ready`` answers 200, the bare engine when it lists its model. A second table compares a start that compiles
 with one from a saved compile cache. On a CPU torch.compile needs a C++ compiler, which the image has not: for the
@@ -24,9 +24,9 @@ from typing import IO
 from rich.console import Console
 from rich.table import Table
 
-from local.images import Images
-from local.images.engines.buildah import NAMESPACES
-from local.images.places import Places
+from local.images import LocalImages
+from local.images.builders.buildah import NAMESPACES
+from local.images.cache import ImageCache
 from local.images.recipes import RECIPES
 from local.model import VARIANTS, make
 
@@ -134,7 +134,7 @@ def mounted(image: str, weights: Path, folder: Path) -> Iterator[Root]:
     saved.mkdir()
     variables = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-        "STORE": str(Places.of().store),
+        "STORE": str(ImageCache.of().store),
         "COUNTS": str(folder / "counts"),
         "IMAGE": image,
         "WEIGHTS": str(weights),
@@ -229,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="pairs of starts (default 3)")
     rounds = parser.parse_args(arguments).rounds
     console = Console(width=120)
-    images = Images()
+    images = LocalImages()
     image = images.build("vllm")
     engine = bare("--enforce-eager")
     listed, ready = f"http://127.0.0.1:{PORT}/v1/models", f"http://127.0.0.1:{HEALTH_PORT}/health/ready"

@@ -25,7 +25,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from local.home import REPOSITORY
+from local.state_folder import REPOSITORY
 
 # The loader is a package of its image, and not installed here.
 sys.path.insert(0, str(REPOSITORY / "images" / "model-loader" / "src"))

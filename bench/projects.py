@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from bench.measure import Project
-from local.home import REPOSITORY, Home
-from local.pulumi import Runner
+from local.stack_runner import StackRunner
+from local.state_folder import REPOSITORY, StateFolder
 from stacks.releases import RELEASES, lock_releases
 
 EMPTY = '''\
@@ -78,7 +78,7 @@ def _packages_with_releases(folder: Path, original: str, names: list[str]) -> Pa
 
 
 def _project(folder: Path, settings: Path, environment: dict[str, str]) -> Project:
-    runner = Runner(Home(folder / "local"), settings)
+    runner = StackRunner(StateFolder(folder / "local"), settings)
     runner.prepare("dev")
     runner.select("dev")
     command = runner.command("preview", "--stack", "dev")

@@ -1,10 +1,10 @@
 """The whole stack on one page: settings in, components wired together, outputs out."""
 
 import pulumi
-from arguments import addon_arguments, compile_arguments, loader_arguments, model_arguments, namespace_arguments
-from clouds import bring_up
-from outputs import cost, model_outputs, releases
 
+from infra.arguments import addon_arguments, compile_arguments, loader_arguments, model_arguments, namespace_arguments
+from infra.clouds import bring_up
+from infra.outputs import export_outputs
 from llm_serving.addons import ClusterAddons
 from llm_serving.planning.instances import object_name
 from llm_serving.serving import CompileCache, ModelLoader, ModelService, PriorityClasses, TeamNamespace
@@ -67,9 +67,4 @@ services = {
     for model in stack.models
 }
 
-pulumi.export("fixed", stack.fixed)
-for name, value in platform.outputs.items():
-    pulumi.export(name, value)
-pulumi.export("models", {name: model_outputs(service) for name, service in services.items()})
-pulumi.export("releases", releases(stack))
-pulumi.export("cost", cost(stack))
+export_outputs(stack, platform.outputs, services)

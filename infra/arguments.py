@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import pulumi
-from clouds import Platform
 
+from infra.clouds import Platform
 from llm_serving.addons import ClusterAddonsArgs
 from llm_serving.arguments import plain
 from llm_serving.serving import CompileCacheArgs, ModelLoaderArgs, ModelServiceArgs, TeamNamespace, TeamNamespaceArgs
 from llm_serving.spec import LoaderSpec, TeamSpec
 from stacks.settings import ServedModel, ServedRelease, Stack
+
+LOADER_ACCOUNT = "model-loader"
+"""Kubernetes service account of the loaders, one in each team's namespace."""
 
 
 def addon_arguments(stack: Stack) -> ClusterAddonsArgs:
@@ -39,11 +42,11 @@ def namespace_arguments(stack: Stack, platform: Platform, team: TeamSpec) -> Tea
         # The PodMonitor needs the operator's definitions.
         "monitored": stack.scales,
         "monitoring_namespace": stack.settings.addons.monitoring_namespace,
-        "from_internet": loader_spec is not None and not platform.reaches(loader_spec.source),
+        "from_internet": loader_spec is not None and not platform.is_reached_privately(loader_spec.source),
     }
-    loader = platform.loader_identity(team.name)
-    if loader is not None:
-        arguments["loader_identity"] = loader
+    identity = _loader_identity(stack, platform, team.name)
+    if identity is not None:
+        arguments["loader_identity"] = identity
     return arguments
 
 
@@ -60,7 +63,7 @@ def loader_arguments(
         "scheduling": platform.scheduling[model.spec.pool],
         "labels": stack.settings.labels,
     }
-    identity = platform.loader_identity(model.spec.team)
+    identity = _loader_identity(stack, platform, model.spec.team)
     if identity is not None:
         arguments["identity"] = identity
     return arguments
@@ -70,7 +73,7 @@ def compile_arguments(
     stack: Stack, platform: Platform, model: ServedModel, served: ServedRelease, team: TeamNamespace
 ) -> CompileCacheArgs:
     """What the engine compiles for one release."""
-    identity = platform.loader_identity(model.spec.team)
+    identity = _loader_identity(stack, platform, model.spec.team)
     assert identity is not None, "the rules refuse a compile cache where loaders have no identity"
     return {
         "model": plain(model.spec),
@@ -94,6 +97,8 @@ def model_arguments(
     """A model with all of its releases."""
     releases: list[Any] = [plain(served.release.spec) for served in model.releases]
     hashes: Mapping[str, str] = {served.release.spec.version: served.release.sha256 for served in model.releases}
+    identity = platform.identity(model.spec.team, model.spec.name, "reader")
+    assert identity is not None, "every cloud tells models apart"
     arguments: ModelServiceArgs = {
         "model": plain(model.spec),
         "releases": releases,
@@ -102,7 +107,7 @@ def model_arguments(
         "namespace": team.namespace,
         "scheduling": platform.scheduling[model.spec.pool],
         "cache": platform.model_cache(model.spec.team, team),
-        "identity": platform.identity(model.spec),
+        "identity": identity,
         "labels": stack.settings.labels,
     }
     if stack.settings.loader is not None:
@@ -110,3 +115,8 @@ def model_arguments(
     if prometheus_url is not None:
         arguments["prometheus_url"] = prometheus_url
     return arguments
+
+
+def _loader_identity(stack: Stack, platform: Platform, team: str) -> pulumi.Output[dict[str, Any]] | None:
+    """Who a team's loaders are to the cloud; ``None`` where there are none, or where they need no identity."""
+    return None if stack.settings.loader is None else platform.identity(team, LOADER_ACCOUNT, "writer")

@@ -1,5 +1,6 @@
-"""The outputs of a stack, as plain data that other stacks and the summary read."""
+"""The outputs of the stack, written as :mod:`stacks.outputs` reads them."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pulumi
@@ -7,37 +8,57 @@ import pulumi
 from llm_serving.planning.cost import estimate
 from llm_serving.planning.instances import Role
 from llm_serving.serving import ModelService
-from stacks.settings import GcpSettings, ServedModel, Stack
+from stacks.outputs import ModelOutputs, ReleaseOutputs, Section, output_key
+from stacks.settings import ServedModel, Stack
 
 
-def model_outputs(service: ModelService) -> dict[str, pulumi.Output[Any]]:
-    """Where a model answers, which release answers there, and where each of its releases does."""
-    return {
-        "url": service.url,
-        "release": service.release,
-        "releaseUrls": service.release_urls,
-        "deployment": service.deployment_name,
+def section(model: type[Section], **values: pulumi.Input[Any]) -> pulumi.Output[dict[str, Any]]:
+    """A part of the outputs as plain data, once all of its values are known."""
+    return pulumi.Output.all(**values).apply(lambda known: model(**known).to_data())
+
+
+def export_outputs(stack: Stack, platform: Mapping[str, Any], services: Mapping[str, ModelService]) -> None:
+    """Put everything out.
+
+    Args:
+        stack: the stack.
+        platform: outputs of its cloud, by field of :class:`stacks.outputs.StackOutputs`.
+        services: the models, by name.
+    """
+    outputs = {
+        "fixed": stack.settings.fixed,
+        **platform,
+        "models": {name: _model(service) for name, service in services.items()},
+        "releases": {model.spec.name: dict(_releases(model)) for model in stack.models},
+        "cost": _cost(stack),
     }
+    for field, value in outputs.items():
+        pulumi.export(output_key(field), value)
 
 
-def releases(stack: Stack) -> dict[str, dict[str, dict[str, Any]]]:
-    """What each model serves, by role, with the hash that promotion compares and the weight of a canary."""
-    return {model.spec.name: _by_role(model) for model in stack.models}
+def _model(service: ModelService) -> pulumi.Output[dict[str, Any]]:
+    return section(
+        ModelOutputs,
+        url=service.url,
+        release=service.release,
+        release_urls=service.release_urls,
+        deployment=service.deployment_name,
+    )
 
 
-def _by_role(model: ServedModel) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {
-        served.role.value: {"version": served.release.spec.version, "sha256": served.release.sha256}
-        for served in model.releases
-    }
-    if model.spec.releases.canary is not None:
-        found[Role.CANARY.value]["weight"] = model.spec.releases.canary.weight
-    return found
+def _releases(model: ServedModel) -> Iterator[tuple[str, dict[str, Any]]]:
+    canary = model.spec.releases.canary
+    for served in model.releases:
+        release = ReleaseOutputs(
+            version=served.release.spec.version,
+            sha256=served.release.sha256,
+            weight=canary.weight if canary is not None and served.role is Role.CANARY else None,
+        )
+        yield served.role.value, release.to_data()
 
 
-def cost(stack: Stack) -> dict[str, Any]:
-    """Cost an hour as planned; empty where nodes are not bought by the stack."""
+def _cost(stack: Stack) -> dict[str, Any]:
     settings = stack.settings
-    if not isinstance(settings, GcpSettings):
+    if not settings.buys_nodes:
         return {}
     return estimate(settings.cloud, settings.region, settings.pools).model_dump(mode="json", by_alias=True)

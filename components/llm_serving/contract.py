@@ -1,4 +1,4 @@
-"""What the rest needs of a cloud, as data.
+"""What the rest needs of a cloud, as data; and the labels by which all rooms know nodes and pods.
 
 Clouds fulfil these models; ``serving`` and the rest read them and never see a cloud's name. They are data and not
 objects, because between components they travel as ``Input[dict[str, Any]]`` (an Output given for a nested typed input
@@ -15,12 +15,22 @@ from llm_serving.spec.names import Count
 from llm_serving.spec.toleration import Toleration
 
 DOMAIN = "llm-serving.dev"
-POOL_LABEL = f"{DOMAIN}/pool"
+LABEL_POOL = f"{DOMAIN}/pool"
 """On nodes and on the pods of models: the pool's name."""
-MARKET_LABEL = f"{DOMAIN}/market"
+LABEL_MARKET = f"{DOMAIN}/market"
 """On nodes: the market of their capacity entry. Spot nodes carry it as a taint too."""
-MODEL_LABEL = f"{DOMAIN}/model"
+LABEL_MODEL = f"{DOMAIN}/model"
 """On everything that belongs to a model: its name."""
+LABEL_RELEASE = f"{DOMAIN}/release"
+"""On everything that belongs to a release: its version."""
+LABEL_TEAM = f"{DOMAIN}/team"
+"""On everything in a team's namespace: its name."""
+
+SHARE_BASE = "base"
+"""The share of a release's instances that run on capacity that is not taken away; suffix of its workload's name."""
+
+ENGINE_CONTAINER = "engine"
+"""The container of an instance's pod that runs the engine."""
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -48,7 +58,7 @@ class PoolScheduling(ContractModel):
         node_allocatable_memory_gib: memory that pods can use on the smallest node of the pool, in GiB.
         spot_notice_seconds: time that pods get between notice and end in the pool's least patient capacity; ``None``
             where nodes are not taken away.
-        lasting_markets: values of the label :data:`MARKET_LABEL` on those nodes of the pool that are not taken away;
+        lasting_markets: values of the label :data:`LABEL_MARKET` on those nodes of the pool that are not taken away;
             empty where nodes have no such label, which is where all of them stay.
         pod_annotations: annotations without which an autoscaler of nodes would move an instance to pack nodes.
         local_ssd: nodes offer local SSD for ephemeral storage.

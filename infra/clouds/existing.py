@@ -1,12 +1,12 @@
 """A stack on a cluster that is already there: below the models nothing but a claim for their weights is created."""
 
-from functools import cache
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
 
-from clouds.platform import Platform
+from infra.clouds.cloud import Access, Cloud
 from llm_serving.arguments import plain
 from llm_serving.cloud.existing import (
     ExistingCluster,
@@ -17,53 +17,63 @@ from llm_serving.cloud.existing import (
     ExistingWorkloadIdentity,
 )
 from llm_serving.serving import TeamNamespace
-from llm_serving.spec import ModelSpec
-from stacks.settings import ExistingSettings, Stack
+from llm_serving.spec import ExistingPoolSpec
+from stacks.outputs import ClusterOutputs
+from stacks.settings import ExistingSettings
 
 
-def bring_up_existing(stack: Stack, settings: ExistingSettings) -> Platform:
-    """The cluster that the settings name, as the same platform that a cloud gives."""
-    name = settings.cluster.name
-    access: ExistingClusterArgs = {
-        "clients": [str(clients) for clients in settings.cluster.clients],
-        "storage": [str(addresses) for addresses in settings.cluster.storage],
-        "storage_ports": list(settings.cluster.storage_ports),
-    }
-    kubeconfig = pulumi.Config().get_secret("kubeconfig")
-    if kubeconfig is not None:
-        access["kubeconfig"] = kubeconfig
-    if settings.cluster.context is not None:
-        access["context"] = settings.cluster.context
-    cluster = ExistingCluster(name, access)
-    kubernetes = k8s.Provider(
-        "cluster",
-        kubeconfig=cluster.kubeconfig,
-        cluster_identifier=name,
-        enable_server_side_apply=True,
-    )
-    pools = {pool.name: ExistingPool(pool.name, {"pool": plain(pool)}) for pool in settings.pools}
+class ExistingCloud(Cloud[ExistingPoolSpec, ExistingPool]):
+    """The cluster that the settings name, which somebody else runs."""
 
-    @cache
-    def model_cache(team: str, namespace: TeamNamespace) -> pulumi.Output[dict[str, Any]]:
-        given: ExistingModelCacheArgs = {"claim": settings.cluster.cache_claim}
-        if settings.cluster.cache_storage is not None:
-            given["storage"] = plain(settings.cluster.cache_storage)
-            given["namespace"] = namespace.namespace
+    def __init__(self, settings: ExistingSettings) -> None:
+        self.settings = settings.cluster
+        self.pools = settings.pools
+        access: ExistingClusterArgs = {
+            "clients": [str(clients) for clients in self.settings.clients],
+            "storage": [str(addresses) for addresses in self.settings.storage],
+            "storage_ports": list(self.settings.storage_ports),
+        }
+        kubeconfig = pulumi.Config().get_secret("kubeconfig")
+        if kubeconfig is not None:
+            access["kubeconfig"] = kubeconfig
+        if self.settings.context is not None:
+            access["context"] = self.settings.context
+        self.cluster = ExistingCluster(self.settings.name, access)
+        self.foundation = self.cluster
+        self.kubeconfig = self.cluster.kubeconfig
+        self.cluster_identifier = self.settings.name
+        self.reach = self.cluster.reach
+
+    def make_pool(self, spec: ExistingPoolSpec, kubernetes: k8s.Provider) -> ExistingPool:
+        """Nodes that are there."""
+        return ExistingPool(spec.name, {"pool": plain(spec)})
+
+    def make_model_cache(
+        self, team: str, namespace: TeamNamespace, kubernetes: k8s.Provider
+    ) -> pulumi.Output[dict[str, Any]]:
+        """A claim in the team's namespace, made where the settings ask for it."""
+        arguments: ExistingModelCacheArgs = {"claim": self.settings.cache_claim}
+        if self.settings.cache_storage is not None:
+            arguments["storage"] = plain(self.settings.cache_storage)
+            arguments["namespace"] = namespace.namespace
         return ExistingModelCache(
-            f"{name}-{team}", given, pulumi.ResourceOptions(providers=[kubernetes], depends_on=[namespace])
+            f"{self.settings.name}-{team}",
+            arguments,
+            pulumi.ResourceOptions(providers=[kubernetes], depends_on=[namespace]),
         ).volume
 
-    def identity(model: ModelSpec) -> pulumi.Output[dict[str, Any]]:
-        return ExistingWorkloadIdentity(model.name, {"namespace": model.team, "service_account": model.name}).binding
+    def make_identity(
+        self, name: str, namespace: str, account: str, access: Access
+    ) -> pulumi.Output[dict[str, Any]] | None:
+        """The Kubernetes service account alone. Loaders write to a volume, for which they need none of their own."""
+        if access == "writer":
+            return None
+        return ExistingWorkloadIdentity(name, {"namespace": namespace, "service_account": account}).binding
 
-    return Platform(
-        kubernetes=kubernetes,
-        scheduling={name: pool.scheduling for name, pool in pools.items()},
-        reach=cluster.reach,
-        model_cache=model_cache,
-        identity=identity,
-        loader_identity=lambda _team: None,
-        # A store of one's own has ranges that are named; any other is somewhere on the internet.
-        reaches=lambda source: source.startswith("file:") or bool(settings.cluster.storage),
-        outputs={"cluster": {"name": name}},
-    )
+    def is_reached_privately(self, source: str) -> bool:
+        """A store of one's own has ranges that the settings name; any other is somewhere on the internet."""
+        return source.startswith("file:") or bool(self.settings.storage)
+
+    def outputs(self, pools: Mapping[str, ExistingPool]) -> Mapping[str, Any]:
+        """The name that the settings give the cluster."""
+        return {"cluster": ClusterOutputs(name=self.settings.name).to_data()}

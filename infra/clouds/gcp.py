@@ -1,13 +1,14 @@
 """A stack on Google Cloud: private network, cluster, GPU pools, registry, model cache."""
 
-from functools import cache
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
 import pulumi_gcp as gcp
 import pulumi_kubernetes as k8s
 
-from clouds.platform import Platform
+from infra.clouds.cloud import Access, Cloud
+from infra.outputs import section
 from llm_serving.arguments import plain
 from llm_serving.cloud.gcp import (
     GcpCluster,
@@ -17,152 +18,137 @@ from llm_serving.cloud.gcp import (
     GcpRegistry,
     GcpWorkloadIdentity,
 )
-from llm_serving.serving.engines import engine
-from llm_serving.spec import EngineName, ModelSpec
+from llm_serving.serving import TeamNamespace
+from llm_serving.spec import PoolSpec
+from stacks.outputs import ClusterOutputs, NetworkOutputs
 from stacks.settings import GcpSettings, Stack
 
-LOADER_ACCOUNT = "model-loader"
-"""Kubernetes service account of the loaders, one in each team's namespace."""
 
+class GoogleCloud(Cloud[PoolSpec, GcpGpuPool]):
+    """Everything that a stack owns on Google Cloud, in the order in which it comes to exist."""
 
-def bring_up_gcp(stack: Stack, settings: GcpSettings) -> Platform:
-    """Everything below the models, in the order in which it comes to exist."""
-    name = settings.cluster.name
-    provider = gcp.Provider(
-        "gcp",
-        project=settings.project,
-        region=settings.region,
-        default_labels=settings.labels,
-    )
-    on_gcp = pulumi.ResourceOptions(providers=[provider])
-
-    network = GcpNetwork(
-        name,
-        {
-            "project": settings.project,
-            "region": settings.region,
-            "name": name,
-            "ranges": plain(settings.network),
-            "serving_ports": _ports(stack) or [engine(EngineName.VLLM).port],
-        },
-        on_gcp,
-    )
-    cluster = GcpCluster(
-        name,
-        {
-            "project": settings.project,
-            "region": settings.region,
-            "cluster": plain(settings.cluster),
-            "network_id": network.network_id,
-            "subnet_id": network.subnet_id,
-            "pods_range_name": network.pods_range_name,
-            "services_range_name": network.services_range_name,
-            "labels": settings.labels,
-        },
-        pulumi.ResourceOptions(providers=[provider], depends_on=[network]),
-    )
-    kubernetes = k8s.Provider(
-        "cluster",
-        kubeconfig=cluster.kubeconfig,
-        # Without it the provider takes a changed kubeconfig for another cluster and replaces every object.
-        cluster_identifier=f"{settings.project}/{settings.region}/{name}",
-        enable_server_side_apply=True,
-    )
-    registry = GcpRegistry(
-        name,
-        {
-            "project": settings.project,
-            "region": settings.region,
-            "name": name,
-            "readers": [cluster.node_service_account],
-            "labels": settings.labels,
-        },
-        on_gcp,
-    )
-    cache_bucket = GcpModelCache(
-        name,
-        {
-            "project": settings.project,
-            "region": settings.region,
-            "name": name,
-            "cache": plain(settings.model_cache),
-            "labels": settings.labels,
-        },
-        on_gcp,
-    )
-    pools = {
-        pool.name: GcpGpuPool(
-            pool.name,
+    def __init__(self, stack: Stack, settings: GcpSettings) -> None:
+        self.settings = settings
+        self.name = settings.cluster.name
+        self.pools = settings.pools
+        self.provider = gcp.Provider(
+            "gcp", project=settings.project, region=settings.region, default_labels=settings.labels
+        )
+        self.network = GcpNetwork(
+            self.name,
             {
                 "project": settings.project,
                 "region": settings.region,
-                "location": cluster.location,
-                "cluster_name": cluster.name,
-                "node_service_account": cluster.node_service_account,
-                "zones": list(settings.cluster.zones),
-                "pool": plain(pool),
-                "max_pods_per_node": settings.cluster.max_pods_per_node,
+                "name": self.name,
+                "ranges": plain(settings.network),
+                "serving_ports": list(stack.serving_ports),
+            },
+            self._options(),
+        )
+        self.cluster = GcpCluster(
+            self.name,
+            {
+                "project": settings.project,
+                "region": settings.region,
+                "cluster": plain(settings.cluster),
+                "network_id": self.network.network_id,
+                "subnet_id": self.network.subnet_id,
+                "pods_range_name": self.network.pods_range_name,
+                "services_range_name": self.network.services_range_name,
                 "labels": settings.labels,
             },
-            pulumi.ResourceOptions(providers=[provider, kubernetes], depends_on=[cluster]),
+            self._options(depends_on=[self.network]),
         )
-        for pool in settings.pools
-    }
-
-    def identity(model: ModelSpec) -> pulumi.Output[dict[str, Any]]:
-        return GcpWorkloadIdentity(
-            model.name,
+        self.registry = GcpRegistry(
+            self.name,
             {
                 "project": settings.project,
-                "name": name,
-                "namespace": model.team,
-                "service_account": model.name,
-                "workload_pool": cluster.workload_pool,
-                "bucket_name": cache_bucket.bucket_name,
-                "role": "reader",
+                "region": settings.region,
+                "name": self.name,
+                "readers": [self.cluster.node_service_account],
+                "labels": settings.labels,
             },
-            on_gcp,
-        ).binding
-
-    @cache
-    def loader_identity(team: str) -> pulumi.Output[dict[str, Any]] | None:
-        if settings.loader is None:
-            return None
-        return GcpWorkloadIdentity(
-            f"{team}-{LOADER_ACCOUNT}",
+            self._options(),
+        )
+        self.model_cache = GcpModelCache(
+            self.name,
             {
                 "project": settings.project,
-                "name": name,
-                "namespace": team,
-                "service_account": LOADER_ACCOUNT,
-                "workload_pool": cluster.workload_pool,
-                "bucket_name": cache_bucket.bucket_name,
-                "role": "writer",
+                "region": settings.region,
+                "name": self.name,
+                "cache": plain(settings.model_cache),
+                "labels": settings.labels,
             },
-            on_gcp,
+            self._options(),
+        )
+        self.foundation = self.cluster
+        self.kubeconfig = self.cluster.kubeconfig
+        self.cluster_identifier = f"{settings.project}/{settings.region}/{self.name}"
+        self.reach = self.network.reach
+
+    def make_pool(self, spec: PoolSpec, kubernetes: k8s.Provider) -> GcpGpuPool:
+        """Node pools under one ComputeClass, which is an object on the cluster."""
+        return GcpGpuPool(
+            spec.name,
+            {
+                "project": self.settings.project,
+                "region": self.settings.region,
+                "location": self.cluster.location,
+                "cluster_name": self.cluster.name,
+                "node_service_account": self.cluster.node_service_account,
+                "zones": list(self.settings.cluster.zones),
+                "pool": plain(spec),
+                "max_pods_per_node": self.settings.cluster.max_pods_per_node,
+                "labels": self.settings.labels,
+            },
+            self._options(kubernetes, depends_on=[self.cluster]),
+        )
+
+    def make_model_cache(
+        self, team: str, namespace: TeamNamespace, kubernetes: k8s.Provider
+    ) -> pulumi.Output[dict[str, Any]]:
+        """The bucket, which all teams share."""
+        return self.model_cache.volume
+
+    def make_identity(
+        self, name: str, namespace: str, account: str, access: Access
+    ) -> pulumi.Output[dict[str, Any]] | None:
+        """A Google service account that the Kubernetes one alone may act as."""
+        return GcpWorkloadIdentity(
+            name,
+            {
+                "project": self.settings.project,
+                "name": self.name,
+                "namespace": namespace,
+                "service_account": account,
+                "workload_pool": self.cluster.workload_pool,
+                "bucket_name": self.model_cache.bucket_name,
+                "role": access,
+            },
+            self._options(),
         ).binding
 
-    return Platform(
-        kubernetes=kubernetes,
-        scheduling={name: pool.scheduling for name, pool in pools.items()},
-        reach=network.reach,
-        model_cache=lambda _team, _namespace: cache_bucket.volume,
-        identity=identity,
-        loader_identity=loader_identity,
-        reaches=lambda source: source.startswith(("file:", "gs:")),
-        outputs={
-            "network": {"name": network.network_name, "subnet": network.subnet_name},
-            "cluster": {"name": cluster.name, "location": cluster.location, "endpoint": cluster.endpoint},
-            "kubeconfig": cluster.kubeconfig,
+    def is_reached_privately(self, source: str) -> bool:
+        """Buckets are reached by Private Google Access."""
+        return source.startswith(("file:", "gs:"))
+
+    def outputs(self, pools: Mapping[str, GcpGpuPool]) -> Mapping[str, Any]:
+        """What other programs need to work with the stack."""
+        return {
+            "network": section(NetworkOutputs, name=self.network.network_name, subnet=self.network.subnet_name),
+            "cluster": section(
+                ClusterOutputs,
+                name=self.cluster.name,
+                location=self.cluster.location,
+                endpoint=self.cluster.endpoint,
+            ),
+            "kubeconfig": self.cluster.kubeconfig,
             "pools": {name: pool.node_pool_names for name, pool in pools.items()},
-            "modelCache": cache_bucket.bucket_url,
-            "registry": registry.repository_url,
-        },
-        foundations=(cluster, *pools.values()),
-    )
+            "model_cache": self.model_cache.bucket_url,
+            "registry": self.registry.repository_url,
+        }
 
-
-def _ports(stack: Stack) -> list[int]:
-    """TCP ports on which the engines of the stack answer, for gateways."""
-    names = {served.release.spec.engine.name for model in stack.models for served in model.releases}
-    return sorted({engine(name).port for name in names})
+    def _options(
+        self, *providers: pulumi.ProviderResource, depends_on: list[pulumi.Resource] | None = None
+    ) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(providers=[self.provider, *providers], depends_on=depends_on)

@@ -10,20 +10,23 @@ from typing import Any
 
 import pulumi
 
+from llm_serving.arguments import parse
+from stacks.outputs import FixedOutputs
 from stacks.settings import NAMESPACE, Stack
 
 READ_AGAIN_AFTER = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Pauses in seconds between attempts to read the state."""
 
 
-def refuse_changes_of_what_is_fixed(stack: Stack) -> None:
+def refuse_changes_of_fixed_settings(stack: Stack) -> None:
     """Compare the fixed settings with those of the last update.
 
     Raises:
         pulumi.RunError: a fixed setting differs.
     """
-    now = stack.fixed
-    changed = {key: value for key, value in _last_outputs().get("fixed", {}).items() if now.get(key, value) != value}
+    now = stack.settings.fixed
+    before = parse(FixedOutputs, _last_outputs(), "outputs of the last update").fixed
+    changed = {key: value for key, value in before.items() if now.get(key, value) != value}
     if changed:
         lines = [
             f"{stack.source}: {NAMESPACE}:{key} = {now[key]!r}: fixed for the life of a stack, and it was {value!r} "

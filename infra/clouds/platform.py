@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
 
+from infra.clouds.cloud import Access, Cloud, PoolT, SpecT
 from llm_serving.serving import TeamNamespace
-from llm_serving.spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,13 @@ class Platform:
         kubernetes: provider of the cluster.
         scheduling: how a pod gets onto each pool (``contract.PoolScheduling``), by name of the pool.
         reach: ranges for network policies (``contract.NetworkReach``).
-        model_cache: the volume of the weights (``contract.ModelCacheVolume``) for a team, given its namespace; the same
-            for each call.
-        identity: makes the cloud identity of a model's pods (``contract.WorkloadIdentityBinding``).
-        loader_identity: the same of a team's loaders, which write; ``None`` where they need none.
-        reaches: whether loaders reach a source without the internet.
-        outputs: outputs of the stack that describe the platform.
+        model_cache: the volume of the weights (``contract.ModelCacheVolume``) for a team, given its namespace; made on
+            the first call.
+        identity: the cloud identity of a workload (``contract.WorkloadIdentityBinding``), given its namespace, its
+            Kubernetes service account and its access to the model cache; made on the first call. ``None`` where
+            workloads need none for that access.
+        is_reached_privately: whether loaders reach a source of weights without the internet.
+        outputs: outputs of the stack that describe the platform, by field of :class:`stacks.outputs.StackOutputs`.
         foundations: components that everything on the cluster must outlive.
     """
 
@@ -32,13 +34,44 @@ class Platform:
     scheduling: Mapping[str, pulumi.Output[dict[str, Any]]]
     reach: pulumi.Output[dict[str, Any]]
     model_cache: Callable[[str, TeamNamespace], pulumi.Output[dict[str, Any]]]
-    identity: Callable[[ModelSpec], pulumi.Output[dict[str, Any]]]
-    loader_identity: Callable[[str], pulumi.Output[dict[str, Any]] | None]
-    reaches: Callable[[str], bool]
+    identity: Callable[[str, str, Access], pulumi.Output[dict[str, Any]] | None]
+    is_reached_privately: Callable[[str], bool]
     outputs: Mapping[str, Any]
-    foundations: tuple[pulumi.Resource, ...] = ()
+    foundations: tuple[pulumi.Resource, ...]
 
     def on_cluster(self, depends_on: list[pulumi.Resource] | None = None) -> pulumi.ResourceOptions:
         """Options of a component whose objects live on the cluster. What runs on nodes depends on them, so that
         destroy removes pods before their nodes."""
         return pulumi.ResourceOptions(providers=[self.kubernetes], depends_on=[*self.foundations, *(depends_on or [])])
+
+
+def build_platform(cloud: Cloud[SpecT, PoolT]) -> Platform:
+    """Provider of the cluster, pools, caches and identities, which every cloud makes in this order."""
+    kubernetes = k8s.Provider(
+        "cluster",
+        kubeconfig=cloud.kubeconfig,
+        cluster_identifier=cloud.cluster_identifier,
+        enable_server_side_apply=True,
+    )
+    pools = {spec.name: cloud.make_pool(spec, kubernetes) for spec in cloud.pools}
+
+    @cache
+    def model_cache(team: str, namespace: TeamNamespace) -> pulumi.Output[dict[str, Any]]:
+        return cloud.make_model_cache(team, namespace, kubernetes)
+
+    @cache
+    def identity(namespace: str, account: str, access: Access) -> pulumi.Output[dict[str, Any]] | None:
+        # Readers are models, whose names are unique in a stack; writers have one name in every namespace.
+        name = account if access == "reader" else f"{namespace}-{account}"
+        return cloud.make_identity(name, namespace, account, access)
+
+    return Platform(
+        kubernetes=kubernetes,
+        scheduling={name: pool.scheduling for name, pool in pools.items()},
+        reach=cloud.reach,
+        model_cache=model_cache,
+        identity=identity,
+        is_reached_privately=cloud.is_reached_privately,
+        outputs=cloud.outputs(pools),
+        foundations=(cloud.foundation, *pools.values()),
+    )

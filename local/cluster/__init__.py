@@ -7,10 +7,10 @@ runs. A cluster may have one real node beside them, this machine (``node``): its
 Prometheus (``autoscaling``), which scale pods by metrics.
 """
 
+from llm_serving.planning.simulation import NodePool
 from local.cluster.autoscaling.options import AutoscalingOptions
 from local.cluster.control_plane import Endpoint, LocalCluster
 from local.cluster.errors import ClusterError
 from local.cluster.node.options import NodeOptions
-from local.cluster.pools import NodePool
 
 __all__ = ["AutoscalingOptions", "ClusterError", "Endpoint", "LocalCluster", "NodeOptions", "NodePool"]

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from local.cluster import certificates, credentials, definitions, pools, ports, rest
+from llm_serving.planning.simulation.node_pool import NodePool, is_ready, pool_of
+from local.cluster import certificates, credentials, definitions, pool_store, ports, rest
 from local.cluster.autoscaling import bringing_up
 from local.cluster.autoscaling.options import KUBE_STATE_METRICS, AutoscalingOptions
 from local.cluster.autoscaling.programs import FIXED_PORTS as AUTOSCALING_PORTS
@@ -28,7 +29,6 @@ from local.cluster.node import keeper, requirements
 from local.cluster.node.addresses import AddressSlot
 from local.cluster.node.local_node import LocalNode, NodeHealth
 from local.cluster.node.options import NodeFacts, NodeOptions
-from local.cluster.pools import NodePool
 from local.cluster.processes import Process
 
 START_SECONDS = 120.0
@@ -358,7 +358,7 @@ class LocalCluster:
 
     def put_pool(self, pool: NodePool) -> None:
         """Want this pool: its nodes are made, changed and removed by the pool controller, soon."""
-        pools.write(self._layout.pools, pool)
+        pool_store.write(self._layout.pools, pool)
 
     def delete_pool(self, name: str, timeout: float = 120.0) -> None:
         """Drain and remove the pool's nodes; wait until they are gone.
@@ -366,10 +366,10 @@ class LocalCluster:
         Raises:
             ClusterError: nodes are left after ``timeout`` seconds.
         """
-        if not pools.mark_deleted(self._layout.pools, name):
+        if not pool_store.mark_deleted(self._layout.pools, name):
             return
         end = time.monotonic() + timeout
-        while pools.is_known(self._layout.pools, name):
+        while pool_store.is_known(self._layout.pools, name):
             if time.monotonic() > end:
                 left = ", ".join(node["metadata"]["name"] for node in self._nodes(name))
                 raise ClusterError(
@@ -382,7 +382,7 @@ class LocalCluster:
 
     def pools(self) -> list[NodePool]:
         """The pools that are wanted, by name."""
-        return [pool for pool in pools.read_all(self._layout.pools) if not pool.deleted]
+        return [pool for pool in pool_store.read_all(self._layout.pools) if not pool.deleted]
 
     def wait_pool(self, name: str, timeout: float = 60.0) -> None:
         """Wait until the pool has its minimum of ready nodes.
@@ -395,7 +395,7 @@ class LocalCluster:
             pool = next((p for p in self.pools() if p.name == name), None)
             if pool is None:
                 raise ClusterError(f"there is no pool {name!r}; there are {[p.name for p in self.pools()]}")
-            ready = [node for node in self._nodes(name) if pools.is_ready(node)]
+            ready = [node for node in self._nodes(name) if is_ready(node)]
             if len(ready) >= pool.min:
                 return
             if time.monotonic() > end:
@@ -410,7 +410,7 @@ class LocalCluster:
     def _nodes(self, pool: str) -> list[rest.Object]:
         client = self.client()
         try:
-            return [node for node in client.list("v1", "Node") if pools.pool_of(node) == pool]
+            return [node for node in client.list("v1", "Node") if pool_of(node) == pool]
         finally:
             client.close()
 

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from local.cluster import autoscaler, compute_class, credentials, load_balancers, pools, rest
-from local.cluster.autoscaler import NewNode
+from llm_serving.planning.simulation import cluster_autoscaler, compute_class
+from llm_serving.planning.simulation.cluster_autoscaler import NewNode, ScaleUp
+from llm_serving.planning.simulation.node_pool import SHAPE_ANNOTATION, NodePool, is_ready, pool_of, zone_of
+from local.cluster import credentials, load_balancers, pool_store, rest
 from local.cluster.bell import Bell
 from local.cluster.layout import POOL_CONTROLLER, Facts, Layout
-from local.cluster.pools import NodePool
 
 _LOG = logging.getLogger(POOL_CONTROLLER)
 _ALPHABET = "0123456789bcdfghjklmnpqrstvwxyz"
@@ -31,6 +32,8 @@ _TRUST = 20.0
 """After so many seconds a pod that seems to fit on a node and is not bound does not fit."""
 _EVENT_PAUSE = 30.0
 _SOURCE = "cluster-autoscaler"
+_KWOK_NODE = {"kwok.x-k8s.io/node": "fake"}
+"""KWOK is the kubelet of the nodes that carry it."""
 _LEAVING = {"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}
 
 
@@ -48,12 +51,12 @@ class PoolController:
 
     def reconcile(self) -> None:
         """Compare once and do what is missing."""
-        wanted = pools.read_all(self.layout.pools)
+        wanted = pool_store.read_all(self.layout.pools)
         nodes = self.client.list("v1", "Node")
         pods = self.client.list("v1", "Pod")
         by_pool: dict[str, list[rest.Object]] = {pool.name: [] for pool in wanted}
         for node in nodes:
-            name = pools.pool_of(node)
+            name = pool_of(node)
             if name is not None and not node["metadata"].get("deletionTimestamp"):
                 by_pool.setdefault(name, []).append(node)
         for name, stray in by_pool.items():
@@ -64,10 +67,10 @@ class PoolController:
                 self._delete_pool(pool, by_pool[pool.name], pods)
                 continue
             self._update_nodes(pool, by_pool[pool.name])
-            for new in autoscaler.missing(pool, by_pool[pool.name]):
+            for new in cluster_autoscaler.nodes_to_minimum(pool, by_pool[pool.name]):
                 by_pool[pool.name].append(self._create(pool, new))
             self._replace_outdated(pool, by_pool[pool.name], pods)
-        everything = [node for node in nodes if pools.pool_of(node) is None]
+        everything = [node for node in nodes if pool_of(node) is None]
         everything += [node for group in by_pool.values() for node in group]
         self._scale(wanted, everything, by_pool, pods)
 
@@ -95,8 +98,8 @@ class PoolController:
     ) -> None:
         now = time.monotonic()
         mistaken = [uid for uid, since in self.seemed_to_fit.items() if now - since > _TRUST]
-        waiting = any(autoscaler.unschedulable(pod) for pod in pods)
-        plan = autoscaler.scale_up(pods, nodes, wanted, self._classes() if waiting else {}, mistaken)
+        waiting = any(cluster_autoscaler.is_unschedulable(pod) for pod in pods)
+        plan = cluster_autoscaler.plan_scale_up(pods, nodes, wanted, self._classes() if waiting else {}, mistaken)
         self.seemed_to_fit = {
             uid: self.seemed_to_fit.get(uid, now)
             for uid in {
@@ -126,14 +129,16 @@ class PoolController:
         promised: set[str],
         now: float,
     ) -> None:
-        busy = {p["spec"]["nodeName"] for p in pods if autoscaler.occupies(p) and not autoscaler.of_daemon_set(p)}
+        busy = cluster_autoscaler.busy_nodes(pods)
         ours = [node["metadata"]["name"] for group in by_pool.values() for node in group]
         self.empty_since = {n: self.empty_since.get(n, now) for n in ours if n not in busy and n not in promised}
         delay = Facts.read(self.layout).scale_down_delay()
         for pool in wanted:
             if pool.deleted or pool.name in self.surge:
                 continue
-            names = autoscaler.removable(pool, by_pool[pool.name], pods, self.empty_since, now, delay, promised)
+            names = cluster_autoscaler.removable_nodes(
+                pool, by_pool[pool.name], pods, self.empty_since, now, delay, promised
+            )
             for node in by_pool[pool.name]:
                 if node["metadata"]["name"] in names:
                     self._remove_if_still_empty(node)
@@ -144,8 +149,12 @@ class PoolController:
         before = node["spec"].get("taints") or []
         self.client.patch(node, {"spec": {"taints": [*before, _LEAVING]}})
         time.sleep(0.2)  # a pod that the scheduler is binding right now
-        now = [p for p in self.client.list("v1", "Pod", fields=f"spec.nodeName={name}") if autoscaler.occupies(p)]
-        if any(not autoscaler.of_daemon_set(pod) for pod in now):
+        now = [
+            p
+            for p in self.client.list("v1", "Pod", fields=f"spec.nodeName={name}")
+            if cluster_autoscaler.is_running_on_node(p)
+        ]
+        if any(not cluster_autoscaler.is_daemon_set_pod(pod) for pod in now):
             self.client.patch(node, {"spec": {"taints": before}})
             return
         _LOG.info("node %s is no longer needed", name)
@@ -155,7 +164,9 @@ class PoolController:
 
     def _create(self, pool: NodePool, new: NewNode) -> rest.Object:
         ending = "".join(secrets.choice(_ALPHABET) for _ in range(4))
-        node = self.client.create(pool.node(ending, new.zone))
+        machine = pool.node(ending, new.zone)
+        machine["metadata"]["annotations"] |= _KWOK_NODE
+        node = self.client.create(machine)
         _LOG.info("pool %s: node %s in %s", pool.name, node["metadata"]["name"], new.zone)
         return node
 
@@ -175,13 +186,13 @@ class PoolController:
         self._remove(nodes, pods)
         if not nodes:
             _LOG.info("pool %s is gone", pool.name)
-            pools.forget(self.layout.pools, pool.name)
+            pool_store.forget(self.layout.pools, pool.name)
 
     def _update_nodes(self, pool: NodePool, nodes: list[rest.Object]) -> None:
         """Labels and taints change on nodes that run, as on the clouds."""
         for node in nodes:
             labels = node["metadata"].get("labels") or {}
-            wanted = pool.node_labels(node["metadata"]["name"], pools.zone_of(node) or pool.zones[0])
+            wanted = pool.node_labels(node["metadata"]["name"], zone_of(node) or pool.zones[0])
             change: dict[str, Any] = {}
             ours = _our_labels(node)
             if {k: labels.get(k) for k in wanted} != wanted or ours - wanted.keys():
@@ -202,7 +213,7 @@ class PoolController:
         """One node at a time: the new one first, then the old one is drained (surge upgrade)."""
         old = self.surge.get(pool.name)
         if old is not None:
-            ready = [n for n in nodes if _shape(n) == pool.shape() and pools.is_ready(n)]
+            ready = [n for n in nodes if _shape(n) == pool.shape() and is_ready(n)]
             leaving = [n for n in nodes if n["metadata"]["name"] == old]
             if leaving and not ready:
                 return
@@ -212,7 +223,7 @@ class PoolController:
         outdated = [n for n in nodes if _shape(n) != pool.shape()]
         if outdated:
             node = outdated[0]
-            zone = pools.zone_of(node) or pool.zones[0]
+            zone = zone_of(node) or pool.zones[0]
             nodes.append(self._create(pool, NewNode(pool.name, zone)))
             self.surge[pool.name] = node["metadata"]["name"]
 
@@ -220,7 +231,7 @@ class PoolController:
 
     def _tell(
         self,
-        plan: autoscaler.ScaleUp,
+        plan: ScaleUp,
         pods: list[rest.Object],
         by_name: Mapping[str, NodePool],
         sizes: Mapping[str, int],
@@ -235,7 +246,7 @@ class PoolController:
                 message = f"pod triggered scale-up: [{{{pool} {size}->{size + added.get(pool, 0)} (max: {most})}}]"
                 self._event(pod, "TriggeredScaleUp", message)
             elif (reasons := plan.refused.get(uid)) is not None:
-                self._event(pod, "NotTriggerScaleUp", autoscaler.refusal(reasons))
+                self._event(pod, "NotTriggerScaleUp", cluster_autoscaler.not_triggered_message(reasons))
         alive = {pod["metadata"]["uid"] for pod in pods}
         self.told = {uid: said for uid, said in self.told.items() if uid in alive}
 
@@ -286,7 +297,7 @@ def _our_labels(node: rest.Object) -> set[str]:
 
 
 def _shape(node: rest.Object) -> str | None:
-    return (node["metadata"].get("annotations") or {}).get(pools.SHAPE_ANNOTATION)
+    return (node["metadata"].get("annotations") or {}).get(SHAPE_ANNOTATION)
 
 
 def _is_passing(taint: Mapping[str, Any]) -> bool:

@@ -7,11 +7,10 @@ from typing import Any
 
 from local import model
 from local.cluster import ClusterError
-from local.endpoint.target import Target
-from local.home import Home
-from local.images import BuiltImage
-from local.images import Images as Builder
+from local.endpoint.serving_clusters import ServingCluster
+from local.images import BuiltImage, LocalImages
 from local.model import ModelError
+from local.state_folder import StateFolder
 
 ENGINE, LOADER = "vllm", "tiny-model"
 SOURCE = "/source"
@@ -19,8 +18,8 @@ SOURCE = "/source"
 
 
 @dataclass(frozen=True)
-class Built:
-    """What was built.
+class EndpointImages:
+    """The images of the stack, built.
 
     Attributes:
         engine: image of the inference engine.
@@ -35,36 +34,36 @@ class Built:
         return _settings(self.engine.reference, self.loader.reference)
 
 
-def build(builder: Builder, models: Path) -> Built:
+def build(images: LocalImages, models: Path) -> EndpointImages:
     """Build what changed.
 
     Args:
-        builder: builds, and keeps what is built.
+        images: builds, and keeps what is built.
         models: folder of models, as :func:`make_models` leaves it.
 
     Raises:
         ImageError: a build fails, or there is no room for it.
     """
-    return Built(engine=builder.build(ENGINE), loader=builder.build(LOADER, source=models))
+    return EndpointImages(engine=images.build(ENGINE), loader=images.build(LOADER, source=models))
 
 
-def names_of(builder: Builder, models: Path) -> dict[str, Any]:
+def image_settings(images: LocalImages, models: Path) -> dict[str, Any]:
     """Settings that name the images as a build would leave them, without building.
 
     Args:
-        builder: knows what goes into them.
+        images: knows what goes into them.
         models: folder of models.
     """
-    return _settings(builder.reference(ENGINE), builder.reference(LOADER, models))
+    return _settings(images.reference(ENGINE), images.reference(LOADER, models))
 
 
-def make_models(home: Home) -> Path:
+def make_models(state: StateFolder) -> Path:
     """The local model source: every variant of the tiny model, made once.
 
     Raises:
         ClusterError: it cannot be made, or what is there is damaged.
     """
-    folder = home.root / "models"
+    folder = state.root / "models"
     try:
         for variant in model.VARIANTS:
             model.make(folder, variant.seed)
@@ -73,36 +72,35 @@ def make_models(home: Home) -> Path:
     return folder
 
 
-def bring(target: Target, builder: Builder, wanted: Sequence[BuiltImage]) -> list[BuiltImage]:
-    """Load what the cluster does not hold; returns those that were loaded.
+def load_missing(cluster: ServingCluster, images: LocalImages, needed: Sequence[BuiltImage]) -> None:
+    """Load onto the cluster's nodes what they do not hold.
 
     Args:
-        target: the cluster.
-        builder: who built them.
-        wanted: images it must hold.
+        cluster: what the stack is served on.
+        images: who built them.
+        needed: images that its nodes must hold.
 
     Raises:
         ClusterError: an image does not get there.
     """
-    there = target.images()
-    missing = [image for image in wanted if image.reference not in there]
-    for image in missing:
-        # Layers that the cluster has already are not written again: a change of code gets there in seconds.
-        known = set(there.values()) - {""}
+    for image in needed:
+        held = cluster.images()
+        if image.reference in held:
+            continue
+        # Layers that the nodes have already are not written again: a change of code gets there in seconds.
+        held_ids = set(held.values()) - {""}
         try:
-            _load(target, builder, image, known)
+            _load(cluster, images, image, held_ids)
         except ClusterError:
-            if not known:
+            if not held_ids:
                 raise
-            _load(target, builder, image, set())  # it may list an image whose layers are gone
-        there = target.images()
-    return missing
+            _load(cluster, images, image, set())  # a node may list an image whose layers are gone
 
 
-def _load(target: Target, builder: Builder, image: BuiltImage, known: set[str]) -> None:
-    archive = builder.archive(image, known_images=known)
+def _load(cluster: ServingCluster, images: LocalImages, image: BuiltImage, known_images: set[str]) -> None:
+    archive = images.archive(image, known_images=known_images)
     try:
-        target.load(image, archive)
+        cluster.load_image(image, archive)
     finally:
         archive.unlink(missing_ok=True)
 

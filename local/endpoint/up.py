@@ -1,18 +1,19 @@
 """``make up`` of stack ``local``: cluster, images, ``pulumi up``, first answer; and what other commands need of it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from local import kubernetes_plugin
 from local.cluster import ClusterError
-from local.endpoint import answer
-from local.endpoint.choice import choose
-from local.endpoint.images import bring, build, make_models, names_of
-from local.endpoint.stages import Stages
-from local.endpoint.target import Target
-from local.home import kubernetes_plugin
-from local.images import Images
-from local.pulumi import Runner, up
+from local.endpoint.cluster_choice import choose_cluster
+from local.endpoint.first_answer import directly, through_api_server, wait_for_answer
+from local.endpoint.images import build, image_settings, load_missing, make_models
+from local.endpoint.serving_clusters import ServingCluster
+from local.images import LocalImages
+from local.stack_runner import StackRunner, up
 from stacks.documents import load_yaml
 from stacks.settings import NAMESPACE, ExistingSettings, read_settings_file
 
@@ -22,22 +23,49 @@ STAGES_BEFORE = 4
 """Stages until ``pulumi`` can run."""
 
 
+@dataclass
+class Stages:
+    """Progress of a run: a line when a stage begins, its time when it ends, and all of them at the end.
+
+    Attributes:
+        count: how many there will be.
+        done: what each took, in seconds, in order.
+    """
+
+    count: int
+    done: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str, what: str = "") -> Iterator[None]:
+        """One stage; ``what`` says more in its first line."""
+        print(f"[{len(self.done) + 1}/{self.count}] {name}{': ' if what else ''}{what}", flush=True)
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.done[name] = time.monotonic() - start
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self.done.items())
+        return f"{parts}; together {sum(self.done.values()):.0f} s"
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """The stack on its cluster.
 
     Attributes:
         runner: runs ``pulumi`` with the cluster's kubeconfig and the settings of this run.
-        target: the cluster.
+        cluster: what it is served on.
         settings: what the stack's file says.
     """
 
-    runner: Runner
-    target: Target
+    runner: StackRunner
+    cluster: ServingCluster
     settings: ExistingSettings
 
 
-def open_endpoint(runner: Runner, stages: Stages | None = None) -> Endpoint:
+def open_endpoint(runner: StackRunner, stages: Stages | None = None) -> Endpoint:
     """Start the cluster and make the images be there.
 
     Raises:
@@ -47,19 +75,19 @@ def open_endpoint(runner: Runner, stages: Stages | None = None) -> Endpoint:
     """
     stages = stages or Stages(STAGES_BEFORE)
     settings = _settings(runner)
-    target = _start(runner, settings, stages, scales=_scales(settings))
-    builder = Images() if _needs_images(settings) else None
-    with stages.stage("model", str(runner.home.root / "models")):
-        models = make_models(runner.home)
-    with stages.stage("images", "build what changed" if builder else "as the settings name them"):
-        built = build(builder, models) if builder else None
+    cluster = _start(runner, settings, stages, scales=_scales(settings))
+    images = LocalImages() if _needs_images(settings) else None
+    with stages.stage("model", str(runner.state.root / "models")):
+        models = make_models(runner.state)
+    with stages.stage("images", "build what changed" if images else "as the settings name them"):
+        built = build(images, models) if images else None
     with stages.stage("loading images"):
-        if builder is not None and built is not None:
-            bring(target, builder, (built.engine, built.loader))
-    return _endpoint(runner, target, settings, built.settings() if built else {})
+        if images is not None and built is not None:
+            load_missing(cluster, images, (built.engine, built.loader))
+    return _endpoint(runner, cluster, settings, built.settings() if built else {})
 
 
-def look_at_endpoint(runner: Runner) -> Endpoint:
+def look_at_endpoint(runner: StackRunner) -> Endpoint:
     """The stack on its cluster for commands that start no pod: images have the names that a build would give them, and
     nothing is built.
 
@@ -68,12 +96,12 @@ def look_at_endpoint(runner: Runner) -> Endpoint:
         ProblemsError: the settings are refused.
     """
     settings = _settings(runner)
-    target = _start(runner, settings, Stages(1))
-    names = names_of(Images(), make_models(runner.home)) if _needs_images(settings) else {}
-    return _endpoint(runner, target, settings, names)
+    cluster = _start(runner, settings, Stages(1))
+    names = image_settings(LocalImages(), make_models(runner.state)) if _needs_images(settings) else {}
+    return _endpoint(runner, cluster, settings, names)
 
 
-def open_cluster(runner: Runner) -> Endpoint:
+def open_cluster(runner: StackRunner) -> Endpoint:
     """The stack on its cluster for commands that do not run the program, such as destroy.
 
     Raises:
@@ -84,13 +112,13 @@ def open_cluster(runner: Runner) -> Endpoint:
     return _endpoint(runner, _start(runner, settings, Stages(1)), settings, {})
 
 
-def _start(runner: Runner, settings: ExistingSettings, stages: Stages, *, scales: bool = False) -> Target:
+def _start(runner: StackRunner, settings: ExistingSettings, stages: Stages, *, scales: bool = False) -> ServingCluster:
     """``scales``: what models need to scale has to be there. A node that runs without it is started again, so that is
     left to commands that change the cluster."""
-    target = choose(runner.home, settings.cluster)
-    with stages.stage("cluster", target.description):
-        target.start(scales=scales)
-    return target
+    cluster = choose_cluster(runner.state, settings.cluster)
+    with stages.stage("cluster", cluster.description):
+        cluster.start(scales=scales)
+    return cluster
 
 
 def _scales(settings: ExistingSettings) -> bool:
@@ -101,35 +129,37 @@ def _needs_images(settings: ExistingSettings) -> bool:
     return settings.loader is None or not settings.engine_images
 
 
-def _endpoint(runner: Runner, target: Target, settings: ExistingSettings, names: dict[str, Any]) -> Endpoint:
-    """``names``: the settings that name images; those that the file has itself stay."""
+def _endpoint(
+    runner: StackRunner, cluster: ServingCluster, settings: ExistingSettings, names: dict[str, Any]
+) -> Endpoint:
+    """``names``: settings that name images. Those that the file has itself stay."""
     more = dict(names)
     if settings.engine_images:
         more.pop("engineImages", None)
     if settings.loader is not None:
         more.pop("loader", None)
-    cluster = settings.cluster.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
-    clients = [*cluster.get("clients", ()), *target.clients]
-    more["cluster"] = {**cluster, "clients": clients} if clients else cluster
+    of_cluster = settings.cluster.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    clients = [*of_cluster.get("clients", ()), *cluster.clients]
+    more["cluster"] = {**of_cluster, "clients": clients} if clients else of_cluster
     if _scales(settings):
-        said = settings.addons.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        more["addons"] = {**target.addons(), **said}
+        of_addons = settings.addons.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        more["addons"] = {**cluster.addons(), **of_addons}
     return Endpoint(
         runner=replace(
             runner,
             more_settings={f"{NAMESPACE}:{key}": value for key, value in more.items()},
-            more_environment={"KUBECONFIG": str(target.kubeconfig())},
+            more_environment={"KUBECONFIG": str(cluster.kubeconfig())},
         ),
-        target=target,
+        cluster=cluster,
         settings=settings,
     )
 
 
-def bring_up(runner: Runner, args: Sequence[str]) -> int:
+def bring_up(runner: StackRunner, args: Sequence[str]) -> int:
     """The whole way; the exit status."""
     stages = Stages(STAGES_BEFORE + 2)
     endpoint = open_endpoint(runner, stages)
-    with stages.stage("pulumi up", f"kubernetes plugin: {kubernetes_plugin(runner.home)}"):
+    with stages.stage("pulumi up", f"kubernetes plugin: {kubernetes_plugin.describe(runner.state)}"):
         endpoint.runner.prepare(STACK)
         status = up(endpoint.runner, STACK, args)
     if status:
@@ -143,15 +173,15 @@ def bring_up(runner: Runner, args: Sequence[str]) -> int:
 
 
 def _first_answer(endpoint: Endpoint, model: str, team: str) -> str:
-    client = endpoint.target.client()
+    client = endpoint.cluster.client()
     try:
         service = client.find("v1", "Service", model, team)
         if service is None:
             raise ClusterError(f"there is no Service {model!r} in namespace {team!r}")
         port = int(service["spec"]["ports"][0]["port"])
-        base, forward = endpoint.target.reach(team, model, service["spec"]["clusterIP"], port)
-        ask = answer.directly(base) if base else answer.through_api_server(client, team, model, port)
-        answer.wait(ask, model)
+        base, forward = endpoint.cluster.service_address(team, model, service["spec"]["clusterIP"], port)
+        ask = directly(base) if base else through_api_server(client, team, model, port)
+        wait_for_answer(ask, model)
     finally:
         client.close()
     base = base or f"http://localhost:{port}"
@@ -165,7 +195,7 @@ def _first_answer(endpoint: Endpoint, model: str, team: str) -> str:
     )
 
 
-def _settings(runner: Runner) -> ExistingSettings:
+def _settings(runner: StackRunner) -> ExistingSettings:
     path = runner.settings / f"Pulumi.{STACK}.yaml"
     settings = read_settings_file(path)
     if f"{NAMESPACE}:kubeconfig" in load_yaml(path)["config"]:

@@ -1,12 +1,11 @@
 """Container images of this repository, built here: without a registry, without a daemon where there is none.
 
-Owns what is built (``recipes``), when (a hash over all inputs is the image's tag), with which program (``engines``),
-the base image where there is no registry (``debootstrap``), archives for nodes to load, and the command that builds an
-image for a registry (``release``). Leaves alone: what the images are (``images/``), and the node that runs them
-(``local.cluster``).
+Owns what is built (``recipes``), when (a hash over all inputs is the image's tag), with which program (``builders``),
+the base image where there is no registry (``debootstrap``), and archives for nodes to load. Leaves alone: what the
+images are (``images/``), builds for a registry (``stacks.images``), and the node that runs them (``local.cluster``).
 """
 
-from local.images.builder import BuiltImage, Images
-from local.images.errors import ImageError
+from local.images.local_images import BuiltImage, LocalImages
+from stacks.images import ImageError
 
-__all__ = ["BuiltImage", "ImageError", "Images"]
+__all__ = ["BuiltImage", "ImageError", "LocalImages"]

@@ -13,13 +13,13 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from local.images.errors import ImageError
+from stacks.images import ImageError
 
 _BLOBS = "blobs/sha256"
 _GZIP = b"\x1f\x8b"
 
 
-class Layout:
+class OciLayout:
     """A folder in which an image's blobs lie, as in an OCI image layout.
 
     Args:
@@ -29,7 +29,7 @@ class Layout:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def pretend(self, digest: str, size: int) -> None:
+    def add_placeholder(self, digest: str, size: int) -> None:
         """Make a file in a blob's place that has its length and takes no room."""
         path = self.folder / _path(digest)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ class Layout:
             file.truncate(size)
 
     def write_archive(
-        self, target: Path, reference: str, manifest: bytes, configuration: bytes, *, leave_out: Collection[str]
+        self, target: Path, reference: str, manifest: bytes, configuration: bytes, *, skip_layers: Collection[str]
     ) -> None:
         """Write an image as an archive.
 
@@ -46,7 +46,8 @@ class Layout:
             reference: name and tag that the reader gives the image.
             manifest: its manifest. Its layers are unpacked ones; in the folder they may be compressed.
             configuration: its configuration.
-            leave_out: digests of the layers that the reader has. The others are read into memory, one at a time.
+            skip_layers: digests of layers to leave out, since the reader has them. The others are read into memory,
+                one at a time.
 
         Raises:
             ImageError: a layer in the folder is damaged.
@@ -69,7 +70,7 @@ class Layout:
             _add(tar, _path(digest), manifest)
             _add(tar, _path(config), configuration)
             for layer, blob in self._written(layers):
-                if layer not in leave_out:
+                if layer not in skip_layers:
                     plain = _unpacked(blob)
                     if _digest(plain) != layer:
                         raise ImageError(f"{reference}: what was written of layer {layer} is not that layer")

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.images.commands import Say, output_of, run_logged
-from local.images.errors import ImageError
+from local.images.logged_commands import Say, output_of, run_logged
+from stacks.images import ImageError
 
 PACKAGES: tuple[tuple[str, ...], ...] = (
     ("ca-certificates",),
@@ -66,17 +66,17 @@ def distribution(os_release: Path = Path("/etc/os-release")) -> Distribution:
     return Distribution(identity, suite)
 
 
-def recipe(found: Distribution) -> tuple[str, ...]:
+def recipe(source: Distribution) -> tuple[str, ...]:
     """All that decides what is in the base, except what the mirror holds today."""
     names = ["/".join(names) for names in PACKAGES]
-    return (found.identity, found.suite, platform.machine(), DOCKERFILE, *names, *_EMPTIED, *_REMOVED)
+    return (source.identity, source.suite, platform.machine(), DOCKERFILE, *names, *_EMPTIED, *_REMOVED)
 
 
-def make_context(found: Distribution, folder: Path, *, log: Path, say: Say, timeout_s: float = _TIMEOUT_S) -> None:
+def make_context(source: Distribution, folder: Path, *, log: Path, say: Say, timeout_s: float = _TIMEOUT_S) -> None:
     """Make the context of the base image's build: a Dockerfile and the root file system as an archive.
 
     Args:
-        found: the distribution to make it from.
+        source: the distribution to make it from.
         folder: folder to make; it must not exist.
         log: where debootstrap's output goes.
         say: gets lines of progress.
@@ -92,9 +92,9 @@ def make_context(found: Distribution, folder: Path, *, log: Path, say: Say, time
         raise ImageError("the base image is made by debootstrap, which needs root (or run Docker)")
     root = folder / "rootfs"
     root.mkdir(parents=True)
-    mirror = _mirror(found)
+    mirror = _mirror(source)
     include = ",".join(_available(names) for names in PACKAGES)
-    command = [program, "--variant=minbase", f"--include={include}", found.suite, str(root), mirror]
+    command = [program, "--variant=minbase", f"--include={include}", source.suite, str(root), mirror]
     # Its mounts (proc, sys) stay in a mount namespace that ends with it, however it ends.
     command = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", *command]
     environment = {**os.environ, "PATH": _search_path(), "DEBIAN_FRONTEND": "noninteractive"}
@@ -122,7 +122,7 @@ def _strip(root: Path) -> None:
         (root / name).unlink(missing_ok=True)
 
 
-def _mirror(found: Distribution) -> str:
+def _mirror(source: Distribution) -> str:
     """The address that this machine's apt gets the distribution from."""
     listed = output_of(
         ["apt-get", "indextargets", "--format", "$(IDENTIFIER) $(REPO_URI) $(RELEASE) $(COMPONENT)"],
@@ -130,10 +130,10 @@ def _mirror(found: Distribution) -> str:
     )
     for line in listed.splitlines():
         fields = line.split()
-        if len(fields) == 4 and fields[0] == "Packages" and fields[2:] == [found.suite, "main"]:
+        if len(fields) == 4 and fields[0] == "Packages" and fields[2:] == [source.suite, "main"]:
             return fields[1]
     raise ImageError(
-        f"apt's settings name no mirror for {found.identity} {found.suite}, component main "
+        f"apt's settings name no mirror for {source.identity} {source.suite}, component main "
         "(see /etc/apt/sources.list and sources.list.d)"
     )
 

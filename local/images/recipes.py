@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local.images.places import REPOSITORY
+from stacks.images import IMAGES
 
 BASE = "base"
 REPOSITORY_NAME = "localhost/llm-serving"
 """What every reference starts with. No registry has it: a node that lacks the image says so at once."""
 
-_IMAGES = REPOSITORY / "images"
 _LOCAL = Path(__file__).resolve().parent
 
 
@@ -59,8 +58,8 @@ RECIPES: Mapping[str, Recipe] = {
     for recipe in (
         Recipe(
             "vllm",
-            _IMAGES / "vllm" / "Dockerfile",
-            _IMAGES,
+            IMAGES / "vllm" / "Dockerfile",
+            IMAGES,
             bases={"BASE_IMAGE": BASE, "BUILDER_IMAGE": BASE},
             arguments={"LOCK": "requirements-cpu.txt", "SYSTEM_PACKAGES": "", "PRELOAD": _preload()},
             public_arguments={"SYSTEM_PACKAGES": "libnuma1 libtcmalloc-minimal4"},
@@ -69,8 +68,8 @@ RECIPES: Mapping[str, Recipe] = {
         ),
         Recipe(
             "model-loader",
-            _IMAGES / "model-loader" / "Dockerfile",
-            _IMAGES,
+            IMAGES / "model-loader" / "Dockerfile",
+            IMAGES,
             bases={"BASE_IMAGE": BASE, "BUILDER_IMAGE": BASE},
             needed_bytes=1_000_000_000,
             timeout_s=900,

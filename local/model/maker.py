@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from local.model import tokenizer, weights
-from local.model.models import REPOSITORY, SHAPE, VARIANTS
+from local.model.variants import REPOSITORY, SHAPE, VARIANTS
 
 _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
 """Engines run as a user of their own and must read what root made."""
@@ -57,7 +57,7 @@ def make(target: Path, seed: int = VARIANTS[0].seed) -> Made:
             raise ModelError(
                 f"seed {seed} gave revision {revision}, and release {variant.release} names {variant.revision}: its "
                 "files changed (local/model, or another version of safetensors). Undo the change, or add a variant "
-                "for it to local/model/models.py and a release"
+                "for it to local/model/variants.py and a release"
             )
     folder = target / REPOSITORY / revision
     if not _intact(folder, files):

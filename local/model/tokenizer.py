@@ -6,7 +6,7 @@ the vocabulary, so that every id that the model can choose has a text.
 
 from typing import Any
 
-from local.model.models import SHAPE
+from local.model.variants import SHAPE
 
 BYTES = 256
 _NAMED = (

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import TensorSpec, serialize
 
-from local.model.models import SHAPE, Shape
+from local.model.variants import SHAPE, Shape
 
 _SPOKEN = " abcdefghijklmnopqrstuvwxyz,."
 """What the model answers with. Every other row of the output projection is zero: with these the largest logit is

@@ -37,7 +37,7 @@ from pydantic import Field, RootModel
 from llm_serving.arguments import Frozen, parse
 from llm_serving.errors import Problem, ProblemsError
 from local.cluster.files import write_atomically
-from local.home import Home
+from local.state_folder import StateFolder
 
 Operation = Literal["create", "update", "delete", "read"]
 Kind = Literal["quota", "permission-denied", "rate-limit", "timeout", "crash"]
@@ -179,7 +179,7 @@ class FaultPlan:
         return cls(None, None)
 
     @classmethod
-    def of(cls, home: Home, environment: Mapping[str, str] = os.environ) -> "FaultPlan":
+    def of(cls, home: StateFolder, environment: Mapping[str, str] = os.environ) -> "FaultPlan":
         """The plan that the environment names, or that of the state folder."""
         named = environment.get("LLM_SERVING_FAULTS")
         return cls(Path(named) if named else home.root / "faults.yaml", home.clouds / "fault-calls.json")

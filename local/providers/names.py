@@ -10,36 +10,36 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from local.cluster.files import write_atomically
-from local.home import Home
+from local.state_folder import StateFolder
 
 
-def register(host: str, directory: Path, home: Home | None = None) -> None:
+def register(host: str, directory: Path, home: StateFolder | None = None) -> None:
     """Let ``host`` stand for the control plane in ``directory``; a name that was there is taken over."""
-    _change(home or Home.of(), lambda names: names.__setitem__(host, str(directory.resolve())))
+    _change(home or StateFolder.of(), lambda names: names.__setitem__(host, str(directory.resolve())))
 
 
-def unregister(hosts: Iterable[str], home: Home | None = None) -> None:
+def unregister(hosts: Iterable[str], home: StateFolder | None = None) -> None:
     """Forget hosts; one that is not there is no error."""
     gone = set(hosts)
-    _change(home or Home.of(), lambda names: [names.pop(host, None) for host in gone])
+    _change(home or StateFolder.of(), lambda names: [names.pop(host, None) for host in gone])
 
 
-def resolve(host: str, home: Home | None = None) -> Path | None:
+def resolve(host: str, home: StateFolder | None = None) -> Path | None:
     """The folder of the control plane behind ``host``, or ``None`` where nobody registered it."""
     directory = everything(home).get(host)
     return Path(directory) if directory else None
 
 
-def everything(home: Home | None = None) -> dict[str, str]:
+def everything(home: StateFolder | None = None) -> dict[str, str]:
     """All names: host -> folder."""
-    path = (home or Home.of()).names
+    path = (home or StateFolder.of()).names
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
 
 
-def _change(home: Home, change: Callable[[dict[str, str]], object]) -> None:
+def _change(home: StateFolder, change: Callable[[dict[str, str]], object]) -> None:
     home.root.mkdir(parents=True, exist_ok=True)
     with open(home.names.with_suffix(".lock"), "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,1 +1,1 @@
-"""Groups of commands of the ``stacks`` program, and what they share."""
+"""Commands of the ``stacks`` program, one module each, and the options that they share."""

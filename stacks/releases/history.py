@@ -1,13 +1,12 @@
 """Releases as the repository's history has them: what was once there is there for ever, whoever edited file and lock
 together."""
 
-import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from llm_serving.errors import Problem, ProblemsError
 from stacks.documents import parse_yaml
+from stacks.git import GitError, run_git
 from stacks.releases.store import LOCK, RELEASES, Release, content_hash, free_version, lock_lines, read_releases, shown
 
 DEFAULT_REFS = ("origin/main", "HEAD")
@@ -31,10 +30,6 @@ class Verified:
     why_not: str = ""
 
 
-class _GitError(Exception):
-    """Git did not do what it was asked for; the text is its own."""
-
-
 def verify_releases(folder: Path = RELEASES, against: str | None = None) -> Verified:
     """Check the lock and, inside a git checkout, that no release or line of the lock that the common ancestor of HEAD
     and ``against`` had was changed or removed.
@@ -47,12 +42,12 @@ def verify_releases(folder: Path = RELEASES, against: str | None = None) -> Veri
     """
     releases = read_releases(folder)
     try:
-        _git(folder, "rev-parse", "--show-toplevel")
+        run_git(folder, "rev-parse", "--show-toplevel")
         reference = against or next((name for name in DEFAULT_REFS if _is_there(folder, name)), None)
         if reference is None:
-            raise _GitError("there is no commit yet")
+            raise GitError("there is no commit yet")
         commit = _common_ancestor(folder, reference)
-    except _GitError as error:
+    except GitError as error:
         if against is None:
             return Verified(len(releases), why_not=str(error))
         problem = Problem(
@@ -96,12 +91,12 @@ def _files(folder: Path, commit: str) -> dict[str, str]:
     """Lock and release files of a commit, by path below the folder."""
     names: list[str] = []
     blobs: list[str] = []
-    for entry in _git(folder, "ls-tree", "-r", "-z", commit, "--", ".").decode().split("\0"):
+    for entry in run_git(folder, "ls-tree", "-r", "-z", commit, "--", ".").decode().split("\0"):
         about, _, name = entry.partition("\t")
         if name == LOCK or (name.endswith(".yaml") and name.count("/") == 1):
             names.append(name)
             blobs.append(about.split()[2])
-    contents = _git(folder, "cat-file", "--batch", given="".join(f"{blob}\n" for blob in blobs))
+    contents = run_git(folder, "cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in blobs))
     found: dict[str, str] = {}
     for name in names:
         header, _, rest = contents.partition(b"\n")
@@ -113,30 +108,16 @@ def _files(folder: Path, commit: str) -> dict[str, str]:
 
 def _is_there(folder: Path, reference: str) -> bool:
     try:
-        _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{reference}^{{commit}}")
-    except _GitError:
+        run_git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{reference}^{{commit}}")
+    except GitError:
         return False
     return True
 
 
 def _common_ancestor(folder: Path, reference: str) -> str:
     if not _is_there(folder, reference):
-        raise _GitError("there is no such branch, tag or commit here")
+        raise GitError("there is no such branch, tag or commit here")
     try:
-        return _git(folder, "merge-base", "HEAD", reference).decode().strip()
-    except _GitError:
-        raise _GitError("HEAD and it have no common commit here; a shallow clone needs its history") from None
-
-
-def _git(folder: Path, *arguments: str, given: str = "") -> bytes:
-    """What git prints. Hooks name a repository and an index in the environment; ours is where the folder is."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        done = subprocess.run(command, input=given.encode(), env=environment, capture_output=True, check=False)
-    except OSError as error:
-        raise _GitError(f"git cannot be run: {error.strerror}") from None
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise _GitError(said[0].removeprefix("fatal: ") if said else f"git {arguments[0]} failed")
-    return done.stdout
+        return run_git(folder, "merge-base", "HEAD", reference).decode().strip()
+    except GitError:
+        raise GitError("HEAD and it have no common commit here; a shallow clone needs its history") from None

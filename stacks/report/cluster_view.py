@@ -6,13 +6,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
-from llm_serving.contract import DOMAIN, MARKET_LABEL, MODEL_LABEL, POOL_LABEL
+from llm_serving.contract import LABEL_MARKET, LABEL_MODEL, LABEL_POOL, LABEL_RELEASE
 
-ENGINES = f"{MODEL_LABEL},app.kubernetes.io/component=engine"
+ENGINES = f"{LABEL_MODEL},app.kubernetes.io/component=engine"
 """Selects the pods that answer; those that load weights carry the model's label too."""
-
-RELEASE_LABEL = f"{DOMAIN}/release"
-"""The release that a pod serves: its version."""
 
 NODE_SHUTDOWN = frozenset({"Terminated", "NodeShutdown", "Shutdown"})
 """Reasons of a failed pod whose node was taken away (kubelet, graceful node shutdown: what a spot node leaves behind).
@@ -98,8 +95,8 @@ def _node(item: dict[str, Any]) -> NodeView:
     allocatable: dict[str, str] = item["status"]["allocatable"] or {}
     return NodeView(
         name=item["metadata"]["name"],
-        pool=labels.get(POOL_LABEL, ""),
-        market=labels.get(MARKET_LABEL, ""),
+        pool=labels.get(LABEL_POOL, ""),
+        market=labels.get(LABEL_MARKET, ""),
         machine_type=labels.get("node.kubernetes.io/instance-type", ""),
         zone=labels.get("topology.kubernetes.io/zone", ""),
         gpus=int(allocatable.get("nvidia.com/gpu", "0")),
@@ -112,8 +109,8 @@ def _pod(item: dict[str, Any]) -> PodView:
     return PodView(
         name=item["metadata"]["name"],
         namespace=item["metadata"]["namespace"],
-        model=item["metadata"]["labels"][MODEL_LABEL],
-        release=item["metadata"]["labels"].get(RELEASE_LABEL, ""),
+        model=item["metadata"]["labels"][LABEL_MODEL],
+        release=item["metadata"]["labels"].get(LABEL_RELEASE, ""),
         node=item["spec"]["node_name"] or "",
         state=state,
         reason=reason,

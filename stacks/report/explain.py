@@ -10,12 +10,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from llm_serving.planning.cold_start import STARTUP_METRIC, ColdStart
+from llm_serving.metrics.promql import startup_seconds
+from llm_serving.metrics.series import LaunchStage
+from llm_serving.planning.cold_start import ColdStart
 from llm_serving.planning.drain import EXIT_SECONDS, longer_than_window, plan_drain, spot_notice_seconds
+from llm_serving.planning.instance_cost import capacity_costs, gpu_range
 from llm_serving.planning.instances import plan_instances
 from llm_serving.planning.placement import ModelPlan
-from llm_serving.spec import AutoscalingSpec, ExistingPoolSpec, ModelSpec, PoolSpec
-from stacks.report.instance_cost import capacity_costs, gpus_of
+from llm_serving.spec import AutoscalingSpec, ModelSpec, Pool
 from stacks.report.releases import HASH_DIGITS
 from stacks.report.summary import count, role_and_share
 from stacks.report.tables import plain_table, usd
@@ -24,7 +26,7 @@ from stacks.settings import NAMESPACE, ServedModel, ServedRelease, Stack
 
 def explain_model(stack: Stack, model: ServedModel) -> Group:
     """All tables of one model."""
-    pool = next(found for found in stack.settings.pools if found.name == model.spec.pool)
+    pool = next(pool for pool in stack.settings.pools if pool.name == model.spec.pool)
     return Group(
         _model(model, pool),
         releases_table(model),
@@ -38,13 +40,11 @@ def explain_model(stack: Stack, model: ServedModel) -> Group:
     )
 
 
-def _model(model: ServedModel, pool: PoolSpec | ExistingPoolSpec) -> Table:
+def _model(model: ServedModel, pool: Pool) -> Table:
     table = plain_table(f"Model {model.spec.name}", "what", "value")
     table.add_row("team, namespace", model.spec.team)
-    markets = "existing nodes"
-    if isinstance(pool, PoolSpec):
-        markets = ", then ".join(f"{entry.market.value} {entry.machine_type}" for entry in pool.capacity)
-    table.add_row("pool", f"{pool.name}: {pool.accelerator}; {markets}")
+    markets = ", then ".join(f"{entry.market.value} {entry.machine_type}" for entry in pool.capacity)
+    table.add_row("pool", f"{pool.name}: {pool.accelerator}; {markets or 'existing nodes'}")
     node = model.node
     table.add_row("a node", f"{node.gpus} x {node.accelerator}, {node.cpu:g} cores, {node.memory_gib:g} GiB for pods")
     return table
@@ -107,8 +107,8 @@ def cold_start_table(start: ColdStart, versions: str) -> Group:
     for stage in start.stages:
         name = stage.name.value.replace("-", " ")
         shorter = [
-            f"{found.setting}: {found.seconds} s ({found.basis.value})" + (f"; {found.note}" if found.note else "")
-            for found in stage.shortcuts
+            f"{cut.setting}: {cut.seconds} s ({cut.basis.value})" + (f"; {cut.note}" if cut.note else "")
+            for cut in stage.shortcuts
         ]
         estimate = f"{stage.basis.value}: {stage.source}; {stage.date}"
         table.add_row(name, str(stage.seconds), stage.way, estimate, "\n".join(shorter))
@@ -116,7 +116,7 @@ def cold_start_table(start: ColdStart, versions: str) -> Group:
     table.add_section()
     table.add_row("total", str(start.total), "", "time-outs wait twice as long", "")
     measured.add_section()
-    measured.add_row("from the container's start", f'{STARTUP_METRIC}{{stage="total"}}')
+    measured.add_row("from the container's start", startup_seconds(LaunchStage.TOTAL))
     return Group(table, measured)
 
 
@@ -124,10 +124,10 @@ def drain_table(spec: ModelSpec, notice: int | None) -> Table:
     """The end of an instance, second by second, against what the cloud gives it."""
     drain = plan_drain(spec.drain, notice)
     table = plain_table("Drain, seconds", "what", "s", "why")
-    asked = "asked for" if spec.drain.pre_stop_seconds else "default"
-    table.add_row("preStop", str(drain.pre_stop), f"{asked}: load balancers hear of the end; new requests are served")
-    asked = "asked for" if spec.drain.shutdown_timeout_seconds else "default"
-    table.add_row("shutdown timeout", str(drain.shutdown_timeout), f"{asked}: running requests end")
+    origin = "asked for" if spec.drain.pre_stop_seconds else "default"
+    table.add_row("preStop", str(drain.pre_stop), f"{origin}: load balancers hear of the end; new requests are served")
+    origin = "asked for" if spec.drain.shutdown_timeout_seconds else "default"
+    table.add_row("shutdown timeout", str(drain.shutdown_timeout), f"{origin}: running requests end")
     table.add_row("grace period", str(drain.grace_period), f"both, and {EXIT_SECONDS} s to exit")
     if notice is None:
         table.add_row("the cloud's notice", "none", "nodes of this pool are not taken away")
@@ -170,25 +170,28 @@ def scheduling_table(spec: ModelSpec) -> Table:
     """What gives way to what."""
     table = plain_table("Scheduling", "what", "value", "why")
     table.add_row("priority", spec.service_class.value, "batch gives way first, critical last")
-    held = spec.warm_pool.placeholders
-    why = "hold nodes ready; give way to an instance" if held else "warmPool.placeholders would hold nodes ready"
-    table.add_row("placeholders", str(held), why)
+    placeholders = spec.warm_pool.placeholders
+    why = (
+        "hold nodes ready; give way to an instance" if placeholders else "warmPool.placeholders would hold nodes ready"
+    )
+    table.add_row("placeholders", str(placeholders), why)
     surge = "started beside those that they replace" if spec.surge else "one ends before its successor starts"
     table.add_row("surge", str(spec.surge), surge)
     return table
 
 
-def _costs(stack: Stack, model: ServedModel, pool: PoolSpec | ExistingPoolSpec) -> Iterator[RenderableType]:
-    fewest, most = gpus_of(model)
+def _costs(stack: Stack, model: ServedModel, pool: Pool) -> Iterator[RenderableType]:
+    gpus = [served.plan.gpus for served in model.releases]
+    fewest, most = gpu_range(model.spec, gpus)
     title = "Cost an hour of the model's share of its nodes (USD)"
     table = plain_table(title, "market", "machine", "one instance", f"fewest: {fewest} GPUs", f"most: {most} GPUs")
-    costs = capacity_costs(stack, model, pool)
+    costs = capacity_costs(stack.settings.cloud, stack.settings.region, pool, model.spec, gpus)
     for cost in costs:
         table.add_row(cost.market, cost.machine_type, usd(cost.instance), usd(cost.fewest), usd(cost.most))
     yield table
     notes = {f"{cost.market} {cost.machine_type}: {cost.note}".strip() for cost in costs if cost.note}
-    held = model.spec.warm_pool.placeholders
-    counted = "all releases" + (f" and {held} placeholder(s)" if held else "")
+    placeholders = model.spec.warm_pool.placeholders
+    counted = "all releases" + (f" and {placeholders} placeholder(s)" if placeholders else "")
     yield Text(
         f"{counted}, all of them on that capacity; a node that is partly empty costs as much as a full one", style="dim"
     )
@@ -207,7 +210,7 @@ def _alike(model: ServedModel, of: Callable[[ServedRelease], Any]) -> list[list[
     """The releases in groups for which ``of`` says the same."""
     groups: list[list[ServedRelease]] = []
     for served in model.releases:
-        group = next((found for found in groups if of(found[0]) == of(served)), None)
+        group = next((group for group in groups if of(group[0]) == of(served)), None)
         if group is None:
             groups.append([served])
         else:

@@ -7,8 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from llm_serving.errors import ProblemsError
-from llm_serving.planning.instances import Role, releases_of
-from llm_serving.spec import ReleaseChoice
+from llm_serving.planning.instances import Role, releases_of, traffic_shares
 from stacks.releases import Release, precedence
 from stacks.report.tables import plain_table
 from stacks.settings import read_settings_file
@@ -52,16 +51,10 @@ def uses_in(folder: Path) -> tuple[Uses, list[str]]:
             continue
         stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
         for model in models:
-            split = shares(model.releases)
+            shares = traffic_shares(model.releases)
             for role, version in releases_of(model):
-                uses.setdefault((model.name, version), []).append(Use(stack, role, split.get(role)))
+                uses.setdefault((model.name, version), []).append(Use(stack, role, shares.get(role)))
     return uses, unread
-
-
-def shares(choice: ReleaseChoice) -> dict[Role, int]:
-    """Percent of the requests of each release, by role; empty where they are not split."""
-    canary = choice.canary
-    return {} if canary is None else {Role.STABLE: 100 - canary.weight, Role.CANARY: canary.weight}
 
 
 def releases_table(releases: Iterable[Release], uses: Uses) -> Table:
@@ -69,7 +62,7 @@ def releases_table(releases: Iterable[Release], uses: Uses) -> Table:
     table = plain_table(
         "Releases", "model", "version", "engine", "quantization", "context", "revision", "hash", "served by"
     )
-    for release in sorted(releases, key=lambda found: (found.spec.name, precedence(found.spec.version))):
+    for release in sorted(releases, key=lambda release: (release.spec.name, precedence(release.spec.version))):
         spec = release.spec
         table.add_row(
             spec.name,

@@ -3,21 +3,18 @@
 Rendering only. What is shown was decided by ``planning``, put out by the program, or read from the cluster.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from llm_serving.catalog import machine_type
 from llm_serving.planning.cost import CostEstimate, estimate
-from llm_serving.planning.instances import Instances, Role, plan_instances
+from llm_serving.planning.instances import Instances, Role, plan_instances, traffic_shares
 from llm_serving.spec import ExistingPoolSpec
+from stacks.outputs import ModelOutputs, StackOutputs
 from stacks.report.cluster_view import ClusterView, PodState, PodView
-from stacks.report.releases import shares
 from stacks.report.tables import plain_table, usd
-from stacks.settings import GcpSettings, ServedModel, ServedRelease, Stack
+from stacks.settings import ServedModel, ServedRelease, Stack
 
 _STYLES = {
     PodState.READY: "green",
@@ -30,17 +27,21 @@ _STYLES = {
 def plan_summary(stack: Stack) -> Group:
     """What the settings of a stack lead to, before anything exists."""
     return Group(
-        *_place(stack, {}), pools_table(stack, None), models_table(stack, None, {}), *_cost(stack), *_notes(stack)
+        stack_table(stack, StackOutputs()),
+        pools_table(stack),
+        models_table(stack),
+        *_cost(stack),
+        *_notes(stack),
     )
 
 
-def stack_summary(stack: Stack, outputs: Mapping[str, Any], view: ClusterView) -> Group:
+def stack_summary(stack: Stack, outputs: StackOutputs, view: ClusterView) -> Group:
     """What there is after an update."""
     parts: list[RenderableType] = [
-        *_place(stack, outputs),
+        stack_table(stack, outputs),
         pools_table(stack, view),
         nodes_table(view),
-        models_table(stack, view, outputs.get("models", {})),
+        models_table(stack, view, outputs),
         *_cost(stack, view),
         *_notes(stack),
     ]
@@ -55,9 +56,9 @@ def warnings(stack: Stack, view: ClusterView) -> list[str]:
     lines = [f"{pod.namespace}/{pod.name} waits for capacity: {pod.reason}" for pod in waiting]
     for model in stack.models:
         for instances in plan_instances(model.spec):
-            found = len(view.pods_of(model.spec.name, model.spec.team, instances.version))
-            if found < instances.replicas:
-                lines.append(f"{model.spec.name} {instances.version}: {found} of {instances.replicas} pods exist")
+            pods = len(view.pods_of(model.spec.name, model.spec.team, instances.version))
+            if pods < instances.replicas:
+                lines.append(f"{model.spec.name} {instances.version}: {pods} of {instances.replicas} pods exist")
     return lines
 
 
@@ -67,16 +68,14 @@ def errors(view: ClusterView) -> list[str]:
     return [f"{pod.namespace}/{pod.name} fails: {pod.reason}" for pod in failing]
 
 
-def pools_table(stack: Stack, view: ClusterView | None) -> Table:
+def pools_table(stack: Stack, view: ClusterView | None = None) -> Table:
     """A row for each kind of capacity, most preferred first."""
     table = plain_table(
         "Pools", "pool", "GPU", "market", "machine", "GPUs a node", "min-max nodes", *(("nodes now",) if view else ())
     )
     for pool in stack.settings.pools:
         if isinstance(pool, ExistingPoolSpec):
-            cells = ("existing", "", str(pool.gpus_per_node), str(pool.nodes))
-            table.add_row(pool.name, pool.accelerator, *cells)
-            continue
+            table.add_row(pool.name, pool.accelerator, "existing", "", str(pool.gpus_per_node), str(pool.max_nodes))
         for index, entry in enumerate(pool.capacity):
             table.add_row(
                 pool.name if index == 0 else "",
@@ -100,11 +99,12 @@ def nodes_table(view: ClusterView) -> Table:
     return table
 
 
-def models_table(stack: Stack, view: ClusterView | None, outputs: Mapping[str, Any]) -> Table:
+def models_table(stack: Stack, view: ClusterView | None = None, outputs: StackOutputs | None = None) -> Table:
     """A row for each release of each model; after an update with its pods."""
     last = "endpoint, inside the cluster" if view else "why this many GPUs"
     columns = ("model", "release", "role", "pool", "instances x GPUs", "KV cache", "requests")
     table = plain_table("Models", *columns, *(("pod on node",) if view else ()), last)
+    urls = outputs.models if outputs else {}
     for model in stack.models:
         for served, instances in zip(model.releases, plan_instances(model.spec), strict=True):
             plan = served.plan
@@ -117,14 +117,14 @@ def models_table(stack: Stack, view: ClusterView | None, outputs: Mapping[str, A
                 f"{plan.kv_cache_gib:.1f} GiB",
                 f"{plan.max_concurrency:.1f} x {served.release.spec.context_length}",
                 *((_pods(model, instances, view),) if view else ()),
-                _url(outputs.get(model.spec.name, {}), served) if view else plan.reasons.get("tensor_parallelism", ""),
+                _url(urls.get(model.spec.name), served) if view else plan.reasons.get("tensor_parallelism", ""),
             )
     return table
 
 
 def role_and_share(model: ServedModel, role: Role) -> str:
     """What a release is to the stack, with its share of the requests where they are split."""
-    share = shares(model.spec.releases).get(role)
+    share = traffic_shares(model.spec.releases).get(role)
     return role.value if share is None else f"{role.value}, {share} %"
 
 
@@ -135,11 +135,11 @@ def count(instances: Instances) -> str:
     return f"{instances.replicas}-{instances.most}"
 
 
-def _url(outputs: Mapping[str, Any], served: ServedRelease) -> str:
-    """Where a release answers: the stable one under the model's own address."""
-    if served.role is Role.STABLE:
-        return str(outputs.get("url", ""))
-    return str(outputs.get("releaseUrls", {}).get(served.release.spec.version, ""))
+def _url(model: ModelOutputs | None, served: ServedRelease) -> str:
+    """Where a release answers: the stable one under the model's own address; empty before the first update."""
+    if model is None:
+        return ""
+    return model.url if served.role is Role.STABLE else model.release_urls.get(served.release.spec.version, "")
 
 
 def _pods(model: ServedModel, instances: Instances, view: ClusterView) -> Text:
@@ -154,31 +154,26 @@ def _pods(model: ServedModel, instances: Instances, view: ClusterView) -> Text:
     return text
 
 
-def _place(stack: Stack, outputs: Mapping[str, Any]) -> list[RenderableType]:
+def stack_table(stack: Stack, outputs: StackOutputs) -> Table:
+    """Where the stack runs, and the addresses that an update gave it."""
     table = plain_table("Stack", "what", "value")
-    settings = stack.settings
     table.add_row("settings", stack.source)
-    if isinstance(settings, GcpSettings):
-        network = settings.network
-        table.add_row("project, region", f"{settings.project}, {settings.region}")
-        ranges = f"nodes {network.nodes}, pods {network.pods}, services {network.services}, proxies {network.proxies}"
-        table.add_row("network", ranges)
-        kind = "regional" if settings.cluster.regional else "zonal"
-        table.add_row("cluster", f"{settings.cluster.name}, {kind}, zones {', '.join(settings.cluster.zones)}")
-    else:
-        table.add_row("cluster", f"{settings.cluster.name} (existing)")
-    for key, name in (("registry", "registry"), ("modelCache", "model cache")):
-        if key in outputs:
-            table.add_row(name, str(outputs[key]))
-    endpoint = outputs.get("cluster", {}).get("endpoint")
-    if endpoint:
-        table.add_row("control plane", str(endpoint))
-    return [table]
+    for name, value in stack.settings.location.items():
+        table.add_row(name, value)
+    addresses = {
+        "registry": outputs.registry,
+        "model cache": outputs.model_cache,
+        "control plane": outputs.cluster.endpoint if outputs.cluster else None,
+    }
+    for name, address in addresses.items():
+        if address is not None:
+            table.add_row(name, address)
+    return table
 
 
 def _cost(stack: Stack, view: ClusterView | None = None) -> list[RenderableType]:
     settings = stack.settings
-    if not isinstance(settings, GcpSettings):
+    if not settings.buys_nodes:
         return []
     return [cost_table(estimate(settings.cloud, settings.region, settings.pools), view)]
 
@@ -194,7 +189,7 @@ def cost_table(cost: CostEstimate, view: ClusterView | None) -> Group:
     present: list[float] = []
     for line in cost.lines:
         nodes = _count(view, line.pool, line.market, line.machine_type) if view else 0
-        usd_now = 0.0 if nodes == 0 else None if line.usd_per_hour is None else nodes * line.usd_per_hour
+        usd_now = line.usd_for(nodes)
         present.append(usd_now or 0)
         table.add_row(
             line.pool,

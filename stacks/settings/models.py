@@ -1,7 +1,7 @@
 """The settings of a stack. Every field's own definition is in ``llm_serving.spec``; this only puts them together."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
@@ -70,6 +70,53 @@ class GcpSettings(CommonSettings):
     model_cache: ModelCacheSpec = ModelCacheSpec()
     pools: tuple[PoolSpec, ...] = ()
 
+    @property
+    def account(self) -> str:
+        """Whose quotas and bill it is: the project."""
+        return self.project
+
+    @property
+    def buys_nodes(self) -> bool:
+        """The stack creates its nodes, so they need quota and are on its bill."""
+        return True
+
+    @property
+    def engine_images(self) -> Mapping[EngineName, ImageReference]:
+        """Images in place of those that releases name, by engine: none."""
+        return {}
+
+    @property
+    def fixed(self) -> dict[str, str]:
+        """What may not change in the life of a stack, by property path."""
+        cluster, network = self.cluster, self.network
+        fixed = {
+            "cloud": self.cloud,
+            "project": self.project,
+            "region": self.region,
+            "cluster.name": cluster.name,
+            "cluster.regional": str(cluster.regional).lower(),
+            "cluster.maxPodsPerNode": str(cluster.max_pods_per_node),
+            "network.nodes": str(network.nodes),
+            "network.pods": str(network.pods),
+            "network.services": str(network.services),
+            "network.proxies": str(network.proxies),
+        }
+        # The control plane of a zonal cluster cannot move to another zone.
+        return fixed if cluster.regional else {**fixed, "cluster.zones[0]": cluster.zones[0]}
+
+    @property
+    def location(self) -> dict[str, str]:
+        """Where the stack runs, as people are shown it: what, and its value."""
+        network, cluster = self.network, self.cluster
+        kind = "regional" if cluster.regional else "zonal"
+        return {
+            "project, region": f"{self.project}, {self.region}",
+            "network": (
+                f"nodes {network.nodes}, pods {network.pods}, services {network.services}, proxies {network.proxies}"
+            ),
+            "cluster": f"{cluster.name}, {kind}, zones {', '.join(cluster.zones)}",
+        }
+
 
 class ExistingClusterSettings(Frozen):
     """A cluster that is already there.
@@ -111,13 +158,38 @@ class ExistingSettings(CommonSettings):
     pools: tuple[ExistingPoolSpec, ...] = ()
     engine_images: dict[EngineName, ImageReference] = {}
 
+    @property
+    def account(self) -> str:
+        """Whose quotas and bill it is: nobody's that this project knows."""
+        return ""
+
+    @property
+    def region(self) -> str:
+        """A cluster that is already there has no region that prices or zones are known of."""
+        return ""
+
+    @property
+    def buys_nodes(self) -> bool:
+        """The nodes are their owner's: no quota is asked for, and no cost is known."""
+        return False
+
+    @property
+    def fixed(self) -> dict[str, str]:
+        """What may not change in the life of a stack, by property path."""
+        return {"cloud": self.cloud, "cluster.name": self.cluster.name}
+
+    @property
+    def location(self) -> dict[str, str]:
+        """Where the stack runs, as people are shown it: what, and its value."""
+        return {"cluster": f"{self.cluster.name} (existing)"}
+
 
 Settings = GcpSettings | ExistingSettings
 
 _BY_CLOUD: dict[str, type[GcpSettings] | type[ExistingSettings]] = {
-    "gcp": GcpSettings,
-    "existing": ExistingSettings,
+    cloud: model for model in get_args(Settings) for cloud in get_args(model.model_fields["cloud"].annotation)
 }
+"""The model of each value that ``cloud`` may have."""
 
 
 def parse_settings(data: Mapping[str, Any], source: str) -> Settings:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 
 from llm_serving.errors import Problem, ProblemsError
@@ -15,7 +14,7 @@ from llm_serving.planning.rules import StackShape, check, notes
 from llm_serving.planning.tenancy import gpus_at_most
 from llm_serving.spec import EngineName, ImageReference, ModelSpec, ReleaseSpec, TeamSpec
 from stacks.releases import RELEASES, Release, read_releases
-from stacks.settings.models import ExistingSettings, GcpSettings, Settings, in_file
+from stacks.settings.models import GcpSettings, Settings, in_file
 
 NVIDIA_GPU = "nvidia.com/gpu"
 """The extended resource of NVIDIA's device plugin, which both clouds run."""
@@ -77,27 +76,15 @@ class Stack:
     notes: tuple[Problem, ...]
     source: str = field(compare=False)
 
-    @cached_property
-    def fixed(self) -> dict[str, str]:
-        """What may not change in the life of a stack, by property path."""
-        settings = self.settings
-        if isinstance(settings, ExistingSettings):
-            return {"cloud": settings.cloud, "cluster.name": settings.cluster.name}
-        cluster = settings.cluster
-        fixed = {
-            "cloud": settings.cloud,
-            "project": settings.project,
-            "region": settings.region,
-            "cluster.name": cluster.name,
-            "cluster.regional": str(cluster.regional).lower(),
-            "cluster.maxPodsPerNode": str(cluster.max_pods_per_node),
-            "network.nodes": str(settings.network.nodes),
-            "network.pods": str(settings.network.pods),
-            "network.services": str(settings.network.services),
-            "network.proxies": str(settings.network.proxies),
-        }
-        # The control plane of a zonal cluster cannot move to another zone.
-        return fixed if cluster.regional else {**fixed, "cluster.zones[0]": cluster.zones[0]}
+    @property
+    def serving_ports(self) -> tuple[int, ...]:
+        """TCP ports on which the engines answer, for gateways: those of the engines that are served, or vLLM's."""
+        # Imported here: the package of engines loads Pulumi's Kubernetes SDK, which takes seconds that the commands of
+        # `stacks` need not spend.
+        from llm_serving.serving.engines import engine
+
+        names = {served.release.spec.engine.name for model in self.models for served in model.releases}
+        return tuple(sorted({engine(name).port for name in names or {EngineName.VLLM}}))
 
     @property
     def addons(self) -> AddonPlan:
@@ -138,10 +125,9 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
     problems = check(shape)
     if problems:
         raise ProblemsError(map(in_file, problems), source)
-    images = settings.engine_images if isinstance(settings, ExistingSettings) else {}
     return Stack(
         settings=settings,
-        models=tuple(_served(model, known, shape, images) for model in settings.models),
+        models=tuple(_served(model, known, shape, settings.engine_images) for model in settings.models),
         notes=tuple(map(in_file, notes(shape))),
         source=source,
     )
@@ -152,7 +138,7 @@ def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSp
     is_cloud = isinstance(settings, GcpSettings)
     return StackShape(
         cloud=settings.cloud,
-        region=settings.region if is_cloud else "",
+        region=settings.region,
         network=settings.network if is_cloud else None,
         cluster=settings.cluster if is_cloud else None,
         pools=settings.pools,

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from llm_serving.serving.engines import EngineMetrics
-from llm_serving.serving.signals import GPU_UTILIZATION
+from llm_serving.metrics.engines import EngineMetrics
+from llm_serving.metrics.series import LauncherSeries
 
 _BUCKETS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -64,7 +64,7 @@ class Release:
             yield f"{metrics.requests_running}{{{labels}}} {running}"
             yield f"{metrics.requests_waiting}{{{labels}}} {waiting}"
             if self.gpu is not None:
-                yield f"{GPU_UTILIZATION}{{{labels}}} {self.gpu}"
+                yield f"{LauncherSeries.GPU_UTILIZATION}{{{labels}}} {self.gpu}"
             yield from self._first_tokens(metrics.time_to_first_token, pod, labels, running)
 
     def _first_tokens(self, name: str, pod: str, labels: str, running: int) -> Iterator[str]:

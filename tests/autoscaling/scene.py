@@ -4,10 +4,18 @@ it, its load, and the trace of what happens.
 
 from typing import Any
 
-from llm_serving.serving.autoscaling import scaled_object
-from llm_serving.serving.engines import engine
-from llm_serving.serving.labels import MODEL, RELEASE, TEAM
-from llm_serving.serving.signals import ScaleTarget, signals
+from llm_serving.contract import LABEL_MODEL, LABEL_RELEASE, LABEL_TEAM
+from llm_serving.metrics.engines import engine_metrics
+from llm_serving.metrics.series import (
+    SERIES_MODEL,
+    SERIES_NAMESPACE,
+    SERIES_POOL,
+    SERIES_RELEASE,
+    SERIES_TEAM,
+)
+from llm_serving.metrics.workload import ReleaseWorkload
+from llm_serving.serving.scaled_object import scaled_object
+from llm_serving.serving.scaling_queries import scaling_queries
 from llm_serving.spec import AutoscalingSpec, EngineName
 from local.cluster.rest import ApiError, Kubernetes, UnreachableError
 from tests.autoscaling.clock import quickened
@@ -40,14 +48,14 @@ class Scene:
     ) -> None:
         self.api, self.namespace, self.pool = api, namespace, pool
         self._engines, self._prometheus = engines, prometheus
-        self.target = ScaleTarget(namespace, NAME, MODEL_NAME, VERSION)
+        self.workload = ReleaseWorkload(namespace, NAME, MODEL_NAME, VERSION)
         labels = {
-            "namespace": namespace,
-            "model": MODEL_NAME,
+            SERIES_NAMESPACE: namespace,
+            SERIES_MODEL: MODEL_NAME,
             "model_name": MODEL_NAME,
-            "release": VERSION,
-            "team": "chat",
-            "pool": pool,
+            SERIES_RELEASE: VERSION,
+            SERIES_TEAM: "chat",
+            SERIES_POOL: pool,
         }
         self.load = Release(labels, **load)
         engines.add(self.load)
@@ -62,7 +70,7 @@ class Scene:
 
     def deployment(self, replicas: int | None = None) -> Object:
         """The Deployment: a GPU a pod, on the pool's nodes."""
-        labels = {MODEL: MODEL_NAME, RELEASE: VERSION, TEAM: "chat"}
+        labels = {LABEL_MODEL: MODEL_NAME, LABEL_RELEASE: VERSION, LABEL_TEAM: "chat"}
         container = {"name": "engine", "image": "engine", "resources": {"limits": {"nvidia.com/gpu": "1"}}}
         return {
             "apiVersion": DEPLOYMENT,
@@ -84,9 +92,13 @@ class Scene:
 
     def scaled_object(self, **spec: Any) -> Object:
         """The ScaledObject of the component, for the faster clock."""
-        metrics = engine(EngineName.VLLM).metrics
+        metrics = engine_metrics(EngineName.VLLM)
         made = scaled_object(
-            self.target, AutoscalingSpec(**spec), signals(metrics, self.target), self._prometheus, {"team": "chat"}
+            self.workload,
+            AutoscalingSpec(**spec),
+            scaling_queries(metrics, self.workload),
+            self._prometheus,
+            {"team": "chat"},
         )
         return quickened(made)
 
@@ -117,7 +129,7 @@ class Scene:
 
     def pods(self, ready: bool) -> list[Object]:
         """Its pods that are ready, or those that are not."""
-        found = self.api.list("v1", "Pod", self.namespace, labels={MODEL: MODEL_NAME})
+        found = self.api.list("v1", "Pod", self.namespace, labels={LABEL_MODEL: MODEL_NAME})
         return [pod for pod in found if _ready(pod) is ready and "deletionTimestamp" not in pod["metadata"]]
 
     def _has(self, replicas: int | None, ready: int | None) -> bool:

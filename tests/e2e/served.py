@@ -13,15 +13,17 @@ from typing import Any
 
 import yaml
 
+from llm_serving.metrics.engines import engine_metrics
+from llm_serving.spec import EngineName
 from local import endpoint
 from local.cluster.rest import Kubernetes
-from local.endpoint.own_node import OwnNode
-from local.home import REPOSITORY, Home
-from local.pulumi import Runner
+from local.endpoint.serving_clusters import OwnNode
+from local.stack_runner import StackRunner
+from local.state_folder import REPOSITORY, StateFolder
 
 MODEL, TEAM = "tiny-llama", "chat"
 UP_SECONDS = 900
-FINISHED = "vllm:request_success_total"
+VLLM = engine_metrics(EngineName.VLLM)
 """Metric of the engine: requests that it answered."""
 QUESTION = [{"role": "user", "content": "Say something."}]
 
@@ -35,8 +37,8 @@ class Served:
         self.settings.mkdir()
         for file in ("Pulumi.yaml", "Pulumi.local.yaml"):
             shutil.copy(REPOSITORY / file, self.settings / file)
-        self.runner = Runner(Home(folder / "local"), self.settings)
-        self.node = OwnNode(self.runner.home)
+        self.runner = StackRunner(StateFolder(folder / "local"), self.settings)
+        self.node = OwnNode(self.runner.state)
         self.built: dict[str, Any] = {}
         self._client: Kubernetes | None = None
 
@@ -68,14 +70,14 @@ class Served:
         document = yaml.safe_load((self.settings / "Pulumi.local.yaml").read_text())
         return document["config"]["llm-serving:models"][0]
 
-    def settings_of_run(self, **more: Any) -> Runner:
+    def settings_of_run(self, **more: Any) -> StackRunner:
         """The runner with other settings in place of those of the run."""
         added = {f"llm-serving:{key}": value for key, value in more.items()}
         return replace(self.runner, more_settings={**self.runner.more_settings, **added})
 
     # what the engine does
 
-    def pulumi(self, *args: str, runner: Runner | None = None) -> subprocess.CompletedProcess[str]:
+    def pulumi(self, *args: str, runner: StackRunner | None = None) -> subprocess.CompletedProcess[str]:
         runner = runner or self.runner
         runner.prepare(endpoint.STACK)
         runner.select(endpoint.STACK)

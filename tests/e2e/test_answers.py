@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.served import FINISHED, MODEL, TEAM, Served
+from tests.e2e.served import MODEL, TEAM, VLLM, Served
 from tests.engine.cluster.helpers import eventually
 
 
@@ -51,9 +51,9 @@ def test_health_says_what_the_engine_says_of_itself(served: Served) -> None:
 
 def test_metrics_count_the_requests_of_this_model(served: Served) -> None:
     (pod,) = served.ready_pods()
-    before = served.metric(pod, FINISHED)
+    before = served.metric(pod, VLLM.requests_finished)
     served.chat()
-    assert served.metric(pod, FINISHED) == before + 1
+    assert served.metric(pod, VLLM.requests_finished) == before + 1
 
 
 def test_a_second_up_changes_nothing(served: Served) -> None:

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from llm_serving.serving.engines import engine
-from llm_serving.serving.signals import MODEL_LABEL, POOL_LABEL, RELEASE_LABEL, TEAM_LABEL, ScaleTarget, signals
-from llm_serving.spec import EngineName
+from llm_serving.metrics.series import SERIES_MODEL, SERIES_POOL, SERIES_RELEASE, SERIES_TEAM, LauncherSeries
+from llm_serving.metrics.workload import ReleaseWorkload
+from llm_serving.serving.scaling_queries import scaling_queries
 from local.cluster.autoscaling import programs
-from local.endpoint.own_node import POOL
+from local.endpoint.serving_clusters import POOL
 from tests.autoscaling.trace import Trace
 from tests.e2e.load import Load
-from tests.e2e.served import FINISHED, MODEL, TEAM, Served
+from tests.e2e.served import MODEL, TEAM, VLLM, Served
 from tests.engine.cluster.helpers import eventually
 from tests.engine.local_stack import wait_until
 
@@ -77,7 +77,7 @@ def test_a_queue_brings_a_second_instance_that_answers_and_a_lull_takes_it_away(
 
 def test_every_query_has_one_answer_on_what_the_engine_in_the_pod_says(scaling: Served) -> None:
     scaling.chat()
-    queries = dataclasses.asdict(signals(engine(EngineName.VLLM).metrics, _target(scaling)))
+    queries = dataclasses.asdict(scaling_queries(VLLM, _target(scaling)))
     for query in queries.values():
         assert len(eventually(lambda query=query: _query(scaling, query))) == 1, query
     for name in ("ready", "replicas"):
@@ -86,29 +86,29 @@ def test_every_query_has_one_answer_on_what_the_engine_in_the_pod_says(scaling: 
 
 
 def test_series_say_whose_they_are(scaling: Served) -> None:
-    metrics = engine(EngineName.VLLM).metrics
-    for metric in (metrics.requests_running, "llm_serving_startup_seconds"):
+    metrics = VLLM
+    for metric in (metrics.requests_running, LauncherSeries.STARTUP_SECONDS):
         query = f'{metric}{{pod="{_pod(scaling)}"}}'
         labels = eventually(lambda query=query: _query(scaling, query))[0]["metric"]
-        said = {name: labels[name] for name in (MODEL_LABEL, RELEASE_LABEL, TEAM_LABEL, POOL_LABEL, "namespace")}
+        said = {name: labels[name] for name in (SERIES_MODEL, SERIES_RELEASE, SERIES_TEAM, SERIES_POOL, "namespace")}
         assert said == {
-            MODEL_LABEL: MODEL,
-            RELEASE_LABEL: _target(scaling).release,
-            TEAM_LABEL: TEAM,
-            POOL_LABEL: POOL,
+            SERIES_MODEL: MODEL,
+            SERIES_RELEASE: _target(scaling).release,
+            SERIES_TEAM: TEAM,
+            SERIES_POOL: POOL,
             "namespace": TEAM,
         }
 
 
-def _target(served: Served) -> ScaleTarget:
+def _target(served: Served) -> ReleaseWorkload:
     release = served.ready_pods()[0]["metadata"]["labels"]["llm-serving.dev/release"]
-    return ScaleTarget(TEAM, f"{MODEL}-{release.replace('.', '-')}", MODEL, release)
+    return ReleaseWorkload(TEAM, f"{MODEL}-{release.replace('.', '-')}", MODEL, release)
 
 
 def _finished(served: Served, pod: dict) -> float:
     """Requests that a pod's engine answered; none where it is too busy to say."""
     try:
-        return served.metric(pod, FINISHED)
+        return served.metric(pod, VLLM.requests_finished)
     except (OSError, http.client.HTTPException):
         return 0.0
 
@@ -117,7 +117,7 @@ def _pod(served: Served) -> str:
     return served.ready_pods()[0]["metadata"]["name"]
 
 
-def _wanted(served: Served, target: ScaleTarget) -> int:
+def _wanted(served: Served, target: ReleaseWorkload) -> int:
     return served.kubernetes().get("apps/v1", "Deployment", target.name, TEAM)["spec"]["replicas"]
 
 

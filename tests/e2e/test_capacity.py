@@ -1,7 +1,7 @@
 """Placeholders hold room, and give it up before anybody waits."""
 
+from llm_serving.planning.simulation import parse_quantity
 from local.cluster.node.system_images import pause
-from local.cluster.quantity import quantity
 from tests.e2e.served import MODEL, TEAM, Served
 from tests.engine.local_stack import wait_until
 
@@ -48,11 +48,11 @@ def _free_milli_cores(served: Served) -> int:
     (node,) = kubernetes.list("v1", "Node")
     live = [pod for pod in kubernetes.list("v1", "Pod") if pod["status"].get("phase") in ("Running", "Pending")]
     asked = sum(
-        quantity(container.get("resources", {}).get("requests", {}).get("cpu", "0"))
+        parse_quantity(container.get("resources", {}).get("requests", {}).get("cpu", "0"))
         for pod in live
         for container in pod["spec"]["containers"]
     )
-    return int((quantity(node["status"]["allocatable"]["cpu"]) - asked) * 1000)
+    return int((parse_quantity(node["status"]["allocatable"]["cpu"]) - asked) * 1000)
 
 
 def _filler(milli_cores: int) -> dict:

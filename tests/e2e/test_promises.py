@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from local.cluster.rest import Kubernetes, UnreachableError
-from tests.e2e.served import MODEL, QUESTION, TEAM, Served, engine_of
+from tests.e2e.served import MODEL, QUESTION, TEAM, VLLM, Served, engine_of
 from tests.engine.local_stack import wait_until
 
 STREAMS = 8
@@ -60,7 +60,7 @@ def test_a_full_instance_refuses_at_once_and_answers_the_others(hurried: Served)
     assert answers[200] >= 1
     assert answers[503] >= 1
     assert set(answers) == {200, 503}
-    assert hurried.metric(pod, "vllm:admission_rejections_total") == answers[503]
+    assert hurried.metric(pod, VLLM.rejections) == answers[503]
 
 
 def test_an_evicted_instance_keeps_its_word_to_every_request_and_counts_them(hurried: Served) -> None:
@@ -71,7 +71,7 @@ def test_an_evicted_instance_keeps_its_word_to_every_request_and_counts_them(hur
     base = engine_of(victim)
     with ThreadPoolExecutor(STREAMS) as clients:
         streams = [clients.submit(_fate, base) for _ in range(STREAMS)]
-        wait_until(lambda: hurried.metric(victim, "vllm:num_requests_waiting") >= STREAMS // 2, 30, "they queue")
+        wait_until(lambda: hurried.metric(victim, VLLM.requests_waiting) >= STREAMS // 2, 30, "they queue")
         said = _evicted(hurried, victim)
     fates = Counter(stream.result() for stream in streams)
     assert set(fates) <= {"completed", "failed", "ended"}, fates
@@ -95,7 +95,7 @@ def test_a_request_that_can_end_within_the_window_does(hurried: Served) -> None:
     answered: list[int] = []
     asking = threading.Thread(target=lambda: answered.append(_status(base, tokens)))
     asking.start()
-    wait_until(lambda: hurried.metric(victim, "vllm:num_requests_running") == 1, 30, "it runs")
+    wait_until(lambda: hurried.metric(victim, VLLM.requests_running) == 1, 30, "it runs")
     said = _evicted(hurried, victim)
     asking.join(PATIENCE)
     assert answered == [200]

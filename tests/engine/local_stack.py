@@ -16,8 +16,8 @@ import yaml
 
 from local.cluster.control_plane import LocalCluster
 from local.cluster.rest import Kubernetes
-from local.home import REPOSITORY, Home
-from local.pulumi import Runner
+from local.stack_runner import StackRunner
+from local.state_folder import REPOSITORY, StateFolder
 
 PROJECT = "llm-serving"
 SAME = "same"
@@ -51,7 +51,7 @@ class LocalStack:
         self.settings.mkdir(parents=True, exist_ok=True)
         for file in REPOSITORY.glob("Pulumi*.yaml"):
             shutil.copy(file, self.settings / file.name)
-        self.runner = Runner(Home(folder / "local"), self.settings)
+        self.runner = StackRunner(StateFolder(folder / "local"), self.settings)
         self.faults = folder / "faults.yaml"
         self.more_environment: dict[str, str] = {}
         self.started: list[subprocess.Popen[str]] = []
@@ -144,10 +144,10 @@ class LocalStack:
 
     def records(self) -> list[Path]:
         """What the local cloud keeps: one file a resource."""
-        return sorted((self.runner.home.clouds / "gcp").rglob("*.json"))
+        return sorted((self.runner.state.clouds / "gcp").rglob("*.json"))
 
     def cluster(self) -> LocalCluster:
-        (directory,) = self.runner.home.clusters.glob("*/*/*")
+        (directory,) = self.runner.state.clusters.glob("*/*/*")
         return LocalCluster(directory)
 
     def kubernetes(self) -> Kubernetes:
@@ -158,7 +158,7 @@ class LocalStack:
         for process in self.started:
             if process.poll() is None:
                 kill_session(process)
-        for directory in self.runner.home.clusters.glob("*/*/*"):
+        for directory in self.runner.state.clusters.glob("*/*/*"):
             LocalCluster(directory).stop()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from local.pulumi import up
+from local.stack_runner import up
 from tests.engine.local_stack import LocalStack
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -127,7 +127,7 @@ def test_destroy_leaves_nothing(stack: LocalStack) -> None:
     assert stack.resources() == []
     # Google Cloud never deletes key rings and keys, only the versions in them.
     assert [path for path in stack.records() if "gcp.kms." not in str(path)] == []
-    assert list(stack.runner.home.clusters.glob("*/*/*")) == []
+    assert list(stack.runner.state.clusters.glob("*/*/*")) == []
 
 
 def _move(config: dict[str, Any], region: str) -> None:

@@ -35,7 +35,7 @@ NODE = {"cpu": "32", "memory": "128Gi", "ephemeral-storage": "500Gi", "pods": "1
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     folder = tmp_path_factory.mktemp("lab")
     stack = LocalStack(folder, "lab")
-    cluster = LocalCluster(stack.runner.home.cluster("on-premises", "here", "lab"))
+    cluster = LocalCluster(stack.runner.state.cluster("on-premises", "here", "lab"))
     try:
         cluster.create()
         cluster.put_pool(

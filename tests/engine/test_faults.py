@@ -91,7 +91,7 @@ def test_an_update_killed_half_way_converges_with_no_duplicate_and_nothing_lost(
 
 def test_of_two_updates_at_once_one_is_refused_cleanly(stack: LocalStack) -> None:
     first = stack.start_up()
-    locks = stack.runner.home.backend / ".pulumi/locks"
+    locks = stack.runner.state.backend / ".pulumi/locks"
     wait_until(lambda: any(locks.rglob("*.json")), 60, "the first update's lock")
     second = stack.pulumi("up", "--yes", "--skip-preview", "--stack", stack.name)
     output, _ = first.communicate(timeout=480)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from local.cluster.node.archives import read_archive
-from local.images import ImageError, Images
-from local.images.builder import BASE_SETTING
-from local.images.engines import Docker, find_engine
-from local.images.places import Places
+from local.images import ImageError, LocalImages
+from local.images.builders import Docker, find_builder
+from local.images.cache import ImageCache
+from local.images.local_images import BASE_SETTING
 from local.images.recipes import RECIPES, Recipe
 
 TINY = 'ARG WORD=hello\nFROM scratch\nCOPY large /large\nCOPY code /code\nARG WORD\nLABEL word="${WORD}"\n'
@@ -49,7 +49,7 @@ def images(environment, tiny):
         pytest.skip("builds for real need buildah and root (make setup-node)")
     environment["PATH"] = without_docker(environment["PATH"])
     lines: list[str] = []
-    made = Images(environment=environment, say=lines.append)
+    made = LocalImages(environment=environment, say=lines.append)
     made.lines = lines  # type: ignore[attr-defined]
     return made
 
@@ -205,22 +205,22 @@ def test_build_arguments_and_bases_are_inputs(images, tiny, environment, monkeyp
 
 def test_with_nothing_that_builds_the_message_says_how_to_get_it(tmp_path):
     with pytest.raises(ImageError, match="make setup-node"):
-        find_engine(Places(tmp_path), {"PATH": str(tmp_path)})
+        find_builder(ImageCache(tmp_path), {"PATH": str(tmp_path)})
 
 
-@pytest.mark.parametrize(("status", "engine"), [(0, Docker), (1, None)])
-def test_docker_is_used_only_where_its_daemon_answers(tmp_path, status, engine):
+@pytest.mark.parametrize(("status", "builder"), [(0, Docker), (1, None)])
+def test_docker_is_used_only_where_its_daemon_answers(tmp_path, status, builder):
     client = tmp_path / "docker"
     client.write_text(f"#!/bin/sh\nexit {status}\n")
     client.chmod(0o755)
     environment = {"PATH": str(tmp_path)}
-    if engine is not None:
-        assert isinstance(find_engine(Places(tmp_path), environment), engine)
+    if builder is not None:
+        assert isinstance(find_builder(ImageCache(tmp_path), environment), builder)
     else:
         with pytest.raises(ImageError, match="docker with a running daemon"):
-            find_engine(Places(tmp_path), environment)
+            find_builder(ImageCache(tmp_path), environment)
 
 
 def test_the_cache_is_where_the_user_says(tmp_path):
-    assert Places.of({"LLM_SERVING_CACHE": "/c"}).store == Path("/c/containers")
-    assert Places.of({"XDG_CACHE_HOME": "/x"}).cache == Path("/x/llm-serving")
+    assert ImageCache.of({"LLM_SERVING_CACHE": "/c"}).store == Path("/c/containers")
+    assert ImageCache.of({"XDG_CACHE_HOME": "/x"}).root == Path("/x/llm-serving")

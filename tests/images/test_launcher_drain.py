@@ -14,6 +14,7 @@ import pytest
 from llm_serving_engine.drain import Drain
 from llm_serving_engine.ledger import Ledger, Order, Page
 
+from llm_serving.metrics.series import LauncherSeries
 from tests.images.launched import ANSWERING, PATIENCE, Launch, Launched, launching, until
 
 pytest.importorskip("uvicorn", reason="the engine of these tests is served by vLLM's own web server, uvicorn")
@@ -127,8 +128,8 @@ def test_new_requests_are_refused_in_a_way_that_a_gateway_retries_and_probes_go_
     assert connection.getresponse().status == 200
     connection.close()
     metrics = launched.metrics()
-    assert metrics["llm_serving_requests_running"] == 1
-    assert metrics['llm_serving_drained_requests_total{outcome="refused"}'] == 1
+    assert metrics[LauncherSeries.REQUESTS_RUNNING] == 1
+    assert metrics[f'{LauncherSeries.DRAINED_REQUESTS}{{outcome="refused"}}'] == 1
     running.go()
     assert running.ended().body.endswith(b"[DONE]\n\n")
     assert launched.wait() == 0

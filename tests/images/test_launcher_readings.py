@@ -20,7 +20,7 @@ from llm_serving_engine.memory import HostMemory, host_memory
 from llm_serving_engine.options import option_of, parse
 from llm_serving_engine.watch import Status, Watch
 
-from llm_serving.serving.signals import GPU_UTILIZATION
+from llm_serving.metrics.series import LauncherSeries
 from tests.images.launched import SOURCES
 
 METRICS = """\
@@ -80,8 +80,8 @@ def test_the_control_group_of_this_process_can_be_read() -> None:
 def test_the_use_of_gpus_is_exported_under_the_name_that_autoscaling_asks_for_and_only_where_it_is_known() -> None:
     quiet = exposition(up=True, ready=True, startup={}, requests=None)
     busy = exposition(up=True, ready=True, startup={}, requests=None, gpu_utilization=87.5)
-    assert metrics.total(quiet, GPU_UTILIZATION) is None
-    assert metrics.total(busy, GPU_UTILIZATION) == 87.5
+    assert metrics.total(quiet, LauncherSeries.GPU_UTILIZATION) is None
+    assert metrics.total(busy, LauncherSeries.GPU_UTILIZATION) == 87.5
 
 
 def test_a_machine_without_gpus_has_none() -> None:

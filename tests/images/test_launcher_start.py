@@ -17,6 +17,8 @@ from llm_serving_engine import compile_cache
 from llm_serving_engine.compile_cache import ARCHIVES, MANIFEST, CacheError
 from llm_serving_engine.options import OPTIONS, PREFIX, parse
 
+from llm_serving.metrics.promql import startup_seconds
+from llm_serving.metrics.series import LauncherSeries, LaunchStage
 from tests.images.launched import ANSWERING, PATIENCE, REPOSITORY, Launch, launching, until
 
 
@@ -52,20 +54,20 @@ def test_the_stages_of_the_start_add_up_and_are_there_for_prometheus(launch: Lau
     launched = launch()
     launched.ready()
     metrics = launched.metrics()
-    assert (metrics["llm_serving_engine_up"], metrics["llm_serving_engine_ready"]) == (1, 1)
-    stages = {name: value for name, value in metrics.items() if name.startswith("llm_serving_startup_seconds")}
-    total = stages.pop('llm_serving_startup_seconds{stage="total"}')
-    assert set(stages) == {f'llm_serving_startup_seconds{{stage="{stage}"}}' for stage in ("engine", "model")}
+    assert (metrics[LauncherSeries.ENGINE_UP], metrics[LauncherSeries.ENGINE_READY]) == (1, 1)
+    stages = {name: value for name, value in metrics.items() if name.startswith(LauncherSeries.STARTUP_SECONDS)}
+    total = stages.pop(startup_seconds(LaunchStage.TOTAL))
+    assert set(stages) == {startup_seconds(LaunchStage.ENGINE), startup_seconds(LaunchStage.MODEL)}
     assert sum(round(value * 1000) for value in stages.values()) == round(total * 1000)
-    assert "llm_serving_requests_running" not in metrics
+    assert LauncherSeries.REQUESTS_RUNNING not in metrics
 
 
 def test_an_engine_that_starts_is_down_and_has_no_total(launch: Launch) -> None:
     launched = launch(files=("loading",))
-    until(lambda: 'llm_serving_startup_seconds{stage="engine"}' in launched.metrics(), "the engine answers")
+    until(lambda: startup_seconds(LaunchStage.ENGINE) in launched.metrics(), "the engine answers")
     metrics = launched.metrics()
-    assert (metrics["llm_serving_engine_up"], metrics["llm_serving_engine_ready"]) == (0, 0)
-    assert 'llm_serving_startup_seconds{stage="total"}' not in metrics
+    assert (metrics[LauncherSeries.ENGINE_UP], metrics[LauncherSeries.ENGINE_READY]) == (0, 0)
+    assert startup_seconds(LaunchStage.TOTAL) not in metrics
 
 
 def test_a_draining_engine_is_up_and_not_ready(launch: Launch) -> None:
@@ -74,7 +76,7 @@ def test_a_draining_engine_is_up_and_not_ready(launch: Launch) -> None:
     launched.process.send_signal(signal.SIGTERM)
     until(lambda: launched.signals() == ["SIGTERM"], "the engine is told")
     metrics = launched.metrics()
-    assert metrics["llm_serving_engine_ready"] == 0
+    assert metrics[LauncherSeries.ENGINE_READY] == 0
     launched.clear("drain")
 
 
@@ -82,7 +84,7 @@ def test_metrics_have_help_and_type_once_each(launch: Launch) -> None:
     launched = launch()
     launched.ready()
     names = [name.partition("{")[0] for name in launched.metrics()]
-    assert set(names) == {"llm_serving_engine_up", "llm_serving_engine_ready", "llm_serving_startup_seconds"}
+    assert set(names) == {LauncherSeries.ENGINE_UP, LauncherSeries.ENGINE_READY, LauncherSeries.STARTUP_SECONDS}
 
 
 def test_ready_comes_only_after_the_warm_up(answering: Launch) -> None:
@@ -96,7 +98,7 @@ def test_ready_comes_only_after_the_warm_up(answering: Launch) -> None:
     asked = json.loads((launched.state / "completed").read_text())
     assert asked["model"] == "tiny-llama"
     assert 0 < asked["max_tokens"] <= 16
-    assert 'llm_serving_startup_seconds{stage="warm_up"}' in launched.metrics()
+    assert startup_seconds(LaunchStage.WARM_UP) in launched.metrics()
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_a_job_ends_well_once_the_engine_is_ready(answering: Launch) -> None:
 
 def test_a_job_that_is_told_to_stop_before_the_engine_is_ready_has_failed(launch: Launch) -> None:
     launched = launch("--exit-when-ready", files=("loading",))
-    until(lambda: 'llm_serving_startup_seconds{stage="engine"}' in launched.metrics(), "the engine answers")
+    until(lambda: startup_seconds(LaunchStage.ENGINE) in launched.metrics(), "the engine answers")
     launched.process.send_signal(signal.SIGTERM)
     assert launched.wait() == 1
     assert launched.signals() == ["SIGTERM"]
@@ -164,7 +166,7 @@ def test_a_saved_compile_cache_is_there_before_the_next_engine_starts_and_is_not
     serving.ready()
     assert json.loads((serving.state / "found").read_text()) == ["model"]
     assert (tmp_path / "home/.cache/vllm/torch_compile_cache/0123456789/model").read_text() == "compiled"
-    assert 'llm_serving_startup_seconds{stage="compile_cache"}' in serving.metrics()
+    assert startup_seconds(LaunchStage.COMPILE_CACHE) in serving.metrics()
     assert {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in saved.iterdir()} == before
 
 
@@ -292,5 +294,5 @@ def test_every_option_and_its_variable_are_documented() -> None:
     for name in OPTIONS:
         assert f"`--{name}" in text, name
         assert f"`{PREFIX}{name.replace('-', '_').upper()}`" in text, name
-    for metric in ("engine_up", "engine_ready", "startup_seconds", "requests_running", "drained_requests_total"):
-        assert f"`llm_serving_{metric}" in text, metric
+    for series in LauncherSeries:
+        assert f"`{series}" in text, series

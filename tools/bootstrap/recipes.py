@@ -320,7 +320,7 @@ AUTOSCALING: tuple[Recipe, ...] = (
 _PULUMI_KUBERNETES = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 
 OFFICIAL_KUBERNETES: tuple[Recipe, ...] = (
-    # Found on PATH by local/plugin_choice.py and not here: a plugin has no option that prints its version.
+    # Found on PATH by local/kubernetes_plugin.py and not here: a plugin has no option that prints its version.
     Program(
         build=OverlaidGoBuild(
             name="pulumi-resource-kubernetes",
@@ -357,4 +357,4 @@ GROUPS: dict[str, tuple[Recipe, ...]] = {
 ON_REQUEST = ("node", "autoscaling", "official-kubernetes")
 """The groups that a set-up without names leaves out. `node` and `autoscaling` need packages of the distribution, `node`
 also Linux and root; `autoscaling` takes longer to build than all the others together; `official-kubernetes` is a choice
-of the user (local/plugin_choice.py)."""
+of the user (local/kubernetes_plugin.py)."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_serving.addons.places import KEDA_NAMESPACE, LWS_NAMESPACE, MONITORING_NAMESPACE, PROMETHEUS_SERVICE
-from llm_serving.planning.autoscaling import SCRAPE_SECONDS
+from llm_serving.metrics.series import SCRAPE_INTERVAL_SECONDS
 from llm_serving.spec.toleration import Toleration
 
 
@@ -115,8 +115,8 @@ def monitoring_values(placement: Placement, storage: Storage) -> dict[str, Any]:
         # Old data goes before the volume is full: a full volume stops scrapes, and with them autoscaling.
         "retentionSize": f"{storage.gib * 85 // 100}GiB",
         # That of kube-state-metrics too: numbers of instances are as fresh as the load of the engines.
-        "scrapeInterval": f"{SCRAPE_SECONDS}s",
-        "evaluationInterval": f"{SCRAPE_SECONDS}s",
+        "scrapeInterval": f"{SCRAPE_INTERVAL_SECONDS}s",
+        "evaluationInterval": f"{SCRAPE_INTERVAL_SECONDS}s",
         "resources": _resources("500m", "2Gi", "4Gi"),
         "storageSpec": {"volumeClaimTemplate": {"spec": claim}},
         # Monitors and rules of every namespace, whoever made them. By default the chart finds only its own.

@@ -22,7 +22,7 @@ from llm_serving.addons.places import (
 )
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.serving.network import NAMESPACE_NAME, prometheus_policy
+from llm_serving.serving.network_policies import NAMESPACE_NAME, prometheus_policy
 from llm_serving.spec.toleration import Toleration
 
 INSTALL_SECONDS = 600

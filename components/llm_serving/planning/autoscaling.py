@@ -11,9 +11,6 @@ from dataclasses import dataclass
 
 from llm_serving.spec import AddonSource, AddonsSpec, ModelSpec
 
-SCRAPE_SECONDS = 15
-"""How often Prometheus asks engines and kube-state-metrics; windows of queries are multiples of it."""
-
 
 @dataclass(frozen=True)
 class _Field:

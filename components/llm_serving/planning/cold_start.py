@@ -13,27 +13,26 @@ from math import ceil
 from llm_serving import catalog
 from llm_serving.arguments import Frozen
 from llm_serving.catalog import Basis, Device, StartupEstimate, StartupStage, StartupUnit
+from llm_serving.contract import ENGINE_CONTAINER
+from llm_serving.metrics.promql import selector, startup_seconds
+from llm_serving.metrics.series import KubeStateSeries, LaunchStage
 from llm_serving.spec import ModelSpec, ReleaseSpec
 from llm_serving.spec.names import Count
-
-STARTUP_METRIC = "llm_serving_startup_seconds"
-"""Gauge of the launcher's health port, with a label ``stage``."""
 
 _STREAMING_REGISTRY = {"gcp": ".pkg.dev"}
 """End of the host names of registries whose images a cloud streams to nodes: on GKE those of Artifact Registry (GKE
 documentation, "Use Image streaming to pull container images"; our node pools have it on)."""
 
+_CONTAINER_STARTED = selector(KubeStateSeries.CONTAINER_STARTED, {"container": ENGINE_CONTAINER})
 _MEASURED_BY = {
-    # kube-state-metrics; a container starts after its image has arrived and its volumes are mounted.
-    StartupStage.NODE_START: "kube_pod_status_scheduled_time - kube_pod_created",
-    StartupStage.IMAGE_PULL: (
-        'kube_pod_container_state_started{container="engine"} - ignoring(container) kube_pod_status_scheduled_time'
-    ),
-    StartupStage.WEIGHTS: f'{STARTUP_METRIC}{{stage="weights"}}',
-    StartupStage.COMPILE: f'{STARTUP_METRIC}{{stage="compilation"}}',
-    StartupStage.GRAPHS: f'{STARTUP_METRIC}{{stage="graphs"}}',
-    StartupStage.INIT: f'{STARTUP_METRIC}{{stage="initialization"}}',
-    StartupStage.WARM_UP: f'{STARTUP_METRIC}{{stage="warm_up"}}',
+    # A container starts after its image has arrived and its volumes are mounted.
+    StartupStage.NODE_START: f"{KubeStateSeries.POD_SCHEDULED} - {KubeStateSeries.POD_CREATED}",
+    StartupStage.IMAGE_PULL: f"{_CONTAINER_STARTED} - ignoring(container) {KubeStateSeries.POD_SCHEDULED}",
+    StartupStage.WEIGHTS: startup_seconds(LaunchStage.WEIGHTS),
+    StartupStage.COMPILE: startup_seconds(LaunchStage.COMPILATION),
+    StartupStage.GRAPHS: startup_seconds(LaunchStage.GRAPHS),
+    StartupStage.INIT: startup_seconds(LaunchStage.INITIALIZATION),
+    StartupStage.WARM_UP: startup_seconds(LaunchStage.WARM_UP),
 }
 
 _GRAPH_SIZES = (1, 2, 4, 8, 16, 24, 32, 64)

@@ -6,9 +6,8 @@ nearest region that has one. ``docs/cost-model.md`` describes prices and formula
 
 from collections.abc import Sequence
 
-from llm_serving import catalog
 from llm_serving.arguments import Frozen
-from llm_serving.catalog import Price
+from llm_serving.planning.prices import node_price
 from llm_serving.spec import CapacityEntry, ExistingPoolSpec, Market, PoolSpec
 
 HOURS_PER_MONTH = 730
@@ -49,6 +48,12 @@ class CostLine(Frozen):
     min_usd_per_hour: float | None
     max_usd_per_hour: float | None
     note: str = ""
+
+    def usd_for(self, nodes: int) -> float | None:
+        """Cost an hour of so many nodes; ``None`` where the price is unknown. No nodes cost nothing."""
+        if nodes == 0:
+            return 0.0
+        return None if self.usd_per_hour is None else nodes * self.usd_per_hour
 
 
 class CostEstimate(Frozen):
@@ -125,18 +130,9 @@ def _lines(cloud: str, region: str, pool: PoolSpec | ExistingPoolSpec) -> list[C
 
 
 def _line(cloud: str, region: str, pool: str, index: int, entry: CapacityEntry) -> CostLine:
-    reserved = entry.market is Market.RESERVATION
-    fewest = entry.max if reserved else entry.min
-    known = catalog.price(cloud, entry.machine_type, region)
-    usd = _of_market(known, entry.market) if known else None
-    if usd is None:
-        note = _why_unknown(cloud, region, entry)
-    elif reserved:
-        note = "a reservation is paid for whether it is used or not; on-demand price, before any commitment's discount"
-    elif entry.market is Market.SPOT:
-        note = "a spot price changes at any time"
-    else:
-        note = ""
+    fewest = entry.max if entry.market is Market.RESERVATION else entry.min
+    price = node_price(cloud, region, entry)
+    usd = price.usd_per_hour
     return CostLine(
         pool=pool,
         entry=index,
@@ -147,42 +143,5 @@ def _line(cloud: str, region: str, pool: str, index: int, entry: CapacityEntry) 
         usd_per_hour=usd,
         min_usd_per_hour=None if usd is None else round(usd * fewest, 4),
         max_usd_per_hour=None if usd is None else round(usd * entry.max, 4),
-        note=note,
+        note=price.note,
     )
-
-
-def _of_market(price: Price, market: Market) -> float | None:
-    """The price of a market. Reservations cost the on-demand price; flex-start has prices of its own that the
-    catalog does not have."""
-    match market:
-        case Market.ON_DEMAND | Market.RESERVATION:
-            return price.on_demand
-        case Market.SPOT:
-            return price.spot
-        case Market.FLEX_START:
-            return None
-
-
-def _why_unknown(cloud: str, region: str, entry: CapacityEntry) -> str:
-    if entry.market is Market.FLEX_START:
-        return "no flex-start prices are recorded; they are below the on-demand price"
-    others = {
-        price.region: usd
-        for price in catalog.prices(cloud, entry.machine_type)
-        if (usd := _of_market(price, entry.market)) is not None
-    }
-    if not others:
-        return "no price is recorded in any region"
-    near = min(others, key=lambda other: (-_nearness(region, other), others[other], other))
-    return f"no price is recorded in {region}; {near} has {others[near]:.4f} USD/h"
-
-
-def _nearness(region: str, other: str) -> int:
-    """Leading characters that two region names share: the same continent counts, the same part of it counts
-    more."""
-    shared = 0
-    for left, right in zip(region, other, strict=False):
-        if left != right:
-            break
-        shared += 1
-    return shared

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from llm_serving.spec import AutoscalingSpec, ModelSpec
+from llm_serving.spec import AutoscalingSpec, ModelSpec, ReleaseChoice
 
 
 class Role(StrEnum):
@@ -53,6 +53,12 @@ def releases_of(model: ModelSpec) -> tuple[tuple[Role, str], ...]:
     if model.releases.previous is not None:
         found.append((Role.PREVIOUS, model.releases.previous))
     return tuple(found)
+
+
+def traffic_shares(choice: ReleaseChoice) -> dict[Role, int]:
+    """Percent of the requests of each release, by role; empty where they are not split."""
+    canary = choice.canary
+    return {} if canary is None else {Role.STABLE: 100 - canary.weight, Role.CANARY: canary.weight}
 
 
 def plan_instances(model: ModelSpec) -> tuple[Instances, ...]:

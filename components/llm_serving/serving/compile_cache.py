@@ -14,7 +14,7 @@ import pulumi
 from pulumi_kubernetes import batch, core, meta
 
 from llm_serving.component import Frozen, child, reading, refusing, token, validated
-from llm_serving.contract import ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
+from llm_serving.contract import ENGINE_CONTAINER, ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.drain import plan_drain
 from llm_serving.planning.host import Sidecar
@@ -24,9 +24,8 @@ from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.serving.arguments import ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.engines import engine
 from llm_serving.serving.jobs import give_up_on
-from llm_serving.serving.labels import MAIN, loader_labels
-from llm_serving.serving.network import COMPILER
-from llm_serving.serving.pod import ENGINE_CONTAINER, USER_ID, Instance, Surroundings, pod_template
+from llm_serving.serving.labels import COMPONENT_COMPILE_CACHE, LABEL_COMPONENT, SHARE_MAIN, loader_labels
+from llm_serving.serving.pod import USER_ID, Instance, Surroundings, pod_template
 from llm_serving.serving.rollout import plan_rollout
 from llm_serving.spec import EngineName, ModelSpec, ReleaseSpec
 
@@ -247,7 +246,7 @@ def _surroundings(
         cache=cache,
         identity=reading(WorkloadIdentityBinding, inputs.identity, f"{source}: identity"),
         plan=cache.apply(beside),
-        drain={MAIN: pulumi.Output.from_input(plan_drain(instance.model.drain, None))},
+        drain={SHARE_MAIN: pulumi.Output.from_input(plan_drain(instance.model.drain, None))},
         chat_template=None,
     )
 
@@ -262,7 +261,7 @@ def _planned(model: ModelSpec, release: ReleaseSpec, node: NodeShape, sidecar: S
 def _labels(inputs: CompileCacheInputs) -> dict[str, str]:
     return {
         **loader_labels(inputs.release, inputs.model.team, inputs.labels),
-        "app.kubernetes.io/component": COMPILER,
+        LABEL_COMPONENT: COMPONENT_COMPILE_CACHE,
         "app.kubernetes.io/name": inputs.release.engine.name.value,
     }
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from pulumi_kubernetes import core, meta, policy
 
-from llm_serving.contract import MARKET_LABEL, PoolScheduling
+from llm_serving.contract import LABEL_MARKET, PoolScheduling
 
 SPREAD_OVER = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
 
@@ -57,7 +57,7 @@ def base_affinity(scheduling: PoolScheduling) -> core.v1.AffinityArgs | None:
                     core.v1.NodeSelectorTermArgs(
                         match_expressions=[
                             core.v1.NodeSelectorRequirementArgs(
-                                key=MARKET_LABEL, operator="In", values=list(scheduling.lasting_markets)
+                                key=LABEL_MARKET, operator="In", values=list(scheduling.lasting_markets)
                             )
                         ]
                     )

@@ -6,28 +6,29 @@ model's pods.
 
 from collections.abc import Mapping
 
-from llm_serving.contract import DOMAIN, MODEL_LABEL, POOL_LABEL
+from llm_serving.contract import DOMAIN, LABEL_MODEL, LABEL_POOL, LABEL_RELEASE, LABEL_TEAM
 from llm_serving.spec import ModelSpec, ReleaseSpec
 
-MODEL = MODEL_LABEL
-RELEASE = f"{DOMAIN}/release"
-TEAM = f"{DOMAIN}/team"
-POOL = POOL_LABEL
-SHARE = f"{DOMAIN}/share"
-RELEASE_HASH = f"{DOMAIN}/release-hash"
+LABEL_SHARE = f"{DOMAIN}/share"
+SHARE_MAIN = "main"
+"""The share of instances that take the pool's capacity in its order. The other one is ``contract.SHARE_BASE``."""
 
-MAIN = "main"
-"""The share of instances that take the pool's capacity in its order."""
-BASE = "base"
-"""The share of instances that run on capacity that is not taken away."""
+ANNOTATION_RELEASE_HASH = f"{DOMAIN}/release-hash"
+
+LABEL_COMPONENT = "app.kubernetes.io/component"
+"""What a pod of ours is for (Kubernetes documentation, "Recommended Labels")."""
+COMPONENT_ENGINE = "engine"
+COMPONENT_LOADER = "loader"
+COMPONENT_COMPILE_CACHE = "compile-cache"
+COMPONENT_PLACEHOLDER = "placeholder"
 
 _MANAGED = {"app.kubernetes.io/part-of": "llm-serving", "app.kubernetes.io/managed-by": "pulumi"}
 
 
 def selector(model: ModelSpec, release: str, share: str | None = None) -> dict[str, str]:
     """Labels that select the engine's pods of a model's release, of one share or of all."""
-    found = {"app.kubernetes.io/component": "engine", MODEL: model.name, RELEASE: release}
-    return found if share is None else {**found, SHARE: share}
+    labels = {LABEL_COMPONENT: COMPONENT_ENGINE, LABEL_MODEL: model.name, LABEL_RELEASE: release}
+    return labels if share is None else {**labels, LABEL_SHARE: share}
 
 
 def model_labels(model: ModelSpec, more: Mapping[str, str]) -> dict[str, str]:
@@ -35,10 +36,10 @@ def model_labels(model: ModelSpec, more: Mapping[str, str]) -> dict[str, str]:
     return {
         **more,
         **_MANAGED,
-        MODEL: model.name,
+        LABEL_MODEL: model.name,
         "app.kubernetes.io/instance": model.name,
-        TEAM: model.team,
-        POOL: model.pool,
+        LABEL_TEAM: model.team,
+        LABEL_POOL: model.pool,
     }
 
 
@@ -51,9 +52,9 @@ def release_labels(model: ModelSpec, release: ReleaseSpec, more: Mapping[str, st
         "app.kubernetes.io/name": release.engine.name.value,
         "app.kubernetes.io/instance": model.name,
         "app.kubernetes.io/version": release.version,
-        RELEASE: release.version,
-        TEAM: model.team,
-        POOL: model.pool,
+        LABEL_RELEASE: release.version,
+        LABEL_TEAM: model.team,
+        LABEL_POOL: model.pool,
     }
 
 
@@ -62,15 +63,15 @@ def loader_labels(release: ReleaseSpec, team: str, more: Mapping[str, str]) -> d
     return {
         **more,
         **_MANAGED,
-        "app.kubernetes.io/component": "loader",
+        LABEL_COMPONENT: COMPONENT_LOADER,
         "app.kubernetes.io/name": "model-loader",
         "app.kubernetes.io/instance": release.name,
-        MODEL: release.name,
-        RELEASE: release.version,
-        TEAM: team,
+        LABEL_MODEL: release.name,
+        LABEL_RELEASE: release.version,
+        LABEL_TEAM: team,
     }
 
 
 def team_labels(team: str, more: Mapping[str, str]) -> dict[str, str]:
     """Labels of every object of a team's namespace; ``more`` never replaces one of ours."""
-    return {**more, **_MANAGED, TEAM: team}
+    return {**more, **_MANAGED, LABEL_TEAM: team}

@@ -15,8 +15,9 @@ from pulumi_kubernetes import apps, core, meta
 
 from llm_serving.arguments import parse
 from llm_serving.component import Frozen, child, refusing, token, validated
-from llm_serving.contract import ContractModel, ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
+from llm_serving.contract import SHARE_BASE, ContractModel, ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError
+from llm_serving.metrics.engines import engine_metrics
 from llm_serving.planning.drain import Drain, longest_drain, plan_drain
 from llm_serving.planning.host import Sidecar
 from llm_serving.planning.instances import Instances, plan_instances
@@ -26,12 +27,12 @@ from llm_serving.serving import compile_cache
 from llm_serving.serving.arguments import LoaderArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.disruption import base_notice
 from llm_serving.serving.engines import Engine, engine
-from llm_serving.serving.labels import BASE, MAIN, model_labels, release_labels
+from llm_serving.serving.labels import SHARE_MAIN, model_labels, release_labels
 from llm_serving.serving.placeholders import placeholder_deployment
 from llm_serving.serving.pod import MODELS, TEMPLATE_FILE, Instance, Surroundings
 from llm_serving.serving.release import ReleaseObjects, serve_release, service_spec, workload_name
 from llm_serving.serving.rollout import plan_rollout
-from llm_serving.serving.signals import lacking
+from llm_serving.serving.scaling_queries import unmeasured_objectives
 from llm_serving.spec import LoaderSpec, ModelSpec, ReleaseSpec
 
 
@@ -207,7 +208,8 @@ def _instance(inputs: ModelServiceInputs, release: ReleaseSpec, count: Instances
             f"{adapter.name} needs files in {adapter.files_folder}, which no pod of ours has: it is rendered, not run"
         )
         raise ProblemsError([Problem("releases.engine.name", adapter.name.value, reason, "vllm")])
-    if model.autoscaling is not None and (problems := list(lacking(adapter.metrics, model.autoscaling))):
+    metrics = engine_metrics(adapter.name)
+    if model.autoscaling is not None and (problems := list(unmeasured_objectives(metrics, model.autoscaling))):
         raise ProblemsError([problem.under("model.autoscaling") for problem in problems])
     with _under("model"):
         plan = plan_model(model, release, inputs.node)
@@ -287,10 +289,10 @@ class _Shared:
             lambda both: _in_namespace(both[0], both[1], source)
         )
         self._drain = {
-            MAIN: self._scheduling.apply(lambda found: self._drain_in_time(found.spot_notice_seconds)),
+            SHARE_MAIN: self._scheduling.apply(lambda found: self._drain_in_time(found.spot_notice_seconds)),
         }
         if inputs.model.on_demand_base:
-            self._drain[BASE] = self._scheduling.apply(lambda found: self._drain_in_time(base_notice(found)))
+            self._drain[SHARE_BASE] = self._scheduling.apply(lambda found: self._drain_in_time(base_notice(found)))
 
     def around(self, instance: Instance, template: core.v1.ConfigMap | None) -> Surroundings:
         """The surroundings of one release's pods."""

@@ -1,7 +1,7 @@
 """Which pods of a team Prometheus scrapes, and what its series say of them.
 
 One PodMonitor a namespace, read by Prometheus' operator: the engines' own metrics and the launcher's. Each series gets
-the labels by which queries tell releases apart (``signals``); ``namespace`` and ``pod`` come from the operator.
+the labels by which queries tell releases apart (``metrics``); ``namespace`` and ``pod`` come from the operator.
 
 Owns the PodMonitor. Leaves alone Prometheus itself (``addons``) and what is made of the series.
 """
@@ -9,23 +9,34 @@ Owns the PodMonitor. Leaves alone Prometheus itself (``addons``) and what is mad
 import re
 from typing import Any
 
-from llm_serving.planning.autoscaling import SCRAPE_SECONDS
+from llm_serving.contract import LABEL_MODEL, LABEL_POOL, LABEL_RELEASE, LABEL_TEAM
+from llm_serving.metrics.series import (
+    SCRAPE_INTERVAL_SECONDS,
+    SERIES_MODEL,
+    SERIES_POOL,
+    SERIES_RELEASE,
+    SERIES_TEAM,
+)
 from llm_serving.serving import launcher
-from llm_serving.serving.labels import MODEL, POOL, RELEASE, TEAM
+from llm_serving.serving.labels import COMPONENT_ENGINE, LABEL_COMPONENT
 from llm_serving.serving.pod import PORT_NAME
-from llm_serving.serving.signals import MODEL_LABEL, POOL_LABEL, RELEASE_LABEL, TEAM_LABEL
 
 API_VERSION = "monitoring.coreos.com/v1"
 KIND = "PodMonitor"
 NAME = "engines"
 METRICS_PATH = "/metrics"
 
-_COPIED = {RELEASE_LABEL: RELEASE, TEAM_LABEL: TEAM, POOL_LABEL: POOL, MODEL_LABEL: MODEL}
+_COPIED = {
+    SERIES_RELEASE: LABEL_RELEASE,
+    SERIES_TEAM: LABEL_TEAM,
+    SERIES_POOL: LABEL_POOL,
+    SERIES_MODEL: LABEL_MODEL,
+}
 
 
 def pod_monitor(
     namespace: str,
-    interval_seconds: int = SCRAPE_SECONDS,
+    interval_seconds: int = SCRAPE_INTERVAL_SECONDS,
     labels: dict[str, str] | None = None,
     ports: tuple[str, ...] = (PORT_NAME, launcher.PORT_NAME),
 ) -> dict[str, Any]:
@@ -42,7 +53,7 @@ def pod_monitor(
         "kind": KIND,
         "metadata": {"name": NAME, "namespace": namespace, "labels": dict(labels or {})},
         "spec": {
-            "selector": {"matchLabels": {"app.kubernetes.io/component": "engine"}},
+            "selector": {"matchLabels": {LABEL_COMPONENT: COMPONENT_ENGINE}},
             "podMetricsEndpoints": [_endpoint(port, interval_seconds) for port in ports],
         },
     }

@@ -16,8 +16,8 @@ from llm_serving.serving.arguments import TeamArgs
 from llm_serving.serving.engines import engine
 from llm_serving.serving.labels import team_labels
 from llm_serving.serving.monitoring import pod_monitor
-from llm_serving.serving.network import INTERNET as ANYWHERE
-from llm_serving.serving.network import NAMESPACE_NAME, network_policies
+from llm_serving.serving.network_policies import INTERNET as ANYWHERE
+from llm_serving.serving.network_policies import NAMESPACE_NAME, network_policies
 from llm_serving.serving.roles import EDITOR, VIEWER, Rule
 from llm_serving.spec import EngineName, TeamSpec
 from llm_serving.spec.names import Count, NamespaceName

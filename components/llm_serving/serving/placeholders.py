@@ -11,15 +11,13 @@ from collections.abc import Mapping
 import pulumi
 from pulumi_kubernetes import apps, core, meta
 
-from llm_serving.contract import ModelCacheVolume, PoolScheduling
+from llm_serving.contract import LABEL_MODEL, ModelCacheVolume, PoolScheduling
 from llm_serving.planning.placement import ModelPlan
-from llm_serving.serving.labels import MODEL, model_labels
+from llm_serving.serving.labels import COMPONENT_PLACEHOLDER, LABEL_COMPONENT, model_labels
 from llm_serving.serving.pod import RESTRICTED, USER_ID, Surroundings, tolerations
 from llm_serving.serving.priorities import PLACEHOLDER
 from llm_serving.serving.quantities import cores, gibibytes
 from llm_serving.spec import ModelSpec
-
-_COMPONENT = "app.kubernetes.io/component"
 
 
 def placeholder_deployment(
@@ -38,7 +36,7 @@ def placeholder_deployment(
         labels: labels that the user adds.
         image: of a program that waits.
     """
-    selector = {_COMPONENT: "placeholder", MODEL: model.name}
+    selector = {LABEL_COMPONENT: COMPONENT_PLACEHOLDER, LABEL_MODEL: model.name}
     pod_labels = {**model_labels(model, labels), **selector}
     resources = pulumi.Output.all(around.scheduling, around.plan, around.cache).apply(
         lambda found: _resources(found[0], found[1], found[2])

@@ -12,14 +12,20 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes import core, meta
 
-from llm_serving.contract import ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
+from llm_serving.contract import (
+    ENGINE_CONTAINER,
+    SHARE_BASE,
+    ModelCacheVolume,
+    PoolScheduling,
+    WorkloadIdentityBinding,
+)
 from llm_serving.planning.drain import Drain
 from llm_serving.planning.instances import Instances
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.serving import launcher
 from llm_serving.serving.disruption import base_affinity, spread
 from llm_serving.serving.engines import Engine, GroupCommand, adapter_folder
-from llm_serving.serving.labels import BASE, MAIN, RELEASE_HASH, SHARE, release_labels, selector
+from llm_serving.serving.labels import ANNOTATION_RELEASE_HASH, LABEL_SHARE, SHARE_MAIN, release_labels, selector
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores, gibibytes
 from llm_serving.serving.rollout import PROBE_PERIOD_SECONDS, Rollout
@@ -29,7 +35,6 @@ MODELS = "/models"
 TEMPLATES = "/etc/llm-serving"
 TEMPLATE_FILE = "chat-template.jinja"
 PORT_NAME = "http"
-ENGINE_CONTAINER = "engine"
 
 USER_ID = 1000
 """Any number but 0 would do: the engine's files are readable by everyone."""
@@ -97,10 +102,10 @@ class Instance:
     more_environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def pod_template(instance: Instance, around: Surroundings, share: str = MAIN) -> core.v1.PodTemplateSpecArgs:
+def pod_template(instance: Instance, around: Surroundings, share: str = SHARE_MAIN) -> core.v1.PodTemplateSpecArgs:
     """The template of a Deployment's pods; ``share`` says on which capacity they run."""
     pods = selector(instance.model, instance.release.version)
-    labels = {**release_labels(instance.model, instance.release, instance.labels), SHARE: share}
+    labels = {**release_labels(instance.model, instance.release, instance.labels), LABEL_SHARE: share}
     return core.v1.PodTemplateSpecArgs(
         metadata=meta.v1.ObjectMetaArgs(
             labels=around.identity.apply(lambda identity: {**identity.pod_labels, **labels}),
@@ -108,7 +113,7 @@ def pod_template(instance: Instance, around: Surroundings, share: str = MAIN) ->
                 lambda both: {
                     **both[0].pod_annotations,
                     **both[1].pod_annotations,
-                    RELEASE_HASH: instance.release_hash,
+                    ANNOTATION_RELEASE_HASH: instance.release_hash,
                 }
             ),
         ),
@@ -120,7 +125,7 @@ def pod_template(instance: Instance, around: Surroundings, share: str = MAIN) ->
             termination_grace_period_seconds=around.drain[share].apply(lambda drain: drain.grace_period),
             node_selector=around.scheduling.apply(lambda scheduling: scheduling.node_selector),
             tolerations=around.scheduling.apply(tolerations),
-            affinity=around.scheduling.apply(base_affinity) if share == BASE else None,
+            affinity=around.scheduling.apply(base_affinity) if share == SHARE_BASE else None,
             topology_spread_constraints=spread(pods),
             priority_class_name=priority_class(instance.model.service_class),
             security_context=core.v1.PodSecurityContextArgs(

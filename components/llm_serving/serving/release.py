@@ -11,16 +11,19 @@ import pulumi
 from pulumi_kubernetes import apiextensions, apps, core, meta, networking, policy
 
 from llm_serving.component import child
+from llm_serving.contract import SHARE_BASE
+from llm_serving.metrics.engines import engine_metrics
+from llm_serving.metrics.workload import ReleaseWorkload, WorkloadKind
 from llm_serving.planning.instances import Instances
 from llm_serving.serving import multi_node
-from llm_serving.serving.autoscaling import API_VERSION as SCALED_OBJECT_VERSION
-from llm_serving.serving.autoscaling import KIND as SCALED_OBJECT
-from llm_serving.serving.autoscaling import scaled_object
 from llm_serving.serving.disruption import disruption_budget
-from llm_serving.serving.labels import BASE, MAIN, RELEASE_HASH, release_labels, selector
-from llm_serving.serving.network import group_policy
+from llm_serving.serving.labels import ANNOTATION_RELEASE_HASH, SHARE_MAIN, release_labels, selector
+from llm_serving.serving.network_policies import group_policy
 from llm_serving.serving.pod import PORT_NAME, Instance, Surroundings, pod_template, worker_command
-from llm_serving.serving.signals import ScaleTarget, TargetKind, signals
+from llm_serving.serving.scaled_object import API_VERSION as SCALED_OBJECT_VERSION
+from llm_serving.serving.scaled_object import KIND as SCALED_OBJECT
+from llm_serving.serving.scaled_object import scaled_object
+from llm_serving.serving.scaling_queries import scaling_queries
 from llm_serving.spec import AutoscalingSpec
 
 FORCE = {"pulumi.com/patchForce": "true"}
@@ -157,9 +160,10 @@ def _scale(
 
     def spec(namespace: str) -> dict[str, Any]:
         count = instance.count
-        kind = TargetKind.LEADER_WORKER_SET if instance.plan.nodes > 1 else TargetKind.DEPLOYMENT
-        target = ScaleTarget(namespace, count.name, instance.model.name, count.version, base=count.base, kind=kind)
-        return scaled_object(target, bounds, signals(instance.engine.metrics, target), prometheus_url)["spec"]
+        kind = WorkloadKind.LEADER_WORKER_SET if instance.plan.nodes > 1 else WorkloadKind.DEPLOYMENT
+        workload = ReleaseWorkload(namespace, count.name, instance.model.name, count.version, count.base, kind)
+        queries = scaling_queries(engine_metrics(instance.engine.name), workload)
+        return scaled_object(workload, bounds, queries, prometheus_url)["spec"]
 
     apiextensions.CustomResource(
         instance.count.name,
@@ -210,10 +214,10 @@ def workload_name(count: Instances) -> str:
 def _shares(count: Instances) -> list[_Share]:
     """The base first: it answers when nothing else does."""
     scaled, rest = count.autoscaling is not None, count.replicas - count.base
-    base = [_Share(BASE, f"-{BASE}", count.base, scaled=False)] if count.base else []
-    main = [_Share(MAIN, "", rest, scaled)] if scaled or rest or not base else []
+    base = [_Share(SHARE_BASE, f"-{SHARE_BASE}", count.base, scaled=False)] if count.base else []
+    main = [_Share(SHARE_MAIN, "", rest, scaled)] if scaled or rest or not base else []
     return [*base, *main]
 
 
 def _annotations(instance: Instance, share: _Share) -> dict[str, str]:
-    return {RELEASE_HASH: instance.release_hash, **({} if share.scaled else FORCE)}
+    return {ANNOTATION_RELEASE_HASH: instance.release_hash, **({} if share.scaled else FORCE)}

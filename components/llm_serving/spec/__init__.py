@@ -20,7 +20,7 @@ from llm_serving.spec.engine import EngineSpec
 from llm_serving.spec.loader import LoaderSpec
 from llm_serving.spec.model import CanaryChoice, ModelSpec, ReleaseChoice, ServiceClass, WarmPoolSpec
 from llm_serving.spec.network import NetworkSpec
-from llm_serving.spec.pool import CapacityEntry, ExistingPoolSpec, Market, PoolSpec
+from llm_serving.spec.pool import CapacityEntry, ExistingPoolSpec, Market, Pool, PoolSpec
 from llm_serving.spec.release import (
     AdapterSource,
     EngineName,
@@ -57,6 +57,7 @@ __all__ = [
     "ModelSource",
     "ModelSpec",
     "NetworkSpec",
+    "Pool",
     "PoolSpec",
     "Quantization",
     "ReleaseChannel",

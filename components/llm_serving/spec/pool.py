@@ -83,6 +83,16 @@ class PoolSpec(Frozen):
     idle_minutes: Annotated[int, Field(ge=1, le=1440)] = 10
     return_to_preferred: bool = False
 
+    @property
+    def max_nodes(self) -> int:
+        """Nodes when all of its capacity is used."""
+        return sum(entry.max for entry in self.capacity)
+
+    @property
+    def gpu_resource(self) -> None:
+        """The extended resource to ask for is the accelerator's own (catalog)."""
+        return None
+
 
 class ExistingPoolSpec(Frozen):
     """A pool of nodes that are already there: on-premises machines, or a cluster that somebody else runs.
@@ -109,3 +119,22 @@ class ExistingPoolSpec(Frozen):
     node_selector: dict[str, str] = {}
     tolerations: tuple[Toleration, ...] = ()
     gpu_resource: str | None = None
+
+    @property
+    def capacity(self) -> tuple[CapacityEntry, ...]:
+        """Nothing of it is bought."""
+        return ()
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Nothing labels nodes that are already there."""
+        return {}
+
+    @property
+    def max_nodes(self) -> int:
+        """The nodes that are there."""
+        return self.nodes
+
+
+Pool = PoolSpec | ExistingPoolSpec
+"""A pool wherever it is; ``capacity`` is empty where the stack buys none of its nodes."""

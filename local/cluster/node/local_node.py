@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.cluster import pools, rest
+from llm_serving.planning.simulation.node_pool import is_ready
+from local.cluster import rest
 from local.cluster.errors import ClusterError, with_log
 from local.cluster.files import read_json
 from local.cluster.layout import Facts, Layout
@@ -185,7 +186,7 @@ def _missing(facts: Facts, client: rest.Kubernetes) -> str | None:
         node = client.find("v1", "Node", name)
         if node is None:
             return f"node {name} has not registered"
-        if not pools.is_ready(node):
+        if not is_ready(node):
             conditions = {c["type"]: c for c in (node.get("status") or {}).get("conditions") or []}
             return f"node {name}: {(conditions.get('Ready') or {}).get('message', 'no status yet')}"
         if str(slot.kubernetes_service) not in resolve(str(slot.dns), _KNOWN_NAME):

@@ -8,13 +8,13 @@ from typing import Any
 
 import grpc
 
-from local.home import Home
 from local.providers.gcp import types
 from local.providers.gcp.types import GcpType, find, long_number, names, relative
 from local.providers.properties import reveal
 from local.providers.provider import CloudError, Engine
 from local.providers.schema import ResourceType, Sdk
 from local.providers.store import Phase, Record, Store
+from local.state_folder import StateFolder
 
 SDK = "pulumi_gcp"
 
@@ -43,7 +43,7 @@ class Cloud:
         settings: the provider's settings: ``project``, ``region``, ``zone``, ``defaultLabels`` and so on.
     """
 
-    home: Home
+    home: StateFolder
     engine: Engine
     settings: dict[str, Any] = field(default_factory=dict)
 

@@ -18,7 +18,6 @@ from typing import Any
 import grpc
 
 from llm_serving.errors import Problem
-from local.home import Home
 from local.providers.differences import Change, Difference
 from local.providers.faults import FaultPlan
 from local.providers.gcp import functions
@@ -39,6 +38,7 @@ from local.providers.provider import (
 )
 from local.providers.schema import check
 from local.providers.store import AlreadyExistsError, Phase, Record
+from local.state_folder import StateFolder
 
 _DEFAULTS = "__defaults"
 """Which inputs were filled in by the plugin: the name under which Pulumi's own bridge keeps it."""
@@ -56,8 +56,8 @@ class GcpPlugin(Plugin):
 
     name = "gcp"
 
-    def __init__(self, home: Home | None = None, faults: FaultPlan | None = None) -> None:
-        self.home = home or Home.of()
+    def __init__(self, home: StateFolder | None = None, faults: FaultPlan | None = None) -> None:
+        self.home = home or StateFolder.of()
         super().__init__(faults or FaultPlan.of(self.home))
         self.version = version("pulumi-gcp")
         self.cloud = Cloud(self.home, self.engine)

@@ -2,9 +2,9 @@
 
 import sys
 
-from local.home import Home
 from local.providers.faults import FaultPlan
 from local.providers.kubernetes.plugin import KubernetesPlugin
 from local.providers.provider import serve
+from local.state_folder import StateFolder
 
-serve(KubernetesPlugin(FaultPlan.of(Home.of())), sys.argv[1:])
+serve(KubernetesPlugin(FaultPlan.of(StateFolder.of())), sys.argv[1:])

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from local.cluster.quantity import quantity
+from llm_serving.planning.simulation import parse_quantity
 from local.providers.properties import UNKNOWN, Properties, Secret, reveal, without_nulls
 
 AUTONAMED = "pulumi.com/autonamed"
@@ -226,7 +226,7 @@ def _by_key(items: list[Any], keys: tuple[str, ...]) -> dict[tuple[Any, ...], An
 
 def _same_quantity(old: Any, live: Any) -> bool:
     try:
-        return quantity(old) == quantity(live)
+        return parse_quantity(old) == parse_quantity(live)
     except ValueError:
         return False
 

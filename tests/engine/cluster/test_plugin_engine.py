@@ -8,7 +8,8 @@ import sys
 import pytest
 import yaml
 
-from local.home import REPOSITORY, Home, clean_environment, prepare
+from local.pulumi_home import clean_environment, prepare
+from local.state_folder import REPOSITORY, StateFolder
 from tests.engine.cluster.helpers import eventually
 
 PROGRAM = """
@@ -48,7 +49,7 @@ class Project:
     """A project with one Deployment."""
 
     def __init__(self, folder, kubeconfig, namespace):
-        self.home = Home(folder / "local")
+        self.home = StateFolder(folder / "local")
         self.folder = folder / "project"
         self.folder.mkdir()
         prepare(self.home)

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from local.cluster import ClusterError, pools
+from llm_serving.planning.simulation.node_pool import is_ready
+from local.cluster import ClusterError
 from tests.engine.cluster.helpers import eventually, gpu_pod, nodes_of
+from tests.unit.planning.simulation.builders import gpu_pool
 
 
 def running(api, namespace):
@@ -71,7 +73,7 @@ def test_new_hardware_replaces_nodes_one_by_one(api, cluster, pool):
 
     def renewed():
         now = nodes_of(api, "upgrade")
-        fresh = [n for n in now if n["metadata"]["uid"] not in old and pools.is_ready(n)]
+        fresh = [n for n in now if n["metadata"]["uid"] not in old and is_ready(n)]
         return len(now) == len(fresh) == 2
 
     eventually(renewed)
@@ -89,8 +91,6 @@ def test_a_deleted_pool_leaves_neither_nodes_nor_pods_on_them(api, cluster, pool
 
 
 def test_a_pool_in_stockout_says_that_its_nodes_are_missing(cluster):
-    from tests.unit.local.cluster.builders import gpu_pool
-
     cluster.put_pool(gpu_pool("sold-out", min=1, max=1, stockout=True))
     try:
         with pytest.raises(ClusterError, match="0 ready nodes of 1"):

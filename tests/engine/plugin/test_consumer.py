@@ -1,4 +1,5 @@
-"""Another team's program, the real engine, the real plugin, a real control plane.
+"""Other teams' programs, the real engine, a real control plane: one that knows the package by its plugin, and the
+examples, which import it.
 
 The language host that can be built here (see ``tools/``) is older than the way in which the engine tells it which
 plugin to start, so ``PulumiPlugin.yaml`` is not what starts the plugin: a launcher is, with the same command.
@@ -8,51 +9,60 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from local.cluster import NodePool
 from local.cluster.control_plane import LocalCluster
-from local.cluster.pools import NodePool
-from local.home import REPOSITORY, Home, clean_environment, prepare
+from local.pulumi_home import clean_environment, prepare
+from local.state_folder import REPOSITORY, StateFolder
 
 COMPONENTS = REPOSITORY / "components"
+EXAMPLES = REPOSITORY / "examples"
 GPU_NODE = {"cpu": "16", "memory": "128Gi", "ephemeral-storage": "200Gi", "pods": "110", "nvidia.com/gpu": "2"}
+SHARED_VOLUME = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolume",
+    "metadata": {"name": "shared"},
+    "spec": {
+        "accessModes": ["ReadWriteMany"],
+        "capacity": {"storage": "100Gi"},
+        "storageClassName": "shared",
+        "nfs": {"server": "192.0.2.1", "path": "/weights"},
+    },
+}
 
 
-class Consumer:
-    """A project in a folder of its own that uses the package by its path."""
+class Project:
+    """A Pulumi project in a folder of its own, on local clouds of its own."""
 
-    def __init__(self, folder: Path, kubeconfig: dict[str, Any]) -> None:
-        self.home = Home(folder / "local")
+    def __init__(self, folder: Path, program: Path, more_environment: Mapping[str, str] | None = None, **more: Any):
+        self.state = StateFolder(folder / "local")
         self.project = folder / "project"
         self.project.mkdir()
-        prepare(self.home)
-        project = {
-            "name": "consumer",
-            "runtime": "python",
-            "main": str(Path(__file__).parent / "consumer"),
-            "plugins": {"providers": [{"name": "llm-serving", "path": str(_launcher(folder))}]},
-        }
+        prepare(self.state)
+        project = {"name": program.name, "runtime": "python", "main": str(program), **more}
         (self.project / "Pulumi.yaml").write_text(yaml.safe_dump(project))
+        path = os.pathsep.join(
+            [str(Path(sys.executable).parent), str(REPOSITORY / ".tools/bin"), os.environ.get("PATH", "")]
+        )
+        self.environment = clean_environment(self.state) | {"PATH": path} | dict(more_environment or {})
         self.pulumi("stack", "init", "test", check=True)
-        self.set("schema", str(COMPONENTS / "schema.json"))
-        self.set("gpuQuota", "2")
-        self.set("kubeconfig", json.dumps(kubeconfig), secret=True)
 
     def set(self, key: str, value: str, *, secret: bool = False) -> None:
         self.pulumi("config", "set", "--secret" if secret else "--plaintext", "--", key, value, check=True)
 
+    def outputs(self) -> dict[str, Any]:
+        return json.loads(self.pulumi("stack", "output", "--json", check=True).stdout)
+
     def pulumi(self, *args: str, check: bool = False) -> subprocess.CompletedProcess[str]:
-        path = os.pathsep.join(
-            [str(Path(sys.executable).parent), str(REPOSITORY / ".tools/bin"), os.environ.get("PATH", "")]
-        )
         done = subprocess.run(
             ["pulumi", "--cwd", str(self.project), "--non-interactive", *args],
-            env=clean_environment(self.home) | {"PATH": path},
+            env=self.environment,
             capture_output=True,
             text=True,
             check=False,
@@ -84,7 +94,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
                 capacity=GPU_NODE,
                 allocatable=GPU_NODE,
                 zones=("lab-a",),
-                labels={"lab.example/gpu": "a6000"},
+                labels={"lab.example/gpu": "a6000", "example.com/gpu": "a6000"},
                 taints=({"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"},),
             )
         )
@@ -95,11 +105,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
 
 
 @pytest.fixture(scope="module")
-def consumer(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Consumer:
-    return Consumer(tmp_path_factory.mktemp("consumer"), cluster.kubeconfig())
+def consumer(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    folder = tmp_path_factory.mktemp("consumer")
+    plugin = {"name": "llm-serving", "path": str(_launcher(folder))}
+    project = Project(folder, Path(__file__).parent / "consumer", plugins={"providers": [plugin]})
+    project.set("schema", str(COMPONENTS / "schema.json"))
+    project.set("gpuQuota", "2")
+    project.set("kubeconfig", json.dumps(cluster.kubeconfig()), secret=True)
+    return project
 
 
-def refusal(consumer: Consumer) -> str:
+def refusal(consumer: Project) -> str:
     """What the engine says of a preview that it refuses: a reason, and no traceback of the package's own."""
     done = consumer.pulumi("preview")
     said = done.stdout + done.stderr
@@ -113,7 +129,7 @@ def test_a_model_is_served_previewed_refused_and_removed_from_another_teams_prog
     assert preview.returncode == 0, preview.stdout[-4000:] + preview.stderr[-4000:]
 
     consumer.pulumi("up", "--yes", "--skip-preview", check=True)
-    outputs = json.loads(consumer.pulumi("stack", "output", "--json", check=True).stdout)
+    outputs = consumer.outputs()
     assert outputs["url"] == "http://qwen3-8b.chat.svc:8000/v1"
     assert outputs["kubeconfig"] == "[secret]"
     deployment = cluster.client().get("apps/v1", "Deployment", "qwen3-8b-1-0-0", "chat")
@@ -136,3 +152,32 @@ def test_a_model_is_served_previewed_refused_and_removed_from_another_teams_prog
 
     consumer.pulumi("destroy", "--yes", "--skip-preview", check=True)
     assert cluster.client().find("v1", "Namespace", "chat") is None
+
+
+def test_the_example_for_an_existing_cluster_serves_a_model(cluster: LocalCluster, tmp_path: Path) -> None:
+    client = cluster.client()
+    client.create(SHARED_VOLUME)
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(cluster.kubeconfig()))
+    example = Project(tmp_path, EXAMPLES / "existing-cluster", {"KUBECONFIG": str(kubeconfig)})
+
+    example.pulumi("up", "--yes", "--skip-preview", check=True)
+    assert example.outputs() == {"url": "http://qwen3-8b.chat.svc:8000/v1"}
+    deployment = client.get("apps/v1", "Deployment", "qwen3-8b-1-0-0", "chat")
+    assert deployment["status"]["availableReplicas"] == 1
+
+    example.pulumi("destroy", "--yes", "--skip-preview", check=True)
+    assert client.find("v1", "Namespace", "chat") is None
+
+
+def test_the_example_for_gke_serves_a_model(tmp_path: Path) -> None:
+    example = Project(tmp_path, EXAMPLES / "gke")
+    example.set("gcp:project", "acme-llm-dev")
+    example.set("gcp:region", "us-central1")
+    try:
+        example.pulumi("up", "--yes", "--skip-preview", check=True)
+        assert example.outputs() == {"url": "http://qwen3-0-6b.chat.svc:8000/v1"}
+        example.pulumi("preview", "--expect-no-changes", check=True)
+    finally:
+        for directory in example.state.clusters.glob("*/*/*"):
+            LocalCluster(directory).stop()

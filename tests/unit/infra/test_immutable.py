@@ -1,13 +1,12 @@
 """What is fixed for the life of a stack is compared with what the engine has saved, whatever moment it is read at."""
 
-import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pulumi
 import pytest
 
-from local.home import REPOSITORY
+from infra.clouds import immutable
 from stacks.settings import parse_settings, resolve
 from tests.unit.stacks.settings_files import settings_data
 
@@ -16,13 +15,8 @@ HALF_WRITTEN = "invocation of pulumi:pulumi:readStackOutputs returned an error: 
 
 @pytest.fixture
 def fixed(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(REPOSITORY / "infra"))
-    import clouds.immutable as module
-
-    monkeypatch.setattr(module, "READ_AGAIN_AFTER", (0.0, 0.0))
-    yield module
-    for name in [name for name in sys.modules if name.split(".")[0] == "clouds"]:
-        del sys.modules[name]
+    monkeypatch.setattr(immutable, "READ_AGAIN_AFTER", (0.0, 0.0))
+    return immutable
 
 
 def _answers(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[Any]:
@@ -44,24 +38,24 @@ def _stack() -> Any:
 
 
 def test_a_checkpoint_that_is_just_being_written_is_read_again(fixed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    left = _answers(monkeypatch, Exception(HALF_WRITTEN), {"fixed": _stack().fixed})
-    fixed.refuse_changes_of_what_is_fixed(_stack())
+    left = _answers(monkeypatch, Exception(HALF_WRITTEN), {"fixed": _stack().settings.fixed})
+    fixed.refuse_changes_of_fixed_settings(_stack())
     assert left == []
 
 
 def test_a_state_that_cannot_be_read_is_an_error(fixed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _answers(monkeypatch, *[Exception(HALF_WRITTEN)] * 3)
     with pytest.raises(Exception, match="failed to load checkpoint"):
-        fixed.refuse_changes_of_what_is_fixed(_stack())
+        fixed.refuse_changes_of_fixed_settings(_stack())
 
 
 def test_a_first_update_has_nothing_to_compare(fixed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _answers(monkeypatch, {})
-    fixed.refuse_changes_of_what_is_fixed(_stack())
+    fixed.refuse_changes_of_fixed_settings(_stack())
 
 
 def test_every_fixed_setting_that_differs_is_named(fixed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = _stack().fixed | {"region": "us-west1", "network.pods": "10.128.0.0/18"}
+    before = _stack().settings.fixed | {"region": "us-west1", "network.pods": "10.128.0.0/18"}
     _answers(monkeypatch, {"fixed": before})
     with pytest.raises(pulumi.RunError, match=r"(?s)llm-serving:region = 'us-central1'.*llm-serving:network\.pods"):
-        fixed.refuse_changes_of_what_is_fixed(_stack())
+        fixed.refuse_changes_of_fixed_settings(_stack())

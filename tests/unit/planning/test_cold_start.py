@@ -7,7 +7,7 @@ import pytest
 
 from llm_serving import catalog
 from llm_serving.catalog import Basis, StartupStage, UnknownFact
-from llm_serving.planning.cold_start import STARTUP_METRIC, ColdStart, StartupChoices, cold_start
+from llm_serving.planning.cold_start import ColdStart, StartupChoices, cold_start
 from tests.unit.planning.builders import model, release
 
 CUDA, CPU = catalog.device("cuda"), catalog.device("cpu")
@@ -105,7 +105,7 @@ def test_every_stage_has_a_source_a_date_and_a_metric_of_its_own() -> None:
     assert len({stage.measured_by for stage in stages}) == len(stages)
     inside = {stage.measured_by for stage in stages[2:]}
     parts = ("weights", "compilation", "graphs", "initialization", "warm_up")
-    assert inside == {f'{STARTUP_METRIC}{{stage="{part}"}}' for part in parts}
+    assert inside == {f'llm_serving_startup_seconds{{stage="{part}"}}' for part in parts}
 
 
 def test_the_parts_of_the_engines_start_never_exceed_the_whole() -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from llm_serving import catalog
 from llm_serving.catalog import Feature, FlagKind
+from llm_serving.metrics.engines import EngineMetrics, engine_metrics
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import plan_model
-from llm_serving.serving.engines import EngineMetrics, engine
+from llm_serving.serving.engines import engine
 from llm_serving.spec import EngineName, ModelSpec, ReleaseSpec
 from tests.unit.serving.served import MODEL, RELEASE
 
@@ -123,8 +124,8 @@ def test_every_adapter_says_where_it_is_asked_and_watched(name):
     assert 1024 < adapter.port < 65536
     assert adapter.health_path.startswith("/")
     assert adapter.metrics_path == "/metrics"
-    assert adapter.metrics.requests_running
-    assert adapter.metrics.requests_waiting
+    assert engine_metrics(adapter.name).requests_running
+    assert engine_metrics(adapter.name).requests_waiting
     assert adapter.publisher.count("/") == 2
     assert "HF_HUB_OFFLINE" in adapter.environment(parts(name)[0])
 
@@ -150,7 +151,7 @@ def test_only_engines_of_several_nodes_have_commands_for_them(name):
 
 
 def test_the_metrics_of_vllm_are_all_there_and_a_real_server_exports_them():
-    metrics = engine(EngineName.VLLM).metrics
+    metrics = engine_metrics(EngineName.VLLM)
     exposition = (EXPOSITIONS / f"vllm-{VERSIONS[EngineName.VLLM]}" / "loaded.txt").read_text()
     samples = [line for line in exposition.splitlines() if line.startswith("vllm:")]
     for field in EngineMetrics.__dataclass_fields__:

@@ -2,10 +2,10 @@ import re
 
 import pytest
 
-from llm_serving.planning.autoscaling import SCRAPE_SECONDS
-from llm_serving.serving.labels import MODEL, POOL, RELEASE, TEAM
+from llm_serving.contract import LABEL_MODEL, LABEL_POOL, LABEL_RELEASE, LABEL_TEAM
+from llm_serving.metrics.series import SCRAPE_INTERVAL_SECONDS
 from llm_serving.serving.monitoring import pod_monitor
-from llm_serving.serving.signals import CAPACITY_SECONDS, LATENCY_SECONDS, QUEUE_SECONDS
+from llm_serving.serving.scaling_queries import CAPACITY_SECONDS, LATENCY_SECONDS, QUEUE_SECONDS
 from tests.unit.serving.crds import assert_valid
 
 
@@ -36,7 +36,12 @@ def test_an_answer_is_not_waited_for_longer_than_until_the_next_question():
 def test_every_series_says_which_release_of_which_model_of_which_team_on_which_pool():
     for endpoint in endpoints():
         copied = {rule["targetLabel"]: rule["sourceLabels"] for rule in endpoint["relabelings"]}
-        for name, label in (("release", RELEASE), ("team", TEAM), ("pool", POOL), ("model", MODEL)):
+        for name, label in (
+            ("release", LABEL_RELEASE),
+            ("team", LABEL_TEAM),
+            ("pool", LABEL_POOL),
+            ("model", LABEL_MODEL),
+        ):
             assert copied[name] == ["__meta_kubernetes_pod_label_" + re.sub(r"\W", "_", label)]
 
 
@@ -45,5 +50,5 @@ def test_labels_of_an_exposition_never_replace_those_of_the_pod():
 
 
 def test_every_window_of_a_query_holds_several_scrapes():
-    assert min(QUEUE_SECONDS, LATENCY_SECONDS, CAPACITY_SECONDS) >= 4 * SCRAPE_SECONDS
-    assert {endpoint["interval"] for endpoint in endpoints()} == {f"{SCRAPE_SECONDS}s"}
+    assert min(QUEUE_SECONDS, LATENCY_SECONDS, CAPACITY_SECONDS) >= 4 * SCRAPE_INTERVAL_SECONDS
+    assert {endpoint["interval"] for endpoint in endpoints()} == {f"{SCRAPE_INTERVAL_SECONDS}s"}

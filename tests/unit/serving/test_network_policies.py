@@ -5,7 +5,7 @@ from pulumi_kubernetes import meta, networking
 
 from llm_serving.cloud.gcp.network import network_reach
 from llm_serving.contract import NetworkReach
-from llm_serving.serving.network import group_policy, network_policies, prometheus_policy
+from llm_serving.serving.network_policies import group_policy, network_policies, prometheus_policy
 from llm_serving.spec import NetworkSpec
 from tests.unit.local.network_policy.builders import namespace, pod
 from tests.unit.local.network_policy.evaluator import Connection, allowed

@@ -8,9 +8,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from llm_serving.errors import ProblemsError
+from llm_serving.planning.instance_cost import capacity_costs
 from stacks.cli import app
+from stacks.outputs import read_outputs
 from stacks.report.cluster_view import ClusterView, PodState, PodView
-from stacks.report.instance_cost import capacity_costs, gpus_of
 from stacks.report.summary import stack_summary, warnings
 from stacks.settings import Stack, parse_settings, read_settings_file, resolve
 from tests.unit.stacks.settings_files import REPOSITORY, put, settings_data, write_settings
@@ -109,10 +110,11 @@ def test_priority_and_placeholders_are_told(tmp_path: Path) -> None:
 
 
 def test_the_cost_is_the_models_share_of_its_nodes() -> None:
-    found = resolve(read_settings_file(REPOSITORY / "Pulumi.prod.yaml"), "prod")
-    model = next(model for model in found.models if model.spec.name == "qwen3-32b")
-    pool = next(pool for pool in found.settings.pools if pool.name == model.spec.pool)
-    spot = next(cost for cost in capacity_costs(found, model, pool) if cost.market == "spot")
+    prod = resolve(read_settings_file(REPOSITORY / "Pulumi.prod.yaml"), "prod")
+    model = next(model for model in prod.models if model.spec.name == "qwen3-32b")
+    pool = next(pool for pool in prod.settings.pools if pool.name == model.spec.pool)
+    costs = capacity_costs(prod.settings.cloud, prod.settings.region, pool, model.spec, [model.plan.gpus])
+    spot = next(cost for cost in costs if cost.market == "spot")
     assert model.plan.gpus == 2
     assert spot.instance is not None
     assert spot.fewest == pytest.approx(model.spec.fewest_replicas * spot.instance)
@@ -121,19 +123,13 @@ def test_the_cost_is_the_models_share_of_its_nodes() -> None:
     assert spot.instance == pytest.approx(20.0448 * 2 / 8, abs=0.01)
 
 
-def test_canaries_and_placeholders_cost_as_much_as_other_instances() -> None:
-    model = stack(releases=THREE, replicas=3, warmPool={"placeholders": 2}).models[0]
-    assert gpus_of(model) == (3 + 2 + 2, 3 + 2 + 2)
-    scaled = stack(autoscaling={"min": 1, "max": 5}).models[0]
-    assert gpus_of(scaled) == (1, 5)
-
-
 def pod(name: str, release: str, node: str = "node", state: PodState = PodState.READY) -> PodView:
     return PodView(name, "chat", MODEL, release, node, state)
 
 
 def summary(found: Stack, view: ClusterView) -> str:
-    outputs = {"models": {MODEL: {"url": "http://model", "releaseUrls": {"1.0.0": "http://canary"}}}}
+    urls = {"url": "http://model", "releaseUrls": {"1.0.0": "http://canary"}}
+    outputs = read_outputs({"models": {MODEL: {**urls, "release": "1.1.0", "deployment": f"{MODEL}-1-1-0"}}})
     console = Console(width=200, no_color=True, highlight=False)
     with console.capture() as captured:
         console.print(stack_summary(found, outputs, view))

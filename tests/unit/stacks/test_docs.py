@@ -19,6 +19,7 @@ PAGES = sorted(
     [
         *REPOSITORY.glob("*.md"),
         *(REPOSITORY / "docs").rglob("*.md"),
+        *(REPOSITORY / "examples").rglob("*.md"),
         *(REPOSITORY / "components").rglob("*.md"),
         *(REPOSITORY / "tools").rglob("*.md"),
     ]
@@ -41,7 +42,7 @@ def test_the_settings_marked_as_fixed_are_those_that_an_update_compares() -> Non
     for section in SECTIONS.values():
         (example,) = (text for text in examples(SETTINGS_PAGE) if text in text_of(section))
         marked = {path for path, row in rows(section).items() if "**Fixed.**" in row["Meaning"]}
-        assert marked == set(resolved(example).fixed), section
+        assert marked == set(resolved(example).settings.fixed), section
 
 
 @pytest.mark.parametrize("page", [REPOSITORY / "README.md", SETTINGS_PAGE], ids=lambda page: page.name)

@@ -143,12 +143,14 @@ def test_secrets_never_become_settings(tmp_path: Path) -> None:
 
 def test_the_stack_knows_what_is_fixed_for_its_life() -> None:
     found = resolve(parse_settings(settings_data(), "Pulumi.dev.yaml"), "Pulumi.dev.yaml")
-    assert found.fixed["region"] == "us-central1"
-    assert found.fixed["network.pods"] == "10.64.0.0/18"
+    assert found.settings.fixed["region"] == "us-central1"
+    assert found.settings.fixed["network.pods"] == "10.64.0.0/18"
 
 
 def test_what_would_replace_a_cluster_is_fixed() -> None:
-    zonal, regional = (resolve(parse_settings(settings_data(stack), "a"), "a").fixed for stack in ("dev", "prod"))
+    zonal, regional = (
+        resolve(parse_settings(settings_data(stack), "a"), "a").settings.fixed for stack in ("dev", "prod")
+    )
     assert zonal["cluster.maxPodsPerNode"] == regional["cluster.maxPodsPerNode"] == "32"
     assert zonal["cluster.zones[0]"] == "us-central1-a"
     assert "cluster.zones[0]" not in regional

@@ -29,7 +29,7 @@ from llm_serving.cloud.gcp.names import (
 from llm_serving.cloud.gcp.nodes import GROWS_BY_ITSELF, NODE_POOL_TIMEOUTS, node_config
 from llm_serving.cloud.gcp.scheduling import pool_scheduling
 from llm_serving.component import Frozen, child, token, validated
-from llm_serving.contract import MARKET_LABEL, POOL_LABEL
+from llm_serving.contract import LABEL_MARKET, LABEL_POOL
 from llm_serving.planning.nodes import machine_node
 from llm_serving.spec import CapacityEntry, ClusterSpec, Market, PoolSpec
 
@@ -171,7 +171,7 @@ class GcpGpuPool(pulumi.ComponentResource):
         terms = TERMS[entry.market]
         taints = {COMPUTE_CLASS_LABEL: pool.name}
         if terms.tainted:
-            taints[MARKET_LABEL] = entry.market.value
+            taints[LABEL_MARKET] = entry.market.value
         return gcp.container.NodePool(
             f"{name}-{planned.name.removeprefix(f'{pool.name}-')}",
             project=given.project,
@@ -202,8 +202,8 @@ class GcpGpuPool(pulumi.ComponentResource):
                 node_labels={
                     **pool.labels,
                     COMPUTE_CLASS_LABEL: pool.name,
-                    POOL_LABEL: pool.name,
-                    MARKET_LABEL: entry.market.value,
+                    LABEL_POOL: pool.name,
+                    LABEL_MARKET: entry.market.value,
                 },
                 resource_labels=given.labels,
                 taints=[

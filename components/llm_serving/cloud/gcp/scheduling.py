@@ -2,7 +2,7 @@
 
 from llm_serving.cloud.gcp.markets import TERMS
 from llm_serving.cloud.gcp.names import COMPUTE_CLASS_LABEL, GPU_TAINT
-from llm_serving.contract import MARKET_LABEL, PoolScheduling
+from llm_serving.contract import LABEL_MARKET, PoolScheduling
 from llm_serving.planning.drain import spot_notice_seconds
 from llm_serving.planning.markets import lasting_markets
 from llm_serving.planning.nodes import pool_node
@@ -26,7 +26,7 @@ def pool_scheduling(pool: PoolSpec, max_pods_per_node: int) -> PoolScheduling:
         tolerations=(
             Toleration(key=COMPUTE_CLASS_LABEL, operator="Equal", value=pool.name, effect="NoSchedule"),
             Toleration(key=GPU_TAINT, operator="Exists", effect="NoSchedule"),
-            *(Toleration(key=MARKET_LABEL, operator="Equal", value=market, effect="NoSchedule") for market in tainted),
+            *(Toleration(key=LABEL_MARKET, operator="Equal", value=market, effect="NoSchedule") for market in tainted),
         ),
         gpu_resource="nvidia.com/gpu",
         gpus_per_node=node.gpus,

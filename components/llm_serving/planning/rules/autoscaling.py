@@ -5,7 +5,8 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from llm_serving.errors import Problem, nearest
-from llm_serving.planning.autoscaling import SCRAPE_SECONDS, parse_cron
+from llm_serving.metrics.series import SCRAPE_INTERVAL_SECONDS
+from llm_serving.planning.autoscaling import parse_cron
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.spec import AddonSource, AddonsSpec, AutoscalingSpec, ModelSpec, ScheduleSpec
 
@@ -50,9 +51,9 @@ def note_autoscaling(stack: StackShape) -> Iterator[Problem]:
             continue
         if spec.min == spec.max:
             yield Problem(f"{path}.max", spec.max, "equal to min: nothing is ever added", "replicas alone, or more")
-        if spec.polling_seconds < SCRAPE_SECONDS:
-            reason = f"engines are scraped every {SCRAPE_SECONDS} s, so some readings say nothing new"
-            yield Problem(f"{path}.pollingSeconds", spec.polling_seconds, reason, str(SCRAPE_SECONDS))
+        if spec.polling_seconds < SCRAPE_INTERVAL_SECONDS:
+            reason = f"engines are scraped every {SCRAPE_INTERVAL_SECONDS} s, so some readings say nothing new"
+            yield Problem(f"{path}.pollingSeconds", spec.polling_seconds, reason, str(SCRAPE_INTERVAL_SECONDS))
         if model.replicas > 1 and model.replicas != spec.min:
             reason = "without meaning beside autoscaling, which starts with its min"
             yield Problem(f"models[{index}].replicas", model.replicas, reason, f"autoscaling.min {model.replicas}")

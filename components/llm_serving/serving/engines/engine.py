@@ -21,48 +21,6 @@ every container of a group (its documentation, "Labels, annotations and environm
 
 
 @dataclass(frozen=True)
-class EngineMetrics:
-    """Names of the metrics that an engine exports, as they stand in its exposition: counters carry ``_total``,
-    histograms stand without ``_bucket``, ``_sum`` and ``_count``. ``None``: the engine has no such metric.
-
-    Attributes:
-        requests_running: gauge, requests in the current batch.
-        requests_waiting: gauge, requests in the queue.
-        model_label: label that carries the name under which the model is served.
-        kv_cache_usage: gauge, 0 to 1.
-        prompt_tokens: counter.
-        generation_tokens: counter.
-        requests_finished: counter, with ``finished_reason_label`` where the engine has one.
-        finished_reason_label: label of it.
-        preemptions: counter, requests that lost their place in the KV cache.
-        rejections: counter, requests refused at admission.
-        prefix_cache_queries: counter, tokens looked up.
-        prefix_cache_hits: counter, tokens found.
-        time_to_first_token: histogram, seconds.
-        inter_token_latency: histogram, seconds.
-        request_latency: histogram, seconds from arrival to the last token.
-        queue_time: histogram, seconds.
-    """
-
-    requests_running: str
-    requests_waiting: str
-    model_label: str | None = None
-    kv_cache_usage: str | None = None
-    prompt_tokens: str | None = None
-    generation_tokens: str | None = None
-    requests_finished: str | None = None
-    finished_reason_label: str | None = None
-    preemptions: str | None = None
-    rejections: str | None = None
-    prefix_cache_queries: str | None = None
-    prefix_cache_hits: str | None = None
-    time_to_first_token: str | None = None
-    inter_token_latency: str | None = None
-    request_latency: str | None = None
-    queue_time: str | None = None
-
-
-@dataclass(frozen=True)
 class GroupCommand:
     """Command lines of an instance that spans several nodes.
 
@@ -87,7 +45,6 @@ class Engine(ABC):
         port: TCP port of the OpenAI-compatible API, of health and of metrics.
         health_path: answers 200 while the engine can serve.
         metrics_path: Prometheus exposition.
-        metrics: names of its metrics.
         environment_prefix: prefix of the environment variables that the engine reads.
         scratch_gib: disk that an instance may fill under ``/tmp``: compile caches, logs.
         files_folder: folder of what :meth:`files` gives; ``None`` where there is none.
@@ -98,7 +55,6 @@ class Engine(ABC):
     port: int
     health_path: str
     metrics_path: str
-    metrics: EngineMetrics
     environment_prefix: str
     scratch_gib: int
     files_folder: str | None = None

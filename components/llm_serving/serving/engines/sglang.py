@@ -12,7 +12,6 @@ from llm_serving.serving.engines.engine import (
     LEADER,
     WORKER_INDEX,
     Engine,
-    EngineMetrics,
     GroupCommand,
     more_flags,
 )
@@ -34,22 +33,6 @@ class Sglang(Engine):
     metrics_path = "/metrics"
     environment_prefix = "SGLANG"
     scratch_gib = 8
-    metrics = EngineMetrics(
-        model_label="model_name",
-        requests_running="sglang:num_running_reqs",
-        requests_waiting="sglang:num_queue_reqs",
-        kv_cache_usage="sglang:token_usage",
-        prompt_tokens="sglang:prompt_tokens_total",
-        generation_tokens="sglang:generation_tokens_total",
-        requests_finished="sglang:num_requests_total",
-        preemptions="sglang:num_retracted_requests_total",
-        prefix_cache_queries="sglang:prompt_tokens_total",
-        prefix_cache_hits="sglang:cached_tokens_total",
-        time_to_first_token="sglang:time_to_first_token_seconds",
-        inter_token_latency="sglang:inter_token_latency_seconds",
-        request_latency="sglang:e2e_request_latency_seconds",
-        queue_time="sglang:queue_time_seconds",
-    )
 
     def command(
         self,

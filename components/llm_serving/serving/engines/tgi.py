@@ -7,7 +7,7 @@ It has no name for the model of its own: whatever name a request carries is answ
 from collections.abc import Iterator, Mapping
 
 from llm_serving.planning.placement import ModelPlan
-from llm_serving.serving.engines.engine import Engine, EngineMetrics
+from llm_serving.serving.engines.engine import Engine
 from llm_serving.spec import EngineName, EngineSpec, Quantization, ReleaseSpec
 
 _NAMED_QUANTIZATION = {Quantization.FP8: "fp8", Quantization.BITSANDBYTES: "bitsandbytes-nf4"}
@@ -24,14 +24,6 @@ class Tgi(Engine):
     metrics_path = "/metrics"
     environment_prefix = "TGI"
     scratch_gib = 8
-    metrics = EngineMetrics(
-        requests_running="tgi_batch_current_size",
-        requests_waiting="tgi_queue_size",
-        requests_finished="tgi_request_success",
-        inter_token_latency="tgi_request_mean_time_per_token_duration",
-        request_latency="tgi_request_duration",
-        queue_time="tgi_request_queue_duration",
-    )
 
     def command(
         self,

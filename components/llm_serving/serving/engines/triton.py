@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_serving.planning.placement import ModelPlan
-from llm_serving.serving.engines.engine import Engine, EngineMetrics
+from llm_serving.serving.engines.engine import Engine
 from llm_serving.spec import EngineName, EngineSpec, Quantization, ReleaseSpec
 
 _FRONT_END = "/opt/tritonserver/python/openai/openai_frontend/main.py"
@@ -33,19 +33,6 @@ class Triton(Engine):
     environment_prefix = "VLLM"
     scratch_gib = 8
     files_folder = "/etc/triton"
-    metrics = EngineMetrics(
-        model_label="model",
-        requests_running="vllm:num_requests_running",
-        requests_waiting="vllm:num_requests_waiting",
-        kv_cache_usage="vllm:gpu_cache_usage_perc",
-        prompt_tokens="vllm:prompt_tokens_total",
-        generation_tokens="vllm:generation_tokens_total",
-        preemptions="vllm:num_preemptions_total",
-        time_to_first_token="vllm:time_to_first_token_seconds",
-        inter_token_latency="vllm:time_per_output_token_seconds",
-        request_latency="vllm:e2e_request_latency_seconds",
-        queue_time="vllm:request_queue_time_seconds",
-    )
 
     def command(
         self,

@@ -13,7 +13,6 @@ from llm_serving.serving.engines.engine import (
     LEADER,
     WORKER_INDEX,
     Engine,
-    EngineMetrics,
     GroupCommand,
     adapters,
     more_flags,
@@ -38,24 +37,6 @@ class Vllm(Engine):
     metrics_path = "/metrics"
     environment_prefix = "VLLM"
     scratch_gib = 8
-    metrics = EngineMetrics(
-        model_label="model_name",
-        requests_running="vllm:num_requests_running",
-        requests_waiting="vllm:num_requests_waiting",
-        kv_cache_usage="vllm:kv_cache_usage_perc",
-        prompt_tokens="vllm:prompt_tokens_total",
-        generation_tokens="vllm:generation_tokens_total",
-        requests_finished="vllm:request_success_total",
-        finished_reason_label="finished_reason",
-        preemptions="vllm:num_preemptions_total",
-        rejections="vllm:admission_rejections_total",
-        prefix_cache_queries="vllm:prefix_cache_queries_total",
-        prefix_cache_hits="vllm:prefix_cache_hits_total",
-        time_to_first_token="vllm:time_to_first_token_seconds",
-        inter_token_latency="vllm:inter_token_latency_seconds",
-        request_latency="vllm:e2e_request_latency_seconds",
-        queue_time="vllm:request_queue_time_seconds",
-    )
 
     def command(
         self,

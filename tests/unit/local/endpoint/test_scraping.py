@@ -2,7 +2,7 @@
 
 import re
 
-from llm_serving.serving.labels import MODEL, POOL, RELEASE, TEAM
+from llm_serving.contract import LABEL_MODEL, LABEL_POOL, LABEL_RELEASE, LABEL_TEAM
 from llm_serving.serving.monitoring import pod_monitor
 from local.endpoint.scraping import scrape_configurations
 
@@ -15,7 +15,12 @@ ENGINE = {
     "__meta_kubernetes_pod_label_app_kubernetes_io_component": "engine",
     **{
         f"__meta_kubernetes_pod_label_{re.sub('[^a-zA-Z0-9]', '_', label)}": value
-        for label, value in {MODEL: "tiny", RELEASE: "1.0.0", TEAM: "chat", POOL: "l4"}.items()
+        for label, value in {
+            LABEL_MODEL: "tiny",
+            LABEL_RELEASE: "1.0.0",
+            LABEL_TEAM: "chat",
+            LABEL_POOL: "l4",
+        }.items()
     },
 }
 

@@ -6,8 +6,8 @@ import pytest
 
 from llm_serving.spec import CacheStorageSpec
 from local.cluster import ClusterError
-from local.endpoint.users_cluster import UsersCluster
-from local.home import Home
+from local.endpoint.serving_clusters import UsersCluster
+from local.state_folder import StateFolder
 
 DEFAULT = {"storageclass.kubernetes.io/is-default-class": "true"}
 STORAGE = CacheStorageSpec(size_gib=1)
@@ -31,7 +31,7 @@ def storage_class(name: str, annotations: dict[str, str] | None = None) -> dict[
     return {"metadata": {"name": name, "annotations": annotations}}
 
 
-def cluster(home: Home, answers: Answers, storage: CacheStorageSpec | None, monkeypatch: Any) -> UsersCluster:
+def cluster(home: StateFolder, answers: Answers, storage: CacheStorageSpec | None, monkeypatch: Any) -> UsersCluster:
     found = UsersCluster(home, "kind-llm", "", None, storage)
     monkeypatch.setattr(found, "client", lambda: answers)
     return found
@@ -47,7 +47,7 @@ def cluster(home: Home, answers: Answers, storage: CacheStorageSpec | None, monk
     ids=["its default", "the one that is named", "no claim is made"],
 )
 def test_a_cluster_that_can_hold_the_weights_is_taken(tmp_path, storage, classes, monkeypatch) -> None:
-    cluster(Home(tmp_path), Answers("1", *classes), storage, monkeypatch).start()
+    cluster(StateFolder(tmp_path), Answers("1", *classes), storage, monkeypatch).start()
 
 
 @pytest.mark.parametrize(
@@ -62,18 +62,18 @@ def test_a_cluster_that_would_leave_the_claim_pending_is_refused_with_what_there
     tmp_path, storage, lacks, monkeypatch
 ) -> None:
     with pytest.raises(ClusterError) as refused:
-        cluster(Home(tmp_path), Answers("1", storage_class("slow")), storage, monkeypatch).start()
+        cluster(StateFolder(tmp_path), Answers("1", storage_class("slow")), storage, monkeypatch).start()
     for words in (lacks, "slow", "storageClass: NAME"):
         assert words in str(refused.value)
 
 
 def test_a_cluster_that_was_made_again_under_its_old_name_holds_no_images(tmp_path, monkeypatch) -> None:
-    first = cluster(Home(tmp_path), Answers("1"), None, monkeypatch)
+    first = cluster(StateFolder(tmp_path), Answers("1"), None, monkeypatch)
     first.start()
     (tmp_path / "loaded-images").mkdir()
     (tmp_path / "loaded-images/1.txt").write_text("localhost/llm-serving/vllm:1\n")
     assert set(first.images()) == {"localhost/llm-serving/vllm:1"}
-    again = cluster(Home(tmp_path), Answers("2"), None, monkeypatch)
+    again = cluster(StateFolder(tmp_path), Answers("2"), None, monkeypatch)
     again.start()
     assert again.images() == {}
 
@@ -84,7 +84,7 @@ def test_a_cluster_that_does_not_answer_is_told_as_such(tmp_path) -> None:
         'clusters: [{name: a, cluster: {server: "https://127.0.0.1:1"}}], users: [{name: a, user: {token: t}}]}'
     )
     with pytest.raises(ClusterError, match="does not answer"):
-        UsersCluster(Home(tmp_path), "kind-llm", text, None, None).start()
+        UsersCluster(StateFolder(tmp_path), "kind-llm", text, None, None).start()
 
 
 def test_a_kubeconfig_whose_program_is_missing_is_told_as_such(tmp_path) -> None:
@@ -94,4 +94,4 @@ def test_a_kubeconfig_whose_program_is_missing_is_told_as_such(tmp_path) -> None
         "users: [{name: a, user: {exec: {apiVersion: client.authentication.k8s.io/v1, command: no-such-plugin}}}]}"
     )
     with pytest.raises(ClusterError, match="no-such-plugin"):
-        UsersCluster(Home(tmp_path), "x", text, None, None).client()
+        UsersCluster(StateFolder(tmp_path), "x", text, None, None).client()

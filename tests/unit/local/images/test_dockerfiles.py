@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from local.images import contexts
 from local.images.recipes import RECIPES
+from stacks.images import build_context
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 IMAGES = REPOSITORY / "images"
@@ -27,25 +27,25 @@ def test_both_images_are_found():
 @named_by_folder
 @pytest.mark.parametrize("lock", ["requirements-gpu.txt", "requirements-cpu.txt"])
 def test_every_file_that_is_copied_is_there(dockerfile, lock):
-    sources = contexts.sources_of(dockerfile.read_text(), {"LOCK": lock})
-    assert contexts.files_of(IMAGES, sources)
+    sources = build_context.sources_of(dockerfile.read_text(), {"LOCK": lock})
+    assert build_context.files_of(IMAGES, sources)
     assert any(source.endswith(".txt") for source in sources)
 
 
 @named_by_folder
 def test_nothing_that_is_copied_is_hidden_from_docker(dockerfile):
     hidden = (IMAGES / ".dockerignore").read_text().split()
-    assert {pattern.removeprefix("**/") for pattern in hidden} >= set(contexts.IGNORED)
+    assert {pattern.removeprefix("**/") for pattern in hidden} >= set(build_context.IGNORED)
     for lock in ("requirements-gpu.txt", "requirements-cpu.txt"):
-        for path in contexts.files_of(IMAGES, contexts.sources_of(dockerfile.read_text(), {"LOCK": lock})):
+        for path in build_context.files_of(IMAGES, build_context.sources_of(dockerfile.read_text(), {"LOCK": lock})):
             assert not any(fnmatch.fnmatch(path.name, pattern.removeprefix("**/")) for pattern in hidden), path
 
 
 @named_by_folder
 def test_bases_are_pinned_and_can_be_chosen(dockerfile):
     text = dockerfile.read_text()
-    arguments = contexts.arguments_of(text)
-    for instruction in contexts.instructions(text):
+    arguments = build_context.arguments_of(text)
+    for instruction in build_context.instructions(text):
         if instruction.keyword == "FROM":
             base = instruction.text.split()[0]
             assert base == "tools" or re.fullmatch(r"\$\{\w+\}", base), base
@@ -54,14 +54,14 @@ def test_bases_are_pinned_and_can_be_chosen(dockerfile):
 
 
 def test_the_gpu_base_is_pinned_by_digest():
-    base = contexts.arguments_of((IMAGES / "vllm" / "Dockerfile").read_text())["BASE_IMAGE"]
+    base = build_context.arguments_of((IMAGES / "vllm" / "Dockerfile").read_text())["BASE_IMAGE"]
     assert "nvidia/cuda" in base
     assert "@sha256:" in base
 
 
 @named_by_folder
 def test_an_image_runs_its_own_command_as_a_user_without_rights(dockerfile):
-    last = {item.keyword: item.text for item in contexts.instructions(dockerfile.read_text())}
+    last = {item.keyword: item.text for item in build_context.instructions(dockerfile.read_text())}
     user, group = last["USER"].split(":")
     assert int(user) > 0
     assert int(group) > 0
@@ -72,7 +72,7 @@ def test_an_image_runs_its_own_command_as_a_user_without_rights(dockerfile):
 
 def test_the_engine_image_is_labelled_stopped_and_probed_as_documented():
     text = (IMAGES / "vllm" / "Dockerfile").read_text()
-    found = contexts.instructions(text)
+    found = build_context.instructions(text)
     labels = " ".join(item.text for item in found if item.keyword == "LABEL")
     for label in ("title", "description", "licenses", "source", "version", "revision"):
         assert f"org.opencontainers.image.{label}=" in labels
@@ -93,7 +93,7 @@ def test_code_comes_after_all_that_takes_long(dockerfile):
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_every_build_argument_is_one_that_the_dockerfile_declares(name):
     recipe = RECIPES[name]
-    declared = contexts.arguments_of(recipe.dockerfile.read_text())
+    declared = build_context.arguments_of(recipe.dockerfile.read_text())
     assert {*recipe.bases, *recipe.arguments, *recipe.public_arguments} <= set(declared)
 
 

@@ -16,11 +16,11 @@ from llm_serving_load.sources import open_source
 from safetensors import deserialize
 
 from local.model import REPOSITORY, VARIANTS, make
-from local.model.__main__ import main
 from local.model.maker import contents, revision_of
-from local.model.models import SHAPE
 from local.model.tokenizer import BYTES, SPECIAL, byte_symbols, token_id, tokenizer
+from local.model.variants import SHAPE
 from local.model.weights import bfloat16, tensors
+from tests.unit.local.command_line import exit_status
 
 
 def test_seeds_give_the_revisions_that_releases_name(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_model_that_is_there_is_left_alone_and_a_damaged_one_is_made_again(tmp
 
 
 def test_makers_at_once_make_one_whole_model(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "local.model", "make", f"--target={tmp_path}"]
+    command = [sys.executable, "-m", "local", "model", "make", f"--target={tmp_path}"]
     makers = [subprocess.Popen(command, cwd=Path(__file__).parents[4], stdout=subprocess.PIPE) for _ in range(3)]
     for maker in makers:
         maker.communicate()
@@ -127,20 +127,20 @@ def test_a_seed_that_no_release_names_makes_a_model_of_its_own(tmp_path: Path) -
 
 def test_what_cannot_be_made_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
-    assert main(["make", f"--target={tmp_path / 'file'}"]) == 1
+    assert exit_status("model", "make", f"--target={tmp_path / 'file'}") == 1
     errors = capsys.readouterr().err
     assert errors.startswith(f"error: {tmp_path}/file/{REPOSITORY}/")
     assert "name a folder that can be written with --target" in errors
-    assert main(["make", f"--target={tmp_path}", "--seed=-1"]) == 1
+    assert exit_status("model", "make", f"--target={tmp_path}", "--seed=-1") == 1
     assert "seed -1: it must not be negative" in capsys.readouterr().err
 
 
 def test_the_command_makes_what_releases_need_and_says_where(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["make", f"--target={tmp_path}"]) == 0
+    assert exit_status("model", "make", f"--target={tmp_path}") == 0
     folders = capsys.readouterr().out.split()
     assert folders == [str(tmp_path / REPOSITORY / variant.revision) for variant in VARIANTS]
     shutil.rmtree(tmp_path / REPOSITORY)
-    assert main(["list"]) == 0
+    assert exit_status("model", "list") == 0
     assert f"{REPOSITORY} {VARIANTS[1].revision} release 1.1.0, seed 2" in capsys.readouterr().out

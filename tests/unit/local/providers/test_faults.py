@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from llm_serving.errors import ProblemsError
-from local.home import Home
 from local.providers.faults import CRASH_STATUS, Fault, FaultPlan, InjectedFaultError
+from local.state_folder import StateFolder
 
 POOL = "gcp:container/nodePool:NodePool"
 
 
 def plan(tmp_path: Path, text: str) -> FaultPlan:
     (tmp_path / "faults.yaml").write_text(text)
-    return FaultPlan.of(Home(tmp_path), {})
+    return FaultPlan.of(StateFolder(tmp_path), {})
 
 
 def test_the_chosen_call_fails_and_its_retry_passes(tmp_path: Path) -> None:
@@ -40,12 +40,12 @@ def test_type_name_and_operation_choose_what_is_hit(tmp_path: Path) -> None:
 def test_the_environment_names_a_plan(tmp_path: Path) -> None:
     named = tmp_path / "mine.yaml"
     named.write_text(f'[{{"type": "{POOL}", "operation": "read", "fault": "timeout"}}]')
-    faults = FaultPlan.of(Home(tmp_path), {"LLM_SERVING_FAULTS": str(named)})
+    faults = FaultPlan.of(StateFolder(tmp_path), {"LLM_SERVING_FAULTS": str(named)})
     assert faults.draw(POOL, "gpu", "read") == Fault("timeout", after=False)
 
 
 def test_no_plan_means_no_faults_and_no_files(tmp_path: Path) -> None:
-    assert FaultPlan.of(Home(tmp_path / "new"), {}).draw(POOL, "gpu", "create") is None
+    assert FaultPlan.of(StateFolder(tmp_path / "new"), {}).draw(POOL, "gpu", "create") is None
     assert not (tmp_path / "new").exists()
 
 

@@ -2,12 +2,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from local.home import Home
 from local.providers import names
+from local.state_folder import StateFolder
 
 
 def test_a_host_leads_to_its_control_plane_until_it_is_forgotten(tmp_path: Path) -> None:
-    home = Home(tmp_path / "state")
+    home = StateFolder(tmp_path / "state")
     assert names.resolve("gke-1.goog", home) is None
     names.register("gke-1.goog", tmp_path / "one", home)
     names.register("10.0.0.2", tmp_path / "one", home)
@@ -21,10 +21,10 @@ def test_names_registered_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from local.providers import names
-from local.home import Home
+from local.state_folder import StateFolder
 for number in range(25):
-    names.register(f"{sys.argv[2]}-{number}", Path("/x"), Home(Path(sys.argv[1])))
+    names.register(f"{sys.argv[2]}-{number}", Path("/x"), StateFolder(Path(sys.argv[1])))
 """
     writers = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path), name]) for name in ("a", "b", "c")]
     assert [writer.wait() for writer in writers] == [0, 0, 0]
-    assert len(names.everything(Home(tmp_path))) == 75
+    assert len(names.everything(StateFolder(tmp_path))) == 75

@@ -10,7 +10,6 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import provider_pb2
 
 from llm_serving.errors import Problem
-from local.home import Home
 from local.providers.differences import Difference, compare
 from local.providers.faults import FaultPlan
 from local.providers.properties import UNKNOWN, Secret, from_struct, to_struct
@@ -24,6 +23,7 @@ from local.providers.provider import (
     Resource,
     State,
 )
+from local.state_folder import StateFolder
 from tests.unit.local.providers.engine import Engine, RefusedError, kept_resource
 
 TOKEN = "toy:index:Thing"
@@ -92,7 +92,7 @@ class Toy(Plugin):
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    with Engine(Toy(FaultPlan.of(Home(tmp_path), {}))) as running:
+    with Engine(Toy(FaultPlan.of(StateFolder(tmp_path), {}))) as running:
         yield running
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import grpc
 
-from local.home import Home
 from local.providers.gcp.plugin import GcpPlugin
+from local.state_folder import StateFolder
 from tests.unit.local.providers.engine import Engine, Made
 
 NETWORK = "gcp:compute/network:Network"
@@ -26,7 +26,7 @@ SETTINGS = {"project": PROJECT, "region": "us-central1"}
 
 def run(state: Path, *, seed: bytes = b"seed", settings: dict[str, Any] | None = None, **more: Any) -> Engine:
     """A new plugin process, as far as a test can tell: nothing but the state folder is shared."""
-    return Engine(GcpPlugin(Home(state)), seed=seed, settings=SETTINGS if settings is None else settings, **more)
+    return Engine(GcpPlugin(StateFolder(state)), seed=seed, settings=SETTINGS if settings is None else settings, **more)
 
 
 def subnet_inputs(network: Made, **more: Any) -> dict[str, Any]:

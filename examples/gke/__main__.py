@@ -1,0 +1,65 @@
+"""An LLM on GKE: network, cluster, spot L4 nodes, a bucket that holds the weights in ``qwen3-0-6b/1.0.0``, a model."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pulumi
+import pulumi_gcp as gcp
+import pulumi_kubernetes as k8s
+import yaml
+
+import llm_serving as llm
+
+config = pulumi.Config("gcp")
+place = {"project": config.require("project"), "region": config.require("region")}
+zones = [f"{place['region']}-a"]
+release = yaml.safe_load((Path(__file__).parent / "release.yaml").read_text(encoding="utf-8"))
+sha256 = hashlib.sha256(json.dumps(release, sort_keys=True).encode()).hexdigest()
+MODEL, VERSION, TEAM, POOL, NAME = release["name"], release["version"], "chat", "l4", "llm"
+
+google = gcp.Provider("google", **place)
+on_google = pulumi.ResourceOptions(providers=[google])
+network = llm.GcpNetwork(NAME, {**place, "name": NAME}, on_google)
+cluster_inputs = {
+    "cluster": {"name": NAME, "zones": zones, "regional": False},
+    "network_id": network.network_id,
+    "subnet_id": network.subnet_id,
+    "pods_range_name": network.pods_range_name,
+    "services_range_name": network.services_range_name,
+}
+cluster = llm.GcpCluster(NAME, {**place, **cluster_inputs}, on_google)
+identifier = f"{place['project']}/{place['region']}/{NAME}"
+kubernetes = k8s.Provider(NAME, kubeconfig=cluster.kubeconfig, cluster_identifier=identifier)
+
+spot = {"market": "spot", "machine_type": "g2-standard-8", "max": 2}
+pool_inputs = {
+    "location": cluster.location,
+    "cluster_name": cluster.name,
+    "node_service_account": cluster.node_service_account,
+    "zones": zones,
+    "pool": {"name": POOL, "accelerator": "L4", "capacity": [spot]},
+}
+on_both = pulumi.ResourceOptions(providers=[google, kubernetes], depends_on=[cluster])
+pool = llm.GcpGpuPool(POOL, {**place, **pool_inputs}, on_both)
+cache = llm.GcpModelCache(NAME, {**place, "name": NAME}, on_google)
+identity_inputs = {"namespace": TEAM, "service_account": MODEL, "workload_pool": cluster.workload_pool}
+identity = llm.GcpWorkloadIdentity(
+    MODEL, {"project": place["project"], "name": NAME, "bucket_name": cache.bucket_name, **identity_inputs}, on_google
+)
+
+on_cluster = pulumi.ResourceOptions(providers=[kubernetes], depends_on=[pool])
+team = llm.TeamNamespace(TEAM, {"team": {"name": TEAM}, "gpu_quota": 2, "reach": network.reach}, on_cluster)
+priorities = llm.PriorityClasses("priorities", {}, on_cluster)
+model_inputs = {
+    "model": {"name": MODEL, "team": TEAM, "pool": POOL, "releases": {"stable": VERSION}},
+    "releases": [release],
+    "release_hashes": {VERSION: sha256},
+    "node": {"accelerator": "L4", "gpus": 1, "cpu": 7, "memory_gib": 28},
+    "namespace": team.namespace,
+    "scheduling": pool.scheduling,
+    "cache": cache.volume,
+    "identity": identity.binding,
+}
+after = pulumi.ResourceOptions(providers=[kubernetes], depends_on=[pool, team, priorities])
+pulumi.export("url", llm.ModelService(MODEL, model_inputs, after).url)

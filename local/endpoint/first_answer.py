@@ -1,0 +1,63 @@
+"""Whether a model answers, asked as a client asks."""
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from local.cluster import ClusterError
+from local.cluster.rest import ApiError, Kubernetes, UnreachableError
+
+QUESTION = "Say something."
+ANSWER_SECONDS = 60.0
+"""How long a model whose pods are ready may take: a Service forwards up to two seconds later than that."""
+
+_STRAIGHT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Without the proxy that the environment may name: the address is one of this machine's own."""
+
+Ask = Callable[[str, dict[str, Any] | None], Any]
+"""Asks the API: path below ``/v1`` and a body, or ``None`` to get."""
+
+
+def directly(base: str) -> Ask:
+    """Asks at an address."""
+
+    def ask(path: str, body: dict[str, Any] | None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{base}{path}", data, {"Content-Type": "application/json"})
+        with _STRAIGHT.open(request, timeout=ANSWER_SECONDS) as answer:
+            return json.load(answer)
+
+    return ask
+
+
+def through_api_server(client: Kubernetes, namespace: str, service: str, port: int) -> Ask:
+    """Asks through the API server's proxy, for clusters whose Services this machine does not reach."""
+
+    def ask(path: str, body: dict[str, Any] | None) -> Any:
+        place = f"/api/v1/namespaces/{namespace}/services/{service}:{port}/proxy{path}"
+        return client.request("GET" if body is None else "POST", place, body=body, timeout=ANSWER_SECONDS)
+
+    return ask
+
+
+def wait_for_answer(ask: Ask, model: str, seconds: float = ANSWER_SECONDS) -> str:
+    """Wait for the answer to a chat request and return its text.
+
+    Raises:
+        ClusterError: it does not answer in time; says what it said last.
+    """
+    end = time.monotonic() + seconds
+    body = {"model": model, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 16}
+    while True:
+        try:
+            served = [entry["id"] for entry in ask("/v1/models", None)["data"]]
+            if model in served:
+                return str(ask("/v1/chat/completions", body)["choices"][0]["message"]["content"])
+            last = f"it serves {', '.join(served) or 'nothing'}"
+        except (OSError, ApiError, UnreachableError, KeyError, IndexError, TypeError, ValueError) as error:
+            last = str(error) or type(error).__name__
+        if time.monotonic() > end:
+            raise ClusterError(f"{model} does not answer after {seconds:g} s: {last}. See: make status STACK=local")
+        time.sleep(0.5)

@@ -1,0 +1,62 @@
+"""The Pulumi project as the local clouds see it: a folder of its own, so that nothing of a local run is written into
+the repository.
+
+Pulumi writes how a stack's secrets are encrypted into ``Pulumi.<stack>.yaml``. A local run must not change the files
+that people commit, nor ask the key service of a real cloud that they name, so the project file and the settings are
+copied here before every run, without those keys; ``main`` and the virtual environment point back into the repository.
+The salt that a local run wrote into the earlier copy is kept.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from local.cluster.files import write_atomically
+from local.state_folder import REPOSITORY
+
+ENCRYPTION = frozenset({"encryptionsalt", "encryptedkey", "secretsprovider"})
+"""What Pulumi itself writes into a settings file, beside ``config``."""
+
+
+def sync_project(state: Path, stack: str, source: Path = REPOSITORY, more: Mapping[str, Any] | None = None) -> Path:
+    """Bring the copy under ``state`` up to date and return its folder.
+
+    Args:
+        state: root of the local clouds' state.
+        stack: whose settings to copy; those of others may be in use by another run.
+        source: folder with ``Pulumi.yaml`` and the settings; tests give one of their own.
+        more: settings that this run adds to the copy or puts in the place of the file's own, with their namespace.
+    """
+    target = state / "project"
+    target.mkdir(parents=True, exist_ok=True)
+    project = _read(source / "Pulumi.yaml")
+    project["main"] = str(REPOSITORY / "infra")
+    project["runtime"]["options"]["virtualenv"] = str(REPOSITORY / ".venv")
+    _write(target / "Pulumi.yaml", project)
+    settings = f"Pulumi.{stack}.yaml"
+    if not (source / settings).exists():
+        there = ", ".join(sorted(path.name for path in source.glob("Pulumi.*.yaml")))
+        raise FileNotFoundError(f"{settings}: no such file (try: {there})")
+    sync_settings(source / settings, target / settings, more)
+    return target
+
+
+def sync_settings(source: Path, target: Path, more: Mapping[str, Any] | None = None) -> None:
+    """Copy one settings file with what the run adds; how secrets are encrypted is the copy's own."""
+    salt = _read(target).get("encryptionsalt") if target.exists() else None
+    document = {key: value for key, value in _read(source).items() if key not in ENCRYPTION}
+    if more:
+        document["config"] = {**document["config"], **more}
+    if salt is not None:
+        document["encryptionsalt"] = salt
+    _write(target, document)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return cast(dict[str, Any], yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    write_atomically(path, yaml.safe_dump(document, sort_keys=False))

@@ -1,0 +1,166 @@
+"""The ``pulumi`` command on this machine: its home, its backend, its project folder, and the summary after an update.
+
+Leaves alone: what the program builds.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local.cluster import LocalCluster
+from local.cluster.files import write_json
+from local.kubernetes_plugin import pulumi_program, refuse_on_local_clouds
+from local.project_copy import sync_project
+from local.providers.names import resolve as resolve_name
+from local.pulumi_home import clean_environment, prepare
+from local.state_folder import REPOSITORY, StateFolder
+from stacks.outputs import read_outputs
+
+UNCHANGED = frozenset({"same", "read", "discard"})
+"""Operations of the engine that change nothing."""
+
+
+@dataclass(frozen=True)
+class StackRunner:
+    """Runs ``pulumi`` for stacks of one state folder.
+
+    Attributes:
+        state: the state folder.
+        settings: folder with ``Pulumi.yaml`` and the stacks' settings.
+        more_settings: settings that every run adds, with their namespace.
+        more_environment: variables that every run adds to its environment.
+    """
+
+    state: StateFolder
+    settings: Path = REPOSITORY
+    more_settings: Mapping[str, Any] = field(default_factory=dict)
+    more_environment: Mapping[str, str] = field(default_factory=dict)
+
+    def prepare(self, stack: str) -> None:
+        """Make everything ready and bring the stack's copied settings up to date.
+
+        Raises:
+            FileNotFoundError: the stack has no settings.
+            PluginError: the chosen kubernetes plugin cannot be had, or cannot reach the stack's cluster.
+        """
+        prepare(self.state)
+        project = sync_project(self.state.root, stack, self.settings, self.more_settings)
+        settings = yaml.safe_load((project / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8"))
+        refuse_on_local_clouds(str(settings["config"].get("llm-serving:cloud")))
+
+    def environment(self) -> dict[str, str]:
+        """The environment of every ``pulumi`` run: the virtual environment first on PATH, because the old language
+        host starts the first ``python`` that it finds."""
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        return {**clean_environment(self.state), "PATH": path, **self.more_environment}
+
+    def command(self, *args: str) -> list[str]:
+        """The command line of a ``pulumi`` run in the copied project."""
+        return [pulumi_program(), "--cwd", str(self.state.root / "project"), "--non-interactive", *args]
+
+    def run(self, *args: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run ``pulumi`` to its end; the caller reads the exit status."""
+        return subprocess.run(
+            self.command(*args), env=self.environment(), text=True, check=False, capture_output=capture
+        )
+
+    def select(self, stack: str) -> None:
+        """Make the stack if need be, and free it from the lock of a run that was killed."""
+        done = self.run("stack", "select", "--create", stack, capture=True)
+        if done.returncode:
+            raise SystemExit(done.stderr or done.stdout)
+        if self.abandoned_locks(stack):
+            print(f"an earlier run of {stack} was killed; its lock is removed", flush=True)
+            self.run("cancel", "--yes", "--stack", stack, capture=True)
+
+    def abandoned_locks(self, stack: str) -> list[Path]:
+        """Locks of the stack whose owners, processes of this machine, are gone. Empty while any owner may be alive."""
+        locks = list((self.state.backend / ".pulumi/locks/organization").glob(f"*/{stack}/*.json"))
+        return [] if any(_owner_may_live(lock) for lock in locks) else locks
+
+    def last_changes(self, stack: str) -> dict[str, int]:
+        """What the last update did: operation -> number of resources (``same`` for those it left alone)."""
+        done = self.run("stack", "history", "--json", "--page-size", "1", "--stack", stack, capture=True)
+        return json.loads(done.stdout)[0].get("resourceChanges") or {}
+
+    def outputs(self, stack: str) -> dict[str, Any]:
+        """Outputs of the last update; secrets stay hidden."""
+        done = self.run("stack", "output", "--json", "--stack", stack, capture=True)
+        return json.loads(done.stdout) if done.returncode == 0 and done.stdout.strip() else {}
+
+    def kubeconfig(self, stack: str) -> Path | None:
+        """A kubeconfig with which any client reaches the stack's local cluster; ``None`` while there is none."""
+        users_kubeconfig = self.more_environment.get("KUBECONFIG")
+        if users_kubeconfig is not None:
+            return Path(users_kubeconfig)
+        cluster = read_outputs(self.outputs(stack)).cluster
+        directory = resolve_name(cluster.endpoint, self.state) if cluster and cluster.endpoint else None
+        if directory is None:
+            return None
+        control_plane = LocalCluster(directory)
+        control_plane.start()
+        path = self.state.root / "kubeconfig" / f"{stack}.json"
+        write_json(path, control_plane.kubeconfig())  # readable by its owner only: it holds a token
+        return path
+
+
+def up(runner: StackRunner, stack: str, args: Sequence[str]) -> int:
+    """``pulumi up``, then the summary of what is there, also after a failure."""
+    runner.select(stack)
+    done = runner.run("up", "--yes", "--suppress-outputs", "--stack", stack, *args)
+    changes = runner.last_changes(stack) if done.returncode == 0 else {}
+    shown = _summary(runner, stack)
+    if changes and set(changes) <= UNCHANGED:
+        print(f"\nNothing to change: all {changes['same']} resources of {stack} are as the settings say.")
+    return done.returncode or shown
+
+
+def preview(runner: StackRunner, stack: str, args: Sequence[str]) -> int:
+    """``pulumi preview``, then what the settings lead to: pools, models, cost."""
+    done = runner.run("preview", "--suppress-outputs", "--stack", stack, *args)
+    if done.returncode == 0:
+        print(flush=True)
+        _stacks("plan", stack, "--folder", str(runner.settings))
+    return done.returncode
+
+
+def _stacks(*args: str) -> int:
+    return subprocess.run([sys.executable, "-m", "stacks", *args], check=False).returncode
+
+
+def _summary(runner: StackRunner, stack: str) -> int:
+    kubeconfig = runner.kubeconfig(stack)
+    if kubeconfig is None:
+        return 0
+    outputs = runner.state.root / "kubeconfig" / f"{stack}.outputs.json"
+    write_json(outputs, runner.outputs(stack))
+    print(flush=True)
+    where = ("--folder", str(runner.settings), "--outputs", str(outputs), "--kubeconfig", str(kubeconfig))
+    status = _stacks("summary", stack, *where)
+    print(f"\nLook around: kubectl --kubeconfig {_short(kubeconfig)} get pods,nodes -A")
+    return status
+
+
+def _owner_may_live(lock: Path) -> bool:
+    try:
+        owner = json.loads(lock.read_text(encoding="utf-8"))
+        if owner["hostname"] != socket.gethostname():
+            return True
+        os.kill(int(owner["pid"]), 0)
+    except ProcessLookupError:
+        return False
+    except (FileNotFoundError, ValueError, KeyError, PermissionError):
+        return True
+    return True
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

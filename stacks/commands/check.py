@@ -1,0 +1,11 @@
+"""``stacks check``: are the settings of a stack accepted?"""
+
+from pathlib import Path
+
+from stacks.commands.options import Folder, StackName, read_stack
+
+
+def check(stack: StackName, folder: Folder = Path()) -> None:
+    """Check the settings of a stack without the engine and without a cloud."""
+    checked = read_stack(stack, folder)
+    print(f"{checked.source}: fine, {len(checked.settings.pools)} pools, {len(checked.models)} models")

@@ -1,0 +1,130 @@
+"""The whole program against a recording engine: what it puts out can be read, and its modules stay its own."""
+
+import importlib.util
+import json
+import runpy
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime.config import set_all_config
+
+import infra
+from stacks.outputs import read_outputs
+from stacks.settings import NAMESPACE
+from tests.unit.recording import Recording, record
+from tests.unit.stacks.settings_files import settings_data
+
+FOLDER = Path(infra.__file__).parent
+KUBECONFIG = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "current-context": "lab",
+    "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
+    "clusters": [{"name": "lab", "cluster": {"server": "https://lab.example.com"}}],
+    "users": [{"name": "lab", "user": {"token": "secret"}}],
+}
+LOADER = {"source": "gs://mirror/weights", "image": {"repository": "registry.example/loader", "tag": "1.0.0"}}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of the program asked the engine for, and what it put out."""
+
+    settings: dict[str, Any]
+    recording: Recording
+    outputs: dict[str, Any]
+
+
+def run(settings: dict[str, Any]) -> Run:
+    """Run the folder as Pulumi's language host does."""
+    outputs: dict[str, Any] = {}
+
+    def export(name: str, value: Any) -> None:
+        pulumi.Output.from_input(value).apply(lambda known: outputs.__setitem__(name, known))
+
+    def program() -> None:
+        config = {f"{NAMESPACE}:{key}": _text(value) for key, value in settings.items()}
+        secret = f"{NAMESPACE}:kubeconfig"
+        set_all_config({**config, secret: json.dumps(KUBECONFIG)}, [secret])
+        runpy.run_path(str(FOLDER), run_name="__main__")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pulumi, "export", export)
+        recording = record(
+            program, stack="dev", functions={"pulumi:pulumi:readStackOutputs": lambda _: {"outputs": {}}}
+        )
+    return Run(settings, recording, json.loads(json.dumps(outputs)))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@pytest.fixture(scope="module")
+def on_gcp() -> Run:
+    return run({**settings_data("dev"), "loader": LOADER})
+
+
+@pytest.fixture(scope="module")
+def on_existing_cluster() -> Run:
+    pool = {"name": "a6000", "accelerator": "RTX-A6000", "gpusPerNode": 2, "nodes": 3, "cpu": 32, "memoryGib": 128}
+    return run(
+        {
+            "cloud": "existing",
+            "cluster": {"name": "lab", "cacheClaim": "weights"},
+            "pools": [pool],
+            "teams": [{"name": "chat"}],
+            "loader": LOADER,
+            "models": [{"name": "qwen3-32b", "team": "chat", "pool": "a6000", "releases": {"stable": "1.0.0"}}],
+        }
+    )
+
+
+def test_what_a_stack_on_a_cloud_puts_out_can_be_read(on_gcp: Run) -> None:
+    outputs = read_outputs(on_gcp.outputs)
+    assert outputs.to_data() == on_gcp.outputs
+    assert outputs.cluster is not None
+    assert outputs.cluster.endpoint
+    assert list(outputs.models) == list(outputs.releases) == [model["name"] for model in on_gcp.settings["models"]]
+    assert list(outputs.pools or {}) == [pool["name"] for pool in on_gcp.settings["pools"]]
+
+
+def test_what_a_stack_on_an_existing_cluster_puts_out_can_be_read(on_existing_cluster: Run) -> None:
+    outputs = read_outputs(on_existing_cluster.outputs)
+    assert outputs.to_data() == on_existing_cluster.outputs
+    assert outputs.cost is None
+
+
+def test_readers_and_writers_of_the_weights_have_identities_of_their_own(on_gcp: Run) -> None:
+    model = on_gcp.settings["models"][0]
+    members = on_gcp.recording.all("gcp:storage/bucketIAMMember:BucketIAMMember")
+    roles = {member.name: member["role"] for member in members}
+    assert roles[f"{model['name']}-bucket"] == "roles/storage.objectViewer"
+    assert roles[f"{model['team']}-model-loader-bucket"] == "roles/storage.objectUser"
+
+
+def test_loaders_on_an_existing_cluster_need_no_identity(on_existing_cluster: Run) -> None:
+    identities = on_existing_cluster.recording.all("llm-serving:index:ExistingWorkloadIdentity")
+    assert [identity.name for identity in identities] == ["qwen3-32b"]
+
+
+def test_models_go_before_the_nodes_that_they_run_on(on_gcp: Run) -> None:
+    pools = on_gcp.recording.all("gcp:container/nodePool:NodePool")
+    deployments = on_gcp.recording.all("kubernetes:apps/v1:Deployment")
+    assert pools
+    assert deployments
+    for deployment in deployments:
+        assert all(on_gcp.recording.depends_on(deployment, pool) for pool in pools)
+
+
+def test_no_module_of_the_program_hides_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pulumi puts the folder first on the import path."""
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if Path(entry).resolve() != FOLDER])
+    for path in FOLDER.iterdir():
+        name = path.stem
+        if not name.startswith("__"):
+            assert importlib.util.find_spec(name) is None, f"infra/{path.name} hides the package {name}"

@@ -1,0 +1,53 @@
+"""A local run changes no committed file."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from local.project_copy import sync_project
+from local.pulumi_home import clean_environment
+from local.state_folder import REPOSITORY, StateFolder
+
+STACKS = ("dev", "staging", "prod")
+
+
+def test_the_copy_runs_the_same_program_with_the_same_settings(tmp_path: Path) -> None:
+    for stack in STACKS:
+        target = sync_project(tmp_path, stack)
+        project = yaml.safe_load((target / "Pulumi.yaml").read_text())
+        assert Path(project["main"]) == REPOSITORY / "infra"
+        original = yaml.safe_load((REPOSITORY / f"Pulumi.{stack}.yaml").read_text())
+        assert yaml.safe_load((target / f"Pulumi.{stack}.yaml").read_text())["config"] == original["config"]
+
+
+def test_the_salt_that_pulumi_writes_survives_a_change_of_settings(tmp_path: Path) -> None:
+    target = sync_project(tmp_path, "dev") / "Pulumi.dev.yaml"
+    target.write_text(target.read_text() + "encryptionsalt: v1:abc=\n")
+    sync_project(tmp_path, "dev")
+    assert yaml.safe_load(target.read_text())["encryptionsalt"] == "v1:abc="
+    assert "encryptionsalt" not in (REPOSITORY / "Pulumi.dev.yaml").read_text()
+
+
+def test_a_stack_of_a_real_cloud_never_asks_its_key_service(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "Pulumi.yaml").write_text((REPOSITORY / "Pulumi.yaml").read_text())
+    (source / "Pulumi.dev.yaml").write_text(
+        "secretsprovider: gcpkms://projects/p/key\nencryptedkey: abc\nencryptionsalt: v1:other\nconfig: {a:b: c}\n"
+    )
+    target = sync_project(tmp_path / "state", "dev", source) / "Pulumi.dev.yaml"
+    assert yaml.safe_load(target.read_text()) == {"config": {"a:b": "c"}}
+
+
+def test_a_stack_without_settings_is_told_with_those_that_have_some(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"Pulumi\.prd\.yaml: no such file \(try: .*Pulumi\.prod\.yaml"):
+        sync_project(tmp_path, "prd")
+
+
+def test_what_the_shell_says_to_pulumi_does_not_reach_a_local_run(tmp_path: Path) -> None:
+    shell = {"PULUMI_CONFIG_PASSPHRASE": "other", "PULUMI_ACCESS_TOKEN": "pul-1", "PATH": "/bin"}
+    found = clean_environment(StateFolder(tmp_path), shell)
+    assert found["PATH"] == "/bin"
+    assert not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_ACCESS_TOKEN"} & set(found)
+    assert found["PULUMI_CONFIG_PASSPHRASE_FILE"] == str(tmp_path / "passphrase")

@@ -1,0 +1,291 @@
+import itertools
+import math
+
+import pytest
+
+from llm_serving.metrics.engines import engine_metrics
+from llm_serving.metrics.workload import ReleaseWorkload, WorkloadKind
+from llm_serving.serving.scaled_object import formula, scaled_object
+from llm_serving.serving.scaling_queries import scaling_queries
+from llm_serving.spec import AutoscalingSpec, EngineName
+from tests.unit.serving.crds import assert_valid
+from tests.unit.serving.scaling import Fleet, evaluate, hpa
+
+WORKLOAD = ReleaseWorkload("chat", "tiny-1-0-0", "tiny", "1.0.0")
+URL = "http://prometheus.monitoring.svc:9090"
+OFFICE = {"start": "0 8 * * mon-fri", "end": "0 18 * * mon-fri", "timezone": "Europe/Berlin", "replicas": 6}
+
+
+def spec(**fields):
+    return AutoscalingSpec.model_validate({"min": 1, "max": 100, **fields})
+
+
+def rendered(workload=WORKLOAD, **fields):
+    return scaled_object(
+        workload, spec(**fields), scaling_queries(engine_metrics(EngineName.VLLM), workload), URL, {"a": "b"}
+    )
+
+
+def fleet(base=0, slots=256, gpu_utilization=None, start=0, replicas=1, ready=None, **fields):
+    made = spec(gpu_utilization=gpu_utilization, **fields)
+    there = replicas if ready is None else ready
+    return Fleet(
+        formula(made, base), slots, start=start, replicas=replicas, ready=there, base=base, fewest=made.min,
+        most=made.max,
+    )  # fmt: skip
+
+
+def settled(one, load, steps=60, **more):
+    """Instances after a long time of the same load."""
+    for _ in range(steps):
+        one.step(load, **more)
+    assert len(set(one.history[-10:])) == 1, f"it goes back and forth: {one.history}"
+    return one.replicas
+
+
+# --- the object
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"ttft_seconds": 2, "schedules": [OFFICE]}, {"gpu_utilization": None}, {"min": 3, "polling_seconds": 30}],
+)
+@pytest.mark.parametrize("base", [0, 2])
+def test_the_object_is_valid_for_the_pinned_definition(fields, base):
+    workload = ReleaseWorkload("chat", "tiny-1-0-0", "tiny", "1.0.0", base=base)
+    assert_valid(rendered(workload, **fields), "keda/keda.sh_scaledobjects.yaml")
+
+
+def test_every_trigger_has_a_name_that_the_formula_uses_and_the_other_way_round():
+    for fields in ({}, {"ttft_seconds": 2}, {"gpu_utilization": None}, {"schedules": [OFFICE, OFFICE]}):
+        made = rendered(**fields)["spec"]
+        names = [trigger["name"] for trigger in made["triggers"]]
+        assert len(set(names)) == len(names)
+        written = made["advanced"]["scalingModifiers"]["formula"]
+        assert evaluate(written, dict.fromkeys(names, 1.0)) >= 0
+        for name in names:
+            with pytest.raises(NameError):
+                evaluate(written, dict.fromkeys(set(names) - {name}, 1.0))
+
+
+def test_the_value_is_a_number_of_replicas_and_no_answer_is_a_failure():
+    made = rendered()["spec"]
+    modifiers = made["advanced"]["scalingModifiers"]
+    assert (modifiers["metricType"], modifiers["target"]) == ("AverageValue", "1")
+    assert {trigger["metadata"]["ignoreNullValues"] for trigger in made["triggers"]} == {"false"}
+    assert made["fallback"] == {"failureThreshold": 3, "replicas": 1, "behavior": "currentReplicasIfHigher"}
+
+
+def test_the_pace_is_that_of_the_settings():
+    pace = {"up_seconds": 30, "up_percent": 50, "down_seconds": 600, "down_percent": 10}
+    behavior = rendered(pace=pace)["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert behavior["scaleUp"]["stabilizationWindowSeconds"] == 30
+    assert behavior["scaleUp"]["policies"] == [{"type": "Percent", "value": 50, "periodSeconds": 15}]
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 600
+    assert behavior["scaleDown"]["policies"] == [{"type": "Percent", "value": 10, "periodSeconds": 60}]
+
+
+def test_by_default_it_grows_at_once_and_shrinks_slowly():
+    behavior = rendered()["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert behavior["scaleUp"]["stabilizationWindowSeconds"] == 0
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 300
+    assert behavior["scaleDown"]["policies"][0]["value"] == 50
+
+
+def test_a_schedule_is_a_cron_trigger_with_its_own_time_zone():
+    trigger = rendered(schedules=[OFFICE])["spec"]["triggers"][-1]
+    assert trigger == {
+        "type": "cron",
+        "name": "schedule_0",
+        "metadata": {
+            "timezone": "Europe/Berlin",
+            "start": "0 8 * * mon-fri",
+            "end": "0 18 * * mon-fri",
+            "desiredReplicas": "6",
+        },
+    }
+
+
+def test_the_base_is_part_of_the_bounds_and_is_not_scaled():
+    workload = ReleaseWorkload("chat", "tiny-1-0-0", "tiny", "1.0.0", base=2)
+    made = rendered(workload, min=3, max=10)["spec"]
+    assert (made["minReplicaCount"], made["maxReplicaCount"], made["fallback"]["replicas"]) == (1, 8, 1)
+    assert made["scaleTargetRef"]["name"] == "tiny-1-0-0"
+    assert "cooldownPeriod" not in made
+
+
+def test_with_nothing_beside_the_base_a_prometheus_that_is_away_takes_no_instance():
+    workload = ReleaseWorkload("chat", "tiny-1-0-0", "tiny", "1.0.0", base=2)
+    made = rendered(workload, min=2, max=10, polling_seconds=120)["spec"]
+    assert made["minReplicaCount"] == 0
+    assert made["cooldownPeriod"] > (made["fallback"]["failureThreshold"] + 1) * made["pollingInterval"]
+
+
+def test_groups_of_nodes_are_scaled_by_their_own_kind():
+    workload = ReleaseWorkload("chat", "big-1-0-0", "big", "1.0.0", kind=WorkloadKind.LEADER_WORKER_SET)
+    made = rendered(workload)["spec"]
+    assert made["scaleTargetRef"] == {
+        "apiVersion": "leaderworkerset.x-k8s.io/v1",
+        "kind": "LeaderWorkerSet",
+        "name": "big-1-0-0",
+    }
+
+
+# --- the value
+
+
+def test_at_most_the_queue_depth_waits_an_instance():
+    for load, slots in itertools.product((1, 9, 11, 45, 300, 2000), (1, 8, 256)):
+        count = settled(fleet(slots=slots, queue_depth=10, max=1000), load)
+        assert load - count * slots <= 10 * count
+        if 1 < count < 10:
+            assert load - (count - 1) * slots > 10 * (count - 1), "and no instance more than that takes"
+
+
+def test_a_queue_that_is_short_enough_adds_nothing():
+    one = fleet(slots=4, queue_depth=10)
+    assert settled(one, 14) == 1
+    assert fleet(slots=4, queue_depth=10).step(15) == 2
+
+
+def test_instances_are_kept_until_the_others_can_run_everything():
+    one = fleet(slots=100, replicas=4)
+    assert settled(one, 400) == 4
+    assert settled(one, 330) == 4
+    assert settled(one, 300) == 3
+    assert settled(one, 100) == 1
+
+
+def test_without_requests_the_fewest_remain():
+    assert settled(fleet(replicas=8, min=2), 0) == 2
+
+
+@pytest.mark.parametrize("slots", [1, 4, 256])
+def test_the_same_load_ends_in_the_same_place_from_above_and_from_below(slots):
+    for load in range(1, 60 * slots, 7 * slots + 1):
+        low, high = fleet(slots=slots, max=1000), fleet(slots=slots, replicas=100, max=1000)
+        high.best = slots
+        assert settled(low, load) <= settled(high, load) <= math.ceil(load / min(slots, 10)) + 1
+
+
+def test_gpus_and_first_tokens_say_nothing_while_no_request_waits():
+    one = fleet(slots=4, gpu_utilization=80, ttft_seconds=0.5)
+    assert settled(one, 1, gpu=100.0, ttft=30.0) == 1
+
+
+def test_busy_gpus_add_instances_while_requests_wait():
+    assert fleet(slots=4, gpu_utilization=80).step(5, gpu=100.0) == 2
+    assert fleet(slots=4, gpu_utilization=80).step(5, gpu=79.0) == 1
+    assert fleet(slots=4, gpu_utilization=None).step(5, gpu=100.0) == 1
+
+
+def test_slow_first_tokens_add_instances_in_proportion():
+    assert fleet(slots=4, replicas=2, ttft_seconds=2).step(9, ttft=5.0) == 5
+    assert fleet(slots=4, replicas=2, ttft_seconds=2).step(9, ttft=2.0) == 2
+
+
+def test_a_measure_that_is_older_than_the_instances_does_not_count_twice():
+    """First tokens of the last minutes are slow still when the new instances are ready already."""
+    one = fleet(slots=4, replicas=2, ttft_seconds=2)
+    assert one.step(30, ttft=4.0, steady=2) == 4
+    one.step(30, ttft=4.0, steady=2)
+    assert one.ready == 4
+    assert one.step(30, ttft=4.0, steady=2) == 4
+
+
+# --- the guard
+
+
+@pytest.mark.parametrize("load", [30, 100, 500])
+def test_nodes_that_never_come_get_no_more_than_the_load_asks_for(load):
+    one = fleet(slots=8, start=None, max=1000)
+    asked = settled(one, load)
+    assert asked <= math.ceil(load / (8 + 10))
+    assert one.history == sorted(one.history)
+
+
+def test_a_queue_that_grows_while_instances_load_is_not_met_twice():
+    guarded, unguarded = fleet(slots=8, start=20, max=1000), fleet(slots=8, start=20, max=1000)
+    unguarded.formula = unguarded.formula.replace(
+        "let guarded = min(demand, max(demand - loading, replicas))", "let guarded = demand"
+    )
+    assert unguarded.formula != guarded.formula
+    for tick in range(20):
+        guarded.step(20 + 10 * tick)
+        unguarded.step(20 + 10 * tick)
+    assert guarded.replicas < unguarded.replicas
+    assert guarded.history[0] == unguarded.history[0] > 1, "the first answer is the same"
+
+
+def test_the_guard_is_that_of_llm_d():
+    for demand, replicas, loading in itertools.product(range(12), range(1, 12), range(12)):
+        theirs = demand if demand <= replicas else max(demand - loading, replicas)
+        assert min(demand, max(demand - loading, replicas)) == theirs
+
+
+def test_when_every_instance_is_lost_all_of_them_stay_asked_for():
+    assert settled(fleet(replicas=7, ready=0, start=None), 0) == 7
+
+
+def test_most_instances_lost_at_once_are_not_taken_for_a_lull():
+    one = fleet(slots=8, replicas=8, ready=1, start=None)
+    one.best = 8
+    assert settled(one, 64 + 80) == 8
+
+
+# --- schedules
+
+
+def test_a_schedule_is_a_floor_that_the_guard_does_not_lower():
+    one = fleet(schedules=[OFFICE], start=None)
+    assert settled(one, 0, schedule_0=6) == 6
+    assert one.step(0, schedule_0=0) == 1
+
+
+def test_the_highest_schedule_counts():
+    one = fleet(schedules=[OFFICE, OFFICE])
+    assert settled(one, 0, schedule_0=6, schedule_1=9) == 9
+
+
+# --- the tolerance of the HPA
+
+
+def test_every_step_up_is_taken_whatever_the_number_of_instances():
+    for there in range(1, 400):
+        one = fleet(replicas=there, max=10000, schedules=[OFFICE])
+        asked = there + 1
+        reached = one.step(0, schedule_0=asked)
+        assert reached >= asked
+        assert reached == asked if there < 10 else reached <= math.floor(1.1 * there) + 1
+
+
+def test_a_step_that_was_widened_is_not_taken_back_and_repeated():
+    one = fleet(replicas=10, max=100, schedules=[OFFICE])
+    assert settled(one, 0, schedule_0=11) == 12
+
+
+def test_the_maximum_holds():
+    assert settled(fleet(slots=1, max=5), 500) == 5
+
+
+def test_the_base_counts_as_instances_and_is_not_added_again():
+    one = fleet(base=2, slots=1, replicas=3, min=3, max=20)
+    assert settled(one, 60) == 6
+
+
+def test_the_value_never_is_negative():
+    """A negative value would be taken for the largest number."""
+    written = formula(spec(min=3, max=20), 3)
+    names = ("requests", "waiting", "running", "capacity", "queued", "ready", "replicas", "steady", "gpu")
+    assert evaluate(written, dict.fromkeys(names, 0.0)) == 0
+    assert evaluate(written, {**dict.fromkeys(names, 0.0), "ready": 3, "replicas": 3}) == 0
+    assert hpa(0, 1, 1, 10) == 1
+
+
+def test_numbers_are_written_in_a_way_that_the_formulas_language_reads():
+    written = formula(spec(queue_depth=0.5, ttft_seconds=0.25, gpu_utilization=None))
+    assert "+ 0.5)" in written
+    assert "/ 0.25" in written
+    extreme = formula(spec(queue_depth=5e6, ttft_seconds=1e-8))
+    assert "(running + 5000000.0)" in extreme
+    assert "ttft / 0.00000001" in extreme

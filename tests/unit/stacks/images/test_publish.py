@@ -1,0 +1,138 @@
+"""An image for a registry is built from what is committed, on bases that stay the same, and says what it is."""
+
+import subprocess
+
+import pytest
+
+from stacks.cli import app, main
+from stacks.images import IMAGES, ImageError, build_context, publish
+
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+PYTHON = f"docker.io/library/python:3.12-slim-bookworm@{DIGEST}"
+TO = "europe-docker.pkg.dev/my-project/serving/vllm"
+
+
+@pytest.fixture
+def committed(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "file").write_text("1")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "-c", "user.name=a", "-c", "user.email=a@b.test", "commit", "--quiet", "--message=one")
+    return tmp_path
+
+
+def git(folder, *arguments):
+    return subprocess.run(["git", "-C", folder, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def planned(root, name="vllm", to=TO, **more):
+    return publish.plan_build(name, to, root=root, **({"bases": {"BUILDER_IMAGE": PYTHON}} | more))
+
+
+def test_a_build_for_gpus_takes_the_gpu_lock_and_a_cuda_base_by_digest(committed):
+    found = planned(committed)
+    text = (IMAGES / "vllm" / "Dockerfile").read_text()
+    arguments = build_context.arguments_of(text, found.arguments)
+    assert arguments["LOCK"] == "requirements-gpu.txt"
+    assert arguments["BASE_IMAGE"].startswith("docker.io/nvidia/cuda:")
+    publish.check_base(arguments["BASE_IMAGE"], "--base")
+    assert arguments["BUILDER_IMAGE"] == PYTHON
+    assert arguments["PRELOAD"] == ""
+    assert {"python3", "python3-dev", "gcc"} <= set(arguments["SYSTEM_PACKAGES"].split())
+    files = {
+        str(path.relative_to(IMAGES))
+        for path in build_context.files_of(IMAGES, build_context.sources_of(text, arguments))
+    }
+    code = {str(path.relative_to(IMAGES)) for path in (IMAGES / "vllm" / "src").rglob("*.py")}
+    assert files == code | {
+        "tools/requirements.txt",
+        "vllm/pyproject.toml",
+        "vllm/requirements-gpu.txt",
+        "vllm/cpu_distribution.py",
+    }
+
+
+def test_the_image_says_what_it_is_and_where_it_comes_from(committed):
+    git(committed, "remote", "add", "origin", "https://me:secret@git.test/serving.git")
+    found = planned(committed)
+    assert found.arguments["REVISION"] == git(committed, "rev-parse", "HEAD")
+    assert found.arguments["SOURCE"] == "https://git.test/serving.git"
+    assert found.arguments["VERSION"] == found.tag
+    assert found.tag.startswith(f"{publish.version_of('vllm')}-")
+    assert found.image(DIGEST) == f"image: {{repository: {TO}, tag: {found.tag}, digest: {DIGEST}, launcher: true}}"
+
+
+def test_the_command_pushes_with_a_list_of_contents_and_is_one_that_a_shell_takes(committed):
+    found = planned(committed, platforms=["linux/amd64", "linux/arm64"])
+    command = found.command()
+    assert command[:3] == ["docker", "buildx", "build"]
+    assert {"--push", "--sbom=true", "--provenance=mode=max", f"--tag={TO}:{found.tag}"} <= set(command)
+    assert "--platform=linux/amd64,linux/arm64" in command
+    assert f"--build-arg=BUILDER_IMAGE={PYTHON}" in command
+    assert command[-1] == str(IMAGES)
+    text = publish.shell_text(command).replace("docker buildx build", "printf '%s\\n'", 1)
+    done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == command[3:]
+
+
+def test_one_base_serves_both_where_the_dockerfile_says_so(committed):
+    found = planned(committed, "model-loader", TO.replace("vllm", "model-loader"), bases={"BASE_IMAGE": PYTHON})
+    assert "launcher" not in found.image(DIGEST)
+    assert found.arguments["BASE_IMAGE"] == PYTHON
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        "docker.io/library/python:3.12-slim-bookworm",
+        "docker.io/library/python:3.12@sha256:12",
+        f"python:3.12@{DIGEST}",
+        f"docker.io/library/python:3.12@{DIGEST.upper()}",
+        f"docker.io/library/python:3.12@{DIGEST}0",
+    ],
+)
+def test_a_base_without_a_digest_is_refused_with_the_command_that_looks_it_up(committed, base):
+    with pytest.raises(ImageError, match="--builder") as refusal:
+        planned(committed, bases={"BUILDER_IMAGE": base})
+    name = base.partition("@")[0]
+    assert f"docker buildx imagetools inspect {name} --format '{{{{.Manifest.Digest}}}}'" in str(refusal.value)
+
+
+@pytest.mark.parametrize("to", ["vllm", "registry.test/Path", "registry.test/a:1", "https://registry.test/a"])
+def test_a_repository_that_no_registry_takes_is_refused(committed, to):
+    with pytest.raises(ImageError, match="--to"):
+        planned(committed, to=to)
+
+
+@pytest.mark.parametrize("tag", ["-a", "a b", "x" * 129])
+def test_a_tag_that_no_registry_takes_is_refused(committed, tag):
+    with pytest.raises(ImageError, match="--tag"):
+        planned(committed, tag=tag)
+
+
+def test_changes_that_are_in_no_commit_are_refused_by_name(committed):
+    (committed / "images" / "new.py").write_text("")
+    with pytest.raises(ImageError, match=r"in no commit(.|\n)*images/new\.py"):
+        planned(committed)
+
+
+def test_an_unknown_image_is_refused_with_those_that_there_are(committed):
+    with pytest.raises(ImageError, match="model-loader, vllm"):
+        planned(committed, "vlm")
+
+
+def test_without_docker_the_message_says_how_to_get_the_command(committed, monkeypatch):
+    monkeypatch.setenv("PATH", str(committed))
+    with pytest.raises(ImageError, match="--show"):
+        publish.push(publish.RegistryBuild("vllm", TO, "1", {}, ["linux/amd64"]))
+
+
+def test_the_command_line_tells_a_refusal_in_one_line(capsys):
+    command = ["images", "release", "vllm", "--to", TO, "--builder", "python"]
+    with pytest.raises(SystemExit) as end:
+        main(lambda: app(command))
+    assert end.value.code == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith("error: --builder 'python'")
+    assert errors.count("\n") == 1
