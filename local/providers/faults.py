@@ -69,77 +69,50 @@ class Fault:
             print(f"crash of the local {cloud} on {operation} of {token} {name}, as asked for", file=sys.stderr)
             sys.stderr.flush()
             os._exit(CRASH_STATUS)
-        message, code = (kubernetes_message if cloud == "kubernetes" else google_message)(
-            self.kind, token, name, operation, inputs
-        )
-        raise InjectedFaultError(message, code)
+        words = _kubernetes_message if cloud == "kubernetes" else _google_message
+        raise InjectedFaultError(words(self.kind, token, name, operation, inputs), _CODES[self.kind])
 
 
-def google_message(
-    kind: Kind, token: str, name: str, operation: str, inputs: Mapping[str, Any]
-) -> tuple[str, grpc.StatusCode]:
-    """The words of Google's API client and of the Terraform provider, the resource in front, what to do
-    behind.
-    """
+_CODES: Mapping[Kind, grpc.StatusCode] = {
+    "quota": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "permission-denied": grpc.StatusCode.PERMISSION_DENIED,
+    "rate-limit": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "timeout": grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+
+
+def _google_message(kind: Kind, token: str, name: str, operation: str, inputs: Mapping[str, Any]) -> str:
+    """The words of Google's API client and of the Terraform provider, the resource in front, what to do behind."""
     called = inputs.get("name") or name
-    subject = f"{token} {name!r}: error on {operation} of {called!r}"
-    if kind == "quota":
-        return (
-            f"{subject}: googleapi: Error 403: Quota '{_quota_of(inputs)}' exceeded.  Limit: 0.0 in region "
-            f"{inputs.get('location') or inputs.get('region') or 'of the resource'}., quotaExceeded. "
-            "Ask for more quota in the console (IAM & Admin, Quotas), or use another region or machine type.",
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-        )
-    if kind == "permission-denied":
-        permission = f"{_service(token)}.{operation}"
-        return (
-            f"{subject}: googleapi: Error 403: Required '{permission}' permission for {called!r}, forbidden. "
-            "Grant the identity that runs Pulumi a role with this permission.",
-            grpc.StatusCode.PERMISSION_DENIED,
-        )
-    if kind == "rate-limit":
-        return (
-            f"{subject}: googleapi: Error 429: Quota exceeded for quota metric 'Requests' and limit "
-            "'Requests per minute', rateLimitExceeded. Wait a minute and run the update again.",
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-        )
-    return (
-        f"{subject}: timeout while waiting for the operation: context deadline exceeded. "
+    region = inputs.get("location") or inputs.get("region") or "of the resource"
+    words = {
+        "quota": f"googleapi: Error 403: Quota '{_quota_of(inputs)}' exceeded.  Limit: 0.0 in region {region}., "
+        "quotaExceeded. Ask for more quota in the console (IAM & Admin, Quotas), or use another region or machine "
+        "type.",
+        "permission-denied": f"googleapi: Error 403: Required '{_service(token)}.{operation}' permission for "
+        f"{called!r}, forbidden. Grant the identity that runs Pulumi a role with this permission.",
+        "rate-limit": "googleapi: Error 429: Quota exceeded for quota metric 'Requests' and limit 'Requests per "
+        "minute', rateLimitExceeded. Wait a minute and run the update again.",
+        "timeout": "timeout while waiting for the operation: context deadline exceeded. "
         "The operation may still finish in the cloud; run the update again, which picks it up.",
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-    )
+    }
+    return f"{token} {name!r}: error on {operation} of {called!r}: {words[kind]}"
 
 
-def kubernetes_message(
-    kind: Kind, token: str, name: str, operation: str, inputs: Mapping[str, Any]
-) -> tuple[str, grpc.StatusCode]:
+def _kubernetes_message(kind: Kind, token: str, name: str, operation: str, inputs: Mapping[str, Any]) -> str:
     """The words of the API server."""
     metadata = inputs.get("metadata")
     called = (metadata.get("name") if isinstance(metadata, Mapping) else None) or name
-    subject = f"{token} {name!r}: error on {operation}"
-    if kind == "quota":
-        return (
-            f'{subject}: "{called}" is forbidden: exceeded quota. '
-            "Raise the namespace's ResourceQuota, or ask for less.",
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-        )
-    if kind == "permission-denied":
-        return (
-            f'{subject}: "{called}" is forbidden: User cannot {operation} resource at the cluster scope. '
-            "Bind a role with this verb to the user of the kubeconfig.",
-            grpc.StatusCode.PERMISSION_DENIED,
-        )
-    if kind == "rate-limit":
-        return (
-            f"{subject}: the server has received too many requests and has asked us to try again later. "
-            "Run the update again.",
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-        )
-    return (
-        f"{subject}: client rate limiter Wait returned an error: context deadline exceeded. "
+    words = {
+        "quota": f'"{called}" is forbidden: exceeded quota. Raise the namespace\'s ResourceQuota, or ask for less.',
+        "permission-denied": f'"{called}" is forbidden: User cannot {operation} resource at the cluster scope. '
+        "Bind a role with this verb to the user of the kubeconfig.",
+        "rate-limit": "the server has received too many requests and has asked us to try again later. "
+        "Run the update again.",
+        "timeout": "client rate limiter Wait returned an error: context deadline exceeded. "
         "The object may exist; run the update again.",
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-    )
+    }
+    return f"{token} {name!r}: error on {operation}: {words[kind]}"
 
 
 def _service(token: str) -> str:

@@ -5,6 +5,8 @@ import binascii
 import json
 import os
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +17,12 @@ import yaml
 
 from local.cluster import rest
 from local.cluster.control_plane import LocalCluster
+from local.cluster.errors import ClusterError
 from local.providers import names
 
 _EXEC_SECONDS = 60
+_RETRY_SECONDS = 5.0
+_ANSWER_SECONDS = 10.0
 
 
 class KubeconfigError(ValueError):
@@ -191,3 +196,45 @@ def _run(plugin: Mapping[str, Any], access: Access) -> dict[str, Any]:
         if status.get(theirs):
             credentials[ours] = base64.b64encode(status[theirs].encode()).decode()
     return credentials
+
+
+class Connection:
+    """One cluster, reachable or not: connected when that is first needed, and tried again while it does not answer. Usable
+    from several threads.
+
+    Args:
+        access: gives access to the cluster; raises :class:`KubeconfigError` where it cannot.
+        on_warning: called with each warning that the API server sends.
+    """
+
+    def __init__(self, access: Callable[[], Access], on_warning: Callable[[str], None]) -> None:
+        self._access = access
+        self._on_warning = on_warning
+        self._lock = threading.Lock()
+        self._client: rest.Kubernetes | None = None
+        self._reason = ""
+        self._tried = float("-inf")
+
+    def client(self) -> rest.Kubernetes | None:
+        """The client; ``None`` while the cluster does not answer."""
+        with self._lock:
+            if self._client is None and time.monotonic() - self._tried > _RETRY_SECONDS:
+                self._connect()
+                self._tried = time.monotonic()
+            return self._client
+
+    def why_not(self) -> str:
+        """Why the cluster does not answer; empty if it does."""
+        return "" if self.client() else f"configured Kubernetes cluster is unreachable: {self._reason}"
+
+    def _connect(self) -> None:
+        try:
+            client = connect(self._access(), self._on_warning)
+            try:
+                client.request("GET", "/version", timeout=_ANSWER_SECONDS)
+            except rest.LateError:  # somebody is there, and busy
+                client.request("GET", "/version", timeout=_ANSWER_SECONDS)
+        except (KubeconfigError, ClusterError, rest.UnreachableError, rest.ApiError) as error:
+            self._reason = str(error)
+        else:
+            self._client, self._reason = client, ""

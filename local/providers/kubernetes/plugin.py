@@ -22,7 +22,6 @@ from local.providers.kubernetes import (
     settings,
 )
 from local.providers.kubernetes.applying import Applier
-from local.providers.kubernetes.connection import Connection
 from local.providers.kubernetes.kinds import RELEASE, Kind
 from local.providers.kubernetes.readiness import DEFAULT_SECONDS, default_seconds
 from local.providers.kubernetes.sdk import sdk
@@ -55,7 +54,7 @@ class KubernetesPlugin(Plugin):
         self._deleted_first: set[str] = set()
         """URNs of the replacements of this run whose predecessors have the same name and are deleted first."""
         self._configured = Settings()
-        self._connection = Connection(self._configured, self._warn_once)
+        self._connection = kubeconfig.Connection(self._configured.access, self._warn_once)
 
     # Settings
 
@@ -77,7 +76,7 @@ class KubernetesPlugin(Plugin):
         """Take over the settings. The connection is made when it is first needed."""
         super().configure(inputs)
         self._configured = Settings.of(inputs)
-        self._connection = Connection(self._configured, self._warn_once)
+        self._connection = kubeconfig.Connection(self._configured.access, self._warn_once)
 
     # Operations
 
