@@ -37,8 +37,8 @@ def load_yaml(path: Path, shown_as: str = "") -> Any:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        there = sorted(p.name for p in path.parent.glob(f"*{path.suffix}"))
-        raise ProblemsError([Problem("", None, "no such file", ", ".join(there))], source) from None
+        others = sorted(other.name for other in path.parent.glob(f"*{path.suffix}"))
+        raise ProblemsError([Problem("", None, "no such file", ", ".join(others))], source) from None
     return parse_yaml(text, source)
 
 

@@ -1,11 +1,12 @@
-"""Errors about what a user asked for: where it stands, what was found, why it is refused and what would work.
+"""Errors about input of a user: the property path, the value, why it is refused and what would work.
 
 One type serves every layer. A rule in ``planning`` raises or returns a :class:`Problem` whose path is relative to the
 object it looked at; the layer above puts its own prefix in front (:meth:`Problem.under`); whoever knows the file adds
 it when the problem is shown.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -17,7 +18,7 @@ class Problem:
 
     Attributes:
         path: property path in the user's own spelling, for example ``pools[1].capacity[0].machineType``.
-        value: what was found there; ``None`` where something is missing.
+        value: the value at the path; ``None`` where one is missing.
         reason: why it is refused, as a phrase without a full stop.
         suggestion: the nearest thing that would work, or an empty string where nothing is near.
     """
@@ -28,14 +29,14 @@ class Problem:
     suggestion: str = ""
 
     def under(self, prefix: str) -> "Problem":
-        """The same problem seen from one level further out: ``prefix`` is put before the path."""
+        """The same problem with ``prefix`` before its path."""
         joint = "" if not self.path or self.path.startswith("[") else "."
         return replace(self, path=f"{prefix}{joint}{self.path}" if prefix else self.path)
 
     def __str__(self) -> str:
-        found = "" if self.value is None else f" = {shorten(self.value)}"
+        value = "" if self.value is None else f" = {shorten(self.value)}"
         hint = f" (try: {self.suggestion})" if self.suggestion else ""
-        return f"{self.path}{found}: {self.reason}{hint}"
+        return f"{self.path}{value}: {self.reason}{hint}"
 
 
 class ProblemsError(ValueError):
@@ -58,6 +59,15 @@ class ProblemsError(ValueError):
     def from_source(self, source: str) -> "ProblemsError":
         """The same problems, attributed to ``source`` (a file, or a component and its name)."""
         return ProblemsError(self.problems, source)
+
+
+@contextmanager
+def problems_under(prefix: str) -> Generator[None]:
+    """Put ``prefix`` before the paths of a :class:`ProblemsError` of the block."""
+    try:
+        yield
+    except ProblemsError as error:
+        raise ProblemsError([problem.under(prefix) for problem in error.problems], error.source) from None
 
 
 def nearest(value: str, choices: Iterable[str]) -> str:

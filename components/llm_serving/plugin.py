@@ -25,7 +25,7 @@ from pulumi.provider.server import ComponentInitError
 from pulumi.runtime import known_types
 
 import llm_serving
-from llm_serving.component import PACKAGE, refused
+from llm_serving.component import PACKAGE, to_input_errors
 from llm_serving.errors import Problem, ProblemsError, nearest
 
 SCHEMA = Path(__file__).parents[1] / "schema.json"
@@ -77,12 +77,12 @@ class Host(ComponentProvider):
             raise InputPropertiesError(f"{resource_type}: no such component (try: {close})", [])
         problems = self.problems(inputs, self._component_defs[component].inputs)
         if problems:
-            raise refused(ProblemsError(problems, f"{component} {name!r}"))
+            raise to_input_errors(ProblemsError(problems, f"{component} {name!r}"))
         try:
             return super().construct(name, resource_type, inputs, options)
         except ComponentInitError as error:
             if isinstance(error.inner, ProblemsError):
-                raise refused(error.inner) from error.inner
+                raise to_input_errors(error.inner) from error.inner
             if isinstance(error.inner, (InputPropertiesError, InputPropertyError, pulumi.RunError)):
                 raise error.inner from None
             raise

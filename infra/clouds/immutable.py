@@ -14,8 +14,8 @@ from llm_serving.arguments import parse
 from stacks.outputs import FixedOutputs
 from stacks.settings import NAMESPACE, Stack
 
-READ_AGAIN_AFTER = (0.1, 0.2, 0.4, 0.8, 1.6)
-"""Pauses in seconds between attempts to read the state."""
+RETRY_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
+"""Seconds between attempts to read the state."""
 
 
 def refuse_changes_of_fixed_settings(stack: Stack) -> None:
@@ -24,12 +24,12 @@ def refuse_changes_of_fixed_settings(stack: Stack) -> None:
     Raises:
         pulumi.RunError: a fixed setting differs.
     """
-    now = stack.settings.fixed
+    fixed = stack.settings.fixed
     before = parse(FixedOutputs, _last_outputs(), "outputs of the last update").fixed
-    changed = {key: value for key, value in before.items() if now.get(key, value) != value}
+    changed = {key: value for key, value in before.items() if fixed.get(key, value) != value}
     if changed:
         lines = [
-            f"{stack.source}: {NAMESPACE}:{key} = {now[key]!r}: fixed for the life of a stack, and it was {value!r} "
+            f"{stack.source}: {NAMESPACE}:{key} = {fixed[key]!r}: fixed for the life of a stack, and it was {value!r} "
             "(try: put it back, or make a new stack with `pulumi stack init`)"
             for key, value in changed.items()
         ]
@@ -46,7 +46,7 @@ def _last_outputs() -> dict[str, Any]:
     not written atomically: half a checkpoint is read again.
     """
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    for pause in (*READ_AGAIN_AFTER, None):
+    for pause in (*RETRY_PAUSES, None):
         try:
             result = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name})
         except Exception as error:

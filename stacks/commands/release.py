@@ -8,8 +8,8 @@ import typer
 
 from llm_serving.errors import Problem, ProblemsError, nearest
 from stacks.commands.options import Folder, Plain, console
-from stacks.releases import RELEASES, add_release, history, lock_releases, read_releases, shown, verify_releases
-from stacks.report.releases import HASH_DIGITS, releases_table, uses_in
+from stacks.releases import RELEASES, add_release, display_path, history, lock_releases, read_releases, verify_releases
+from stacks.report.releases import HASH_DIGITS, read_uses, releases_table
 
 app = typer.Typer(no_args_is_help=True, help="Model releases: add, verify, list.")
 
@@ -34,7 +34,7 @@ def add(
     added = add_release(model, version, base=base, source=file, changes=changes or (), folder=releases)
     for note in added.notes:
         print(f"note: {note}", file=sys.stderr)
-    print(f"added {shown(releases / added.release.file)}  {added.release.sha256[:HASH_DIGITS]}")
+    print(f"added {display_path(releases / added.release.file)}  {added.release.sha256[:HASH_DIGITS]}")
 
 
 @app.command()
@@ -50,12 +50,12 @@ def verify(
     releases: Releases = RELEASES,
 ) -> None:
     """Check that no release was changed or removed: by the lock, and by the history of the repository."""
-    found = verify_releases(releases, against)
-    print(f"{found.releases} releases match their lock")
-    if found.compared:
-        print(f"{found.before} of them are in {found.compared}, none was changed or removed since")
+    verified = verify_releases(releases, against)
+    print(f"{verified.release_count} releases match their lock")
+    if verified.compared_with:
+        print(f"{verified.earlier_count} of them are in {verified.compared_with}, none was changed or removed since")
     else:
-        print(f"history was not compared: {found.why_not}")
+        print(f"history was not compared: {verified.not_compared}")
 
 
 @app.command()
@@ -77,7 +77,8 @@ def list_releases(
     names = {name for name, _ in known}
     if model is not None and model not in names:
         raise ProblemsError([Problem("MODEL", model, "has no releases", nearest(model, names))])
-    uses, unread = uses_in(folder)
-    console(plain).print(releases_table([found for found in known.values() if model in (None, found.spec.name)], uses))
+    uses, unread = read_uses(folder)
+    listed = [release for release in known.values() if model in (None, release.spec.name)]
+    console(plain).print(releases_table(listed, uses))
     for line in unread:
         print(f"warning: {line}", file=sys.stderr)

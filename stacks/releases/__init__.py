@@ -8,7 +8,7 @@ Where somebody edits file and lock together, the repository's history tells (``h
 
 from stacks.releases.adding import Added, add_release
 from stacks.releases.history import Verified, verify_releases
-from stacks.releases.store import LOCK, RELEASES, Release, lock_releases, read_releases, shown
+from stacks.releases.store import LOCK, RELEASES, Release, display_path, lock_releases, read_releases
 from stacks.releases.versions import precedence
 
 __all__ = [
@@ -18,9 +18,9 @@ __all__ = [
     "Release",
     "Verified",
     "add_release",
+    "display_path",
     "lock_releases",
     "precedence",
     "read_releases",
-    "shown",
     "verify_releases",
 ]

@@ -14,12 +14,12 @@ from stacks.documents import dump_yaml, load_yaml, parse_yaml, write_atomically
 from stacks.releases.store import (
     RELEASES,
     Release,
-    changing,
     content_hash,
+    display_path,
     free_version,
     read_lock,
     read_releases,
-    shown,
+    releases_locked,
     write_lock,
 )
 from stacks.releases.versions import minor, precedence
@@ -32,7 +32,7 @@ class Added:
     """A release that was added.
 
     Attributes:
-        release: it.
+        release: what was written.
         notes: what its author should know although nothing is refused.
     """
 
@@ -61,20 +61,22 @@ def add_release(
         ProblemsError: the release exists, what it starts from does not, or its content is refused. Nothing is written
             then.
     """
-    with changing(folder):
+    with releases_locked(folder):
         known = read_releases(folder)
         path = folder / model / f"{version}.yaml"
         if (model, version) in known:
             hint = f"another version, for example {free_version(known, known[model, version].spec)}"
-            raise ProblemsError([Problem("", version, "exists already; releases are never changed", hint)], shown(path))
-        start = _of_release(folder, model, base, known) if base is not None else _of_file(source)
-        data, notes = _changed(start, _parsed(changes), shown(path))
-        data = _named(data, model, version, base, shown(path))
-        spec = parse(ReleaseSpec, data, shown(path))
-        problems = [*_engine_without_image(start, data, base), *_unknown_to_the_catalog(spec)]
+            raise ProblemsError(
+                [Problem("", version, "exists already; releases are never changed", hint)], display_path(path)
+            )
+        start = _start_from_release(folder, model, base, known) if base is not None else _start_from_file(source)
+        data, notes = _with_changes(start, _parse_changes(changes), display_path(path))
+        data = _with_name_and_version(data, model, version, base, display_path(path))
+        spec = parse(ReleaseSpec, data, display_path(path))
+        problems = [*_stale_image_problems(start, data, base), *_catalog_problems(spec)]
         if problems:
-            raise ProblemsError(problems, shown(path))
-        notes += _remarks(spec, data, start, base, [other for name, other in known if name == model])
+            raise ProblemsError(problems, display_path(path))
+        notes += _notes(spec, data, start, base, [other for name, other in known if name == model])
         _write(path, dump_yaml(data))
     return Added(Release(spec, content_hash(data), path.relative_to(folder).as_posix()), tuple(notes))
 
@@ -95,7 +97,7 @@ def _write(path: Path, text: str) -> None:
         raise
 
 
-def _of_release(folder: Path, model: str, base: str, known: Mapping[tuple[str, str], Release]) -> _Data:
+def _start_from_release(folder: Path, model: str, base: str, known: Mapping[tuple[str, str], Release]) -> _Data:
     release = known.get((model, base))
     if release is None:
         versions = sorted((version for name, version in known if name == model), key=precedence)
@@ -106,7 +108,7 @@ def _of_release(folder: Path, model: str, base: str, known: Mapping[tuple[str, s
     return cast(_Data, load_yaml(folder / release.file))
 
 
-def _of_file(source: Path | None) -> _Data:
+def _start_from_file(source: Path | None) -> _Data:
     if source is None:
         raise ProblemsError([Problem("--from", None, "nothing to start from", "--from VERSION, or --file FILE")])
     data = load_yaml(source, str(source))
@@ -115,17 +117,17 @@ def _of_file(source: Path | None) -> _Data:
     return cast(_Data, data)
 
 
-def _named(data: _Data, model: str, version: str, base: str | None, source: str) -> _Data:
+def _with_name_and_version(data: _Data, model: str, version: str, base: str | None, source: str) -> _Data:
     """The data with its own name and version in front. Those of a base are replaced, others must agree."""
-    given = {} if base is not None else {key: data[key] for key in ("name", "version") if key in data}
-    for key, wanted in (("name", model), ("version", version)):
-        if str(given.get(key, wanted)) != wanted:
-            raise ProblemsError([Problem(key, given[key], "differs from what is added", wanted)], source)
+    stated = {} if base is not None else {key: data[key] for key in ("name", "version") if key in data}
+    for key, expected in (("name", model), ("version", version)):
+        if str(stated.get(key, expected)) != expected:
+            raise ProblemsError([Problem(key, stated[key], "differs from what is added", expected)], source)
     rest = {key: value for key, value in data.items() if key not in ("name", "version")}
     return {"name": model, "version": version, **rest}
 
 
-def _parsed(changes: Sequence[str]) -> dict[str, str]:
+def _parse_changes(changes: Sequence[str]) -> dict[str, str]:
     parsed: dict[str, str] = {}
     for change in changes:
         path, equals, value = change.partition("=")
@@ -137,7 +139,7 @@ def _parsed(changes: Sequence[str]) -> dict[str, str]:
     return parsed
 
 
-def _changed(start: _Data, changes: Mapping[str, str], source: str) -> tuple[_Data, list[str]]:
+def _with_changes(start: _Data, changes: Mapping[str, str], source: str) -> tuple[_Data, list[str]]:
     """A copy of ``start`` with the changes, and with the image's tag following the engine's version."""
     data = _copy(start)
     for path, text in changes.items():
@@ -145,11 +147,11 @@ def _changed(start: _Data, changes: Mapping[str, str], source: str) -> tuple[_Da
         if first in ("name", "version"):
             raise ProblemsError([Problem(path, text, "is the release's own", "the argument of `add`")], source)
         field = ReleaseSpec.model_fields.get(first)
-        _put(data, [(field.alias if field else None) or first, *rest], text, path, source)
-    return data, _follow(start, data, changes)
+        _set_value(data, [(field.alias if field else None) or first, *rest], text, path, source)
+    return data, _retag_image(start, data, changes)
 
 
-def _put(data: _Data, steps: list[str], text: str, path: str, source: str) -> None:
+def _set_value(data: _Data, steps: list[str], text: str, path: str, source: str) -> None:
     *groups, last = steps
     target = data
     for step in groups:
@@ -168,7 +170,7 @@ def _put(data: _Data, steps: list[str], text: str, path: str, source: str) -> No
         target[last] = value
 
 
-def _follow(start: _Data, data: _Data, changes: Mapping[str, str]) -> list[str]:
+def _retag_image(start: _Data, data: _Data, changes: Mapping[str, str]) -> list[str]:
     """An image is the engine: a tag that names the version names the new one, unless somebody says otherwise."""
     before, after = _version(start), _version(data)
     image = data.get("image")
@@ -187,7 +189,7 @@ def _follow(start: _Data, data: _Data, changes: Mapping[str, str]) -> list[str]:
     return [f"image.tag follows the engine's version: {tag} is {image['tag']} now"]
 
 
-def _engine_without_image(start: _Data, data: _Data, base: str | None) -> list[Problem]:
+def _stale_image_problems(start: _Data, data: _Data, base: str | None) -> list[Problem]:
     before, after = _version(start), _version(data)
     if base is None or before == after or start.get("image") != data.get("image"):
         return []
@@ -195,7 +197,7 @@ def _engine_without_image(start: _Data, data: _Data, base: str | None) -> list[P
     return [Problem("image", None, reason, "--set image.tag=… (and image.digest=…)")]
 
 
-def _unknown_to_the_catalog(spec: ReleaseSpec) -> list[Problem]:
+def _catalog_problems(spec: ReleaseSpec) -> list[Problem]:
     """What every preview would refuse, wherever the release is served."""
     try:
         known = catalog.architecture(spec.model.architecture)
@@ -207,7 +209,7 @@ def _unknown_to_the_catalog(spec: ReleaseSpec) -> list[Problem]:
     return []
 
 
-def _remarks(spec: ReleaseSpec, data: _Data, start: _Data, base: str | None, versions: Sequence[str]) -> list[str]:
+def _notes(spec: ReleaseSpec, data: _Data, start: _Data, base: str | None, versions: Sequence[str]) -> list[str]:
     notes: list[str] = []
     later = [
         other

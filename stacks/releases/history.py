@@ -7,7 +7,16 @@ from pathlib import Path
 from llm_serving.errors import Problem, ProblemsError
 from stacks.documents import parse_yaml
 from stacks.git import GitError, run_git
-from stacks.releases.store import LOCK, RELEASES, Release, content_hash, free_version, lock_lines, read_releases, shown
+from stacks.releases.store import (
+    LOCK,
+    RELEASES,
+    Release,
+    content_hash,
+    display_path,
+    free_version,
+    lock_lines,
+    read_releases,
+)
 
 DEFAULT_REFS = ("origin/main", "HEAD")
 """What to compare with where nothing is named: the first that is there."""
@@ -18,16 +27,16 @@ class Verified:
     """Releases that match their lock.
 
     Attributes:
-        releases: how many there are.
-        compared: with which commit they were compared, in words; empty where they were not.
-        before: how many of them that commit has.
-        why_not: why they were not compared; empty where they were.
+        release_count: how many there are.
+        compared_with: name and hash of the commit with which they were compared; empty where they were not.
+        earlier_count: how many of them that commit has.
+        not_compared: why they were not compared; empty where they were.
     """
 
-    releases: int
-    compared: str = ""
-    before: int = 0
-    why_not: str = ""
+    release_count: int
+    compared_with: str = ""
+    earlier_count: int = 0
+    not_compared: str = ""
 
 
 def verify_releases(folder: Path = RELEASES, against: str | None = None) -> Verified:
@@ -43,42 +52,43 @@ def verify_releases(folder: Path = RELEASES, against: str | None = None) -> Veri
     releases = read_releases(folder)
     try:
         run_git(folder, "rev-parse", "--show-toplevel")
-        reference = against or next((name for name in DEFAULT_REFS if _is_there(folder, name)), None)
+        reference = against or next((name for name in DEFAULT_REFS if _exists(folder, name)), None)
         if reference is None:
             raise GitError("there is no commit yet")
         commit = _common_ancestor(folder, reference)
     except GitError as error:
         if against is None:
-            return Verified(len(releases), why_not=str(error))
+            return Verified(len(releases), not_compared=str(error))
         problem = Problem(
             "--against", against, f"cannot be compared with: {error}", f"git fetch, so that {against} is here"
         )
         raise ProblemsError([problem]) from None
-    before = _releases_of(folder, commit)
-    now = {release.file: release for release in releases.values()}
+    earlier = _releases_at(folder, commit)
+    present = {release.file: release for release in releases.values()}
     problems = [
-        found
-        for file, sha256 in before.items()
-        if (found := _difference(file, sha256, now.get(file), reference, releases)) is not None
+        problem
+        for file, sha256 in earlier.items()
+        if (problem := _difference(file, sha256, present.get(file), reference, releases)) is not None
     ]
     if problems:
-        raise ProblemsError(problems, shown(folder))
-    return Verified(len(releases), compared=f"{reference} ({commit[:12]})", before=len(before))
+        raise ProblemsError(problems, display_path(folder))
+    return Verified(len(releases), compared_with=f"{reference} ({commit[:12]})", earlier_count=len(earlier))
 
 
 def _difference(
-    file: str, sha256: str, now: Release | None, reference: str, releases: dict[tuple[str, str], Release]
+    file: str, sha256: str, present: Release | None, reference: str, releases: dict[tuple[str, str], Release]
 ) -> Problem | None:
-    if now is None:
+    """Why a release differs from what ``reference`` has of it; ``None`` where it does not."""
+    if present is None:
         return Problem(file, None, f"is in {reference} and was removed; releases are never removed", "restore the file")
-    if now.sha256 != sha256:
+    if present.sha256 != sha256:
         reason = f"changed, together with {LOCK}: {reference} has {sha256[:12]}"
-        hint = f"restore it, and add a new version, for example {free_version(releases, now.spec)}"
-        return Problem(file, now.sha256[:12], reason, hint)
+        hint = f"restore it, and add a new version, for example {free_version(releases, present.spec)}"
+        return Problem(file, present.sha256[:12], reason, hint)
     return None
 
 
-def _releases_of(folder: Path, commit: str) -> dict[str, str]:
+def _releases_at(folder: Path, commit: str) -> dict[str, str]:
     """Hash of each release of a commit, by file: what its lock says, which is what was promised, else the content."""
     files = _files(folder, commit)
     lock = files.pop(LOCK, None)
@@ -92,21 +102,21 @@ def _files(folder: Path, commit: str) -> dict[str, str]:
     names: list[str] = []
     blobs: list[str] = []
     for entry in run_git(folder, "ls-tree", "-r", "-z", commit, "--", ".").decode().split("\0"):
-        about, _, name = entry.partition("\t")
+        attributes, _, name = entry.partition("\t")
         if name == LOCK or (name.endswith(".yaml") and name.count("/") == 1):
             names.append(name)
-            blobs.append(about.split()[2])
-    contents = run_git(folder, "cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in blobs))
-    found: dict[str, str] = {}
+            blobs.append(attributes.split()[2])
+    output = run_git(folder, "cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in blobs))
+    texts: dict[str, str] = {}
     for name in names:
-        header, _, rest = contents.partition(b"\n")
+        header, _, rest = output.partition(b"\n")
         size = int(header.split()[2])
-        found[name] = rest[:size].decode()
-        contents = rest[size + 1 :]
-    return found
+        texts[name] = rest[:size].decode()
+        output = rest[size + 1 :]
+    return texts
 
 
-def _is_there(folder: Path, reference: str) -> bool:
+def _exists(folder: Path, reference: str) -> bool:
     try:
         run_git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{reference}^{{commit}}")
     except GitError:
@@ -115,7 +125,7 @@ def _is_there(folder: Path, reference: str) -> bool:
 
 
 def _common_ancestor(folder: Path, reference: str) -> str:
-    if not _is_there(folder, reference):
+    if not _exists(folder, reference):
         raise GitError("there is no such branch, tag or commit here")
     try:
         return run_git(folder, "merge-base", "HEAD", reference).decode().strip()

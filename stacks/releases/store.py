@@ -64,7 +64,7 @@ def read_releases(folder: Path = RELEASES) -> dict[tuple[str, str], Release]:
         for file in locked
     ]
     if problems:
-        raise ProblemsError(problems, shown(folder))
+        raise ProblemsError(problems, display_path(folder))
     return releases
 
 
@@ -74,12 +74,12 @@ def lock_releases(folder: Path = RELEASES) -> list[str]:
     Raises:
         ProblemsError: a release that is already locked was changed or removed; nothing is written then.
     """
-    with changing(folder):
+    with releases_locked(folder):
         return write_lock(folder)
 
 
 def write_lock(folder: Path) -> list[str]:
-    """What :func:`lock_releases` does, for whoever holds :func:`changing` already."""
+    """What :func:`lock_releases` does, for whoever holds :func:`releases_locked` already."""
     releases = _read(folder)
     locked = read_lock(folder)
     changed = [
@@ -88,7 +88,7 @@ def write_lock(folder: Path) -> list[str]:
         if file not in {r.file for r in releases.values() if r.sha256 == sha256}
     ]
     if changed:
-        raise ProblemsError(changed, shown(folder))
+        raise ProblemsError(changed, display_path(folder))
     new = sorted(release.file for release in releases.values() if release.file not in locked)
     if new:
         content = dict(sorted((release.file, release.sha256) for release in releases.values()))
@@ -98,7 +98,7 @@ def write_lock(folder: Path) -> list[str]:
 
 
 @contextmanager
-def changing(folder: Path) -> Generator[None]:
+def releases_locked(folder: Path) -> Generator[None]:
     """One change of the folder at a time: two that add releases would each write a lock without the other's."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -116,7 +116,7 @@ def read_lock(folder: Path) -> dict[str, str]:
     """
     if not (folder / LOCK).exists():
         return {}
-    source = shown(folder / LOCK)
+    source = display_path(folder / LOCK)
     return lock_lines(load_yaml(folder / LOCK, source), source)
 
 
@@ -141,15 +141,15 @@ def _read(folder: Path) -> dict[tuple[str, str], Release]:
     releases: dict[tuple[str, str], Release] = {}
     for path in sorted(folder.glob("*/*.yaml")):
         file = path.relative_to(folder).as_posix()
-        source = shown(path)
+        source = display_path(path)
         data = load_yaml(path, source)
         spec = parse(ReleaseSpec, data, source)
-        for key, found, expected in (
+        for key, actual, expected in (
             ("name", spec.name, path.parent.name),
             ("version", spec.version, path.stem),
         ):
-            if found != expected:
-                raise ProblemsError([Problem(key, found, "differs from the file's own path", expected)], source)
+            if actual != expected:
+                raise ProblemsError([Problem(key, actual, "differs from the file's own path", expected)], source)
         releases[spec.name, spec.version] = Release(spec, content_hash(data), file)
     return releases
 
@@ -159,7 +159,7 @@ def free_version(releases: dict[tuple[str, str], Release], spec: ReleaseSpec) ->
     return next_minor(spec.version, [version for name, version in releases if name == spec.name])
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """The path as messages name it: relative to the repository where it lies inside."""
     root = RELEASES.parent.parent
     return str(path.relative_to(root) if path.is_relative_to(root) else path)

@@ -39,7 +39,7 @@ Uses = Mapping[tuple[str, str], Iterable[Use]]
 """Who uses a release, by model and version."""
 
 
-def uses_in(folder: Path) -> tuple[Uses, list[str]]:
+def read_uses(folder: Path) -> tuple[Uses, list[str]]:
     """Who uses which release, from every settings file of a folder; and which of these files cannot be read."""
     uses: dict[tuple[str, str], list[Use]] = {}
     unread: list[str] = []

@@ -13,7 +13,7 @@ from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.offers import smallest_offer
 from llm_serving.planning.placement import plan_model
 from llm_serving.planning.rules.engine_flags import check_flags
-from llm_serving.serving.engines import engine
+from llm_serving.serving.engines import EngineRequest, engine
 from llm_serving.spec import EngineName, EngineRelease, EngineSpec, ModelSpec, Quantization, ReleaseSpec
 from stacks.releases.store import read_releases
 from tests.images import vllm_distribution
@@ -81,7 +81,7 @@ def _model(**fields: Any) -> ModelSpec:
 def _rendered(
     weights: str, model: ModelSpec, release: ReleaseSpec, node: NodeShape = NODE, template: str | None = None
 ) -> list[str]:
-    command = VLLM.command(plan_model(model, release, node), release, model.engine, weights, template)
+    command = VLLM.command(EngineRequest(plan_model(model, release, node), release, model.engine, weights, template))
     argument = VLLM.shutdown_argument(30)
     return command if argument is None else [*command, argument]
 
@@ -105,7 +105,7 @@ def _matrix(weights: str) -> Iterator[tuple[str, list[str]]]:
     )
     yield "everything", _rendered(weights, _model(tensorParallelism=2, engine=everything), mixture)
     across = _model(engine={"nodes": 2, "pipelineParallelism": 2, "streamWeights": True})
-    group = VLLM.group_command(plan_model(across, _release(), NODE), _release(), across.engine, weights)
+    group = VLLM.group_command(EngineRequest(plan_model(across, _release(), NODE), _release(), across.engine, weights))
     yield "leader", group.leader
     yield "worker", [word.replace("$(LWS_WORKER_INDEX)", "1") for word in group.worker]
     for (name, version), found in read_releases().items():

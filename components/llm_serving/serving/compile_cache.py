@@ -1,4 +1,4 @@
-"""What the engine compiles for a release, made once: a Job starts the engine as an instance would, waits until it
+"""The compile cache of a release, made once: a Job starts the engine as an instance would, waits until it
 answers, and saves what it compiled beside the weights. Instances read it instead of compiling each.
 
 A compile cache is code that the engine runs, so whoever serves must not write it: the Job runs under the identity that
@@ -13,19 +13,18 @@ from typing import Any, NotRequired, TypedDict, cast
 import pulumi
 from pulumi_kubernetes import batch, core, meta
 
-from llm_serving.component import Frozen, child, reading, refusing, token, validated
+from llm_serving.component import Frozen, child, parse_output, raising_input_errors, token, validated
 from llm_serving.contract import ENGINE_CONTAINER, ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Problem, ProblemsError, problems_under
 from llm_serving.planning.drain import plan_drain
-from llm_serving.planning.host import Sidecar
 from llm_serving.planning.instances import plan_instances
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.serving.arguments import ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.engines import engine
-from llm_serving.serving.jobs import give_up_on
+from llm_serving.serving.jobs import fail_on_exit_codes
 from llm_serving.serving.labels import COMPONENT_COMPILE_CACHE, LABEL_COMPONENT, SHARE_MAIN, loader_labels
-from llm_serving.serving.pod import USER_ID, Instance, Surroundings, pod_template
+from llm_serving.serving.pod import USER_ID, PodContext, ReleasePlan, plan_with_sidecar, pod_template
 from llm_serving.serving.rollout import plan_rollout
 from llm_serving.spec import EngineName, ModelSpec, ReleaseSpec
 
@@ -36,8 +35,8 @@ COMPILE_FOLDER = ".compile"
 """No model can have this name."""
 RETRIES = 2
 """Failed pods before the Job gives up; those whose node went away do not count."""
-WRONG_USAGE = 2
-"""Exit status of a launcher that understands its command line no better the next time."""
+USAGE_ERROR = 2
+"""Exit code of a launcher that does not understand its command line."""
 
 
 def folder_of(release: ReleaseSpec, accelerator: str) -> str:
@@ -75,7 +74,7 @@ def job_spec(
     folder: str,
     volume: pulumi.Input[dict[str, Any]],
     labels: dict[str, str],
-    patience: int,
+    timeout_seconds: int,
 ) -> batch.v1.JobSpecArgs:
     """The Job that compiles: the pod of an instance, so that all that the engine derives its cache's keys from is the
     same, with a place to write to and nobody who asks it anything.
@@ -85,25 +84,27 @@ def job_spec(
         folder: see :func:`folder_of`.
         volume: a core/v1 Volume without its name: the model cache as it can be written to.
         labels: of the pod, over the instance's: they have to differ in what selects instances.
-        patience: seconds until it has failed.
+        timeout_seconds: time after which it has failed.
     """
     metadata = copy.copy(cast(meta.v1.ObjectMetaArgs, template.metadata))
     spec = copy.copy(cast(core.v1.PodSpecArgs, template.spec))
     security = copy.copy(cast(core.v1.PodSecurityContextArgs, spec.security_context))
     (container,) = cast(Sequence[core.v1.ContainerArgs], spec.containers)
-    metadata.labels = pulumi.Output.from_input(metadata.labels).apply(lambda found: {**(found or {}), **labels})
+    metadata.labels = pulumi.Output.from_input(metadata.labels).apply(
+        lambda instance_labels: {**(instance_labels or {}), **labels}
+    )
     security.fs_group = USER_ID
     security.fs_group_change_policy = "OnRootMismatch"
     spec.security_context = security
     spec.restart_policy = "Never"
     spec.topology_spread_constraints = None
     spec.containers = [_compiling(container, f"{CACHE}/{folder}")]
-    cache: pulumi.Output[Any] = pulumi.Output.from_input(volume).apply(lambda found: {"name": "cache", **found})
+    cache: pulumi.Output[Any] = pulumi.Output.from_input(volume).apply(lambda volume: {"name": "cache", **volume})
     spec.volumes = [*cast(Sequence[Any], spec.volumes), cache]
     return batch.v1.JobSpecArgs(
         backoff_limit=RETRIES,
-        active_deadline_seconds=patience,
-        pod_failure_policy=give_up_on([WRONG_USAGE], ENGINE_CONTAINER),
+        active_deadline_seconds=timeout_seconds,
+        pod_failure_policy=fail_on_exit_codes([USAGE_ERROR], ENGINE_CONTAINER),
         template=core.v1.PodTemplateSpecArgs(metadata=metadata, spec=spec),
     )
 
@@ -155,11 +156,12 @@ class CompileCache(pulumi.ComponentResource):
     def __init__(self, name: str, args: CompileCacheArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = validated(CompileCacheInputs, args, "CompileCache", name)
         source = f"CompileCache {name!r}"
-        with refusing(source):
-            instance = _decide(inputs)
+        with raising_input_errors(source):
+            plan = _plan_release(inputs)
         super().__init__(token("CompileCache"), name, {}, opts)
-        cache = reading(ModelCacheVolume, inputs.cache, f"{source}: cache")
-        folder, patience = folder_of(inputs.release, inputs.node.accelerator), instance.rollout.patience
+        cache = parse_output(ModelCacheVolume, inputs.cache, source, "cache", _not_writable)
+        folder = folder_of(inputs.release, inputs.node.accelerator)
+        timeout_seconds = plan.rollout.startup_timeout_seconds
         labels = _labels(inputs)
         job = batch.v1.Job(
             f"{name}-compile",
@@ -169,21 +171,23 @@ class CompileCache(pulumi.ComponentResource):
                 namespace=inputs.namespace, labels=labels, annotations={"pulumi.com/replaceUnready": "true"}
             ),
             spec=job_spec(
-                pod_template(instance, _surroundings(inputs, instance, cache, source)),
+                pod_template(plan, _pod_context(inputs, plan, cache, source)),
                 folder=folder,
-                volume=cache.apply(lambda found: _writable(found, source)),
+                volume=cache.apply(lambda cache: cache.loader_volume or {}),
                 labels=labels,
-                patience=patience,
+                timeout_seconds=timeout_seconds,
             ),
-            opts=child(self, custom_timeouts=pulumi.CustomTimeouts(create=f"{patience}s", update=f"{patience}s")),
+            opts=child(
+                self, custom_timeouts=pulumi.CustomTimeouts(create=f"{timeout_seconds}s", update=f"{timeout_seconds}s")
+            ),
         )
-        self.job_name = job.metadata.apply(lambda found: found.name or "")
+        self.job_name = job.metadata.apply(lambda metadata: metadata.name or "")
         self.folder = pulumi.Output.from_input(folder)
         self.register_outputs({"jobName": self.job_name, "folder": self.folder})
 
 
-def _decide(inputs: CompileCacheInputs) -> Instance:
-    """What needs no cloud. The start is planned as one that compiles.
+def _plan_release(inputs: CompileCacheInputs) -> ReleasePlan:
+    """The plan of an instance that compiles while it starts.
 
     Raises:
         ProblemsError: paths are those of the component's arguments.
@@ -192,18 +196,19 @@ def _decide(inputs: CompileCacheInputs) -> Instance:
     problems = _problems(inputs)
     if problems:
         raise ProblemsError(problems)
-    (count,) = [found for found in plan_instances(model) if found.version == release.version]
-    plan = _planned(model, release, inputs.node, Sidecar())
-    if not plan.compiles:
+    (replicas,) = [replicas for replicas in plan_instances(model) if replicas.version == release.version]
+    with problems_under("model"):
+        model_plan = plan_model(model, release, inputs.node)
+    if not model_plan.compiles:
         reason = "the engine compiles nothing there, so there is nothing to keep"
         raise ProblemsError([Problem("node.accelerator", inputs.node.accelerator, reason, "no compile cache")])
-    return Instance(
+    return ReleasePlan(
         model=model,
         release=release,
-        count=count,
+        replicas=replicas,
         release_hash="",
-        plan=plan,
-        rollout=plan_rollout(model, 1, plan.cold_start_seconds, plan_drain(model.drain, None)),
+        model_plan=model_plan,
+        rollout=plan_rollout(model, 1, model_plan.cold_start_seconds, plan_drain(model.drain, None)),
         engine=engine(release.engine.name),
         labels=inputs.labels,
     )
@@ -211,51 +216,41 @@ def _decide(inputs: CompileCacheInputs) -> Instance:
 
 def _problems(inputs: CompileCacheInputs) -> list[Problem]:
     model, release = inputs.model, inputs.release
-    found: list[Problem] = []
+    problems: list[Problem] = []
     if release.name != model.name:
-        found.append(Problem("release.name", release.name, "is a release of another model", model.name))
+        problems.append(Problem("release.name", release.name, "is a release of another model", model.name))
     if release.version not in model.releases.versions:
         reason = "is not a release that model.releases names"
-        found.append(Problem("release.version", release.version, reason, ", ".join(model.releases.versions)))
+        problems.append(Problem("release.version", release.version, reason, ", ".join(model.releases.versions)))
     if release.engine.name is not EngineName.VLLM:
         reason = "has no compile cache that the launcher can keep"
-        found.append(Problem("release.engine.name", release.engine.name.value, reason, EngineName.VLLM.value))
+        problems.append(Problem("release.engine.name", release.engine.name.value, reason, EngineName.VLLM.value))
     elif not release.image.launcher:
         reason = "the launcher keeps the compile cache, and this image has none"
-        found.append(Problem("release.image.launcher", False, reason, "an image of images/vllm"))
+        problems.append(Problem("release.image.launcher", False, reason, "an image of images/vllm"))
     if model.engine.nodes > 1:
         reason = "each node of an instance compiles its own part, and the Job has one node"
-        found.append(Problem("model.engine.nodes", model.engine.nodes, reason, "1, or no compile cache"))
-    return found
+        problems.append(Problem("model.engine.nodes", model.engine.nodes, reason, "1, or no compile cache"))
+    return problems
 
 
-def _surroundings(
-    inputs: CompileCacheInputs, instance: Instance, cache: pulumi.Output[ModelCacheVolume], source: str
-) -> Surroundings:
-    """What comes from other components. It may not be known before the deployment, so a refusal surfaces when the Job
-    is registered."""
-    pinned = instance.model.model_copy(update={"tensor_parallelism": instance.plan.tensor_parallelism})
+def _pod_context(
+    inputs: CompileCacheInputs, plan: ReleasePlan, cache: pulumi.Output[ModelCacheVolume], source: str
+) -> PodContext:
+    """What pool, cache and identity add to the pod of the Job."""
 
-    def beside(found: ModelCacheVolume) -> ModelPlan:
-        with refusing(source):
-            sidecar = Sidecar(found.sidecar_cpu, found.sidecar_memory_gib)
-            return _planned(pinned, inputs.release, inputs.node, sidecar)
+    def with_sidecar(cache: ModelCacheVolume) -> ModelPlan:
+        with raising_input_errors(source):
+            return plan_with_sidecar(plan, inputs.node, cache)
 
-    return Surroundings(
-        scheduling=reading(PoolScheduling, inputs.scheduling, f"{source}: scheduling"),
+    return PodContext(
+        scheduling=parse_output(PoolScheduling, inputs.scheduling, source, "scheduling"),
         cache=cache,
-        identity=reading(WorkloadIdentityBinding, inputs.identity, f"{source}: identity"),
-        plan=cache.apply(beside),
-        drain={SHARE_MAIN: pulumi.Output.from_input(plan_drain(instance.model.drain, None))},
+        identity=parse_output(WorkloadIdentityBinding, inputs.identity, source, "identity"),
+        model_plan=cache.apply(with_sidecar),
+        drain={SHARE_MAIN: pulumi.Output.from_input(plan_drain(plan.model.drain, None))},
         chat_template=None,
     )
-
-
-def _planned(model: ModelSpec, release: ReleaseSpec, node: NodeShape, sidecar: Sidecar) -> ModelPlan:
-    try:
-        return plan_model(model, release, node, sidecar)
-    except ProblemsError as error:
-        raise ProblemsError([problem.under("model") for problem in error.problems]) from None
 
 
 def _labels(inputs: CompileCacheInputs) -> dict[str, str]:
@@ -267,27 +262,26 @@ def _labels(inputs: CompileCacheInputs) -> dict[str, str]:
 
 
 def _compiling(container: core.v1.ContainerArgs, folder: str) -> core.v1.ContainerArgs:
-    """The engine's container as one that ends by itself: nothing asks it, and nothing waits before it ends."""
-    found = copy.copy(container)
-    command = list(cast(Sequence[pulumi.Input[str]], found.command))
+    """The engine's container in the Job: without probes and preStop hook, as it gets no requests and ends by itself."""
+    compiling = copy.copy(container)
+    command = list(cast(Sequence[pulumi.Input[str]], compiling.command))
     end = [isinstance(word, str) and word == "--" for word in command].index(True)
-    found.command = [*command[:end], *save_options(folder), *command[end:]]
-    known = cast(Sequence[core.v1.EnvVarArgs], found.env or [])
-    more = [core.v1.EnvVarArgs(name=name, value=value) for name, value in environment().items()]
-    found.env = [*(variable for variable in known if variable.name not in environment()), *more]
-    found.startup_probe = found.readiness_probe = found.liveness_probe = None
-    found.lifecycle = None
-    found.volume_mounts = [
-        *cast(Sequence[core.v1.VolumeMountArgs], found.volume_mounts),
+    compiling.command = [*command[:end], *save_options(folder), *command[end:]]
+    variables = cast(Sequence[core.v1.EnvVarArgs], compiling.env or [])
+    compile_variables = [core.v1.EnvVarArgs(name=name, value=value) for name, value in environment().items()]
+    compiling.env = [*(variable for variable in variables if variable.name not in environment()), *compile_variables]
+    compiling.startup_probe = compiling.readiness_probe = compiling.liveness_probe = None
+    compiling.lifecycle = None
+    compiling.volume_mounts = [
+        *cast(Sequence[core.v1.VolumeMountArgs], compiling.volume_mounts),
         core.v1.VolumeMountArgs(name="cache", mount_path=CACHE),
     ]
-    # What the launcher says last is what a person must read.
-    found.termination_message_policy = "FallbackToLogsOnError"
-    return found
+    # The last lines of the launcher's log become the container's status.
+    compiling.termination_message_policy = "FallbackToLogsOnError"
+    return compiling
 
 
-def _writable(cache: ModelCacheVolume, source: str) -> dict[str, Any]:
-    with refusing(f"{source}: cache"):
-        if cache.loader_volume is None:
-            raise ProblemsError([Problem("loaderVolume", None, "this model cache cannot be mounted to be written to")])
-        return cache.loader_volume
+def _not_writable(cache: ModelCacheVolume) -> list[Problem]:
+    if cache.loader_volume is not None:
+        return []
+    return [Problem("loaderVolume", None, "this model cache cannot be mounted to be written to")]

@@ -1,6 +1,6 @@
 """The launcher that our engine images carry (``images/vllm``): its command line, and where it answers health checks.
 
-It starts the engine as its child, passes signals on and asks the engine itself how it fares, so that a pod is ready
+It starts the inference engine as its child, passes signals on and checks the engine's health, so that a pod is ready
 only when the model answers, and is restarted when the engine hangs.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pulumi
 
-from llm_serving.serving.engines import Engine
+from llm_serving.serving.engines import InferenceEngine
 
 PORT = 8080
 PORT_NAME = "health"
@@ -17,7 +17,7 @@ LIVE_PATH = "/health/live"
 
 
 def launched(
-    engine: Engine,
+    engine: InferenceEngine,
     model: str,
     command: Sequence[pulumi.Input[str]],
     *,
@@ -27,7 +27,7 @@ def launched(
     """The engine's command line under the launcher.
 
     Args:
-        engine: whose API it asks.
+        engine: engine whose API the launcher checks.
         model: name that the engine must list before it counts as ready.
         command: the engine's own command line.
         warm_up: have a short request answered before the engine counts as ready.

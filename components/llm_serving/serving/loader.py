@@ -10,31 +10,30 @@ import pulumi
 from pulumi_kubernetes import batch, core, meta
 
 from llm_serving import catalog
-from llm_serving.arguments import parse
 from llm_serving.catalog import UnknownFact
-from llm_serving.component import Frozen, child, reading, refused, refusing, token, validated
+from llm_serving.component import Frozen, child, parse_output, to_input_errors, token, validated
 from llm_serving.contract import ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.cold_start import cold_start
 from llm_serving.planning.fit import weight_bytes
 from llm_serving.serving.arguments import LoaderArgs, ReleaseArgs
 from llm_serving.serving.engines import adapter_folder
-from llm_serving.serving.jobs import give_up_on
+from llm_serving.serving.jobs import fail_on_exit_codes
 from llm_serving.serving.labels import loader_labels
 from llm_serving.serving.pod import RESTRICTED, USER_ID, tolerations, weights_folder
-from llm_serving.serving.rollout import PATIENCE
+from llm_serving.serving.rollout import TIMEOUT_FACTOR
 from llm_serving.spec import AdapterSource, LoaderSpec, ModelSource, ReleaseSpec
 
 CACHE = "/cache"
 CONTAINER = "loader"
 RETRIES = 3
 """Failed pods before the Job gives up: a network that was away comes back."""
-HOPELESS = 78
-"""Exit status of a loader that cannot succeed by trying again, such as a wrong revision (sysexits.h, ``EX_CONFIG``)."""
-WRONG_USAGE = 2
-"""Exit status of a loader that does not understand its command line."""
+CONFIGURATION_ERROR = 78
+"""Exit code of a loader that no retry can help, such as for a wrong revision (sysexits.h, ``EX_CONFIG``)."""
+USAGE_ERROR = 2
+"""Exit code of a loader that does not understand its command line."""
 TOKEN_KEY = "token"
-LIMIT = "2Gi"
+MEMORY_LIMIT = "2Gi"
 """Memory of a loader: eight workers that copy from one bucket to another hold about 1 GiB of parts."""
 
 
@@ -83,15 +82,19 @@ class ModelLoader(pulumi.ComponentResource):
     def __init__(self, name: str, args: ModelLoaderArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = validated(ModelLoaderInputs, args, "ModelLoader", name)
         source = f"ModelLoader {name!r}"
-        patience = _patience(inputs.release, source)
+        timeout_seconds = _timeout_seconds(inputs.release, source)
         super().__init__(token("ModelLoader"), name, {}, opts)
         release, weights = inputs.release, weights_folder(inputs.release)
         labels = loader_labels(release, inputs.team, inputs.labels)
-        cache = pulumi.Output.from_input(inputs.cache).apply(lambda data: _cache(data, source))
-        pool = reading(PoolScheduling, inputs.scheduling, f"{source}: scheduling")
-        identity = pulumi.Output.from_input(inputs.identity or {}).apply(lambda data: _identity(data, source))
+        cache = parse_output(ModelCacheVolume, inputs.cache, source, "cache", _not_loadable)
+        pool = parse_output(PoolScheduling, inputs.scheduling, source, "scheduling")
+        identity: pulumi.Output[WorkloadIdentityBinding | None] = pulumi.Output.from_input(None)
+        if inputs.identity is not None:
+            identity = parse_output(WorkloadIdentityBinding, inputs.identity, source, "identity")
         # A bucket is written from anywhere: no node with a GPU need wait for it.
-        where = pulumi.Output.all(cache, pool).apply(lambda both: None if both[0].loader_url else both[1])
+        required_pool = pulumi.Output.all(cache, pool).apply(
+            lambda outputs: None if outputs[0].loader_url else outputs[1]
+        )
         job = batch.v1.Job(
             f"{name}-load",
             # No name of its own: another image or source is another Job, and the one before stays until it is done.
@@ -101,19 +104,23 @@ class ModelLoader(pulumi.ComponentResource):
             ),
             spec=batch.v1.JobSpecArgs(
                 backoff_limit=RETRIES,
-                active_deadline_seconds=patience,
-                pod_failure_policy=give_up_on([WRONG_USAGE, HOPELESS], None if release.adapters else CONTAINER),
+                active_deadline_seconds=timeout_seconds,
+                pod_failure_policy=fail_on_exit_codes(
+                    [USAGE_ERROR, CONFIGURATION_ERROR], None if release.adapters else CONTAINER
+                ),
                 template=core.v1.PodTemplateSpecArgs(
                     metadata=meta.v1.ObjectMetaArgs(
-                        labels=identity.apply(lambda found: {**(found.pod_labels if found else {}), **labels})
+                        labels=identity.apply(lambda identity: {**(identity.pod_labels if identity else {}), **labels})
                     ),
                     spec=core.v1.PodSpecArgs(
                         restart_policy="Never",
-                        service_account_name=identity.apply(lambda found: found.service_account if found else None),
+                        service_account_name=identity.apply(
+                            lambda identity: identity.service_account if identity else None
+                        ),
                         automount_service_account_token=False,
                         enable_service_links=False,
-                        node_selector=where.apply(lambda found: found.node_selector if found else None),
-                        tolerations=where.apply(lambda found: tolerations(found) if found else None),
+                        node_selector=required_pool.apply(lambda pool: pool.node_selector if pool else None),
+                        tolerations=required_pool.apply(lambda pool: tolerations(pool) if pool else None),
                         security_context=core.v1.PodSecurityContextArgs(
                             run_as_non_root=True,
                             run_as_user=USER_ID,
@@ -135,9 +142,11 @@ class ModelLoader(pulumi.ComponentResource):
                     ),
                 ),
             ),
-            opts=child(self, custom_timeouts=pulumi.CustomTimeouts(create=f"{patience}s", update=f"{patience}s")),
+            opts=child(
+                self, custom_timeouts=pulumi.CustomTimeouts(create=f"{timeout_seconds}s", update=f"{timeout_seconds}s")
+            ),
         )
-        self.job_name = job.metadata.apply(lambda found: found.name or "")
+        self.job_name = job.metadata.apply(lambda metadata: metadata.name or "")
         self.register_outputs({"jobName": self.job_name})
 
 
@@ -151,11 +160,11 @@ def _container(
     """A loader that fills ``folder``, below the cache."""
     rank = [f"--adapter-rank={source.rank}"] if isinstance(source, AdapterSource) else []
 
-    def mounts(found: ModelCacheVolume) -> list[Any]:
+    def mounts(cache: ModelCacheVolume) -> list[Any]:
         scratch = {"name": "scratch", "mountPath": "/tmp"}
-        return [scratch] if found.loader_url else [scratch, {"name": "cache", "mountPath": CACHE}]
+        return [scratch] if cache.loader_url else [scratch, {"name": "cache", "mountPath": CACHE}]
 
-    target = cache.apply(lambda found: f"--target={found.loader_url or CACHE}/{folder}")
+    target = cache.apply(lambda cache: f"--target={cache.loader_url or CACHE}/{folder}")
     return core.v1.ContainerArgs(
         name=name,
         image=loader.image.reference,
@@ -170,11 +179,11 @@ def _container(
         ],
         env=[core.v1.EnvVarArgs(name="HOME", value="/tmp"), *_token(loader)],
         resources=core.v1.ResourceRequirementsArgs(
-            requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": LIMIT}
+            requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": MEMORY_LIMIT}
         ),
         security_context=RESTRICTED,
         volume_mounts=cache.apply(mounts),
-        # What the loader says last is what a person must read.
+        # The last lines of the loader's log become the container's status.
         termination_message_policy="FallbackToLogsOnError",
     )
 
@@ -193,26 +202,19 @@ def _volumes(cache: ModelCacheVolume) -> list[Any]:
     return [scratch] if cache.loader_url else [scratch, {"name": "cache", **(cache.loader_volume or {})}]
 
 
-def _identity(data: Any, source: str) -> WorkloadIdentityBinding | None:
-    with refusing(f"{source}: identity"):
-        return parse(WorkloadIdentityBinding, data) if data else None
+def _not_loadable(cache: ModelCacheVolume) -> list[Problem]:
+    if cache.loader_volume is not None or cache.loader_url is not None:
+        return []
+    return [Problem("loaderVolume", None, "this model cache cannot be filled by a loader")]
 
 
-def _cache(data: Any, source: str) -> ModelCacheVolume:
-    with refusing(f"{source}: cache"):
-        cache = parse(ModelCacheVolume, data)
-        if cache.loader_volume is None and cache.loader_url is None:
-            raise ProblemsError([Problem("loaderVolume", None, "this model cache cannot be filled by a loader")])
-        return cache
-
-
-def _patience(release: ReleaseSpec, source: str) -> int:
-    """Seconds that loading may take: as long as an engine may take to read the weights, and its image to arrive; and
-    for each adapter as long as for an image."""
+def _timeout_seconds(release: ReleaseSpec, source: str) -> int:
+    """Time-out of a load in seconds, from the planned times of a cold start: the weights are read once, the image is
+    pulled once for the model and once for each adapter."""
     try:
         architecture = catalog.architecture(release.model.architecture)
     except UnknownFact as unknown:
         problem = Problem("release.model.architecture", unknown.name, "is not in the catalog", unknown.nearest)
-        raise refused(ProblemsError([problem]).from_source(source)) from None
+        raise to_input_errors(ProblemsError([problem]).from_source(source)) from None
     stages = cold_start("existing", catalog.device("cpu"), weight_bytes(architecture, release.quantization))
-    return PATIENCE * (stages.image_pull * (1 + len(release.adapters)) + stages.weights)
+    return TIMEOUT_FACTOR * (stages.image_pull * (1 + len(release.adapters)) + stages.weights)

@@ -24,40 +24,40 @@ API_VERSION = "leaderworkerset.x-k8s.io/v1"
 KIND = "LeaderWorkerSet"
 
 ROLE = f"{DOMAIN}/group-role"
-LEADER, WORKER = "leader", "worker"
+LEADER_ROLE, WORKER_ROLE = "leader", "worker"
 
 LONGEST_NAME = 48
 """Of the set: the pods of a group's workers carry the label ``<set>-<group>-<revision>``, whose value has 63 characters
 at most (10 of them the revision's, 3 the group's number)."""
 
-_WAITS = {"pulumi.com/waitFor": "condition=Available"}
+_WAIT_FOR_AVAILABLE = {"pulumi.com/waitFor": "condition=Available"}
 """The provider waits for no custom resource on its own; this condition holds while every group is ready."""
 
 
 def leaders(selector: Mapping[str, str]) -> dict[str, str]:
-    """What selects the pods that answer: the leaders among the pods of ``selector``."""
-    return {**selector, ROLE: LEADER}
+    """Labels that select the leaders, which answer requests, among the pods of ``selector``."""
+    return {**selector, ROLE: LEADER_ROLE}
 
 
 def leader(template: core.v1.PodTemplateSpecArgs) -> core.v1.PodTemplateSpecArgs:
-    """The leader's pod: the one that is given, told apart by a label."""
-    return _marked(template, LEADER)
+    """The pod of a leader: ``template`` with the label of its role."""
+    return _with_role(template, LEADER_ROLE)
 
 
 def worker(
     template: core.v1.PodTemplateSpecArgs, command: Sequence[pulumi.Input[str]], outlasts_seconds: pulumi.Input[int]
 ) -> core.v1.PodTemplateSpecArgs:
-    """A worker's pod: as the leader's, without the API and what asks for it.
+    """The pod of a worker: as the leader's, without port and probes.
 
     Args:
         template: pod of an instance of one node.
         command: the engine's command line for a worker. No launcher: there is no API to watch, and a worker whose
             leader is gone ends by itself.
-        outlasts_seconds: how long the leader may take to end its requests. A worker ends at once when it is told to, so
-            it is told after that, or when the leader's end ends it.
+        outlasts_seconds: how long the leader may take to finish its requests. A worker ends at once on SIGTERM, so the
+            signal comes after that time, or with the end of the leader.
     """
-    found = _marked(template, WORKER)
-    spec = copy.copy(cast(core.v1.PodSpecArgs, found.spec))
+    worker_template = _with_role(template, WORKER_ROLE)
+    spec = copy.copy(cast(core.v1.PodSpecArgs, worker_template.spec))
     (engine,) = cast(Sequence[core.v1.ContainerArgs], spec.containers)
     engine = copy.copy(engine)
     engine.command = list(command)
@@ -67,8 +67,8 @@ def worker(
         pre_stop=core.v1.LifecycleHandlerArgs(sleep=core.v1.SleepActionArgs(seconds=outlasts_seconds))
     )
     spec.containers = [engine]
-    found.spec = spec
-    return found
+    worker_template.spec = spec
+    return worker_template
 
 
 def group_spec(
@@ -128,12 +128,12 @@ def leader_worker_set(
         metadata: of the object; its annotations are a dictionary.
         spec: as :func:`group_spec` makes it.
         rollout: how long to wait.
-        after: what must be there before its pods.
+        after: resources that its pods need.
         scaled: an autoscaler says how many groups there are.
     """
     metadata = copy.copy(metadata)
     annotations = pulumi.Output.from_input(metadata.annotations)
-    metadata.annotations = annotations.apply(lambda given: {**(given or {}), **_WAITS})
+    metadata.annotations = annotations.apply(lambda annotations: {**(annotations or {}), **_WAIT_FOR_AVAILABLE})
     return apiextensions.CustomResource(
         name,
         api_version=API_VERSION,
@@ -150,10 +150,10 @@ def leader_worker_set(
     )
 
 
-def _marked(template: core.v1.PodTemplateSpecArgs, role: str) -> core.v1.PodTemplateSpecArgs:
+def _with_role(template: core.v1.PodTemplateSpecArgs, role: str) -> core.v1.PodTemplateSpecArgs:
     """A copy with the label of a role; what was handed in stays as it is."""
-    found = copy.copy(template)
-    metadata = copy.copy(cast(meta.v1.ObjectMetaArgs, found.metadata))
+    labelled = copy.copy(template)
+    metadata = copy.copy(cast(meta.v1.ObjectMetaArgs, labelled.metadata))
     metadata.labels = pulumi.Output.from_input(metadata.labels).apply(lambda labels: {**(labels or {}), ROLE: role})
-    found.metadata = metadata
-    return found
+    labelled.metadata = metadata
+    return labelled

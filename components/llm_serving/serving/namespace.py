@@ -9,7 +9,7 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 from pulumi_kubernetes import apiextensions, core, meta, networking, rbac
 
-from llm_serving.component import Frozen, child, reading, token, validated
+from llm_serving.component import Frozen, child, parse_output, token, validated
 from llm_serving.contract import NetworkReach, WorkloadIdentityBinding
 from llm_serving.serving import launcher
 from llm_serving.serving.arguments import TeamArgs
@@ -77,6 +77,7 @@ class TeamNamespace(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: TeamNamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = validated(TeamNamespaceInputs, args, "TeamNamespace", name)
+        source = f"TeamNamespace {name!r}"
         super().__init__(token("TeamNamespace"), name, {}, opts)
         team = inputs.team
         labels = team_labels(team.name, inputs.labels)
@@ -110,13 +111,13 @@ class TeamNamespace(pulumi.ComponentResource):
             ),
             opts=child(self),
         )
-        reach = reading(NetworkReach, inputs.reach or {}, f"TeamNamespace {name!r}: reach")
+        reach = parse_output(NetworkReach, inputs.reach or {}, source, "reach")
         # Which of them there are is known at preview; whom they name may not be.
         for policy in sorted(_policies(inputs, _EVERYTHING)):
             networking.v1.NetworkPolicy(
                 f"{name}-{policy}",
                 metadata=metadata(policy),
-                spec=reach.apply(lambda found, policy=policy: _policies(inputs, found).get(policy, _NOTHING)),
+                spec=reach.apply(lambda reach, policy=policy: _policies(inputs, reach).get(policy, _NOTHING)),
                 opts=child(self),
             )
         # Kubernetes makes this account with every namespace, and the provider refuses to create what is there. Both it
@@ -139,14 +140,14 @@ class TeamNamespace(pulumi.ComponentResource):
                 opts=child(self),
             )
         if inputs.loader_identity is not None:
-            loader = reading(WorkloadIdentityBinding, inputs.loader_identity, f"TeamNamespace {name!r}: loaderIdentity")
+            loader = parse_output(WorkloadIdentityBinding, inputs.loader_identity, source, "loaderIdentity")
             core.v1.ServiceAccount(
                 f"{name}-loader",
                 metadata=meta.v1.ObjectMetaArgs(
-                    name=loader.apply(lambda found: found.service_account),
+                    name=loader.apply(lambda identity: identity.service_account),
                     namespace=self.namespace,
                     labels=labels,
-                    annotations=loader.apply(lambda found: found.annotations),
+                    annotations=loader.apply(lambda identity: identity.annotations),
                 ),
                 automount_service_account_token=False,
                 opts=child(self),

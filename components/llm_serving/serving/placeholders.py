@@ -14,7 +14,7 @@ from pulumi_kubernetes import apps, core, meta
 from llm_serving.contract import LABEL_MODEL, ModelCacheVolume, PoolScheduling
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.serving.labels import COMPONENT_PLACEHOLDER, LABEL_COMPONENT, model_labels
-from llm_serving.serving.pod import RESTRICTED, USER_ID, Surroundings, tolerations
+from llm_serving.serving.pod import RESTRICTED, USER_ID, PodContext, tolerations
 from llm_serving.serving.priorities import PLACEHOLDER
 from llm_serving.serving.quantities import cores, gibibytes
 from llm_serving.spec import ModelSpec
@@ -22,7 +22,7 @@ from llm_serving.spec import ModelSpec
 
 def placeholder_deployment(
     model: ModelSpec,
-    around: Surroundings,
+    context: PodContext,
     namespace: pulumi.Input[str],
     labels: Mapping[str, str],
     image: str,
@@ -30,16 +30,16 @@ def placeholder_deployment(
     """The Deployment ``<model>-placeholder``: room for as many instances as the model's warm pool holds.
 
     Args:
-        model: what is asked for.
-        around: of the stable release's instances, whose size the placeholders have.
+        model: the model as its stack sets it.
+        context: that of the stable release's pods, whose size the placeholders have.
         namespace: the team's namespace.
         labels: labels that the user adds.
-        image: of a program that waits.
+        image: image of a program that waits.
     """
     selector = {LABEL_COMPONENT: COMPONENT_PLACEHOLDER, LABEL_MODEL: model.name}
     pod_labels = {**model_labels(model, labels), **selector}
-    resources = pulumi.Output.all(around.scheduling, around.plan, around.cache).apply(
-        lambda found: _resources(found[0], found[1], found[2])
+    resources = pulumi.Output.all(context.scheduling, context.model_plan, context.cache).apply(
+        lambda outputs: _resources(*outputs)
     )
     return apps.v1.DeploymentInitArgs(
         metadata=meta.v1.ObjectMetaArgs(
@@ -64,8 +64,8 @@ def placeholder_deployment(
                     termination_grace_period_seconds=0,
                     automount_service_account_token=False,
                     enable_service_links=False,
-                    node_selector=around.scheduling.apply(lambda scheduling: scheduling.node_selector),
-                    tolerations=around.scheduling.apply(tolerations),
+                    node_selector=context.scheduling.apply(lambda scheduling: scheduling.node_selector),
+                    tolerations=context.scheduling.apply(tolerations),
                     security_context=core.v1.PodSecurityContextArgs(
                         run_as_non_root=True,
                         run_as_user=USER_ID,

@@ -2,7 +2,7 @@
 
 Runs under Pod Security "restricted" with a read-only root file system: what the engine writes goes to ``/tmp``, what
 its processes share goes to ``/dev/shm``, the weights are mounted read-only. What a cloud adds (selectors, tolerations,
-volume, labels of the identity) comes as :class:`Surroundings` and may not be known before the deployment; all else is.
+volume, labels of the identity) is a :class:`PodContext` and may be unknown before the deployment; all else is known.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,17 +19,20 @@ from llm_serving.contract import (
     PoolScheduling,
     WorkloadIdentityBinding,
 )
+from llm_serving.errors import problems_under
 from llm_serving.planning.drain import Drain
+from llm_serving.planning.host import Sidecar
 from llm_serving.planning.instances import Instances
-from llm_serving.planning.placement import ModelPlan
+from llm_serving.planning.nodes import NodeShape
+from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.serving import launcher
 from llm_serving.serving.disruption import base_affinity, spread
-from llm_serving.serving.engines import Engine, GroupCommand, adapter_folder
+from llm_serving.serving.engines import EngineRequest, GroupCommand, InferenceEngine, adapter_folder
 from llm_serving.serving.labels import ANNOTATION_RELEASE_HASH, LABEL_SHARE, SHARE_MAIN, release_labels, selector
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores, gibibytes
 from llm_serving.serving.rollout import PROBE_PERIOD_SECONDS, Rollout
-from llm_serving.spec import AdapterSource, EngineSpec, LoaderSpec, ModelSource, ModelSpec, ReleaseSpec
+from llm_serving.spec import AdapterSource, LoaderSpec, ModelSource, ModelSpec, ReleaseSpec
 
 MODELS = "/models"
 TEMPLATES = "/etc/llm-serving"
@@ -37,7 +40,7 @@ TEMPLATE_FILE = "chat-template.jinja"
 PORT_NAME = "http"
 
 USER_ID = 1000
-"""Any number but 0 would do: the engine's files are readable by everyone."""
+"""Any but 0, which Pod Security "restricted" forbids: files of the engine images are readable by everyone."""
 
 
 RESTRICTED = core.v1.SecurityContextArgs(
@@ -50,116 +53,131 @@ RESTRICTED = core.v1.SecurityContextArgs(
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What the place where a model is served adds to its pods.
+class PodContext:
+    """What pool, model cache and workload identity add to a pod.
 
     Attributes:
         scheduling: how the pod gets onto the pool's nodes.
         cache: the volume with the weights.
-        identity: who the pod is.
-        plan: the instance's plan, less what the volume's sidecar takes of the node.
-        drain: how long it takes to go, by share: those of the base run on nodes that stay.
+        identity: service account, annotations and labels of the pod.
+        model_plan: sizes of an instance, less what the volume's sidecar takes of the node.
+        drain: times of an orderly end, by share: those of the base run on nodes that stay.
         chat_template: name of the ConfigMap with the chat template, or ``None``.
     """
 
     scheduling: pulumi.Output[PoolScheduling]
     cache: pulumi.Output[ModelCacheVolume]
     identity: pulumi.Output[WorkloadIdentityBinding]
-    plan: pulumi.Output[ModelPlan]
+    model_plan: pulumi.Output[ModelPlan]
     drain: Mapping[str, pulumi.Output[Drain]]
     chat_template: pulumi.Output[str] | None
 
 
 @dataclass(frozen=True)
-class Instance:
-    """What has been decided about an engine instance.
+class ReleasePlan:
+    """Everything about one release of a model that is decided before any resource exists.
 
     Attributes:
-        model: what is asked for.
-        release: what it answers with.
-        count: how many of them, and their name.
+        model: the model as its stack sets it.
+        release: the release that the instances serve.
+        replicas: number and name of the instances.
         release_hash: of the release's file; a change of it replaces the pods.
-        plan: parallelism and sizes; cores and memory with nothing beside the engine.
-        rollout: how long it may take to start.
-        engine: the adapter of its engine.
+        model_plan: parallelism and sizes of an instance; cores and memory with nothing beside the engine.
+        rollout: time-outs and order of a rollout.
+        engine: adapter of the inference engine.
         labels: labels that the user adds.
-        loader: what filled the cache, asked before the engine starts whether it is whole; ``None`` where nothing can
-            say.
+        loader: program that verifies the weights before the engine starts; ``None`` where nothing can.
         launcher_options: more options of the launcher.
-        more_environment: more environment variables of the engine.
+        extra_environment: more environment variables of the engine.
     """
 
     model: ModelSpec
     release: ReleaseSpec
-    count: Instances
+    replicas: Instances
     release_hash: str
-    plan: ModelPlan
+    model_plan: ModelPlan
     rollout: Rollout
-    engine: Engine
+    engine: InferenceEngine
     labels: dict[str, str]
     loader: LoaderSpec | None = None
     launcher_options: tuple[str, ...] = ()
-    more_environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    extra_environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def pod_template(instance: Instance, around: Surroundings, share: str = SHARE_MAIN) -> core.v1.PodTemplateSpecArgs:
+def pod_template(plan: ReleasePlan, context: PodContext, share: str = SHARE_MAIN) -> core.v1.PodTemplateSpecArgs:
     """The template of a Deployment's pods; ``share`` says on which capacity they run."""
-    pods = selector(instance.model, instance.release.version)
-    labels = {**release_labels(instance.model, instance.release, instance.labels), LABEL_SHARE: share}
+    pods = selector(plan.model, plan.release.version)
+    labels = {**release_labels(plan.model, plan.release, plan.labels), LABEL_SHARE: share}
     return core.v1.PodTemplateSpecArgs(
         metadata=meta.v1.ObjectMetaArgs(
-            labels=around.identity.apply(lambda identity: {**identity.pod_labels, **labels}),
-            annotations=pulumi.Output.all(around.cache, around.scheduling).apply(
-                lambda both: {
-                    **both[0].pod_annotations,
-                    **both[1].pod_annotations,
-                    ANNOTATION_RELEASE_HASH: instance.release_hash,
+            labels=context.identity.apply(lambda identity: {**identity.pod_labels, **labels}),
+            annotations=pulumi.Output.all(context.cache, context.scheduling).apply(
+                lambda outputs: {
+                    **outputs[0].pod_annotations,
+                    **outputs[1].pod_annotations,
+                    ANNOTATION_RELEASE_HASH: plan.release_hash,
                 }
             ),
         ),
         spec=core.v1.PodSpecArgs(
-            service_account_name=around.identity.apply(lambda identity: identity.service_account),
+            service_account_name=context.identity.apply(lambda identity: identity.service_account),
             automount_service_account_token=False,
             # Else a Service named `vllm` anywhere in the namespace would set VLLM_PORT, which vLLM reads.
             enable_service_links=False,
-            termination_grace_period_seconds=around.drain[share].apply(lambda drain: drain.grace_period),
-            node_selector=around.scheduling.apply(lambda scheduling: scheduling.node_selector),
-            tolerations=around.scheduling.apply(tolerations),
-            affinity=around.scheduling.apply(base_affinity) if share == SHARE_BASE else None,
+            termination_grace_period_seconds=context.drain[share].apply(lambda drain: drain.grace_period),
+            node_selector=context.scheduling.apply(lambda scheduling: scheduling.node_selector),
+            tolerations=context.scheduling.apply(tolerations),
+            affinity=context.scheduling.apply(base_affinity) if share == SHARE_BASE else None,
             topology_spread_constraints=spread(pods),
-            priority_class_name=priority_class(instance.model.service_class),
+            priority_class_name=priority_class(plan.model.service_class),
             security_context=core.v1.PodSecurityContextArgs(
                 run_as_non_root=True,
                 run_as_user=USER_ID,
                 run_as_group=USER_ID,
                 seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
             ),
-            init_containers=[] if instance.loader is None else list(_verifications(instance.release, instance.loader)),
-            containers=[_container(instance, around, around.drain[share])],
-            volumes=_volumes(instance, around),
+            init_containers=[] if plan.loader is None else list(_verifications(plan.release, plan.loader)),
+            containers=[_container(plan, context, context.drain[share])],
+            volumes=_volumes(plan, context),
         ),
     )
 
 
-def worker_command(instance: Instance, around: Surroundings) -> list[str]:
-    """The engine's command line on the other nodes of an instance of several nodes."""
-    return _group(instance, around).worker
+def plan_with_sidecar(plan: ReleasePlan, node: NodeShape, cache: ModelCacheVolume) -> ModelPlan:
+    """Sizes of an instance on a node that also runs the sidecar of the model cache's volume; parallelism is the plan's.
+
+    Raises:
+        ProblemsError: the model does not fit beside the sidecar; paths begin with ``model``.
+    """
+    pinned = plan.model.model_copy(update={"tensor_parallelism": plan.model_plan.tensor_parallelism})
+    with problems_under("model"):
+        return plan_model(pinned, plan.release, node, Sidecar(cache.sidecar_cpu, cache.sidecar_memory_gib))
 
 
-def _command(instance: Instance, around: Surroundings) -> list[str]:
-    """The engine's command line where its API answers."""
-    if instance.plan.nodes > 1:
-        return _group(instance, around).leader
-    return instance.engine.command(*_asked(instance, around))
+def worker_command(plan: ReleasePlan, context: PodContext) -> list[str]:
+    """Command line of the inference engine in a worker of an instance of several nodes."""
+    return _group(plan, context).worker
 
 
-def _group(instance: Instance, around: Surroundings) -> GroupCommand:
-    return instance.engine.group_command(*_asked(instance, around))
+def _command(plan: ReleasePlan, context: PodContext) -> list[str]:
+    """Command line of the inference engine in the pod that answers the API."""
+    if plan.model_plan.nodes > 1:
+        return _group(plan, context).leader
+    return plan.engine.command(_engine_request(plan, context))
 
 
-def _asked(instance: Instance, around: Surroundings) -> tuple[ModelPlan, ReleaseSpec, EngineSpec, str, str | None]:
-    template = None if around.chat_template is None else f"{TEMPLATES}/{TEMPLATE_FILE}"
-    return instance.plan, instance.release, instance.model.engine, weights_of(instance.release), template
+def _group(plan: ReleasePlan, context: PodContext) -> GroupCommand:
+    return plan.engine.group_command(_engine_request(plan, context))
+
+
+def _engine_request(plan: ReleasePlan, context: PodContext) -> EngineRequest:
+    return EngineRequest(
+        plan=plan.model_plan,
+        release=plan.release,
+        options=plan.model.engine,
+        weights=weights_of(plan.release),
+        chat_template=None if context.chat_template is None else f"{TEMPLATES}/{TEMPLATE_FILE}",
+    )
 
 
 def weights_of(release: ReleaseSpec) -> str:
@@ -203,16 +221,16 @@ def _verification(
             core.v1.VolumeMountArgs(name="models", mount_path=MODELS, read_only=True),
             core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp"),
         ],
-        # What it says last is what a person must read.
+        # Shown as the container's status: the last lines of its log say what is wrong with the weights.
         termination_message_policy="FallbackToLogsOnError",
     )
 
 
-def _container(instance: Instance, around: Surroundings, drain: pulumi.Output[Drain]) -> core.v1.ContainerArgs:
-    engine, release = instance.engine, instance.release
-    command: list[pulumi.Input[str]] = list(_command(instance, around))
+def _container(plan: ReleasePlan, context: PodContext, drain: pulumi.Output[Drain]) -> core.v1.ContainerArgs:
+    engine, release = plan.engine, plan.release
+    command: list[pulumi.Input[str]] = list(_command(plan, context))
     if engine.shutdown_argument(1) is not None:
-        command.append(drain.apply(lambda found: engine.shutdown_argument(found.shutdown_timeout) or ""))
+        command.append(drain.apply(lambda drain: engine.shutdown_argument(drain.shutdown_timeout) or ""))
     ports = [core.v1.ContainerPortArgs(name=PORT_NAME, container_port=engine.port)]
     ready = live = core.v1.HTTPGetActionArgs(path=engine.health_path, port=PORT_NAME)
     if release.image.launcher:
@@ -220,13 +238,13 @@ def _container(instance: Instance, around: Surroundings, drain: pulumi.Output[Dr
             engine,
             release.name,
             command,
-            warm_up=instance.model.engine.warm_up,
-            options=instance.launcher_options,
+            warm_up=plan.model.engine.warm_up,
+            options=plan.launcher_options,
         )
         ports.append(core.v1.ContainerPortArgs(name=launcher.PORT_NAME, container_port=launcher.PORT))
         ready = core.v1.HTTPGetActionArgs(path=launcher.READY_PATH, port=launcher.PORT_NAME)
         live = core.v1.HTTPGetActionArgs(path=launcher.LIVE_PATH, port=launcher.PORT_NAME)
-    environment = {**engine.environment(instance.plan), **instance.more_environment}
+    environment = {**engine.environment(plan.model_plan), **plan.extra_environment}
     return core.v1.ContainerArgs(
         name=ENGINE_CONTAINER,
         image=release.image.reference,
@@ -234,19 +252,19 @@ def _container(instance: Instance, around: Surroundings, drain: pulumi.Output[Dr
         command=command,
         env=[core.v1.EnvVarArgs(name=key, value=value) for key, value in environment.items()],
         ports=ports,
-        resources=pulumi.Output.all(around.scheduling, around.plan).apply(lambda both: _resources(*both)),
+        resources=pulumi.Output.all(context.scheduling, context.model_plan).apply(lambda outputs: _resources(*outputs)),
         security_context=RESTRICTED,
         startup_probe=core.v1.ProbeArgs(
             http_get=ready,
             period_seconds=PROBE_PERIOD_SECONDS,
             timeout_seconds=5,
-            failure_threshold=instance.rollout.startup_failures,
+            failure_threshold=plan.rollout.startup_failures,
         ),
         readiness_probe=core.v1.ProbeArgs(http_get=ready, period_seconds=5, timeout_seconds=5, failure_threshold=2),
         liveness_probe=core.v1.ProbeArgs(http_get=live, period_seconds=10, timeout_seconds=10, failure_threshold=6),
         lifecycle=core.v1.LifecycleArgs(
             pre_stop=core.v1.LifecycleHandlerArgs(
-                sleep=core.v1.SleepActionArgs(seconds=drain.apply(lambda found: found.pre_stop))
+                sleep=core.v1.SleepActionArgs(seconds=drain.apply(lambda drain: drain.pre_stop))
             )
         ),
         volume_mounts=[
@@ -255,30 +273,30 @@ def _container(instance: Instance, around: Surroundings, drain: pulumi.Output[Dr
             core.v1.VolumeMountArgs(name="shared-memory", mount_path="/dev/shm"),
             *(
                 [core.v1.VolumeMountArgs(name="chat-template", mount_path=TEMPLATES, read_only=True)]
-                if around.chat_template is not None
+                if context.chat_template is not None
                 else []
             ),
         ],
     )
 
 
-def _volumes(instance: Instance, around: Surroundings) -> list[pulumi.Input[Any]]:
+def _volumes(plan: ReleasePlan, context: PodContext) -> list[pulumi.Input[Any]]:
     volumes: list[pulumi.Input[Any]] = [
-        around.cache.apply(lambda cache: {"name": "models", **cache.volume}),
+        context.cache.apply(lambda cache: {"name": "models", **cache.volume}),
         core.v1.VolumeArgs(
             name="scratch",
-            empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit=f"{instance.engine.scratch_gib}Gi"),
+            empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit=f"{plan.engine.scratch_gib}Gi"),
         ),
         core.v1.VolumeArgs(
             name="shared-memory",
-            empty_dir=core.v1.EmptyDirVolumeSourceArgs(medium="Memory", size_limit=gibibytes(instance.plan.shm_gib)),
+            empty_dir=core.v1.EmptyDirVolumeSourceArgs(medium="Memory", size_limit=gibibytes(plan.model_plan.shm_gib)),
         ),
     ]
-    if around.chat_template is not None:
+    if context.chat_template is not None:
         volumes.append(
             core.v1.VolumeArgs(
                 name="chat-template",
-                config_map=core.v1.ConfigMapVolumeSourceArgs(name=around.chat_template),
+                config_map=core.v1.ConfigMapVolumeSourceArgs(name=context.chat_template),
             )
         )
     return volumes

@@ -19,7 +19,7 @@ from llm_serving.serving import multi_node
 from llm_serving.serving.disruption import disruption_budget
 from llm_serving.serving.labels import ANNOTATION_RELEASE_HASH, SHARE_MAIN, release_labels, selector
 from llm_serving.serving.network_policies import group_policy
-from llm_serving.serving.pod import PORT_NAME, Instance, Surroundings, pod_template, worker_command
+from llm_serving.serving.pod import PORT_NAME, PodContext, ReleasePlan, pod_template, worker_command
 from llm_serving.serving.scaled_object import API_VERSION as SCALED_OBJECT_VERSION
 from llm_serving.serving.scaled_object import KIND as SCALED_OBJECT
 from llm_serving.serving.scaled_object import scaled_object
@@ -50,8 +50,8 @@ class ReleaseObjects:
 
 def serve_release(
     parent: pulumi.Resource,
-    instance: Instance,
-    around: Surroundings,
+    plan: ReleasePlan,
+    context: PodContext,
     namespace: pulumi.Input[str],
     after: list[pulumi.Resource],
     prometheus_url: pulumi.Input[str] | None = None,
@@ -60,14 +60,14 @@ def serve_release(
 
     Args:
         parent: the component that they belong to.
-        instance: what has been decided about its instances.
-        around: what the place adds.
+        plan: what is decided about its instances.
+        context: what pool, model cache and identity add.
         namespace: the team's namespace.
-        after: what must be there before its pods.
+        after: resources that its pods need.
         prometheus_url: where the signals of autoscaling are asked for; needed where the release scales.
     """
-    name, model, version = instance.count.name, instance.model, instance.release.version
-    labels = release_labels(model, instance.release, instance.labels)
+    name, model, version = plan.replicas.name, plan.model, plan.release.version
+    labels = release_labels(model, plan.release, plan.labels)
 
     def metadata(suffix: str = "", annotations: dict[str, str] | None = None) -> meta.v1.ObjectMetaArgs:
         return meta.v1.ObjectMetaArgs(
@@ -75,34 +75,34 @@ def serve_release(
         )
 
     def group(share: _Share, earlier: list[Workload]) -> apiextensions.CustomResource:
-        template = pod_template(instance, around, share.name)
-        outlasts = around.drain[share.name].apply(lambda drain: drain.pre_stop + drain.shutdown_timeout)
+        template = pod_template(plan, context, share.name)
+        outlasts = context.drain[share.name].apply(lambda drain: drain.pre_stop + drain.shutdown_timeout)
         spec = multi_node.group_spec(
             multi_node.leader(template),
-            multi_node.worker(template, worker_command(instance, around), outlasts),
-            nodes=instance.plan.nodes,
+            multi_node.worker(template, worker_command(plan, context), outlasts),
+            nodes=plan.model_plan.nodes,
             replicas=share.replicas,
-            rollout=instance.rollout,
+            rollout=plan.rollout,
         )
         return multi_node.leader_worker_set(
             parent,
             f"{name}{share.suffix}",
-            metadata(share.suffix, _annotations(instance, share)),
+            metadata(share.suffix, _annotations(plan, share)),
             spec,
-            instance.rollout,
+            plan.rollout,
             after=[*after, *earlier],
             scaled=share.scaled,
         )
 
     def deployment(share: _Share, earlier: list[Workload]) -> apps.v1.Deployment:
-        rollout = instance.rollout
+        rollout = plan.rollout
         return apps.v1.Deployment(
             f"{name}{share.suffix}",
-            metadata=metadata(share.suffix, _annotations(instance, share)),
+            metadata=metadata(share.suffix, _annotations(plan, share)),
             spec=apps.v1.DeploymentSpecArgs(
                 replicas=share.replicas,
                 revision_history_limit=5,
-                progress_deadline_seconds=rollout.patience,
+                progress_deadline_seconds=rollout.startup_timeout_seconds,
                 selector=meta.v1.LabelSelectorArgs(match_labels=selector(model, version, share.name)),
                 strategy=apps.v1.DeploymentStrategyArgs(
                     type="RollingUpdate",
@@ -110,7 +110,7 @@ def serve_release(
                         max_surge=rollout.max_surge, max_unavailable=rollout.max_unavailable
                     ),
                 ),
-                template=pod_template(instance, around, share.name),
+                template=pod_template(plan, context, share.name),
             ),
             opts=child(
                 parent,
@@ -121,36 +121,36 @@ def serve_release(
             ),
         )
 
-    make = group if instance.plan.nodes > 1 else deployment
+    register = group if plan.model_plan.nodes > 1 else deployment
     workloads: list[Workload] = []
-    for share in _shares(instance.count):
+    for share in _shares(plan.replicas):
         # One after the other: a rollout takes an instance of one share at a time, not of each.
-        workloads.append(make(share, list(workloads)))
+        workloads.append(register(share, list(workloads)))
     policy.v1.PodDisruptionBudget(
         name,
         metadata=metadata(),
         spec=disruption_budget(selector(model, version)),
         opts=child(parent),
     )
-    if instance.plan.nodes > 1:
+    if plan.model_plan.nodes > 1:
         networking.v1.NetworkPolicy(
             name, metadata=metadata(), spec=group_policy(selector(model, version)), opts=child(parent)
         )
     service = core.v1.Service(
         name,
         metadata=metadata(),
-        spec=service_spec(instance),
+        spec=service_spec(plan),
         # The provider waits ten minutes for endpoints, a model may take longer: the Deployments wait for it.
         opts=child(parent, depends_on=workloads),
     )
-    if instance.count.autoscaling is not None and prometheus_url is not None:
-        _scale(parent, instance, instance.count.autoscaling, metadata(), prometheus_url, workloads)
+    if plan.replicas.autoscaling is not None and prometheus_url is not None:
+        _scale(parent, plan, plan.replicas.autoscaling, metadata(), prometheus_url, workloads)
     return ReleaseObjects(tuple(workloads), service)
 
 
 def _scale(
     parent: pulumi.Resource,
-    instance: Instance,
+    plan: ReleasePlan,
     bounds: AutoscalingSpec,
     metadata: meta.v1.ObjectMetaArgs,
     prometheus_url: pulumi.Input[str],
@@ -159,32 +159,30 @@ def _scale(
     """After the workloads: they keep the number that they have until it takes over."""
 
     def spec(namespace: str) -> dict[str, Any]:
-        count = instance.count
-        kind = WorkloadKind.LEADER_WORKER_SET if instance.plan.nodes > 1 else WorkloadKind.DEPLOYMENT
-        workload = ReleaseWorkload(namespace, count.name, instance.model.name, count.version, count.base, kind)
-        queries = scaling_queries(engine_metrics(instance.engine.name), workload)
+        replicas = plan.replicas
+        kind = WorkloadKind.LEADER_WORKER_SET if plan.model_plan.nodes > 1 else WorkloadKind.DEPLOYMENT
+        workload = ReleaseWorkload(namespace, replicas.name, plan.model.name, replicas.version, replicas.base, kind)
+        queries = scaling_queries(engine_metrics(plan.engine.name), workload)
         return scaled_object(workload, bounds, queries, prometheus_url)["spec"]
 
     apiextensions.CustomResource(
-        instance.count.name,
+        plan.replicas.name,
         api_version=SCALED_OBJECT_VERSION,
         kind=SCALED_OBJECT,
         metadata=metadata,
-        spec=pulumi.Output.from_input(metadata.namespace).apply(lambda found: spec(found or "")),
+        spec=pulumi.Output.from_input(metadata.namespace).apply(lambda namespace: spec(namespace or "")),
         opts=child(parent, depends_on=workloads),
     )
 
 
-def service_spec(instance: Instance) -> core.v1.ServiceSpecArgs:
+def service_spec(plan: ReleasePlan) -> core.v1.ServiceSpecArgs:
     """A Service in front of all instances of a release."""
-    pods = selector(instance.model, instance.release.version)
+    pods = selector(plan.model, plan.release.version)
     return core.v1.ServiceSpecArgs(
         type="ClusterIP",
-        selector=multi_node.leaders(pods) if instance.plan.nodes > 1 else pods,
+        selector=multi_node.leaders(pods) if plan.model_plan.nodes > 1 else pods,
         ports=[
-            core.v1.ServicePortArgs(
-                name=PORT_NAME, port=instance.engine.port, target_port=PORT_NAME, app_protocol="http"
-            )
+            core.v1.ServicePortArgs(name=PORT_NAME, port=plan.engine.port, target_port=PORT_NAME, app_protocol="http")
         ],
     )
 
@@ -219,5 +217,5 @@ def _shares(count: Instances) -> list[_Share]:
     return [*base, *main]
 
 
-def _annotations(instance: Instance, share: _Share) -> dict[str, str]:
-    return {ANNOTATION_RELEASE_HASH: instance.release_hash, **({} if share.scaled else FORCE)}
+def _annotations(plan: ReleasePlan, share: _Share) -> dict[str, str]:
+    return {ANNOTATION_RELEASE_HASH: plan.release_hash, **({} if share.scaled else FORCE)}

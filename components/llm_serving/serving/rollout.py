@@ -1,7 +1,7 @@
 """How long to wait for an engine instance, and in which order a rollout replaces them.
 
-One number, twice the planned cold start, sets the startup probe, the Deployment's progress deadline and Pulumi's own
-waiting, so that none of them gives up while another still hopes.
+One number, twice the planned cold start, sets the startup probe, the Deployment's progress deadline and Pulumi's
+custom time-outs, so that none of them expires before the others.
 """
 
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from math import ceil
 from llm_serving.planning.drain import Drain
 from llm_serving.spec import ModelSpec
 
-PATIENCE = 2
-"""Times the planned cold start."""
+TIMEOUT_FACTOR = 2
+"""Time-out of a start, in planned cold starts."""
 
 PROBE_PERIOD_SECONDS = 10
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """Waiting and order, in seconds and instances.
+    """Time-outs in seconds, and order in instances.
 
     Attributes:
-        patience: until a new instance must answer.
+        startup_timeout_seconds: until a new instance must answer.
         startup_failures: startup probes, one every :data:`PROBE_PERIOD_SECONDS`, until Kubernetes gives up.
         max_surge: instances beyond the wanted number while a rollout runs.
         max_unavailable: instances that may be missing while a rollout runs.
@@ -29,7 +29,7 @@ class Rollout:
         update: how long Pulumi waits for a rollout, which replaces a few at a time.
     """
 
-    patience: int
+    startup_timeout_seconds: int
     startup_failures: int
     max_surge: int
     max_unavailable: int
@@ -38,7 +38,7 @@ class Rollout:
 
 
 def plan_rollout(model: ModelSpec, instances: int, cold_start_seconds: float, longest_drain: Drain) -> Rollout:
-    """Waiting and order for a release.
+    """Time-outs and order of a release's rollouts.
 
     Args:
         model: its surge.
@@ -46,14 +46,14 @@ def plan_rollout(model: ModelSpec, instances: int, cold_start_seconds: float, lo
         cold_start_seconds: from the creation of a pod to its first answer, as planned.
         longest_drain: what an instance takes to go at most; with no surge its successor waits for that.
     """
-    startup_failures = ceil(PATIENCE * cold_start_seconds / PROBE_PERIOD_SECONDS)
-    patience = startup_failures * PROBE_PERIOD_SECONDS
+    startup_failures = ceil(TIMEOUT_FACTOR * cold_start_seconds / PROBE_PERIOD_SECONDS)
+    startup_timeout_seconds = startup_failures * PROBE_PERIOD_SECONDS
     waves = ceil(instances / max(1, model.surge))
     return Rollout(
-        patience=patience,
+        startup_timeout_seconds=startup_timeout_seconds,
         startup_failures=startup_failures,
         max_surge=model.surge,
         max_unavailable=0 if model.surge else 1,
-        create=patience,
-        update=waves * (patience + longest_drain.grace_period),
+        create=startup_timeout_seconds,
+        update=waves * (startup_timeout_seconds + longest_drain.grace_period),
     )

@@ -15,7 +15,7 @@ HALF_WRITTEN = "invocation of pulumi:pulumi:readStackOutputs returned an error: 
 
 @pytest.fixture
 def fixed(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(immutable, "READ_AGAIN_AFTER", (0.0, 0.0))
+    monkeypatch.setattr(immutable, "RETRY_PAUSES", (0.0, 0.0))
     return immutable
 
 
@@ -59,3 +59,8 @@ def test_every_fixed_setting_that_differs_is_named(fixed: Any, monkeypatch: pyte
     _answers(monkeypatch, {"fixed": before})
     with pytest.raises(pulumi.RunError, match=r"(?s)llm-serving:region = 'us-central1'.*llm-serving:network\.pods"):
         fixed.refuse_changes_of_fixed_settings(_stack())
+
+
+def test_outputs_of_an_older_program_do_not_stand_in_the_way(fixed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _answers(monkeypatch, {"fixed": _stack().settings.fixed, "cost": {"total": 1}, "models": ["qwen3-0-6b"]})
+    fixed.refuse_changes_of_fixed_settings(_stack())

@@ -157,7 +157,7 @@ def test_the_folder_tells_release_engine_and_gpu_apart() -> None:
 @pytest.mark.parametrize(
     ("changes", "path"),
     [
-        ({"cache": CACHE}, "loaderVolume"),
+        ({"cache": CACHE}, "cache.loaderVolume"),
         ({"release": RELEASE}, "release.image.launcher"),
         ({"release": {**RELEASE, "image": IMAGE, "version": "2.0.0"}}, "release.version"),
         ({"release": {**RELEASE, "image": IMAGE, "name": "other"}}, "release.name"),

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from llm_serving.catalog import Feature, FlagKind
 from llm_serving.metrics.engines import EngineMetrics, engine_metrics
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import plan_model
-from llm_serving.serving.engines import engine
+from llm_serving.serving.engines import EngineRequest, engine
 from llm_serving.spec import EngineName, ModelSpec, ReleaseSpec
 from tests.unit.serving.served import MODEL, RELEASE
 
@@ -38,8 +39,8 @@ WISHES = {
 ADAPTER = {"name": "sql", "repository": "acme/sql", "revision": "c" * 40, "rank": 16}
 
 
-def parts(name, wish=None, node=NODE, **release):
-    """Plan, release and options, as adapters take them. A mixture, so that experts can be dealt out."""
+def request(name, wish=None, node=NODE, template=None, **release):
+    """What an engine is started with. A mixture, so that experts can be dealt out."""
     spec = ReleaseSpec.model_validate(
         {
             **RELEASE,
@@ -51,23 +52,22 @@ def parts(name, wish=None, node=NODE, **release):
     model = ModelSpec.model_validate(
         {**MODEL, "tensor_parallelism": 2 if wish == WISHES["spread"] else None} | {"engine": wish or {}}
     )
-    return plan_model(model, spec, node), spec, model.engine
+    return EngineRequest(plan_model(model, spec, node), spec, model.engine, WEIGHTS, template)
 
 
 def command(name, wish=None, template=None, **release):
-    plan, spec, options = parts(name, wish, **release)
-    return engine(name).command(plan, spec, options, WEIGHTS, template)
+    return engine(name).command(request(name, wish, template=template, **release))
 
 
 def every_command(name):
     adapter = engine(name)
     for wish in WISHES.values():
-        plan, spec, options = parts(name, wish, quantization="fp8", tool_parser="mistral", reasoning_parser="mistral")
-        if plan.nodes > 1:
-            group = adapter.group_command(plan, spec, options, WEIGHTS)
+        wanted = request(name, wish, quantization="fp8", tool_parser="mistral", reasoning_parser="mistral")
+        if wanted.plan.nodes > 1:
+            group = adapter.group_command(wanted)
             yield from (group.leader, group.worker)
         else:
-            yield adapter.command(plan, spec, options, WEIGHTS, "/etc/template.jinja")
+            yield adapter.command(replace(wanted, chat_template="/etc/template.jinja"))
     loras = {"max_loras": 2, "max_lora_rank": 32}
     yield command(name, loras, sampling={"top_k": 20.0}, adapters=[ADAPTER])
 
@@ -127,7 +127,7 @@ def test_every_adapter_says_where_it_is_asked_and_watched(name):
     assert engine_metrics(adapter.name).requests_running
     assert engine_metrics(adapter.name).requests_waiting
     assert adapter.publisher.count("/") == 2
-    assert "HF_HUB_OFFLINE" in adapter.environment(parts(name)[0])
+    assert "HF_HUB_OFFLINE" in adapter.environment(request(name).plan)
 
 
 @pytest.mark.parametrize("name", list(EngineName))
@@ -139,15 +139,15 @@ def test_an_adapter_has_a_shutdown_argument_where_its_engine_has_one(name):
 @pytest.mark.parametrize("name", list(EngineName))
 def test_only_engines_of_several_nodes_have_commands_for_them(name):
     adapter = engine(name)
-    plan, spec, options = parts(name, WISHES["nodes"])
+    wanted = request(name, WISHES["nodes"])
     if Feature.MULTI_NODE in adapter.features:
-        group = adapter.group_command(plan, spec, options, WEIGHTS)
+        group = adapter.group_command(wanted)
         assert group.leader != group.worker
         assert group.ports
         assert "$(LWS_LEADER_ADDRESS)" in " ".join(group.worker)
     else:
         with pytest.raises(NotImplementedError):
-            adapter.group_command(plan, spec, options, WEIGHTS)
+            adapter.group_command(wanted)
 
 
 def test_the_metrics_of_vllm_are_all_there_and_a_real_server_exports_them():
@@ -172,8 +172,8 @@ def test_sglang_listens_to_others_and_exports_metrics():
 
 
 def test_sglang_is_told_the_share_of_weights_and_cache_alone():
-    plan, spec, options = parts(EngineName.SGLANG)
-    found = arguments(engine(EngineName.SGLANG).command(plan, spec, options, WEIGHTS))
+    wanted = request(EngineName.SGLANG)
+    found, plan = arguments(engine(EngineName.SGLANG).command(wanted)), wanted.plan
     assert float(found["mem-fraction-static"][0]) == plan.static_memory_share < plan.gpu_memory_utilization
 
 
@@ -220,7 +220,7 @@ def test_tgi_names_only_what_it_quantizes_itself(quantization, name):
 def test_tritons_model_repository_holds_what_its_vllm_is_told():
     adapter = engine(EngineName.TRITON)
     wish = {"max_sequences": 64, "prefix_caching": False, "graph_sizes": [2, 1]}
-    files = adapter.files(*parts(EngineName.TRITON, wish, quantization="fp8"), WEIGHTS)
+    files = adapter.files(request(EngineName.TRITON, wish, quantization="fp8"))
     assert set(files) == {"qwen3-8b/config.pbtxt", "qwen3-8b/1/model.json"}
     assert 'backend: "vllm"' in files["qwen3-8b/config.pbtxt"]
     told = json.loads(files["qwen3-8b/1/model.json"])
@@ -237,4 +237,4 @@ def test_tritons_model_repository_holds_what_its_vllm_is_told():
 
 @pytest.mark.parametrize("name", [EngineName.VLLM, EngineName.SGLANG, EngineName.TGI])
 def test_other_engines_need_no_files(name):
-    assert engine(name).files(*parts(name), WEIGHTS) == {}
+    assert engine(name).files(request(name)) == {}

@@ -115,7 +115,7 @@ def test_a_larger_model_may_take_longer():
 def test_a_cache_that_no_loader_can_fill_is_refused():
     with pytest.raises(InputPropertiesError) as caught:
         load(cache={"volume": CACHE["volume"]})
-    assert [detail["property_path"] for detail in caught.value.errors or []] == ["loaderVolume"]
+    assert [detail["property_path"] for detail in caught.value.errors or []] == ["cache.loaderVolume"]
 
 
 @pytest.mark.parametrize("source", ["ftp://models", "file://relative", "models"])

@@ -16,7 +16,9 @@ from local.cluster.layout import tools
 from tests.unit.recording import Recorded, record
 from tests.unit.serving.manifests import breaks_restricted
 
-ROLLOUT = Rollout(patience=600, startup_failures=60, max_surge=0, max_unavailable=1, create=600, update=1200)
+ROLLOUT = Rollout(
+    startup_timeout_seconds=600, startup_failures=60, max_surge=0, max_unavailable=1, create=600, update=1200
+)
 SECURE = core.v1.SecurityContextArgs(
     allow_privilege_escalation=False, capabilities=core.v1.CapabilitiesArgs(drop=["ALL"])
 )

@@ -8,7 +8,7 @@ from llm_serving.planning.host import Sidecar
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import plan_model
 from llm_serving.serving.placeholders import placeholder_deployment
-from llm_serving.serving.pod import Surroundings
+from llm_serving.serving.pod import PodContext
 from llm_serving.serving.priorities import PLACEHOLDER
 from llm_serving.spec import ModelSpec, ReleaseSpec
 from llm_serving.spec.model import PAUSE_IMAGE
@@ -26,15 +26,15 @@ def placeholders(count=2, scheduling=SCHEDULING, image=PAUSE_IMAGE):
         model = parse(ModelSpec, {**MODEL, "warmPool": {"placeholders": count}})
         sidecar = Sidecar(CACHE.sidecar_cpu, CACHE.sidecar_memory_gib)
         plan = plan_model(model, parse(ReleaseSpec, RELEASE), parse(NodeShape, NODE), sidecar)
-        around = Surroundings(
+        context = PodContext(
             scheduling=pulumi.Output.from_input(scheduling),
             cache=pulumi.Output.from_input(CACHE),
             identity=pulumi.Output.from_input(WorkloadIdentityBinding(service_account="qwen3-8b", namespace="chat")),
-            plan=pulumi.Output.from_input(plan),
+            model_plan=pulumi.Output.from_input(plan),
             drain={"main": pulumi.Output.from_input(plan_drain(model.drain, None))},
             chat_template=None,
         )
-        apps.v1.Deployment("held", placeholder_deployment(model, around, "chat", {"environment": "test"}, image))
+        apps.v1.Deployment("held", placeholder_deployment(model, context, "chat", {"environment": "test"}, image))
 
     recording = record(program)
     assert_valid(recording)

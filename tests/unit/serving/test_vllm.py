@@ -4,7 +4,7 @@ import pytest
 
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import plan_model
-from llm_serving.serving.engines import engine
+from llm_serving.serving.engines import EngineRequest, engine
 from llm_serving.spec import EngineName, ModelSpec, ReleaseSpec
 from tests.unit.serving.served import MODEL, NODE, RELEASE
 
@@ -18,15 +18,15 @@ EIGHT = {**NODE, "gpus": 8, "cpu": 200, "memory_gib": 1600}
 CPU_NODE = {"accelerator": "CPU", "gpus": 2, "cpu": 2, "memory_gib": 64}
 
 
-def planned(model=None, node=None, source=None, **release):
+def request(model=None, node=None, source=None, template=None, **release):
     spec = ReleaseSpec.model_validate({**RELEASE, "model": source or RELEASE["model"], **release})
     wanted = ModelSpec.model_validate({**MODEL, **(model or {})})
-    return plan_model(wanted, spec, NodeShape.model_validate(node or NODE)), spec, wanted.engine
+    plan = plan_model(wanted, spec, NodeShape.model_validate(node or NODE))
+    return EngineRequest(plan, spec, wanted.engine, WEIGHTS, template)
 
 
 def command(template=None, model=None, node=None, source=None, **release):
-    plan, spec, wanted = planned(model, node, source, **release)
-    return VLLM.command(plan, spec, wanted, WEIGHTS, template)
+    return VLLM.command(request(model, node, source, template, **release))
 
 
 def options(arguments):
@@ -92,25 +92,25 @@ def test_running_requests_survive_sigterm():
 
 
 def test_where_the_engine_cannot_measure_its_memory_it_is_told_the_size_of_the_cache_and_does_not_compile():
-    plan, *_ = planned(node=CPU_NODE)
+    plan = request(node=CPU_NODE).plan
     arguments = command(node=CPU_NODE)
     assert "--enforce-eager" in arguments
     assert not [argument for argument in arguments if "gpu-memory" in argument]
     assert VLLM.environment(plan)["VLLM_CPU_KVCACHE_SPACE"] == str(int(plan.kv_cache_gib))
     assert "--enforce-eager" not in command()
-    assert "VLLM_CPU_KVCACHE_SPACE" not in VLLM.environment(planned()[0])
+    assert "VLLM_CPU_KVCACHE_SPACE" not in VLLM.environment(request().plan)
 
 
 def test_instances_that_share_a_cpu_are_not_bound_to_the_same_cores():
-    environment = VLLM.environment(planned(node=CPU_NODE)[0])
+    environment = VLLM.environment(request(node=CPU_NODE).plan)
     assert environment["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
     assert environment["OMP_NUM_THREADS"] == "1"
-    more = VLLM.environment(planned(node={**CPU_NODE, "cpu": 16.8})[0])
+    more = VLLM.environment(request(node={**CPU_NODE, "cpu": 16.8}).plan)
     assert more["OMP_NUM_THREADS"] == "8"
 
 
 def test_the_engine_calls_nobody_and_writes_below_tmp_only():
-    environment = VLLM.environment(planned()[0])
+    environment = VLLM.environment(request().plan)
     assert environment["HF_HUB_OFFLINE"] == "1"
     assert environment["VLLM_NO_USAGE_STATS"] == "1"
     assert environment["HOME"] == "/tmp"
@@ -198,7 +198,7 @@ def test_more_flags_come_last_in_the_form_that_their_value_asks_for():
 
 def test_an_instance_on_several_nodes_has_a_leader_that_answers_and_headless_workers():
     wish = {"engine": {"nodes": 2, "pipeline_parallelism": 2}}
-    group = VLLM.group_command(*planned(wish, EIGHT), WEIGHTS)
+    group = VLLM.group_command(request(wish, EIGHT))
     leader, worker = options(group.leader), options(group.worker)
     assert (leader["nnodes"], leader["node-rank"]) == ("2", "0")
     assert "headless" not in leader
@@ -211,7 +211,7 @@ def test_an_instance_on_several_nodes_has_a_leader_that_answers_and_headless_wor
 
 def test_headless_workers_start_no_process_of_the_api():
     wish = {"engine": {"nodes": 2, "data_parallelism": 2}}
-    group = VLLM.group_command(*planned(wish, EIGHT), WEIGHTS)
+    group = VLLM.group_command(request(wish, EIGHT))
     assert "--api-server-count=1" in group.leader
     assert not [argument for argument in group.worker if "api-server-count" in argument]
     assert len(group.ports) == 2

@@ -341,9 +341,9 @@ def test_history_accepts_what_was_added(repository: Repository) -> None:
     count = len(read_releases(repository.releases))
     add(repository.releases, "1.2.0", "contextLength=4096")
     repository.commit("a release")
-    found = verify_releases(repository.releases, "main")
-    assert (found.releases, found.before) == (count + 1, count)
-    assert found.compared.startswith("main (")
+    verified = verify_releases(repository.releases, "main")
+    assert (verified.release_count, verified.earlier_count) == (count + 1, count)
+    assert verified.compared_with.startswith("main (")
 
 
 def test_what_others_added_meanwhile_is_not_missed(repository: Repository) -> None:
@@ -352,7 +352,7 @@ def test_what_others_added_meanwhile_is_not_missed(repository: Repository) -> No
     add(repository.releases, "1.2.0", "contextLength=4096")
     repository.commit("a release of somebody else")
     repository.git("switch", "--quiet", "change")
-    assert verify_releases(repository.releases, "main").why_not == ""
+    assert verify_releases(repository.releases, "main").not_compared == ""
 
 
 def test_a_comment_is_no_change_of_history_either(repository: Repository) -> None:
@@ -362,11 +362,11 @@ def test_a_comment_is_no_change_of_history_either(repository: Repository) -> Non
 
 
 def test_by_default_the_branch_of_origin_is_compared_with_and_else_the_last_commit(repository: Repository) -> None:
-    assert verify_releases(repository.releases).compared.startswith("HEAD (")
+    assert verify_releases(repository.releases).compared_with.startswith("HEAD (")
     changed(repository)
     repository.relock()
     repository.commit("an edit that no lock refuses")
-    assert verify_releases(repository.releases).compared.startswith("HEAD (")
+    assert verify_releases(repository.releases).compared_with.startswith("HEAD (")
     repository.git("update-ref", "refs/remotes/origin/main", "main")
     with pytest.raises(ProblemsError, match="origin/main has c4130414e38e"):
         verify_releases(repository.releases)
@@ -376,18 +376,18 @@ def test_the_check_works_inside_a_hook_of_git(repository: Repository, monkeypatc
     """Git tells its hooks of a repository and an index by relative paths."""
     monkeypatch.setenv("GIT_DIR", "somewhere/else")
     monkeypatch.setenv("GIT_INDEX_FILE", ".git/index")
-    assert verify_releases(repository.releases, "main").before
+    assert verify_releases(repository.releases, "main").earlier_count
 
 
 def test_without_git_it_is_said_that_history_was_not_compared(folder: Path) -> None:
-    found = verify_releases(folder)
-    assert found.compared == ""
-    assert "not a git repository" in found.why_not
+    verified = verify_releases(folder)
+    assert verified.compared_with == ""
+    assert "not a git repository" in verified.not_compared
 
 
 def test_a_machine_without_git_can_still_check_the_lock(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(folder))
-    assert "git cannot be run" in verify_releases(folder).why_not
+    assert "git cannot be run" in verify_releases(folder).not_compared
     with pytest.raises(ProblemsError, match="git cannot be run"):
         verify_releases(folder, "main")
 
@@ -412,4 +412,4 @@ def test_a_commit_that_had_no_releases_asks_for_nothing(repository: Repository) 
     first = repository.git("commit-tree", "4b825dc642cb6eb9a060e54bf8d69288fbee4904", "-m", "empty")
     repository.git("switch", "--quiet", "--detach", first)
     add_all = shutil.copytree(RELEASES, repository.releases, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    assert verify_releases(add_all, first).before == 0
+    assert verify_releases(add_all, first).earlier_count == 0

@@ -5,7 +5,7 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 
 from llm_serving.cloud.existing.kubeconfig import from_environment, one_context
-from llm_serving.component import Frozen, refusing, token, validated
+from llm_serving.component import Frozen, raising_input_errors, token, validated
 from llm_serving.contract import NetworkReach, Port
 from llm_serving.spec.network import Cidr
 
@@ -62,10 +62,10 @@ class ExistingCluster(pulumi.ComponentResource):
 def _or_here(kubeconfig: Any, source: str) -> Any:
     if kubeconfig is not None:
         return kubeconfig
-    with refusing(source):
+    with raising_input_errors(source):
         return from_environment()
 
 
 def _chosen(text: str, context: str | None, source: str) -> str:
-    with refusing(source):
+    with raising_input_errors(source):
         return one_context(text, context)

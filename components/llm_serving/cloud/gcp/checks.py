@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from llm_serving.component import refused
+from llm_serving.component import to_input_errors
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.rules import StackShape, check
 
@@ -33,7 +33,7 @@ def obey_rules(
     """
     found = [_renamed(problem, paths) for problem in check(StackShape(cloud="gcp", **shape))]
     if found:
-        raise refused(ProblemsError(found, f"{component} {name!r}"))
+        raise to_input_errors(ProblemsError(found, f"{component} {name!r}"))
 
 
 def _renamed(problem: Problem, paths: Mapping[str, str]) -> Problem:

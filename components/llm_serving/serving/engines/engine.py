@@ -14,10 +14,29 @@ ADAPTERS = ".adapters"
 """Folder below the weights that holds a release's LoRA adapters, each in a folder of its own name. Hidden, so that it
 is none of the model's own files."""
 
-LEADER = "$(LWS_LEADER_ADDRESS)"
+LEADER_ADDRESS = "$(LWS_LEADER_ADDRESS)"
 WORKER_INDEX = "$(LWS_WORKER_INDEX)"
 """Kubernetes puts the variables of a container in for ``$(NAME)`` in its command; LeaderWorkerSet sets these two in
 every container of a group (its documentation, "Labels, annotations and environment variables"). The leader's is 0."""
+
+
+@dataclass(frozen=True)
+class EngineRequest:
+    """What an inference engine is started with.
+
+    Attributes:
+        plan: parallelism, lengths, shares of memory.
+        release: quantization, sampling defaults, parsers, adapters; its name is the name under which clients ask.
+        options: options of the engine that the stack sets.
+        weights: folder of the weights in the container.
+        chat_template: file in the container that replaces the model's own template.
+    """
+
+    plan: ModelPlan
+    release: ReleaseSpec
+    options: EngineSpec
+    weights: str
+    chat_template: str | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +54,7 @@ class GroupCommand:
     ports: tuple[int, ...]
 
 
-class Engine(ABC):
+class InferenceEngine(ABC):
     """One inference engine: how it is started, asked and watched. It decides nothing: every number is the plan's, the
     release's or the stack's.
 
@@ -65,34 +84,11 @@ class Engine(ABC):
         return frozenset(feature for feature, entry in catalog.engine_features(self.name).items() if entry.has)
 
     @abstractmethod
-    def command(
-        self,
-        plan: ModelPlan,
-        release: ReleaseSpec,
-        options: EngineSpec,
-        weights: str,
-        chat_template: str | None = None,
-    ) -> list[str]:
-        """The command line of an instance on one node, without the shutdown timeout.
+    def command(self, request: EngineRequest) -> list[str]:
+        """The command line of an instance on one node, without the shutdown timeout."""
 
-        Args:
-            plan: parallelism, lengths, shares of memory.
-            release: quantization, sampling defaults, parsers, adapters; its name is the name under which clients ask.
-            options: what the stack asks of the engine.
-            weights: folder of the weights in the container.
-            chat_template: file in the container that replaces the model's own template.
-        """
-
-    def group_command(
-        self,
-        plan: ModelPlan,
-        release: ReleaseSpec,
-        options: EngineSpec,
-        weights: str,
-        chat_template: str | None = None,
-    ) -> GroupCommand:
-        """The command lines of an instance on ``plan.nodes`` nodes, without the shutdown timeout. Arguments as in
-        :meth:`command`.
+    def group_command(self, request: EngineRequest) -> GroupCommand:
+        """The command lines of an instance on ``request.plan.nodes`` nodes, without the shutdown timeout.
 
         Raises:
             NotImplementedError: the engine runs on one node; a rule refuses it before.
@@ -112,14 +108,13 @@ class Engine(ABC):
             plan: sizes that the engine reads from its environment.
         """
 
-    def files(self, plan: ModelPlan, release: ReleaseSpec, options: EngineSpec, weights: str) -> Mapping[str, str]:
-        """Files that must lie in :attr:`files_folder` when the engine starts: path below it, and text. Arguments as in
-        :meth:`command`."""
+    def files(self, request: EngineRequest) -> Mapping[str, str]:
+        """Files that must lie in :attr:`files_folder` when the engine starts: path below it, and text."""
         return {}
 
 
-def more_flags(options: EngineSpec) -> Iterator[str]:
-    """The flags that the stack gives as they are. Rules have checked names and values."""
+def user_flags(options: EngineSpec) -> Iterator[str]:
+    """``options.flags`` as command line arguments. Rules have checked names and values."""
     for name, value in sorted(options.flags.items()):
         if value is True:
             yield f"--{name}"
@@ -127,12 +122,7 @@ def more_flags(options: EngineSpec) -> Iterator[str]:
             first, dot, key = name.partition(".")
             yield f"--no-{name}" if not dot else f"--{first}.{key}=false"
         else:
-            yield f"--{name}={number(value) if isinstance(value, float) else value}"
-
-
-def adapters(release: ReleaseSpec, weights: str) -> list[str]:
-    """``name=folder`` of every LoRA adapter of a release."""
-    return [f"{adapter.name}={adapter_folder(weights, adapter.name)}" for adapter in release.adapters]
+            yield f"--{name}={integral(value) if isinstance(value, float) else value}"
 
 
 def adapter_folder(weights: str, name: str) -> str:
@@ -142,9 +132,9 @@ def adapter_folder(weights: str, name: str) -> str:
 
 def sampling_json(release: ReleaseSpec) -> str:
     """The release's sampling defaults as JSON."""
-    return json.dumps({key: number(value) for key, value in sorted(release.sampling.items())})
+    return json.dumps({key: integral(value) for key, value in sorted(release.sampling.items())})
 
 
-def number(value: float) -> float | int:
+def integral(value: float) -> float | int:
     """Whole numbers as such: ``top_k`` must be one, and the plugin protocol sends 20.0."""
     return int(value) if value.is_integer() else value

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.serving.engines.engine import (
-    LEADER,
+    LEADER_ADDRESS,
     WORKER_INDEX,
-    Engine,
+    EngineRequest,
     GroupCommand,
-    more_flags,
+    InferenceEngine,
+    user_flags,
 )
-from llm_serving.spec import EngineName, EngineSpec, Quantization, ReleaseSpec
+from llm_serving.spec import EngineName, EngineSpec, Quantization
 
 _NAMED_QUANTIZATION = {Quantization.FP8: "fp8"}
 
@@ -23,7 +24,7 @@ _RENDEZVOUS_PORT = 20000
 """Port of the leader; the one in SGLang's own examples."""
 
 
-class Sglang(Engine):
+class Sglang(InferenceEngine):
     """The adapter of SGLang."""
 
     name = EngineName.SGLANG
@@ -34,50 +35,36 @@ class Sglang(Engine):
     environment_prefix = "SGLANG"
     scratch_gib = 8
 
-    def command(
-        self,
-        plan: ModelPlan,
-        release: ReleaseSpec,
-        options: EngineSpec,
-        weights: str,
-        chat_template: str | None = None,
-    ) -> list[str]:
+    def command(self, request: EngineRequest) -> list[str]:
         """``sglang.launch_server``. It listens on the loopback address alone unless told otherwise, and counts the
         share of memory for weights and KV cache only."""
         return [
             "python3",
             "-m",
             "sglang.launch_server",
-            f"--model-path={weights}",
-            f"--served-model-name={release.name}",
+            f"--model-path={request.weights}",
+            f"--served-model-name={request.release.name}",
             "--host=0.0.0.0",
             f"--port={self.port}",
             "--enable-metrics",
             "--uvicorn-access-log-exclude-prefixes",
             self.health_path,
             self.metrics_path,
-            *_parallelism(plan),
-            f"--context-length={plan.max_model_len}",
-            f"--mem-fraction-static={plan.static_memory_share:g}",
-            *_scheduling(options),
-            *_answers(release, options, chat_template),
-            *([] if options.warm_up else ["--skip-server-warmup"]),
-            *more_flags(options),
+            *_parallelism(request.plan),
+            f"--context-length={request.plan.max_model_len}",
+            f"--mem-fraction-static={request.plan.static_memory_share:g}",
+            *_scheduling(request.options),
+            *_answers(request),
+            *([] if request.options.warm_up else ["--skip-server-warmup"]),
+            *user_flags(request.options),
         ]
 
-    def group_command(
-        self,
-        plan: ModelPlan,
-        release: ReleaseSpec,
-        options: EngineSpec,
-        weights: str,
-        chat_template: str | None = None,
-    ) -> GroupCommand:
+    def group_command(self, request: EngineRequest) -> GroupCommand:
         """SGLang's own multi-node mode: the same command on each node, but for the rank."""
         common = [
-            *self.command(plan, release, options, weights, chat_template),
-            f"--nnodes={plan.nodes}",
-            f"--dist-init-addr={LEADER}:{_RENDEZVOUS_PORT}",
+            *self.command(request),
+            f"--nnodes={request.plan.nodes}",
+            f"--dist-init-addr={LEADER_ADDRESS}:{_RENDEZVOUS_PORT}",
         ]
         return GroupCommand(
             leader=[*common, "--node-rank=0"],
@@ -127,15 +114,16 @@ def _scheduling(options: EngineSpec) -> Iterator[str]:
         yield from (str(size) for size in sorted(set(options.graph_sizes)))
 
 
-def _answers(release: ReleaseSpec, options: EngineSpec, chat_template: str | None) -> Iterator[str]:
+def _answers(request: EngineRequest) -> Iterator[str]:
+    release = request.release
     quantization = _NAMED_QUANTIZATION.get(release.quantization)
     if quantization is not None:
         yield f"--quantization={quantization}"
-    if chat_template is not None:
-        yield f"--chat-template={chat_template}"
+    if request.chat_template is not None:
+        yield f"--chat-template={request.chat_template}"
     if release.tool_parser is not None:
         yield f"--tool-call-parser={release.tool_parser}"
     if release.reasoning_parser is not None:
         yield f"--reasoning-parser={release.reasoning_parser}"
-    if not options.structured_outputs:
+    if not request.options.structured_outputs:
         yield "--grammar-backend=none"

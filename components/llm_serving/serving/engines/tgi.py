@@ -7,14 +7,14 @@ It has no name for the model of its own: whatever name a request carries is answ
 from collections.abc import Iterator, Mapping
 
 from llm_serving.planning.placement import ModelPlan
-from llm_serving.serving.engines.engine import Engine
-from llm_serving.spec import EngineName, EngineSpec, Quantization, ReleaseSpec
+from llm_serving.serving.engines.engine import EngineRequest, InferenceEngine
+from llm_serving.spec import EngineName, Quantization
 
 _NAMED_QUANTIZATION = {Quantization.FP8: "fp8", Quantization.BITSANDBYTES: "bitsandbytes-nf4"}
 """The others are read from the checkpoint."""
 
 
-class Tgi(Engine):
+class Tgi(InferenceEngine):
     """The adapter of Text Generation Inference."""
 
     name = EngineName.TGI
@@ -25,19 +25,13 @@ class Tgi(Engine):
     environment_prefix = "TGI"
     scratch_gib = 8
 
-    def command(
-        self,
-        plan: ModelPlan,
-        release: ReleaseSpec,
-        options: EngineSpec,
-        weights: str,
-        chat_template: str | None = None,
-    ) -> list[str]:
+    def command(self, request: EngineRequest) -> list[str]:
         """``text-generation-launcher``. Prompt and answer together may take the whole context, a prompt alone one token
         less."""
+        plan = request.plan
         return [
             "text-generation-launcher",
-            f"--model-id={weights}",
+            f"--model-id={request.weights}",
             f"--port={self.port}",
             f"--num-shard={plan.tensor_parallelism}",
             f"--max-total-tokens={plan.max_model_len}",
@@ -45,7 +39,7 @@ class Tgi(Engine):
             f"--cuda-memory-fraction={plan.gpu_memory_utilization:g}",
             "--usage-stats=off",
             "--json-output",
-            *_more(release, options),
+            *_options(request),
         ]
 
     def shutdown_argument(self, seconds: int) -> str | None:
@@ -57,8 +51,9 @@ class Tgi(Engine):
         return {"HF_HUB_OFFLINE": "1", "HOME": "/tmp", "USER": "tgi"}
 
 
-def _more(release: ReleaseSpec, options: EngineSpec) -> Iterator[str]:
-    quantization = _NAMED_QUANTIZATION.get(release.quantization)
+def _options(request: EngineRequest) -> Iterator[str]:
+    options = request.options
+    quantization = _NAMED_QUANTIZATION.get(request.release.quantization)
     if quantization is not None:
         yield f"--quantize={quantization}"
     if options.max_batched_tokens is not None:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_serving.planning.placement import ModelPlan
-from llm_serving.serving.engines.engine import Engine
-from llm_serving.spec import EngineName, EngineSpec, Quantization, ReleaseSpec
+from llm_serving.serving.engines.engine import EngineRequest, InferenceEngine
+from llm_serving.spec import EngineName, Quantization
 
 _FRONT_END = "/opt/tritonserver/python/openai/openai_frontend/main.py"
 _NAMED_QUANTIZATION = {Quantization.FP8: "fp8"}
@@ -22,7 +22,7 @@ parameters: { key: "REPORT_CUSTOM_METRICS" value: { string_value: "true" } }
 """Without the parameter the back end exports none of vLLM's metrics; its README, "Triton Metrics"."""
 
 
-class Triton(Engine):
+class Triton(InferenceEngine):
     """The adapter of Triton's vLLM back end."""
 
     name = EngineName.TRITON
@@ -34,20 +34,13 @@ class Triton(Engine):
     scratch_gib = 8
     files_folder = "/etc/triton"
 
-    def command(
-        self,
-        plan: ModelPlan,
-        release: ReleaseSpec,
-        options: EngineSpec,
-        weights: str,
-        chat_template: str | None = None,
-    ) -> list[str]:
+    def command(self, request: EngineRequest) -> list[str]:
         """The OpenAI front end, which starts the server in its own process. The tokenizer is the model's."""
         return [
             "python3",
             _FRONT_END,
             f"--model-repository={self.files_folder}",
-            f"--tokenizer={weights}",
+            f"--tokenizer={request.weights}",
             "--backend=vllm",
             f"--openai-port={self.port}",
         ]
@@ -60,22 +53,24 @@ class Triton(Engine):
         """Nothing is looked up on a hub, nothing is reported, and everything that is written goes below ``/tmp``."""
         return {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "HOME": "/tmp", "USER": "triton"}
 
-    def files(self, plan: ModelPlan, release: ReleaseSpec, options: EngineSpec, weights: str) -> Mapping[str, str]:
+    def files(self, request: EngineRequest) -> Mapping[str, str]:
         """The model repository: one model of the served name, with one version."""
-        arguments = json.dumps(_engine_arguments(plan, release, options, weights), indent=2, sort_keys=True)
-        return {f"{release.name}/config.pbtxt": _CONFIG, f"{release.name}/1/model.json": arguments + "\n"}
+        arguments = json.dumps(_engine_arguments(request), indent=2, sort_keys=True)
+        model = request.release.name
+        return {f"{model}/config.pbtxt": _CONFIG, f"{model}/1/model.json": arguments + "\n"}
 
 
-def _engine_arguments(plan: ModelPlan, release: ReleaseSpec, options: EngineSpec, weights: str) -> dict[str, Any]:
-    wanted: dict[str, Any] = {
-        "model": weights,
+def _engine_arguments(request: EngineRequest) -> dict[str, Any]:
+    plan, options = request.plan, request.options
+    arguments: dict[str, Any] = {
+        "model": request.weights,
         "tensor_parallel_size": plan.tensor_parallelism,
         "pipeline_parallel_size": plan.pipeline_parallelism,
         "enable_expert_parallel": plan.expert_parallel,
         "max_model_len": plan.max_model_len,
         "gpu_memory_utilization": plan.gpu_memory_utilization,
         "disable_log_stats": False,  # as the metrics need it too
-        "quantization": _NAMED_QUANTIZATION.get(release.quantization),
+        "quantization": _NAMED_QUANTIZATION.get(request.release.quantization),
         "enable_chunked_prefill": options.chunked_prefill,
         "enable_prefix_caching": options.prefix_caching,
         "max_num_batched_tokens": options.max_batched_tokens,
@@ -83,4 +78,4 @@ def _engine_arguments(plan: ModelPlan, release: ReleaseSpec, options: EngineSpec
         "load_format": "runai_streamer" if options.stream_weights else None,
         "cudagraph_capture_sizes": sorted(set(options.graph_sizes)) or None,
     }
-    return {key: value for key, value in wanted.items() if value is not None}
+    return {key: value for key, value in arguments.items() if value is not None}

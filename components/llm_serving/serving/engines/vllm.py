@@ -10,24 +10,25 @@ from collections.abc import Iterator, Mapping
 
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.serving.engines.engine import (
-    LEADER,
+    LEADER_ADDRESS,
     WORKER_INDEX,
-    Engine,
+    EngineRequest,
     GroupCommand,
-    adapters,
-    more_flags,
+    InferenceEngine,
+    adapter_folder,
     sampling_json,
+    user_flags,
 )
-from llm_serving.spec import EngineName, EngineSpec, Quantization, ReleaseSpec
+from llm_serving.spec import EngineName, Quantization
 
 _NAMED_QUANTIZATION = {Quantization.FP8: "fp8"}
 
 _RENDEZVOUS_PORT = 29501
-_COPIES_PORT = 29550
+_DATA_PARALLEL_RPC_PORT = 29550
 """vLLM's own defaults of ``--master-port`` and ``--data-parallel-rpc-port``."""
 
 
-class Vllm(Engine):
+class Vllm(InferenceEngine):
     """The adapter of vLLM."""
 
     name = EngineName.VLLM
@@ -38,47 +39,38 @@ class Vllm(Engine):
     environment_prefix = "VLLM"
     scratch_gib = 8
 
-    def command(
-        self,
-        plan: ModelPlan,
-        release: ReleaseSpec,
-        options: EngineSpec,
-        weights: str,
-        chat_template: str | None = None,
-    ) -> list[str]:
+    def command(self, request: EngineRequest) -> list[str]:
         """``vllm serve`` with the weights as positional argument: its ``--model`` is deprecated."""
         return [
             "vllm",
             "serve",
-            weights,
-            f"--served-model-name={release.name}",
+            request.weights,
+            f"--served-model-name={request.release.name}",
             f"--port={self.port}",
-            *_parallelism(plan),
-            f"--max-model-len={plan.max_model_len}",
+            *_parallelism(request.plan),
+            f"--max-model-len={request.plan.max_model_len}",
             f"--disable-access-log-for-endpoints={self.health_path},{self.metrics_path}",
-            *_memory(plan),
-            *_scheduling(plan, options),
-            *_answers(release, weights, options, chat_template),
-            *_loading(plan, options),
-            *more_flags(options),
+            *_memory(request.plan),
+            *_scheduling(request),
+            *_answers(request),
+            *_loading(request),
+            *user_flags(request.options),
         ]
 
-    def group_command(
-        self,
-        plan: ModelPlan,
-        release: ReleaseSpec,
-        options: EngineSpec,
-        weights: str,
-        chat_template: str | None = None,
-    ) -> GroupCommand:
+    def group_command(self, request: EngineRequest) -> GroupCommand:
         """vLLM's own multi-node mode (``--nnodes``) with multiprocessing on each node; workers are headless."""
-        meeting = [f"--nnodes={plan.nodes}", f"--master-addr={LEADER}", f"--master-port={_RENDEZVOUS_PORT}"]
-        common = self.command(plan, release, options, weights, chat_template)
+        plan = request.plan
+        rendezvous = [
+            f"--nnodes={plan.nodes}",
+            f"--master-addr={LEADER_ADDRESS}",
+            f"--master-port={_RENDEZVOUS_PORT}",
+        ]
+        common = self.command(request)
         worker = [argument for argument in common if not argument.startswith("--api-server-count=")]
         return GroupCommand(
-            leader=[*common, *meeting, "--node-rank=0"],
-            worker=[*worker, *meeting, f"--node-rank={WORKER_INDEX}", "--headless"],
-            ports=(_RENDEZVOUS_PORT, _COPIES_PORT) if plan.data_parallelism > 1 else (_RENDEZVOUS_PORT,),
+            leader=[*common, *rendezvous, "--node-rank=0"],
+            worker=[*worker, *rendezvous, f"--node-rank={WORKER_INDEX}", "--headless"],
+            ports=(_RENDEZVOUS_PORT, _DATA_PARALLEL_RPC_PORT) if plan.data_parallelism > 1 else (_RENDEZVOUS_PORT,),
         )
 
     def shutdown_argument(self, seconds: int) -> str | None:
@@ -88,7 +80,7 @@ class Vllm(Engine):
     def environment(self, plan: ModelPlan) -> Mapping[str, str]:
         """Nothing is looked up on a hub, nothing is reported, and everything that is written goes below ``/tmp``."""
         return {
-            **(_on_a_cpu(plan) if plan.kv_cache_is_given else {}),
+            **(_cpu_environment(plan) if plan.kv_cache_is_given else {}),
             "HF_HUB_OFFLINE": "1",
             "VLLM_NO_USAGE_STATS": "1",
             "HOME": "/tmp",
@@ -117,7 +109,8 @@ def _memory(plan: ModelPlan) -> Iterator[str]:
         yield "--enforce-eager"
 
 
-def _scheduling(plan: ModelPlan, options: EngineSpec) -> Iterator[str]:
+def _scheduling(request: EngineRequest) -> Iterator[str]:
+    options = request.options
     if options.chunked_prefill is not None:
         yield "--enable-chunked-prefill" if options.chunked_prefill else "--no-enable-chunked-prefill"
     if options.prefix_caching is not None:
@@ -128,7 +121,7 @@ def _scheduling(plan: ModelPlan, options: EngineSpec) -> Iterator[str]:
         yield f"--max-num-seqs={options.max_sequences}"
     if options.max_queued_requests is not None:
         # vLLM counts running requests too, those of all copies (documentation of SchedulerConfig.max_num_queued_reqs).
-        running = plan.data_parallelism * (options.max_sequences or 0)
+        running = request.plan.data_parallelism * (options.max_sequences or 0)
         yield f"--max-num-queued-reqs={running + options.max_queued_requests}"
     if options.max_queued_tokens is not None:
         yield f"--max-num-queued-tokens={options.max_queued_tokens}"
@@ -137,12 +130,13 @@ def _scheduling(plan: ModelPlan, options: EngineSpec) -> Iterator[str]:
         yield from (str(size) for size in sorted(set(options.graph_sizes)))
 
 
-def _answers(release: ReleaseSpec, weights: str, options: EngineSpec, chat_template: str | None) -> Iterator[str]:
+def _answers(request: EngineRequest) -> Iterator[str]:
+    release, options = request.release, request.options
     quantization = _NAMED_QUANTIZATION.get(release.quantization)
     if quantization is not None:
         yield f"--quantization={quantization}"
-    if chat_template is not None:
-        yield f"--chat-template={chat_template}"
+    if request.chat_template is not None:
+        yield f"--chat-template={request.chat_template}"
     if release.sampling:
         yield f"--override-generation-config={sampling_json(release)}"
     if release.tool_parser is not None:
@@ -155,18 +149,18 @@ def _answers(release: ReleaseSpec, weights: str, options: EngineSpec, chat_templ
         yield f"--max-loras={options.max_loras}"
         yield f"--max-lora-rank={options.max_lora_rank}"
         yield "--lora-modules"
-        yield from adapters(release, weights)
+        yield from (f"{adapter.name}={adapter_folder(request.weights, adapter.name)}" for adapter in release.adapters)
 
 
-def _loading(plan: ModelPlan, options: EngineSpec) -> Iterator[str]:
-    if options.stream_weights:
+def _loading(request: EngineRequest) -> Iterator[str]:
+    if request.options.stream_weights:
         yield "--load-format=runai_streamer"
-        if plan.tensor_parallelism > 1:
+        if request.plan.tensor_parallelism > 1:
             # Each GPU reads a part and passes it on, where it would else read everything (documentation of the loader).
             yield '--model-loader-extra-config={"distributed": true}'
 
 
-def _on_a_cpu(plan: ModelPlan) -> dict[str, str]:
+def _cpu_environment(plan: ModelPlan) -> dict[str, str]:
     """Of all devices on which the engine is told the size of its cache, vLLM knows the CPU alone. Left to itself it
     binds its threads to the node's first cores, where those of every other instance are bound already."""
     return {
