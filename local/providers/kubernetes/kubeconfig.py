@@ -199,8 +199,8 @@ def _run(plugin: Mapping[str, Any], access: Access) -> dict[str, Any]:
 
 
 class Connection:
-    """One cluster, reachable or not: connected when that is first needed, and tried again while it does not answer. Usable
-    from several threads.
+    """One cluster, reachable or not: connected when it is first needed, and tried again while it does not answer.
+    Usable from several threads.
 
     Args:
         access: gives access to the cluster; raises :class:`KubeconfigError` where it cannot.
