@@ -286,7 +286,7 @@ def node_config(inputs: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def mig_profiles(machine: MachineType) -> Mapping[str, int]:
     """MIG profile -> into how many instances of it one GPU of the machine is divided; empty for a GPU without MIG."""
-    return locations.data("mig-profiles.yaml").get(machine.accelerator_label, {})
+    return locations.data("mig-profiles.yaml").get(machine.accelerator_label or "", {})
 
 
 def check_accelerators(config: Mapping[str, Any], machine: MachineType) -> None:
