@@ -5,7 +5,7 @@ import pulumi
 from infra.arguments import addon_arguments, compile_arguments, loader_arguments, model_arguments, namespace_arguments
 from infra.clouds import bring_up
 from infra.outputs import export_outputs
-from llm_serving.addons import ClusterAddons
+from llm_serving.addons.cluster_addons import ClusterAddons
 from llm_serving.planning.instances import object_name
 from llm_serving.serving import CompileCache, ModelLoader, ModelService, PriorityClasses, TeamNamespace
 from llm_serving.spec import AddonSource

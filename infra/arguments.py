@@ -1,12 +1,12 @@
 """The arguments of each component, out of the stack and the platform that it runs on."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 
 from infra.clouds import Platform
-from llm_serving.addons import ClusterAddonsArgs
+from llm_serving.addons.cluster_addons import ClusterAddonsArgs
 from llm_serving.arguments import plain
 from llm_serving.serving import CompileCacheArgs, ModelLoaderArgs, ModelServiceArgs, TeamNamespace, TeamNamespaceArgs
 from llm_serving.spec import LoaderSpec, TeamSpec
@@ -18,13 +18,9 @@ LOADER_ACCOUNT = "model-loader"
 
 def addon_arguments(stack: Stack) -> ClusterAddonsArgs:
     """What the models need and nobody else brings."""
-    plan, url = stack.addons, stack.settings.addons.prometheus_url
-    arguments: ClusterAddonsArgs = {
-        "keda": plan.keda,
-        "monitoring": plan.monitoring,
-        "leader_worker_set": plan.leader_worker_set,
-        "labels": stack.settings.labels,
-    }
+    url = stack.settings.addons.prometheus_url
+    switches = {addon.name: True for addon in stack.addons}
+    arguments = cast(ClusterAddonsArgs, {**switches, "labels": stack.settings.labels})
     if url is not None:
         arguments["prometheus_url"] = url
     return arguments

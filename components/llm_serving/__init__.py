@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llm_serving.addons import ClusterAddons
+    from llm_serving.addons.cluster_addons import ClusterAddons
     from llm_serving.cloud.existing import (
         ExistingCluster,
         ExistingModelCache,
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ClusterAddons": "llm_serving.addons",
+    "ClusterAddons": "llm_serving.addons.cluster_addons",
     "Existing": "llm_serving.cloud.existing",
     "Gcp": "llm_serving.cloud.gcp",
 }

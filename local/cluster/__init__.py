@@ -8,9 +8,8 @@ Prometheus (``autoscaling``), which scale pods by metrics.
 """
 
 from llm_serving.planning.simulation import NodePool
-from local.cluster.autoscaling.options import AutoscalingOptions
+from local.cluster.config import AutoscalingOptions, NodeOptions
 from local.cluster.control_plane import Endpoint, LocalCluster
 from local.cluster.errors import ClusterError
-from local.cluster.node.options import NodeOptions
 
 __all__ = ["AutoscalingOptions", "ClusterError", "Endpoint", "LocalCluster", "NodeOptions", "NodePool"]

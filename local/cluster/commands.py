@@ -6,44 +6,41 @@ import sys
 
 from local.cluster import credentials
 from local.cluster.autoscaling import programs as autoscaling
-from local.cluster.autoscaling.options import AutoscalingOptions
-from local.cluster.command import Command
-from local.cluster.layout import POOL_CONTROLLER, Facts, Layout, program, tools
+from local.cluster.config import AutoscalingOptions, ClusterConfig
+from local.cluster.layout import POOL_CONTROLLER, Layout, program, tools
 from local.cluster.node import programs
+from local.cluster.processes import LESS_MEMORY, Command
 
 _SIMULATED_PODS = "10.244.0.0/16"
 _SIMULATED_PODS_BESIDE_REAL_ONES = "100.64.0.0/16"
 """RFC 6598, for carriers: no address of a pod that runs, whatever the slot."""
-# The API server holds definitions and caches in memory: collecting garbage earlier halves it at some cost in
-# time.
-_LESS_MEMORY = {"GOGC": "50"}
 
 
-def commands(layout: Layout, facts: Facts) -> tuple[Command, ...]:
+def commands(layout: Layout, config: ClusterConfig) -> tuple[Command, ...]:
     """Every program of a cluster in the order in which they start.
 
     Raises:
         ClusterError: one is missing.
     """
     return (
-        _etcd(layout, facts),
-        _apiserver(layout, facts),
-        _controller_manager(layout, facts),
-        _scheduler(layout, facts),
-        _kwok(layout, facts),
+        _etcd(layout, config),
+        _apiserver(layout, config),
+        _controller_manager(layout, config),
+        _scheduler(layout, config),
+        _kwok(layout, config),
         Command(
             POOL_CONTROLLER,
             (sys.executable, "-m", "local.cluster.pool_controller", str(layout.root)),
             after=("kube-apiserver",),
         ),
-        *programs.commands(layout, facts),
-        *autoscaling.commands(layout, facts),
+        *programs.commands(layout, config),
+        *autoscaling.commands(layout, config),
     )
 
 
-def _etcd(layout: Layout, facts: Facts) -> Command:
-    client = f"https://127.0.0.1:{facts.ports['etcd']}"
-    peer = f"https://127.0.0.1:{facts.ports['etcd-peer']}"
+def _etcd(layout: Layout, config: ClusterConfig) -> Command:
+    client = f"https://127.0.0.1:{config.ports['etcd']}"
+    peer = f"https://127.0.0.1:{config.ports['etcd-peer']}"
     keys = layout.certificates
     return Command(
         "etcd",
@@ -71,36 +68,36 @@ def _etcd(layout: Layout, facts: Facts) -> Command:
     )
 
 
-def _apiserver(layout: Layout, facts: Facts) -> Command:
+def _apiserver(layout: Layout, config: ClusterConfig) -> Command:
     keys = layout.certificates
     # A kubelet may change its own node and pods alone.
-    wanted = [*facts.admission_plugins, *([] if facts.node is None else ["NodeRestriction"])]
+    wanted = [*config.admission_plugins, *([] if config.node is None else ["NodeRestriction"])]
     plugins = [f"--enable-admission-plugins={','.join(wanted)}"] if wanted else []
-    node = [] if facts.node is None else programs.apiserver_flags(layout)
+    node = [] if config.node is None else programs.apiserver_flags(layout)
     return Command(
         "kube-apiserver",
         (
             str(program("kube-apiserver")),
-            f"--bind-address={facts.api_address}",
-            f"--advertise-address={facts.api_address}",
-            f"--secure-port={facts.ports['apiserver']}",
+            f"--bind-address={config.api_address}",
+            f"--advertise-address={config.api_address}",
+            f"--secure-port={config.ports['apiserver']}",
             # It would publish itself as an endpoint, and refuses loopback addresses there.
-            *(["--endpoint-reconciler-type=none"] if facts.node is None else []),
-            f"--etcd-servers=https://127.0.0.1:{facts.ports['etcd']}",
+            *(["--endpoint-reconciler-type=none"] if config.node is None else []),
+            f"--etcd-servers=https://127.0.0.1:{config.ports['etcd']}",
             f"--etcd-cafile={keys / 'ca.crt'}",
             f"--etcd-certfile={keys / 'etcd.crt'}",
             f"--etcd-keyfile={keys / 'etcd.key'}",
             f"--tls-cert-file={keys / 'apiserver.crt'}",
             f"--tls-private-key-file={keys / 'apiserver.key'}",
             f"--token-auth-file={credentials.token_file(layout)}",
-            f"--authorization-mode={'RBAC' if facts.node is None else 'Node,RBAC'}",
+            f"--authorization-mode={'RBAC' if config.node is None else 'Node,RBAC'}",
             "--anonymous-auth=false",
             *plugins,
             *node,
             "--allow-privileged=true",
-            f"--service-cluster-ip-range={facts.service_range}",
+            f"--service-cluster-ip-range={config.service_range}",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-            f"--service-account-key-file={keys / 'service-account.pub'}",
+            f"--service-account-key-file={keys / 'service-account.key'}",
             f"--service-account-signing-key-file={keys / 'service-account.key'}",
             # Aggregated API servers (a metrics adapter) know the API server by these.
             f"--requestheader-client-ca-file={keys / 'front-proxy-ca.crt'}",
@@ -113,14 +110,14 @@ def _apiserver(layout: Layout, facts: Facts) -> Command:
             "--profiling=false",
         ),
         after=("etcd",),
-        environment=_LESS_MEMORY,
+        environment=LESS_MEMORY,
         grace=15.0,
     )
 
 
-def _controller_manager(layout: Layout, facts: Facts) -> Command:
+def _controller_manager(layout: Layout, config: ClusterConfig) -> Command:
     kubeconfig = credentials.kubeconfig_file(layout, "kube-controller-manager")
-    sync_seconds = (facts.autoscaling or AutoscalingOptions()).sync_seconds
+    sync_seconds = (config.autoscaling or AutoscalingOptions()).sync_seconds
     return Command(
         "kube-controller-manager",
         (
@@ -129,22 +126,22 @@ def _controller_manager(layout: Layout, facts: Facts) -> Command:
             f"--authentication-kubeconfig={kubeconfig}",
             f"--authorization-kubeconfig={kubeconfig}",
             "--bind-address=127.0.0.1",
-            f"--secure-port={facts.ports['controller-manager']}",
+            f"--secure-port={config.ports['controller-manager']}",
             "--leader-elect=false",
             "--use-service-account-credentials=true",
             f"--service-account-private-key-file={layout.certificates / 'service-account.key'}",
             f"--root-ca-file={layout.certificates / 'ca.crt'}",
-            f"--service-cluster-ip-range={facts.service_range}",
+            f"--service-cluster-ip-range={config.service_range}",
             "--controllers=*,-node-ipam-controller,-node-route-controller,-cloud-node-lifecycle-controller",
             f"--horizontal-pod-autoscaler-sync-period={sync_seconds}s",
             "--profiling=false",
         ),
         after=("kube-apiserver",),
-        environment=_LESS_MEMORY,
+        environment=LESS_MEMORY,
     )
 
 
-def _scheduler(layout: Layout, facts: Facts) -> Command:
+def _scheduler(layout: Layout, config: ClusterConfig) -> Command:
     kubeconfig = credentials.kubeconfig_file(layout, "kube-scheduler")
     return Command(
         "kube-scheduler",
@@ -154,16 +151,16 @@ def _scheduler(layout: Layout, facts: Facts) -> Command:
             f"--authentication-kubeconfig={kubeconfig}",
             f"--authorization-kubeconfig={kubeconfig}",
             "--bind-address=127.0.0.1",
-            f"--secure-port={facts.ports['scheduler']}",
+            f"--secure-port={config.ports['scheduler']}",
             "--leader-elect=false",
             "--profiling=false",
         ),
         after=("kube-apiserver",),
-        environment=_LESS_MEMORY,
+        environment=LESS_MEMORY,
     )
 
 
-def _kwok(layout: Layout, facts: Facts) -> Command:
+def _kwok(layout: Layout, config: ClusterConfig) -> Command:
     return Command(
         "kwok",
         (
@@ -172,10 +169,10 @@ def _kwok(layout: Layout, facts: Facts) -> Command:
             f"--config={tools() / 'kwok' / 'stages.yaml'}",
             "--manage-all-nodes=false",
             "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
-            f"--server-address=127.0.0.1:{facts.ports['kwok']}",
-            f"--cidr={_SIMULATED_PODS if facts.node is None else _SIMULATED_PODS_BESIDE_REAL_ONES}",
+            f"--server-address=127.0.0.1:{config.ports['kwok']}",
+            f"--cidr={_SIMULATED_PODS if config.node is None else _SIMULATED_PODS_BESIDE_REAL_ONES}",
             "--node-lease-duration-seconds=40",
         ),
         after=("kube-apiserver",),
-        environment=_LESS_MEMORY,
+        environment=LESS_MEMORY,
     )

@@ -15,21 +15,26 @@ from typing import Any
 
 from llm_serving.planning.simulation.node_pool import NodePool, is_ready, pool_of
 from local.cluster import certificates, credentials, definitions, pool_store, ports, rest
-from local.cluster.autoscaling import bringing_up
-from local.cluster.autoscaling.options import KUBE_STATE_METRICS, AutoscalingOptions
+from local.cluster.autoscaling import startup
 from local.cluster.autoscaling.programs import FIXED_PORTS as AUTOSCALING_PORTS
 from local.cluster.autoscaling.programs import PROMETHEUS
 from local.cluster.autoscaling.programs import check as check_autoscaling
-from local.cluster.command import environment
 from local.cluster.commands import commands
+from local.cluster.config import (
+    CONTROL_PLANE_PORTS,
+    KUBE_STATE_METRICS,
+    AutoscalingOptions,
+    ClusterConfig,
+    NodeConfig,
+    NodeOptions,
+)
 from local.cluster.errors import ClusterError, last_lines, with_log
 from local.cluster.files import read_json
-from local.cluster.layout import POOL_CONTROLLER, PORTS, REPOSITORY, Facts, Layout, program
-from local.cluster.node import keeper, requirements
+from local.cluster.layout import POOL_CONTROLLER, REPOSITORY, Layout, program
+from local.cluster.node import namespace_owner, requirements
 from local.cluster.node.addresses import AddressSlot
 from local.cluster.node.local_node import LocalNode, NodeHealth
-from local.cluster.node.options import NodeFacts, NodeOptions
-from local.cluster.processes import Process
+from local.cluster.processes import Process, environment, wait_until
 
 START_SECONDS = 120.0
 """How long a start may take: seconds on an idle machine, a minute where several start on two busy cores."""
@@ -110,23 +115,23 @@ class LocalCluster:
         if autoscaling is not None:
             check_autoscaling()  # before anything is decided or stops
         layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not layout.facts.exists():
-            Facts(
+        if not layout.config.exists():
+            ClusterConfig(
                 kubernetes_version=kubernetes_version,
                 admission_plugins=tuple(admission_plugins),
                 scale_down_seconds=scale_down_seconds,
-                node=None if node is None else NodeFacts.of(node),
+                node=None if node is None else NodeConfig.of(node),
                 autoscaling=autoscaling,
             ).write(layout)
-        elif autoscaling not in (None, Facts.read(layout).autoscaling):
+        elif autoscaling not in (None, ClusterConfig.read(layout).autoscaling):
             with self._locked():
                 self._stop()
-                replace(Facts.read(layout), autoscaling=autoscaling).write(layout)
+                replace(ClusterConfig.read(layout), autoscaling=autoscaling).write(layout)
         self.start()
 
     def exists(self) -> bool:
         """It was created and not deleted."""
-        return self._layout.facts.exists()
+        return self._layout.config.exists()
 
     def start(self) -> None:
         """Start it unless it runs, and wait until it is ready. What a killed predecessor left is cleared
@@ -136,28 +141,28 @@ class LocalCluster:
             ClusterError: it was never created, a program is missing or does not come up.
         """
         with self._locked(), contextlib.ExitStack() as held:
-            facts = Facts.read(self._layout)
+            config = ClusterConfig.read(self._layout)
             self._wait_for_its_end()
             if not self._supervisor_alive():
-                if facts.node is not None:
+                if config.node is not None:
                     requirements.check(self._layout)
                 else:
                     held.enter_context(ports.choosing())
-                self._end_leftovers(facts)
+                self._end_leftovers(config)
                 try:
-                    facts = self._prepare(facts)
+                    config = self._prepare(config)
                     self._supervise()
                 except BaseException:
-                    self._end_leftovers(Facts.read(self._layout))
+                    self._end_leftovers(ClusterConfig.read(self._layout))
                     raise
-            if facts.autoscaling is not None:
-                self._let_autoscaling_start(facts)
+            if config.autoscaling is not None:
+                self._let_autoscaling_start(config)
             self._wait_ready()
-            with contextlib.closing(self.client()) as client:
-                if facts.node is not None:
-                    LocalNode(self._layout).furnish(facts, client)
-                if facts.autoscaling is not None:
-                    bringing_up.wait(self._layout, facts, client)
+            with self.client() as client:
+                if config.node is not None:
+                    LocalNode(self._layout).furnish(config, client)
+                if config.autoscaling is not None:
+                    startup.wait(self._layout, config, client)
 
     def stop(self) -> None:
         """End its processes, the API server before etcd; the state stays. Pods on the node of this machine get a few
@@ -178,7 +183,7 @@ class LocalCluster:
             if not supervisor.wait(_STOP_SECONDS):
                 supervisor.send(signal.SIGKILL)
                 supervisor.wait(5.0)
-        self._end_leftovers(Facts.read(self._layout))
+        self._end_leftovers(ClusterConfig.read(self._layout))
         self._layout.supervisor.unlink(missing_ok=True)
 
     def delete(self) -> None:
@@ -211,7 +216,7 @@ class LocalCluster:
     def endpoint(self) -> Endpoint:
         """Address, authority and administrator's token."""
         return Endpoint(
-            Facts.read(self._layout).server,
+            ClusterConfig.read(self._layout).server,
             (self._layout.certificates / "ca.crt").read_text(),
             credentials.token(self._layout, credentials.ADMIN),
         )
@@ -233,12 +238,12 @@ class LocalCluster:
 
     def version_note(self) -> str:
         """What to tell a user whose cloud would run another minor version; empty where they agree."""
-        asked, runs = Facts.read(self._layout).kubernetes_version, self.version()
+        requested, actual = ClusterConfig.read(self._layout).kubernetes_version, self.version()
         minor = re.compile(r"v?(\d+\.\d+)")
-        wanted, real = minor.match(asked or ""), minor.match(runs)
+        wanted, real = minor.match(requested or ""), minor.match(actual)
         if wanted is None or real is None or wanted[1] == real[1]:
             return ""
-        return f"the local control plane is Kubernetes {runs}; the cloud would run {asked}"
+        return f"the local control plane is Kubernetes {actual}; the cloud would run {requested}"
 
     # Autoscaling
 
@@ -259,17 +264,17 @@ class LocalCluster:
         return self._address(KUBE_STATE_METRICS)
 
     def _address(self, name: str) -> str:
-        facts = Facts.read(self._layout)
-        if name not in facts.ports:
+        config = ClusterConfig.read(self._layout)
+        if name not in config.ports:
             raise ClusterError(f"the cluster in {self.directory} has no {name}: it has no autoscaling")
-        return f"http://{facts.api_address}:{facts.ports[name]}"
+        return f"http://{config.api_address}:{config.ports[name]}"
 
     # The node of this machine
 
     @property
     def has_node(self) -> bool:
         """It has a node of this machine, so that containers run."""
-        return self.exists() and Facts.read(self._layout).node is not None
+        return self.exists() and ClusterConfig.read(self._layout).node is not None
 
     def addresses(self) -> AddressSlot:
         """The ranges of link, Services and pods.
@@ -277,7 +282,7 @@ class LocalCluster:
         Raises:
             ClusterError: it has no node, or has not started yet.
         """
-        slot = Facts.read(self._layout).slot
+        slot = ClusterConfig.read(self._layout).slot
         if slot is None:
             raise ClusterError(f"the cluster in {self.directory} has no node that was started: it has no addresses")
         return slot
@@ -317,8 +322,8 @@ class LocalCluster:
         Raises:
             ClusterError: no node runs.
         """
-        with contextlib.closing(self.client()) as client:
-            return self._node().health(Facts.read(self._layout), client)
+        with self.client() as client:
+            return self._node().health(ClusterConfig.read(self._layout), client)
 
     def _node(self) -> LocalNode:
         if not self.has_node:
@@ -336,14 +341,11 @@ class LocalCluster:
             ApiError: the API server refuses an object.
         """
         wanted = list(objects)
-        crds = [thing for thing in wanted if thing["kind"] == _DEFINITION]
-        client = self.client()
-        try:
+        crds = [thing for thing in wanted if thing["kind"] == "CustomResourceDefinition"]
+        with self.client() as client:
             client.apply_all(crds)
             _wait_served(client, crds, timeout)
-            client.apply_all(thing for thing in wanted if thing["kind"] != _DEFINITION)
-        finally:
-            client.close()
+            client.apply_all(thing for thing in wanted if thing not in crds)
 
     def install_crds(self, *names: str, timeout: float = 60.0) -> None:
         """Install definitions of custom resources by the name of their folder, and wait until they are
@@ -368,17 +370,13 @@ class LocalCluster:
         """
         if not pool_store.mark_deleted(self._layout.pools, name):
             return
-        end = time.monotonic() + timeout
-        while pool_store.is_known(self._layout.pools, name):
-            if time.monotonic() > end:
-                left = ", ".join(node["metadata"]["name"] for node in self._nodes(name))
-                raise ClusterError(
-                    with_log(
-                        f"pool {name!r} still has nodes after {timeout:g} s: {left}",
-                        self._layout.log(POOL_CONTROLLER),
-                    )
-                )
-            time.sleep(0.1)
+
+        def failure() -> str:
+            left = ", ".join(node["metadata"]["name"] for node in self._nodes(name))
+            message = f"pool {name!r} still has nodes after {timeout:g} s: {left}"
+            return with_log(message, self._layout.log(POOL_CONTROLLER))
+
+        wait_until(lambda: not pool_store.is_known(self._layout.pools, name), timeout, failure)
 
     def pools(self) -> list[NodePool]:
         """The pools that are wanted, by name."""
@@ -390,29 +388,25 @@ class LocalCluster:
         Raises:
             ClusterError: there is no such pool, or its nodes are not ready after ``timeout`` seconds.
         """
-        end = time.monotonic() + timeout
-        while True:
-            pool = next((p for p in self.pools() if p.name == name), None)
-            if pool is None:
-                raise ClusterError(f"there is no pool {name!r}; there are {[p.name for p in self.pools()]}")
-            ready = [node for node in self._nodes(name) if is_ready(node)]
-            if len(ready) >= pool.min:
-                return
-            if time.monotonic() > end:
-                raise ClusterError(
-                    with_log(
-                        f"pool {name!r} has {len(ready)} ready nodes of {pool.min} after {timeout:g} s",
-                        self._layout.log(POOL_CONTROLLER),
-                    )
-                )
-            time.sleep(0.1)
+
+        def minimum() -> int:
+            pools = {pool.name: pool for pool in self.pools()}
+            if name not in pools:
+                raise ClusterError(f"there is no pool {name!r}; there are {list(pools)}")
+            return pools[name].min
+
+        def ready() -> int:
+            return sum(map(is_ready, self._nodes(name)))
+
+        def failure() -> str:
+            message = f"pool {name!r} has {ready()} ready nodes of {minimum()} after {timeout:g} s"
+            return with_log(message, self._layout.log(POOL_CONTROLLER))
+
+        wait_until(lambda: minimum() <= ready(), timeout, failure)
 
     def _nodes(self, pool: str) -> list[rest.Object]:
-        client = self.client()
-        try:
+        with self.client() as client:
             return [node for node in client.list("v1", "Node") if pool_of(node) == pool]
-        finally:
-            client.close()
 
     # Processes
 
@@ -432,17 +426,17 @@ class LocalCluster:
 
     def _wait_for_its_end(self) -> None:
         """A supervisor that is about to end is no supervisor, and in the way of the next."""
-        ending = (read_json(self._layout.supervisor) or {}).get(keeper.ENDING)
+        ending = (read_json(self._layout.supervisor) or {}).get(namespace_owner.ENDING)
         if ending or LocalNode(self._layout).has_ended():
             supervisor = self._supervisor()
             if supervisor is not None and not supervisor.wait(_STOP_SECONDS):
                 supervisor.send(signal.SIGKILL)
                 supervisor.wait(5.0)
 
-    def _end_leftovers(self, facts: Facts) -> None:
+    def _end_leftovers(self, config: ClusterConfig) -> None:
         """Kill programs whose supervisor has gone: where the kernel did not do so already."""
-        if facts.node is not None:  # its programs have process numbers of their own world, and end with its first
-            LocalNode(self._layout).clear(facts)
+        if config.node is not None:  # its programs have process numbers of their own namespace, and end with its first
+            LocalNode(self._layout).clear(config)
             return
         programs: dict[str, Any] = read_json(self._layout.programs) or {}
         for name in ("kube-apiserver", *(name for name in programs if name != "kube-apiserver")):
@@ -451,22 +445,22 @@ class LocalCluster:
                 process.send(signal.SIGKILL)
                 process.wait(5.0)
 
-    def _prepare(self, facts: Facts) -> Facts:
+    def _prepare(self, config: ClusterConfig) -> ClusterConfig:
         """Decide what this start decides, and write what the programs read."""
-        if facts.node is not None:
-            facts = LocalNode(self._layout).prepare(facts)
+        if config.node is not None:
+            config = LocalNode(self._layout).prepare(config)
         else:
-            wanted = PORTS if facts.autoscaling is None else (*PORTS, *AUTOSCALING_PORTS)
-            facts = facts.with_ports(ports.choose(wanted, facts.ports))
-            facts.write(self._layout)
-        certificates.make(self._layout.certificates, facts.slot)
-        if facts.autoscaling is not None:
-            facts = bringing_up.prepare(self._layout, facts)
-        credentials.make(self._layout, facts)
-        credentials.write_kubeconfigs(self._layout, facts)
+            names = CONTROL_PLANE_PORTS if config.autoscaling is None else (*CONTROL_PLANE_PORTS, *AUTOSCALING_PORTS)
+            config = config.with_ports(ports.choose(names, config.ports))
+            config.write(self._layout)
+        certificates.make(self._layout.certificates, config.slot)
+        if config.autoscaling is not None:
+            config = startup.prepare(self._layout, config)
+        credentials.make(self._layout, config)
+        credentials.write_kubeconfigs(self._layout, config)
         self._layout.programs.unlink(missing_ok=True)
-        commands(self._layout, facts)  # names a missing program here, and not in a log
-        return facts
+        commands(self._layout, config)  # names a missing program here, and not in a log
+        return config
 
     def _supervise(self) -> None:
         log = self._layout.log("supervisor")
@@ -482,17 +476,17 @@ class LocalCluster:
                 check=True,
             )
 
-    def _let_autoscaling_start(self, facts: Facts) -> None:
+    def _let_autoscaling_start(self, config: ClusterConfig) -> None:
         """KEDA ends where its definitions are not served when it starts: they come first."""
         if self._layout.autoscaling_ready.exists():
             return
-        with contextlib.closing(self.client()) as client:
+        with self.client() as client:
             self._wait_until(client.ready)
             self.install_crds("keda", "prometheus-operator")
-            bringing_up.put_objects(self._layout, facts, client)
+            startup.put_objects(self._layout, config, client)
 
     def _wait_ready(self) -> None:
-        with contextlib.closing(self.client()) as client:
+        with self.client() as client:
             self._wait_until(lambda: self._all_ready() and client.ready() and self._has_service_account(client))
 
     def _wait_until(self, ready: Callable[[], bool]) -> None:
@@ -542,9 +536,6 @@ class LocalCluster:
         return with_log(f"the cluster in {self.directory} is {message}: waiting for {', '.join(waiting)}", log)
 
 
-_DEFINITION = "CustomResourceDefinition"
-
-
 def _wait_served(client: rest.Kubernetes, crds: Iterable[Mapping[str, Any]], timeout: float) -> None:
     """Established alone is not enough: a moment passes until discovery shows a kind."""
     waiting = {
@@ -553,15 +544,15 @@ def _wait_served(client: rest.Kubernetes, crds: Iterable[Mapping[str, Any]], tim
         for version in thing["spec"]["versions"]
         if version["served"]
     }
-    end = time.monotonic() + timeout
-    while waiting:
-        waiting = {kind for kind in waiting if not _served(client, *kind)}
-        if waiting and time.monotonic() > end:
-            raise ClusterError(f"definitions are not served after {timeout:g} s: {sorted(waiting)}")
-        time.sleep(0.1 if waiting else 0)
+
+    def all_served() -> bool:
+        waiting.difference_update([kind for kind in waiting if _is_served(client, *kind)])
+        return not waiting
+
+    wait_until(all_served, timeout, lambda: f"definitions are not served after {timeout:g} s: {sorted(waiting)}")
 
 
-def _served(client: rest.Kubernetes, api_version: str, kind: str) -> bool:
+def _is_served(client: rest.Kubernetes, api_version: str, kind: str) -> bool:
     try:
         client.resource(api_version, kind)
     except rest.UnknownKindError:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from local.cluster import rest
+from local.cluster.config import ClusterConfig, NodeConfig
 from local.cluster.files import read_json, write_atomically, write_json
-from local.cluster.layout import POOL_CONTROLLER, Facts, Layout
-from local.cluster.node.options import NodeFacts
+from local.cluster.layout import POOL_CONTROLLER, Layout
 
 ADMIN = "admin"
 VOLUME_PROVISIONER = "volume-provisioner"
@@ -32,12 +32,12 @@ _IDENTITIES = {
 }
 
 
-def identities(facts: Facts) -> dict[str, tuple[str, str]]:
+def identities(config: ClusterConfig) -> dict[str, tuple[str, str]]:
     """Name -> user and group of everybody who talks to the API server."""
     return {
         **_IDENTITIES,
-        **({} if facts.node is None else _of_node(facts.node)),
-        **({} if facts.autoscaling is None else _AUTOSCALING),
+        **({} if config.node is None else _of_node(config.node)),
+        **({} if config.autoscaling is None else _AUTOSCALING),
     }
 
 
@@ -48,7 +48,7 @@ _AUTOSCALING = {
 }
 
 
-def _of_node(node: NodeFacts) -> dict[str, tuple[str, str]]:
+def _of_node(node: NodeConfig) -> dict[str, tuple[str, str]]:
     return {
         "kubelet": (f"system:node:{node.name}", "system:nodes"),
         "kube-proxy": ("system:kube-proxy", "system:node-proxier"),
@@ -63,21 +63,21 @@ def connect(layout: Layout, identity: str, **options: Any) -> rest.Kubernetes:
     Raises:
         ClusterError: nothing was created there.
     """
-    server = Facts.read(layout).server
+    server = ClusterConfig.read(layout).server
     context = rest.tls(ca_pem=(layout.certificates / "ca.crt").read_text())
     return rest.Kubernetes(server, context=context, token=token(layout, identity), **options)
 
 
-def make(layout: Layout, facts: Facts) -> None:
+def make(layout: Layout, config: ClusterConfig) -> None:
     """Make a token for each identity that has none."""
     known: dict[str, str] = read_json(layout.credentials / "tokens.json") or {}
-    tokens = {name: known.get(name) or secrets.token_urlsafe(32) for name in identities(facts)}
+    tokens = {name: known.get(name) or secrets.token_urlsafe(32) for name in identities(config)}
     if tokens == known and token_file(layout).exists():
         return
     write_json(layout.credentials / "tokens.json", tokens)
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")
-    for name, (user, group) in identities(facts).items():
+    for name, (user, group) in identities(config).items():
         writer.writerow([tokens[name], user, user, *([group] if group else [])])
     write_atomically(token_file(layout), rows.getvalue())
 
@@ -109,10 +109,10 @@ def kubeconfig(layout: Layout, server: str, name: str) -> dict[str, Any]:
     }
 
 
-def write_kubeconfigs(layout: Layout, facts: Facts) -> None:
+def write_kubeconfigs(layout: Layout, config: ClusterConfig) -> None:
     """Write a kubeconfig for each identity; the port may have changed."""
-    for name in identities(facts):
-        write_json(kubeconfig_file(layout, name), kubeconfig(layout, facts.server, name))
+    for name in identities(config):
+        write_json(kubeconfig_file(layout, name), kubeconfig(layout, config.server, name))
 
 
 def kubeconfig_file(layout: Layout, name: str) -> Path:

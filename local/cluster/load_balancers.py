@@ -7,10 +7,9 @@ that an address was given.
 
 import hashlib
 import ipaddress
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-Object = Mapping[str, Any]
+from llm_serving.planning.simulation.objects import Object, items
 
 _EXTERNAL = ipaddress.ip_network("203.0.113.0/24")
 _INTERNAL = ipaddress.ip_network("10.127.0.0/24")
@@ -23,7 +22,7 @@ _INTERNAL_ANNOTATIONS = {
 }
 
 
-def waiting(service: Object) -> bool:
+def is_waiting(service: Object) -> bool:
     """It wants an address and has none."""
     spec = service.get("spec") or {}
     ours = spec.get("type") == "LoadBalancer" and not spec.get("loadBalancerClass")
@@ -32,8 +31,8 @@ def waiting(service: Object) -> bool:
 
 def addresses(services: Iterable[Object]) -> set[str]:
     """The addresses that services have."""
-    given = (((s.get("status") or {}).get("loadBalancer") or {}).get("ingress") or [] for s in services)
-    return {entry["ip"] for entries in given for entry in entries if entry.get("ip")}
+    entries = (entry for service in services for entry in items(service, "status", "loadBalancer", "ingress"))
+    return {entry["ip"] for entry in entries if entry.get("ip")}
 
 
 def address(service: Object, taken: set[str]) -> str:
@@ -51,7 +50,7 @@ def address(service: Object, taken: set[str]) -> str:
     name = f"{service['metadata']['namespace']}/{service['metadata']['name']}"
     start = int(hashlib.sha256(name.encode()).hexdigest(), 16)
     for offset in range(len(hosts)):
-        found = str(hosts[(start + offset) % len(hosts)])
-        if found not in taken:
-            return found
+        candidate = str(hosts[(start + offset) % len(hosts)])
+        if candidate not in taken:
+            return candidate
     raise LookupError(f"no address is left for the load balancer of {name}: {len(hosts)} are given out")

@@ -1,11 +1,10 @@
 """What a cloud does for its clusters, nodes above all: ``python -m local.cluster.pool_controller DIRECTORY``.
 
 It compares the wanted pools with the nodes again and again, woken by changes of pods and nodes, and remembers
-nothing that it could not lose: decisions are in ``autoscaler``, facts in the API server and in the pools'
+nothing that it could not lose: decisions are in ``autoscaler``, config in the API server and in the pools'
 files.
 """
 
-import datetime
 import logging
 import secrets
 import sys
@@ -19,13 +18,17 @@ from llm_serving.planning.simulation import cluster_autoscaler, compute_class
 from llm_serving.planning.simulation.cluster_autoscaler import NewNode, ScaleUp
 from llm_serving.planning.simulation.node_pool import SHAPE_ANNOTATION, NodePool, is_ready, pool_of, zone_of
 from local.cluster import credentials, load_balancers, pool_store, rest
-from local.cluster.bell import Bell
-from local.cluster.layout import POOL_CONTROLLER, Facts, Layout
+from local.cluster.config import ClusterConfig
+from local.cluster.controllers import ChangeSignal, Informer, event, log_to_stdout
+from local.cluster.errors import ClusterError
+from local.cluster.layout import POOL_CONTROLLER, Layout
 
 _LOG = logging.getLogger(POOL_CONTROLLER)
 _ALPHABET = "0123456789bcdfghjklmnpqrstvwxyz"
 _POLL = 0.25
-"""How often the pools' files and the wake-up flag are looked at, in seconds: neither costs a request."""
+"""How often the pools' files are looked at, which costs no request, and the shortest time between two comparisons, in
+seconds.
+"""
 _IDLE = 10.0
 """The longest time between two comparisons; empty nodes are noticed by it."""
 _TRUST = 20.0
@@ -34,7 +37,7 @@ _EVENT_PAUSE = 30.0
 _SOURCE = "cluster-autoscaler"
 _KWOK_NODE = {"kwok.x-k8s.io/node": "fake"}
 """KWOK is the kubelet of the nodes that carry it."""
-_LEAVING = {"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}
+_DELETION_TAINT = {"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}
 
 
 @dataclass
@@ -45,7 +48,8 @@ class PoolController:
     client: rest.Kubernetes
     empty_since: dict[str, float] = field(default_factory=dict)
     seemed_to_fit: dict[str, float] = field(default_factory=dict)
-    told: dict[str, tuple[str, float]] = field(default_factory=dict)
+    reported: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """The last message about a pod and when it was written, by the pod's uid."""
     surge: dict[str, str] = field(default_factory=dict)
     """Old node that is being replaced, by pool."""
 
@@ -78,14 +82,14 @@ class PoolController:
         """Give load balancers their addresses."""
         services = self.client.list("v1", "Service")
         taken = load_balancers.addresses(services)
-        for service in filter(load_balancers.waiting, services):
+        for service in filter(load_balancers.is_waiting, services):
             try:
-                given = load_balancers.address(service, taken)
+                address = load_balancers.address(service, taken)
             except LookupError as error:
                 _LOG.warning("%s", error)
                 return
-            taken.add(given)
-            self.client.patch(service, {"status": {"loadBalancer": {"ingress": [{"ip": given}]}}}, "status")
+            taken.add(address)
+            self.client.patch(service, {"status": {"loadBalancer": {"ingress": [{"ip": address}]}}}, "status")
 
     # Up and down
 
@@ -97,47 +101,47 @@ class PoolController:
         pods: list[rest.Object],
     ) -> None:
         now = time.monotonic()
-        mistaken = [uid for uid, since in self.seemed_to_fit.items() if now - since > _TRUST]
+        misjudged = [uid for uid, since in self.seemed_to_fit.items() if now - since > _TRUST]
         waiting = any(cluster_autoscaler.is_unschedulable(pod) for pod in pods)
-        plan = cluster_autoscaler.plan_scale_up(pods, nodes, wanted, self._classes() if waiting else {}, mistaken)
+        plan = cluster_autoscaler.plan_scale_up(pods, nodes, wanted, self._classes() if waiting else {}, misjudged)
         self.seemed_to_fit = {
             uid: self.seemed_to_fit.get(uid, now)
             for uid in {
                 *plan.fits,
-                *(uid for uid in mistaken if uid in plan.refused or uid in plan.triggered),
+                *(uid for uid in misjudged if uid in plan.refused or uid in plan.triggered),
             }
         }
         by_name = {pool.name: pool for pool in wanted}
         sizes = {name: len(group) for name, group in by_pool.items()}
         for new in plan.nodes:
             self._create(by_name[new.pool], new)
-        self._tell(plan, pods, by_name, sizes)
+        self._report(plan, pods, by_name, sizes)
         self._scale_down(wanted, by_pool, pods, set(plan.fits.values()), now)
 
     def _classes(self) -> dict[str, rest.Object]:
         try:
-            found = self.client.list(compute_class.API_VERSION, compute_class.KIND)
+            classes = self.client.list(compute_class.API_VERSION, compute_class.KIND)
         except rest.UnknownKindError:
             return {}
-        return {item["metadata"]["name"]: item for item in found}
+        return {item["metadata"]["name"]: item for item in classes}
 
     def _scale_down(
         self,
         wanted: list[NodePool],
         by_pool: Mapping[str, list[rest.Object]],
         pods: list[rest.Object],
-        promised: set[str],
+        reserved: set[str],
         now: float,
     ) -> None:
         busy = cluster_autoscaler.busy_nodes(pods)
         ours = [node["metadata"]["name"] for group in by_pool.values() for node in group]
-        self.empty_since = {n: self.empty_since.get(n, now) for n in ours if n not in busy and n not in promised}
-        delay = Facts.read(self.layout).scale_down_delay()
+        self.empty_since = {n: self.empty_since.get(n, now) for n in ours if n not in busy and n not in reserved}
+        delay = ClusterConfig.read(self.layout).scale_down_delay()
         for pool in wanted:
             if pool.deleted or pool.name in self.surge:
                 continue
             names = cluster_autoscaler.removable_nodes(
-                pool, by_pool[pool.name], pods, self.empty_since, now, delay, promised
+                pool, by_pool[pool.name], pods, self.empty_since, now, delay, reserved
             )
             for node in by_pool[pool.name]:
                 if node["metadata"]["name"] in names:
@@ -147,7 +151,7 @@ class PoolController:
         """Keep the scheduler away first; only then is "empty" sure."""
         name = node["metadata"]["name"]
         before = node["spec"].get("taints") or []
-        self.client.patch(node, {"spec": {"taints": [*before, _LEAVING]}})
+        self.client.patch(node, {"spec": {"taints": [*before, _DELETION_TAINT]}})
         time.sleep(0.2)  # a pod that the scheduler is binding right now
         now = [
             p
@@ -229,7 +233,7 @@ class PoolController:
 
     # Events
 
-    def _tell(
+    def _report(
         self,
         plan: ScaleUp,
         pods: list[rest.Object],
@@ -242,49 +246,21 @@ class PoolController:
         for pod in pods:
             uid = pod["metadata"]["uid"]
             if (pool := plan.triggered.get(uid)) is not None:
-                size, most = sizes[pool], by_name[pool].max
-                message = f"pod triggered scale-up: [{{{pool} {size}->{size + added.get(pool, 0)} (max: {most})}}]"
+                size, maximum = sizes[pool], by_name[pool].max
+                message = f"pod triggered scale-up: [{{{pool} {size}->{size + added.get(pool, 0)} (max: {maximum})}}]"
                 self._event(pod, "TriggeredScaleUp", message)
             elif (reasons := plan.refused.get(uid)) is not None:
                 self._event(pod, "NotTriggerScaleUp", cluster_autoscaler.not_triggered_message(reasons))
         alive = {pod["metadata"]["uid"] for pod in pods}
-        self.told = {uid: said for uid, said in self.told.items() if uid in alive}
+        self.reported = {uid: report for uid, report in self.reported.items() if uid in alive}
 
     def _event(self, pod: rest.Object, reason: str, message: str) -> None:
         uid, now = pod["metadata"]["uid"], time.monotonic()
-        said, when = self.told.get(uid, ("", 0.0))
-        if said == message and now - when < _EVENT_PAUSE:
+        last_message, written_at = self.reported.get(uid, ("", 0.0))
+        if last_message == message and now - written_at < _EVENT_PAUSE:
             return
-        self.told[uid] = (message, now)
-        moment = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
-        self.client.create(
-            {
-                "apiVersion": "v1",
-                "kind": "Event",
-                "metadata": {
-                    "generateName": f"{name}.",
-                    "namespace": namespace,
-                    "name": f"{name}.{secrets.token_hex(8)}",
-                },
-                "involvedObject": {
-                    "apiVersion": "v1",
-                    "kind": "Pod",
-                    "name": name,
-                    "namespace": namespace,
-                    "uid": uid,
-                    "resourceVersion": pod["metadata"].get("resourceVersion", ""),
-                },
-                "reason": reason,
-                "message": message,
-                "type": "Normal",
-                "source": {"component": _SOURCE},
-                "reportingComponent": _SOURCE,
-                "firstTimestamp": moment,
-                "lastTimestamp": moment,
-                "count": 1,
-            }
-        )
+        self.reported[uid] = (message, now)
+        self.client.create(event(pod, reason, message, component=_SOURCE))
 
 
 _LABELS_ANNOTATION = "local.llm-serving.dev/labels"
@@ -302,43 +278,46 @@ def _shape(node: rest.Object) -> str | None:
 
 def _is_passing(taint: Mapping[str, Any]) -> bool:
     """It comes from Kubernetes or from us while a node comes or goes, not from the pool."""
-    return taint["key"].startswith("node.kubernetes.io/") or taint["key"] == _LEAVING["key"]
+    return taint["key"].startswith("node.kubernetes.io/") or taint["key"] == _DELETION_TAINT["key"]
 
 
-def _matters(kind: str, change: Mapping[str, Any]) -> bool:
+def _is_no_heartbeat(change: Mapping[str, Any]) -> bool:
     """A heartbeat also modifies a node; taints that come and go are what matters."""
-    return (
-        kind != "Node" or change.get("type") != "MODIFIED" or bool((change["object"].get("spec") or {}).get("taints"))
-    )
+    return change["type"] != "MODIFIED" or bool((change["object"].get("spec") or {}).get("taints"))
 
 
 def main(arguments: list[str]) -> int:
     """Compare for ever."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
+    log_to_stdout()
     layout = Layout(Path(arguments[0]))
     client = credentials.connect(layout, POOL_CONTROLLER, field_manager="cluster-autoscaler")
     controller = PoolController(layout, client)
-    bell = Bell(client, ("Pod", "Node", "Service"), _matters)
-    files: object = None
-    last = 0.0
+    signal = ChangeSignal(gather_seconds=_POLL)
+    for kind in ("Pod", "Service"):
+        Informer(client, "v1", kind, signal).start()
+    Informer(client, "v1", "Node", signal, matters=_is_no_heartbeat).start()
+    compared_files: object = None
+    compared_at = 0.0
     while True:
-        seen = _stamp(layout.pools)
-        now = time.monotonic()
+        try:
+            changed = signal.wait(_POLL)
+        except ClusterError as error:
+            print(f"pools are not kept: {error}", file=sys.stderr, flush=True)
+            return 1
+        files, now = _modification_times(layout.pools), time.monotonic()
         soon = bool(controller.surge) or bool(controller.empty_since)
-        due = now - last > (1.0 if soon else _IDLE)
-        if bell.take() or seen != files or due:
-            files, last = seen, now
+        if changed or files != compared_files or now - compared_at > (1.0 if soon else _IDLE):
+            compared_files, compared_at = files, now
             try:
                 controller.balance()
                 controller.reconcile()
             except (rest.ApiError, rest.UnreachableError) as error:
                 _LOG.warning("%s: will try again", error)
-                files = None
+                compared_files = None
                 time.sleep(1.0)
-        time.sleep(_POLL)
 
 
-def _stamp(folder: Path) -> list[tuple[str, int]]:
+def _modification_times(folder: Path) -> list[tuple[str, int]]:
     return sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.json"))
 
 

@@ -15,8 +15,8 @@ def write(folder: Path, pool: NodePool) -> None:
 
 def read_all(folder: Path) -> list[NodePool]:
     """Every pool that is known, also those being removed, by name."""
-    found = (read_json(path) for path in sorted(folder.glob("*.json")))
-    return [NodePool.from_json(data) for data in found if data is not None]
+    contents = (read_json(path) for path in sorted(folder.glob("*.json")))
+    return [NodePool.from_json(data) for data in contents if data is not None]
 
 
 def is_known(folder: Path, name: str) -> bool:

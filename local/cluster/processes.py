@@ -1,4 +1,4 @@
-"""Processes that are ours: told apart from strangers with a recycled number, ended with their parent.
+"""Processes of a cluster: what to run, told apart from strangers with a recycled number, ended with another process.
 
 A process number alone proves nothing: the kernel hands it out again. A process is therefore named by its
 number and the moment of its start, and nothing else is ever signalled.
@@ -7,14 +7,18 @@ number and the moment of its start, and nothing else is ever signalled.
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from local.cluster.errors import ClusterError
+from local.cluster.layout import OWNER_VARIABLE, REPOSITORY
 
 _PR_SET_PDEATHSIG = 1
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -81,6 +85,52 @@ def _started(pid: int) -> str | None:
     return None if len(shown) < 2 or shown[0].startswith("Z") else shown[1].strip()
 
 
+class Owner:
+    """A process that a cluster is not to outlive. It may be asked from inside another pid namespace, where the number
+    means nothing.
+
+    Args:
+        pid: its number in the namespace that this is made in.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._process = Process.of(pid)
+        self._descriptor: int | None = None
+        if self._process is not None and sys.platform.startswith("linux"):
+            with contextlib.suppress(ProcessLookupError):
+                self._descriptor = os.pidfd_open(pid)
+
+    @classmethod
+    def from_environment(cls) -> "Owner | None":
+        """The process that :data:`~local.cluster.layout.OWNER_VARIABLE` names; ``None`` where it names none."""
+        pid = os.environ.get(OWNER_VARIABLE)
+        return cls(int(pid)) if pid else None
+
+    def has_ended(self) -> bool:
+        """It has gone, or only its zombie is left."""
+        if self._descriptor is not None:
+            return bool(select.select([self._descriptor], [], [], 0)[0])
+        return self._process is None or sys.platform.startswith("linux") or not self._process.alive()
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float, failure: Callable[[], str]) -> None:
+    """Ask until it is so.
+
+    Args:
+        is_so: what is waited for.
+        seconds: for how long.
+        failure: makes the error's text, once the time is over.
+
+    Raises:
+        ClusterError: it is not so in time.
+    """
+    end = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > end:
+            raise ClusterError(failure())
+        time.sleep(0.1)
+
+
 def dies_with_parent() -> Callable[[], None] | None:
     """What a child runs before its program, so that the kernel kills it when its parent dies, however that
     dies.
@@ -99,3 +149,52 @@ def dies_with_parent() -> Callable[[], None] | None:
             os._exit(1)
 
     return before_exec
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program to run.
+
+    Attributes:
+        name: its name in status and logs.
+        line: the command line.
+        after: programs that must be ready before it starts.
+        needs: files that must be there before it starts.
+        environment: variables beside those that every program gets.
+        probe: how to see that it is ready: an address of HTTP, the path of a Unix socket that must answer or of a
+            file that must be there. Without one it is ready once it has lived for a moment.
+        grace: seconds that it gets to end, before it is killed.
+    """
+
+    name: str
+    line: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    needs: tuple[Path, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    probe: str = ""
+    grace: float = 5.0
+
+
+LESS_MEMORY = {"GOGC": "50"}
+"""For programs in Go that hold caches and definitions: collecting garbage earlier halves their memory at some cost in
+time.
+"""
+# What a detached process needs of its starter's environment, which may hold passphrases and cloud
+# credentials.
+_ENVIRONMENT = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "PYTHONDONTWRITEBYTECODE",
+    "SSL_CERT_FILE",
+)
+
+
+def environment() -> dict[str, str]:
+    """The environment of the supervisor and of its programs."""
+    kept = {k: v for k, v in os.environ.items() if k in _ENVIRONMENT or k.startswith("LLM_SERVING_")}
+    # Of this repository, whatever is installed.
+    return {**kept, "PYTHONPATH": f"{REPOSITORY / 'components'}{os.pathsep}{REPOSITORY}"}

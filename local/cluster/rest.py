@@ -76,12 +76,12 @@ class ApiResource:
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str = "") -> str:
         """The path of the collection, or of one object in it."""
         root = f"/api/{self.api_version}" if "/" not in self.api_version else f"/apis/{self.api_version}"
-        inside = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
         one = f"/{name}" if name else ""
-        return f"{root}{inside}/{self.plural}{one}" + (f"/{subresource}" if subresource else "")
+        return f"{root}{scope}/{self.plural}{one}" + (f"/{subresource}" if subresource else "")
 
 
-class _Pinned(HTTPAdapter):
+class _PinnedAuthority(HTTPAdapter):
     """Transport that trusts exactly the authority that it was given."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
@@ -156,7 +156,7 @@ class Kubernetes:
         self._session.trust_env = False
         if proxy:
             self._session.proxies = {"http": proxy, "https": proxy}
-        self._session.mount("https://", _Pinned(context or tls()))
+        self._session.mount("https://", _PinnedAuthority(context or tls()))
         self._session.mount("http://", HTTPAdapter(pool_connections=4, pool_maxsize=32))
         self._session.headers.update(
             {"Accept": "application/json", "User-Agent": "llm-serving-local", **(headers or {})}
@@ -169,6 +169,12 @@ class Kubernetes:
     def close(self) -> None:
         """Close its connections."""
         self._session.close()
+
+    def __enter__(self) -> "Kubernetes":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # Requests
 
@@ -190,7 +196,7 @@ class Kubernetes:
         """
         answer = self._send(method, path, params, body, content_type, timeout)
         with answer:
-            self._hear_warnings(answer)
+            self._report_warnings(answer)
             kind = answer.headers.get("Content-Type", "")
             value = answer.json() if "json" in kind and answer.content else answer.text
             if not answer.ok:
@@ -211,7 +217,7 @@ class Kubernetes:
         # what only reads is asked for again while there is time, and once in any case, as it may have been this machine
         # that stood still. What writes may have been carried out, and who says how long a request may take has no time
         # for another one.
-        again = method == "GET" and timeout is None
+        may_retry = method == "GET" and timeout is None
         end = time.monotonic() + self._timeout
         for attempt in itertools.count():
             try:
@@ -226,13 +232,13 @@ class Kubernetes:
                 )
             except requests.RequestException as error:
                 late = isinstance(error, requests.ReadTimeout)
-                if late and again and (attempt == 0 or time.monotonic() < end):
+                if late and may_retry and (attempt == 0 or time.monotonic() < end):
                     continue
                 kind = LateError if late else UnreachableError
                 raise kind(f"{self.server} does not answer: {_innermost(error)}") from error
         raise AssertionError("unreachable")
 
-    def _hear_warnings(self, answer: requests.Response) -> None:
+    def _report_warnings(self, answer: requests.Response) -> None:
         if self._on_warning is None:
             return
         # RFC 7234: 299 - "text", "text" quoted with backslashes; several are joined by commas.
@@ -266,16 +272,16 @@ class Kubernetes:
             if error.status == 404:
                 raise UnknownKindError(api_version, kind) from None
             raise
-        found = {
+        served = {
             (api_version, item["kind"]): ApiResource(api_version, item["kind"], item["name"], item["namespaced"])
             for item in listed
             if "/" not in item["name"]  # not subresources
         }
         with self._lock:
-            self._known.update(found)
-        if (api_version, kind) not in found:
+            self._known.update(served)
+        if (api_version, kind) not in served:
             raise UnknownKindError(api_version, kind)
-        return found[api_version, kind]
+        return served[api_version, kind]
 
     def forget(self) -> None:
         """Ask anew for every kind: definitions have changed."""
@@ -395,17 +401,8 @@ class Kubernetes:
         for thing in ordered:
             self.apply(thing, force=force)
 
-    def newest_version(self, api_version: str, kind: str) -> str:
-        """The resource version of all objects of a kind as they are now, from which :meth:`watch` can go on.
-
-        Raises:
-            UnknownKindError, ApiError, UnreachableError: there is none to be had.
-        """
-        answer = self.request("GET", self.resource(api_version, kind).path(), params={"limit": "1"})
-        return answer["metadata"]["resourceVersion"]
-
     def watch(
-        self, api_version: str, kind: str, seconds: int = 30, *, since: str | None = None, fields: str | None = None
+        self, api_version: str, kind: str, seconds: int, *, since: str, fields: str | None = None
     ) -> Iterator[Object]:
         """Changes of a kind in all namespaces; ends after ``seconds`` at the latest.
 
@@ -413,18 +410,20 @@ class Kubernetes:
             api_version: group and version of the kind.
             kind: the kind.
             seconds: when it ends, if the server does not end it earlier.
-            since: resource version of a list, to see every change after it; where empty, from now on.
+            since: resource version of a list, to see every change after it.
             fields: field selector.
 
         Raises:
             ApiError, UnreachableError: it cannot start.
         """
-        params = {"watch": "true", "timeoutSeconds": str(seconds), "allowWatchBookmarks": "false"}
-        if fields:
-            params["fieldSelector"] = fields
+        params = {
+            "watch": "true",
+            "timeoutSeconds": str(seconds),
+            "allowWatchBookmarks": "false",
+            "resourceVersion": since,
+            **({"fieldSelector": fields} if fields else {}),
+        }
         path = self.resource(api_version, kind).path()
-        # Without a version every object comes first as ADDED: the newest version skips that.
-        params["resourceVersion"] = since or self.newest_version(api_version, kind)
         with contextlib.closing(self.stream(path, params, float(seconds + 10))) as lines:
             for line in lines:
                 yield json.loads(line)
@@ -442,17 +441,6 @@ class Kubernetes:
                 raise ApiError(answer.status_code, {"message": answer.text})
             with contextlib.suppress(requests.RequestException):  # a restarted server ends the stream
                 yield from filter(None, answer.iter_lines())
-
-    def logs(self, namespace: str, pod: str, container: str, *, lines: int = 10, timeout: float = 5.0) -> str:
-        """The last lines of a container's log, or an empty string where they cannot be had (a simulated
-        node).
-        """
-        params = {"container": container, "tailLines": str(lines)}
-        try:
-            text = self.request("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log", params=params, timeout=timeout)
-        except (ApiError, UnreachableError):
-            return ""
-        return text if isinstance(text, str) else ""
 
 
 def _innermost(error: BaseException) -> str:

@@ -5,8 +5,8 @@ one), restarts a program that ends, with growing pauses, and ends all of them in
 the API server before etcd. Killed, it takes its programs with it. Single-threaded: the kernel ties a child's
 life to the *thread* that started it.
 
-For a cluster with a node it forks: what was started stays outside as the ``keeper`` of the node's namespaces, and the
-supervisor proper is their first process. As such it also buries processes whose parents have ended.
+For a cluster with a node it forks: what was started stays outside as the owner of the node's namespaces, and the
+supervisor proper is their first process. As such it also reaps processes whose parents have ended.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ from typing import IO
 import requests
 
 from local.cluster import credentials, rest
-from local.cluster.command import Command, environment
 from local.cluster.commands import commands
+from local.cluster.config import ClusterConfig
 from local.cluster.errors import ClusterError
 from local.cluster.files import write_json
-from local.cluster.layout import Facts, Layout
-from local.cluster.node import keeper, pods
+from local.cluster.layout import Layout
+from local.cluster.node import namespace_owner, proc
 from local.cluster.node.programs import KUBELET
-from local.cluster.processes import Process, dies_with_parent
+from local.cluster.processes import Command, Owner, Process, dies_with_parent, environment
 
 _LOG_LIMIT = 16 * 1024 * 1024
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
@@ -110,25 +110,33 @@ class _Child:
 
 @dataclass
 class Supervisor:
-    """Runs the programs of one cluster until it is told to stop."""
+    """Runs the programs of one cluster until it is told to stop.
+
+    Attributes:
+        layout: the cluster's files.
+        owner: the process whose end also ends the cluster; ``None`` where it stays until it is stopped.
+        children: the programs.
+        stopping: it was told to stop.
+    """
 
     layout: Layout
+    owner: Owner | None = None
     children: list[_Child] = field(default_factory=list)
     stopping: bool = False
 
     def run(self) -> None:
-        """Run until SIGTERM or SIGINT.
+        """Run until SIGTERM or SIGINT, or until its owner has ended.
 
         Raises:
             ClusterError: a program is missing.
         """
-        facts = Facts.read(self.layout)
-        self.children = [_Child(c, self.layout.log(c.name)) for c in commands(self.layout, facts)]
+        config = ClusterConfig.read(self.layout)
+        self.children = [_Child(c, self.layout.log(c.name)) for c in commands(self.layout, config)]
         self.listen()
-        probes = _Probes(self.layout, facts)
+        probes = _Probes(self.layout, config)
         try:
             checked = 0.0
-            while not self.stopping and self.layout.facts.exists():  # a folder that was removed needs no cluster
+            while self._is_wanted():
                 if self._step(probes):
                     self._report()
                 if time.monotonic() - checked > 30:
@@ -146,10 +154,15 @@ class Supervisor:
     def _stop(self, _number: int, _frame: object) -> None:
         self.stopping = True
 
+    def _is_wanted(self) -> bool:
+        """Nobody told it to stop, its owner lives, and its folder was not removed."""
+        owned = self.owner is None or not self.owner.has_ended()
+        return owned and not self.stopping and self.layout.config.exists()
+
     def _step(self, probes: "_Probes") -> bool:
         changed = False
         if os.getpid() == _INIT:
-            self._bury_orphans()
+            self._reap_orphans()
         ready = {child.command.name for child in self.children if child.ready}
         for child in self.children:
             if self.stopping:
@@ -162,7 +175,7 @@ class Supervisor:
                 child.ready = changed = True
         return changed
 
-    def _bury_orphans(self) -> None:
+    def _reap_orphans(self) -> None:
         """Take note of the end of processes that this one inherited as the first of its pid namespace."""
         ours = {child.process.pid for child in self.children if child.process is not None}
         with contextlib.suppress(ChildProcessError):  # there is no child at all
@@ -191,14 +204,14 @@ class Supervisor:
         for child in self.children:
             if child.command.name == KUBELET:
                 child.stop()
-                pods.end(self._bury_orphans)
+                proc.end_pods(self._reap_orphans)
         last = [child for child in self.children if child.command.name in ("kube-apiserver", "etcd")]
         for child in self.children:
             if child not in last and child.process is not None:
                 child.process.terminate()
         for child in reversed(self.children):
             child.stop()
-        if self.layout.facts.exists():
+        if self.layout.config.exists():
             self._report()
 
     def _bound_logs(self) -> None:
@@ -211,14 +224,14 @@ class Supervisor:
 class _Probes:
     """Asks a program whether others may build on it."""
 
-    def __init__(self, layout: Layout, facts: Facts) -> None:
+    def __init__(self, layout: Layout, config: ClusterConfig) -> None:
         keys = layout.certificates
         context = rest.tls(
             ca_pem=(keys / "ca.crt").read_text(),
             cert_pem=(keys / "etcd.crt").read_text(),
             key_pem=(keys / "etcd.key").read_text(),
         )
-        self._etcd = rest.Kubernetes(f"https://127.0.0.1:{facts.ports['etcd']}", context=context)
+        self._etcd = rest.Kubernetes(f"https://127.0.0.1:{config.ports['etcd']}", context=context)
         self._apiserver = credentials.connect(layout, credentials.ADMIN)
 
     def ready(self, command: Command) -> bool:
@@ -290,13 +303,13 @@ def main(arguments: list[str]) -> int:
         own = Process.of(os.getpid())
         assert own is not None
         write_json(layout.supervisor, own.to_json())
-        supervisor = Supervisor(layout)
+        supervisor = Supervisor(layout, Owner.from_environment())
         try:
-            facts = Facts.read(layout)
-            if facts.node is None:
+            config = ClusterConfig.read(layout)
+            if config.node is None:
                 supervisor.run()
                 return 0
-            return keeper.keep(layout, facts, supervisor)
+            return namespace_owner.run_in_namespaces(layout, config, supervisor)
         except ClusterError as error:
             print(f"error: {error}", flush=True)
             return 1

@@ -8,7 +8,7 @@ are those that the operator adds (https://prometheus-operator.dev/docs/developer
 from typing import Any
 
 from llm_serving.serving.monitoring import discovered, pod_monitor
-from local.cluster.autoscaling.options import PODS
+from local.cluster.config import PODS
 
 _META = "__meta_kubernetes_pod"
 _ADDED = {

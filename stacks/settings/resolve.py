@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from llm_serving.addons.addon import Addon
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.planning.autoscaling import AddonPlan, plan_addons
+from llm_serving.planning.addons import plan_addons
 from llm_serving.planning.host import cache_sidecar
 from llm_serving.planning.instances import Role, releases_of
 from llm_serving.planning.nodes import NodeShape, gpu_resource
@@ -87,9 +88,9 @@ class Stack:
         return tuple(sorted({engine(name).port for name in names or {EngineName.VLLM}}))
 
     @property
-    def addons(self) -> AddonPlan:
+    def addons(self) -> tuple[Addon, ...]:
         """What is installed beside the models."""
-        return plan_addons(self.settings.addons, self.settings.models)
+        return plan_addons(self.settings.addons, self.settings.models, self.settings.cloud)
 
     @property
     def scales(self) -> bool:

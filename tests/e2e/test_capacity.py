@@ -1,7 +1,7 @@
 """Placeholders hold room, and give it up before anybody waits."""
 
 from llm_serving.planning.simulation import parse_quantity
-from local.cluster.node.system_images import pause
+from local.cluster.node.archives import pause
 from tests.e2e.served import MODEL, TEAM, Served
 from tests.engine.local_stack import wait_until
 

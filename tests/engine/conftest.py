@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def missing_tools() -> list[str]:
     """What this tier needs and the machine lacks."""
     engine = [tool for tool in ("pulumi", "pulumi-language-python") if not (tools_folder() / "bin" / tool).exists()]
-    return [*(tool for tool in [*engine, "openssl"] if shutil.which(tool) is None), *missing_programs()]
+    return [*(tool for tool in engine if shutil.which(tool) is None), *missing_programs()]
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -12,8 +12,8 @@ from kubernetes.stream import stream
 from local.cluster.node import requirements
 from local.cluster.node.addresses import SLOT_LINKS
 from local.cluster.node.cgroups import hierarchies
-from local.cluster.node.inside import COVERED
 from local.cluster.node.machine import MARKER
+from local.cluster.node.paths import COVERED
 from tests.engine.cluster.helpers import eventually, log_of
 
 __all__ = [
@@ -193,11 +193,11 @@ def _shown(*command):
 
 
 def processes_of(cluster):
-    """Number of the keeper, number of the first process inside, and the name of the latter's pid namespace."""
+    """Number of the namespaces' owner, number of the first process in them, and the name of its pid namespace."""
     run = cluster.directory / "run"
-    keeper = json.loads((run / "supervisor.json").read_text())["pid"]
+    namespace_owner = json.loads((run / "supervisor.json").read_text())["pid"]
     init = json.loads((run / "init.json").read_text())["pid"]
-    return keeper, init, os.readlink(f"/proc/{init}/ns/pid")
+    return namespace_owner, init, os.readlink(f"/proc/{init}/ns/pid")
 
 
 def holds(pid_namespace):

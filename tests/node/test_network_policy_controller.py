@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -61,19 +62,12 @@ def api(lab, cluster):
     return there
 
 
-@pytest.fixture(scope="module")
-def kubeconfig(cluster, tmp_path_factory):
-    path = tmp_path_factory.mktemp("kubeconfig") / "config"
-    path.write_text(json.dumps(cluster.kubeconfig()))
-    return path
-
-
 @contextlib.contextmanager
-def enforcing(lab, kubeconfig, folder):
+def enforcing(lab, directory, folder):
     """The enforcer as a program; what it says goes to ``folder/log``."""
     ready = folder / "ready"
     ready.write_text("from another day")
-    command = [sys.executable, "-m", "local.cluster.network_policy", f"--kubeconfig={kubeconfig}"]
+    command = [sys.executable, "-m", "local.cluster.network_policy", str(directory), "--identity=admin"]
     command += ["--pod-range=10.244.0.0/24", f"--node={NODE}", f"--ready-file={ready}"]
     with (folder / "log").open("a") as log:
         process = lab.node.run(subprocess.Popen, command, cwd=REPOSITORY, stdout=log, stderr=log)
@@ -90,8 +84,8 @@ def in_sync(folder):
 
 
 @pytest.fixture
-def enforcer(lab, api, kubeconfig, tmp_path):
-    with enforcing(lab, kubeconfig, tmp_path) as process:
+def enforcer(lab, api, cluster, tmp_path):
+    with enforcing(lab, cluster.directory, tmp_path) as process:
         until(lambda: in_sync(tmp_path))
         yield process
         assert process.poll() is None, (tmp_path / "log").read_text()
@@ -225,8 +219,8 @@ def test_rules_hold_while_the_api_server_is_away_and_are_followed_again_after_it
     until(lambda: works(lab))
 
 
-def test_it_ends_when_told_and_leaves_the_rules_in_place(lab, api, kubeconfig, namespace, tmp_path):
-    with enforcing(lab, kubeconfig, tmp_path) as process:
+def test_it_ends_when_told_and_leaves_the_rules_in_place(lab, api, cluster, namespace, tmp_path):
+    with enforcing(lab, cluster.directory, tmp_path) as process:
         until(lambda: in_sync(tmp_path))
         api.create(policy(namespace, "deny", policyTypes=["Ingress"]))
         until(lambda: refused(lab))
@@ -238,10 +232,11 @@ def test_it_ends_when_told_and_leaves_the_rules_in_place(lab, api, kubeconfig, n
 
 
 def test_pods_are_closed_and_the_end_is_explained_when_the_api_server_refuses(lab, cluster, api, tmp_path):
-    config = cluster.kubeconfig()
-    config["users"][0]["user"]["token"] = "wrong"
-    (tmp_path / "config").write_text(json.dumps(config))
-    with enforcing(lab, tmp_path / "config", tmp_path) as process:
+    stranger = tmp_path / "stranger"
+    shutil.copytree(cluster.directory, stranger, ignore=shutil.ignore_patterns("etcd", "logs", "run"))
+    tokens = stranger / "credentials" / "tokens.json"
+    tokens.write_text(json.dumps(json.loads(tokens.read_text()) | {"admin": "wrong"}))
+    with enforcing(lab, stranger, tmp_path) as process:
         assert process.wait(30) == 1
     assert "the API server refuses" in (tmp_path / "log").read_text()
     assert not (tmp_path / "ready").exists()
@@ -249,7 +244,7 @@ def test_pods_are_closed_and_the_end_is_explained_when_the_api_server_refuses(la
     lab.node.nft(f"delete table inet {TABLE}")
 
 
-def test_a_kubeconfig_that_is_not_there_is_named(lab, tmp_path):
+def test_a_folder_that_holds_no_cluster_is_named(lab, tmp_path):
     with enforcing(lab, tmp_path / "missing", tmp_path) as process:
         assert process.wait(30) == 1
     assert str(tmp_path / "missing") in (tmp_path / "log").read_text()

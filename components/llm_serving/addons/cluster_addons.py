@@ -1,4 +1,4 @@
-"""Addons of a cluster: the component that installs them by Helm.
+"""Add-ons of a cluster: the component that installs them by Helm.
 
 Owns the namespaces and Helm releases of what it is told to install. Leaves alone: what somebody else installed (it is
 not looked for, and nothing of it is changed), and every custom resource that an addon watches. Those depend on this
@@ -11,18 +11,11 @@ import pulumi
 from pulumi_kubernetes import core, helm, meta, networking
 from pydantic import Field, model_validator
 
-from llm_serving.addons import charts
-from llm_serving.addons.charts import Chart, Placement, Storage
-from llm_serving.addons.places import (
-    KEDA_NAMESPACE,
-    MONITORING_NAMESPACE,
-    PROMETHEUS_PODS,
-    PROMETHEUS_PORT,
-    PROMETHEUS_URL,
-)
+from llm_serving.addons import table
+from llm_serving.addons.addon import Addon, AddonContext, Placement, Storage
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.serving.network_policies import NAMESPACE_NAME, prometheus_policy
+from llm_serving.serving.network_policies import NAMESPACE_NAME, service_policy
 from llm_serving.spec.toleration import Toleration
 
 INSTALL_SECONDS = 600
@@ -100,46 +93,52 @@ class ClusterAddons(pulumi.ComponentResource):
     def __init__(self, name: str, args: ClusterAddonsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = validated(ClusterAddonsInputs, args, "ClusterAddons", name)
         super().__init__(token("ClusterAddons"), name, {}, opts)
-        placement = Placement(inputs.node_selector, inputs.tolerations)
-        storage = Storage(inputs.retention_days, inputs.storage_gib, inputs.storage_class)
+        requested = [addon for addon in table.ADDONS if getattr(inputs, addon.name)]
+        context = AddonContext(
+            placement=Placement(inputs.node_selector, inputs.tolerations),
+            storage=Storage(inputs.retention_days, inputs.storage_gib, inputs.storage_class),
+            installed=frozenset(addon.name for addon in requested),
+        )
         releases: list[helm.v3.Release] = []
-
-        def install(chart: Chart, values: dict[str, Any]) -> None:
+        for addon in requested:
             # One after the other: the first one that is watched needs the definitions of the one that watches.
-            releases.append(_release(self, name, chart, values, inputs.labels, releases[-1:]))
+            releases.append(_release(self, name, addon, addon.values(context), inputs.labels, releases[-1:]))
+            _network_policy(self, name, addon, releases[-1])
 
-        if inputs.monitoring:
-            install(charts.MONITORING, charts.monitoring_values(placement, storage))
-            networking.v1.NetworkPolicy(
-                f"{name}-prometheus",
-                metadata=meta.v1.ObjectMetaArgs(name="prometheus", namespace=MONITORING_NAMESPACE),
-                spec=prometheus_policy(PROMETHEUS_PODS, {NAMESPACE_NAME: KEDA_NAMESPACE}, PROMETHEUS_PORT),
-                opts=child(self, depends_on=releases[-1:]),
-            )
-        if inputs.keda:
-            install(charts.KEDA, charts.keda_values(placement, inputs.monitoring))
-        if inputs.leader_worker_set:
-            install(charts.LEADER_WORKER_SET, charts.leader_worker_set_values(placement))
-
-        url = PROMETHEUS_URL if inputs.monitoring else (inputs.prometheus_url or "")
+        url = table.PROMETHEUS_URL if inputs.monitoring else (inputs.prometheus_url or "")
         self.prometheus_url = pulumi.Output.from_input(url)
-        names = [release.name.apply(lambda found: found or "") for release in releases]
+        names = [release.name.apply(lambda release_name: release_name or "") for release in releases]
         self.installed = pulumi.Output.all(*names).apply(list)
         self.register_outputs({"prometheusUrl": self.prometheus_url, "installed": self.installed})
+
+
+def _network_policy(parent: ClusterAddons, name: str, addon: Addon, release: helm.v3.Release) -> None:
+    """Who reaches the pods of an add-on's service."""
+    service = addon.service
+    if service is None:
+        return
+    clients = [{NAMESPACE_NAME: client.namespace} for client in table.ADDONS if client.name in service.clients]
+    networking.v1.NetworkPolicy(
+        f"{name}-{service.name}",
+        metadata=meta.v1.ObjectMetaArgs(name=service.name, namespace=addon.namespace),
+        spec=service_policy(service.pods, clients, service.port),
+        opts=child(parent, depends_on=[release]),
+    )
 
 
 def _release(
     parent: ClusterAddons,
     name: str,
-    chart: Chart,
+    addon: Addon,
     values: dict[str, Any],
     labels: dict[str, str],
     after: list[helm.v3.Release],
 ) -> helm.v3.Release:
+    chart = addon.chart
     namespace = core.v1.Namespace(
         f"{name}-{chart.release}",
         metadata=meta.v1.ObjectMetaArgs(
-            name=chart.namespace,
+            name=addon.namespace,
             labels={
                 **labels,
                 "app.kubernetes.io/part-of": "llm-serving",
@@ -153,8 +152,8 @@ def _release(
     return helm.v3.Release(
         f"{name}-{chart.release}",
         name=chart.release,
-        namespace=namespace.metadata.apply(lambda found: found.name or chart.namespace),
-        chart=chart.chart,
+        namespace=namespace.metadata.apply(lambda metadata: metadata.name or addon.namespace),
+        chart=chart.name,
         version=chart.version,
         repository_opts=None if chart.repository is None else helm.v3.RepositoryOptsArgs(repo=chart.repository),
         values=values,

@@ -29,8 +29,8 @@ class EngineMetrics:
         queue_time: histogram, seconds.
     """
 
-    requests_running: str
-    requests_waiting: str
+    requests_running: str | None = None
+    requests_waiting: str | None = None
     model_label: str | None = None
     kv_cache_usage: str | None = None
     prompt_tokens: str | None = None
@@ -90,18 +90,15 @@ _ENGINES = {
         request_latency="tgi_request_duration",
         queue_time="tgi_request_queue_duration",
     ),
+    # What the vLLM back end of Triton passes on of vLLM's metrics: no gauges, since it runs vLLM's V1 engine (README of
+    # triton-inference-server/vllm_backend, "Triton Metrics", and its src/utils/metrics.py).
     EngineName.TRITON: EngineMetrics(
         model_label="model",
-        requests_running="vllm:num_requests_running",
-        requests_waiting="vllm:num_requests_waiting",
-        kv_cache_usage="vllm:gpu_cache_usage_perc",
         prompt_tokens="vllm:prompt_tokens_total",
         generation_tokens="vllm:generation_tokens_total",
-        preemptions="vllm:num_preemptions_total",
         time_to_first_token="vllm:time_to_first_token_seconds",
         inter_token_latency="vllm:time_per_output_token_seconds",
         request_latency="vllm:e2e_request_latency_seconds",
-        queue_time="vllm:request_queue_time_seconds",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Autoscaling as far as it needs no cluster: schedules as KEDA reads them, and the addons that a stack's models need.
+"""Schedules of autoscaling, as KEDA reads them.
 
 KEDA reads cron expressions with github.com/robfig/cron (five fields): lists, ranges, steps, names of months and days,
 ``?`` for ``*``. Sunday is 0, never 7. Where both days, of the month and of the week, are named, either one will do.
@@ -6,10 +6,7 @@ KEDA reads cron expressions with github.com/robfig/cron (five fields): lists, ra
 
 import calendar
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-from llm_serving.spec import AddonSource, AddonsSpec, ModelSpec
 
 
 @dataclass(frozen=True)
@@ -100,34 +97,3 @@ def _values(field: _Field, text: str) -> frozenset[int]:
             raise ValueError(f"{item!r} has a step of 0")
         found.update(range(first, last + 1, int(step or 1)))
     return frozenset(found)
-
-
-@dataclass(frozen=True)
-class AddonPlan:
-    """The addons that a stack installs.
-
-    Attributes:
-        keda: a model scales by demand.
-        monitoring: the same; its signals come from Prometheus.
-        leader_worker_set: an instance of some model has several nodes.
-    """
-
-    keda: bool
-    monitoring: bool
-    leader_worker_set: bool
-
-    @property
-    def any(self) -> bool:
-        """Whether anything is installed."""
-        return self.keda or self.monitoring or self.leader_worker_set
-
-
-def plan_addons(addons: AddonsSpec, models: Sequence[ModelSpec]) -> AddonPlan:
-    """What is to be installed: what a model needs and nobody else brings."""
-    scales = any(model.autoscaling is not None for model in models)
-    spreads = any(model.engine.nodes > 1 for model in models)
-    return AddonPlan(
-        keda=scales and addons.keda is AddonSource.INSTALL,
-        monitoring=scales and addons.monitoring is AddonSource.INSTALL,
-        leader_worker_set=spreads and addons.leader_worker_set is AddonSource.INSTALL,
-    )

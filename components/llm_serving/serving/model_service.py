@@ -26,7 +26,7 @@ from llm_serving.serving.disruption import base_notice
 from llm_serving.serving.engines import InferenceEngine, engine
 from llm_serving.serving.labels import SHARE_MAIN, model_labels, release_labels
 from llm_serving.serving.placeholders import placeholder_deployment
-from llm_serving.serving.pod import MODELS, TEMPLATE_FILE, PodContext, ReleasePlan, plan_with_sidecar
+from llm_serving.serving.pod import MODELS, TEMPLATE_FILE, PodContext, ReleasePlan, engine_files, plan_with_sidecar
 from llm_serving.serving.release import ReleaseObjects, serve_release, service_spec, workload_name
 from llm_serving.serving.rollout import plan_rollout
 from llm_serving.serving.scaling_queries import unmeasured_objectives
@@ -118,7 +118,12 @@ class ModelService(pulumi.ComponentResource):
         )
 
         def serve(plan: ReleasePlan, after: list[pulumi.Resource]) -> ReleaseObjects:
-            context = outputs.pod_context(plan, _chat_template(self, plan, inputs))
+            chat_template = {} if plan.release.chat_template is None else {TEMPLATE_FILE: plan.release.chat_template}
+            context = outputs.pod_context(
+                plan,
+                chat_template=_config_map(self, plan, inputs, "chat-template", chat_template),
+                engine_files=_config_map(self, plan, inputs, "engine-files", engine_files(plan)),
+            )
             return serve_release(self, plan, context, inputs.namespace, after, inputs.prometheus_url)
 
         first = serve(stable, [account])
@@ -132,7 +137,7 @@ class ModelService(pulumi.ComponentResource):
         # The one that was stable before shrinks only when requests go elsewhere.
         served = [first, *(serve(other, [account, front]) for other in plans[1:])]
         if model.warm_pool.placeholders:
-            context = outputs.pod_context(stable, None)
+            context = outputs.pod_context(stable)
             placeholders = placeholder_deployment(
                 model, context, inputs.namespace, inputs.labels, model.warm_pool.image
             )
@@ -160,19 +165,23 @@ class ModelService(pulumi.ComponentResource):
         )
 
 
-def _chat_template(parent: pulumi.Resource, plan: ReleasePlan, inputs: ModelServiceInputs) -> core.v1.ConfigMap | None:
-    if plan.release.chat_template is None:
+def _config_map(
+    parent: pulumi.Resource, plan: ReleasePlan, inputs: ModelServiceInputs, role: str, data: dict[str, str]
+) -> pulumi.Output[str] | None:
+    """Register an immutable ConfigMap of a release and give its name; ``None`` where there is no data."""
+    if not data:
         return None
-    # No name of its own: a new template is a new ConfigMap, and pods keep the one that they started with.
-    return core.v1.ConfigMap(
-        f"{plan.replicas.name}-chat-template",
+    # No name of its own: other data is another ConfigMap, and pods keep the one that they started with.
+    config_map = core.v1.ConfigMap(
+        f"{plan.replicas.name}-{role}",
         metadata=meta.v1.ObjectMetaArgs(
             namespace=inputs.namespace, labels=release_labels(inputs.model, plan.release, inputs.labels)
         ),
-        data={TEMPLATE_FILE: plan.release.chat_template},
+        data=data,
         immutable=True,
         opts=child(parent),
     )
+    return config_map.metadata.apply(lambda metadata: metadata.name or "")
 
 
 def _plan_releases(inputs: ModelServiceInputs) -> tuple[ReleasePlan, ...]:
@@ -196,11 +205,6 @@ def _plan_releases(inputs: ModelServiceInputs) -> tuple[ReleasePlan, ...]:
 def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Instances) -> ReleasePlan:
     model = inputs.model
     adapter = engine(release.engine.name)
-    if adapter.files_folder is not None:
-        reason = (
-            f"{adapter.name} needs files in {adapter.files_folder}, which no pod of ours has: it is rendered, not run"
-        )
-        raise ProblemsError([Problem("releases.engine.name", adapter.name.value, reason, "vllm")])
     metrics = engine_metrics(adapter.name)
     if model.autoscaling is not None and (problems := list(unmeasured_objectives(metrics, model.autoscaling))):
         raise ProblemsError([problem.under("model.autoscaling") for problem in problems])
@@ -286,15 +290,21 @@ class _ContractInputs:
         if inputs.model.on_demand_base:
             self._drain[SHARE_BASE] = self._scheduling.apply(lambda pool: self._plan_drain(base_notice(pool)))
 
-    def pod_context(self, plan: ReleasePlan, template: core.v1.ConfigMap | None) -> PodContext:
-        """What pool, cache and identity add to the pods of one release."""
+    def pod_context(
+        self,
+        plan: ReleasePlan,
+        chat_template: pulumi.Output[str] | None = None,
+        engine_files: pulumi.Output[str] | None = None,
+    ) -> PodContext:
+        """What pool, cache, identity and ConfigMaps add to the pods of one release."""
         return PodContext(
             scheduling=self._scheduling,
             cache=self._cache,
             identity=self.identity,
             model_plan=self._cache.apply(lambda cache: self._plan_with_sidecar(plan, cache)),
             drain=self._drain,
-            chat_template=None if template is None else template.metadata.apply(lambda metadata: metadata.name or ""),
+            chat_template=chat_template,
+            engine_files=engine_files,
         )
 
     def _pool_mismatches(self, scheduling: PoolScheduling) -> list[Problem]:

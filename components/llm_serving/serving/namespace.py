@@ -18,7 +18,7 @@ from llm_serving.serving.labels import team_labels
 from llm_serving.serving.monitoring import pod_monitor
 from llm_serving.serving.network_policies import INTERNET as ANYWHERE
 from llm_serving.serving.network_policies import NAMESPACE_NAME, network_policies
-from llm_serving.serving.roles import EDITOR, VIEWER, Rule
+from llm_serving.serving.roles import Rule, editor_rules, viewer_rules
 from llm_serving.spec import EngineName, TeamSpec
 from llm_serving.spec.names import Count, NamespaceName
 
@@ -152,7 +152,10 @@ class TeamNamespace(pulumi.ComponentResource):
                 automount_service_account_token=False,
                 opts=child(self),
             )
-        for role, rules, groups in (("viewer", VIEWER, team.viewers), ("editor", EDITOR, team.editors)):
+        for role, rules, groups in (
+            ("viewer", viewer_rules(), team.viewers),
+            ("editor", editor_rules(), team.editors),
+        ):
             made = rbac.v1.Role(f"{name}-{role}", metadata=metadata(role), rules=_policy_rules(rules), opts=child(self))
             if groups:
                 rbac.v1.RoleBinding(

@@ -50,15 +50,15 @@ def network_policies(
     """
     policies = {
         "default-deny": Policy(pod_selector=_every_pod(), policy_types=["Ingress", "Egress"]),
-        "dns": _name_services(reach),
-        "serving": _serving(reach, serving_ports),
-        "clients": _clients(serving_ports),
-        "metrics": _metrics(metrics_ports, monitoring),
+        "dns": _egress_to_dns(reach),
+        "serving": _ingress_to_engines(reach, serving_ports),
+        "clients": _egress_to_engines(serving_ports),
+        "metrics": _ingress_of_scrapes(metrics_ports, monitoring),
     }
     if reach.identity_egress or reach.storage_egress:
-        policies["cloud"] = _cloud(reach)
+        policies["cloud"] = _egress_to_identity_and_storage(reach)
     if from_internet:
-        policies["hub"] = _hub()
+        policies["hub"] = _egress_to_internet()
     return policies
 
 
@@ -78,26 +78,30 @@ def group_policy(release: Mapping[str, str]) -> Policy:
     )
 
 
-def prometheus_policy(pods: Mapping[str, str], scaler: Mapping[str, str], port: int = 9090) -> Policy:
-    """Who asks a Prometheus that this stack installs: its own namespace, and the autoscaler. For a Prometheus that
-    somebody else brings, the policy is theirs: one of ours would shut out whom we do not know.
+def service_policy(pods: Mapping[str, str], clients: Sequence[Mapping[str, str]], port: int) -> Policy:
+    """Who reaches a service that this stack installs: its own namespace, and its clients. For one that somebody else
+    brings, the policy is theirs: one of ours would shut out whom we do not know.
 
     Args:
-        pods: labels of Prometheus' pods.
-        scaler: labels of the namespace that KEDA runs in.
-        port: TCP port of queries.
+        pods: labels of the service's pods.
+        clients: labels of the namespaces that its clients run in.
+        port: TCP port that the clients use.
     """
     return Policy(
         pod_selector=meta.v1.LabelSelectorArgs(match_labels=dict(pods)),
         policy_types=["Ingress"],
         ingress=[
             networking.v1.NetworkPolicyIngressRuleArgs(from_=[Peer(pod_selector=_every_pod())]),
-            networking.v1.NetworkPolicyIngressRuleArgs(from_=[_namespaces(scaler)], ports=_tcp([port])),
+            # A rule without sources would allow every one.
+            *(
+                networking.v1.NetworkPolicyIngressRuleArgs(from_=[_namespaces(labels)], ports=_tcp([port]))
+                for labels in clients
+            ),
         ],
     )
 
 
-def _name_services(reach: NetworkReach) -> Policy:
+def _egress_to_dns(reach: NetworkReach) -> Policy:
     pods = Peer(
         namespace_selector=meta.v1.LabelSelectorArgs(match_labels={NAMESPACE_NAME: DNS_NAMESPACE}),
         pod_selector=meta.v1.LabelSelectorArgs(
@@ -115,7 +119,7 @@ def _name_services(reach: NetworkReach) -> Policy:
     )
 
 
-def _serving(reach: NetworkReach, ports: Sequence[int]) -> Policy:
+def _ingress_to_engines(reach: NetworkReach, ports: Sequence[int]) -> Policy:
     """Clients of the namespace and gateways reach engines."""
     sources = [Peer(pod_selector=_every_pod()), *_ranges(reach.gateway_sources)]
     return Policy(
@@ -125,7 +129,7 @@ def _serving(reach: NetworkReach, ports: Sequence[int]) -> Policy:
     )
 
 
-def _clients(ports: Sequence[int]) -> Policy:
+def _egress_to_engines(ports: Sequence[int]) -> Policy:
     """Pods of the namespace, except those of ours that ask no engine, may ask its engines."""
     ours = [COMPONENT_ENGINE, COMPONENT_LOADER, COMPONENT_COMPILE_CACHE]
     clients = meta.v1.LabelSelectorRequirementArgs(key=LABEL_COMPONENT, operator="NotIn", values=ours)
@@ -137,7 +141,7 @@ def _clients(ports: Sequence[int]) -> Policy:
     )
 
 
-def _metrics(ports: Sequence[int], monitoring: Mapping[str, str]) -> Policy:
+def _ingress_of_scrapes(ports: Sequence[int], monitoring: Mapping[str, str]) -> Policy:
     return Policy(
         pod_selector=_component(COMPONENT_ENGINE),
         policy_types=["Ingress"],
@@ -145,7 +149,7 @@ def _metrics(ports: Sequence[int], monitoring: Mapping[str, str]) -> Policy:
     )
 
 
-def _cloud(reach: NetworkReach) -> Policy:
+def _egress_to_identity_and_storage(reach: NetworkReach) -> Policy:
     """Engines and what fills their caches prove who they are, and reach the object store."""
     services = ((reach.identity_egress, reach.identity_ports), (reach.storage_egress, reach.storage_ports))
     return Policy(
@@ -160,7 +164,7 @@ def _cloud(reach: NetworkReach) -> Policy:
     )
 
 
-def _hub() -> Policy:
+def _egress_to_internet() -> Policy:
     internet = Peer(ip_block=networking.v1.IPBlockArgs(cidr=INTERNET, except_=list(NOT_INTERNET)))
     return Policy(
         pod_selector=_component(COMPONENT_LOADER),

@@ -7,6 +7,7 @@ volume, labels of the identity) is a :class:`PodContext` and may be unknown befo
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 import pulumi
@@ -63,6 +64,7 @@ class PodContext:
         model_plan: sizes of an instance, less what the volume's sidecar takes of the node.
         drain: times of an orderly end, by share: those of the base run on nodes that stay.
         chat_template: name of the ConfigMap with the chat template, or ``None``.
+        engine_files: name of the ConfigMap with the files of :func:`engine_files`, or ``None``.
     """
 
     scheduling: pulumi.Output[PoolScheduling]
@@ -71,6 +73,7 @@ class PodContext:
     model_plan: pulumi.Output[ModelPlan]
     drain: Mapping[str, pulumi.Output[Drain]]
     chat_template: pulumi.Output[str] | None
+    engine_files: pulumi.Output[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -163,20 +166,26 @@ def _command(plan: ReleasePlan, context: PodContext) -> list[str]:
     """Command line of the inference engine in the pod that answers the API."""
     if plan.model_plan.nodes > 1:
         return _group(plan, context).leader
-    return plan.engine.command(_engine_request(plan, context))
+    return plan.engine.command(_engine_request(plan, context.chat_template is not None))
 
 
 def _group(plan: ReleasePlan, context: PodContext) -> GroupCommand:
-    return plan.engine.group_command(_engine_request(plan, context))
+    return plan.engine.group_command(_engine_request(plan, context.chat_template is not None))
 
 
-def _engine_request(plan: ReleasePlan, context: PodContext) -> EngineRequest:
+def engine_files(plan: ReleasePlan) -> dict[str, str]:
+    """Data of the ConfigMap with the files that the inference engine needs when it starts; empty for most engines. Keys
+    are the last parts of the files' paths: a key has no slash."""
+    return {PurePosixPath(path).name: text for path, text in plan.engine.files(_engine_request(plan, False)).items()}
+
+
+def _engine_request(plan: ReleasePlan, has_chat_template: bool) -> EngineRequest:
     return EngineRequest(
         plan=plan.model_plan,
         release=plan.release,
         options=plan.model.engine,
         weights=weights_of(plan.release),
-        chat_template=None if context.chat_template is None else f"{TEMPLATES}/{TEMPLATE_FILE}",
+        chat_template=f"{TEMPLATES}/{TEMPLATE_FILE}" if has_chat_template else None,
     )
 
 
@@ -276,8 +285,21 @@ def _container(plan: ReleasePlan, context: PodContext, drain: pulumi.Output[Drai
                 if context.chat_template is not None
                 else []
             ),
+            *(_engine_file_mounts(plan) if context.engine_files is not None else []),
         ],
     )
+
+
+def _engine_file_mounts(plan: ReleasePlan) -> Iterator[core.v1.VolumeMountArgs]:
+    """Each file by itself: a whole ConfigMap is mounted with hidden folders and links in it (``..data``), which Triton
+    would load as models of the repository."""
+    for path in plan.engine.files(_engine_request(plan, False)):
+        yield core.v1.VolumeMountArgs(
+            name="engine-files",
+            mount_path=f"{plan.engine.files_folder}/{path}",
+            sub_path=PurePosixPath(path).name,
+            read_only=True,
+        )
 
 
 def _volumes(plan: ReleasePlan, context: PodContext) -> list[pulumi.Input[Any]]:
@@ -297,6 +319,13 @@ def _volumes(plan: ReleasePlan, context: PodContext) -> list[pulumi.Input[Any]]:
             core.v1.VolumeArgs(
                 name="chat-template",
                 config_map=core.v1.ConfigMapVolumeSourceArgs(name=context.chat_template),
+            )
+        )
+    if context.engine_files is not None:
+        volumes.append(
+            core.v1.VolumeArgs(
+                name="engine-files",
+                config_map=core.v1.ConfigMapVolumeSourceArgs(name=context.engine_files),
             )
         )
     return volumes

@@ -6,6 +6,8 @@ group of their own.
 
 from dataclasses import dataclass
 
+from llm_serving.addons import table
+
 _READ = ("get", "list", "watch")
 _CHANGE = ("create", "update", "patch", "delete")
 
@@ -19,44 +21,48 @@ class Rule:
     verbs: tuple[str, ...]
 
 
-VIEWER = (
-    Rule(
-        "",
-        (
-            "configmaps",
-            "endpoints",
-            "events",
-            "limitranges",
-            "persistentvolumeclaims",
-            "pods",
-            "pods/log",
-            "pods/status",
-            "resourcequotas",
-            "serviceaccounts",
-            "services",
+def viewer_rules() -> tuple[Rule, ...]:
+    """Look at everything but Secrets."""
+    addons = [Rule(group, kinds, _READ) for addon in table.ADDONS for group, kinds in addon.readable.items()]
+    return (
+        Rule(
+            "",
+            (
+                "configmaps",
+                "endpoints",
+                "events",
+                "limitranges",
+                "persistentvolumeclaims",
+                "pods",
+                "pods/log",
+                "pods/status",
+                "resourcequotas",
+                "serviceaccounts",
+                "services",
+            ),
+            _READ,
         ),
-        _READ,
-    ),
-    Rule("apps", ("daemonsets", "deployments", "replicasets", "statefulsets"), _READ),
-    Rule("autoscaling", ("horizontalpodautoscalers",), _READ),
-    Rule("batch", ("cronjobs", "jobs"), _READ),
-    Rule("keda.sh", ("scaledobjects",), _READ),
-    Rule("leaderworkerset.x-k8s.io", ("leaderworkersets",), _READ),
-    Rule("monitoring.coreos.com", ("podmonitors",), _READ),
-    Rule("discovery.k8s.io", ("endpointslices",), _READ),
-    Rule("events.k8s.io", ("events",), _READ),
-    Rule("metrics.k8s.io", ("pods",), _READ),
-    Rule("networking.k8s.io", ("ingresses", "networkpolicies"), _READ),
-    Rule("policy", ("poddisruptionbudgets",), _READ),
-)
+        Rule("apps", ("daemonsets", "deployments", "replicasets", "statefulsets"), _READ),
+        Rule("autoscaling", ("horizontalpodautoscalers",), _READ),
+        Rule("batch", ("cronjobs", "jobs"), _READ),
+        *sorted(addons, key=lambda rule: rule.group),
+        Rule("discovery.k8s.io", ("endpointslices",), _READ),
+        Rule("events.k8s.io", ("events",), _READ),
+        Rule("metrics.k8s.io", ("pods",), _READ),
+        Rule("networking.k8s.io", ("ingresses", "networkpolicies"), _READ),
+        Rule("policy", ("poddisruptionbudgets",), _READ),
+    )
 
-EDITOR = (
-    *VIEWER,
-    Rule("", ("configmaps", "persistentvolumeclaims", "pods", "services"), _CHANGE),
-    Rule("", ("pods/portforward",), ("create",)),
-    Rule("apps", ("deployments", "statefulsets"), _CHANGE),
-    Rule("apps", ("deployments/scale", "statefulsets/scale"), ("get", "update", "patch")),
-    Rule("autoscaling", ("horizontalpodautoscalers",), _CHANGE),
-    Rule("batch", ("cronjobs", "jobs"), _CHANGE),
-    Rule("policy", ("poddisruptionbudgets",), _CHANGE),
-)
+
+def editor_rules() -> tuple[Rule, ...]:
+    """What viewers may, and change workloads."""
+    return (
+        *viewer_rules(),
+        Rule("", ("configmaps", "persistentvolumeclaims", "pods", "services"), _CHANGE),
+        Rule("", ("pods/portforward",), ("create",)),
+        Rule("apps", ("deployments", "statefulsets"), _CHANGE),
+        Rule("apps", ("deployments/scale", "statefulsets/scale"), ("get", "update", "patch")),
+        Rule("autoscaling", ("horizontalpodautoscalers",), _CHANGE),
+        Rule("batch", ("cronjobs", "jobs"), _CHANGE),
+        Rule("policy", ("poddisruptionbudgets",), _CHANGE),
+    )

@@ -65,6 +65,8 @@ def scaling_queries(metrics: EngineMetrics, workload: ReleaseWorkload) -> Scalin
         metrics: names of the engine's metrics.
         workload: its base instances answer the same requests, so they are counted too.
     """
+    if metrics.requests_running is None or metrics.requests_waiting is None:
+        raise ValueError("no queries without gauges of running and waiting requests: see unmeasured_objectives")
     running, waiting = workload.select(metrics.requests_running), workload.select(metrics.requests_waiting)
     # Without a ready instance there is no load to see. With one, silence means that the load is unknown.
     idle = f"(vector(0) unless on() ({workload.ready} > 0))"
@@ -87,6 +89,9 @@ def scaling_queries(metrics: EngineMetrics, workload: ReleaseWorkload) -> Scalin
 
 def unmeasured_objectives(metrics: EngineMetrics, spec: AutoscalingSpec) -> Iterator[Problem]:
     """Objectives that the engine has no metric for; paths are those of ``autoscaling``."""
+    if metrics.requests_running is None or metrics.requests_waiting is None:
+        reason = "the engine of the release does not measure how many requests run and wait"
+        yield Problem("", None, reason, "replicas, or another engine")
     if spec.ttft_seconds is not None and metrics.time_to_first_token is None:
         reason = "the engine of the release does not measure the time to the first token"
         yield Problem("ttftSeconds", spec.ttft_seconds, reason, "queueDepth alone")

@@ -10,30 +10,27 @@ them: distributions build Prometheus without it (Debian's does not know ``kubern
 
 import contextlib
 import json
-import logging
 import re
 import sys
-import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from local.cluster import credentials, rest
+from local.cluster.controllers import ChangeSignal, Informer, log_to_stdout
 from local.cluster.errors import ClusterError
 from local.cluster.files import write_atomically
-from local.cluster.follow import Follower
 from local.cluster.layout import Layout
 
 _META = "__meta_kubernetes_"
-_GATHER = 0.2
+_GATHER_SECONDS = 0.2
 """Seconds in which changes are gathered: a rollout is many of them."""
 
 
 def targets(pods: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The targets of the pods that have an address, by name."""
-    found = [target for pod in pods if pod.get("status", {}).get("podIP") for target in _ports(pod)]
-    return sorted(found, key=lambda target: (target["labels"][f"{_META}namespace"], target["targets"]))
+    ports = [target for pod in pods if pod.get("status", {}).get("podIP") for target in _ports(pod)]
+    return sorted(ports, key=lambda target: (target["labels"][f"{_META}namespace"], target["targets"]))
 
 
 def _ports(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -68,25 +65,20 @@ def follow(client: rest.Kubernetes, file: Path) -> None:
     Raises:
         ClusterError: the API server refuses.
     """
-    bell, written = threading.Event(), ""
-    pods = Follower(client, "v1", "Pod", bell.set)
-    pods.start()
+    signal, written = ChangeSignal(_GATHER_SECONDS), ""
+    informer = Informer(client, "v1", "Pod", signal).start()
     while True:
-        bell.wait()
-        time.sleep(_GATHER)
-        bell.clear()
-        if pods.failure is not None:
-            raise ClusterError(pods.failure)
-        found = pods.objects()
-        text = json.dumps(targets(found or []), indent=1)
-        if found is not None and text != written:
+        signal.wait()
+        pods = informer.objects()
+        text = json.dumps(targets(pods or []), indent=1)
+        if pods is not None and text != written:
             write_atomically(file, text, mode=0o644)
             written = text
 
 
 def main(arguments: list[str]) -> int:
     """Work until a signal ends the process."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
+    log_to_stdout()
     layout = Layout(Path(arguments[0]))
     with contextlib.closing(credentials.connect(layout, credentials.PROMETHEUS)) as client:
         try:

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 from local.cluster import credentials
-from local.cluster.autoscaling.options import KUBE_STATE_METRICS
-from local.cluster.command import Command
+from local.cluster.config import KUBE_STATE_METRICS, ClusterConfig
 from local.cluster.errors import ClusterError
-from local.cluster.layout import Facts, Layout, program, tools
+from local.cluster.layout import Layout, program, tools
+from local.cluster.processes import LESS_MEMORY, Command
 
 OPERATOR, ADAPTER, WEBHOOKS, PROMETHEUS = "keda-operator", "keda-metrics-adapter", "keda-webhooks", "prometheus"
 DISCOVERY = "prometheus-discovery"
@@ -37,18 +37,16 @@ FIXED_PORTS = {
 _BUILT = (OPERATOR, ADAPTER, WEBHOOKS, KUBE_STATE_METRICS)
 _SET_UP = "make setup-autoscaling"
 _WATCHED = "deployments,horizontalpodautoscalers,jobs,nodes,poddisruptionbudgets,pods,statefulsets"
-# They hold little that lives long: collecting garbage earlier halves their memory at some cost in time.
-_LESS_MEMORY = {"GOGC": "50"}
 
 
 def missing() -> list[str]:
     """The programs that are not there, with what to do; empty where all are."""
-    lacking = [str(tools() / "bin" / name) for name in _BUILT if not (tools() / "bin" / name).exists()]
+    absent = [str(tools() / "bin" / name) for name in _BUILT if not (tools() / "bin" / name).exists()]
     if not (tools() / "crds" / "keda").exists():
-        lacking.append(str(tools() / "crds" / "keda"))
+        absent.append(str(tools() / "crds" / "keda"))
     if _prometheus() is None:
-        lacking.append(f"{PROMETHEUS} (package 'prometheus')")
-    return lacking
+        absent.append(f"{PROMETHEUS} (package 'prometheus')")
+    return absent
 
 
 def check() -> None:
@@ -57,32 +55,32 @@ def check() -> None:
     Raises:
         ClusterError: names it and what to do.
     """
-    lacking = missing()
-    if lacking:
-        raise ClusterError(f"autoscaling needs what is missing: {', '.join(lacking)}. Run `{_SET_UP}`")
+    absent = missing()
+    if absent:
+        raise ClusterError(f"autoscaling needs what is missing: {', '.join(absent)}. Run `{_SET_UP}`")
 
 
-def commands(layout: Layout, facts: Facts) -> tuple[Command, ...]:
+def commands(layout: Layout, config: ClusterConfig) -> tuple[Command, ...]:
     """The programs in the order in which they start; none where the cluster has no autoscaling.
 
     Raises:
         ClusterError: one is missing.
     """
-    if facts.autoscaling is None:
+    if config.autoscaling is None:
         return ()
     check()
     return (
-        _kube_state_metrics(layout, facts),
+        _kube_state_metrics(layout, config),
         _discovery(layout),
-        _prometheus_server(layout, facts),
-        _operator(layout, facts),
-        _adapter(layout, facts),
-        _webhooks(layout, facts),
+        _prometheus_server(layout, config),
+        _operator(layout, config),
+        _adapter(layout, config),
+        _webhooks(layout, config),
     )
 
 
-def _operator(layout: Layout, facts: Facts) -> Command:
-    ports = facts.ports
+def _operator(layout: Layout, config: ClusterConfig) -> Command:
+    ports = config.ports
     health = f"127.0.0.1:{ports['keda-operator-health']}"
     return Command(
         OPERATOR,
@@ -103,7 +101,7 @@ def _operator(layout: Layout, facts: Facts) -> Command:
     )
 
 
-def _adapter(layout: Layout, facts: Facts) -> Command:
+def _adapter(layout: Layout, config: ClusterConfig) -> Command:
     keys, kubeconfig = layout.keda_certificates, credentials.kubeconfig_file(layout, credentials.KEDA)
     return Command(
         ADAPTER,
@@ -113,9 +111,9 @@ def _adapter(layout: Layout, facts: Facts) -> Command:
             f"--authorization-kubeconfig={kubeconfig}",
             f"--lister-kubeconfig={kubeconfig}",
             "--bind-address=127.0.0.1",
-            f"--secure-port={facts.ports['keda-adapter']}",
-            f"--port={facts.ports['keda-adapter-metrics']}",
-            f"--metrics-service-address=127.0.0.1:{facts.ports['keda-metrics-service']}",
+            f"--secure-port={config.ports['keda-adapter']}",
+            f"--port={config.ports['keda-adapter-metrics']}",
+            f"--metrics-service-address=127.0.0.1:{config.ports['keda-metrics-service']}",
             f"--client-ca-file={keys / 'ca.crt'}",
             f"--tls-cert-file={keys / 'tls.crt'}",
             f"--tls-private-key-file={keys / 'tls.key'}",
@@ -127,14 +125,14 @@ def _adapter(layout: Layout, facts: Facts) -> Command:
     )
 
 
-def _webhooks(layout: Layout, facts: Facts) -> Command:
-    health = f"127.0.0.1:{facts.ports['keda-webhooks-health']}"
+def _webhooks(layout: Layout, config: ClusterConfig) -> Command:
+    health = f"127.0.0.1:{config.ports['keda-webhooks-health']}"
     return Command(
         WEBHOOKS,
         (
             str(program(WEBHOOKS)),
             f"--cert-dir={layout.keda_certificates}",
-            f"--port={facts.ports['keda-webhooks']}",
+            f"--port={config.ports['keda-webhooks']}",
             f"--health-probe-bind-address={health}",
             "--metrics-bind-address=0",
             # Its cache may lag behind an object that was made a moment ago.
@@ -149,7 +147,7 @@ def _webhooks(layout: Layout, facts: Facts) -> Command:
 
 def _keda_environment(layout: Layout) -> dict[str, str]:
     return {
-        **_LESS_MEMORY,
+        **LESS_MEMORY,
         "KUBECONFIG": str(credentials.kubeconfig_file(layout, credentials.KEDA)),
         "POD_NAMESPACE": NAMESPACE,
         "KEDA_CLUSTER_OBJECT_NAMESPACE": NAMESPACE,
@@ -157,22 +155,22 @@ def _keda_environment(layout: Layout) -> dict[str, str]:
     }
 
 
-def _kube_state_metrics(layout: Layout, facts: Facts) -> Command:
-    port, telemetry = facts.ports["kube-state-metrics"], facts.ports["kube-state-metrics-telemetry"]
+def _kube_state_metrics(layout: Layout, config: ClusterConfig) -> Command:
+    port, telemetry = config.ports["kube-state-metrics"], config.ports["kube-state-metrics-telemetry"]
     return Command(
         KUBE_STATE_METRICS,
         (
             str(program(KUBE_STATE_METRICS)),
             f"--kubeconfig={credentials.kubeconfig_file(layout, credentials.KUBE_STATE_METRICS)}",
-            f"--host={facts.api_address}",
+            f"--host={config.api_address}",
             f"--port={port}",
             "--telemetry-host=127.0.0.1",
             f"--telemetry-port={telemetry}",
             f"--resources={_WATCHED}",
         ),
         after=("kube-apiserver",),
-        environment=_LESS_MEMORY,
-        probe=f"http://{facts.api_address}:{port}/healthz",
+        environment=LESS_MEMORY,
+        probe=f"http://{config.api_address}:{port}/healthz",
     )
 
 
@@ -185,8 +183,8 @@ def _discovery(layout: Layout) -> Command:
     )
 
 
-def _prometheus_server(layout: Layout, facts: Facts) -> Command:
-    address = f"{facts.api_address}:{facts.ports['prometheus']}"
+def _prometheus_server(layout: Layout, config: ClusterConfig) -> Command:
+    address = f"{config.api_address}:{config.ports['prometheus']}"
     return Command(
         PROMETHEUS,
         (
@@ -196,7 +194,7 @@ def _prometheus_server(layout: Layout, facts: Facts) -> Command:
             "--storage.tsdb.retention.time=1d",
             f"--web.listen-address={address}",
         ),
-        environment=_LESS_MEMORY,
+        environment=LESS_MEMORY,
         probe=f"http://{address}/-/ready",
         grace=15.0,
     )
@@ -204,5 +202,5 @@ def _prometheus_server(layout: Layout, facts: Facts) -> Command:
 
 def _prometheus() -> Path | None:
     searched = os.pathsep.join([str(tools() / "bin"), os.environ.get("PATH", ""), "/usr/local/bin", "/usr/bin"])
-    found = shutil.which(PROMETHEUS, path=searched)
-    return None if found is None else Path(found)
+    path = shutil.which(PROMETHEUS, path=searched)
+    return None if path is None else Path(path)

@@ -1,29 +1,22 @@
 """Keeps the kernel's table as the API server's policies want it."""
 
-import contextlib
-import datetime
 import logging
-import queue
-import secrets
 import time
 from ipaddress import IPv4Network
 from pathlib import Path
 
 from local.cluster import rest
-from local.cluster.errors import ClusterError
+from local.cluster.controllers import ChangeSignal, Informer, event
 from local.cluster.files import write_atomically
-from local.cluster.follow import Follower
 from local.cluster.network_policy import nftables, rules
-from local.cluster.network_policy.kernel import Kernel
 from local.cluster.network_policy.model import Snapshot
+from local.cluster.network_policy.nftables import NftTable
 
 API_VERSION, KIND = "networking.k8s.io/v1", "NetworkPolicy"
 COMPONENT = "network-policy"
 """The name under which Events are written."""
 
 _LOG = logging.getLogger(COMPONENT)
-_GATHER = 0.05
-"""Seconds in which changes are gathered: a rollout is many of them."""
 _IDLE = 10.0
 """The longest time between two comparisons, and the shortest between two looks at whether the table is there, in
 seconds."""
@@ -37,27 +30,31 @@ class Controller:
             create events.
         node: name of the node.
         pod_range: addresses of its pods.
-        kernel: where the rules go.
+        table: where the rules go.
         ready_file: written when the rules are in place for the first time.
     """
 
     def __init__(
-        self, client: rest.Kubernetes, node: str, pod_range: IPv4Network, kernel: Kernel, ready_file: Path | None = None
+        self,
+        client: rest.Kubernetes,
+        node: str,
+        pod_range: IPv4Network,
+        table: NftTable,
+        ready_file: Path | None = None,
     ) -> None:
         self._client = client
         self._node = node
         self._pod_range = pod_range
-        self._kernel = kernel
+        self._table = table
         self._ready_file = ready_file
-        # Not an Event: stop() is called in signal handlers, which might wait for an Event's lock for ever.
-        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._signal = ChangeSignal()
         self._stopping = False
-        self._applied = ""
-        self._looked = time.monotonic()
-        self._told: set[tuple[str, str]] = set()
-        self._namespaces = Follower(client, "v1", "Namespace", self._ring)
-        self._pods = Follower(client, "v1", "Pod", self._ring, fields=f"spec.nodeName={node}")
-        self._policies = Follower(client, API_VERSION, KIND, self._ring)
+        self._applied_program = ""
+        self._checked_at = time.monotonic()
+        self._reported: set[tuple[str, str]] = set()
+        self._namespaces = Informer(client, "v1", "Namespace", self._signal)
+        self._pods = Informer(client, "v1", "Pod", self._signal, fields=f"spec.nodeName={node}")
+        self._policies = Informer(client, API_VERSION, KIND, self._signal)
 
     def run(self) -> None:
         """Work until :meth:`stop`.
@@ -67,31 +64,19 @@ class Controller:
         """
         if self._ready_file is not None:
             self._ready_file.unlink(missing_ok=True)
-        if not self._kernel.has_table():  # a table that is there is from before a restart, and better than none
-            self._kernel.apply(nftables.render(rules.Rules(), self._pod_range))
-        followers = (self._namespaces, self._policies, self._pods)
-        for follower in followers:
-            follower.start()
+        if not self._table.exists():  # a table that is there is from before a restart, and better than none
+            self._table.apply(nftables.render(rules.Rules(), self._pod_range))
+        for informer in (self._namespaces, self._policies, self._pods):
+            informer.start()
         while not self._stopping:
-            with contextlib.suppress(queue.Empty):
-                self._bell.get(timeout=_IDLE)
-            time.sleep(_GATHER)
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    self._bell.get_nowait()
-            for follower in followers:
-                if follower.failure is not None:
-                    raise ClusterError(follower.failure)
+            self._signal.wait(_IDLE)
             if not self._stopping:
                 self._compare()
 
     def stop(self) -> None:
         """End soon. The table stays: pods must not run open for want of a process."""
         self._stopping = True
-        self._ring()
-
-    def _ring(self) -> None:
-        self._bell.put(None)
+        self._signal.set()
 
     def _compare(self) -> None:
         namespaces, pods, policies = (f.objects() for f in (self._namespaces, self._pods, self._policies))
@@ -99,41 +84,41 @@ class Controller:
             return
         wanted = rules.build(Snapshot.read(namespaces, pods, policies))
         program = nftables.render(wanted, self._pod_range)
-        lost = bool(self._applied) and self._lost()
-        if lost:
+        removed = bool(self._applied_program) and self._is_removed()
+        if removed:
             _LOG.warning("somebody has removed the table %s %s", nftables.FAMILY, nftables.TABLE)
-        if program != self._applied or lost:
-            self._kernel.apply(program)
-            if not self._applied:
-                self._in_sync()
-            self._applied = program
+        if program != self._applied_program or removed:
+            self._table.apply(program)
+            if not self._applied_program:
+                self._announce_sync()
+            self._applied_program = program
             isolated = len({address for by_address in wanted.isolated.values() for address in by_address})
             _LOG.info("%d policies, %d pods, %d of them isolated", len(policies), len(wanted.pods), isolated)
-        self._tell(wanted.notes)
+        self._report(wanted.notes)
 
-    def _lost(self) -> bool:
+    def _is_removed(self) -> bool:
         """The table has gone; looked at now and then only."""
         now = time.monotonic()
-        if now - self._looked < _IDLE:
+        if now - self._checked_at < _IDLE:
             return False
-        self._looked = now
-        return not self._kernel.has_table()
+        self._checked_at = now
+        return not self._table.exists()
 
-    def _in_sync(self) -> None:
+    def _announce_sync(self) -> None:
         _LOG.info("in sync: the network policies of node %s are in place", self._node)
         if self._ready_file is not None:
             write_atomically(self._ready_file, "in sync\n", mode=0o644)
 
     # Events
 
-    def _tell(self, notes: tuple[rules.Note, ...]) -> None:
+    def _report(self, notes: tuple[rules.Note, ...]) -> None:
         """Write each note once, and again when it comes back."""
         current = {(note.policy.uid, note.message): note for note in notes}
-        self._told &= current.keys()
+        self._reported &= current.keys()
         for key, note in current.items():
-            if key in self._told:
+            if key in self._reported:
                 continue
-            self._told.add(key)
+            self._reported.add(key)
             _LOG.warning("network policy %s/%s: %s", note.policy.namespace, note.policy.name, note.message)
             try:
                 self._client.create(self._event(note))
@@ -142,24 +127,6 @@ class Controller:
 
     def _event(self, note: rules.Note) -> rest.Object:
         policy = note.policy
-        moment = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"namespace": policy.namespace, "name": f"{policy.name[:200]}.{secrets.token_hex(8)}"},
-            "involvedObject": {
-                "apiVersion": API_VERSION,
-                "kind": KIND,
-                "namespace": policy.namespace,
-                "name": policy.name,
-                "uid": policy.uid,
-            },
-            "reason": note.reason,
-            "message": note.message[:1024],  # the API takes no more
-            "type": "Warning",
-            "source": {"component": COMPONENT, "host": self._node},
-            "reportingComponent": COMPONENT,
-            "firstTimestamp": moment,
-            "lastTimestamp": moment,
-            "count": 1,
-        }
+        meta = {"namespace": policy.namespace, "name": policy.name, "uid": policy.uid}
+        thing = {"apiVersion": API_VERSION, "kind": KIND, "metadata": meta}
+        return event(thing, note.reason, note.message, component=COMPONENT, warning=True, host=self._node)

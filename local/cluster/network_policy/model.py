@@ -1,7 +1,7 @@
 """NetworkPolicies, pods and namespaces as far as policies look at them, read from the API's objects.
 
 Reading is strict: a field or a value that is not known here makes the policy close the direction that it may
-matter for, and is noted as a :class:`Problem`. Nothing is decided here.
+matter for, and is noted as a :class:`PolicyProblem`. Nothing is decided here.
 """
 
 import ipaddress
@@ -97,7 +97,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Problem:
+class PolicyProblem:
     """What is not understood in a policy, and the directions that it closes."""
 
     message: str
@@ -119,7 +119,7 @@ class Policy:
     uid: str
     pods: Selector
     rules: Mapping[Direction, tuple[Rule, ...]]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[PolicyProblem, ...] = ()
 
     def closes(self, direction: Direction) -> bool:
         """The direction is closed, whatever other policies allow."""
@@ -172,7 +172,7 @@ class _NotUnderstoodError(ValueError):
 def policy(item: Object) -> Policy:
     """Read a NetworkPolicy."""
     meta, spec = item["metadata"], item.get("spec") or {}
-    problems: list[Problem] = []
+    problems: list[PolicyProblem] = []
     every = frozenset(Direction)
     selector = Selector()
     types = spec.get("policyTypes") or ["Ingress", *(["Egress"] if spec.get("egress") else [])]
@@ -183,18 +183,18 @@ def policy(item: Object) -> Policy:
             if value not in (direction.value for direction in Direction):
                 raise _NotUnderstoodError(f"spec.policyTypes: {value!r} is not known")
     except _NotUnderstoodError as error:
-        problems.append(Problem(str(error), every))
+        problems.append(PolicyProblem(str(error), every))
     rules: dict[Direction, tuple[Rule, ...]] = {}
     for direction in Direction:
         if direction.value not in types:
             continue
         section = direction.value.lower()
         try:
-            given = spec.get(section) or []
-            rules[direction] = tuple(_rule(r, direction, f"spec.{section}[{i}]") for i, r in enumerate(given))
+            entries = spec.get(section) or []
+            rules[direction] = tuple(_rule(r, direction, f"spec.{section}[{i}]") for i, r in enumerate(entries))
         except _NotUnderstoodError as error:
             rules[direction] = ()
-            problems.append(Problem(str(error), frozenset({direction})))
+            problems.append(PolicyProblem(str(error), frozenset({direction})))
     return Policy(meta["namespace"], meta["name"], meta.get("uid", ""), selector, rules, tuple(problems))
 
 
@@ -272,9 +272,9 @@ def _requirement(expression: Object, path: str) -> Requirement:
 
 
 def _only(thing: Object, path: str, *known: str) -> None:
-    strange = sorted(thing.keys() - set(known))
-    if strange:
-        raise _NotUnderstoodError(f"{path}.{strange[0]} is not known; known are {', '.join(known)}")
+    unknown = sorted(thing.keys() - set(known))
+    if unknown:
+        raise _NotUnderstoodError(f"{path}.{unknown[0]} is not known; known are {', '.join(known)}")
 
 
 # Pods
@@ -284,9 +284,9 @@ def _pods(items: Iterable[Object]) -> tuple[Pod, ...]:
     """One pod an address: while a pod is being deleted, its address may already be another's."""
     by_address: dict[int, Pod] = {}
     for item in sorted(items, key=_claim):
-        made = pod(item)
-        if made is not None:
-            by_address[made.address] = made
+        addressed = pod(item)
+        if addressed is not None:
+            by_address[addressed.address] = addressed
     return tuple(by_address[address] for address in sorted(by_address))
 
 
@@ -301,8 +301,8 @@ def pod(item: Object) -> Pod | None:
     meta, spec, status = item["metadata"], item["spec"], item.get("status") or {}
     if spec.get("hostNetwork") or status.get("phase") in _ENDED:
         return None
-    given = [entry.get("ip") for entry in status.get("podIPs") or []] or [status.get("podIP")]
-    addresses = [ipaddress.ip_address(text) for text in given if text]
+    texts = [entry.get("ip") for entry in status.get("podIPs") or []] or [status.get("podIP")]
+    addresses = [ipaddress.ip_address(text) for text in texts if text]
     address = next((a for a in addresses if isinstance(a, ipaddress.IPv4Address)), None)
     if address is None:
         return None

@@ -1,4 +1,5 @@
-"""The rules in nftables' language: one table, replaced as a whole.
+"""The rules in nftables' language, and the program ``nft``, which puts them into the kernel: one table, replaced as a
+whole.
 
 A packet's way through the table: packets of connections that were allowed pass; a source address that is not
 reached over the interface it came from is forged; then one look into a map by source (what may the sender do)
@@ -7,9 +8,13 @@ it allows and drops the rest.
 """
 
 import hashlib
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 
+from local.cluster.errors import ClusterError
 from local.cluster.network_policy.model import Direction
 from local.cluster.network_policy.ranges import ADDRESSES, PORTS, Ranges
 from local.cluster.network_policy.rules import Allow, Allows, Rules
@@ -109,3 +114,38 @@ def _map(direction: Direction, rules: Rules, chains: Mapping[Allows, str]) -> It
 
 def _comment(text: str) -> str:
     return f'comment "{text[:_COMMENT]}"' if text else ""
+
+
+class NftTable:
+    """The table in the network namespace that this process runs in.
+
+    Raises:
+        ClusterError: the program is missing.
+    """
+
+    def __init__(self) -> None:
+        # Administrators' programs are not on everybody's PATH.
+        nft = shutil.which("nft", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin")))
+        if nft is None:
+            raise ClusterError("the program nft is missing: run `make setup-node` (Debian package nftables)")
+        self._nft = nft
+
+    def exists(self) -> bool:
+        """The table is there."""
+        return self._run("-t", "list", "table", FAMILY, TABLE).returncode == 0
+
+    def apply(self, program: str) -> None:
+        """Run a program of :func:`render`, in one step.
+
+        Raises:
+            ClusterError: nft refuses it; everything is as it was.
+        """
+        done = self._run("-f", "-", stdin=program)
+        if done.returncode != 0:
+            raise ClusterError(
+                f"nft refuses the rules (status {done.returncode}): {done.stderr.strip() or 'no message'}\n"
+                "  it needs root in the node's network namespace and a kernel with nf_tables, fib and conntrack"
+            )
+
+    def _run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run([self._nft, *arguments], input=stdin, capture_output=True, text=True, check=False)

@@ -7,9 +7,8 @@ kernel's language.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from local.cluster.network_policy import select
-from local.cluster.network_policy.model import Direction, Pod, Policy, Rule, Snapshot
-from local.cluster.network_policy.ranges import PORTS, Ranges, contains, single, union
+from local.cluster.network_policy.model import Direction, Peer, Pod, Policy, Rule, Selector, Snapshot
+from local.cluster.network_policy.ranges import ADDRESSES, PORTS, Ranges, contains, single, union
 
 
 @dataclass(frozen=True, order=True)
@@ -92,7 +91,7 @@ def build(snapshot: Snapshot) -> Rules:
     closed: set[tuple[Direction, int]] = set()
     notes: list[Note] = []
     for policy in snapshot.policies:
-        pods = select.selected(policy, snapshot)
+        pods = _selected(policy, snapshot)
         notes += [
             Note(policy, "NotUnderstood", f"{problem.message}; the policy's pods are closed: {_words(problem.closes)}")
             for problem in policy.problems
@@ -104,7 +103,7 @@ def build(snapshot: Snapshot) -> Rules:
                 for pod in pods:
                     isolated[direction].setdefault(pod.address, [])
             for rule in policy.rules.get(direction, ()):
-                resolved = _Resolved(rule, policy, direction, pods, snapshot)
+                resolved = _ResolvedRule(rule, policy, direction, pods, snapshot)
                 notes += resolved.notes()
                 for pod in pods:
                     isolated[direction][pod.address] += resolved.allows(pod)
@@ -122,14 +121,43 @@ def build(snapshot: Snapshot) -> Rules:
     )
 
 
-class _Resolved:
+def _selected(policy: Policy, snapshot: Snapshot) -> list[Pod]:
+    """The pods whose connections the policy is about."""
+    return [pod for pod in snapshot.pods if pod.namespace == policy.namespace and policy.pods.matches(pod.labels)]
+
+
+def _addresses(rule: Rule, policy: Policy, snapshot: Snapshot) -> Ranges:
+    """The addresses that a rule allows."""
+    if not rule.peers:
+        return ADDRESSES
+    return union(part for peer in rule.peers for part in _of_peer(peer, policy, snapshot))
+
+
+def _of_peer(peer: Peer, policy: Policy, snapshot: Snapshot) -> Iterator[tuple[int, int]]:
+    if peer.block is not None:
+        yield from peer.block
+        return
+    pods = peer.pods or Selector()
+    for pod in snapshot.pods:
+        if _in_namespaces(pod, peer.namespaces, policy, snapshot) and pods.matches(pod.labels):
+            yield pod.address, pod.address
+
+
+def _in_namespaces(pod: Pod, namespaces: Selector | None, policy: Policy, snapshot: Snapshot) -> bool:
+    if namespaces is None:
+        return pod.namespace == policy.namespace
+    labels = snapshot.namespaces.get(pod.namespace)
+    return labels is not None and namespaces.matches(labels)  # of an unknown namespace no condition holds
+
+
+class _ResolvedRule:
     """A rule of a policy, with the addresses behind its peers and the numbers behind its names."""
 
     def __init__(self, rule: Rule, policy: Policy, direction: Direction, pods: list[Pod], snapshot: Snapshot) -> None:
         self._rule = rule
         self._policy = policy
         self._direction = direction
-        self._addresses = select.addresses(rule, policy, snapshot)
+        self._addresses = _addresses(rule, policy, snapshot)
         self._targets = pods
         """Pods that are connected to, on which names are looked up."""
         if direction is Direction.EGRESS:
@@ -156,8 +184,8 @@ class _Resolved:
                 if (name, protocol) in target.ports
             ]
             if named:
-                there = self._addresses if self._direction is Direction.INGRESS else single(target.address)
-                yield Allow(there, _grouped(named))
+                peers = self._addresses if self._direction is Direction.INGRESS else single(target.address)
+                yield Allow(peers, _grouped(named))
 
     def notes(self) -> Iterator[Note]:
         """Names that none of the pods has which it could mean: most likely misspelt."""

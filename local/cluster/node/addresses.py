@@ -114,15 +114,15 @@ def uses() -> list[Use]:
 
 def routes_in_use(routes: Iterable[dict[str, Any]]) -> list[Use]:
     """Uses out of the JSON of ``ip route``."""
-    found: list[Use] = []
+    uses: list[Use] = []
     for route in routes:
-        where = str(route.get("dst", "default"))
+        destination = str(route.get("dst", "default"))
         ours = str(route.get("protocol")) == ROUTE_PROTOCOL or route.get("dev") in SLOT_LINKS
-        if where == "default" or ours:
+        if destination == "default" or ours:
             continue
         through = f"dev {route['dev']}" if "dev" in route else str(route.get("type", ""))
-        found.append(Use(ipaddress.IPv4Network(where, strict=False), f"route {where} {through}".rstrip()))
-    return found
+        uses.append(Use(ipaddress.IPv4Network(destination, strict=False), f"route {destination} {through}".rstrip()))
+    return uses
 
 
 def addresses_in_use(links: Iterable[dict[str, Any]]) -> list[Use]:

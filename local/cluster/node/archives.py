@@ -1,4 +1,5 @@
-"""Container images written by hand, from nothing but static programs: what a node needs before any registry.
+"""Container images written by hand, from nothing but static programs: what a node needs before any registry. Two it
+brings along: ``pause``, which holds a pod's namespaces, and CoreDNS.
 
 The format is that of ``docker save`` (one uncompressed layer, a configuration, ``manifest.json``), which every
 container program reads. The same input gives the same bytes.
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from local.cluster.errors import ClusterError
+from local.cluster.layout import program
+from local.cluster.node import requirements
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _MANIFEST = "manifest.json"
@@ -85,6 +88,44 @@ def read_archive(archive: Path) -> list[ArchivedImage]:
             ]
     except (OSError, tarfile.TarError, KeyError, TypeError, ValueError) as error:
         raise ClusterError(f"{archive} is no image archive as `docker save` writes it: {error}") from error
+
+
+@dataclass(frozen=True)
+class SystemImage:
+    """An image made of one static program.
+
+    Attributes:
+        reference: its name; the tag is the program's fingerprint.
+        source: the program.
+        target: its path in the image.
+        arguments: of its command line.
+    """
+
+    reference: str
+    source: Path
+    target: str
+    arguments: tuple[str, ...] = ()
+
+    def write(self, archive: Path) -> None:
+        """Write its archive."""
+        line = (f"/{self.target}", *self.arguments)
+        write_image(archive, self.reference, {self.target: self.source}, entrypoint=line)
+
+
+def pause() -> SystemImage:
+    """``catatonit -P`` waits, reaps, and ends on SIGTERM: made to be a pause container."""
+    return _system_image("pause", Path(requirements.find("catatonit")), ("-P",))
+
+
+def coredns() -> SystemImage:
+    """The cluster's name service."""
+    return _system_image("coredns", program("coredns"), ())
+
+
+def _system_image(name: str, source: Path, arguments: tuple[str, ...]) -> SystemImage:
+    with source.open("rb") as file:
+        fingerprint = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    return SystemImage(f"localhost/llm-serving/{name}:{fingerprint}", source, name, arguments)
 
 
 def _layer(files: Mapping[str, Path]) -> bytes:

@@ -34,8 +34,8 @@ def make(name: str) -> None:
     try:
         for root in roots:
             if root == _ROOT:
-                given = (root / "cgroup.controllers").read_text().split()
-                (root / "cgroup.subtree_control").write_text(" ".join(f"+{c}" for c in _NEEDED if c in given))
+                available = (root / "cgroup.controllers").read_text().split()
+                (root / "cgroup.subtree_control").write_text(" ".join(f"+{c}" for c in _NEEDED if c in available))
             (root / name).mkdir(exist_ok=True)
             for setting in ("cpuset.cpus", "cpuset.mems"):  # version 1 leaves them empty, and then no process may enter
                 file = root / name / setting

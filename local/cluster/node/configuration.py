@@ -7,21 +7,21 @@ less than the one that started the node.
 import json
 from typing import Any
 
+from local.cluster.config import NodeConfig
 from local.cluster.files import write_atomically, write_json
 from local.cluster.layout import Layout
-from local.cluster.node import inside, requirements, system_images
+from local.cluster.node import archives, paths, requirements
 from local.cluster.node.addresses import AddressSlot
-from local.cluster.node.options import NodeFacts
 
 
-def write(layout: Layout, node: NodeFacts, slot: AddressSlot) -> None:
+def write(layout: Layout, node: NodeConfig, slot: AddressSlot) -> None:
     """Write all of them.
 
     Raises:
         ClusterError: a program that they name is missing.
     """
-    folder = layout.node / inside.CONFIGURATION.name
-    write_atomically(folder / "containerd.toml", containerd(system_images.pause().reference))
+    folder = layout.node / paths.CONFIGURATION.name
+    write_atomically(folder / "containerd.toml", containerd(archives.pause().reference))
     write_json(folder / "cni" / "10-pods.conflist", cni(slot))
     write_json(folder / "kubelet.json", kubelet(layout, node, slot))
     write_json(folder / "kube-proxy.json", kube_proxy(layout, node, slot))
@@ -31,8 +31,8 @@ def write(layout: Layout, node: NodeFacts, slot: AddressSlot) -> None:
 def containerd(pause: str) -> str:
     """containerd's configuration, of version 2: read by containerd 1.6, 1.7 and 2."""
     settings: dict[str, dict[str, Any]] = {
-        "grpc": {"address": str(inside.CONTAINERD_SOCKET)},
-        'plugins."io.containerd.internal.v1.opt"': {"path": str(inside.CONTAINERD / "opt")},
+        "grpc": {"address": str(paths.CONTAINERD_SOCKET)},
+        'plugins."io.containerd.internal.v1.opt"': {"path": str(paths.CONTAINERD / "opt")},
         'plugins."io.containerd.grpc.v1.cri"': {
             "sandbox_image": pause,
             # Root of a container or of a small virtual machine may lack CAP_SYS_RESOURCE: no score below one's own.
@@ -51,13 +51,13 @@ def containerd(pause: str) -> str:
         },
         'plugins."io.containerd.grpc.v1.cri".cni': {
             "bin_dir": str(requirements.cni_plugins()),
-            "conf_dir": str(inside.CONFIGURATION / "cni"),
+            "conf_dir": str(paths.CONFIGURATION / "cni"),
         },
     }
     top = {
         "version": 2,
-        "root": str(inside.CONTAINERD),
-        "state": str(inside.CONTAINERD_STATE),
+        "root": str(paths.CONTAINERD),
+        "state": str(paths.CONTAINERD_STATE),
         "oom_score": 0,
         "disabled_plugins": [
             f"io.containerd.snapshotter.v1.{name}" for name in ("aufs", "btrfs", "devmapper", "zfs")
@@ -82,7 +82,7 @@ def cni(slot: AddressSlot) -> dict[str, Any]:
                 "ipMasq": False,
                 "ipam": {
                     "type": "host-local",
-                    "dataDir": str(inside.POD_ADDRESSES),
+                    "dataDir": str(paths.POD_ADDRESSES),
                     "ranges": [[{"subnet": str(slot.pods)}]],
                     "routes": [{"dst": str(slot.services)}, {"dst": str(slot.link)}],
                 },
@@ -91,7 +91,7 @@ def cni(slot: AddressSlot) -> dict[str, Any]:
     }
 
 
-def kubelet(layout: Layout, node: NodeFacts, slot: AddressSlot) -> dict[str, Any]:
+def kubelet(layout: Layout, node: NodeConfig, slot: AddressSlot) -> dict[str, Any]:
     """The kubelet's configuration."""
     keys = layout.certificates
     return {
@@ -106,7 +106,7 @@ def kubelet(layout: Layout, node: NodeFacts, slot: AddressSlot) -> dict[str, Any
         "authorization": {"mode": "Webhook"},
         "tlsCertFile": str(keys / "kubelet.crt"),
         "tlsPrivateKeyFile": str(keys / "kubelet.key"),
-        "containerRuntimeEndpoint": f"unix://{inside.CONTAINERD_SOCKET}",
+        "containerRuntimeEndpoint": f"unix://{paths.CONTAINERD_SOCKET}",
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": f"/{slot.cgroup}",
         "failCgroupV1": False,
@@ -116,11 +116,11 @@ def kubelet(layout: Layout, node: NodeFacts, slot: AddressSlot) -> dict[str, Any
         "maxPods": node.max_pods,
         "clusterDomain": "cluster.local",
         "clusterDNS": [str(slot.dns)],
-        "resolvConf": str(inside.CONFIGURATION / "resolv.conf"),
-        "podLogsDir": str(inside.POD_LOGS),
+        "resolvConf": str(paths.CONFIGURATION / "resolv.conf"),
+        "podLogsDir": str(paths.POD_LOGS),
         "containerLogMaxSize": "10Mi",
         "containerLogMaxFiles": 2,
-        "volumePluginDir": str(inside.VOLUME_PLUGINS),
+        "volumePluginDir": str(paths.VOLUME_PLUGINS),
         # Nothing about disks: a kubelet that finds one full removes images first, among them the pause image, and no
         # registry would give them back. Not named is off (mergeDefaultEvictionSettings is false by default).
         "evictionHard": {"memory.available": "200Mi"},
@@ -131,7 +131,7 @@ def kubelet(layout: Layout, node: NodeFacts, slot: AddressSlot) -> dict[str, Any
     }
 
 
-def kube_proxy(layout: Layout, node: NodeFacts, slot: AddressSlot) -> dict[str, Any]:
+def kube_proxy(layout: Layout, node: NodeConfig, slot: AddressSlot) -> dict[str, Any]:
     """kube-proxy's configuration: nftables, and no settings of connection tracking, which are the machine's."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
@@ -140,7 +140,7 @@ def kube_proxy(layout: Layout, node: NodeFacts, slot: AddressSlot) -> dict[str, 
         "clusterCIDR": str(slot.pods),
         "hostnameOverride": node.name,
         "clientConnection": {"kubeconfig": str(layout.credentials / "kube-proxy.kubeconfig")},
-        "healthzBindAddress": f"127.0.0.1:{inside.PROXY_HEALTH_PORT}",
+        "healthzBindAddress": f"127.0.0.1:{paths.PROXY_HEALTH_PORT}",
         "metricsBindAddress": "127.0.0.1:10249",
         "oomScoreAdj": 0,
         "conntrack": {

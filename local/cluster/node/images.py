@@ -54,23 +54,23 @@ def load(enter: Enter, archive: Path, tell: Callable[[str], None]) -> bool:
     nameless = [image.image_id for image in wanted if not image.references]
     if nameless:
         raise ClusterError(f"{archive}: image {nameless[0]} has no name (try: docker-archive:FILE:NAME:TAG)")
-    there = loaded(enter)
-    if all(there.get(reference) == image.image_id for image in wanted for reference in image.references):
+    present = loaded(enter)
+    if all(present.get(reference) == image.image_id for image in wanted for reference in image.references):
         return False
     _import(enter, archive, ", ".join(reference for image in wanted for reference in image.references), tell)
-    there = loaded(enter)
+    present = loaded(enter)
     for image in wanted:
         for reference in image.references:
-            if there.get(reference) != image.image_id:
-                found = there.get(reference, "nothing")
-                raise ClusterError(f"{archive}: loaded {reference}, but the node has {found}, not {image.image_id}")
+            if present.get(reference) != image.image_id:
+                actual = present.get(reference, "nothing")
+                raise ClusterError(f"{archive}: loaded {reference}, but the node has {actual}, not {image.image_id}")
     _ctr(enter, "content", "prune", "references")
     return True
 
 
 def _import(enter: Enter, archive: Path, names: str, tell: Callable[[str], None]) -> None:
     """The archive goes through a pipe, so that it may lie where the node sees no files."""
-    size, done, told = archive.stat().st_size, 0, time.monotonic()
+    size, sent, reported_at = archive.stat().st_size, 0, time.monotonic()
     command = enter(["ctr", "--namespace", _NAMESPACE, "images", "import", "-"])
     with (
         archive.open("rb") as file,
@@ -81,18 +81,18 @@ def _import(enter: Enter, archive: Path, names: str, tell: Callable[[str], None]
         try:
             while chunk := file.read(_CHUNK):
                 process.stdin.write(chunk)
-                done += len(chunk)
-                if size > _LARGE and time.monotonic() - told > _TELL_SECONDS:
-                    told = time.monotonic()
-                    tell(f"loading {names}: {done / 1e9:.1f} of {size / 1e9:.1f} GB")
+                sent += len(chunk)
+                if size > _LARGE and time.monotonic() - reported_at > _TELL_SECONDS:
+                    reported_at = time.monotonic()
+                    tell(f"loading {names}: {sent / 1e9:.1f} of {size / 1e9:.1f} GB")
             process.stdin.close()
             if size > _LARGE:
                 tell(f"loading {names}: unpacking")
         except BrokenPipeError:
             pass  # it has ended, and says why
-        said = process.stdout.read().decode(errors="replace").strip()
+        output = process.stdout.read().decode(errors="replace").strip()
     if process.returncode != 0:
-        raise ClusterError(f"the node cannot load {archive}: {said}")
+        raise ClusterError(f"the node cannot load {archive}: {output}")
 
 
 def _image_id(enter: Enter, target: str) -> str:

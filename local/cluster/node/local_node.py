@@ -10,12 +10,13 @@ from pathlib import Path
 
 from llm_serving.planning.simulation.node_pool import is_ready
 from local.cluster import rest
+from local.cluster.config import ClusterConfig
 from local.cluster.errors import ClusterError, with_log
 from local.cluster.files import read_json
-from local.cluster.layout import Facts, Layout
-from local.cluster.node import addons, configuration, images, inside, machine, requirements, system_images
-from local.cluster.node.memory import Memory, memory
+from local.cluster.layout import Layout
+from local.cluster.node import addons, archives, configuration, images, machine, paths, requirements
 from local.cluster.node.name_service import resolve
+from local.cluster.node.proc import Memory, memory
 from local.cluster.node.programs import KUBELET
 from local.cluster.processes import Process
 
@@ -51,22 +52,22 @@ class LocalNode:
 
     # Before and after
 
-    def prepare(self, facts: Facts) -> Facts:
-        """Take the address slot and write what the programs read; return the facts with what was decided.
+    def prepare(self, config: ClusterConfig) -> ClusterConfig:
+        """Take the address slot and write what the programs read; return the configuration with what was decided.
 
         Raises:
             ClusterError: the machine lacks something, or the ranges are in use.
         """
-        assert facts.node is not None
-        slot = machine.reserve(self._layout.root, facts.node.slot)
-        facts = facts.with_slot(slot).with_ports(inside.PORTS)
-        facts.write(self._layout)
-        assert facts.node is not None
-        configuration.write(self._layout, facts.node, slot)
-        return facts
+        assert config.node is not None
+        slot = machine.reserve(self._layout.root, config.node.slot)
+        config = config.with_slot(slot).with_ports(paths.PORTS)
+        config.write(self._layout)
+        assert config.node is not None
+        configuration.write(self._layout, config.node, slot)
+        return config
 
-    def clear(self, facts: Facts) -> None:
-        """End what a killed keeper left, and remove everything of the node from the machine.
+    def clear(self, config: ClusterConfig) -> None:
+        """End what a killed owner of the namespaces left, and remove everything of the node from the machine.
 
         Raises:
             ClusterError: something cannot be removed.
@@ -76,8 +77,8 @@ class LocalNode:
             init.send(signal.SIGKILL)
             init.wait(10.0)
         self._layout.init.unlink(missing_ok=True)
-        if facts.node is not None and facts.node.slot is not None:
-            machine.clear(self._layout.root, facts.node.slot)
+        if config.node is not None and config.node.slot is not None:
+            machine.clear(self._layout.root, config.node.slot)
 
     def has_ended(self) -> bool:
         """The first process of its namespaces was noted and has gone."""
@@ -121,43 +122,43 @@ class LocalNode:
 
     # Coming up
 
-    def furnish(self, facts: Facts, client: rest.Kubernetes) -> None:
+    def furnish(self, config: ClusterConfig, client: rest.Kubernetes) -> None:
         """Load the system images, apply what every such cluster has, and wait until node and name service are ready.
 
         Raises:
             ClusterError: they do not get ready; names what is missing and the kubelet's log.
         """
-        assert facts.node is not None
-        pause, coredns = system_images.pause(), system_images.coredns()
-        there = self.images()
+        assert config.node is not None
+        pause, coredns = archives.pause(), archives.coredns()
+        loaded = self.images()
         for image in (pause, coredns):
-            if image.reference not in there:
+            if image.reference not in loaded:
                 with tempfile.TemporaryDirectory() as folder:
                     archive = Path(folder) / "image.tar"
                     image.write(archive)
                     images.load(self.entering, archive, lambda _: None)
-        wanted = addons.objects(facts, coredns.reference)
+        wanted = addons.objects(config, coredns.reference)
         dns = client.find("apps/v1", "Deployment", addons.DNS_NAME, addons.DNS_NAMESPACE)
         if dns is None or addons.fingerprint(dns) != addons.fingerprint(wanted[-1]):
             client.apply_all(wanted)
-        self._wait_ready(facts, client)
+        self._wait_ready(config, client)
 
-    def _wait_ready(self, facts: Facts, client: rest.Kubernetes) -> None:
+    def _wait_ready(self, config: ClusterConfig, client: rest.Kubernetes) -> None:
         end = time.monotonic() + READY_SECONDS
-        while (missing := _missing(facts, client)) is not None:
+        while (missing := _missing(config, client)) is not None:
             if time.monotonic() > end:
                 message = f"the node of {self._layout.root} is not ready after {READY_SECONDS:g} s: {missing}"
                 raise ClusterError(with_log(message, self._layout.log(KUBELET)))
             time.sleep(0.1)
 
-    def health(self, facts: Facts, client: rest.Kubernetes) -> NodeHealth:
+    def health(self, config: ClusterConfig, client: rest.Kubernetes) -> NodeHealth:
         """How it fares; the cluster must run."""
-        assert facts.node is not None
-        here = f"spec.nodeName={facts.node.name},status.phase=Running"
+        assert config.node is not None
+        running_here = f"spec.nodeName={config.node.name},status.phase=Running"
         return NodeHealth(
-            facts.node.name,
-            _missing(facts, client),
-            len(client.list("v1", "Pod", fields=here)),
+            config.node.name,
+            _missing(config, client),
+            len(client.list("v1", "Pod", fields=running_here)),
             tuple(sorted(self.images())),
             self._memory(),
         )
@@ -175,13 +176,13 @@ class LocalNode:
         return Process.from_json(read_json(self._layout.init))
 
 
-def _missing(facts: Facts, client: rest.Kubernetes) -> str | None:
+def _missing(config: ClusterConfig, client: rest.Kubernetes) -> str | None:
     """What is not ready yet. Objects tell how it was before the node stopped until they are written anew, so the name
     service is asked itself: it runs in a pod, behind a Service.
     """
-    assert facts.node is not None
-    assert facts.slot is not None
-    name, slot = facts.node.name, facts.slot
+    assert config.node is not None
+    assert config.slot is not None
+    name, slot = config.node.name, config.slot
     try:
         node = client.find("v1", "Node", name)
         if node is None:

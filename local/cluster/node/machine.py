@@ -14,7 +14,7 @@ from local.cluster.errors import ClusterError
 from local.cluster.files import folder_locked
 from local.cluster.node import addresses, cgroups
 from local.cluster.node.addresses import ROUTE_PROTOCOL, SLOT_LINKS, AddressSlot
-from local.cluster.node.inside import COVERED
+from local.cluster.node.paths import COVERED
 
 _NET = Path("/sys/class/net")
 _ALIAS_LIMIT = 255

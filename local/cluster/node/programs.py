@@ -3,50 +3,48 @@
 import sys
 
 from local.cluster import credentials
-from local.cluster.command import Command
-from local.cluster.layout import Facts, Layout, program
-from local.cluster.node import inside, requirements
+from local.cluster.config import ClusterConfig
+from local.cluster.layout import Layout, program
+from local.cluster.node import paths, requirements
+from local.cluster.processes import LESS_MEMORY, Command
 
 CONTAINERD = "containerd"
 KUBELET = "kubelet"
-# They hold little that lives long: collecting garbage earlier halves their memory at some cost in time.
-_LESS_MEMORY = {"GOGC": "50"}
 
 
-def commands(layout: Layout, facts: Facts) -> tuple[Command, ...]:
+def commands(layout: Layout, config: ClusterConfig) -> tuple[Command, ...]:
     """The node's programs in the order in which they start; none where the cluster has no node.
 
     Raises:
         ClusterError: one is missing.
     """
-    node, slot = facts.node, facts.slot
+    node, slot = config.node, config.slot
     if node is None or slot is None:
         return ()
     containerd = Command(
         CONTAINERD,
-        (requirements.find("containerd"), f"--config={inside.CONFIGURATION / 'containerd.toml'}"),
-        environment={"PATH": requirements.search_path(), **_LESS_MEMORY},
-        probe=str(inside.CONTAINERD_SOCKET),
+        (requirements.find("containerd"), f"--config={paths.CONFIGURATION / 'containerd.toml'}"),
+        environment={"PATH": requirements.search_path(), **LESS_MEMORY},
+        probe=str(paths.CONTAINERD_SOCKET),
     )
     policy = Command(
         credentials.NETWORK_POLICY,
         (
-            *(sys.executable, "-m", "local.cluster.network_policy"),
-            f"--kubeconfig={credentials.kubeconfig_file(layout, credentials.NETWORK_POLICY)}",
+            *(sys.executable, "-m", "local.cluster.network_policy", str(layout.root)),
             f"--pod-range={slot.pods}",
             f"--node={node.name}",
-            f"--ready-file={inside.POLICY_READY}",
+            f"--ready-file={paths.POLICY_READY}",
         ),
         after=("kube-apiserver",),
         environment={"PATH": requirements.search_path()},
-        probe=str(inside.POLICY_READY),
+        probe=str(paths.POLICY_READY),
     )
     proxy = Command(
         "kube-proxy",
-        (str(program("kube-proxy")), f"--config={inside.CONFIGURATION / 'kube-proxy.json'}"),
+        (str(program("kube-proxy")), f"--config={paths.CONFIGURATION / 'kube-proxy.json'}"),
         after=("kube-apiserver",),
-        environment={"PATH": requirements.search_path(), **_LESS_MEMORY},
-        probe=f"http://127.0.0.1:{inside.PROXY_HEALTH_PORT}/livez",
+        environment={"PATH": requirements.search_path(), **LESS_MEMORY},
+        probe=f"http://127.0.0.1:{paths.PROXY_HEALTH_PORT}/livez",
     )
     provisioner = Command(
         credentials.VOLUME_PROVISIONER,
@@ -58,17 +56,17 @@ def commands(layout: Layout, facts: Facts) -> tuple[Command, ...]:
         KUBELET,
         (
             str(program("kubelet")),
-            f"--config={inside.CONFIGURATION / 'kubelet.json'}",
+            f"--config={paths.CONFIGURATION / 'kubelet.json'}",
             f"--kubeconfig={credentials.kubeconfig_file(layout, 'kubelet')}",
-            f"--root-dir={inside.KUBELET}",
+            f"--root-dir={paths.KUBELET}",
             f"--hostname-override={node.name}",
             f"--node-ip={slot.node}",
             *labels,
         ),
         # Not before the policies: a pod would else run for a moment without them.
         after=("kube-apiserver", CONTAINERD, credentials.NETWORK_POLICY),
-        environment={"PATH": requirements.search_path(), **_LESS_MEMORY},
-        probe=inside.KUBELET_HEALTH,
+        environment={"PATH": requirements.search_path(), **LESS_MEMORY},
+        probe=paths.KUBELET_HEALTH,
     )
     return (containerd, policy, proxy, provisioner, kubelet)
 

@@ -5,9 +5,7 @@ node can use. The folder is open to every user, for pods that do not run as root
 noted, not enforced. It remembers nothing: volumes are in the API server, folders on the disk.
 """
 
-import datetime
 import logging
-import secrets
 import shutil
 import sys
 import time
@@ -17,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from local.cluster import credentials, rest
-from local.cluster.bell import Bell
-from local.cluster.layout import Facts, Layout
-from local.cluster.node import inside
+from local.cluster.config import ClusterConfig
+from local.cluster.controllers import ChangeSignal, Informer, event, log_to_stdout
+from local.cluster.errors import ClusterError
+from local.cluster.layout import Layout
+from local.cluster.node import paths
 
 _LOG = logging.getLogger(credentials.VOLUME_PROVISIONER)
 
@@ -67,7 +67,7 @@ class Provisioner:
     def _provide(self, claim: Object) -> None:
         reason = refusal(claim)
         if reason is not None:
-            self._event(claim, "Warning", "ProvisioningFailed", reason)
+            self.client.create(event(claim, "ProvisioningFailed", reason, component=PROVISIONER, warning=True))
             return
         path = self.folder / volume_name(claim)
         path.mkdir(exist_ok=True)
@@ -79,37 +79,14 @@ class Provisioner:
                 raise
             return
         _LOG.info("%s/%s: %s", claim["metadata"]["namespace"], claim["metadata"]["name"], path.name)
-        self._event(claim, "Normal", "ProvisioningSucceeded", f"Successfully provisioned volume {path.name}")
+        message = f"Successfully provisioned volume {path.name}"
+        self.client.create(event(claim, "ProvisioningSucceeded", message, component=PROVISIONER))
 
     def _remove(self, name: str) -> None:
         path = self.folder / name
         if path.is_dir():
             shutil.rmtree(path)
             _LOG.info("%s: removed", name)
-
-    def _event(self, claim: Object, kind: str, reason: str, message: str) -> None:
-        meta = claim["metadata"]
-        moment = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self.client.create(
-            {
-                "apiVersion": "v1",
-                "kind": "Event",
-                "metadata": {"name": f"{meta['name']}.{secrets.token_hex(8)}", "namespace": meta["namespace"]},
-                "involvedObject": {
-                    "apiVersion": "v1",
-                    "kind": "PersistentVolumeClaim",
-                    **{key: meta[key] for key in ("name", "namespace", "uid", "resourceVersion")},
-                },
-                "reason": reason,
-                "message": message,
-                "type": kind,
-                "source": {"component": PROVISIONER},
-                "reportingComponent": PROVISIONER,
-                "firstTimestamp": moment,
-                "lastTimestamp": moment,
-                "count": 1,
-            }
-        )
 
 
 def waits(claim: Mapping[str, Any]) -> bool:
@@ -167,21 +144,26 @@ def volume_for(claim: Mapping[str, Any], path: Path, node: str) -> Object:
 
 def main(arguments: Sequence[str]) -> int:
     """Compare for ever."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
+    log_to_stdout()
     layout = Layout(Path(arguments[0]))
-    facts = Facts.read(layout)
-    assert facts.node is not None
+    config = ClusterConfig.read(layout)
+    assert config.node is not None
     client = credentials.connect(layout, credentials.VOLUME_PROVISIONER, field_manager=credentials.VOLUME_PROVISIONER)
-    provisioner = Provisioner(client, inside.VOLUMES, facts.node.name)
-    bell = Bell(client, ("PersistentVolumeClaim", "PersistentVolume"))
+    provisioner = Provisioner(client, paths.VOLUMES, config.node.name)
+    signal = ChangeSignal()
+    for kind in ("PersistentVolumeClaim", "PersistentVolume"):
+        Informer(client, "v1", kind, signal).start()
     while True:
         try:
+            signal.wait(_IDLE)
             provisioner.reconcile()
         except (rest.ApiError, rest.UnreachableError) as error:
             _LOG.warning("%s: will try again", error)
             time.sleep(1.0)
-            continue
-        bell.wait(_IDLE)
+            signal.set()
+        except ClusterError as error:
+            print(f"volumes are not provided: {error}", file=sys.stderr, flush=True)
+            return 1
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ _BUILT = ("kubelet", "kube-proxy", "coredns")
 
 def search_path() -> str:
     """PATH with the folders for root's programs, which a user's often lacks."""
-    given = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
-    return os.pathsep.join([*given, *(folder for folder in _SEARCHED if folder not in given)])
+    own = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
+    return os.pathsep.join([*own, *(folder for folder in _SEARCHED if folder not in own)])
 
 
 def find(name: str) -> str:
@@ -41,10 +41,10 @@ def find(name: str) -> str:
     Raises:
         ClusterError: it is missing; names its package.
     """
-    found = shutil.which(name, path=search_path())
-    if found is None:
+    path = shutil.which(name, path=search_path())
+    if path is None:
         raise ClusterError(f"{name} is not on PATH: install package {PACKAGES[name]!r}, or run `make setup-node`")
-    return found
+    return path
 
 
 def cni_plugins() -> Path:
@@ -69,7 +69,7 @@ def unmet() -> str | None:
             "a local node needs root, for its namespaces, mounts and cgroups: run this as root (sudo -E), "
             "or name a cluster: KUBECONFIG=<file>"
         )
-    missing = {f"{name} ({package})": package for name, package in PACKAGES.items() if not _there(name)}
+    missing = {f"{name} ({package})": package for name, package in PACKAGES.items() if not _is_installed(name)}
     if not any(all((folder / name).exists() for name in _CNI) for folder in _CNI_FOLDERS):
         missing[f"CNI plugins ({_CNI_PACKAGE})"] = _CNI_PACKAGE
     if missing:
@@ -94,5 +94,5 @@ def check(layout: Layout) -> None:
         raise ClusterError(reason)
 
 
-def _there(name: str) -> bool:
+def _is_installed(name: str) -> bool:
     return shutil.which(name, path=search_path()) is not None

@@ -1,10 +1,27 @@
 """Objects and waiting for these tests."""
 
+import contextlib
+import os
+import select
 import time
 
 from local.cluster.rest import ApiError, UnreachableError
 
 TOLERATES_GPU = [{"key": "nvidia.com/gpu", "operator": "Exists"}]
+
+
+OWNING = """
+import os, signal, sys
+from pathlib import Path
+from local.cluster import LocalCluster, NodeOptions
+from local.cluster.layout import OWNER_VARIABLE
+os.environ[OWNER_VARIABLE] = str(os.getpid())
+LocalCluster(Path(sys.argv[1])).create(node=NodeOptions() if "node" in sys.argv else None)
+print("up", flush=True)
+signal.pause()
+"""
+"""A program that starts a cluster which is not to outlive it, says so, and waits. Arguments: the cluster's folder;
+``node`` for one with a node."""
 
 
 def gpu_pod(namespace, name, pool, gpus=1):
@@ -47,6 +64,26 @@ def eventually(what, seconds=60):
         assert time.monotonic() < end, f"still not so after {seconds} s: {answer!r}"
         time.sleep(0.1)
     return answer
+
+
+@contextlib.contextmanager
+def wait_for_ends(pids, seconds=120):
+    """Wait until processes that live now have ended, after the body. The limit is a guard, not a measurement."""
+    ends = select.poll()
+    with contextlib.ExitStack() as opened:
+        running = set()
+        for pid in pids:
+            running.add(descriptor := os.pidfd_open(pid))
+            opened.callback(os.close, descriptor)
+            ends.register(descriptor, select.POLLIN)
+        yield
+        until = time.monotonic() + seconds
+        while running:
+            ended = ends.poll(max(0, until - time.monotonic()) * 1000)
+            assert ended, f"{len(running)} processes still live after {seconds} s"
+            for descriptor, _ in ended:
+                ends.unregister(descriptor)
+                running.discard(descriptor)
 
 
 def log_of(api, namespace, pod, container):

@@ -4,14 +4,17 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from local.cluster import ClusterError, LocalCluster
-from local.cluster.layout import Facts, Layout, tools
+from local.cluster.config import ClusterConfig
+from local.cluster.layout import REPOSITORY, Layout, tools
 from local.cluster.processes import Process
-from tests.engine.cluster.helpers import eventually
+from tests.engine.cluster.helpers import OWNING, eventually, wait_for_ends
 
 
 @pytest.fixture
@@ -25,9 +28,9 @@ def own(tmp_path):
 def processes(cluster):
     layout = Layout(cluster.directory)
     states = json.loads(layout.programs.read_text())
-    found = {name: Process.from_json(state["process"]) for name, state in states.items()}
-    found["supervisor"] = Process.from_json(json.loads(layout.supervisor.read_text()))
-    return found
+    by_name = {name: Process.from_json(state["process"]) for name, state in states.items()}
+    by_name["supervisor"] = Process.from_json(json.loads(layout.supervisor.read_text()))
+    return by_name
 
 
 def note(api, name):
@@ -72,19 +75,31 @@ def test_a_cluster_lives_through_kills_restarts_and_taken_ports(own):
     assert not any(process.alive() for process in before.values())
     assert not own.running()
     own.stop()
-    port = Facts.read(Layout(own.directory)).ports["apiserver"]
+    port = ClusterConfig.read(Layout(own.directory)).ports["apiserver"]
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", port))
         taken.listen()
         own.start()
-        assert Facts.read(Layout(own.directory)).ports["apiserver"] != port
+        assert ClusterConfig.read(Layout(own.directory)).ports["apiserver"] != port
         assert own.client().find("v1", "ConfigMap", "later")
 
     last = processes(own)
     own.delete()
     assert not own.directory.exists()
     assert not any(process.alive() for process in last.values())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="watches processes by pidfd")
+def test_a_killed_run_leaves_no_cluster_behind(own):
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNING, str(own.directory)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "up\n"
+        with wait_for_ends(process.pid for process in processes(own).values()):
+            run.kill()
+    assert not own.running()
 
 
 def test_a_missing_program_is_named_before_anything_starts(own, monkeypatch, tmp_path):

@@ -25,15 +25,15 @@ def test_a_pool_grows_to_its_maximum_and_the_next_pod_is_told_why_it_waits(api, 
     pool("grow", min=1, max=2)
     for name in ("a", "b"):
         api.create(gpu_pod(namespace, name, "grow"))
-    placed = eventually(lambda: len(found := running(api, namespace)) == 2 and found)
+    placed = eventually(lambda: len(nodes := running(api, namespace)) == 2 and nodes)
     assert len(set(placed.values())) == 2  # one GPU a node
     zones = {n["metadata"]["labels"]["topology.kubernetes.io/zone"] for n in nodes_of(api, "grow")}
     assert zones == {"europe-west4-a", "europe-west4-b"}
     assert eventually(lambda: [m for m in events(api, namespace, "TriggeredScaleUp") if "1->2 (max: 2)" in m])
 
     api.create(gpu_pod(namespace, "c", "grow"))
-    told = eventually(lambda: [m for m in events(api, namespace, "NotTriggerScaleUp") if "max node group" in m])
-    assert told
+    messages = eventually(lambda: [m for m in events(api, namespace, "NotTriggerScaleUp") if "max node group" in m])
+    assert messages
     assert eventually(lambda: [m for m in events(api, namespace, "FailedScheduling") if "Insufficient nvidia" in m])
     assert len(nodes_of(api, "grow")) == 2
 

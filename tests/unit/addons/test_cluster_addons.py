@@ -5,8 +5,7 @@ import kubernetes_validate
 import pytest
 from pulumi.errors import InputPropertiesError
 
-from llm_serving.addons import ClusterAddons
-from llm_serving.addons.places import KEDA_NAMESPACE, LWS_NAMESPACE, MONITORING_NAMESPACE
+from llm_serving.addons.cluster_addons import ClusterAddons
 from tests.unit.recording import record
 from tests.unit.serving.crds import assert_valid
 
@@ -39,9 +38,9 @@ def test_nothing_is_installed_that_is_not_asked_for():
 @pytest.mark.parametrize(
     ("argument", "chart", "namespace"),
     [
-        ("keda", "keda", KEDA_NAMESPACE),
-        ("monitoring", "monitoring", MONITORING_NAMESPACE),
-        ("leader_worker_set", "lws", LWS_NAMESPACE),
+        ("keda", "keda", "keda"),
+        ("monitoring", "monitoring", "monitoring"),
+        ("leader_worker_set", "lws", "lws-system"),
     ],
 )
 def test_each_addon_comes_alone_in_a_namespace_of_its_own(argument, chart, namespace):

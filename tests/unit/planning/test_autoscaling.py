@@ -1,6 +1,6 @@
 import pytest
 
-from llm_serving.planning.autoscaling import parse_cron, plan_addons
+from llm_serving.planning.autoscaling import parse_cron
 from llm_serving.planning.rules.autoscaling import check_addons, check_autoscaling, note_autoscaling
 from llm_serving.spec import AddonsSpec
 from tests.unit.planning.builders import model, stack
@@ -112,16 +112,6 @@ def test_what_changes_nothing_is_said():
 
 def addons(**fields):
     return AddonsSpec.model_validate(fields)
-
-
-def test_an_addon_is_installed_where_a_model_needs_it_and_nobody_else_brings_it():
-    still, scales, spreads = model(), model(**scaled()), model(engine={"nodes": 2})
-    assert not plan_addons(addons(), [still]).any
-    plan = plan_addons(addons(), [still, scales])
-    assert (plan.keda, plan.monitoring, plan.leader_worker_set) == (True, True, False)
-    assert plan_addons(addons(), [spreads]).leader_worker_set
-    theirs = addons(keda="existing", monitoring="existing", leaderWorkerSet="existing")
-    assert not plan_addons(theirs, [scales, spreads]).any
 
 
 @pytest.mark.parametrize(

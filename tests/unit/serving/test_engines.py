@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from llm_serving import catalog
 from llm_serving.catalog import Feature, FlagKind
@@ -124,8 +126,8 @@ def test_every_adapter_says_where_it_is_asked_and_watched(name):
     assert 1024 < adapter.port < 65536
     assert adapter.health_path.startswith("/")
     assert adapter.metrics_path == "/metrics"
-    assert engine_metrics(adapter.name).requests_running
-    assert engine_metrics(adapter.name).requests_waiting
+    assert bool(engine_metrics(adapter.name).requests_running) == (name is not EngineName.TRITON)
+    assert bool(engine_metrics(adapter.name).requests_waiting) == (name is not EngineName.TRITON)
     assert adapter.publisher.count("/") == 2
     assert "HF_HUB_OFFLINE" in adapter.environment(request(name).plan)
 
@@ -223,6 +225,12 @@ def test_tritons_model_repository_holds_what_its_vllm_is_told():
     files = adapter.files(request(EngineName.TRITON, wish, quantization="fp8"))
     assert set(files) == {"qwen3-8b/config.pbtxt", "qwen3-8b/1/model.json"}
     assert 'backend: "vllm"' in files["qwen3-8b/config.pbtxt"]
+    config = text_format.Parse(files["qwen3-8b/config.pbtxt"], ModelConfig())
+    assert config.backend == "vllm"
+    (group,) = config.instance_group
+    # One instance that takes the GPUs it is given: with KIND_GPU the back end refuses more than one GPU.
+    assert (group.count, group.kind) == (1, ModelInstanceGroup.KIND_MODEL)
+    assert config.parameters["REPORT_CUSTOM_METRICS"].string_value == "true"
     told = json.loads(files["qwen3-8b/1/model.json"])
     assert told["model"] == WEIGHTS
     assert told["quantization"] == "fp8"
@@ -232,7 +240,9 @@ def test_tritons_model_repository_holds_what_its_vllm_is_told():
     # Its keys are fields of vLLM's arguments, which have the names of its flags.
     known = catalog.engine_flags(EngineName.VLLM, "0.32.0")
     assert {key.replace("_", "-") for key in told} <= set(known)
-    assert f"--model-repository={adapter.files_folder}" in command(EngineName.TRITON)
+    words = command(EngineName.TRITON)
+    assert f"--model-repository={adapter.files_folder}" in words
+    assert "--default-max-tokens=8192" in words, "else an answer ends after 16 tokens"
 
 
 @pytest.mark.parametrize("name", [EngineName.VLLM, EngineName.SGLANG, EngineName.TGI])

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from pulumi.errors import InputPropertiesError
 from pulumi_kubernetes import core
@@ -454,9 +456,49 @@ def test_a_model_that_is_all_base_is_called_by_the_name_that_there_is():
     assert list(deployments(recording)) == [recording.output("deploymentName")] == ["qwen3-8b-1-0-0-base"]
 
 
-def test_an_engine_that_is_rendered_only_is_refused():
-    found = refusals(release={"engine": {"name": "triton", "version": "25.10.0"}})
-    assert "not run" in " ".join(found.values())
+TRITON = {
+    "engine": {"name": "triton", "version": "25.12.0"},
+    "image": {"repository": "nvcr.io/nvidia/tritonserver", "tag": "25.12-vllm-python-py3"},
+}
+
+
+def test_the_model_repository_of_triton_reaches_its_pod():
+    recording = serve(release=TRITON)
+    assert_valid(recording)
+    config_map = recording.one("kubernetes:core/v1:ConfigMap")
+    assert config_map["immutable"] is True
+    assert set(config_map["data"]) == {"config.pbtxt", "model.json"}
+    assert json.loads(config_map["data"]["model.json"])["model"] == "/models/qwen3-8b/1.0.0"
+    spec = pod(recording)["spec"]
+    assert breaks_restricted(spec) == []
+    (volume,) = (volume for volume in spec["volumes"] if volume["name"] == "engine-files")
+    assert volume["configMap"]["name"] == config_map.outputs["metadata"]["name"]
+    (engine,) = spec["containers"]
+    mounts = {mount["mountPath"]: mount for mount in engine["volumeMounts"] if mount["name"] == "engine-files"}
+    repository = dict(word.split("=", 1) for word in engine["command"] if "=" in word)["--model-repository"]
+    assert {path: mount["subPath"] for path, mount in mounts.items()} == {
+        f"{repository}/qwen3-8b/config.pbtxt": "config.pbtxt",
+        f"{repository}/qwen3-8b/1/model.json": "model.json",
+    }, "a whole ConfigMap has hidden folders, which Triton takes for models"
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert engine[probe]["httpGet"] == {"path": "/health/ready", "port": "http"}
+    assert engine["ports"] == [{"name": "http", "containerPort": 9000}]
+
+
+def test_other_options_of_vllm_in_triton_are_another_config_map():
+    first, second = (
+        serve(release=TRITON, model={"engine": {"max_sequences": sequences}}).one("kubernetes:core/v1:ConfigMap")
+        for sequences in (32, 64)
+    )
+    assert first["data"]["model.json"] != second["data"]["model.json"]
+    assert "name" not in first["metadata"], "immutable data under one name could not be replaced before the pods"
+
+
+def test_what_does_not_count_its_requests_does_not_scale():
+    found = refusals(
+        release=TRITON, model={"autoscaling": {"max": 3}}, prometheus_url="http://prometheus.monitoring.svc:9090"
+    )
+    assert "how many requests run and wait" in found["model.autoscaling"]
 
 
 def test_an_instance_starts_only_on_a_cache_that_holds_the_model_and_its_adapters_whole():

@@ -5,7 +5,7 @@ from pulumi_kubernetes import meta, networking
 
 from llm_serving.cloud.gcp.network import network_reach
 from llm_serving.contract import NetworkReach
-from llm_serving.serving.network_policies import group_policy, network_policies, prometheus_policy
+from llm_serving.serving.network_policies import group_policy, network_policies, service_policy
 from llm_serving.spec import NetworkSpec
 from tests.unit.local.network_policy.builders import namespace, pod
 from tests.unit.local.network_policy.evaluator import Connection, allowed
@@ -184,7 +184,9 @@ def test_a_store_of_our_own_is_reached_on_its_port_and_opens_nothing_else():
 
 def test_keda_asks_prometheus_and_its_own_namespace_reaches_it_as_before():
     keda = {"kubernetes.io/metadata.name": "keda"}
-    policies = rendered({"queries": prometheus_policy({"app.kubernetes.io/name": "prometheus"}, keda)}, "monitoring")
+    policies = rendered(
+        {"queries": service_policy({"app.kubernetes.io/name": "prometheus"}, [keda], 9090)}, "monitoring"
+    )
     assert reaches(policies, "keda", "prometheus", 9090)
     assert reaches(policies, "grafana", "prometheus", 9090)
     assert not reaches(policies, "keda", "prometheus", 8080)

@@ -41,12 +41,23 @@ def counted(ready, replicas=None, deployment="tiny-1-0-0", namespace="chat", **m
     ]
 
 
-@pytest.mark.parametrize("name", EngineName)
+COUNTS_REQUESTS = [name for name in EngineName if engine_metrics(name).requests_running is not None]
+
+
+@pytest.mark.parametrize("name", COUNTS_REQUESTS)
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_every_query_for_every_engine_is_promql_and_yields_a_vector(workload, name):
     for query in asdict(scaling_queries(engine_metrics(name), workload)).values():
         tree = promql_parser.parse(query)
         assert not isinstance(tree, promql_parser.NumberLiteral | promql_parser.MatrixSelector), query
+
+
+def test_only_triton_does_not_count_its_requests_and_has_no_queries():
+    assert set(EngineName) - set(COUNTS_REQUESTS) == {EngineName.TRITON}
+    (problem,) = unmeasured_objectives(engine_metrics(EngineName.TRITON), AutoscalingSpec(max=3))
+    assert problem.path == ""
+    with pytest.raises(ValueError, match="unmeasured_objectives"):
+        scaling_queries(engine_metrics(EngineName.TRITON), WORKLOADS[0])
 
 
 def test_an_objective_that_the_engine_does_not_measure_is_refused():

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
+from llm_serving.addons import table
 from llm_serving.errors import Problem
 from llm_serving.planning.rules.stack import StackShape
 
-RESERVED_NAMESPACES = ("default", "kube-", "gke-", "gmp-", "config-management-", "keda", "lws-system", "monitoring")
-"""Namespaces of Kubernetes, GKE and the addons; an entry that ends in ``-`` is a prefix that they keep for
-themselves."""
+PLATFORM_NAMESPACES = ("default", "kube-", "gke-", "gmp-", "config-management-")
+"""Namespaces of Kubernetes and GKE; an entry that ends in ``-`` is a prefix that they keep for themselves."""
 
 RESERVED_MODELS = ("default", "model-loader")
 """Service accounts of a namespace that are not a model's: Kubernetes' own, and that of loaders."""
@@ -30,7 +30,7 @@ def check_names(stack: StackShape) -> Iterator[Problem]:
             reason = "a model's name is that of its service account, and this one is taken in every namespace"
             yield Problem(f"models[{index}].name", model.name, reason, f"{model.name}-model")
     for index, team in enumerate(stack.teams):
-        for reserved in RESERVED_NAMESPACES:
+        for reserved in (*PLATFORM_NAMESPACES, *(addon.namespace for addon in table.ADDONS)):
             if team.name == reserved or (reserved.endswith("-") and team.name.startswith(reserved)):
                 yield Problem(
                     f"teams[{index}].name",

@@ -109,7 +109,8 @@ class InferenceEngine(ABC):
         """
 
     def files(self, request: EngineRequest) -> Mapping[str, str]:
-        """Files that must lie in :attr:`files_folder` when the engine starts: path below it, and text."""
+        """Files that the engine needs in :attr:`files_folder` when it starts: path below it, and text. The last parts
+        of the paths differ, and are valid keys of a ConfigMap."""
         return {}
 
 

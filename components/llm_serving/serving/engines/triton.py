@@ -1,7 +1,9 @@
 """NVIDIA Triton with its vLLM back end and its OpenAI front end: command line, model repository and names of metrics.
 
-What vLLM is told stands in ``model.json``, whose keys are those of vLLM's ``AsyncEngineArgs``; ``config.pbtxt`` names
-the back end. For services that run on Triton already: vLLM alone does more, with newer versions.
+Options of vLLM stand in ``model.json``, whose keys are those of vLLM's ``AsyncEngineArgs``; ``config.pbtxt`` names
+the back end. The front end is part of the images ``<release>-vllm-python-py3`` (documentation of Triton,
+"OpenAI-Compatible Frontend"); its options are those of release 25.12. For services that run on Triton already: vLLM
+alone does more, with newer versions.
 """
 
 import json
@@ -35,13 +37,15 @@ class Triton(InferenceEngine):
     files_folder = "/etc/triton"
 
     def command(self, request: EngineRequest) -> list[str]:
-        """The OpenAI front end, which starts the server in its own process. The tokenizer is the model's."""
+        """The OpenAI front end, which starts the server in its own process. The tokenizer is the model's. An answer may
+        fill the context, as with vLLM's own API; the front end's default is 16 tokens."""
         return [
             "python3",
             _FRONT_END,
             f"--model-repository={self.files_folder}",
             f"--tokenizer={request.weights}",
             "--backend=vllm",
+            f"--default-max-tokens={request.plan.max_model_len}",
             f"--openai-port={self.port}",
         ]
 

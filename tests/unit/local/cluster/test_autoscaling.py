@@ -8,13 +8,14 @@ from dataclasses import replace
 import pytest
 
 from local.cluster import certificates, credentials
-from local.cluster.autoscaling import bringing_up, discovery, objects
-from local.cluster.autoscaling.options import AutoscalingOptions
+from local.cluster.autoscaling import discovery, keda_objects, startup
 from local.cluster.autoscaling.programs import FIXED_PORTS
-from local.cluster.command import Command
-from local.cluster.layout import Facts, Layout
+from local.cluster.config import AutoscalingOptions, ClusterConfig
+from local.cluster.layout import Layout
+from local.cluster.processes import Command
 from local.cluster.supervisor import _Child
 from local.endpoint.scraping import scrape_configurations
+from tests.unit.local.cluster.handshake import peers_agree
 
 JOB = {"job_name": "engines", "static_configs": [{"targets": ["127.0.0.1:1"]}]}
 RULES = {"name": "r", "rules": [{"record": "level:metric:operation", "expr": "sum(up)"}]}
@@ -40,7 +41,7 @@ def layout(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("options", "message"),
     [
         ({"sync_seconds": 0}, "sync_seconds is 0, and must be from 1 to 60"),
         ({"scrape_seconds": 61}, "scrape_seconds is 61"),
@@ -49,35 +50,35 @@ def layout(tmp_path):
         ({"scrape": ({"job_name": "kube-state-metrics"},)}, "'kube-state-metrics'"),
     ],
 )
-def test_options_that_cannot_be_meant_are_refused(wrong, told):
-    with pytest.raises(ValueError, match=told):
-        AutoscalingOptions(**wrong)
+def test_options_that_cannot_be_meant_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        AutoscalingOptions(**options)
 
 
-def test_facts_are_read_back_as_they_were_written(layout):
-    facts = Facts(autoscaling=OPTIONS)
-    facts.write(layout)
-    assert Facts.read(layout) == facts
+def test_a_configuration_is_read_back_as_it_was_written(layout):
+    config = ClusterConfig(autoscaling=OPTIONS)
+    config.write(layout)
+    assert ClusterConfig.read(layout) == config
 
 
 def test_a_cluster_that_was_made_before_there_was_autoscaling_is_read_without(layout):
-    Facts().write(layout)
-    kept = json.loads(layout.facts.read_text())
+    ClusterConfig().write(layout)
+    kept = json.loads(layout.config.read_text())
     del kept["autoscaling"]
-    layout.facts.write_text(json.dumps(kept))
-    assert Facts.read(layout).autoscaling is None
+    layout.config.write_text(json.dumps(kept))
+    assert ClusterConfig.read(layout).autoscaling is None
 
 
 def test_identities_of_autoscaling_are_made_for_clusters_that_have_it_alone():
-    with_it = set(credentials.identities(Facts(autoscaling=OPTIONS)))
+    with_it = set(credentials.identities(ClusterConfig(autoscaling=OPTIONS)))
     own = {credentials.KEDA, credentials.KUBE_STATE_METRICS, credentials.PROMETHEUS}
-    assert with_it - set(credentials.identities(Facts())) == own
+    assert with_it - set(credentials.identities(ClusterConfig())) == own
 
 
 def test_a_cluster_that_gets_autoscaling_later_keeps_its_tokens(layout):
-    credentials.make(layout, Facts())
-    before = {name: credentials.token(layout, name) for name in credentials.identities(Facts())}
-    credentials.make(layout, Facts(autoscaling=OPTIONS))
+    credentials.make(layout, ClusterConfig())
+    before = {name: credentials.token(layout, name) for name in credentials.identities(ClusterConfig())}
+    credentials.make(layout, ClusterConfig(autoscaling=OPTIONS))
     assert {name: credentials.token(layout, name) for name in before} == before
     assert credentials.token(layout, credentials.KEDA) in credentials.token_file(layout).read_text()
 
@@ -90,7 +91,7 @@ def test_prometheus_takes_the_configuration_with_scrapes_and_rules(tmp_path):
     targets = tmp_path / "targets.json"
     targets.write_text(json.dumps(discovery.targets([POD])))
     options = replace(OPTIONS, scrape=(JOB, *scrape_configurations()))
-    written.write_text(json.dumps(bringing_up.prometheus_configuration(options, "127.0.0.1:2", rules, targets)))
+    written.write_text(json.dumps(startup.prometheus_configuration(options, "127.0.0.1:2", rules, targets)))
     checked = subprocess.run(["promtool", "check", "config", written], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "1 rules found" in checked.stdout
@@ -100,9 +101,7 @@ def test_the_certificate_of_keda_is_good_for_both_sides_and_its_authority_key_is
     certificates.make(layout.certificates)
     certificates.make_keda(layout.certificates, layout.keda_certificates)
     keys = layout.keda_certificates
-    for purpose in ("sslserver", "sslclient"):
-        command = ["openssl", "verify", "-purpose", purpose, "-CAfile", keys / "ca.crt", keys / "tls.crt"]
-        assert subprocess.run(command, capture_output=True, check=False).returncode == 0, purpose
+    assert peers_agree(keys / "ca.crt", keys / "tls", keys / "tls", "keda-operator.keda.svc")
     assert (keys / "ca.crt").read_bytes() == (layout.certificates / "ca.crt").read_bytes()
     assert not (keys / "ca.key").exists()
 
@@ -114,7 +113,7 @@ def test_the_certificate_of_keda_is_good_for_both_sides_and_its_authority_key_is
 def test_nothing_passes_keda_unchecked(layout):
     certificates.make(layout.certificates)
     certificates.make_keda(layout.certificates, layout.keda_certificates)
-    made = objects.objects(layout, Facts(ports=dict(FIXED_PORTS), autoscaling=OPTIONS))
+    made = keda_objects.objects(layout, ClusterConfig(ports=dict(FIXED_PORTS), autoscaling=OPTIONS))
     (webhook,) = (thing for thing in made if thing["kind"] == "ValidatingWebhookConfiguration")
     assert {hook["failurePolicy"] for hook in webhook["webhooks"]} == {"Fail"}
     assert {hook["clientConfig"]["url"].rsplit("/", 1)[0] for hook in webhook["webhooks"]} == {"https://127.0.0.1:9443"}

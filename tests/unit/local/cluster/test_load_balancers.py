@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from local.cluster.load_balancers import address, addresses, waiting
+from local.cluster.load_balancers import address, addresses, is_waiting
 
 
 def service(name="s", ip=None, annotations=None, **spec):
@@ -14,10 +14,10 @@ def service(name="s", ip=None, annotations=None, **spec):
 
 
 def test_only_load_balancers_without_an_address_wait():
-    assert waiting(service())
-    assert not waiting(service(ip="203.0.113.9"))
-    assert not waiting(service(type="ClusterIP"))
-    assert not waiting(service(loadBalancerClass="somebody-elses"))
+    assert is_waiting(service())
+    assert not is_waiting(service(ip="203.0.113.9"))
+    assert not is_waiting(service(type="ClusterIP"))
+    assert not is_waiting(service(loadBalancerClass="somebody-elses"))
 
 
 def test_an_external_address_is_one_for_documentation_and_an_internal_one_is_private():

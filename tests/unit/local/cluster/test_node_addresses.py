@@ -75,7 +75,7 @@ def test_default_routes_and_ours_are_no_obstacle():
         {"dst": "10.244.0.0/16", "dev": "cbr0", "protocol": "kernel"},
         {"type": "blackhole", "dst": "10.1.0.0/16"},
     ]
-    assert [found.what for found in routes_in_use(routes)] == [
+    assert [use.what for use in routes_in_use(routes)] == [
         "route 10.244.0.0/16 dev cbr0",
         "route 10.1.0.0/16 blackhole",
     ]
@@ -84,7 +84,7 @@ def test_default_routes_and_ours_are_no_obstacle():
 def test_addresses_of_other_links_are_obstacles():
     own = {"ifname": "llmserving0", "addr_info": [{"family": "inet", "local": "10.99.0.254", "prefixlen": 24}]}
     other = {"ifname": "docker0", "addr_info": [{"family": "inet", "local": "10.99.0.9", "prefixlen": 29}]}
-    assert [(str(found.network), found.what) for found in addresses_in_use([own, other, {"ifname": "x"}])] == [
+    assert [(str(use.network), use.what) for use in addresses_in_use([own, other, {"ifname": "x"}])] == [
         ("10.99.0.8/29", "address 10.99.0.9/29 of docker0")
     ]
 

@@ -64,9 +64,9 @@ def test_an_image_without_a_name_has_none(tmp_path):
         for name, content in (("c.json", b"{}"), ("manifest.json", b'[{"Config": "c.json", "RepoTags": null}]')):
             (tmp_path / "content").write_bytes(content)
             tar.add(tmp_path / "content", name)
-    (found,) = read_archive(tmp_path / "a")
-    assert found.references == ()
-    assert found.image_id == f"sha256:{hashlib.sha256(b'{}').hexdigest()}"
+    (image,) = read_archive(tmp_path / "a")
+    assert image.references == ()
+    assert image.image_id == f"sha256:{hashlib.sha256(b'{}').hexdigest()}"
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"\x1f\x8b compressed"])

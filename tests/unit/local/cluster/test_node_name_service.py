@@ -1,48 +1,82 @@
-"""Questions and answers of DNS as they stand in a packet."""
+"""A name service is asked until it answers, and anything but an answer is none."""
 
-import struct
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
+from dns import flags, message, rcode, rrset
 
-from local.cluster.node.name_service import addresses, question, resolve
+from local.cluster.node.name_service import resolve
 
-
-def answer(number, *records, code=0, flags=0x8000):
-    asked = question(number, "a.example")[12:]
-    header = struct.pack("!6H", number, flags | code, 1, len(records), 0, 0)
-    return header + asked + b"".join(records)
+NAME = "a.example."
 
 
-def record(kind, content):
-    return b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, 5, len(content)) + content
+@contextmanager
+def name_service(answer: Callable[[message.Message, int], list[message.Message]]) -> Iterator[int]:
+    """The port of a service that sends what ``answer`` says to a question, given how many came before it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as service:
+        service.bind(("127.0.0.1", 0))
+
+        def serve() -> None:
+            number = 0
+            while True:
+                packet, client = service.recvfrom(512)
+                if not packet:
+                    return
+                for reply in answer(message.from_wire(packet), number):
+                    service.sendto(reply.to_wire(), client)
+                number += 1
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = service.getsockname()[1]
+        yield port
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stop:
+            stop.sendto(b"", ("127.0.0.1", port))
+        thread.join()
 
 
-def test_a_question_names_each_label_with_its_length():
-    assert question(0x1234, "a.example.") == (
-        b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x07example\x00\x00\x01\x00\x01"
-    )
+def reply_to(question: message.Message, *addresses: str) -> message.Message:
+    reply = message.make_response(question)
+    reply.answer.append(rrset.from_text(NAME, 5, "IN", "A", *addresses))
+    return reply
 
 
-def test_addresses_are_found_among_other_records():
-    packet = answer(7, record(5, b"\x01b\x00"), record(1, b"\x0a\x60\x00\x01"), record(1, b"\x0a\x60\x00\x02"))
-    assert addresses(7, packet) == ["10.96.0.1", "10.96.0.2"]
+def test_every_address_of_a_name_is_returned():
+    with name_service(lambda question, number: [reply_to(question, "10.96.0.1", "10.96.0.2")]) as port:
+        assert sorted(resolve("127.0.0.1", NAME, port=port, timeout=30.0)) == ["10.96.0.1", "10.96.0.2"]
 
 
-@pytest.mark.parametrize(
-    "packet",
-    [
-        answer(8, record(1, b"\x0a\x60\x00\x01")),
-        answer(7, code=3),
-        answer(7, record(1, b"\x0a\x60\x00\x01"), flags=0),
-        answer(7, record(1, b"\x0a\x60\x00\x01"))[:-8],
-        b"",
-    ],
-    ids=["another question", "no such name", "a question", "cut off", "empty"],
-)
-def test_anything_else_is_no_answer(packet):
-    with pytest.raises(ValueError, match="question 7"):
-        addresses(7, packet)
+def test_a_lost_packet_is_sent_again():
+    with name_service(lambda question, number: [reply_to(question, "10.96.0.1")] if number else []) as port:
+        assert resolve("127.0.0.1", NAME, port=port, timeout=1.0, attempts=60) == ["10.96.0.1"]
+
+
+def another_question(question: message.Message) -> message.Message:
+    reply = reply_to(question, "10.96.0.9")
+    reply.id = (question.id + 1) % 65536
+    return reply
+
+
+def no_such_name(question: message.Message) -> message.Message:
+    reply = message.make_response(question)
+    reply.set_rcode(rcode.NXDOMAIN)
+    return reply
+
+
+def a_question(question: message.Message) -> message.Message:
+    reply = reply_to(question, "10.96.0.9")
+    reply.flags &= ~flags.QR
+    return reply
+
+
+@pytest.mark.parametrize("wrong", [another_question, no_such_name, a_question])
+def test_anything_else_is_no_answer(wrong):
+    with name_service(lambda question, number: [wrong(question)]) as port:
+        assert resolve("127.0.0.1", NAME, port=port, timeout=0.2) == []
 
 
 def test_where_nobody_listens_there_is_no_address():
-    assert resolve("127.0.0.1", "a.example", timeout=0.2) == []
+    assert resolve("127.0.0.1", NAME, timeout=0.2) == []

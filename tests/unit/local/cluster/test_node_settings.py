@@ -6,10 +6,10 @@ import tomllib
 import pytest
 
 from local.cluster import ClusterError, NodeOptions, commands, credentials
-from local.cluster.layout import Facts, Layout
-from local.cluster.node import addons, configuration, inside, requirements
+from local.cluster.config import ClusterConfig, NodeConfig
+from local.cluster.layout import Layout
+from local.cluster.node import addons, configuration, paths, requirements
 from local.cluster.node.addresses import AddressSlot
-from local.cluster.node.options import NodeFacts
 
 SLOT = AddressSlot(2)
 
@@ -41,16 +41,16 @@ def tools(tmp_path, monkeypatch):
     return folder
 
 
-def lines(facts, tmp_path):
-    return {command.name: command for command in commands.commands(Layout(tmp_path / "c"), facts)}
+def lines(config, tmp_path):
+    return {command.name: command for command in commands.commands(Layout(tmp_path / "c"), config)}
 
 
-def facts(**node):
-    return Facts(ports=dict(inside.PORTS), node=NodeFacts(name="local-node", slot=SLOT.number, **node))
+def config(**node):
+    return ClusterConfig(ports=dict(paths.PORTS), node=NodeConfig(name="local-node", slot=SLOT.number, **node))
 
 
 def test_a_cluster_without_a_node_stays_on_loopback(tools, tmp_path):
-    plain = lines(Facts(ports=dict.fromkeys(inside.PORTS, 20000)), tmp_path)
+    plain = lines(ClusterConfig(ports=dict.fromkeys(paths.PORTS, 20000)), tmp_path)
     assert set(plain) == {
         *("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "pool-controller"),
     }
@@ -61,25 +61,25 @@ def test_a_cluster_without_a_node_stays_on_loopback(tools, tmp_path):
 
 
 def test_a_node_brings_its_programs_and_its_ranges(tools, tmp_path):
-    found = lines(facts(labels={"b": "2", "a": "1"}), tmp_path)
-    assert {"containerd", "kubelet", "kube-proxy", "network-policy", "volume-provisioner"} < set(found)
-    api = found["kube-apiserver"].line
+    programs = lines(config(labels={"b": "2", "a": "1"}), tmp_path)
+    assert {"containerd", "kubelet", "kube-proxy", "network-policy", "volume-provisioner"} < set(programs)
+    api = programs["kube-apiserver"].line
     assert f"--bind-address={SLOT.node}" in api
     assert f"--service-cluster-ip-range={SLOT.services}" in api
     assert "--enable-admission-plugins=NodeRestriction" in api
-    assert "--node-labels=a=1,b=2" in found["kubelet"].line
-    assert f"--pod-range={SLOT.pods}" in found["network-policy"].line
+    assert "--node-labels=a=1,b=2" in programs["kubelet"].line
+    assert f"--pod-range={SLOT.pods}" in programs["network-policy"].line
 
 
 def test_no_pod_starts_before_its_network_policies(tools, tmp_path):
-    found = lines(facts(), tmp_path)
-    assert set(found["kubelet"].after) == {"kube-apiserver", "containerd", "network-policy"}
-    assert all(found["kubelet"].after[i] in found for i in range(3))
-    assert found["network-policy"].probe
+    programs = lines(config(), tmp_path)
+    assert set(programs["kubelet"].after) == {"kube-apiserver", "containerd", "network-policy"}
+    assert all(programs["kubelet"].after[i] in programs for i in range(3))
+    assert programs["network-policy"].probe
 
 
 def test_the_kubelet_never_removes_an_image(tmp_path):
-    settings = configuration.kubelet(Layout(tmp_path), NodeFacts("n"), SLOT)
+    settings = configuration.kubelet(Layout(tmp_path), NodeConfig("n"), SLOT)
     assert set(settings["evictionHard"]) == {"memory.available"}
     assert settings["imageGCHighThresholdPercent"] == 100  # kubelet: "Disable image GC"
     assert settings["cgroupRoot"] == "/llm-serving-2"
@@ -101,29 +101,29 @@ def test_pods_get_no_default_route(tmp_path):
 
 def test_every_identity_of_a_node_gets_a_token(tmp_path):
     layout = Layout(tmp_path)
-    credentials.make(layout, facts())
+    credentials.make(layout, config())
     rows = credentials.token_file(layout).read_text()
     assert "system:node:local-node,system:node:local-node,system:nodes" in rows
     plain = Layout(tmp_path / "plain")
-    credentials.make(plain, Facts())
+    credentials.make(plain, ClusterConfig())
     assert "system:node" not in credentials.token_file(plain).read_text()
 
 
-def test_facts_come_back_from_their_file(tmp_path):
+def test_a_configuration_comes_back_from_their_file(tmp_path):
     layout = Layout(tmp_path)
-    for wanted in (Facts(), facts(labels={"a": "b"})):
+    for wanted in (ClusterConfig(), config(labels={"a": "b"})):
         wanted.write(layout)
-        assert Facts.read(layout) == wanted
+        assert ClusterConfig.read(layout) == wanted
 
 
 def test_files_of_clusters_that_knew_no_nodes_are_read(tmp_path):
     layout = Layout(tmp_path)
-    layout.facts.write_text(json.dumps({"ports": {"etcd": 1}, "kubernetes_version": None, "admission_plugins": []}))
-    assert Facts.read(layout).node is None
+    layout.config.write_text(json.dumps({"ports": {"etcd": 1}, "kubernetes_version": None, "admission_plugins": []}))
+    assert ClusterConfig.read(layout).node is None
 
 
 def test_the_fingerprint_of_what_a_cluster_has_inside_follows_its_content():
-    first, again, other = (addons.objects(facts(), image)[-1] for image in ("dns:1", "dns:1", "dns:2"))
+    first, again, other = (addons.objects(config(), image)[-1] for image in ("dns:1", "dns:1", "dns:2"))
     assert addons.fingerprint(first) == addons.fingerprint(again) != addons.fingerprint(other)
     assert addons.fingerprint({"metadata": {}}) == ""
 
@@ -152,10 +152,10 @@ def test_missing_programs_are_named_with_their_packages(tools, tmp_path, monkeyp
     monkeypatch.setattr(requirements, "_SEARCHED", ())
     (tmp_path / "machine" / "runc").unlink()
     (tmp_path / "machine" / "ptp").unlink()
-    said = str(requirements.unmet())
-    assert "runc (runc)" in said
-    assert "containernetworking-plugins runc" in said
-    assert "make setup-node" in said
+    reason = str(requirements.unmet())
+    assert "runc (runc)" in reason
+    assert "containernetworking-plugins runc" in reason
+    assert "make setup-node" in reason
     (tmp_path / "machine" / "runc").touch(mode=0o755)
     (tmp_path / "machine" / "ptp").touch()
     assert "coredns" in str(requirements.unmet())

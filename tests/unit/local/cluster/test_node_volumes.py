@@ -23,15 +23,15 @@ def test_only_claims_of_our_class_that_have_nothing_wait():
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "reason"),
     [
         ({"volumeMode": "Block"}, "spec.volumeMode is Block"),
         ({"selector": {"matchLabels": {"a": "b"}}}, "spec.selector"),
         ({"dataSource": {"kind": "VolumeSnapshot", "name": "s"}}, "spec.dataSource"),
     ],
 )
-def test_what_a_folder_cannot_be_is_refused(spec, said):
-    assert said in str(refusal(claim(**spec)))
+def test_what_a_folder_cannot_be_is_refused(spec, reason):
+    assert reason in str(refusal(claim(**spec)))
     assert refusal(claim(volumeMode="Filesystem")) is None
 
 

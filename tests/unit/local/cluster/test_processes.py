@@ -10,7 +10,8 @@ import threading
 import pytest
 
 from local.cluster import ports
-from local.cluster.processes import Process, dies_with_parent
+from local.cluster.layout import OWNER_VARIABLE
+from local.cluster.processes import Owner, Process, dies_with_parent
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -57,6 +58,26 @@ def test_a_child_dies_with_its_killed_parent():
         parent.kill()
         assert child.wait(10)
     assert dies_with_parent() is not None
+
+
+def test_an_owner_has_ended_once_it_is_killed_and_before_anybody_has_buried_it():
+    with subprocess.Popen(SLEEP) as child:
+        owner = Owner(child.pid)
+        assert not owner.has_ended()
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert owner.has_ended()
+    assert owner.has_ended()
+    assert Owner(child.pid).has_ended()
+
+
+def test_a_cluster_has_an_owner_where_the_environment_names_one(monkeypatch):
+    monkeypatch.setenv(OWNER_VARIABLE, str(os.getpid()))
+    owner = Owner.from_environment()
+    assert owner is not None
+    assert not owner.has_ended()
+    monkeypatch.delenv(OWNER_VARIABLE)
+    assert Owner.from_environment() is None
 
 
 def test_a_taken_port_is_chosen_anew_and_a_free_one_is_kept():

@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import json
-import shutil
 import socket
 import ssl
 import threading
@@ -81,8 +80,6 @@ class Late:
 
 @pytest.fixture
 def late(tmp_path: Path) -> Iterator[Late]:
-    if shutil.which("openssl") is None:
-        pytest.skip("NOT TESTED: missing: openssl, which makes the certificates")
     certificates.make(tmp_path / "keys")
     server = Late(tmp_path / "keys")
     yield server

@@ -8,7 +8,8 @@ import base64
 from typing import Any
 
 from local.cluster.autoscaling.programs import NAMESPACE
-from local.cluster.layout import Facts, Layout
+from local.cluster.config import ClusterConfig
+from local.cluster.layout import Layout
 
 Object = dict[str, Any]
 
@@ -21,19 +22,19 @@ _CHECKED = {
 }
 
 
-def objects(layout: Layout, facts: Facts) -> list[Object]:
+def objects(layout: Layout, config: ClusterConfig) -> list[Object]:
     """All of them, the namespace first."""
     authority = base64.b64encode((layout.keda_certificates / "ca.crt").read_bytes()).decode()
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
-        _metrics_service(facts),
-        _metrics_api(facts, authority),
-        _webhook(facts, authority),
+        _metrics_service(config),
+        _metrics_api(config, authority),
+        _webhook(config, authority),
     ]
 
 
-def _metrics_service(facts: Facts) -> Object:
-    port = facts.ports["keda-adapter"]
+def _metrics_service(config: ClusterConfig) -> Object:
+    port = config.ports["keda-adapter"]
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -46,7 +47,7 @@ def _metrics_service(facts: Facts) -> Object:
     }
 
 
-def _metrics_api(facts: Facts, authority: str) -> Object:
+def _metrics_api(config: ClusterConfig, authority: str) -> Object:
     return {
         "apiVersion": "apiregistration.k8s.io/v1",
         "kind": "APIService",
@@ -56,14 +57,14 @@ def _metrics_api(facts: Facts, authority: str) -> Object:
             "version": METRICS_VERSION,
             "groupPriorityMinimum": 100,
             "versionPriority": 100,
-            "service": {"name": _METRICS_SERVICE, "namespace": NAMESPACE, "port": facts.ports["keda-adapter"]},
+            "service": {"name": _METRICS_SERVICE, "namespace": NAMESPACE, "port": config.ports["keda-adapter"]},
             "caBundle": authority,
         },
     }
 
 
-def _webhook(facts: Facts, authority: str) -> Object:
-    address = f"https://127.0.0.1:{facts.ports['keda-webhooks']}"
+def _webhook(config: ClusterConfig, authority: str) -> Object:
+    address = f"https://127.0.0.1:{config.ports['keda-webhooks']}"
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingWebhookConfiguration",

@@ -1,92 +1,18 @@
-"""The charts of the addons, at pinned versions, and the values that we give them. What is left out is the chart's own.
+"""Values of the add-ons' charts. What is left out is the chart's own."""
 
-Versions fit the definitions that tests validate against (``tools/go``): KEDA 2.21, Prometheus' operator 0.85
-(https://github.com/prometheus-community/helm-charts/blob/main/charts/kube-prometheus-stack/UPGRADE.md: 77.x),
-LeaderWorkerSet 0.8. Looked up in November 2026.
-"""
-
-from dataclasses import dataclass
 from typing import Any
 
-from llm_serving.addons.places import KEDA_NAMESPACE, LWS_NAMESPACE, MONITORING_NAMESPACE, PROMETHEUS_SERVICE
+from llm_serving.addons.addon import AddonContext
 from llm_serving.metrics.series import SCRAPE_INTERVAL_SECONDS
-from llm_serving.spec.toleration import Toleration
+
+PROMETHEUS_SERVICE = "monitoring-prometheus"
 
 
-@dataclass(frozen=True)
-class Chart:
-    """A chart, and the one release of it.
-
-    Attributes:
-        release: name of the Helm release.
-        namespace: its namespace.
-        chart: name in ``repository``, or an OCI address.
-        version: exact version of the chart.
-        repository: URL of the repository; ``None`` for an OCI address.
-    """
-
-    release: str
-    namespace: str
-    chart: str
-    version: str
-    repository: str | None = None
-
-
-KEDA = Chart("keda", KEDA_NAMESPACE, "keda", "2.21.0", "https://kedacore.github.io/charts")
-MONITORING = Chart(
-    "monitoring",
-    MONITORING_NAMESPACE,
-    "kube-prometheus-stack",
-    "77.14.0",
-    "https://prometheus-community.github.io/helm-charts",
-)
-LEADER_WORKER_SET = Chart("lws", LWS_NAMESPACE, "oci://registry.k8s.io/lws/charts/lws", "0.8.0")
-
-
-@dataclass(frozen=True)
-class Placement:
-    """On which nodes addons run.
-
-    Attributes:
-        node_selector: labels of the nodes.
-        tolerations: taints of the nodes that are tolerated.
-    """
-
-    node_selector: dict[str, str]
-    tolerations: tuple[Toleration, ...]
-
-    def values(self) -> dict[str, Any]:
-        """As most charts take it."""
-        return {
-            "nodeSelector": dict(self.node_selector),
-            "tolerations": [toleration.model_dump(exclude_none=True) for toleration in self.tolerations],
-        }
-
-
-@dataclass(frozen=True)
-class Storage:
-    """What Prometheus keeps.
-
-    Attributes:
-        retention_days: for how long.
-        gib: size of its volume.
-        storage_class: class of its volume; ``None`` for the cluster's default.
-    """
-
-    retention_days: int
-    gib: int
-    storage_class: str | None
-
-
-def keda_values(placement: Placement, monitored: bool) -> dict[str, Any]:
-    """KEDA's operator, metrics server and admission webhook.
-
-    Args:
-        placement: nodes.
-        monitored: Prometheus' operator is there to find out how KEDA fares.
-    """
+def keda(context: AddonContext) -> dict[str, Any]:
+    """KEDA's operator, metrics server and admission webhook."""
+    monitored = "monitoring" in context.installed
     return {
-        **placement.values(),
+        **context.placement.values(),
         "resources": {
             "operator": _resources("100m", "256Mi", "1Gi"),
             "metricServer": _resources("100m", "256Mi", "1Gi"),
@@ -102,8 +28,9 @@ def keda_values(placement: Placement, monitored: bool) -> dict[str, Any]:
     }
 
 
-def monitoring_values(placement: Placement, storage: Storage) -> dict[str, Any]:
+def monitoring(context: AddonContext) -> dict[str, Any]:
     """Prometheus, its operator and kube-state-metrics; no dashboards and no alerts yet."""
+    placement, storage = context.placement, context.storage
     claim: dict[str, Any] = {
         "accessModes": ["ReadWriteOnce"],
         "resources": {"requests": {"storage": f"{storage.gib}Gi"}},
@@ -154,11 +81,11 @@ _NOT_INSTALLED = (
 )
 
 
-def leader_worker_set_values(placement: Placement) -> dict[str, Any]:
+def leader_worker_set(context: AddonContext) -> dict[str, Any]:
     """LeaderWorkerSet's controller."""
-    return {**placement.values(), "replicaCount": 1, "resources": _resources("100m", "128Mi", "512Mi")}
+    return {**context.placement.values(), "replicaCount": 1, "resources": _resources("100m", "128Mi", "512Mi")}
 
 
-def _resources(cpu: str, memory: str, most_memory: str) -> dict[str, Any]:
+def _resources(cpu: str, memory: str, memory_limit: str) -> dict[str, Any]:
     """No CPU limit: a throttled autoscaler is late."""
-    return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": most_memory}}
+    return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory_limit}}

@@ -9,37 +9,37 @@ from typing import Any
 
 from local.cluster import certificates, rest
 from local.cluster.autoscaling import programs
-from local.cluster.autoscaling.objects import METRICS_GROUP, METRICS_VERSION, objects
-from local.cluster.autoscaling.options import KUBE_STATE_METRICS, PODS, AutoscalingOptions
+from local.cluster.autoscaling.keda_objects import METRICS_GROUP, METRICS_VERSION, objects
+from local.cluster.config import KUBE_STATE_METRICS, PODS, AutoscalingOptions, ClusterConfig
 from local.cluster.errors import ClusterError, with_log
 from local.cluster.files import write_json
-from local.cluster.layout import Facts, Layout
+from local.cluster.layout import Layout
 
 READY_SECONDS = 120.0
 """How long KEDA may take once its programs run: seconds on an idle machine. The API server asks anew for the metrics
 API every now and then only."""
 
 
-def prepare(layout: Layout, facts: Facts) -> Facts:
-    """Write what the programs read, and return the facts with their ports.
+def prepare(layout: Layout, config: ClusterConfig) -> ClusterConfig:
+    """Write what the programs read, and return the configuration with their ports.
 
     Raises:
         ClusterError: a program is missing.
     """
-    options = facts.autoscaling
+    options = config.autoscaling
     assert options is not None
     programs.check()
-    if facts.node is not None:  # a network namespace of the cluster's own: nothing to choose
-        facts = facts.with_ports({**facts.ports, **programs.FIXED_PORTS})
-        facts.write(layout)
+    if config.node is not None:  # a network namespace of the cluster's own: nothing to choose
+        config = config.with_ports({**config.ports, **programs.FIXED_PORTS})
+        config.write(layout)
     layout.autoscaling_ready.unlink(missing_ok=True)
     layout.prometheus_targets.unlink(missing_ok=True)  # pods of before, whose addresses others may have now
     certificates.make_keda(layout.certificates, layout.keda_certificates)
     write_json(layout.prometheus_rules, {"groups": list(options.rules)})
-    target = f"{facts.api_address}:{facts.ports['kube-state-metrics']}"
+    target = f"{config.api_address}:{config.ports['kube-state-metrics']}"
     configuration = prometheus_configuration(options, target, layout.prometheus_rules, layout.prometheus_targets)
     write_json(layout.prometheus_configuration, configuration)
-    return facts
+    return config
 
 
 def prometheus_configuration(
@@ -53,9 +53,9 @@ def prometheus_configuration(
         rules: file of the rule groups.
         targets: the file of the pods, for jobs that scrape those of the cluster.
     """
-    often = f"{options.scrape_seconds}s"
+    interval = f"{options.scrape_seconds}s"
     return {
-        "global": {"scrape_interval": often, "scrape_timeout": often, "evaluation_interval": often},
+        "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
         "rule_files": [str(rules)],
         "scrape_configs": [
             {
@@ -64,33 +64,33 @@ def prometheus_configuration(
                 "honor_labels": True,
                 "static_configs": [{"targets": [kube_state_metrics]}],
             },
-            *(_by_file(job, targets) for job in options.scrape),
+            *(_with_file_discovery(job, targets) for job in options.scrape),
         ],
     }
 
 
-def _by_file(job: dict[str, Any], targets: Path) -> dict[str, Any]:
+def _with_file_discovery(job: dict[str, Any], targets: Path) -> dict[str, Any]:
     """The same job with the file in the place of Prometheus' own discovery, which not every build has."""
     if PODS not in job.get("kubernetes_sd_configs", []):
         return job
-    rest_of_it = {key: value for key, value in job.items() if key != "kubernetes_sd_configs"}
-    return {**rest_of_it, "file_sd_configs": [{"files": [str(targets)]}]}
+    without_discovery = {key: value for key, value in job.items() if key != "kubernetes_sd_configs"}
+    return {**without_discovery, "file_sd_configs": [{"files": [str(targets)]}]}
 
 
-def put_objects(layout: Layout, facts: Facts, client: rest.Kubernetes) -> None:
+def put_objects(layout: Layout, config: ClusterConfig, client: rest.Kubernetes) -> None:
     """Apply what KEDA must find when it starts; the definitions are served already. Lets its programs start."""
-    client.apply_all(objects(layout, facts))
+    client.apply_all(objects(layout, config))
     layout.autoscaling_ready.touch()
 
 
-def wait(layout: Layout, facts: Facts, client: rest.Kubernetes) -> None:
+def wait(layout: Layout, config: ClusterConfig, client: rest.Kubernetes) -> None:
     """Wait until the API server gets metrics from KEDA and its webhook listens.
 
     Raises:
         ClusterError: one of them does not come; names its log.
     """
     end = time.monotonic() + READY_SECONDS
-    while (missing := _missing(facts, client)) is not None:
+    while (missing := _missing(config, client)) is not None:
         if time.monotonic() > end:
             name, what = missing
             message = f"autoscaling of {layout.root} is not ready after {READY_SECONDS:g} s: {what}"
@@ -98,17 +98,17 @@ def wait(layout: Layout, facts: Facts, client: rest.Kubernetes) -> None:
         time.sleep(0.2)
 
 
-def _missing(facts: Facts, client: rest.Kubernetes) -> tuple[str, str] | None:
+def _missing(config: ClusterConfig, client: rest.Kubernetes) -> tuple[str, str] | None:
     """The program that is waited for, and what of it."""
     try:
         # Asked itself: the status of the APIService may tell how it was before the cluster stopped.
         client.request("GET", f"/apis/{METRICS_GROUP}/{METRICS_VERSION}")
     except (rest.ApiError, rest.UnreachableError) as error:
         return programs.ADAPTER, f"the metrics API is not served: {error}"
-    port = facts.ports["keda-webhooks"]
+    port = config.ports["keda-webhooks"]
     try:
         # It listens on all addresses; on a node's link the machine reaches it too.
-        socket.create_connection((facts.api_address, port), timeout=1.0).close()
+        socket.create_connection((config.api_address, port), timeout=1.0).close()
     except OSError as error:
         return programs.WEBHOOKS, f"port {port} does not answer: {error}"
     return None

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 from local.cluster.errors import ClusterError
-from local.cluster.node import inside
+from local.cluster.node import paths
 from local.cluster.node.addresses import AddressSlot
 
 _CLONE_NEWNS, _CLONE_NEWPID, _CLONE_NEWNET = 0x00020000, 0x20000000, 0x40000000  # <linux/sched.h>
@@ -57,25 +57,25 @@ def enter() -> None:
     _check(libc.unshare(_CLONE_NEWNS | _CLONE_NEWNET), "unshare")
 
 
-def mount(home: Path) -> None:
+def mount(node_folder: Path) -> None:
     """Arrange the mounts.
 
     Args:
-        home: the node's part of the cluster's folder.
+        node_folder: the node's part of the cluster's folder.
 
     Raises:
         ClusterError: a mount is refused.
     """
     _run("mount", "--make-rprivate", "/")
     _run("mount", "-t", "proc", "-o", "nosuid,nodev,noexec", "proc", "/proc")
-    _run("mount", "-t", "tmpfs", "-o", "mode=755,nosuid,nodev", "tmpfs", str(inside.RUN))
-    inside.HOME.mkdir()
-    _run("mount", "--bind", str(home), str(inside.HOME))
-    for folder in (inside.RUN / "netns", inside.RUN / "lock", *inside.PERSISTENT):
+    _run("mount", "-t", "tmpfs", "-o", "mode=755,nosuid,nodev", "tmpfs", str(paths.RUN))
+    paths.STATE.mkdir()
+    _run("mount", "--bind", str(node_folder), str(paths.STATE))
+    for folder in (paths.RUN / "netns", paths.RUN / "lock", *paths.PERSISTENT):
         folder.mkdir(exist_ok=True)
-    for folder in inside.COVERED:
+    for folder in paths.COVERED:
         _run("mount", "-t", "tmpfs", "-o", "mode=755,nosuid,nodev", "tmpfs", str(folder))
-    settings = inside.RUN / "kernel-settings"
+    settings = paths.RUN / "kernel-settings"
     for name, value in _KERNEL_SETTINGS.items():
         target = Path("/proc/sys") / name
         if target.exists():

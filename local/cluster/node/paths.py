@@ -7,15 +7,15 @@ it is mounted at one short place, in a /run that only the namespace sees.
 from pathlib import Path
 
 RUN = Path("/run")
-HOME = RUN / "llm-serving"
+STATE = RUN / "llm-serving"
 """Here the node's part of the cluster's folder is mounted: what must survive a restart."""
 
-CONFIGURATION = HOME / "etc"
-CONTAINERD = HOME / "containerd"
-KUBELET = HOME / "kubelet"
-POD_LOGS = HOME / "pod-logs"
-VOLUMES = HOME / "volumes"
-VOLUME_PLUGINS = HOME / "volume-plugins"
+CONFIGURATION = STATE / "etc"
+CONTAINERD = STATE / "containerd"
+KUBELET = STATE / "kubelet"
+POD_LOGS = STATE / "pod-logs"
+VOLUMES = STATE / "volumes"
+VOLUME_PLUGINS = STATE / "volume-plugins"
 PERSISTENT = (CONFIGURATION, CONTAINERD, KUBELET, POD_LOGS, VOLUMES, VOLUME_PLUGINS)
 
 CONTAINERD_STATE = RUN / "containerd"

@@ -1,0 +1,131 @@
+"""What the table of add-ons says of each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from llm_serving.spec import ModelSpec
+from llm_serving.spec.toleration import Toleration
+
+
+class AddonProvider(StrEnum):
+    """Who installs an add-on on a cloud, unless the settings say that it exists."""
+
+    STACK = "stack"
+    CLOUD = "cloud"
+    USER = "user"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A Helm chart, and the one release of it.
+
+    Attributes:
+        release: name of the Helm release.
+        name: name in ``repository``, or an OCI address.
+        version: exact version of the chart.
+        repository: URL of the repository; ``None`` for an OCI address.
+    """
+
+    release: str
+    name: str
+    version: str
+    repository: str | None = None
+
+
+@dataclass(frozen=True)
+class Placement:
+    """On which nodes add-ons run.
+
+    Attributes:
+        node_selector: labels of the nodes.
+        tolerations: taints of the nodes that are tolerated.
+    """
+
+    node_selector: dict[str, str]
+    tolerations: tuple[Toleration, ...]
+
+    def values(self) -> dict[str, Any]:
+        """As most charts take it."""
+        return {
+            "nodeSelector": dict(self.node_selector),
+            "tolerations": [toleration.model_dump(exclude_none=True) for toleration in self.tolerations],
+        }
+
+
+@dataclass(frozen=True)
+class Storage:
+    """What Prometheus keeps.
+
+    Attributes:
+        retention_days: for how long.
+        gib: size of its volume.
+        storage_class: class of its volume; ``None`` for the cluster's default.
+    """
+
+    retention_days: int
+    gib: int
+    storage_class: str | None
+
+
+@dataclass(frozen=True)
+class AddonContext:
+    """What the values of a chart depend on.
+
+    Attributes:
+        placement: nodes of its workloads.
+        storage: volume of Prometheus.
+        installed: names of the add-ons that are installed together.
+    """
+
+    placement: Placement
+    storage: Storage
+    installed: frozenset[str]
+
+
+@dataclass(frozen=True)
+class AddonService:
+    """Pods of an add-on that answer its own namespace and named clients, and nobody else.
+
+    Attributes:
+        name: name of the network policy.
+        pods: labels of the pods.
+        port: TCP port on which the clients reach them.
+        clients: names of the add-ons that ask them.
+    """
+
+    name: str
+    pods: Mapping[str, str]
+    port: int
+    clients: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Addon:
+    """One add-on.
+
+    Attributes:
+        name: field of the settings (:class:`llm_serving.spec.AddonsSpec`) and argument of ``ClusterAddons``.
+        title: its own name.
+        namespace: where it runs; no team can have this name.
+        chart: what is installed.
+        values: what the chart is told; what is left out is the chart's own.
+        needed_by: whether a model needs it.
+        providers: by cloud, who brings it.
+        control_plane_ports: TCP ports on which its admission webhooks and aggregated APIs listen. The API server calls
+            them, so a firewall between control plane and nodes must let it through.
+        readable: its namespaced custom resources, by API group: what a team's viewers may read.
+        service: what network policies guard; ``None`` where nothing but the API server asks it.
+    """
+
+    name: str
+    title: str
+    namespace: str
+    chart: Chart
+    values: Callable[[AddonContext], dict[str, Any]]
+    needed_by: Callable[[ModelSpec], bool]
+    providers: Mapping[str, AddonProvider]
+    control_plane_ports: tuple[int, ...]
+    readable: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    service: AddonService | None = None
