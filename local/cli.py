@@ -121,8 +121,8 @@ def kubeconfig(
     """Print an administrator's kubeconfig of a cluster."""
     import yaml
 
-    from local.cluster.files import write_atomically
     from local.state_folder import StateFolder
+    from stacks.files import write_atomically
 
     clusters = StateFolder.of().control_planes()
     chosen = [cluster for folder, cluster in clusters.items() if name in (None, folder.name, str(folder))]

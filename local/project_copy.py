@@ -13,8 +13,8 @@ from typing import Any, cast
 
 import yaml
 
-from local.cluster.files import write_atomically
 from local.state_folder import REPOSITORY
+from stacks.files import write_atomically
 
 ENCRYPTION = frozenset({"encryptionsalt", "encryptedkey", "secretsprovider"})
 """What Pulumi itself writes into a settings file, beside ``config``."""

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from local import kubernetes_plugin
-from local.cluster.files import write_atomically
 from local.state_folder import PLUGINS, REPOSITORY, StateFolder
+from stacks.files import write_atomically
 
 
 def prepare(state: StateFolder, environment: Mapping[str, str] = os.environ) -> list[Path]:

@@ -1,8 +1,6 @@
 """Strict reading of YAML files (a key given twice is refused, because the second would silently win), and writing of
-files that are never half there."""
+YAML."""
 
-import os
-import tempfile
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, cast
@@ -69,21 +67,6 @@ _Dumper.add_representer(str, _text)
 def dump_yaml(data: Any) -> str:
     """``data`` as YAML, in its own order, one key a line."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader, and whoever comes after a crash, finds the old content or the new one."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _one_line(error: yaml.YAMLError) -> str:

@@ -33,7 +33,16 @@ kubernetes = k8s.Provider("lab", kubeconfig=cluster.kubeconfig, cluster_identifi
 on_cluster = pulumi.ResourceOptions(providers=[kubernetes])
 
 pool = llm.ExistingPool(
-    POOL, {"pool": {"name": POOL, "gpus_per_node": 2, "node_selector": {"example.com/gpu": POOL}, **NODE}}
+    POOL,
+    {
+        "pool": {
+            "name": POOL,
+            "gpus_per_node": 2,
+            "node_selector": {"example.com/gpu": POOL},
+            "tolerations": [{"key": "nvidia.com/gpu", "effect": "NoSchedule"}],
+            **NODE,
+        }
+    },
 )
 team = llm.TeamNamespace(TEAM, {"team": {"name": TEAM}, "gpu_quota": 2}, on_cluster)
 priorities = llm.PriorityClasses("priorities", {}, on_cluster)

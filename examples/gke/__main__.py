@@ -55,7 +55,7 @@ model_inputs = {
     "model": {"name": MODEL, "team": TEAM, "pool": POOL, "releases": {"stable": VERSION}},
     "releases": [release],
     "release_hashes": {VERSION: sha256},
-    "node": {"accelerator": "L4", "gpus": 1, "cpu": 7, "memory_gib": 28},
+    "node": {"accelerator": "L4", "gpus": 1, "cpu": 7, "memory_gib": 24},
     "namespace": team.namespace,
     "scheduling": pool.scheduling,
     "cache": cache.volume,

@@ -23,7 +23,15 @@ const release = {
 
 const cluster = new llm.ExistingCluster("lab", { kubeconfig: config.requireSecret("kubeconfig") });
 const kubernetes = new k8s.Provider("lab", { kubeconfig: cluster.kubeconfig, clusterIdentifier: "lab" });
-const pool = new llm.ExistingPool("a6000", { pool: { name: "a6000", gpusPerNode: 2, ...node } });
+const pool = new llm.ExistingPool("a6000", {
+  pool: {
+    name: "a6000",
+    gpusPerNode: 2,
+    nodeSelector: { "example.com/gpu": "a6000" },
+    tolerations: [{ key: "nvidia.com/gpu", effect: "NoSchedule" }],
+    ...node,
+  },
+});
 const team = new llm.TeamNamespace("chat", { team: { name: "chat" }, gpuQuota: 2 }, { providers: [kubernetes] });
 const priorities = new llm.PriorityClasses("priorities", {}, { providers: [kubernetes] });
 const weights = new llm.ExistingModelCache("weights", { claim: "weights" });

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from local.cluster.errors import ClusterError
-from local.cluster.files import read_json, write_json
 from local.cluster.layout import Layout
 from local.cluster.node.addresses import AddressSlot
+from stacks.files import read_json, write_json
 
 CONTROL_PLANE_PORTS = ("apiserver", "etcd", "etcd-peer", "controller-manager", "scheduler", "kwok")
 SCALE_DOWN_SECONDS = 60.0

@@ -1,14 +1,13 @@
 """One local cluster as the rest sees it: create, start, stop, delete, where to reach it, its node pools."""
 
 import contextlib
-import fcntl
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,12 +28,12 @@ from local.cluster.config import (
     NodeOptions,
 )
 from local.cluster.errors import ClusterError, last_lines, with_log
-from local.cluster.files import read_json
 from local.cluster.layout import POOL_CONTROLLER, REPOSITORY, Layout, program
 from local.cluster.node import namespace_owner, requirements
 from local.cluster.node.addresses import AddressSlot
 from local.cluster.node.local_node import LocalNode, NodeHealth
 from local.cluster.processes import Process, environment, wait_until
+from stacks.files import file_locked, read_json
 
 START_SECONDS = 120.0
 """How long a start may take: seconds on an idle machine, a minute where several start on two busy cores."""
@@ -124,7 +123,7 @@ class LocalCluster:
                 autoscaling=autoscaling,
             ).write(layout)
         elif autoscaling not in (None, ClusterConfig.read(layout).autoscaling):
-            with self._locked():
+            with file_locked(self._layout.start_lock):
                 self._stop()
                 replace(ClusterConfig.read(layout), autoscaling=autoscaling).write(layout)
         self.start()
@@ -140,7 +139,7 @@ class LocalCluster:
         Raises:
             ClusterError: it was never created, a program is missing or does not come up.
         """
-        with self._locked(), contextlib.ExitStack() as held:
+        with file_locked(self._layout.start_lock), contextlib.ExitStack() as held:
             config = ClusterConfig.read(self._layout)
             self._wait_for_its_end()
             if not self._supervisor_alive():
@@ -173,7 +172,7 @@ class LocalCluster:
         """
         if not self.exists():
             return
-        with self._locked():
+        with file_locked(self._layout.start_lock):
             self._stop()
 
     def _stop(self) -> None:
@@ -409,13 +408,6 @@ class LocalCluster:
             return [node for node in client.list("v1", "Node") if pool_of(node) == pool]
 
     # Processes
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        self._layout.start_lock.parent.mkdir(parents=True, exist_ok=True)
-        with self._layout.start_lock.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def _supervisor(self) -> Process | None:
         return Process.from_json(read_json(self._layout.supervisor))

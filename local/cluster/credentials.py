@@ -13,8 +13,8 @@ from typing import Any
 
 from local.cluster import rest
 from local.cluster.config import ClusterConfig, NodeConfig
-from local.cluster.files import read_json, write_atomically, write_json
 from local.cluster.layout import POOL_CONTROLLER, Layout
+from stacks.files import read_json, write_atomically, write_json
 
 ADMIN = "admin"
 VOLUME_PROVISIONER = "volume-provisioner"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from llm_serving.planning.simulation.node_pool import NodePool
-from local.cluster.files import read_json, write_json
+from stacks.files import read_json, write_json
 
 
 def write(folder: Path, pool: NodePool) -> None:

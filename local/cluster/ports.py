@@ -10,7 +10,7 @@ import socket
 import tempfile
 from pathlib import Path
 
-from local.cluster.files import folder_locked
+from stacks.files import folder_locked
 
 FIRST, LAST = 20000, 29999
 

@@ -10,7 +10,6 @@ supervisor proper is their first process. As such it also reaps processes whose 
 """
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -28,11 +27,11 @@ from local.cluster import credentials, rest
 from local.cluster.commands import commands
 from local.cluster.config import ClusterConfig
 from local.cluster.errors import ClusterError
-from local.cluster.files import write_json
 from local.cluster.layout import Layout
 from local.cluster.node import namespace_owner, proc
 from local.cluster.node.programs import KUBELET
 from local.cluster.processes import Command, Owner, Process, dies_with_parent, environment
+from stacks.files import file_locked, write_json
 
 _LOG_LIMIT = 16 * 1024 * 1024
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
@@ -293,26 +292,36 @@ def main(arguments: list[str]) -> int:
     """Detach, take the lock, and supervise."""
     layout = Layout(Path(arguments[0]))
     _detach()
-    layout.supervisor_lock.parent.mkdir(parents=True, exist_ok=True)
-    with layout.supervisor_lock.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("another supervisor runs this cluster", flush=True)
+    try:
+        with file_locked(layout.supervisor_lock, on_wait=_give_up):
+            return _supervise(layout)
+    except _AlreadySupervisedError:
+        print("another supervisor runs this cluster", flush=True)
+        return 0
+
+
+class _AlreadySupervisedError(Exception):
+    """Another supervisor holds the cluster's lock."""
+
+
+def _give_up() -> None:
+    raise _AlreadySupervisedError
+
+
+def _supervise(layout: Layout) -> int:
+    own = Process.of(os.getpid())
+    assert own is not None
+    write_json(layout.supervisor, own.to_json())
+    supervisor = Supervisor(layout, Owner.from_environment())
+    try:
+        config = ClusterConfig.read(layout)
+        if config.node is None:
+            supervisor.run()
             return 0
-        own = Process.of(os.getpid())
-        assert own is not None
-        write_json(layout.supervisor, own.to_json())
-        supervisor = Supervisor(layout, Owner.from_environment())
-        try:
-            config = ClusterConfig.read(layout)
-            if config.node is None:
-                supervisor.run()
-                return 0
-            return namespace_owner.run_in_namespaces(layout, config, supervisor)
-        except ClusterError as error:
-            print(f"error: {error}", flush=True)
-            return 1
+        return namespace_owner.run_in_namespaces(layout, config, supervisor)
+    except ClusterError as error:
+        print(f"error: {error}", flush=True)
+        return 1
 
 
 if __name__ == "__main__":

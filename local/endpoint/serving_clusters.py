@@ -12,11 +12,11 @@ from llm_serving.contract import LABEL_POOL
 from llm_serving.spec import AddonSource, CacheStorageSpec
 from local.cluster import AutoscalingOptions, ClusterError, LocalCluster, NodeOptions
 from local.cluster.autoscaling.programs import FIXED_PORTS, PROMETHEUS
-from local.cluster.files import write_atomically, write_json
 from local.cluster.rest import ApiError, Kubernetes, UnreachableError
 from local.images import BuiltImage
 from local.providers.kubernetes import kubeconfig as kubeconfigs
 from local.state_folder import StateFolder
+from stacks.files import write_atomically, write_json
 
 
 class ServingCluster(ABC):

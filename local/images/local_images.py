@@ -5,13 +5,12 @@ base's own tag. An image of that name is therefore never built twice, and never 
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from local.images.builders import BuildRequest, ImageBuilder, StoredImage, find_
 from local.images.cache import ImageCache, check_room, gigabytes
 from local.images.logged_commands import Say, elapsed
 from local.images.recipes import BASE, RECIPES, REPOSITORY_NAME, Recipe
+from stacks.files import file_locked
 from stacks.images import ImageError, build_context
 
 BASE_SETTING = "LLM_SERVING_BASE_IMAGE"
@@ -261,17 +261,9 @@ class LocalImages:
         """Reference -> image id of every image of ours that is there."""
         return self._builder.stored(f"{REPOSITORY_NAME}/")
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> contextlib.AbstractContextManager[None]:
         """Nobody else changes images of this cache meanwhile."""
-        self._cache.root.mkdir(parents=True, exist_ok=True)
-        with self._cache.lock.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._say("another build of images is at it; waiting")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        return file_locked(self._cache.lock, lambda: self._say("another build of images is at it; waiting"))
 
 
 def _recipe(name: str) -> Recipe:

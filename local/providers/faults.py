@@ -18,7 +18,6 @@ call. An entry that is edited starts to count anew. ``crash`` ends the plugin pr
 machine would.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -36,8 +35,8 @@ from pydantic import Field, RootModel
 
 from llm_serving.arguments import Frozen, parse
 from llm_serving.errors import Problem, ProblemsError
-from local.cluster.files import write_atomically
 from local.state_folder import StateFolder
+from stacks.files import file_locked, write_atomically
 
 Operation = Literal["create", "update", "delete", "read"]
 Kind = Literal["quota", "permission-denied", "rate-limit", "timeout", "crash"]
@@ -208,9 +207,7 @@ def _load(file: Path) -> tuple[_Entry, ...]:
 @contextmanager
 def _counting(path: Path) -> Any:
     """The counters, locked against other processes and threads; written back at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_suffix(".lock"), "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with file_locked(path.with_suffix(".lock")):
         counts: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
         yield counts
         write_atomically(path, json.dumps(counts, indent=1, sort_keys=True))

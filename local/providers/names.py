@@ -4,13 +4,12 @@ The file ``names.json`` in the state folder maps a host to the folder of its ``L
 registers a cluster's endpoints; the kubernetes plugin resolves the server of a kubeconfig.
 """
 
-import fcntl
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from local.cluster.files import write_atomically
 from local.state_folder import StateFolder
+from stacks.files import file_locked, write_atomically
 
 
 def register(host: str, directory: Path, home: StateFolder | None = None) -> None:
@@ -40,9 +39,7 @@ def everything(home: StateFolder | None = None) -> dict[str, str]:
 
 
 def _change(home: StateFolder, change: Callable[[dict[str, str]], object]) -> None:
-    home.root.mkdir(parents=True, exist_ok=True)
-    with open(home.names.with_suffix(".lock"), "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with file_locked(home.names.with_suffix(".lock")):
         names = everything(home)
         before = dict(names)
         change(names)

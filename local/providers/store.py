@@ -20,7 +20,6 @@ back when it asks.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import hmac
 import json
@@ -36,9 +35,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from local.cluster.files import read_json, write_atomically, write_json
 from local.cluster.processes import Process
 from local.providers.properties import UNKNOWN, Properties, Secret, Special, reveal, walk
+from stacks.files import file_locked, read_json, write_atomically, write_json
 
 _HIDDEN = "$secret"
 _SPECIAL = "$special"
@@ -119,9 +118,7 @@ class Store:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep all other writers out, in this process and others. Not to be nested, and never held for long."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with open(self.directory / ".lock", "a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with file_locked(self.directory / ".lock"):
             yield
 
     def get(self, token: str, id: str) -> Record | None:

@@ -10,7 +10,8 @@ from llm_serving.arguments import parse
 from llm_serving.catalog import UnknownFact
 from llm_serving.errors import Problem, ProblemsError, nearest
 from llm_serving.spec import ReleaseSpec
-from stacks.documents import dump_yaml, load_yaml, parse_yaml, write_atomically
+from stacks.documents import dump_yaml, load_yaml, parse_yaml
+from stacks.files import write_atomically
 from stacks.releases.store import (
     RELEASES,
     Release,
@@ -87,7 +88,7 @@ def _write(path: Path, text: str) -> None:
     is_new_model = not path.parent.exists()
     path.parent.mkdir(exist_ok=True)
     try:
-        write_atomically(path, text)
+        write_atomically(path, text, mode=0o644)
         write_lock(folder)
     except BaseException:
         if path.relative_to(folder).as_posix() not in read_lock(folder):

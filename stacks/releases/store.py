@@ -1,9 +1,7 @@
 """Reading, checking and locking of release files."""
 
-import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +11,8 @@ from typing import Any, cast
 from llm_serving.arguments import parse
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec import ReleaseSpec
-from stacks.documents import dump_yaml, load_yaml, write_atomically
+from stacks.documents import dump_yaml, load_yaml
+from stacks.files import folder_locked, write_atomically
 from stacks.releases.versions import next_minor
 
 RELEASES = Path(__file__).parent
@@ -93,19 +92,15 @@ def write_lock(folder: Path) -> list[str]:
     if new:
         content = dict(sorted((release.file, release.sha256) for release in releases.values()))
         text = "# Hashes of the releases, written by `stacks release add`. Lines are added, never changed.\n"
-        write_atomically(folder / LOCK, text + dump_yaml(content))
+        write_atomically(folder / LOCK, text + dump_yaml(content), mode=0o644)
     return new
 
 
 @contextmanager
 def releases_locked(folder: Path) -> Generator[None]:
     """One change of the folder at a time: two that add releases would each write a lock without the other's."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with folder_locked(folder):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def read_lock(folder: Path) -> dict[str, str]:

@@ -89,8 +89,8 @@ def test_sigterm_drains_at_once_and_the_launcher_ends_as_the_engine_does(launch:
 def test_a_drain_that_fails_takes_no_signal_from_the_engine(launch: Launch, tmp_path: Path) -> None:
     launched = launch("--drain-seconds=600")
     launched.ready()
-    (ledger,) = tmp_path.glob("llm-serving-ledger-*")
-    (ledger / "1").mkdir()  # in the place of an API process's page: it cannot be read
+    (drain_state,) = tmp_path.glob("llm-serving-ledger-*")
+    (drain_state / "1").mkdir()  # in the place of an API process's page: it cannot be read
     launched.process.send_signal(signal.SIGTERM)
     assert launched.wait() == 0
     assert launched.signals() == ["SIGTERM"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from llm_serving_engine.drain import Drain
-from llm_serving_engine.ledger import Ledger, Order, Page
+from llm_serving_engine.drain_state import ApiProcessState, DrainState, Order
 
 from llm_serving.metrics.series import LauncherSeries
 from tests.images.launched import ANSWERING, PATIENCE, Launch, Launched, launching, until
@@ -232,24 +232,24 @@ def test_an_engine_that_dies_while_it_drains_ends_the_launcher(launch: Launch) -
     assert request.ended().broken
 
 
-def test_a_machine_that_stood_still_leaves_the_gate_time_for_last_words(
+def test_a_machine_that_stood_still_leaves_the_middleware_time_for_last_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    ledger = Ledger()
-    page = Page(ledger.folder)  # of this process, which is the engine's too here
+    drain_state = DrainState()
+    page = ApiProcessState(drain_state.folder)  # of this process, which is the engine's too here
     page.add("running")
-    looks = iter(range(100))
+    polls = iter(range(100))
 
     def sleep(seconds: float) -> None:
-        """The gate ends the request at the launcher's third look after the order."""
-        if page.order is Order.CUT and next(looks) == 2:
+        """The middleware ends the request at the launcher's third poll after the order."""
+        if page.order is Order.CUT and next(polls) == 2:
             page.add("running", -1)
             page.add("ended")
 
     monkeypatch.setattr("llm_serving_engine.drain.time.sleep", sleep)
     monkeypatch.setattr("llm_serving_engine.drain.time.monotonic", map(float, range(0, 100_000, 3600)).__next__)
-    said: list[str] = []
-    Drain(ledger, 60, said.append).wait()
-    assert "1 ended with an error in their stream" in said[-1]
-    assert "0 still running" in said[-1]
+    lines: list[str] = []
+    Drain(drain_state, 60, lines.append).wait()
+    assert "1 ended with an error in their stream" in lines[-1]
+    assert "0 still running" in lines[-1]

@@ -10,15 +10,15 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from llm_serving_engine import main, metrics, milestones
+from llm_serving_engine import main, metrics, vllm_stages
 from llm_serving_engine.client import EngineClient
+from llm_serving_engine.drain_middleware import DrainMiddleware
+from llm_serving_engine.drain_state import VARIABLE
 from llm_serving_engine.exposition import exposition
-from llm_serving_engine.gate import Gate
 from llm_serving_engine.gpu import Gpus
-from llm_serving_engine.ledger import VARIABLE
+from llm_serving_engine.health_monitor import HealthMonitor, Status
 from llm_serving_engine.memory import HostMemory, host_memory
 from llm_serving_engine.options import option_of, parse
-from llm_serving_engine.watch import Status, Watch
 
 from llm_serving.metrics.series import LauncherSeries
 from tests.images.launched import SOURCES
@@ -146,18 +146,18 @@ def answering() -> Iterator[int]:
 
 
 def test_a_look_that_fails_in_no_known_way_is_a_failed_look_which_tells_no_key(answering: int) -> None:
-    watch = Watch(EngineClient("127.0.0.1", answering, "sekret\n"), None, 60, 5)
-    watch.look()
-    assert (watch.status, watch.reason) == (Status.STARTING, "the look at the engine failed with ValueError")
+    monitor = HealthMonitor(EngineClient("127.0.0.1", answering, "sekret\n"), None, 60, 5)
+    monitor.probe()
+    assert (monitor.status, monitor.reason) == (Status.STARTING, "the look at the engine failed with ValueError")
 
 
 def test_a_log_that_is_closed_ends_no_look(answering: int) -> None:
     def closed() -> None:
         raise BrokenPipeError
 
-    watch = Watch(EngineClient("127.0.0.1", answering), None, 60, 5, on_ready=closed)
-    watch.look()
-    assert watch.status == Status.READY
+    monitor = HealthMonitor(EngineClient("127.0.0.1", answering), None, 60, 5, on_ready=closed)
+    monitor.probe()
+    assert monitor.status == Status.READY
 
 
 def test_parts_of_the_start_are_taken_from_what_vllm_logs_and_nothing_it_logs_can_fail(
@@ -167,8 +167,8 @@ def test_parts_of_the_start_are_taken_from_what_vllm_logs_and_nothing_it_logs_ca
     logger = logging.getLogger("vllm")
     monkeypatch.setattr(logger, "handlers", [])
     monkeypatch.setattr(logger, "level", logging.INFO)
-    milestones.register()
-    milestones.register()
+    vllm_stages.register()
+    vllm_stages.register()
     assert len(logger.handlers) == 1
     loader = logging.getLogger("vllm.model_executor.model_loader.default_loader")
     loader.info("Loading weights took %.2f seconds", 12.345)
@@ -179,7 +179,7 @@ def test_parts_of_the_start_are_taken_from_what_vllm_logs_and_nothing_it_logs_ca
     engine.info("Loading weights took %s seconds", "many")
     (tmp_path / "milestone-weights-1").write_text("20")
     (tmp_path / "milestone-graphs-1").write_text("half")
-    assert milestones.read(tmp_path) == {"weights": 20, "initialization": 60, "compilation": 41.5, "graphs": 7}
+    assert vllm_stages.read(tmp_path) == {"weights": 20, "initialization": 60, "compilation": 41.5, "graphs": 7}
 
 
 def test_what_vllm_is_told_to_load_is_there() -> None:
@@ -187,16 +187,16 @@ def test_what_vllm_is_told_to_load_is_there() -> None:
     ((group, plugins),) = project["entry-points"].items()
     assert group == "vllm.general_plugins"
     module, _, name = next(iter(plugins.values())).partition(":")
-    assert getattr(importlib.import_module(module), name) is milestones.register
+    assert getattr(importlib.import_module(module), name) is vllm_stages.register
     module, _, name = main._MIDDLEWARE.removeprefix("--middleware=").rpartition(".")
-    assert getattr(importlib.import_module(module), name) is Gate
+    assert getattr(importlib.import_module(module), name) is DrainMiddleware
 
 
 def test_without_a_launcher_nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     logger = logging.getLogger("vllm")
     monkeypatch.setattr(logger, "handlers", [])
-    milestones.register()
+    vllm_stages.register()
     assert logger.handlers == []
 
 

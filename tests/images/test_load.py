@@ -15,12 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from llm_serving_load.completeness import damage
+from llm_serving_load.completeness import find_damage
 from llm_serving_load.errors import InterruptedTransferError, LoadError, LostPartError, StoppedError
 from llm_serving_load.loading import Loader, Model
 from llm_serving_load.main import main
 from llm_serving_load.manifest import Manifest
-from llm_serving_load.patience import PatientSource
+from llm_serving_load.retrying import RetryingSource
 from llm_serving_load.sources import SourceFile
 from llm_serving_load.sources.folder import FolderSource
 from llm_serving_load.streams import Stream
@@ -341,10 +341,10 @@ def test_nothing_is_asked_any_more_once_the_loader_is_told_to_stop(source: Path)
             stop.set()
             raise InterruptedTransferError(f"{file.name} stopped")
 
-    patient = PatientSource(Silent(source / NAME / REVISION), 3, stop)
+    retrying = RetryingSource(Silent(source / NAME / REVISION), 3, stop)
     for _ in range(2):
         with pytest.raises(StoppedError):
-            patient.open(SourceFile(_SHARD, 1)).readinto(memoryview(bytearray(1)))
+            retrying.open(SourceFile(_SHARD, 1)).readinto(memoryview(bytearray(1)))
     assert asked == [_SHARD]
 
 
@@ -387,7 +387,7 @@ def test_a_loader_whose_part_was_taken_by_one_that_finished_copies_the_file_agai
     loader = Loader(Model(f"file://{source}", NAME, REVISION), FolderTarget(target), print, threading.Event(), 1)
     loader.load(lambda: thief)
     assert thief.stole
-    assert damage(FolderTarget(target), loader.load(lambda: thief), deep=True) is None
+    assert find_damage(FolderTarget(target), loader.load(lambda: thief), deep=True) is None
 
 
 def test_a_damaged_copy_is_refused_and_repaired(source: Path, target: Path) -> None:

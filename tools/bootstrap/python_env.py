@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from stacks.files import file_locked, write_atomically
 from tools.bootstrap import found, store
 from tools.bootstrap.places import Places, Platform, fingerprint
 from tools.bootstrap.progress import Progress, elapsed
@@ -54,9 +55,7 @@ class Stamp:
 
     def write(self, venv: Path) -> None:
         """Stamp an environment, in one rename."""
-        unfinished = venv / f"{_STAMP}.{os.getpid()}"
-        unfinished.write_text(json.dumps(asdict(self)) + "\n")
-        os.replace(unfinished, venv / _STAMP)
+        write_atomically(venv / _STAMP, json.dumps(asdict(self)) + "\n", mode=0o644)
 
 
 def projects(repo: Path) -> list[str]:
@@ -67,7 +66,7 @@ def projects(repo: Path) -> list[str]:
 def ensure(places: Places, progress: Progress) -> None:
     """Make and fill `.venv`, or do nothing where it is filled already."""
     progress.step(f"python {platform.python_version()}")
-    with store.locked(places.view / ".python.lock", lambda: progress.say("another set-up is at it; waiting")):
+    with file_locked(places.view / ".python.lock", lambda: progress.say("another set-up is at it; waiting")):
         wanted = Stamp.wanted(places.repo)
         present = Stamp.read(places.venv)
         if present == wanted:

@@ -4,15 +4,15 @@ A tool is put together in a temporary folder beside its place and moved there in
 for each tool. A set-up that is killed leaves a temporary folder, which the next one removes.
 """
 
-import contextlib
-import fcntl
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from stacks.files import file_locked
 
 _TEMPORARY = ".unfinished-"
 _NOTE = "tool.json"
@@ -24,19 +24,6 @@ class Note:
 
     version: str
     origin: str
-
-
-@contextlib.contextmanager
-def locked(path: Path, on_wait: Callable[[], None]) -> Generator[None]:
-    """Hold the lock file at `path`; call `on_wait` once if another process holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def note(place: Path) -> Note | None:
@@ -55,7 +42,7 @@ def obtain(place: Path, make: Callable[[Path], Note], on_wait: Callable[[], None
     found = note(place)
     if found:
         return found
-    with locked(place.parent / ".lock", on_wait):
+    with file_locked(place.parent / ".lock", on_wait):
         found = note(place)
         if found:
             return found

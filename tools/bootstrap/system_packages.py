@@ -13,11 +13,11 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stacks.files import file_locked
 from tools.bootstrap.errors import SetupError
 from tools.bootstrap.found import is_static
 from tools.bootstrap.places import short
 from tools.bootstrap.progress import Progress
-from tools.bootstrap.store import locked
 
 NAME = "system packages"
 
@@ -171,7 +171,7 @@ def ensure(machine: Machine, groups: Sequence[str], progress: Progress, *, cache
     if not (machine.is_root and machine.is_debian()):
         raise SetupError(_what_to_install(machine, lacking))
     log = logs / "system-packages.log"
-    with locked(cache / "system-packages.lock", lambda: progress.say("another set-up is at it; waiting")):
+    with file_locked(cache / "system-packages.lock", lambda: progress.say("another set-up is at it; waiting")):
         lacking = machine.missing(groups)
         names = [package.debian for package in lacking]
         if names:

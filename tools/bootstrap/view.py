@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.bootstrap.store import locked
+from stacks.files import file_locked, write_atomically
 
 _LIST = "tools.json"
 
@@ -44,7 +44,7 @@ def put(root: Path, name: str, entry: Entry | None) -> None:
     """Make a tool's links and remove those that it had before and no longer has; None removes the tool."""
     if entry == entries(root).get(name) and (entry is None or entry.is_whole(root)):
         return
-    with locked(root / ".lock", on_wait=lambda: None):
+    with file_locked(root / ".lock"):
         known = entries(root)
         before = known.pop(name, None)
         if entry is not None:
@@ -56,9 +56,7 @@ def put(root: Path, name: str, entry: Entry | None) -> None:
             with contextlib.suppress(FileNotFoundError):
                 (root / link).unlink()
         listing = {tool: {**vars(known[tool]), "links": dict(known[tool].links)} for tool in sorted(known)}
-        unfinished = root / f".{_LIST}.{os.getpid()}"
-        unfinished.write_text(json.dumps(listing, indent=2) + "\n")
-        os.replace(unfinished, root / _LIST)
+        write_atomically(root / _LIST, json.dumps(listing, indent=2) + "\n", mode=0o644)
 
 
 def _target(link: Path) -> str | None:

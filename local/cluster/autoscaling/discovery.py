@@ -19,8 +19,8 @@ from typing import Any
 from local.cluster import credentials, rest
 from local.cluster.controllers import ChangeSignal, Informer, log_to_stdout
 from local.cluster.errors import ClusterError
-from local.cluster.files import write_atomically
 from local.cluster.layout import Layout
+from stacks.files import write_atomically
 
 _META = "__meta_kubernetes_"
 _GATHER_SECONDS = 0.2

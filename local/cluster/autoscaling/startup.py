@@ -12,8 +12,8 @@ from local.cluster.autoscaling import programs
 from local.cluster.autoscaling.keda_objects import METRICS_GROUP, METRICS_VERSION, objects
 from local.cluster.config import KUBE_STATE_METRICS, PODS, AutoscalingOptions, ClusterConfig
 from local.cluster.errors import ClusterError, with_log
-from local.cluster.files import write_json
 from local.cluster.layout import Layout
+from stacks.files import write_json
 
 READY_SECONDS = 120.0
 """How long KEDA may take once its programs run: seconds on an idle machine. The API server asks anew for the metrics

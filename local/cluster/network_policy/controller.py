@@ -7,10 +7,10 @@ from pathlib import Path
 
 from local.cluster import rest
 from local.cluster.controllers import ChangeSignal, Informer, event
-from local.cluster.files import write_atomically
 from local.cluster.network_policy import nftables, rules
 from local.cluster.network_policy.model import Snapshot
 from local.cluster.network_policy.nftables import NftTable
+from stacks.files import write_atomically
 
 API_VERSION, KIND = "networking.k8s.io/v1", "NetworkPolicy"
 COMPONENT = "network-policy"

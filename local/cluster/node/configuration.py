@@ -8,10 +8,10 @@ import json
 from typing import Any
 
 from local.cluster.config import NodeConfig
-from local.cluster.files import write_atomically, write_json
 from local.cluster.layout import Layout
 from local.cluster.node import archives, paths, requirements
 from local.cluster.node.addresses import AddressSlot
+from stacks.files import write_atomically, write_json
 
 
 def write(layout: Layout, node: NodeConfig, slot: AddressSlot) -> None:

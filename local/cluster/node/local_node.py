@@ -12,13 +12,13 @@ from llm_serving.planning.simulation.node_pool import is_ready
 from local.cluster import rest
 from local.cluster.config import ClusterConfig
 from local.cluster.errors import ClusterError, with_log
-from local.cluster.files import read_json
 from local.cluster.layout import Layout
 from local.cluster.node import addons, archives, configuration, images, machine, paths, requirements
 from local.cluster.node.name_service import resolve
 from local.cluster.node.proc import Memory, memory
 from local.cluster.node.programs import KUBELET
 from local.cluster.processes import Process
+from stacks.files import read_json
 
 READY_SECONDS = 120.0
 """How long node and name service may take once the control plane is up: seconds on an idle machine."""

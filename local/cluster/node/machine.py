@@ -11,10 +11,10 @@ import subprocess
 from pathlib import Path
 
 from local.cluster.errors import ClusterError
-from local.cluster.files import folder_locked
 from local.cluster.node import addresses, cgroups
 from local.cluster.node.addresses import ROUTE_PROTOCOL, SLOT_LINKS, AddressSlot
 from local.cluster.node.paths import COVERED
+from stacks.files import folder_locked
 
 _NET = Path("/sys/class/net")
 _ALIAS_LIMIT = 255

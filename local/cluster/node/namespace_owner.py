@@ -12,11 +12,11 @@ from typing import Protocol
 
 from local.cluster.config import ClusterConfig
 from local.cluster.errors import ClusterError
-from local.cluster.files import write_json
 from local.cluster.layout import Layout
 from local.cluster.node import machine, namespaces
 from local.cluster.node.addresses import AddressSlot
 from local.cluster.processes import Process
+from stacks.files import write_json
 
 ENDING = "ending"
 """Noted beside the owner's number once it only tidies up."""

@@ -5,16 +5,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 import llm_serving_engine
-from llm_serving_engine import milestones, stages
+from llm_serving_engine import startup_stages, vllm_stages
+from llm_serving_engine.drain_state import RequestCounts
 from llm_serving_engine.exposition import exposition
-from llm_serving_engine.ledger import Counts
 
 from llm_serving.metrics.promql import startup_seconds
 from llm_serving.metrics.series import SERIES_OUTCOME, DrainOutcome, LauncherSeries, LaunchStage
 from tests.unit.serving.promtool import samples
 
 EVERYTHING = exposition(
-    up=True, ready=True, startup=dict.fromkeys(LaunchStage, 1.0), requests=Counts(), gpu_utilization=50.0
+    up=True, ready=True, startup=dict.fromkeys(LaunchStage, 1.0), requests=RequestCounts(), gpu_utilization=50.0
 )
 
 
@@ -30,10 +30,10 @@ def test_the_series_of_a_stage_is_found_by_its_query():
 def test_the_launcher_measures_the_stages_that_the_package_asks_for():
     sources = "".join(path.read_text() for path in Path(llm_serving_engine.__file__).parent.glob("*.py"))
     ended = set(re.findall(r'\.ended\("(\w+)"\)', sources))
-    logged = {part for _, _, part in milestones._MESSAGES}
-    assert ended | logged | {stages.TOTAL} == set(LaunchStage)
+    logged = {part for _, _, part in vllm_stages._MESSAGES}
+    assert ended | logged | {startup_stages.TOTAL} == set(LaunchStage)
 
 
 def test_the_launcher_counts_the_outcomes_that_the_package_asks_for():
     counted = {value for name, labels in samples(EVERYTHING) for label, value in labels if label == SERIES_OUTCOME}
-    assert counted == asdict(Counts()).keys() - {"running"} == set(DrainOutcome)
+    assert counted == asdict(RequestCounts()).keys() - {"running"} == set(DrainOutcome)

@@ -22,10 +22,10 @@ THREE = {"stable": "1.1.0", "canary": {"release": "1.0.0", "weight": 10, "replic
 
 def data(**model: Any) -> dict[str, Any]:
     """The stack dev with room for many instances, and a model of which nothing but this is asked."""
-    found = settings_data()
-    put(found, "pools[0].capacity[0].max", 40)
-    found["models"] = [{"name": MODEL, "team": "chat", "pool": "l4", "releases": {"stable": "1.0.0"}} | model]
-    return found
+    settings = settings_data()
+    put(settings, "pools[0].capacity[0].max", 40)
+    settings["models"] = [{"name": MODEL, "team": "chat", "pool": "l4", "releases": {"stable": "1.0.0"}} | model]
+    return settings
 
 
 def stack(**model: Any) -> Stack:
@@ -42,16 +42,16 @@ def explained(folder: Path, **model: Any) -> str:
 def row(text: str, *starts: str) -> list[str]:
     """The row whose first cells are these."""
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "│" in line]
-    (found,) = [cells for cells in rows if cells[: len(starts)] == list(starts)]
-    return found
+    (match,) = [cells for cells in rows if cells[: len(starts)] == list(starts)]
+    return match
 
 
 @pytest.mark.parametrize("name", ["local", "dev", "staging", "prod"])
 def test_every_model_of_every_committed_stack_is_explained(name: str) -> None:
     done = CliRunner().invoke(app, ["explain", name, "--folder", str(REPOSITORY), "--plain"])
     assert done.exit_code == 0, done.output
-    found = resolve(read_settings_file(REPOSITORY / f"Pulumi.{name}.yaml"), name)
-    for model in found.models:
+    explained = resolve(read_settings_file(REPOSITORY / f"Pulumi.{name}.yaml"), name)
+    for model in explained.models:
         assert f"Model {model.spec.name}" in done.output
         for served in model.releases:
             assert served.release.sha256[:12] in done.output
@@ -127,12 +127,12 @@ def pod(name: str, release: str, node: str = "node", state: PodState = PodState.
     return PodView(name, "chat", MODEL, release, node, state)
 
 
-def summary(found: Stack, view: ClusterView) -> str:
+def summary(served: Stack, view: ClusterView) -> str:
     urls = {"url": "http://model", "releaseUrls": {"1.0.0": "http://canary"}}
     outputs = read_outputs({"models": {MODEL: {**urls, "release": "1.1.0", "deployment": f"{MODEL}-1-1-0"}}})
     console = Console(width=200, no_color=True, highlight=False)
     with console.capture() as captured:
-        console.print(stack_summary(found, outputs, view))
+        console.print(stack_summary(served, outputs, view))
     return captured.get()
 
 

@@ -65,9 +65,9 @@ STATES = [
 
 @pytest.mark.parametrize(("pod", "state", "reason"), STATES, ids=lambda v: str(v) if isinstance(v, PodState) else "")
 def test_pod_state_tells_waiting_from_failing(pod: dict[str, Any], state: PodState, reason: str) -> None:
-    found, why = pod_state(pod)
-    assert found is state
-    assert reason in why
+    actual_state, actual_reason = pod_state(pod)
+    assert actual_state is state
+    assert reason in actual_reason
 
 
 def test_a_pod_that_went_with_its_spot_node_is_no_failure() -> None:

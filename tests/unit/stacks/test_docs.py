@@ -34,8 +34,8 @@ def test_every_setting_is_in_the_reference_with_its_default() -> None:
         assert set(documented) == {path for path, _ in fields(model)}, section
         for path, default in fields(model):
             cell = documented[path]["Default"].strip("`")
-            found = cell if isinstance(default, str) else yaml.safe_load(cell)
-            assert found == default, f"{section}: {path}"
+            documented_default = cell if isinstance(default, str) else yaml.safe_load(cell)
+            assert documented_default == default, f"{section}: {path}"
 
 
 def test_the_settings_marked_as_fixed_are_those_that_an_update_compares() -> None:
@@ -47,8 +47,8 @@ def test_the_settings_marked_as_fixed_are_those_that_an_update_compares() -> Non
 
 @pytest.mark.parametrize("page", [REPOSITORY / "README.md", SETTINGS_PAGE], ids=lambda page: page.name)
 def test_example_settings_are_accepted(page: Path) -> None:
-    found = {type(resolved(example).settings) for example in examples(page)}
-    assert found == {GcpSettings, ExistingSettings}
+    kinds = {type(resolved(example).settings) for example in examples(page)}
+    assert kinds == {GcpSettings, ExistingSettings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
@@ -93,7 +93,7 @@ def inner_model(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if get_origin(annotation) in (tuple, Union, UnionType):
-        return next((found for inner in get_args(annotation) if (found := inner_model(inner))), None)
+        return next((model for inner in get_args(annotation) if (model := inner_model(inner))), None)
     return None
 
 
@@ -107,9 +107,9 @@ def rows(section: str) -> dict[str, dict[str, str]]:
     """The rows of a section's table, by key."""
     lines = [line for line in text_of(section).splitlines() if line.startswith("|")]
     header, _, *body = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    found = [dict(zip(header, cells, strict=True)) for cells in body]
-    assert len({row["Key"] for row in found}) == len(found), f"{section}: a key stands there twice"
-    return {row["Key"].strip("`"): row for row in found}
+    table = [dict(zip(header, cells, strict=True)) for cells in body]
+    assert len({row["Key"] for row in table}) == len(table), f"{section}: a key stands there twice"
+    return {row["Key"].strip("`"): row for row in table}
 
 
 def examples(page: Path) -> list[str]:

@@ -13,7 +13,7 @@ from llm_serving_load.sources import Source, SourceFile
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 """Files of a LoRA adapter as PEFT writes it."""
-_UNTOUCHED: dict[str, tuple[object, ...]] = {
+_HARMLESS_VALUES: dict[str, tuple[object, ...]] = {
     "bias": ("none",),
     "lora_bias": (),
     "use_dora": (),
@@ -28,14 +28,14 @@ _UNTOUCHED: dict[str, tuple[object, ...]] = {
 vllm/lora/peft_helper.py)."""
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json")
 _INDEX = "model.safetensors.index.json"
-_LONGEST_HEADER = 100_000_000  # the limit of the safetensors library
-_LONGEST_JSON = 256 * 1024 * 1024
+_MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library
+_MAX_JSON_BYTES = 256 * 1024 * 1024
 
 _OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".tflite", ".gguf", ".ot")
 """The same weights again, for other programs; a checkpoint in pickle can also run code when it is opened."""
 
 
-def selected(files: list[SourceFile]) -> list[SourceFile]:
+def select_files(files: list[SourceFile]) -> list[SourceFile]:
     """The files that an engine reads: weights in other formats and in the publisher's own layout are left out."""
     hugging_face = any(_is_weights(file) and not _is_original(file) for file in files)
     return [
@@ -82,15 +82,15 @@ def _check_adapter(source: Source, by_name: dict[str, SourceFile], rank: int) ->
     kind = document.get("peft_type")
     if kind != "LORA":
         raise LoadError(f"{where}: its peft_type is {kind!r}; engines take LORA alone")
-    found = _rank(where, document)
-    if found > rank:
+    actual = _rank(where, document)
+    if actual > rank:
         raise LoadError(
-            f"{where}: its rank is {found}, and room was planned for {rank}; write rank: {found} in the release"
+            f"{where}: its rank is {actual}, and room was planned for {rank}; write rank: {actual} in the release"
         )
     for name in ("lora_alpha", "target_modules"):
         if not document.get(name):
             raise LoadError(f"{where}: {name} is missing; save the adapter again with PEFT")
-    for name, harmless in _UNTOUCHED.items():
+    for name, harmless in _HARMLESS_VALUES.items():
         if document.get(name) not in (None, False, [], *harmless):
             raise LoadError(f"{where}: {name} is {document[name]!r}, which vLLM refuses; train or convert without it")
     if not any(_tensors(source, by_name[ADAPTER_WEIGHTS]).values()):
@@ -100,11 +100,11 @@ def _check_adapter(source: Source, by_name: dict[str, SourceFile], rank: int) ->
 def _rank(where: str, document: dict[str, Any]) -> int:
     """The largest rank of any module."""
     patterns = document.get("rank_pattern") or {}
-    given = {"r": document.get("r"), **(patterns if isinstance(patterns, dict) else {"rank_pattern": patterns})}
-    for name, rank in given.items():
+    ranks = {"r": document.get("r"), **(patterns if isinstance(patterns, dict) else {"rank_pattern": patterns})}
+    for name, rank in ranks.items():
         if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
             raise LoadError(f"{where}: the rank {name} is {rank!r}; this is no LoRA adapter, or it is damaged")
-    return max(given.values())
+    return max(ranks.values())
 
 
 def _check_model(source: Source, files: list[SourceFile], by_name: dict[str, SourceFile]) -> None:
@@ -156,7 +156,7 @@ def _tensors(source: Source, file: SourceFile) -> dict[str, int]:
     if file.size < 8:
         raise LoadError(f"{where}: {file.size} bytes are too few for a header; {again}")
     length = int.from_bytes(_read(source, file, 0, 8), "little")
-    if not 2 <= length <= min(file.size - 8, _LONGEST_HEADER):
+    if not 2 <= length <= min(file.size - 8, _MAX_HEADER_BYTES):
         raise LoadError(f"{where}: its header claims a length of {length} bytes in a file of {file.size}; {again}")
     try:
         header = json.loads(_read(source, file, 8, length))
@@ -177,7 +177,7 @@ def _tensors(source: Source, file: SourceFile) -> dict[str, int]:
 
 def _document(source: Source, file: SourceFile) -> dict[str, Any]:
     where = f"{source.where}/{file.name}"
-    if file.size > _LONGEST_JSON:
+    if file.size > _MAX_JSON_BYTES:
         raise LoadError(f"{where}: {file.size} bytes are too many for this file")
     try:
         document = json.loads(_read(source, file, 0, file.size))

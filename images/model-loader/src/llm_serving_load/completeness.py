@@ -8,12 +8,12 @@ from llm_serving_load.manifest import Entry, Manifest
 from llm_serving_load.targets import Target
 
 
-def strangers(sizes: Mapping[str, int], names: Iterable[str]) -> list[str]:
+def unexpected_files(sizes: Mapping[str, int], names: Iterable[str]) -> list[str]:
     """Files other than these, which an engine might read."""
     return sorted(sizes.keys() - set(names))
 
 
-def damage(target: Target, manifest: Manifest, *, deep: bool = False) -> str | None:
+def find_damage(target: Target, manifest: Manifest, *, deep: bool = False) -> str | None:
     """What is wrong with the copy; ``None`` where it is complete.
 
     Quick: one look at the names and sizes, however large the model is. ``deep`` also reads every file and compares its
@@ -26,9 +26,9 @@ def damage(target: Target, manifest: Manifest, *, deep: bool = False) -> str | N
             return f"{entry.name} is missing"
         if size != entry.size:
             return f"{entry.name} has {size} bytes instead of {entry.size}"
-    more = strangers(sizes, (entry.name for entry in manifest.files))
-    if more:
-        return f"{more[0]} does not belong to the model"
+    extra = unexpected_files(sizes, (entry.name for entry in manifest.files))
+    if extra:
+        return f"{extra[0]} does not belong to the model"
     return _changed(target, manifest.files) if deep else None
 
 

@@ -44,9 +44,9 @@ class LostPartError(Exception):
     """Another loader took away what was being written, or wrote the same thing first."""
 
 
-def brief(said: object) -> str:
+def brief(text: object) -> str:
     """The first line of what a library says, for a message of one line."""
-    return (str(said).strip().splitlines() or [""])[0]
+    return (str(text).strip().splitlines() or [""])[0]
 
 
 class StoppedError(BaseException):

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from llm_serving_load.checks import check, selected
-from llm_serving_load.completeness import damage, strangers
+from llm_serving_load.checks import check, select_files
+from llm_serving_load.completeness import find_damage, unexpected_files
 from llm_serving_load.digests import SHA256, Digests, agree, strongest
 from llm_serving_load.errors import LoadError, LostPartError, StoppedError, TemporaryError
 from llm_serving_load.manifest import Entry, Manifest
 from llm_serving_load.progress import Progress
-from llm_serving_load.sizes import human
+from llm_serving_load.sizes import human_size
 from llm_serving_load.sources import Source, SourceFile
 from llm_serving_load.targets import Target
 
@@ -69,20 +69,20 @@ class Loader:
             LoadError: it cannot be loaded.
             StoppedError: ``stop`` was set; what is complete stays, and the next run goes on from there.
         """
-        there = self._target.manifest()
-        if there is not None:
-            self._refuse_other(there)
-            found = damage(self._target, there, deep=self._deep)
-            if found is None:
-                self._say(f"already there: {len(there.files)} files, {human(there.size)}")
-                return there
-            self._say(f"the copy is damaged, {found}: loading what is wrong again")
-        repairs = self._deep and there is not None
+        present = self._target.manifest()
+        if present is not None:
+            self._refuse_other(present)
+            damage = find_damage(self._target, present, deep=self._deep)
+            if damage is None:
+                self._say(f"already there: {len(present.files)} files, {human_size(present.size)}")
+                return present
+            self._say(f"the copy is damaged, {damage}: loading what is wrong again")
+        repairs = self._deep and present is not None
         source = open_source()
-        files = selected(source.files())
+        files = select_files(source.files())
         check(source, files, self._adapter_rank)
         sizes = self._target.sizes()
-        self._refuse_strangers(files, sizes)
+        self._refuse_unexpected_files(files, sizes)
         self._target.prepare()
         self._check_space(files, sizes)
         self._claim()
@@ -97,11 +97,12 @@ class Loader:
             )
         return manifest
 
-    def _refuse_other(self, there: Manifest) -> None:
-        if (there.repository, there.revision) != (self._model.repository, self._model.revision):
+    def _refuse_other(self, present: Manifest) -> None:
+        if (present.repository, present.revision) != (self._model.repository, self._model.revision):
             raise LoadError(
-                f"{self._target.where}: it holds {there.repository} at {there.revision}, and {self._model.repository} "
-                f"at {self._model.revision} was asked for; an engine may be serving it: name another folder"
+                f"{self._target.where}: it holds {present.repository} at {present.revision}, and "
+                f"{self._model.repository} at {self._model.revision} was asked for; an engine may be serving it: name "
+                "another folder"
             )
 
     def _claim(self) -> None:
@@ -117,18 +118,18 @@ class Loader:
         """What is there other than what was just written. The manifest read back may be of another loader of the same
         revision, and so may differ in its source; its names, sizes and hashes must be the same. ``deep`` also reads
         the files: what was found damaged once is held to its bytes."""
-        there = self._target.manifest()
-        if there is None:
+        present = self._target.manifest()
+        if present is None:
             return "the manifest is missing or damaged"
-        if (there.repository, there.revision) != (manifest.repository, manifest.revision):
-            return f"the manifest is of {there.repository} at {there.revision}"
-        other = sorted({entry.name for entry in {*there.files} ^ {*manifest.files}})
+        if (present.repository, present.revision) != (manifest.repository, manifest.revision):
+            return f"the manifest is of {present.repository} at {present.revision}"
+        other = sorted({entry.name for entry in {*present.files} ^ {*manifest.files}})
         if other:
             return f"the manifest has another {other[0]}"
-        return damage(self._target, manifest, deep=deep)
+        return find_damage(self._target, manifest, deep=deep)
 
-    def _refuse_strangers(self, files: list[SourceFile], sizes: Mapping[str, int]) -> None:
-        more = strangers(sizes, (file.name for file in files))
+    def _refuse_unexpected_files(self, files: list[SourceFile], sizes: Mapping[str, int]) -> None:
+        more = unexpected_files(sizes, (file.name for file in files))
         if more:
             others = f" and {len(more) - 1} more" if len(more) > 1 else ""
             raise LoadError(
@@ -141,8 +142,8 @@ class Loader:
         needed = sum(file.size for file in files if sizes.get(file.name) != file.size)
         if free is not None and needed > free:
             raise LoadError(
-                f"{self._target.where}: {human(free)} are free and {human(needed)} are needed; make the volume larger "
-                "or free space, and load again"
+                f"{self._target.where}: {human_size(free)} are free and {human_size(needed)} are needed; make the "
+                "volume larger or free space, and load again"
             )
 
     def _copy_all(self, source: Source, files: list[SourceFile]) -> list[Entry]:
@@ -242,16 +243,16 @@ class _Copy:
 
     def _present(self) -> str | None:
         """The SHA-256 of the file where the target has it; the source is read only where neither side knows enough."""
-        there = self._target.checksums(self._file.name, self._file.size, deep=self._deep)
-        if not there:
+        known = self._target.checksums(self._file.name, self._file.size, deep=self._deep)
+        if not known:
             return None
         promised = self._file.promised
-        if SHA256 in there and SHA256 in promised:
-            return there[SHA256] if there[SHA256] == promised[SHA256] else None
-        if agree(promised, there) is False:
+        if SHA256 in known and SHA256 in promised:
+            return known[SHA256] if known[SHA256] == promised[SHA256] else None
+        if agree(promised, known) is False:
             return None
-        ours = self._transfer(None, there)
-        return ours[SHA256] if agree(ours, there) else None
+        ours = self._transfer(None, known)
+        return ours[SHA256] if agree(ours, known) else None
 
     def _copy(self) -> str:
         part = self._target.part(self._file.name, self._file.size, self._file.sha256)
@@ -295,12 +296,12 @@ class _Copy:
                 f"{self._source.where}/{self._file.name}: it has {copied} bytes, and {self._file.size} were announced; "
                 "it changed while it was read, load again"
             )
-        found = digests.hexadecimal()
-        if agree(found, promised) is False:
+        computed = digests.hexadecimal()
+        if agree(computed, promised) is False:
             kind = strongest(promised) or SHA256
             raise _DamagedError(
-                f"{self._source.where}/{self._file.name}: its {_NAMES[kind]} is {found[kind]}, and the source promises "
-                f"{promised[kind]}",
-                found[SHA256],
+                f"{self._source.where}/{self._file.name}: its {_NAMES[kind]} is {computed[kind]}, and the source "
+                f"promises {promised[kind]}",
+                computed[SHA256],
             )
-        return found
+        return computed

@@ -12,15 +12,15 @@ from typing import TypeVar
 from llm_serving_load import names
 from llm_serving_load.errors import Exit, LoadError, StoppedError
 from llm_serving_load.loading import Loader, Model
-from llm_serving_load.patience import PatientSource
-from llm_serving_load.sizes import human
+from llm_serving_load.retrying import RetryingSource
+from llm_serving_load.sizes import human_size
 from llm_serving_load.sources import open_source
 from llm_serving_load.targets import open_target, target_name
 from llm_serving_load.verifying import Verifier
 
 PREFIX = "LLM_SERVING_LOAD_"
-_MOST_WORKERS, _MOST_ATTEMPTS, _LONGEST_WAIT = 64, 100, 24 * 3600
-_HIGHEST_RANK = 512
+_MAX_WORKERS, _MAX_ATTEMPTS, _MAX_WAIT_SECONDS = 64, 100, 24 * 3600
+_MAX_RANK = 512
 _CODES = (
     "Ends with 0: done; 75: not now, a retry may help (network, server, a copy that is not complete); 78: a retry "
     "cannot help (wrong name, refused, damaged source); 2: wrong usage; 128 + number: ended by a signal."
@@ -72,23 +72,23 @@ def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
     parser.add_argument("--deep", action="store_true", help="also read a copy that is there, and repair it")
     flags = vars(parser.parse_args(words))
     deep = bool(flags.pop("deep"))
-    given = _Given(flags, environment)
+    values = _OptionValues(flags, environment)
     model = Model(
-        source=given.needed("source", _text),
-        repository=given.needed("repository", names.repository),
-        revision=given.needed("revision", names.revision),
+        source=values.required("source", _text),
+        repository=values.required("repository", names.repository),
+        revision=values.required("revision", names.revision),
     )
-    place = given.needed("target", target_name)
-    workers = given.optional("workers", _from_to(1, _MOST_WORKERS), 8)
-    attempts = given.optional("attempts", _from_to(1, _MOST_ATTEMPTS), 6)
-    adapter_rank = given.optional("adapter_rank", _from_to(1, _HIGHEST_RANK), None)
+    place = values.required("target", target_name)
+    workers = values.optional("workers", _from_to(1, _MAX_WORKERS), 8)
+    attempts = values.optional("attempts", _from_to(1, _MAX_ATTEMPTS), 6)
+    adapter_rank = values.optional("adapter_rank", _from_to(1, _MAX_RANK), None)
     stop = threading.Event()
-    told: list[int] = []
+    signals_received: list[int] = []
 
     def on_signal(number: int, frame: object) -> None:
-        if told:
+        if signals_received:
             os._exit(128 + number)  # a copy that hangs is not waited for twice
-        told.append(number)
+        signals_received.append(number)
         stop.set()
         raise StoppedError
 
@@ -99,12 +99,12 @@ def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
         _say(f"{model.repository} at {model.revision} from {model.source} into {place}")
         loader = Loader(model, open_target(place), _say, stop, workers, deep=deep, adapter_rank=adapter_rank)
         manifest = loader.load(
-            lambda: PatientSource(open_source(model.source, model.repository, model.revision), attempts, stop)
+            lambda: RetryingSource(open_source(model.source, model.repository, model.revision), attempts, stop)
         )
-        _say(f"complete: {len(manifest.files)} files, {human(manifest.size)}")
+        _say(f"complete: {len(manifest.files)} files, {human_size(manifest.size)}")
     except StoppedError:
         print("error: stopped before the end; run it again, it goes on with what is missing", file=sys.stderr)
-        return 128 + told[0]
+        return 128 + signals_received[0]
     return Exit.DONE
 
 
@@ -124,16 +124,17 @@ def _verify(words: Sequence[str], environment: Mapping[str, str]) -> int:
     parser.add_argument("--deep", action="store_true", help="read every file and compare its SHA-256, not only sizes")
     flags = vars(parser.parse_args(words))
     deep = bool(flags.pop("deep"))
-    given = _Given(flags, environment)
-    place = given.needed("target", target_name)
-    repository = given.optional("repository", names.repository, None)
-    revision = given.optional("revision", names.revision, None)
-    wait = given.optional("wait", _from_to(0, _LONGEST_WAIT), 0)
+    values = _OptionValues(flags, environment)
+    place = values.required("target", target_name)
+    repository = values.optional("repository", names.repository, None)
+    revision = values.optional("revision", names.revision, None)
+    wait = values.optional("wait", _from_to(0, _MAX_WAIT_SECONDS), 0)
     for number in (signal.SIGTERM, signal.SIGINT):
         # The first process of a container ignores signals that it does not handle, and there is nothing to tidy up.
         signal.signal(number, lambda number, frame: os._exit(128 + number))
     manifest = Verifier(open_target(place), _say, wait).verify(repository, revision, deep=deep)
-    _say(f"complete: {manifest.repository} at {manifest.revision}, {len(manifest.files)} files, {human(manifest.size)}")
+    size = human_size(manifest.size)
+    _say(f"complete: {manifest.repository} at {manifest.revision}, {len(manifest.files)} files, {size}")
     return Exit.DONE
 
 
@@ -141,8 +142,8 @@ class _UsageError(Exception):
     """A value that cannot be used."""
 
 
-class _Given:
-    """Values from flags, else from variables."""
+class _OptionValues:
+    """Texts of options: from the command line, else from the environment."""
 
     def __init__(self, flags: Mapping[str, str | None], environment: Mapping[str, str]) -> None:
         self._flags = flags
@@ -160,7 +161,7 @@ class _Given:
         except ValueError as error:
             raise _UsageError(f"{where} {text!r}: {error}") from None
 
-    def needed(self, name: str, read: Callable[[str], _T]) -> _T:
+    def required(self, name: str, read: Callable[[str], _T]) -> _T:
         value = self.optional(name, read, None)
         if value is None:
             raise _UsageError(f"{_flag(name)} is missing; give it, or {PREFIX}{name.upper()}")

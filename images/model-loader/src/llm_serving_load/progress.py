@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from llm_serving_load.sizes import human
+from llm_serving_load.sizes import human_size
 
 
 class Progress:
@@ -16,7 +16,7 @@ class Progress:
         self._say = say
         self._lock = threading.Lock()
         self._copied = 0
-        self._there = 0
+        self._present = 0
         self._done = 0
         self._begin = time.monotonic()
 
@@ -29,28 +29,28 @@ class Progress:
         """One more file is there, with so many bytes that did not have to be copied."""
         with self._lock:
             self._done += 1
-            self._there += already_there
+            self._present += already_there
 
     def line(self) -> None:
         """Say how far it is."""
         with self._lock:
-            copied, there, done = self._copied, self._there, self._done
+            copied, present, done = self._copied, self._present, self._done
         rate = self._rate(copied)
-        left = self._size - there - copied
-        share = 100 * (there + copied) // self._size if self._size else 100
+        left = self._size - present - copied
+        share = 100 * (present + copied) // self._size if self._size else 100
         rest = f", about {left / rate:.0f} s left" if rate and left > 0 else ""
         self._say(
-            f"{human(there + copied)} of {human(self._size)} ({share} %), {done} of {self._files} files, "
-            f"{human(rate)}/s{rest}"
+            f"{human_size(present + copied)} of {human_size(self._size)} ({share} %), {done} of {self._files} files, "
+            f"{human_size(rate)}/s{rest}"
         )
 
     def summary(self) -> str:
         """What was done, at the end."""
         with self._lock:
-            copied, there = self._copied, self._there
+            copied, present = self._copied, self._present
         seconds = time.monotonic() - self._begin
-        kept = f", {human(there)} were there already" if there else ""
-        return f"{human(copied)} copied in {seconds:.1f} s ({human(self._rate(copied))}/s){kept}"
+        kept = f", {human_size(present)} were there already" if present else ""
+        return f"{human_size(copied)} copied in {seconds:.1f} s ({human_size(self._rate(copied))}/s){kept}"
 
     def _rate(self, copied: int) -> float:
         return copied / max(time.monotonic() - self._begin, 1e-3)

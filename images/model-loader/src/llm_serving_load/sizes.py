@@ -1,10 +1,10 @@
 """Sizes and durations as people read them."""
 
 
-def human(count: float) -> str:
+def human_size(size_bytes: float) -> str:
     """Bytes in decimal units, as disks and networks are sold."""
     for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} TB"

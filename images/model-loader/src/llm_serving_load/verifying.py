@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable
 
-from llm_serving_load.completeness import damage
+from llm_serving_load.completeness import find_damage
 from llm_serving_load.errors import LoadError, TemporaryError
 from llm_serving_load.manifest import Manifest
 from llm_serving_load.targets import Target
 
 _PAUSE_SECONDS = 2.0
-_NEWS_SECONDS = 30.0
+_REPORT_SECONDS = 30.0
 
 
 class Verifier:
@@ -28,30 +28,30 @@ class Verifier:
             LoadError: it is of another model or revision, or cannot be looked at.
         """
         end = time.monotonic() + self._wait
-        news = time.monotonic()
+        next_report = time.monotonic()
         while True:
             try:
-                return self._look(repository, revision, deep=deep)
+                return self._check(repository, revision, deep=deep)
             except TemporaryError as error:
                 now = time.monotonic()
                 if now >= end:
                     raise
-                if now >= news:
+                if now >= next_report:
                     self._say(f"waiting, {end - now:.0f} s more at most: {error}")
-                    news = now + _NEWS_SECONDS
+                    next_report = now + _REPORT_SECONDS
                 time.sleep(min(_PAUSE_SECONDS, end - now))
 
-    def _look(self, repository: str | None, revision: str | None, *, deep: bool) -> Manifest:
+    def _check(self, repository: str | None, revision: str | None, *, deep: bool) -> Manifest:
         manifest = self._target.manifest()
         if manifest is None:
             raise TemporaryError(
                 f"{self._target.where}: there is no complete model; let the loader finish, or run it again"
             )
-        for wanted, there in ((repository, manifest.repository), (revision, manifest.revision)):
-            if wanted not in (None, there):
-                raise LoadError(f"{self._target.where}: it holds {there}, not {wanted}; load into another place")
-        found = damage(self._target, manifest, deep=deep)
-        if found is not None:
+        for wanted, actual in ((repository, manifest.repository), (revision, manifest.revision)):
+            if wanted not in (None, actual):
+                raise LoadError(f"{self._target.where}: it holds {actual}, not {wanted}; load into another place")
+        damage = find_damage(self._target, manifest, deep=deep)
+        if damage is not None:
             again = "run the loader again with --deep" if deep else "run the loader again"
-            raise TemporaryError(f"{self._target.where}: {found}; {again}")
+            raise TemporaryError(f"{self._target.where}: {damage}; {again}")
         return manifest

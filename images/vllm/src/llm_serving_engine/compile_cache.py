@@ -35,9 +35,9 @@ class CacheError(Exception):
 
 def cache_root(environment: Mapping[str, str]) -> Path:
     """The engine's cache folder: the one of its variable, else vLLM's default."""
-    given = environment.get(VARIABLE)
-    if given:
-        return Path(given).expanduser()
+    named = environment.get(VARIABLE)
+    if named:
+        return Path(named).expanduser()
     home = environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME", "/tmp")) / ".cache"
     return Path(home) / "vllm"
 
@@ -78,9 +78,9 @@ def save(root: Path, folder: Path) -> int:
     return writer.written
 
 
-def _write(archive: Path, root: Path, files: list[Path]) -> "_Digesting":
+def _write(archive: Path, root: Path, files: list[Path]) -> "_HashingWriter":
     with open(archive, "xb") as file:
-        writer = _Digesting(file)
+        writer = _HashingWriter(file)
         # A stream, written from its first byte to its last: a mounted bucket takes nothing else.
         with tarfile.open(fileobj=writer, mode="w|", format=tarfile.PAX_FORMAT) as tar:
             for path in files:
@@ -110,7 +110,7 @@ def restore(folder: Path, root: Path) -> int | None:
         try:
             unpacked.mkdir(parents=True)
             with open(archive, "rb") as file:
-                reader = _Digested(file)
+                reader = _HashingReader(file)
                 with tarfile.open(fileobj=reader, mode="r|", bufsize=_CHUNK) as tar:
                     for entry in tar:
                         _unpack(tar, entry, unpacked)
@@ -148,8 +148,8 @@ def _unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, root: Path) -> None:
     path.chmod(entry.mode & 0o755 | 0o600)
 
 
-class _Digesting(io.RawIOBase):
-    """Counts and digests what is written to a file."""
+class _HashingWriter(io.RawIOBase):
+    """RequestCounts and digests what is written to a file."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__()
@@ -168,8 +168,8 @@ class _Digesting(io.RawIOBase):
         return self._file.write(data)
 
 
-class _Digested(io.RawIOBase):
-    """Counts and digests what is read from a file."""
+class _HashingReader(io.RawIOBase):
+    """RequestCounts and digests what is read from a file."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__()

@@ -5,18 +5,18 @@
 | ``llm_serving_engine_up`` | gauge | 1 while the engine answers for its model |
 | ``llm_serving_engine_ready`` | gauge | 1 while it is ready for requests |
 | ``llm_serving_gpu_utilization_percent`` | gauge | mean utilization of the pod's GPUs, where they say |
-| ``llm_serving_startup_seconds{stage}`` | gauge | seconds of a stage of the start, see ``stages`` |
+| ``llm_serving_startup_seconds{stage}`` | gauge | seconds of a stage of the start, see ``startup_stages`` |
 | ``llm_serving_requests_running`` | gauge | requests that are being answered |
-| ``llm_serving_drained_requests_total{outcome}`` | counter | requests since the signal to stop, see ``ledger`` |
+| ``llm_serving_drained_requests_total{outcome}`` | counter | requests since the signal to stop, see ``drain_state`` |
 
-The last two are there where a gate counts requests. Among the stages are vLLM's own (``milestones``) where there is a
-ledger, which is where the launcher drains (``--drain-seconds`` above 0).
+The last two are there where the launcher drains (``--drain-seconds`` above 0), and only there are vLLM's own parts of
+the start (``vllm_stages``) among the stages.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from llm_serving_engine.ledger import Counts
+from llm_serving_engine.drain_state import RequestCounts
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -26,7 +26,7 @@ def exposition(
     up: bool,
     ready: bool,
     startup: Mapping[str, float],
-    requests: Counts | None,
+    requests: RequestCounts | None,
     gpu_utilization: float | None = None,
 ) -> str:
     """All metrics."""

@@ -11,21 +11,21 @@ from llm_serving_engine import compile_cache
 from llm_serving_engine.client import EngineClient
 from llm_serving_engine.compile_cache import CacheError
 from llm_serving_engine.drain import Drain
-from llm_serving_engine.figures import Reader
-from llm_serving_engine.ledger import VARIABLE, Ledger
+from llm_serving_engine.drain_state import VARIABLE, DrainState
+from llm_serving_engine.health_monitor import HealthMonitor
 from llm_serving_engine.options import OptionError, Options, parse
 from llm_serving_engine.process import EngineProcess, StartError
+from llm_serving_engine.resource_usage import ResourceUsageReader
 from llm_serving_engine.server import HealthServer
-from llm_serving_engine.stages import Stages
+from llm_serving_engine.startup_stages import StartupStages
 from llm_serving_engine.warm_up import WarmUp
-from llm_serving_engine.watch import Watch
 
 _DRAINED = (signal.SIGTERM, signal.SIGINT)
 """Signals before which running requests may end."""
 _FORWARDED = (*_DRAINED, signal.SIGHUP, signal.SIGQUIT)
 _USAGE, _FAILED = 2, 1
-# Named as text: the gate belongs to the engine's processes, and this one has no event loop.
-_MIDDLEWARE = "--middleware=llm_serving_engine.gate.Gate"
+# Named as text: the middleware belongs to the engine's processes, and this one has no event loop.
+_MIDDLEWARE = "--middleware=llm_serving_engine.drain_middleware.DrainMiddleware"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return _USAGE
     try:
-        ledger = Ledger() if options.drain_seconds > 0 else None
+        drain_state = DrainState() if options.drain_seconds > 0 else None
     except OSError as error:
         print(
             f"error: no folder for temporary files can be written to: {error.strerror or error}; mount one at /tmp, or "
@@ -45,22 +45,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return _FAILED
     try:
-        return _Launch(options, ledger).run()
+        return _Launch(options, drain_state).run()
     finally:
-        if ledger is not None:
-            ledger.remove()
+        if drain_state is not None:
+            drain_state.remove()
 
 
 class _Launch:
     """One run of the engine and of all that watches it."""
 
-    def __init__(self, options: Options, ledger: Ledger | None) -> None:
+    def __init__(self, options: Options, drain_state: DrainState | None) -> None:
         self._options = options
-        self._ledger = ledger
-        self._stages = Stages()
+        self._drain_state = drain_state
+        self._stages = StartupStages()
         self._client = EngineClient(options.engine_host, options.engine_port, options.api_key)
         warm_up = None if options.warm_up_seconds is None else WarmUp(self._client, options.warm_up_seconds)
-        self._watch = Watch(
+        self._monitor = HealthMonitor(
             self._client,
             options.model,
             options.stall_seconds,
@@ -70,8 +70,8 @@ class _Launch:
             on_ready=self._on_ready,
             on_failed_start=self._on_failed_start,
         )
-        self._engine = EngineProcess(*_engine(options, ledger), signals=_FORWARDED)
-        self._told: list[int] = []
+        self._engine = EngineProcess(*_engine(options, drain_state), signals=_FORWARDED)
+        self._signals: list[int] = []
         self._stopping = False
         self._draining = False
         self._end_status: int | None = None
@@ -80,10 +80,10 @@ class _Launch:
     def run(self) -> int:
         """The exit status."""
         options = self._options
-        reader = Reader(self._client)
+        reader = ResourceUsageReader(self._client)
         try:
             server = HealthServer(
-                options.health_host, options.health_port, self._watch, reader, self._stages, self._ledger
+                options.health_host, options.health_port, self._monitor, reader, self._stages, self._drain_state
             )
         except OSError as error:
             where = f"{options.health_host}:{options.health_port}"
@@ -104,13 +104,13 @@ class _Launch:
         server.engine_pid = self._engine.pid
         end = threading.Event()
         threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
-        looking = (options.probe_seconds, end)
-        threading.Thread(target=self._watch.keep_looking, args=looking, name="watch", daemon=True).start()
+        probing = (options.probe_seconds, end)
+        threading.Thread(target=self._monitor.keep_probing, args=probing, name="monitor", daemon=True).start()
         status = self._engine.wait(self._on_signal)
-        self._watch.ended(status)
+        self._monitor.ended(status)
         left = self._engine.sweep()
         end.set()
-        after = f" after {signal.Signals(self._told[0]).name}" if self._told else ""
+        after = f" after {signal.Signals(self._signals[0]).name}" if self._signals else ""
         rest = f"; processes that it left and that were killed: {left}" if left else ""
         _say(f"the engine ended with status {status}{after}{rest}")
         if self._end_status is None:
@@ -120,10 +120,10 @@ class _Launch:
 
     def _on_signal(self, number: int) -> None:
         """Pass a signal on: at once, or when the requests that run have ended."""
-        self._told.append(number)
+        self._signals.append(number)
         if number in _DRAINED and self._is_held(number):
             return
-        self._watch.drain()
+        self._monitor.drain()
         self._engine.signal(number)
 
     def _is_held(self, number: int) -> bool:
@@ -135,12 +135,12 @@ class _Launch:
         return self._draining
 
     def _drain_before(self, number: int) -> bool:
-        """Begin to drain, if there is a gate that does it."""
-        if self._ledger is None or not self._ledger.attached:
+        """Begin to drain, if there is a middleware that does it."""
+        if self._drain_state is None or not self._drain_state.attached:
             return False
-        drain = Drain(self._ledger, self._options.drain_seconds, _say)
+        drain = Drain(self._drain_state, self._options.drain_seconds, _say)
         drain.close()
-        self._watch.drain()  # now: who reads "draining" finds new requests refused
+        self._monitor.drain()  # now: who reads "draining" finds new requests refused
         self._draining = True  # before the thread, which may be over at once
         threading.Thread(target=self._stop_after, args=(drain, number), name="drain", daemon=True).start()
         return True
@@ -155,7 +155,7 @@ class _Launch:
             _signal_self(number)
 
     def _on_ready(self) -> None:
-        _say(f"ready after {self._stages.described()}")
+        _say(f"ready after {self._stages.describe()}")
         if self._options.exit_when_ready and not self._stopping:
             self._stop(0)
 
@@ -193,12 +193,12 @@ class _Launch:
         return 0
 
 
-def _engine(options: Options, ledger: Ledger | None) -> tuple[list[str], dict[str, str]]:
+def _engine(options: Options, drain_state: DrainState | None) -> tuple[list[str], dict[str, str]]:
     """The engine's command line and the variables that it gets besides ours."""
     command, variables = list(options.command), dict[str, str]()
-    if ledger is not None:
+    if drain_state is not None:
         command.append(_MIDDLEWARE)
-        variables[VARIABLE] = str(ledger.folder)
+        variables[VARIABLE] = str(drain_state.folder)
     if options.compile_cache is not None or options.save_compile_cache is not None:
         variables[compile_cache.VARIABLE] = str(compile_cache.cache_root(os.environ))
     return command, variables

@@ -37,7 +37,7 @@ def host_memory(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/sel
 
 
 def _candidates(root: Path, own: Path) -> list[tuple[Path, str, str, str]]:
-    """Folders that may hold the figures, best first: a container sees its own group at the root of the mount, unless it
+    """Folders that may hold the numbers, best first: a container sees its own group at the root of the mount, unless it
     shares the host's view."""
     v1 = ("memory.usage_in_bytes", "memory.limit_in_bytes", "total_inactive_file")
     v2 = ("memory.current", "memory.max", "inactive_file")
@@ -45,14 +45,14 @@ def _candidates(root: Path, own: Path) -> list[tuple[Path, str, str, str]]:
         lines = own.read_text().splitlines()
     except OSError:
         lines = []
-    found: list[tuple[Path, str, str, str]] = []
+    folders: list[tuple[Path, str, str, str]] = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):
-            found.append((root / "memory" / path.lstrip("/"), *v1))
+            folders.append((root / "memory" / path.lstrip("/"), *v1))
         elif not controllers:
-            found.append((root / path.lstrip("/"), *v2))
-    return [*found, (root / "memory", *v1), (root, *v2)]
+            folders.append((root / path.lstrip("/"), *v2))
+    return [*folders, (root / "memory", *v1), (root, *v2)]
 
 
 def _field(file: Path, name: str) -> int:

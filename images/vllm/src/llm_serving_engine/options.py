@@ -6,6 +6,7 @@ running requests get at shutdown are read from the engine's own command line.
 """
 
 import argparse
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,8 +32,8 @@ class Options:
         engine_host, engine_port: where the engine answers HTTP.
         model: name that the engine must list before it is ready; ``None``: any.
         stall_seconds: an engine that was ready and answers nothing for so long is stalled.
-        probe_seconds: pause between two looks at the engine.
-        probe_timeout: seconds after which a look has failed.
+        probe_seconds: pause between two probes of the engine.
+        probe_timeout: seconds after which a probe has failed.
         warm_up_seconds: a request is answered before the engine counts as ready, within so long; ``None``: no request.
         drain_seconds: how long running requests have once the launcher is told to stop; 0: that is the engine's matter.
         compile_cache: folder of a saved compile cache to start from, or ``None``.
@@ -65,25 +66,25 @@ def _port(value: str) -> int:
 
 
 def _seconds(value: str) -> float:
-    problem = "it must be a number of seconds above 0"
-    try:
-        number = float(value)
-    except ValueError:
-        raise ValueError(problem) from None
-    if not 0 < number < float("inf"):
-        raise ValueError(problem)
+    number = _finite(value)
+    if number is None or number <= 0:
+        raise ValueError("it must be a number of seconds above 0")
     return number
 
 
-def _seconds_or_none_at_all(value: str) -> float:
-    problem = "it must be a number of seconds, 0 or more"
+def _seconds_from_zero(value: str) -> float:
+    number = _finite(value)
+    if number is None or number < 0:
+        raise ValueError("it must be a number of seconds, 0 or more")
+    return number
+
+
+def _finite(value: str) -> float | None:
     try:
         number = float(value)
     except ValueError:
-        raise ValueError(problem) from None
-    if not 0 <= number < float("inf"):
-        raise ValueError(problem)
-    return number
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _switch(value: str) -> bool:
@@ -163,8 +164,8 @@ OPTIONS = {
 _T = TypeVar("_T")
 
 
-class _Given:
-    """Values as they were given, by the name of their flag."""
+class _OptionValues:
+    """Texts of options, by the name of their flag: from the command line, else from the environment."""
 
     def __init__(self, flags: Mapping[str, str | None], environment: Mapping[str, str]) -> None:
         self._flags = flags
@@ -204,30 +205,32 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
             parser.add_argument(f"--{name}", metavar="true|false", nargs="?", const="true", help=text)
         else:
             parser.add_argument(f"--{name}", metavar=_METAVARS.get(name, name.rpartition("-")[2].upper()), help=text)
-    given = _Given(vars(parser.parse_args(own)), environment)
+    values = _OptionValues(vars(parser.parse_args(own)), environment)
     if not command:
         raise OptionError("no command to run: give the engine's command line after --, as in -- vllm serve FOLDER")
-    host, port = given.read("engine-url", _url) or (_host_of(command), _port_of(command))
-    drain = given.read("drain-seconds", _seconds_or_none_at_all)
-    exits = given.read("exit-when-ready", _switch) or False
-    save = given.read("save-compile-cache", _folder)
+    host, port = values.read("engine-url", _url) or (_host_of(command), _port_of(command))
+    drain = values.read("drain-seconds", _seconds_from_zero)
+    exits = values.read("exit-when-ready", _switch) or False
+    save = values.read("save-compile-cache", _folder)
     if save is not None and not exits:
         raise OptionError(
             "--save-compile-cache goes with --exit-when-ready: an instance that serves must not write what others run"
         )
     return Options(
         command=tuple(command),
-        health_host=given.read("health-host", _host) or "0.0.0.0",
-        health_port=given.read("health-port", _port) or 8080,
+        health_host=values.read("health-host", _host) or "0.0.0.0",
+        health_port=values.read("health-port", _port) or 8080,
         engine_host=host,
         engine_port=port,
-        model=given.read("model", _text) or option_of(command, "--served-model-name"),
-        stall_seconds=given.read("stall-seconds", _seconds) or 60.0,
-        probe_seconds=given.read("probe-seconds", _seconds) or 1.0,
-        probe_timeout=given.read("probe-timeout", _seconds) or 5.0,
-        warm_up_seconds=(given.read("warm-up-seconds", _seconds) or 300.0) if given.read("warm-up", _switch) else None,
+        model=values.read("model", _text) or option_of(command, "--served-model-name"),
+        stall_seconds=values.read("stall-seconds", _seconds) or 60.0,
+        probe_seconds=values.read("probe-seconds", _seconds) or 1.0,
+        probe_timeout=values.read("probe-timeout", _seconds) or 5.0,
+        warm_up_seconds=(values.read("warm-up-seconds", _seconds) or 300.0)
+        if values.read("warm-up", _switch)
+        else None,
         drain_seconds=_shutdown_timeout_of(command) if drain is None else drain,
-        compile_cache=given.read("compile-cache", _folder),
+        compile_cache=values.read("compile-cache", _folder),
         save_compile_cache=save,
         exit_when_ready=exits,
         api_key=_api_key(command, environment),
@@ -268,7 +271,7 @@ def _port_of(command: Sequence[str]) -> int:
 
 def _shutdown_timeout_of(command: Sequence[str]) -> float:
     text = option_of(command, "--shutdown-timeout")
-    return 0.0 if text is None else _of_command("--shutdown-timeout", text, _seconds_or_none_at_all)
+    return 0.0 if text is None else _of_command("--shutdown-timeout", text, _seconds_from_zero)
 
 
 def _of_command(flag: str, text: str, reader: Callable[[str], _T]) -> _T:

@@ -145,7 +145,7 @@ def _end_with(launcher: int, blocked: Iterable[int]) -> None:
 def _children() -> list[int]:
     """The launcher's children, dead ones that are not reaped included."""
     own = os.getpid()
-    found: list[int] = []
+    children: list[int] = []
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
@@ -156,5 +156,5 @@ def _children() -> list[int]:
         except (OSError, IndexError, ValueError):
             continue
         if parent == own:
-            found.append(int(entry))
-    return found
+            children.append(int(entry))
+    return children

@@ -1,7 +1,7 @@
 """The health endpoint: what orchestrators and people ask about the engine.
 
 ``/health`` tells all as JSON; ``/health/ready`` and ``/health/live`` are for probes and answer from memory;
-``/metrics`` has the launcher's own figures for Prometheus (``exposition``): the engine's are at its own port.
+``/metrics`` has the launcher's own metrics for Prometheus (``exposition``): the engine's are at its own port.
 """
 
 import json
@@ -11,12 +11,12 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from llm_serving_engine import milestones
+from llm_serving_engine import vllm_stages
+from llm_serving_engine.drain_state import DrainState
 from llm_serving_engine.exposition import CONTENT_TYPE, exposition
-from llm_serving_engine.figures import Reader
-from llm_serving_engine.ledger import Ledger
-from llm_serving_engine.stages import Stages
-from llm_serving_engine.watch import Status, Watch
+from llm_serving_engine.health_monitor import HealthMonitor, Status
+from llm_serving_engine.resource_usage import ResourceUsageReader
+from llm_serving_engine.startup_stages import StartupStages
 
 _PATHS = ("/health", "/health/ready", "/health/live", "/metrics")
 _JSON = "application/json"
@@ -35,11 +35,17 @@ class HealthServer(ThreadingHTTPServer):
     allow_reuse_address = True
 
     def __init__(
-        self, host: str, port: int, watch: Watch, reader: Reader, stages: Stages, ledger: Ledger | None
+        self,
+        host: str,
+        port: int,
+        monitor: HealthMonitor,
+        reader: ResourceUsageReader,
+        stages: StartupStages,
+        drain_state: DrainState | None,
     ) -> None:
-        self.watch = watch
+        self.monitor = monitor
         self._stages = stages
-        self._ledger = ledger
+        self._drain_state = drain_state
         self.engine_pid: int | None = None
         self._reader = reader
         self._started = time.monotonic()
@@ -59,31 +65,32 @@ class HealthServer(ThreadingHTTPServer):
 
     def health(self) -> dict[str, Any]:
         """All that is known."""
-        watch = self.watch
-        figures = self._reader.read(engine_answers=watch.answering)
-        status = watch.status
+        monitor = self.monitor
+        usage = self._reader.read(engine_answers=monitor.answering)
+        status = monitor.status
         return {
             "status": status,
-            "reason": watch.reason,
-            "model": watch.model,
-            "model_loaded": watch.model_loaded,
-            "gpu_utilization": figures.gpu_utilization,
-            "memory_usage": figures.memory(),
-            "queue_depth": figures.load.waiting,
-            "running_requests": figures.load.running,
-            "kv_cache_usage": figures.load.kv_cache,
+            "reason": monitor.reason,
+            "model": monitor.model,
+            "model_loaded": monitor.model_loaded,
+            "gpu_utilization": usage.gpu_utilization,
+            "memory_usage": usage.memory(),
+            "queue_depth": usage.load.waiting,
+            "running_requests": usage.load.running,
+            "kv_cache_usage": usage.load.kv_cache,
             "uptime_seconds": round(time.monotonic() - self._started, 3),
             "engine": {"pid": self.engine_pid},
         }
 
     def metrics(self) -> str:
-        """The launcher's own figures."""
+        """The launcher's own metrics, as text."""
         return exposition(
-            up=self.watch.answering,
-            ready=self.watch.status == Status.READY,
-            startup=self._stages.seconds() | (milestones.read(self._ledger.folder) if self._ledger is not None else {}),
-            requests=self._ledger.counts() if self._ledger is not None and self._ledger.known else None,
-            gpu_utilization=self._reader.read(engine_answers=self.watch.answering).gpu_utilization,
+            up=self.monitor.answering,
+            ready=self.monitor.status == Status.READY,
+            startup=self._stages.seconds()
+            | (vllm_stages.read(self._drain_state.folder) if self._drain_state is not None else {}),
+            requests=self._drain_state.counts() if self._drain_state is not None and self._drain_state.known else None,
+            gpu_utilization=self._reader.read(engine_answers=self.monitor.answering).gpu_utilization,
         )
 
 
@@ -92,18 +99,18 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _IDLE_SECONDS
 
     def do_GET(self) -> None:
-        watch = self._health.watch
+        monitor = self._health.monitor
         match self.path.partition("?")[0]:
             case "/health":
                 body = self._health.health()
                 self._answer(body["status"] == Status.READY, body)
             case "/health/ready":
-                status = watch.status
+                status = monitor.status
                 ready = status == Status.READY
-                self._answer(ready, {"ready": ready, "status": status, "reason": watch.reason})
+                self._answer(ready, {"ready": ready, "status": status, "reason": monitor.reason})
             case "/health/live":
-                live = watch.live
-                self._answer(live, {"live": live, "status": watch.status, "reason": watch.reason})
+                live = monitor.live
+                self._answer(live, {"live": live, "status": monitor.status, "reason": monitor.reason})
             case "/metrics":
                 self._write(HTTPStatus.OK, self._health.metrics().encode(), CONTENT_TYPE)
             case path:

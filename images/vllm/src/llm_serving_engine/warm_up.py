@@ -36,8 +36,8 @@ class WarmUp:
         except NoAnswerError as error:
             raise WarmUpError(f"the warm-up request failed: {error}") from None
         if answer.status != 200:
-            said = answer.body.decode(errors="replace").strip()[:_SHOWN]
-            raise WarmUpError(f"the warm-up request was answered with {answer.status}: {said}")
+            body = answer.body.decode(errors="replace").strip()[:_SHOWN]
+            raise WarmUpError(f"the warm-up request was answered with {answer.status}: {body}")
         try:
             text = json.loads(answer.body)["choices"][0]["text"]
         except (ValueError, KeyError, IndexError, TypeError):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from llm_serving_load.checks import check, selected
+from llm_serving_load.checks import check, select_files
 from llm_serving_load.sources import open_source
 from safetensors import deserialize
 
@@ -90,8 +90,8 @@ def test_the_shape_is_the_one_that_configuration_and_checkpoint_have() -> None:
 def test_the_checkpoint_is_one_that_the_loader_takes(tmp_path: Path) -> None:
     made = make(tmp_path)
     source = open_source(f"file://{tmp_path}", made.repository, made.revision)
-    assert {file.name for file in selected(source.files())} == contents(1).keys()
-    check(source, selected(source.files()))
+    assert {file.name for file in select_files(source.files())} == contents(1).keys()
+    check(source, select_files(source.files()))
 
 
 def test_rounding_to_bfloat16_is_to_nearest_with_ties_to_even() -> None:

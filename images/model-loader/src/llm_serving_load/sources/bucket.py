@@ -10,12 +10,12 @@ from llm_serving_load.errors import LoadError
 from llm_serving_load.manifest import NAME as MANIFEST
 from llm_serving_load.manifest import Manifest, ManifestError
 from llm_serving_load.sources.source import SourceFile, shown
-from llm_serving_load.stores import ObjectStore, Place, Stored, open_store, place_of
+from llm_serving_load.stores import BucketPath, ObjectStore, StoredObject, bucket_path_of, open_store
 from llm_serving_load.streams import Stream
 
 _ATTEMPTS = 1
 """The client gives up at once, because whoever asks a source asks again himself, and can be told to stop."""
-_AT_ONCE = 16
+_REQUESTS_AT_ONCE = 16
 
 
 class BucketSource:
@@ -27,7 +27,7 @@ class BucketSource:
         self._repository = repository
         self._revision = revision
         self._prefix = f"{self._root}{repository}/{revision}/"
-        self._found: dict[str, Stored] = {}
+        self._objects: dict[str, StoredObject] = {}
 
     @classmethod
     def at(cls, url: str, repository: str, revision: str) -> "BucketSource":
@@ -37,7 +37,7 @@ class BucketSource:
             LoadError: the URL is none of a bucket, or the store's client is missing or has no credentials.
         """
         try:
-            place: Place = place_of(url)
+            place: BucketPath = bucket_path_of(url)
         except ValueError as error:
             raise LoadError(f"--source {url!r}: {error}") from None
         return cls(open_store(place, _ATTEMPTS), place.path, repository, revision)
@@ -50,35 +50,37 @@ class BucketSource:
     def files(self) -> list[SourceFile]:
         """The objects below the prefix; hidden names do not count."""
         names = {
-            found.key.removeprefix(self._prefix): found
-            for found in self._store.below(self._prefix)
-            if not found.key.endswith("/")  # the folder itself, as some programs store it
+            stored.key.removeprefix(self._prefix): stored
+            for stored in self._store.list_objects(self._prefix)
+            if not stored.key.endswith("/")  # the folder itself, as some programs store it
         }
         if not names:
             raise self._absent()
         promised = self._promised(names)
-        visible = {name: found for name, found in names.items() if not _is_hidden(name)}
-        with ThreadPoolExecutor(_AT_ONCE, "look") as threads:
-            looked = list(threads.map(self._looked, visible.values()))
-        self._found = dict(zip(visible, looked, strict=True))
+        visible = {name: stored for name, stored in names.items() if not _is_hidden(name)}
+        with ThreadPoolExecutor(_REQUESTS_AT_ONCE, "look") as threads:
+            described = list(threads.map(self._with_checksums, visible.values()))
+        self._objects = dict(zip(visible, described, strict=True))
         return [
-            SourceFile(name, found.size, promised.get(name) or found.checksums.get("sha256"), found.checksums)
-            for name, found in self._found.items()
+            SourceFile(name, stored.size, promised.get(name) or stored.checksums.get("sha256"), stored.checksums)
+            for name, stored in self._objects.items()
         ]
 
     def open(self, file: SourceFile, offset: int = 0) -> Stream:
         """The object from an offset on, as it was when it was listed."""
-        return self._store.open(self._found[file.name], offset)
+        return self._store.open(self._objects[file.name], offset)
 
-    def _looked(self, found: Stored) -> Stored:
-        if found.checksums:
-            return found
-        there = self._store.look(found.key)
-        if there is None:
-            raise LoadError(f"{self._store.where}/{found.key}: it was removed while it was listed; stop who removes it")
-        return there
+    def _with_checksums(self, stored: StoredObject) -> StoredObject:
+        if stored.checksums:
+            return stored
+        current = self._store.head(stored.key)
+        if current is None:
+            raise LoadError(
+                f"{self._store.where}/{stored.key}: it was removed while it was listed; stop who removes it"
+            )
+        return current
 
-    def _promised(self, names: dict[str, Stored]) -> dict[str, str]:
+    def _promised(self, names: dict[str, StoredObject]) -> dict[str, str]:
         """Hashes by the manifest of whoever put the model there."""
         if MANIFEST not in names:
             return {}
@@ -92,11 +94,11 @@ class BucketSource:
                 "there"
             )
         for entry in manifest.files:
-            found = names.get(entry.name)
-            if found is None or found.size != entry.size:
-                there = "is missing" if found is None else f"has {found.size} bytes"
+            stored = names.get(entry.name)
+            if stored is None or stored.size != entry.size:
+                state = "is missing" if stored is None else f"has {stored.size} bytes"
                 raise LoadError(
-                    f"{self.where}/{entry.name}: it {there}, and {MANIFEST} promises {entry.size} bytes; put the whole "
+                    f"{self.where}/{entry.name}: it {state}, and {MANIFEST} promises {entry.size} bytes; put the whole "
                     "model there"
                 )
         return {entry.name: entry.sha256 for entry in manifest.files}

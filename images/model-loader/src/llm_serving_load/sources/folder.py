@@ -38,9 +38,9 @@ class FolderSource:
             raise LoadError(f"--source {url!r}: {root} is not a folder; mount or make it, or name another")
         models = root / repository
         if not models.is_dir():
-            found = [f"{org}/{name}" for org in _folders(root) for name in _folders(root / org)]
+            known = [f"{org}/{name}" for org in _folders(root) for name in _folders(root / org)]
             raise LoadError(
-                f"--repository {repository!r}: {root} does not have it; it has {shown(found, 'no model')} (models lie "
+                f"--repository {repository!r}: {root} does not have it; it has {shown(known, 'no model')} (models lie "
                 "in <org>/<name>/<revision>)"
             )
         if not (models / revision).is_dir():
@@ -56,7 +56,7 @@ class FolderSource:
 
     def files(self) -> list[SourceFile]:
         """The files in the folder and below; links to files count as what they point to, hidden names do not count."""
-        found: list[SourceFile] = []
+        source_files: list[SourceFile] = []
         for folder, folders, files in os.walk(self._folder, onerror=_refuse):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(files):
@@ -69,8 +69,8 @@ class FolderSource:
                     _refuse(error)
                 if not stat.S_ISREG(status.st_mode):
                     raise LoadError(f"{path}: it is no regular file; put the files of the model there and nothing else")
-                found.append(SourceFile(path.relative_to(self._folder).as_posix(), status.st_size))
-        return found
+                source_files.append(SourceFile(path.relative_to(self._folder).as_posix(), status.st_size))
+        return source_files
 
     def open(self, file: SourceFile, offset: int = 0) -> "_FileStream":
         """The file from an offset on."""

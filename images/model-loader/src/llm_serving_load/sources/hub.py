@@ -55,13 +55,13 @@ class HubSource:
         api = self._hub.HfApi(token=self._token)
         with self._translated():
             info = api.model_info(self._repository, revision=self._revision, files_metadata=True, timeout=_TIMEOUT)
-        found: list[SourceFile] = []
+        files: list[SourceFile] = []
         for sibling in info.siblings or []:
             if not names.is_safe(sibling.rfilename) or sibling.size is None:
                 raise LoadError(f"{self.where}: the hub lists {sibling.rfilename!r} without a size or with a bad name")
             if not any(part.startswith(".") for part in sibling.rfilename.split("/")):
-                found.append(SourceFile(sibling.rfilename, sibling.size, sibling.lfs.sha256 if sibling.lfs else None))
-        return found
+                files.append(SourceFile(sibling.rfilename, sibling.size, sibling.lfs.sha256 if sibling.lfs else None))
+        return files
 
     def open(self, file: SourceFile, offset: int = 0) -> "_HubStream":
         """A request for the file from an offset on."""
@@ -90,14 +90,14 @@ class HubSource:
     def _translated(self) -> Iterator[None]:
         """One clear message for each way in which a hub says no."""
         errors, model = self._errors, f"{self._repository} at {self._revision}"
-        given = "the token in HF_TOKEN" if self._token else "no token (HF_TOKEN is empty)"
+        token = "the token in HF_TOKEN" if self._token else "no token (HF_TOKEN is empty)"
         try:
             yield
         except errors.OfflineModeIsEnabled:
             raise LoadError("HF_HUB_OFFLINE is set, so the hub is not asked; unset it for the loader") from None
         except errors.GatedRepoError:
             raise LoadError(
-                f"{model}: the model is gated and {given} does not open it; visit {self._hub.constants.ENDPOINT}/"
+                f"{model}: the model is gated and {token} does not open it; visit {self._hub.constants.ENDPOINT}/"
                 f"{self._repository}, accept its licence with the account of the token, and give that token in HF_TOKEN"
             ) from None
         except errors.RevisionNotFoundError:
@@ -107,26 +107,26 @@ class HubSource:
             ) from None
         except errors.RepositoryNotFoundError:
             raise LoadError(
-                f"--repository {self._repository!r}: the hub has no such model, or it is private and {given} does not "
+                f"--repository {self._repository!r}: the hub has no such model, or it is private and {token} does not "
                 "open it; check the name, or give a token that may read it"
             ) from None
         except errors.HfHubHTTPError as error:
-            self._refuse_status(error, given)
+            self._refuse_status(error, token)
         except errors.HTTPError as error:
             raise InterruptedTransferError(
                 f"{self._hub.constants.ENDPOINT} does not answer ({type(error).__name__}: {error}); check the network "
                 "policy, the proxy and HF_ENDPOINT"
             ) from error
 
-    def _refuse_status(self, error: Any, given: str) -> None:
+    def _refuse_status(self, error: Any, token: str) -> None:
         status = error.response.status_code
         if status == 401:
             raise LoadError(
-                f"{self._repository}: the hub refuses {given} (401); give a valid one in HF_TOKEN"
+                f"{self._repository}: the hub refuses {token} (401); give a valid one in HF_TOKEN"
             ) from None
         if status == 403:
             raise LoadError(
-                f"{self._repository}: {given} may not read this model (403); give it the right to read, or another "
+                f"{self._repository}: {token} may not read this model (403); give it the right to read, or another "
                 "token"
             ) from None
         if status == 404:

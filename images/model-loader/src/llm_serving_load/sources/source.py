@@ -58,7 +58,7 @@ class Source(Protocol):
 _SHOWN = 5
 
 
-def shown(found: list[str], none: str) -> str:
+def shown(names: list[str], none: str) -> str:
     """Names for a message: the first few of them, or words for none."""
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return ", ".join(found[:_SHOWN]) + more if found else none
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more if names else none

@@ -12,17 +12,17 @@ from urllib.parse import urlsplit
 
 from llm_serving_load.stores.gcs import GcsStore
 from llm_serving_load.stores.s3 import S3Store
-from llm_serving_load.stores.store import ObjectStore, Stored, Upload
+from llm_serving_load.stores.store import ObjectStore, StoredObject, Upload
 
-__all__ = ["ObjectStore", "Place", "Stored", "Upload", "is_bucket", "open_store", "place_of"]
+__all__ = ["BucketPath", "ObjectStore", "StoredObject", "Upload", "bucket_path_of", "is_bucket", "open_store"]
 
 _SCHEMES: dict[str, Callable[[str, int], ObjectStore]] = {"s3": S3Store, "gs": GcsStore}
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
 @dataclass(frozen=True)
-class Place:
-    """A prefix in a bucket: ``path`` has no slash at either end, and may be empty."""
+class BucketPath:
+    """A prefix in a bucket; ``path`` has no slash at either end, and may be empty."""
 
     scheme: str
     bucket: str
@@ -37,7 +37,7 @@ def is_bucket(url: str) -> bool:
     return url.partition("://")[0] in _SCHEMES and "://" in url
 
 
-def place_of(url: str) -> Place:
+def bucket_path_of(url: str) -> BucketPath:
     """The bucket and prefix that a URL names.
 
     Raises:
@@ -52,13 +52,13 @@ def place_of(url: str) -> Place:
     path = parts.path.strip("/")
     if path and {"", ".", ".."} & set(path.split("/")):
         raise ValueError(f"the prefix must not have empty parts, . or ..; write {form}")
-    return Place(parts.scheme, parts.netloc, path)
+    return BucketPath(parts.scheme, parts.netloc, path)
 
 
-def open_store(place: Place, attempts: int) -> ObjectStore:
-    """The store of a place. Its client makes each request up to so many times before it gives up.
+def open_store(path: BucketPath, attempts: int) -> ObjectStore:
+    """The store of a bucket. Its client makes each request up to so many times before it gives up.
 
     Raises:
         LoadError: its client is not installed, or has no credentials.
     """
-    return _SCHEMES[place.scheme](place.bucket, attempts)
+    return _SCHEMES[path.scheme](path.bucket, attempts)

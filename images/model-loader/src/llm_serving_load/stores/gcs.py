@@ -19,12 +19,12 @@ from llm_serving_load.errors import (
     TemporaryError,
     brief,
 )
-from llm_serving_load.stores.store import NOTE, TYPE, Stored
+from llm_serving_load.stores.store import NOTE, TYPE, StoredObject
 
 _PART = 16 * 1024 * 1024  # a multiple of 256 KiB, as the store demands
 _TIMEOUT = (10, 60)
 """Seconds to connect, and without a byte."""
-_PATIENCE = 30.0
+_RETRY_SECONDS = 30.0
 """Seconds for which the client asks again, for each attempt that it may make."""
 
 
@@ -43,61 +43,68 @@ class GcsStore:
         self._media_errors: Any = importlib.import_module("google.cloud.storage.exceptions")
         self._auth_errors: Any = importlib.import_module("google.auth.exceptions")
         self._requests: Any = importlib.import_module("requests")
-        self._retry: Any = retry.DEFAULT_RETRY.with_timeout(_PATIENCE * attempts) if attempts > 1 else None
+        self._retry: Any = retry.DEFAULT_RETRY.with_timeout(_RETRY_SECONDS * attempts) if attempts > 1 else None
         with self.translated():
             # A project is asked for only to list or to make buckets; without this the library would look for one, and
             # fail where the credentials name none (Client.__init__ of google-cloud-storage 3).
             self._client: Any = storage.Client(project=None)
             _widen(self._client, self._requests)
         self._bucket: Any = self._client.bucket(bucket)
-        self._asked = {"retry": self._retry, "timeout": _TIMEOUT}
+        self._request_options = {"retry": self._retry, "timeout": _TIMEOUT}
 
     @property
     def where(self) -> str:
         """The bucket as a URL."""
         return f"gs://{self._name}"
 
-    def below(self, prefix: str) -> list[Stored]:
+    def list_objects(self, prefix: str) -> list[StoredObject]:
         """All objects below a prefix, with their checksums."""
         with self.translated():
-            return [_stored(blob) for blob in self._client.list_blobs(self._bucket, prefix=prefix, **self._asked)]
+            return [
+                _stored(blob) for blob in self._client.list_blobs(self._bucket, prefix=prefix, **self._request_options)
+            ]
 
     def folders(self, prefix: str) -> list[str]:
-        """The next parts of the names."""
+        """From the prefixes that a listing with a delimiter brings."""
         with self.translated():
-            found = self._client.list_blobs(self._bucket, prefix=prefix, delimiter="/", **self._asked)
-            for _ in found:
+            listing = self._client.list_blobs(self._bucket, prefix=prefix, delimiter="/", **self._request_options)
+            for _ in listing:
                 pass  # the prefixes come with the pages
-            return sorted(name[len(prefix) : -1] for name in found.prefixes)
+            return sorted(name[len(prefix) : -1] for name in listing.prefixes)
 
-    def look(self, key: str) -> Stored | None:
+    def head(self, key: str) -> StoredObject | None:
         """An object with its checksums."""
         with self.translated():
-            blob = self._bucket.get_blob(key, **self._asked)
+            blob = self._bucket.get_blob(key, **self._request_options)
         return None if blob is None else _stored(blob)
 
     def read(self, key: str) -> bytes | None:
         """All bytes of a small object."""
         try:
             with self.translated():
-                return self._bucket.blob(key).download_as_bytes(**self._asked)
+                return self._bucket.blob(key).download_as_bytes(**self._request_options)
         except MissingError:
             return None
 
-    def open(self, found: Stored, offset: int) -> "_GcsStream":
+    def open(self, stored: StoredObject, offset: int) -> "_GcsStream":
         """A request for each range of some megabytes."""
-        return _GcsStream(self, self._bucket.blob(found.key), found, offset, self._asked)
+        return _GcsStream(self, self._bucket.blob(stored.key), stored, offset, self._request_options)
 
-    def put(self, key: str, content: bytes, replaces: str | None, sha256: str | None = None) -> None:
-        """One request."""
+    def put(self, key: str, content: bytes, replaces_version: str | None, sha256: str | None = None) -> None:
+        """In one request, which the store refuses unless the object still has that version."""
         blob = self._blob(key, sha256)
         with self.translated():
             blob.upload_from_string(
-                content, content_type=TYPE, if_generation_match=int(replaces or 0), checksum="crc32c", **self._asked
+                content,
+                content_type=TYPE,
+                if_generation_match=int(replaces_version or 0),
+                checksum="crc32c",
+                **self._request_options,
             )
 
-    def upload(self, key: str, size: int, replaces: str | None, sha256: str | None) -> "GcsUpload":
-        """A resumable upload, whose parts are sent again where they are lost on the way."""
+    def upload(self, key: str, size: int, replaces_version: str | None, sha256: str | None) -> "GcsUpload":
+        """Begin a resumable upload; the version is checked when it is committed. Parts that are lost on the way are
+        sent again."""
         blob = self._blob(key, sha256)
         with self.translated():
             writer = _writer(self._fileio)(
@@ -105,13 +112,13 @@ class GcsStore:
                 chunk_size=_PART,
                 retry=self._retry,
                 content_type=TYPE,
-                if_generation_match=int(replaces or 0),
+                if_generation_match=int(replaces_version or 0),
                 checksum="crc32c",
                 timeout=_TIMEOUT,
             )
         return GcsUpload(self, blob, writer, size)
 
-    def clean(self, prefix: str) -> None:
+    def abort_uploads(self, prefix: str) -> None:
         """Nothing: an upload that never ended is no object, costs nothing and is forgotten after a week
         (https://cloud.google.com/storage/docs/resumable-uploads)."""
 
@@ -152,30 +159,30 @@ class GcsStore:
             ) from None
 
     def _refuse(self, status: int, error: Exception) -> NoReturn:
-        said = brief(error)
+        text = brief(error)
         if status == 412:
-            raise LostPartError(said) from None
+            raise LostPartError(text) from None
         if status in (404, 410):
             raise MissingError(
-                f"{self.where}: it is not there, or the bucket is not ({said}); check the name and the project"
+                f"{self.where}: it is not there, or the bucket is not ({text}); check the name and the project"
             ) from None
         if status in (408, 429) or status >= 500:
-            raise InterruptedTransferError(f"{self.where}: the store answers {status} ({said})") from error
+            raise InterruptedTransferError(f"{self.where}: the store answers {status} ({text})") from error
         if status == 401:
             raise LoadError(
-                f"{self.where}: the credentials are refused ({said}); check the pod's service account and its binding, "
+                f"{self.where}: the credentials are refused ({text}); check the pod's service account and its binding, "
                 "or GOOGLE_APPLICATION_CREDENTIALS"
             ) from None
         if status == 403:
             raise LoadError(
-                f"{self.where}: it is refused ({said}); a source needs the role storage.objectViewer on the bucket, a "
+                f"{self.where}: it is refused ({text}); a source needs the role storage.objectViewer on the bucket, a "
                 "target storage.objectUser"
             ) from None
-        raise LoadError(f"{self.where}: the store refuses it ({status}, {said})") from None
+        raise LoadError(f"{self.where}: the store refuses it ({status}, {text})") from None
 
 
 class GcsUpload:
-    """A resumable upload."""
+    """A resumable upload: the object exists once it is committed."""
 
     def __init__(self, store: GcsStore, blob: Any, writer: Any, size: int) -> None:
         self._store = store
@@ -194,14 +201,14 @@ class GcsUpload:
         with self._taken_away(), self._store.translated():
             self._writer.finish()
         self._open = False
-        there = self._store.look(self._blob.name)
-        if there is None:
+        stored = self._store.head(self._blob.name)
+        if stored is None:
             raise LostPartError(self._blob.name)
-        if there.size != self._size:
+        if stored.size != self._size:
             with self._store.translated():
-                self._blob.delete(if_generation_match=int(there.version))
+                self._blob.delete(if_generation_match=int(stored.version))
             raise TemporaryError(
-                f"{self._store.where}/{self._blob.name}: the store has {there.size} bytes of {self._size}; load again"
+                f"{self._store.where}/{self._blob.name}: the store has {stored.size} bytes of {self._size}; load again"
             )
 
     def discard(self) -> None:
@@ -223,16 +230,18 @@ class GcsUpload:
 class _GcsStream:
     """Ranges of an object, all of the same generation."""
 
-    def __init__(self, store: GcsStore, blob: Any, found: Stored, offset: int, asked: dict[str, Any]) -> None:
+    def __init__(
+        self, store: GcsStore, blob: Any, stored: StoredObject, offset: int, request_options: dict[str, Any]
+    ) -> None:
         self._store = store
         self._blob = blob
-        self._found = found
+        self._stored = stored
         self._offset = offset
-        self._asked = asked
+        self._request_options = request_options
         self._left = memoryview(b"")
 
     def readinto(self, buffer: memoryview, /) -> int:
-        if not self._left and self._offset < self._found.size:
+        if not self._left and self._offset < self._stored.size:
             self._left = memoryview(b"")  # an empty slice still holds the whole range that came before
             self._left = memoryview(self._range())
             self._offset += len(self._left)
@@ -245,20 +254,20 @@ class _GcsStream:
         self._left = memoryview(b"")
 
     def _range(self) -> bytes:
-        last = min(self._offset + _PART, self._found.size) - 1
+        last = min(self._offset + _PART, self._stored.size) - 1
         try:
             with self._store.translated():
                 return self._blob.download_as_bytes(
                     start=self._offset,
                     end=last,
-                    if_generation_match=int(self._found.version),
+                    if_generation_match=int(self._stored.version),
                     raw_download=True,
                     checksum=None,  # of the whole object, and so compared by whoever reads all of it
-                    **self._asked,
+                    **self._request_options,
                 )
         except (LostPartError, MissingError):
             raise TemporaryError(
-                f"{self._store.where}/{self._found.key}: it was replaced while it was read; load again"
+                f"{self._store.where}/{self._stored.key}: it was replaced while it was read; load again"
             ) from None
 
 
@@ -283,10 +292,10 @@ def _widen(client: Any, requests: Any) -> None:
         client._http.mount(scheme, adapter)
 
 
-def _stored(blob: Any) -> Stored:
+def _stored(blob: Any) -> StoredObject:
     checksums = {"crc32c": base64.b64decode(blob.crc32c).hex()} if blob.crc32c else {}
     if blob.md5_hash:
         checksums["md5"] = base64.b64decode(blob.md5_hash).hex()
     if NOTE in (blob.metadata or {}):
         checksums["sha256"] = blob.metadata[NOTE]
-    return Stored(blob.name, int(blob.size), str(blob.generation), checksums)
+    return StoredObject(blob.name, int(blob.size), str(blob.generation), checksums)

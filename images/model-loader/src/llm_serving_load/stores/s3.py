@@ -23,10 +23,10 @@ from llm_serving_load.errors import (
     TemporaryError,
     brief,
 )
-from llm_serving_load.stores.store import NOTE, TYPE, Stored
+from llm_serving_load.stores.store import NOTE, TYPE, StoredObject
 
 _PART = 16 * 1024 * 1024
-_MOST_PARTS = 10_000  # S3's own limit
+_MAX_PARTS = 10_000  # S3's own limit
 _IN_FLIGHT = 2
 """Parts of one file that are sent while the next one is read. A file takes four times 16 MiB of memory: these, and the
 next one twice at the moment at which it is handed over."""
@@ -71,30 +71,30 @@ class S3Store:
         """The bucket as a URL."""
         return f"s3://{self._bucket}"
 
-    def below(self, prefix: str) -> list[Stored]:
+    def list_objects(self, prefix: str) -> list[StoredObject]:
         """All objects below a prefix, without checksums."""
         with self.translated():
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             return [
-                Stored(entry["Key"], entry["Size"], entry["ETag"])
+                StoredObject(entry["Key"], entry["Size"], entry["ETag"])
                 for page in pages
                 for entry in page.get("Contents", [])
             ]
 
     def folders(self, prefix: str) -> list[str]:
-        """The next parts of the keys."""
+        """From the common prefixes of a listing with a delimiter."""
         with self.translated():
             page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
             return [entry["Prefix"][len(prefix) : -1] for entry in page.get("CommonPrefixes", [])]
 
-    def look(self, key: str) -> Stored | None:
+    def head(self, key: str) -> StoredObject | None:
         """An object with its checksums."""
         try:
             with self.translated():
                 head = self._client.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
         except MissingError:
             return None
-        return Stored(key, head["ContentLength"], head["ETag"], _checksums(head))
+        return StoredObject(key, head["ContentLength"], head["ETag"], _checksums(head))
 
     def read(self, key: str) -> bytes | None:
         """All bytes of a small object."""
@@ -104,21 +104,21 @@ class S3Store:
         except MissingError:
             return None
 
-    def open(self, found: Stored, offset: int) -> "_S3Stream":
+    def open(self, stored: StoredObject, offset: int) -> "_S3Stream":
         """One request for the rest of the object."""
-        if offset >= found.size:
+        if offset >= stored.size:
             return _S3Stream(self, None)  # nothing is left, and a range behind the end is refused
         try:
             with self.translated():
                 answer = self._client.get_object(
-                    Bucket=self._bucket, Key=found.key, Range=f"bytes={offset}-", IfMatch=found.version
+                    Bucket=self._bucket, Key=stored.key, Range=f"bytes={offset}-", IfMatch=stored.version
                 )
         except LostPartError:
-            raise TemporaryError(f"{self.where}/{found.key}: it was replaced while it was read; load again") from None
+            raise TemporaryError(f"{self.where}/{stored.key}: it was replaced while it was read; load again") from None
         return _S3Stream(self, answer["Body"])
 
-    def put(self, key: str, content: bytes, replaces: str | None, sha256: str | None = None) -> None:
-        """One request."""
+    def put(self, key: str, content: bytes, replaces_version: str | None, sha256: str | None = None) -> None:
+        """In one request, which the store refuses unless the object still has that version."""
         with self.translated():
             self._client.put_object(
                 Bucket=self._bucket,
@@ -128,11 +128,11 @@ class S3Store:
                 Metadata=_note(sha256),
                 ChecksumAlgorithm="CRC32C",
                 ChecksumCRC32C=_crc32c(content),
-                **_condition(replaces),
+                **_condition(replaces_version),
             )
 
-    def upload(self, key: str, size: int, replaces: str | None, sha256: str | None) -> "S3Upload":
-        """A multipart upload."""
+    def upload(self, key: str, size: int, replaces_version: str | None, sha256: str | None) -> "S3Upload":
+        """Begin a multipart upload; the version is checked when it is committed."""
         with self.translated():
             begun = self._client.create_multipart_upload(
                 Bucket=self._bucket,
@@ -143,10 +143,14 @@ class S3Store:
                 ChecksumType="FULL_OBJECT",
             )
         return S3Upload(
-            self, self._client, {"Bucket": self._bucket, "Key": key, "UploadId": begun["UploadId"]}, size, replaces
+            self,
+            self._client,
+            {"Bucket": self._bucket, "Key": key, "UploadId": begun["UploadId"]},
+            size,
+            replaces_version,
         )
 
-    def clean(self, prefix: str) -> None:
+    def abort_uploads(self, prefix: str) -> None:
         """Abort the multipart uploads below a prefix; their parts would be kept, and paid for, until somebody does."""
         with self.translated():
             pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=prefix)
@@ -183,48 +187,50 @@ class S3Store:
         answer: dict[str, Any] = error.response
         code = str(answer.get("Error", {}).get("Code", ""))
         status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        said = f"{error.operation_name}: {code}: {brief(answer.get('Error', {}).get('Message', ''))}"
+        text = f"{error.operation_name}: {code}: {brief(answer.get('Error', {}).get('Message', ''))}"
         if code == "NoSuchBucket":
             raise LoadError(
                 f"{self.where}: there is no such bucket at {self._endpoint}; check the name, the account and "
                 "AWS_ENDPOINT_URL"
             ) from None
         if code in _CONFLICT or status == 412:
-            raise LostPartError(said) from None
+            raise LostPartError(text) from None
         if code in _MISSING:
-            raise MissingError(f"{self.where}: {said}; it is not there") from None
+            raise MissingError(f"{self.where}: {text}; it is not there") from None
         if code == "NotImplemented" or status == 501:
             raise LoadError(
-                f"{self.where}: the store at {self._endpoint} cannot do it ({said}); the loader needs conditional "
+                f"{self.where}: the store at {self._endpoint} cannot do it ({text}); the loader needs conditional "
                 "writes and checksums, as S3 has them: name another store, or a folder"
             ) from None
         if code in _BUSY or code == "ExpiredToken" or status in (408, 429) or status >= 500:
-            raise InterruptedTransferError(f"{self.where}: the store answers {status} ({said})") from error
+            raise InterruptedTransferError(f"{self.where}: the store answers {status} ({text})") from error
         if code in _CREDENTIALS or status == 401:
             raise LoadError(
-                f"{self.where}: the credentials are refused ({said}); give valid ones by the pod's identity or by "
+                f"{self.where}: the credentials are refused ({text}); give valid ones by the pod's identity or by "
                 "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
             ) from None
         if code in _REGION:
-            raise LoadError(f"{self.where}: the bucket is in another region ({said}); set AWS_REGION to it") from None
+            raise LoadError(f"{self.where}: the bucket is in another region ({text}); set AWS_REGION to it") from None
         if code in _REFUSED or status == 403:
             raise LoadError(
-                f"{self.where}: it is refused ({said}); a source needs s3:ListBucket and s3:GetObject, a target also "
+                f"{self.where}: it is refused ({text}); a source needs s3:ListBucket and s3:GetObject, a target also "
                 "s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload and s3:ListBucketMultipartUploads"
             ) from None
-        raise LoadError(f"{self.where}: the store refuses it ({status}, {said})") from None
+        raise LoadError(f"{self.where}: the store refuses it ({status}, {text})") from None
 
 
 class S3Upload:
     """A multipart upload. Parts are sent by threads of their own, so that the next one is read meanwhile."""
 
-    def __init__(self, store: S3Store, client: Any, names: dict[str, str], size: int, replaces: str | None) -> None:
+    def __init__(
+        self, store: S3Store, client: Any, names: dict[str, str], size: int, replaces_version: str | None
+    ) -> None:
         self._store = store
         self._client = client
         self._names = names
         self._size = size
-        self._replaces = replaces
-        self._part_size = max(_PART, -(-size // _MOST_PARTS))
+        self._replaces_version = replaces_version
+        self._part_size = max(_PART, -(-size // _MAX_PARTS))
         self._part = bytearray()
         self._sent = 0
         self._whole = Digests(["crc32c"])
@@ -255,17 +261,17 @@ class S3Upload:
                 MultipartUpload={"Parts": self._parts},
                 ChecksumType="FULL_OBJECT",
                 ChecksumCRC32C=base64.b64encode(bytes.fromhex(crc32c)).decode(),
-                **_condition(self._replaces),
+                **_condition(self._replaces_version),
             )
         self._open = False
         self._threads.shutdown()
         key = self._names["Key"]
-        there = self._store.look(key)
-        if there is None or done.get("ETag", there.version) != there.version:
+        stored = self._store.head(key)
+        if stored is None or done.get("ETag", stored.version) != stored.version:
             raise LostPartError(key)  # removed, or replaced by another loader
-        if there.size != self._size or there.checksums.get("crc32c", crc32c) != crc32c:
+        if stored.size != self._size or stored.checksums.get("crc32c", crc32c) != crc32c:
             with self._store.translated():
-                self._client.delete_object(Bucket=self._names["Bucket"], Key=key, IfMatch=there.version)
+                self._client.delete_object(Bucket=self._names["Bucket"], Key=key, IfMatch=stored.version)
             raise TemporaryError(f"{self._store.where}/{key}: the store has stored other bytes; load again")
 
     def discard(self) -> None:
@@ -299,7 +305,7 @@ class S3Upload:
 
 
 class _S3Stream:
-    """The body of an answer."""
+    """The body of a response, read as it arrives."""
 
     def __init__(self, store: S3Store, body: Any) -> None:
         self._store = store
@@ -318,9 +324,9 @@ class _S3Stream:
             self._body.close()
 
 
-def _condition(replaces: str | None) -> dict[str, str]:
+def _condition(replaces_version: str | None) -> dict[str, str]:
     """S3 writes only where the object is what the writer believes it to be."""
-    return {"IfNoneMatch": "*"} if replaces is None else {"IfMatch": replaces}
+    return {"IfNoneMatch": "*"} if replaces_version is None else {"IfMatch": replaces_version}
 
 
 def _note(sha256: str | None) -> dict[str, str]:
@@ -335,15 +341,15 @@ def _crc32c(content: bytes) -> str:
 
 def _checksums(head: dict[str, Any]) -> dict[str, str]:
     """What S3 knows of the whole object. A checksum over the parts' checksums ends with - and their number."""
-    found = {"sha256": head["Metadata"][NOTE]} if NOTE in head.get("Metadata", {}) else {}
+    checksums = {"sha256": head["Metadata"][NOTE]} if NOTE in head.get("Metadata", {}) else {}
     for algorithm, field in (("sha256", "ChecksumSHA256"), ("crc32c", "ChecksumCRC32C"), ("crc32", "ChecksumCRC32")):
         value = head.get(field)
         if value is not None and "-" not in value:
-            found[algorithm] = base64.b64decode(value).hex()
+            checksums[algorithm] = base64.b64decode(value).hex()
     tag = head["ETag"].strip('"')
     # An ETag is the MD5 only of an object in one part, encrypted with S3's own key or not at all
     # (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html).
     own_key = head.get("ServerSideEncryption", "AES256") == "AES256" and "SSECustomerAlgorithm" not in head
     if own_key and len(tag) == 32 and "-" not in tag:
-        found["md5"] = tag
-    return found
+        checksums["md5"] = tag
+    return checksums

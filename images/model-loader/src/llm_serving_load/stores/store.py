@@ -13,8 +13,8 @@ TYPE = "application/octet-stream"
 
 
 @dataclass(frozen=True)
-class Stored:
-    """An object.
+class StoredObject:
+    """An object as the store describes it.
 
     Attributes:
         key: its name in the bucket.
@@ -64,38 +64,40 @@ class ObjectStore(Protocol):
         """The bucket as a URL."""
         ...
 
-    def below(self, prefix: str) -> list[Stored]:
-        """All objects whose keys begin so. Checksums only where the store lists them."""
+    def list_objects(self, prefix: str) -> list[StoredObject]:
+        """All objects whose keys begin with the prefix. Checksums only where the store lists them."""
         ...
 
     def folders(self, prefix: str) -> list[str]:
-        """What comes next in the keys that begin so, up to a slash."""
+        """The parts up to the next slash of the keys that begin with the prefix, as folders would be listed."""
         ...
 
-    def look(self, key: str) -> Stored | None:
-        """An object with all that the store tells about it; ``None`` where there is none."""
+    def head(self, key: str) -> StoredObject | None:
+        """The object's size, version and checksums, without its bytes; ``None`` where there is none."""
         ...
 
     def read(self, key: str) -> bytes | None:
-        """All bytes of a small object."""
+        """All bytes of a small object; ``None`` where there is none."""
         ...
 
-    def open(self, found: Stored, offset: int) -> Stream:
+    def open(self, stored: StoredObject, offset: int) -> Stream:
         """The bytes of an object from an offset on, of that version and no other."""
         ...
 
-    def put(self, key: str, content: bytes, replaces: str | None, sha256: str | None = None) -> None:
-        """Write a small object in one step, with its checksum, in place of that version (``None``: of nothing).
+    def put(self, key: str, content: bytes, replaces_version: str | None, sha256: str | None = None) -> None:
+        """Write a small object in one step, with its checksum, in place of ``replaces_version``
+        (``None``: of nothing).
 
         Raises:
-            LostPartError: it is not the version that is there.
+            LostPartError: the object has another version by now.
         """
         ...
 
-    def upload(self, key: str, size: int, replaces: str | None, sha256: str | None) -> Upload:
-        """Begin a large object of so many bytes, to replace that version (``None``: nothing)."""
+    def upload(self, key: str, size: int, replaces_version: str | None, sha256: str | None) -> Upload:
+        """Begin an upload of ``size`` bytes that replaces ``replaces_version`` (``None``: nothing). The version is
+        checked when it is committed."""
         ...
 
-    def clean(self, prefix: str) -> None:
+    def abort_uploads(self, prefix: str) -> None:
         """Remove uploads that were begun below a prefix and never ended, whoever began them."""
         ...

@@ -5,7 +5,7 @@ A target is one module with a class that satisfies :class:`Target`; adding one i
 
 from pathlib import Path
 
-from llm_serving_load.stores import is_bucket, open_store, place_of
+from llm_serving_load.stores import bucket_path_of, is_bucket, open_store
 from llm_serving_load.targets.bucket import BucketTarget
 from llm_serving_load.targets.folder import FolderTarget
 from llm_serving_load.targets.target import CLAIM, Part, Target
@@ -23,7 +23,7 @@ def target_name(value: str) -> str:
         ValueError: it cannot.
     """
     if is_bucket(value):
-        if not place_of(value).path:
+        if not bucket_path_of(value).path:
             raise ValueError("name a prefix in the bucket, as in s3://BUCKET/PREFIX/<model>/<version>")
     elif not value.startswith("/"):
         raise ValueError("it must be an absolute path, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX")
@@ -37,6 +37,6 @@ def open_target(name: str) -> Target:
         LoadError: a store's client is missing or has no credentials.
     """
     if is_bucket(name):
-        place = place_of(name)
+        place = bucket_path_of(name)
         return BucketTarget(open_store(place, _ATTEMPTS), place.path)
     return FolderTarget(Path(name))

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from llm_serving_load.digests import SHA256
 from llm_serving_load.errors import LoadError, LostPartError, TemporaryError
 from llm_serving_load.manifest import NAME, Manifest, ManifestError
-from llm_serving_load.stores import ObjectStore, Stored
+from llm_serving_load.stores import ObjectStore, StoredObject
 from llm_serving_load.targets.target import CLAIM, Part
 
 _SMALL = 8 * 1024 * 1024
@@ -56,10 +56,10 @@ class BucketTarget:
 
     def sizes(self) -> dict[str, int]:
         """By one listing."""
-        found = {entry.key.removeprefix(self._key("")): entry.size for entry in self._store.below(self._key(""))}
+        sizes = {entry.key.removeprefix(self._key("")): entry.size for entry in self._store.list_objects(self._key(""))}
         return {
             name: size
-            for name, size in found.items()
+            for name, size in sizes.items()
             if name != NAME and not name.endswith("/") and not any(part.startswith(".") for part in name.split("/"))
         }
 
@@ -75,7 +75,7 @@ class BucketTarget:
         for attempt in range(_ATTEMPTS):
             time.sleep(attempt * _PAUSE_SECONDS)
             with contextlib.suppress(LostPartError):
-                self._store.put(key, owner.encode() + b"\n", replaces=None)
+                self._store.put(key, owner.encode() + b"\n", replaces_version=None)
                 return owner
             content = self._store.read(key)
             if content is not None:
@@ -86,21 +86,21 @@ class BucketTarget:
 
     def checksums(self, name: str, size: int, *, deep: bool = False) -> Mapping[str, str] | None:
         """What the store knows of the object; with ``deep`` the SHA-256 of its bytes, which are read."""
-        there = self._look(name)
-        if there is None or there.size != size:
+        stored = self._head(name)
+        if stored is None or stored.size != size:
             return None
-        return {SHA256: self._sha256(there)} if deep else there.checksums
+        return {SHA256: self._sha256(stored)} if deep else stored.checksums
 
     def sha256_of(self, name: str) -> str:
         """Hash of the content, which is read."""
-        there = self._store.look(self._key(name))
-        if there is None:
+        stored = self._store.head(self._key(name))
+        if stored is None:
             raise LoadError(f"{self.where}: {name} is missing")
-        return self._sha256(there)
+        return self._sha256(stored)
 
-    def _sha256(self, there: Stored) -> str:
+    def _sha256(self, stored: StoredObject) -> str:
         digest, buffer = hashlib.sha256(), memoryview(bytearray(_BLOCK))
-        stream = self._store.open(there, 0)
+        stream = self._store.open(stored, 0)
         try:
             while count := stream.readinto(buffer):
                 digest.update(buffer[:count])
@@ -110,11 +110,11 @@ class BucketTarget:
 
     def part(self, name: str, size: int, sha256: str | None) -> Part:
         """An upload that replaces what :meth:`checksums` has seen, and nothing newer."""
-        replaces = self._versions[name] if name in self._versions else self._version(name)
+        replaces_version = self._versions[name] if name in self._versions else self._version(name)
         key = self._key(name)
         if size <= _SMALL:
-            return _SmallPart(self._store, key, replaces)
-        return self._store.upload(key, size, replaces, sha256)
+            return _SmallPart(self._store, key, replaces_version)
+        return self._store.upload(key, size, replaces_version, sha256)
 
     def finish(self, manifest: Manifest) -> None:
         """Write the manifest, then remove every unfinished upload: what others still write is there already."""
@@ -126,28 +126,28 @@ class BucketTarget:
             raise TemporaryError(f"{self.where}: {NAME} is written again and again: something else writes there")
         # Without the right to list uploads they stay until the bucket's own rule removes them.
         with contextlib.suppress(LoadError):
-            self._store.clean(self._key(""))
+            self._store.abort_uploads(self._key(""))
 
     def _key(self, name: str) -> str:
         return f"{self._path}/{name}"
 
-    def _look(self, name: str) -> Stored | None:
-        there = self._store.look(self._key(name))
-        self._versions[name] = None if there is None else there.version
-        return there
+    def _head(self, name: str) -> StoredObject | None:
+        stored = self._store.head(self._key(name))
+        self._versions[name] = None if stored is None else stored.version
+        return stored
 
     def _version(self, name: str) -> str | None:
-        there = self._look(name)
-        return None if there is None else there.version
+        stored = self._head(name)
+        return None if stored is None else stored.version
 
 
 class _SmallPart:
     """A file that is collected and then written in one request."""
 
-    def __init__(self, store: ObjectStore, key: str, replaces: str | None) -> None:
+    def __init__(self, store: ObjectStore, key: str, replaces_version: str | None) -> None:
         self._store = store
         self._key = key
-        self._replaces = replaces
+        self._replaces_version = replaces_version
         self._content = bytearray()
 
     def write(self, block: memoryview) -> None:
@@ -157,7 +157,7 @@ class _SmallPart:
     def commit(self) -> None:
         """Write; the store compares the checksum that comes with it."""
         content = bytes(self._content)
-        self._store.put(self._key, content, self._replaces, hashlib.sha256(content).hexdigest())
+        self._store.put(self._key, content, self._replaces_version, hashlib.sha256(content).hexdigest())
 
     def discard(self) -> None:
         """Nothing was written."""

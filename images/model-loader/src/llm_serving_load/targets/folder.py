@@ -67,7 +67,7 @@ class FolderTarget:
 
     def sizes(self) -> dict[str, int]:
         """By a walk; hidden folders and what a file system puts there itself are left out."""
-        found: dict[str, int] = {}
+        sizes: dict[str, int] = {}
         with self._explained():
             for folder, folders, files in os.walk(self._folder, onerror=_raise_unless_missing):
                 folders[:] = [name for name in folders if not name.startswith(".") and name not in _IGNORED]
@@ -76,8 +76,8 @@ class FolderTarget:
                     name = path.relative_to(self._folder).as_posix()
                     if name != NAME and not file.startswith("."):
                         with contextlib.suppress(FileNotFoundError):  # removed meanwhile, or a link to nothing
-                            found[name] = path.stat().st_size
-        return found
+                            sizes[name] = path.stat().st_size
+        return sizes
 
     def prepare(self) -> None:
         """Make the folder; remove parts whose owner is known to be dead."""

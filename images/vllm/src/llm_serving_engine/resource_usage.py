@@ -35,8 +35,8 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """One reading."""
+class ResourceUsage:
+    """Load of the engine, and what GPUs and host are used for it, as of one moment."""
 
     load: Load
     gpus: list[Gpu]
@@ -56,25 +56,25 @@ class Figures:
         }
 
 
-class Reader:
-    """Reads figures for any number of threads, at most once a second."""
+class ResourceUsageReader:
+    """Reads the usage for any number of threads, at most once a second."""
 
     def __init__(self, client: EngineClient) -> None:
         self._client = client
         self._gpus = Gpus()
         self._lock = threading.Lock()
-        self._last: tuple[float, bool, Figures] | None = None
+        self._last: tuple[float, bool, ResourceUsage] | None = None
 
-    def read(self, *, engine_answers: bool) -> Figures:
-        """The figures; those of an engine that does not answer are left out."""
+    def read(self, *, engine_answers: bool) -> ResourceUsage:
+        """The usage; the load of an engine that does not answer is left out."""
         with self._lock:
             if self._last is not None:
-                read_at, answered, figures = self._last
+                read_at, answered, usage = self._last
                 if answered == engine_answers and time.monotonic() - read_at < _KEEP_SECONDS:
-                    return figures
-            figures = Figures(self._load() if engine_answers else Load(), self._gpus.read(), host_memory())
-            self._last = time.monotonic(), engine_answers, figures
-            return figures
+                    return usage
+            usage = ResourceUsage(self._load() if engine_answers else Load(), self._gpus.read(), host_memory())
+            self._last = time.monotonic(), engine_answers, usage
+            return usage
 
     def _load(self) -> Load:
         try:

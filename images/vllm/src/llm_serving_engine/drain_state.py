@@ -1,8 +1,8 @@
-"""What the launcher and the engine's API processes tell each other about requests: a few numbers in shared memory.
+"""What the launcher and the engine's API processes tell each other while they drain: numbers in shared memory.
 
 A folder of small files, each mapped into memory: ``order``, which the launcher writes, and one named after the number
-of each API process, which that process writes. Owns the layout. Leaves alone what the numbers lead to (``gate`` in the
-API process, ``drain`` in the launcher).
+of each API process, which that process writes. Owns the layout. Leaves alone what the numbers lead to
+(``drain_middleware`` in the API process, ``drain`` in the launcher).
 """
 
 import mmap
@@ -33,7 +33,7 @@ class Order(IntEnum):
 
 
 @dataclass(frozen=True)
-class Counts:
+class RequestCounts:
     """Requests, summed over API processes. All but ``running`` count from the moment that new ones are refused.
 
     Attributes:
@@ -53,10 +53,10 @@ class Counts:
     broken: int = 0
 
 
-_FIELDS = tuple(field.name for field in fields(Counts))
+_FIELDS = tuple(field.name for field in fields(RequestCounts))
 
 
-class Ledger:
+class DrainState:
     """The launcher's side: gives orders and reads the counts.
 
     Raises:
@@ -81,7 +81,7 @@ class Ledger:
         """Whether an API process counts requests here, or did."""
         return bool(self._names())
 
-    def counts(self) -> Counts:
+    def counts(self) -> RequestCounts:
         """All that was counted; requests that run in a process which is gone do not."""
         total = dict.fromkeys(_FIELDS, 0)
         for name in self._names():
@@ -90,7 +90,7 @@ class Ledger:
                 if field != "running" or _runs(int(name)):
                     total[field] += cells[index]
             cells.release()
-        return Counts(**total)
+        return RequestCounts(**total)
 
     def remove(self) -> None:
         """Remove the folder; what is mapped of it stays usable."""
@@ -103,16 +103,16 @@ class Ledger:
             return []
 
 
-class Page:
-    """One API process's side."""
+class ApiProcessState:
+    """One API process's side: reads the order and counts requests."""
 
     def __init__(self, folder: Path) -> None:
         self._order = _map(folder / _ORDER, 1)
         self._cells = _map(folder / str(os.getpid()), len(_FIELDS))
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> "Page | None":
-        """The page of this process; ``None`` where no launcher asks for one."""
+    def of(cls, environment: Mapping[str, str]) -> "ApiProcessState | None":
+        """The state of this process; ``None`` where no launcher asks for one."""
         folder = environment.get(VARIABLE)
         return cls(Path(folder)) if folder else None
 
@@ -122,7 +122,7 @@ class Page:
         return Order(self._order[0])
 
     def add(self, field: str, number: int = 1) -> None:
-        """Change one of the numbers of :class:`Counts`."""
+        """Change one of the numbers of :class:`RequestCounts`."""
         self._cells[_FIELDS.index(field)] += number
 
 

@@ -2,12 +2,12 @@
 
 An engine that is told to stop must not leave its clients without a word. vLLM 0.32 does: while it drains it answers
 new requests with 500, which no gateway retries, and when its time is over it kills its workers and leaves every open
-answer hanging until the client or the kubelet gives up. Under this gate a new request is refused with 503 and
+answer hanging until the client or the kubelet gives up. Under this middleware a new request is refused with 503 and
 ``Retry-After``; one that runs out of time gets the same answer if none of its bytes went out, else an error at the end
-of its stream. To know whether any went out, the gate holds the headers back until the first piece of the body.
+of its stream. To know whether any went out, it holds the headers back until the first piece of the body.
 
-Owns the ends of requests and their counts (``ledger``). Leaves alone when that is: the launcher decides (``drain``).
-vLLM loads it by its own option, ``--middleware=llm_serving_engine.gate.Gate``.
+Owns the ends of requests and their counts (``drain_state``). Leaves alone when that is: the launcher decides
+(``drain``). vLLM loads it by its own option, ``--middleware=llm_serving_engine.drain_middleware.DrainMiddleware``.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from llm_serving_engine.ledger import Order, Page
+from llm_serving_engine.drain_state import ApiProcessState, Order
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -28,8 +28,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 RETRY_AFTER_SECONDS = 1
 """The next attempt reaches another instance: this one is no longer among those that get requests."""
 
-_LOOK_SECONDS = 0.05
-_SLOW_SECONDS = 1.0
+_POLL_SECONDS = 0.05
+_SEND_TIMEOUT_SECONDS = 1.0
 """How long the last words may take to reach a client that reads slowly."""
 
 _REFUSED = "this server is shutting down and takes no new requests; try again"
@@ -38,54 +38,54 @@ _ENDED = "this server is shutting down; the answer is not complete"
 _SERVICE_RESTART, _TRY_AGAIN_LATER = 1012, 1013  # codes of the WebSocket close code registry (IANA)
 
 
-class Gate:
-    """The middleware. Without a launcher's ledger in the environment it does nothing."""
+class DrainMiddleware:
+    """The middleware. Without a launcher that drains it does nothing."""
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._page = Page.of(os.environ)
+        self._state = ApiProcessState.of(os.environ)
         self._open: set[_Exchange] = set()
         self._watcher: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
-        page = self._page
-        if page is None or not _is_work(scope):
+        state = self._state
+        if state is None or not _is_work(scope):
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(scope, send)
         # Counted before the order is read: the launcher gives the order first and reads the counts after.
-        page.add("running")
+        state.add("running")
         try:
-            if page.order is not Order.OPEN:
-                page.add("refused")
+            if state.order is not Order.OPEN:
+                state.add("refused")
                 await exchange.refuse()
                 return
             self._open.add(exchange)
-            self._watch(page)
+            self._watch(state)
             await self._app(scope, receive, exchange.send)
         finally:
             self._open.discard(exchange)
-            if exchange.complete and page.order is not Order.OPEN:
-                page.add("completed")
-            page.add("running", -1)
+            if exchange.complete and state.order is not Order.OPEN:
+                state.add("completed")
+            state.add("running", -1)
 
-    def _watch(self, page: Page) -> None:
+    def _watch(self, state: ApiProcessState) -> None:
         """Requests that run are watched by one task, which ends with the last of them."""
         if self._watcher is None or self._watcher.done():
-            self._watcher = asyncio.create_task(self._keep_watch(page))
+            self._watcher = asyncio.create_task(self._keep_watch(state))
 
-    async def _keep_watch(self, page: Page) -> None:
+    async def _keep_watch(self, state: ApiProcessState) -> None:
         while self._open:
-            if page.order is Order.CUT:
-                await asyncio.gather(*(_end(exchange, page) for exchange in list(self._open) if not exchange.over))
-            await asyncio.sleep(_LOOK_SECONDS)
+            if state.order is Order.CUT:
+                await asyncio.gather(*(_end(exchange, state) for exchange in list(self._open) if not exchange.over))
+            await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _end(exchange: "_Exchange", page: Page) -> None:
+async def _end(exchange: "_Exchange", state: ApiProcessState) -> None:
     outcome = await exchange.end()
     if outcome is not None:
-        page.add(outcome)
+        state.add(outcome)
 
 
 class _Exchange:
@@ -93,7 +93,7 @@ class _Exchange:
 
     Attributes:
         complete: the engine gave its whole answer.
-        over: the gate ended it; what the engine still sends is dropped.
+        over: the middleware ended it; what the engine still sends is dropped.
     """
 
     def __init__(self, scope: Scope, send: Send) -> None:
@@ -151,7 +151,7 @@ class _Exchange:
             return None
         self.over = True
         try:
-            async with asyncio.timeout(_SLOW_SECONDS):
+            async with asyncio.timeout(_SEND_TIMEOUT_SECONDS):
                 if self._websocket:
                     await self._send({"type": "websocket.close", "code": _SERVICE_RESTART, "reason": _ENDED})
                     return "ended" if self._begun else "failed"

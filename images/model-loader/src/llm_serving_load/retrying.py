@@ -1,4 +1,4 @@
-"""A source that is asked again where it stops in the middle."""
+"""A source whose requests are made again where it stops in the middle."""
 
 import threading
 import time
@@ -11,16 +11,16 @@ from llm_serving_load.streams import Stream
 
 _T = TypeVar("_T")
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 8.0
+_FIRST_PAUSE, _MAX_PAUSE = 1.0, 8.0
 """Seconds before the second attempt, doubled before each further one."""
 _SLICE = 0.1
 """Seconds after which somebody who pauses looks whether it is time to stop."""
 
 
-class PatientSource:
-    """Another source, each question to which gets so many attempts; bytes that arrive start the count again.
+class RetryingSource:
+    """Another source, each request to which gets so many attempts; bytes that arrive start the count again.
 
-    Nothing is asked any more once ``stop`` is set.
+    No request is made any more once ``stop`` is set.
     """
 
     def __init__(self, source: Source, attempts: int, stop: threading.Event) -> None:
@@ -38,20 +38,20 @@ class PatientSource:
 
         Raises:
             LoadError: they cannot be listed.
-            TemporaryError: no attempt was answered.
+            TemporaryError: every attempt failed.
             StoppedError: ``stop`` was set.
         """
-        return self.ask(self._source.files)
+        return self.retry(self._source.files)
 
-    def open(self, file: SourceFile, offset: int = 0) -> "_PatientStream":
+    def open(self, file: SourceFile, offset: int = 0) -> "_RetryingStream":
         """The bytes of a file from ``offset`` on."""
-        return _PatientStream(self, self._source, file, offset)
+        return _RetryingStream(self, self._source, file, offset)
 
-    def ask(self, question: Callable[[], _T]) -> _T:
-        """The answer to a question.
+    def retry(self, attempt_once: Callable[[], _T]) -> _T:
+        """What ``attempt_once`` returns, after as many attempts as it takes.
 
         Raises:
-            TemporaryError: no attempt was answered.
+            TemporaryError: every attempt failed.
             StoppedError: ``stop`` was set.
         """
         pause = _FIRST_PAUSE
@@ -59,12 +59,12 @@ class PatientSource:
             if self._stop.is_set():
                 raise StoppedError
             try:
-                return question()
+                return attempt_once()
             except InterruptedTransferError as error:
                 if attempt == self._attempts:
                     raise TemporaryError(f"{error}; given up after {attempt} attempts") from error
                 self._wait(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                pause = min(2 * pause, _MAX_PAUSE)
         raise AssertionError("there is at least one attempt")
 
     def _wait(self, seconds: float) -> None:
@@ -75,18 +75,18 @@ class PatientSource:
             time.sleep(min(left, _SLICE))
 
 
-class _PatientStream:
+class _RetryingStream:
     """A file, opened again at the next byte wherever the source stops."""
 
-    def __init__(self, patient: PatientSource, source: Source, file: SourceFile, offset: int) -> None:
-        self._patient = patient
+    def __init__(self, retrying: RetryingSource, source: Source, file: SourceFile, offset: int) -> None:
+        self._retrying = retrying
         self._source = source
         self._file = file
         self._offset = offset
         self._stream: Stream | None = None
 
     def readinto(self, buffer: memoryview, /) -> int:
-        return self._patient.ask(lambda: self._read(buffer))
+        return self._retrying.retry(lambda: self._read(buffer))
 
     def close(self) -> None:
         if self._stream is not None:

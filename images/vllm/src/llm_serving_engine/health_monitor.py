@@ -1,6 +1,6 @@
 """What the launcher knows about the engine: does it start, answer, drain or fail.
 
-One thread looks at the engine; the main thread adds what it knows of the process. Readers take the last observation
+One thread probes the engine; the main thread adds what it knows of the process. Readers take the last observation
 and wait for nobody, so that a probe of the kubelet costs no request.
 """
 
@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from llm_serving_engine.client import EngineClient, NoAnswerError
-from llm_serving_engine.stages import Stages
+from llm_serving_engine.startup_stages import StartupStages
 from llm_serving_engine.warm_up import WarmUp, WarmUpError
 
 _FAILURES = 3
-"""So many looks in a row must fail before an engine counts as dead: after a pause of the whole machine the clock alone
+"""So many probes in a row must fail before an engine counts as dead: after a pause of the whole machine the clock alone
 would say so."""
 
 
@@ -34,13 +34,13 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Observation:
-    """What the looks at the engine have shown so far.
+    """What the probes have shown so far.
 
     Attributes:
         model: the model that answers, ``None`` before the engine was ready for the first time.
-        answering: the last look found a healthy engine that serves the model.
+        answering: the last probe found a healthy engine that serves the model.
         reason: why not, where it did not.
-        failures: failed looks in a row since it was ready.
+        failures: failed probes in a row since it was ready.
         failing_since: clock at the first of them.
         unhealthy: all of them were answers: the engine itself says that it is dead.
     """
@@ -53,8 +53,8 @@ class Observation:
     unhealthy: bool = False
 
 
-class Watch:
-    """Looks at the engine from time to time and says how it does.
+class HealthMonitor:
+    """Probes the engine from time to time and says how it does.
 
     Args:
         client: asks it.
@@ -63,7 +63,7 @@ class Watch:
         stages: is told when a stage of the start is over.
         warm_up: what the engine must answer before it counts as ready, if anything.
         on_ready: called once, when it is ready for the first time.
-        on_failed_start: called with the reason if the warm-up failed; no look follows.
+        on_failed_start: called with the reason if the warm-up failed; no probe follows.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Watch:
         stall_seconds: float,
         probe_timeout: float,
         *,
-        stages: Stages | None = None,
+        stages: StartupStages | None = None,
         warm_up: WarmUp | None = None,
         on_ready: Callable[[], None] = lambda: None,
         on_failed_start: Callable[[str], None] = lambda reason: None,
@@ -82,19 +82,19 @@ class Watch:
         self._model = model
         self._stall_seconds = stall_seconds
         self._timeout = probe_timeout
-        self._stages = stages or Stages()
+        self._stages = stages or StartupStages()
         self._warm_up = warm_up
         self._on_ready = on_ready
         self._on_failed_start = on_failed_start
         # Each of the four is written by one thread only and replaced as a whole.
-        self._seen = Observation()
+        self._observation = Observation()
         self._failed_start: str | None = None
         self._draining = False
         self._exit_status: int | None = None
 
-    def look(self) -> None:
-        """Ask the engine once. Whatever goes wrong is a failed look: without looks nobody would see the engine fail."""
-        before = self._seen
+    def probe(self) -> None:
+        """Ask the engine once. Whatever goes wrong is a failed probe: the thread must go on, or nobody sees it fail."""
+        before = self._observation
         try:
             model = self._ask(before.model)
             if before.model is None:
@@ -104,27 +104,27 @@ class Watch:
             with contextlib.suppress(Exception):
                 self._on_failed_start(self._failed_start)
         except NoAnswerError as error:
-            self._seen = self._failed(before, str(error), unhealthy=False)
+            self._observation = self._failed(before, str(error), unhealthy=False)
         except _UnhealthyError as error:
-            self._seen = self._failed(before, str(error), unhealthy=True)
+            self._observation = self._failed(before, str(error), unhealthy=True)
         except Exception as error:
             # Not its text, which may hold a request's headers and with them the key.
             reason = f"the look at the engine failed with {type(error).__name__}"
-            self._seen = self._failed(before, reason, unhealthy=False)
+            self._observation = self._failed(before, reason, unhealthy=False)
         else:
             if before.model is None:
                 self._stages.ready()  # first: who sees it ready also finds how long that took
-            self._seen = Observation(model=model, answering=True, reason=None)
+            self._observation = Observation(model=model, answering=True, reason=None)
             if before.model is None:
-                with contextlib.suppress(Exception):  # it tells people; a log that is closed ends no watch
+                with contextlib.suppress(Exception):  # it tells people; a log that is closed ends no monitoring
                     self._on_ready()
 
-    def keep_looking(self, pause: float, end: threading.Event) -> None:
-        """Look every ``pause`` seconds, more often while the engine starts, until ``end`` is set."""
+    def keep_probing(self, pause: float, end: threading.Event) -> None:
+        """Probe every ``pause`` seconds, more often while the engine starts, until ``end`` is set."""
         while not end.is_set() and self._failed_start is None:
-            self.look()
+            self.probe()
             # A port on which nobody listens answers at once: a start is seen soon.
-            end.wait(pause if self._seen.model is not None else min(pause, _STARTING_PAUSE))
+            end.wait(pause if self._observation.model is not None else min(pause, _STARTING_PAUSE))
 
     def drain(self) -> None:
         """The engine was told to stop: from now on it is not ready."""
@@ -137,29 +137,29 @@ class Watch:
     @property
     def model(self) -> str | None:
         """Name of the model: the one that answers, else the one that is expected."""
-        return self._seen.model or self._model
+        return self._observation.model or self._model
 
     @property
     def model_loaded(self) -> bool:
         """The process lives and has answered for its model."""
-        return self._seen.model is not None and self._exit_status is None
+        return self._observation.model is not None and self._exit_status is None
 
     @property
     def answering(self) -> bool:
-        """The last look was answered by a living process: it is worth asking it for more."""
-        return self._seen.answering and self._exit_status is None
+        """The last probe was answered by a living process: it is worth asking it for more."""
+        return self._observation.answering and self._exit_status is None
 
     @property
     def status(self) -> Status:
         """The engine in one word."""
-        seen = self._seen
+        observation = self._observation
         if self._exit_status is not None or self._failed_start is not None:
             return Status.FAILED
         if self._draining:
             return Status.DRAINING
-        if seen.model is None:
+        if observation.model is None:
             return Status.STARTING
-        return Status.READY if seen.answering else Status.FAILED
+        return Status.READY if observation.answering else Status.FAILED
 
     @property
     def live(self) -> bool:
@@ -169,10 +169,10 @@ class Watch:
             return False
         if self._draining:
             return True
-        seen = self._seen
-        if seen.failures < _FAILURES or seen.failing_since is None:
+        observation = self._observation
+        if observation.failures < _FAILURES or observation.failing_since is None:
             return True
-        return not seen.unhealthy and time.monotonic() - seen.failing_since < self._stall_seconds
+        return not observation.unhealthy and time.monotonic() - observation.failing_since < self._stall_seconds
 
     @property
     def reason(self) -> str | None:
@@ -183,7 +183,7 @@ class Watch:
             return f"the engine ended with status {self._exit_status}"
         if self._draining:
             return "the engine was told to stop"
-        return self._seen.reason
+        return self._observation.reason
 
     def _ask(self, known: str | None) -> str:
         answer = self._client.get("/health", self._timeout)
@@ -207,7 +207,7 @@ class Watch:
         """What is left of the start once the model is listed."""
         self._stages.ended("model")
         if self._warm_up is not None:
-            self._seen = replace(self._seen, reason="the warm-up request is not answered yet")
+            self._observation = replace(self._observation, reason="the warm-up request is not answered yet")
             self._warm_up.run(model)
             self._stages.ended("warm_up")
 

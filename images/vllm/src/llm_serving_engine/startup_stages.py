@@ -5,7 +5,7 @@ milliseconds: the stages add up to ``total`` exactly. Which there are depends on
 asked for: ``compile_cache`` (the saved cache is unpacked), ``engine`` (from the start of the engine's process to the
 first answer of its /health; vLLM answers once weights are loaded, code is compiled and graphs are captured), ``model``
 (to the list of models), ``warm_up`` (to the answer of the warm-up request). Parts of ``engine`` are the matter of
-``milestones``, which come through the ledger's folder: they are there only where the launcher drains.
+``vllm_stages``, which come through the folder of ``drain_state``: they are there only where the launcher drains.
 """
 
 import threading
@@ -14,7 +14,7 @@ import time
 TOTAL = "total"
 
 
-class Stages:
+class StartupStages:
     """The stages of one start, in seconds. Begins to count when it is made."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Stages:
         with self._lock:
             return {stage: value / 1000 for stage, value in self._milliseconds.items()}
 
-    def described(self) -> str:
+    def describe(self) -> str:
         """The stages for the log."""
         seconds = self.seconds()
         parts = ", ".join(f"{stage} {value:.1f}" for stage, value in seconds.items() if stage != TOTAL)

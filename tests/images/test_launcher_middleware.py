@@ -1,4 +1,4 @@
-"""The gate inside an API process: what passes, what is held back, and how answers end that have to."""
+"""The middleware inside an API process: what passes, what is held back, and how answers end that have to."""
 
 import asyncio
 import os
@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from llm_serving_engine.gate import Gate
-from llm_serving_engine.ledger import VARIABLE, Counts, Ledger, Order
+from llm_serving_engine.drain_middleware import DrainMiddleware
+from llm_serving_engine.drain_state import VARIABLE, DrainState, Order, RequestCounts
 
 from tests.images.launched import SOURCES
 
@@ -19,11 +19,11 @@ START = {"type": "http.response.start", "status": 200, "headers": [(b"Content-Ty
 
 
 @pytest.fixture
-def ledger(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
-    made = Ledger()
-    monkeypatch.setenv(VARIABLE, str(made.folder))
-    yield made
-    made.remove()
+def drain_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[DrainState]:
+    state = DrainState()
+    monkeypatch.setenv(VARIABLE, str(state.folder))
+    yield state
+    state.remove()
 
 
 class Client:
@@ -54,12 +54,12 @@ def run(body: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(bounded())
 
 
-async def shown(ledger: Ledger, **counts: int) -> None:
-    while ledger.counts() != Counts(**counts):
+async def shown(drain_state: DrainState, **counts: int) -> None:
+    while drain_state.counts() != RequestCounts(**counts):
         await asyncio.sleep(0.01)
 
 
-def test_headers_wait_for_the_first_piece_of_the_body(ledger: Ledger) -> None:
+def test_headers_wait_for_the_first_piece_of_the_body(drain_state: DrainState) -> None:
     client, seen = Client(), []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -70,31 +70,31 @@ def test_headers_wait_for_the_first_piece_of_the_body(ledger: Ledger) -> None:
         await send({"type": "http.response.body", "body": b""})
 
     async def body() -> None:
-        await Gate(app)(dict(POST), client.receive, client.send)
+        await DrainMiddleware(app)(dict(POST), client.receive, client.send)
 
     run(body)
     assert [len(got) for got in seen] == [0, 2]
     assert [message["type"] for message in client.got] == ["http.response.start", *["http.response.body"] * 2]
-    assert ledger.counts() == Counts()
+    assert drain_state.counts() == RequestCounts()
 
 
-def test_work_alone_is_counted_and_refused(ledger: Ledger) -> None:
+def test_work_alone_is_counted_and_refused(drain_state: DrainState) -> None:
     reached: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         reached.append(scope["method"])
-        assert ledger.counts().running == (1 if scope["method"] == "POST" else 0)
+        assert drain_state.counts().running == (1 if scope["method"] == "POST" else 0)
 
     async def body() -> None:
-        gate = Gate(app)
+        middleware = DrainMiddleware(app)
         for order in (Order.OPEN, Order.CLOSED, Order.CUT):
-            ledger.order(order)
+            drain_state.order(order)
             for method in ("GET", "POST"):
-                await gate({**POST, "method": method}, Client().receive, Client().send)
+                await middleware({**POST, "method": method}, Client().receive, Client().send)
 
     run(body)
     assert reached == ["GET", "POST", "GET", "GET"]
-    assert ledger.counts() == Counts(refused=2)
+    assert drain_state.counts() == RequestCounts(refused=2)
 
 
 def test_without_a_launcher_everything_passes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,46 +106,46 @@ def test_without_a_launcher_everything_passes(monkeypatch: pytest.MonkeyPatch) -
         assert client.got == [START]
 
     async def body() -> None:
-        await Gate(app)(dict(POST), client.receive, client.send)
+        await DrainMiddleware(app)(dict(POST), client.receive, client.send)
 
     run(body)
 
 
-def test_an_engine_that_fails_while_it_drains_is_not_counted_as_complete(ledger: Ledger) -> None:
+def test_an_engine_that_fails_while_it_drains_is_not_counted_as_complete(drain_state: DrainState) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        ledger.order(Order.CLOSED)
+        drain_state.order(Order.CLOSED)
         raise RuntimeError("the engine is dead")
 
     async def body() -> None:
         with pytest.raises(RuntimeError, match="the engine is dead"):
-            await Gate(app)(dict(POST), Client().receive, Client().send)
+            await DrainMiddleware(app)(dict(POST), Client().receive, Client().send)
 
     run(body)
-    assert ledger.counts() == Counts()
+    assert drain_state.counts() == RequestCounts()
 
 
-def test_a_client_that_reads_nothing_does_not_hold_up_the_others(ledger: Ledger) -> None:
+def test_a_client_that_reads_nothing_does_not_hold_up_the_others(drain_state: DrainState) -> None:
     slow, quick = Client(reads=False), Client()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.Event().wait()
 
     async def body() -> None:
-        gate = Gate(app)
-        requests = [asyncio.create_task(gate(dict(POST), c.receive, c.send)) for c in (slow, quick)]
-        await shown(ledger, running=2)
-        ledger.order(Order.CUT)
+        middleware = DrainMiddleware(app)
+        requests = [asyncio.create_task(middleware(dict(POST), c.receive, c.send)) for c in (slow, quick)]
+        await shown(drain_state, running=2)
+        drain_state.order(Order.CUT)
         with pytest.raises(asyncio.CancelledError):
             await requests[0]
         assert quick.statuses == [503]
         requests[1].cancel()
 
     run(body)
-    assert ledger.counts() == Counts(failed=1, broken=1)
+    assert drain_state.counts() == RequestCounts(failed=1, broken=1)
 
 
 @pytest.mark.parametrize("version", ["2.3", "2.4"])
-def test_what_an_engine_says_after_the_end_reaches_nobody(ledger: Ledger, version: str) -> None:
+def test_what_an_engine_says_after_the_end_reaches_nobody(drain_state: DrainState, version: str) -> None:
     client, ended, told = Client(), asyncio.Event(), list[str]()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -159,10 +159,10 @@ def test_what_an_engine_says_after_the_end_reaches_nobody(ledger: Ledger, versio
 
     async def body() -> None:
         scope = {**POST, "asgi": {"version": "3.0", "spec_version": version}}
-        request = asyncio.create_task(Gate(app)(scope, client.receive, client.send))
-        await shown(ledger, running=1)
-        ledger.order(Order.CUT)
-        await shown(ledger, running=1, ended=1)
+        request = asyncio.create_task(DrainMiddleware(app)(scope, client.receive, client.send))
+        await shown(drain_state, running=1)
+        drain_state.order(Order.CUT)
+        await shown(drain_state, running=1, ended=1)
         ended.set()
         await request
 
@@ -176,7 +176,7 @@ def test_what_an_engine_says_after_the_end_reaches_nobody(ledger: Ledger, versio
 
 @pytest.mark.parametrize(("accepts", "outcome"), [(True, {"ended": 1}), (False, {"failed": 1})])
 def test_a_websocket_is_closed_with_a_code_that_says_to_come_back(
-    ledger: Ledger, accepts: bool, outcome: dict[str, int]
+    drain_state: DrainState, accepts: bool, outcome: dict[str, int]
 ) -> None:
     client, refused = Client(), Client()
     scope = {"type": "websocket", "path": "/v1/realtime"}
@@ -187,25 +187,25 @@ def test_a_websocket_is_closed_with_a_code_that_says_to_come_back(
         await asyncio.Event().wait()
 
     async def body() -> None:
-        gate = Gate(app)
-        request = asyncio.create_task(gate(dict(scope), client.receive, client.send))
-        await shown(ledger, running=1)
-        ledger.order(Order.CUT)
-        await shown(ledger, running=1, **outcome)
+        middleware = DrainMiddleware(app)
+        request = asyncio.create_task(middleware(dict(scope), client.receive, client.send))
+        await shown(drain_state, running=1)
+        drain_state.order(Order.CUT)
+        await shown(drain_state, running=1, **outcome)
         request.cancel()
-        await gate(dict(scope), refused.receive, refused.send)
+        await middleware(dict(scope), refused.receive, refused.send)
 
     run(body)
     assert (client.got[-1]["type"], client.got[-1]["code"]) == ("websocket.close", 1012)
     assert (refused.got[-1]["type"], refused.got[-1]["code"]) == ("websocket.close", 1013)
 
 
-def test_requests_of_a_process_that_is_gone_do_not_hold_up_the_end(ledger: Ledger) -> None:
+def test_requests_of_a_process_that_is_gone_do_not_hold_up_the_end(drain_state: DrainState) -> None:
     script = (
-        "import os; from llm_serving_engine.ledger import Page; "
-        "page = Page.of(os.environ); page.add('running'); page.add('ended', 2)"
+        "import os; from llm_serving_engine.drain_state import ApiProcessState; "
+        "page = ApiProcessState.of(os.environ); page.add('running'); page.add('ended', 2)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONPATH": str(SOURCES)})
-    assert ledger.known
-    assert not ledger.attached
-    assert ledger.counts() == Counts(ended=2)
+    assert drain_state.known
+    assert not drain_state.attached
+    assert drain_state.counts() == RequestCounts(ended=2)

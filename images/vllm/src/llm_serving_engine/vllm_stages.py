@@ -2,8 +2,9 @@
 
 A plugin of vLLM's (entry point ``vllm.general_plugins``), which runs in each of its processes and listens to its
 logger: to the constant texts of messages and the numbers given with them, so that no line is parsed. The numbers go to
-the launcher through files in the ledger's folder. The texts are those of vLLM 0.32 (model_loader/default_loader.py,
-v1/engine/core.py, v1/worker/gpu_model_runner.py); with another version a part may be missing, and nothing else happens.
+the launcher through files in the folder of ``drain_state``. The texts are those of vLLM 0.32
+(model_loader/default_loader.py, v1/engine/core.py, v1/worker/gpu_model_runner.py); with another version a part may be
+missing, and nothing else happens.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import logging
 import os
 from pathlib import Path
 
-from llm_serving_engine.ledger import VARIABLE
+from llm_serving_engine.drain_state import VARIABLE
 
 _PREFIX = "milestone-"
 _MESSAGES = (
@@ -23,7 +24,7 @@ _MESSAGES = (
 """Start of a message's text, index of the number of seconds among its arguments, name of the part."""
 
 
-class Listener(logging.Handler):
+class StageLogHandler(logging.Handler):
     """Writes down what a process tells about its start."""
 
     def __init__(self, folder: Path) -> None:
@@ -44,15 +45,15 @@ def register() -> None:
     """What vLLM calls in each of its processes, more than once in some."""
     folder = os.environ.get(VARIABLE)
     logger = logging.getLogger("vllm")
-    if folder and not any(isinstance(handler, Listener) for handler in logger.handlers):
-        logger.addHandler(Listener(Path(folder)))
+    if folder and not any(isinstance(handler, StageLogHandler) for handler in logger.handlers):
+        logger.addHandler(StageLogHandler(Path(folder)))
 
 
 def read(folder: Path) -> dict[str, float]:
     """Part of the start -> seconds; those of the slowest process where several told."""
-    found: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     for path in sorted(folder.glob(f"{_PREFIX}*")):
         part = path.name.removeprefix(_PREFIX).rpartition("-")[0]
         with contextlib.suppress(OSError, ValueError):
-            found[part] = max(found.get(part, 0.0), float(path.read_text()))
-    return found
+            seconds[part] = max(seconds.get(part, 0.0), float(path.read_text()))
+    return seconds
