@@ -72,11 +72,15 @@ test-e2e: setup-node ## a real node and real pods: the endpoint under load, upda
 test-autoscaling: setup-autoscaling ## KEDA and the HPA controller on a real Prometheus (a first run builds KEDA: a quarter of an hour)
 	@python -m pytest tests/autoscaling
 
+<<<<<<< HEAD
 test-official: setup-official-kubernetes ## our Kubernetes plugin beside Pulumi's own (a first run builds that: some minutes)
 	@python -m pytest tests/official
 	@LLM_SERVING_KUBERNETES_PLUGIN=official python -m pytest tests/engine/test_existing_cluster.py tests/engine/cluster/test_plugin_engine.py
 
 bench: setup ## ratios, measured in one run
+=======
+bench: setup ## ratios, measured in one run: previews, loader, launcher, batching, endpoint; says what one needs that is left out
+>>>>>>> main
 	@python -m bench
 
 clean: setup-python ## remove the virtual environment and the local clouds' state (not the cache of built tools)

@@ -13,10 +13,10 @@ from rich.text import Text
 from llm_serving.metrics.promql import startup_seconds
 from llm_serving.metrics.series import LaunchStage
 from llm_serving.planning.cold_start import ColdStart
-from llm_serving.planning.drain import EXIT_SECONDS, longer_than_window, plan_drain, spot_notice_seconds
+from llm_serving.planning.drain import EXIT_SECONDS, longer_than_window, plan_drain
 from llm_serving.planning.instance_cost import capacity_costs, gpu_range
-from llm_serving.planning.instances import plan_instances
 from llm_serving.planning.placement import ModelPlan
+from llm_serving.planning.replicas import plan_replicas
 from llm_serving.spec import AutoscalingSpec, ModelSpec, Pool
 from stacks.report.releases import HASH_DIGITS
 from stacks.report.summary import count, role_and_share
@@ -32,7 +32,7 @@ def explain_model(stack: Stack, model: ServedModel) -> Group:
         releases_table(model),
         *_instances(model),
         *_cold_starts(model),
-        drain_table(model.spec, spot_notice_seconds(stack.settings.cloud, pool)),
+        drain_table(model.spec, stack.cloud.spot_notice_seconds(pool)),
         scaling_table(model.spec),
         scheduling_table(model.spec),
         *_costs(stack, model, pool),
@@ -55,7 +55,7 @@ def releases_table(model: ServedModel) -> Table:
     table = plain_table(
         "Releases", "role", "release", "hash", "engine", "weights", "quantization", "context", "instances"
     )
-    for served, instances in zip(model.releases, plan_instances(model.spec), strict=True):
+    for served, instances in zip(model.releases, plan_replicas(model.spec), strict=True):
         spec = served.release.spec
         table.add_row(
             role_and_share(model, served.role),
@@ -145,7 +145,7 @@ def drain_table(spec: ModelSpec, notice: int | None) -> Table:
 def scaling_table(spec: ModelSpec) -> Table:
     """How many instances there are, and what changes their number."""
     table = plain_table("Number of instances", "release", "instances", "scaled by")
-    for instances in plan_instances(spec):
+    for instances in plan_replicas(spec):
         by = "fixed" if instances.autoscaling is None else "\n".join(_signals(instances.autoscaling))
         base = f", {instances.base} of them on capacity that is not taken away" if instances.base else ""
         table.add_row(f"{instances.version} ({instances.role.value})", f"{count(instances)}{base}", by)
@@ -185,7 +185,7 @@ def _costs(stack: Stack, model: ServedModel, pool: Pool) -> Iterator[RenderableT
     fewest, most = gpu_range(model.spec, gpus)
     title = "Cost an hour of the model's share of its nodes (USD)"
     table = plain_table(title, "market", "machine", "one instance", f"fewest: {fewest} GPUs", f"most: {most} GPUs")
-    costs = capacity_costs(stack.settings.cloud, stack.settings.region, pool, model.spec, gpus)
+    costs = capacity_costs(stack.cloud, stack.settings.region, pool, model.spec, gpus)
     for cost in costs:
         table.add_row(cost.market, cost.machine_type, usd(cost.instance), usd(cost.fewest), usd(cost.most))
     yield table

@@ -1,6 +1,6 @@
 """The nodes of a GKE node pool: capacity, labels and taints as GKE gives them.
 
-Sizes come from the planner's own functions (``llm_serving.planning.nodes``), so that what it says fits is
+Sizes come from the planner's own functions (``llm_serving.planning.clouds``), so that what it says fits is
 what the real scheduler is given here. Labels:
 https://cloud.google.com/kubernetes-engine/docs/concepts/cluster-autoscaler and
 https://cloud.google.com/kubernetes-engine/docs/how-to/gpus (read November 2026), and nodes of real clusters.
@@ -12,7 +12,9 @@ from typing import Any
 
 from llm_serving import catalog
 from llm_serving.catalog import LocalSsd, MachineType, UnknownFact
-from llm_serving.planning.nodes import GIB_PER_GB, KERNEL_SHARE, node_allocatable
+from llm_serving.planning.clouds import GCP
+from llm_serving.planning.clouds.machine_cloud import KERNEL_SHARE
+from llm_serving.planning.nodes import GIB_PER_GB
 from llm_serving.spec import Market
 from local.cluster import NodePool
 from local.providers.gcp import locations
@@ -171,8 +173,7 @@ class PoolShape:
         machine = self.machine
         streams = (self.config.get("gcfsConfig") or {}).get("enabled", self.streams_images)
         disk = float(self.config["diskSizeGb"])
-        free = node_allocatable(
-            "gcp",
+        free = GCP.node_allocatable(
             machine.name,
             max_pods=self.max_pods,
             disk_gb=disk,

@@ -20,7 +20,7 @@ import yaml
 
 from llm_serving.errors import Problem
 from local.cluster import rest
-from local.cluster.definitions import read as definitions_of
+from local.cluster.crds import read as read_crds
 from local.providers.kubernetes import objects
 from local.providers.kubernetes.sdk import sdk
 from local.providers.kubernetes.waiter import Waiter
@@ -45,7 +45,7 @@ def chart_name(chart: str) -> str:
 def definitions(chart: str) -> list[dict[str, Any]]:
     """The custom resource definitions of a chart; none where it has none that we know of."""
     entry = _charts().get(chart_name(chart))
-    return [] if entry is None else definitions_of(entry["definitions"])
+    return [] if entry is None else read_crds(entry["definitions"])
 
 
 def stays(chart: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llm_serving import catalog
-from llm_serving.planning.nodes import node_allocatable
+from llm_serving.planning.clouds import GCP
 from llm_serving.spec import Market
 from local.providers.gcp.cloud import GoogleError
 from local.providers.gcp.nodes import PoolShape, check_accelerators, machine, node_config, sizes
@@ -36,7 +36,7 @@ L4 = {
 
 
 def test_pods_get_what_the_planner_says() -> None:
-    free = node_allocatable("gcp", "g2-standard-8", max_pods=32, disk_gb=200, local_ssd=False, image_streaming=True)
+    free = GCP.node_allocatable("g2-standard-8", max_pods=32, disk_gb=200, local_ssd=False, image_streaming=True)
     pool = shape(L4).node_pool()
     assert pool.allocatable["cpu"] == f"{round(free.cpu * 1000)}m"
     assert pool.allocatable["memory"] == f"{int(free.memory_gib * 1024 * 1024)}Ki"
