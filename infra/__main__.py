@@ -6,7 +6,7 @@ from infra.arguments import addon_arguments, compile_arguments, loader_arguments
 from infra.clouds import bring_up
 from infra.outputs import export_outputs
 from llm_serving.addons.cluster_addons import ClusterAddons
-from llm_serving.planning.instances import object_name
+from llm_serving.planning.replicas import object_name
 from llm_serving.serving import CompileCache, ModelLoader, ModelService, PriorityClasses, TeamNamespace
 from llm_serving.spec import AddonSource
 from stacks.settings.program import current_stack

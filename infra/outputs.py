@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 
 from llm_serving.planning.cost import estimate
-from llm_serving.planning.instances import Role
+from llm_serving.planning.replicas import Role
 from llm_serving.serving import ModelService
 from stacks.outputs import ModelOutputs, ReleaseOutputs, Section, output_key
 from stacks.settings import ServedModel, Stack
@@ -61,4 +61,4 @@ def _cost(stack: Stack) -> dict[str, Any]:
     settings = stack.settings
     if not settings.buys_nodes:
         return {}
-    return estimate(settings.cloud, settings.region, settings.pools).model_dump(mode="json", by_alias=True)
+    return estimate(stack.cloud, settings.region, settings.pools).model_dump(mode="json", by_alias=True)

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, SerializerFunctionWrapHandler, field_serializer
 
 from llm_serving.arguments import Frozen, parse
 from llm_serving.planning.cost import CostEstimate
-from llm_serving.planning.instances import Role
+from llm_serving.planning.replicas import Role
 
 
 class Section(Frozen):

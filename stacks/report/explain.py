@@ -13,13 +13,13 @@ from rich.text import Text
 from llm_serving.metrics.promql import startup_seconds
 from llm_serving.metrics.series import LaunchStage
 from llm_serving.planning.cold_start import ColdStart
-from llm_serving.planning.drain import EXIT_SECONDS, longer_than_window, plan_drain, spot_notice_seconds
+from llm_serving.planning.drain import EXIT_SECONDS, longer_than_window, plan_drain
 from llm_serving.planning.instance_cost import capacity_costs, gpu_range
-from llm_serving.planning.instances import plan_instances
 from llm_serving.planning.placement import ModelPlan
+from llm_serving.planning.replicas import plan_replicas
 from llm_serving.spec import AutoscalingSpec, ModelSpec, Pool
 from stacks.report.releases import HASH_DIGITS
-from stacks.report.summary import count, role_and_share
+from stacks.report.summary import replica_range, role_and_share
 from stacks.report.tables import plain_table, usd
 from stacks.settings import NAMESPACE, ServedModel, ServedRelease, Stack
 
@@ -32,7 +32,7 @@ def explain_model(stack: Stack, model: ServedModel) -> Group:
         releases_table(model),
         *_instances(model),
         *_cold_starts(model),
-        drain_table(model.spec, spot_notice_seconds(stack.settings.cloud, pool)),
+        drain_table(model.spec, stack.cloud.spot_notice_seconds(pool)),
         scaling_table(model.spec),
         scheduling_table(model.spec),
         *_costs(stack, model, pool),
@@ -55,7 +55,7 @@ def releases_table(model: ServedModel) -> Table:
     table = plain_table(
         "Releases", "role", "release", "hash", "engine", "weights", "quantization", "context", "instances"
     )
-    for served, instances in zip(model.releases, plan_instances(model.spec), strict=True):
+    for served, instances in zip(model.releases, plan_replicas(model.spec), strict=True):
         spec = served.release.spec
         table.add_row(
             role_and_share(model, served.role),
@@ -65,37 +65,37 @@ def releases_table(model: ServedModel) -> Table:
             f"{spec.model.repository}\n{spec.model.revision[:HASH_DIGITS]}",
             spec.quantization.value,
             str(spec.context_length),
-            count(instances),
+            replica_range(instances),
         )
     return table
 
 
 def _instances(model: ServedModel) -> Iterator[Table]:
     """One instance of each release; releases that are planned alike share a table."""
-    for releases in _alike(model, lambda served: served.plan):
+    for releases in _group_releases(model, lambda served: served.plan):
         plan = releases[0].plan
         table = plain_table(f"One instance of {_versions(releases)}", "what", "value", "why")
         for name, reason in plan.reasons.items():
             if name != "cold_start":
-                table.add_row(_words(name), _decided(plan, name), reason)
+                table.add_row(_label(name), _value_text(plan, name), reason)
         yield table
 
 
-_WORDS = {"kv": "KV", "gib": "GiB", "cpu": "cores", "shm": "/dev/shm", "gpus": "GPUs", "gpu": "GPU"}
+_SPELLINGS = {"kv": "KV", "gib": "GiB", "cpu": "cores", "shm": "/dev/shm", "gpus": "GPUs", "gpu": "GPU"}
 
 
-def _words(field: str) -> str:
-    return " ".join(_WORDS.get(word, word) for word in field.split("_"))
+def _label(field: str) -> str:
+    return " ".join(_SPELLINGS.get(word, word) for word in field.split("_"))
 
 
-def _decided(plan: ModelPlan, name: str) -> str:
+def _value_text(plan: ModelPlan, name: str) -> str:
     """The value that a reason belongs to; some reasons are notes and belong to none."""
     value: Any = getattr(plan, name, "")
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _cold_starts(model: ServedModel) -> Iterator[RenderableType]:
-    for releases in _alike(model, lambda served: served.plan.cold_start):
+    for releases in _group_releases(model, lambda served: served.plan.cold_start):
         yield cold_start_table(releases[0].plan.cold_start, _versions(releases))
 
 
@@ -145,10 +145,10 @@ def drain_table(spec: ModelSpec, notice: int | None) -> Table:
 def scaling_table(spec: ModelSpec) -> Table:
     """How many instances there are, and what changes their number."""
     table = plain_table("Number of instances", "release", "instances", "scaled by")
-    for instances in plan_instances(spec):
+    for instances in plan_replicas(spec):
         by = "fixed" if instances.autoscaling is None else "\n".join(_signals(instances.autoscaling))
         base = f", {instances.base} of them on capacity that is not taken away" if instances.base else ""
-        table.add_row(f"{instances.version} ({instances.role.value})", f"{count(instances)}{base}", by)
+        table.add_row(f"{instances.version} ({instances.role.value})", f"{replica_range(instances)}{base}", by)
     return table
 
 
@@ -185,7 +185,7 @@ def _costs(stack: Stack, model: ServedModel, pool: Pool) -> Iterator[RenderableT
     fewest, most = gpu_range(model.spec, gpus)
     title = "Cost an hour of the model's share of its nodes (USD)"
     table = plain_table(title, "market", "machine", "one instance", f"fewest: {fewest} GPUs", f"most: {most} GPUs")
-    costs = capacity_costs(stack.settings.cloud, stack.settings.region, pool, model.spec, gpus)
+    costs = capacity_costs(stack.cloud, stack.settings.region, pool, model.spec, gpus)
     for cost in costs:
         table.add_row(cost.market, cost.machine_type, usd(cost.instance), usd(cost.fewest), usd(cost.most))
     yield table
@@ -206,11 +206,11 @@ def _notes(stack: Stack, model: ServedModel) -> Iterator[Text]:
             yield Text(f"note: {note}", style="dim")
 
 
-def _alike(model: ServedModel, of: Callable[[ServedRelease], Any]) -> list[list[ServedRelease]]:
-    """The releases in groups for which ``of`` says the same."""
+def _group_releases(model: ServedModel, key: Callable[[ServedRelease], Any]) -> list[list[ServedRelease]]:
+    """The releases in groups with the same ``key``."""
     groups: list[list[ServedRelease]] = []
     for served in model.releases:
-        group = next((group for group in groups if of(group[0]) == of(served)), None)
+        group = next((group for group in groups if key(group[0]) == key(served)), None)
         if group is None:
             groups.append([served])
         else:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from llm_serving.errors import ProblemsError
-from llm_serving.planning.instances import Role, releases_of, traffic_shares
+from llm_serving.planning.replicas import Role, releases_of, traffic_shares
 from stacks.releases import Release, precedence
 from stacks.report.tables import plain_table
 from stacks.settings import read_settings_file

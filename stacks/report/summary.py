@@ -9,8 +9,7 @@ from rich.text import Text
 
 from llm_serving.catalog import machine_type
 from llm_serving.planning.cost import CostEstimate, estimate
-from llm_serving.planning.instances import Instances, Role, plan_instances, traffic_shares
-from llm_serving.spec import ExistingPoolSpec
+from llm_serving.planning.replicas import ReleaseReplicas, Role, plan_replicas, traffic_shares
 from stacks.outputs import ModelOutputs, StackOutputs
 from stacks.report.cluster_view import ClusterView, PodState, PodView
 from stacks.report.tables import plain_table, usd
@@ -55,7 +54,7 @@ def warnings(stack: Stack, view: ClusterView) -> list[str]:
     waiting = [pod for pod in view.pods if pod.state is PodState.WAITING_FOR_CAPACITY]
     lines = [f"{pod.namespace}/{pod.name} waits for capacity: {pod.reason}" for pod in waiting]
     for model in stack.models:
-        for instances in plan_instances(model.spec):
+        for instances in plan_replicas(model.spec):
             pods = len(view.pods_of(model.spec.name, model.spec.team, instances.version))
             if pods < instances.replicas:
                 lines.append(f"{model.spec.name} {instances.version}: {pods} of {instances.replicas} pods exist")
@@ -74,8 +73,9 @@ def pools_table(stack: Stack, view: ClusterView | None = None) -> Table:
         "Pools", "pool", "GPU", "market", "machine", "GPUs a node", "min-max nodes", *(("nodes now",) if view else ())
     )
     for pool in stack.settings.pools:
-        if isinstance(pool, ExistingPoolSpec):
-            table.add_row(pool.name, pool.accelerator, "existing", "", str(pool.gpus_per_node), str(pool.max_nodes))
+        if not pool.capacity:
+            gpus = stack.cloud.pool_node(pool).gpus
+            table.add_row(pool.name, pool.accelerator, "existing", "", str(gpus), str(pool.max_nodes))
         for index, entry in enumerate(pool.capacity):
             table.add_row(
                 pool.name if index == 0 else "",
@@ -84,7 +84,7 @@ def pools_table(stack: Stack, view: ClusterView | None = None) -> Table:
                 entry.machine_type,
                 str(_gpus(entry.machine_type, stack)),
                 f"{entry.min}-{entry.max}",
-                *((str(_count(view, pool.name, entry.market.value, entry.machine_type)),) if view else ()),
+                *((str(_node_count(view, pool.name, entry.market.value, entry.machine_type)),) if view else ()),
             )
     return table
 
@@ -106,14 +106,14 @@ def models_table(stack: Stack, view: ClusterView | None = None, outputs: StackOu
     table = plain_table("Models", *columns, *(("pod on node",) if view else ()), last)
     urls = outputs.models if outputs else {}
     for model in stack.models:
-        for served, instances in zip(model.releases, plan_instances(model.spec), strict=True):
+        for served, instances in zip(model.releases, plan_replicas(model.spec), strict=True):
             plan = served.plan
             table.add_row(
                 model.spec.name,
                 served.release.spec.version,
                 role_and_share(model, served.role),
                 model.spec.pool,
-                f"{count(instances)} x {plan.gpus}",
+                f"{replica_range(instances)} x {plan.gpus}",
                 f"{plan.kv_cache_gib:.1f} GiB",
                 f"{plan.max_concurrency:.1f} x {served.release.spec.context_length}",
                 *((_pods(model, instances, view),) if view else ()),
@@ -128,8 +128,8 @@ def role_and_share(model: ServedModel, role: Role) -> str:
     return role.value if share is None else f"{role.value}, {share} %"
 
 
-def count(instances: Instances) -> str:
-    """Instances of a release: one number, or from the fewest to the most."""
+def replica_range(instances: ReleaseReplicas) -> str:
+    """How many instances of a release there are: one number, or the fewest and the most."""
     if instances.most == instances.replicas:
         return str(instances.replicas)
     return f"{instances.replicas}-{instances.most}"
@@ -142,7 +142,7 @@ def _url(model: ModelOutputs | None, served: ServedRelease) -> str:
     return model.url if served.role is Role.STABLE else model.release_urls.get(served.release.spec.version, "")
 
 
-def _pods(model: ServedModel, instances: Instances, view: ClusterView) -> Text:
+def _pods(model: ServedModel, instances: ReleaseReplicas, view: ClusterView) -> Text:
     pods: list[PodView] = view.pods_of(model.spec.name, model.spec.team, instances.version)
     if not pods:
         return Text(f"none of {instances.replicas}", style="yellow")
@@ -175,7 +175,7 @@ def _cost(stack: Stack, view: ClusterView | None = None) -> list[RenderableType]
     settings = stack.settings
     if not settings.buys_nodes:
         return []
-    return [cost_table(estimate(settings.cloud, settings.region, settings.pools), view)]
+    return [cost_table(estimate(stack.cloud, settings.region, settings.pools), view)]
 
 
 def _notes(stack: Stack) -> list[RenderableType]:
@@ -188,7 +188,7 @@ def cost_table(cost: CostEstimate, view: ClusterView | None) -> Group:
     table = plain_table("Cost an hour (USD)", "pool", "market", "machine", "one node", *now, "at minimum", "at maximum")
     present: list[float] = []
     for line in cost.lines:
-        nodes = _count(view, line.pool, line.market, line.machine_type) if view else 0
+        nodes = _node_count(view, line.pool, line.market, line.machine_type) if view else 0
         usd_now = line.usd_for(nodes)
         present.append(usd_now or 0)
         table.add_row(
@@ -208,10 +208,10 @@ def cost_table(cost: CostEstimate, view: ClusterView | None) -> Group:
     return Group(table, *(Text(note, style="dim") for note in notes))
 
 
-def _count(view: ClusterView, pool: str, market: str, machine_type: str) -> int:
+def _node_count(view: ClusterView, pool: str, market: str, machine_type: str) -> int:
     """Nodes of one capacity entry that exist."""
     return sum((node.pool, node.market, node.machine_type) == (pool, market, machine_type) for node in view.nodes)
 
 
 def _gpus(machine: str, stack: Stack) -> int:
-    return machine_type(stack.settings.cloud, machine).gpus
+    return machine_type(stack.cloud.name, machine).gpus

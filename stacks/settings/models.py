@@ -7,20 +7,19 @@ from pydantic import Field, StringConstraints
 
 from llm_serving.arguments import Frozen, parse
 from llm_serving.errors import Problem, ProblemsError, nearest
+from llm_serving.planning.nodes import DEFAULT_MAX_PODS
+from llm_serving.planning.rules.stack import GcpShape
 from llm_serving.spec import (
     AddonsSpec,
     CacheStorageSpec,
-    ClusterSpec,
     EngineName,
     ExistingPoolSpec,
     ImageReference,
     LoaderSpec,
-    ModelCacheSpec,
     ModelSpec,
-    NetworkSpec,
-    PoolSpec,
     TeamSpec,
 )
+from llm_serving.spec.gcp import GcpClusterSpec, GcpModelCacheSpec, GcpNetworkSpec, GcpPoolSpec
 from llm_serving.spec.network import Cidr
 
 NAMESPACE = "llm-serving"
@@ -65,15 +64,30 @@ class GcpSettings(CommonSettings):
     cloud: Literal["gcp"]
     project: Annotated[str, StringConstraints(pattern=r"^[a-z][-a-z0-9]{4,28}[a-z0-9]$")]
     region: Annotated[str, StringConstraints(pattern=r"^[a-z]+-[a-z]+\d+$")]
-    network: NetworkSpec = NetworkSpec()
-    cluster: ClusterSpec
-    model_cache: ModelCacheSpec = ModelCacheSpec()
-    pools: tuple[PoolSpec, ...] = ()
+    network: GcpNetworkSpec = GcpNetworkSpec()
+    cluster: GcpClusterSpec
+    model_cache: GcpModelCacheSpec = GcpModelCacheSpec()
+    pools: tuple[GcpPoolSpec, ...] = ()
 
     @property
     def account(self) -> str:
         """Whose quotas and bill it is: the project."""
         return self.project
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """Zones of the cluster."""
+        return self.cluster.zones
+
+    @property
+    def max_pods_per_node(self) -> int:
+        """Most pods on a node of the cluster."""
+        return self.cluster.max_pods_per_node
+
+    @property
+    def gcp_shape(self) -> GcpShape:
+        """What the rules of Google Cloud look at."""
+        return GcpShape(network=self.network, cluster=self.cluster, pools=self.pools)
 
     @property
     def buys_nodes(self) -> bool:
@@ -162,6 +176,21 @@ class ExistingSettings(CommonSettings):
     def account(self) -> str:
         """Whose quotas and bill it is: nobody's that this project knows."""
         return ""
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """Zones are not known."""
+        return ()
+
+    @property
+    def max_pods_per_node(self) -> int:
+        """Nothing is planned with it: the owner says what pods can use of a node."""
+        return DEFAULT_MAX_PODS
+
+    @property
+    def gcp_shape(self) -> GcpShape:
+        """Nothing is on Google Cloud."""
+        return GcpShape()
 
     @property
     def region(self) -> str:

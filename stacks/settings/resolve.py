@@ -7,15 +7,15 @@ from pathlib import Path
 from llm_serving.addons.addon import Addon
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.addons import plan_addons
-from llm_serving.planning.host import cache_sidecar
-from llm_serving.planning.instances import Role, releases_of
+from llm_serving.planning.clouds import Cloud, cloud_named
 from llm_serving.planning.nodes import NodeShape, gpu_resource
 from llm_serving.planning.placement import ModelPlan, plan_model
+from llm_serving.planning.replicas import Role, releases_of
 from llm_serving.planning.rules import StackShape, check, notes
-from llm_serving.planning.tenancy import gpus_at_most
+from llm_serving.planning.tenancy import max_gpus
 from llm_serving.spec import EngineName, ImageReference, ModelSpec, ReleaseSpec, TeamSpec
 from stacks.releases import RELEASES, Release, read_releases
-from stacks.settings.models import GcpSettings, Settings, in_file
+from stacks.settings.models import Settings, in_file
 
 NVIDIA_GPU = "nvidia.com/gpu"
 """The extended resource of NVIDIA's device plugin, which both clouds run."""
@@ -67,12 +67,14 @@ class Stack:
 
     Attributes:
         settings: what was asked for.
+        cloud: where it runs.
         models: the models in the order of the settings.
         notes: what a user should know although nothing is refused.
         source: the file that the settings came from.
     """
 
     settings: Settings
+    cloud: Cloud
     models: tuple[ServedModel, ...]
     notes: tuple[Problem, ...]
     source: str = field(compare=False)
@@ -100,8 +102,8 @@ class Stack:
     def gpu_resource(self, team: TeamSpec) -> str:
         """The extended resource that a team's models ask for; of several, the quota covers the first."""
         wanted = {model.spec.pool for model in self.models if model.spec.team == team.name}
-        asked = (gpu_resource(pool) for pool in self.settings.pools if pool.name in wanted)
-        return next((resource for resource in asked if resource is not None), NVIDIA_GPU)
+        resources = (gpu_resource(pool) for pool in self.settings.pools if pool.name in wanted)
+        return next((resource for resource in resources if resource is not None), NVIDIA_GPU)
 
     def gpu_quota(self, team: TeamSpec) -> int:
         """GPUs that a team may ask for: its setting, or the sum of what its models can reach."""
@@ -109,7 +111,7 @@ class Stack:
             return team.gpu_quota
         counted = {pool.name for pool in self.settings.pools if gpu_resource(pool) is not None}
         return sum(
-            gpus_at_most(model.spec, max(served.plan.gpus for served in model.releases))
+            max_gpus(model.spec, max(served.plan.gpus for served in model.releases))
             for model in self.models
             if model.spec.team == team.name and model.spec.pool in counted
         )
@@ -128,6 +130,7 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
         raise ProblemsError(map(in_file, problems), source)
     return Stack(
         settings=settings,
+        cloud=shape.cloud,
         models=tuple(_served(model, known, shape, settings.engine_images) for model in settings.models),
         notes=tuple(map(in_file, notes(shape))),
         source=source,
@@ -136,19 +139,20 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
 
 def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSpec]) -> StackShape:
     """What the rules look at."""
-    is_cloud = isinstance(settings, GcpSettings)
+    cloud = cloud_named(settings.cloud)
     return StackShape(
-        cloud=settings.cloud,
+        cloud=cloud,
         region=settings.region,
-        network=settings.network if is_cloud else None,
-        cluster=settings.cluster if is_cloud else None,
+        zones=settings.zones,
+        max_pods_per_node=settings.max_pods_per_node,
+        gcp=settings.gcp_shape,
         pools=settings.pools,
         models=settings.models,
         releases=releases,
         teams=settings.teams,
         loader=settings.loader,
         addons=settings.addons,
-        sidecar=cache_sidecar(settings.cloud),
+        sidecar=cloud.cache_sidecar,
     )
 
 
@@ -166,6 +170,6 @@ def _served(
         image = images.get(release.spec.engine.name)
         if image is not None:
             release = replace(release, spec=release.spec.model_copy(update={"image": image}))
-        return ServedRelease(role, release, plan_model(model, release.spec, node, shape.sidecar))
+        return ServedRelease(role, release, plan_model(model, release.spec, node, shape.cloud, shape.sidecar))
 
     return ServedModel(model, tuple(served(role, version) for role, version in releases_of(model)), node)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from llm_serving import catalog
+from llm_serving.planning.clouds import cloud_named
+from llm_serving.planning.machine_offers import smallest_offer
 from llm_serving.planning.nodes import NodeShape
-from llm_serving.planning.offers import smallest_offer
 from llm_serving.planning.placement import plan_model
 from llm_serving.planning.rules.engine_flags import check_flags
 from llm_serving.serving.engines import EngineRequest, engine
@@ -81,7 +82,8 @@ def _model(**fields: Any) -> ModelSpec:
 def _rendered(
     weights: str, model: ModelSpec, release: ReleaseSpec, node: NodeShape = NODE, template: str | None = None
 ) -> list[str]:
-    command = VLLM.command(EngineRequest(plan_model(model, release, node), release, model.engine, weights, template))
+    plan = plan_model(model, release, node, cloud_named(node.cloud))
+    command = VLLM.command(EngineRequest(plan, release, model.engine, weights, template))
     argument = VLLM.shutdown_argument(30)
     return command if argument is None else [*command, argument]
 
@@ -105,7 +107,8 @@ def _matrix(weights: str) -> Iterator[tuple[str, list[str]]]:
     )
     yield "everything", _rendered(weights, _model(tensorParallelism=2, engine=everything), mixture)
     across = _model(engine={"nodes": 2, "pipelineParallelism": 2, "streamWeights": True})
-    group = VLLM.group_command(EngineRequest(plan_model(across, _release(), NODE), _release(), across.engine, weights))
+    plan = plan_model(across, _release(), NODE, cloud_named(NODE.cloud))
+    group = VLLM.group_command(EngineRequest(plan, _release(), across.engine, weights))
     yield "leader", group.leader
     yield "worker", [word.replace("$(LWS_WORKER_INDEX)", "1") for word in group.worker]
     for (name, version), found in read_releases().items():
@@ -113,7 +116,7 @@ def _matrix(weights: str) -> Iterator[tuple[str, list[str]]]:
         wish = ModelSpec.model_validate({"name": name, "releases": {"stable": version}, "pool": "pool"})
         offer = smallest_offer(wish, spec)
         assert offer is not None
-        yield f"{name} {version}", _rendered(weights, wish, spec, offer.node())
+        yield f"{name} {version}", _rendered(weights, wish, spec, offer.node)
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools/bootstrap.sh", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    without = " and ".join(ON_REQUEST)
+    without = ", ".join(ON_REQUEST)
     ensure = commands.add_parser("ensure", help=f"get what is missing; without names, all but {without}")
     # argparse refuses an empty list for nargs="*" with choices before Python 3.13.
     ensure.add_argument("groups", nargs="*", type=_group, metavar=f"{{{','.join([_PYTHON, *GROUPS])}}}")

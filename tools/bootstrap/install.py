@@ -109,7 +109,7 @@ class Installer:
         )
         major, minor, *_ = version.split(".")
         go.build(
-            build.package,
+            build,
             folder / "bin" / build.name,
             ldflags=build.ldflags.format(version=version, major=major, minor=minor),
             log=self.folders.logs / f"{build.name}-{version}.log",

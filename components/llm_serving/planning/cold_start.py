@@ -16,12 +16,9 @@ from llm_serving.catalog import Basis, Device, StartupEstimate, StartupStage, St
 from llm_serving.contract import ENGINE_CONTAINER
 from llm_serving.metrics.promql import selector, startup_seconds
 from llm_serving.metrics.series import KubeStateSeries, LaunchStage
+from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.spec import ModelSpec, ReleaseSpec
 from llm_serving.spec.names import Count
-
-_STREAMING_REGISTRY = {"gcp": ".pkg.dev"}
-"""End of the host names of registries whose images a cloud streams to nodes: on GKE those of Artifact Registry (GKE
-documentation, "Use Image streaming to pull container images"; our node pools have it on)."""
 
 _CONTAINER_STARTED = selector(KubeStateSeries.CONTAINER_STARTED, {"container": ENGINE_CONTAINER})
 _MEASURED_BY = {
@@ -65,13 +62,13 @@ class StartupChoices:
     placeholders: int = 0
 
     @classmethod
-    def of(cls, cloud: str, model: ModelSpec, release: ReleaseSpec) -> "StartupChoices":
+    def of(cls, cloud: Cloud, model: ModelSpec, release: ReleaseSpec) -> "StartupChoices":
         """What settings and release ask for. Parallel downloads of a mounted bucket are never assumed: how much they
         give depends on the node's disks."""
         host = release.image.repository.split("/", 1)[0]
-        suffix = _STREAMING_REGISTRY.get(cloud)
+        registry = cloud.streaming_registry
         return cls(
-            image_streamed=suffix is not None and host.endswith(suffix),
+            image_streamed=registry is not None and host.endswith(registry),
             weights_streamed=model.engine.stream_weights,
             compile_cached=model.compile_cache,
             graphs=len(set(model.engine.graph_sizes)) or None,
@@ -164,14 +161,14 @@ class ColdStart(Frozen):
 
 
 def cold_start(
-    cloud: str, device: Device, weight_bytes: float, *, choices: StartupChoices = StartupChoices()
+    cloud: Cloud, device: Device, weight_bytes: float, *, choices: StartupChoices = StartupChoices()
 ) -> ColdStart:
     """Estimate for an instance on this device with this many bytes of weights, all of its accelerators together.
 
     Raises:
         UnknownFact: for a cloud without a value.
     """
-    known = catalog.startup(cloud, device.device)
+    known = catalog.startup(cloud.name, device.device)
     found = [
         _stage(StartupStage.NODE_START, "new", known, shortcuts=_held(choices)),
         _stage(StartupStage.IMAGE_PULL, _image(choices), known, shortcuts=_IMAGES),

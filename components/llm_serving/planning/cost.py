@@ -7,8 +7,9 @@ nearest region that has one. ``docs/cost-model.md`` describes prices and formula
 from collections.abc import Sequence
 
 from llm_serving.arguments import Frozen
+from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.prices import node_price
-from llm_serving.spec import CapacityEntry, ExistingPoolSpec, Market, PoolSpec
+from llm_serving.spec import CapacityEntry, Market, Pool
 
 HOURS_PER_MONTH = 730
 
@@ -90,14 +91,14 @@ class CostEstimate(Frozen):
         return round(self.max_usd_per_hour * HOURS_PER_MONTH, 2)
 
 
-def estimate(cloud: str, region: str, pools: Sequence[PoolSpec | ExistingPoolSpec]) -> CostEstimate:
+def estimate(cloud: Cloud, region: str, pools: Sequence[Pool]) -> CostEstimate:
     """Cost of the pools between their fewest and their most nodes.
 
     A reservation is paid for whether its machines run or not, so its minimum is its maximum.
     """
     lines = tuple(line for pool in pools for line in _lines(cloud, region, pool))
     return CostEstimate(
-        cloud=cloud,
+        cloud=cloud.name,
         region=region,
         lines=lines,
         min_usd_per_hour=round(sum(line.min_usd_per_hour or 0 for line in lines), 4),
@@ -110,16 +111,16 @@ def estimate(cloud: str, region: str, pools: Sequence[PoolSpec | ExistingPoolSpe
     )
 
 
-def _lines(cloud: str, region: str, pool: PoolSpec | ExistingPoolSpec) -> list[CostLine]:
-    if isinstance(pool, ExistingPoolSpec):
+def _lines(cloud: Cloud, region: str, pool: Pool) -> list[CostLine]:
+    if not pool.capacity:
         return [
             CostLine(
                 pool=pool.name,
                 entry=0,
                 market="existing",
                 machine_type="",
-                min_nodes=pool.nodes,
-                max_nodes=pool.nodes,
+                min_nodes=pool.max_nodes,
+                max_nodes=pool.max_nodes,
                 usd_per_hour=None,
                 min_usd_per_hour=None,
                 max_usd_per_hour=None,
@@ -129,7 +130,7 @@ def _lines(cloud: str, region: str, pool: PoolSpec | ExistingPoolSpec) -> list[C
     return [_line(cloud, region, pool.name, index, entry) for index, entry in enumerate(pool.capacity)]
 
 
-def _line(cloud: str, region: str, pool: str, index: int, entry: CapacityEntry) -> CostLine:
+def _line(cloud: Cloud, region: str, pool: str, index: int, entry: CapacityEntry) -> CostLine:
     fewest = entry.max if entry.market is Market.RESERVATION else entry.min
     price = node_price(cloud, region, entry)
     usd = price.usd_per_hour

@@ -9,19 +9,7 @@ notice does: preStop + shutdown timeout + exit <= grace period <= notice.
 from dataclasses import dataclass
 
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.planning.markets import may_be_taken
-from llm_serving.spec import DrainSpec, ExistingPoolSpec, PoolSpec
-
-GKE_SPOT_SHUTDOWN_SECONDS = 30
-"""What a Spot node of GKE takes to end where nothing else is asked for (GKE documentation, "Spot VMs", termination and
-graceful shutdown)."""
-
-GKE_CRITICAL_SECONDS = 15
-"""The end of that time, which the kubelet keeps for system pods: GKE's default, and what we ask for. No other pod gets
-it, whatever its grace period says."""
-
-AWS_NOTICE_SECONDS = 120
-"""EC2 documentation, "Spot Instance interruption notices"."""
+from llm_serving.spec import DrainSpec
 
 EXIT_SECONDS = 2
 """Part of every grace period, after the window of running requests: the launcher ends what is left with an error and
@@ -35,14 +23,6 @@ request takes longer."""
 
 PRE_STOP_SHARE = 5
 """Where nodes are taken away, preStop takes a fifth of the notice by default, the requests get the rest."""
-
-
-def spot_notice_seconds(cloud: str, pool: PoolSpec | ExistingPoolSpec) -> int | None:
-    """Time that pods get between a cloud's notice and the end of a node, in the pool's least patient capacity; ``None``
-    where nodes are not taken away."""
-    if isinstance(pool, ExistingPoolSpec) or not may_be_taken(pool):
-        return None
-    return AWS_NOTICE_SECONDS if cloud == "aws" else pool.spot_shutdown_seconds - GKE_CRITICAL_SECONDS
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ cores and 1 GiB."""
 
 
 @dataclass(frozen=True)
-class Sidecar:
+class SidecarRequests:
     """What the containers beside the engine ask for, such as the model cache's driver: it comes out of the
     instance's part of the node.
 
@@ -28,15 +28,7 @@ class Sidecar:
     memory_gib: float = 0
 
 
-NO_SIDECAR = Sidecar()
-
-_CACHE_SIDECARS = {"gcp": Sidecar(cpu=1, memory_gib=4)}
-
-
-def cache_sidecar(cloud: str) -> Sidecar:
-    """What the model cache of a cloud puts beside every engine: on GKE the GCS FUSE container, which the cloud's
-    component gives these sizes (its defaults of 250m and 256 MiB throttle the loading of weights)."""
-    return _CACHE_SIDECARS.get(cloud, NO_SIDECAR)
+NO_SIDECAR = SidecarRequests()
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,7 @@ class HostShare:
     shm_gib: float
 
 
-def host_share(node: NodeShape, gpus: int, sidecar: Sidecar = NO_SIDECAR) -> HostShare:
+def host_share(node: NodeShape, gpus: int, sidecar: SidecarRequests = NO_SIDECAR) -> HostShare:
     """The instance's part of the node: as much of what daemon sets leave as it has of the GPUs, less its
     sidecar's, so that a node full of instances is a node that is exactly used."""
     part = gpus / node.gpus

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm_serving import catalog
+from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.cost import estimate
-from llm_serving.planning.instances import plan_instances
+from llm_serving.planning.replicas import plan_replicas
 from llm_serving.spec import ModelSpec, Pool
 
 
@@ -37,21 +38,21 @@ def gpu_range(model: ModelSpec, gpus: Sequence[int]) -> tuple[int, int]:
 
     Args:
         model: what is asked for.
-        gpus: GPUs of one instance of each release, the stable one first, in the order of the plan of instances.
+        gpus: GPUs of one instance of each release, the stable one first, in the order of ``plan_replicas``.
     """
     placeholders = model.warm_pool.placeholders * gpus[0]
-    planned = list(zip(gpus, plan_instances(model), strict=True))
+    planned = list(zip(gpus, plan_replicas(model), strict=True))
     fewest = sum(size * instances.replicas for size, instances in planned)
     most = sum(size * instances.most for size, instances in planned)
     return fewest + placeholders, most + placeholders
 
 
-def capacity_costs(cloud: str, region: str, pool: Pool, model: ModelSpec, gpus: Sequence[int]) -> list[CapacityCost]:
+def capacity_costs(cloud: Cloud, region: str, pool: Pool, model: ModelSpec, gpus: Sequence[int]) -> list[CapacityCost]:
     """A line for each kind of capacity of the model's pool, most preferred first. ``gpus`` as in :func:`gpu_range`."""
     fewest, most = gpu_range(model, gpus)
     costs: list[CapacityCost] = []
     for line in estimate(cloud, region, [pool]).lines:
-        machine_gpus = catalog.machine_type(cloud, line.machine_type).gpus if line.machine_type else 0
+        machine_gpus = catalog.machine_type(cloud.name, line.machine_type).gpus if line.machine_type else 0
         per_gpu = None if line.usd_per_hour is None or not machine_gpus else line.usd_per_hour / machine_gpus
         costs.append(
             CapacityCost(

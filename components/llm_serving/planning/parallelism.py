@@ -12,7 +12,7 @@ from llm_serving import catalog
 from llm_serving.catalog import Accelerator, Architecture, Device
 from llm_serving.errors import Problem
 from llm_serving.planning.fit import Demands, MemoryBudget, Parallelism, memory_budget, parallelism_obstacle
-from llm_serving.planning.host import NO_SIDECAR, HostShare, Sidecar, host_share, least_cpu, least_memory_gib
+from llm_serving.planning.host import NO_SIDECAR, HostShare, SidecarRequests, host_share, least_cpu, least_memory_gib
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.spec import EngineSpec, ModelSpec, ReleaseSpec
 
@@ -37,9 +37,9 @@ class Fitting:
     refused: tuple[str, ...]
 
     @property
-    def gpus(self) -> int:
-        """GPUs of one instance; 0 where nothing fits."""
-        return 0 if self.parallelism is None else self.parallelism.gpus
+    def fits(self) -> bool:
+        """Whether a spread works."""
+        return self.parallelism is not None
 
 
 def demands(release: ReleaseSpec, options: EngineSpec) -> Demands:
@@ -104,7 +104,7 @@ def choose_gpus(
     model: ModelSpec,
     accelerator: Accelerator,
     node: NodeShape,
-    sidecar: Sidecar = NO_SIDECAR,
+    sidecar: SidecarRequests = NO_SIDECAR,
 ) -> Fitting:
     """The smallest number of GPUs that fits, or the number that the user asked for if it fits."""
     wanted = demands(release, model.engine)

@@ -4,11 +4,12 @@ from llm_serving import catalog
 from llm_serving.arguments import Frozen
 from llm_serving.catalog import Accelerator, Architecture, UnknownFact
 from llm_serving.errors import Problem, ProblemsError
+from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.cold_start import ColdStart, StartupChoices, cold_start
 from llm_serving.planning.fit import MemoryBudget, Parallelism, weight_bytes
-from llm_serving.planning.host import NO_SIDECAR, Sidecar
+from llm_serving.planning.host import NO_SIDECAR, SidecarRequests
+from llm_serving.planning.machine_offers import describe_offers
 from llm_serving.planning.nodes import NodeShape
-from llm_serving.planning.offers import describe_offers
 from llm_serving.planning.parallelism import choose_gpus, layout_problems
 from llm_serving.spec import ModelSpec, Quantization, ReleaseSpec
 
@@ -78,11 +79,17 @@ def plan_model(
     model: ModelSpec,
     release: ReleaseSpec,
     node: NodeShape,
-    sidecar: Sidecar = NO_SIDECAR,
+    cloud: Cloud,
+    sidecar: SidecarRequests = NO_SIDECAR,
 ) -> ModelPlan:
     """Decide everything about one instance of ``release`` on ``node``.
 
-    ``sidecar``: what the containers beside the engine ask for, such as the model cache's driver.
+    Args:
+        model: what the stack asks for.
+        release: what is served.
+        node: a node of the pool.
+        cloud: where the node is: how long it takes to start, and what else could be bought.
+        sidecar: what the containers beside the engine ask for, such as the model cache's driver.
 
     Raises:
         ProblemsError: paths are relative to the :class:`ModelSpec`; the suggestion is the smallest choice
@@ -104,14 +111,14 @@ def plan_model(
             release.version,
             f"the engine has no {release.quantization} kernels for {accelerator.name}"
             + (f" (compute capability {accelerator.compute_capability})" if accelerator.compute_capability else ""),
-            describe_offers(model, release, node.cloud, sidecar),
+            describe_offers(model, release, cloud, sidecar),
         )
     problems = tuple(layout_problems(architecture, model, node))
     if problems:
         raise ProblemsError(problems)
     fitting = choose_gpus(architecture, release, model, accelerator, node, sidecar)
     if fitting.parallelism is None or fitting.budget is None or fitting.host is None:
-        raise _does_not_fit(model, release, node, fitting.refused, sidecar)
+        raise _does_not_fit(model, release, node, cloud, fitting.refused, sidecar)
     spread = fitting.parallelism
     weights = weight_bytes(architecture, release.quantization)
     device = catalog.device(accelerator.device)
@@ -133,7 +140,7 @@ def plan_model(
         cpu=fitting.host.cpu,
         memory_gib=fitting.host.memory_gib,
         shm_gib=fitting.host.shm_gib,
-        cold_start=cold_start(node.cloud, device, weights, choices=StartupChoices.of(node.cloud, model, release)),
+        cold_start=cold_start(cloud, device, weights, choices=StartupChoices.of(cloud, model, release)),
         reasons=_reasons(model, release, architecture, accelerator, node, spread, fitting.refused, fitting.budget),
     )
 
@@ -172,19 +179,20 @@ def _does_not_fit(
     model: ModelSpec,
     release: ReleaseSpec,
     node: NodeShape,
+    cloud: Cloud,
     refused: tuple[str, ...],
-    sidecar: Sidecar,
+    sidecar: SidecarRequests,
 ) -> ProblemsError:
     reason = f"{release.name} {release.version} does not fit: " + "; ".join(refused)
     if model.tensor_parallelism is None:
-        return _refused("pool", model.pool, reason, describe_offers(model, release, node.cloud, sidecar))
+        return _refused("pool", model.pool, reason, describe_offers(model, release, cloud, sidecar))
     freed = model.model_copy(update={"tensor_parallelism": None})
     try:
-        found = plan_model(freed, release, node, sidecar)
+        plan = plan_model(freed, release, node, cloud, sidecar)
     except ProblemsError as error:
         suggestion = error.problems[0].suggestion
     else:
-        suggestion = str(found.tensor_parallelism)
+        suggestion = str(plan.tensor_parallelism)
     return _refused("tensorParallelism", model.tensor_parallelism, reason, suggestion)
 
 

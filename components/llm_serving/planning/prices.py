@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from llm_serving import catalog
 from llm_serving.catalog import Price
+from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.spec import CapacityEntry, Market
 
 
@@ -20,9 +21,9 @@ class NodePrice:
     note: str = ""
 
 
-def node_price(cloud: str, region: str, entry: CapacityEntry) -> NodePrice:
+def node_price(cloud: Cloud, region: str, entry: CapacityEntry) -> NodePrice:
     """Look the price of one node up. It is never guessed."""
-    recorded = catalog.price(cloud, entry.machine_type, region)
+    recorded = catalog.price(cloud.name, entry.machine_type, region)
     usd = _in_market(recorded, entry.market) if recorded else None
     if usd is None:
         return NodePrice(None, _why_unknown(cloud, region, entry))
@@ -50,12 +51,12 @@ def _in_market(price: Price, market: Market) -> float | None:
             return None
 
 
-def _why_unknown(cloud: str, region: str, entry: CapacityEntry) -> str:
+def _why_unknown(cloud: Cloud, region: str, entry: CapacityEntry) -> str:
     if entry.market is Market.FLEX_START:
         return "no flex-start prices are recorded; they are below the on-demand price"
     others = {
         price.region: usd
-        for price in catalog.prices(cloud, entry.machine_type)
+        for price in catalog.prices(cloud.name, entry.machine_type)
         if (usd := _in_market(price, entry.market)) is not None
     }
     if not others:

@@ -6,11 +6,8 @@ from dataclasses import dataclass
 
 from llm_serving import catalog
 from llm_serving.catalog import QuotaMetric
-from llm_serving.planning.nodes import known_machine
-from llm_serving.spec import ExistingPoolSpec, Market, PoolSpec
-
-ALL_REGIONS_METRIC = "GPUS_ALL_REGIONS"
-"""GCP's quota on the GPUs of a whole project, in every market; it defaults to 0 in new projects."""
+from llm_serving.planning.clouds.cloud import Cloud
+from llm_serving.spec import Market, Pool
 
 GLOBAL = "global"
 
@@ -36,7 +33,7 @@ class Quota:
     code: str = ""
 
 
-def gpu_quotas(cloud: str, region: str, pools: Sequence[PoolSpec | ExistingPoolSpec]) -> list[Quota]:
+def gpu_quotas(cloud: Cloud, region: str, pools: Sequence[Pool]) -> list[Quota]:
     """Quotas that the pools count against at their maxima, surge included, in the order of first use.
 
     Reservations need none when they are used; machines that the catalog does not know are left out, since
@@ -45,15 +42,13 @@ def gpu_quotas(cloud: str, region: str, pools: Sequence[PoolSpec | ExistingPoolS
     shares: dict[QuotaMetric, list[tuple[int, str]]] = {}
     gpus: list[tuple[int, str]] = []
     for pool in pools:
-        if isinstance(pool, ExistingPoolSpec):
-            continue
         for entry in pool.capacity:
-            machine = known_machine(cloud, entry)
+            machine = cloud.machine(entry)
             if machine is None or entry.market is Market.RESERVATION:
                 continue
             text = f"{pool.name}: {entry.max} x {machine.name}"
             gpus.append((entry.max * machine.gpus, text))
-            metric = catalog.quota_metric(cloud, machine.series, entry.market)
+            metric = catalog.quota_metric(cloud.name, machine.series, entry.market)
             if metric is not None:
                 amount = entry.max * (machine.gpus if metric.unit == "gpu" else machine.vcpus)
                 shares.setdefault(_key(metric), []).append((amount, text))
@@ -61,8 +56,8 @@ def gpu_quotas(cloud: str, region: str, pools: Sequence[PoolSpec | ExistingPoolS
         Quota(metric.name, region, sum(amount for amount, _ in parts), _sum(parts), metric.unit, metric.code)
         for metric, parts in shares.items()
     ]
-    if gpus and cloud == "gcp":
-        quotas.append(Quota(ALL_REGIONS_METRIC, GLOBAL, sum(amount for amount, _ in gpus), _sum(gpus)))
+    if gpus and cloud.all_regions_gpu_quota is not None:
+        quotas.append(Quota(cloud.all_regions_gpu_quota, GLOBAL, sum(amount for amount, _ in gpus), _sum(gpus)))
     return quotas
 
 

@@ -1,10 +1,10 @@
 """What a team's models take of a shared cluster at most."""
 
-from llm_serving.planning.instances import Role, plan_instances
+from llm_serving.planning.replicas import Role, plan_replicas
 from llm_serving.spec import ModelSpec
 
 
-def gpus_at_most(model: ModelSpec, gpus: int) -> int:
+def max_gpus(model: ModelSpec, gpus: int) -> int:
     """GPUs that the pods of ``model`` may ask for at once.
 
     The stable release at its most; beside it what a change brings: the instances that a rollout adds (surge), or, when
@@ -16,7 +16,7 @@ def gpus_at_most(model: ModelSpec, gpus: int) -> int:
         model: what is asked for.
         gpus: GPUs of one instance; where releases differ, the most.
     """
-    beside = max(model.surge, model.fewest_replicas)
-    others = sum(count.most for count in plan_instances(model) if count.role is not Role.STABLE)
+    rollout_extra = max(model.surge, model.fewest_replicas)
+    others = sum(count.most for count in plan_replicas(model) if count.role is not Role.STABLE)
     compiling = 1 if model.compile_cache else 0
-    return (model.most_replicas + beside + others + compiling + model.warm_pool.placeholders) * gpus
+    return (model.most_replicas + rollout_extra + others + compiling + model.warm_pool.placeholders) * gpus

@@ -16,10 +16,11 @@ from pulumi_kubernetes import batch, core, meta
 from llm_serving.component import Frozen, child, parse_output, raising_input_errors, token, validated
 from llm_serving.contract import ENGINE_CONTAINER, ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError, problems_under
+from llm_serving.planning.clouds import cloud_named
 from llm_serving.planning.drain import plan_drain
-from llm_serving.planning.instances import plan_instances
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
+from llm_serving.planning.replicas import plan_replicas
 from llm_serving.serving.arguments import ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.engines import engine
 from llm_serving.serving.jobs import fail_on_exit_codes
@@ -196,9 +197,10 @@ def _plan_release(inputs: CompileCacheInputs) -> ReleasePlan:
     problems = _problems(inputs)
     if problems:
         raise ProblemsError(problems)
-    (replicas,) = [replicas for replicas in plan_instances(model) if replicas.version == release.version]
+    (replicas,) = [replicas for replicas in plan_replicas(model) if replicas.version == release.version]
+    cloud = cloud_named(inputs.node.cloud, "node.cloud")
     with problems_under("model"):
-        model_plan = plan_model(model, release, inputs.node)
+        model_plan = plan_model(model, release, inputs.node, cloud)
     if not model_plan.compiles:
         reason = "the engine compiles nothing there, so there is nothing to keep"
         raise ProblemsError([Problem("node.accelerator", inputs.node.accelerator, reason, "no compile cache")])

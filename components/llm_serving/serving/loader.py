@@ -14,6 +14,7 @@ from llm_serving.catalog import UnknownFact
 from llm_serving.component import Frozen, child, parse_output, to_input_errors, token, validated
 from llm_serving.contract import ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError
+from llm_serving.planning.clouds import EXISTING
 from llm_serving.planning.cold_start import cold_start
 from llm_serving.planning.fit import weight_bytes
 from llm_serving.serving.arguments import LoaderArgs, ReleaseArgs
@@ -216,5 +217,5 @@ def _timeout_seconds(release: ReleaseSpec, source: str) -> int:
     except UnknownFact as unknown:
         problem = Problem("release.model.architecture", unknown.name, "is not in the catalog", unknown.nearest)
         raise to_input_errors(ProblemsError([problem]).from_source(source)) from None
-    stages = cold_start("existing", catalog.device("cpu"), weight_bytes(architecture, release.quantization))
+    stages = cold_start(EXISTING, catalog.device("cpu"), weight_bytes(architecture, release.quantization))
     return TIMEOUT_FACTOR * (stages.image_pull * (1 + len(release.adapters)) + stages.weights)

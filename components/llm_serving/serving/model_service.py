@@ -16,10 +16,11 @@ from llm_serving.component import Frozen, child, parse_output, raising_input_err
 from llm_serving.contract import SHARE_BASE, ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError, problems_under
 from llm_serving.metrics.engines import engine_metrics
+from llm_serving.planning.clouds import cloud_named
 from llm_serving.planning.drain import Drain, longest_drain, plan_drain
-from llm_serving.planning.instances import Instances, plan_instances
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
+from llm_serving.planning.replicas import ReleaseReplicas, plan_replicas
 from llm_serving.serving import compile_cache
 from llm_serving.serving.arguments import LoaderArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.disruption import base_notice
@@ -199,17 +200,18 @@ def _plan_releases(inputs: ModelServiceInputs) -> tuple[ReleasePlan, ...]:
     ]
     if problems:
         raise ProblemsError(problems)
-    return tuple(_plan_release(inputs, releases[replicas.version], replicas) for replicas in plan_instances(model))
+    return tuple(_plan_release(inputs, releases[replicas.version], replicas) for replicas in plan_replicas(model))
 
 
-def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Instances) -> ReleasePlan:
+def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: ReleaseReplicas) -> ReleasePlan:
     model = inputs.model
     adapter = engine(release.engine.name)
     metrics = engine_metrics(adapter.name)
     if model.autoscaling is not None and (problems := list(unmeasured_objectives(metrics, model.autoscaling))):
         raise ProblemsError([problem.under("model.autoscaling") for problem in problems])
+    cloud = cloud_named(inputs.node.cloud, "node.cloud")
     with problems_under("model"):
-        model_plan = plan_model(model, release, inputs.node)
+        model_plan = plan_model(model, release, inputs.node, cloud)
     return ReleasePlan(
         model=model,
         release=release,

@@ -21,11 +21,12 @@ from llm_serving.contract import (
     WorkloadIdentityBinding,
 )
 from llm_serving.errors import problems_under
+from llm_serving.planning.clouds import cloud_named
 from llm_serving.planning.drain import Drain
-from llm_serving.planning.host import Sidecar
-from llm_serving.planning.instances import Instances
+from llm_serving.planning.host import SidecarRequests
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
+from llm_serving.planning.replicas import ReleaseReplicas
 from llm_serving.serving import launcher
 from llm_serving.serving.disruption import base_affinity, spread
 from llm_serving.serving.engines import EngineRequest, GroupCommand, InferenceEngine, adapter_folder
@@ -96,7 +97,7 @@ class ReleasePlan:
 
     model: ModelSpec
     release: ReleaseSpec
-    replicas: Instances
+    replicas: ReleaseReplicas
     release_hash: str
     model_plan: ModelPlan
     rollout: Rollout
@@ -154,7 +155,8 @@ def plan_with_sidecar(plan: ReleasePlan, node: NodeShape, cache: ModelCacheVolum
     """
     pinned = plan.model.model_copy(update={"tensor_parallelism": plan.model_plan.tensor_parallelism})
     with problems_under("model"):
-        return plan_model(pinned, plan.release, node, Sidecar(cache.sidecar_cpu, cache.sidecar_memory_gib))
+        sidecar = SidecarRequests(cache.sidecar_cpu, cache.sidecar_memory_gib)
+        return plan_model(pinned, plan.release, node, cloud_named(node.cloud), sidecar)
 
 
 def worker_command(plan: ReleasePlan, context: PodContext) -> list[str]:

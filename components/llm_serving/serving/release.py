@@ -14,7 +14,7 @@ from llm_serving.component import child
 from llm_serving.contract import SHARE_BASE
 from llm_serving.metrics.engines import engine_metrics
 from llm_serving.metrics.workload import ReleaseWorkload, WorkloadKind
-from llm_serving.planning.instances import Instances
+from llm_serving.planning.replicas import ReleaseReplicas
 from llm_serving.serving import multi_node
 from llm_serving.serving.disruption import disruption_budget
 from llm_serving.serving.labels import ANNOTATION_RELEASE_HASH, SHARE_MAIN, release_labels, selector
@@ -189,7 +189,7 @@ def service_spec(plan: ReleasePlan) -> core.v1.ServiceSpecArgs:
 
 @dataclass(frozen=True)
 class _Share:
-    """Instances of a release on one kind of capacity.
+    """ReleaseReplicas of a release on one kind of capacity.
 
     Attributes:
         name: value of the label that tells shares apart.
@@ -204,12 +204,12 @@ class _Share:
     scaled: bool
 
 
-def workload_name(count: Instances) -> str:
+def workload_name(count: ReleaseReplicas) -> str:
     """Name of the workload with most of a release's instances: there is none but the base where the base is all."""
     return f"{count.name}{_shares(count)[-1].suffix}"
 
 
-def _shares(count: Instances) -> list[_Share]:
+def _shares(count: ReleaseReplicas) -> list[_Share]:
     """The base first: it answers when nothing else does."""
     scaled, rest = count.autoscaling is not None, count.replicas - count.base
     base = [_Share(SHARE_BASE, f"-{SHARE_BASE}", count.base, scaled=False)] if count.base else []

@@ -1,25 +1,17 @@
 """What a user asks for, as frozen models: the one definition of every field.
 
 The settings of a stack embed these models, the components validate their public arguments into them, and ``planning``
-reads them. They check what a field can know of itself; rules across fields live in ``planning.rules``.
+reads them. They check what a field can know of itself; rules across fields live in ``planning.rules``. What only one
+cloud has is in a module of its own (``spec.gcp``).
 """
 
 from llm_serving.spec.addons import AddonSource, AddonsSpec
 from llm_serving.spec.autoscaling import AutoscalingSpec, ScalingPaceSpec, ScheduleSpec
-from llm_serving.spec.cache import CacheStorageSpec, ModelCacheSpec
-from llm_serving.spec.cluster import (
-    ClusterSpec,
-    ControlPlaneAccess,
-    MaintenanceExclusion,
-    MaintenanceWindow,
-    ReleaseChannel,
-    SystemPool,
-)
+from llm_serving.spec.cache import CacheStorageSpec
 from llm_serving.spec.drain import DrainSpec
 from llm_serving.spec.engine import EngineSpec
 from llm_serving.spec.loader import LoaderSpec
 from llm_serving.spec.model import CanaryChoice, ModelSpec, ReleaseChoice, ServiceClass, WarmPoolSpec
-from llm_serving.spec.network import NetworkSpec
 from llm_serving.spec.pool import CapacityEntry, ExistingPoolSpec, Market, Pool, PoolSpec
 from llm_serving.spec.release import (
     AdapterSource,
@@ -41,8 +33,6 @@ __all__ = [
     "CacheStorageSpec",
     "CanaryChoice",
     "CapacityEntry",
-    "ClusterSpec",
-    "ControlPlaneAccess",
     "DrainSpec",
     "EngineName",
     "EngineRelease",
@@ -50,23 +40,17 @@ __all__ = [
     "ExistingPoolSpec",
     "ImageReference",
     "LoaderSpec",
-    "MaintenanceExclusion",
-    "MaintenanceWindow",
     "Market",
-    "ModelCacheSpec",
     "ModelSource",
     "ModelSpec",
-    "NetworkSpec",
     "Pool",
     "PoolSpec",
     "Quantization",
-    "ReleaseChannel",
     "ReleaseChoice",
     "ReleaseSpec",
     "ScalingPaceSpec",
     "ScheduleSpec",
     "ServiceClass",
-    "SystemPool",
     "TeamSpec",
     "Toleration",
     "WarmPoolSpec",

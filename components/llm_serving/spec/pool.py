@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from llm_serving.arguments import Frozen
 from llm_serving.spec.names import Count, PoolName, PositiveCount
@@ -19,21 +19,8 @@ class Market(StrEnum):
     FLEX_START = "flex-start"
 
 
-LASTING_MARKETS = (Market.ON_DEMAND, Market.RESERVATION)
+NON_PREEMPTIBLE_MARKETS = (Market.ON_DEMAND, Market.RESERVATION)
 """Capacity that is not taken away."""
-
-_SPOT_SHUTDOWNS = (30, 120)
-
-
-def _spot_shutdown(value: int) -> int:
-    if value not in _SPOT_SHUTDOWNS:
-        raise ValueError(f"not one of {', '.join(map(str, _SPOT_SHUTDOWNS))}")
-    return value
-
-
-SpotShutdown = Annotated[int, AfterValidator(_spot_shutdown)]
-"""The shutdown grace periods that GKE allows on Spot nodes: 30, its default, and 120 seconds (GKE documentation,
-"Customizing node system configuration", ``shutdownGracePeriodSeconds``)."""
 
 
 class CapacityEntry(Frozen):
@@ -60,14 +47,12 @@ class PoolSpec(Frozen):
     """A pool: all of its capacity has the same GPU and the same number of GPUs a node.
 
     Attributes:
-        name: name of the pool; also of the GKE ComputeClass and of the label that pods select.
+        name: name of the pool, and of the label that pods select.
         accelerator: the GPU's name in the catalog, for example ``H100-80GB``.
         capacity: what to use, most preferred first.
         local_ssd: use the machine's local SSD for caches; ``None`` for "where the machine always has it".
         disk_gb: size of the boot disk in GB; images of inference engines are large.
         labels: more labels for the nodes.
-        spot_shutdown_seconds: what a spot node takes from its notice to its end. 120 gives requests more time to end,
-            where the cloud lets one choose.
         idle_minutes: how long a node stays after its last pod: longer than the pause between two peaks of a busy day.
         return_to_preferred: move instances back as soon as more preferred capacity can be had. Each move ends an
             instance and costs a cold start; without it they go back when they are next started.
@@ -79,7 +64,6 @@ class PoolSpec(Frozen):
     local_ssd: bool | None = None
     disk_gb: Annotated[int, Field(ge=50, le=65536)] = 200
     labels: dict[str, str] = {}
-    spot_shutdown_seconds: SpotShutdown = 30
     idle_minutes: Annotated[int, Field(ge=1, le=1440)] = 10
     return_to_preferred: bool = False
 
@@ -129,6 +113,11 @@ class ExistingPoolSpec(Frozen):
     def labels(self) -> dict[str, str]:
         """Nothing labels nodes that are already there."""
         return {}
+
+    @property
+    def local_ssd(self) -> None:
+        """Which disks a node has is its owner's."""
+        return None
 
     @property
     def max_nodes(self) -> int:

@@ -1,15 +1,16 @@
 """Short ways to write down what a stack asks for. Everything is the real model, filled with defaults."""
 
+from llm_serving.planning.clouds import GCP, cloud_named
+from llm_serving.planning.placement import plan_model
 from llm_serving.planning.rules import StackShape
+from llm_serving.planning.rules.stack import GcpShape
 from llm_serving.spec import (
-    ClusterSpec,
     ExistingPoolSpec,
     ModelSpec,
-    NetworkSpec,
-    PoolSpec,
     ReleaseSpec,
     TeamSpec,
 )
+from llm_serving.spec.gcp import GcpClusterSpec, GcpNetworkSpec, GcpPoolSpec
 
 REGION = "us-central1"
 
@@ -43,7 +44,7 @@ def entry(**fields):
 
 
 def pool(name="l4", accelerator="L4", capacity=None, **fields):
-    return PoolSpec.model_validate(
+    return GcpPoolSpec.model_validate(
         {"name": name, "accelerator": accelerator, "capacity": capacity or [entry()]} | fields
     )
 
@@ -55,20 +56,31 @@ def existing_pool(name="lab", accelerator="RTX-A6000", **fields):
 
 def cluster(**fields):
     defaults = {"name": "dev", "zones": ["us-central1-a", "us-central1-b"]}
-    return ClusterSpec.model_validate(defaults | fields)
+    return GcpClusterSpec.model_validate(defaults | fields)
 
 
 def stack(**parts):
     """A stack that obeys every rule, with some of its parts replaced."""
     releases = parts.pop("releases", None) or [release()]
     defaults = {
-        "cloud": "gcp",
+        "cloud": GCP,
         "region": REGION,
-        "network": NetworkSpec(),
-        "cluster": cluster(),
         "pools": (pool(),),
         "models": (model(),),
         "teams": (TeamSpec(name="search"),),
         "releases": {(item.name, item.version): item for item in releases},
     }
-    return StackShape(**(defaults | parts))
+    network, its_cluster = parts.pop("network", GcpNetworkSpec()), parts.pop("cluster", cluster())
+    parts = defaults | parts
+    if parts["cloud"] is GCP:
+        parts |= {
+            "zones": its_cluster.zones,
+            "max_pods_per_node": its_cluster.max_pods_per_node,
+            "gcp": GcpShape(network=network, cluster=its_cluster, pools=parts["pools"]),
+        }
+    return StackShape(**parts)
+
+
+def planned(wish, item, node, *sidecar):
+    """The plan of an instance on the cloud that the node says it is of, as components decide it."""
+    return plan_model(wish, item, node, cloud_named(node.cloud), *sidecar)

@@ -7,6 +7,7 @@ import pytest
 
 from llm_serving import catalog
 from llm_serving.catalog import Basis, StartupStage, UnknownFact
+from llm_serving.planning.clouds import AWS, EXISTING, GCP, Cloud
 from llm_serving.planning.cold_start import ColdStart, StartupChoices, cold_start
 from tests.unit.planning.builders import model, release
 
@@ -15,12 +16,12 @@ LLAMA_8B = 16.06e9
 """Bytes of the model of the published measurement."""
 
 
-def start(cloud: str = "gcp", **choices: object) -> ColdStart:
+def start(cloud: Cloud = GCP, **choices: object) -> ColdStart:
     return cold_start(cloud, CUDA, LLAMA_8B, choices=StartupChoices(**choices))  # type: ignore[arg-type]
 
 
 def test_without_choices_the_budget_is_the_published_measurement() -> None:
-    found = start("existing")
+    found = start(EXISTING)
     assert found.weights == pytest.approx(61 + 33, abs=1)
     assert {stage.name: stage.seconds for stage in found.stages[3:]} == {
         StartupStage.COMPILE: 10 + 42,
@@ -78,21 +79,21 @@ def test_placeholders_never_shorten_what_time_outs_are_made_of() -> None:
 
 
 def test_nodes_that_are_there_need_not_start() -> None:
-    assert start("existing").node_start == 0
-    assert start("existing").stages[0].shortcuts == ()
+    assert start(EXISTING).node_start == 0
+    assert start(EXISTING).stages[0].shortcuts == ()
 
 
 def test_a_cpu_neither_compiles_nor_captures_graphs() -> None:
-    found = cold_start("existing", CPU, 1e6, choices=StartupChoices(compile_cached=True, graphs=4))
+    found = cold_start(EXISTING, CPU, 1e6, choices=StartupChoices(compile_cached=True, graphs=4))
     stages = {stage.name for stage in found.stages}
     assert not stages & {StartupStage.COMPILE, StartupStage.GRAPHS}
     assert found.engine_init == CPU.init_seconds
 
 
 def test_a_way_of_which_nothing_is_known_counts_as_the_cautious_one() -> None:
-    assert start("aws", image_streamed=True).image_pull == start("aws").image_pull
-    streamed = cold_start("gcp", CPU, LLAMA_8B, choices=StartupChoices(weights_streamed=True))
-    assert streamed.weights == cold_start("gcp", CPU, LLAMA_8B).weights
+    assert start(AWS, image_streamed=True).image_pull == start(AWS).image_pull
+    streamed = cold_start(GCP, CPU, LLAMA_8B, choices=StartupChoices(weights_streamed=True))
+    assert streamed.weights == cold_start(GCP, CPU, LLAMA_8B).weights
 
 
 def test_every_stage_has_a_source_a_date_and_a_metric_of_its_own() -> None:
@@ -110,11 +111,11 @@ def test_every_stage_has_a_source_a_date_and_a_metric_of_its_own() -> None:
 
 def test_the_parts_of_the_engines_start_never_exceed_the_whole() -> None:
     for device in (CUDA, CPU):
-        assert cold_start("existing", device, 0).engine_init == device.init_seconds
+        assert cold_start(EXISTING, device, 0).engine_init == device.init_seconds
 
 
 def test_the_choices_are_what_settings_and_release_say() -> None:
-    plain = StartupChoices.of("gcp", model(), release())
+    plain = StartupChoices.of(GCP, model(), release())
     assert plain == StartupChoices(warm_up=True)
     asked = model(
         engine={"streamWeights": True, "graphSizes": [1, 2, 2, 4], "warmUp": False},
@@ -122,19 +123,19 @@ def test_the_choices_are_what_settings_and_release_say() -> None:
         warmPool={"placeholders": 2},
     )
     wanted = StartupChoices(weights_streamed=True, compile_cached=True, graphs=3, placeholders=2)
-    assert StartupChoices.of("gcp", asked, release()) == wanted
+    assert StartupChoices.of(GCP, asked, release()) == wanted
 
 
 @pytest.mark.parametrize(
     ("cloud", "repository", "streams"),
     [
-        ("gcp", "us-east4-docker.pkg.dev/acme/llm/vllm", True),
-        ("gcp", "docker.io/vllm/vllm-openai", False),
-        ("gcp", "registry.example/us-docker.pkg.dev/vllm", False),
-        ("existing", "us-east4-docker.pkg.dev/acme/llm/vllm", False),
+        (GCP, "us-east4-docker.pkg.dev/acme/llm/vllm", True),
+        (GCP, "docker.io/vllm/vllm-openai", False),
+        (GCP, "registry.example/us-docker.pkg.dev/vllm", False),
+        (EXISTING, "us-east4-docker.pkg.dev/acme/llm/vllm", False),
     ],
 )
-def test_images_are_streamed_from_the_clouds_own_registry_only(cloud: str, repository: str, streams: bool) -> None:
+def test_images_are_streamed_from_the_clouds_own_registry_only(cloud: Cloud, repository: str, streams: bool) -> None:
     found = StartupChoices.of(cloud, model(), release(image={"repository": repository, "tag": "1"}))
     assert found.image_streamed is streams
 
@@ -163,4 +164,4 @@ _IN_PAGE = {
 
 def test_a_cloud_without_a_value_is_refused() -> None:
     with pytest.raises(UnknownFact, match="azure"):
-        cold_start("azure", CUDA, 1)
+        catalog.startup("azure", CUDA.device)

@@ -3,13 +3,14 @@
 import pytest
 
 from llm_serving import catalog
+from llm_serving.planning.clouds import EXISTING, GCP
 from llm_serving.planning.cost import estimate
 from tests.unit.planning.builders import entry, existing_pool, pool
 
 
 def test_minimum_and_maximum_are_nodes_times_price():
     wanted = pool(capacity=[entry(min=1, max=3), entry(market="spot", min=0, max=4)])
-    found = estimate("gcp", "us-central1", [wanted])
+    found = estimate(GCP, "us-central1", [wanted])
     price = catalog.price("gcp", "g2-standard-12", "us-central1")
     assert price is not None
     assert found.min_usd_per_hour == price.on_demand
@@ -21,7 +22,7 @@ def test_minimum_and_maximum_are_nodes_times_price():
 
 def test_an_unknown_price_is_named_with_the_nearest_region_that_has_one_and_never_guessed():
     wanted = pool("h100", "H100-80GB", [entry(machineType="a3-highgpu-8g", min=1, max=1)])
-    found = estimate("gcp", "us-central1", [wanted])
+    found = estimate(GCP, "us-central1", [wanted])
     (line,) = found.lines
     assert line.usd_per_hour is line.min_usd_per_hour is line.max_usd_per_hour is None
     assert found.max_usd_per_hour == 0
@@ -32,35 +33,35 @@ def test_an_unknown_price_is_named_with_the_nearest_region_that_has_one_and_neve
 
 def test_the_nearest_region_is_on_the_same_continent_even_where_another_is_cheaper():
     wanted = pool("h100", "H100-80GB", [entry(machineType="a3-highgpu-8g")])
-    (line,) = estimate("gcp", "europe-west1", [wanted]).lines
+    (line,) = estimate(GCP, "europe-west1", [wanted]).lines
     assert "europe-west4 has 111.8172" in line.note
 
 
 def test_a_machine_without_any_price_says_so():
     wanted = pool("b200", "B200", [entry(machineType="a4-highgpu-8g")])
-    (line,) = estimate("gcp", "us-central1", [wanted]).lines
+    (line,) = estimate(GCP, "us-central1", [wanted]).lines
     assert line.note == "no price is recorded in any region"
 
 
 def test_a_reservation_is_paid_for_whether_it_is_used_or_not():
     wanted = pool(capacity=[entry(market="reservation", reservation="block-1", min=0, max=2)])
-    found = estimate("gcp", "us-central1", [wanted])
+    found = estimate(GCP, "us-central1", [wanted])
     assert found.min_usd_per_hour == found.max_usd_per_hour > 0
     assert "reservation" in found.lines[0].note
 
 
 def test_flex_start_has_no_known_price():
-    found = estimate("gcp", "us-central1", [pool(capacity=[entry(market="flex-start")])])
+    found = estimate(GCP, "us-central1", [pool(capacity=[entry(market="flex-start")])])
     assert "flex-start" in found.unknown[0]
 
 
 def test_existing_nodes_cost_their_owner():
-    found = estimate("existing", "", [existing_pool(nodes=3)])
+    found = estimate(EXISTING, "", [existing_pool(nodes=3)])
     assert found.lines[0].min_nodes == 3
     assert not found.complete
 
 
 def test_what_is_left_out_is_said():
-    left_out = " ".join(estimate("gcp", "us-central1", []).left_out)
+    left_out = " ".join(estimate(GCP, "us-central1", []).left_out)
     for part in ("system nodes", "cluster fee", "NAT", "disks", "network"):
         assert part in left_out

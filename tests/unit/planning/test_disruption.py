@@ -2,8 +2,10 @@
 
 import pytest
 
-from llm_serving.planning.rules.disruption import check_disruption, disruption_notes
-from llm_serving.planning.tenancy import gpus_at_most
+from llm_serving.planning.clouds import EXISTING
+from llm_serving.planning.rules.disruption import check_disruption, note_disruption
+from llm_serving.planning.rules.gcp.spot_shutdown import check_spot_shutdown, note_spot_shutdown
+from llm_serving.planning.tenancy import max_gpus
 from tests.unit.planning.builders import cluster, entry, existing_pool, model, pool, release, stack
 
 SPOT_FIRST = [entry(market="spot", max=4), entry(max=2)]
@@ -11,11 +13,13 @@ EARLY, EXACT, LATER = "1.34.1-gke.3355000", "1.35.0-gke.1171000", "1.35.0-gke.17
 
 
 def refusals(**parts):
-    return list(check_disruption(stack(**parts)))
+    shape = stack(**parts)
+    return [*check_disruption(shape), *check_spot_shutdown(shape)]
 
 
 def remarks(**parts):
-    return list(disruption_notes(stack(**parts)))
+    shape = stack(**parts)
+    return [*note_disruption(shape), *note_spot_shutdown(shape)]
 
 
 def only(problems, path):
@@ -124,7 +128,7 @@ def test_bases_of_one_pool_share_the_capacity_that_stays():
 
 
 def test_a_base_on_nodes_that_are_already_there_is_as_good_as_any():
-    lab = {"cloud": "existing", "region": "", "network": None, "cluster": None, "pools": (existing_pool(),)}
+    lab = {"cloud": EXISTING, "region": "", "pools": (existing_pool(),)}
     assert refusals(**lab, models=(model(pool="lab", replicas=2, onDemandBase=1),)) == []
 
 
@@ -162,12 +166,12 @@ def test_a_canary_leaves_less_room_for_placeholders():
 
 
 def test_a_quota_covers_a_change_of_release_canary_previous_and_placeholders():
-    assert gpus_at_most(model(replicas=3), 2) == (3 + 3) * 2
-    assert gpus_at_most(model(replicas=1, surge=2), 1) == 1 + 2
-    assert gpus_at_most(model(autoscaling={"min": 2, "max": 6}), 1) == 6 + 2
+    assert max_gpus(model(replicas=3), 2) == (3 + 3) * 2
+    assert max_gpus(model(replicas=1, surge=2), 1) == 1 + 2
+    assert max_gpus(model(autoscaling={"min": 2, "max": 6}), 1) == 6 + 2
     everything = model(
         autoscaling={"min": 2, "max": 6},
         releases={"stable": "1.1.0", "canary": {"release": "1.2.0", "weight": 5}, "previous": "1.0.0"},
         warmPool={"placeholders": 2},
     )
-    assert gpus_at_most(everything, 4) == (6 + 2 + 6 + 1 + 2) * 4
+    assert max_gpus(everything, 4) == (6 + 2 + 6 + 1 + 2) * 4

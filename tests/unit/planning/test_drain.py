@@ -3,12 +3,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_serving.errors import ProblemsError
+from llm_serving.planning.clouds import AWS, EXISTING, GCP
 from llm_serving.planning.drain import (
     EXIT_SECONDS,
     longer_than_window,
     longest_drain,
     plan_drain,
-    spot_notice_seconds,
 )
 from llm_serving.spec import DrainSpec
 from tests.unit.planning.builders import entry, existing_pool, pool
@@ -66,19 +66,19 @@ def test_a_notice_that_leaves_no_time_is_refused_with_a_way_out():
 @pytest.mark.parametrize(
     ("cloud", "fields", "notice"),
     [
-        ("gcp", {"capacity": [entry(market="spot")]}, 15),
-        ("gcp", {"capacity": [entry(), entry(market="spot")]}, 15),
-        ("gcp", {"capacity": [entry(market="spot")], "spotShutdownSeconds": 120}, 105),
-        ("aws", {"capacity": [entry(market="spot")]}, 120),
-        ("gcp", {"capacity": [entry()]}, None),
+        (GCP, {"capacity": [entry(market="spot")]}, 15),
+        (GCP, {"capacity": [entry(), entry(market="spot")]}, 15),
+        (GCP, {"capacity": [entry(market="spot")], "spotShutdownSeconds": 120}, 105),
+        (AWS, {"capacity": [entry(market="spot")]}, 120),
+        (GCP, {"capacity": [entry()]}, None),
     ],
 )
 def test_pods_get_the_notice_less_what_the_node_keeps_for_itself(cloud, fields, notice):
-    assert spot_notice_seconds(cloud, pool(**fields)) == notice
+    assert cloud.spot_notice_seconds(pool(**fields)) == notice
 
 
 def test_nodes_that_are_already_there_stay():
-    assert spot_notice_seconds("existing", existing_pool()) is None
+    assert EXISTING.spot_notice_seconds(existing_pool()) is None
 
 
 @given(longest=seconds)

@@ -5,10 +5,10 @@ import pytest
 from llm_serving import catalog
 from llm_serving.catalog import Feature
 from llm_serving.errors import ProblemsError
-from llm_serving.planning.placement import plan_model
+from llm_serving.planning.clouds import EXISTING
 from llm_serving.planning.rules.engines import asked, check_engines
 from llm_serving.spec import EngineName, Quantization
-from tests.unit.planning.builders import existing_pool, model, release, stack
+from tests.unit.planning.builders import existing_pool, model, planned, release, stack
 
 VLLM = {"name": "vllm", "version": "0.32.0"}
 SGLANG = {"name": "sglang", "version": "0.5.23"}
@@ -116,9 +116,9 @@ def test_bitsandbytes_is_refused_by_vllm_and_served_by_tgi():
 @pytest.mark.parametrize(("gpu", "quantization"), [("B200", "int8"), ("CPU", "fp8"), ("CPU", "bitsandbytes")])
 def test_a_quantization_that_the_gpu_has_no_kernels_for_is_refused(gpu, quantization):
     pool = existing_pool(accelerator=gpu)
-    shape = stack(cloud="existing", pools=(pool,), models=(model(pool="lab"),), releases=[release()])
+    shape = stack(cloud=EXISTING, pools=(pool,), models=(model(pool="lab"),), releases=[release()])
     with pytest.raises(ProblemsError, match="kernels for"):
-        plan_model(model(pool="lab"), release("llama-3.1-8b", quantization=quantization), shape.node("lab"))
+        planned(model(pool="lab"), release("llama-3.1-8b", quantization=quantization), shape.node("lab"))
 
 
 def test_every_release_that_serves_is_checked_and_what_they_share_is_said_once():
@@ -150,7 +150,7 @@ def test_our_launchers_images_hold_vllm_alone():
 
 def test_engines_made_for_gpus_are_refused_on_cpus():
     pool = existing_pool(accelerator="CPU")
-    parts = {"cloud": "existing", "pools": (pool,)}
+    parts = {"cloud": EXISTING, "pools": (pool,)}
     wish = model(pool="lab")
     assert not problems(wish=wish, **parts)
     problem = only(release(engine=SGLANG), wish, **parts)
@@ -159,7 +159,7 @@ def test_engines_made_for_gpus_are_refused_on_cpus():
 
 
 def test_stages_do_not_run_on_cpus():
-    parts = {"cloud": "existing", "pools": (existing_pool(accelerator="CPU"),)}
+    parts = {"cloud": EXISTING, "pools": (existing_pool(accelerator="CPU"),)}
     problem = only(wish=model(pool="lab", engine={"pipelineParallelism": 2}), **parts)
     assert problem.path == "models[0].engine.pipelineParallelism"
     assert "tensorParallelism" in problem.suggestion

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from llm_serving import catalog
 from llm_serving.errors import ProblemsError
+from llm_serving.planning.clouds import GCP, cloud_named
 from llm_serving.planning.fit import (
     GIB,
     Demands,
@@ -18,12 +19,11 @@ from llm_serving.planning.fit import (
     weight_bytes,
 )
 from llm_serving.planning.host import HostShare
-from llm_serving.planning.nodes import NodeShape, machine_node
-from llm_serving.planning.offers import smallest_offer
+from llm_serving.planning.machine_offers import smallest_offer
+from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.parallelism import SIZES
-from llm_serving.planning.placement import plan_model
 from llm_serving.spec import Quantization
-from tests.unit.planning.builders import model, release
+from tests.unit.planning.builders import model, planned, release
 
 GPU_MACHINES = [machine for cloud in catalog.CLOUDS for machine in catalog.machine_types(cloud) if machine.accelerator]
 names = st.sampled_from([architecture.name for architecture in catalog.architectures()])
@@ -112,19 +112,19 @@ def test_a_larger_share_of_the_memory_never_holds_fewer_tokens(name, quantizatio
     assert small.concurrency(1024) >= small.concurrency(2048)
 
 
-def planned(architecture, quantization, context, machine, **fields):
+def outcome(architecture, quantization, context, machine, **fields):
     """The plan, or the refusal."""
     wish = model(**fields)
     item = release(architecture, quantization=quantization, contextLength=context)
     try:
-        return wish, item, plan_model(wish, item, machine_node(machine.cloud, machine.name))
+        return wish, item, planned(wish, item, cloud_named(machine.cloud).machine_node(machine.name))
     except ProblemsError as error:
         return wish, item, error
 
 
 @given(names, quantizations, contexts, st.sampled_from(GPU_MACHINES), st.floats(min_value=1, max_value=8))
 def test_an_accepted_plan_satisfies_every_inequality(name, quantization, context, machine, concurrency):
-    _, _, plan = planned(name, quantization, context, machine, minConcurrency=concurrency)
+    _, _, plan = outcome(name, quantization, context, machine, minConcurrency=concurrency)
     assume(not isinstance(plan, ProblemsError))
     architecture, gpu = catalog.architecture(name), catalog.accelerator(machine.accelerator)
     cache = plan.kv_cache_tokens * kv_bytes_per_token(architecture, plan.gpus) / GIB
@@ -136,7 +136,7 @@ def test_an_accepted_plan_satisfies_every_inequality(name, quantization, context
     assert context <= architecture.max_context
     assert gpu.runs(Quantization(quantization))
     instances = machine.gpus // plan.gpus
-    node = machine_node(machine.cloud, machine.name)
+    node = cloud_named(machine.cloud).machine_node(machine.name)
     assert instances * plan.cpu < node.cpu
     assert instances * plan.memory_gib < node.memory_gib
     assert plan.shm_gib < plan.memory_gib
@@ -144,33 +144,33 @@ def test_an_accepted_plan_satisfies_every_inequality(name, quantization, context
 
 @given(names, quantizations, contexts, st.sampled_from(GPU_MACHINES))
 def test_what_fits_a_context_fits_every_shorter_one_on_no_more_gpus(name, quantization, context, machine):
-    _, _, plan = planned(name, quantization, context, machine)
+    _, _, plan = outcome(name, quantization, context, machine)
     assume(not isinstance(plan, ProblemsError))
-    _, _, shorter = planned(name, quantization, max(256, context // 2), machine)
+    _, _, shorter = outcome(name, quantization, max(256, context // 2), machine)
     assert not isinstance(shorter, ProblemsError)
     assert shorter.gpus <= plan.gpus
 
 
 @given(names, quantizations, contexts, st.sampled_from(GPU_MACHINES), st.floats(min_value=1, max_value=64))
 def test_what_a_refusal_suggests_is_accepted(name, quantization, context, machine, concurrency):
-    wish, item, error = planned(name, quantization, context, machine, minConcurrency=concurrency)
+    wish, item, error = outcome(name, quantization, context, machine, minConcurrency=concurrency)
     assume(isinstance(error, ProblemsError))
     (problem,) = error.problems
     if context > catalog.architecture(name).max_context:
         assert problem.path == "releases.stable"
         return
-    for cloud in (machine.cloud, None):
+    for cloud in (cloud_named(machine.cloud), None):
         offer = smallest_offer(wish, item, cloud)
         if offer is not None:
             assert str(offer) in problem.suggestion or cloud is None
-            assert plan_model(wish, item, offer.node()).gpus <= offer.gpus
+            assert planned(wish, item, offer.node).gpus <= offer.gpus
         elif cloud is None:
             assert problem.suggestion == ""
 
 
 def test_a_refusal_names_the_smallest_gpus_of_the_cloud_and_of_all():
     with pytest.raises(ProblemsError) as caught:
-        plan_model(model(), release("llama-3.1-70b", quantization="awq"), machine_node("gcp", "g2-standard-4"))
+        planned(model(), release("llama-3.1-70b", quantization="awq"), GCP.machine_node("g2-standard-4"))
     (problem,) = caught.value.problems
     assert problem.path == "pool"
     assert problem.value == "l4"
@@ -180,53 +180,53 @@ def test_a_refusal_names_the_smallest_gpus_of_the_cloud_and_of_all():
 
 
 def test_an_offer_leaves_the_parallelism_to_the_planner():
-    offer = smallest_offer(model(tensorParallelism=16), release("qwen3-0.6b"), "gcp")
+    offer = smallest_offer(model(tensorParallelism=16), release("qwen3-0.6b"), GCP)
     assert offer is not None
     assert str(offer) == "1 x L4 (g2-standard-4)"
 
 
 def test_a_wrong_parallelism_is_answered_with_one_that_fits():
-    node = machine_node("gcp", "a3-highgpu-8g")
+    node = GCP.machine_node("a3-highgpu-8g")
     for asked, said in ((3, "attention heads"), (16, "has 8 GPUs"), (1, "exceed")):
         with pytest.raises(ProblemsError) as caught:
-            plan_model(model(tensorParallelism=asked), release("llama-3.1-70b"), node)
+            planned(model(tensorParallelism=asked), release("llama-3.1-70b"), node)
         (problem,) = caught.value.problems
         assert problem.path == "tensorParallelism"
         assert said in problem.reason
         suggested = model(tensorParallelism=int(problem.suggestion))
-        assert plan_model(suggested, release("llama-3.1-70b"), node).gpus == int(problem.suggestion)
+        assert planned(suggested, release("llama-3.1-70b"), node).gpus == int(problem.suggestion)
 
 
 def test_a_context_beyond_the_models_own_is_refused():
     with pytest.raises(ProblemsError) as caught:
-        plan_model(model(), release("qwen3-8b", contextLength=65536), machine_node("gcp", "a3-highgpu-1g"))
+        planned(model(), release("qwen3-8b", contextLength=65536), GCP.machine_node("a3-highgpu-1g"))
     (problem,) = caught.value.problems
     assert problem.path == "releases.stable"
     assert "40960" in problem.suggestion
 
 
 def test_unknown_architectures_and_gpus_are_refused_with_the_nearest_names():
-    node = machine_node("gcp", "g2-standard-4")
+    node = GCP.machine_node("g2-standard-4")
     with pytest.raises(ProblemsError, match=r"llama-3\.1-8b"):
-        plan_model(model(), release("llama-3.2-8b"), node)
+        planned(model(), release("llama-3.2-8b"), node)
     with pytest.raises(ProblemsError, match="H100-80GB"):
-        plan_model(model(), release(), NodeShape(accelerator="H100", gpus=1, cpu=8, memory_gib=64))
+        planned(model(), release(), NodeShape(accelerator="H100", gpus=1, cpu=8, memory_gib=64))
 
 
 def test_a_node_with_too_little_memory_for_the_engine_is_refused():
     node = NodeShape(accelerator="L4", gpus=1, cpu=8, memory_gib=6)
     with pytest.raises(ProblemsError, match="share of the node's memory"):
-        plan_model(model(), release("qwen3-0.6b"), node)
+        planned(model(), release("qwen3-0.6b"), node)
 
 
 def test_fp8_on_a_gpu_without_fp8_is_accepted_and_explained():
-    plan = plan_model(model(), release("llama-3.1-8b", quantization="fp8"), machine_node("gcp", "a2-highgpu-1g"))
+    plan = planned(model(), release("llama-3.1-8b", quantization="fp8"), GCP.machine_node("a2-highgpu-1g"))
     assert "16 bits" in plan.reasons["quantization"]
 
 
 def test_the_cold_start_is_the_sum_of_its_stages_and_an_existing_node_need_not_start():
-    cloud = plan_model(model(), release(), machine_node("gcp", "g2-standard-12")).cold_start
-    owned = plan_model(model(), release(), NodeShape(accelerator="L4", gpus=1, cpu=12, memory_gib=40)).cold_start
+    cloud = planned(model(), release(), GCP.machine_node("g2-standard-12")).cold_start
+    owned = planned(model(), release(), NodeShape(accelerator="L4", gpus=1, cpu=12, memory_gib=40)).cold_start
     parts = (cloud.node_start, cloud.image_pull, cloud.weights, cloud.engine_init, cloud.warm_up)
     assert cloud.total == sum(parts)
     assert owned.node_start == 0
@@ -236,7 +236,7 @@ def test_the_cold_start_is_the_sum_of_its_stages_and_an_existing_node_need_not_s
 
 
 def test_every_number_has_a_reason():
-    plan = plan_model(model(), release(), machine_node("gcp", "g2-standard-12"))
+    plan = planned(model(), release(), GCP.machine_node("g2-standard-12"))
     told = {"reasons", "gpus", "gpu_memory_utilization", "kv_cache_is_given", "compiles"}
     numbers = set(type(plan).model_fields) - told
     assert numbers <= set(plan.reasons)
@@ -246,7 +246,7 @@ CPU_NODE = NodeShape(accelerator="CPU", gpus=2, cpu=2, memory_gib=12)
 
 
 def test_an_instance_on_a_cpu_gets_its_part_of_the_host_and_a_cache_of_whole_steps():
-    plan = plan_model(model(), release("tiny-llama", contextLength=2048), CPU_NODE)
+    plan = planned(model(), release("tiny-llama", contextLength=2048), CPU_NODE)
     assert (plan.kv_cache_is_given, plan.compiles) == (True, False)
     assert plan.kv_cache_gib == int(plan.kv_cache_gib) >= 1
     assert plan.kv_cache_gib < plan.memory_gib < CPU_NODE.memory_gib / 2
@@ -254,12 +254,12 @@ def test_an_instance_on_a_cpu_gets_its_part_of_the_host_and_a_cache_of_whole_ste
 
 def test_a_model_that_the_host_cannot_hold_is_refused_with_a_gpu_that_can():
     with pytest.raises(ProblemsError) as caught:
-        plan_model(model(), release("llama-3.1-8b"), CPU_NODE)
+        planned(model(), release("llama-3.1-8b"), CPU_NODE)
     assert "CPU" in caught.value.problems[0].reason
     assert "x A10G" in caught.value.problems[0].suggestion
 
 
-H100_NODE = machine_node("gcp", "a3-highgpu-8g")
+H100_NODE = GCP.machine_node("a3-highgpu-8g")
 
 
 def engine(**options):
@@ -268,7 +268,7 @@ def engine(**options):
 
 def refused(wish, item, node=H100_NODE):
     with pytest.raises(ProblemsError) as caught:
-        plan_model(wish, item, node)
+        planned(wish, item, node)
     (problem,) = caught.value.problems
     return problem
 
@@ -326,38 +326,38 @@ def test_room_for_adapters_is_what_the_engine_reserves_for_them():
 def test_adapters_cost_kv_cache_only_where_the_release_has_some():
     adapter = {"name": "sql", "repository": "a/sql", "revision": "1" * 40, "rank": 64}
     wish = engine(maxLoras=8, maxLoraRank=64)
-    plain = plan_model(wish, release(), H100_NODE)
-    adapted = plan_model(wish, release(adapters=[adapter]), H100_NODE)
-    assert plain.kv_cache_gib == plan_model(model(), release(), H100_NODE).kv_cache_gib
+    plain = planned(wish, release(), H100_NODE)
+    adapted = planned(wish, release(adapters=[adapter]), H100_NODE)
+    assert plain.kv_cache_gib == planned(model(), release(), H100_NODE).kv_cache_gib
     assert adapted.kv_cache_gib < plain.kv_cache_gib - 2
     assert "LoRA" in adapted.reasons["kv_cache_gib"]
 
 
 def test_longer_steps_take_more_for_activations():
-    short, long = (plan_model(engine(maxBatchedTokens=count), release(), H100_NODE) for count in (8192, 32768))
-    assert short.kv_cache_gib == plan_model(model(), release(), H100_NODE).kv_cache_gib
+    short, long = (planned(engine(maxBatchedTokens=count), release(), H100_NODE) for count in (8192, 32768))
+    assert short.kv_cache_gib == planned(model(), release(), H100_NODE).kv_cache_gib
     assert short.kv_cache_gib - long.kv_cache_gib == pytest.approx(3 * 1.89, abs=0.02)
 
 
 def test_an_instance_asks_for_the_gpus_of_all_its_stages_and_copies():
-    plan = plan_model(engine(pipelineParallelism=2, dataParallelism=2), release("llama-3.1-70b"), H100_NODE)
+    plan = planned(engine(pipelineParallelism=2, dataParallelism=2), release("llama-3.1-70b"), H100_NODE)
     assert (plan.tensor_parallelism, plan.pipeline_parallelism, plan.data_parallelism) == (1, 2, 2)
     assert (plan.gpus, plan.gpus_per_node, plan.nodes) == (4, 4, 1)
-    single = plan_model(engine(pipelineParallelism=2), release("llama-3.1-70b"), H100_NODE)
+    single = planned(engine(pipelineParallelism=2), release("llama-3.1-70b"), H100_NODE)
     assert plan.kv_cache_tokens == 2 * single.kv_cache_tokens
     assert plan.memory_gib == pytest.approx(2 * single.memory_gib, rel=0.01)
 
 
 def test_each_copy_holds_at_least_one_request_of_full_length():
-    node = machine_node("gcp", "g2-standard-24")
+    node = GCP.machine_node("g2-standard-24")
     problem = refused(engine(dataParallelism=2), release("llama-3.1-8b", contextLength=131072), node)
     assert "1 request(s)" in problem.reason
 
 
 def test_an_instance_on_several_nodes_takes_them_whole():
-    plan = plan_model(engine(nodes=2, pipelineParallelism=2), release("llama-3.1-70b"), H100_NODE)
+    plan = planned(engine(nodes=2, pipelineParallelism=2), release("llama-3.1-70b"), H100_NODE)
     assert (plan.nodes, plan.gpus, plan.gpus_per_node, plan.tensor_parallelism) == (2, 16, 8, 8)
-    whole = plan_model(model(tensorParallelism=8), release("llama-3.1-70b"), H100_NODE)
+    whole = planned(model(tensorParallelism=8), release("llama-3.1-70b"), H100_NODE)
     assert (plan.cpu, plan.memory_gib, plan.shm_gib) == (whole.cpu, whole.memory_gib, whole.shm_gib)
     assert plan.kv_cache_tokens > 1.9 * whole.kv_cache_tokens
 
@@ -390,15 +390,15 @@ def test_a_parallelism_that_leaves_gpus_of_its_nodes_idle_is_answered_with_the_o
     staged = {"nodes": 2, "pipelineParallelism": 2}
     problem = refused(model(tensorParallelism=4, engine=staged), release("llama-3.1-70b"))
     assert problem.suggestion == "8"
-    assert plan_model(model(tensorParallelism=8, engine=staged), release("llama-3.1-70b"), H100_NODE).gpus == 16
+    assert planned(model(tensorParallelism=8, engine=staged), release("llama-3.1-70b"), H100_NODE).gpus == 16
 
 
 @given(names, st.sampled_from(GPU_MACHINES), st.sampled_from((1, 2)), st.sampled_from((1, 2)), st.sampled_from((1, 2)))
 def test_an_accepted_layout_fits_its_nodes(name, machine, stages, copies, nodes):
     wish = engine(pipelineParallelism=stages, dataParallelism=copies, nodes=nodes)
-    node = machine_node(machine.cloud, machine.name)
+    node = cloud_named(machine.cloud).machine_node(machine.name)
     try:
-        plan = plan_model(wish, release(name, contextLength=4096), node)
+        plan = planned(wish, release(name, contextLength=4096), node)
     except ProblemsError:
         return
     assert plan.gpus == plan.tensor_parallelism * stages * copies
@@ -412,7 +412,7 @@ def test_an_accepted_layout_fits_its_nodes(name, machine, stages, copies, nodes)
 
 @pytest.mark.parametrize("quantization", ["bitsandbytes", "gguf", "awq"])
 def test_four_bits_need_no_warning_and_a_cpu_refuses_what_it_has_no_kernels_for(quantization):
-    assert "quantization" not in plan_model(model(), release(quantization=quantization), H100_NODE).reasons
+    assert "quantization" not in planned(model(), release(quantization=quantization), H100_NODE).reasons
     if quantization != "awq":
         problem = refused(model(), release("tiny-llama", quantization=quantization, contextLength=2048), CPU_NODE)
         assert "kernels for CPU" in problem.reason

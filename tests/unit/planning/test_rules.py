@@ -4,17 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from llm_serving.planning.host import Sidecar
+from llm_serving.planning.clouds import AWS, EXISTING, GCP
+from llm_serving.planning.host import SidecarRequests
 from llm_serving.planning.rules import StackShape, check, notes
 from llm_serving.planning.rules.models import instances_that_fit
-from llm_serving.spec import ClusterSpec, NetworkSpec, TeamSpec
+from llm_serving.planning.rules.stack import GcpShape
+from llm_serving.spec import TeamSpec
+from llm_serving.spec.gcp import GcpClusterSpec, GcpNetworkSpec
 from tests.unit.planning.builders import cluster, entry, existing_pool, model, pool, release, stack
 
 EXCLUSION = {"name": "launch", "start": "2026-12-01T00:00:00Z", "end": "2026-12-08T00:00:00Z"}
 
 
 def network(**ranges):
-    return NetworkSpec.model_validate(ranges)
+    return GcpNetworkSpec.model_validate(ranges)
 
 
 def only(problems, path):
@@ -30,7 +33,7 @@ def test_a_good_stack_passes():
 
 def test_a_good_stack_on_an_existing_cluster_passes():
     lab = stack(
-        cloud="existing", region="", network=None, cluster=None, pools=(existing_pool(),),
+        cloud=EXISTING, region="", pools=(existing_pool(),),
         models=(model(pool="lab", replicas=2),),
     )  # fmt: skip
     assert check(lab) == []
@@ -169,7 +172,7 @@ def test_gpus_that_the_cloud_does_not_sell_are_refused(name, suggestion):
 
 def test_an_unknown_gpu_of_existing_nodes_is_refused():
     lab = stack(
-        cloud="existing", region="", network=None, cluster=None, pools=(existing_pool(accelerator="RTX-A600"),),
+        cloud=EXISTING, region="", pools=(existing_pool(accelerator="RTX-A600"),),
         models=(),
     )  # fmt: skip
     assert "RTX-A6000" in only(check(lab), "pools[0].accelerator").suggestion
@@ -183,7 +186,7 @@ def test_local_ssd_is_refused_only_where_no_machine_of_the_pool_can_have_it():
 
 def test_flex_start_is_refused_on_aws():
     aws = stack(
-        cloud="aws", region="us-east-1", network=None, cluster=None,
+        cloud=AWS, region="us-east-1",
         pools=(pool(capacity=[entry(machineType="g6.4xlarge", market="flex-start")]),),
     )  # fmt: skip
     problem = only(check(aws), "pools[0].capacity[0].market")
@@ -313,7 +316,7 @@ def test_what_gke_refuses_is_refused_before_anything_is_made(parts, path):
 def test_the_sidecar_of_the_model_cache_takes_its_part_of_the_node():
     tiny = pool(capacity=[entry(machineType="g2-standard-4")])
     assert check(stack(pools=(tiny,))) == []
-    crowded = stack(pools=(tiny,), sidecar=Sidecar(cpu=0.5, memory_gib=6))
+    crowded = stack(pools=(tiny,), sidecar=SidecarRequests(cpu=0.5, memory_gib=6))
     assert "share of the node's memory" in only(check(crowded), "models[0].pool").reason
 
 
@@ -321,10 +324,11 @@ def test_the_sidecar_of_the_model_cache_takes_its_part_of_the_node():
 
 
 def test_a_part_of_a_stack_is_checked_alone():
-    assert check(StackShape(cloud="gcp", region="us-central1", network=NetworkSpec())) == []
-    assert check(StackShape(cloud="gcp", region="us-central1", pools=(pool(),))) == []
-    alone = ClusterSpec.model_validate({"name": "dev", "zones": ["europe-west4-a"]})
-    only(check(StackShape(cloud="gcp", region="us-central1", cluster=alone)), "cluster.zones[0]")
+    assert check(StackShape(cloud=GCP, region="us-central1", gcp=GcpShape(network=GcpNetworkSpec()))) == []
+    assert check(StackShape(cloud=GCP, region="us-central1", pools=(pool(),))) == []
+    alone = GcpClusterSpec.model_validate({"name": "dev", "zones": ["europe-west4-a"]})
+    part = StackShape(cloud=GCP, region="us-central1", zones=alone.zones, gcp=GcpShape(cluster=alone))
+    only(check(part), "cluster.zones[0]")
 
 
 def test_what_could_not_be_checked_or_will_disappoint_is_noted():
@@ -372,7 +376,7 @@ def test_groups_of_teams_that_gke_would_not_look_up_are_noted():
 
 def test_zones_that_are_not_recorded_are_noted_as_not_checked():
     aws = stack(
-        cloud="aws", region="us-east-1", network=None, cluster=None,
+        cloud=AWS, region="us-east-1",
         pools=(pool(capacity=[entry(machineType="g6.4xlarge")]),),
     )  # fmt: skip
     assert check(aws) == []

@@ -12,6 +12,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 from llm_serving import catalog
 from llm_serving.catalog import Feature, FlagKind
 from llm_serving.metrics.engines import EngineMetrics, engine_metrics
+from llm_serving.planning.clouds import cloud_named
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import plan_model
 from llm_serving.serving.engines import EngineRequest, engine
@@ -54,7 +55,8 @@ def request(name, wish=None, node=NODE, template=None, **release):
     model = ModelSpec.model_validate(
         {**MODEL, "tensor_parallelism": 2 if wish == WISHES["spread"] else None} | {"engine": wish or {}}
     )
-    return EngineRequest(plan_model(model, spec, node), spec, model.engine, WEIGHTS, template)
+    plan = plan_model(model, spec, node, cloud_named(node.cloud))
+    return EngineRequest(plan, spec, model.engine, WEIGHTS, template)
 
 
 def command(name, wish=None, template=None, **release):

@@ -6,7 +6,7 @@ from pulumi_kubernetes import meta, networking
 from llm_serving.cloud.gcp.network import network_reach
 from llm_serving.contract import NetworkReach
 from llm_serving.serving.network_policies import group_policy, network_policies, service_policy
-from llm_serving.spec import NetworkSpec
+from llm_serving.spec.gcp import GcpNetworkSpec
 from tests.unit.local.network_policy.builders import namespace, pod
 from tests.unit.local.network_policy.evaluator import Connection, allowed
 from tests.unit.recording import record
@@ -61,7 +61,7 @@ def rendered(policies, in_namespace):
 
 def of_team(name="chat", reach=None, *, from_internet=True, more=None):
     policies = network_policies(
-        network_reach(NetworkSpec()) if reach is None else reach,
+        network_reach(GcpNetworkSpec()) if reach is None else reach,
         serving_ports=[SERVING],
         metrics_ports=[SERVING, HEALTH],
         monitoring={"kubernetes.io/metadata.name": "monitoring"},

@@ -3,8 +3,9 @@ from pulumi_kubernetes import apps
 
 from llm_serving.arguments import parse
 from llm_serving.contract import WorkloadIdentityBinding
+from llm_serving.planning.clouds import cloud_named
 from llm_serving.planning.drain import plan_drain
-from llm_serving.planning.host import Sidecar
+from llm_serving.planning.host import SidecarRequests
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import plan_model
 from llm_serving.serving.placeholders import placeholder_deployment
@@ -24,8 +25,9 @@ def placeholders(count=2, scheduling=SCHEDULING, image=PAUSE_IMAGE):
 
     def program():
         model = parse(ModelSpec, {**MODEL, "warmPool": {"placeholders": count}})
-        sidecar = Sidecar(CACHE.sidecar_cpu, CACHE.sidecar_memory_gib)
-        plan = plan_model(model, parse(ReleaseSpec, RELEASE), parse(NodeShape, NODE), sidecar)
+        sidecar = SidecarRequests(CACHE.sidecar_cpu, CACHE.sidecar_memory_gib)
+        node = parse(NodeShape, NODE)
+        plan = plan_model(model, parse(ReleaseSpec, RELEASE), node, cloud_named(node.cloud), sidecar)
         context = PodContext(
             scheduling=pulumi.Output.from_input(scheduling),
             cache=pulumi.Output.from_input(CACHE),

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from llm_serving.planning.clouds import cloud_named
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import plan_model
 from llm_serving.serving.engines import EngineRequest, engine
@@ -21,7 +22,8 @@ CPU_NODE = {"accelerator": "CPU", "gpus": 2, "cpu": 2, "memory_gib": 64}
 def request(model=None, node=None, source=None, template=None, **release):
     spec = ReleaseSpec.model_validate({**RELEASE, "model": source or RELEASE["model"], **release})
     wanted = ModelSpec.model_validate({**MODEL, **(model or {})})
-    plan = plan_model(wanted, spec, NodeShape.model_validate(node or NODE))
+    shape = NodeShape.model_validate(node or NODE)
+    plan = plan_model(wanted, spec, shape, cloud_named(shape.cloud))
     return EngineRequest(plan, spec, wanted.engine, WEIGHTS, template)
 
 

@@ -113,7 +113,7 @@ def test_the_cost_is_the_models_share_of_its_nodes() -> None:
     prod = resolve(read_settings_file(REPOSITORY / "Pulumi.prod.yaml"), "prod")
     model = next(model for model in prod.models if model.spec.name == "qwen3-32b")
     pool = next(pool for pool in prod.settings.pools if pool.name == model.spec.pool)
-    costs = capacity_costs(prod.settings.cloud, prod.settings.region, pool, model.spec, [model.plan.gpus])
+    costs = capacity_costs(prod.cloud, prod.settings.region, pool, model.spec, [model.plan.gpus])
     spot = next(cost for cost in costs if cost.market == "spot")
     assert model.plan.gpus == 2
     assert spot.instance is not None

@@ -4,7 +4,7 @@ import pytest
 
 from llm_serving.errors import ProblemsError
 from llm_serving.planning.cost import estimate
-from llm_serving.planning.instances import Role
+from llm_serving.planning.replicas import Role
 from stacks.outputs import ReleaseOutputs, StackOutputs, output_key, read_outputs
 from stacks.settings import read_settings_file, resolve
 from tests.unit.stacks.settings_files import REPOSITORY
@@ -23,9 +23,7 @@ RELEASES = {
 
 def test_outputs_keep_their_keys_and_values() -> None:
     prod = resolve(read_settings_file(REPOSITORY / "Pulumi.prod.yaml"), "prod")
-    cost = estimate(prod.settings.cloud, prod.settings.region, prod.settings.pools).model_dump(
-        mode="json", by_alias=True
-    )
+    cost = estimate(prod.cloud, prod.settings.region, prod.settings.pools).model_dump(mode="json", by_alias=True)
     data = {
         "fixed": prod.settings.fixed,
         "network": {"name": "llm", "subnet": "llm-nodes"},

@@ -4,10 +4,10 @@ import json
 
 import pulumi_gcp as gcp
 
-from llm_serving.spec import ControlPlaneAccess
+from llm_serving.spec.gcp import GcpControlPlaneAccess
 
 
-def control_plane_endpoints(access: ControlPlaneAccess) -> gcp.container.ClusterControlPlaneEndpointsConfigArgs:
+def control_plane_endpoints(access: GcpControlPlaneAccess) -> gcp.container.ClusterControlPlaneEndpointsConfigArgs:
     """The endpoints that exist: the DNS endpoint alone, or addresses alone."""
     by_dns = access.mode == "dns"
     return gcp.container.ClusterControlPlaneEndpointsConfigArgs(
@@ -18,7 +18,7 @@ def control_plane_endpoints(access: ControlPlaneAccess) -> gcp.container.Cluster
     )
 
 
-def private_cluster(access: ControlPlaneAccess) -> gcp.container.ClusterPrivateClusterConfigArgs:
+def private_cluster(access: GcpControlPlaneAccess) -> gcp.container.ClusterPrivateClusterConfigArgs:
     """Nodes are private in every mode; a public address of the control plane exists with ``authorized`` only.
 
     With ``dns`` there is no address at all, so whether it is private is GKE's to say (:func:`drift`).
@@ -29,13 +29,13 @@ def private_cluster(access: ControlPlaneAccess) -> gcp.container.ClusterPrivateC
     )
 
 
-def drift(access: ControlPlaneAccess) -> list[str]:
+def drift(access: GcpControlPlaneAccess) -> list[str]:
     """Properties about access that GKE fills in by itself."""
     return ["privateClusterConfig.enablePrivateEndpoint"] if access.mode == "dns" else []
 
 
 def authorized_networks(
-    access: ControlPlaneAccess,
+    access: GcpControlPlaneAccess,
 ) -> gcp.container.ClusterMasterAuthorizedNetworksConfigArgs | None:
     """Ranges that may connect to an address of the control plane. An empty list is a list: nobody from outside the
     node subnet. Addresses of Google Cloud's other customers are not let in."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from llm_serving.component import to_input_errors
 from llm_serving.errors import Problem, ProblemsError
+from llm_serving.planning.clouds import GCP
 from llm_serving.planning.rules import StackShape, check
 
 
@@ -31,7 +32,7 @@ def obey_rules(
     Raises:
         InputPropertiesError: with the property path of every refused value.
     """
-    found = [_renamed(problem, paths) for problem in check(StackShape(cloud="gcp", **shape))]
+    found = [_renamed(problem, paths) for problem in check(StackShape(cloud=GCP, **shape))]
     if found:
         raise to_input_errors(ProblemsError(found, f"{component} {name!r}"))
 

@@ -17,7 +17,8 @@ from llm_serving.cloud.gcp.keys import service_key
 from llm_serving.cloud.gcp.names import ProjectId, Region, account_id
 from llm_serving.cloud.gcp.nodes import GROWS_BY_ITSELF, NODE_POOL_TIMEOUTS, node_config
 from llm_serving.component import Frozen, child, token, validated
-from llm_serving.spec import ClusterSpec, MaintenanceWindow
+from llm_serving.planning.rules.stack import GcpShape
+from llm_serving.spec.gcp import GcpClusterSpec, GcpMaintenanceWindow
 
 NODE_ROLE = "roles/container.defaultNodeServiceAccount"
 """The least that a node needs: logs, metrics, and GKE's own bookkeeping (GKE documentation, "Use least privilege IAM
@@ -150,7 +151,7 @@ class GcpClusterInputs(Frozen):
 
     project: ProjectId
     region: Region
-    cluster: ClusterSpec
+    cluster: GcpClusterSpec
     network_id: Any
     subnet_id: Any
     pods_range_name: Any
@@ -177,7 +178,15 @@ class GcpCluster(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: GcpClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         given = validated(GcpClusterInputs, args, "GcpCluster", name)
-        obey_rules("GcpCluster", name, {}, region=given.region, cluster=given.cluster)
+        obey_rules(
+            "GcpCluster",
+            name,
+            {},
+            region=given.region,
+            zones=given.cluster.zones,
+            max_pods_per_node=given.cluster.max_pods_per_node,
+            gcp=GcpShape(cluster=given.cluster),
+        )
         super().__init__(token("GcpCluster"), name, None, opts)
 
         account, grant = self._node_identity(name, given)
@@ -384,7 +393,7 @@ class GcpCluster(pulumi.ComponentResource):
         )
 
 
-def maintenance_policy(window: MaintenanceWindow) -> gcp.container.ClusterMaintenancePolicyArgs:
+def maintenance_policy(window: GcpMaintenanceWindow) -> gcp.container.ClusterMaintenancePolicyArgs:
     """The window and its exclusions. GKE takes a window's length as the end of its first occurrence."""
     start = datetime.fromisoformat(window.start)
     end = start + timedelta(hours=window.hours)

@@ -30,8 +30,10 @@ from llm_serving.cloud.gcp.nodes import GROWS_BY_ITSELF, NODE_POOL_TIMEOUTS, nod
 from llm_serving.cloud.gcp.scheduling import pool_scheduling
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.contract import LABEL_MARKET, LABEL_POOL
-from llm_serving.planning.nodes import machine_node
-from llm_serving.spec import CapacityEntry, ClusterSpec, Market, PoolSpec
+from llm_serving.planning.clouds import GCP
+from llm_serving.planning.rules.stack import GcpShape
+from llm_serving.spec import CapacityEntry, Market
+from llm_serving.spec.gcp import GcpPoolSpec
 
 
 class CapacityArgs(TypedDict):
@@ -108,7 +110,7 @@ class GcpGpuPoolInputs(Frozen):
     cluster_name: Any
     node_service_account: Any
     zones: Annotated[tuple[str, ...], Field(min_length=1)]
-    pool: PoolSpec
+    pool: GcpPoolSpec
     max_pods_per_node: Annotated[int, Field(ge=8, le=256)] = 32
     labels: dict[str, str] = {}
 
@@ -149,7 +151,9 @@ class GcpGpuPool(pulumi.ComponentResource):
             name,
             {"pools[0]": "pool", "cluster.zones": "zones"},
             region=given.region,
-            cluster=ClusterSpec(name="cluster", zones=given.zones, max_pods_per_node=given.max_pods_per_node),
+            zones=given.zones,
+            max_pods_per_node=given.max_pods_per_node,
+            gcp=GcpShape(pools=(given.pool,)),
             pools=(given.pool,),
         )
         super().__init__(token("GcpGpuPool"), name, None, opts)
@@ -231,7 +235,7 @@ class GcpGpuPool(pulumi.ComponentResource):
         )
 
     def _compute_class(
-        self, name: str, pool: PoolSpec, pools: Sequence[gcp.container.NodePool]
+        self, name: str, pool: GcpPoolSpec, pools: Sequence[gcp.container.NodePool]
     ) -> kubernetes.apiextensions.CustomResource:
         return kubernetes.apiextensions.CustomResource(
             f"{name}-class",
@@ -255,7 +259,7 @@ class GcpGpuPool(pulumi.ComponentResource):
         )
 
 
-def plan_node_pools(pool: PoolSpec, cluster_zones: Sequence[str], max_pods_per_node: int) -> list[PlannedNodePool]:
+def plan_node_pools(pool: GcpPoolSpec, cluster_zones: Sequence[str], max_pods_per_node: int) -> list[PlannedNodePool]:
     """The node pool of each capacity entry, in the pool's order.
 
     Raises:
@@ -264,13 +268,9 @@ def plan_node_pools(pool: PoolSpec, cluster_zones: Sequence[str], max_pods_per_n
     planned: list[PlannedNodePool] = []
     seen: Counter[str] = Counter()
     for entry in pool.capacity:
-        machine = catalog.machine_type("gcp", entry.machine_type)
-        node = machine_node(
-            "gcp",
-            machine.name,
-            max_pods=max_pods_per_node,
-            disk_gb=pool.disk_gb,
-            local_ssd=pool.local_ssd,
+        machine = catalog.machine_type(GCP.name, entry.machine_type)
+        node = GCP.machine_node(
+            machine.name, max_pods=max_pods_per_node, disk_gb=pool.disk_gb, local_ssd=pool.local_ssd
         )
         disks = machine.local_ssd_disks if node.local_ssd_gib else 0
         zones = entry.zones or tuple(zone for zone in cluster_zones if not machine.zones or zone in machine.zones)

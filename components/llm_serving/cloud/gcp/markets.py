@@ -5,8 +5,9 @@ from typing import TypedDict
 
 import pulumi_gcp as gcp
 
-from llm_serving.planning.drain import GKE_CRITICAL_SECONDS, GKE_SPOT_SHUTDOWN_SECONDS
-from llm_serving.spec import CapacityEntry, Market, PoolSpec
+from llm_serving.planning.clouds.gcp import CRITICAL_PODS_SECONDS
+from llm_serving.spec import CapacityEntry, Market
+from llm_serving.spec.gcp import SPOT_SHUTDOWN_SECONDS, GcpPoolSpec
 
 FLEX_START_SECONDS = 7 * 24 * 3600
 """The longest run of a flex-start VM (GKE documentation, "About flex-start")."""
@@ -56,14 +57,14 @@ class Shutdown(TypedDict, total=False):
     shutdown_grace_period_critical_pods_seconds: int
 
 
-def spot_shutdown(pool: PoolSpec) -> Shutdown:
+def spot_shutdown(pool: GcpPoolSpec) -> Shutdown:
     """How long the spot nodes of ``pool`` take to end. GKE's own default is left unsaid: older clusters do not know
     the fields, and adding them makes GKE create the nodes anew."""
-    if pool.spot_shutdown_seconds == GKE_SPOT_SHUTDOWN_SECONDS:
+    if pool.spot_shutdown_seconds == SPOT_SHUTDOWN_SECONDS:
         return Shutdown()
     return Shutdown(
         shutdown_grace_period_seconds=pool.spot_shutdown_seconds,
-        shutdown_grace_period_critical_pods_seconds=GKE_CRITICAL_SECONDS,
+        shutdown_grace_period_critical_pods_seconds=CRITICAL_PODS_SECONDS,
     )
 
 

@@ -13,15 +13,15 @@ from llm_serving.cloud.gcp.keys import service_key
 from llm_serving.cloud.gcp.names import BUCKET_LIMIT, ProjectId, Region, bounded
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.contract import ModelCacheVolume
-from llm_serving.planning.host import cache_sidecar
-from llm_serving.spec import ModelCacheSpec
+from llm_serving.planning.clouds import GCP
+from llm_serving.spec.gcp import GcpModelCacheSpec
 from llm_serving.spec.names import ClusterName
 
 SECONDS_PER_DAY = 24 * 3600
 ABORT_UPLOADS_DAYS = 2
 """A multipart upload that has not ended by then never will; its parts cost money until it is aborted."""
 
-SIDECAR = cache_sidecar("gcp")
+SIDECAR = GCP.cache_sidecar
 SIDECAR_STORAGE_GIB = 5
 
 MOUNT_OPTIONS = (
@@ -72,7 +72,7 @@ class GcpModelCacheInputs(Frozen):
     project: ProjectId
     region: Region
     name: ClusterName
-    cache: ModelCacheSpec = ModelCacheSpec()
+    cache: GcpModelCacheSpec = GcpModelCacheSpec()
     labels: dict[str, str] = {}
 
 

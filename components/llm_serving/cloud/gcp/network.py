@@ -16,7 +16,8 @@ from llm_serving.cloud.gcp.checks import obey_rules
 from llm_serving.cloud.gcp.names import ProjectId, Region
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.contract import NetworkReach
-from llm_serving.spec import NetworkSpec
+from llm_serving.planning.rules.stack import GcpShape
+from llm_serving.spec.gcp import GcpNetworkSpec
 from llm_serving.spec.names import ClusterName
 
 PODS_RANGE = "pods"
@@ -81,7 +82,7 @@ class GcpNetworkInputs(Frozen):
     project: ProjectId
     region: Region
     name: ClusterName
-    ranges: NetworkSpec = NetworkSpec()
+    ranges: GcpNetworkSpec = GcpNetworkSpec()
     serving_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], Field(min_length=1)] = (8000,)
 
 
@@ -107,7 +108,7 @@ class GcpNetwork(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: GcpNetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         given = validated(GcpNetworkInputs, args, "GcpNetwork", name)
-        obey_rules("GcpNetwork", name, {"network": "ranges"}, region=given.region, network=given.ranges)
+        obey_rules("GcpNetwork", name, {"network": "ranges"}, region=given.region, gcp=GcpShape(network=given.ranges))
         super().__init__(token("GcpNetwork"), name, None, opts)
 
         network = gcp.compute.Network(
@@ -120,7 +121,7 @@ class GcpNetwork(pulumi.ComponentResource):
         )
         nodes = self._node_subnet(name, given, network)
         proxies = self._proxy_subnet(name, given, network)
-        nat = self._way_out(name, given, network, nodes)
+        nat = self._cloud_nat(name, given, network, nodes)
         records = [record for domain in GOOGLE_DOMAINS for record in self._google_domain(name, given, network, domain)]
         rules = self._firewall(name, given, network)
 
@@ -186,7 +187,7 @@ class GcpNetwork(pulumi.ComponentResource):
             opts=child(self),
         )
 
-    def _way_out(
+    def _cloud_nat(
         self,
         name: str,
         given: GcpNetworkInputs,
@@ -306,7 +307,7 @@ class GcpNetwork(pulumi.ComponentResource):
         return [gateways, refusal]
 
 
-def network_reach(ranges: NetworkSpec) -> NetworkReach:
+def network_reach(ranges: GcpNetworkSpec) -> NetworkReach:
     """Where pods of this network find Google's services, and from where gateways come."""
     return NetworkReach(
         identity_egress=METADATA_SERVERS,
@@ -317,5 +318,5 @@ def network_reach(ranges: NetworkSpec) -> NetworkReach:
     )
 
 
-def _gateway_sources(ranges: NetworkSpec) -> Sequence[str]:
+def _gateway_sources(ranges: GcpNetworkSpec) -> Sequence[str]:
     return (str(ranges.proxies), *HEALTH_CHECK_SOURCES)

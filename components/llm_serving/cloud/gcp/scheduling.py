@@ -3,13 +3,13 @@
 from llm_serving.cloud.gcp.markets import TERMS
 from llm_serving.cloud.gcp.names import COMPUTE_CLASS_LABEL, GPU_TAINT
 from llm_serving.contract import LABEL_MARKET, PoolScheduling
-from llm_serving.planning.drain import spot_notice_seconds
-from llm_serving.planning.markets import lasting_markets
-from llm_serving.planning.nodes import pool_node
-from llm_serving.spec import PoolSpec, Toleration
+from llm_serving.planning.clouds import GCP
+from llm_serving.planning.purchase_options import non_preemptible_markets
+from llm_serving.spec import Toleration
+from llm_serving.spec.gcp import GcpPoolSpec
 
 
-def pool_scheduling(pool: PoolSpec, max_pods_per_node: int) -> PoolScheduling:
+def pool_scheduling(pool: GcpPoolSpec, max_pods_per_node: int) -> PoolScheduling:
     """The contract of a pool. Pods select the compute class, so that GKE adds nodes in the pool's order of preference,
     and tolerate the taints of every capacity entry.
 
@@ -17,7 +17,7 @@ def pool_scheduling(pool: PoolSpec, max_pods_per_node: int) -> PoolScheduling:
         UnknownFact: for a machine type that is not in the catalog.
         ValueError: for a machine without GPU.
     """
-    node = pool_node("gcp", pool, max_pods=max_pods_per_node)
+    node = GCP.pool_node(pool, max_pods=max_pods_per_node)
     tainted = sorted({entry.market.value for entry in pool.capacity if TERMS[entry.market].tainted})
     return PoolScheduling(
         pool=pool.name,
@@ -32,7 +32,7 @@ def pool_scheduling(pool: PoolSpec, max_pods_per_node: int) -> PoolScheduling:
         gpus_per_node=node.gpus,
         node_allocatable_cpu=node.cpu,
         node_allocatable_memory_gib=node.memory_gib,
-        spot_notice_seconds=spot_notice_seconds("gcp", pool),
-        lasting_markets=lasting_markets(pool),
+        spot_notice_seconds=GCP.spot_notice_seconds(pool),
+        lasting_markets=non_preemptible_markets(pool),
         local_ssd=node.local_ssd_gib > 0,
     )

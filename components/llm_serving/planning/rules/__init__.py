@@ -8,20 +8,20 @@ is checked by its model in ``llm_serving.spec``; guardrails of an organization a
 
 from llm_serving.errors import Problem
 from llm_serving.planning.rules.autoscaling import check_autoscaling
-from llm_serving.planning.rules.cluster import check_cluster
 from llm_serving.planning.rules.disruption import check_disruption
 from llm_serving.planning.rules.engines import check_engines
+from llm_serving.planning.rules.gcp import check_gcp
 from llm_serving.planning.rules.models import check_models
 from llm_serving.planning.rules.names import check_names
-from llm_serving.planning.rules.network import check_network
 from llm_serving.planning.rules.notes import notes
 from llm_serving.planning.rules.pools import check_pools
 from llm_serving.planning.rules.stack import StackShape
+from llm_serving.planning.rules.zones import check_zones
 
 TOPICS = (
     check_names,
-    check_network,
-    check_cluster,
+    check_zones,
+    check_gcp,
     check_pools,
     check_models,
     check_engines,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from llm_serving import catalog
 from llm_serving.catalog import Feature
 from llm_serving.errors import Problem, nearest
-from llm_serving.planning.instances import releases_of
+from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.engine_flags import check_flags
 from llm_serving.planning.rules.models import ROLE_PATHS
 from llm_serving.planning.rules.stack import StackShape

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from llm_serving import catalog
 from llm_serving.errors import Problem, ProblemsError, nearest
-from llm_serving.planning.instances import Role, object_name, releases_of
 from llm_serving.planning.nodes import gpu_resource
 from llm_serving.planning.placement import RELEASE, ModelPlan, plan_model
-from llm_serving.planning.rules.stack import StackShape, most_nodes
-from llm_serving.planning.tenancy import gpus_at_most
+from llm_serving.planning.replicas import Role, object_name, releases_of
+from llm_serving.planning.rules.stack import StackShape
+from llm_serving.planning.tenancy import max_gpus
 from llm_serving.spec import ModelSpec, ReleaseSpec
 from llm_serving.spec.loader import HUB
 
@@ -51,7 +51,7 @@ def plans_of(stack: StackShape) -> tuple[Plans, list[Problem]]:
             if release is None:
                 continue
             try:
-                found[version] = plan_model(model, release, node, stack.sidecar)
+                found[version] = plan_model(model, release, node, stack.cloud, stack.sidecar)
             except ProblemsError as error:
                 problems += [_at(problem, role).under(f"models[{index}]") for problem in error.problems]
         if len(found) == len(served):
@@ -126,7 +126,7 @@ def _releases(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Proble
 
 def _cache(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
     """What the cache cannot hold yet."""
-    if model.compile_cache and (stack.loader is None or stack.cloud == "existing"):
+    if model.compile_cache and (stack.loader is None or not stack.cloud.has_workload_identity):
         reason = "the Job that compiles writes to the cache as the loader does, and there is none with an identity here"
         yield Problem(f"{path}.compileCache", True, reason, "a loader, on a cloud; or false")
 
@@ -199,7 +199,7 @@ def _capacity(stack: StackShape, plans: Plans) -> Iterator[Problem]:
         pool, node = stack.pool(name), stack.node(name)
         if pool is None or node is None:
             continue
-        nodes = most_nodes(pool)
+        nodes = pool.max_nodes
         sizes: list[int] = []
         for index in indexes:
             model = stack.models[index]
@@ -231,7 +231,7 @@ def _is_counted(stack: StackShape, model: ModelSpec) -> bool:
 def _team_quotas(stack: StackShape, plans: Plans) -> Iterator[Problem]:
     for number, team in enumerate(stack.teams):
         needed = sum(
-            gpus_at_most(stack.models[index], max(plan.gpus for plan in found.values()))
+            max_gpus(stack.models[index], max(plan.gpus for plan in found.values()))
             for index, found in plans.items()
             if stack.models[index].team == team.name and _is_counted(stack, stack.models[index])
         )

@@ -15,10 +15,6 @@ RESERVED_MODELS = ("default", "model-loader")
 RESERVED_LABEL_DOMAINS = ("kubernetes.io", "k8s.io", "cloud.google.com", "llm-serving.dev")
 """Domains of node labels that Kubernetes, GKE and this package set themselves; GKE refuses the first two."""
 
-RESERVED_POOLS = {"gcp": ("default", "autopilot", "autopilot-spot")}
-"""A pool's name is its ComputeClass on GKE: ``default`` is the class of pods that select none, the others come with GKE
-(GKE documentation, "About GKE ComputeClasses")."""
-
 
 def check_names(stack: StackShape) -> Iterator[Problem]:
     """Duplicate names of pools, models and teams; reserved namespaces and pools; reserved node labels."""
@@ -39,9 +35,10 @@ def check_names(stack: StackShape) -> Iterator[Problem]:
                     f"team-{team.name}",
                 )
     for index, pool in enumerate(stack.pools):
-        if pool.name in RESERVED_POOLS.get(stack.cloud, ()):
-            yield Problem(f"pools[{index}].name", pool.name, "GKE has a ComputeClass of this name", f"gpu-{pool.name}")
-        for key in getattr(pool, "labels", {}):
+        reason = stack.cloud.reserved_pool_names.get(pool.name)
+        if reason is not None:
+            yield Problem(f"pools[{index}].name", pool.name, reason, f"gpu-{pool.name}")
+        for key in pool.labels:
             domain = key.rpartition("/")[0]
             for reserved in RESERVED_LABEL_DOMAINS:
                 if domain == reserved or domain.endswith(f".{reserved}"):

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from llm_serving import catalog
 from llm_serving.errors import Problem
 from llm_serving.planning.fit import GIB, weight_bytes
-from llm_serving.planning.nodes import NodeShape, known_machine
+from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import RELEASE, ModelPlan, weight_only_note
 from llm_serving.planning.rules.autoscaling import note_autoscaling
-from llm_serving.planning.rules.cluster import EVERYONE
-from llm_serving.planning.rules.disruption import disruption_notes
+from llm_serving.planning.rules.disruption import note_disruption
+from llm_serving.planning.rules.gcp import note_gcp
 from llm_serving.planning.rules.models import gpus_of_instances, instances_that_fit, plans_of
-from llm_serving.planning.rules.stack import StackShape, most_nodes
-from llm_serving.spec import Market, ModelSpec, PoolSpec, ReleaseSpec
+from llm_serving.planning.rules.stack import StackShape
+from llm_serving.spec import Market, ModelSpec, ReleaseSpec
 
 IMAGE_GIB = 30
 """An engine's image, unpacked, and what the engine writes: beside the cached weights on a node's disk."""
@@ -22,36 +22,27 @@ IMAGE_GIB = 30
 
 def notes(stack: StackShape) -> list[Problem]:
     """Warnings, in the order of the settings. Meant for stacks that :func:`check` does not refuse."""
-    return [*_cluster(stack), *_pools(stack), *_models(stack), *note_autoscaling(stack), *disruption_notes(stack)]
+    topics = (_region, note_gcp, _pools, _models, note_autoscaling, note_disruption)
+    return [note for topic in topics for note in topic(stack)]
 
 
-def _cluster(stack: StackShape) -> Iterator[Problem]:
-    if stack.region and catalog.machine_types(stack.cloud) and stack.region not in catalog.regions(stack.cloud):
+def _region(stack: StackShape) -> Iterator[Problem]:
+    known = catalog.regions(stack.cloud.name)
+    if stack.region and known and stack.region not in known:
         yield Problem("region", stack.region, "the catalog knows no zones and prices of this region")
-    if stack.cluster is None:
-        return
-    for index, network in enumerate(stack.cluster.access.authorized):
-        if network == EVERYONE:
-            path = f"cluster.access.authorized[{index}]"
-            yield Problem(path, str(network), "lets everybody reach the control plane", "mode dns")
-    if stack.cloud == "gcp" and not stack.cluster.security_group and any(t.viewers or t.editors for t in stack.teams):
-        reason = "without it GKE looks up nobody's groups, so the viewers and editors of teams may do nothing"
-        yield Problem("cluster.securityGroup", None, reason, "gke-security-groups@<your domain>")
 
 
 def _pools(stack: StackShape) -> Iterator[Problem]:
     for index, pool in enumerate(stack.pools):
-        if not isinstance(pool, PoolSpec):
-            continue
         for number, entry in enumerate(pool.capacity):
-            machine = known_machine(stack.cloud, entry)
+            machine = stack.cloud.machine(entry)
             if machine is None:
                 continue
             path = f"pools[{index}].capacity[{number}]"
             if not machine.zones:
                 reason = "in which zones it is offered is not known, so it was not checked"
                 yield Problem(f"{path}.machineType", machine.name, reason)
-            zones = entry.zones or (stack.cluster.zones if stack.cluster else ())
+            zones = entry.zones or stack.zones
             if entry.market is Market.RESERVATION and len(zones) > 1:
                 reason = f"a reservation is in one zone, and in the others of {', '.join(zones)} no node can start"
                 yield Problem(f"{path}.zones", None, reason, "the reservation's zone alone, unless each has one")
@@ -68,7 +59,7 @@ def _models(stack: StackShape) -> Iterator[Problem]:
         release = stack.releases[model.name, model.releases.stable]
         if node is not None and (note := weight_only_note(release, catalog.accelerator(node.accelerator))):
             yield Problem(f"models[{index}].{RELEASE}", release.version, note)
-        if node is not None and stack.cloud == "gcp":
+        if node is not None and stack.cloud.caches_weights_on_nodes:
             yield from _disk(f"models[{index}].pool", model, release, found[release.version], node)
         of_pool[model.pool] += gpus_of_instances(model, found)
     for index, found in plans.items():
@@ -79,7 +70,7 @@ def _models(stack: StackShape) -> Iterator[Problem]:
         if pool is None or node is None or not model.surge:
             continue
         sizes = [*of_pool[name], plan.gpus]
-        if instances_that_fit(sizes, node.gpus, most_nodes(pool)) < len(sizes):
+        if instances_that_fit(sizes, node.gpus, pool.max_nodes) < len(sizes):
             reason = f"pool {name} has no room for the extra instance of a rollout, which then waits for ever"
             yield Problem(f"models[{index}].pool", name, reason, "one node more in the pool, or surge 0")
 

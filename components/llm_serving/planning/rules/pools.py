@@ -5,16 +5,10 @@ from collections.abc import Iterator
 from llm_serving import catalog
 from llm_serving.catalog import LocalSsd, MachineType, UnknownFact
 from llm_serving.errors import Problem
-from llm_serving.planning.nodes import known_machine
+from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.rules.stack import StackShape
-from llm_serving.planning.rules.zones import check_zone_names, in_region, zones_of_region
-from llm_serving.spec import CapacityEntry, ExistingPoolSpec, Market, PoolSpec
-
-MARKETS = {
-    "gcp": frozenset({Market.ON_DEMAND, Market.SPOT, Market.RESERVATION, Market.FLEX_START}),
-    "aws": frozenset({Market.ON_DEMAND, Market.SPOT, Market.RESERVATION}),
-}
-"""Terms on which each cloud sells machines."""
+from llm_serving.planning.rules.zones import check_zone_names, zones_of_region
+from llm_serving.spec import CapacityEntry, Market, Pool
 
 
 def check_pools(stack: StackShape) -> Iterator[Problem]:
@@ -22,8 +16,6 @@ def check_pools(stack: StackShape) -> Iterator[Problem]:
     for index, pool in enumerate(stack.pools):
         path = f"pools[{index}]"
         yield from _accelerator(path, stack.cloud, pool)
-        if isinstance(pool, ExistingPoolSpec):
-            continue
         yield from _machines(path, stack.cloud, pool)
         yield from _local_ssd(path, stack.cloud, pool)
         yield from _duplicates(path, pool)
@@ -31,31 +23,31 @@ def check_pools(stack: StackShape) -> Iterator[Problem]:
             yield from _entry(f"{path}.capacity[{number}]", stack, entry)
 
 
-def _accelerator(path: str, cloud: str, pool: PoolSpec | ExistingPoolSpec) -> Iterator[Problem]:
+def _accelerator(path: str, cloud: Cloud, pool: Pool) -> Iterator[Problem]:
     try:
         gpu = catalog.accelerator(pool.accelerator)
     except UnknownFact as unknown:
         yield Problem(f"{path}.accelerator", pool.accelerator, "not a GPU that the catalog knows", unknown.nearest)
         return
-    if isinstance(pool, PoolSpec) and cloud not in gpu.sold_by:
-        sold = [other for other in catalog.accelerators() if cloud in other.sold_by]
+    if pool.capacity and cloud.name not in gpu.sold_by:
+        sold = [other for other in catalog.accelerators() if cloud.name in other.sold_by]
         enough = [other.name for other in sold if (other.memory_gb or 0) >= (gpu.memory_gb or 0)]
         yield Problem(
             f"{path}.accelerator",
             pool.accelerator,
-            f"{cloud} has no machine type with this GPU",
+            f"{cloud.name} has no machine type with this GPU",
             next(iter(enough), ", ".join(other.name for other in sold)),
         )
 
 
-def _machines(path: str, cloud: str, pool: PoolSpec) -> Iterator[Problem]:
+def _machines(path: str, cloud: Cloud, pool: Pool) -> Iterator[Problem]:
     first: MachineType | None = None
     for number, entry in enumerate(pool.capacity):
         place = f"{path}.capacity[{number}].machineType"
         try:
-            machine = catalog.machine_type(cloud, entry.machine_type)
+            machine = catalog.machine_type(cloud.name, entry.machine_type)
         except UnknownFact as unknown:
-            reason = f"not a machine type that is known on {cloud}"
+            reason = f"not a machine type that is known on {cloud.name}"
             yield Problem(place, entry.machine_type, reason, unknown.nearest)
             continue
         if machine.accelerator != pool.accelerator:
@@ -69,24 +61,24 @@ def _machines(path: str, cloud: str, pool: PoolSpec) -> Iterator[Problem]:
             first = first or machine
 
 
-def _with_gpu(cloud: str, accelerator: str, gpus: int | None = None) -> str:
+def _with_gpu(cloud: Cloud, accelerator: str, gpus: int | None = None) -> str:
     return ", ".join(
         machine.name
-        for machine in catalog.machine_types(cloud)
+        for machine in catalog.machine_types(cloud.name)
         if machine.accelerator == accelerator and gpus in (None, machine.gpus)
     )
 
 
-def _local_ssd(path: str, cloud: str, pool: PoolSpec) -> Iterator[Problem]:
+def _local_ssd(path: str, cloud: Cloud, pool: Pool) -> Iterator[Problem]:
     if not pool.local_ssd:
         return
     for entry in pool.capacity:
-        machine = known_machine(cloud, entry)
+        machine = cloud.machine(entry)
         if machine is not None and machine.local_ssd is LocalSsd.NONE:
             yield Problem(f"{path}.localSsd", True, f"{machine.name} has no local SSD", "false")
 
 
-def _duplicates(path: str, pool: PoolSpec) -> Iterator[Problem]:
+def _duplicates(path: str, pool: Pool) -> Iterator[Problem]:
     seen: dict[tuple[object, ...], int] = {}
     for number, entry in enumerate(pool.capacity):
         key = (entry.market, entry.machine_type, frozenset(entry.zones), entry.reservation)
@@ -104,13 +96,12 @@ def _duplicates(path: str, pool: PoolSpec) -> Iterator[Problem]:
 def _entry(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Problem]:
     if entry.min > entry.max:
         yield Problem(f"{path}.min", entry.min, f"more than the maximum of {entry.max}", str(entry.max))
-    markets = MARKETS.get(stack.cloud, frozenset(Market))
-    if entry.market not in markets:
+    if entry.market not in stack.cloud.markets:
         yield Problem(
             f"{path}.market",
             entry.market.value,
-            f"{stack.cloud} does not sell on these terms",
-            ", ".join(sorted(markets)),
+            f"{stack.cloud.name} does not sell on these terms",
+            ", ".join(sorted(stack.cloud.markets)),
         )
     if entry.market is Market.FLEX_START and entry.min:
         yield Problem(f"{path}.min", entry.min, "flex-start nodes end after 7 days: none can be kept", "0")
@@ -131,13 +122,12 @@ def _entry(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Probl
 
 def _offered(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Problem]:
     """The machine exists in the zones: in each one that the entry names, or in one of the cluster's."""
-    named = stack.cluster.zones if stack.cluster else ()
-    cluster_zones = [zone for zone in named if in_region(stack.cloud, stack.region, zone)]
+    cluster_zones = [zone for zone in stack.zones if stack.cloud.in_region(stack.region, zone)]
     for index, zone in enumerate(entry.zones):
         if cluster_zones and zone not in cluster_zones:
             reason = f"not one of the cluster's zones ({', '.join(cluster_zones)})"
             yield Problem(f"{path}.zones[{index}]", zone, reason, "add it to cluster.zones")
-    machine = known_machine(stack.cloud, entry)
+    machine = stack.cloud.machine(entry)
     if machine is None or not machine.zones:
         return
     offered = zones_of_region(machine, stack.cloud, stack.region)
@@ -146,7 +136,7 @@ def _offered(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Pro
         reason = f"not offered in {stack.region}; it is in {', '.join(elsewhere)}"
         alternatives = [
             other.name
-            for other in catalog.machine_types(stack.cloud)
+            for other in catalog.machine_types(stack.cloud.name)
             if (other.accelerator, other.gpus) == (machine.accelerator, machine.gpus)
             and zones_of_region(other, stack.cloud, stack.region)
         ]

@@ -3,20 +3,27 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from llm_serving import catalog
-from llm_serving.planning.host import NO_SIDECAR, Sidecar
-from llm_serving.planning.nodes import NodeShape, existing_pool_node, pool_node
-from llm_serving.spec import (
-    AddonsSpec,
-    ClusterSpec,
-    ExistingPoolSpec,
-    LoaderSpec,
-    ModelSpec,
-    NetworkSpec,
-    PoolSpec,
-    ReleaseSpec,
-    TeamSpec,
-)
+from llm_serving.catalog import UnknownFact
+from llm_serving.planning.clouds.cloud import Cloud
+from llm_serving.planning.host import NO_SIDECAR, SidecarRequests
+from llm_serving.planning.nodes import DEFAULT_MAX_PODS, NodeShape
+from llm_serving.spec import AddonsSpec, LoaderSpec, ModelSpec, Pool, ReleaseSpec, TeamSpec
+from llm_serving.spec.gcp import GcpClusterSpec, GcpNetworkSpec, GcpPoolSpec
+
+
+@dataclass(frozen=True)
+class GcpShape:
+    """What a stack has on Google Cloud only. What is left out is not checked.
+
+    Attributes:
+        network: the ranges of its network.
+        cluster: its cluster.
+        pools: its GPU pools, in the order of :attr:`StackShape.pools`.
+    """
+
+    network: GcpNetworkSpec | None = None
+    cluster: GcpClusterSpec | None = None
+    pools: Sequence[GcpPoolSpec] = ()
 
 
 @dataclass(frozen=True)
@@ -24,10 +31,11 @@ class StackShape:
     """A stack's wishes. A part of a stack is one too: what is left out is not checked.
 
     Attributes:
-        cloud: ``gcp``, ``aws`` or ``existing``.
+        cloud: where it runs.
         region: the cloud's region; empty for clusters that are already there.
-        network: its ranges; ``None`` where the network is somebody else's.
-        cluster: its settings; ``None`` where the cluster is somebody else's.
+        zones: zones of its cluster; empty where they are not known.
+        max_pods_per_node: most pods on a node of its cluster.
+        gcp: what only Google Cloud has.
         pools: GPU pools.
         models: models to serve.
         releases: every release that exists, by model and version.
@@ -37,19 +45,20 @@ class StackShape:
         sidecar: what the cloud's model cache puts beside every engine.
     """
 
-    cloud: str
+    cloud: Cloud
     region: str = ""
-    network: NetworkSpec | None = None
-    cluster: ClusterSpec | None = None
-    pools: Sequence[PoolSpec | ExistingPoolSpec] = ()
+    zones: Sequence[str] = ()
+    max_pods_per_node: int = DEFAULT_MAX_PODS
+    gcp: GcpShape = field(default_factory=GcpShape)
+    pools: Sequence[Pool] = ()
     models: Sequence[ModelSpec] = ()
     releases: Mapping[tuple[str, str], ReleaseSpec] = field(default_factory=dict[tuple[str, str], ReleaseSpec])
     teams: Sequence[TeamSpec] = ()
     loader: LoaderSpec | None = None
     addons: AddonsSpec = field(default_factory=AddonsSpec)
-    sidecar: Sidecar = NO_SIDECAR
+    sidecar: SidecarRequests = NO_SIDECAR
 
-    def pool(self, name: str) -> PoolSpec | ExistingPoolSpec | None:
+    def pool(self, name: str) -> Pool | None:
         """The first pool of that name."""
         return next((pool for pool in self.pools if pool.name == name), None)
 
@@ -57,18 +66,9 @@ class StackShape:
         """The node of a pool, or ``None`` where the pool or a machine of it is not known; other rules say
         so."""
         pool = self.pool(name)
-        if isinstance(pool, ExistingPoolSpec):
-            return existing_pool_node(pool)
         if pool is None:
             return None
         try:
-            return pool_node(self.cloud, pool, max_pods=self.cluster.max_pods_per_node if self.cluster else 32)
-        except (catalog.UnknownFact, ValueError):
+            return self.cloud.pool_node(pool, max_pods=self.max_pods_per_node)
+        except (UnknownFact, ValueError):
             return None
-
-
-def most_nodes(pool: PoolSpec | ExistingPoolSpec) -> int:
-    """Nodes of a pool when all of its capacity is used."""
-    if isinstance(pool, ExistingPoolSpec):
-        return pool.nodes
-    return sum(entry.max for entry in pool.capacity)

@@ -8,7 +8,8 @@ from pulumi.errors import InputPropertiesError
 
 from llm_serving import catalog
 from llm_serving.cloud.gcp.gpu_pools import plan_node_pools
-from llm_serving.spec import Market, PoolSpec
+from llm_serving.spec import Market
+from llm_serving.spec.gcp import GcpPoolSpec
 from tests.unit.cloud.gcp.environment import FLEX_START, LABELS, ON_DEMAND, RESERVED, SPOT, ZONES, gpu_pool
 from tests.unit.recording import Recorded, Recording
 
@@ -190,7 +191,7 @@ def test_counts_are_of_the_whole_pool_and_not_per_zone() -> None:
 @given(least=st.integers(0, 20), zones=st.integers(1, 4))
 def test_creation_never_asks_for_more_than_the_minimum(least: int, zones: int) -> None:
     entry = {"market": "on-demand", "machineType": "g2-standard-12", "min": least, "max": 20}
-    pool = PoolSpec.model_validate({"name": "l4", "accelerator": "L4", "capacity": [entry]})
+    pool = GcpPoolSpec.model_validate({"name": "l4", "accelerator": "L4", "capacity": [entry]})
     names = [f"zone-{index}" for index in range(zones)]
     explicit = pool.model_copy(update={"capacity": (pool.capacity[0].model_copy(update={"zones": tuple(names)}),)})
     planned = plan_node_pools(explicit, names, 32)[0]
@@ -239,7 +240,7 @@ def test_every_gpu_machine_of_the_catalog_becomes_a_node_pool() -> None:
     for machine in catalog.machine_types("gcp"):
         if machine.accelerator is None:
             continue
-        pool = PoolSpec.model_validate(
+        pool = GcpPoolSpec.model_validate(
             {
                 "name": "pool",
                 "accelerator": machine.accelerator,
@@ -276,7 +277,7 @@ LONGEST = "p" * 20
 @pytest.mark.parametrize("market", list(Market))
 def test_node_pool_names_are_names_that_gke_takes(market: Market) -> None:
     entry = {"market": market, "machineType": "g2-standard-12", "max": 1, "zones": ["somewhere"]}
-    pool = PoolSpec.model_validate({"name": LONGEST, "accelerator": "L4", "capacity": [entry]})
+    pool = GcpPoolSpec.model_validate({"name": LONGEST, "accelerator": "L4", "capacity": [entry]})
     name = plan_node_pools(pool, ["somewhere"], 32)[0].name
     assert len(name) <= 40
     assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name)

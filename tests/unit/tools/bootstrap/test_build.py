@@ -1,6 +1,7 @@
 """What a build promises when it is killed, run twice at once, or fails."""
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -11,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.tools.bootstrap.tiny import Workshop
+from tests.unit.tools.bootstrap.tiny import Workshop, executable
 from tools.bootstrap.downloads import Downloads
 from tools.bootstrap.folders import Platform
 from tools.bootstrap.install import Installer
 from tools.bootstrap.progress import Progress
-from tools.bootstrap.recipes import GoBuild, Program
+from tools.bootstrap.recipes import GoBuild, ModuleFile, OverlaidGoBuild, Program
 from tools.bootstrap.versions import Range
 
 GOOD = """printf '#!/bin/sh\\necho tiny 1.2.3\\n' > "$out"; chmod +x "$out" """
@@ -176,6 +177,43 @@ def test_program_of_the_wrapper_itself_is_built_anew_when_its_parts_change(works
         said.append(subprocess.run([built], capture_output=True, text=True, check=True).stderr)
 
     assert said == ["cache\n", "forward\n"]
+
+
+@needs_go
+def test_program_embeds_files_of_a_module_in_which_ours_stands_in_for_another(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrapper, module = workshop.go_mod.parent, workshop.folder / "module"
+    module.mkdir()
+    (module / "go.mod").write_text("module example.com/tiny\n\ngo 1.20\n")
+    (module / "say.go").write_text("package tiny\n\nfunc Say(schema string) { println(schema + Table()) }\n")
+    (module / "table.go").write_text('package tiny\n\nfunc Table() string { return "all kinds" }\n')
+    (module / "schema.json").write_text("schema with ")
+    (wrapper / "main.go").write_text(
+        'package main\n\nimport (\n\t_ "embed"\n\n\t"example.com/tiny"\n)\n\n'
+        "//go:embed schema.json\nvar schema string\n\nfunc main() { tiny.Say(schema) }\n"
+    )
+    (wrapper / "table").mkdir()
+    (wrapper / "table" / "table.go").write_text('package tiny\n\nfunc Table() string { return "no kinds" }\n')
+    answer = json.dumps({"Dir": str(module)})
+    script = f"[ \"$1\" = mod ] && {{ echo '{answer}'; exit; }}; exec '{shutil.which('go')}' \"$@\""
+    monkeypatch.setenv("PATH", str(executable(workshop.folder / "go" / "go", script).parent), prepend=":")
+    build = OverlaidGoBuild(
+        "tiny",
+        "tiny",
+        "example.com/tiny",
+        ".",
+        embeds=(ModuleFile("tiny", "example.com/tiny", "schema.json"),),
+        stand_in=(ModuleFile("tiny", "example.com/tiny", "table.go"), "table/table.go"),
+    )
+    machine = Platform.current()
+    using = Installer(workshop.places, machine, "", Downloads(machine, offline=True), Progress(1, stream=io.StringIO()))
+
+    using.ensure(Program(build, Range((1, 2, 0), (2, 0, 0))))
+
+    built = workshop.places.view / "bin" / "tiny"
+    assert subprocess.run([built], capture_output=True, text=True, check=True).stderr == "schema with no kinds\n"
+    assert sorted(path.name for path in wrapper.iterdir()) == ["go.mod", "go.sum", "main.go", "table"]
 
 
 @needs_go

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_serving.planning import subnets
+from llm_serving.planning.clouds import gcp_subnets as subnets
 
 
 def networks(shortest=8, longest=29):

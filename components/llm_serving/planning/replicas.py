@@ -15,7 +15,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True)
-class Instances:
+class ReleaseReplicas:
     """The instances of one release.
 
     Attributes:
@@ -61,7 +61,7 @@ def traffic_shares(choice: ReleaseChoice) -> dict[Role, int]:
     return {} if canary is None else {Role.STABLE: 100 - canary.weight, Role.CANARY: canary.weight}
 
 
-def plan_instances(model: ModelSpec) -> tuple[Instances, ...]:
+def plan_replicas(model: ModelSpec) -> tuple[ReleaseReplicas, ...]:
     """The instances of every release of ``model``.
 
     A canary grows like the stable release, from its own number. The previous release keeps one instance, which is what
@@ -74,7 +74,7 @@ def plan_instances(model: ModelSpec) -> tuple[Instances, ...]:
         Role.PREVIOUS: 1,
     }
     return tuple(
-        Instances(
+        ReleaseReplicas(
             role=role,
             version=version,
             name=object_name(model.name, version),

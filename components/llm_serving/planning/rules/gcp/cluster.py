@@ -1,4 +1,4 @@
-"""The cluster's own settings: zones, system pool, access to the control plane."""
+"""The settings of a GKE cluster: system pool, access to the control plane, maintenance, groups."""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network
@@ -6,39 +6,54 @@ from ipaddress import IPv4Network
 from llm_serving import catalog
 from llm_serving.catalog import UnknownFact
 from llm_serving.errors import Problem
+from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.rules.stack import StackShape
-from llm_serving.planning.rules.zones import check_zone_names
-from llm_serving.spec import ClusterSpec, ControlPlaneAccess
+from llm_serving.spec.gcp import GcpClusterSpec, GcpControlPlaneAccess
 
 EVERYONE = IPv4Network("0.0.0.0/0")
 
 
 def check_cluster(stack: StackShape) -> Iterator[Problem]:
-    """Everything about ``cluster``; nothing where the cluster is somebody else's."""
-    if stack.cluster is None:
+    """Everything about ``cluster``."""
+    cluster = stack.gcp.cluster
+    if cluster is None:
         return
-    yield from check_zone_names("cluster.zones", stack.cloud, stack.region, stack.cluster.zones)
-    yield from _system_pool(stack.cloud, stack.cluster)
-    yield from _access(stack.cluster.access)
-    yield from _exclusions(stack.cluster)
+    yield from _system_pool(stack.cloud, cluster)
+    yield from _access(cluster.access)
+    yield from _exclusions(cluster)
 
 
-def _system_pool(cloud: str, cluster: ClusterSpec) -> Iterator[Problem]:
+def note_cluster(stack: StackShape) -> Iterator[Problem]:
+    """What is allowed and may surprise: a control plane that is open to everybody, teams whose groups are not looked
+    up."""
+    cluster = stack.gcp.cluster
+    if cluster is None:
+        return
+    for index, network in enumerate(cluster.access.authorized):
+        if network == EVERYONE:
+            path = f"cluster.access.authorized[{index}]"
+            yield Problem(path, str(network), "lets everybody reach the control plane", "mode dns")
+    if not cluster.security_group and any(team.viewers or team.editors for team in stack.teams):
+        reason = "without it GKE looks up nobody's groups, so the viewers and editors of teams may do nothing"
+        yield Problem("cluster.securityGroup", None, reason, "gke-security-groups@<your domain>")
+
+
+def _system_pool(cloud: Cloud, cluster: GcpClusterSpec) -> Iterator[Problem]:
     pool = cluster.system_pool
     if pool.min > pool.max:
         yield Problem("cluster.systemPool.min", pool.min, f"more than the maximum of {pool.max}", str(pool.max))
     try:
-        machine = catalog.machine_type(cloud, pool.machine_type)
+        machine = catalog.machine_type(cloud.name, pool.machine_type)
     except UnknownFact as unknown:
         yield Problem(
             "cluster.systemPool.machineType",
             pool.machine_type,
-            f"not a machine type that is known on {cloud}",
+            f"not a machine type that is known on {cloud.name}",
             unknown.nearest,
         )
         return
     if machine.accelerator is not None:
-        plain = ", ".join(m.name for m in catalog.machine_types(cloud) if m.accelerator is None)
+        plain = ", ".join(other.name for other in catalog.machine_types(cloud.name) if other.accelerator is None)
         yield Problem(
             "cluster.systemPool.machineType",
             pool.machine_type,
@@ -47,7 +62,7 @@ def _system_pool(cloud: str, cluster: ClusterSpec) -> Iterator[Problem]:
         )
 
 
-def _access(access: ControlPlaneAccess) -> Iterator[Problem]:
+def _access(access: GcpControlPlaneAccess) -> Iterator[Problem]:
     ranges = [str(network) for network in access.authorized]
     if access.mode == "authorized" and not ranges:
         yield Problem(
@@ -65,7 +80,7 @@ def _access(access: ControlPlaneAccess) -> Iterator[Problem]:
         )
 
 
-def _exclusions(cluster: ClusterSpec) -> Iterator[Problem]:
+def _exclusions(cluster: GcpClusterSpec) -> Iterator[Problem]:
     names: set[str] = set()
     for index, exclusion in enumerate(cluster.maintenance.exclusions):
         path = f"cluster.maintenance.exclusions[{index}]"

@@ -1,17 +1,20 @@
-"""A cluster's own settings, apart from its GPU pools."""
+"""What only Google Cloud has: the settings of a GKE cluster, of its VPC network and of the bucket of the model cache,
+and what a pool on GKE has beside what every pool has."""
 
 from enum import StrEnum
+from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from llm_serving.arguments import Frozen
 from llm_serving.spec.names import ClusterName, PositiveCount
 from llm_serving.spec.network import Cidr
+from llm_serving.spec.pool import PoolSpec
 
 
-class ReleaseChannel(StrEnum):
-    """How early a cluster gets new Kubernetes versions (the names are GKE's)."""
+class GcpReleaseChannel(StrEnum):
+    """How early GKE gives a cluster new Kubernetes versions."""
 
     RAPID = "rapid"
     REGULAR = "regular"
@@ -19,7 +22,7 @@ class ReleaseChannel(StrEnum):
     EXTENDED = "extended"
 
 
-class ControlPlaneAccess(Frozen):
+class GcpControlPlaneAccess(Frozen):
     """Who reaches the Kubernetes API.
 
     Attributes:
@@ -37,7 +40,7 @@ Instant = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d
 """RFC 3339 in UTC, for example ``2026-01-03T02:00:00Z``."""
 
 
-class MaintenanceExclusion(Frozen):
+class GcpMaintenanceExclusion(Frozen):
     """A time in which the cloud leaves the cluster as it is, for example around a launch.
 
     Attributes:
@@ -53,7 +56,7 @@ class MaintenanceExclusion(Frozen):
     scope: Literal["all", "minor", "minor-and-nodes"] = "all"
 
 
-class MaintenanceWindow(Frozen):
+class GcpMaintenanceWindow(Frozen):
     """When the cloud may upgrade the cluster.
 
     Attributes:
@@ -66,10 +69,10 @@ class MaintenanceWindow(Frozen):
     start: Instant = "2026-01-03T02:00:00Z"
     hours: Annotated[int, Field(ge=4, le=24)] = 8
     recurrence: Annotated[str, StringConstraints(pattern=r"^FREQ=(DAILY|WEEKLY)(;.+)?$")] = "FREQ=WEEKLY;BYDAY=SA,SU"
-    exclusions: tuple[MaintenanceExclusion, ...] = ()
+    exclusions: tuple[GcpMaintenanceExclusion, ...] = ()
 
 
-class SystemPool(Frozen):
+class GcpSystemPool(Frozen):
     """CPU nodes for everything that needs no GPU. Counts are per zone of the cluster.
 
     Attributes:
@@ -83,7 +86,7 @@ class SystemPool(Frozen):
     max: PositiveCount = 3
 
 
-class ClusterSpec(Frozen):
+class GcpClusterSpec(Frozen):
     """The cluster of one environment.
 
     Attributes:
@@ -106,12 +109,88 @@ class ClusterSpec(Frozen):
     name: ClusterName
     regional: bool = True
     zones: Annotated[tuple[str, ...], Field(min_length=1)]
-    release_channel: ReleaseChannel = ReleaseChannel.REGULAR
+    release_channel: GcpReleaseChannel = GcpReleaseChannel.REGULAR
     version: str | None = None
-    access: ControlPlaneAccess = ControlPlaneAccess()
+    access: GcpControlPlaneAccess = GcpControlPlaneAccess()
     security_group: Annotated[str, StringConstraints(pattern=r"^gke-security-groups@[-.a-z0-9]+$")] | None = None
-    maintenance: MaintenanceWindow = MaintenanceWindow()
+    maintenance: GcpMaintenanceWindow = GcpMaintenanceWindow()
     max_pods_per_node: Annotated[int, Field(ge=8, le=256)] = 32
     encrypt_secrets: bool = True
     deletion_protection: bool = True
-    system_pool: SystemPool = SystemPool()
+    system_pool: GcpSystemPool = GcpSystemPool()
+
+
+class GcpNetworkSpec(Frozen):
+    """The VPC network of one environment. Ranges are fixed for the life of a stack.
+
+    Attributes:
+        nodes: primary range of the node subnet; one address a node.
+        pods: range from which every node gets a block for its pods.
+        services: range of the cluster's Services.
+        proxies: range of the proxies of regional gateways (proxy-only subnet, at least a /26).
+        nat_addresses: fixed public addresses from which the network reaches the internet, for allow-lists of others;
+            0 leaves number and choice to Cloud NAT.
+        flow_log_sampling: share of the node subnet's flows that is logged; 0 logs none.
+    """
+
+    nodes: Cidr = IPv4Network("10.0.0.0/20")
+    pods: Cidr = IPv4Network("10.64.0.0/14")
+    services: Cidr = IPv4Network("10.0.32.0/20")
+    proxies: Cidr = IPv4Network("10.0.16.0/23")
+    nat_addresses: Annotated[int, Field(ge=0, le=16)] = 0
+    flow_log_sampling: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
+SHORTEST_SOFT_DELETE_DAYS = 7
+
+
+def _soft_delete_days(days: int) -> int:
+    if 0 < days < SHORTEST_SOFT_DELETE_DAYS:
+        raise ValueError(
+            f"Cloud Storage keeps deleted objects for {SHORTEST_SOFT_DELETE_DAYS} to 90 days, or, with 0, not at all"
+        )
+    return days
+
+
+class GcpModelCacheSpec(Frozen):
+    """The Cloud Storage bucket that holds the weights.
+
+    Attributes:
+        soft_delete_days: how long deleted objects can be restored: 0, or 7 to 90 (Cloud Storage documentation, "Soft
+            delete").
+        noncurrent_days: how long an overwritten version of an object is kept.
+        force_destroy: let ``pulumi destroy`` delete a bucket that still holds objects.
+    """
+
+    soft_delete_days: Annotated[int, Field(ge=0, le=90), AfterValidator(_soft_delete_days)] = 7
+    noncurrent_days: Annotated[int, Field(ge=1)] = 14
+    force_destroy: bool = False
+
+
+SPOT_SHUTDOWN_SECONDS = 30
+"""What a Spot node of GKE takes to end where nothing else is asked for."""
+
+LONGEST_SPOT_SHUTDOWN_SECONDS = 120
+
+_SPOT_SHUTDOWNS = (SPOT_SHUTDOWN_SECONDS, LONGEST_SPOT_SHUTDOWN_SECONDS)
+
+
+def _spot_shutdown(value: int) -> int:
+    if value not in _SPOT_SHUTDOWNS:
+        raise ValueError(f"not one of {', '.join(map(str, _SPOT_SHUTDOWNS))}")
+    return value
+
+
+SpotShutdown = Annotated[int, AfterValidator(_spot_shutdown)]
+"""The shutdown grace periods that GKE allows on Spot nodes: 30, its default, and 120 seconds (GKE documentation,
+"Customizing node system configuration", ``shutdownGracePeriodSeconds``)."""
+
+
+class GcpPoolSpec(PoolSpec):
+    """A pool on GKE: one node pool for each entry of its capacity, under a ComputeClass of the pool's name.
+
+    Attributes:
+        spot_shutdown_seconds: what a spot node takes from its notice to its end. 120 gives requests more time to end.
+    """
+
+    spot_shutdown_seconds: SpotShutdown = SPOT_SHUTDOWN_SECONDS

@@ -1,11 +1,10 @@
-"""Address ranges: usable, disjoint, and large enough for the stack at its maximum."""
+"""Address ranges of the VPC network: usable, disjoint, and large enough for the stack at its maximum."""
 
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
 
 from llm_serving.errors import Problem
-from llm_serving.planning.rules.stack import StackShape, most_nodes
-from llm_serving.planning.subnets import (
+from llm_serving.planning.clouds.gcp_subnets import (
     SMALLEST_PROXY_PREFIX,
     SMALLEST_SERVICES_PREFIX,
     free_range,
@@ -17,7 +16,7 @@ from llm_serving.planning.subnets import (
     prefix_for_pods,
     unusable,
 )
-from llm_serving.spec import PoolSpec
+from llm_serving.planning.rules.stack import StackShape
 
 SURGE_NODES = 1
 """Addresses kept free for each node pool: an upgrade of the system pool adds a node before it removes one, and a GPU
@@ -25,54 +24,56 @@ pool that is replaced by another machine starts before the old one ends. Each ca
 
 
 def check_network(stack: StackShape) -> Iterator[Problem]:
-    """Everything about ``network``; nothing where the network is somebody else's."""
-    if stack.network is None:
+    """Everything about ``network``."""
+    network_spec = stack.gcp.network
+    if network_spec is None:
         return
     ranges: dict[str, IPv4Network] = {
-        "nodes": stack.network.nodes,
-        "pods": stack.network.pods,
-        "services": stack.network.services,
-        "proxies": stack.network.proxies,
+        "nodes": network_spec.nodes,
+        "pods": network_spec.pods,
+        "services": network_spec.services,
+        "proxies": network_spec.proxies,
     }
     for name, network in ranges.items():
         if reason := unusable(network):
             yield _problem(name, ranges, reason, network.prefixlen)
     for first, second in overlaps(ranges):
         yield _problem(second, ranges, f"overlaps network.{first} ({ranges[first]})", ranges[second].prefixlen)
-    if stack.network.proxies.prefixlen > SMALLEST_PROXY_PREFIX:
+    if network_spec.proxies.prefixlen > SMALLEST_PROXY_PREFIX:
         reason = f"too small: a proxy-only subnet has at least a /{SMALLEST_PROXY_PREFIX}"
         yield _problem("proxies", ranges, reason, SMALLEST_PROXY_PREFIX)
-    if stack.network.services.prefixlen > SMALLEST_SERVICES_PREFIX:
+    if network_spec.services.prefixlen > SMALLEST_SERVICES_PREFIX:
         reason = f"too small: a range of Services has at least a /{SMALLEST_SERVICES_PREFIX}"
         yield _problem("services", ranges, reason, SMALLEST_SERVICES_PREFIX)
     yield from _sizes(stack, ranges)
 
 
-def nodes_at_most(stack: StackShape) -> tuple[int, str]:
+def max_cluster_nodes(stack: StackShape) -> tuple[int, str]:
     """Nodes of the cluster at its maximum with every node pool being upgraded at once, and the sum in
     words."""
-    gpu = sum(most_nodes(pool) for pool in stack.pools)
-    node_pools = sum(len(pool.capacity) for pool in stack.pools if isinstance(pool, PoolSpec))
-    system = stack.cluster.system_pool.max * len(stack.cluster.zones) if stack.cluster else 0
-    node_pools += 1 if stack.cluster else 0
+    cluster = stack.gcp.cluster
+    gpu = sum(pool.max_nodes for pool in stack.pools)
+    node_pools = sum(len(pool.capacity) for pool in stack.pools)
+    system = cluster.system_pool.max * len(cluster.zones) if cluster else 0
+    node_pools += 1 if cluster else 0
     surge = node_pools * SURGE_NODES
     return gpu + system + surge, f"{gpu} of GPU pools, {system} of the system pool, {surge} for upgrades"
 
 
 def _sizes(stack: StackShape, ranges: Mapping[str, IPv4Network]) -> Iterator[Problem]:
-    needed, sum_in_words = nodes_at_most(stack)
+    needed, summands = max_cluster_nodes(stack)
     holds = node_capacity(ranges["nodes"])
     if holds < needed:
-        reason = f"too small: holds {holds} nodes, the stack has up to {needed} ({sum_in_words})"
+        reason = f"too small: holds {holds} nodes, the stack has up to {needed} ({summands})"
         yield _problem("nodes", ranges, reason, prefix_for_nodes(needed))
-    if stack.cluster is None:
+    if stack.gcp.cluster is None:
         return
-    max_pods = stack.cluster.max_pods_per_node
+    max_pods = stack.gcp.cluster.max_pods_per_node
     holds = pod_node_capacity(ranges["pods"], max_pods)
     if holds < needed:
         reason = (
             f"too small: holds the /{pod_block_prefix(max_pods)} blocks of {holds} nodes, the stack has up to "
-            f"{needed} ({sum_in_words})"
+            f"{needed} ({summands})"
         )
         yield _problem("pods", ranges, reason, prefix_for_pods(needed, max_pods))
 

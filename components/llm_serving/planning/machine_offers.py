@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from llm_serving import catalog
 from llm_serving.catalog import Accelerator, Architecture
-from llm_serving.planning.host import NO_SIDECAR, Sidecar
-from llm_serving.planning.nodes import NodeShape, machine_node
+from llm_serving.planning.clouds.cloud import Cloud
+from llm_serving.planning.host import NO_SIDECAR, SidecarRequests
+from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.parallelism import SIZES, choose_gpus, layout_problems
 from llm_serving.spec import ModelSpec, ReleaseSpec
 
@@ -20,20 +21,14 @@ class Offer:
     Attributes:
         accelerator: GPU in the catalog.
         gpus: GPUs of one node; one instance may use fewer.
-        cloud: who sells it; ``existing`` for GPUs wherever they are.
         machine_type: the cloud's machine; ``None`` for GPUs wherever they are.
+        node: the node that it becomes.
     """
 
     accelerator: str
     gpus: int
-    cloud: str
     machine_type: str | None
-
-    def node(self) -> NodeShape:
-        """The node of this offer."""
-        if self.machine_type is not None:
-            return machine_node(self.cloud, self.machine_type)
-        return NodeShape(accelerator=self.accelerator, gpus=self.gpus, cpu=UNLIMITED, memory_gib=UNLIMITED)
+    node: NodeShape
 
     def __str__(self) -> str:
         where = f" ({self.machine_type})" if self.machine_type else ""
@@ -41,7 +36,7 @@ class Offer:
 
 
 def smallest_offer(
-    model: ModelSpec, release: ReleaseSpec, cloud: str | None = None, sidecar: Sidecar = NO_SIDECAR
+    model: ModelSpec, release: ReleaseSpec, cloud: Cloud | None = None, sidecar: SidecarRequests = NO_SIDECAR
 ) -> Offer | None:
     """The offer with the least GPU memory that fits, then the cheapest, or ``None`` where nothing does.
 
@@ -54,34 +49,34 @@ def smallest_offer(
     architecture = catalog.architecture(release.model.architecture)
     freed = model.model_copy(update={"tensor_parallelism": None})
     for offer in _by_size(cloud):
-        if _fits(architecture, catalog.accelerator(offer.accelerator), freed, release, offer.node(), sidecar):
+        if _fits(architecture, catalog.accelerator(offer.accelerator), freed, release, offer.node, sidecar):
             return offer
     return None
 
 
-def describe_offers(model: ModelSpec, release: ReleaseSpec, cloud: str, sidecar: Sidecar = NO_SIDECAR) -> str:
+def describe_offers(model: ModelSpec, release: ReleaseSpec, cloud: Cloud, sidecar: SidecarRequests = NO_SIDECAR) -> str:
     """The suggestion of a refusal: what the cloud sells that fits, and the smallest GPUs of all where these
     are smaller; an empty string where nothing fits."""
-    sold = smallest_offer(model, release, cloud, sidecar) if catalog.machine_types(cloud) else None
+    sold = smallest_offer(model, release, cloud, sidecar) if cloud.gpu_nodes() else None
     anywhere = smallest_offer(model, release, sidecar=sidecar)
-    parts = [f"{sold} on {cloud}"] if sold else []
+    parts = [f"{sold} on {cloud.name}"] if sold else []
     if anywhere and (sold is None or (sold.accelerator, sold.gpus) != (anywhere.accelerator, anywhere.gpus)):
         parts.append(f"{anywhere} wherever there are some" if sold else str(anywhere))
     return "a pool with nodes of at least " + ", or of ".join(parts) if parts else ""
 
 
-def _by_size(cloud: str | None) -> list[Offer]:
+def _by_size(cloud: Cloud | None) -> list[Offer]:
+    """What there is, smallest first: the machines of a cloud, or every number of every GPU."""
     if cloud is None:
         offers = [
-            Offer(gpu.name, size, "existing", None) for gpu in catalog.accelerators() if gpu.resource for size in SIZES
+            Offer(gpu.name, size, None, NodeShape(accelerator=gpu.name, gpus=size, cpu=UNLIMITED, memory_gib=UNLIMITED))
+            for gpu in catalog.accelerators()
+            if gpu.resource
+            for size in SIZES
         ]
         return sorted(offers, key=lambda offer: (_memory(offer), offer.gpus, offer.accelerator))
-    sold = [
-        Offer(machine.accelerator, machine.gpus, cloud, machine.name)
-        for machine in catalog.machine_types(cloud)
-        if machine.accelerator is not None
-    ]
-    return sorted(sold, key=lambda offer: (_memory(offer), _price(offer), offer.gpus, str(offer)))
+    sold = [Offer(node.accelerator, node.gpus, name, node) for name, node in cloud.gpu_nodes().items()]
+    return sorted(sold, key=lambda offer: (_memory(offer), _price(cloud, offer), offer.gpus, str(offer)))
 
 
 def _memory(offer: Offer) -> float:
@@ -89,9 +84,9 @@ def _memory(offer: Offer) -> float:
     return offer.gpus * (catalog.accelerator(offer.accelerator).memory_gb or 0)
 
 
-def _price(offer: Offer) -> float:
+def _price(cloud: Cloud, offer: Offer) -> float:
     """Lowest known on-demand price over all regions; machines without one come last."""
-    known = [entry.on_demand for entry in catalog.prices(offer.cloud, offer.machine_type or "")]
+    known = [entry.on_demand for entry in catalog.prices(cloud.name, offer.machine_type or "")]
     return min((price for price in known if price is not None), default=float("inf"))
 
 
@@ -101,10 +96,10 @@ def _fits(
     model: ModelSpec,
     release: ReleaseSpec,
     node: NodeShape,
-    sidecar: Sidecar,
+    sidecar: SidecarRequests,
 ) -> bool:
     if not accelerator.runs(release.quantization) or release.context_length > architecture.max_context:
         return False
     if any(layout_problems(architecture, model, node)):
         return False
-    return choose_gpus(architecture, release, model, accelerator, node, sidecar).gpus > 0
+    return choose_gpus(architecture, release, model, accelerator, node, sidecar).fits

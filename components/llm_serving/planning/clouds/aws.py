@@ -1,0 +1,30 @@
+"""Amazon Web Services: EKS nodes, Spot Instances, zones. The catalog knows its machines; no stack runs there yet."""
+
+from llm_serving.catalog import MachineType
+from llm_serving.planning.clouds.machine_cloud import MachineCloud
+from llm_serving.spec import Market, Pool
+
+INTERRUPTION_NOTICE_SECONDS = 120
+"""EC2 documentation, "Spot Instance interruption notices"."""
+
+
+class Aws(MachineCloud):
+    """Formulas of the EKS AMI."""
+
+    name = "aws"
+    markets = frozenset({Market.ON_DEMAND, Market.SPOT, Market.RESERVATION})
+
+    def notice_seconds(self, pool: Pool) -> int:
+        """The same for every instance."""
+        return INTERRUPTION_NOTICE_SECONDS
+
+    def reserved_memory_gib(self, machine: MachineType, max_pods: int, image_streaming: bool) -> float:
+        """``kubeReserved`` of nodeadm: 255 MiB and 11 MiB a pod."""
+        return (255 + 11 * max_pods) / 1024
+
+    def ephemeral_gib(self, disk_gib: float, ssd_gib: float, disks: int) -> float:
+        """1 GiB reserved, 10 % for eviction (``nodefs.available``)."""
+        return (ssd_gib if disks else disk_gib) * 0.9 - 1
+
+
+AWS = Aws()

@@ -1,0 +1,72 @@
+"""The interface: all that planning asks of a cloud, with the answer of a cloud that has nothing to say."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from llm_serving import catalog
+from llm_serving.catalog import MachineType, UnknownFact
+from llm_serving.planning.host import NO_SIDECAR, SidecarRequests
+from llm_serving.planning.nodes import DEFAULT_MAX_PODS, NodeShape
+from llm_serving.spec import CapacityEntry, Market, Pool
+
+
+class Cloud(ABC):
+    """A cloud as planning sees it: facts, and formulas over settings and catalog. It holds nothing of a stack.
+
+    Attributes:
+        name: as settings, arguments and the catalog's tables call it.
+        markets: terms on which it sells machines.
+        zone_separator: what stands between a region's name and a zone's letter.
+        reserved_pool_names: names that no pool may have, each with the reason.
+        streaming_registry: end of the host names of registries whose images it streams to nodes; ``None`` where every
+            image is pulled.
+        cache_sidecar: what its model cache puts beside every engine.
+        caches_weights_on_nodes: its model cache keeps a copy of each pod's weights on the node's disk.
+        has_workload_identity: pods prove to it who they are, so a Job can be allowed to write the model cache.
+        all_regions_gpu_quota: name of its quota on the GPUs of all regions together; ``None`` where it has none.
+    """
+
+    name: str
+    markets: frozenset[Market] = frozenset(Market)
+    zone_separator: str = ""
+    reserved_pool_names: Mapping[str, str] = {}
+    streaming_registry: str | None = None
+    cache_sidecar: SidecarRequests = NO_SIDECAR
+    caches_weights_on_nodes: bool = False
+    has_workload_identity: bool = True
+    all_regions_gpu_quota: str | None = None
+
+    @abstractmethod
+    def pool_node(self, pool: Pool, *, max_pods: int = DEFAULT_MAX_PODS) -> NodeShape:
+        """The least that every node of ``pool`` offers: pods must fit whichever capacity the node comes from.
+
+        Raises:
+            UnknownFact: for a machine type that is not in the catalog.
+            ValueError: for a machine without GPU, or a pool that is not this cloud's.
+        """
+
+    @abstractmethod
+    def gpu_nodes(self) -> Mapping[str, NodeShape]:
+        """The node that each machine type with GPUs becomes, by its name; empty where no machines are sold."""
+
+    def longer_notice(self, pool: Pool) -> str:
+        """The setting that would give pods of ``pool`` a longer notice; empty where there is none."""
+        return ""
+
+    def spot_notice_seconds(self, pool: Pool) -> int | None:
+        """Time that pods get between the cloud's notice and the end of their node: the shortest of the pool's capacity,
+        in seconds; ``None`` where nodes stay."""
+        return None
+
+    def machine(self, entry: CapacityEntry) -> MachineType | None:
+        """The machine of a capacity entry, or ``None`` where the catalog does not know it; a rule refuses it then."""
+        try:
+            return catalog.machine_type(self.name, entry.machine_type)
+        except UnknownFact:
+            return None
+
+    def in_region(self, region: str, zone: str) -> bool:
+        """Whether a zone's name is one of the region's."""
+        prefix = f"{region}{self.zone_separator}"
+        letter = zone.removeprefix(prefix)
+        return zone.startswith(prefix) and len(letter) == 1 and letter.isalpha() and letter.islower()

@@ -1,0 +1,29 @@
+"""A cluster that is already there: its nodes are what their owner says, and none is bought or taken away."""
+
+from collections.abc import Mapping
+
+from llm_serving.planning.clouds.cloud import Cloud
+from llm_serving.planning.nodes import DEFAULT_MAX_PODS, NodeShape
+from llm_serving.spec import ExistingPoolSpec, Pool
+
+
+class Existing(Cloud):
+    """On-premises machines, kind, or a cluster that somebody else runs."""
+
+    name = "existing"
+    has_workload_identity = False
+
+    def pool_node(self, pool: Pool, *, max_pods: int = DEFAULT_MAX_PODS) -> NodeShape:
+        """The sizes are what the owner says pods can ask for."""
+        if not isinstance(pool, ExistingPoolSpec):
+            raise ValueError(f"pool {pool.name} is not of nodes that are already there")
+        return NodeShape(
+            accelerator=pool.accelerator, gpus=pool.gpus_per_node, cpu=pool.cpu, memory_gib=pool.memory_gib
+        )
+
+    def gpu_nodes(self) -> Mapping[str, NodeShape]:
+        """Nobody sells machines here."""
+        return {}
+
+
+EXISTING = Existing()

@@ -1,0 +1,73 @@
+"""Google Cloud: GKE nodes, Spot VMs, GCS FUSE, zones and quotas."""
+
+from llm_serving.catalog import MachineType
+from llm_serving.planning.clouds.machine_cloud import MachineCloud, visible_gib
+from llm_serving.planning.host import SidecarRequests
+from llm_serving.planning.nodes import by_bracket
+from llm_serving.spec import Market, Pool
+from llm_serving.spec.gcp import LONGEST_SPOT_SHUTDOWN_SECONDS, SPOT_SHUTDOWN_SECONDS, GcpPoolSpec
+
+CRITICAL_PODS_SECONDS = 15
+"""The end of a Spot node's shutdown, which the kubelet keeps for system pods: GKE's default, and what we ask for. No
+other pod gets it, whatever its grace period says (GKE documentation, "Spot VMs", termination and graceful shutdown)."""
+
+_COMPUTE_CLASS = "GKE has a ComputeClass of this name"
+
+_GIB_BRACKETS = (4.0, 4.0, 8.0, 112.0, float("inf"))
+_MEMORY_SHARES = (0.25, 0.20, 0.10, 0.06, 0.02)
+_STREAMING_SHARES = (0.10, 0.08, 0.04, 0.024, 0.008)
+
+
+class Gcp(MachineCloud):
+    """A pool is one GKE node pool for each of its capacity entries, under one ComputeClass of the pool's name."""
+
+    name = "gcp"
+    markets = frozenset({Market.ON_DEMAND, Market.SPOT, Market.RESERVATION, Market.FLEX_START})
+    zone_separator = "-"
+    # ``default`` is the class of pods that select none, the others come with GKE (GKE documentation, "About GKE
+    # ComputeClasses").
+    reserved_pool_names = dict.fromkeys(("default", "autopilot", "autopilot-spot"), _COMPUTE_CLASS)
+    # GKE documentation, "Use Image streaming to pull container images": those of Artifact Registry. Our node pools have
+    # it on.
+    streaming_registry = ".pkg.dev"
+    # The GCS FUSE container, which the model cache gives these sizes: its defaults of 250m and 256 MiB throttle the
+    # loading of weights.
+    cache_sidecar = SidecarRequests(cpu=1, memory_gib=4)
+    caches_weights_on_nodes = True
+    # It counts every market, and it is 0 in new projects.
+    all_regions_gpu_quota = "GPUS_ALL_REGIONS"
+
+    def notice_seconds(self, pool: Pool) -> int:
+        """What a Spot node takes to end, less what the kubelet keeps of it."""
+        return _gke(pool).spot_shutdown_seconds - CRITICAL_PODS_SECONDS
+
+    def longer_notice(self, pool: Pool) -> str:
+        """The longer one of the two periods that GKE allows."""
+        if _gke(pool).spot_shutdown_seconds != SPOT_SHUTDOWN_SECONDS:
+            return ""
+        return f"spotShutdownSeconds {LONGEST_SPOT_SHUTDOWN_SECONDS} in the pool"
+
+    def reserved_memory_gib(self, machine: MachineType, max_pods: int, image_streaming: bool) -> float:
+        """GKE documentation: "Plan GKE Standard node sizes" and "Use Image streaming", memory reservation for it."""
+        memory = visible_gib(machine)
+        if memory < 1:
+            return 255 / 1024
+        kept = by_bracket(memory, _GIB_BRACKETS, _MEMORY_SHARES)
+        return kept + (by_bracket(memory, _GIB_BRACKETS, _STREAMING_SHARES) if image_streaming else 0)
+
+    def ephemeral_gib(self, disk_gib: float, ssd_gib: float, disks: int) -> float:
+        """GKE documentation, "Plan GKE Standard node sizes": of a boot disk 10 % for eviction and the least of 50 %,
+        6 GiB + 35 % and 100 GiB for the system; of local SSDs 10 % and 50, 75 or 100 GiB for 1, 2 or more disks."""
+        if disks:
+            system = {1: 50.0, 2: 75.0}.get(disks, 100.0)
+            return ssd_gib * 0.9 - system
+        return disk_gib * 0.9 - min(disk_gib * 0.5, 6 + disk_gib * 0.35, 100.0)
+
+
+def _gke(pool: Pool) -> GcpPoolSpec:
+    if not isinstance(pool, GcpPoolSpec):
+        raise ValueError(f"pool {pool.name} is not one of GKE")
+    return pool
+
+
+GCP = Gcp()
