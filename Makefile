@@ -19,7 +19,7 @@ SETUP := $(if $(OWN_NODE),setup-node,setup)
 # Every run says where its time went.
 PYTEST := python -m pytest --durations=20
 
-.PHONY: help up preview destroy down status check check-static check-unit test test-images test-engine test-e2e test-autoscaling bench format clean
+.PHONY: help up preview destroy down status check check-static check-unit test test-images test-engine test-e2e test-autoscaling test-official bench format clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,10 @@ test-e2e: setup-node ## a real node and real pods: the endpoint under load, upda
 
 test-autoscaling: setup-autoscaling ## KEDA and the HPA controller on a real Prometheus (a first run builds KEDA: a quarter of an hour)
 	@$(PYTEST) tests/autoscaling
+
+test-official: setup-official-kubernetes ## our Kubernetes plugin beside Pulumi's own (a first run builds that: some minutes)
+	@$(PYTEST) tests/official
+	@LLM_SERVING_KUBERNETES_PLUGIN=official $(PYTEST) tests/engine/test_existing_cluster.py tests/engine/cluster/test_plugin_engine.py
 
 bench: setup ## ratios, measured in one run: previews, loader, launcher, batching, endpoint; says what one needs that is left out
 	@python -m bench
