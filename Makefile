@@ -72,7 +72,7 @@ test-e2e: setup-node ## a real node and real pods: the endpoint under load, upda
 test-autoscaling: setup-autoscaling ## KEDA and the HPA controller on a real Prometheus (a first run builds KEDA: a quarter of an hour)
 	@python -m pytest tests/autoscaling
 
-bench: setup ## ratios, measured in one run: previews, loader, launcher, batching, endpoint; says what one needs that is left out
+bench: setup ## ratios, measured in one run; names what each measurement that is left out needs
 	@python -m bench
 
 clean: setup-python ## remove the virtual environment and the local clouds' state (not the cache of built tools)
