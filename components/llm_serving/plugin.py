@@ -6,7 +6,8 @@ The SDK's host loses what a user needs most when something is wrong, so this one
 - Every argument is checked before a component sees it: unknown keys (the SDK drops them), missing ones, wrong types.
 - An Output where only a plain value can be used is refused (the SDK passes on an empty object, or fails without path).
 
-``python -m llm_serving.plugin schema`` writes ``components/schema.json``, the contract with other languages.
+``python -m llm_serving.plugin schema`` writes ``components/schema.json``, the contract with other languages, and
+``python -m llm_serving.plugin arguments`` the types of the components' arguments (``argument_types``).
 """
 
 import json
@@ -25,6 +26,7 @@ from pulumi.provider.server import ComponentInitError
 from pulumi.runtime import known_types
 
 import llm_serving
+from llm_serving import argument_types
 from llm_serving.component import PACKAGE, to_input_errors
 from llm_serving.errors import Problem, ProblemsError, nearest
 
@@ -52,7 +54,7 @@ def public_components() -> list[type[pulumi.ComponentResource]]:
 
 
 class Host(ComponentProvider):
-    """Constructs components for the engine."""
+    """Constructs components for the Pulumi engine."""
 
     def __init__(self) -> None:
         super().__init__(public_components(), PACKAGE, version=package_version())
@@ -88,39 +90,39 @@ class Host(ComponentProvider):
             raise
 
     def problems(
-        self, given: Mapping[str, Any], properties: Mapping[str, PropertyDefinition], path: str = ""
+        self, values: Mapping[str, Any], properties: Mapping[str, PropertyDefinition], path: str = ""
     ) -> list[Problem]:
-        """Everything that is wrong with the shape of an object, as far as the protocol shows it.
+        """Problems of the shape of an object: keys and types, as far as the protocol shows them.
 
         Args:
-            given: the object; its keys are spelt as on the wire.
+            values: the object; its keys are spelt as on the wire.
             properties: what the schema says of it.
-            path: where it stands.
+            path: property path of the object.
         """
-        found: list[Problem] = []
-        for key, value in given.items():
-            place = f"{path}.{key}" if path else key
+        problems: list[Problem] = []
+        for key, value in values.items():
+            value_path = f"{path}.{key}" if path else key
             if key in properties:
-                found += self._value_problems(value, properties[key], place)
-            elif not key.startswith("__"):  # `__defaults` and the like are the engine's own
-                found.append(Problem(place, _shown(value), "unknown key", nearest(key, properties)))
+                problems += self._value_problems(value, properties[key], value_path)
+            elif not key.startswith("__"):  # `__defaults` and the like are the Pulumi engine's own
+                problems.append(Problem(value_path, _shown(value), "unknown key", nearest(key, properties)))
         for key, definition in properties.items():
-            if given.get(key) is None and not definition.optional:
-                found.append(Problem(f"{path}.{key}" if path else key, None, "required, but not given"))
-        return found
+            if values.get(key) is None and not definition.optional:
+                problems.append(Problem(f"{path}.{key}" if path else key, None, "required, but not given"))
+        return problems
 
     def _value_problems(
         self, value: Any, definition: PropertyDefinition, path: str, plain: bool = True
     ) -> list[Problem]:
-        """``plain``: everything around the value is plain; inside an input, outputs are resolved with it."""
+        """``plain``: the value is in no `Input`; in one, outputs are resolved with it."""
         if value is None:
             return []
         plain = plain and bool(definition.plain)
         type_definition = self.get_type_definition(definition) if definition.ref else None
         if known_types.is_output(value) or known_types.is_unknown(value):
             # The SDK takes objects of a type of ours apart and converts integers, and cannot do either with an output.
-            taken_apart = type_definition is not None or definition.type is PropertyType.INTEGER
-            return [Problem(path, None, _NOT_PLAIN)] if plain or taken_apart else []
+            is_converted = type_definition is not None or definition.type is PropertyType.INTEGER
+            return [Problem(path, None, _NOT_PLAIN)] if plain or is_converted else []
         if type_definition is not None:
             if not isinstance(value, dict):
                 return [Problem(path, _shown(value), "is not an object")]
@@ -133,14 +135,14 @@ class Host(ComponentProvider):
             fits = False
         if not fits:
             return [Problem(path, _shown(value), f"is not {description}")]
-        found: list[Problem] = []
+        problems: list[Problem] = []
         if definition.items is not None:
             for index, item in enumerate(cast(list[Any], value)):
-                found += self._value_problems(item, definition.items, f"{path}[{index}]", plain)
+                problems += self._value_problems(item, definition.items, f"{path}[{index}]", plain)
         if definition.additional_properties is not None:
             for key, item in cast(dict[str, Any], value).items():
-                found += self._value_problems(item, definition.additional_properties, f"{path}.{key}", plain)
-        return found
+                problems += self._value_problems(item, definition.additional_properties, f"{path}.{key}", plain)
+        return problems
 
 
 def _shown(value: Any) -> Any:
@@ -163,16 +165,20 @@ def schema() -> str:
 
 
 def serve() -> None:
-    """Serve the components to the engine that started this process, until it ends it."""
+    """Serve the components to the Pulumi engine that started this process, until it ends it."""
     main(Host(), sys.argv[1:])
 
 
 def command_line(arguments: Sequence[str]) -> int:
-    """``schema`` writes the schema; exit status 2 for anything else."""
-    if list(arguments) != ["schema"]:
-        print("usage: python -m llm_serving.plugin schema", file=sys.stderr)
+    """``arguments`` writes the types of arguments, ``schema`` the schema; exit status 2 for anything else."""
+    if list(arguments) == ["arguments"]:
+        for path, text in argument_types.generate().items():
+            path.write_text(text)
+    elif list(arguments) == ["schema"]:
+        SCHEMA.write_text(schema())
+    else:
+        print("usage: python -m llm_serving.plugin arguments|schema", file=sys.stderr)
         return 2
-    SCHEMA.write_text(schema())
     return 0
 
 
