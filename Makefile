@@ -80,7 +80,7 @@ test-official: setup-official-kubernetes ## our Kubernetes plugin beside Pulumi'
 	@$(PYTEST) tests/official
 	@LLM_SERVING_KUBERNETES_PLUGIN=official $(PYTEST) tests/engine/test_existing_cluster.py tests/engine/cluster/test_plugin_engine.py
 
-bench: setup ## ratios, measured in one run: previews, loader, launcher, batching, endpoint; says what one needs that is left out
+bench: setup ## ratios, measured in one run; names what each measurement that is left out needs
 	@python -m bench
 
 clean: setup-python ## remove the virtual environment and the local clouds' state (not the cache of built tools)
