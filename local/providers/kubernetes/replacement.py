@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from local.providers.differences import Change, Difference
+from local.providers.differences import Change, Difference, lies_in
 from local.providers.kubernetes import objects
 from local.providers.kubernetes.readiness import judge
 from local.providers.properties import Properties, contains_unknown, reveal
@@ -56,4 +56,4 @@ def _identity(inputs: Properties) -> tuple[Any, Any]:
 
 
 def _touch(path: str, field: str) -> bool:
-    return path == field or path.startswith((f"{field}.", f"{field}[")) or field.startswith((f"{path}.", f"{path}["))
+    return lies_in(path, field) or lies_in(field, path)
