@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from local.providers import names
+from local.providers import host_names
 from local.providers.kubernetes.plugin import KubernetesPlugin
 from local.providers.properties import UNKNOWN, Secret
 from local.providers.provider import Autoname, CloudError, InitializationFailedError, Resource
@@ -313,7 +313,7 @@ def test_a_release_is_recorded_and_brings_its_definitions(plugin, api, namespace
 def test_a_host_of_the_local_clouds_leads_to_its_control_plane(cluster, namespace, monkeypatch, tmp_path):
     monkeypatch.setenv("LLM_SERVING_LOCAL", str(tmp_path))
     host = "gke-0123-456.europe-west4.gke.goog"
-    names.register(host, cluster.directory, StateFolder.of())
+    host_names.register(host, cluster.directory, StateFolder.of())
     plugin = KubernetesPlugin()
     user = {"exec": {"command": "this-is-never-run", "apiVersion": "client.authentication.k8s.io/v1"}}
     config = {
