@@ -16,7 +16,7 @@ from local.cluster import certificates, identities
 from local.cluster.errors import ClusterError
 from local.cluster.layout import Layout
 from local.cluster.rest import Kubernetes, LateError, UnreachableError, tls
-from local.providers.kubernetes.connection import Connection
+from local.providers.kubernetes.kubeconfig import Connection
 from local.providers.kubernetes.settings import Settings
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
