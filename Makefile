@@ -22,7 +22,7 @@ PYTEST := python -m pytest --durations=20
 .PHONY: help up preview destroy down status check check-static check-unit test test-images test-engine test-e2e test-autoscaling test-official bench format clean
 
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z0-9_-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo; echo "  Variables: STACK=local|dev|staging|prod (default local)"
 
 up: $(SETUP) ## serve a model in real pods on this machine; STACK=dev|staging|prod: that stack on the local clouds
@@ -51,7 +51,8 @@ check-static:
 	@python -m stacks release verify
 
 check-unit:
-	@$(PYTEST) tests/unit -q -n 2
+	@# By file, so that what a file sets up is set up once.
+	@$(PYTEST) tests/unit -q -n 2 --dist loadfile
 
 format: setup-python ## format and fix what can be fixed
 	@-ruff check --fix --quiet .

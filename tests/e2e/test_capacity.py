@@ -29,8 +29,10 @@ def test_a_placeholder_is_evicted_before_an_instance_waits(stand_in: Served) -> 
 
 
 def _running(served: Served) -> int:
-    found = served.kubernetes().list("v1", "Pod", TEAM, labels="app.kubernetes.io/component=placeholder")
-    return sum(pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"] for pod in found)
+    placeholders = served.kubernetes().list("v1", "Pod", TEAM, labels="app.kubernetes.io/component=placeholder")
+    return sum(
+        pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"] for pod in placeholders
+    )
 
 
 def _phase(served: Served, pod: dict) -> str:
@@ -42,12 +44,12 @@ def _free_milli_cores(served: Served) -> int:
     kubernetes = served.kubernetes()
     (node,) = kubernetes.list("v1", "Node")
     live = [pod for pod in kubernetes.list("v1", "Pod") if pod["status"].get("phase") in ("Running", "Pending")]
-    asked = sum(
+    requested = sum(
         parse_quantity(container.get("resources", {}).get("requests", {}).get("cpu", "0"))
         for pod in live
         for container in pod["spec"]["containers"]
     )
-    return int((parse_quantity(node["status"]["allocatable"]["cpu"]) - asked) * 1000)
+    return int((parse_quantity(node["status"]["allocatable"]["cpu"]) - requested) * 1000)
 
 
 def _filler(milli_cores: int) -> dict:
