@@ -111,7 +111,8 @@ def test_an_answer_that_takes_all_the_time_is_asked_for_once_more(late: Late) ->
 def test_a_busy_cluster_is_asked_twice_whether_it_is_there(late: Late, monkeypatch: pytest.MonkeyPatch) -> None:
     late.silent = 1
     monkeypatch.setattr("local.providers.kubernetes.kubeconfig._ANSWER_SECONDS", 2.0)
-    assert Connection(Settings.of({"kubeconfig": json.dumps(late.kubeconfig())}), print).why_not() == ""
+    access = Settings.of({"kubeconfig": json.dumps(late.kubeconfig())}).access
+    assert Connection(access, print).why_not() == ""
     assert len(late.connections) == 2
 
 
