@@ -16,7 +16,7 @@ include tools/setup.mk
 OWN_NODE := $(shell [ "$(STACK)" = local ] && [ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ] && [ -z "$${KUBECONFIG:-}" ] && echo yes)
 SETUP := $(if $(OWN_NODE),setup-node,setup)
 
-.PHONY: help up preview destroy down status check check-static check-unit test test-images test-engine test-e2e test-autoscaling bench format clean
+.PHONY: help up preview destroy down status check check-static check-unit test test-images test-engine test-e2e test-autoscaling test-official bench format clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,7 +72,15 @@ test-e2e: setup-node ## a real node and real pods: the endpoint under load, upda
 test-autoscaling: setup-autoscaling ## KEDA and the HPA controller on a real Prometheus (a first run builds KEDA: a quarter of an hour)
 	@python -m pytest tests/autoscaling
 
+<<<<<<< HEAD
+test-official: setup-official-kubernetes ## our Kubernetes plugin beside Pulumi's own (a first run builds that: some minutes)
+	@python -m pytest tests/official
+	@LLM_SERVING_KUBERNETES_PLUGIN=official python -m pytest tests/engine/test_existing_cluster.py tests/engine/cluster/test_plugin_engine.py
+
 bench: setup ## ratios, measured in one run
+=======
+bench: setup ## ratios, measured in one run: previews, loader, launcher, batching, endpoint; says what one needs that is left out
+>>>>>>> main
 	@python -m bench
 
 clean: setup-python ## remove the virtual environment and the local clouds' state (not the cache of built tools)

@@ -1,76 +1,69 @@
-"""``make bench``: what a preview costs, as ratios within one run. Prints a table; judges nothing.
+"""``make bench``: every measurement that this machine can take, one after the other; of the others, what they need.
 
-Ratios of pairs taken in turn hold on a noisy machine; single times do not.
+    python -m bench [--quick] [NAME ...]
+
+Each is a program of its own (``python -m bench.NAME``), so that one that fails takes no other along.
 """
 
+import argparse
+import os
+import shutil
+import subprocess
 import sys
-import tempfile
-from pathlib import Path
-from statistics import median
+from collections.abc import Callable, Mapping, Sequence
 
-from rich.console import Console
-from rich.table import Table
-
-from bench.measure import Sample, preview
-from bench.projects import dev_project, empty_project
-
-RUNS = 3
-MODEL_COUNTS = (1, 10, 50)
+from local.endpoint.serving_clusters import OwnNode
+from local.state_folder import StateFolder
 
 
-def main() -> int:
-    """Measure, with a line of progress for each run, and print the tables."""
-    console = Console(width=120)
-    with tempfile.TemporaryDirectory(prefix="llm-serving-bench-") as folder:
-        console.print(against_empty(Path(folder), console))
-        console.print(against_models(Path(folder), console))
-    return 0
+def _nothing() -> str | None:
+    return None
 
 
-def against_empty(folder: Path, console: Console) -> Table:
-    """Preview of dev against an empty program that imports the same SDK modules."""
-    ours, empty = dev_project(folder / "dev", models=1), empty_project(folder / "empty")
-    preview(ours)
-    preview(empty)
-    pairs: list[tuple[Sample, Sample]] = []
-    for run in range(RUNS):
-        pairs.append((preview(ours), preview(empty)))
-        console.print(f"pair {run + 1} of {RUNS}: dev {pairs[-1][0]}, empty {pairs[-1][1]}")
-    table = Table(title="pulumi preview of dev against an empty program with the same imports", title_justify="left")
-    for column in ("figure", "dev (median)", "empty (median)", "ratio (median)", "ratio (min-max)", "aim"):
-        table.add_column(column)
-    for name, unit, aim in (("wall", "s", "<= 1.5"), ("memory", "MiB", "<= 1.2")):
-        mine = [getattr(a, name) for a, _ in pairs]
-        theirs = [getattr(b, name) for _, b in pairs]
-        ratios = [a / b for a, b in zip(mine, theirs, strict=True)]
-        spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
-        figures = (
-            f"{median(mine):.1f} {unit}",
-            f"{median(theirs):.1f} {unit}",
-            f"{median(ratios):.2f}",
-            spread,
-            aim,
-        )
-        table.add_row({"wall": "wall time", "memory": "peak memory of the program"}[name], *figures)
-    return table
+def _pulumi() -> str | None:
+    return None if shutil.which("pulumi") else "the program pulumi (make setup)"
 
 
-def against_models(folder: Path, console: Console) -> Table:
-    """Preview against the number of models: seconds a model beyond the first."""
-    times: dict[int, float] = {}
-    for count in MODEL_COUNTS:
-        project = dev_project(folder / f"models-{count}", models=count)
-        preview(project)
-        times[count] = median(preview(project).wall for _ in range(RUNS))
-        console.print(f"{count} models: {times[count]:.1f} s")
-    one = times[MODEL_COUNTS[0]]
-    table = Table(title="pulumi preview against the number of models", title_justify="left")
-    for column in ("models", "wall time", "ratio to one model", "milliseconds for each further model"):
-        table.add_column(column)
-    for count, wall in times.items():
-        more = (wall - one) / (count - 1) * 1000 if count > 1 else None
-        table.add_row(str(count), f"{wall:.1f} s", f"{wall / one:.2f}", "" if more is None else f"{more:.0f}")
-    return table
+def _image_store() -> str | None:
+    if os.geteuid() != 0:
+        return "root, to mount the engine's image"
+    return None if shutil.which("buildah") else "the program buildah (make setup-node)"
+
+
+def _endpoint() -> str | None:
+    missing = _image_store()
+    if missing is not None or OwnNode(StateFolder.of()).cluster.running():
+        return missing
+    return "the running endpoint of stack local (make up)"
+
+
+PROGRAMS: Mapping[str, Callable[[], str | None]] = {
+    "previews": _pulumi,
+    "loader": _nothing,
+    "launcher": _image_store,
+    "batching": _image_store,
+    "endpoint": _endpoint,
+}
+"""Programs, and what each still needs on this machine."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run them; 1 where one failed."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    # argparse compares the empty list, too, with the choices.
+    parser.add_argument("names", nargs="*", choices=[[], *PROGRAMS], help="measurements (default: all)")
+    parser.add_argument("--quick", action="store_true", help="one round of the smallest size: shows that they work")
+    options = parser.parse_args(arguments)
+    failed = False
+    for name in options.names or PROGRAMS:
+        missing = PROGRAMS[name]()
+        if missing is not None:
+            print(f"{name}: NOT measured, for it needs {missing}", flush=True)
+            continue
+        print(f"{name}:", flush=True)
+        command = [sys.executable, "-m", f"bench.{name}", *(["--quick"] if options.quick else [])]
+        failed |= subprocess.run(command, check=False).returncode != 0
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Needs the running endpoint of stack ``local`` (``make up``). The bare engine run
 command line on this machine, without container, probes and Service. Both stay up, and are asked in turn.
 """
 
+import argparse
 import contextlib
 import json
 import os
@@ -14,7 +15,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,8 +182,11 @@ def running_engine(node: OwnNode) -> tuple[str, str, list[str], dict[str, str], 
     return base, container["image"], engine, variables, pod["metadata"]["labels"]["llm-serving.dev/release"]
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure in turn, and print the ratios."""
+    parser = argparse.ArgumentParser(prog="python -m bench.endpoint", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round: shows that it works, no figures")
+    rounds = 1 if parser.parse_args(arguments).quick else ROUNDS
     console = Console(width=120)
     home = StateFolder.of()
     base, image, command, variables, release = running_engine(OwnNode(home))
@@ -199,9 +203,9 @@ def main() -> int:
     ):
         for address in (base, alone):
             sample(address, model)  # warms up
-        for number in range(ROUNDS):
+        for number in range(rounds):
             pairs.append((sample(base, model), sample(alone, model)))
-            console.print(f"round {number + 1} of {ROUNDS}: {pairs[-1][0]}, bare {pairs[-1][1]}")
+            console.print(f"round {number + 1} of {rounds}: {pairs[-1][0]}, bare {pairs[-1][1]}")
     table = Table(title="Through the Service against the same engine started bare", title_justify="left")
     for column in ("figure", "through the Service", "bare", "ratio (median)", "ratio (min-max)", "aim"):
         table.add_column(column)

@@ -9,6 +9,7 @@ The seconds of processor are what the loader cannot save: it hashes every byte (
 happens while the disk writes; where they are the bottleneck, the ratio of the throughputs nears that of the processors.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +35,23 @@ from llm_serving_load.loading import Loader, Model
 from llm_serving_load.sources.folder import FolderSource
 from llm_serving_load.targets import FolderTarget
 
-ROUNDS = 7
 WORKERS = 8
 SHARDS = 4
-SHARD_BYTES = 800_000_000
-"""Enough that what is asked once a model (claim, manifest, folders) does not count."""
 NAME, REVISION = "bench/model", "0" * 40
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured: rounds after the first, which warms up, and bytes of each of the model's large files.
+
+    Files are large enough that what is asked once a model (claim, manifest, folders) does not count.
+    """
+
+    rounds: int = 7
+    shard_bytes: int = 800_000_000
+
+
+QUICK = Plan(rounds=1, shard_bytes=1_000_000)
 
 
 @dataclass(frozen=True)
@@ -62,18 +74,18 @@ class Round:
     cache: Sample
 
 
-def make(folder: Path) -> Path:
+def make(folder: Path, shard_bytes: int) -> Path:
     """A model of random bytes, in a source's layout; the source."""
     model = folder / "source" / NAME / REVISION
     model.mkdir(parents=True)
     mapping = {f"t{number}": f"model-{number:05}-of-{SHARDS:05}.safetensors" for number in range(SHARDS)}
     for tensor, name in mapping.items():
         header = json.dumps(
-            {tensor: {"dtype": "U8", "shape": [SHARD_BYTES], "data_offsets": [0, SHARD_BYTES]}}
+            {tensor: {"dtype": "U8", "shape": [shard_bytes], "data_offsets": [0, shard_bytes]}}
         ).encode()
         with open(model / name, "wb") as file:
             file.write(len(header).to_bytes(8, "little") + header)
-            for _ in range(SHARD_BYTES // 1_000_000):
+            for _ in range(shard_bytes // 1_000_000):
                 file.write(os.urandom(1_000_000))
     (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": mapping}))
     for name in ("config.json", "tokenizer.json"):
@@ -111,25 +123,28 @@ def timed(work: Callable[[Path], None], target: Path) -> Sample:
     return sample
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure in turn, and print the ratios."""
+    parser = argparse.ArgumentParser(prog="python -m bench.loader", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round, small files: shows that it works, no figures")
+    plan = QUICK if parser.parse_args(arguments).quick else Plan()
     console = Console(width=120)
     rounds: list[Round] = []
     with tempfile.TemporaryDirectory(prefix="llm-serving-bench-") as name:
         folder = Path(name)
-        source = make(folder)
+        source = make(folder, plan.shard_bytes)
         total = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
-        for number in range(ROUNDS + 1):
-            found = Round(
+        for number in range(plan.rounds + 1):
+            measured = Round(
                 timed(lambda target: load(source, target), folder / "loader"),
                 timed(lambda target: copy(source, target, to_disk=True), folder / "disk"),
                 timed(lambda target: copy(source, target, to_disk=False), folder / "cache"),
             )
             if number:  # the first one warms up
-                rounds.append(found)
+                rounds.append(measured)
                 console.print(
-                    f"round {number} of {ROUNDS}: loader {found.loader}, copy to the disk {found.disk}, to the page "
-                    f"cache {found.cache}",
+                    f"round {number} of {plan.rounds}: loader {measured.loader}, copy to the disk {measured.disk}, "
+                    f"to the page cache {measured.cache}",
                     soft_wrap=True,
                 )
     title = f"Loader against a plain copy of {total / 1e9:.1f} GB in {SHARDS} large files, {WORKERS} at once"
@@ -141,12 +156,12 @@ def main() -> int:
         ("throughput, copy in the page cache", "cache", "MB/s", ""),
         ("processor a gigabyte, bytes on the disk", "disk", "s", ""),
     ):
-        theirs: list[Sample] = [getattr(found, attribute) for found in rounds]
-        ours = [found.loader for found in rounds]
+        copies: list[Sample] = [getattr(measured, attribute) for measured in rounds]
+        loads = [measured.loader for measured in rounds]
         if unit == "s":
-            left, right = ([sample.processor / total * 1e9 for sample in samples] for samples in (ours, theirs))
+            left, right = ([sample.processor / total * 1e9 for sample in samples] for samples in (loads, copies))
         else:
-            left, right = ([total / sample.wall / 1e6 for sample in samples] for samples in (ours, theirs))
+            left, right = ([total / sample.wall / 1e6 for sample in samples] for samples in (loads, copies))
         ratios = [a / b for a, b in zip(left, right, strict=True)]
         digits = 2 if unit == "s" else 0
         table.add_row(

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from bench.measure import Project
+from llm_serving.spec import ModelSpec
 from local.stack_runner import StackRunner
 from local.state_folder import REPOSITORY, StateFolder
 from stacks.releases import RELEASES, lock_releases
@@ -31,6 +32,12 @@ pulumi.export("nothing", True)
 
 def dev_project(folder: Path, models: int) -> Project:
     """The dev stack, never brought up, with ``models`` copies of its model and a pool that holds them."""
+    settings, packages = dev_files(folder, models)
+    return _project(folder, settings, {"PYTHONPATH": str(packages)})
+
+
+def dev_files(folder: Path, models: int) -> tuple[Path, Path]:
+    """Folder of the settings of such a stack, and one with a copy of the package ``stacks`` that has its releases."""
     settings = folder / "settings"
     settings.mkdir(parents=True)
     shutil.copy(REPOSITORY / "Pulumi.yaml", settings)
@@ -39,10 +46,12 @@ def dev_project(folder: Path, models: int) -> Project:
     (model,) = config["llm-serving:models"]
     names = [model["name"] if index == 0 else f"{model['name']}-{index}" for index in range(models)]
     config["llm-serving:models"] = [model | {"name": name} for name in names]
-    config["llm-serving:pools"][0]["capacity"][0]["max"] = models + 1
+    (pool,) = config["llm-serving:pools"]
+    # A node an instance: room for all that autoscaling may ask for, and for one more while a release changes.
+    instances = models * ModelSpec.model_validate(model).most_replicas
+    pool["capacity"][0]["max"] = instances + 1
     (settings / "Pulumi.dev.yaml").write_text(yaml.safe_dump(document))
-    packages = _packages_with_releases(folder / "packages", model["name"], names)
-    return _project(folder, settings, {"PYTHONPATH": str(packages)})
+    return settings, _packages_with_releases(folder / "packages", model["name"], names)
 
 
 def empty_project(folder: Path) -> Project:

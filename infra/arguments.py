@@ -69,8 +69,6 @@ def compile_arguments(
     stack: Stack, platform: Platform, model: ServedModel, served: ServedRelease, team: TeamNamespace
 ) -> CompileCacheArgs:
     """What the engine compiles for one release."""
-    identity = _loader_identity(stack, platform, model.spec.team)
-    assert identity is not None, "the rules refuse a compile cache where loaders have no identity"
     return {
         "model": plain(model.spec),
         "release": plain(served.release.spec),
@@ -78,7 +76,8 @@ def compile_arguments(
         "namespace": team.namespace,
         "scheduling": platform.scheduling[model.spec.pool],
         "cache": platform.model_cache(model.spec.team, team),
-        "identity": identity,
+        # The rules refuse a compile cache where a writer cannot prove who it is.
+        "identity": platform.identity(model.spec.team, LOADER_ACCOUNT, "writer"),
         "labels": stack.settings.labels,
     }
 
@@ -93,8 +92,6 @@ def model_arguments(
     """A model with all of its releases."""
     releases: list[Any] = [plain(served.release.spec) for served in model.releases]
     hashes: Mapping[str, str] = {served.release.spec.version: served.release.sha256 for served in model.releases}
-    identity = platform.identity(model.spec.team, model.spec.name, "reader")
-    assert identity is not None, "every cloud tells models apart"
     arguments: ModelServiceArgs = {
         "model": plain(model.spec),
         "releases": releases,
@@ -103,7 +100,7 @@ def model_arguments(
         "namespace": team.namespace,
         "scheduling": platform.scheduling[model.spec.pool],
         "cache": platform.model_cache(model.spec.team, team),
-        "identity": identity,
+        "identity": platform.identity(model.spec.team, model.spec.name, "reader"),
         "labels": stack.settings.labels,
     }
     if stack.settings.loader is not None:
@@ -114,5 +111,7 @@ def model_arguments(
 
 
 def _loader_identity(stack: Stack, platform: Platform, team: str) -> pulumi.Output[dict[str, Any]] | None:
-    """Who a team's loaders are to the cloud; ``None`` where there are none, or where they need no identity."""
-    return None if stack.settings.loader is None else platform.identity(team, LOADER_ACCOUNT, "writer")
+    """Who a team's loaders are to the cloud; ``None`` where there are none, or where it asks nobody who they are."""
+    if stack.settings.loader is None or not stack.cloud.has_workload_identity:
+        return None
+    return platform.identity(team, LOADER_ACCOUNT, "writer")

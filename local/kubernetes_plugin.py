@@ -3,8 +3,9 @@
 Owns: the variable ``LLM_SERVING_KUBERNETES_PLUGIN`` (``local``, the default, or ``official``), and finding or fetching
 the official plugin. Leaves alone: what plugins do, and the launchers of our own (``local/pulumi_home.py``).
 
-The official plugin is looked for where Pulumi keeps plugins (``PULUMI_HOME``, ``~/.pulumi``) and on PATH, then fetched
-by ``pulumi plugin install``. It is put into our Pulumi home as a link, under the version of the SDK.
+The official plugin is looked for where Pulumi keeps plugins (``PULUMI_HOME``, ``~/.pulumi``), on PATH and among the
+tools (``make setup-official-kubernetes`` builds it), then fetched by ``pulumi plugin install``. It is put into our
+Pulumi home as a link, under the version of the SDK.
 """
 
 import os
@@ -111,7 +112,7 @@ def find(own: Path, version: str, environment: Mapping[str, str] = os.environ) -
         if fitting:
             chosen = wanted if wanted in fitting else max(fitting)
             return OfficialPlugin(installed[chosen], str(chosen))
-    on_path = shutil.which(PROGRAM, path=environment.get("PATH"))
+    on_path = shutil.which(PROGRAM, path=os.pathsep.join([environment.get("PATH", ""), str(tools() / "bin")]))
     return OfficialPlugin(Path(on_path), "") if on_path else None
 
 
@@ -142,8 +143,8 @@ def fetch(own: Path, version: str, environment: Mapping[str, str] = os.environ) 
             f"the official kubernetes plugin {version} is not on this machine and cannot be downloaded: "
             f"{' '.join(failure) or 'nothing was installed'}\n"
             f"Put it on PATH ({PROGRAM}) or into ~/.pulumi/plugins/{_FOLDER}{version}/ (on a machine with "
-            f"network: pulumi plugin install resource kubernetes v{version}), or unset {VARIABLE} for the plugin of "
-            "this repository"
+            f"network: pulumi plugin install resource kubernetes v{version}), build it (make "
+            f"setup-official-kubernetes), or unset {VARIABLE} for the plugin of this repository"
         )
     return plugin
 

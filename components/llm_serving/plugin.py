@@ -6,7 +6,8 @@ The SDK's host loses what a user needs most when something is wrong, so this one
 - Every argument is checked before a component sees it: unknown keys (the SDK drops them), missing ones, wrong types.
 - An Output where only a plain value can be used is refused (the SDK passes on an empty object, or fails without path).
 
-``python -m llm_serving.plugin schema`` writes ``components/schema.json``, the contract with other languages.
+``python -m llm_serving.plugin schema`` writes ``components/schema.json``, the contract with other languages, and
+``python -m llm_serving.plugin arguments`` the types of the components' arguments (``argument_types``).
 """
 
 import json
@@ -25,6 +26,7 @@ from pulumi.provider.server import ComponentInitError
 from pulumi.runtime import known_types
 
 import llm_serving
+from llm_serving import argument_types
 from llm_serving.component import PACKAGE, to_input_errors
 from llm_serving.errors import Problem, ProblemsError, nearest
 
@@ -52,7 +54,7 @@ def public_components() -> list[type[pulumi.ComponentResource]]:
 
 
 class Host(ComponentProvider):
-    """Constructs components for the engine."""
+    """Constructs components for the Pulumi engine."""
 
     def __init__(self) -> None:
         super().__init__(public_components(), PACKAGE, version=package_version())
@@ -102,7 +104,7 @@ class Host(ComponentProvider):
             place = f"{path}.{key}" if path else key
             if key in properties:
                 found += self._value_problems(value, properties[key], place)
-            elif not key.startswith("__"):  # `__defaults` and the like are the engine's own
+            elif not key.startswith("__"):  # `__defaults` and the like are the Pulumi engine's own
                 found.append(Problem(place, _shown(value), "unknown key", nearest(key, properties)))
         for key, definition in properties.items():
             if given.get(key) is None and not definition.optional:
@@ -163,16 +165,20 @@ def schema() -> str:
 
 
 def serve() -> None:
-    """Serve the components to the engine that started this process, until it ends it."""
+    """Serve the components to the Pulumi engine that started this process, until it ends it."""
     main(Host(), sys.argv[1:])
 
 
 def command_line(arguments: Sequence[str]) -> int:
-    """``schema`` writes the schema; exit status 2 for anything else."""
-    if list(arguments) != ["schema"]:
-        print("usage: python -m llm_serving.plugin schema", file=sys.stderr)
+    """``arguments`` writes the types of arguments, ``schema`` the schema; exit status 2 for anything else."""
+    if list(arguments) == ["arguments"]:
+        for path, text in argument_types.generate().items():
+            path.write_text(text)
+    elif list(arguments) == ["schema"]:
+        SCHEMA.write_text(schema())
+    else:
+        print("usage: python -m llm_serving.plugin arguments|schema", file=sys.stderr)
         return 2
-    SCHEMA.write_text(schema())
     return 0
 
 

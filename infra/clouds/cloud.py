@@ -52,11 +52,8 @@ class Cloud(ABC, Generic[SpecT, PoolT]):
         """The volume that holds a team's weights (``contract.ModelCacheVolume``)."""
 
     @abstractmethod
-    def make_identity(
-        self, name: str, namespace: str, account: str, access: Access
-    ) -> pulumi.Output[dict[str, Any]] | None:
-        """The cloud identity of a workload (``contract.WorkloadIdentityBinding``), or ``None`` where the cloud gives
-        that access to every pod.
+    def make_identity(self, name: str, namespace: str, account: str, access: Access) -> pulumi.Output[dict[str, Any]]:
+        """The cloud identity of a workload (``contract.WorkloadIdentityBinding``).
 
         Args:
             name: name of the component.

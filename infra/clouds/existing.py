@@ -62,12 +62,8 @@ class ExistingCloud(Cloud[ExistingPoolSpec, ExistingPool]):
             pulumi.ResourceOptions(providers=[kubernetes], depends_on=[namespace]),
         ).volume
 
-    def make_identity(
-        self, name: str, namespace: str, account: str, access: Access
-    ) -> pulumi.Output[dict[str, Any]] | None:
-        """The Kubernetes service account alone. Loaders write to a volume, for which they need none of their own."""
-        if access == "writer":
-            return None
+    def make_identity(self, name: str, namespace: str, account: str, access: Access) -> pulumi.Output[dict[str, Any]]:
+        """The Kubernetes service account alone: whoever mounts the volume may use it."""
         return ExistingWorkloadIdentity(name, {"namespace": namespace, "service_account": account}).binding
 
     def is_reached_privately(self, source: str) -> bool:

@@ -110,9 +110,7 @@ class GoogleCloud(Cloud[PoolSpec, GcpGpuPool]):
         """The bucket, which all teams share."""
         return self.model_cache.volume
 
-    def make_identity(
-        self, name: str, namespace: str, account: str, access: Access
-    ) -> pulumi.Output[dict[str, Any]] | None:
+    def make_identity(self, name: str, namespace: str, account: str, access: Access) -> pulumi.Output[dict[str, Any]]:
         """A Google service account that the Kubernetes one alone may act as."""
         return GcpWorkloadIdentity(
             name,

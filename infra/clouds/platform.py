@@ -23,8 +23,7 @@ class Platform:
         model_cache: the volume of the weights (``contract.ModelCacheVolume``) for a team, given its namespace; made on
             the first call.
         identity: the cloud identity of a workload (``contract.WorkloadIdentityBinding``), given its namespace, its
-            Kubernetes service account and its access to the model cache; made on the first call. ``None`` where
-            workloads need none for that access.
+            Kubernetes service account and its access to the model cache; made on the first call.
         is_reached_privately: whether loaders reach a source of weights without the internet.
         outputs: outputs of the stack that describe the platform, by field of :class:`stacks.outputs.StackOutputs`.
         foundations: components that everything on the cluster must outlive.
@@ -34,7 +33,7 @@ class Platform:
     scheduling: Mapping[str, pulumi.Output[dict[str, Any]]]
     reach: pulumi.Output[dict[str, Any]]
     model_cache: Callable[[str, TeamNamespace], pulumi.Output[dict[str, Any]]]
-    identity: Callable[[str, str, Access], pulumi.Output[dict[str, Any]] | None]
+    identity: Callable[[str, str, Access], pulumi.Output[dict[str, Any]]]
     is_reached_privately: Callable[[str], bool]
     outputs: Mapping[str, Any]
     foundations: tuple[pulumi.Resource, ...]
@@ -60,7 +59,7 @@ def build_platform(cloud: Cloud[SpecT, PoolT]) -> Platform:
         return cloud.make_model_cache(team, namespace, kubernetes)
 
     @cache
-    def identity(namespace: str, account: str, access: Access) -> pulumi.Output[dict[str, Any]] | None:
+    def identity(namespace: str, account: str, access: Access) -> pulumi.Output[dict[str, Any]]:
         # Readers are models, whose names are unique in a stack; writers have one name in every namespace.
         name = account if access == "reader" else f"{namespace}-{account}"
         return cloud.make_identity(name, namespace, account, access)

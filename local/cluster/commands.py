@@ -4,7 +4,7 @@ of a cluster with a node: they listen on the link between the machine and the no
 
 import sys
 
-from local.cluster import credentials
+from local.cluster import identities
 from local.cluster.autoscaling import programs as autoscaling
 from local.cluster.config import AutoscalingOptions, ClusterConfig
 from local.cluster.layout import POOL_CONTROLLER, Layout, program, tools
@@ -89,7 +89,7 @@ def _apiserver(layout: Layout, config: ClusterConfig) -> Command:
             f"--etcd-keyfile={keys / 'etcd.key'}",
             f"--tls-cert-file={keys / 'apiserver.crt'}",
             f"--tls-private-key-file={keys / 'apiserver.key'}",
-            f"--token-auth-file={credentials.token_file(layout)}",
+            f"--token-auth-file={identities.token_file(layout)}",
             f"--authorization-mode={'RBAC' if config.node is None else 'Node,RBAC'}",
             "--anonymous-auth=false",
             *plugins,
@@ -116,7 +116,7 @@ def _apiserver(layout: Layout, config: ClusterConfig) -> Command:
 
 
 def _controller_manager(layout: Layout, config: ClusterConfig) -> Command:
-    kubeconfig = credentials.kubeconfig_file(layout, "kube-controller-manager")
+    kubeconfig = identities.kubeconfig_file(layout, "kube-controller-manager")
     sync_seconds = (config.autoscaling or AutoscalingOptions()).sync_seconds
     return Command(
         "kube-controller-manager",
@@ -142,7 +142,7 @@ def _controller_manager(layout: Layout, config: ClusterConfig) -> Command:
 
 
 def _scheduler(layout: Layout, config: ClusterConfig) -> Command:
-    kubeconfig = credentials.kubeconfig_file(layout, "kube-scheduler")
+    kubeconfig = identities.kubeconfig_file(layout, "kube-scheduler")
     return Command(
         "kube-scheduler",
         (
@@ -165,7 +165,7 @@ def _kwok(layout: Layout, config: ClusterConfig) -> Command:
         "kwok",
         (
             str(program("kwok")),
-            f"--kubeconfig={credentials.kubeconfig_file(layout, 'kwok')}",
+            f"--kubeconfig={identities.kubeconfig_file(layout, 'kwok')}",
             f"--config={tools() / 'kwok' / 'stages.yaml'}",
             "--manage-all-nodes=false",
             "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",

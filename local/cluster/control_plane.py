@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_serving.planning.simulation.node_pool import NodePool, is_ready, pool_of
-from local.cluster import certificates, credentials, definitions, pool_store, ports, rest
+from local.cluster import certificates, crds, identities, pool_store, ports, rest
 from local.cluster.autoscaling import startup
 from local.cluster.autoscaling.programs import FIXED_PORTS as AUTOSCALING_PORTS
 from local.cluster.autoscaling.programs import PROMETHEUS
@@ -159,7 +159,7 @@ class LocalCluster:
             self._wait_ready()
             with self.client() as client:
                 if config.node is not None:
-                    LocalNode(self._layout).furnish(config, client)
+                    LocalNode(self._layout).install_addons(config, client)
                 if config.autoscaling is not None:
                     startup.wait(self._layout, config, client)
 
@@ -217,16 +217,16 @@ class LocalCluster:
         return Endpoint(
             ClusterConfig.read(self._layout).server,
             (self._layout.certificates / "ca.crt").read_text(),
-            credentials.token(self._layout, credentials.ADMIN),
+            identities.token(self._layout, identities.ADMIN),
         )
 
     def kubeconfig(self) -> dict[str, Any]:
         """An administrator's kubeconfig."""
-        return credentials.kubeconfig(self._layout, self.endpoint().server, credentials.ADMIN)
+        return identities.kubeconfig(self._layout, self.endpoint().server, identities.ADMIN)
 
     def client(self, **options: Any) -> rest.Kubernetes:
         """A connection as administrator; ``options`` go to :class:`rest.Kubernetes`."""
-        return credentials.connect(self._layout, credentials.ADMIN, **options)
+        return identities.connect(self._layout, identities.ADMIN, **options)
 
     def version(self) -> str:
         """The Kubernetes version that really runs, for example ``1.34.4``."""
@@ -353,7 +353,7 @@ class LocalCluster:
         Raises:
             ClusterError: there is no such folder, or they are not served in time.
         """
-        self.apply([thing for name in names for thing in definitions.read(name)], timeout)
+        self.apply([thing for name in names for thing in crds.read(name)], timeout)
 
     # Node pools
 
@@ -448,8 +448,8 @@ class LocalCluster:
         certificates.make(self._layout.certificates, config.slot)
         if config.autoscaling is not None:
             config = startup.prepare(self._layout, config)
-        credentials.make(self._layout, config)
-        credentials.write_kubeconfigs(self._layout, config)
+        identities.make(self._layout, config)
+        identities.write_kubeconfigs(self._layout, config)
         self._layout.programs.unlink(missing_ok=True)
         commands(self._layout, config)  # names a missing program here, and not in a log
         return config

@@ -17,9 +17,9 @@ from typing import Any
 from llm_serving.planning.simulation import cluster_autoscaler, compute_class
 from llm_serving.planning.simulation.cluster_autoscaler import NewNode, ScaleUp
 from llm_serving.planning.simulation.node_pool import SHAPE_ANNOTATION, NodePool, is_ready, pool_of, zone_of
-from local.cluster import credentials, load_balancers, pool_store, rest
+from local.cluster import identities, load_balancers, pool_store, rest
 from local.cluster.config import ClusterConfig
-from local.cluster.controllers import ChangeSignal, Informer, event, log_to_stdout
+from local.cluster.controller_runtime import ChangeSignal, Informer, event, log_to_stdout
 from local.cluster.errors import ClusterError
 from local.cluster.layout import POOL_CONTROLLER, Layout
 
@@ -206,10 +206,12 @@ class PoolController:
                     "annotations": {_LABELS_ANNOTATION: ",".join(sorted(wanted))},
                 }
             taints = node["spec"].get("taints") or []
-            passing = [t for t in taints if _is_passing(t)]
-            kept = [{k: v for k, v in t.items() if k in ("key", "value", "effect")} for t in taints if t not in passing]
+            transient = [t for t in taints if _is_transient(t)]
+            kept = [
+                {k: v for k, v in t.items() if k in ("key", "value", "effect")} for t in taints if t not in transient
+            ]
             if sorted(kept, key=str) != sorted(pool.node_taints(), key=str):
-                change["spec"] = {"taints": [*pool.node_taints(), *passing]}
+                change["spec"] = {"taints": [*pool.node_taints(), *transient]}
             if change:
                 self.client.patch(node, change)
 
@@ -276,7 +278,7 @@ def _shape(node: rest.Object) -> str | None:
     return (node["metadata"].get("annotations") or {}).get(SHAPE_ANNOTATION)
 
 
-def _is_passing(taint: Mapping[str, Any]) -> bool:
+def _is_transient(taint: Mapping[str, Any]) -> bool:
     """It comes from Kubernetes or from us while a node comes or goes, not from the pool."""
     return taint["key"].startswith("node.kubernetes.io/") or taint["key"] == _DELETION_TAINT["key"]
 
@@ -290,7 +292,7 @@ def main(arguments: list[str]) -> int:
     """Compare for ever."""
     log_to_stdout()
     layout = Layout(Path(arguments[0]))
-    client = credentials.connect(layout, POOL_CONTROLLER, field_manager="cluster-autoscaler")
+    client = identities.connect(layout, POOL_CONTROLLER, field_manager="cluster-autoscaler")
     controller = PoolController(layout, client)
     signal = ChangeSignal(gather_seconds=_POLL)
     for kind in ("Pod", "Service"):

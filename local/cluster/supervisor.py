@@ -23,7 +23,7 @@ from typing import IO
 
 import requests
 
-from local.cluster import credentials, rest
+from local.cluster import identities, rest
 from local.cluster.commands import commands
 from local.cluster.config import ClusterConfig
 from local.cluster.errors import ClusterError
@@ -231,7 +231,7 @@ class _Probes:
             key_pem=(keys / "etcd.key").read_text(),
         )
         self._etcd = rest.Kubernetes(f"https://127.0.0.1:{config.ports['etcd']}", context=context)
-        self._apiserver = credentials.connect(layout, credentials.ADMIN)
+        self._apiserver = identities.connect(layout, identities.ADMIN)
 
     def ready(self, command: Command) -> bool:
         if command.name == "kube-apiserver":

@@ -62,15 +62,15 @@ def compare(
             all that contain it.
         unordered: whether the list at this pattern is a set, so that order alone is no change.
     """
-    found: dict[str, tuple[Change, Any, Any]] = {}
-    _compare(reveal(old), reveal(new), "", unordered, found)
+    changes: dict[str, tuple[Change, Any, Any]] = {}
+    _compare(reveal(old), reveal(new), "", unordered, changes)
 
     def cannot_stay(path: str, before: Any, after: Any) -> bool:
         touched = {*leaves(path, before), *leaves(path, after)}
         return any(replaces(prefix) for leaf in touched for prefix in containing(as_pattern(leaf)))
 
-    replacing = frozenset(path for path, (_, before, after) in found.items() if cannot_stay(path, before, after))
-    return Difference({path: change for path, (change, _, _) in found.items()}, replacing)
+    replacing = frozenset(path for path, (_, before, after) in changes.items() if cannot_stay(path, before, after))
+    return Difference({path: change for path, (change, _, _) in changes.items()}, replacing)
 
 
 def as_pattern(path: str) -> str:

@@ -22,17 +22,19 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import grpc
 import yaml
+from pydantic import Field, RootModel
 
-from llm_serving.errors import Problem, ProblemsError, nearest
+from llm_serving.arguments import Frozen, parse
+from llm_serving.errors import Problem, ProblemsError
 from local.state_folder import StateFolder
 from stacks.files import file_locked, write_atomically
 
@@ -66,77 +68,50 @@ class Fault:
             print(f"crash of the local {cloud} on {operation} of {token} {name}, as asked for", file=sys.stderr)
             sys.stderr.flush()
             os._exit(CRASH_STATUS)
-        message, code = (kubernetes_message if cloud == "kubernetes" else google_message)(
-            self.kind, token, name, operation, inputs
-        )
-        raise InjectedFaultError(message, code)
+        words = _kubernetes_message if cloud == "kubernetes" else _google_message
+        raise InjectedFaultError(words(self.kind, token, name, operation, inputs), _CODES[self.kind])
 
 
-def google_message(
-    kind: Kind, token: str, name: str, operation: str, inputs: Mapping[str, Any]
-) -> tuple[str, grpc.StatusCode]:
-    """The words of Google's API client and of the Terraform provider, the resource in front, what to do
-    behind.
-    """
+_CODES: Mapping[Kind, grpc.StatusCode] = {
+    "quota": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "permission-denied": grpc.StatusCode.PERMISSION_DENIED,
+    "rate-limit": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "timeout": grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+
+
+def _google_message(kind: Kind, token: str, name: str, operation: str, inputs: Mapping[str, Any]) -> str:
+    """The words of Google's API client and of the Terraform provider, the resource in front, what to do behind."""
     called = inputs.get("name") or name
-    subject = f"{token} {name!r}: error on {operation} of {called!r}"
-    if kind == "quota":
-        return (
-            f"{subject}: googleapi: Error 403: Quota '{_quota_of(inputs)}' exceeded.  Limit: 0.0 in region "
-            f"{inputs.get('location') or inputs.get('region') or 'of the resource'}., quotaExceeded. "
-            "Ask for more quota in the console (IAM & Admin, Quotas), or use another region or machine type.",
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-        )
-    if kind == "permission-denied":
-        permission = f"{_service(token)}.{operation}"
-        return (
-            f"{subject}: googleapi: Error 403: Required '{permission}' permission for {called!r}, forbidden. "
-            "Grant the identity that runs Pulumi a role with this permission.",
-            grpc.StatusCode.PERMISSION_DENIED,
-        )
-    if kind == "rate-limit":
-        return (
-            f"{subject}: googleapi: Error 429: Quota exceeded for quota metric 'Requests' and limit "
-            "'Requests per minute', rateLimitExceeded. Wait a minute and run the update again.",
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-        )
-    return (
-        f"{subject}: timeout while waiting for the operation: context deadline exceeded. "
+    region = inputs.get("location") or inputs.get("region") or "of the resource"
+    words = {
+        "quota": f"googleapi: Error 403: Quota '{_quota_of(inputs)}' exceeded.  Limit: 0.0 in region {region}., "
+        "quotaExceeded. Ask for more quota in the console (IAM & Admin, Quotas), or use another region or machine "
+        "type.",
+        "permission-denied": f"googleapi: Error 403: Required '{_service(token)}.{operation}' permission for "
+        f"{called!r}, forbidden. Grant the identity that runs Pulumi a role with this permission.",
+        "rate-limit": "googleapi: Error 429: Quota exceeded for quota metric 'Requests' and limit 'Requests per "
+        "minute', rateLimitExceeded. Wait a minute and run the update again.",
+        "timeout": "timeout while waiting for the operation: context deadline exceeded. "
         "The operation may still finish in the cloud; run the update again, which picks it up.",
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-    )
+    }
+    return f"{token} {name!r}: error on {operation} of {called!r}: {words[kind]}"
 
 
-def kubernetes_message(
-    kind: Kind, token: str, name: str, operation: str, inputs: Mapping[str, Any]
-) -> tuple[str, grpc.StatusCode]:
+def _kubernetes_message(kind: Kind, token: str, name: str, operation: str, inputs: Mapping[str, Any]) -> str:
     """The words of the API server."""
     metadata = inputs.get("metadata")
     called = (metadata.get("name") if isinstance(metadata, Mapping) else None) or name
-    subject = f"{token} {name!r}: error on {operation}"
-    if kind == "quota":
-        return (
-            f'{subject}: "{called}" is forbidden: exceeded quota. '
-            "Raise the namespace's ResourceQuota, or ask for less.",
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-        )
-    if kind == "permission-denied":
-        return (
-            f'{subject}: "{called}" is forbidden: User cannot {operation} resource at the cluster scope. '
-            "Bind a role with this verb to the user of the kubeconfig.",
-            grpc.StatusCode.PERMISSION_DENIED,
-        )
-    if kind == "rate-limit":
-        return (
-            f"{subject}: the server has received too many requests and has asked us to try again later. "
-            "Run the update again.",
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-        )
-    return (
-        f"{subject}: client rate limiter Wait returned an error: context deadline exceeded. "
+    words = {
+        "quota": f'"{called}" is forbidden: exceeded quota. Raise the namespace\'s ResourceQuota, or ask for less.',
+        "permission-denied": f'"{called}" is forbidden: User cannot {operation} resource at the cluster scope. '
+        "Bind a role with this verb to the user of the kubeconfig.",
+        "rate-limit": "the server has received too many requests and has asked us to try again later. "
+        "Run the update again.",
+        "timeout": "client rate limiter Wait returned an error: context deadline exceeded. "
         "The object may exist; run the update again.",
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-    )
+    }
+    return f"{token} {name!r}: error on {operation}: {words[kind]}"
 
 
 def _service(token: str) -> str:
@@ -200,76 +175,33 @@ class FaultPlan:
                 for entry in entries:
                     counts[entry.key] = counts.get(entry.key, 0) + 1
                     if counts[entry.key] == entry.call and due is None:
-                        due = Fault(entry.fault, entry.after)
+                        due = Fault(entry.fault, entry.after == "after")
         return due
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(Frozen):
     type: str
     operation: Operation
     fault: Kind
     name: str = "*"
-    call: int = 1
-    after: bool = False
+    call: Annotated[int, Field(ge=1, strict=True)] = 1
+    after: Literal["before", "after"] = "before"
 
     @property
     def key(self) -> str:
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 
 
-def _load(file: Path) -> list[_Entry]:
+class _Entries(RootModel[tuple[_Entry, ...]]):
+    """The whole file."""
+
+
+def _load(file: Path) -> tuple[_Entry, ...]:
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ProblemsError([Problem("", None, f"not readable as YAML: {error}")], str(file)) from None
-    if data is None:
-        return []
-    if not isinstance(data, list):
-        raise ProblemsError([Problem("", data, "expected a list of faults")], str(file))
-    problems: list[Problem] = []
-    entries: list[_Entry] = []
-    for index, item in enumerate(data):
-        found = _entry(item, f"[{index}]", problems)
-        if found:
-            entries.append(found)
-    if problems:
-        raise ProblemsError(problems, str(file))
-    return entries
-
-
-def _entry(item: Any, path: str, problems: list[Problem]) -> _Entry | None:
-    if not isinstance(item, dict):
-        problems.append(Problem(path, item, "expected an object"))
-        return None
-    before = len(problems)
-    checks: dict[str, tuple[bool, Callable[[Any], bool], str]] = {
-        "type": (True, lambda v: isinstance(v, str), "a type token or a glob"),
-        "name": (False, lambda v: isinstance(v, str), "a name or a glob"),
-        "operation": (True, lambda v: v in get_args(Operation), ", ".join(get_args(Operation))),
-        "call": (False, lambda v: isinstance(v, int) and not isinstance(v, bool) and v > 0, "1 or more"),
-        "fault": (True, lambda v: v in get_args(Kind), ", ".join(get_args(Kind))),
-        "after": (False, lambda v: v in ("before", "after"), "before, after"),
-    }
-    for key in item:
-        if key not in checks:
-            problems.append(Problem(f"{path}.{key}", item[key], "unknown key", nearest(str(key), checks)))
-    for key, (required, accepts, expected) in checks.items():
-        if key not in item:
-            if required:
-                problems.append(Problem(f"{path}.{key}", None, "required, but not given", expected))
-        elif not accepts(item[key]):
-            problems.append(Problem(f"{path}.{key}", item[key], "not one of the values that are known", expected))
-    if len(problems) > before:
-        return None
-    return _Entry(
-        item["type"],
-        item["operation"],
-        item["fault"],
-        item.get("name", "*"),
-        item.get("call", 1),
-        item.get("after", "before") == "after",
-    )
+    return parse(_Entries, data or (), str(file)).root
 
 
 @contextmanager

@@ -184,9 +184,9 @@ def secret_paths(value: Any, path: str = "") -> list[str]:
     if isinstance(value, Secret):
         return [path]
     if isinstance(value, Mapping):
-        return [found for key, item in value.items() for found in secret_paths(item, child(path, key))]
+        return [path_ for key, item in value.items() for path_ in secret_paths(item, child(path, key))]
     if isinstance(value, list):
-        return [found for index, item in enumerate(value) for found in secret_paths(item, child(path, index))]
+        return [path_ for index, item in enumerate(value) for path_ in secret_paths(item, child(path, index))]
     return []
 
 
@@ -204,7 +204,7 @@ def keep_secret(inputs: Any, outputs: Any) -> Any:
     if isinstance(inputs, list) and isinstance(outputs, list):
         if len(inputs) != len(outputs) and contains_secret(inputs):
             return Secret(outputs)
-        return [keep_secret(given, item) for given, item in zip(inputs, outputs, strict=False)] + outputs[len(inputs) :]
+        return [keep_secret(old, new) for old, new in zip(inputs, outputs, strict=False)] + outputs[len(inputs) :]
     return outputs
 
 

@@ -17,7 +17,6 @@ import queue
 import signal
 import sys
 import threading
-import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, TypeVar
 
 import grpc
-from google.protobuf import empty_pb2, struct_pb2
+from google.protobuf import empty_pb2
 from pulumi.runtime.proto import (
     engine_pb2,
     engine_pb2_grpc,
@@ -282,16 +281,6 @@ class Plugin(ABC):
         self.cancelled.set()
 
 
-_KINDS = {
-    (Change.ADD, False): provider_pb2.PropertyDiff.ADD,
-    (Change.ADD, True): provider_pb2.PropertyDiff.ADD_REPLACE,
-    (Change.DELETE, False): provider_pb2.PropertyDiff.DELETE,
-    (Change.DELETE, True): provider_pb2.PropertyDiff.DELETE_REPLACE,
-    (Change.UPDATE, False): provider_pb2.PropertyDiff.UPDATE,
-    (Change.UPDATE, True): provider_pb2.PropertyDiff.UPDATE_REPLACE,
-}
-
-
 # The names of the methods are those of the protocol, which also describes them (provider.proto).
 # ruff: noqa: N802, D102
 
@@ -327,7 +316,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return self._answer(
             context,
             request.urn,
-            lambda: self._checked(request.urn, self.plugin.check_config(_in(request.news))),
+            lambda: self._checked(request.urn, self.plugin.check_config(from_struct(request.news))),
         )
 
     def DiffConfig(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -335,12 +324,12 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return self._answer(
             context,
             request.urn,
-            lambda: _difference(self.plugin.diff_config(from_struct(old), _in(request.news))),
+            lambda: _difference(self.plugin.diff_config(from_struct(old), from_struct(request.news))),
         )
 
     def Configure(self, request: Any, context: grpc.ServicerContext) -> Any:
         def configure() -> Any:
-            self.plugin.configure(_in(request.args))
+            self.plugin.configure(from_struct(request.args))
             return provider_pb2.ConfigureResponse(
                 acceptSecrets=True,
                 supportsPreview=True,
@@ -364,7 +353,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return self._answer(
             context,
             request.urn,
-            lambda: self._checked(request.urn, self.plugin.check(resource, _in(request.news), olds, autoname)),
+            lambda: self._checked(request.urn, self.plugin.check(resource, from_struct(request.news), olds, autoname)),
         )
 
     def Diff(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -376,13 +365,13 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             context,
             request.urn,
             lambda: _difference(
-                self.plugin.diff(resource, request.id, old_inputs, outputs, _in(request.news), ignored)
+                self.plugin.diff(resource, request.id, old_inputs, outputs, from_struct(request.news), ignored)
             ),
         )
 
     def Create(self, request: Any, context: grpc.ServicerContext) -> Any:
         resource = Resource.of(request.urn, request.type, request.name)
-        inputs = _in(request.properties)
+        inputs = from_struct(request.properties)
 
         def create() -> Any:
             created = self._operation(
@@ -421,7 +410,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:
         resource = Resource.of(request.urn, request.type, request.name)
-        outputs, inputs = from_struct(request.olds), _in(request.news)
+        outputs, inputs = from_struct(request.olds), from_struct(request.news)
         old_inputs = from_struct(request.old_inputs) if request.HasField("old_inputs") else outputs
         ignored = tuple(request.ignoreChanges)
 
@@ -526,10 +515,6 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             )
 
 
-def _in(struct: struct_pb2.Struct) -> Properties:
-    return from_struct(struct)
-
-
 def _failures(problems: Sequence[Problem]) -> list[Any]:
     """Problems as the engine shows them best.
 
@@ -564,10 +549,14 @@ def _difference(difference: Difference) -> Any:
         deleteBeforeReplace=difference.delete_before_replace and difference.replaces,
         hasDetailedDiff=True,
         detailedDiff={
-            path: provider_pb2.PropertyDiff(kind=_KINDS[change, path in difference.replacing], inputDiff=True)
+            path: provider_pb2.PropertyDiff(kind=_property_diff(change, path in difference.replacing), inputDiff=True)
             for path, change in difference.changes.items()
         },
     )
+
+
+def _property_diff(change: Change, replaces: bool) -> Any:
+    return provider_pb2.PropertyDiff.Kind.Value(f"{change.name}_REPLACE" if replaces else change.name)
 
 
 def _top(path: str) -> str:
@@ -644,8 +633,3 @@ def serve(plugin: Plugin, arguments: Sequence[str]) -> None:
             break
     server.stop(grace=None)
     os._exit(0)  # threads that wait for a cloud would hold the process
-
-
-def deadline(timeout: float, default: float) -> float:
-    """The moment (of :func:`time.monotonic`) at which an operation gives up."""
-    return time.monotonic() + (timeout or default)

@@ -130,11 +130,11 @@ class Sdk:
     """
 
     def __init__(self, package: str) -> None:
-        found = importlib.util.find_spec(package)
-        if found is None or found.origin is None:
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
             raise ModuleNotFoundError(f"the SDK {package} is not installed", name=package)
         self.package = package
-        self.root = Path(found.origin).parent
+        self.root = Path(spec.origin).parent
         self._modules: dict[Path, _Module] = {}
 
     def resource(self, token: str) -> ResourceType | None:
@@ -286,16 +286,16 @@ class _Module:
 
     def _properties(self, node: ast.ClassDef) -> dict[str, Property]:
         required = _required(node)
-        found: dict[str, Property] = {}
+        outputs: dict[str, Property] = {}
         for getter in _getters(node):
-            found[getter.wire] = Property(
+            outputs[getter.wire] = Property(
                 getter.wire,
                 self._type(getter.annotation),
                 getter.python in required,
                 getter.deprecated,
                 _possible_values(getter.documentation),
             )
-        return found
+        return outputs
 
     def _type(self, node: ast.expr | None) -> Type:
         """A type annotation as a type: ``pulumi.Input[Optional[Sequence[pulumi.Input['XArgs']]]]`` and the
@@ -450,9 +450,9 @@ def _check_object(
 
 def _check_value(kind: Type, value: Any, path: str, problems: list[Problem], warnings: list[str]) -> None:
     if isinstance(value, Secret):
-        found: list[Problem] = []
-        _check_value(kind, value.value, path, found, warnings)
-        problems.extend(replace(problem, value=None) for problem in found)
+        revealed: list[Problem] = []
+        _check_value(kind, value.value, path, revealed, warnings)
+        problems.extend(replace(problem, value=None) for problem in revealed)
         return
     if value is None or value is UNKNOWN or kind == _ANY:
         return
@@ -495,9 +495,9 @@ def check_value(kind: Type, value: Any, path: str) -> list[Problem]:
 
 def _check_values(values: tuple[str, ...], value: Any, path: str, problems: list[Problem]) -> None:
     if isinstance(value, Secret):
-        found: list[Problem] = []
-        _check_values(values, value.value, path, found)
-        problems.extend(replace(problem, value=None) for problem in found)
+        revealed: list[Problem] = []
+        _check_values(values, value.value, path, revealed)
+        problems.extend(replace(problem, value=None) for problem in revealed)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             _check_values(values, item, child(path, index), problems)

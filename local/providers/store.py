@@ -89,30 +89,12 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for a file."""
-        return {
-            "token": self.token,
-            "id": self.id,
-            "urn": self.urn,
-            "phase": str(self.phase),
-            "owner": self.owner.to_json() if self.owner else None,
-            "changed": self.changed,
-            "inputs": self.inputs,
-            "outputs": self.outputs,
-        }
+        return vars(self) | {"phase": str(self.phase), "owner": self.owner.to_json() if self.owner else None}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Record":
         """Read back what :meth:`to_json` wrote."""
-        return cls(
-            token=data["token"],
-            id=data["id"],
-            urn=data["urn"],
-            phase=Phase(data["phase"]),
-            inputs=data["inputs"],
-            outputs=data["outputs"],
-            owner=Process.from_json(data["owner"]),
-            changed=data["changed"],
-        )
+        return cls(**{**data, "phase": Phase(data["phase"]), "owner": Process.from_json(data["owner"])})
 
 
 class AlreadyExistsError(Exception):
@@ -148,8 +130,8 @@ class Store:
         """The records of one type, or all, in the order of their files."""
         root = self.directory / "resources"
         folders = [root / _slug(token)] if token else sorted(root.glob("*"))
-        found = (read_json(path) for folder in folders for path in sorted(folder.glob("[!.]*.json")))
-        return [Record.from_json(data) for data in found if data is not None]
+        files = (read_json(path) for folder in folders for path in sorted(folder.glob("[!.]*.json")))
+        return [Record.from_json(data) for data in files if data is not None]
 
     def made_by(self, token: str, urn: str) -> list[Record]:
         """The records of resources that one URN made."""
@@ -181,44 +163,27 @@ class Store:
             AlreadyExistsError: the id is taken by somebody else, or another process is at work on it right
                 now.
         """
-        asked = self.hide(inputs)
+        hidden_inputs = self.hide(inputs)
         with self.lock():
-            found = self.get(token, id)
-            if found and (not adoptable or found.urn != urn or found.busy or found.phase is Phase.ABANDONED):
-                raise AlreadyExistsError(found)
-            self._write(
-                Record(
-                    token,
-                    id,
-                    urn,
-                    Phase.CREATING,
-                    asked,
-                    found.outputs if found else {},
-                )
-            )
-            return found
+            earlier = self.get(token, id)
+            if earlier and (not adoptable or earlier.urn != urn or earlier.busy or earlier.phase is Phase.ABANDONED):
+                raise AlreadyExistsError(earlier)
+            outputs = earlier.outputs if earlier else {}
+            self._write(Record(token, id, urn, Phase.CREATING, hidden_inputs, outputs))
+            return earlier
 
     def finish(self, token: str, id: str, urn: str, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
         """Write down what a resource is now."""
-        asked, became = self.hide(inputs), self.hide(outputs)
+        record = Record(token, id, urn, Phase.READY, self.hide(inputs), self.hide(outputs))
         with self.lock():
-            self._write(
-                Record(
-                    token,
-                    id,
-                    urn,
-                    Phase.READY,
-                    asked,
-                    became,
-                )
-            )
+            self._write(record)
 
     def deleting(self, token: str, id: str) -> None:
         """Write down that a resource is about to be deleted."""
         with self.lock():
-            found = self.get(token, id)
-            if found:
-                self._write(replace(found, phase=Phase.DELETING))
+            record = self.get(token, id)
+            if record:
+                self._write(replace(record, phase=Phase.DELETING))
 
     def remove(self, token: str, id: str) -> None:
         """Forget a resource; one that is not there is no error."""
@@ -276,10 +241,7 @@ class Store:
     def _write(self, record: Record) -> None:
         at_work = record.phase in (Phase.CREATING, Phase.DELETING)
         owner = Process.of(os.getpid()) if at_work else None
-        write_json(
-            self._path(record.token, record.id),
-            replace(record, owner=owner, changed=time.time()).to_json(),
-        )
+        write_json(self._path(record.token, record.id), replace(record, owner=owner, changed=time.time()).to_json())
 
     def _path(self, token: str, id: str) -> Path:
         digest = hashlib.sha256(id.encode()).hexdigest()[:12]

@@ -60,8 +60,8 @@ class ClusterView:
 
     def pods_of(self, model: str, namespace: str, release: str) -> list[PodView]:
         """The pods of one release of a model."""
-        wanted = (namespace, model, release)
-        return [pod for pod in self.pods if (pod.namespace, pod.model, pod.release) == wanted]
+        identity = (namespace, model, release)
+        return [pod for pod in self.pods if (pod.namespace, pod.model, pod.release) == identity]
 
 
 def read_cluster(kubeconfig: Path, context: str | None = None) -> ClusterView:
@@ -87,7 +87,7 @@ def read_cluster(kubeconfig: Path, context: str | None = None) -> ClusterView:
 
 def model_pods(items: Iterable[dict[str, Any]]) -> tuple[PodView, ...]:
     """The pods of models, given as the Kubernetes client's dictionaries, without those that went with their node."""
-    return tuple(_pod(item) for item in items if not _went_with_its_node(item["status"]))
+    return tuple(_pod(item) for item in items if not _ended_with_its_node(item["status"]))
 
 
 def _node(item: dict[str, Any]) -> NodeView:
@@ -138,7 +138,7 @@ def pod_state(item: dict[str, Any]) -> tuple[PodState, str]:
     return PodState.STARTING, "not ready yet"
 
 
-def _went_with_its_node(status: dict[str, Any]) -> bool:
+def _ended_with_its_node(status: dict[str, Any]) -> bool:
     return status["phase"] == "Failed" and status["reason"] in NODE_SHUTDOWN
 
 

@@ -19,7 +19,7 @@ from llm_serving.planning.placement import ModelPlan
 from llm_serving.planning.replicas import plan_replicas
 from llm_serving.spec import AutoscalingSpec, ModelSpec, Pool
 from stacks.report.releases import HASH_DIGITS
-from stacks.report.summary import count, role_and_share
+from stacks.report.summary import replica_range, role_and_share
 from stacks.report.tables import plain_table, usd
 from stacks.settings import NAMESPACE, ServedModel, ServedRelease, Stack
 
@@ -65,37 +65,37 @@ def releases_table(model: ServedModel) -> Table:
             f"{spec.model.repository}\n{spec.model.revision[:HASH_DIGITS]}",
             spec.quantization.value,
             str(spec.context_length),
-            count(instances),
+            replica_range(instances),
         )
     return table
 
 
 def _instances(model: ServedModel) -> Iterator[Table]:
     """One instance of each release; releases that are planned alike share a table."""
-    for releases in _alike(model, lambda served: served.plan):
+    for releases in _group_releases(model, lambda served: served.plan):
         plan = releases[0].plan
         table = plain_table(f"One instance of {_versions(releases)}", "what", "value", "why")
         for name, reason in plan.reasons.items():
             if name != "cold_start":
-                table.add_row(_words(name), _decided(plan, name), reason)
+                table.add_row(_label(name), _value_text(plan, name), reason)
         yield table
 
 
-_WORDS = {"kv": "KV", "gib": "GiB", "cpu": "cores", "shm": "/dev/shm", "gpus": "GPUs", "gpu": "GPU"}
+_SPELLINGS = {"kv": "KV", "gib": "GiB", "cpu": "cores", "shm": "/dev/shm", "gpus": "GPUs", "gpu": "GPU"}
 
 
-def _words(field: str) -> str:
-    return " ".join(_WORDS.get(word, word) for word in field.split("_"))
+def _label(field: str) -> str:
+    return " ".join(_SPELLINGS.get(word, word) for word in field.split("_"))
 
 
-def _decided(plan: ModelPlan, name: str) -> str:
+def _value_text(plan: ModelPlan, name: str) -> str:
     """The value that a reason belongs to; some reasons are notes and belong to none."""
     value: Any = getattr(plan, name, "")
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _cold_starts(model: ServedModel) -> Iterator[RenderableType]:
-    for releases in _alike(model, lambda served: served.plan.cold_start):
+    for releases in _group_releases(model, lambda served: served.plan.cold_start):
         yield cold_start_table(releases[0].plan.cold_start, _versions(releases))
 
 
@@ -148,7 +148,7 @@ def scaling_table(spec: ModelSpec) -> Table:
     for instances in plan_replicas(spec):
         by = "fixed" if instances.autoscaling is None else "\n".join(_signals(instances.autoscaling))
         base = f", {instances.base} of them on capacity that is not taken away" if instances.base else ""
-        table.add_row(f"{instances.version} ({instances.role.value})", f"{count(instances)}{base}", by)
+        table.add_row(f"{instances.version} ({instances.role.value})", f"{replica_range(instances)}{base}", by)
     return table
 
 
@@ -206,11 +206,11 @@ def _notes(stack: Stack, model: ServedModel) -> Iterator[Text]:
             yield Text(f"note: {note}", style="dim")
 
 
-def _alike(model: ServedModel, of: Callable[[ServedRelease], Any]) -> list[list[ServedRelease]]:
-    """The releases in groups for which ``of`` says the same."""
+def _group_releases(model: ServedModel, key: Callable[[ServedRelease], Any]) -> list[list[ServedRelease]]:
+    """The releases in groups with the same ``key``."""
     groups: list[list[ServedRelease]] = []
     for served in model.releases:
-        group = next((group for group in groups if of(group[0]) == of(served)), None)
+        group = next((group for group in groups if key(group[0]) == key(served)), None)
         if group is None:
             groups.append([served])
         else:

@@ -84,7 +84,7 @@ def pools_table(stack: Stack, view: ClusterView | None = None) -> Table:
                 entry.machine_type,
                 str(_gpus(entry.machine_type, stack)),
                 f"{entry.min}-{entry.max}",
-                *((str(_count(view, pool.name, entry.market.value, entry.machine_type)),) if view else ()),
+                *((str(_node_count(view, pool.name, entry.market.value, entry.machine_type)),) if view else ()),
             )
     return table
 
@@ -113,7 +113,7 @@ def models_table(stack: Stack, view: ClusterView | None = None, outputs: StackOu
                 served.release.spec.version,
                 role_and_share(model, served.role),
                 model.spec.pool,
-                f"{count(instances)} x {plan.gpus}",
+                f"{replica_range(instances)} x {plan.gpus}",
                 f"{plan.kv_cache_gib:.1f} GiB",
                 f"{plan.max_concurrency:.1f} x {served.release.spec.context_length}",
                 *((_pods(model, instances, view),) if view else ()),
@@ -128,8 +128,8 @@ def role_and_share(model: ServedModel, role: Role) -> str:
     return role.value if share is None else f"{role.value}, {share} %"
 
 
-def count(instances: ReleaseReplicas) -> str:
-    """ReleaseReplicas of a release: one number, or from the fewest to the most."""
+def replica_range(instances: ReleaseReplicas) -> str:
+    """How many instances of a release there are: one number, or the fewest and the most."""
     if instances.most == instances.replicas:
         return str(instances.replicas)
     return f"{instances.replicas}-{instances.most}"
@@ -188,7 +188,7 @@ def cost_table(cost: CostEstimate, view: ClusterView | None) -> Group:
     table = plain_table("Cost an hour (USD)", "pool", "market", "machine", "one node", *now, "at minimum", "at maximum")
     present: list[float] = []
     for line in cost.lines:
-        nodes = _count(view, line.pool, line.market, line.machine_type) if view else 0
+        nodes = _node_count(view, line.pool, line.market, line.machine_type) if view else 0
         usd_now = line.usd_for(nodes)
         present.append(usd_now or 0)
         table.add_row(
@@ -208,7 +208,7 @@ def cost_table(cost: CostEstimate, view: ClusterView | None) -> Group:
     return Group(table, *(Text(note, style="dim") for note in notes))
 
 
-def _count(view: ClusterView, pool: str, market: str, machine_type: str) -> int:
+def _node_count(view: ClusterView, pool: str, market: str, machine_type: str) -> int:
     """Nodes of one capacity entry that exist."""
     return sum((node.pool, node.market, node.machine_type) == (pool, market, machine_type) for node in view.nodes)
 

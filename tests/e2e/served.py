@@ -24,7 +24,6 @@ from local.state_folder import REPOSITORY, StateFolder
 MODEL, TEAM = "tiny-llama", "chat"
 UP_SECONDS = 900
 VLLM = engine_metrics(EngineName.VLLM)
-"""Metric of the engine: requests that it answered."""
 QUESTION = [{"role": "user", "content": "Say something."}]
 
 

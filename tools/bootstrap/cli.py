@@ -14,8 +14,8 @@ from typing import NoReturn
 
 from tools.bootstrap import python_env, system_packages
 from tools.bootstrap.errors import SetupError
+from tools.bootstrap.folders import Platform, SetupFolders, short
 from tools.bootstrap.install import installer
-from tools.bootstrap.places import Places, Platform, short
 from tools.bootstrap.progress import Progress, elapsed
 from tools.bootstrap.recipes import GROUPS, ON_REQUEST, Recipe
 from tools.bootstrap.view import Entry
@@ -31,17 +31,17 @@ def main(arguments: Sequence[str]) -> int:
     # So that a terminated set-up ends its compilers and removes what is unfinished.
     signal.signal(signal.SIGTERM, _stop)
     try:
-        places = Places.from_environment(_REPO, os.environ)
+        folders = SetupFolders.from_environment(_REPO, os.environ)
         if options.command == "ensure":
-            _ensure(places, options.groups or [_PYTHON, *(group for group in GROUPS if group not in ON_REQUEST)])
+            _ensure(folders, options.groups or [_PYTHON, *(group for group in GROUPS if group not in ON_REQUEST)])
         elif options.command == "cached":
-            return _cached(places, options.groups)
+            return _cached(folders, options.groups)
         elif options.command == "status":
-            _status(places)
+            _status(folders)
         elif options.command == "path":
-            print("\n".join(str(folder) for folder in _bin_folders(places)))
+            print("\n".join(str(folder) for folder in _bin_folders(folders)))
         else:
-            _env(places)
+            _env(folders)
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -58,7 +58,7 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools/bootstrap.sh", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    without = " and ".join(ON_REQUEST)
+    without = ", ".join(ON_REQUEST)
     ensure = commands.add_parser("ensure", help=f"get what is missing; without names, all but {without}")
     # argparse refuses an empty list for nargs="*" with choices before Python 3.13.
     ensure.add_argument("groups", nargs="*", type=_group, metavar=f"{{{','.join([_PYTHON, *GROUPS])}}}")
@@ -84,8 +84,8 @@ def _tools_group(name: str) -> str:
     return name
 
 
-def _cached(places: Places, groups: Sequence[str]) -> int:
-    using = installer(places, Progress(0))
+def _cached(folders: SetupFolders, groups: Sequence[str]) -> int:
+    using = installer(folders, Progress(0))
     recipes = [recipe for group in groups for recipe in GROUPS[group] if using.locate(recipe) is None]
     lacking = [f"{recipe.name} {using.version(recipe)}" for recipe in recipes]
     lacking += [f"package {each.debian}" for each in system_packages.Machine.this(os.environ).missing(groups)]
@@ -94,7 +94,7 @@ def _cached(places: Places, groups: Sequence[str]) -> int:
     return 1 if lacking else 0
 
 
-def _ensure(places: Places, groups: Sequence[str]) -> None:
+def _ensure(folders: SetupFolders, groups: Sequence[str]) -> None:
     started = time.monotonic()
     if _NODE in groups and not _holds_a_node():
         print(f"{_NODE}: left out, since containers run on Linux only", file=sys.stderr)
@@ -103,16 +103,16 @@ def _ensure(places: Places, groups: Sequence[str]) -> None:
     with_packages = [group for group in groups if group in system_packages.PACKAGES]
     progress = Progress(len(recipes) + (_PYTHON in groups) + bool(with_packages))
     if _PYTHON in groups:
-        python_env.ensure(places, progress)
+        python_env.ensure(folders, progress)
     if with_packages:
         machine = system_packages.Machine.this(os.environ)
-        system_packages.ensure(machine, with_packages, progress, cache=places.cache, logs=places.logs)
-    using = installer(places, progress)
+        system_packages.ensure(machine, with_packages, progress, cache=folders.cache, logs=folders.logs)
+    using = installer(folders, progress)
     for recipe in recipes:
         using.ensure(recipe)
     if recipes:
         print(
-            f"{', '.join(groups)}: ready after {elapsed(time.monotonic() - started)} in {short(places.view)}",
+            f"{', '.join(groups)}: ready after {elapsed(time.monotonic() - started)} in {short(folders.view)}",
             file=sys.stderr,
         )
 
@@ -121,13 +121,13 @@ def _holds_a_node() -> bool:
     return Platform.current().os == "linux"
 
 
-def _status(places: Places) -> None:
-    using = installer(places, Progress(0))
-    stamp = python_env.Stamp.read(places.venv)
-    filled = "filled" if stamp == python_env.Stamp.wanted(places.repo) else "not up to date"
+def _status(folders: SetupFolders) -> None:
+    using = installer(folders, Progress(0))
+    stamp = python_env.Stamp.read(folders.venv)
+    filled = "filled" if stamp == python_env.Stamp.wanted(folders.repo) else "not up to date"
     rows = [
         ("TOOL", "VERSION", "ORIGIN", "LOCATION"),
-        ("python", platform.python_version(), filled, short(places.venv)),
+        ("python", platform.python_version(), filled, short(folders.venv)),
     ]
     shown = [group for group in GROUPS if group != _NODE or _holds_a_node()]
     for recipe in (recipe for group in shown for recipe in GROUPS[group]):
@@ -149,11 +149,11 @@ def _location(entry: Entry) -> str:
     return os.path.commonpath(entry.links.values())
 
 
-def _bin_folders(places: Places) -> list[Path]:
-    return [places.venv / "bin", places.view / "bin"]
+def _bin_folders(folders: SetupFolders) -> list[Path]:
+    return [folders.venv / "bin", folders.view / "bin"]
 
 
-def _env(places: Places) -> None:
-    folders = os.pathsep.join(str(folder) for folder in _bin_folders(places))
-    print(f'export PATH={shlex.quote(folders)}:"$PATH"')
-    print(f"export LLM_SERVING_TOOLS={shlex.quote(str(places.view))}")
+def _env(folders: SetupFolders) -> None:
+    path = os.pathsep.join(str(folder) for folder in _bin_folders(folders))
+    print(f'export PATH={shlex.quote(path)}:"$PATH"')
+    print(f"export LLM_SERVING_TOOLS={shlex.quote(str(folders.view))}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tools.bootstrap.errors import SetupError
-from tools.bootstrap.places import Platform
+from tools.bootstrap.folders import Platform
 from tools.bootstrap.recipes import Download, Program
 
 _TIMEOUT_S = 5

@@ -9,12 +9,14 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tools.bootstrap.errors import SetupError
 from tools.bootstrap.progress import Progress
+from tools.bootstrap.recipes import GoBuild, OverlaidGoBuild
 from tools.bootstrap.versions import Version, parse, show
 
 _GO_LINE = re.compile(r"^go (\S+)", re.MULTILINE)
@@ -32,8 +34,8 @@ def pinned(wrapper: Path, module: str) -> str:
 
 def pins(wrapper: Path) -> bytes:
     """Return what decides the result of a build in a wrapper module, its own program included."""
-    files = [wrapper / name for name in ("go.mod", "go.sum", "main.go")]
-    return b"\0".join(file.read_bytes() for file in files if file.name != "main.go" or file.exists())
+    files = [wrapper / "go.mod", wrapper / "go.sum", *sorted(wrapper.rglob("*.go"))]
+    return b"\0".join(file.read_bytes() for file in files if file.name != "tools.go")
 
 
 @dataclass(frozen=True)
@@ -65,16 +67,42 @@ class Go:
             f"  {instead}"
         )
 
-    def build(self, package: str, output: Path, *, ldflags: str, log: Path, progress: Progress) -> None:
+    def build(self, build: GoBuild, output: Path, *, ldflags: str, log: Path, progress: Progress) -> None:
         """Build a package into the file `output`."""
         command = [self.program, "build", "-trimpath", "-buildvcs=false"]
-        progress.run(
-            [*command, "-ldflags", ldflags, "-o", output, package],
-            log=log,
-            doing="the build",
-            env=_environment(os.environ),
-            cwd=self.wrapper,
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            overlay = self._overlay(build, Path(folder)) if isinstance(build, OverlaidGoBuild) else []
+            progress.run(
+                [*command, *overlay, "-ldflags", ldflags, "-o", output, build.package],
+                log=log,
+                doing="the build",
+                env=_environment(os.environ),
+                cwd=self.wrapper,
+            )
+
+    def _overlay(self, build: OverlaidGoBuild, folder: Path) -> list[str]:
+        """Return the options that lay these files over the wrapper module.
+
+        Go lays nothing over its module cache, so a module of which one file is replaced is itself seen elsewhere: in
+        a folder of the wrapper that does not exist, to which the wrapper's `go.mod` is made to point.
+        """
+        seen = {
+            self.wrapper / Path(file.path).name: self.module_folder(file.module) / file.path for file in build.embeds
+        }
+        options: list[str] = []
+        if build.stand_in:
+            file, own = build.stand_in
+            module, moved = self.module_folder(file.module), self.wrapper / "stand-in"
+            sources = (path for path in module.rglob("*") if path.is_file())
+            seen |= {moved / path.relative_to(module): path for path in sources}
+            seen[moved / file.path] = self.wrapper / own
+            pinned_modules = (self.wrapper / "go.mod").read_text()
+            (folder / "go.mod").write_text(f"{pinned_modules}\nreplace {file.module} => {moved}\n")
+            shutil.copyfile(self.wrapper / "go.sum", folder / "go.sum")
+            options = ["-modfile", str(folder / "go.mod")]
+        overlay = folder / "overlay.json"
+        overlay.write_text(json.dumps({"Replace": {str(place): str(source) for place, source in seen.items()}}))
+        return [*options, "-overlay", str(overlay)]
 
     def module_folder(self, module: str) -> Path:
         """Return the folder of a module's files, fetched if need be and checked against go.sum."""

@@ -5,10 +5,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.bootstrap import found, golang, store, view
+from tools.bootstrap import golang, path_programs, store, view
 from tools.bootstrap.downloads import Downloads, Unavailable
 from tools.bootstrap.errors import SetupError
-from tools.bootstrap.places import Places, Platform, fingerprint, short
+from tools.bootstrap.folders import Platform, SetupFolders, fingerprint, short
 from tools.bootstrap.progress import Progress, elapsed
 from tools.bootstrap.recipes import Files, FileSet, GoBuild, Program, Recipe
 
@@ -20,7 +20,7 @@ PATH, DOWNLOAD, BUILD, MODULE = "PATH", "download", "build", "Go module"
 class Installer:
     """Gets tools into the cache and their links into the view."""
 
-    places: Places
+    folders: SetupFolders
     platform: Platform
     search_path: str
     downloads: Downloads
@@ -30,7 +30,7 @@ class Installer:
         """Return where the finished tool lies in the cache: another pin or recipe is another place."""
         pins = [golang.pins(self._wrapper(name)) for name in _wrappers(recipe)]
         key = fingerprint(repr(recipe), str(self.platform), *pins)
-        return self.places.tools / recipe.name / f"{self.version(recipe)}-{key}"
+        return self.folders.tools / recipe.name / f"{self.version(recipe)}-{key}"
 
     def version(self, recipe: Recipe) -> str:
         """Return the pinned version; `pinned` for files of modules that each have their own."""
@@ -42,7 +42,7 @@ class Installer:
     def locate(self, recipe: Recipe) -> view.Entry | None:
         """Return the tool if the machine has it: on PATH or finished in the cache."""
         if isinstance(recipe, Program):
-            on_path = found.find(
+            on_path = path_programs.find(
                 recipe.name,
                 recipe.fits,
                 self.search_path,
@@ -60,7 +60,7 @@ class Installer:
         """Return the tool with its links in the view; get it first if the machine does not have it."""
         self.progress.step(f"{recipe.name} {self.version(recipe)}")
         entry = self.locate(recipe) or self._obtain(recipe)
-        view.put(self.places.view, recipe.name, entry)
+        view.put(self.folders.view, recipe.name, entry)
         return entry
 
     def _obtain(self, recipe: Recipe) -> view.Entry:
@@ -105,14 +105,14 @@ class Installer:
         what = "building" if build is program.build else f"building {build.name} {version}"
         self.progress.say(
             f"{what} from Go modules, about {build.minutes:g} min on 2 cores"
-            f" (once; cached in {short(self.places.cache)}; {why})"
+            f" (once; cached in {short(self.folders.cache)}; {why})"
         )
         major, minor, *_ = version.split(".")
         go.build(
-            build.package,
+            build,
             folder / "bin" / build.name,
             ldflags=build.ldflags.format(version=version, major=major, minor=minor),
-            log=self.places.logs / f"{build.name}-{version}.log",
+            log=self.folders.logs / f"{build.name}-{version}.log",
             progress=self.progress,
         )
 
@@ -143,7 +143,7 @@ class Installer:
         return golang.pinned(self._wrapper(wrapper), module)
 
     def _wrapper(self, name: str) -> Path:
-        return self.places.go_modules / name
+        return self.folders.go_modules / name
 
     def _go(self, recipe: Recipe, wrapper: str) -> golang.Go:
         instead = f"Or put {recipe.name} {recipe.fits} on PATH." if isinstance(recipe, Program) else ""
@@ -159,13 +159,13 @@ def _wrappers(recipe: Recipe) -> list[str]:
     return sorted({part.wrapper for part in parts})
 
 
-def installer(places: Places, progress: Progress) -> Installer:
+def installer(folders: SetupFolders, progress: Progress) -> Installer:
     """Return an installer for this machine, as the environment sets it."""
     platform = Platform.current()
     return Installer(
-        places=places,
+        folders=folders,
         platform=platform,
-        search_path=found.search_path(os.environ.get("PATH", ""), [places.view / "bin"]),
+        search_path=path_programs.search_path(os.environ.get("PATH", ""), [folders.view / "bin"]),
         downloads=Downloads(platform, offline=os.environ.get("LLM_SERVING_TOOLS_OFFLINE") == "1"),
         progress=progress,
     )

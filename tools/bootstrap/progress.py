@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tools.bootstrap.errors import SetupError
-from tools.bootstrap.places import short
+from tools.bootstrap.folders import short
 
 _LINES_SHOWN = 20
 _HEARTBEAT_S = 15.0

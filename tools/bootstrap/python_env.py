@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stacks.files import file_locked, write_atomically
-from tools.bootstrap import found, store
-from tools.bootstrap.places import Places, Platform, fingerprint
+from tools.bootstrap import path_programs, store
+from tools.bootstrap.folders import Platform, SetupFolders, fingerprint
 from tools.bootstrap.progress import Progress, elapsed
 from tools.bootstrap.versions import Range
 
@@ -63,44 +63,44 @@ def projects(repo: Path) -> list[str]:
     return [folder for folder in PROJECTS if (repo / folder / "pyproject.toml").is_file()]
 
 
-def ensure(places: Places, progress: Progress) -> None:
+def ensure(folders: SetupFolders, progress: Progress) -> None:
     """Make and fill `.venv`, or do nothing where it is filled already."""
     progress.step(f"python {platform.python_version()}")
-    with file_locked(places.view / ".python.lock", lambda: progress.say("another set-up is at it; waiting")):
-        wanted = Stamp.wanted(places.repo)
-        present = Stamp.read(places.venv)
+    with file_locked(folders.view / ".python.lock", lambda: progress.say("another set-up is at it; waiting")):
+        wanted = Stamp.wanted(folders.repo)
+        present = Stamp.read(folders.venv)
         if present == wanted:
             return
         started = time.monotonic()
-        uv = _uv(places, progress)
+        uv = _uv(folders, progress)
         fill = present is None or present.requirements != wanted.requirements
-        (places.venv / _STAMP).unlink(missing_ok=True)
+        (folders.venv / _STAMP).unlink(missing_ok=True)
         if fill:
-            _fill(places, uv, progress)
-        _own_packages(places, uv, progress)
-        wanted.write(places.venv)
-        progress.say(f"{places.venv} filled after {elapsed(time.monotonic() - started)}")
+            _fill(folders, uv, progress)
+        _own_packages(folders, uv, progress)
+        wanted.write(folders.venv)
+        progress.say(f"{folders.venv} filled after {elapsed(time.monotonic() - started)}")
 
 
-def _fill(places: Places, uv: Path, progress: Progress) -> None:
-    if not _is_of_this_interpreter(places.venv):
-        progress.say(f"making {places.venv} with {sys.executable}")
+def _fill(folders: SetupFolders, uv: Path, progress: Progress) -> None:
+    if not _is_of_this_interpreter(folders.venv):
+        progress.say(f"making {folders.venv} with {sys.executable}")
         # uv looks for an interpreter of its own, and downloads one, unless it is told which.
-        _run(places, progress, [uv, "venv", "--clear", "--python", sys.executable, places.venv], "making .venv")
+        _run(folders, progress, [uv, "venv", "--clear", "--python", sys.executable, folders.venv], "making .venv")
     progress.say("installing the pinned packages, about half a minute")
     _run(
-        places,
+        folders,
         progress,
         [uv, "pip", "sync", "--require-hashes", "--compile-bytecode", REQUIREMENTS[-1]],
         "installing the pinned packages",
     )
 
 
-def _own_packages(places: Places, uv: Path, progress: Progress) -> None:
-    own = [part for folder in projects(places.repo) for part in ("-e", f"./{folder}")]
+def _own_packages(folders: SetupFolders, uv: Path, progress: Progress) -> None:
+    own = [part for folder in projects(folders.repo) for part in ("-e", f"./{folder}")]
     if own:
         command = [uv, "pip", "install", "--no-deps", "--no-build-isolation", *own]
-        _run(places, progress, command, "installing the project's own packages")
+        _run(folders, progress, command, "installing the project's own packages")
 
 
 def _is_of_this_interpreter(venv: Path) -> bool:
@@ -115,13 +115,15 @@ def _is_of_this_interpreter(venv: Path) -> bool:
     return answer.stdout.split("\n")[:-1] == [*sys.version.split("\n"), sys.base_prefix]
 
 
-def _uv(places: Places, progress: Progress) -> Path:
-    on_path = found.find("uv", _UV_FITS, found.search_path(os.environ.get("PATH", ""), [places.venv / "bin"]))
+def _uv(folders: SetupFolders, progress: Progress) -> Path:
+    on_path = path_programs.find(
+        "uv", _UV_FITS, path_programs.search_path(os.environ.get("PATH", ""), [folders.venv / "bin"])
+    )
     if on_path:
         return on_path.path
-    pins = places.repo / _UV_PINS
+    pins = folders.repo / _UV_PINS
     key = fingerprint(pins.read_bytes(), sys.version, str(Platform.current()))
-    place = places.tools / "uv" / key
+    place = folders.tools / "uv" / key
 
     def make(folder: Path) -> store.Note:
         progress.say("installing uv with pip")
@@ -130,9 +132,9 @@ def _uv(places: Places, progress: Progress) -> Path:
             "making a virtual environment with the interpreter's own venv (Debian and Ubuntu keep it in the "
             "package python3-venv; or install uv yourself: https://docs.astral.sh/uv/)"
         )
-        _run(places, progress, [sys.executable, "-m", "venv", helper], doing)
+        _run(folders, progress, [sys.executable, "-m", "venv", helper], doing)
         pip = [helper / "bin" / "python", "-m", "pip", "install", "--quiet"]
-        _run(places, progress, [*pip, "--require-hashes", "-r", pins], "installing uv with pip")
+        _run(folders, progress, [*pip, "--require-hashes", "-r", pins], "installing uv with pip")
         (folder / "bin").mkdir()
         shutil.copy2(helper / "bin" / "uv", folder / "bin" / "uv")
         shutil.rmtree(helper)
@@ -142,11 +144,11 @@ def _uv(places: Places, progress: Progress) -> Path:
     return place / "bin" / "uv"
 
 
-def _run(places: Places, progress: Progress, command: list[str | Path], doing: str) -> None:
-    progress.run(command, log=places.view / "python.log", doing=doing, env=_environment(places), cwd=places.repo)
+def _run(folders: SetupFolders, progress: Progress, command: list[str | Path], doing: str) -> None:
+    progress.run(command, log=folders.view / "python.log", doing=doing, env=_environment(folders), cwd=folders.repo)
 
 
-def _environment(places: Places) -> Mapping[str, str]:
+def _environment(folders: SetupFolders) -> Mapping[str, str]:
     # PYTHONDONTWRITEBYTECODE would make the compilation of bytecode do nothing, without a word.
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
-    return {**kept, "VIRTUAL_ENV": str(places.venv), "UV_PYTHON_DOWNLOADS": "never"}
+    return {**kept, "VIRTUAL_ENV": str(folders.venv), "UV_PYTHON_DOWNLOADS": "never"}

@@ -24,6 +24,15 @@ class Download:
 
 
 @dataclass(frozen=True)
+class ModuleFile:
+    """A file in a Go module that a wrapper module pins."""
+
+    wrapper: str
+    module: str
+    path: str
+
+
+@dataclass(frozen=True)
 class GoBuild:
     """A program as a package of a Go module, which a wrapper module pins.
 
@@ -41,12 +50,13 @@ class GoBuild:
 
 
 @dataclass(frozen=True)
-class ModuleFile:
-    """A script in a Go module that a program needs beside it."""
+class OverlaidGoBuild(GoBuild):
+    """A build that sees some files where they do not lie."""
 
-    wrapper: str
-    module: str
-    path: str
+    embeds: tuple[ModuleFile, ...] = ()
+    """Files that the build finds beside the wrapper's `main.go`, for its `go:embed`."""
+    stand_in: tuple[ModuleFile, str] | None = None
+    """A file of a module, and the wrapper's own that is built in its place."""
 
 
 @dataclass(frozen=True)
@@ -307,14 +317,44 @@ AUTOSCALING: tuple[Recipe, ...] = (
     ),
 )
 
+_PULUMI_KUBERNETES = "github.com/pulumi/pulumi-kubernetes/provider/v4"
+
+OFFICIAL_KUBERNETES: tuple[Recipe, ...] = (
+    # Found on PATH by local/kubernetes_plugin.py and not here: a plugin has no option that prints its version.
+    Program(
+        build=OverlaidGoBuild(
+            name="pulumi-resource-kubernetes",
+            wrapper="pulumi-kubernetes",
+            # The provider's module has no release of its own: its version is that of the SDK which it names.
+            module="github.com/pulumi/pulumi-kubernetes/sdk/v4",
+            package=".",
+            ldflags=f"-s -w -X {_PULUMI_KUBERNETES}/pkg/version.Version={{version}}",
+            minutes=6,
+            embeds=tuple(
+                ModuleFile("pulumi-kubernetes", _PULUMI_KUBERNETES, f"cmd/pulumi-resource-kubernetes/{name}")
+                for name in ("schema.json", "terraform-mapping.json")
+            ),
+            stand_in=(
+                ModuleFile(
+                    "pulumi-kubernetes", "github.com/pulumi/pulumi-kubernetes/sdk/v4", "go/kubernetes/yaml/v2/kinds.go"
+                ),
+                "kinds/kinds.go",
+            ),
+        ),
+        fits=Range((4, 24, 0), (5, 0, 0)),
+    ),
+)
+
 GROUPS: dict[str, tuple[Recipe, ...]] = {
     "engine": ENGINE,
     "cluster": CLUSTER,
     "crds": CRDS,
     "node": NODE,
     "autoscaling": AUTOSCALING,
+    "official-kubernetes": OFFICIAL_KUBERNETES,
 }
 
-ON_REQUEST = ("node", "autoscaling")
-"""The groups that a set-up without names leaves out: they need packages of the distribution, `node` also Linux and
-root, and `autoscaling` takes longer to build than all the others together."""
+ON_REQUEST = ("node", "autoscaling", "official-kubernetes")
+"""The groups that a set-up without names leaves out. `node` and `autoscaling` need packages of the distribution, `node`
+also Linux and root; `autoscaling` takes longer to build than all the others together; `official-kubernetes` is a choice
+of the user (local/kubernetes_plugin.py)."""

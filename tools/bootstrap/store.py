@@ -39,13 +39,13 @@ def obtain(place: Path, make: Callable[[Path], Note], on_wait: Callable[[], None
 
     Processes that want the same tool at once wait for each other, and one of them makes it.
     """
-    found = note(place)
-    if found:
-        return found
+    finished = note(place)
+    if finished:
+        return finished
     with file_locked(place.parent / ".lock", on_wait):
-        found = note(place)
-        if found:
-            return found
+        finished = note(place)
+        if finished:
+            return finished
         for leftover in place.parent.glob(f"{_TEMPORARY}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         unfinished = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=place.parent))

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from stacks.files import file_locked
 from tools.bootstrap.errors import SetupError
-from tools.bootstrap.found import is_static
-from tools.bootstrap.places import short
+from tools.bootstrap.folders import short
+from tools.bootstrap.path_programs import is_static
 from tools.bootstrap.progress import Progress
 
 NAME = "system packages"
@@ -157,8 +157,8 @@ class Machine:
 
 
 def _is_in(path: str, program: str, *, static: bool) -> bool:
-    found = shutil.which(program, path=path)
-    return found is not None and (not static or is_static(Path(found)))
+    location = shutil.which(program, path=path)
+    return location is not None and (not static or is_static(Path(location)))
 
 
 def ensure(machine: Machine, groups: Sequence[str], progress: Progress, *, cache: Path, logs: Path) -> None:

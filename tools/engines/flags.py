@@ -56,14 +56,14 @@ PARSERS: dict[str, Callable[[], tuple[argparse.ArgumentParser, str]]] = {
 def rows(engine: str, version: str, date: str) -> list[dict[str, str]]:
     """One row a long option. Positional arguments and the help are left out."""
     parser, source = PARSERS[engine]()
-    found: list[dict[str, str]] = []
+    options: list[dict[str, str]] = []
     for action in parser._actions:
         names = [name[2:] for name in action.option_strings if name.startswith("--")]
         names = [name for name in names if not (_is_switch(action) and name.startswith("no-"))]
         if not names or isinstance(action, argparse._HelpAction):
             continue
         for name in names:
-            found.append(
+            options.append(
                 {
                     "engine": engine,
                     "version": version,
@@ -75,7 +75,7 @@ def rows(engine: str, version: str, date: str) -> list[dict[str, str]]:
                     "date": date,
                 }
             )
-    return sorted(found, key=lambda row: row["flag"])
+    return sorted(options, key=lambda row: row["flag"])
 
 
 def kind(action: argparse.Action) -> str:

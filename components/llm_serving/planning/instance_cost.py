@@ -38,7 +38,7 @@ def gpu_range(model: ModelSpec, gpus: Sequence[int]) -> tuple[int, int]:
 
     Args:
         model: what is asked for.
-        gpus: GPUs of one instance of each release, the stable one first, in the order of the plan of instances.
+        gpus: GPUs of one instance of each release, the stable one first, in the order of ``plan_replicas``.
     """
     placeholders = model.warm_pool.placeholders * gpus[0]
     planned = list(zip(gpus, plan_replicas(model), strict=True))

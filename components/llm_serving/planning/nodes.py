@@ -20,25 +20,28 @@ DEFAULT_MAX_PODS = 32
 
 
 class NodeShape(Frozen):
-    """One node of a GPU pool as pods see it.
+    """One node of the pool as pods see it.
 
-    Attributes:
-        accelerator: GPU in the catalog.
-        gpus: GPUs of one node.
-        cpu: cores that pods can ask for, daemon sets included.
-        memory_gib: memory that pods can ask for in GiB, daemon sets included.
-        ephemeral_gib: ephemeral storage that pods can ask for in GiB; 0 where it is not known.
-        local_ssd_gib: part of it that is local SSD.
-        cloud: name of the cloud that the node is of (:func:`llm_serving.planning.clouds.cloud_named`).
+    One node of a GPU pool as pods see it.
     """
 
     accelerator: str
+    """GPU in the catalog, for example `H100-80GB`."""
     gpus: PositiveCount
+    """GPUs of one node."""
     cpu: Annotated[float, Field(gt=0)]
+    """Cores that pods can ask for, daemon sets included."""
     memory_gib: Annotated[float, Field(gt=0)]
+    """Memory that pods can ask for in GiB, daemon sets included."""
     ephemeral_gib: Annotated[float, Field(ge=0)] = 0
+    """Ephemeral storage that pods can ask for in GiB; 0 where it is not known."""
     local_ssd_gib: Annotated[float, Field(ge=0)] = 0
+    """Part of it that is local SSD."""
     cloud: str = "existing"
+    """`gcp`, `aws` or `existing`; decides what is suggested where a model does not fit.
+
+    Name of the cloud that the node is of (:func:`llm_serving.planning.clouds.cloud_named`).
+    """
 
 
 @dataclass(frozen=True)

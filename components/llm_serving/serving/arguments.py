@@ -1,9 +1,5 @@
-"""Public arguments that mirror ``llm_serving.spec``, in the form that other languages can give.
-
-The models in ``spec`` are the one definition of a field; a test compares these with them, field by field. The analyzer
-of component packages knows no ``Literal``, no unions and no tuples: strings and lists stand in their place, and the
-models check the values.
-"""
+"""Public arguments of the components, generated from ``llm_serving.spec``: change the models, then
+run ``python -m llm_serving.plugin arguments``."""
 
 from typing import Any, NotRequired, TypedDict
 

@@ -11,60 +11,62 @@ Percent = Annotated[int, Field(ge=1, le=100)]
 
 
 class ScheduleSpec(Frozen):
-    """A floor for the number of instances in a part of the week.
-
-    Attributes:
-        start: cron expression (five fields) of its begin.
-        end: cron expression of its end.
-        timezone: name in the IANA data base.
-        replicas: instances that there are at least.
-    """
+    """A floor for the number of instances in a part of the week."""
 
     start: Annotated[str, StringConstraints(pattern=r"^\S+( \S+){4}$")]
+    """Cron expression (five fields) of its begin."""
     end: Annotated[str, StringConstraints(pattern=r"^\S+( \S+){4}$")]
+    """Cron expression of its end."""
     timezone: str = "Etc/UTC"
+    """Name in the IANA data base; `Etc/UTC` by default."""
     replicas: PositiveCount
+    """Instances that there are at least."""
 
 
 class ScalingPaceSpec(Frozen):
-    """How fast the number of instances may change. The defaults suit GPU services, which start slowly.
+    """How fast the number of instances may change.
 
-    Attributes:
-        up_seconds: a demand must last that long before instances are added.
-        up_percent: share of the present instances that may be added in 15 seconds.
-        down_seconds: a lull must last that long before instances are taken away.
-        down_percent: share of the present instances that may be taken away in a minute.
+    The defaults suit GPU services, which start slowly.
     """
 
     up_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
+    """A demand must last that long before instances are added; 0 by default."""
     up_percent: PositiveCount = 100
+    """Share of the present instances that may be added in 15 seconds; 100 by default."""
     down_seconds: Annotated[int, Field(ge=0, le=3600)] = 300
+    """A lull must last that long before instances are taken away; 300 by default."""
     down_percent: Percent = 50
+    """Share of the present instances that may be taken away in a minute; 50 by default."""
 
 
 class AutoscalingSpec(Frozen):
-    """Bounds and signals. The number wanted is the largest that any signal asks for.
-
-    Attributes:
-        min: fewest instances.
-        max: most instances.
-        queue_depth: requests that may wait an instance; more of them ask for more instances.
-        ttft_seconds: objective for the time to the first token (95th percentile); counts only while requests wait.
-        gpu_utilization: percent of GPU utilization above which instances are added while requests wait; ``None`` to
-            leave it out.
-        schedules: floors by time.
-        pace: how fast.
-        polling_seconds: how often the signals are read.
-    """
+    """Bounds and signals of a release's autoscaling. The number wanted is the largest that any signal asks for."""
 
     min: int = 1
+    """Fewest instances; 1 by default."""
     max: PositiveCount
+    """Most instances."""
     queue_depth: Annotated[float, Field(gt=0)] = 10
+    """Requests that may wait an instance; 10 by default.
+
+    More of them ask for more instances.
+    """
     ttft_seconds: Annotated[float, Field(gt=0)] | None = None
+    """Objective for the time to the first token (95th percentile).
+
+    Counts only while requests wait.
+    """
     gpu_utilization: Percent | None = 80
+    """Percent of GPU utilization above which instances are added while requests wait; 80 by default.
+
+    ``None`` to leave it out.
+    """
     schedules: tuple[ScheduleSpec, ...] = ()
+    """Floors by time."""
     pace: ScalingPaceSpec = ScalingPaceSpec()
+    """How fast."""
     polling_seconds: Annotated[int, Field(ge=5, le=300)] = 15
+    """How often the signals are read; 15 by default."""
 
     @field_validator("min")
     @classmethod

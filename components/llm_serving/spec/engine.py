@@ -22,44 +22,67 @@ FlagValue = Annotated[Any, AfterValidator(_plain_value)]
 
 
 class EngineSpec(Frozen):
-    """Options of the engine. What is left out is the engine's own default.
-
-    Attributes:
-        pipeline_parallelism: stages that the layers are cut into; each has ``tensorParallelism`` GPUs.
-        data_parallelism: whole copies of the model in one instance, behind one API.
-        expert_parallel: spread the experts of a mixture over all GPUs of the instance instead of cutting each one.
-        nodes: nodes of one instance, which takes them whole; more than one makes a LeaderWorkerSet.
-        chunked_prefill: mix parts of long prompts with the tokens of running requests.
-        prefix_caching: keep the KV cache of common beginnings.
-        max_batched_tokens: tokens of one step of the engine.
-        max_sequences: requests in one batch, of each copy of the model.
-        max_queued_requests: requests that may wait, when batches are full, before the engine answers 503: its
-            admission cap. vLLM counts running requests too, and needs ``max_sequences`` for it.
-        max_queued_tokens: prompt tokens that may wait before the engine answers 503.
-        structured_outputs: allow answers that must match a grammar or a JSON schema.
-        max_loras: adapters of the release that a batch can hold at once; at least 1 where the release has some.
-        max_lora_rank: largest rank of an adapter that is accepted.
-        stream_weights: read the weights with the Run:ai streamer, which fills the GPU while it reads.
-        graph_sizes: batch sizes for which CUDA graphs are captured; fewer start faster.
-        warm_up: ask for a short answer before an instance counts as ready.
-        flags: more flags of the engine, by name without dashes; refused where the engine does not know them, or where
-            another setting decides them.
-    """
+    """Options of the engine. What is left out is the engine's own default."""
 
     pipeline_parallelism: PositiveCount = 1
+    """Stages that the layers are cut into.
+
+    Each has ``tensorParallelism`` GPUs.
+    """
     data_parallelism: PositiveCount = 1
+    """Whole copies of the model in one instance, behind one API."""
     expert_parallel: bool = False
+    """Spread the experts of a mixture over all GPUs of the instance.
+
+    Spread the experts of a mixture over all GPUs of the instance instead of cutting each one.
+    """
     nodes: PositiveCount = 1
+    """Nodes of one instance; more than one makes a LeaderWorkerSet.
+
+    Nodes of one instance, which takes them whole.
+    """
     chunked_prefill: bool | None = None
+    """Mix parts of long prompts with the tokens of running requests."""
     prefix_caching: bool | None = None
+    """Keep the KV cache of common beginnings."""
     max_batched_tokens: PositiveCount | None = None
+    """Tokens of one step of the engine."""
     max_sequences: PositiveCount | None = None
+    """Requests in one batch.
+
+    Requests in one batch, of each copy of the model.
+    """
     max_queued_requests: PositiveCount | None = None
+    """Requests that may wait before the engine answers 503.
+
+    Requests that may wait, when batches are full, before the engine answers 503: its admission cap. vLLM counts running
+    requests too, and needs ``max_sequences`` for it.
+    """
     max_queued_tokens: PositiveCount | None = None
+    """Prompt tokens that may wait before the engine answers 503."""
     structured_outputs: bool = True
+    """Allow answers that must match a grammar or a JSON schema."""
     max_loras: Annotated[int, Field(ge=0)] = 0
+    """Adapters that a batch can hold at once.
+
+    Adapters of the release that a batch can hold at once; at least 1 where the release has some.
+    """
     max_lora_rank: PositiveCount = 16
+    """Largest rank of an adapter that is accepted."""
     stream_weights: bool = False
+    """Read the weights with the Run:ai streamer.
+
+    Read the weights with the Run:ai streamer, which fills the GPU while it reads.
+    """
     graph_sizes: tuple[PositiveCount, ...] = ()
+    """Batch sizes for which CUDA graphs are captured.
+
+    Fewer start faster.
+    """
     warm_up: bool = True
+    """Ask for a short answer before an instance counts as ready; true by default."""
     flags: dict[FlagName, FlagValue] = {}
+    """More flags of the engine, by name without dashes.
+
+    Refused where the engine does not know them, or where another setting decides them.
+    """

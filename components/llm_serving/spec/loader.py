@@ -12,16 +12,21 @@ HUB = "hf://"
 
 
 class LoaderSpec(Frozen):
-    """The Job that fills the model cache before an engine starts.
+    """How weights come into the model cache.
 
-    Attributes:
-        image: image with the loader (``images/model-loader``).
-        source: where weights come from: ``hf://`` for the Hugging Face hub, ``gs://bucket/prefix``, ``s3://bucket/prefix``
-            or ``file:///folder`` for a mirror, laid out as ``<repository>/<revision>``.
-        token_secret: name of a Secret in the team's namespace with the hub's token under the key ``token``; for gated
-            models.
+    The Job that fills the model cache before an engine starts.
     """
 
     image: ImageReference
+    """Image with the loader (`images/model-loader`)."""
     source: Annotated[str, StringConstraints(pattern=r"^(hf://|(file:///|gs://|s3://)[^\s]+)$")] = HUB
+    """`hf://` (the default) for the Hugging Face hub; `gs://`, `s3://` or `file:///` for a mirror.
+
+    Where weights come from: ``hf://`` for the Hugging Face hub, ``gs://bucket/prefix``, ``s3://bucket/prefix`` or
+    ``file:///folder`` for a mirror, laid out as ``<repository>/<revision>``.
+    """
     token_secret: str | None = None
+    """Secret in the team's namespace with the hub's token under the key `token`.
+
+    Name of a Secret in the team's namespace with the hub's token under the key ``token``; for gated models.
+    """

@@ -22,32 +22,31 @@ class ServiceClass(StrEnum):
 
 
 class CanaryChoice(Frozen):
-    """A release that gets a part of the requests: a canary, the other colour of blue/green, or one side of an A/B test.
+    """A release that gets a part of the requests.
 
-    Attributes:
-        release: its version.
-        weight: percent of the requests that the gateway sends to it.
-        replicas: instances to start with; where the model scales, the fewest.
+    A release that gets a part of the requests: a canary, the other colour of blue/green, or one side of an A/B test.
     """
 
     release: Semver
+    """Its version."""
     weight: Annotated[int, Field(ge=0, le=100)]
+    """Percent of the requests that the gateway sends to it."""
     replicas: PositiveCount = 1
+    """Instances to start with; where the model scales, the fewest."""
 
 
 class ReleaseChoice(Frozen):
-    """Which releases of a model a stack serves. Each has instances of its own; moving a name from one to another starts
-    and stops nothing.
+    """Which releases of a model are served. Each has instances of its own.
 
-    Attributes:
-        stable: version that serves.
-        canary: version that gets a share of the requests beside it.
-        previous: version that stays ready, with one instance, for a way back.
+    Moving a name from one to another starts and stops nothing.
     """
 
     stable: Semver
+    """Version that serves, for example `1.4.0`."""
     canary: CanaryChoice | None = None
+    """Version that gets a share of the requests beside it."""
     previous: Semver | None = None
+    """Version that stays ready, with one instance, for a way back."""
 
     @model_validator(mode="after")
     def _apart(self) -> "ReleaseChoice":
@@ -70,59 +69,73 @@ PAUSE_IMAGE = "registry.k8s.io/pause:3.10.1"
 
 
 class WarmPoolSpec(Frozen):
-    """Capacity that is ready before it is needed.
-
-    Attributes:
-        placeholders: pods of the lowest priority, each as large as an instance, that hold nodes ready and give way.
-        image: of a program that waits; another name of it where nodes reach only a registry of yours.
-    """
+    """Capacity that is ready before it is needed."""
 
     placeholders: Count = 0
+    """Pods of the lowest priority, each as large as an instance, that hold nodes ready and give way."""
     image: str = PAUSE_IMAGE
+    """Image of a program that waits; Kubernetes' own `pause` by default.
+
+    Another name of it where nodes reach only a registry of yours.
+    """
 
 
 class ModelSpec(Frozen):
-    """One model of a stack. The release decides what is answered, this decides where and how.
+    """One model: which release, where, how many.
 
-    Attributes:
-        name: name under which clients ask for the model; also the folder of its releases.
-        team: team that owns it; each team has a namespace.
-        releases: which releases serve.
-        accept_license: confirms the licence of a gated model.
-        pool: name of the pool.
-        service_class: what gives way to whom when capacity is short.
-        replicas: number of engine instances; where ``autoscaling`` is given, it decides.
-        autoscaling: scale by demand; ``None`` for a fixed number.
-        on_demand_base: of the instances, those that run on capacity that is not taken away; the others take the pool's
-            capacity in its order. ``None`` for "all take the pool's order".
-        engine: options of the engine.
-        tensor_parallelism: GPUs of one instance; ``None`` for the smallest number that fits.
-        gpu_memory_utilization: share of the GPU's memory that the engine may use.
-        min_concurrency: requests of full context length that must fit the KV cache at once.
-        surge: instances that a rollout may start beyond ``replicas``. With 0 an instance ends before its successor
-            starts, which needs no spare GPU; each one needs GPUs and quota of its own.
-        drain: how an instance is taken out of service.
-        warm_pool: capacity that is ready before it is needed.
-        compile_cache: a Job compiles the release once, and instances read what it wrote, instead of compiling each.
+    One model of a stack. The release decides what is answered, this decides where and how.
     """
 
     name: ModelName
+    """Name under which clients ask for the model; also of its objects.
+
+    Also the folder of its releases.
+    """
     team: NamespaceName = "default-team"
+    """Team that owns it; also its namespace.
+
+    Each team has a namespace.
+    """
     releases: ReleaseChoice
+    """Which releases serve."""
     accept_license: bool = False
+    """Confirms the licence of a gated model."""
     pool: PoolName
+    """Name of the pool."""
     service_class: ServiceClass = ServiceClass.STANDARD
+    """`critical`, `standard` (the default) or `batch`: what gives way when capacity is short."""
     replicas: PositiveCount = 1
+    """Number of engine instances; 1 by default. Where `autoscaling` is given, it decides."""
     autoscaling: AutoscalingSpec | None = None
+    """Scale by demand.
+
+    ``None`` for a fixed number.
+    """
     on_demand_base: PositiveCount | None = None
+    """Of the instances, those that run on capacity that is not taken away.
+
+    The others take the pool's capacity in its order. ``None`` for "all take the pool's order".
+    """
     engine: EngineSpec = EngineSpec()
+    """Options of the engine."""
     tensor_parallelism: Annotated[int, Field(ge=1, le=16)] | None = None
+    """GPUs of one instance; left out: the smallest number that fits."""
     gpu_memory_utilization: Fraction = 0.9
+    """Share of the GPU's memory that the engine may use; 0.9 by default."""
     min_concurrency: Annotated[float, Field(ge=1)] = 1
+    """Requests of full context length that must fit the KV cache at once; 1 by default."""
     surge: Count = 0
+    """Instances that a rollout may start beyond `replicas`. With 0, the default, an instance ends before its
+    successor starts, which needs no spare GPU.
+
+    Each one needs GPUs and quota of its own.
+    """
     drain: DrainSpec = DrainSpec()
+    """How an instance is taken out of service."""
     warm_pool: WarmPoolSpec = WarmPoolSpec()
+    """Capacity that is ready before it is needed."""
     compile_cache: bool = False
+    """A Job compiles the release once, and instances read what it wrote."""
 
     @property
     def most_replicas(self) -> int:

@@ -34,24 +34,31 @@ class EngineRelease(Frozen):
     """Engine and its exact version."""
 
     name: EngineName = EngineName.VLLM
+    """`vllm` (the default), `sglang`, `tgi` or `triton`."""
     version: Semver
+    """Version, for example `0.32.0`."""
 
 
 class ImageReference(Frozen):
-    """Container image.
-
-    Attributes:
-        repository: repository, with its registry.
-        tag: tag to pull; a digest, where given, decides.
-        digest: ``sha256:`` and 64 hexadecimal digits, or ``None`` while the image has no recorded digest.
-        launcher: the image carries our launcher (``images/vllm``), which watches the engine and answers health checks;
-            false for the publisher's own images.
-    """
+    """Container image."""
 
     repository: str
+    """Repository, with its registry."""
     tag: str
+    """Tag to pull where no digest is given.
+
+    A digest, where given, decides.
+    """
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    """`sha256:` and 64 hexadecimal digits; decides where it is given.
+
+    ``None`` while the image has no recorded digest.
+    """
     launcher: bool = False
+    """The image carries our launcher (`images/vllm`), which watches the engine and answers health checks.
+
+    False for the publisher's own images.
+    """
 
     @property
     def reference(self) -> str:
@@ -60,66 +67,66 @@ class ImageReference(Frozen):
 
 
 class ModelSource(Frozen):
-    """Where the weights come from.
-
-    Attributes:
-        architecture: name in the catalog of architectures, for example ``llama-3.1-8b``.
-        repository: repository on the Hugging Face hub.
-        revision: full commit, 40 hexadecimal digits: a branch name would change answers without a release.
-        license: SPDX identifier, or the publisher's own name of the licence.
-        gated: downloads need an accepted licence and a token.
-    """
+    """Where the weights come from."""
 
     architecture: str
+    """Name in the catalog of architectures, for example `llama-3.1-8b`."""
     repository: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
+    """Repository on the Hugging Face hub."""
     revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+    """Full commit, 40 hexadecimal digits.
+
+    A branch name would change answers without a release.
+    """
     license: str
+    """SPDX identifier, or the publisher's own name of the licence."""
     gated: bool = False
+    """Downloads need an accepted licence and a token."""
 
 
 class AdapterSource(Frozen):
-    """A LoRA adapter that is served beside the model.
-
-    Attributes:
-        name: name under which clients ask for it.
-        repository: repository on the Hugging Face hub.
-        revision: full commit, 40 hexadecimal digits.
-        rank: its rank.
-    """
+    """A LoRA adapter that is served beside the model."""
 
     name: ModelName
+    """Name under which clients ask for it."""
     repository: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
+    """Repository on the Hugging Face hub."""
     revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+    """Full commit, 40 hexadecimal digits."""
     rank: Annotated[int, Field(ge=1, le=512)]
+    """Its rank."""
 
 
 class ReleaseSpec(Frozen):
-    """One release of one model.
-
-    Attributes:
-        name: the model's name; equal to its folder.
-        version: equal to its file's name.
-        engine: engine and version.
-        image: the engine's image.
-        model: the weights.
-        quantization: how the weights are stored.
-        context_length: longest request, prompt and answer together, in tokens.
-        sampling: default sampling parameters, passed to the engine as they are.
-        chat_template: Jinja template that replaces the model's own.
-        tool_parser: how calls of tools are read out of answers, by the engine's name of the parser; ``None`` for none.
-        reasoning_parser: how thoughts are told from answers, by the engine's name of the parser; ``None`` for none.
-        adapters: LoRA adapters, each under a name of its own.
-    """
+    """One release of one model: the immutable bundle of everything that changes answers."""
 
     name: ModelName
+    """The model's name.
+
+    Equal to its folder.
+    """
     version: Semver
+    """The release's version.
+
+    Equal to its file's name.
+    """
     engine: EngineRelease
+    """Engine and version."""
     image: ImageReference
+    """The engine's image."""
     model: ModelSource
+    """The weights."""
     quantization: Quantization = Quantization.NONE
+    """How the weights are stored: `none` (16 bits), `fp8`, `int8`, `awq`, `gptq`, `bitsandbytes` or `gguf`."""
     context_length: Annotated[int, Field(ge=256)]
+    """Longest request, prompt and answer together, in tokens."""
     sampling: dict[str, float] = {}
+    """Default sampling parameters, passed to the engine as they are."""
     chat_template: str | None = None
+    """Jinja template that replaces the model's own."""
     tool_parser: str | None = None
+    """How calls of tools are read out of answers, by the engine's name of the parser."""
     reasoning_parser: str | None = None
+    """How thoughts are told from answers, by the engine's name of the parser."""
     adapters: tuple[AdapterSource, ...] = ()
+    """LoRA adapters, each under a name of its own."""

@@ -5,17 +5,17 @@ from llm_serving.spec.names import Count, NamespaceName
 
 
 class TeamSpec(Frozen):
-    """A team: one namespace, one GPU quota, the groups that may look and the groups that may change.
-
-    Attributes:
-        name: also the namespace.
-        gpu_quota: most GPUs that the team's pods may ask for; ``None`` for what its models can reach: maxima, what a
-            change of release starts beside them, canaries, a Job that compiles, and placeholders.
-        viewers: groups (as the cloud names them) with read access to the namespace, Secrets excluded.
-        editors: groups that may also change workloads.
-    """
+    """A team: one namespace, one GPU quota, the groups that may look and the groups that may change."""
 
     name: NamespaceName
+    """Also the namespace."""
     gpu_quota: Count | None = None
+    """Most GPUs that the team's pods may ask for, where the team names it itself.
+
+    ``None`` for what its models can reach: maxima, what a change of release starts beside them, canaries, a Job that
+    compiles, and placeholders.
+    """
     viewers: tuple[str, ...] = ()
+    """Groups (as the cloud names them) with read access to the namespace, Secrets excluded."""
     editors: tuple[str, ...] = ()
+    """Groups that may also change workloads."""

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from local.cluster import credentials, rest
-from local.cluster.controllers import ChangeSignal, Informer, log_to_stdout
+from local.cluster import identities, rest
+from local.cluster.controller_runtime import ChangeSignal, Informer, log_to_stdout
 from local.cluster.errors import ClusterError
 from local.cluster.layout import Layout
 from stacks.files import write_atomically
@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> int:
     """Work until a signal ends the process."""
     log_to_stdout()
     layout = Layout(Path(arguments[0]))
-    with contextlib.closing(credentials.connect(layout, credentials.PROMETHEUS)) as client:
+    with contextlib.closing(identities.connect(layout, identities.PROMETHEUS)) as client:
         try:
             follow(client, layout.prometheus_targets)
         except ClusterError as error:

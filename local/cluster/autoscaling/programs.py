@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from local.cluster import credentials
+from local.cluster import identities
 from local.cluster.config import KUBE_STATE_METRICS, ClusterConfig
 from local.cluster.errors import ClusterError
 from local.cluster.layout import Layout, program, tools
@@ -102,7 +102,7 @@ def _operator(layout: Layout, config: ClusterConfig) -> Command:
 
 
 def _adapter(layout: Layout, config: ClusterConfig) -> Command:
-    keys, kubeconfig = layout.keda_certificates, credentials.kubeconfig_file(layout, credentials.KEDA)
+    keys, kubeconfig = layout.keda_certificates, identities.kubeconfig_file(layout, identities.KEDA)
     return Command(
         ADAPTER,
         (
@@ -148,7 +148,7 @@ def _webhooks(layout: Layout, config: ClusterConfig) -> Command:
 def _keda_environment(layout: Layout) -> dict[str, str]:
     return {
         **LESS_MEMORY,
-        "KUBECONFIG": str(credentials.kubeconfig_file(layout, credentials.KEDA)),
+        "KUBECONFIG": str(identities.kubeconfig_file(layout, identities.KEDA)),
         "POD_NAMESPACE": NAMESPACE,
         "KEDA_CLUSTER_OBJECT_NAMESPACE": NAMESPACE,
         "WATCH_NAMESPACE": "",
@@ -161,7 +161,7 @@ def _kube_state_metrics(layout: Layout, config: ClusterConfig) -> Command:
         KUBE_STATE_METRICS,
         (
             str(program(KUBE_STATE_METRICS)),
-            f"--kubeconfig={credentials.kubeconfig_file(layout, credentials.KUBE_STATE_METRICS)}",
+            f"--kubeconfig={identities.kubeconfig_file(layout, identities.KUBE_STATE_METRICS)}",
             f"--host={config.api_address}",
             f"--port={port}",
             "--telemetry-host=127.0.0.1",

@@ -6,8 +6,8 @@ import sys
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from local.cluster import credentials
-from local.cluster.controllers import log_to_stdout
+from local.cluster import identities
+from local.cluster.controller_runtime import log_to_stdout
 from local.cluster.errors import ClusterError
 from local.cluster.layout import Layout
 from local.cluster.network_policy.controller import Controller
@@ -20,7 +20,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         description="Enforces the NetworkPolicies of a node with nftables. Runs in the node's network namespace.",
     )
     parser.add_argument("directory", type=Path, help="the cluster's folder")
-    parser.add_argument("--identity", default=credentials.NETWORK_POLICY, help="as whom to connect")
+    parser.add_argument("--identity", default=identities.NETWORK_POLICY, help="as whom to connect")
     parser.add_argument("--pod-range", type=IPv4Network, required=True, help="addresses of the node's pods (IPv4)")
     parser.add_argument("--node", required=True, help="name of the node")
     parser.add_argument("--ready-file", type=Path, help="written once the policies are in place")
@@ -33,7 +33,7 @@ def main(command_line: list[str]) -> int:
     log_to_stdout()
     try:
         layout = Layout(arguments.directory)
-        client = credentials.connect(layout, arguments.identity, field_manager=credentials.NETWORK_POLICY)
+        client = identities.connect(layout, arguments.identity, field_manager=identities.NETWORK_POLICY)
         controller = Controller(client, arguments.node, arguments.pod_range, NftTable(), arguments.ready_file)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: controller.stop())

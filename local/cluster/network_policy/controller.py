@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from local.cluster import rest
-from local.cluster.controllers import ChangeSignal, Informer, event
+from local.cluster.controller_runtime import ChangeSignal, Informer, event
 from local.cluster.network_policy import nftables, rules
 from local.cluster.network_policy.model import Snapshot
 from local.cluster.network_policy.nftables import NftTable

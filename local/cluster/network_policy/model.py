@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from llm_serving.planning.simulation.scheduling import requirement_holds
 from local.cluster.network_policy.ranges import Ranges, union, without
 
 Object = Mapping[str, Any]
@@ -35,16 +36,7 @@ class Requirement:
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """The labels meet it. ``NotIn`` also holds where the label is missing."""
-        value = labels.get(self.key)
-        match self.operator:
-            case "In":
-                return value is not None and value in self.values
-            case "NotIn":
-                return value is None or value not in self.values
-            case "Exists":
-                return value is not None
-            case _:
-                return value is None
+        return requirement_holds(self.operator, self.values, labels.get(self.key))
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ class LocalNode:
 
     # Coming up
 
-    def furnish(self, config: ClusterConfig, client: rest.Kubernetes) -> None:
+    def install_addons(self, config: ClusterConfig, client: rest.Kubernetes) -> None:
         """Load the system images, apply what every such cluster has, and wait until node and name service are ready.
 
         Raises:

@@ -2,7 +2,7 @@
 
 import sys
 
-from local.cluster import credentials
+from local.cluster import identities
 from local.cluster.config import ClusterConfig
 from local.cluster.layout import Layout, program
 from local.cluster.node import paths, requirements
@@ -28,7 +28,7 @@ def commands(layout: Layout, config: ClusterConfig) -> tuple[Command, ...]:
         probe=str(paths.CONTAINERD_SOCKET),
     )
     policy = Command(
-        credentials.NETWORK_POLICY,
+        identities.NETWORK_POLICY,
         (
             *(sys.executable, "-m", "local.cluster.network_policy", str(layout.root)),
             f"--pod-range={slot.pods}",
@@ -47,7 +47,7 @@ def commands(layout: Layout, config: ClusterConfig) -> tuple[Command, ...]:
         probe=f"http://127.0.0.1:{paths.PROXY_HEALTH_PORT}/livez",
     )
     provisioner = Command(
-        credentials.VOLUME_PROVISIONER,
+        identities.VOLUME_PROVISIONER,
         (sys.executable, "-m", "local.cluster.node.provisioner", str(layout.root)),
         after=("kube-apiserver",),
     )
@@ -57,14 +57,14 @@ def commands(layout: Layout, config: ClusterConfig) -> tuple[Command, ...]:
         (
             str(program("kubelet")),
             f"--config={paths.CONFIGURATION / 'kubelet.json'}",
-            f"--kubeconfig={credentials.kubeconfig_file(layout, 'kubelet')}",
+            f"--kubeconfig={identities.kubeconfig_file(layout, 'kubelet')}",
             f"--root-dir={paths.KUBELET}",
             f"--hostname-override={node.name}",
             f"--node-ip={slot.node}",
             *labels,
         ),
         # Not before the policies: a pod would else run for a moment without them.
-        after=("kube-apiserver", CONTAINERD, credentials.NETWORK_POLICY),
+        after=("kube-apiserver", CONTAINERD, identities.NETWORK_POLICY),
         environment={"PATH": requirements.search_path(), **LESS_MEMORY},
         probe=paths.KUBELET_HEALTH,
     )

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.cluster import credentials, rest
+from local.cluster import identities, rest
 from local.cluster.config import ClusterConfig
-from local.cluster.controllers import ChangeSignal, Informer, event, log_to_stdout
+from local.cluster.controller_runtime import ChangeSignal, Informer, event, log_to_stdout
 from local.cluster.errors import ClusterError
 from local.cluster.layout import Layout
 from local.cluster.node import paths
 
-_LOG = logging.getLogger(credentials.VOLUME_PROVISIONER)
+_LOG = logging.getLogger(identities.VOLUME_PROVISIONER)
 
 STORAGE_CLASS = "standard"
 PROVISIONER = "local.llm-serving.dev/folder"
@@ -148,7 +148,7 @@ def main(arguments: Sequence[str]) -> int:
     layout = Layout(Path(arguments[0]))
     config = ClusterConfig.read(layout)
     assert config.node is not None
-    client = credentials.connect(layout, credentials.VOLUME_PROVISIONER, field_manager=credentials.VOLUME_PROVISIONER)
+    client = identities.connect(layout, identities.VOLUME_PROVISIONER, field_manager=identities.VOLUME_PROVISIONER)
     provisioner = Provisioner(client, paths.VOLUMES, config.node.name)
     signal = ChangeSignal()
     for kind in ("PersistentVolumeClaim", "PersistentVolume"):

@@ -104,11 +104,11 @@ class Cloud:
             )
         known[key] = relative(value).rpartition("/")[2]
 
-    def labels(self, given: Mapping[str, Any] | None) -> dict[str, str]:
+    def labels(self, labels: Mapping[str, Any] | None) -> dict[str, str]:
         """The labels that a resource gets: the provider's, Pulumi's own mark, and its own."""
         default = self.settings.get("defaultLabels") or {}
         mark = {} if self.settings.get("addPulumiAttributionLabel") is False else {"goog-pulumi-provisioned": "true"}
-        return {**default, **mark, **(given or {})}
+        return {**default, **mark, **(labels or {})}
 
     def ready(self, token: str) -> Iterator[Record]:
         """The resources of a type that exist."""

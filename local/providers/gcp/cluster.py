@@ -14,7 +14,7 @@ from typing import Any
 from llm_serving.errors import Problem, nearest
 from local.cluster import ClusterError, LocalCluster
 from local.providers import names
-from local.providers.gcp import functions, gke, places
+from local.providers.gcp import functions, gke, locations
 from local.providers.gcp.cloud import GoogleError, project_number
 from local.providers.gcp.kinds import Kind
 from local.providers.gcp.node_pool import POOL, check_sizes, refuse_unknown_account
@@ -42,9 +42,9 @@ class Cluster(Kind):
                 if inputs.get(key) is not None
             ]
         location = inputs.get("location")
-        if isinstance(location, str) and not places.exists(location):
+        if isinstance(location, str) and not locations.exists(location):
             problems.append(
-                Problem("location", location, "no such region or zone", nearest(location, places.regions()))
+                Problem("location", location, "no such region or zone", nearest(location, locations.regions()))
             )
         policy = inputs.get("ipAllocationPolicy")
         if isinstance(policy, Mapping):
@@ -66,16 +66,16 @@ class Cluster(Kind):
         pods = inputs.get("defaultMaxPodsPerNode")
         if isinstance(pods, int) and not 8 <= pods <= 256:
             problems.append(Problem("defaultMaxPodsPerNode", pods, "outside of 8 to 256"))
-        locations = inputs.get("nodeLocations")
-        if isinstance(locations, list) and isinstance(location, str) and places.exists(location):
-            zones = places.zones(places.region_of(location))
-            for index, zone in enumerate(locations):
+        node_locations = inputs.get("nodeLocations")
+        if isinstance(node_locations, list) and isinstance(location, str) and locations.exists(location):
+            zones = locations.zones(locations.region_of(location))
+            for index, zone in enumerate(node_locations):
                 if isinstance(zone, str) and zone not in zones:
                     problems.append(
                         Problem(
                             f"nodeLocations[{index}]",
                             zone,
-                            f"not a zone of {places.region_of(location)}",
+                            f"not a zone of {locations.region_of(location)}",
                             ", ".join(zones),
                         )
                     )
@@ -184,7 +184,7 @@ class Cluster(Kind):
                     "badRequest",
                 )
         region = subnet.outputs.get("region")
-        if region and region != places.region_of(known["location"]):
+        if region and region != locations.region_of(known["location"]):
             raise GoogleError(
                 400, f"Subnetwork '{subnet.id}' is not in the region of the cluster, {known['location']}", "badRequest"
             )
@@ -214,14 +214,14 @@ class Cluster(Kind):
     def _own_pool(
         self, known: Mapping[str, Any], pool: Mapping[str, Any], index: int, zones: tuple[str, ...]
     ) -> PoolShape:
-        places_of = tuple(pool.get("nodeLocations") or zones)
-        smallest, largest = sizes(pool, len(places_of))
+        node_locations = tuple(pool.get("nodeLocations") or zones)
+        smallest, largest = sizes(pool, len(node_locations))
         return PoolShape(
             cluster=str(known["name"]),
             project=str(known["project"]),
             name=str(pool.get("name") or f"{_DEFAULT_POOL}-{index}"),
             config=node_config(pool.get("nodeConfig")),
-            zones=places_of,
+            zones=node_locations,
             min=smallest,
             max=largest,
             max_pods=int(pool.get("maxPodsPerNode") or known.get("defaultMaxPodsPerNode") or 110),
@@ -238,7 +238,7 @@ class Cluster(Kind):
     def _outputs(self, id: str, known: Properties, old: Properties, local: LocalCluster, version: str) -> Properties:
         access = known.get("controlPlaneEndpointsConfig") or {}
         before = (old.get("controlPlaneEndpointsConfig") or {}).get("dnsEndpointConfig") or {}
-        region = places.region_of(known["location"])
+        region = locations.region_of(known["location"])
         uid = os.urandom(16).hex()
         host = before.get("endpoint") or f"gke-{uid}-{project_number(known['project'])}.{region}.gke.goog"
         dns = {"allowExternalTraffic": False, **(access.get("dnsEndpointConfig") or {}), "endpoint": host}
@@ -312,9 +312,9 @@ def _zones(known: Mapping[str, Any], *, listed_only: bool = False) -> list[str]:
     """The zones of a cluster's nodes; ``nodeLocations`` leaves out a zonal cluster's own."""
     location = str(known["location"])
     listed: list[str] = list(known.get("nodeLocations") or ())
-    if places.is_zone(location):
+    if locations.is_zone(location):
         return listed if listed_only else [location, *listed]
-    return listed or places.zones(location)[:3]
+    return listed or locations.zones(location)[:3]
 
 
 def _version(known: Mapping[str, Any], current: str = "") -> str:
@@ -330,11 +330,11 @@ def _version(known: Mapping[str, Any], current: str = "") -> str:
     if current and gke.release(current) >= gke.release(wanted):
         return current
     valid = [item for listed in functions.versions()["channels"].values() for item in listed]
-    found = [item for item in valid if item == wanted or item.startswith((f"{wanted}.", f"{wanted}-"))]
-    if not found:
+    matching = [item for item in valid if item == wanted or item.startswith((f"{wanted}.", f"{wanted}-"))]
+    if not matching:
         raise GoogleError(
             400,
             f'Master version "{wanted}" is unsupported (try: {", ".join(sorted(set(valid)))})',
             "badRequest",
         )
-    return max(found, key=gke.release)
+    return max(matching, key=gke.release)

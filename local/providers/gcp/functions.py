@@ -6,14 +6,12 @@ error that says so: an invented answer would be worse.
 """
 
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any
 
 import grpc
-import yaml
 
 from llm_serving.errors import Problem, ProblemsError, nearest
-from local.providers.gcp import iam, places
+from local.providers.gcp import iam, locations
 from local.providers.gcp.cloud import Cloud, GoogleError, project_number
 from local.providers.properties import Properties
 from local.providers.provider import CloudError
@@ -93,9 +91,9 @@ def _get_zones(cloud: Cloud, arguments: Mapping[str, Any]) -> Properties:
     region = arguments.get("region") or cloud.settings.get("region")
     if not region:
         raise ProblemsError([Problem("region", None, "required, for the provider has no region either")])
-    zones = places.zones(region)
+    zones = locations.zones(region)
     if not zones:
-        raise ProblemsError([Problem("region", region, "no such region", nearest(region, places.regions()))])
+        raise ProblemsError([Problem("region", region, "no such region", nearest(region, locations.regions()))])
     project = _project(cloud, arguments)
     return {
         "id": f"projects/{project}/regions/{region}",
@@ -107,13 +105,12 @@ def _get_zones(cloud: Cloud, arguments: Mapping[str, Any]) -> Properties:
 
 def _get_regions(cloud: Cloud, arguments: Mapping[str, Any]) -> Properties:
     project = _project(cloud, arguments)
-    return {"id": f"projects/{project}", "names": places.regions(), "project": project}
+    return {"id": f"projects/{project}", "names": locations.regions(), "project": project}
 
 
-@cache
 def versions() -> dict[str, Any]:
     """GKE versions: ``channels`` (newest first) and which one counts without a channel."""
-    return yaml.safe_load((places.DATA / "versions.yaml").read_text(encoding="utf-8"))
+    return locations.data("versions.yaml")
 
 
 def default_version(channel: str) -> str:
@@ -125,7 +122,7 @@ def default_version(channel: str) -> str:
 def _get_engine_versions(cloud: Cloud, arguments: Mapping[str, Any]) -> Properties:
     project = _project(cloud, arguments)
     location = arguments.get("location") or cloud.settings.get("zone") or cloud.settings.get("region")
-    if not location or not places.exists(location):
+    if not location or not locations.exists(location):
         raise ProblemsError([Problem("location", location, "no such region or zone")])
     channels: dict[str, list[str]] = versions()["channels"]
     prefix = arguments.get("versionPrefix") or ""
@@ -182,11 +179,11 @@ def _get_cluster(cloud: Cloud, arguments: Mapping[str, Any]) -> Properties:
     for name in schema.outputs if schema else ():
         # What the resource has once, the function has as a list, under the plural.
         single = {name: name, name.removesuffix("s"): name, name.removesuffix("ies") + "y": name}
-        found = next((key for key in single if key in record.outputs), None)
-        if found == name:
+        single_key = next((key for key in single if key in record.outputs), None)
+        if single_key == name:
             outputs[name] = record.outputs[name]
-        elif found:
-            outputs[name] = [record.outputs[found]]
+        elif single_key:
+            outputs[name] = [record.outputs[single_key]]
     return {**outputs, "id": id}
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from local.cluster import LocalCluster
-from local.providers.gcp import places
+from local.providers.gcp import locations
 
-CRDS = places.DATA.parent / "crds"
+CRDS = locations.DATA.parent / "crds"
 ADMISSION_PLUGINS = ("ExtendedResourceToleration",)
 """GKE lets pods that ask for GPUs tolerate the GPU taint by themselves:
 https://cloud.google.com/kubernetes-engine/docs/how-to/gpus."""
@@ -67,7 +67,7 @@ class Equipment:
             for file in self.definitions
             for thing in yaml.safe_load_all((CRDS / file).read_text(encoding="utf-8"))
         )
-        objects = (places.DATA / "gke-objects.yaml").read_text(encoding="utf-8")
+        objects = (locations.DATA / "gke-objects.yaml").read_text(encoding="utf-8")
         groups = yaml.safe_load(objects.replace("{workload_pool}", self.workload_pool))
         cluster.apply(thing for group in self.groups for thing in groups[group])
 

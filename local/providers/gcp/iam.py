@@ -44,10 +44,10 @@ class Membership(Kind):
     def check(self, inputs: Mapping[str, Any]) -> list[Problem]:
         """The forms of members and roles."""
         problems: list[Problem] = []
-        members = inputs.get("members")
-        listed = enumerate(members) if isinstance(members, list) else ()
-        given = [("member", inputs.get("member")), *((f"members[{index}]", item) for index, item in listed)]
-        for path, member in given:
+        several = inputs.get("members")
+        listed = enumerate(several) if isinstance(several, list) else ()
+        members = [("member", inputs.get("member")), *((f"members[{index}]", item) for index, item in listed)]
+        for path, member in members:
             if isinstance(member, str) and not _MEMBER.match(member):
                 problems.append(
                     Problem(path, member, "not an IAM member", "serviceAccount:..., user:..., group:..., principal:...")

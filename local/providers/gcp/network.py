@@ -80,8 +80,8 @@ def _same_network(one: str, other: str) -> bool:
 
 
 def _ranges(inputs: Mapping[str, Any]) -> list[tuple[str, ipaddress.IPv4Network]]:
-    found = [*find(inputs, "ipCidrRange"), *find(inputs, "secondaryIpRanges[*].ipCidrRange")]
-    return [(path, ipaddress.IPv4Network(value)) for path, value in found]
+    blocks = [*find(inputs, "ipCidrRange"), *find(inputs, "secondaryIpRanges[*].ipCidrRange")]
+    return [(path, ipaddress.IPv4Network(value)) for path, value in blocks]
 
 
 class Address(Kind):

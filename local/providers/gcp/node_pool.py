@@ -6,7 +6,7 @@ from typing import Any
 
 from llm_serving.errors import Problem
 from local.cluster import ClusterError, LocalCluster
-from local.providers.gcp import gke, places
+from local.providers.gcp import gke, locations
 from local.providers.gcp.cloud import Cloud, GoogleError
 from local.providers.gcp.kinds import Kind
 from local.providers.gcp.nodes import PoolShape, check_accelerators, node_config, sizes
@@ -131,7 +131,7 @@ class NodePoolKind(Kind):
 
     def _shape(self, known: Mapping[str, Any], cluster: Record, tainted: bool) -> PoolShape:
         parent = cluster.outputs
-        own = [known["location"]] if places.is_zone(known["location"]) else []
+        own = [known["location"]] if locations.is_zone(known["location"]) else []
         zones = tuple(known.get("nodeLocations") or [*own, *parent["nodeLocations"]])
         smallest, largest = sizes(known, len(zones))
         return PoolShape(
@@ -188,18 +188,18 @@ def check_sizes(pool: Mapping[str, Any], path: str) -> list[Problem]:
     config = pool.get("nodeConfig")
     if isinstance(config, Mapping):
         problems += _check_config(config, f"{dot}nodeConfig")
-    locations = pool.get("nodeLocations")
+    node_locations = pool.get("nodeLocations")
     location = pool.get("location")
-    if isinstance(locations, list) and isinstance(location, str):
+    if isinstance(node_locations, list) and isinstance(location, str):
         problems += [
             Problem(
                 f"{dot}nodeLocations[{index}]",
                 zone,
-                f"not a zone of {places.region_of(location)}",
-                ", ".join(places.zones(places.region_of(location))),
+                f"not a zone of {locations.region_of(location)}",
+                ", ".join(locations.zones(locations.region_of(location))),
             )
-            for index, zone in enumerate(locations)
-            if isinstance(zone, str) and zone not in places.zones(places.region_of(location))
+            for index, zone in enumerate(node_locations)
+            if isinstance(zone, str) and zone not in locations.zones(locations.region_of(location))
         ]
     return problems
 

@@ -17,6 +17,7 @@ from llm_serving.planning.clouds.machine_cloud import KERNEL_SHARE
 from llm_serving.planning.nodes import GIB_PER_GB
 from llm_serving.spec import Market
 from local.cluster import NodePool
+from local.providers.gcp import locations
 from local.providers.gcp.cloud import GoogleError
 from local.providers.gcp.types import long_number
 
@@ -28,7 +29,6 @@ _EFFECTS = {
     "PREFER_NO_SCHEDULE": "PreferNoSchedule",
     "NO_EXECUTE": "NoExecute",
 }
-_PARTS_OF_GPU = {"1g": 7, "2g": 3, "3g": 2, "4g": 1, "7g": 1}
 _KIB_PER_GIB = 1024 * 1024
 
 
@@ -80,8 +80,8 @@ class PoolShape:
         driver = (first.get("gpuDriverInstallationConfig") or {}).get("gpuDriverVersion")
         if driver == "INSTALLATION_DISABLED":
             return 0  # until somebody installs a driver, the device plugin offers none
-        partition = str(first.get("gpuPartitionSize") or "").partition(".")[0]
-        count *= _PARTS_OF_GPU.get(partition, 1)
+        if profile := first.get("gpuPartitionSize"):
+            count *= mig_profiles(self.machine)[profile]
         return count * int((first.get("gpuSharingConfig") or {}).get("maxSharedClientsPerGpu") or 1)
 
     @property
@@ -96,10 +96,10 @@ class PoolShape:
 
     def taints(self) -> list[dict[str, str]]:
         """``effectiveTaints``, in the cloud's spelling: what was asked for, and what GKE adds."""
-        given = [dict(taint) for taint in self.config.get("taints") or []]
-        keys = {taint["key"] for taint in given}
+        configured = [dict(taint) for taint in self.config.get("taints") or []]
+        keys = {taint["key"] for taint in configured}
         added = [GPU_TAINT] if self.tainted and self.machine.gpus and GPU not in keys else []
-        return given + [dict(taint) for taint in added]
+        return configured + [dict(taint) for taint in added]
 
     def labels(self) -> dict[str, str]:
         """Labels of a node, without those that depend on its zone."""
@@ -239,7 +239,7 @@ def machine(name: str, zones: Sequence[str]) -> MachineType:
         GoogleError: 400, as the Compute API answers.
     """
     try:
-        found = catalog.machine_type("gcp", name)
+        offered = catalog.machine_type("gcp", name)
     except UnknownFact as error:
         raise GoogleError(
             400,
@@ -248,18 +248,18 @@ def machine(name: str, zones: Sequence[str]) -> MachineType:
             "badRequest",
         ) from None
     for zone in zones:
-        if found.zones and zone not in found.zones:
-            near = [item for item in found.zones if item.rpartition("-")[0] == zone.rpartition("-")[0]]
+        if offered.zones and zone not in offered.zones:
+            near = [item for item in offered.zones if item.rpartition("-")[0] == zone.rpartition("-")[0]]
             raise GoogleError(
                 400,
                 f"Machine type with name '{name}' does not exist in zone '{zone}'. Zones of the region that have it: "
                 f"{', '.join(near) or 'none'}",
                 "badRequest",
             )
-    return found
+    return offered
 
 
-def node_config(given: Mapping[str, Any] | None) -> dict[str, Any]:
+def node_config(inputs: Mapping[str, Any] | None) -> dict[str, Any]:
     """``nodeConfig`` with what GKE fills in."""
     defaults: dict[str, Any] = {
         "machineType": "e2-medium",
@@ -282,22 +282,35 @@ def node_config(given: Mapping[str, Any] | None) -> dict[str, Any]:
         ],
         "shieldedInstanceConfig": {"enableIntegrityMonitoring": True, "enableSecureBoot": False},
     }
-    return {**defaults, **(given or {})}
+    return {**defaults, **(inputs or {})}
 
 
-def check_accelerators(config: Mapping[str, Any], found: MachineType) -> None:
-    """Refuse GPUs that are not those of the machine.
+def mig_profiles(machine: MachineType) -> Mapping[str, int]:
+    """MIG profile -> into how many instances of it one GPU of the machine is divided; empty for a GPU without MIG."""
+    return locations.data("mig-profiles.yaml").get(machine.accelerator_label or "", {})
+
+
+def check_accelerators(config: Mapping[str, Any], machine: MachineType) -> None:
+    """Refuse GPUs that are not those of the machine, and partitions that they cannot have.
 
     Raises:
         GoogleError: 400, as GKE answers.
     """
     for accelerator in config.get("guestAccelerators") or ():
         kind = str(accelerator["type"]).rpartition("/")[2]
-        if kind != found.accelerator_label or accelerator["count"] != found.gpus:
-            has = f"{found.gpus} x {found.accelerator_label}" if found.gpus else "no GPU"
+        if kind != machine.accelerator_label or accelerator["count"] != machine.gpus:
+            has = f"{machine.gpus} x {machine.accelerator_label}" if machine.gpus else "no GPU"
             raise GoogleError(
                 400,
-                f"Machine type {found.name} cannot have {accelerator['count']} x {kind}; it has {has}",
+                f"Machine type {machine.name} cannot have {accelerator['count']} x {kind}; it has {has}",
+                "badRequest",
+            )
+        profile = accelerator.get("gpuPartitionSize")
+        if profile and profile not in mig_profiles(machine):
+            raise GoogleError(
+                400,
+                f"Accelerator {kind} cannot be divided into partitions of size {profile}; it has "
+                f"{', '.join(mig_profiles(machine)) or 'no partitions'}",
                 "badRequest",
             )
 

@@ -90,14 +90,14 @@ class GcpPlugin(Plugin):
         if olds:
             self._remember(resource.urn)
         kind = self._kind(resource.token)
-        given = without_nulls({key: value for key, value in inputs.items() if key != _DEFAULTS})
-        problems, warnings = check(kind.schema.inputs, given)
-        clear = reveal(given)
+        known_inputs = without_nulls({key: value for key, value in inputs.items() if key != _DEFAULTS})
+        problems, warnings = check(kind.schema.inputs, known_inputs)
+        clear = reveal(known_inputs)
         problems = [*problems, *kind.type.check(clear)]
         if not problems:  # rules across properties may rely on the types
             problems = kind.check(clear)
-        problems = _without_secrets(problems, given)
-        result = dict(given)
+        problems = _without_secrets(problems, known_inputs)
+        result = dict(known_inputs)
         if not problems:
             problem = self._name(kind, resource, result, olds, autoname)
             problems = [problem] if problem else []
@@ -116,8 +116,8 @@ class GcpPlugin(Plugin):
         self._remember(resource.urn)
         kind = self._kind(resource.token)
         old, new = reveal(old_inputs), reveal(inputs)
-        found = kind.type.compare(_clean(old, keep_defaults=True), _clean(new, keep_defaults=True))
-        changes, replacing = dict(found.changes), set(found.replacing)
+        difference = kind.type.compare(_clean(old, keep_defaults=True), _clean(new, keep_defaults=True))
+        changes, replacing = dict(difference.changes), set(difference.replacing)
         changes.pop(_DEFAULTS, None)
         changes = {path: change for path, change in changes.items() if not path.startswith(_DEFAULTS)}
         replacing |= kind.replacing(old, new) & changes.keys()
@@ -127,7 +127,7 @@ class GcpPlugin(Plugin):
             if moved and was and is_now and was != is_now:
                 changes[key] = Change.UPDATE
                 replacing.add(key)
-        return Difference(changes, frozenset(replacing & changes.keys()), found.delete_before_replace)
+        return Difference(changes, frozenset(replacing & changes.keys()), difference.delete_before_replace)
 
     def create(self, resource: Resource, inputs: Properties, timeout: float, preview: bool) -> Created:
         """Make a resource, or take over what an interrupted create of the same URN left."""
@@ -137,19 +137,19 @@ class GcpPlugin(Plugin):
         still_unknown(inputs)
         known = self.cloud.placed(kind.schema, inputs)
         id = self._identify(kind, known)
-        found = self._begin(kind, resource, id, known, inputs)
-        if found and found.phase is Phase.READY and found.inputs == self.cloud.store.hide(dict(inputs)):
-            self.cloud.store.finish(kind.type.token, id, resource.urn, inputs, found.outputs)
-            return Created(id, self.cloud.store.show(found.outputs, inputs))
+        earlier = self._begin(kind, resource, id, known, inputs)
+        if earlier and earlier.phase is Phase.READY and earlier.inputs == self.cloud.store.hide(dict(inputs)):
+            self.cloud.store.finish(kind.type.token, id, resource.urn, inputs, earlier.outputs)
+            return Created(id, self.cloud.store.show(earlier.outputs, inputs))
         try:
             self.cloud.require(kind.type, known)
             kind.refuse_create(id, known)
             own = kind.create(id, known, timeout)
         except BaseException:
-            if found is None:
+            if earlier is None:
                 self.cloud.store.remove(kind.type.token, id)
             raise
-        outputs = keep_secret(inputs, kind.result(id, known, found.outputs if found else {}, own))
+        outputs = keep_secret(inputs, kind.result(id, known, earlier.outputs if earlier else {}, own))
         self.cloud.store.finish(kind.type.token, id, resource.urn, inputs, outputs)
         return Created(id, outputs)
 
@@ -319,8 +319,8 @@ class GcpPlugin(Plugin):
             for key in ("project", "region", "zone")
             if key in kind.schema.inputs and self.cloud.settings.get(key)
         }
-        given = kind.type.expected(_clean(inputs), {})
-        return {**defaults, **settings, **preview_outputs(given, sorted(kind.schema.computed))}
+        known_inputs = kind.type.expected(_clean(inputs), {})
+        return {**defaults, **settings, **preview_outputs(known_inputs, sorted(kind.schema.computed))}
 
 
 def _taken(kind: Kind, resource: Resource, record: Record) -> str:

@@ -16,7 +16,7 @@ import yaml
 
 from llm_serving import catalog
 from llm_serving.spec import Market
-from local.providers.gcp import places
+from local.providers.gcp import locations
 from local.providers.gcp.cloud import Cloud, GoogleError
 from local.providers.gcp.nodes import sizes
 from local.providers.store import Record
@@ -33,7 +33,7 @@ def refuse_excess(cloud: Cloud, id: str, project: str, location: str, machine: s
     path = cloud.home.root / "quotas.yaml"
     if not path.exists() or nodes == 0:
         return
-    region = places.region_of(location)
+    region = locations.region_of(location)
     limits: Mapping[str, Any] = (yaml.safe_load(path.read_text()) or {}).get(project, {}).get(region, {})
     metric, each = demand(machine, market)
     if metric not in limits:
@@ -52,7 +52,7 @@ def refuse_excess(cloud: Cloud, id: str, project: str, location: str, machine: s
 
 
 def _in(pool: Record, project: str, region: str) -> bool:
-    return pool.outputs.get("project") == project and places.region_of(pool.outputs["location"]) == region
+    return pool.outputs.get("project") == project and locations.region_of(pool.outputs["location"]) == region
 
 
 def _taken(pool: Record, metric: str) -> float:

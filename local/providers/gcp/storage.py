@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_serving.errors import Problem, nearest
-from local.providers.gcp import places
+from local.providers.gcp import locations
 from local.providers.gcp.cloud import CloudError, project_number
 from local.providers.gcp.kinds import Kind
 from local.providers.properties import Properties
@@ -19,7 +19,7 @@ class Bucket(Kind):
         """Where there are buckets, and settings that exclude each other."""
         problems: list[Problem] = []
         location = inputs.get("location")
-        known = [*places.regions(), *places.facts()["multi_regions"], *places.facts()["dual_regions"]]
+        known = locations.bucket_locations()
         if isinstance(location, str) and location.lower() not in known:
             problems.append(Problem("location", location, "no such location", nearest(location, known)))
         policy = inputs.get("softDeletePolicy")

@@ -28,11 +28,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-import yaml
-
 from llm_serving.errors import Problem, nearest
 from local.providers.differences import Difference, as_pattern, compare
-from local.providers.gcp import places
+from local.providers.gcp import locations
 from local.providers.properties import UNKNOWN, Secret, child
 from local.providers.schema import ResourceType
 
@@ -121,19 +119,19 @@ class GcpType:
 
     def compare(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> Difference:
         """What changed, and what of it replaces the resource."""
-        found = compare(
+        difference = compare(
             old, new, replaces=lambda path: path in self.replaces, unordered=lambda path: path in self.unordered
         )
         switched_off = {
             path
-            for path in found.changes
+            for path in difference.changes
             if as_pattern(path) in self.replaces_when_disabled and old.get(path) is True and new.get(path) is not True
         }
         named = self.name_property
         # As Pulumi's bridge does: a name that was drawn changes with the resource, a given one collides.
         drawn = named in (new.get("__defaults") or ())
         same_name = old.get(named) == new.get(named) and old.get(named) is not None
-        return Difference(found.changes, found.replacing | switched_off, same_name and not drawn)
+        return Difference(difference.changes, difference.replacing | switched_off, same_name and not drawn)
 
     def expected(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
         """``inputs`` with what the cloud fills in: as it is in ``outputs``, or unknown."""
@@ -160,9 +158,8 @@ class GcpType:
         return values
 
 
-@cache
 def _entries() -> dict[str, dict[str, Any]]:
-    return yaml.safe_load((places.DATA / "types.yaml").read_text(encoding="utf-8"))
+    return locations.data("types.yaml")
 
 
 def has_entry(token: str) -> bool:
@@ -233,7 +230,7 @@ def fill(template: str, known: Mapping[str, Any]) -> str:
 _FORMS = {
     "": lambda value: value,
     "last": lambda value: value.rpartition("/")[2],
-    "zoneOrLocation": lambda value: f"{'zones' if places.is_zone(value) else 'locations'}/{value}",
+    "zoneOrLocation": lambda value: f"{'zones' if locations.is_zone(value) else 'locations'}/{value}",
     # The domain of a project "example.com:name" is written name.example.com in addresses.
     "iamDomain": lambda value: ".".join(reversed(value.split(":"))),
 }
@@ -241,13 +238,13 @@ _FORMS = {
 
 def _fill_in(target: dict[str, Any], source: Mapping[str, Any], path: Sequence[str]) -> None:
     key, rest = path[0], path[1:]
-    found = source.get(key)
-    found = found.value if isinstance(found, Secret) else found
+    value = source.get(key)
+    value = value.value if isinstance(value, Secret) else value
     if target.get(key) is None:
-        target[key] = UNKNOWN if found is None else found
+        target[key] = UNKNOWN if value is None else value
     elif rest and isinstance(target[key], Mapping):
         target[key] = dict(target[key])
-        _fill_in(target[key], found if isinstance(found, Mapping) else {}, rest)
+        _fill_in(target[key], value if isinstance(value, Mapping) else {}, rest)
 
 
 def plain(value: Any) -> Any:

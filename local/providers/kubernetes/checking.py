@@ -6,7 +6,7 @@ Pure functions; what a cluster knows is handed in.
 from collections.abc import Callable, Mapping
 
 from llm_serving.errors import Problem
-from local.providers.kubernetes import objects, wait_for
+from local.providers.kubernetes import objects, wait_for_annotation
 from local.providers.kubernetes.kinds import Kind
 from local.providers.kubernetes.sdk import sdk
 from local.providers.properties import Properties, Secret
@@ -77,22 +77,22 @@ def placed(inputs: Properties, namespaced: bool | None, core: bool, default: Cal
 
 def annotation_problems(inputs: Properties) -> list[Problem]:
     """Annotations of the provider that say something that nobody understands."""
-    given = objects.annotations(inputs)
-    found: list[Problem] = []
-    if isinstance(rule := given.get(objects.WAIT_FOR), str):
+    annotations = objects.annotations(inputs)
+    problems: list[Problem] = []
+    if isinstance(rule := annotations.get(objects.WAIT_FOR), str):
         try:
-            wait_for.parse(rule)
+            wait_for_annotation.parse(rule)
         except ValueError as error:
-            found.append(Problem(f'metadata.annotations["{objects.WAIT_FOR}"]', rule, str(error)))
-    seconds = given.get(objects.TIMEOUT_SECONDS)
+            problems.append(Problem(f'metadata.annotations["{objects.WAIT_FOR}"]', rule, str(error)))
+    seconds = annotations.get(objects.TIMEOUT_SECONDS)
     if isinstance(seconds, str) and not seconds.isdigit():
         path = f'metadata.annotations["{objects.TIMEOUT_SECONDS}"]'
-        found.append(Problem(path, seconds, "not a whole number of seconds"))
-    wanted = given.get(objects.PROPAGATION)
+        problems.append(Problem(path, seconds, "not a whole number of seconds"))
+    wanted = annotations.get(objects.PROPAGATION)
     if isinstance(wanted, str) and wanted.lower() not in objects.PROPAGATIONS:
         path = f'metadata.annotations["{objects.PROPAGATION}"]'
-        found.append(Problem(path, wanted, f"none of {', '.join(objects.PROPAGATIONS)}"))
-    return found
+        problems.append(Problem(path, wanted, f"none of {', '.join(objects.PROPAGATIONS)}"))
+    return problems
 
 
 def _with(inputs: Properties, meta: Properties) -> Properties:

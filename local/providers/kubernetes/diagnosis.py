@@ -7,7 +7,7 @@ Pure functions on recorded pods and events. Where they come from is for ``eviden
 import re
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from local.providers.kubernetes.readiness import condition, is_true
@@ -64,9 +64,9 @@ def unready(
             continue
         by_reason.setdefault(_running(pod) if ready else why(pod, events), []).append(pod)
     ordered = sorted(by_reason.items(), key=lambda item: -len(item[1]))
-    lines = [_line(reason, found, log) for reason, found in ordered[:_MOST]]
+    lines = [_line(reason, sharing, log) for reason, sharing in ordered[:_MOST]]
     if len(ordered) > _MOST:
-        lines.append(f"and {sum(len(found) for _, found in ordered[_MOST:])} more pods for other reasons")
+        lines.append(f"and {sum(len(sharing) for _, sharing in ordered[_MOST:])} more pods for other reasons")
     return lines
 
 
@@ -76,7 +76,7 @@ def complaints(owners: Iterable[Object], events: Sequence[Object]) -> list[str]:
     for owner in owners:
         warning = _newest(_about(owner, events), lambda event: event.get("type") == "Warning")
         if warning:
-            lines.append(f"{owner['kind']} {owner['metadata']['name']}: {_told(warning)}")
+            lines.append(f"{owner['kind']} {owner['metadata']['name']}: {_event_text(warning)}")
     return lines
 
 
@@ -91,10 +91,8 @@ def why(pod: Object, events: Sequence[Object]) -> Reason:
         return Reason(f"{reason} ({autoscaler.get('message')})" if autoscaler else reason)
     if status.get("reason"):  # Evicted, Preempted, DeadlineExceeded: said of the whole pod
         return Reason(f"{status['reason']}: {status.get('message') or 'no more is said'}")
-    found = _init_containers(pod, own) or _containers(pod, own)
-    if found is None:
-        found = Reason(_without_containers(pod, own))
-    return Reason(_anonymous(found.text, pod), found.container, found.previous)
+    cause = _init_containers(pod, own) or _containers(pod, own) or Reason(_without_containers(pod, own))
+    return replace(cause, text=_anonymous(cause.text, pod))
 
 
 def _running(pod: Object) -> Reason:
@@ -110,8 +108,12 @@ def _line(reason: Reason, pods: Sequence[Object], log: Log) -> str:
     names = [pod["metadata"]["name"] for pod in pods]
     subject = f"pod {names[0]}" if len(names) == 1 else f"{len(names)} pods ({names[0]}, ...)"
     line = f"{subject}: {reason.text}"
-    said = log(pods[0], reason.container, reason.previous).strip() if reason.container else ""
-    return "\n".join([f"{line}; its log ends with:", *(f"    {each}" for each in said.splitlines())]) if said else line
+    log_end = log(pods[0], reason.container, reason.previous).strip() if reason.container else ""
+    return (
+        "\n".join([f"{line}; its log ends with:", *(f"    {each}" for each in log_end.splitlines())])
+        if log_end
+        else line
+    )
 
 
 def _init_containers(pod: Object, own: Sequence[Object]) -> Reason | None:
@@ -138,8 +140,8 @@ def _init_containers(pod: Object, own: Sequence[Object]) -> Reason | None:
 
 def _containers(pod: Object, own: Sequence[Object]) -> Reason | None:
     """Every container with something to say; the log of the first of them."""
-    found = [_container(pod, container, own) for container in (pod.get("status") or {}).get("containerStatuses") or []]
-    reasons = [reason for reason in found if reason is not None]
+    containers = (pod.get("status") or {}).get("containerStatuses") or []
+    reasons = [reason for container in containers if (reason := _container(pod, container, own))]
     if not reasons:
         return None
     first = next((reason for reason in reasons if reason.container), reasons[0])
@@ -217,11 +219,11 @@ def _without_containers(pod: Object, own: Sequence[Object]) -> str:
     """No container says why: it has not been made yet, or all of them are fine."""
     status = pod.get("status") or {}
     if warning := _newest(own, lambda event: event.get("type") == "Warning"):
-        return _told(warning)
+        return _event_text(warning)
     making = [c["name"] for c in status.get("containerStatuses") or [] if "waiting" in (c.get("state") or {})]
     if making or (status.get("phase") == "Pending" and scheduled_on(pod)):
         newest = _newest(own, lambda event: event.get("reason") != "Scheduled")
-        doing = f" ({_told(newest)})" if newest else ""
+        doing = f" ({_event_text(newest)})" if newest else ""
         return f"its containers are being made on node {scheduled_on(pod)}{doing}"
     if message := condition(pod, "Ready").get("message"):
         return str(message)
@@ -259,5 +261,5 @@ def _moment(event: Object) -> str:
     return str(series or event.get("lastTimestamp") or event.get("eventTime") or "")
 
 
-def _told(event: Object) -> str:
+def _event_text(event: Object) -> str:
     return f"{event.get('reason')}: {str(event.get('message')).strip()}"

@@ -33,12 +33,12 @@ class Findings:
     pods: tuple[str, ...] = ()
     complaints: tuple[str, ...] = ()
 
-    def since(self, earlier: "Findings") -> "Findings":
-        """These findings, and where there is none of a sort, the earlier one: a Job that fails takes its pods, and
-        their logs, with it."""
+    def or_earlier(self, earlier: "Findings") -> "Findings":
+        """These findings, or the earlier ones where there are none: a Job that fails takes its pods, and their logs,
+        with it."""
         return Findings(self.pods or earlier.pods, self.complaints or earlier.complaints)
 
-    def told(self, headline: str) -> list[str]:
+    def lines(self, headline: str) -> list[str]:
         """The pods' reasons; the complaints only where no pod says why."""
         return list(self.pods) or [line for line in self.complaints if line.partition(": ")[2] not in headline]
 

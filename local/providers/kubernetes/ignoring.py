@@ -23,7 +23,9 @@ def without(difference: Difference, ignored: Sequence[str]) -> Difference:
     return Difference(kept, difference.replacing & kept.keys(), difference.delete_before_replace)
 
 
-def settled(body: Mapping[str, Any], live: Mapping[str, Any], manager: str, ignored: Sequence[str]) -> dict[str, Any]:
+def with_ignored_from_live(
+    body: Mapping[str, Any], live: Mapping[str, Any], manager: str, ignored: Sequence[str]
+) -> dict[str, Any]:
     """The object as it is applied.
 
     Args:
@@ -32,18 +34,18 @@ def settled(body: Mapping[str, Any], live: Mapping[str, Any], manager: str, igno
         manager: under which it is applied.
         ignored: property paths that the program leaves to others.
     """
-    found = copy.deepcopy(dict(body))
+    applied = copy.deepcopy(dict(body))
     for path in (tuple(text.split(".")) for text in ignored):
         ours, theirs = _owned(live, path, manager)
         if theirs and not ours:
-            _remove(found, path)
+            _remove(applied, path)
             continue
         # Without a value on the cluster the program's stands. A value that nobody owns, such as a default of the API
         # server's, becomes ours, as it does with the provider.
         holder = _holder(live, path)
         if holder is not None and path[-1] in holder:
-            _put(found, path, copy.deepcopy(holder[path[-1]]))
-    return found
+            _put(applied, path, copy.deepcopy(holder[path[-1]]))
+    return applied
 
 
 def _owned(live: Mapping[str, Any], path: _Path, manager: str) -> tuple[bool, bool]:

@@ -5,6 +5,8 @@ import binascii
 import json
 import os
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +17,12 @@ import yaml
 
 from local.cluster import rest
 from local.cluster.control_plane import LocalCluster
+from local.cluster.errors import ClusterError
 from local.providers import names
 
 _EXEC_SECONDS = 60
+_RETRY_SECONDS = 5.0
+_ANSWER_SECONDS = 10.0
 
 
 class KubeconfigError(ValueError):
@@ -161,12 +166,12 @@ def _run(plugin: Mapping[str, Any], access: Access) -> dict[str, Any]:
             "server": access.server,
             "certificate-authority-data": access.cluster.get("certificate-authority-data", ""),
         }
-    given = {str(item["name"]): str(item["value"]) for item in plugin.get("env") or []}
+    environment = {str(item["name"]): str(item["value"]) for item in plugin.get("env") or []}
     command = [plugin["command"], *(str(argument) for argument in plugin.get("args") or [])]
     try:
-        done = subprocess.run(
+        finished = subprocess.run(
             command,
-            env={**os.environ, **given, "KUBERNETES_EXEC_INFO": json.dumps(info)},
+            env={**os.environ, **environment, "KUBERNETES_EXEC_INFO": json.dumps(info)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -178,16 +183,58 @@ def _run(plugin: Mapping[str, Any], access: Access) -> dict[str, Any]:
         raise KubeconfigError(f"the kubeconfig's command {command[0]!r} is not installed: {hint.strip()}") from None
     except subprocess.TimeoutExpired:
         raise KubeconfigError(f"the kubeconfig's command {command[0]!r} took longer than {_EXEC_SECONDS} s") from None
-    if done.returncode != 0:
-        raise KubeconfigError(f"the kubeconfig's command {command[0]!r} failed: {done.stderr.strip()}")
+    if finished.returncode != 0:
+        raise KubeconfigError(f"the kubeconfig's command {command[0]!r} failed: {finished.stderr.strip()}")
     try:
-        status = json.loads(done.stdout)["status"]
+        status = json.loads(finished.stdout)["status"]
     except (ValueError, KeyError, TypeError):
         raise KubeconfigError(f"the kubeconfig's command {command[0]!r} printed no ExecCredential") from None
-    found: dict[str, Any] = {}
+    credentials: dict[str, Any] = {}
     if status.get("token"):
-        found["token"] = status["token"]
+        credentials["token"] = status["token"]
     for theirs, ours in (("clientCertificateData", "client-certificate-data"), ("clientKeyData", "client-key-data")):
         if status.get(theirs):
-            found[ours] = base64.b64encode(status[theirs].encode()).decode()
-    return found
+            credentials[ours] = base64.b64encode(status[theirs].encode()).decode()
+    return credentials
+
+
+class Connection:
+    """One cluster, reachable or not: connected when it is first needed, and tried again while it does not answer.
+    Usable from several threads.
+
+    Args:
+        access: gives access to the cluster; raises :class:`KubeconfigError` where it cannot.
+        on_warning: called with each warning that the API server sends.
+    """
+
+    def __init__(self, access: Callable[[], Access], on_warning: Callable[[str], None]) -> None:
+        self._access = access
+        self._on_warning = on_warning
+        self._lock = threading.Lock()
+        self._client: rest.Kubernetes | None = None
+        self._reason = ""
+        self._tried = float("-inf")
+
+    def client(self) -> rest.Kubernetes | None:
+        """The client; ``None`` while the cluster does not answer."""
+        with self._lock:
+            if self._client is None and time.monotonic() - self._tried > _RETRY_SECONDS:
+                self._connect()
+                self._tried = time.monotonic()
+            return self._client
+
+    def why_not(self) -> str:
+        """Why the cluster does not answer; empty if it does."""
+        return "" if self.client() else f"configured Kubernetes cluster is unreachable: {self._reason}"
+
+    def _connect(self) -> None:
+        try:
+            client = connect(self._access(), self._on_warning)
+            try:
+                client.request("GET", "/version", timeout=_ANSWER_SECONDS)
+            except rest.LateError:  # somebody is there, and busy
+                client.request("GET", "/version", timeout=_ANSWER_SECONDS)
+        except (KubeconfigError, ClusterError, rest.UnreachableError, rest.ApiError) as error:
+            self._reason = str(error)
+        else:
+            self._client, self._reason = client, ""

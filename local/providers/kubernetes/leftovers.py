@@ -35,9 +35,9 @@ def leaving(thing: Mapping[str, Any]) -> str:
     if held:
         parts.append(f"finalizers {', '.join(held)}")
     for kind in _NAMESPACE_CONDITIONS:
-        found = condition(thing, kind)
-        if found.get("status") == "True" and found.get("message"):
-            parts.append(str(found["message"]))
+        remaining = condition(thing, kind)
+        if remaining.get("status") == "True" and remaining.get("message"):
+            parts.append(str(remaining["message"]))
     return "; ".join(parts) or "waiting for the API server"
 
 
@@ -75,9 +75,9 @@ class Leftovers:
         return [_shown(pod) for pod in Evidence(self.client).pods(thing)]
 
     def _content(self, namespace: Mapping[str, Any]) -> Iterable[str]:
-        told = str(condition(namespace, "NamespaceContentRemaining").get("message") or "")
+        message = str(condition(namespace, "NamespaceContentRemaining").get("message") or "")
         name = namespace["metadata"]["name"]
-        for plural, group in _REMAINING.findall(told):
+        for plural, group in _REMAINING.findall(message):
             for version in self._versions(group):
                 path = f"{version}/namespaces/{name}/{plural}"
                 for item in self.client.request("GET", path).get("items") or []:
@@ -87,8 +87,8 @@ class Leftovers:
         """The path of an API group in the version that its server likes best."""
         if not group:
             return ["/api/v1"]
-        found = self.client.request("GET", f"/apis/{group}")["preferredVersion"]["groupVersion"]
-        return [f"/apis/{found}"]
+        preferred = self.client.request("GET", f"/apis/{group}")["preferredVersion"]["groupVersion"]
+        return [f"/apis/{preferred}"]
 
     def _instances(self, definition: Mapping[str, Any]) -> Iterable[str]:
         spec = definition["spec"]

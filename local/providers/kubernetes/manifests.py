@@ -41,19 +41,19 @@ def decode(text: str, namespace: str | None) -> list[dict[str, Any]]:
         CloudError: no YAML, a key that stands twice, or a document that is no object of Kubernetes.
     """
     try:
-        found = [thing for thing in yaml.load_all(text, _StrictLoader) if thing]
+        documents = [manifest for manifest in yaml.load_all(text, _StrictLoader) if manifest]
     except yaml.YAMLError as error:
         raise CloudError(f"the manifest is no YAML: {error}", grpc.StatusCode.INVALID_ARGUMENT) from None
-    things = [item for thing in found for item in (thing["items"] if _is_list(thing) else [thing])]
-    for thing in things:
-        if not isinstance(thing, dict) or not thing.get("apiVersion") or not thing.get("kind"):
+    manifests = [item for manifest in documents for item in (manifest["items"] if _is_list(manifest) else [manifest])]
+    for manifest in manifests:
+        if not isinstance(manifest, dict) or not manifest.get("apiVersion") or not manifest.get("kind"):
             raise CloudError(
                 "the manifest has a document without apiVersion and kind: it is no object of Kubernetes",
                 grpc.StatusCode.INVALID_ARGUMENT,
             )
-        if namespace and not Kind(thing["apiVersion"], thing["kind"]).cluster_scoped:
-            thing.setdefault("metadata", {}).setdefault("namespace", namespace)
-    return things
+        if namespace and not Kind(manifest["apiVersion"], manifest["kind"]).cluster_scoped:
+            manifest.setdefault("metadata", {}).setdefault("namespace", namespace)
+    return manifests
 
 
 def _is_list(thing: Any) -> bool:

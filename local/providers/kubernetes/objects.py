@@ -61,8 +61,8 @@ def metadata(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 def annotations(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """The annotations, empty where there are none or where they are not known yet."""
-    found = reveal(metadata(inputs).get("annotations"))
-    return dict(found) if isinstance(found, Mapping) else {}
+    values = reveal(metadata(inputs).get("annotations"))
+    return dict(values) if isinstance(values, Mapping) else {}
 
 
 def flagged(inputs: Mapping[str, Any], annotation: str) -> bool:
@@ -167,9 +167,11 @@ def planned(dry: Mapping[str, Any] | None, inputs: Properties, *, new: bool) -> 
     outputs["metadata"] |= dict.fromkeys(("uid", "resourceVersion", "creationTimestamp", "generation"), UNKNOWN)
     outputs["status"] = UNKNOWN
     if dry["kind"] == "Service":
-        given = reveal(inputs.get("spec")) or {}
-        drawn = [k for k in ("clusterIP", "clusterIPs", "healthCheckNodePort") if k in dry["spec"] and k not in given]
-        outputs["spec"] = {**dry["spec"], **dict.fromkeys(drawn, UNKNOWN)}
+        requested = reveal(inputs.get("spec")) or {}
+        assigned = [
+            k for k in ("clusterIP", "clusterIPs", "healthCheckNodePort") if k in dry["spec"] and k not in requested
+        ]
+        outputs["spec"] = {**dry["spec"], **dict.fromkeys(assigned, UNKNOWN)}
     return protect(outputs, dry["kind"])
 
 
@@ -183,11 +185,11 @@ def inputs_of(live: Mapping[str, Any], old: Mapping[str, Any]) -> Properties:
         body = {k: v for k, v in live.items() if k not in ("status", "metadata")}
         body["metadata"] = {k: v for k, v in live["metadata"].items() if k not in _SERVER_METADATA}
         return protect(body, live["kind"])
-    found = _pruned(reveal(dict(old)), dict(live), ())
+    inputs = _pruned(reveal(dict(old)), dict(live), ())
     if live["kind"] == "Secret" and "stringData" in old:
         # The API server answers in base64 whatever was written as text.
-        found["stringData"] = _as_text(reveal(old["stringData"]) or {}, live.get("data") or {})
-    return protect(found, live["kind"])
+        inputs["stringData"] = _as_text(reveal(old["stringData"]) or {}, live.get("data") or {})
+    return protect(inputs, live["kind"])
 
 
 def _pruned(old: Any, live: Any, path: tuple[str, ...]) -> Any:
@@ -218,8 +220,8 @@ def _by_key(items: list[Any], keys: tuple[str, ...]) -> dict[tuple[Any, ...], An
     defaults = {"protocol": "TCP"}
     if not items or not all(isinstance(item, Mapping) and keys[0] in item for item in items):
         return None
-    found = {tuple(item.get(key, defaults.get(key)) for key in keys): item for item in items}
-    return found if len(found) == len(items) else None
+    by_key = {tuple(item.get(key, defaults.get(key)) for key in keys): item for item in items}
+    return by_key if len(by_key) == len(items) else None
 
 
 def _same_quantity(old: Any, live: Any) -> bool:
@@ -230,12 +232,12 @@ def _same_quantity(old: Any, live: Any) -> bool:
 
 
 def _as_text(old: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    decoded: dict[str, Any] = {}
     for key in old:
         if key not in data:
             continue
         try:
-            found[key] = base64.b64decode(data[key]).decode()
+            decoded[key] = base64.b64decode(data[key]).decode()
         except (binascii.Error, UnicodeDecodeError):
-            found[key] = data[key]
-    return found
+            decoded[key] = data[key]
+    return decoded

@@ -22,12 +22,11 @@ from local.providers.kubernetes import (
     settings,
 )
 from local.providers.kubernetes.applying import Applier
-from local.providers.kubernetes.connection import Connection
 from local.providers.kubernetes.kinds import RELEASE, Kind
 from local.providers.kubernetes.readiness import DEFAULT_SECONDS, default_seconds
 from local.providers.kubernetes.sdk import sdk
 from local.providers.kubernetes.settings import Settings
-from local.providers.kubernetes.waiting import NotReadyError, StillThereError, Waiter
+from local.providers.kubernetes.waiter import NotReadyError, StillThereError, Waiter
 from local.providers.properties import UNKNOWN, Properties, contains_unknown, reveal
 from local.providers.provider import (
     Autoname,
@@ -52,20 +51,22 @@ class KubernetesPlugin(Plugin):
     def __init__(self, faults: FaultPlan | None = None) -> None:
         super().__init__(faults)
         self._warned: set[str] = set()
+        self._deleted_first: set[str] = set()
+        """URNs of the replacements of this run whose predecessors have the same name and are deleted first."""
         self._configured = Settings()
-        self._connection = Connection(self._configured, self._warn_once)
+        self._connection = kubeconfig.Connection(self._configured.access, self._warn_once)
 
     # Settings
 
     def check_config(self, inputs: Properties) -> Checked:
         """Check the provider's settings; a kubeconfig that can be read must be one."""
-        wanted = sdk().provider().inputs
+        settable = sdk().provider().inputs
         known = {name: value for name, value in inputs.items() if name != "version"}
-        found = [Problem(name, None, "unknown property") for name in known if name not in wanted]
+        problems = [Problem(name, None, "unknown property") for name in known if name not in settable]
         warnings: list[str] = []
         if str(reveal(inputs.get("enableServerSideApply", "true"))).lower() == "false":
             warnings.append("the local plugin always uses server-side apply")
-        return Checked(inputs, [*found, *settings.problems(inputs)], warnings)
+        return Checked(inputs, [*problems, *settings.check(inputs)], warnings)
 
     def diff_config(self, old: Properties, new: Properties) -> Difference:
         """Another cluster replaces the provider."""
@@ -75,7 +76,7 @@ class KubernetesPlugin(Plugin):
         """Take over the settings. The connection is made when it is first needed."""
         super().configure(inputs)
         self._configured = Settings.of(inputs)
-        self._connection = Connection(self._configured, self._warn_once)
+        self._connection = kubeconfig.Connection(self._configured.access, self._warn_once)
 
     # Operations
 
@@ -85,15 +86,15 @@ class KubernetesPlugin(Plugin):
             space = self._default_namespace()
             return Checked(*releases.check(inputs, olds, resource.name, autoname.seed, space))
         kind = Kind.of(resource.token, inputs)
-        found, warnings = checking.type_problems(resource.token, kind, inputs)
+        problems, warnings = checking.type_problems(resource.token, kind, inputs)
         if kind.core and kind.kind.endswith("List"):
-            found.append(Problem("kind", kind.kind, "a list is no object: declare its items"))
+            problems.append(Problem("kind", kind.kind, "a list is no object: declare its items"))
         if inputs.get("metadata") is UNKNOWN:
-            return Checked(inputs, found, warnings)
+            return Checked(inputs, problems, warnings)
         filled, naming = checking.named(resource.name, kind, inputs, olds or {}, autoname)
-        found += naming + checking.annotation_problems(filled)
+        problems += naming + checking.annotation_problems(filled)
         filled = checking.placed(filled, self._namespaced(kind), kind.core, self._default_namespace)
-        return Checked(objects.protect(filled, kind.kind), found, warnings)
+        return Checked(objects.protect(filled, kind.kind), problems, warnings)
 
     def diff(
         self,
@@ -108,17 +109,20 @@ class KubernetesPlugin(Plugin):
         answers.
         """
         if resource.token == RELEASE:
-            found = compare(old_inputs, inputs, replaces=lambda path: path in ("name", "namespace"))
-            return ignoring.without(found, ignored)
+            difference = compare(old_inputs, inputs, replaces=lambda path: path in ("name", "namespace"))
+            return ignoring.without(difference, ignored)
         kind = Kind.of(resource.token, inputs)
         before = _with_namespace(old_inputs, outputs)
-        found = compare(before, inputs, replaces=kind.replaces(kind.patch or self._mutable(kind, inputs)))
-        found = ignoring.without(found, ignored)
-        if found.changes and not found.replaces:
-            found = replacement.refused(found, self._immutable_fields(resource, kind, outputs, inputs))
+        difference = compare(before, inputs, replaces=kind.replaces(kind.patch or self._mutable(kind, inputs)))
+        difference = ignoring.without(difference, ignored)
+        if difference.changes and not difference.replaces:
+            difference = replacement.refused(difference, self._immutable_fields(resource, kind, outputs, inputs))
         if objects.flagged(inputs, objects.REPLACE_UNREADY):
-            found = self._replace_unready(resource, kind, id, found)
-        return replacement.ordered(found, before, inputs)
+            difference = self._replace_unready(resource, kind, id, difference)
+        difference = replacement.ordered(difference, before, inputs)
+        if difference.delete_before_replace:
+            self._deleted_first.add(resource.urn)
+        return difference
 
     def create(self, resource: Resource, inputs: Properties, timeout: float, preview: bool) -> Created:
         """Apply a new object, and wait for it."""
@@ -126,7 +130,15 @@ class KubernetesPlugin(Plugin):
             return self._create_release(resource, inputs, timeout, preview)
         kind = Kind.of(resource.token, inputs)
         if preview:
-            return Created("", objects.planned(self._dry_run(resource, kind, inputs, {}, new=True), inputs, new=True))
+            replaces = resource.urn in self._deleted_first
+            stored = self._dry_run(
+                resource,
+                kind,
+                inputs,
+                {},
+                lambda applier, body: applier.preview_create(kind, body, predecessor_is_deleted=replaces),
+            )
+            return Created("", objects.planned(stored, inputs, new=True))
         applier = self._applier(self._connected(resource), resource, inputs, {})
         body = objects.manifest(inputs, kind.api_version, kind.kind)
         live = applier.create(kind, body)
@@ -148,8 +160,10 @@ class KubernetesPlugin(Plugin):
             return self._update_release(resource, outputs, inputs, timeout, preview)
         kind = Kind.of(resource.token, inputs)
         if preview:
-            dry = self._dry_run(resource, kind, inputs, outputs, new=False, ignored=ignored)
-            return objects.planned(dry, inputs, new=False)
+            stored = self._dry_run(
+                resource, kind, inputs, outputs, lambda applier, body: applier.preview_update(kind, body, ignored)
+            )
+            return objects.planned(stored, inputs, new=False)
         if self._configured.skip_update_unreachable and (why := self._connection.why_not()):
             self.engine.warning(f"{why}: {id} was not updated (skipUpdateUnreachable)", resource.urn)
             return outputs
@@ -171,17 +185,17 @@ class KubernetesPlugin(Plugin):
             return self._read_release(client, id, inputs, outputs)
         kind = Kind.of(resource.token, inputs or outputs)
         namespace, name = objects.split_identity(id)
-        live = self._asking(resource, lambda: client.find(kind.api_version, kind.kind, name, namespace))
+        live = self._reading(resource, lambda: client.find(kind.api_version, kind.kind, name, namespace))
         if live is None:
             return None
         manager = objects.manager_of(resource.urn, inputs, outputs)
-        found = State(objects.identity(live), objects.inputs_of(live, inputs), objects.state(live, manager))
+        state = State(objects.identity(live), objects.inputs_of(live, inputs), objects.state(live, manager))
         if inputs and not kind.patch:
             try:
                 self._waiter(client, resource).once(live)
             except NotReadyError as error:
-                raise InitializationFailedError(found.id, found.outputs, error.reasons, found.inputs) from None
-        return found
+                raise InitializationFailedError(state.id, state.outputs, error.reasons, state.inputs) from None
+        return state
 
     def delete(self, resource: Resource, id: str, inputs: Properties, outputs: Properties, timeout: float) -> None:
         """Delete the object and wait until it has gone."""
@@ -190,7 +204,7 @@ class KubernetesPlugin(Plugin):
             return
         client = self._connected(resource)
         waiter = self._waiter(client, resource)
-        seconds = timeout or _asked_seconds(inputs) or DEFAULT_SECONDS
+        seconds = timeout or _timeout_annotation(inputs) or DEFAULT_SECONDS
         try:
             if resource.token == RELEASE:
                 releases.remove(client, waiter, inputs, releases.revision_of(outputs), seconds)
@@ -209,7 +223,7 @@ class KubernetesPlugin(Plugin):
         except StillThereError as error:
             raise CloudError(str(error), grpc.StatusCode.DEADLINE_EXCEEDED) from None
         except (rest.ApiError, rest.UnreachableError) as error:
-            raise self._told(resource, "delete", error) from None
+            raise self._as_cloud_error(resource, "delete", error) from None
 
     def invoke(self, token: str, arguments: Properties) -> Properties:
         """``kubernetes:yaml:decode``, which the SDK's ConfigFile and ConfigGroup use."""
@@ -258,7 +272,7 @@ class KubernetesPlugin(Plugin):
         manager, waiter = applier.manager, applier.waiter
         if kind.patch:
             return objects.state(live, manager)
-        seconds = timeout or _asked_seconds(body) or default_seconds(live["kind"])
+        seconds = timeout or _timeout_annotation(body) or default_seconds(live["kind"])
         try:
             live = waiter.until_ready(live, seconds)
         except NotReadyError as error:
@@ -279,11 +293,11 @@ class KubernetesPlugin(Plugin):
         kind: Kind,
         inputs: Properties,
         outputs: Properties,
-        *,
-        new: bool,
-        ignored: Sequence[str] = (),
+        preview: Callable[[Applier, dict[str, Any]], dict[str, Any] | None],
     ) -> dict[str, Any] | None:
-        """What the API server would store; ``None`` where it cannot be asked yet.
+        """What the API server would store; ``None`` where it cannot be asked yet. A cluster that does not answer fails
+        no preview, as with the provider (provider/pkg/provider/provider.go, Create and Update): it may be one that the
+        same update makes or repairs.
 
         Raises:
             CloudError: it would refuse.
@@ -295,7 +309,13 @@ class KubernetesPlugin(Plugin):
             self._warn_once(f"{self._connection.why_not()}: objects are not compared with the cluster")
             return None
         body = objects.manifest(inputs, kind.api_version, kind.kind)
-        return self._applier(client, resource, inputs, outputs).preview(kind, body, new=new, ignored=ignored)
+        try:
+            return preview(self._applier(client, resource, inputs, outputs), body)
+        except rest.UnreachableError as error:
+            self._warn_once(
+                f"configured Kubernetes cluster is unreachable: {error}: objects are not compared with the cluster"
+            )
+            return None
 
     def _mutable(self, kind: Kind, inputs: Properties) -> bool:
         """The content of a ConfigMap or Secret may change in place: the settings say so, and it is not sealed."""
@@ -310,21 +330,21 @@ class KubernetesPlugin(Plugin):
         body = objects.manifest(inputs, kind.api_version, kind.kind)
         return self._applier(client, resource, inputs, outputs).immutable_fields(body)
 
-    def _replace_unready(self, resource: Resource, kind: Kind, id: str, found: Difference) -> Difference:
+    def _replace_unready(self, resource: Resource, kind: Kind, id: str, difference: Difference) -> Difference:
         """Replace a Job that is not complete, where it asks for that."""
         if not (kind.core and kind.kind == "Job"):
             self.engine.warning(
                 f"{objects.REPLACE_UNREADY} has no effect on a {kind.kind}: only on a Job", resource.urn
             )
-            return found
+            return difference
         client = self._connection.client()
         if client is None:
-            return found
+            return difference
         namespace, name = objects.split_identity(id)
         try:
-            return replacement.unready_job(found, client.find(kind.api_version, kind.kind, name, namespace))
+            return replacement.unready_job(difference, client.find(kind.api_version, kind.kind, name, namespace))
         except (rest.ApiError, rest.UnreachableError):
-            return found
+            return difference
 
     # Releases
 
@@ -348,7 +368,7 @@ class KubernetesPlugin(Plugin):
         except NotReadyError as error:
             raise CloudError(str(error)) from None
         except (rest.ApiError, rest.UnreachableError) as error:
-            raise self._told(resource, "install", error) from None
+            raise self._as_cloud_error(resource, "install", error) from None
         self.engine.warning(releases.not_rendered(reveal(inputs)), resource.urn)
         return outputs
 
@@ -356,8 +376,8 @@ class KubernetesPlugin(Plugin):
     def _read_release(client: rest.Kubernetes, id: str, inputs: Properties, outputs: Properties) -> State | None:
         namespace, name = objects.split_identity(id)
         labels = {"owner": "helm", "name": name}
-        found = client.list("v1", "Secret", namespace, labels=labels)
-        return State(id, inputs, outputs) if found else None
+        records = client.list("v1", "Secret", namespace, labels=labels)
+        return State(id, inputs, outputs) if records else None
 
     # Connection
 
@@ -379,15 +399,15 @@ class KubernetesPlugin(Plugin):
     def _waiter(self, client: rest.Kubernetes, resource: Resource) -> Waiter:
         return Waiter(client, self.cancelled, lambda line: self.engine.status(line, resource.urn))
 
-    def _asking(self, resource: Resource, ask: Callable[[], _T]) -> _T:
+    def _reading(self, resource: Resource, read: Callable[[], _T]) -> _T:
         try:
-            return ask()
+            return read()
         except (rest.ApiError, rest.UnreachableError) as error:
-            raise self._told(resource, "read", error) from None
+            raise self._as_cloud_error(resource, "read", error) from None
 
     @staticmethod
-    def _told(resource: Resource, what: str, error: Exception) -> CloudError:
-        return refusals.told(_subject(resource), what, error)
+    def _as_cloud_error(resource: Resource, operation: str, error: Exception) -> CloudError:
+        return refusals.as_cloud_error(_subject(resource), operation, error)
 
 
 def _subject(resource: Resource) -> str:
@@ -395,12 +415,12 @@ def _subject(resource: Resource) -> str:
     return f"{resource.token} {resource.name!r}"
 
 
-def _asked_seconds(inputs: Mapping[str, Any]) -> float:
+def _timeout_annotation(inputs: Mapping[str, Any]) -> float:
     return float(objects.annotations(inputs).get(objects.TIMEOUT_SECONDS) or 0)
 
 
 def _with_namespace(inputs: Properties, outputs: Properties) -> Properties:
     """Old inputs with the namespace that the object got, if none was written."""
-    given = objects.metadata(outputs).get("namespace")
+    actual = objects.metadata(outputs).get("namespace")
     meta = objects.metadata(inputs)
-    return inputs if meta.get("namespace") or not given else {**inputs, "metadata": {**meta, "namespace": given}}
+    return inputs if meta.get("namespace") or not actual else {**inputs, "metadata": {**meta, "namespace": actual}}

@@ -31,8 +31,8 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What else decides.
+class ReadinessEvidence:
+    """What else on the server decides whether an object is ready.
 
     Attributes:
         endpoint_slices: those of a Service.
@@ -67,8 +67,8 @@ def default_seconds(kind: str) -> float:
 
 def condition(thing: Object, kind: str) -> Mapping[str, Any]:
     """A condition of the status, empty where it is not there."""
-    found = (thing.get("status") or {}).get("conditions") or []
-    return next((c for c in found if c.get("type") == kind), {})
+    conditions = (thing.get("status") or {}).get("conditions") or []
+    return next((c for c in conditions if c.get("type") == kind), {})
 
 
 def is_true(thing: Object, kind: str) -> bool:
@@ -76,9 +76,9 @@ def is_true(thing: Object, kind: str) -> bool:
     return condition(thing, kind).get("status") == "True"
 
 
-def _told(found: Mapping[str, Any]) -> str:
+def _condition_text(status: Mapping[str, Any]) -> str:
     """A condition's reason and message."""
-    return ": ".join(str(part) for part in (found.get("reason"), found.get("message")) if part)
+    return ": ".join(str(part) for part in (status.get("reason"), status.get("message")) if part)
 
 
 def _observed(thing: Object) -> bool:
@@ -87,7 +87,7 @@ def _observed(thing: Object) -> bool:
     return seen >= thing["metadata"].get("generation", 0)
 
 
-def _namespace(thing: Object, _: Surroundings) -> Progress:
+def _namespace(thing: Object, _: ReadinessEvidence) -> Progress:
     phase = (thing.get("status") or {}).get("phase", "")
     return DONE if phase == "Active" else Progress(waiting=f"phase is {phase or 'not set'}, not Active")
 
@@ -99,7 +99,7 @@ def deadline_passed(thing: Object) -> str:
     return str(progressing.get("lastUpdateTime") or "unknown") if late else ""
 
 
-def _deployment(thing: Object, around: Surroundings) -> Progress:
+def _deployment(thing: Object, evidence: ReadinessEvidence) -> Progress:
     spec, status = thing.get("spec") or {}, thing.get("status") or {}
     if not _observed(thing):
         return Progress(waiting="the controller has not seen the change yet")
@@ -110,18 +110,18 @@ def _deployment(thing: Object, around: Surroundings) -> Progress:
     old = status.get("replicas", 0) - updated
     if updated >= wanted and ready >= wanted and old <= 0:
         return DONE
-    if (late := deadline_passed(thing)) and late != around.excused:
+    if (late := deadline_passed(thing)) and late != evidence.excused:
         state = f"{ready} of {wanted} replicas are available"
-        return Progress(failed=f"rollout failed, {state}: {_told(condition(thing, 'Progressing'))}")
+        return Progress(failed=f"rollout failed, {state}: {_condition_text(condition(thing, 'Progressing'))}")
     refused = condition(thing, "ReplicaFailure")
     if refused.get("status") == "True":
-        return Progress(waiting=f"{ready} of {wanted} replicas are available; {_told(refused)}")
+        return Progress(waiting=f"{ready} of {wanted} replicas are available; {_condition_text(refused)}")
     if old > 0 and ready >= wanted:
         return Progress(waiting=f"{old} old replicas are still to end")
     return Progress(waiting=f"{ready} of {wanted} replicas are available, {updated} are up to date")
 
 
-def _stateful_set(thing: Object, _: Surroundings) -> Progress:
+def _stateful_set(thing: Object, _: ReadinessEvidence) -> Progress:
     spec, status = thing.get("spec") or {}, thing.get("status") or {}
     if not _observed(thing):
         return Progress(waiting="the controller has not seen the change yet")
@@ -135,7 +135,7 @@ def _stateful_set(thing: Object, _: Surroundings) -> Progress:
     return Progress(waiting=f"{ready} of {wanted} replicas are ready, {updated} are up to date")
 
 
-def _daemon_set(thing: Object, _: Surroundings) -> Progress:
+def _daemon_set(thing: Object, _: ReadinessEvidence) -> Progress:
     spec, status = thing.get("spec") or {}, thing.get("status") or {}
     if not _observed(thing):
         return Progress(waiting="the controller has not seen the change yet")
@@ -147,7 +147,7 @@ def _daemon_set(thing: Object, _: Surroundings) -> Progress:
     return Progress(waiting=f"{ready} of {wanted} pods are available, {updated} are up to date")
 
 
-def _replica_set(thing: Object, _: Surroundings) -> Progress:
+def _replica_set(thing: Object, _: ReadinessEvidence) -> Progress:
     if not _observed(thing):
         return Progress(waiting="the controller has not seen the change yet")
     wanted = (thing.get("spec") or {}).get("replicas", 1)
@@ -155,10 +155,10 @@ def _replica_set(thing: Object, _: Surroundings) -> Progress:
     return DONE if ready >= wanted else Progress(waiting=f"{ready} of {wanted} replicas are available")
 
 
-def _job(thing: Object, _: Surroundings) -> Progress:
+def _job(thing: Object, _: ReadinessEvidence) -> Progress:
     failure = condition(thing, "Failed")
     if failure.get("status") == "True":
-        return Progress(failed=f"job failed: {_told(failure)}")
+        return Progress(failed=f"job failed: {_condition_text(failure)}")
     if is_true(thing, "Complete"):
         return DONE
     spec, status = thing.get("spec") or {}, thing.get("status") or {}
@@ -166,12 +166,12 @@ def _job(thing: Object, _: Surroundings) -> Progress:
         return Progress(waiting="it is suspended (spec.suspend) and runs once somebody resumes it")
     failing = condition(thing, "FailureTarget")
     if failing.get("status") == "True":
-        return Progress(waiting=f"the job fails ({_told(failing)}) as soon as its pods have ended")
+        return Progress(waiting=f"the job fails ({_condition_text(failing)}) as soon as its pods have ended")
     pods = f"{status.get('succeeded', 0)} of {spec.get('completions', 1)} pods have succeeded"
     return Progress(waiting=f"{pods}, {status.get('active', 0)} are active, {status.get('failed', 0)} have failed")
 
 
-def _pod(thing: Object, _: Surroundings) -> Progress:
+def _pod(thing: Object, _: ReadinessEvidence) -> Progress:
     phase = (thing.get("status") or {}).get("phase", "")
     if phase == "Failed":
         return Progress(failed=f"pod failed: {(thing.get('status') or {}).get('message') or 'see its containers'}")
@@ -180,7 +180,7 @@ def _pod(thing: Object, _: Surroundings) -> Progress:
     return Progress(waiting=f"phase is {phase or 'not set'}, and the pod is not ready")
 
 
-def _service(thing: Object, around: Surroundings) -> Progress:
+def _service(thing: Object, evidence: ReadinessEvidence) -> Progress:
     spec = thing.get("spec") or {}
     if spec.get("type") == "ExternalName":
         return DONE
@@ -190,9 +190,9 @@ def _service(thing: Object, around: Surroundings) -> Progress:
         return Progress(waiting="the load balancer has no address yet")
     if not spec.get("selector") or spec.get("clusterIP") == "None" or spec.get("publishNotReadyAddresses"):
         return DONE
-    if not around.endpoint_slices:
+    if not evidence.endpoint_slices:
         return Progress(waiting="its endpoints have not been found yet")
-    endpoints = [e for s in around.endpoint_slices for e in s.get("endpoints") or []]
+    endpoints = [e for s in evidence.endpoint_slices for e in s.get("endpoints") or []]
     cold = [e for e in endpoints if not _serves(e.get("conditions") or {})]
     if not cold:  # no pod at all is fine: it may be scaled to zero
         return DONE
@@ -204,9 +204,9 @@ def _serves(conditions: Mapping[str, Any]) -> bool:
     return conditions.get("ready", True) or conditions.get("terminating", False)
 
 
-def _ingress(thing: Object, around: Surroundings) -> Progress:
-    if around.missing_services:
-        return Progress(waiting=f"it sends to Services that do not exist: {', '.join(around.missing_services)}")
+def _ingress(thing: Object, evidence: ReadinessEvidence) -> Progress:
+    if evidence.missing_services:
+        return Progress(waiting=f"it sends to Services that do not exist: {', '.join(evidence.missing_services)}")
     if ((thing.get("status") or {}).get("loadBalancer") or {}).get("ingress"):
         return DONE
     named = (thing.get("spec") or {}).get("ingressClassName")
@@ -216,16 +216,16 @@ def _ingress(thing: Object, around: Surroundings) -> Progress:
     )
 
 
-def _claim(thing: Object, around: Surroundings) -> Progress:
+def _claim(thing: Object, evidence: ReadinessEvidence) -> Progress:
     phase = (thing.get("status") or {}).get("phase", "")
     if phase == "Lost":
         return Progress(failed="the volume that the claim was bound to is gone")
     if phase == "Bound":
         return DONE
     named = (thing.get("spec") or {}).get("storageClassName")
-    if around.storage_class is not None:
+    if evidence.storage_class is not None:
         # One that binds late does so when a pod uses it: waiting now would wait for ever.
-        if around.storage_class.get("volumeBindingMode") == "WaitForFirstConsumer" and phase == "Pending":
+        if evidence.storage_class.get("volumeBindingMode") == "WaitForFirstConsumer" and phase == "Pending":
             return DONE
     elif named:
         return Progress(waiting=f"the claim is {phase or 'new'}: there is no StorageClass {named!r}")
@@ -234,36 +234,36 @@ def _claim(thing: Object, around: Surroundings) -> Progress:
     return Progress(waiting=f"the claim is {phase or 'new'}, not Bound")
 
 
-def _volume(thing: Object, _: Surroundings) -> Progress:
+def _volume(thing: Object, _: ReadinessEvidence) -> Progress:
     phase = (thing.get("status") or {}).get("phase", "")
     if phase == "Failed":
         return Progress(failed=(thing["status"].get("message") or "the volume failed"))
     return DONE if phase in ("Available", "Bound") else Progress(waiting=f"the volume is {phase or 'new'}")
 
 
-def _definition(thing: Object, _: Surroundings) -> Progress:
+def _definition(thing: Object, _: ReadinessEvidence) -> Progress:
     accepted = condition(thing, "NamesAccepted")
     if accepted.get("status") == "False":
-        return Progress(failed=f"names were not accepted: {_told(accepted)}")
+        return Progress(failed=f"names were not accepted: {_condition_text(accepted)}")
     if is_true(thing, "Established"):
         return DONE
-    return Progress(waiting=f"not established yet {_told(condition(thing, 'Established'))}".strip())
+    return Progress(waiting=f"not established yet {_condition_text(condition(thing, 'Established'))}".strip())
 
 
-def _quota(thing: Object, _: Surroundings) -> Progress:
+def _quota(thing: Object, _: ReadinessEvidence) -> Progress:
     wanted = set((thing.get("spec") or {}).get("hard") or {})
     known = set((thing.get("status") or {}).get("hard") or {})
     return DONE if wanted <= known else Progress(waiting="the quota's usage has not been counted yet")
 
 
-def _secret(thing: Object, _: Surroundings) -> Progress:
+def _secret(thing: Object, _: ReadinessEvidence) -> Progress:
     if thing.get("type") != "kubernetes.io/service-account-token" or thing.get("data"):
         return DONE
     account = (thing["metadata"].get("annotations") or {}).get("kubernetes.io/service-account.name", "")
     return Progress(waiting=f"no token has been written into it; is there a ServiceAccount {account!r}?")
 
 
-_RULES: Mapping[str, Callable[[Object, Surroundings], Progress]] = {
+_RULES: Mapping[str, Callable[[Object, ReadinessEvidence], Progress]] = {
     "CustomResourceDefinition": _definition,
     "DaemonSet": _daemon_set,
     "Deployment": _deployment,
@@ -282,7 +282,7 @@ _RULES: Mapping[str, Callable[[Object, Surroundings], Progress]] = {
 }
 
 
-def judge(thing: Object, around: Surroundings = Surroundings()) -> Progress:
+def judge(thing: Object, evidence: ReadinessEvidence = ReadinessEvidence()) -> Progress:
     """How far an object of Kubernetes itself has come. A kind without a rule is ready once it exists."""
     rule = _RULES.get(thing["kind"])
-    return DONE if rule is None else rule(thing, around)
+    return DONE if rule is None else rule(thing, evidence)

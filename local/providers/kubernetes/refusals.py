@@ -15,18 +15,18 @@ _TYPED = re.compile(r"failed to create typed patch object \(.*?\): (?:errors:\s*
 _PATH = re.compile(r"(\.[^:]+?): (.+)", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[([^\]]*)\]")
 _OWNER = re.compile(r'conflict with "([^"]+)"( with subresource)?')
-_WAY_OF_KUBECTL = ("kubectl", "before-first-apply", "pulumi-kubernetes", "pulumi-resource-kubernetes")
+_KUBECTL_MANAGERS = ("kubectl", "before-first-apply", "pulumi-kubernetes", "pulumi-resource-kubernetes")
 """Managers whose fields the provider takes over in an update, by the beginnings of their names: people with kubectl,
 and itself in its days of client-side apply (provider/pkg/await/await.go, fixCSAFieldManagers)."""
 _VALUE_CHARACTERS = 200
 
 
-def told(subject: str, what: str, error: Exception, body: Mapping[str, Any] | None = None) -> CloudError:
+def as_cloud_error(subject: str, operation: str, error: Exception, body: Mapping[str, Any] | None = None) -> CloudError:
     """An answer of the API server as an error for the user.
 
     Args:
         subject: the resource, as the user knows it.
-        what: the operation.
+        operation: ``apply``, ``preview``, ``delete``, as the message names it.
         error: what the client raised.
         body: what was sent, to find the values that were refused.
     """
@@ -44,32 +44,32 @@ def told(subject: str, what: str, error: Exception, body: Mapping[str, Any] | No
         if typed := _TYPED.search(str(error)):
             problem = _typed_problem(typed[1], body or {})
             return CloudError(
-                f"{subject}: {what} refused by the API server: {problem}", grpc.StatusCode.INVALID_ARGUMENT
+                f"{subject}: {operation} refused by the API server: {problem}", grpc.StatusCode.INVALID_ARGUMENT
             )
         if error.status == 422 and error.causes:
             causes = "; ".join(dict.fromkeys(_cause(cause) for cause in error.causes))
             return CloudError(
-                f"{subject}: {what} refused by the API server: {causes}", grpc.StatusCode.INVALID_ARGUMENT
+                f"{subject}: {operation} refused by the API server: {causes}", grpc.StatusCode.INVALID_ARGUMENT
             )
-    return CloudError(f"{subject}: {what} refused by the API server: {error}")
+    return CloudError(f"{subject}: {operation} refused by the API server: {error}")
 
 
-def theirs_to_take(error: rest.ApiError) -> bool:
+def belongs_to_kubectl(error: rest.ApiError) -> bool:
     """The fields in conflict belong to people with kubectl, from whom an update takes them back, as the provider
     does. What they changed through a subresource (``kubectl scale``) stays with them.
     """
-    found = [_OWNER.search(cause.get("message", "")) for cause in error.causes]
-    people = [match is not None and match[1].startswith(_WAY_OF_KUBECTL) and not match[2] for match in found]
-    return error.status == 409 and bool(people) and all(people)
+    matches = [_OWNER.search(cause.get("message", "")) for cause in error.causes]
+    by_kubectl = [match is not None and match[1].startswith(_KUBECTL_MANAGERS) and not match[2] for match in matches]
+    return error.status == 409 and bool(by_kubectl) and all(by_kubectl)
 
 
 def owners(error: rest.ApiError) -> dict[str, list[str]]:
     """Manager -> the fields of a conflict that it owns."""
-    found: dict[str, list[str]] = {}
+    fields: dict[str, list[str]] = {}
     for cause in error.causes:
         match = _OWNER.search(cause.get("message", ""))
-        found.setdefault(match[1] if match else cause.get("message", ""), []).append(cause.get("field", ""))
-    return found
+        fields.setdefault(match[1] if match else cause.get("message", ""), []).append(cause.get("field", ""))
+    return fields
 
 
 def immutable_fields(error: rest.ApiError) -> list[str]:
@@ -79,8 +79,8 @@ def immutable_fields(error: rest.ApiError) -> list[str]:
     return [c["field"] for c in error.causes if _immutable(c.get("message", "")) and c.get("field")]
 
 
-def passes(error: rest.ApiError) -> bool:
-    """A refusal that is over in a moment: the namespace's service account is still being made."""
+def is_transient(error: rest.ApiError) -> bool:
+    """The same request will soon be accepted: the namespace's service account is still being made."""
     text = str(error)
     return error.status == 403 and "serviceaccount" in text and "not found" in text
 
@@ -89,16 +89,16 @@ def property_path(path: str, body: Any) -> tuple[str, Any]:
     """A path of server-side apply (``.spec.containers[name="c"].image``) as a property path, and the value there;
     ``None`` where there is none.
     """
-    found, value = "", body
+    property_, value = "", body
     for name, index in _STEP.findall(path):
         if name:
-            found += f".{name}" if found else name
+            property_ += f".{name}" if property_ else name
             value = value.get(name) if isinstance(value, Mapping) else None
             continue
         position = _position(index, value)
-        found += f"[{index if position is None else position}]"
+        property_ += f"[{index if position is None else position}]"
         value = value[position] if position is not None and isinstance(value, list) else None
-    return found, value
+    return property_, value
 
 
 def _position(index: str, value: Any) -> int | None:

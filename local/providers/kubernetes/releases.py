@@ -20,10 +20,10 @@ import yaml
 
 from llm_serving.errors import Problem
 from local.cluster import rest
-from local.cluster.definitions import read as definitions_of
+from local.cluster.crds import read as read_crds
 from local.providers.kubernetes import objects
 from local.providers.kubernetes.sdk import sdk
-from local.providers.kubernetes.waiting import Waiter
+from local.providers.kubernetes.waiter import Waiter
 from local.providers.properties import UNKNOWN, Properties, Secret, reveal
 from local.providers.schema import check as check_types
 
@@ -45,7 +45,7 @@ def chart_name(chart: str) -> str:
 def definitions(chart: str) -> list[dict[str, Any]]:
     """The custom resource definitions of a chart; none where it has none that we know of."""
     entry = _charts().get(chart_name(chart))
-    return [] if entry is None else definitions_of(entry["definitions"])
+    return [] if entry is None else read_crds(entry["definitions"])
 
 
 def stays(chart: str) -> bool:
@@ -100,15 +100,15 @@ def remove(client: rest.Kubernetes, waiter: Waiter, inputs: Properties, revision
     """
     values = reveal(inputs)
     if not values.get("skipCrds") and not stays(values["chart"]):
-        found = [
-            client.find(thing["apiVersion"], thing["kind"], thing["metadata"]["name"])
-            for thing in definitions(values["chart"])
+        installed = [
+            live
+            for definition in definitions(values["chart"])
+            if (live := client.find(definition["apiVersion"], definition["kind"], definition["metadata"]["name"]))
         ]
-        going = [thing for thing in found if thing is not None]
-        for thing in going:
-            client.delete(thing)
-        for thing in going:
-            waiter.until_gone(thing, seconds)
+        for definition in installed:
+            client.delete(definition)
+        for definition in installed:
+            waiter.until_gone(definition, seconds)
     client.delete(record(values, revision))
 
 
@@ -167,9 +167,9 @@ def outputs(inputs: Properties, revision: Any) -> Properties:
     }
 
 
-def revision_of(found: Properties) -> int:
+def revision_of(outputs: Properties) -> int:
     """The revision in a release's outputs."""
-    status = reveal(found.get("status")) or {}
+    status = reveal(outputs.get("status")) or {}
     return int(status.get("revision") or 1)
 
 

@@ -66,16 +66,18 @@ class Settings:
         return kubeconfigs.read(self.kubeconfig, self.context, self.cluster)
 
 
-def problems(inputs: Properties) -> list[Problem]:
+def check(inputs: Properties) -> list[Problem]:
     """What is wrong with settings beyond their types."""
-    found = [Problem(name, None, why) for name, why in _UNSUPPORTED.items() if inputs.get(name) not in (None, "false")]
+    problems = [
+        Problem(name, None, why) for name, why in _UNSUPPORTED.items() if inputs.get(name) not in (None, "false")
+    ]
     if inputs.get("kubeconfig") is None or contains_unknown(inputs):
-        return found
+        return problems
     try:
         Settings.of(inputs).access()
     except kubeconfigs.KubeconfigError as error:
-        found.append(Problem("kubeconfig", None, str(error)))
-    return found
+        problems.append(Problem("kubeconfig", None, str(error)))
+    return problems
 
 
 def difference(old: Properties, new: Properties) -> Difference:
@@ -84,17 +86,17 @@ def difference(old: Properties, new: Properties) -> Difference:
     ``clusterIdentifier`` decides where it is set. Else it is the cluster's entry in the active context, for
     Kubernetes has no identity for clusters.
     """
-    found = compare(old, new)
+    changes = compare(old, new).changes
     before, after = reveal(old).get("clusterIdentifier"), reveal(new).get("clusterIdentifier")
     if before is not None or after is not None:
         if after is UNKNOWN or before == after:
-            return Difference(found.changes)
-        return Difference({**found.changes, "clusterIdentifier": Change.UPDATE}, frozenset({"clusterIdentifier"}))
-    connecting = frozenset(path for path in found.changes if path in ("kubeconfig", "context", "cluster"))
+            return Difference(changes)
+        return Difference({**changes, "clusterIdentifier": Change.UPDATE}, frozenset({"clusterIdentifier"}))
+    connecting = frozenset(path for path in changes if path in ("kubeconfig", "context", "cluster"))
     if not connecting or contains_unknown(new):
-        return Difference(found.changes)
+        return Difference(changes)
     try:
         same = Settings.of(old).access().cluster == Settings.of(new).access().cluster
     except kubeconfigs.KubeconfigError:
         same = False
-    return Difference(found.changes, frozenset() if same else connecting)
+    return Difference(changes, frozenset() if same else connecting)

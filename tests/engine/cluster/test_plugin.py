@@ -119,6 +119,19 @@ def test_what_somebody_else_made_is_not_taken_over(plugin, api, namespace):
         plugin.create(resource(CONFIG_MAP), config_map(namespace, a="1"), 5, preview=True)
 
 
+def test_a_preview_replaces_an_object_of_which_another_manager_took_every_field(plugin, api, namespace):
+    what = resource(CONFIG_MAP)
+    inputs, created = up(plugin, CONFIG_MAP, config_map(namespace, a="1"))
+    taken = api.apply(config_map(namespace, a="theirs"), force=True, manager="some-controller")
+    assert {entry["manager"] for entry in taken["metadata"]["managedFields"]} == {"some-controller"}
+    changed = config_map(namespace, a="2")
+    assert plugin.diff(what, created.id, inputs, created.outputs, changed).delete_before_replace
+    assert plugin.create(what, changed, 5, preview=True).outputs["data"] == {"a": "2"}
+    # As in the update that follows, which deletes first.
+    plugin.delete(what, created.id, inputs, created.outputs, 60)
+    assert plugin.create(what, changed, 60, preview=False).outputs["data"] == {"a": "2"}
+
+
 def test_a_creation_that_was_killed_half_way_is_taken_up_again(plugin, api, namespace):
     up(plugin, CONFIG_MAP, config_map(namespace, a="1"))
     # The engine was killed before it heard of it: it creates once more.

@@ -17,9 +17,9 @@ from llm_serving.serving.namespace import TeamNamespaceInputs
 from llm_serving.serving.roles import editor_rules, viewer_rules
 from llm_serving.spec import AddonSource, AddonsSpec, TeamSpec
 from local.cluster.autoscaling import programs
-from local.endpoint.own_node import OwnNode
-from local.home import Home
+from local.endpoint.serving_clusters import OwnNode
 from local.providers.kubernetes import releases
+from local.state_folder import StateFolder
 from tests.unit.planning.builders import model, stack
 from tests.unit.recording import record
 
@@ -105,7 +105,7 @@ def test_the_local_node_stands_for_addons_by_their_names_and_ports(tmp_path, mon
     assert table.KEDA.namespace == programs.NAMESPACE
     assert programs.FIXED_PORTS[programs.WEBHOOKS] in table.KEDA.control_plane_ports
     assert programs.FIXED_PORTS[programs.PROMETHEUS] == table.PROMETHEUS_PORT
-    node = OwnNode(Home(tmp_path))
+    node = OwnNode(StateFolder(tmp_path))
     monkeypatch.setattr(node.cluster, "addresses", lambda: type("Addresses", (), {"node": "10.0.0.1"}))
     names = {to_camel(addon.name) for addon in table.ADDONS}
     assert {setting for setting, value in node.addons().items() if value == AddonSource.EXISTING} <= names

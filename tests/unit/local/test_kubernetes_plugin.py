@@ -15,6 +15,13 @@ BINARY = b"\x7fELF\xff\xfe"
 MAJOR, MINOR, _ = SDK.split(".")
 
 
+@pytest.fixture(autouse=True)
+def tools_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The programs of a folder of tools of its own, in which nothing has been built."""
+    monkeypatch.setenv("LLM_SERVING_TOOLS", str(tmp_path / "tools"))
+    return tmp_path / "tools" / "bin"
+
+
 def install(home: Path, version_: str = SDK) -> Path:
     program = home / "plugins" / f"resource-kubernetes-v{version_}" / PROGRAM
     program.parent.mkdir(parents=True)
@@ -77,6 +84,19 @@ def test_the_one_on_path_is_taken_where_there_is_no_other(tmp_path: Path) -> Non
     assert str(program) in kubernetes_plugin.describe(home, environment_)
 
 
+def test_the_one_that_was_built_is_taken_where_there_is_no_other(tmp_path: Path, tools_folder: Path) -> None:
+    built = tools_folder / PROGRAM
+    built.parent.mkdir(parents=True)
+    built.write_bytes(BINARY)
+    built.chmod(0o755)
+    home, environment_ = StateFolder(tmp_path / "state"), asked(tmp_path / "user")
+    prepare(home, environment_)
+    assert home.plugin("kubernetes").resolve() == built
+    theirs = install(tmp_path / "user")
+    prepare(home, environment_)
+    assert home.plugin("kubernetes").resolve() == theirs
+
+
 def test_where_there_is_none_pulumi_downloads_it_into_a_home_of_its_own(tmp_path: Path) -> None:
     """A ``pulumi`` that behaves as the real one does with a network."""
     command = tmp_path / "bin" / "pulumi"
@@ -88,10 +108,8 @@ def test_where_there_is_none_pulumi_downloads_it_into_a_home_of_its_own(tmp_path
     command.chmod(0o755)
     environment_ = asked(tmp_path / "user", f"{command.parent}:/usr/bin:/bin")
     home = StateFolder(tmp_path / "state")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kubernetes_plugin, "tools", lambda: tmp_path)
-        assert "not here yet" in kubernetes_plugin.describe(home, environment_)
-        prepare(home, environment_)
+    assert "not here yet" in kubernetes_plugin.describe(home, environment_)
+    prepare(home, environment_)
     assert home.plugin("kubernetes").resolve().is_relative_to(home.official_pulumi_home)
 
 
@@ -102,10 +120,8 @@ def test_one_that_cannot_be_had_is_an_error_with_the_ways_out_and_leaves_no_laun
     command.chmod(0o755)
     home = StateFolder(tmp_path / "state")
     prepare(home, {})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kubernetes_plugin, "tools", lambda: tmp_path)
-        with pytest.raises(PluginError, match=rf"(?s)no such host.*plugin install.*unset {VARIABLE}"):
-            prepare(home, asked(tmp_path / "user", f"{command.parent}:/usr/bin:/bin"))
+    with pytest.raises(PluginError, match=rf"(?s)no such host.*plugin install.*unset {VARIABLE}"):
+        prepare(home, asked(tmp_path / "user", f"{command.parent}:/usr/bin:/bin"))
     assert not home.plugin("kubernetes").exists()
 
 

@@ -11,7 +11,9 @@ import pytest
 from pulumi.provider.experimental.analyzer import is_input, unwrap_input
 from pydantic import BaseModel
 
+from llm_serving import argument_types
 from llm_serving.plugin import public_components, schema
+from llm_serving.spec import ReleaseSpec
 from llm_serving.spec.network import Cidr
 
 COMPONENTS = public_components()
@@ -82,3 +84,21 @@ def test_everything_in_the_schema_is_documented():
         for part in ("properties", "inputProperties"):
             for name, found in entry.get(part, {}).items():
                 assert found.get("description"), f"{token} {name}"
+
+
+def test_the_types_of_arguments_are_generated_from_the_models():
+    for path, text in argument_types.generate().items():
+        assert path.read_text() == text, "run: python -m llm_serving.plugin arguments"
+
+
+def test_a_field_without_a_description_cannot_be_generated():
+    class Undescribed(BaseModel):
+        """A model."""
+
+        described: int
+        """A field."""
+        bare: int
+
+    assert set(argument_types.field_descriptions(ReleaseSpec)) == set(ReleaseSpec.model_fields)
+    with pytest.raises(KeyError, match="bare"):
+        argument_types.typed_dict("UndescribedArgs", Undescribed, {})

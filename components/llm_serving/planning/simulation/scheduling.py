@@ -6,7 +6,7 @@ alone binds pods. What is refused is told in the scheduler's own words.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import cast
@@ -171,9 +171,19 @@ def _term_matches(term: Object, node: NodeInfo) -> bool:
 
 
 def _expression_matches(expression: Object, labels: Mapping[str, str]) -> bool:
-    value = labels.get(expression["key"])
     values = cast(Sequence[str] | None, expression.get("values")) or []
-    match expression["operator"]:
+    return requirement_holds(expression["operator"], values, labels.get(expression["key"]))
+
+
+def requirement_holds(operator: str, values: Collection[str], value: str | None) -> bool:
+    """One condition on a label, or on a field of a node.
+
+    Args:
+        operator: ``In``, ``NotIn``, ``Exists``, ``DoesNotExist``, ``Gt`` or ``Lt``; any other never holds.
+        values: what the value is compared with; one number for ``Gt`` and ``Lt``.
+        value: the label's value; ``None`` where it is missing, for which ``NotIn`` holds.
+    """
+    match operator:
         case "In":
             return value is not None and value in values
         case "NotIn":
@@ -182,10 +192,11 @@ def _expression_matches(expression: Object, labels: Mapping[str, str]) -> bool:
             return value is not None
         case "DoesNotExist":
             return value is None
-        case "Gt":
-            return value is not None and value.lstrip("-").isdigit() and int(value) > int(values[0])
-        case "Lt":
-            return value is not None and value.lstrip("-").isdigit() and int(value) < int(values[0])
+        case "Gt" | "Lt":
+            if value is None or not value.lstrip("-").isdigit():
+                return False
+            limit = int(next(iter(values)))
+            return int(value) > limit if operator == "Gt" else int(value) < limit
         case _:
             return False
 

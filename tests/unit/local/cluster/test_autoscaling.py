@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from local.cluster import certificates, credentials
+from local.cluster import certificates, identities
 from local.cluster.autoscaling import discovery, keda_objects, startup
 from local.cluster.autoscaling.programs import FIXED_PORTS
 from local.cluster.config import AutoscalingOptions, ClusterConfig
@@ -70,17 +70,17 @@ def test_a_cluster_that_was_made_before_there_was_autoscaling_is_read_without(la
 
 
 def test_identities_of_autoscaling_are_made_for_clusters_that_have_it_alone():
-    with_it = set(credentials.identities(ClusterConfig(autoscaling=OPTIONS)))
-    own = {credentials.KEDA, credentials.KUBE_STATE_METRICS, credentials.PROMETHEUS}
-    assert with_it - set(credentials.identities(ClusterConfig())) == own
+    with_it = set(identities.users(ClusterConfig(autoscaling=OPTIONS)))
+    own = {identities.KEDA, identities.KUBE_STATE_METRICS, identities.PROMETHEUS}
+    assert with_it - set(identities.users(ClusterConfig())) == own
 
 
 def test_a_cluster_that_gets_autoscaling_later_keeps_its_tokens(layout):
-    credentials.make(layout, ClusterConfig())
-    before = {name: credentials.token(layout, name) for name in credentials.identities(ClusterConfig())}
-    credentials.make(layout, ClusterConfig(autoscaling=OPTIONS))
-    assert {name: credentials.token(layout, name) for name in before} == before
-    assert credentials.token(layout, credentials.KEDA) in credentials.token_file(layout).read_text()
+    identities.make(layout, ClusterConfig())
+    before = {name: identities.token(layout, name) for name in identities.users(ClusterConfig())}
+    identities.make(layout, ClusterConfig(autoscaling=OPTIONS))
+    assert {name: identities.token(layout, name) for name in before} == before
+    assert identities.token(layout, identities.KEDA) in identities.token_file(layout).read_text()
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not here: the configuration was not checked")

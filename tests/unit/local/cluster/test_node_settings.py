@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from local.cluster import ClusterError, NodeOptions, commands, credentials
+from local.cluster import ClusterError, NodeOptions, commands, identities
 from local.cluster.config import ClusterConfig, NodeConfig
 from local.cluster.layout import Layout
 from local.cluster.node import addons, configuration, paths, requirements
@@ -101,12 +101,12 @@ def test_pods_get_no_default_route(tmp_path):
 
 def test_every_identity_of_a_node_gets_a_token(tmp_path):
     layout = Layout(tmp_path)
-    credentials.make(layout, config())
-    rows = credentials.token_file(layout).read_text()
+    identities.make(layout, config())
+    rows = identities.token_file(layout).read_text()
     assert "system:node:local-node,system:node:local-node,system:nodes" in rows
     plain = Layout(tmp_path / "plain")
-    credentials.make(plain, ClusterConfig())
-    assert "system:node" not in credentials.token_file(plain).read_text()
+    identities.make(plain, ClusterConfig())
+    assert "system:node" not in identities.token_file(plain).read_text()
 
 
 def test_a_configuration_comes_back_from_their_file(tmp_path):

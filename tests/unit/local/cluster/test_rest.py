@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from local.cluster import certificates, credentials
+from local.cluster import certificates, identities
 from local.cluster.errors import ClusterError
 from local.cluster.layout import Layout
 from local.cluster.rest import Kubernetes, LateError, UnreachableError, tls
@@ -131,4 +131,4 @@ def test_who_says_how_long_it_may_take_is_not_kept_longer(late: Late) -> None:
 
 def test_where_there_is_no_cluster_its_programs_are_told_so(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="create it first"):
-        credentials.connect(Layout(tmp_path / "none"), credentials.ADMIN)
+        identities.connect(Layout(tmp_path / "none"), identities.ADMIN)

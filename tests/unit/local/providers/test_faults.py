@@ -54,10 +54,10 @@ def test_a_plan_with_mistakes_names_all_of_them(tmp_path: Path) -> None:
     with pytest.raises(ProblemsError) as refused:
         faults.draw(POOL, "gpu", "create")
     assert [problem.path for problem in refused.value.problems] == [
-        "[0].typ",
         "[0].type",
         "[0].operation",
         "[0].call",
+        "[0].typ",
         "[1].type",
         "[1].operation",
         "[1].fault",

@@ -63,6 +63,18 @@ def test_required_node_affinity_decides(expression, fits):
     assert (rejections(affine_pod, node_info()) == []) is fits
 
 
+@pytest.mark.parametrize(
+    ("operator", "generation", "holds"),
+    [("Gt", "8", True), ("Gt", "7", False), ("Lt", "6", True), ("Lt", None, False), ("Gt", "new", False)],
+)
+def test_numbers_in_labels_are_compared_as_numbers(operator, generation, holds):
+    assert scheduling.requirement_holds(operator, ["7"], generation) is holds
+
+
+def test_an_operator_that_is_not_known_never_holds():
+    assert not scheduling.requirement_holds("Near", ["7"], "7")
+
+
 def test_an_empty_affinity_term_matches_nothing():
     affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{}]}}}
     assert rejections(pod(tolerations=TOLERATES_GPU, affinity=affinity), node_info()) == [

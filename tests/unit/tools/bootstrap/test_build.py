@@ -1,6 +1,7 @@
 """What a build promises when it is killed, run twice at once, or fails."""
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -11,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.tools.bootstrap.tiny import Workshop
+from tests.unit.tools.bootstrap.tiny import Workshop, executable
 from tools.bootstrap.downloads import Downloads
+from tools.bootstrap.folders import Platform
 from tools.bootstrap.install import Installer
-from tools.bootstrap.places import Platform
 from tools.bootstrap.progress import Progress
-from tools.bootstrap.recipes import GoBuild, Program
+from tools.bootstrap.recipes import GoBuild, ModuleFile, OverlaidGoBuild, Program
 from tools.bootstrap.versions import Range
 
 GOOD = """printf '#!/bin/sh\\necho tiny 1.2.3\\n' > "$out"; chmod +x "$out" """
@@ -55,7 +56,7 @@ def test_built_tool_is_linked_where_consumers_look(workshop: Workshop) -> None:
 
     assert done.returncode == 0, done.stdout
     assert "[1/1] tiny 1.2.3: building from Go modules, about 1 min on 2 cores" in done.stdout
-    program = workshop.places.view / "bin" / "tiny"
+    program = workshop.folders.view / "bin" / "tiny"
     assert subprocess.check_output([program], text=True) == "tiny 1.2.3\n"
 
 
@@ -123,7 +124,7 @@ def test_failed_build_shows_the_end_of_its_log_and_where_it_is(workshop: Worksho
     assert "no space left" in done.stdout
     assert "line 81\n" not in done.stdout
     assert "line 82\n" in done.stdout
-    assert str(workshop.places.logs / "tiny-1.2.3.log") in done.stdout
+    assert str(workshop.folders.logs / "tiny-1.2.3.log") in done.stdout
     assert workshop.finished() == workshop.unfinished() == []
 
 
@@ -134,7 +135,7 @@ def test_new_pin_builds_anew_and_moves_the_link(workshop: Workshop) -> None:
     workshop.setup(go)
 
     assert workshop.builds() == 2
-    assert "1.3.0-" in os.readlink(workshop.places.view / "bin" / "tiny")
+    assert "1.3.0-" in os.readlink(workshop.folders.view / "bin" / "tiny")
 
 
 def test_go_that_is_too_old_is_named_with_the_one_that_is_needed(workshop: Workshop) -> None:
@@ -162,7 +163,9 @@ def test_program_of_the_wrapper_itself_is_built_anew_when_its_parts_change(works
     (wrapper / "tiny" / "say.go").write_text("package tiny\n\nfunc Say(part string) { println(part) }\n")
     recipe = Program(GoBuild("tiny", "tiny", "example.com/tiny", "."), Range((1, 2, 0), (2, 0, 0)))
     machine = Platform.current()
-    using = Installer(workshop.places, machine, "", Downloads(machine, offline=True), Progress(1, stream=io.StringIO()))
+    using = Installer(
+        workshop.folders, machine, "", Downloads(machine, offline=True), Progress(1, stream=io.StringIO())
+    )
 
     said: list[str] = []
     for part in ("cache", "forward"):
@@ -170,10 +173,47 @@ def test_program_of_the_wrapper_itself_is_built_anew_when_its_parts_change(works
             f'package main\n\nimport "example.com/tiny"\n\nfunc main() {{ tiny.Say("{part}") }}\n'
         )
         using.ensure(recipe)
-        built = workshop.places.view / "bin" / "tiny"
+        built = workshop.folders.view / "bin" / "tiny"
         said.append(subprocess.run([built], capture_output=True, text=True, check=True).stderr)
 
     assert said == ["cache\n", "forward\n"]
+
+
+@needs_go
+def test_program_embeds_files_of_a_module_in_which_ours_stands_in_for_another(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrapper, module = workshop.go_mod.parent, workshop.folder / "module"
+    module.mkdir()
+    (module / "go.mod").write_text("module example.com/tiny\n\ngo 1.20\n")
+    (module / "say.go").write_text("package tiny\n\nfunc Say(schema string) { println(schema + Table()) }\n")
+    (module / "table.go").write_text('package tiny\n\nfunc Table() string { return "all kinds" }\n')
+    (module / "schema.json").write_text("schema with ")
+    (wrapper / "main.go").write_text(
+        'package main\n\nimport (\n\t_ "embed"\n\n\t"example.com/tiny"\n)\n\n'
+        "//go:embed schema.json\nvar schema string\n\nfunc main() { tiny.Say(schema) }\n"
+    )
+    (wrapper / "table").mkdir()
+    (wrapper / "table" / "table.go").write_text('package tiny\n\nfunc Table() string { return "no kinds" }\n')
+    answer = json.dumps({"Dir": str(module)})
+    script = f"[ \"$1\" = mod ] && {{ echo '{answer}'; exit; }}; exec '{shutil.which('go')}' \"$@\""
+    monkeypatch.setenv("PATH", str(executable(workshop.folder / "go" / "go", script).parent), prepend=":")
+    build = OverlaidGoBuild(
+        "tiny",
+        "tiny",
+        "example.com/tiny",
+        ".",
+        embeds=(ModuleFile("tiny", "example.com/tiny", "schema.json"),),
+        stand_in=(ModuleFile("tiny", "example.com/tiny", "table.go"), "table/table.go"),
+    )
+    machine = Platform.current()
+    using = Installer(workshop.places, machine, "", Downloads(machine, offline=True), Progress(1, stream=io.StringIO()))
+
+    using.ensure(Program(build, Range((1, 2, 0), (2, 0, 0))))
+
+    built = workshop.places.view / "bin" / "tiny"
+    assert subprocess.run([built], capture_output=True, text=True, check=True).stderr == "schema with no kinds\n"
+    assert sorted(path.name for path in wrapper.iterdir()) == ["go.mod", "go.sum", "main.go", "table"]
 
 
 @needs_go
@@ -189,5 +229,5 @@ def test_real_go_builds_a_pinned_module_with_its_version(workshop: Workshop) -> 
     done = workshop.setup()
 
     assert done.returncode == 0, done.stdout
-    answer = subprocess.run([workshop.places.view / "bin" / "tiny"], capture_output=True, text=True, check=True)
+    answer = subprocess.run([workshop.folders.view / "bin" / "tiny"], capture_output=True, text=True, check=True)
     assert answer.stderr == "tiny 1.2.3\n"

@@ -17,8 +17,8 @@ import pytest
 from tests.unit.tools.bootstrap.tiny import Workshop, program
 from tools.bootstrap.downloads import Downloads, Unavailable
 from tools.bootstrap.errors import SetupError
+from tools.bootstrap.folders import Platform
 from tools.bootstrap.install import Installer
-from tools.bootstrap.places import Platform
 from tools.bootstrap.progress import Progress
 from tools.bootstrap.recipes import Download
 
@@ -84,7 +84,7 @@ def test_checksum_is_found_under_the_folder_that_it_was_made_in(tmp_path: Path, 
 def test_wrong_checksum_is_refused_and_says_what_to_do(workshop: Workshop, site: tuple[Path, str]) -> None:
     folder, url = site
     _publish(folder, "tiny-1.2.3-linux-x64", b"something else", checksum="a" * 64)
-    using = Installer(workshop.places, LINUX, "", Downloads(LINUX, offline=False), Progress(1, stream=io.StringIO()))
+    using = Installer(workshop.folders, LINUX, "", Downloads(LINUX, offline=False), Progress(1, stream=io.StringIO()))
 
     with pytest.raises(SetupError) as refusal:
         using.ensure(program(_published(url)))

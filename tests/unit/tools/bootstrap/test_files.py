@@ -9,8 +9,8 @@ import pytest
 from tests.unit.tools.bootstrap.tiny import Workshop, executable
 from tools.bootstrap.downloads import Downloads
 from tools.bootstrap.errors import SetupError
+from tools.bootstrap.folders import Platform
 from tools.bootstrap.install import Installer
-from tools.bootstrap.places import Platform
 from tools.bootstrap.progress import Progress
 from tools.bootstrap.recipes import Files, FileSet
 
@@ -28,7 +28,7 @@ def using(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Installer:
     answer = json.dumps({"Dir": str(module)})
     go = executable(workshop.folder / "go" / "go", f"[ $1 = env ] && echo go1.30.0 || echo '{answer}'")
     monkeypatch.setenv("PATH", str(go.parent), prepend=":")
-    return Installer(workshop.places, LINUX, "", Downloads(LINUX, offline=True), Progress(1, stream=io.StringIO()))
+    return Installer(workshop.folders, LINUX, "", Downloads(LINUX, offline=True), Progress(1, stream=io.StringIO()))
 
 
 def _recipe(containing: str = "kind: CustomResourceDefinition", joined_as: str | None = None) -> Files:
@@ -38,7 +38,7 @@ def _recipe(containing: str = "kind: CustomResourceDefinition", joined_as: str |
 def test_only_files_of_the_kind_are_taken(workshop: Workshop, using: Installer) -> None:
     using.ensure(_recipe())
 
-    folder = workshop.places.view / "crds" / "keda"
+    folder = workshop.folders.view / "crds" / "keda"
     assert sorted(file.name for file in folder.iterdir()) == ["a.yaml", "b.yaml"]
     assert folder.resolve().parts[-2:] == ("keda", "1.2.3")
 
@@ -46,7 +46,7 @@ def test_only_files_of_the_kind_are_taken(workshop: Workshop, using: Installer) 
 def test_joined_files_are_documents_of_one(workshop: Workshop, using: Installer) -> None:
     using.ensure(_recipe(joined_as="kwok/stages.yaml"))
 
-    text = Path(workshop.places.view, "kwok", "stages.yaml").read_text()
+    text = Path(workshop.folders.view, "kwok", "stages.yaml").read_text()
     assert [part.strip().splitlines()[-1] for part in text.split("\n---\n")] == ["a: 1", "b: 1"]
 
 

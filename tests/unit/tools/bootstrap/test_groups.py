@@ -17,7 +17,7 @@ from tests.unit.tools.bootstrap.tiny import program
 from tools.bootstrap import cli
 from tools.bootstrap.system_packages import Package
 cli._REPO = pathlib.Path(sys.argv[2])
-cli.python_env.ensure = lambda places, progress: None
+cli.python_env.ensure = lambda folders, progress: None
 cli.GROUPS.update(engine=(), cluster=(program(),), crds=(), node=(program(),), autoscaling=(program(),))
 cli.system_packages.PACKAGES.update(node=(), autoscaling=(Package("tiny-server", "tiny-server", ("tinyd",)),))
 sys.exit(cli.main(sys.argv[3:]))
@@ -29,13 +29,13 @@ def _setup(
 ) -> "subprocess.CompletedProcess[str]":
     folders = [str(executable(workshop.folder / "usr" / "tiny", "echo tiny 1.9.0").parent)] if has_tiny else []
     return subprocess.run(
-        [sys.executable, "-c", _SETUP, system, workshop.places.repo, *arguments],
+        [sys.executable, "-c", _SETUP, system, workshop.folders.repo, *arguments],
         cwd=ROOT,
         env={
             **os.environ,
             "PATH": os.pathsep.join([*folders, os.environ["PATH"]]),
-            "LLM_SERVING_CACHE": str(workshop.places.cache),
-            "LLM_SERVING_TOOLS": str(workshop.places.view),
+            "LLM_SERVING_CACHE": str(workshop.folders.cache),
+            "LLM_SERVING_TOOLS": str(workshop.folders.view),
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -63,7 +63,7 @@ def test_other_groups_of_the_same_call_are_ready_on_another_system(workshop: Wor
     left_out, ready = done.stdout.splitlines()
     assert left_out.startswith("node: left out")
     assert ready.startswith("cluster: ready after ")
-    assert Path(workshop.places.view, "bin", "tiny").exists()
+    assert Path(workshop.folders.view, "bin", "tiny").exists()
 
 
 def test_cached_says_by_its_status_whether_a_group_would_have_to_be_built(workshop: Workshop) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.tools.bootstrap.tiny import ROOT, Workshop, executable
-from tools.bootstrap import found
+from tools.bootstrap import path_programs
 from tools.bootstrap.golang import pinned
 from tools.bootstrap.recipes import GROUPS, Program
 from tools.bootstrap.versions import Range, parse
@@ -39,32 +39,32 @@ def test_version_is_read_as_programs_print_it(text: str, version: tuple[int, int
 def test_fitting_program_on_path_is_taken(tmp_path: Path) -> None:
     path = _prints(tmp_path, "Kubernetes v1.34.9")
 
-    assert found.find("tiny", FITS, path) == found.Found(tmp_path / "tiny", "1.34.9")
+    assert path_programs.find("tiny", FITS, path) == path_programs.PathProgram(tmp_path / "tiny", "1.34.9")
 
 
 @pytest.mark.parametrize("text", ["Kubernetes v1.33.9", "Kubernetes v1.35.0", "Kubernetes", ""])
 def test_other_versions_are_passed_over(tmp_path: Path, text: str) -> None:
-    assert found.find("tiny", FITS, _prints(tmp_path, text)) is None
+    assert path_programs.find("tiny", FITS, _prints(tmp_path, text)) is None
 
 
 def test_fitting_program_behind_an_unfit_one_is_found(tmp_path: Path) -> None:
     path = os.pathsep.join([_prints(tmp_path / "old", "v1.20.0"), _prints(tmp_path / "new", "v1.34.1")])
 
-    assert found.find("tiny", FITS, path) == found.Found(tmp_path / "new" / "tiny", "1.34.1")
+    assert path_programs.find("tiny", FITS, path) == path_programs.PathProgram(tmp_path / "new" / "tiny", "1.34.1")
 
 
 def test_program_that_fails_when_asked_is_passed_over(tmp_path: Path) -> None:
     executable(tmp_path / "tiny", "echo v1.34.0; exit 127")
 
-    assert found.find("tiny", FITS, str(tmp_path)) is None
+    assert path_programs.find("tiny", FITS, str(tmp_path)) is None
 
 
 def test_program_without_its_companions_is_passed_over(tmp_path: Path) -> None:
     path = _prints(tmp_path, "v1.34.0")
-    assert found.find("tiny", FITS, path, companions=["tiny-language-python"]) is None
+    assert path_programs.find("tiny", FITS, path, companions=["tiny-language-python"]) is None
 
     _prints(tmp_path, "", name="tiny-language-python")
-    assert found.find("tiny", FITS, path, companions=["tiny-language-python"]) is not None
+    assert path_programs.find("tiny", FITS, path, companions=["tiny-language-python"]) is not None
 
 
 @pytest.mark.skipif(not Path("/sbin/ldconfig").exists(), reason="this system has no program known to be static")
@@ -78,7 +78,7 @@ def test_where_no_libraries_are_only_a_static_program_fits(tmp_path: Path) -> No
     _prints(tmp_path / "script", "v1.34.0")
     path = os.pathsep.join(str(tmp_path / folder) for folder in ("script", "dynamic", "static"))
 
-    taken = [found.find("tiny", every, path, static=static) for static in (False, True)]
+    taken = [path_programs.find("tiny", every, path, static=static) for static in (False, True)]
 
     assert [each and each.path.parent.name for each in taken] == ["script", "static"]
 
@@ -88,7 +88,7 @@ def test_our_own_links_on_path_do_not_count_as_found(tmp_path: Path) -> None:
     (tmp_path / "alias").symlink_to(own)
     path = os.pathsep.join(str(folder) for folder in (own, tmp_path / "alias", other))
 
-    assert found.search_path(path, [own]) == str(other)
+    assert path_programs.search_path(path, [own]) == str(other)
 
 
 def test_set_up_links_the_program_of_path_and_builds_nothing(workshop: Workshop, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_set_up_links_the_program_of_path_and_builds_nothing(workshop: Workshop,
     done = workshop.setup(tmp_path / "usr", workshop.go_builds_by("exit 1"))
 
     assert done.returncode == 0, done.stdout
-    assert os.readlink(workshop.places.view / "bin" / "tiny") == str(tmp_path / "usr" / "tiny")
+    assert os.readlink(workshop.folders.view / "bin" / "tiny") == str(tmp_path / "usr" / "tiny")
     assert workshop.builds() == 0
 
 

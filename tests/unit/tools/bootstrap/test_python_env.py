@@ -48,7 +48,7 @@ class _Uv:
 
 @pytest.fixture
 def uv(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> _Uv:
-    repo = workshop.places.repo
+    repo = workshop.folders.repo
     for name in python_env.REQUIREMENTS:
         (repo / name).write_text("rich==15.0.0\n")
     (repo / "pyproject.toml").write_text("[project]\n")
@@ -56,7 +56,7 @@ def uv(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> _Uv:
 
 
 def _ensure(workshop: Workshop) -> None:
-    python_env.ensure(workshop.places, Progress(1))
+    python_env.ensure(workshop.folders, Progress(1))
 
 
 def test_first_run_makes_and_fills_it(workshop: Workshop, uv: _Uv) -> None:
@@ -78,7 +78,7 @@ def test_second_run_does_nothing(workshop: Workshop, uv: _Uv) -> None:
 def test_changed_requirements_fill_it_again(workshop: Workshop, uv: _Uv, name: str) -> None:
     _ensure(workshop)
     uv.calls()
-    (workshop.places.repo / name).write_text("rich==15.0.1\n")
+    (workshop.folders.repo / name).write_text("rich==15.0.1\n")
     _ensure(workshop)
 
     assert uv.calls() == ["pip sync", "pip install"]
@@ -87,7 +87,7 @@ def test_changed_requirements_fill_it_again(workshop: Workshop, uv: _Uv, name: s
 def test_changed_project_installs_the_project_alone(workshop: Workshop, uv: _Uv) -> None:
     _ensure(workshop)
     uv.calls()
-    (workshop.places.repo / "pyproject.toml").write_text("[project]\nname = 'other'\n")
+    (workshop.folders.repo / "pyproject.toml").write_text("[project]\nname = 'other'\n")
     _ensure(workshop)
 
     assert uv.calls() == ["pip install"]
@@ -116,7 +116,7 @@ def test_failed_run_is_not_taken_for_a_filled_environment(workshop: Workshop, uv
 def test_removed_environment_is_made_again(workshop: Workshop, uv: _Uv) -> None:
     _ensure(workshop)
     uv.calls()
-    (workshop.places.venv / "bin" / "python").unlink()
+    (workshop.folders.venv / "bin" / "python").unlink()
     _ensure(workshop)
 
     assert uv.calls()[0] == "venv --clear"

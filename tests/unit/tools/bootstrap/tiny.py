@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.bootstrap.places import Places
+from tools.bootstrap.folders import SetupFolders
 from tools.bootstrap.recipes import Download, GoBuild, Program
 from tools.bootstrap.versions import Range
 
@@ -45,12 +45,12 @@ class Workshop:
     folder: Path
 
     @property
-    def places(self) -> Places:
-        return Places.from_environment(self.folder / "repo", {"LLM_SERVING_CACHE": str(self.folder / "cache")})
+    def folders(self) -> SetupFolders:
+        return SetupFolders.from_environment(self.folder / "repo", {"LLM_SERVING_CACHE": str(self.folder / "cache")})
 
     @property
     def go_mod(self) -> Path:
-        return self.places.go_modules / "tiny" / "go.mod"
+        return self.folders.go_modules / "tiny" / "go.mod"
 
     def pin(self, version: str, go: str = "1.20") -> None:
         self.go_mod.parent.mkdir(parents=True, exist_ok=True)
@@ -75,21 +75,21 @@ class Workshop:
 
     def finished(self) -> list[Path]:
         """What a later run would take for a complete tool."""
-        return sorted((self.places.tools / "tiny").glob("[!.]*"))
+        return sorted((self.folders.tools / "tiny").glob("[!.]*"))
 
     def unfinished(self) -> list[Path]:
-        return sorted((self.places.tools / "tiny").glob(".unfinished-*"))
+        return sorted((self.folders.tools / "tiny").glob(".unfinished-*"))
 
     def start(self, *path: Path) -> "subprocess.Popen[str]":
         """Start a set-up of `tiny` as a process, with these folders first on PATH."""
         return subprocess.Popen(
-            [sys.executable, "-c", _SETUP, str(self.places.repo), "ensure", "cluster"],
+            [sys.executable, "-c", _SETUP, str(self.folders.repo), "ensure", "cluster"],
             cwd=ROOT,
             env={
                 **os.environ,
                 "PATH": os.pathsep.join([*map(str, path), os.environ["PATH"]]),
-                "LLM_SERVING_CACHE": str(self.places.cache),
-                "LLM_SERVING_TOOLS": str(self.places.view),
+                "LLM_SERVING_CACHE": str(self.folders.cache),
+                "LLM_SERVING_TOOLS": str(self.folders.view),
                 "LLM_SERVING_TOOLS_OFFLINE": "1",
             },
             stdout=subprocess.PIPE,

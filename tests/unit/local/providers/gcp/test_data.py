@@ -7,7 +7,8 @@ from importlib import import_module
 import pytest
 import yaml
 
-from local.providers.gcp import places
+from llm_serving import catalog
+from local.providers.gcp import locations
 from local.providers.gcp.cloud import SDK
 from local.providers.gcp.kinds import _MODULES
 from local.providers.gcp.types import _entries, described
@@ -105,7 +106,7 @@ def test_values_say_where_they_come_from() -> None:
 
 def test_definitions_of_custom_resources_are_closed() -> None:
     """A definition that lets unknown fields through would hide misspelt ones."""
-    for file in (places.DATA.parent / "crds").glob("*.yaml"):
+    for file in (locations.DATA.parent / "crds").glob("*.yaml"):
         for crd in yaml.safe_load_all(file.read_text()):
             assert crd["kind"] == "CustomResourceDefinition"
             spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
@@ -114,10 +115,15 @@ def test_definitions_of_custom_resources_are_closed() -> None:
 
 
 def test_zones_and_regions_are_told_apart() -> None:
-    assert places.zones("us-central1") == [f"us-central1-{letter}" for letter in "abcf"]
-    assert places.region_of("europe-west4-a") == places.region_of("europe-west4") == "europe-west4"
-    assert places.is_zone("us-east1-b")
-    assert not places.is_zone("us-east1")
-    assert places.exists("us-east1-b")
-    assert not places.exists("us-east1-a")
-    assert not places.exists("us-middle1")
+    assert locations.zones("us-central1") == [f"us-central1-{letter}" for letter in "abcf"]
+    assert locations.region_of("europe-west4-a") == locations.region_of("europe-west4") == "europe-west4"
+    assert locations.is_zone("us-east1-b")
+    assert not locations.is_zone("us-east1")
+    assert locations.exists("us-east1-b")
+    assert not locations.exists("us-east1-a")
+    assert not locations.exists("us-middle1")
+
+
+def test_every_gpu_with_partitions_is_one_of_the_catalog() -> None:
+    labels = {machine.accelerator_label for machine in catalog.machine_types("gcp")}
+    assert set(locations.data("mig-profiles.yaml")) <= labels

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from llm_serving import catalog
 from llm_serving.planning.clouds import GCP
 from llm_serving.spec import Market
 from local.providers.gcp.cloud import GoogleError
@@ -99,6 +100,36 @@ def test_shared_gpus_count_once_for_each_client() -> None:
     pool = shape({**L4, "guestAccelerators": [{"type": "nvidia-l4", "count": 1, "gpuSharingConfig": sharing}]})
     assert pool.node_pool().capacity["nvidia.com/gpu"] == "4"
     assert pool.labels()["cloud.google.com/gke-gpu-sharing-strategy"] == "time-sharing"
+
+
+@pytest.mark.parametrize(
+    ("machine_type", "gpu", "gpus", "profile", "instances"),
+    [
+        ("a2-highgpu-1g", "nvidia-tesla-a100", 1, "1g.5gb", "7"),
+        ("a2-highgpu-1g", "nvidia-tesla-a100", 1, "1g.10gb", "4"),
+        ("a2-ultragpu-2g", "nvidia-a100-80gb", 2, "1g.10gb", "14"),
+        ("a3-ultragpu-8g", "nvidia-h200-141gb", 8, "3g.71gb", "16"),
+    ],
+)
+def test_a_divided_gpu_counts_once_for_each_instance_that_its_memory_allows(
+    machine_type: str, gpu: str, gpus: int, profile: str, instances: str
+) -> None:
+    accelerators = [{"type": gpu, "count": gpus, "gpuPartitionSize": profile}]
+    zones = catalog.machine_type("gcp", machine_type).zones[:1]
+    pool = shape({"machineType": machine_type, "guestAccelerators": accelerators}, zones=zones).node_pool()
+    assert pool.capacity["nvidia.com/gpu"] == instances
+    assert pool.labels["cloud.google.com/gke-gpu-partition-size"] == profile
+
+
+def test_a_partition_that_the_gpu_does_not_have_is_refused() -> None:
+    def check(machine_type: str, gpu: str, profile: str) -> None:
+        accelerators = [{"type": gpu, "count": 1, "gpuPartitionSize": profile}]
+        check_accelerators({"guestAccelerators": accelerators}, machine(machine_type, ("us-central1-a",)))
+
+    with pytest.raises(GoogleError, match=r"partitions of size 1g\.20gb; it has 1g\.5gb, 1g\.10gb"):
+        check("a2-highgpu-1g", "nvidia-tesla-a100", "1g.20gb")
+    with pytest.raises(GoogleError, match="it has no partitions"):
+        check("g2-standard-8", "nvidia-l4", "1g.5gb")
 
 
 def test_machines_with_built_in_disks_put_pods_on_them() -> None:

@@ -1,10 +1,14 @@
 """What the SDK's types know to be wrong never reaches a cluster, and names come as with the real provider."""
 
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 
 from local.providers.kubernetes.plugin import KubernetesPlugin
 from local.providers.properties import UNKNOWN, Secret
-from local.providers.provider import Autoname, Resource
+from local.providers.provider import Autoname, CloudError, Resource
 
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 
@@ -119,6 +123,43 @@ def test_a_preview_without_a_cluster_goes_on_with_a_warning(plugin, capsys):
     created = plugin.create(resource, inputs, 0, preview=True)
     assert created.outputs["status"] is UNKNOWN
     assert "unreachable" in capsys.readouterr().err
+
+
+@pytest.fixture
+def dying_cluster():
+    """A kubeconfig of an API server that tells its version and hangs up on everything else."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path.startswith("/version"):
+                self.send_response(200)
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+            self.close_connection = True
+
+        def log_message(self, *_):
+            """Nothing on the terminal."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield {
+            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c"}}],
+            "current-context": "c",
+        }
+        server.shutdown()
+
+
+def test_a_cluster_that_goes_away_fails_no_preview_of_new_objects_or_of_existing_ones(plugin, dying_cluster, capsys):
+    plugin.configure({"kubeconfig": json.dumps(dying_cluster)})
+    resource = Resource.of(f"urn:pulumi:dev::p::{DEPLOYMENT}::web")
+    inputs = {**deployment(), "metadata": {"name": "web", "namespace": "team"}}
+    assert plugin.create(resource, inputs, 0, preview=True).outputs["status"] is UNKNOWN
+    assert "unreachable" in capsys.readouterr().err
+    assert plugin.update(resource, "team/web", inputs, inputs, inputs, 0, preview=True)["status"] is UNKNOWN
+    with pytest.raises(CloudError):
+        plugin.create(resource, inputs, 0, preview=False)
 
 
 def test_metadata_that_is_secret_as_a_whole_stays_so_and_is_filled_in(plugin):

@@ -41,13 +41,13 @@ def test_a_selector_of_expressions_becomes_a_query():
 
 def test_what_was_seen_of_pods_is_kept_when_they_are_gone():
     now = Findings(complaints=("Job load: BackoffLimitExceeded: no more",))
-    kept = now.since(Findings(pods=("pod a: crashed",)))
-    assert kept.told("job failed") == ["pod a: crashed"]
+    kept = now.or_earlier(Findings(pods=("pod a: crashed",)))
+    assert kept.lines("job failed") == ["pod a: crashed"]
 
 
 def test_a_complaint_that_the_headline_says_already_is_left_out():
     found = Findings(complaints=("Job load: BackoffLimitExceeded: no more", "Job load: FailedCreate: quota"))
-    assert found.told("job failed: BackoffLimitExceeded: no more") == ["Job load: FailedCreate: quota"]
+    assert found.lines("job failed: BackoffLimitExceeded: no more") == ["Job load: FailedCreate: quota"]
 
 
 class Server:
@@ -68,7 +68,7 @@ class Server:
 def logs_told(*late: bool) -> list[bool]:
     """Whether the log is told each time that somebody looks."""
     evidence = Evidence(Server(*late))
-    return ["no space left" in " ".join(evidence.about(CRASHED).told("")) for _ in late]
+    return ["no space left" in " ".join(evidence.about(CRASHED).lines("")) for _ in late]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import yaml
 
 from local.providers.kubernetes import kubeconfig
 from local.providers.kubernetes.kubeconfig import KubeconfigError
-from local.providers.kubernetes.settings import Settings, difference, problems
+from local.providers.kubernetes.settings import Settings, check, difference
 
 
 def config(server="https://10.0.0.1:6443", **user):
@@ -66,7 +66,7 @@ def test_a_credential_command_gives_the_token(tmp_path):
 
 
 def test_a_broken_kubeconfig_is_refused_with_the_settings():
-    (problem,) = problems({"kubeconfig": "{}\n"})
+    (problem,) = check({"kubeconfig": "{}\n"})
     assert problem.path == "kubeconfig"
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from local.providers.kubernetes.leftovers import leaving
-from local.providers.kubernetes.readiness import Surroundings, deadline_passed, default_seconds, judge
+from local.providers.kubernetes.readiness import ReadinessEvidence, deadline_passed, default_seconds, judge
 
 
 def thing(kind, spec=None, generation=1, **status):
@@ -43,8 +43,8 @@ def test_a_rollout_past_its_deadline_has_failed():
 def test_a_deadline_that_had_passed_before_the_wait_began_is_no_failure_of_this_one():
     late = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "lastUpdateTime": "2026-01-01T00:00:00Z"}
     deployment = rolled(availableReplicas=1, conditions=[late])
-    assert "1 of 2" in judge(deployment, Surroundings(excused=deadline_passed(deployment))).waiting
-    assert judge(deployment, Surroundings(excused="2025-01-01T00:00:00Z")).failed
+    assert "1 of 2" in judge(deployment, ReadinessEvidence(excused=deadline_passed(deployment))).waiting
+    assert judge(deployment, ReadinessEvidence(excused="2025-01-01T00:00:00Z")).failed
 
 
 def test_a_rollout_that_came_late_is_ready_all_the_same():
@@ -86,23 +86,23 @@ def endpoints(*ready, terminating=False):
 def test_a_service_waits_until_no_pod_is_unready():
     service = thing("Service", {"selector": {"app": "m"}, "clusterIP": "10.96.0.9"})
     assert "endpoints" in judge(service).waiting
-    assert "1 of the 2 pods" in judge(service, Surroundings((endpoints(True, False),))).waiting
-    assert judge(service, Surroundings((endpoints(True, True),))).done
+    assert "1 of the 2 pods" in judge(service, ReadinessEvidence((endpoints(True, False),))).waiting
+    assert judge(service, ReadinessEvidence((endpoints(True, True),))).done
 
 
 def test_a_service_without_pods_is_ready_for_it_may_be_scaled_to_zero():
     service = thing("Service", {"selector": {"app": "m"}, "clusterIP": "10.96.0.9"})
-    assert judge(service, Surroundings((endpoints(),))).done
+    assert judge(service, ReadinessEvidence((endpoints(),))).done
 
 
 def test_a_pod_that_ends_does_not_hold_its_service_up():
     service = thing("Service", {"selector": {"app": "m"}, "clusterIP": "10.96.0.9"})
-    assert judge(service, Surroundings((endpoints(True), endpoints(False, terminating=True)))).done
+    assert judge(service, ReadinessEvidence((endpoints(True), endpoints(False, terminating=True)))).done
 
 
 def test_an_ingress_waits_for_its_services_and_an_address():
     ingress = thing("Ingress", {"ingressClassName": "nginx"})
-    assert "do not exist: web" in judge(ingress, Surroundings(missing_services=("web",))).waiting
+    assert "do not exist: web" in judge(ingress, ReadinessEvidence(missing_services=("web",))).waiting
     assert "nginx" in judge(ingress).waiting
     assert judge(thing("Ingress", loadBalancer={"ingress": [{"ip": "203.0.113.7"}]})).done
 
@@ -128,8 +128,8 @@ def test_a_load_balancer_waits_for_its_address():
 
 def test_a_claim_that_binds_late_is_not_waited_for():
     claim = thing("PersistentVolumeClaim", {"storageClassName": "s"}, phase="Pending")
-    assert judge(claim, Surroundings(storage_class={"volumeBindingMode": "WaitForFirstConsumer"})).done
-    assert not judge(claim, Surroundings(storage_class={"volumeBindingMode": "Immediate"})).done
+    assert judge(claim, ReadinessEvidence(storage_class={"volumeBindingMode": "WaitForFirstConsumer"})).done
+    assert not judge(claim, ReadinessEvidence(storage_class={"volumeBindingMode": "Immediate"})).done
 
 
 @pytest.mark.parametrize(

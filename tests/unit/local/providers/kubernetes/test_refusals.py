@@ -47,7 +47,7 @@ def conflict(*causes):
     ],
 )
 def test_a_field_that_does_not_fit_its_schema_is_named_by_its_property_path(text, told):
-    assert told in str(refusals.told("the Deployment", "apply", typed(text), BODY))
+    assert told in str(refusals.as_cloud_error("the Deployment", "apply", typed(text), BODY))
 
 
 def test_what_an_item_is_found_by_may_be_several_members_or_a_number():
@@ -59,7 +59,7 @@ def test_what_an_item_is_found_by_may_be_several_members_or_a_number():
 
 def test_a_conflict_names_each_owner_with_its_fields_and_the_way_out():
     error = conflict((".data.a", 'conflict with "hpa" using v1'), (".data.b", 'conflict with "hpa" using v1'))
-    told = str(refusals.told("the ConfigMap", "apply", error))
+    told = str(refusals.as_cloud_error("the ConfigMap", "apply", error))
     assert "'hpa' owns .data.a, .data.b" in told
     assert 'pulumi.com/patchForce: "true"' in told
 
@@ -74,8 +74,8 @@ def test_a_conflict_names_each_owner_with_its_fields_and_the_way_out():
     ],
 )
 def test_only_what_people_changed_with_kubectl_is_taken_back(message, taken):
-    assert refusals.theirs_to_take(conflict((".data.a", message))) is taken
-    assert not refusals.theirs_to_take(conflict((".data.a", message), (".data.b", 'conflict with "hpa" using v1')))
+    assert refusals.belongs_to_kubectl(conflict((".data.a", message))) is taken
+    assert not refusals.belongs_to_kubectl(conflict((".data.a", message), (".data.b", 'conflict with "hpa" using v1')))
 
 
 def test_a_refused_value_is_told_without_the_whole_object_and_its_comparison():
@@ -84,7 +84,7 @@ def test_a_refused_value_is_told_without_the_whole_object_and_its_comparison():
         ("spec.template", f"Invalid value: {dump}: field is immutable"),
         ("spec", "Forbidden: spec is immutable after creation\n@@ -1,6 +1,6 @@\n- a\n+ b"),
     )
-    told = str(refusals.told("the Job", "apply", error))
+    told = str(refusals.as_cloud_error("the Job", "apply", error))
     assert "spec.template: field is immutable; spec: Forbidden: spec is immutable after creation" in told
     assert "@@" not in told
 
@@ -102,4 +102,4 @@ def test_the_fields_that_cannot_change_are_found_in_every_wording():
 
 def test_a_kind_that_is_not_served_asks_for_its_definition():
     error = rest.UnknownKindError("example.com/v1", "Box")
-    assert "CustomResourceDefinition is not installed" in str(refusals.told("the Box", "apply", error))
+    assert "CustomResourceDefinition is not installed" in str(refusals.as_cloud_error("the Box", "apply", error))

@@ -49,14 +49,13 @@ class _Rule:
 
     def judge(self, thing: Mapping[str, Any]) -> Progress:
         if self.path is None:
-            found = condition(thing, self.name)
-            wanted = self.value or "True"
-            if str(found.get("status", "")).lower() == wanted.lower():
+            status, wanted = str(condition(thing, self.name).get("status", "missing")), self.value or "True"
+            if status.lower() == wanted.lower():
                 return DONE
-            return Progress(waiting=f"condition {self.name} is {found.get('status', 'missing')}, not {wanted}")
+            return Progress(waiting=f"condition {self.name} is {status}, not {wanted}")
         values: list[Any] = [thing]
         for step in self.path:
-            values = [found for value in values for found in step.of(value)]
+            values = [member for value in values for member in step.of(value)]
         others = [_shown(value) for value in values if self.value is not None and _shown(value) != self.value]
         if values and not others:
             return DONE

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from local.cluster.controllers import ChangeSignal, Informer, event
+from local.cluster.controller_runtime import ChangeSignal, Informer, event
 from local.cluster.errors import ClusterError
 from local.cluster.rest import ApiError, ApiResource, Kubernetes
 

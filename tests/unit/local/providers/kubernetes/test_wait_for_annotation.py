@@ -2,7 +2,7 @@
 
 import pytest
 
-from local.providers.kubernetes.wait_for import judge, parse
+from local.providers.kubernetes.wait_for_annotation import judge, parse
 
 SET = {
     "status": {

@@ -1,4 +1,4 @@
-"""Who may talk to the control plane: one static token a program, and one for people.
+"""Identities that may talk to the control plane: one static token a program, and one for people.
 
 Static tokens live as long as the cluster and need no clock, which suits a control plane on one machine's
 loopback.
@@ -32,7 +32,7 @@ _IDENTITIES = {
 }
 
 
-def identities(config: ClusterConfig) -> dict[str, tuple[str, str]]:
+def users(config: ClusterConfig) -> dict[str, tuple[str, str]]:
     """Name -> user and group of everybody who talks to the API server."""
     return {
         **_IDENTITIES,
@@ -71,13 +71,13 @@ def connect(layout: Layout, identity: str, **options: Any) -> rest.Kubernetes:
 def make(layout: Layout, config: ClusterConfig) -> None:
     """Make a token for each identity that has none."""
     known: dict[str, str] = read_json(layout.credentials / "tokens.json") or {}
-    tokens = {name: known.get(name) or secrets.token_urlsafe(32) for name in identities(config)}
+    tokens = {name: known.get(name) or secrets.token_urlsafe(32) for name in users(config)}
     if tokens == known and token_file(layout).exists():
         return
     write_json(layout.credentials / "tokens.json", tokens)
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")
-    for name, (user, group) in identities(config).items():
+    for name, (user, group) in users(config).items():
         writer.writerow([tokens[name], user, user, *([group] if group else [])])
     write_atomically(token_file(layout), rows.getvalue())
 
@@ -111,7 +111,7 @@ def kubeconfig(layout: Layout, server: str, name: str) -> dict[str, Any]:
 
 def write_kubeconfigs(layout: Layout, config: ClusterConfig) -> None:
     """Write a kubeconfig for each identity; the port may have changed."""
-    for name in identities(config):
+    for name in users(config):
         write_json(kubeconfig_file(layout, name), kubeconfig(layout, config.server, name))
 
 

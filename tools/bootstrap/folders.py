@@ -35,7 +35,7 @@ class Platform:
 
 
 @dataclass(frozen=True)
-class Places:
+class SetupFolders:
     """The folders that a set-up reads and writes."""
 
     repo: Path
@@ -43,7 +43,7 @@ class Places:
     view: Path
 
     @classmethod
-    def from_environment(cls, repo: Path, environment: Mapping[str, str]) -> "Places":
+    def from_environment(cls, repo: Path, environment: Mapping[str, str]) -> "SetupFolders":
         """Read LLM_SERVING_CACHE, XDG_CACHE_HOME and LLM_SERVING_TOOLS; relative paths start at `repo`."""
         home_cache = environment.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
         cache = environment.get("LLM_SERVING_CACHE") or os.path.join(home_cache, "llm-serving")

@@ -15,7 +15,7 @@ _ELF_INTERPRETER = 3
 
 
 @dataclass(frozen=True)
-class Found:
+class PathProgram:
     """A program on PATH that fits."""
 
     path: Path
@@ -52,7 +52,7 @@ def find(
     ask_version: Sequence[str] = ("--version",),
     companions: Sequence[str] = (),
     static: bool = False,
-) -> Found | None:
+) -> PathProgram | None:
     """Return the first program `name` on `path` that fits, judged by the version that it prints when run.
 
     None is found where one of its companions is missing. With `static`, only a program that needs no
@@ -66,7 +66,7 @@ def find(
             continue
         version = parse(_output(candidate, ask_version))
         if version is not None and version in fits:
-            return Found(Path(candidate).absolute(), show(version))
+            return PathProgram(Path(candidate).absolute(), show(version))
     return None
 
 

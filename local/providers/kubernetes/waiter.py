@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from local.cluster import rest
-from local.providers.kubernetes import objects, wait_for
+from local.providers.kubernetes import objects, wait_for_annotation
 from local.providers.kubernetes.evidence import Evidence, Findings
 from local.providers.kubernetes.kinds import Kind
 from local.providers.kubernetes.leftovers import Leftovers, leaving
-from local.providers.kubernetes.readiness import DONE, Progress, Surroundings, deadline_passed, judge
+from local.providers.kubernetes.readiness import DONE, Progress, ReadinessEvidence, deadline_passed, judge
 
 Object = dict[str, Any]
 
@@ -40,7 +40,7 @@ class StillThereError(Exception):
     """An object that was asked to go and is still there."""
 
 
-class _Story:
+class _StatusLine:
     """What has been found out about an object while it is waited for, and told to the user.
 
     Attributes:
@@ -54,27 +54,27 @@ class _Story:
         self.every = _LOOK_AT_JOB_SECONDS if live["kind"] == "Job" else _LOOK_AROUND_SECONDS
         self._next = time.monotonic() + self.every
         self._known = Findings()
-        self._said = ""
+        self._reported = ""
 
     def now(self, live: Object, waiting: str) -> None:
         """Tell what the object waits for where it is news, and every few seconds why."""
         if time.monotonic() >= self._next:
-            self._known = self._evidence.about(live).since(self._known)
+            self._known = self._evidence.about(live).or_earlier(self._known)
             self._next = time.monotonic() + self.every
-        text = "; ".join([f"{self._name}: {waiting}", *map(_in_one_line, self._known.told(waiting)[:1])])
-        if text != self._said:
-            self._said = text
+        text = "; ".join([f"{self._name}: {waiting}", *map(_one_line, self._known.lines(waiting)[:1])])
+        if text != self._reported:
+            self._reported = text
             self._report(text)
 
     def forget(self) -> None:
         """Take back what was said: it is no longer so."""
-        if self._said:
+        if self._reported:
             self._report("")
 
     def end(self, live: Object, headline: str) -> NotReadyError:
         """The error that tells everything."""
-        found = self._evidence.about(live).since(self._known)
-        return NotReadyError(live, [f"{self._name}: {headline}", *found.told(headline)])
+        findings = self._evidence.about(live).or_earlier(self._known)
+        return NotReadyError(live, [f"{self._name}: {headline}", *findings.lines(headline)])
 
 
 @dataclass(frozen=True)
@@ -100,27 +100,27 @@ class Waiter:
         if objects.skips_await(live):
             return live
         end, pause, excused = time.monotonic() + seconds, _FIRST, deadline_passed(live)
-        story = _Story(Evidence(self.client), live, self.report)
+        status_line = _StatusLine(Evidence(self.client), live, self.report)
         while True:
             try:
                 progress = self._judge(live, excused)
             except rest.UnreachableError as error:
                 progress = Progress(waiting=str(error))
             if progress.done:
-                story.forget()
+                status_line.forget()
                 return live
             if progress.failed:
-                raise story.end(live, progress.failed + _way_out(live))
+                raise status_line.end(live, progress.failed + _advice(live))
             if time.monotonic() > end:
-                raise story.end(live, f"timed out after {seconds:g} s: {progress.waiting}")
-            story.now(live, progress.waiting)
+                raise status_line.end(live, f"timed out after {seconds:g} s: {progress.waiting}")
+            status_line.now(live, progress.waiting)
             if self.cancelled.wait(pause):
-                raise story.end(live, f"interrupted while waiting: {progress.waiting}")
-            pause = min(pause * 1.5, _LONGEST, story.every)  # else a Job's pods go between two looks
-            found = self._again(live)
-            if found is None:
-                raise story.end(live, "somebody deleted it while it was waited for")
-            live = found
+                raise status_line.end(live, f"interrupted while waiting: {progress.waiting}")
+            pause = min(pause * 1.5, _LONGEST, status_line.every)  # else a Job's pods go between two looks
+            current = self._reread(live)
+            if current is None:
+                raise status_line.end(live, "somebody deleted it while it was waited for")
+            live = current
 
     def once(self, live: Object) -> None:
         """Look once, by the rule of its kind: ``pulumi.com/waitFor`` speaks of creations and updates alone
@@ -133,9 +133,9 @@ class Waiter:
             return
         progress = self._judge_kind(live)
         if not progress.done:
-            reason = progress.failed + _way_out(live) if progress.failed else f"not ready: {progress.waiting}"
-            found = Evidence(self.client).about(live).told(reason)
-            raise NotReadyError(live, [f"{_name(live)}: {reason}", *found])
+            reason = progress.failed + _advice(live) if progress.failed else f"not ready: {progress.waiting}"
+            reasons = Evidence(self.client).about(live).lines(reason)
+            raise NotReadyError(live, [f"{_name(live)}: {reason}", *reasons])
 
     def until_gone(self, thing: Object, seconds: float) -> None:
         """Wait until an object that is being deleted has gone, or another has taken its name.
@@ -144,62 +144,62 @@ class Waiter:
             StillThereError: it is still there; says what holds it.
         """
         uid, name, end = thing["metadata"].get("uid"), _name(thing), time.monotonic() + seconds
-        pause, said, leftovers = _FIRST / 2, "", Leftovers(self.client)
-        looked = time.monotonic()
-        known: list[str] = []
-        found: Object | None = thing
+        pause, reported, leftovers = _FIRST / 2, "", Leftovers(self.client)
+        read_at = time.monotonic()
+        remaining: list[str] = []
+        current: Object | None = thing
         while True:
-            now = "the API server does not answer"
+            holding = "the API server does not answer"
             try:
-                found = self._find(thing)
-                if found is None or found["metadata"].get("uid") != uid:
-                    if said:
+                current = self._find(thing)
+                if current is None or current["metadata"].get("uid") != uid:
+                    if reported:
                         self.report("")
                     return
-                now = leaving(found)
+                holding = leaving(current)
             except rest.UnreachableError:
-                found = None
-            if found and time.monotonic() > looked + _LOOK_AROUND_SECONDS:
-                known, looked = leftovers.of(found), time.monotonic()
-            line = "; ".join([now, *known])
-            if line != said:
-                said = line
-                self.report(f"{name}: being deleted: {said}")
+                current = None
+            if current and time.monotonic() > read_at + _LOOK_AROUND_SECONDS:
+                remaining, read_at = leftovers.of(current), time.monotonic()
+            line = "; ".join([holding, *remaining])
+            if line != reported:
+                reported = line
+                self.report(f"{name}: being deleted: {reported}")
             if time.monotonic() > end:
-                held = "; ".join([now, *((leftovers.of(found) if found else []) or known)])
+                held = "; ".join([holding, *((leftovers.of(current) if current else []) or remaining)])
                 raise StillThereError(f"{name}: still there {seconds:g} s after its deletion was asked for: {held}")
             if self.cancelled.wait(pause):
-                raise StillThereError(f"{name}: interrupted while it is being deleted: {said}")
+                raise StillThereError(f"{name}: interrupted while it is being deleted: {reported}")
             pause = min(pause * 1.5, _LONGEST)
 
     def _judge(self, live: Object, excused: str = "") -> Progress:
         wanted = objects.annotations(live).get(objects.WAIT_FOR)
         if wanted:
-            return wait_for.judge(wait_for.parse(wanted), live)
+            return wait_for_annotation.judge(wait_for_annotation.parse(wanted), live)
         return self._judge_kind(live, excused)
 
     def _judge_kind(self, live: Object, excused: str = "") -> Progress:
         """Nobody waits for a custom resource, whatever its status says, unless its annotation asks for it."""
         if not Kind(live["apiVersion"], live["kind"]).core:
             return DONE
-        return judge(live, replace(self._surroundings(live), excused=excused))
+        return judge(live, replace(self._readiness_evidence(live), excused=excused))
 
-    def _surroundings(self, live: Object) -> Surroundings:
+    def _readiness_evidence(self, live: Object) -> ReadinessEvidence:
         meta, spec = live["metadata"], live.get("spec") or {}
         if live["kind"] == "Service" and spec.get("selector"):
             labels = {"kubernetes.io/service-name": meta["name"]}
             slices = self.client.list("discovery.k8s.io/v1", "EndpointSlice", meta["namespace"], labels=labels)
-            return Surroundings(endpoint_slices=tuple(slices))
+            return ReadinessEvidence(endpoint_slices=tuple(slices))
         if live["kind"] == "PersistentVolumeClaim" and spec.get("storageClassName"):
-            found = self.client.find("storage.k8s.io/v1", "StorageClass", spec["storageClassName"])
-            return Surroundings(storage_class=found)
+            storage_class = self.client.find("storage.k8s.io/v1", "StorageClass", spec["storageClassName"])
+            return ReadinessEvidence(storage_class=storage_class)
         if live["kind"] == "Ingress":
             names = sorted(_backends(spec))
             missing = [name for name in names if self.client.find("v1", "Service", name, meta["namespace"]) is None]
-            return Surroundings(missing_services=tuple(missing))
-        return Surroundings()
+            return ReadinessEvidence(missing_services=tuple(missing))
+        return ReadinessEvidence()
 
-    def _again(self, live: Object) -> Object | None:
+    def _reread(self, live: Object) -> Object | None:
         """The object now; ``None`` where it has gone in the meantime."""
         try:
             return self._find(live)
@@ -218,7 +218,7 @@ def _backends(spec: Mapping[str, Any]) -> set[str]:
     return {backend["service"]["name"] for backend in backends if backend.get("service")}
 
 
-def _way_out(live: Mapping[str, Any]) -> str:
+def _advice(live: Mapping[str, Any]) -> str:
     """What helps with an object that has failed for good."""
     if live["kind"] != "Job" or objects.flagged(live, objects.REPLACE_UNREADY):
         return ""
@@ -228,7 +228,7 @@ def _way_out(live: Mapping[str, Any]) -> str:
     )
 
 
-def _in_one_line(finding: str) -> str:
+def _one_line(finding: str) -> str:
     """A finding with the last line of its log, for a status that has one line."""
     first, *log = finding.splitlines()
     return f"{first} {log[-1].strip()}" if log else first

@@ -10,21 +10,27 @@ DATA = Path(__file__).parent / "data"
 
 
 @cache
-def facts() -> dict[str, Any]:
-    """The data file."""
-    return yaml.safe_load((DATA / "regions.yaml").read_text(encoding="utf-8"))
+def data(file: str) -> dict[str, Any]:
+    """A file of ``data/``, read once."""
+    return yaml.safe_load((DATA / file).read_text(encoding="utf-8"))
+
+
+def bucket_locations() -> list[str]:
+    """Where a bucket can be: https://cloud.google.com/storage/docs/locations."""
+    regions_file = data("regions.yaml")
+    return [*regions(), *regions_file["multi_regions"], *regions_file["dual_regions"]]
 
 
 def regions() -> list[str]:
     """All regions."""
-    return list(facts()["regions"])
+    return list(data("regions.yaml")["regions"])
 
 
 def zones(region: str) -> list[str]:
     """The zones of a region; empty where there is no such region."""
-    if region not in facts()["regions"]:
+    if region not in regions():
         return []
-    letters = facts()["letters"].get(region, ["a", "b", "c"])
+    letters = data("regions.yaml")["letters"].get(region, ["a", "b", "c"])
     return [f"{region}-{letter}" for letter in letters]
 
 

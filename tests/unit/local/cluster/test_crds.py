@@ -2,7 +2,7 @@
 
 import pytest
 
-from local.cluster import definitions
+from local.cluster import crds
 from local.cluster.errors import ClusterError
 
 
@@ -11,10 +11,10 @@ def test_a_plain_equals_sign_is_text(tmp_path, monkeypatch):
     folder = tmp_path / "crds" / "prometheus-operator"
     folder.mkdir(parents=True)
     (folder / "a.yaml").write_text("kind: A\nenum:\n- =\n- '!='\n---\n---\nkind: B\n")
-    assert definitions.read("prometheus-operator") == [{"kind": "A", "enum": ["=", "!="]}, {"kind": "B"}]
+    assert crds.read("prometheus-operator") == [{"kind": "A", "enum": ["=", "!="]}, {"kind": "B"}]
 
 
 def test_a_folder_without_definitions_is_an_error_that_names_it(tmp_path, monkeypatch):
     monkeypatch.setenv("LLM_SERVING_TOOLS", str(tmp_path))
     with pytest.raises(ClusterError, match="crds/keda holds no definitions: run `make setup`"):
-        definitions.read("keda")
+        crds.read("keda")
