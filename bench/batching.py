@@ -239,11 +239,11 @@ def agreement(engine: Engine, generator: Generator, requests: Sequence[Request],
     Rounding differs, so that greedy answers part somewhere; different models would part at once.
     """
     expected = generator.answer(short(requests), 1)
-    found = [expected]
+    answers_by_way = [expected]
     for count in clients:
         many = repeated(short(requests), count)
-        found += [side.answer(many, count)[: len(requests)] for side in (engine, generator)]
-    agreeing = [len({answers[index][0] for answers in found}) == 1 for index in range(len(requests))]
+        answers_by_way += [side.answer(many, count)[: len(requests)] for side in (engine, generator)]
+    agreeing = [len({answers[index][0] for answers in answers_by_way}) == 1 for index in range(len(requests))]
     return sum(agreeing)
 
 
@@ -265,7 +265,7 @@ def rate(answer: Callable[[Sequence[Request], int], list[list[int]]], requests: 
     begin = time.monotonic()
     answers = answer(requests, size)
     seconds = time.monotonic() - begin
-    if [len(found) for found in answers] != [request.tokens for request in requests]:
+    if [len(tokens) for tokens in answers] != [request.tokens for request in requests]:
         raise SystemExit("error: answers do not have the lengths that were asked for")
     return sum(request.tokens for request in requests) / seconds
 
@@ -294,18 +294,18 @@ def report(rounds: Sequence[Round], console: Console) -> None:
     table = Table(title="Output tokens a second, medians; ratios: median (min-max)", title_justify="left")
     for column in ("clients", "one at a time", "static batches", "continuous", "to one at a time", "aim", "to static"):
         table.add_column(column, justify="left" if column == "aim" else "right")
-    alone = median(found.alone for found in rounds)
+    alone = median(one_round.alone for one_round in rounds)
     lines: list[str] = []
     for clients in rounds[0].levels:
-        levels = [found.levels[clients] for found in rounds]
+        levels = [one_round.levels[clients] for one_round in rounds]
         continuous = f"{median(level.continuous for level in levels):.0f}"
-        to_one = spread([level.continuous / found.alone for level, found in zip(levels, rounds, strict=True)])
+        to_one = spread([level.continuous / one_round.alone for level, one_round in zip(levels, rounds, strict=True)])
         line = f"clients {clients}: continuous {continuous} tokens/s, {to_one} times one at a time"
         batches = [(level.continuous, level.static) for level in levels if level.static is not None]
         static, to_static = "", ""
         if batches:
-            static = f"{median(theirs for _, theirs in batches):.0f}"
-            to_static = spread([ours / theirs for ours, theirs in batches])
+            static = f"{median(static_rate for _, static_rate in batches):.0f}"
+            to_static = spread([continuous_rate / static_rate for continuous_rate, static_rate in batches])
             line += f", {to_static} times static batches"
         aim = ">= 3 to 5" if clients >= 16 else ""
         table.add_row(str(clients), f"{alone:.0f}", static, continuous, to_one, aim, to_static)

@@ -172,8 +172,8 @@ def running_engine(node: OwnNode) -> tuple[str, str, list[str], dict[str, str], 
         raise SystemExit("error: there is no endpoint to measure (try: make up)")
     client = node.client()
     (service,) = client.list("v1", "Service", labels="app.kubernetes.io/component=engine")
-    found = client.list("v1", "Pod", labels="app.kubernetes.io/component=engine")
-    (pod,) = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+    pods = client.list("v1", "Pod", labels="app.kubernetes.io/component=engine")
+    (pod,) = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
     (container,) = pod["spec"]["containers"]
     command: list[str] = container["command"]
     engine = command[command.index("--") + 1 :]
@@ -188,32 +188,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="one round: shows that it works, no figures")
     rounds = 1 if parser.parse_args(arguments).quick else ROUNDS
     console = Console(width=120)
-    home = StateFolder.of()
-    base, image, command, variables, release = running_engine(OwnNode(home))
-    variant = next(found for found in VARIANTS if found.release == release)
-    weights = make(home.root / "models", variant.seed).folder
+    state = StateFolder.of()
+    base, image, command, variables, release = running_engine(OwnNode(state))
+    variant = next(variant for variant in VARIANTS if variant.release == release)
+    weights = make(state.root / "models", variant.seed).folder
     (model,) = [part.split("=", 1)[1] for part in command if part.startswith("--served-model-name=")]
-    mine = [part for part in command if not part.startswith(("/models/", "--port="))]
-    mine[2:2] = ["/tmp/weights", f"--port={PORT}"]
+    bare_command = [part for part in command if not part.startswith(("/models/", "--port="))]
+    bare_command[2:2] = ["/tmp/weights", f"--port={PORT}"]
     pairs: list[tuple[Sample, Sample]] = []
     variables |= {"PATH": ENGINE_PATH}
     with (
         tempfile.TemporaryDirectory(prefix="llm-serving-bench-") as folder,
-        bare(image, weights, mine, variables, Path(folder)) as alone,
+        bare(image, weights, bare_command, variables, Path(folder)) as bare_base,
     ):
-        for address in (base, alone):
+        for address in (base, bare_base):
             sample(address, model)  # warms up
         for number in range(rounds):
-            pairs.append((sample(base, model), sample(alone, model)))
+            pairs.append((sample(base, model), sample(bare_base, model)))
             console.print(f"round {number + 1} of {rounds}: {pairs[-1][0]}, bare {pairs[-1][1]}")
     table = Table(title="Through the Service against the same engine started bare", title_justify="left")
     for column in ("figure", "through the Service", "bare", "ratio (median)", "ratio (min-max)", "aim"):
         table.add_column(column)
     for title, figure, aim in (("first token", "first", "<= 1.1"), ("tokens a second", "rate", ">= 0.9")):
-        ours, theirs = ([getattr(found[index], figure) for found in pairs] for index in (0, 1))
-        ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+        service, alone = ([getattr(pair[index], figure) for pair in pairs] for index in (0, 1))
+        ratios = [a / b for a, b in zip(service, alone, strict=True)]
         spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
-        table.add_row(title, f"{median(ours):.3f}", f"{median(theirs):.3f}", f"{median(ratios):.2f}", spread, aim)
+        table.add_row(title, f"{median(service):.3f}", f"{median(alone):.3f}", f"{median(ratios):.2f}", spread, aim)
     console.print(table)
     return 0
 

@@ -23,13 +23,13 @@ def generate(model: Any, requests: list[dict[str, Any]]) -> list[list[int]]:
     tokens = max(request["tokens"] for request in requests)
     padding = [longest - len(request["prompt"]) for request in requests]
     with torch.inference_mode():
-        found = model.generate(
+        generated = model.generate(
             torch.tensor([[0] * pad + request["prompt"] for pad, request in zip(padding, requests, strict=True)]),
             attention_mask=torch.tensor([[0] * pad + [1] * (longest - pad) for pad in padding]),
             do_sample=False,
             max_new_tokens=tokens,
         )
-    answers: list[list[int]] = found[:, longest:].tolist()
+    answers: list[list[int]] = generated[:, longest:].tolist()
     return [answer[: request["tokens"]] for answer, request in zip(answers, requests, strict=True)]
 
 
@@ -47,8 +47,8 @@ def main() -> None:
             self._reply({"threads": torch.get_num_threads()})
 
         def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            requests, size = asked["requests"], asked["batch"]
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            requests, size = body["requests"], body["batch"]
             batches = [requests[start : start + size] for start in range(0, len(requests), size)]
             self._reply({"answers": [answer for batch in batches for answer in generate(model, batch)]})
 

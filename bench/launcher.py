@@ -171,7 +171,7 @@ def bare(*more: str) -> list[str]:
     return [*command, "--max-model-len=2048", "--shutdown-timeout=5", *more]
 
 
-def ours(*options: str, engine: Sequence[str]) -> list[str]:
+def launched(*options: str, engine: Sequence[str]) -> list[str]:
     """The same under the image's command."""
     health = [f"--health-port={HEALTH_PORT}", "--health-host=127.0.0.1"]
     return ["llm-serving-engine", *health, *options, "--", *engine]
@@ -209,18 +209,18 @@ def _answers(address: str) -> bool:
 
 def table(title: str, first: str, second: str, pairs: Sequence[tuple[float, float]], aim: str) -> Table:
     """Medians and ratios of pairs that were taken in turn."""
-    made = Table(title=title, title_justify="left")
+    ratio_table = Table(title=title, title_justify="left")
     for column in (f"{first} (median)", f"{second} (median)", "ratio (median)", "ratio (min-max)", "aim"):
-        made.add_column(column)
+        ratio_table.add_column(column)
     ratios = [a / b for a, b in pairs]
-    made.add_row(
+    ratio_table.add_row(
         f"{median(a for a, _ in pairs):.1f} s",
         f"{median(b for _, b in pairs):.1f} s",
         f"{median(ratios):.2f}",
         f"{min(ratios):.2f}-{max(ratios):.2f}",
         aim,
     )
-    return made
+    return ratio_table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -244,8 +244,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             pairs: list[tuple[float, float]] = []
             for number in range(rounds):
                 alone = seconds_to_ready(root, engine, listed)
-                pairs.append((seconds_to_ready(root, ours(engine=engine), ready), alone))
-                console.print(f"round {number + 1} of {rounds}: ours {pairs[-1][0]:.1f} s, bare {pairs[-1][1]:.1f} s")
+                pairs.append((seconds_to_ready(root, launched(engine=engine), ready), alone))
+                console.print(
+                    f"round {number + 1} of {rounds}: launched {pairs[-1][0]:.1f} s, bare {pairs[-1][1]:.1f} s"
+                )
             console.print(table("Start to ready", "our command", "vllm serve", pairs, "<= 1.05"))
             if options.quick:
                 return 0
@@ -253,8 +255,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 console.print("A saved compile cache is left out, for want of a C++ compiler, which a CPU needs:")
                 console.print(root.tail(), highlight=False)
                 return 0
-            job = ours("--exit-when-ready", f"--save-compile-cache={CACHE}", engine=bare())
-            serving = ours("--exit-when-ready", f"--compile-cache={CACHE}", engine=bare())
+            job = launched("--exit-when-ready", f"--save-compile-cache={CACHE}", engine=bare())
+            serving = launched("--exit-when-ready", f"--compile-cache={CACHE}", engine=bare())
             saved: list[tuple[float, float]] = []
             for number in range(rounds):
                 cold = seconds_to_end(root, job)

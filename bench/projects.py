@@ -61,14 +61,13 @@ def empty_project(folder: Path) -> Project:
     program.mkdir(parents=True)
     settings.mkdir()
     (program / "__main__.py").write_text(EMPTY)
-    project = yaml.safe_load((REPOSITORY / "Pulumi.yaml").read_text())
-    (settings / "Pulumi.yaml").write_text(yaml.safe_dump(project))
+    shutil.copy(REPOSITORY / "Pulumi.yaml", settings)
     (settings / "Pulumi.dev.yaml").write_text("config:\n  llm-serving:cloud: gcp\n")
-    made = _project(folder, settings, {})
+    project = _project(folder, settings, {})
     copied = folder / "local/project/Pulumi.yaml"
     document = yaml.safe_load(copied.read_text()) | {"main": str(program)}
     copied.write_text(yaml.safe_dump(document))
-    return made
+    return project
 
 
 def _packages_with_releases(folder: Path, original: str, names: list[str]) -> Path:

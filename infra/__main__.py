@@ -2,7 +2,13 @@
 
 import pulumi
 
-from infra.arguments import addon_arguments, compile_arguments, loader_arguments, model_arguments, namespace_arguments
+from infra.arguments import (
+    addon_arguments,
+    compile_cache_arguments,
+    loader_arguments,
+    model_arguments,
+    namespace_arguments,
+)
 from infra.clouds import bring_up
 from infra.outputs import export_outputs
 from llm_serving.addons.cluster_addons import ClusterAddons
@@ -43,11 +49,11 @@ weights = {
     for model in stack.models
 }
 
-compiled = {
+compile_caches = {
     model.spec.name: [
         CompileCache(
             object_name(model.spec.name, served.release.spec.version),
-            compile_arguments(stack, platform, model, served, namespaces[model.spec.team]),
+            compile_cache_arguments(stack, platform, model, served, namespaces[model.spec.team]),
             platform.on_cluster(depends_on=[namespaces[model.spec.team], *weights[model.spec.name]]),
         )
         for served in model.releases
@@ -61,7 +67,7 @@ services = {
         model.spec.name,
         model_arguments(stack, platform, model, namespaces[model.spec.team], addons.prometheus_url),
         platform.on_cluster(
-            depends_on=[namespaces[model.spec.team], *weights[model.spec.name], *compiled[model.spec.name]]
+            depends_on=[namespaces[model.spec.team], *weights[model.spec.name], *compile_caches[model.spec.name]]
         ),
     )
     for model in stack.models

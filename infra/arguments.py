@@ -17,7 +17,7 @@ LOADER_ACCOUNT = "model-loader"
 
 
 def addon_arguments(stack: Stack) -> ClusterAddonsArgs:
-    """What the models need and nobody else brings."""
+    """Charts to install, as planned; an existing Prometheus by its address."""
     url = stack.settings.addons.prometheus_url
     switches = {addon.name: True for addon in stack.addons}
     arguments = cast(ClusterAddonsArgs, {**switches, "labels": stack.settings.labels})
@@ -27,7 +27,7 @@ def addon_arguments(stack: Stack) -> ClusterAddonsArgs:
 
 
 def namespace_arguments(stack: Stack, platform: Platform, team: TeamSpec) -> TeamNamespaceArgs:
-    """A team's namespace."""
+    """A team's namespace: GPU quota, what its pods reach and who scrapes them, identity of its loaders."""
     loader_spec = stack.settings.loader
     arguments: TeamNamespaceArgs = {
         "team": plain(team),
@@ -49,7 +49,7 @@ def namespace_arguments(stack: Stack, platform: Platform, team: TeamSpec) -> Tea
 def loader_arguments(
     stack: Stack, platform: Platform, model: ServedModel, served: ServedRelease, loader: LoaderSpec, team: TeamNamespace
 ) -> ModelLoaderArgs:
-    """The weights of one release."""
+    """The Job that brings the weights of one release into the cache."""
     arguments: ModelLoaderArgs = {
         "release": plain(served.release.spec),
         "team": model.spec.team,
@@ -65,10 +65,10 @@ def loader_arguments(
     return arguments
 
 
-def compile_arguments(
+def compile_cache_arguments(
     stack: Stack, platform: Platform, model: ServedModel, served: ServedRelease, team: TeamNamespace
 ) -> CompileCacheArgs:
-    """What the engine compiles for one release."""
+    """The Job that fills the compile cache of one release, with the identity of a loader."""
     return {
         "model": plain(model.spec),
         "release": plain(served.release.spec),
@@ -89,7 +89,7 @@ def model_arguments(
     team: TeamNamespace,
     prometheus_url: pulumi.Input[str] | None,
 ) -> ModelServiceArgs:
-    """A model with all of its releases."""
+    """A model with all of its releases and their hashes, on the nodes of its pool."""
     releases: list[Any] = [plain(served.release.spec) for served in model.releases]
     hashes: Mapping[str, str] = {served.release.spec.version: served.release.sha256 for served in model.releases}
     arguments: ModelServiceArgs = {

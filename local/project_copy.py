@@ -37,8 +37,8 @@ def sync_project(state: Path, stack: str, source: Path = REPOSITORY, more: Mappi
     _write(target / "Pulumi.yaml", project)
     settings = f"Pulumi.{stack}.yaml"
     if not (source / settings).exists():
-        there = ", ".join(sorted(path.name for path in source.glob("Pulumi.*.yaml")))
-        raise FileNotFoundError(f"{settings}: no such file (try: {there})")
+        known = ", ".join(sorted(path.name for path in source.glob("Pulumi.*.yaml")))
+        raise FileNotFoundError(f"{settings}: no such file (try: {known})")
     sync_settings(source / settings, target / settings, more)
     return target
 

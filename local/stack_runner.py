@@ -18,7 +18,7 @@ import yaml
 from local.cluster import LocalCluster
 from local.kubernetes_plugin import pulumi_program, refuse_on_local_clouds
 from local.project_copy import sync_project
-from local.providers.names import resolve as resolve_name
+from local.providers.host_names import resolve as resolve_name
 from local.pulumi_home import clean_environment, prepare
 from local.state_folder import REPOSITORY, StateFolder
 from stacks.files import write_json

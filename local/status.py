@@ -11,7 +11,7 @@ from rich.table import Table
 
 from local import kubernetes_plugin
 from local.cluster import ClusterError, LocalCluster
-from local.providers import names
+from local.providers import host_names
 from local.providers.store import Record, Store
 from local.state_folder import StateFolder
 
@@ -28,7 +28,7 @@ def show_status(state: StateFolder) -> None:
     records = [record for folder in folders for record in Store(folder).all()]
     print(f"State: {state.root}; kubernetes plugin: {kubernetes_plugin.describe(state)}")
     if clusters:
-        console.print(_clusters_table(clusters, names.everything(state)))
+        console.print(_clusters_table(clusters, host_names.everything(state)))
     for folder, cluster in clusters.items():
         if cluster.has_node and cluster.running():
             console.print(_node_table(folder, cluster))

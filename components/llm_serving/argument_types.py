@@ -20,7 +20,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from pydantic import BaseModel
 
 from llm_serving import spec
+from llm_serving.arguments import Frozen
 from llm_serving.planning.nodes import NodeShape
+from llm_serving.spec import gcp
 from llm_serving.spec.network import Cidr
 
 MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
@@ -43,6 +45,23 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "ReleaseArgs": spec.ReleaseSpec,
         "NodeShapeArgs": NodeShape,
     },
+    "cloud/gcp/arguments.py": {
+        "ControlPlaneAccessArgs": gcp.GcpControlPlaneAccess,
+        "MaintenanceExclusionArgs": gcp.GcpMaintenanceExclusion,
+        "MaintenanceWindowArgs": gcp.GcpMaintenanceWindow,
+        "SystemPoolArgs": gcp.GcpSystemPool,
+        "ClusterArgs": gcp.GcpClusterSpec,
+        "NetworkRangesArgs": gcp.GcpNetworkSpec,
+        "ModelCacheArgs": gcp.GcpModelCacheSpec,
+        "CapacityArgs": spec.CapacityEntry,
+        "PoolArgs": gcp.GcpPoolSpec,
+    },
+    "cloud/existing/arguments.py": {
+        "TolerationArgs": spec.Toleration,
+        "ExistingPoolSpecArgs": spec.ExistingPoolSpec,
+        "CacheStorageArgs": spec.CacheStorageSpec,
+    },
+    "addons/arguments.py": {"AddonTolerationArgs": spec.Toleration},
 }
 """The generated modules, by path below the package: each class and its model, after the classes that it refers to."""
 
@@ -88,18 +107,21 @@ def _docstring(text: str) -> Iterator[str]:
 
 
 def field_descriptions(model: type[BaseModel]) -> dict[str, str]:
-    """The docstrings below the fields of a model."""
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
-    assert isinstance(definition, ast.ClassDef)
-    return {
-        field.target.id: inspect.cleandoc(docstring.value.value)
-        for field, docstring in zip(definition.body, definition.body[1:], strict=False)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(docstring, ast.Expr)
-        and isinstance(docstring.value, ast.Constant)
-        and isinstance(docstring.value.value, str)
-    }
+    """The docstrings below the fields of a model, and of the models that it extends."""
+    described: dict[str, str] = {}
+    for class_ in reversed(model.__mro__[: model.__mro__.index(Frozen)] if issubclass(model, Frozen) else [model]):
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(class_))).body
+        assert isinstance(definition, ast.ClassDef)
+        described |= {
+            field.target.id: inspect.cleandoc(docstring.value.value)
+            for field, docstring in zip(definition.body, definition.body[1:], strict=False)
+            if isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(docstring, ast.Expr)
+            and isinstance(docstring.value, ast.Constant)
+            and isinstance(docstring.value.value, str)
+        }
+    return described
 
 
 def _public_type(hint: Any, names: Mapping[type[BaseModel], str]) -> str:

@@ -59,11 +59,11 @@ def property_path(location: tuple[int | str, ...]) -> str:
 
 def _without_echoes(errors: list[Any]) -> list[Any]:
     """Without "too short" of a sequence whose items were refused: it counts only the good ones."""
-    places = [tuple(error["loc"]) for error in errors]
+    locations = [tuple(error["loc"]) for error in errors]
 
     def echoes(error: Any) -> bool:
-        place = tuple(error["loc"])
-        return error["type"] == "too_short" and any(p[: len(place)] == place and p != place for p in places)
+        location = tuple(error["loc"])
+        return error["type"] == "too_short" and any(p[: len(location)] == location and p != location for p in locations)
 
     return [error for error in errors if not echoes(error)]
 
@@ -134,7 +134,7 @@ def _model_inside(annotation: Any) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for inner in cast(tuple[Any, ...], getattr(cast(Any, annotation), "__args__", ())):
-        found = _model_inside(inner)
-        if found is not None:
-            return found
+        nested = _model_inside(inner)
+        if nested is not None:
+            return nested
     return None

@@ -90,39 +90,39 @@ class Host(ComponentProvider):
             raise
 
     def problems(
-        self, given: Mapping[str, Any], properties: Mapping[str, PropertyDefinition], path: str = ""
+        self, values: Mapping[str, Any], properties: Mapping[str, PropertyDefinition], path: str = ""
     ) -> list[Problem]:
-        """Everything that is wrong with the shape of an object, as far as the protocol shows it.
+        """Problems of the shape of an object: keys and types, as far as the protocol shows them.
 
         Args:
-            given: the object; its keys are spelt as on the wire.
+            values: the object; its keys are spelt as on the wire.
             properties: what the schema says of it.
-            path: where it stands.
+            path: property path of the object.
         """
-        found: list[Problem] = []
-        for key, value in given.items():
-            place = f"{path}.{key}" if path else key
+        problems: list[Problem] = []
+        for key, value in values.items():
+            value_path = f"{path}.{key}" if path else key
             if key in properties:
-                found += self._value_problems(value, properties[key], place)
+                problems += self._value_problems(value, properties[key], value_path)
             elif not key.startswith("__"):  # `__defaults` and the like are the Pulumi engine's own
-                found.append(Problem(place, _shown(value), "unknown key", nearest(key, properties)))
+                problems.append(Problem(value_path, _shown(value), "unknown key", nearest(key, properties)))
         for key, definition in properties.items():
-            if given.get(key) is None and not definition.optional:
-                found.append(Problem(f"{path}.{key}" if path else key, None, "required, but not given"))
-        return found
+            if values.get(key) is None and not definition.optional:
+                problems.append(Problem(f"{path}.{key}" if path else key, None, "required, but not given"))
+        return problems
 
     def _value_problems(
         self, value: Any, definition: PropertyDefinition, path: str, plain: bool = True
     ) -> list[Problem]:
-        """``plain``: everything around the value is plain; inside an input, outputs are resolved with it."""
+        """``plain``: the value is in no `Input`; in one, outputs are resolved with it."""
         if value is None:
             return []
         plain = plain and bool(definition.plain)
         type_definition = self.get_type_definition(definition) if definition.ref else None
         if known_types.is_output(value) or known_types.is_unknown(value):
             # The SDK takes objects of a type of ours apart and converts integers, and cannot do either with an output.
-            taken_apart = type_definition is not None or definition.type is PropertyType.INTEGER
-            return [Problem(path, None, _NOT_PLAIN)] if plain or taken_apart else []
+            is_converted = type_definition is not None or definition.type is PropertyType.INTEGER
+            return [Problem(path, None, _NOT_PLAIN)] if plain or is_converted else []
         if type_definition is not None:
             if not isinstance(value, dict):
                 return [Problem(path, _shown(value), "is not an object")]
@@ -135,14 +135,14 @@ class Host(ComponentProvider):
             fits = False
         if not fits:
             return [Problem(path, _shown(value), f"is not {description}")]
-        found: list[Problem] = []
+        problems: list[Problem] = []
         if definition.items is not None:
             for index, item in enumerate(cast(list[Any], value)):
-                found += self._value_problems(item, definition.items, f"{path}[{index}]", plain)
+                problems += self._value_problems(item, definition.items, f"{path}[{index}]", plain)
         if definition.additional_properties is not None:
             for key, item in cast(dict[str, Any], value).items():
-                found += self._value_problems(item, definition.additional_properties, f"{path}.{key}", plain)
-        return found
+                problems += self._value_problems(item, definition.additional_properties, f"{path}.{key}", plain)
+        return problems
 
 
 def _shown(value: Any) -> Any:

@@ -26,7 +26,7 @@ def choose_cluster(
     """The cluster to use.
 
     Args:
-        home: the state folder.
+        state: the state folder.
         cluster: what ``Pulumi.local.yaml`` says of it; a context that it names is used.
         environment: where ``KUBECONFIG`` is looked up.
 

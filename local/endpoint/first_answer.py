@@ -36,8 +36,8 @@ def through_api_server(client: Kubernetes, namespace: str, service: str, port: i
     """Asks through the API server's proxy, for clusters whose Services this machine does not reach."""
 
     def ask(path: str, body: dict[str, Any] | None) -> Any:
-        place = f"/api/v1/namespaces/{namespace}/services/{service}:{port}/proxy{path}"
-        return client.request("GET" if body is None else "POST", place, body=body, timeout=ANSWER_SECONDS)
+        proxied = f"/api/v1/namespaces/{namespace}/services/{service}:{port}/proxy{path}"
+        return client.request("GET" if body is None else "POST", proxied, body=body, timeout=ANSWER_SECONDS)
 
     return ask
 

@@ -55,6 +55,7 @@ class LocalImages:
 
     Args:
         cache: where they lie.
+        recipes: what each is made of, by name.
         builder: the program that builds them; by default the one of this machine.
         say: gets lines of progress; by default they go to standard error.
         environment: this process's variables; tests give others.
@@ -64,10 +65,12 @@ class LocalImages:
         self,
         cache: ImageCache | None = None,
         *,
+        recipes: Mapping[str, Recipe] = RECIPES,
         builder: ImageBuilder | None = None,
         say: Say | None = None,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
+        self._recipes = recipes
         self._environment = environment
         self._cache = cache or ImageCache.of(environment)
         self._builder = builder or find_builder(self._cache, environment)
@@ -102,7 +105,7 @@ class LocalImages:
 
     def names(self) -> list[str]:
         """What :meth:`build` builds, each after what it is based on. A base that a registry has is not among them."""
-        return [*([] if self._has_public_base() else [BASE]), *RECIPES]
+        return [*([] if self._has_public_base() else [BASE]), *self._recipes]
 
     def reference(self, name: str, source: Path | None = None) -> str:
         """The name and tag that the image has with today's inputs, whether or not it is there.
@@ -112,7 +115,7 @@ class LocalImages:
         """
         if name == BASE:
             return self._base_reference()
-        recipe = _recipe(name)
+        recipe = self._recipe(name)
         root, sources = _inputs(recipe, source)
         arguments = self._arguments(recipe)
         values = [f"{key}={value}" for key, value in sorted(arguments.items())]
@@ -169,10 +172,10 @@ class LocalImages:
     def is_current(self, image: StoredImage) -> bool:
         """Whether today's inputs give this image. Of a model source it is the loader in it that is compared."""
         name = image.reference.removeprefix(f"{REPOSITORY_NAME}/").rpartition(":")[0]
-        if name == BASE or (name in RECIPES and RECIPES[name].context is not None):
+        if name == BASE or (name in self._recipes and self._recipes[name].context is not None):
             return image.reference == self.reference(name)
-        if name in RECIPES:
-            loaders = [self._builder.find(reference) for reference in self._base_references(RECIPES[name])]
+        if name in self._recipes:
+            loaders = [self._builder.find(reference) for reference in self._base_references(self._recipes[name])]
             return any(base is not None and image.layers[: len(base.layers)] == base.layers for base in loaders)
         return False
 
@@ -185,6 +188,11 @@ class LocalImages:
                 if folder.exists():
                     shutil.rmtree(folder)
         return gone
+
+    def _recipe(self, name: str) -> Recipe:
+        if name not in self._recipes:
+            raise ImageError(f"there is no image {name!r} (try: {', '.join([BASE, *self._recipes])})")
+        return self._recipes[name]
 
     def _base_reference(self) -> str:
         named = self._environment.get(BASE_SETTING)
@@ -211,7 +219,7 @@ class LocalImages:
             if name == BASE:
                 build, timeout_s = self._base_build(reference, folder), _BASE_TIMEOUT_S
             else:
-                recipe = _recipe(name)
+                recipe = self._recipe(name)
                 build, timeout_s = self._recipe_build(recipe, source, reference, folder), recipe.timeout_s
             self._say(f"{name}: building {reference} with {self._builder.name}")
             doing, log = f"the build of {name}", self._cache.log(name)
@@ -264,12 +272,6 @@ class LocalImages:
     def _locked(self) -> contextlib.AbstractContextManager[None]:
         """Nobody else changes images of this cache meanwhile."""
         return file_locked(self._cache.lock, lambda: self._say("another build of images is at it; waiting"))
-
-
-def _recipe(name: str) -> Recipe:
-    if name not in RECIPES:
-        raise ImageError(f"there is no image {name!r} (try: {', '.join([BASE, *RECIPES])})")
-    return RECIPES[name]
 
 
 def _inputs(recipe: Recipe, source: Path | None) -> tuple[Path, list[str]]:

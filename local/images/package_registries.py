@@ -63,14 +63,14 @@ def package_settings(environment: Mapping[str, str]) -> dict[str, str]:
 def certificates(environment: Mapping[str, str]) -> Path | None:
     """The file of certificates that programs of this machine trust; ``None`` where there is none to be found."""
     named = environment.get("SSL_CERT_FILE")
-    return next((Path(place) for place in ([named] if named else []) + list(_BUNDLES) if Path(place).is_file()), None)
+    return next((path for path in map(Path, ([named] if named else []) + list(_BUNDLES)) if path.is_file()), None)
 
 
 def _pip_files(environment: Mapping[str, str]) -> dict[str, str]:
     """What pip's configuration files say about registries, as variables. Where they disagree, the later file wins."""
-    home = Path(environment.get("HOME") or os.path.expanduser("~"))
-    settings = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
-    files = [Path("/etc/pip.conf"), home / ".pip" / "pip.conf", settings / "pip" / "pip.conf"]
+    users_folder = Path(environment.get("HOME") or os.path.expanduser("~"))
+    settings = Path(environment.get("XDG_CONFIG_HOME") or users_folder / ".config")
+    files = [Path("/etc/pip.conf"), users_folder / ".pip" / "pip.conf", settings / "pip" / "pip.conf"]
     if environment.get("PIP_CONFIG_FILE"):
         files.append(Path(environment["PIP_CONFIG_FILE"]))
     parser = configparser.RawConfigParser()

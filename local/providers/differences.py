@@ -78,6 +78,11 @@ def as_pattern(path: str) -> str:
     return re.sub(r"\[\d+\]", "[*]", path)
 
 
+def lies_in(path: str, outer: str) -> bool:
+    """Whether a path is ``outer`` or names something in it."""
+    return path == outer or path.startswith((f"{outer}.", f"{outer}["))
+
+
 def containing(pattern: str) -> list[str]:
     """The pattern itself and every pattern that contains it, outermost first."""
     ends = [match.start() for match in re.finditer(r"(?<!^)(?:\.|\[)", pattern)]

@@ -151,10 +151,12 @@ class FaultPlan:
         return cls(None, None)
 
     @classmethod
-    def of(cls, home: StateFolder, environment: Mapping[str, str] = os.environ) -> "FaultPlan":
+    def of(cls, state_folder: StateFolder, environment: Mapping[str, str] = os.environ) -> "FaultPlan":
         """The plan that the environment names, or that of the state folder."""
         named = environment.get("LLM_SERVING_FAULTS")
-        return cls(Path(named) if named else home.root / "faults.yaml", home.clouds / "fault-calls.json")
+        return cls(
+            Path(named) if named else state_folder.root / "faults.yaml", state_folder.clouds / "fault-calls.json"
+        )
 
     def draw(self, token: str, name: str, operation: str) -> Fault | None:
         """Count this call at every entry that it matches, and return the fault that is due, if any.

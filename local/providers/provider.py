@@ -2,9 +2,8 @@
 
 Owns: the plugin protocol (a gRPC servicer on 127.0.0.1 whose port is the first line of standard output),
 property values in and out, errors in the form that the engine understands, secrets that stay secret, injected
-faults. A cloud
-subclasses :class:`Plugin` and deals in plain Python values; see ``properties.py`` for the three markers
-(unknown, secret, special) that these may contain.
+faults. A cloud subclasses :class:`Plugin` and deals in plain Python values; see ``properties.py`` for the three
+markers (unknown, secret, special) that these may contain.
 
 Leaves alone: what a resource is, where it is kept, how it is checked. That is for ``local/providers/<cloud>``.
 
@@ -192,8 +191,7 @@ class Plugin(ABC):
 
     ``inputs`` and ``outputs`` are plain values that may contain :class:`Secret` and, where ``preview`` is set
     or in a check or comparison, :data:`UNKNOWN`. Every operation may raise :class:`CloudError`,
-    :class:`InitializationFailedError`
-    or :class:`llm_serving.errors.ProblemsError`.
+    :class:`InitializationFailedError` or :class:`llm_serving.errors.ProblemsError`.
 
     Attributes:
         name: package name, for example ``gcp``.

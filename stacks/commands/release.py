@@ -77,8 +77,8 @@ def list_releases(
     names = {name for name, _ in known}
     if model is not None and model not in names:
         raise ProblemsError([Problem("MODEL", model, "has no releases", nearest(model, names))])
-    uses, unread = read_uses(folder)
+    uses, unreadable = read_uses(folder)
     listed = [release for release in known.values() if model in (None, release.spec.name)]
     console(plain).print(releases_table(listed, uses))
-    for line in unread:
+    for line in unreadable:
         print(f"warning: {line}", file=sys.stderr)

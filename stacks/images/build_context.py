@@ -102,10 +102,10 @@ def stage(root: Path, sources: Sequence[str], target: Path) -> None:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
         copy.chmod(0o755 if os.access(path, os.X_OK) else 0o644)
-    for place in [target, *target.rglob("*")]:
-        if place.is_dir():
-            place.chmod(0o755)
-        os.utime(place, (_AGE, _AGE))
+    for path in [target, *target.rglob("*")]:
+        if path.is_dir():
+            path.chmod(0o755)
+        os.utime(path, (_AGE, _AGE))
 
 
 def files_of(root: Path, sources: Sequence[str]) -> list[Path]:
@@ -118,11 +118,11 @@ def files_of(root: Path, sources: Sequence[str]) -> list[Path]:
     for source in sources:
         if ".." in PurePosixPath(source).parts:
             raise ImageError(f"{source!r} leads out of the build's folder {root}")
-        place = root / source.lstrip("/")
-        below = list(_below(place))
+        named = root / source.lstrip("/")
+        below = list(_below(named))
         if not below:
             raise ImageError(
-                f"{place}: a Dockerfile copies it, and it {'is empty' if place.exists() else 'is not there'}"
+                f"{named}: a Dockerfile copies it, and it {'is empty' if named.exists() else 'is not there'}"
             )
         files.update(below)
     return sorted(files)
@@ -150,14 +150,14 @@ def digest_of(parts: Iterable[str | bytes]) -> str:
     return digest.hexdigest()[:_DIGITS]
 
 
-def _below(place: Path) -> Iterator[Path]:
-    if any(fnmatch.fnmatch(place.name, pattern) for pattern in IGNORED):
+def _below(path: Path) -> Iterator[Path]:
+    if any(fnmatch.fnmatch(path.name, pattern) for pattern in IGNORED):
         return
-    if place.is_dir():
-        for child in place.iterdir():
+    if path.is_dir():
+        for child in path.iterdir():
             yield from _below(child)
-    elif place.is_file():
-        yield place
+    elif path.is_file():
+        yield path
 
 
 def _expanded(text: str, values: Mapping[str, str]) -> str:

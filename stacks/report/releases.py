@@ -17,7 +17,7 @@ HASH_DIGITS = 12
 
 
 @dataclass(frozen=True)
-class Use:
+class ReleaseUse:
     """A stack that names a release.
 
     Attributes:
@@ -35,29 +35,29 @@ class Use:
         return f"{self.stack}: {self.role.value}{share}"
 
 
-Uses = Mapping[tuple[str, str], Iterable[Use]]
+ReleaseUses = Mapping[tuple[str, str], Iterable[ReleaseUse]]
 """Who uses a release, by model and version."""
 
 
-def read_uses(folder: Path) -> tuple[Uses, list[str]]:
+def read_uses(folder: Path) -> tuple[ReleaseUses, list[str]]:
     """Who uses which release, from every settings file of a folder; and which of these files cannot be read."""
-    uses: dict[tuple[str, str], list[Use]] = {}
-    unread: list[str] = []
+    uses: dict[tuple[str, str], list[ReleaseUse]] = {}
+    unreadable: list[str] = []
     for path in sorted(folder.glob("Pulumi.*.yaml")):
         try:
             models = read_settings_file(path).models
         except ProblemsError as error:
-            unread.append(f"{path.name} is refused, so what it serves is not listed; see `stacks check`: {error}")
+            unreadable.append(f"{path.name} is refused, so what it serves is not listed; see `stacks check`: {error}")
             continue
         stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
         for model in models:
             shares = traffic_shares(model.releases)
             for role, version in releases_of(model):
-                uses.setdefault((model.name, version), []).append(Use(stack, role, shares.get(role)))
-    return uses, unread
+                uses.setdefault((model.name, version), []).append(ReleaseUse(stack, role, shares.get(role)))
+    return uses, unreadable
 
 
-def releases_table(releases: Iterable[Release], uses: Uses) -> Table:
+def releases_table(releases: Iterable[Release], uses: ReleaseUses) -> Table:
     """A row a release: models by name, versions in their order."""
     table = plain_table(
         "Releases", "model", "version", "engine", "quantization", "context", "revision", "hash", "served by"

@@ -129,8 +129,8 @@ class Scene:
 
     def pods(self, ready: bool) -> list[Object]:
         """Its pods that are ready, or those that are not."""
-        found = self.api.list("v1", "Pod", self.namespace, labels={LABEL_MODEL: MODEL_NAME})
-        return [pod for pod in found if _ready(pod) is ready and "deletionTimestamp" not in pod["metadata"]]
+        pods = self.api.list("v1", "Pod", self.namespace, labels={LABEL_MODEL: MODEL_NAME})
+        return [pod for pod in pods if _ready(pod) is ready and "deletionTimestamp" not in pod["metadata"]]
 
     def _has(self, replicas: int | None, ready: int | None) -> bool:
         seen = self.trace.moments()[-1:]
@@ -145,11 +145,11 @@ class Scene:
         load = self.load
         try:
             load.instances = tuple(sorted(pod["metadata"]["name"] for pod in self.pods(ready=True)))
-            there = self.api.find(DEPLOYMENT, "Deployment", NAME, self.namespace)
+            deployment = self.api.find(DEPLOYMENT, "Deployment", NAME, self.namespace)
         except (ApiError, UnreachableError):
             load.instances = ()
             return None
-        replicas = 0 if there is None else there["spec"]["replicas"]
+        replicas = 0 if deployment is None else deployment["spec"]["replicas"]
         return load.requests, load.waiting, replicas, len(load.instances)
 
 

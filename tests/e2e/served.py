@@ -1,4 +1,4 @@
-"""Stack ``local`` as a test sees it: the real engine, node and pods, in a folder to throw away."""
+"""Stack ``local`` as a test sees it: the node of the run, and what the stack puts on it."""
 
 import http.client
 import json
@@ -14,41 +14,75 @@ from typing import Any
 import yaml
 
 from llm_serving.metrics.engines import engine_metrics
+from llm_serving.metrics.workload import ReleaseWorkload
 from llm_serving.spec import EngineName
 from local import endpoint
 from local.cluster.rest import Kubernetes
 from local.endpoint.serving_clusters import OwnNode
+from local.images import BuiltImage, LocalImages
 from local.stack_runner import StackRunner
 from local.state_folder import REPOSITORY, StateFolder
 
 MODEL, TEAM = "tiny-llama", "chat"
 UP_SECONDS = 900
 VLLM = engine_metrics(EngineName.VLLM)
+ONE_PLACE: dict[str, Any] = {
+    "releases": {"stable": "1.2.0"},
+    "engine": {"maxSequences": 1, "maxQueuedRequests": 8},
+    "drain": {"preStopSeconds": 1, "shutdownTimeoutSeconds": 4},
+}
+"""Settings of an instance with one place, eight places in its queue, and little time to go. Its release answers at any
+length that clients ask for, and has other weights than the one before."""
 QUESTION = [{"role": "user", "content": "Say something."}]
 
 
 class Served:
-    """The endpoint and everything around it."""
+    """The endpoint and everything around it.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.settings = folder / "settings"
-        self.settings.mkdir()
-        for file in ("Pulumi.yaml", "Pulumi.local.yaml"):
-            shutil.copy(REPOSITORY / file, self.settings / file)
-        self.runner = StackRunner(StateFolder(folder / "local"), self.settings)
-        self.node = OwnNode(self.runner.state)
+    Args:
+        node: where it is served; it runs.
+        state: the state folder that the node lies in.
+        folder: for the stack's settings.
+    """
+
+    def __init__(self, node: OwnNode, state: StateFolder, folder: Path) -> None:
+        self.settings = folder
+        self.runner = StackRunner(state, self.settings)
+        self.node = node
         self.built: dict[str, Any] = {}
         self._client: Kubernetes | None = None
+        self.restore()
 
     # what is asked for
 
     def open(self) -> None:
-        """Cluster and images."""
-        self._client = None  # the node may be started again
+        """Make the images be there, and read what the node adds to the settings."""
         opened = endpoint.open_endpoint(self.runner)
         self.runner = opened.runner
         self.built = dict(opened.runner.more_settings)
+
+    def restore(self) -> None:
+        """The settings as they are committed."""
+        for file in ("Pulumi.yaml", "Pulumi.local.yaml"):
+            shutil.copy(REPOSITORY / file, self.settings / file)
+
+    def replace_engine(self, image: BuiltImage) -> None:
+        """Serve with an image that has the interface of the engine's own, from the next ``up`` on."""
+        node_images = self.node.images()
+        if image.reference not in node_images:
+            archive = LocalImages().archive(image, known_images=set(node_images.values()))
+            try:
+                self.node.load_image(image, archive)
+            finally:
+                archive.unlink(missing_ok=True)
+        repository, _, tag = image.reference.rpartition(":")
+        path = self.settings / "Pulumi.local.yaml"
+        document = yaml.safe_load(path.read_text())
+        document["config"]["llm-serving:engineImages"] = {
+            "vllm": {"repository": repository, "tag": tag, "launcher": True}
+        }
+        path.write_text(yaml.safe_dump(document))
+        self.open()
 
     def restart(self) -> None:
         """Stop the node and start it again."""
@@ -106,6 +140,13 @@ class Served:
             text=True,
         )
 
+    def scale(self, replicas: int) -> None:
+        """Ask for a number of instances as an autoscaler does: the settings know nothing of it."""
+        kubernetes = self.kubernetes()
+        release = self.model()["releases"]["stable"]
+        deployment = kubernetes.get("apps/v1", "Deployment", f"{MODEL}-{release.replace('.', '-')}", TEAM)
+        kubernetes.patch(deployment, {"spec": {"replicas": replicas}}, "scale")
+
     # what is there
 
     def kubernetes(self) -> Kubernetes:
@@ -119,11 +160,10 @@ class Served:
         service = self.kubernetes().get("v1", "Service", MODEL, TEAM)
         return f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}"
 
-    def pods(self) -> list[dict[str, Any]]:
-        """The engine's pods that are not on their way out."""
-        wanted = "app.kubernetes.io/component=engine"
-        found = self.kubernetes().list("v1", "Pod", TEAM, labels=wanted)
-        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+    def pods(self, *, ending: bool = False) -> list[dict[str, Any]]:
+        """The engine's pods; those on their way out too where ``ending`` is asked for."""
+        pods = self.kubernetes().list("v1", "Pod", TEAM, labels="app.kubernetes.io/component=engine")
+        return [pod for pod in pods if ending or "deletionTimestamp" not in pod["metadata"]]
 
     def ready_pods(self) -> list[dict[str, Any]]:
         return [pod for pod in self.pods() if _ready(pod)]
@@ -170,14 +210,16 @@ class Served:
         assert events[-1] == "[DONE]"
         return [json.loads(event) for event in events[:-1]]
 
-    def close(self) -> None:
-        """Remove the cluster and everything of it."""
-        self.node.cluster.delete()
-
 
 def engine_of(pod: Mapping[str, Any]) -> str:
     """Address of a pod's engine, past the Service."""
     return f"http://{pod['status']['podIP']}:8000"
+
+
+def release_workload(served: Served) -> ReleaseWorkload:
+    """What an autoscaler would scale: the release that is ready."""
+    release = served.ready_pods()[0]["metadata"]["labels"]["llm-serving.dev/release"]
+    return ReleaseWorkload(TEAM, f"{MODEL}-{release.replace('.', '-')}", MODEL, release)
 
 
 def _request(url: str, body: Mapping[str, Any] | None) -> urllib.request.Request:
@@ -187,4 +229,4 @@ def _request(url: str, body: Mapping[str, Any] | None) -> urllib.request.Request
 
 def _ready(pod: Mapping[str, Any]) -> bool:
     conditions = pod.get("status", {}).get("conditions", [])
-    return any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

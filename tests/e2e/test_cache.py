@@ -4,20 +4,20 @@ from tests.e2e.served import TEAM, Served
 from tests.engine.local_stack import wait_until
 
 
-def test_an_instance_does_not_start_on_half_a_model_and_does_as_soon_as_it_is_whole(served: Served) -> None:
-    (pod,) = served.ready_pods()
-    manifest = _manifest(served, pod)
+def test_an_instance_does_not_start_on_half_a_model_and_does_as_soon_as_it_is_whole(stand_in: Served) -> None:
+    (pod,) = stand_in.ready_pods()
+    manifest = _manifest(stand_in, pod)
     kept = f"{manifest}.kept"
-    served.node.cluster.exec_in_node(["mv", manifest, kept])
+    stand_in.node.cluster.exec_in_node(["mv", manifest, kept])
     try:
-        served.kubernetes().delete(pod)
-        wait_until(lambda: _refusal(served) != "", 180, "the new instance refuses the cache")
-        assert "no complete model" in _refusal(served)
-        assert not served.ready_pods()
+        stand_in.kubernetes().delete(pod)
+        wait_until(lambda: _refusal(stand_in) != "", 180, "the new instance refuses the cache")
+        assert "no complete model" in _refusal(stand_in)
+        assert not stand_in.ready_pods()
     finally:
-        served.node.cluster.exec_in_node(["mv", kept, manifest])
-    wait_until(lambda: len(served.ready_pods()) == 1, 300, "the instance starts on the whole model")
-    wait_until(served.answers, 60, "its Service leads to it")
+        stand_in.node.cluster.exec_in_node(["mv", kept, manifest])
+    wait_until(lambda: len(stand_in.ready_pods()) == 1, 300, "the instance starts on the whole model")
+    wait_until(stand_in.answers, 60, "its Service leads to it")
 
 
 def _manifest(served: Served, pod: dict) -> str:

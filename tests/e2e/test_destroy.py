@@ -4,10 +4,10 @@ from tests.e2e.served import TEAM, Served
 from tests.engine.local_stack import wait_until
 
 
-def test_destroy_leaves_no_namespace_no_volume_and_no_pod(served: Served) -> None:
-    done = served.pulumi("destroy", "--yes", "--skip-preview")
+def test_destroy_leaves_no_namespace_no_volume_and_no_pod(stand_in: Served) -> None:
+    done = stand_in.pulumi("destroy", "--yes", "--skip-preview")
     assert done.returncode == 0, done.stdout + done.stderr
-    kubernetes = served.kubernetes()
+    kubernetes = stand_in.kubernetes()
     assert kubernetes.find("v1", "Namespace", TEAM) is None
     assert [pod for pod in kubernetes.list("v1", "Pod") if pod["metadata"]["namespace"] == TEAM] == []
     # Its provisioner takes a volume away after its claim.

@@ -1,34 +1,38 @@
 """Pods that end, as asked and not as asked."""
 
 from tests.e2e.load import Load
-from tests.e2e.served import TEAM, Served
+from tests.e2e.served import TEAM, VLLM, Served, engine_of
 from tests.engine.local_stack import wait_until
+from tests.stand_in import control
 
 
-def test_a_deleted_pod_finishes_its_requests_while_another_takes_over(served: Served) -> None:
-    served.change(lambda model: model.update(replicas=2))
-    served.up()
+def test_a_deleted_pod_finishes_its_requests_while_another_takes_over(stand_in: Served) -> None:
+    stand_in.scale(2)
     try:
-        victim = served.ready_pods()[0]
-        with Load(served) as load:
+        wait_until(lambda: len(stand_in.ready_pods()) == 2, 240, "both instances are ready")
+        victim = stand_in.ready_pods()[0]
+        with Load(stand_in) as load:
             wait_until(lambda: load.answered > 0, 60, "the first answer under load")
-            served.kubernetes().delete(victim)
-            wait_until(lambda: _gone(served, victim), 180, "the deleted pod is gone")
+            stand_in.kubernetes().delete(victim)
+            wait_until(lambda: _gone(stand_in, victim), 180, "the deleted pod is gone")
         assert not load.failed
     finally:
-        served.change(lambda model: model.update(replicas=1))
-        served.up()
-        wait_until(lambda: len(served.pods()) == 1, 120, "one of them is on its way out")
+        stand_in.scale(1)
+        wait_until(lambda: len(stand_in.pods(ending=True)) == 1, 180, "one of them is gone")
 
 
-def test_a_killed_engine_fails_only_what_it_was_doing_and_comes_back(served: Served) -> None:
-    (pod,) = served.ready_pods()
+def test_a_killed_engine_fails_only_what_it_was_doing_and_comes_back(stand_in: Served) -> None:
+    (pod,) = stand_in.ready_pods()
     restarts = _restarts(pod)
-    with Load(served) as load:
+    with Load(stand_in) as load:
         wait_until(lambda: load.answered > 0, 60, "the first answer under load")
-        _kill_engine(served, pod)
-        wait_until(lambda: _restarts(_again(served, pod)) > restarts, 60, "the container is started again")
-        wait_until(lambda: bool(served.ready_pods()), 240, "the pod is ready again")
+        control.hold(engine_of(pod))
+        wait_until(
+            lambda: stand_in.metric(pod, VLLM.requests_running) == load.clients, 60, "every client has a request in it"
+        )
+        _kill_engine(stand_in, pod)
+        wait_until(lambda: _restarts(_again(stand_in, pod)) > restarts, 60, "the container is started again")
+        wait_until(lambda: bool(stand_in.ready_pods()), 240, "the pod is ready again")
         answered = load.answered
         wait_until(lambda: load.answered > answered, 60, "answers after the restart")
     print(f"kill -9: {load.answered} answered, failed: {dict(load.failed)}")
@@ -39,9 +43,9 @@ def test_a_killed_engine_fails_only_what_it_was_doing_and_comes_back(served: Ser
 
 def _kill_engine(served: Served, pod: dict) -> None:
     """SIGKILL to the engine's main process, from the node: the launcher is its parent."""
-    found = served.node.cluster.exec_in_node(["pgrep", "-f", "^[^ ]*python[^ ]* [^ ]*vllm serve"])
-    pids = found.stdout.split()
-    assert pids, found
+    listed = served.node.cluster.exec_in_node(["pgrep", "-f", "^[^ ]*python[^ ]* [^ ]*vllm serve"])
+    pids = listed.stdout.split()
+    assert pids, listed
     served.node.cluster.exec_in_node(["kill", "-9", pids[0]])
 
 

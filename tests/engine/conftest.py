@@ -10,14 +10,30 @@ from local.cluster.layout import missing_programs
 from local.cluster.layout import tools as tools_folder
 from tests.engine.local_stack import LocalStack
 
+FOLDER = Path(__file__).parent
 SECONDS = 1800
 """A guard for a test with what is set up for it, far more than it takes."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.timeout(SECONDS))
+    """Tests that share a stack or a cluster stay in one process; those that take longest begin first."""
+    own = [item for item in items if item.path.is_relative_to(FOLDER)]
+    for item in own:
+        item.add_marker(pytest.mark.timeout(SECONDS))
+        item.add_marker(pytest.mark.xdist_group(_shared(item)))
+    # Whole stacks before what runs on a control plane alone.
+    items[:] = [item for item in items if item not in own]
+    items += sorted(own, key=lambda item: str(item.path), reverse=True)
+
+
+def _shared(item: pytest.Item) -> str:
+    """What a test shares with others, by name."""
+    if item.path.name == "test_faults.py":
+        return item.name  # each has a stack of its own
+    callspec = getattr(item, "callspec", None)
+    stack = callspec.params.get("stack", "") if callspec is not None else ""
+    return f"{item.path.stem}-{stack}" if stack else item.path.stem
 
 
 def missing_tools() -> list[str]:

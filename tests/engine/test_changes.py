@@ -81,8 +81,8 @@ def test_a_change_of_one_setting_changes_only_what_it_should(
     dev.change(edit)
     steps = dev.changes()
     dev.restore()
-    found = {f"{step.op} {step.kind}" for step in steps}
-    assert found == expected, [str(step) for step in steps]
+    operations = {f"{step.op} {step.kind}" for step in steps}
+    assert operations == expected, [str(step) for step in steps]
 
 
 def test_a_label_updates_resources_and_replaces_none(dev: LocalStack) -> None:

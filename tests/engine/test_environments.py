@@ -21,9 +21,9 @@ SECRET_WORDS = re.compile(r"(private_key|BEGIN [A-Z ]*PRIVATE KEY|client-key-dat
 
 @pytest.fixture(scope="module", params=["dev", "staging", "prod"])
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    found = LocalStack(tmp_path_factory.mktemp(request.param), request.param)
-    yield found
-    found.close()
+    stack = LocalStack(tmp_path_factory.mktemp(request.param), request.param)
+    yield stack
+    stack.close()
 
 
 def test_preview_plans_what_was_reviewed(stack: LocalStack) -> None:

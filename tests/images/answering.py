@@ -41,21 +41,21 @@ class Application:
         while more:
             message = await receive()
             content, more = content + message.get("body", b""), message.get("more_body", False)
-        asked = json.loads(content)
-        if "name" not in asked:
-            await self._complete(asked, send)
+        request = json.loads(content)
+        if "name" not in request:
+            await self._complete(request, send)
             return
-        work = asyncio.create_task(self._work(asked, send))
+        work = asyncio.create_task(self._work(request, send))
         gone = asyncio.create_task(receive())
         await asyncio.wait([work, gone], return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
-            (self._state / f"{asked['name']}.gone").touch()
+            (self._state / f"{request['name']}.gone").touch()
         for task in (work, gone):
             task.cancel()
 
-    async def _complete(self, asked: Any, send: Any) -> None:
+    async def _complete(self, request: Any, send: Any) -> None:
         """A warm-up, which goes as the files ``broken`` and ``stuck`` say."""
-        (self._state / "completed").write_text(json.dumps(asked))
+        (self._state / "completed").write_text(json.dumps(request))
         while (self._state / "stuck").exists():
             await asyncio.sleep(0.01)
         if (self._state / "broken").exists():
@@ -63,8 +63,8 @@ class Application:
         else:
             await _send(send, "application/json", b'{"choices":[{"text":"a b c"}]}')
 
-    async def _work(self, asked: Any, send: Any) -> None:
-        kind, name = asked["kind"], asked["name"]
+    async def _work(self, request: Any, send: Any) -> None:
+        kind, name = request["kind"], request["name"]
         if kind != "plain":
             streams = b"application/octet-stream" if kind == "bytes" else b"text/event-stream; charset=utf-8"
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", streams)]})

@@ -102,13 +102,13 @@ class Launched:
     def _kill_rest(self) -> bool:
         """Kill the engine and what it made, which all have its folder in their command line; whether there was none."""
         word = f"--state={self.state}".encode()
-        found = False
+        killed = False
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):  # it ended meanwhile
                 if word in path.read_bytes().split(b"\0"):
                     os.kill(int(path.parent.name), signal.SIGKILL)
-                    found = True
-        return not found
+                    killed = True
+        return not killed
 
 
 Launch = Callable[..., Launched]
@@ -132,10 +132,10 @@ def launching(folder: Path) -> Iterator[Launch]:
         for name in files:
             (state / name).touch()
         port, engine_port = free_port(), free_port()
-        given = [f"--health-port={port}", "--health-host=127.0.0.1", "--probe-seconds=0.05", *options]
+        options_of_launcher = [f"--health-port={port}", "--health-host=127.0.0.1", "--probe-seconds=0.05", *options]
         command = [*engine_command(state, engine_port, engine), *engine_options]
         # What a launcher that is killed leaves behind goes with the test's folder.
-        process = launcher(*given, "--", *command, TMPDIR=str(folder), **variables)
+        process = launcher(*options_of_launcher, "--", *command, TMPDIR=str(folder), **variables)
         result = Launched(process, port, state, engine_port)
         ends.callback(result.end)
         until(lambda: result.status_of("/health") is not None or process.poll() is not None, "a health endpoint")

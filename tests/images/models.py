@@ -94,17 +94,17 @@ def load_arguments(source: Path | str, target: Path | str, *more: str, revision:
 def until_said(process: subprocess.Popen[str], words: str) -> None:
     """Read what the loader says until it says this."""
     assert process.stdout is not None
-    said: list[str] = []
+    lines: list[str] = []
     patience = threading.Timer(PATIENCE, process.kill)  # which ends its output
     patience.start()
     try:
         for line in process.stdout:
-            said.append(line)
+            lines.append(line)
             if words in line:
                 return
     finally:
         patience.cancel()
-    raise AssertionError(f"it never said {words!r}: {said}")
+    raise AssertionError(f"it never said {words!r}: {lines}")
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:

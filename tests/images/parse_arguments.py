@@ -18,27 +18,27 @@ from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 
 def main() -> None:
-    asked = json.load(sys.stdin)
+    request = json.load(sys.stdin)
     parser = FlexibleArgumentParser(prog="vllm")
     subparsers = parser.add_subparsers(required=False, dest="subparser")
     for command in cmd_init():
         command.subparser_init(subparsers)
     parsed: dict[str, dict[str, object]] = {}
     refused: dict[str, str] = {}
-    for name, words in asked["commands"].items():
-        said = io.StringIO()
+    for name, words in request["commands"].items():
+        errors = io.StringIO()
         try:
-            with contextlib.redirect_stderr(said):
+            with contextlib.redirect_stderr(errors):
                 arguments = parser.parse_args(words[1:])
                 arguments.model = arguments.model_tag  # as the command does first
                 AsyncEngineArgs.from_cli_args(arguments)
         except SystemExit:
-            refused[name] = said.getvalue()
+            refused[name] = errors.getvalue()
         except Exception as error:
             refused[name] = repr(error)
         else:
             parsed[name] = {key: _plain(value) for key, value in vars(arguments).items()}
-    sys.path.insert(0, asked["flags"])
+    sys.path.insert(0, request["flags"])
     import flags
 
     json.dump({"parsed": parsed, "refused": refused, "rows": flags.rows("vllm", "-", "-")}, sys.stdout)

@@ -111,9 +111,11 @@ class Bucket(ABC):
 
     def below(self, prefix: str) -> dict[str, bytes]:
         """Objects below a prefix without it, the loader's claim left out."""
-        found = {key.removeprefix(f"{prefix}/"): content for key, content in self.objects().items() if prefix in key}
-        found.pop(".claim", None)
-        return found
+        parts_by_name = {
+            key.removeprefix(f"{prefix}/"): content for key, content in self.objects().items() if prefix in key
+        }
+        parts_by_name.pop(".claim", None)
+        return parts_by_name
 
 
 class S3Bucket(Bucket):
@@ -274,8 +276,8 @@ class _Storage(Storage):
         expected = getattr(self.expected, "generation", None)
         if expected is None or bucket_name != BUCKET:
             return
-        there = self.objects.get(bucket_name, {}).get(file_name, {}).get("generation", "0")
-        if there != expected:
+        generation_held = self.objects.get(bucket_name, {}).get(file_name, {}).get("generation", "0")
+        if generation_held != expected:
             raise _PreconditionError
 
 

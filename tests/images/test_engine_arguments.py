@@ -63,7 +63,7 @@ ENGINE: dict[str, dict[str, Any]] = {
     },
 }
 OF_RELEASE: dict[str, dict[str, Any]] = {
-    **{f"{found.value}": {"quantization": found.value} for found in Quantization if found.value != "gguf"},
+    **{f"{scheme.value}": {"quantization": scheme.value} for scheme in Quantization if scheme.value != "gguf"},
     "sampling": {"sampling": {"temperature": 0.6, "top_k": 20.0}},
     "tools": {"toolParser": "hermes"},
     "thoughts": {"reasoningParser": "qwen3"},
@@ -111,8 +111,8 @@ def _matrix(weights: str) -> Iterator[tuple[str, list[str]]]:
     group = VLLM.group_command(EngineRequest(plan, _release(), across.engine, weights))
     yield "leader", group.leader
     yield "worker", [word.replace("$(LWS_WORKER_INDEX)", "1") for word in group.worker]
-    for (name, version), found in read_releases().items():
-        spec = found.spec
+    for (name, version), release in read_releases().items():
+        spec = release.spec
         wish = ModelSpec.model_validate({"name": name, "releases": {"stable": version}, "pool": "pool"})
         offer = smallest_offer(wish, spec)
         assert offer is not None
@@ -129,9 +129,9 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         pytest.skip(f"NOT TESTED: {reason}")
     weights = str(tmp_path_factory.mktemp("weights"))
     bad = {f"bad {name}": [*_rendered(weights, _model(), _release()), name] for name in BAD}
-    asked = {"commands": {**dict(_matrix(weights)), **bad}, "flags": str(REPOSITORY / "tools" / "engines")}
+    request = {"commands": {**dict(_matrix(weights)), **bad}, "flags": str(REPOSITORY / "tools" / "engines")}
     script = Path(__file__).with_name("parse_arguments.py")
-    answer = vllm_distribution.run(python, packages, script, json.dumps(asked))
+    answer = vllm_distribution.run(python, packages, script, json.dumps(request))
     return {"weights": weights, **json.loads(answer.splitlines()[-1])}
 
 
@@ -146,7 +146,7 @@ BAD = (
 
 
 def test_every_rendered_command_line_is_read_by_vllms_own_parser(read):
-    refused = {name: said for name, said in read["refused"].items() if not name.startswith("bad ")}
+    refused = {name: error for name, error in read["refused"].items() if not name.startswith("bad ")}
     assert not refused
     assert {f"{name} {version}" for name, version in read_releases()} <= set(read["parsed"])
     assert {"everything", "leader", "worker", "cpu", "adapters"} <= set(read["parsed"])

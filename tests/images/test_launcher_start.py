@@ -95,9 +95,9 @@ def test_ready_comes_only_after_the_warm_up(answering: Launch) -> None:
     assert launched.get("/health/live")[0] == 200
     launched.clear("stuck")
     launched.ready()
-    asked = json.loads((launched.state / "completed").read_text())
-    assert asked["model"] == "tiny-llama"
-    assert 0 < asked["max_tokens"] <= 16
+    request = json.loads((launched.state / "completed").read_text())
+    assert request["model"] == "tiny-llama"
+    assert 0 < request["max_tokens"] <= 16
     assert startup_seconds(LaunchStage.WARM_UP) in launched.metrics()
 
 
@@ -248,8 +248,8 @@ def test_a_cache_is_unpacked_over_what_an_earlier_start_left(tmp_path: Path) -> 
     (root / ".unpacked").mkdir()
     (root / ".unpacked" / "half").write_bytes(b"")
     compile_cache.restore(saved, root)
-    found = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    assert found == {"deep/kernel": b"new", "deep/own": b"own"}
+    restored = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert restored == {"deep/kernel": b"new", "deep/own": b"own"}
 
 
 def test_an_engine_that_left_no_cache_is_told(tmp_path: Path) -> None:
@@ -285,8 +285,8 @@ def test_switches_are_off_unless_they_are_given_and_a_flag_wins() -> None:
     assert (options.compile_cache, options.save_compile_cache) == (None, None)
     assert parse(["--warm-up", "--", "vllm"], {}).warm_up_seconds == 300
     assert parse(["--warm-up=false", "--", "vllm"], {f"{PREFIX}WARM_UP": "true"}).warm_up_seconds is None
-    given = {f"{PREFIX}WARM_UP": "1", f"{PREFIX}WARM_UP_SECONDS": "20"}
-    assert parse(["--", "vllm"], given).warm_up_seconds == 20
+    variables = {f"{PREFIX}WARM_UP": "1", f"{PREFIX}WARM_UP_SECONDS": "20"}
+    assert parse(["--", "vllm"], variables).warm_up_seconds == 20
 
 
 def test_every_option_and_its_variable_are_documented() -> None:

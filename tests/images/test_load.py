@@ -91,14 +91,14 @@ def test_an_adapter_is_loaded_into_a_place_of_its_own_beside_the_model(tmp_path:
     models, adapters = tmp_path / "models", tmp_path / "adapters"
     put(models, whole())
     put(adapters, adapter())
-    beside = target / ".adapters" / "sql"
-    assert load(adapters, beside, "--adapter-rank=16")[0] == 0
+    adapter_folder = target / ".adapters" / "sql"
+    assert load(adapters, adapter_folder, "--adapter-rank=16")[0] == 0
     assert load(models, target)[0] == 0
-    assert verify(target)[0] == verify(beside)[0] == 0
-    assert {name: content for name, content in contents(beside).items() if name != "manifest.json"} == adapter()
+    assert verify(target)[0] == verify(adapter_folder)[0] == 0
+    assert {name: content for name, content in contents(adapter_folder).items() if name != "manifest.json"} == adapter()
     # A second run finds both.
     assert "already there" in load(models, target)[1]
-    assert "already there" in load(adapters, beside, "--adapter-rank=16")[1]
+    assert "already there" in load(adapters, adapter_folder, "--adapter-rank=16")[1]
 
 
 @pytest.mark.parametrize(
@@ -331,13 +331,13 @@ def test_a_manifest_that_another_loader_wrote_over_is_found_though_all_sizes_agr
 
 def test_nothing_is_asked_any_more_once_the_loader_is_told_to_stop(source: Path) -> None:
     stop = threading.Event()
-    asked: list[str] = []
+    opened: list[str] = []
 
     class Silent(FolderSource):
         """Stops in each file; the loader is told to stop meanwhile."""
 
         def open(self, file: SourceFile, offset: int = 0) -> Stream:
-            asked.append(file.name)
+            opened.append(file.name)
             stop.set()
             raise InterruptedTransferError(f"{file.name} stopped")
 
@@ -345,7 +345,7 @@ def test_nothing_is_asked_any_more_once_the_loader_is_told_to_stop(source: Path)
     for _ in range(2):
         with pytest.raises(StoppedError):
             retrying.open(SourceFile(_SHARD, 1)).readinto(memoryview(bytearray(1)))
-    assert asked == [_SHARD]
+    assert opened == [_SHARD]
 
 
 def test_the_part_of_a_loader_that_lives_is_left_alone(source: Path, target: Path) -> None:

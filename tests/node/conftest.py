@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.cluster import LocalCluster, NodeOptions
+from local.cluster import LocalCluster
 from local.cluster.layout import missing_programs
 from local.cluster.node import requirements
 from local.cluster.node.archives import write_image
@@ -37,15 +37,11 @@ def busybox(machine, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def cluster(machine, busybox, tmp_path_factory):
-    """A running cluster with a node, and the small image in it."""
-    made = LocalCluster(tmp_path_factory.mktemp("node") / "c")
-    try:
-        made.create(node=NodeOptions(labels={"llm-serving.dev/pool": "cpu"}))
-        made.load_image(busybox)
-        yield made
-    finally:
-        made.delete()
+def cluster(machine, busybox, local_node):
+    """The running node of all tiers, and the small image in it. No test of this folder stops it or changes what it was
+    made with: those that do have one of their ``own``."""
+    local_node.cluster.load_image(busybox)
+    return local_node.cluster
 
 
 @pytest.fixture

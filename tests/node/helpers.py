@@ -116,8 +116,8 @@ def claim(namespace, name, **more):
 
 def ready(api, namespace, name):
     """The deployment's pods are all ready."""
-    found = api.get("apps/v1", "Deployment", name, namespace)
-    return (found["status"].get("readyReplicas") or 0) == found["spec"]["replicas"]
+    deployment_object = api.get("apps/v1", "Deployment", name, namespace)
+    return (deployment_object["status"].get("readyReplicas") or 0) == deployment_object["spec"]["replicas"]
 
 
 def ended(api, namespace, name):

@@ -18,7 +18,7 @@ def test_an_image_that_is_there_is_not_loaded_again(cluster, busybox):
 def test_a_changed_image_of_the_same_name_replaces_it(cluster, api, namespace, tmp_path):
     name = "localhost/llm-serving-tests/changing:1"
     program = tmp_path / "program"
-    said = []
+    logs = []
     for word in ("first", "second"):
         program.write_text(f"echo {word}\n")
         busybox = shell(tmp_path)
@@ -26,8 +26,8 @@ def test_a_changed_image_of_the_same_name_replaces_it(cluster, api, namespace, t
         assert cluster.load_image(tmp_path / "image.tar") is True
         assert cluster.images()[name] == made.image_id
         one = {"image": name, "command": ["/sh", "/say"]}
-        said.append(run_in(api, namespace, word, "", container=one)[1].strip())
-    assert said == ["first", "second"]
+        logs.append(run_in(api, namespace, word, "", container=one)[1].strip())
+    assert logs == ["first", "second"]
 
 
 def shell(folder):

@@ -53,13 +53,13 @@ def api(lab, cluster):
     """The administrator's connection, used from the node's namespace."""
     client = cluster.client()
 
-    class There:
+    class ClientInNamespace:
         def __getattr__(self, name):
             return lambda *arguments, **named: lab.node.run(getattr(client, name), *arguments, **named)
 
-    there = There()
-    there.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
-    return there
+    client_in_namespace = ClientInNamespace()
+    client_in_namespace.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
+    return client_in_namespace
 
 
 @contextlib.contextmanager

@@ -46,10 +46,10 @@ def test_under_default_deny_only_what_is_allowed_passes_and_probes_always_do(api
     assert "served" in log_of(api, namespace, "client", "c")
 
     address = api.get("v1", "Service", "web", namespace)["spec"]["clusterIP"]
-    phase, said = run_in(api, namespace, "stranger", trying(f"{address}:8000"))
+    phase, log = run_in(api, namespace, "stranger", trying(f"{address}:8000"))
     assert phase == "Succeeded"
-    assert "tried" in said
-    assert "reached" not in said
+    assert "tried" in log
+    assert "reached" not in log
 
 
 def test_a_closed_pod_is_closed_from_its_first_moment_on_while_its_neighbour_gets_through(api, namespace):
@@ -61,6 +61,6 @@ def test_a_closed_pod_is_closed_from_its_first_moment_on_while_its_neighbour_get
     assert fetch(api, namespace, "open", f"http://{address}:8000/")[0] == "Succeeded"
     api.create(labelled(pod(namespace, "closed", trying(f"{address}:8000"))))
     eventually(lambda: api.get("v1", "Pod", "closed", namespace)["status"].get("phase") == "Succeeded")
-    said = log_of(api, namespace, "closed", "c")
-    assert "tried" in said
-    assert "reached" not in said
+    log = log_of(api, namespace, "closed", "c")
+    assert "tried" in log
+    assert "reached" not in log

@@ -186,7 +186,7 @@ def test_a_pod_cannot_speak_in_another_ones_name(clean):
     enforce(clean, [policy("out", selector={"matchLabels": {"app": "web"}}, policyTypes=["Egress"])])
     clean.namespaces[WEB].sh(f"ip address add {DB}/32 dev lo")
     try:
-        with socket_at(clean, API, 9999) as there:
+        with socket_at(clean, API, 9999) as receiver:
 
             def forge():
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -196,7 +196,7 @@ def test_a_pod_cannot_speak_in_another_ones_name(clean):
             clean.namespaces[WEB].run(forge)
             with clean.namespaces[OTHER].run(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as honest:
                 honest.sendto(b"honest", (API, 9999))
-            assert there.recv(64) == b"honest"
+            assert receiver.recv(64) == b"honest"
     finally:
         clean.namespaces[WEB].sh(f"ip address del {DB}/32 dev lo")
 

@@ -16,10 +16,10 @@ def test_a_pod_is_found_by_its_services_name_and_can_be_looked_into(cluster, api
     api.apply_all([deployment(namespace, "web", f"echo starting; {SERVE}"), service(namespace, "web")])
     eventually(lambda: ready(api, namespace, "web"))
 
-    phase, said = fetch(api, namespace, "client", f"http://web.{namespace}.svc.cluster.local:8000/")
-    assert (phase, said.split()) == ("Succeeded", ["served"])
-    phase, said = fetch(api, namespace, "neighbour", "http://web:8000/")
-    assert (phase, said.split()) == ("Succeeded", ["served"])
+    phase, log = fetch(api, namespace, "client", f"http://web.{namespace}.svc.cluster.local:8000/")
+    assert (phase, log.split()) == ("Succeeded", ["served"])
+    phase, log = fetch(api, namespace, "neighbour", "http://web:8000/")
+    assert (phase, log.split()) == ("Succeeded", ["served"])
 
     # The machine reaches the Service's address too, without any forwarding.
     address = api.get("v1", "Service", "web", namespace)["spec"]["clusterIP"]
@@ -69,12 +69,12 @@ def said(cluster, namespace, pod):
 
 
 def test_a_pod_reaches_nothing_outside(api, namespace):
-    phase, said = run_in(api, namespace, "out", "/bin/busybox wget -O - http://192.0.2.1/ 2>&1")
+    phase, log = run_in(api, namespace, "out", "/bin/busybox wget -O - http://192.0.2.1/ 2>&1")
     assert phase == "Failed"
-    assert "unreachable" in said.lower()
-    phase, said = run_in(api, namespace, "name", "/bin/busybox nslookup example.org 2>&1")
+    assert "unreachable" in log.lower()
+    phase, log = run_in(api, namespace, "name", "/bin/busybox nslookup example.org 2>&1")
     assert phase == "Failed"
-    assert "can't find example.org" in said
+    assert "can't find example.org" in log
 
 
 def test_network_policies_hold_on_the_node(api, namespace):
@@ -108,6 +108,6 @@ def test_a_container_that_takes_more_memory_than_its_limit_is_killed(api, namesp
 
 
 def test_pods_may_not_write_their_images(api, namespace):
-    phase, said = run_in(api, namespace, "writer", "/bin/busybox touch /bin/x 2>&1; /bin/busybox touch /data/x")
+    phase, log = run_in(api, namespace, "writer", "/bin/busybox touch /bin/x 2>&1; /bin/busybox touch /data/x")
     assert phase == "Succeeded"
-    assert "Read-only file system" in said
+    assert "Read-only file system" in log

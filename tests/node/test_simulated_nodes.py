@@ -31,8 +31,8 @@ def test_gpu_pods_go_to_simulated_nodes_and_others_to_this_machine(cluster, api,
     api.create(pod(namespace, "real", "exec /bin/busybox sleep 3600", nodeSelector={}))
 
     def running(name):
-        found = api.get("v1", "Pod", name, namespace)
-        return found if found["status"].get("phase") == "Running" else None
+        live = api.get("v1", "Pod", name, namespace)
+        return live if live["status"].get("phase") == "Running" else None
 
     simulated = eventually(lambda: running("gpu"))
     assert simulated["spec"]["nodeName"].startswith("gpu-")

@@ -5,8 +5,8 @@ from tests.node.helpers import claim, run_in
 
 
 def bound(api, namespace, name):
-    found = api.get("v1", "PersistentVolumeClaim", name, namespace)
-    return found["spec"].get("volumeName") if found["status"].get("phase") == "Bound" else None
+    volume_claim = api.get("v1", "PersistentVolumeClaim", name, namespace)
+    return volume_claim["spec"].get("volumeName") if volume_claim["status"].get("phase") == "Bound" else None
 
 
 def test_what_one_pod_writes_the_next_one_reads_and_then_it_is_gone(cluster, api, namespace):
@@ -15,8 +15,8 @@ def test_what_one_pod_writes_the_next_one_reads_and_then_it_is_gone(cluster, api
     folder = cluster.directory / "node" / "volumes" / volume
     assert folder.is_dir()
 
-    phase, said = run_in(api, namespace, "writer", "echo kept > /data/file 2>&1", claim_name="cache")
-    assert (phase, said) == ("Succeeded", "")
+    phase, log = run_in(api, namespace, "writer", "echo kept > /data/file 2>&1", claim_name="cache")
+    assert (phase, log) == ("Succeeded", "")
     assert run_in(api, namespace, "reader", "/bin/busybox cat /data/file", claim_name="cache") == (
         "Succeeded",
         "kept\n",

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from llm_serving.addons import table
 from llm_serving.addons.addon import Addon, AddonContext, Placement, Storage
+from llm_serving.addons.arguments import AddonTolerationArgs
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.serving.network_policies import NAMESPACE_NAME, service_policy
@@ -20,19 +21,6 @@ from llm_serving.spec.toleration import Toleration
 
 INSTALL_SECONDS = 600
 """How long the workloads of a chart may take to be ready; a system node may have to start first."""
-
-
-class AddonTolerationArgs(TypedDict):
-    """A toleration; the fields are those of core/v1."""
-
-    key: str
-    """Key of the taint."""
-    operator: NotRequired[str]
-    """`Exists` (the default) or `Equal`."""
-    value: NotRequired[str]
-    """Value of the taint, with `Equal`."""
-    effect: NotRequired[str]
-    """`NoSchedule`, `PreferNoSchedule` or `NoExecute`; left out: all of them."""
 
 
 class ClusterAddonsArgs(TypedDict):

@@ -87,7 +87,7 @@ class TeamNamespace(pulumi.ComponentResource):
             metadata=meta.v1.ObjectMetaArgs(name=team.name, labels={**labels, **_pod_security()}),
             opts=child(self),
         )
-        self.namespace = namespace.metadata.apply(lambda found: found.name or team.name)
+        self.namespace = namespace.metadata.apply(lambda metadata: metadata.name or team.name)
 
         def metadata(object_name: str) -> meta.v1.ObjectMetaArgs:
             return meta.v1.ObjectMetaArgs(name=object_name, namespace=self.namespace, labels=labels)
@@ -156,14 +156,16 @@ class TeamNamespace(pulumi.ComponentResource):
             ("viewer", viewer_rules(), team.viewers),
             ("editor", editor_rules(), team.editors),
         ):
-            made = rbac.v1.Role(f"{name}-{role}", metadata=metadata(role), rules=_policy_rules(rules), opts=child(self))
+            role_object = rbac.v1.Role(
+                f"{name}-{role}", metadata=metadata(role), rules=_policy_rules(rules), opts=child(self)
+            )
             if groups:
                 rbac.v1.RoleBinding(
                     f"{name}-{role}s",
                     metadata=metadata(f"{role}s"),
                     role_ref=rbac.v1.RoleRefArgs(api_group=_RBAC, kind="Role", name=role),
                     subjects=[rbac.v1.SubjectArgs(api_group=_RBAC, kind="Group", name=group) for group in groups],
-                    opts=child(self, depends_on=[made]),
+                    opts=child(self, depends_on=[role_object]),
                 )
         self.register_outputs({"namespace": self.namespace})
 

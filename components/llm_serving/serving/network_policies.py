@@ -131,8 +131,8 @@ def _ingress_to_engines(reach: NetworkReach, ports: Sequence[int]) -> Policy:
 
 def _egress_to_engines(ports: Sequence[int]) -> Policy:
     """Pods of the namespace, except those of ours that ask no engine, may ask its engines."""
-    ours = [COMPONENT_ENGINE, COMPONENT_LOADER, COMPONENT_COMPILE_CACHE]
-    clients = meta.v1.LabelSelectorRequirementArgs(key=LABEL_COMPONENT, operator="NotIn", values=ours)
+    not_clients = [COMPONENT_ENGINE, COMPONENT_LOADER, COMPONENT_COMPILE_CACHE]
+    clients = meta.v1.LabelSelectorRequirementArgs(key=LABEL_COMPONENT, operator="NotIn", values=not_clients)
     engines = [Peer(pod_selector=_component(COMPONENT_ENGINE))]
     return Policy(
         pod_selector=meta.v1.LabelSelectorArgs(match_expressions=[clients]),

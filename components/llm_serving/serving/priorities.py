@@ -24,7 +24,7 @@ PLACEHOLDER = f"{PREFIX}-placeholder"
 class _Priority:
     value: int
     preempts: bool
-    meaning: str
+    description: str
 
 
 # At most 1,000,000,000 for classes that are not Kubernetes' own. Pods without a class have 0. A cluster autoscaler adds
@@ -64,17 +64,17 @@ class PriorityClasses(pulumi.ComponentResource):
     def __init__(self, name: str, args: PriorityClassesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = validated(PriorityClassesInputs, args, "PriorityClasses", name)
         super().__init__(token("PriorityClasses"), name, {}, opts)
-        made = [
+        classes = [
             scheduling.v1.PriorityClass(
                 f"{name}-{class_name.removeprefix(f'{PREFIX}-')}",
                 metadata=meta.v1.ObjectMetaArgs(name=class_name, labels=inputs.labels),
                 value=priority.value,
                 preemption_policy="PreemptLowerPriority" if priority.preempts else "Never",
-                description=priority.meaning,
+                description=priority.description,
                 # Neither can be changed; pods that run keep the number that they started with.
                 opts=child(self, replace_on_changes=["value", "preemptionPolicy"], delete_before_replace=True),
             )
             for class_name, priority in _PRIORITIES.items()
         ]
-        self.names = pulumi.Output.all(*[found.metadata.apply(lambda metadata: metadata.name or "") for found in made])
+        self.names = pulumi.Output.all(*[each.metadata.apply(lambda metadata: metadata.name or "") for each in classes])
         self.register_outputs({"names": self.names})

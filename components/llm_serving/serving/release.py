@@ -40,7 +40,7 @@ class ReleaseObjects:
     """What the rest of a model's objects need of a release.
 
     Attributes:
-        workloads: its Deployments or LeaderWorkerSets; they are there when the release answers.
+        workloads: its Deployments or LeaderWorkerSets; their creation ends when the release answers.
         service: its own Service.
     """
 
@@ -64,7 +64,7 @@ def serve_release(
         context: what pool, model cache and identity add.
         namespace: the team's namespace.
         after: resources that its pods need.
-        prometheus_url: where the signals of autoscaling are asked for; needed where the release scales.
+        prometheus_url: address of Prometheus, which the queries of autoscaling need.
     """
     name, model, version = plan.replicas.name, plan.model, plan.release.version
     labels = release_labels(model, plan.release, plan.labels)

@@ -8,15 +8,17 @@ from llm_serving.arguments import Frozen
 
 
 class CacheStorageSpec(Frozen):
-    """A claim for the model cache that is made in the namespace of each team.
+    """A claim for the model cache that is made.
 
-    Attributes:
-        size_gib: size in GiB.
-        storage_class: the cluster's storage class; ``None`` for its default.
-        access_mode: ``ReadWriteMany`` where pods of several nodes read it; a class that cannot do that leaves the claim
-            pending.
+    A claim for the model cache that is made in the namespace of each team.
     """
 
     size_gib: Annotated[int, Field(ge=1)]
+    """Size in GiB."""
     storage_class: str | None = None
+    """The cluster's storage class; left out: its default."""
     access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteOnce"
+    """`ReadWriteOnce` (the default), or `ReadWriteMany` where pods of several nodes read it.
+
+    A class that cannot do that leaves the claim pending.
+    """

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from llm_serving.arguments import Frozen
-from llm_serving.spec.names import ClusterName, PositiveCount
+from llm_serving.spec.names import ClusterName, PoolName, PositiveCount
 from llm_serving.spec.network import Cidr
 from llm_serving.spec.pool import PoolSpec
 
@@ -23,17 +23,19 @@ class GcpReleaseChannel(StrEnum):
 
 
 class GcpControlPlaneAccess(Frozen):
-    """Who reaches the Kubernetes API.
-
-    Attributes:
-        mode: ``dns``: by the DNS endpoint, guarded by the cloud's identity and access management; ``authorized``:
-            by a public address from ``authorized`` ranges only; ``private``: from inside the network only.
-        authorized: ranges that may connect; needed by ``authorized``, allowed with ``private`` (ranges reached by a
-            VPN or a peering), refused with ``dns``.
-    """
+    """Who reaches the Kubernetes API."""
 
     mode: Literal["dns", "authorized", "private"] = "dns"
+    """`dns` (guarded by IAM), `authorized` (a public address for some ranges) or `private`.
+
+    ``dns``: by the DNS endpoint, guarded by the cloud's identity and access management; ``authorized``: by a public
+    address from ``authorized`` ranges only; ``private``: from inside the network only.
+    """
     authorized: tuple[Cidr, ...] = ()
+    """Ranges that may connect; refused with `dns`.
+
+    Needed by ``authorized``, allowed with ``private`` (ranges reached by a VPN or a peering), refused with ``dns``.
+    """
 
 
 Instant = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$")]
@@ -41,104 +43,121 @@ Instant = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d
 
 
 class GcpMaintenanceExclusion(Frozen):
-    """A time in which the cloud leaves the cluster as it is, for example around a launch.
+    """A time in which the cloud leaves the cluster as it is.
 
-    Attributes:
-        name: what it is for; unique in the cluster.
-        start: first moment.
-        end: last moment; GKE allows 30 days for ``all`` and, with scope, until the version's end of support.
-        scope: what is left undone: ``all`` upgrades, ``minor`` versions, or ``minor-and-nodes``.
+    A time in which the cloud leaves the cluster as it is, for example around a launch.
     """
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
+    """What it is for; unique in the cluster."""
     start: Instant
+    """First moment, RFC 3339 in UTC."""
     end: Instant
+    """Last moment, RFC 3339 in UTC.
+
+    GKE allows 30 days for ``all`` and, with scope, until the version's end of support.
+    """
     scope: Literal["all", "minor", "minor-and-nodes"] = "all"
+    """What is left undone: `all` upgrades, `minor` versions, or `minor-and-nodes`."""
 
 
 class GcpMaintenanceWindow(Frozen):
-    """When the cloud may upgrade the cluster.
-
-    Attributes:
-        start: first start, RFC 3339 in UTC, for example ``2026-01-03T02:00:00Z``.
-        hours: length of one window; GKE wants at least 4 hours, and 48 within 32 days.
-        recurrence: RFC 5545 rule, for example ``FREQ=WEEKLY;BYDAY=SA,SU``.
-        exclusions: times in which nothing is upgraded although a window is open.
-    """
+    """When the cloud may upgrade the cluster."""
 
     start: Instant = "2026-01-03T02:00:00Z"
+    """First start, RFC 3339 in UTC.
+
+    First start, RFC 3339 in UTC, for example ``2026-01-03T02:00:00Z``.
+    """
     hours: Annotated[int, Field(ge=4, le=24)] = 8
+    """Length of one window.
+
+    GKE wants at least 4 hours, and 48 within 32 days.
+    """
     recurrence: Annotated[str, StringConstraints(pattern=r"^FREQ=(DAILY|WEEKLY)(;.+)?$")] = "FREQ=WEEKLY;BYDAY=SA,SU"
+    """RFC 5545 rule, for example `FREQ=WEEKLY;BYDAY=SA,SU`."""
     exclusions: tuple[GcpMaintenanceExclusion, ...] = ()
+    """Times in which nothing is upgraded although a window is open."""
 
 
 class GcpSystemPool(Frozen):
-    """CPU nodes for everything that needs no GPU. Counts are per zone of the cluster.
-
-    Attributes:
-        machine_type: the cloud's name of the machine.
-        min: fewest nodes a zone.
-        max: most nodes a zone.
-    """
+    """CPU nodes for everything that needs no GPU. Counts are per zone of the cluster."""
 
     machine_type: str = "e2-standard-4"
+    """The cloud's name of the machine."""
     min: PositiveCount = 1
+    """Fewest nodes a zone."""
     max: PositiveCount = 3
+    """Most nodes a zone."""
 
 
 class GcpClusterSpec(Frozen):
-    """The cluster of one environment.
-
-    Attributes:
-        name: fixed for the life of a stack.
-        regional: a control plane in several zones; ``False`` puts it into the first zone (cheaper, for development).
-        zones: zones in which nodes may run; all within the stack's region.
-        release_channel: how early the cluster gets new Kubernetes versions.
-        version: smallest Kubernetes version, or ``None`` for the channel's default.
-        access: who reaches the control plane.
-        security_group: group ``gke-security-groups@<domain>`` that contains the groups of teams. Without it GKE looks
-            up nobody's groups, and viewers and editors may do nothing (GKE documentation, "Configure Google Groups for
-            RBAC").
-        maintenance: when the cloud may upgrade.
-        max_pods_per_node: decides the size of each node's block of pod addresses.
-        encrypt_secrets: encrypt Kubernetes Secrets with a key of our own in the cloud's key management service.
-        deletion_protection: refuse to delete the cluster; switching it off needs an ``up`` of its own.
-        system_pool: nodes for everything that needs no GPU.
-    """
+    """The cluster of one environment."""
 
     name: ClusterName
+    """Fixed for the life of a stack."""
     regional: bool = True
+    """A control plane in several zones; `false` puts it into the first zone.
+
+    ``False`` puts it into the first zone (cheaper, for development).
+    """
     zones: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Zones in which nodes may run.
+
+    All within the stack's region.
+    """
     release_channel: GcpReleaseChannel = GcpReleaseChannel.REGULAR
+    """How early the cluster gets new Kubernetes versions: `rapid`, `regular`, `stable` or `extended`."""
     version: str | None = None
+    """Smallest Kubernetes version; the channel's default if left out.
+
+    Smallest Kubernetes version, or ``None`` for the channel's default.
+    """
     access: GcpControlPlaneAccess = GcpControlPlaneAccess()
+    """Who reaches the control plane."""
     security_group: Annotated[str, StringConstraints(pattern=r"^gke-security-groups@[-.a-z0-9]+$")] | None = None
+    """Group `gke-security-groups@<domain>` that contains the groups of teams; without it GKE looks up nobody's.
+
+    Without it GKE looks up nobody's groups, and viewers and editors may do nothing (GKE documentation, "Configure
+    Google Groups for RBAC").
+    """
     maintenance: GcpMaintenanceWindow = GcpMaintenanceWindow()
+    """When the cloud may upgrade."""
     max_pods_per_node: Annotated[int, Field(ge=8, le=256)] = 32
+    """Decides the size of each node's block of pod addresses."""
     encrypt_secrets: bool = True
+    """Encrypt Kubernetes Secrets with a key of our own.
+
+    Encrypt Kubernetes Secrets with a key of our own in the cloud's key management service.
+    """
     deletion_protection: bool = True
+    """Refuse to delete the cluster and its key; switching it off needs an `up` of its own."""
     system_pool: GcpSystemPool = GcpSystemPool()
+    """Nodes for everything that needs no GPU."""
 
 
 class GcpNetworkSpec(Frozen):
-    """The VPC network of one environment. Ranges are fixed for the life of a stack.
+    """Ranges of the network and how it meets the internet. Ranges are fixed for the life of a stack.
 
-    Attributes:
-        nodes: primary range of the node subnet; one address a node.
-        pods: range from which every node gets a block for its pods.
-        services: range of the cluster's Services.
-        proxies: range of the proxies of regional gateways (proxy-only subnet, at least a /26).
-        nat_addresses: fixed public addresses from which the network reaches the internet, for allow-lists of others;
-            0 leaves number and choice to Cloud NAT.
-        flow_log_sampling: share of the node subnet's flows that is logged; 0 logs none.
+    The VPC network of one environment.
     """
 
     nodes: Cidr = IPv4Network("10.0.0.0/20")
+    """Primary range of the node subnet; one address a node."""
     pods: Cidr = IPv4Network("10.64.0.0/14")
+    """Range from which every node gets a block for its pods."""
     services: Cidr = IPv4Network("10.0.32.0/20")
+    """Range of the cluster's Services."""
     proxies: Cidr = IPv4Network("10.0.16.0/23")
+    """Range of the proxies of regional gateways (proxy-only subnet, at least a /26)."""
     nat_addresses: Annotated[int, Field(ge=0, le=16)] = 0
+    """Fixed public addresses from which the network reaches the internet; 0 leaves the choice to the cloud.
+
+    Fixed public addresses from which the network reaches the internet, for allow-lists of others; 0 leaves number and
+    choice to Cloud NAT.
+    """
     flow_log_sampling: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of the node subnet's flows that is logged; 0 logs none."""
 
 
 SHORTEST_SOFT_DELETE_DAYS = 7
@@ -153,18 +172,23 @@ def _soft_delete_days(days: int) -> int:
 
 
 class GcpModelCacheSpec(Frozen):
-    """The Cloud Storage bucket that holds the weights.
+    """Settings of the model cache.
 
-    Attributes:
-        soft_delete_days: how long deleted objects can be restored: 0, or 7 to 90 (Cloud Storage documentation, "Soft
-            delete").
-        noncurrent_days: how long an overwritten version of an object is kept.
-        force_destroy: let ``pulumi destroy`` delete a bucket that still holds objects.
+    The Cloud Storage bucket that holds the weights.
     """
 
     soft_delete_days: Annotated[int, Field(ge=0, le=90), AfterValidator(_soft_delete_days)] = 7
+    """How long deleted objects can be restored; 0, or 7 to 90.
+
+    How long deleted objects can be restored: 0, or 7 to 90 (Cloud Storage documentation, "Soft delete").
+    """
     noncurrent_days: Annotated[int, Field(ge=1)] = 14
+    """How long an overwritten version of an object is kept."""
     force_destroy: bool = False
+    """Let a destroy delete a bucket that still holds objects, and its key.
+
+    Let ``pulumi destroy`` delete a bucket that still holds objects.
+    """
 
 
 SPOT_SHUTDOWN_SECONDS = 30
@@ -187,10 +211,16 @@ SpotShutdown = Annotated[int, AfterValidator(_spot_shutdown)]
 
 
 class GcpPoolSpec(PoolSpec):
-    """A pool on GKE: one node pool for each entry of its capacity, under a ComputeClass of the pool's name.
+    """A pool: all of its capacity has the same GPU and the same number of GPUs a node.
 
-    Attributes:
-        spot_shutdown_seconds: what a spot node takes from its notice to its end. 120 gives requests more time to end.
+    On GKE it is one node pool for each entry of its capacity, under a ComputeClass of the pool's name.
     """
 
+    name: PoolName
+    """Name of the pool and of the ComputeClass."""
     spot_shutdown_seconds: SpotShutdown = SPOT_SHUTDOWN_SECONDS
+    """What a spot node takes from its notice to its end: 30 (the default) or 120, which needs GKE
+    1.35.0-gke.1171000.
+
+    120 gives requests more time to end.
+    """

@@ -24,48 +24,57 @@ NON_PREEMPTIBLE_MARKETS = (Market.ON_DEMAND, Market.RESERVATION)
 
 
 class CapacityEntry(Frozen):
-    """One kind of capacity of a pool. Counts are nodes of the whole pool, not per zone.
-
-    Attributes:
-        market: on which terms.
-        machine_type: the cloud's name of the machine.
-        min: fewest nodes.
-        max: most nodes.
-        zones: zones to look in; empty for the cluster's zones in which the machine exists.
-        reservation: name of the reservation to consume; needed by ``reservation`` and refused elsewhere.
-    """
+    """One kind of capacity of a pool. Counts are nodes of the whole pool, not per zone."""
 
     market: Market
+    """On which terms: `on-demand`, `spot`, `reservation` or `flex-start`."""
     machine_type: str
+    """The cloud's name of the machine."""
     min: Count = 0
+    """Fewest nodes."""
     max: PositiveCount
+    """Most nodes."""
     zones: tuple[str, ...] = ()
+    """Zones to look in; those of the cluster in which the machine exists if left out.
+
+    Empty for the cluster's zones in which the machine exists.
+    """
     reservation: str | None = None
+    """Name of the reservation to consume.
+
+    Needed by ``reservation`` and refused elsewhere.
+    """
 
 
 class PoolSpec(Frozen):
-    """A pool: all of its capacity has the same GPU and the same number of GPUs a node.
-
-    Attributes:
-        name: name of the pool, and of the label that pods select.
-        accelerator: the GPU's name in the catalog, for example ``H100-80GB``.
-        capacity: what to use, most preferred first.
-        local_ssd: use the machine's local SSD for caches; ``None`` for "where the machine always has it".
-        disk_gb: size of the boot disk in GB; images of inference engines are large.
-        labels: more labels for the nodes.
-        idle_minutes: how long a node stays after its last pod: longer than the pause between two peaks of a busy day.
-        return_to_preferred: move instances back as soon as more preferred capacity can be had. Each move ends an
-            instance and costs a cold start; without it they go back when they are next started.
-    """
+    """A pool: all of its capacity has the same GPU and the same number of GPUs a node."""
 
     name: PoolName
+    """Name of the pool, and of the label that pods select."""
     accelerator: str
+    """The GPU's name in the catalog, for example `H100-80GB`."""
     capacity: Annotated[tuple[CapacityEntry, ...], Field(min_length=1)]
+    """What to use, most preferred first."""
     local_ssd: bool | None = None
+    """Use the machine's local SSD for caches; where the machine always has it if left out."""
     disk_gb: Annotated[int, Field(ge=50, le=65536)] = 200
+    """Size of the boot disk in GB.
+
+    Images of inference engines are large.
+    """
     labels: dict[str, str] = {}
+    """More labels for the nodes."""
     idle_minutes: Annotated[int, Field(ge=1, le=1440)] = 10
+    """How long a node stays after its last pod; 10 by default.
+
+    How long a node stays after its last pod: longer than the pause between two peaks of a busy day.
+    """
     return_to_preferred: bool = False
+    """Move instances back as soon as more preferred capacity can be had, at the price of a cold start each; false by
+    default.
+
+    Each move ends an instance and costs a cold start; without it they go back when they are next started.
+    """
 
     @property
     def max_nodes(self) -> int:
@@ -79,30 +88,38 @@ class PoolSpec(Frozen):
 
 
 class ExistingPoolSpec(Frozen):
-    """A pool of nodes that are already there: on-premises machines, or a cluster that somebody else runs.
+    """A pool of nodes that are already there.
 
-    Attributes:
-        name: name of the pool.
-        accelerator: the accelerator's name in the catalog, for example ``RTX-A6000``.
-        gpus_per_node: accelerators of one node; all nodes of a pool have the same number. Of a CPU: into how many parts
-            a node is divided, each for one instance.
-        nodes: how many nodes there are.
-        cpu: cores that pods can use on one node.
-        memory_gib: memory that pods can use on one node, in GiB.
-        node_selector: labels of the nodes.
-        tolerations: taints of the nodes that pods must tolerate, as core/v1 tolerations.
-        gpu_resource: extended resource to ask for; ``None`` for the accelerator's own (catalog).
+    A pool of nodes that are already there: on-premises machines, or a cluster that somebody else runs.
     """
 
     name: PoolName
+    """Name of the pool."""
     accelerator: str
+    """The accelerator's name in the catalog, for example `RTX-A6000`."""
     gpus_per_node: PositiveCount = 1
+    """Accelerators of one node; all nodes of a pool have the same number. 1 by default.
+
+    Of a CPU: into how many parts a node is divided, each for one instance.
+    """
     nodes: PositiveCount = 1
+    """How many nodes there are; 1 by default."""
     cpu: Annotated[float, Field(gt=0)]
+    """Cores that pods can use on one node."""
     memory_gib: Annotated[float, Field(gt=0)]
+    """Memory that pods can use on one node, in GiB."""
     node_selector: dict[str, str] = {}
+    """Labels of the nodes."""
     tolerations: tuple[Toleration, ...] = ()
+    """Taints of the nodes that pods must tolerate.
+
+    Taints of the nodes that pods must tolerate, as core/v1 tolerations.
+    """
     gpu_resource: str | None = None
+    """Extended resource to ask for; left out: the accelerator's own, for example `nvidia.com/gpu`.
+
+    ``None`` for the accelerator's own (catalog).
+    """
 
     @property
     def capacity(self) -> tuple[CapacityEntry, ...]:

@@ -6,9 +6,13 @@ from llm_serving.arguments import Frozen
 
 
 class Toleration(Frozen):
-    """The fields are those of core/v1."""
+    """A toleration; the fields are those of core/v1."""
 
     key: str
+    """Key of the taint."""
     operator: Literal["Exists", "Equal"] = "Exists"
+    """`Exists` (the default) or `Equal`."""
     value: str | None = None
+    """Value of the taint, with `Equal`."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """`NoSchedule`, `PreferNoSchedule` or `NoExecute`; left out: all of them."""

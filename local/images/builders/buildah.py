@@ -130,10 +130,10 @@ class Buildah:
                 )
             output_of([*command, "rmi", "--prune"], doing="removing layers of no image", timeout_s=_PUSH_TIMEOUT_S)
 
-    def _push(self, image: StoredImage, place: str, log: Path, say: Say) -> None:
+    def _push(self, image: StoredImage, target: str, log: Path, say: Say) -> None:
         with self._running() as command:
             run_logged(
-                [*command, "push", image.image_id.removeprefix("sha256:"), place],
+                [*command, "push", image.image_id.removeprefix("sha256:"), target],
                 doing=f"writing the archive of {image.reference}",
                 log=log,
                 timeout_s=_PUSH_TIMEOUT_S,
@@ -160,5 +160,5 @@ class Buildah:
         """The start of a command line that works on the store, while the folder lives that it keeps its runroot in."""
         self._store.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="llm-serving-buildah-", ignore_cleanup_errors=True) as runroot:
-            place = [f"--root={self._store}", f"--runroot={runroot}", "--storage-driver=overlay"]
-            yield [*NAMESPACES, self._program, *place]
+            storage = [f"--root={self._store}", f"--runroot={runroot}", "--storage-driver=overlay"]
+            yield [*NAMESPACES, self._program, *storage]

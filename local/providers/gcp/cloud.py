@@ -38,17 +38,17 @@ class Cloud:
     """Records, settings and types.
 
     Attributes:
-        home: folders of this machine's clouds.
+        state_folder: folders of this machine's clouds.
         engine: messages to the user.
         settings: the provider's settings: ``project``, ``region``, ``zone``, ``defaultLabels`` and so on.
     """
 
-    home: StateFolder
+    state_folder: StateFolder
     engine: Engine
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.store = Store(self.home.clouds / "gcp")
+        self.store = Store(self.state_folder.clouds / "gcp")
         self.sdk = Sdk(SDK)
 
     def schema(self, token: str) -> ResourceType | None:

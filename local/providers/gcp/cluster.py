@@ -1,8 +1,7 @@
 """GKE clusters: each is a real control plane on this machine, reached under names like the cloud's own.
 
 Not simulated: Autopilot (refused), upgrades of running clusters (the version is recorded), and the difference
-between
-networks: this machine counts as inside of the cluster's network.
+between networks: this machine counts as inside of the cluster's network.
 """
 
 import base64
@@ -13,7 +12,7 @@ from typing import Any
 
 from llm_serving.errors import Problem, nearest
 from local.cluster import ClusterError, LocalCluster
-from local.providers import names
+from local.providers import host_names
 from local.providers.gcp import functions, gke, locations
 from local.providers.gcp.cloud import GoogleError, project_number
 from local.providers.gcp.kinds import Kind
@@ -151,8 +150,7 @@ class Cluster(Kind):
     def delete(self, id: str, outputs: Properties, timeout: float) -> None:
         """Everything of it goes: names, pools, processes, folder."""
         directory = self._directory(outputs)
-        own = [host for host, place in names.everything(self.cloud.home).items() if Path(place) == directory.resolve()]
-        names.unregister(own, self.cloud.home)
+        host_names.unregister(host_names.of(directory, self.cloud.state_folder), self.cloud.state_folder)
         LocalCluster(directory).delete()
         for record in self.cloud.store.all(POOL):
             if record.id.startswith(f"{id}/nodePools/"):
@@ -163,7 +161,7 @@ class Cluster(Kind):
         return outputs if LocalCluster(self._directory(reveal(outputs))).exists() else None
 
     def _directory(self, known: Mapping[str, Any]) -> Path:
-        return self.cloud.home.cluster(str(known["project"]), str(known["location"]), str(known["name"]))
+        return self.cloud.state_folder.cluster(str(known["project"]), str(known["location"]), str(known["name"]))
 
     # Network
 
@@ -284,11 +282,10 @@ class Cluster(Kind):
 
     def _publish(self, hosts: list[str], directory: Path) -> None:
         """Make these names, and no others, stand for the control plane."""
-        home = self.cloud.home
-        old = [host for host, place in names.everything(home).items() if Path(place) == directory.resolve()]
-        names.unregister(set(old) - set(hosts), home)
+        state_folder = self.cloud.state_folder
+        host_names.unregister(host_names.of(directory, state_folder) - set(hosts), state_folder)
         for host in hosts:
-            names.register(host, directory, home)
+            host_names.register(host, directory, state_folder)
 
 
 class _Addresses:

@@ -1,8 +1,7 @@
 """Functions of the local Google Cloud: what a program can look up (``gcp.compute.get_zones`` and the like).
 
 One function of ours for each token; arguments are checked against the SDK first. A function that is not here
-is an
-error that says so: an invented answer would be worse.
+is an error that says so: an invented answer would be worse.
 """
 
 from collections.abc import Callable, Mapping

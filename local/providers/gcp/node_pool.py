@@ -155,7 +155,7 @@ class NodePoolKind(Kind):
 def directory_of(cloud: Cloud, pool: Mapping[str, Any]) -> Path:
     """The folder of the control plane that a pool belongs to."""
     cluster = str(pool["cluster"]).rpartition("/")[2]
-    return cloud.home.cluster(str(pool["project"]), str(pool["location"]), cluster)
+    return cloud.state_folder.cluster(str(pool["project"]), str(pool["location"]), cluster)
 
 
 def check_sizes(pool: Mapping[str, Any], path: str) -> list[Problem]:

@@ -2,8 +2,8 @@
 
 A create goes like this: inputs are refused or accepted as the API would; the record says ``creating``; the
 kind makes the thing; the record says ``ready``. See ``local/providers/store.py`` for what happens when that is
-cut short, and for
-the one deliberate difference from the real cloud: who was interrupted finds its own half-made resource again.
+cut short, and for the one deliberate difference from the real cloud: who was interrupted finds its own half-made
+resource again.
 """
 
 import json
@@ -56,11 +56,11 @@ class GcpPlugin(Plugin):
 
     name = "gcp"
 
-    def __init__(self, home: StateFolder | None = None, faults: FaultPlan | None = None) -> None:
-        self.home = home or StateFolder.of()
-        super().__init__(faults or FaultPlan.of(self.home))
+    def __init__(self, state_folder: StateFolder | None = None, faults: FaultPlan | None = None) -> None:
+        self.state_folder = state_folder or StateFolder.of()
+        super().__init__(faults or FaultPlan.of(self.state_folder))
         self.version = version("pulumi-gcp")
-        self.cloud = Cloud(self.home, self.engine)
+        self.cloud = Cloud(self.state_folder, self.engine)
         self._in_state: set[str] = set()
         self._guard = threading.Lock()
 

@@ -30,7 +30,7 @@ def refuse_excess(cloud: Cloud, id: str, project: str, location: str, machine: s
     Raises:
         GoogleError: 403, as the Compute API answers.
     """
-    path = cloud.home.root / "quotas.yaml"
+    path = cloud.state_folder.root / "quotas.yaml"
     if not path.exists() or nodes == 0:
         return
     region = locations.region_of(location)

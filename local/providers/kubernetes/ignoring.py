@@ -12,14 +12,14 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from local.providers.differences import Difference
+from local.providers.differences import Difference, lies_in
 
 _Path = tuple[str, ...]
 
 
 def without(difference: Difference, ignored: Sequence[str]) -> Difference:
     """The difference without the changes at ``ignored`` paths and inside of them."""
-    kept = {path: change for path, change in difference.changes.items() if not any(_inside(path, i) for i in ignored)}
+    kept = {path: change for path, change in difference.changes.items() if not any(lies_in(path, i) for i in ignored)}
     return Difference(kept, difference.replacing & kept.keys(), difference.delete_before_replace)
 
 
@@ -78,7 +78,3 @@ def _put(thing: dict[str, Any], path: _Path, value: Any) -> None:
     for name in path[:-1]:
         thing = thing.setdefault(name, {})
     thing[path[-1]] = value
-
-
-def _inside(path: str, outer: str) -> bool:
-    return path == outer or path.startswith((f"{outer}.", f"{outer}["))

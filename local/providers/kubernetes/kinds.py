@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from local.providers.differences import lies_in
+
 RELEASE = "kubernetes:helm.sh/v3:Release"
 
 _FACTS: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_name("kinds.yaml").read_text(encoding="utf-8"))
@@ -79,15 +81,11 @@ class Replaces:
 
     def __call__(self, pattern: str) -> bool:
         """For a path with ``[*]`` in the place of indexes. A change inside a listed path counts as well."""
-        if any(_inside(pattern, path) for path in self.except_paths):
+        if any(lies_in(pattern, path) for path in self.except_paths):
             return False
-        if self.except_paths and any(_inside(path, pattern) for path in self.except_paths):
+        if self.except_paths and any(lies_in(path, pattern) for path in self.except_paths):
             return False  # a path that contains one which may change decides nothing
-        return any(_inside(pattern, path) for path in self.paths)
-
-
-def _inside(path: str, outer: str) -> bool:
-    return path == outer or path.startswith((f"{outer}.", f"{outer}["))
+        return any(lies_in(pattern, path) for path in self.paths)
 
 
 def _text(value: Any) -> str:

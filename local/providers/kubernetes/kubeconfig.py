@@ -18,7 +18,7 @@ import yaml
 from local.cluster import rest
 from local.cluster.control_plane import LocalCluster
 from local.cluster.errors import ClusterError
-from local.providers import names
+from local.providers import host_names
 
 _EXEC_SECONDS = 60
 _RETRY_SECONDS = 5.0
@@ -109,7 +109,7 @@ def connect(access: Access, on_warning: Callable[[str], None] | None = None) -> 
         KubeconfigError: the credentials cannot be read or had.
         ClusterError: the local control plane does not come up.
     """
-    directory = names.resolve(access.host)
+    directory = host_names.resolve(access.host)
     if directory is not None:
         cluster = LocalCluster(directory)
         if not cluster.running():

@@ -116,10 +116,12 @@ class KubernetesPlugin(Plugin):
         difference = compare(before, inputs, replaces=kind.replaces(kind.patch or self._mutable(kind, inputs)))
         difference = ignoring.without(difference, ignored)
         if difference.changes and not difference.replaces:
-            difference = replacement.refused(difference, self._immutable_fields(resource, kind, outputs, inputs))
+            difference = replacement.with_refused_fields(
+                difference, self._immutable_fields(resource, kind, outputs, inputs)
+            )
         if objects.flagged(inputs, objects.REPLACE_UNREADY):
             difference = self._replace_unready(resource, kind, id, difference)
-        difference = replacement.ordered(difference, before, inputs)
+        difference = replacement.with_order(difference, before, inputs)
         if difference.delete_before_replace:
             self._deleted_first.add(resource.urn)
         return difference
@@ -342,7 +344,7 @@ class KubernetesPlugin(Plugin):
             return difference
         namespace, name = objects.split_identity(id)
         try:
-            return replacement.unready_job(difference, client.find(kind.api_version, kind.kind, name, namespace))
+            return replacement.with_unready_job(difference, client.find(kind.api_version, kind.kind, name, namespace))
         except (rest.ApiError, rest.UnreachableError):
             return difference
 

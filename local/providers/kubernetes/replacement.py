@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from local.providers.differences import Change, Difference
+from local.providers.differences import Change, Difference, lies_in
 from local.providers.kubernetes import objects
 from local.providers.kubernetes.readiness import judge
 from local.providers.properties import Properties, contains_unknown, reveal
 
 
-def refused(difference: Difference, fields: Iterable[str]) -> Difference:
+def with_refused_fields(difference: Difference, fields: Iterable[str]) -> Difference:
     """The difference with the changes replacing that the API server refuses as changes in place.
 
     Args:
@@ -26,7 +26,7 @@ def refused(difference: Difference, fields: Iterable[str]) -> Difference:
     return Difference(difference.changes, paths or frozenset(difference.changes))
 
 
-def unready_job(difference: Difference, live: Mapping[str, Any] | None) -> Difference:
+def with_unready_job(difference: Difference, live: Mapping[str, Any] | None) -> Difference:
     """The difference with a Job replaced that is not complete, for it asks so (``pulumi.com/replaceUnready``).
 
     Args:
@@ -39,7 +39,7 @@ def unready_job(difference: Difference, live: Mapping[str, Any] | None) -> Diffe
     return Difference({**difference.changes, path: Change.UPDATE}, difference.replacing | {path})
 
 
-def ordered(difference: Difference, before: Properties, inputs: Properties) -> Difference:
+def with_order(difference: Difference, before: Properties, inputs: Properties) -> Difference:
     """The difference with the order of a replacement: two objects of one name cannot be side by side, and a generated
     name is drawn anew.
     """
@@ -56,4 +56,4 @@ def _identity(inputs: Properties) -> tuple[Any, Any]:
 
 
 def _touch(path: str, field: str) -> bool:
-    return path == field or path.startswith((f"{field}.", f"{field}[")) or field.startswith((f"{path}.", f"{path}["))
+    return lies_in(path, field) or lies_in(field, path)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from local.providers import names
+from local.providers import host_names
 from local.providers.kubernetes.plugin import KubernetesPlugin
 from local.providers.properties import UNKNOWN, Secret
 from local.providers.provider import Autoname, CloudError, InitializationFailedError, Resource
@@ -155,8 +155,8 @@ def test_a_conflict_names_the_field_and_the_other_manager(plugin, api, namespace
 def test_drift_shows_and_a_removed_field_goes(plugin, api, namespace):
     inputs, created = up(plugin, CONFIG_MAP, config_map(namespace, a="1", b="2"))
     api.apply(config_map(namespace, a="drifted"), force=True, manager="somebody")
-    found = plugin.read(resource(CONFIG_MAP), created.id, inputs, created.outputs)
-    assert found.inputs["data"]["a"] == "drifted"
+    read = plugin.read(resource(CONFIG_MAP), created.id, inputs, created.outputs)
+    assert read.inputs["data"]["a"] == "drifted"
     outputs = plugin.update(
         resource(CONFIG_MAP), created.id, inputs, created.outputs, config_map(namespace, c="3"), 5, preview=False
     )
@@ -190,9 +190,9 @@ def test_a_field_that_only_the_api_server_knows_to_be_immutable_replaces(plugin,
     made["metadata"]["annotations"] = {"pulumi.com/skipAwait": "true"}
     inputs, created = up(plugin, what.token, made)
     changed = {**inputs, "spec": {**inputs["spec"], "loadBalancerClass": "example.com/two"}}
-    found = plugin.diff(what, created.id, inputs, created.outputs, changed)
-    assert found.replacing == {"spec.loadBalancerClass"}
-    assert found.delete_before_replace  # its name is fixed
+    diff = plugin.diff(what, created.id, inputs, created.outputs, changed)
+    assert diff.replacing == {"spec.loadBalancerClass"}
+    assert diff.delete_before_replace  # its name is fixed
 
 
 def test_a_sealed_secret_is_replaced_although_secrets_may_change(cluster, namespace):
@@ -278,7 +278,12 @@ def test_a_service_waits_for_the_pods_that_it_has_and_not_for_any(plugin, api, p
 
     def told():
         slices = api.list("discovery.k8s.io/v1", "EndpointSlice", namespace)
-        return [end for found in slices for end in found.get("endpoints") or [] if end["conditions"]["ready"] is False]
+        return [
+            end
+            for endpoint_slice in slices
+            for end in endpoint_slice.get("endpoints") or []
+            if end["conditions"]["ready"] is False
+        ]
 
     eventually(told)
     with pytest.raises(InitializationFailedError, match="1 of the 1 pods that it selects are not ready"):
@@ -308,7 +313,7 @@ def test_a_release_is_recorded_and_brings_its_definitions(plugin, api, namespace
 def test_a_host_of_the_local_clouds_leads_to_its_control_plane(cluster, namespace, monkeypatch, tmp_path):
     monkeypatch.setenv("LLM_SERVING_LOCAL", str(tmp_path))
     host = "gke-0123-456.europe-west4.gke.goog"
-    names.register(host, cluster.directory, StateFolder.of())
+    host_names.register(host, cluster.directory, StateFolder.of())
     plugin = KubernetesPlugin()
     user = {"exec": {"command": "this-is-never-run", "apiVersion": "client.authentication.k8s.io/v1"}}
     config = {

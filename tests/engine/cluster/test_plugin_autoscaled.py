@@ -41,30 +41,32 @@ def web(plugin, api, pool, namespace):
 
         def checked(self, inputs):
             """The inputs as the engine hands them on: an ignored path has its old value."""
-            asked = {**inputs, "spec": dict(inputs["spec"])}
+            checked_inputs = {**inputs, "spec": dict(inputs["spec"])}
             if self.ignored:
-                asked["spec"].pop("replicas", None)
+                checked_inputs["spec"].pop("replicas", None)
                 if "replicas" in self.inputs["spec"]:
-                    asked["spec"]["replicas"] = self.inputs["spec"]["replicas"]
-            return plugin.check(self.what, asked, self.inputs, Autoname()).inputs
+                    checked_inputs["spec"]["replicas"] = self.inputs["spec"]["replicas"]
+            return plugin.check(self.what, checked_inputs, self.inputs, Autoname()).inputs
 
         def differs(self, inputs):
-            asked = self.checked(inputs)
-            return set(plugin.diff(self.what, self.id, self.inputs, self.outputs, asked, self.ignored).changes)
+            checked_inputs = self.checked(inputs)
+            return set(plugin.diff(self.what, self.id, self.inputs, self.outputs, checked_inputs, self.ignored).changes)
 
         def preview(self, inputs):
-            asked = self.checked(inputs)
-            return plugin.update(self.what, self.id, self.inputs, self.outputs, asked, 60, True, self.ignored)
+            checked_inputs = self.checked(inputs)
+            return plugin.update(self.what, self.id, self.inputs, self.outputs, checked_inputs, 60, True, self.ignored)
 
         def update(self, inputs):
-            asked = self.checked(inputs)
-            self.outputs = plugin.update(self.what, self.id, self.inputs, self.outputs, asked, 60, False, self.ignored)
-            self.inputs = asked
+            checked_inputs = self.checked(inputs)
+            self.outputs = plugin.update(
+                self.what, self.id, self.inputs, self.outputs, checked_inputs, 60, False, self.ignored
+            )
+            self.inputs = checked_inputs
 
         def refresh(self):
-            found = plugin.read(self.what, self.id, self.inputs, self.outputs)
-            changed = plugin.diff(self.what, self.id, found.inputs, found.outputs, self.inputs, self.ignored).changes
-            self.inputs, self.outputs = found.inputs, found.outputs
+            read = plugin.read(self.what, self.id, self.inputs, self.outputs)
+            changed = plugin.diff(self.what, self.id, read.inputs, read.outputs, self.inputs, self.ignored).changes
+            self.inputs, self.outputs = read.inputs, read.outputs
             return set(changed)
 
         @property

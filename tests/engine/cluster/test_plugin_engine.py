@@ -49,10 +49,10 @@ class Project:
     """A project with one Deployment."""
 
     def __init__(self, folder, kubeconfig, namespace):
-        self.home = StateFolder(folder / "local")
+        self.state = StateFolder(folder / "local")
         self.folder = folder / "project"
         self.folder.mkdir()
-        prepare(self.home)
+        prepare(self.state)
         (self.folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "web", "runtime": "python"}))
         (self.folder / "__main__.py").write_text(PROGRAM)
         self.pulumi("stack", "init", "test")
@@ -68,7 +68,7 @@ class Project:
 
     def pulumi(self, *args):
         path = [str(part) for part in (os.path.dirname(sys.executable), REPOSITORY / ".tools/bin")]
-        environment = clean_environment(self.home)
+        environment = clean_environment(self.state)
         done = subprocess.run(
             ["pulumi", "--cwd", str(self.folder), "--non-interactive", *args],
             env=environment | {"PATH": os.pathsep.join([*path, os.environ.get("PATH", "")])},

@@ -39,17 +39,17 @@ def groups(plugin, api, namespace, definition):
 
     class Groups:
         def inputs(self, replicas=2, wait=True):
-            found = dict(recorded(replicas).inputs)
-            annotations = found["metadata"]["annotations"] if wait else {}
+            inputs = dict(recorded(replicas).inputs)
+            annotations = inputs["metadata"]["annotations"] if wait else {}
             # The garbage collector, whom a foreground deletion waits for, hears of a new kind up to 30 s later.
             annotations = {**annotations, "pulumi.com/deletionPropagationPolicy": "background"}
-            found["metadata"] = {**found["metadata"], "namespace": namespace, "annotations": annotations}
-            checked = plugin.check(GROUPS, found, None, Autoname())
+            inputs["metadata"] = {**inputs["metadata"], "namespace": namespace, "annotations": annotations}
+            checked = plugin.check(GROUPS, inputs, None, Autoname())
             assert not checked.problems
             return checked.inputs
 
         def status(self, **conditions):
-            found = [
+            conditions = [
                 {
                     "type": kind,
                     "status": str(value),
@@ -59,7 +59,7 @@ def groups(plugin, api, namespace, definition):
                 }
                 for kind, value in conditions.items()
             ]
-            api.patch(self.live, {"status": {"conditions": found, "replicas": 1, "readyReplicas": 1}}, "status")
+            api.patch(self.live, {"status": {"conditions": conditions, "replicas": 1, "readyReplicas": 1}}, "status")
 
         @property
         def live(self):
@@ -68,13 +68,13 @@ def groups(plugin, api, namespace, definition):
     return Groups()
 
 
-def within(asked, live):
+def within(inputs, live):
     """All that was asked for is there; the API server adds what it defaults."""
-    if isinstance(asked, dict):
-        return all(key in live and within(value, live[key]) for key, value in asked.items())
-    if isinstance(asked, list):
-        return len(asked) == len(live) and all(within(a, b) for a, b in zip(asked, live, strict=True))
-    return asked == live
+    if isinstance(inputs, dict):
+        return all(key in live and within(value, live[key]) for key, value in inputs.items())
+    if isinstance(inputs, list):
+        return len(inputs) == len(live) and all(within(a, b) for a, b in zip(inputs, live, strict=True))
+    return inputs == live
 
 
 def test_what_is_rendered_is_admitted_as_it_is(groups, plugin):
@@ -93,8 +93,8 @@ def test_an_update_waits_for_the_groups_and_a_refresh_does_not(groups, plugin):
     outputs = plugin.update(GROUPS, f"{groups.live['metadata']['namespace']}/m-1-0-0", inputs, {}, inputs, 30, False)
     # The autoscaler adds a group, which takes its time: that is no failed resource.
     groups.status(Available=False, Progressing=True)
-    found = plugin.read(GROUPS, f"{outputs['metadata']['namespace']}/m-1-0-0", inputs, outputs)
-    assert found is not None
+    read = plugin.read(GROUPS, f"{outputs['metadata']['namespace']}/m-1-0-0", inputs, outputs)
+    assert read is not None
 
 
 def test_an_autoscaler_scales_groups_and_updates_keep_its_number(groups, plugin, api, namespace):

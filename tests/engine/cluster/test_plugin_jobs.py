@@ -51,15 +51,15 @@ def test_a_failed_job_tells_how_its_pod_ended_and_the_way_out(plugin, api, names
     assert "BackoffLimitExceeded" in told
     assert "container loader ended with status 3 (Error): no such revision" in told
     assert "pulumi.com/replaceUnready" in told
-    found = plugin.diff(resource(JOB, "load"), error.id, inputs, error.outputs, inputs)
-    assert not found.changes
+    diff = plugin.diff(resource(JOB, "load"), error.id, inputs, error.outputs, inputs)
+    assert not diff.changes
 
 
 def test_a_failed_job_that_asks_for_it_is_replaced_by_the_next_update(plugin, api, namespace):
     inputs, error = failed(plugin, api, namespace, **ASKS)
-    found = plugin.diff(resource(JOB, "load"), error.id, inputs, error.outputs, inputs)
-    assert found.replaces
-    assert found.delete_before_replace
+    diff = plugin.diff(resource(JOB, "load"), error.id, inputs, error.outputs, inputs)
+    assert diff.replaces
+    assert diff.delete_before_replace
 
 
 def test_a_complete_job_that_asks_for_it_stays(plugin, pool, namespace):

@@ -77,8 +77,8 @@ def seen(api, namespace):
     """The controller has seen the newest version of the Deployment."""
 
     def observed():
-        found = api.get("apps/v1", "Deployment", "web", namespace)
-        return found["status"]["observedGeneration"] == found["metadata"]["generation"]
+        deployment = api.get("apps/v1", "Deployment", "web", namespace)
+        return deployment["status"]["observedGeneration"] == deployment["metadata"]["generation"]
 
     eventually(observed)
 
@@ -90,14 +90,14 @@ def test_a_refresh_sees_what_changed_of_ours_and_nothing_that_others_added(plugi
     other = {**inputs, "metadata": {**inputs["metadata"]}, "spec": {"template": {"spec": {"containers": [added]}}}}
     api.apply(other, manager="mesh")
     seen(api, namespace)
-    found = plugin.read(resource(DEPLOYMENT), created.id, inputs, created.outputs)
-    assert found.inputs == inputs
+    read = plugin.read(resource(DEPLOYMENT), created.id, inputs, created.outputs)
+    assert read.inputs == inputs
     image = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "y"}]}}}}
     api.apply({**other, **image}, force=True, manager="somebody")
     seen(api, namespace)
-    found = plugin.read(resource(DEPLOYMENT), created.id, inputs, created.outputs)
-    assert [c["image"] for c in found.inputs["spec"]["template"]["spec"]["containers"]] == ["y"]
-    drifted = plugin.diff(resource(DEPLOYMENT), created.id, found.inputs, found.outputs, inputs)
+    read = plugin.read(resource(DEPLOYMENT), created.id, inputs, created.outputs)
+    assert [c["image"] for c in read.inputs["spec"]["template"]["spec"]["containers"]] == ["y"]
+    drifted = plugin.diff(resource(DEPLOYMENT), created.id, read.inputs, read.outputs, inputs)
     assert list(drifted.changes) == ["spec.template.spec.containers[0].image"]
 
 

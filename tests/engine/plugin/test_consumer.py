@@ -118,10 +118,10 @@ def consumer(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) ->
 def refusal(consumer: Project) -> str:
     """What the engine says of a preview that it refuses: a reason, and no traceback of the package's own."""
     done = consumer.pulumi("preview")
-    said = done.stdout + done.stderr
-    assert done.returncode != 0, said
-    assert str(COMPONENTS / "llm_serving") not in said
-    return said
+    output = done.stdout + done.stderr
+    assert done.returncode != 0, output
+    assert str(COMPONENTS / "llm_serving") not in output
+    return output
 
 
 def test_a_model_is_served_previewed_refused_and_removed_from_another_teams_program(consumer, cluster):
@@ -140,15 +140,15 @@ def test_a_model_is_served_previewed_refused_and_removed_from_another_teams_prog
     consumer.pulumi("preview", "--expect-no-changes", check=True)
 
     consumer.set("gpuQuota", "-1")
-    said = refusal(consumer)
-    assert "gpuQuota" in said
+    output = refusal(consumer)
+    assert "gpuQuota" in output
     consumer.set("gpuQuota", "2")
 
     consumer.pulumi("config", "set", "--path", "model.replica", "2", check=True)
-    said = refusal(consumer)
-    assert "model.replica" in said
-    assert "unknown key" in said
-    assert "replicas" in said
+    output = refusal(consumer)
+    assert "model.replica" in output
+    assert "unknown key" in output
+    assert "replicas" in output
 
     consumer.pulumi("destroy", "--yes", "--skip-preview", check=True)
     assert cluster.client().find("v1", "Namespace", "chat") is None

@@ -45,10 +45,10 @@ def test_nothing_is_installed_that_is_not_asked_for():
 )
 def test_each_addon_comes_alone_in_a_namespace_of_its_own(argument, chart, namespace):
     recording = addons(**{argument: True})
-    made = recording.one(RELEASE)
-    assert (made["name"], made["namespace"]) == (chart, namespace)
+    installed = recording.one(RELEASE)
+    assert (installed["name"], installed["namespace"]) == (chart, namespace)
     assert recording.one("Namespace")["metadata.name"] == namespace
-    assert recording.depends_on(made, recording.one("Namespace"))
+    assert recording.depends_on(installed, recording.one("Namespace"))
     assert recording.output("installed") == [chart]
 
 
@@ -62,10 +62,10 @@ def test_every_object_is_a_child_of_the_component_and_valid():
 
 
 def test_charts_are_pinned_and_a_failed_installation_is_taken_back():
-    for made in addons(**EVERYTHING).all(RELEASE):
-        assert made["version"].count(".") == 2
-        assert made["atomic"] is True
-        assert made["chart"].startswith("oci://") or made["repositoryOpts.repo"].startswith("https://")
+    for installed in addons(**EVERYTHING).all(RELEASE):
+        assert installed["version"].count(".") == 2
+        assert installed["atomic"] is True
+        assert installed["chart"].startswith("oci://") or installed["repositoryOpts.repo"].startswith("https://")
 
 
 def test_charts_bring_the_versions_whose_definitions_tests_validate_against():
@@ -113,8 +113,8 @@ def test_what_prometheus_keeps_fits_its_volume_and_the_definition():
 def test_the_url_is_that_of_the_prometheus_that_is_installed_or_of_the_one_that_is_there():
     assert addons(monitoring=True).output("prometheusUrl") == "http://monitoring-prometheus.monitoring.svc:9090"
     assert release(addons(monitoring=True), "monitoring")["values.fullnameOverride"] == "monitoring"
-    there = "http://prometheus.observability.svc:9090"
-    assert addons(prometheus_url=there).output("prometheusUrl") == there
+    existing = "http://prometheus.observability.svc:9090"
+    assert addons(prometheus_url=existing).output("prometheusUrl") == existing
 
 
 def test_labels_of_what_kube_state_metrics_tells_about_stay():

@@ -32,11 +32,11 @@ def test_clients_have_enough_requests_and_each_request_comes_equally_often(clien
 def test_an_answer_of_another_length_gives_no_rate():
     requests = [Request((97,), 2), Request((98,), 3)]
 
-    def exact(asked: Sequence[Request], size: int) -> list[list[int]]:
-        return [[97] * request.tokens for request in asked]
+    def exact(requests: Sequence[Request], size: int) -> list[list[int]]:
+        return [[97] * request.tokens for request in requests]
 
-    def cut(asked: Sequence[Request], size: int) -> list[list[int]]:
-        return [[97] * 2 for _ in asked]
+    def cut(requests: Sequence[Request], size: int) -> list[list[int]]:
+        return [[97] * 2 for _ in requests]
 
     assert batching.rate(exact, requests, 1) > 0
     with pytest.raises(SystemExit, match="lengths"):
@@ -49,10 +49,12 @@ def test_ratios_are_taken_within_a_round_and_one_client_has_no_batches():
         Round(10, {1: Level(40, None), 16: Level(50, 10)}),  # 4, 5, 5
         Round(50, {1: Level(150, None), 16: Level(350, 100)}),  # 3, 7, 3.5
     ]
-    said = io.StringIO()
-    batching.report(rounds, Console(file=said, width=120))
-    assert "clients 1: continuous 150 tokens/s, 3.00 (2.00-4.00) times one at a time\n" in said.getvalue()
-    assert re.search(r"clients 16: .* 6\.00 \(5\.00-7\.00\) times one .* 3\.50 \(2\.00-5\.00\) times", said.getvalue())
+    printed = io.StringIO()
+    batching.report(rounds, Console(file=printed, width=120))
+    assert "clients 1: continuous 150 tokens/s, 3.00 (2.00-4.00) times one at a time\n" in printed.getvalue()
+    assert re.search(
+        r"clients 16: .* 6\.00 \(5\.00-7\.00\) times one .* 3\.50 \(2\.00-5\.00\) times", printed.getvalue()
+    )
 
 
 def test_weights_have_the_shapes_that_the_configuration_says(tmp_path):

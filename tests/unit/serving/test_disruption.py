@@ -43,9 +43,12 @@ def test_one_instance_at_a_time_may_be_ended_and_a_broken_one_always():
 def test_instances_spread_over_zones_and_nodes_and_never_wait_for_it():
     _, pod = rendered()
     constraints = pod["topologySpreadConstraints"]
-    assert [found["topologyKey"] for found in constraints] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
-    assert all(found["whenUnsatisfiable"] == "ScheduleAnyway" for found in constraints)
-    assert all(found["labelSelector"] == {"matchLabels": PODS} for found in constraints)
+    assert [constraint["topologyKey"] for constraint in constraints] == [
+        "topology.kubernetes.io/zone",
+        "kubernetes.io/hostname",
+    ]
+    assert all(constraint["whenUnsatisfiable"] == "ScheduleAnyway" for constraint in constraints)
+    assert all(constraint["labelSelector"] == {"matchLabels": PODS} for constraint in constraints)
 
 
 def test_a_base_runs_only_on_nodes_that_are_not_taken_away():

@@ -95,10 +95,10 @@ def test_groups_are_bound_to_their_role():
     recording = team()
     for role, group in (("viewer", "readers@example.com"), ("editor", "platform@example.com")):
         binding = recording.one("RoleBinding", f"chat-{role}s")
-        made = recording.one("kubernetes:rbac.authorization.k8s.io/v1:Role", f"chat-{role}")
-        assert binding["roleRef.name"] == made["metadata.name"] == role
+        role_object = recording.one("kubernetes:rbac.authorization.k8s.io/v1:Role", f"chat-{role}")
+        assert binding["roleRef.name"] == role_object["metadata.name"] == role
         assert [subject["name"] for subject in binding["subjects"]] == [group]
-        assert recording.depends_on(binding, made)
+        assert recording.depends_on(binding, role_object)
 
 
 def test_a_team_without_groups_has_no_bindings():
@@ -124,10 +124,10 @@ def policies(**changes):
 
 
 def test_a_namespace_is_closed_but_for_what_serving_needs():
-    found = policies()
-    assert set(found) == {"default-deny", "dns", "serving", "clients", "metrics", "cloud"}
-    assert found["default-deny"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    assert set(policies(from_internet=True)) - set(found) == {"hub"}
+    default = policies()
+    assert set(default) == {"default-deny", "dns", "serving", "clients", "metrics", "cloud"}
+    assert default["default-deny"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    assert set(policies(from_internet=True)) - set(default) == {"hub"}
 
 
 def test_engines_are_reached_from_their_namespace_and_from_where_clients_come_only():

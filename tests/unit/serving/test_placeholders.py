@@ -65,10 +65,10 @@ def test_there_are_as_many_as_were_asked_for():
 def test_a_placeholder_is_as_large_as_an_instance_with_what_stands_beside_it():
     (holder,) = spec()["containers"]
     engine = container(serve())
-    held, asked = holder["resources"]["requests"], engine["resources"]["requests"]
-    assert held["nvidia.com/gpu"] == asked["nvidia.com/gpu"] == holder["resources"]["limits"]["nvidia.com/gpu"]
-    assert cores(held["cpu"]) == cores(asked["cpu"]) + CACHE.sidecar_cpu
-    assert mebibytes(held["memory"]) == mebibytes(asked["memory"]) + 1024 * CACHE.sidecar_memory_gib
+    held, requested = holder["resources"]["requests"], engine["resources"]["requests"]
+    assert held["nvidia.com/gpu"] == requested["nvidia.com/gpu"] == holder["resources"]["limits"]["nvidia.com/gpu"]
+    assert cores(held["cpu"]) == cores(requested["cpu"]) + CACHE.sidecar_cpu
+    assert mebibytes(held["memory"]) == mebibytes(requested["memory"]) + 1024 * CACHE.sidecar_memory_gib
 
 
 def test_a_placeholder_goes_where_an_instance_goes():

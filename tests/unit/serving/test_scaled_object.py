@@ -27,12 +27,18 @@ def rendered(workload=WORKLOAD, **fields):
 
 
 def fleet(base=0, slots=256, gpu_utilization=None, start=0, replicas=1, ready=None, **fields):
-    made = spec(gpu_utilization=gpu_utilization, **fields)
-    there = replicas if ready is None else ready
+    autoscaling = spec(gpu_utilization=gpu_utilization, **fields)
+    ready = replicas if ready is None else ready
     return Fleet(
-        formula(made, base), slots, start=start, replicas=replicas, ready=there, base=base, fewest=made.min,
-        most=made.max,
-    )  # fmt: skip
+        formula(autoscaling, base),
+        slots,
+        start=start,
+        replicas=replicas,
+        ready=ready,
+        base=base,
+        fewest=autoscaling.min,
+        most=autoscaling.max,
+    )
 
 
 def settled(one, load, steps=60, **more):
@@ -58,10 +64,10 @@ def test_the_object_is_valid_for_the_pinned_definition(fields, base):
 
 def test_every_trigger_has_a_name_that_the_formula_uses_and_the_other_way_round():
     for fields in ({}, {"ttft_seconds": 2}, {"gpu_utilization": None}, {"schedules": [OFFICE, OFFICE]}):
-        made = rendered(**fields)["spec"]
-        names = [trigger["name"] for trigger in made["triggers"]]
+        body = rendered(**fields)["spec"]
+        names = [trigger["name"] for trigger in body["triggers"]]
         assert len(set(names)) == len(names)
-        written = made["advanced"]["scalingModifiers"]["formula"]
+        written = body["advanced"]["scalingModifiers"]["formula"]
         assert evaluate(written, dict.fromkeys(names, 1.0)) >= 0
         for name in names:
             with pytest.raises(NameError):
@@ -69,11 +75,11 @@ def test_every_trigger_has_a_name_that_the_formula_uses_and_the_other_way_round(
 
 
 def test_the_value_is_a_number_of_replicas_and_no_answer_is_a_failure():
-    made = rendered()["spec"]
-    modifiers = made["advanced"]["scalingModifiers"]
+    body = rendered()["spec"]
+    modifiers = body["advanced"]["scalingModifiers"]
     assert (modifiers["metricType"], modifiers["target"]) == ("AverageValue", "1")
-    assert {trigger["metadata"]["ignoreNullValues"] for trigger in made["triggers"]} == {"false"}
-    assert made["fallback"] == {"failureThreshold": 3, "replicas": 1, "behavior": "currentReplicasIfHigher"}
+    assert {trigger["metadata"]["ignoreNullValues"] for trigger in body["triggers"]} == {"false"}
+    assert body["fallback"] == {"failureThreshold": 3, "replicas": 1, "behavior": "currentReplicasIfHigher"}
 
 
 def test_the_pace_is_that_of_the_settings():
@@ -108,23 +114,23 @@ def test_a_schedule_is_a_cron_trigger_with_its_own_time_zone():
 
 def test_the_base_is_part_of_the_bounds_and_is_not_scaled():
     workload = ReleaseWorkload("chat", "tiny-1-0-0", "tiny", "1.0.0", base=2)
-    made = rendered(workload, min=3, max=10)["spec"]
-    assert (made["minReplicaCount"], made["maxReplicaCount"], made["fallback"]["replicas"]) == (1, 8, 1)
-    assert made["scaleTargetRef"]["name"] == "tiny-1-0-0"
-    assert "cooldownPeriod" not in made
+    body = rendered(workload, min=3, max=10)["spec"]
+    assert (body["minReplicaCount"], body["maxReplicaCount"], body["fallback"]["replicas"]) == (1, 8, 1)
+    assert body["scaleTargetRef"]["name"] == "tiny-1-0-0"
+    assert "cooldownPeriod" not in body
 
 
 def test_with_nothing_beside_the_base_a_prometheus_that_is_away_takes_no_instance():
     workload = ReleaseWorkload("chat", "tiny-1-0-0", "tiny", "1.0.0", base=2)
-    made = rendered(workload, min=2, max=10, polling_seconds=120)["spec"]
-    assert made["minReplicaCount"] == 0
-    assert made["cooldownPeriod"] > (made["fallback"]["failureThreshold"] + 1) * made["pollingInterval"]
+    body = rendered(workload, min=2, max=10, polling_seconds=120)["spec"]
+    assert body["minReplicaCount"] == 0
+    assert body["cooldownPeriod"] > (body["fallback"]["failureThreshold"] + 1) * body["pollingInterval"]
 
 
 def test_groups_of_nodes_are_scaled_by_their_own_kind():
     workload = ReleaseWorkload("chat", "big-1-0-0", "big", "1.0.0", kind=WorkloadKind.LEADER_WORKER_SET)
-    made = rendered(workload)["spec"]
-    assert made["scaleTargetRef"] == {
+    body = rendered(workload)["spec"]
+    assert body["scaleTargetRef"] == {
         "apiVersion": "leaderworkerset.x-k8s.io/v1",
         "kind": "LeaderWorkerSet",
         "name": "big-1-0-0",
@@ -199,8 +205,8 @@ def test_a_measure_that_is_older_than_the_instances_does_not_count_twice():
 @pytest.mark.parametrize("load", [30, 100, 500])
 def test_nodes_that_never_come_get_no_more_than_the_load_asks_for(load):
     one = fleet(slots=8, start=None, max=1000)
-    asked = settled(one, load)
-    assert asked <= math.ceil(load / (8 + 10))
+    replicas = settled(one, load)
+    assert replicas <= math.ceil(load / (8 + 10))
     assert one.history == sorted(one.history)
 
 
@@ -251,12 +257,12 @@ def test_the_highest_schedule_counts():
 
 
 def test_every_step_up_is_taken_whatever_the_number_of_instances():
-    for there in range(1, 400):
-        one = fleet(replicas=there, max=10000, schedules=[OFFICE])
-        asked = there + 1
-        reached = one.step(0, schedule_0=asked)
-        assert reached >= asked
-        assert reached == asked if there < 10 else reached <= math.floor(1.1 * there) + 1
+    for replicas in range(1, 400):
+        one = fleet(replicas=replicas, max=10000, schedules=[OFFICE])
+        scheduled = replicas + 1
+        reached = one.step(0, schedule_0=scheduled)
+        assert reached >= scheduled
+        assert reached == scheduled if replicas < 10 else reached <= math.floor(1.1 * replicas) + 1
 
 
 def test_a_step_that_was_widened_is_not_taken_back_and_repeated():

@@ -11,20 +11,10 @@ import pulumi
 from pulumi_kubernetes import core, meta
 from pydantic import StringConstraints
 
+from llm_serving.cloud.existing.arguments import CacheStorageArgs
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.contract import ModelCacheVolume
 from llm_serving.spec import CacheStorageSpec
-
-
-class CacheStorageArgs(TypedDict):
-    """A claim for the model cache that is made."""
-
-    size_gib: int
-    """Size in GiB."""
-    storage_class: NotRequired[str]
-    """The cluster's storage class; left out: its default."""
-    access_mode: NotRequired[str]
-    """`ReadWriteOnce` (the default), or `ReadWriteMany` where pods of several nodes read it."""
 
 
 class ExistingModelCacheArgs(TypedDict):

@@ -12,6 +12,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from llm_serving.cloud.gcp import access
+from llm_serving.cloud.gcp.arguments import ClusterArgs
 from llm_serving.cloud.gcp.checks import obey_rules
 from llm_serving.cloud.gcp.keys import service_key
 from llm_serving.cloud.gcp.names import ProjectId, Region, account_id
@@ -48,81 +49,6 @@ EXCLUSION_SCOPES = {
 DRIFT = ["initialNodeCount", "nodeConfig"]
 """Both describe the default pool, which GKE insists on at creation and the provider removes right after. What is
 reported there later is some other pool, and a difference would replace the cluster (pulumi-gcp#88, #744)."""
-
-
-class ControlPlaneAccessArgs(TypedDict):
-    """Who reaches the Kubernetes API."""
-
-    mode: NotRequired[str]
-    """`dns` (guarded by IAM), `authorized` (a public address for some ranges) or `private`."""
-    authorized: NotRequired[list[str]]
-    """Ranges that may connect; refused with `dns`."""
-
-
-class MaintenanceExclusionArgs(TypedDict):
-    """A time in which the cloud leaves the cluster as it is."""
-
-    name: str
-    """What it is for; unique in the cluster."""
-    start: str
-    """First moment, RFC 3339 in UTC."""
-    end: str
-    """Last moment, RFC 3339 in UTC."""
-    scope: NotRequired[str]
-    """What is left undone: `all` upgrades, `minor` versions, or `minor-and-nodes`."""
-
-
-class MaintenanceWindowArgs(TypedDict):
-    """When the cloud may upgrade the cluster."""
-
-    start: NotRequired[str]
-    """First start, RFC 3339 in UTC."""
-    hours: NotRequired[int]
-    """Length of one window."""
-    recurrence: NotRequired[str]
-    """RFC 5545 rule, for example `FREQ=WEEKLY;BYDAY=SA,SU`."""
-    exclusions: NotRequired[list[MaintenanceExclusionArgs]]
-    """Times in which nothing is upgraded although a window is open."""
-
-
-class SystemPoolArgs(TypedDict):
-    """CPU nodes for everything that needs no GPU. Counts are per zone of the cluster."""
-
-    machine_type: NotRequired[str]
-    """The cloud's name of the machine."""
-    min: NotRequired[int]
-    """Fewest nodes a zone."""
-    max: NotRequired[int]
-    """Most nodes a zone."""
-
-
-class ClusterArgs(TypedDict):
-    """The cluster of one environment."""
-
-    name: str
-    """Fixed for the life of a stack."""
-    regional: NotRequired[bool]
-    """A control plane in several zones; `false` puts it into the first zone."""
-    zones: list[str]
-    """Zones in which nodes may run."""
-    release_channel: NotRequired[str]
-    """How early the cluster gets new Kubernetes versions: `rapid`, `regular`, `stable` or `extended`."""
-    version: NotRequired[str]
-    """Smallest Kubernetes version; the channel's default if left out."""
-    access: NotRequired[ControlPlaneAccessArgs]
-    """Who reaches the control plane."""
-    security_group: NotRequired[str]
-    """Group `gke-security-groups@<domain>` that contains the groups of teams; without it GKE looks up nobody's."""
-    maintenance: NotRequired[MaintenanceWindowArgs]
-    """When the cloud may upgrade."""
-    max_pods_per_node: NotRequired[int]
-    """Decides the size of each node's block of pod addresses."""
-    encrypt_secrets: NotRequired[bool]
-    """Encrypt Kubernetes Secrets with a key of our own."""
-    deletion_protection: NotRequired[bool]
-    """Refuse to delete the cluster and its key; switching it off needs an `up` of its own."""
-    system_pool: NotRequired[SystemPoolArgs]
-    """Nodes for everything that needs no GPU."""
 
 
 class GcpClusterArgs(TypedDict):

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from llm_serving import catalog
 from llm_serving.catalog import MachineType
+from llm_serving.cloud.gcp.arguments import PoolArgs
 from llm_serving.cloud.gcp.boot_disks import boot_disk_type
 from llm_serving.cloud.gcp.checks import obey_rules
 from llm_serving.cloud.gcp.markets import TERMS, purchase, spot_shutdown
@@ -34,48 +35,6 @@ from llm_serving.planning.clouds import GCP
 from llm_serving.planning.rules.stack import GcpShape
 from llm_serving.spec import CapacityEntry, Market
 from llm_serving.spec.gcp import GcpPoolSpec
-
-
-class CapacityArgs(TypedDict):
-    """One kind of capacity of a pool. Counts are nodes of the whole pool, not per zone."""
-
-    market: str
-    """On which terms: `on-demand`, `spot`, `reservation` or `flex-start`."""
-    machine_type: str
-    """The cloud's name of the machine."""
-    min: NotRequired[int]
-    """Fewest nodes."""
-    max: int
-    """Most nodes."""
-    zones: NotRequired[list[str]]
-    """Zones to look in; those of the cluster in which the machine exists if left out."""
-    reservation: NotRequired[str]
-    """Name of the reservation to consume."""
-
-
-class PoolArgs(TypedDict):
-    """A pool: all of its capacity has the same GPU and the same number of GPUs a node."""
-
-    name: str
-    """Name of the pool and of the ComputeClass."""
-    accelerator: str
-    """The GPU's name in the catalog, for example `H100-80GB`."""
-    capacity: list[CapacityArgs]
-    """What to use, most preferred first."""
-    local_ssd: NotRequired[bool]
-    """Use the machine's local SSD for caches; where the machine always has it if left out."""
-    disk_gb: NotRequired[int]
-    """Size of the boot disk in GB."""
-    labels: NotRequired[dict[str, str]]
-    """More labels for the nodes."""
-    spot_shutdown_seconds: NotRequired[int]
-    """What a spot node takes from its notice to its end: 30 (the default) or 120, which needs GKE
-    1.35.0-gke.1171000."""
-    idle_minutes: NotRequired[int]
-    """How long a node stays after its last pod; 10 by default."""
-    return_to_preferred: NotRequired[bool]
-    """Move instances back as soon as more preferred capacity can be had, at the price of a cold start each; false by
-    default."""
 
 
 class GcpGpuPoolArgs(TypedDict):

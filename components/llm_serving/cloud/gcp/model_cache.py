@@ -9,6 +9,7 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 import pulumi_gcp as gcp
 
+from llm_serving.cloud.gcp.arguments import ModelCacheArgs
 from llm_serving.cloud.gcp.keys import service_key
 from llm_serving.cloud.gcp.names import BUCKET_LIMIT, ProjectId, Region, bounded
 from llm_serving.component import Frozen, child, token, validated
@@ -38,17 +39,6 @@ MOUNT_OPTIONS = (
     "read_ahead_kb=1024",
 )
 """GKE documentation, "Optimize Cloud Storage FUSE CSI driver performance", profile for AI/ML serving."""
-
-
-class ModelCacheArgs(TypedDict):
-    """Settings of the model cache."""
-
-    soft_delete_days: NotRequired[int]
-    """How long deleted objects can be restored; 0, or 7 to 90."""
-    noncurrent_days: NotRequired[int]
-    """How long an overwritten version of an object is kept."""
-    force_destroy: NotRequired[bool]
-    """Let a destroy delete a bucket that still holds objects, and its key."""
 
 
 class GcpModelCacheArgs(TypedDict):

@@ -12,6 +12,7 @@ import pulumi
 import pulumi_gcp as gcp
 from pydantic import Field
 
+from llm_serving.cloud.gcp.arguments import NetworkRangesArgs
 from llm_serving.cloud.gcp.checks import obey_rules
 from llm_serving.cloud.gcp.names import ProjectId, Region
 from llm_serving.component import Frozen, child, token, validated
@@ -42,23 +43,6 @@ workloads", network policies)."""
 CLOUD_DNS = "169.254.169.254/32"
 """Cloud DNS for GKE answers pods on this address (GKE documentation, "Using Cloud DNS for GKE"); without it the name
 service is pods, and nobody asks here."""
-
-
-class NetworkRangesArgs(TypedDict):
-    """Ranges of the network and how it meets the internet. Ranges are fixed for the life of a stack."""
-
-    nodes: NotRequired[str]
-    """Primary range of the node subnet; one address a node."""
-    pods: NotRequired[str]
-    """Range from which every node gets a block for its pods."""
-    services: NotRequired[str]
-    """Range of the cluster's Services."""
-    proxies: NotRequired[str]
-    """Range of the proxies of regional gateways (proxy-only subnet, at least a /26)."""
-    nat_addresses: NotRequired[int]
-    """Fixed public addresses from which the network reaches the internet; 0 leaves the choice to the cloud."""
-    flow_log_sampling: NotRequired[float]
-    """Share of the node subnet's flows that is logged; 0 logs none."""
 
 
 class GcpNetworkArgs(TypedDict):

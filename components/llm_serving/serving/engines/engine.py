@@ -1,4 +1,4 @@
-"""What serving must know of an inference engine, and what all adapters share."""
+"""Interface of an inference engine's adapter, and what all adapters share."""
 
 import json
 from abc import ABC, abstractmethod
@@ -55,8 +55,8 @@ class GroupCommand:
 
 
 class InferenceEngine(ABC):
-    """One inference engine: how it is started, asked and watched. It decides nothing: every number is the plan's, the
-    release's or the stack's.
+    """One inference engine: command line, ports, health and metrics. It decides nothing: every number
+    comes from the plan, the release or the stack.
 
     Attributes:
         name: name in releases.
@@ -80,7 +80,7 @@ class InferenceEngine(ABC):
 
     @property
     def features(self) -> frozenset[Feature]:
-        """What it can do (catalog, ``engine_features.csv``). Rules refuse what is asked for beyond it."""
+        """Its features (catalog, ``engine_features.csv``). Rules refuse a setting that needs another one."""
         return frozenset(feature for feature, entry in catalog.engine_features(self.name).items() if entry.has)
 
     @abstractmethod

@@ -14,23 +14,25 @@ def job(**condition):
 
 
 def test_the_change_that_is_refused_replaces_and_the_others_do_not():
-    assert replacement.refused(compare(OLD, NEW), ["spec.hostPath"]).replacing == {"spec.hostPath.path"}
+    assert replacement.with_refused_fields(compare(OLD, NEW), ["spec.hostPath"]).replacing == {"spec.hostPath.path"}
 
 
 def test_a_refusal_under_a_name_of_the_api_servers_own_replaces_by_all_that_is_not_metadata():
-    assert replacement.refused(compare(OLD, NEW), ["spec.persistentvolumesource"]).replacing == {"spec.hostPath.path"}
+    assert replacement.with_refused_fields(compare(OLD, NEW), ["spec.persistentvolumesource"]).replacing == {
+        "spec.hostPath.path"
+    }
 
 
 def test_nothing_refused_is_nothing_replaced():
-    assert not replacement.refused(compare(OLD, NEW), []).replaces
+    assert not replacement.with_refused_fields(compare(OLD, NEW), []).replaces
 
 
 def test_a_job_that_is_not_complete_is_replaced_where_it_asks_so():
-    found = replacement.unready_job(compare(OLD, OLD), job(type="Failed"))
+    found = replacement.with_unready_job(compare(OLD, OLD), job(type="Failed"))
     assert found.replacing == {'metadata.annotations["pulumi.com/replaceUnready"]'}
     assert found.changes
-    assert not replacement.unready_job(compare(OLD, OLD), job(type="Complete")).replaces
-    assert not replacement.unready_job(compare(OLD, OLD), None).replaces
+    assert not replacement.with_unready_job(compare(OLD, OLD), job(type="Complete")).replaces
+    assert not replacement.with_unready_job(compare(OLD, OLD), None).replaces
 
 
 def named(name, **annotations):
@@ -38,9 +40,9 @@ def named(name, **annotations):
 
 
 def test_a_fixed_name_has_to_be_free_before_the_replacement():
-    changed = replacement.refused(compare(OLD, NEW), ["spec"])
-    assert replacement.ordered(changed, named("x"), named("x")).delete_before_replace
-    assert not replacement.ordered(changed, named("x"), named("y")).delete_before_replace
-    assert not replacement.ordered(changed, named("x"), named(UNKNOWN)).delete_before_replace
+    changed = replacement.with_refused_fields(compare(OLD, NEW), ["spec"])
+    assert replacement.with_order(changed, named("x"), named("x")).delete_before_replace
+    assert not replacement.with_order(changed, named("x"), named("y")).delete_before_replace
+    assert not replacement.with_order(changed, named("x"), named(UNKNOWN)).delete_before_replace
     generated = named("x", **{"pulumi.com/autonamed": "true"})
-    assert not replacement.ordered(changed, generated, generated).delete_before_replace
+    assert not replacement.with_order(changed, generated, generated).delete_before_replace

@@ -1,0 +1,17 @@
+"""Public arguments of the components, generated from ``llm_serving.spec``: change the models, then
+run ``python -m llm_serving.plugin arguments``."""
+
+from typing import NotRequired, TypedDict
+
+
+class AddonTolerationArgs(TypedDict):
+    """A toleration; the fields are those of core/v1."""
+
+    key: str
+    """Key of the taint."""
+    operator: NotRequired[str]
+    """`Exists` (the default) or `Equal`."""
+    value: NotRequired[str]
+    """Value of the taint, with `Equal`."""
+    effect: NotRequired[str]
+    """`NoSchedule`, `PreferNoSchedule` or `NoExecute`; left out: all of them."""
