@@ -16,7 +16,7 @@ from local.cluster import certificates, identities
 from local.cluster.errors import ClusterError
 from local.cluster.layout import Layout
 from local.cluster.rest import Kubernetes, LateError, UnreachableError, tls
-from local.providers.kubernetes.connection import Connection
+from local.providers.kubernetes.kubeconfig import Connection
 from local.providers.kubernetes.settings import Settings
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
@@ -110,7 +110,7 @@ def test_an_answer_that_takes_all_the_time_is_asked_for_once_more(late: Late) ->
 
 def test_a_busy_cluster_is_asked_twice_whether_it_is_there(late: Late, monkeypatch: pytest.MonkeyPatch) -> None:
     late.silent = 1
-    monkeypatch.setattr("local.providers.kubernetes.connection._ANSWER_SECONDS", 2.0)
+    monkeypatch.setattr("local.providers.kubernetes.kubeconfig._ANSWER_SECONDS", 2.0)
     assert Connection(Settings.of({"kubeconfig": json.dumps(late.kubeconfig())}), print).why_not() == ""
     assert len(late.connections) == 2
 

@@ -207,11 +207,13 @@ def test_program_embeds_files_of_a_module_in_which_ours_stands_in_for_another(
         stand_in=(ModuleFile("tiny", "example.com/tiny", "table.go"), "table/table.go"),
     )
     machine = Platform.current()
-    using = Installer(workshop.places, machine, "", Downloads(machine, offline=True), Progress(1, stream=io.StringIO()))
+    using = Installer(
+        workshop.folders, machine, "", Downloads(machine, offline=True), Progress(1, stream=io.StringIO())
+    )
 
     using.ensure(Program(build, Range((1, 2, 0), (2, 0, 0))))
 
-    built = workshop.places.view / "bin" / "tiny"
+    built = workshop.folders.view / "bin" / "tiny"
     assert subprocess.run([built], capture_output=True, text=True, check=True).stderr == "schema with no kinds\n"
     assert sorted(path.name for path in wrapper.iterdir()) == ["go.mod", "go.sum", "main.go", "table"]
 
