@@ -92,7 +92,7 @@ class Stack:
     @property
     def addons(self) -> tuple[Addon, ...]:
         """What is installed beside the models."""
-        return plan_addons(self.settings.addons, self.settings.models, self.settings.cloud)
+        return plan_addons(self.settings.addons, self.settings.models, self.cloud)
 
     @property
     def scales(self) -> bool:

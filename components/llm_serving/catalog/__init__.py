@@ -1,31 +1,11 @@
 """Facts with source and date: GPUs, machine types, prices, quotas, model architectures.
 
-Owns the data files in ``data/`` and their loader. Decides nothing: what fits, what it costs and what is
+Owns the data files in ``data/`` and their reading. Decides nothing: what fits, what it costs and what is
 allowed is ``llm_serving.planning``. What is doubtful or missing in the data stands in ``README.md`` beside
 this file.
 """
 
 from llm_serving.catalog.errors import UnknownFact
-from llm_serving.catalog.loader import (
-    CLOUDS,
-    accelerator,
-    accelerators,
-    architecture,
-    architectures,
-    device,
-    engine_features,
-    engine_flags,
-    engine_memory,
-    engine_settings,
-    engine_versions,
-    machine_type,
-    machine_types,
-    price,
-    prices,
-    quota_metric,
-    regions,
-    startup,
-)
 from llm_serving.catalog.models import (
     Accelerator,
     Architecture,
@@ -44,6 +24,26 @@ from llm_serving.catalog.models import (
     StartupEstimate,
     StartupStage,
     StartupUnit,
+)
+from llm_serving.catalog.reading import (
+    CLOUDS,
+    accelerator,
+    accelerators,
+    architecture,
+    architectures,
+    device,
+    engine_features,
+    engine_flags,
+    engine_memory,
+    engine_settings,
+    engine_versions,
+    machine_type,
+    machine_types,
+    price,
+    prices,
+    quota_metric,
+    regions,
+    startup,
 )
 
 __all__ = [

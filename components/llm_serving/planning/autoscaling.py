@@ -77,7 +77,7 @@ def parse_cron(expression: str) -> Cron:
 
 
 def _values(field: _Field, text: str) -> frozenset[int]:
-    found: set[int] = set()
+    numbers: set[int] = set()
     for item in text.split(","):
         match = _ITEM.match(item)
         if match is None:
@@ -95,5 +95,5 @@ def _values(field: _Field, text: str) -> frozenset[int]:
             raise ValueError(f"{item!r} ends before it begins")
         if step is not None and int(step) == 0:
             raise ValueError(f"{item!r} has a step of 0")
-        found.update(range(first, last + 1, int(step or 1)))
-    return frozenset(found)
+        numbers.update(range(first, last + 1, int(step or 1)))
+    return frozenset(numbers)

@@ -169,7 +169,7 @@ def cold_start(
         UnknownFact: for a cloud without a value.
     """
     known = catalog.startup(cloud.name, device.device)
-    found = [
+    stages = [
         _stage(StartupStage.NODE_START, "new", known, shortcuts=_held(choices)),
         _stage(StartupStage.IMAGE_PULL, _image(choices), known, shortcuts=_IMAGES),
         _stage(StartupStage.WEIGHTS, _weights(choices), known, size=weight_bytes, shortcuts=_weight_paths(choices)),
@@ -189,7 +189,7 @@ def cold_start(
         _init(device, known),
         _stage(StartupStage.WARM_UP, "asked", known) if choices.warm_up else None,
     ]
-    return ColdStart(stages=tuple(stage for stage in found if stage is not None))
+    return ColdStart(stages=tuple(stage for stage in stages if stage is not None))
 
 
 _Known = Mapping[StartupStage, Mapping[str, StartupEstimate]]

@@ -56,8 +56,8 @@ def layout_problems(architecture: Architecture, model: ModelSpec, node: NodeShap
     model."""
     options = model.engine
     shares = options.pipeline_parallelism * options.data_parallelism
-    named = "pipelineParallelism" if options.pipeline_parallelism > 1 else "dataParallelism"
-    asked = options.pipeline_parallelism if options.pipeline_parallelism > 1 else options.data_parallelism
+    setting = "pipelineParallelism" if options.pipeline_parallelism > 1 else "dataParallelism"
+    degree = options.pipeline_parallelism if options.pipeline_parallelism > 1 else options.data_parallelism
     if options.expert_parallel and architecture.experts == 1:
         yield Problem("engine.expertParallel", True, f"{architecture.name} has no experts to deal out", "false")
     if options.pipeline_parallelism > architecture.layers:
@@ -71,13 +71,15 @@ def layout_problems(architecture: Architecture, model: ModelSpec, node: NodeShap
     if shares > total:
         having = f"{options.nodes} nodes have" if options.nodes > 1 else "a node has"
         reason = f"{shares} stages and copies need a GPU each, and {having} {total}"
-        yield Problem(f"engine.{named}", asked, reason, "fewer, or larger nodes" if total < 2 else f"at most {total}")
+        yield Problem(
+            f"engine.{setting}", degree, reason, "fewer, or larger nodes" if total < 2 else f"at most {total}"
+        )
     elif options.nodes > 1:
-        yield from _across_nodes(model, node, total, shares, named, asked)
+        yield from _across_nodes(model, node, total, shares, setting, degree)
 
 
 def _across_nodes(
-    model: ModelSpec, node: NodeShape, total: int, shares: int, named: str, asked: int
+    model: ModelSpec, node: NodeShape, total: int, shares: int, setting: str, degree: int
 ) -> Iterator[Problem]:
     """An instance takes whole nodes; a copy takes a number of nodes, or several copies share one."""
     options = model.engine
@@ -85,7 +87,7 @@ def _across_nodes(
     whole = f"{options.nodes} nodes have {total} GPUs, and an instance on several nodes takes them whole"
     if total % shares:
         reason = f"{shares} stages and copies do not share them evenly: {whole}"
-        yield Problem(f"engine.{named}", asked, reason, f"a divisor of {total}")
+        yield Problem(f"engine.{setting}", degree, reason, f"a divisor of {total}")
     elif tensor is not None and tensor * shares != total:
         yield Problem(
             "tensorParallelism", tensor, f"{tensor * shares} GPUs are asked for: {whole}", str(total // shares)
@@ -107,13 +109,13 @@ def choose_gpus(
     sidecar: SidecarRequests = NO_SIDECAR,
 ) -> Fitting:
     """The smallest number of GPUs that fits, or the number that the user asked for if it fits."""
-    wanted = demands(release, model.engine)
+    demanded = demands(release, model.engine)
     refused: list[str] = []
     for parallelism in _spreads(model, node):
         on_node = parallelism.gpus_per_node
         host = host_share(node, on_node, sidecar)
         budget = memory_budget(
-            architecture, release.quantization, accelerator, parallelism, model.gpu_memory_utilization, host, wanted
+            architecture, release.quantization, accelerator, parallelism, model.gpu_memory_utilization, host, demanded
         )
         needed = release.context_length * max(1.0, model.min_concurrency / parallelism.data)
         why_not = (

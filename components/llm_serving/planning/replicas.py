@@ -47,12 +47,12 @@ def object_name(model: str, version: str) -> str:
 
 def releases_of(model: ModelSpec) -> tuple[tuple[Role, str], ...]:
     """What each served release is to the stack, and its version, the stable one first."""
-    found = [(Role.STABLE, model.releases.stable)]
+    releases = [(Role.STABLE, model.releases.stable)]
     if model.releases.canary is not None:
-        found.append((Role.CANARY, model.releases.canary.release))
+        releases.append((Role.CANARY, model.releases.canary.release))
     if model.releases.previous is not None:
-        found.append((Role.PREVIOUS, model.releases.previous))
-    return tuple(found)
+        releases.append((Role.PREVIOUS, model.releases.previous))
+    return tuple(releases)
 
 
 def traffic_shares(choice: ReleaseChoice) -> dict[Role, int]:

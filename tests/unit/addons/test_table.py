@@ -11,6 +11,7 @@ from llm_serving.addons import cluster_addons, table
 from llm_serving.addons.addon import Addon, AddonProvider, AddonService, Chart
 from llm_serving.addons.cluster_addons import ClusterAddons, ClusterAddonsArgs, ClusterAddonsInputs
 from llm_serving.planning.addons import plan_addons
+from llm_serving.planning.clouds import EXISTING, GCP
 from llm_serving.planning.rules.names import check_names
 from llm_serving.serving.namespace import TeamNamespaceInputs
 from llm_serving.serving.roles import editor_rules, viewer_rules
@@ -130,10 +131,10 @@ class Settings(AddonsSpec):
 
 def test_a_new_entry_is_planned_where_a_model_needs_it_and_the_stack_brings_it(imaginary):
     several = [model(replicas=2)]
-    assert plan_addons(Settings(), several, "gcp") == (imaginary,)
-    assert plan_addons(Settings(), [model()], "gcp") == ()
-    assert plan_addons(Settings(), several, "existing") == ()
-    assert plan_addons(Settings(backup=AddonSource.EXISTING), several, "gcp") == ()
+    assert plan_addons(Settings(), several, GCP) == (imaginary,)
+    assert plan_addons(Settings(), [model()], GCP) == ()
+    assert plan_addons(Settings(), several, EXISTING) == ()
+    assert plan_addons(Settings(backup=AddonSource.EXISTING), several, GCP) == ()
 
 
 def test_a_new_entry_is_installed_in_its_namespace_behind_its_policy(imaginary):

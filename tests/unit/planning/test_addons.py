@@ -1,6 +1,7 @@
 import pytest
 
 from llm_serving.planning.addons import plan_addons
+from llm_serving.planning.clouds import cloud_named
 from llm_serving.spec import AddonsSpec
 from tests.unit.planning.builders import model
 
@@ -8,7 +9,7 @@ SCALES = {"autoscaling": {"max": 3}}
 
 
 def planned(models, cloud="gcp", **settings):
-    return [addon.name for addon in plan_addons(AddonsSpec.model_validate(settings), models, cloud)]
+    return [addon.name for addon in plan_addons(AddonsSpec.model_validate(settings), models, cloud_named(cloud))]
 
 
 @pytest.mark.parametrize("cloud", ["gcp", "existing"])

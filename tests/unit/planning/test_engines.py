@@ -6,7 +6,7 @@ from llm_serving import catalog
 from llm_serving.catalog import Feature
 from llm_serving.errors import ProblemsError
 from llm_serving.planning.clouds import EXISTING
-from llm_serving.planning.rules.engines import asked, check_engines
+from llm_serving.planning.rules.engines import check_engines, requested_features
 from llm_serving.spec import EngineName, Quantization
 from tests.unit.planning.builders import existing_pool, model, planned, release, stack
 
@@ -77,7 +77,7 @@ def test_everything_that_can_be_asked_for_is_looked_up():
     found = set()
     for quantization in Quantization:
         item = release(quantization=quantization, **ADAPTED)
-        found |= {feature for feature, _, _ in asked("models[0]", "there", wish, item)}
+        found |= {feature for feature, _, _ in requested_features("models[0]", "there", wish, item)}
     assert found == set(Feature) - {Feature.CPU, Feature.SHUTDOWN_TIMEOUT}
 
 
@@ -87,7 +87,7 @@ def test_what_an_engine_lacks_is_refused_with_the_reason_and_an_engine_that_has_
     wish = model(tensorParallelism=2, engine={**EVERYTHING, "nodes": 2, "structuredOutputs": False})
     features = catalog.engine_features(EngineName(engine["name"]))
     found = {problem.reason: problem for problem in problems(item, wish)}
-    for feature, path, _ in asked("models[0]", "models[0].releases.stable", wish, item):
+    for feature, path, _ in requested_features("models[0]", "models[0].releases.stable", wish, item):
         said = [
             problem for reason, problem in found.items() if features[feature].why and features[feature].why in reason
         ]

@@ -46,9 +46,11 @@ class ExistingCluster(pulumi.ComponentResource):
     def __init__(self, name: str, args: ExistingClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = validated(ExistingClusterInputs, args, "ExistingCluster", name)
         source = f"ExistingCluster {name!r}"
-        given: pulumi.Input[str] = _or_here(inputs.kubeconfig, source)
+        kubeconfig: pulumi.Input[str] = _or_local(inputs.kubeconfig, source)
         super().__init__(token("ExistingCluster"), name, {}, opts)
-        self.kubeconfig = pulumi.Output.secret(given).apply(lambda text: _chosen(text, inputs.context, source))
+        self.kubeconfig = pulumi.Output.secret(kubeconfig).apply(
+            lambda text: _one_context(text, inputs.context, source)
+        )
         self.reach = pulumi.Output.from_input(
             NetworkReach(
                 gateway_sources=tuple(str(clients) for clients in inputs.clients),
@@ -59,13 +61,13 @@ class ExistingCluster(pulumi.ComponentResource):
         self.register_outputs({"kubeconfig": self.kubeconfig, "reach": self.reach})
 
 
-def _or_here(kubeconfig: Any, source: str) -> Any:
+def _or_local(kubeconfig: Any, source: str) -> Any:
     if kubeconfig is not None:
         return kubeconfig
     with raising_input_errors(source):
         return from_environment()
 
 
-def _chosen(text: str, context: str | None, source: str) -> str:
+def _one_context(text: str, context: str | None, source: str) -> str:
     with raising_input_errors(source):
         return one_context(text, context)

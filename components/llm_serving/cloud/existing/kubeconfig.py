@@ -30,15 +30,15 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> str:
     named = environment.get("KUBECONFIG", "")
     home = Path(environment.get("HOME", "~")).expanduser()
     paths = [Path(path) for path in named.split(os.pathsep) if path] or [home / ".kube" / "config"]
-    found = [path for path in paths if path.is_file()]
-    if not found:
+    files = [path for path in paths if path.is_file()]
+    if not files:
         places = ", ".join(str(path) for path in paths)
         hint = "give a kubeconfig, or set KUBECONFIG"
         raise ProblemsError([Problem("kubeconfig", None, f"not given, and there is no file {places}", hint)])
     merged: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", "current-context": ""}
     for kind in ("clusters", "contexts", "users"):
         merged[kind] = []
-    for path in found:
+    for path in files:
         config = _document(path.read_text(), str(path))
         merged["current-context"] = merged["current-context"] or config.get("current-context", "")
         for kind in ("clusters", "contexts", "users"):

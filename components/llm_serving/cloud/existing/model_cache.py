@@ -47,12 +47,12 @@ class ExistingModelCache(pulumi.ComponentResource):
         super().__init__(token("ExistingModelCache"), name, {}, opts)
         claim = pulumi.Output.from_input(inputs.claim)
         if inputs.storage is not None:
-            made = _claim(name, inputs.claim, inputs.namespace, inputs.storage, child(self))
-            claim = made.metadata.apply(lambda found: found.name or inputs.claim)
+            created = _claim(name, inputs.claim, inputs.namespace, inputs.storage, child(self))
+            claim = created.metadata.apply(lambda metadata: metadata.name or inputs.claim)
         self.volume = claim.apply(
-            lambda found: ModelCacheVolume(
-                volume={"persistentVolumeClaim": {"claimName": found, "readOnly": True}},
-                loader_volume={"persistentVolumeClaim": {"claimName": found}},
+            lambda claim_name: ModelCacheVolume(
+                volume={"persistentVolumeClaim": {"claimName": claim_name, "readOnly": True}},
+                loader_volume={"persistentVolumeClaim": {"claimName": claim_name}},
             ).to_data()
         )
         self.register_outputs({"volume": self.volume})

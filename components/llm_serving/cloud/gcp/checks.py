@@ -32,9 +32,9 @@ def obey_rules(
     Raises:
         InputPropertiesError: with the property path of every refused value.
     """
-    found = [_renamed(problem, paths) for problem in check(StackShape(cloud=GCP, **shape))]
-    if found:
-        raise to_input_errors(ProblemsError(found, f"{component} {name!r}"))
+    problems = [_renamed(problem, paths) for problem in check(StackShape(cloud=GCP, **shape))]
+    if problems:
+        raise to_input_errors(ProblemsError(problems, f"{component} {name!r}"))
 
 
 def _renamed(problem: Problem, paths: Mapping[str, str]) -> Problem:

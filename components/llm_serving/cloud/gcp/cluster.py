@@ -103,24 +103,24 @@ class GcpCluster(pulumi.ComponentResource):
     """Email of the nodes' service account."""
 
     def __init__(self, name: str, args: GcpClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        given = validated(GcpClusterInputs, args, "GcpCluster", name)
+        inputs = validated(GcpClusterInputs, args, "GcpCluster", name)
         obey_rules(
             "GcpCluster",
             name,
             {},
-            region=given.region,
-            zones=given.cluster.zones,
-            max_pods_per_node=given.cluster.max_pods_per_node,
-            gcp=GcpShape(cluster=given.cluster),
+            region=inputs.region,
+            zones=inputs.cluster.zones,
+            max_pods_per_node=inputs.cluster.max_pods_per_node,
+            gcp=GcpShape(cluster=inputs.cluster),
         )
         super().__init__(token("GcpCluster"), name, None, opts)
 
-        account, grant = self._node_identity(name, given)
-        encryption, needs = self._secret_encryption(name, given)
-        cluster = self._control_plane(name, given, account, encryption, [grant, *needs])
-        system = self._system_pool(name, given, account, cluster)
+        account, grant = self._node_identity(name, inputs)
+        encryption, needs = self._secret_encryption(name, inputs)
+        cluster = self._control_plane(name, inputs, account, encryption, [grant, *needs])
+        system = self._system_pool(name, inputs, account, cluster)
 
-        by_dns = given.cluster.access.mode == "dns"
+        by_dns = inputs.cluster.access.mode == "dns"
         self.name = pulumi.Output.all(cluster.name, system.name).apply(lambda names: str(names[0]))
         self.location = cluster.location
         self.endpoint = cluster.control_plane_endpoints_config.apply(_dns_endpoint) if by_dns else cluster.endpoint
@@ -141,18 +141,18 @@ class GcpCluster(pulumi.ComponentResource):
         )
 
     def _node_identity(
-        self, name: str, given: GcpClusterInputs
+        self, name: str, inputs: GcpClusterInputs
     ) -> tuple[gcp.serviceaccount.Account, gcp.projects.IAMMember]:
         account = gcp.serviceaccount.Account(
             f"{name}-nodes",
-            project=given.project,
-            account_id=account_id(given.cluster.name, "nodes"),
-            display_name=f"Nodes of {given.cluster.name}",
+            project=inputs.project,
+            account_id=account_id(inputs.cluster.name, "nodes"),
+            display_name=f"Nodes of {inputs.cluster.name}",
             opts=child(self),
         )
         grant = gcp.projects.IAMMember(
             f"{name}-nodes-role",
-            project=given.project,
+            project=inputs.project,
             role=NODE_ROLE,
             member=account.member,
             opts=child(self),
@@ -160,47 +160,47 @@ class GcpCluster(pulumi.ComponentResource):
         return account, grant
 
     def _secret_encryption(
-        self, name: str, given: GcpClusterInputs
+        self, name: str, inputs: GcpClusterInputs
     ) -> tuple[gcp.container.ClusterDatabaseEncryptionArgs, Sequence[pulumi.Resource]]:
-        if not given.cluster.encrypt_secrets:
+        if not inputs.cluster.encrypt_secrets:
             # Left out, it would keep what it is, and a cluster that was encrypted before would lose its key.
             return gcp.container.ClusterDatabaseEncryptionArgs(state="DECRYPTED"), []
         agent = gcp.projects.ServiceIdentity(
-            f"{name}-agent", project=given.project, service="container.googleapis.com", opts=child(self)
+            f"{name}-agent", project=inputs.project, service="container.googleapis.com", opts=child(self)
         )
         key, grant = service_key(
             self,
             name,
             purpose="kubernetes-secrets",
-            project=given.project,
-            region=given.region,
+            project=inputs.project,
+            region=inputs.region,
             agent=agent.member,
-            labels=given.labels,
-            protect=given.cluster.deletion_protection,
+            labels=inputs.labels,
+            protect=inputs.cluster.deletion_protection,
         )
         return gcp.container.ClusterDatabaseEncryptionArgs(state="ENCRYPTED", key_name=key.id), [grant]
 
     def _control_plane(
         self,
         name: str,
-        given: GcpClusterInputs,
+        inputs: GcpClusterInputs,
         account: gcp.serviceaccount.Account,
         encryption: gcp.container.ClusterDatabaseEncryptionArgs,
         needs: Sequence[pulumi.Resource],
     ) -> gcp.container.Cluster:
-        spec = given.cluster
+        spec = inputs.cluster
         return gcp.container.Cluster(
             name,
-            project=given.project,
+            project=inputs.project,
             name=spec.name,
-            location=given.region if spec.regional else spec.zones[0],
+            location=inputs.region if spec.regional else spec.zones[0],
             # A zonal cluster's own zone is always among them and must not be listed.
             node_locations=list(spec.zones if spec.regional else spec.zones[1:]),
             release_channel=gcp.container.ClusterReleaseChannelArgs(channel=spec.release_channel.value.upper()),
             min_master_version=spec.version,
             maintenance_policy=maintenance_policy(spec.maintenance),
             deletion_protection=spec.deletion_protection,
-            resource_labels=given.labels,
+            resource_labels=inputs.labels,
             # Pools of their own: a change of an inline pool would replace the cluster (pulumi-gcp#88).
             remove_default_node_pool=True,
             initial_node_count=1,
@@ -226,7 +226,7 @@ class GcpCluster(pulumi.ComponentResource):
             if spec.security_group
             else None,
             workload_identity_config=gcp.container.ClusterWorkloadIdentityConfigArgs(
-                workload_pool=f"{given.project}.svc.id.goog"
+                workload_pool=f"{inputs.project}.svc.id.goog"
             ),
             database_encryption=encryption,
             enable_shielded_nodes=True,
@@ -235,12 +235,12 @@ class GcpCluster(pulumi.ComponentResource):
                 mode="BASIC", vulnerability_mode="VULNERABILITY_DISABLED"
             ),
             # How traffic flows.
-            network=given.network_id,
-            subnetwork=given.subnet_id,
+            network=inputs.network_id,
+            subnetwork=inputs.subnet_id,
             networking_mode="VPC_NATIVE",
             ip_allocation_policy=gcp.container.ClusterIpAllocationPolicyArgs(
-                cluster_secondary_range_name=given.pods_range_name,
-                services_secondary_range_name=given.services_range_name,
+                cluster_secondary_range_name=inputs.pods_range_name,
+                services_secondary_range_name=inputs.services_range_name,
             ),
             default_max_pods_per_node=spec.max_pods_per_node,
             datapath_provider="ADVANCED_DATAPATH",
@@ -285,23 +285,23 @@ class GcpCluster(pulumi.ComponentResource):
     def _system_pool(
         self,
         name: str,
-        given: GcpClusterInputs,
+        inputs: GcpClusterInputs,
         account: gcp.serviceaccount.Account,
         cluster: gcp.container.Cluster,
     ) -> gcp.container.NodePool:
-        pool = given.cluster.system_pool
+        pool = inputs.cluster.system_pool
         return gcp.container.NodePool(
             f"{name}-system",
-            project=given.project,
+            project=inputs.project,
             name="system",
             cluster=cluster.name,
             location=cluster.location,
-            node_locations=list(given.cluster.zones),
+            node_locations=list(inputs.cluster.zones),
             initial_node_count=pool.min,
             autoscaling=gcp.container.NodePoolAutoscalingArgs(
                 min_node_count=pool.min, max_node_count=pool.max, location_policy="BALANCED"
             ),
-            max_pods_per_node=given.cluster.max_pods_per_node,
+            max_pods_per_node=inputs.cluster.max_pods_per_node,
             management=gcp.container.NodePoolManagementArgs(auto_repair=True, auto_upgrade=True),
             upgrade_settings=gcp.container.NodePoolUpgradeSettingsArgs(
                 strategy="SURGE", max_surge=1, max_unavailable=0
@@ -313,7 +313,7 @@ class GcpCluster(pulumi.ComponentResource):
                 disk_type="pd-balanced",
                 service_account=account.email,
                 node_labels={},
-                resource_labels=given.labels,
+                resource_labels=inputs.labels,
             ),
             opts=child(self, ignore_changes=GROWS_BY_ITSELF, custom_timeouts=NODE_POOL_TIMEOUTS),
         )

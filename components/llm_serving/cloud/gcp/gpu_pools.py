@@ -104,24 +104,24 @@ class GcpGpuPool(pulumi.ComponentResource):
     """How pods get onto the nodes (contract `PoolScheduling`)."""
 
     def __init__(self, name: str, args: GcpGpuPoolArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        given = validated(GcpGpuPoolInputs, args, "GcpGpuPool", name)
+        inputs = validated(GcpGpuPoolInputs, args, "GcpGpuPool", name)
         obey_rules(
             "GcpGpuPool",
             name,
             {"pools[0]": "pool", "cluster.zones": "zones"},
-            region=given.region,
-            zones=given.zones,
-            max_pods_per_node=given.max_pods_per_node,
-            gcp=GcpShape(pools=(given.pool,)),
-            pools=(given.pool,),
+            region=inputs.region,
+            zones=inputs.zones,
+            max_pods_per_node=inputs.max_pods_per_node,
+            gcp=GcpShape(pools=(inputs.pool,)),
+            pools=(inputs.pool,),
         )
         super().__init__(token("GcpGpuPool"), name, None, opts)
 
-        planned = plan_node_pools(given.pool, given.zones, given.max_pods_per_node)
-        pools = [self._node_pool(name, given, node_pool) for node_pool in planned]
-        compute_class = self._compute_class(name, given.pool, pools)
+        planned = plan_node_pools(inputs.pool, inputs.zones, inputs.max_pods_per_node)
+        pools = [self._node_pool(name, inputs, node_pool) for node_pool in planned]
+        compute_class = self._compute_class(name, inputs.pool, pools)
 
-        scheduling = pool_scheduling(given.pool, given.max_pods_per_node).to_data()
+        scheduling = pool_scheduling(inputs.pool, inputs.max_pods_per_node).to_data()
         # The SDK does not declare the outputs of a custom resource; this one is known in a preview already.
         created = cast("pulumi.Output[Any]", vars(compute_class)["metadata"])
         ready = pulumi.Output.all(created, *[pool.name for pool in pools])
@@ -129,18 +129,18 @@ class GcpGpuPool(pulumi.ComponentResource):
         self.scheduling = ready.apply(lambda _: scheduling)
         self.register_outputs({"nodePoolNames": self.node_pool_names, "scheduling": self.scheduling})
 
-    def _node_pool(self, name: str, given: GcpGpuPoolInputs, planned: PlannedNodePool) -> gcp.container.NodePool:
-        pool, entry, machine = given.pool, planned.entry, planned.machine
+    def _node_pool(self, name: str, inputs: GcpGpuPoolInputs, planned: PlannedNodePool) -> gcp.container.NodePool:
+        pool, entry, machine = inputs.pool, planned.entry, planned.machine
         terms = TERMS[entry.market]
         taints = {COMPUTE_CLASS_LABEL: pool.name}
         if terms.tainted:
             taints[LABEL_MARKET] = entry.market.value
         return gcp.container.NodePool(
             f"{name}-{planned.name.removeprefix(f'{pool.name}-')}",
-            project=given.project,
+            project=inputs.project,
             name=planned.name,
-            cluster=given.cluster_name,
-            location=given.location,
+            cluster=inputs.cluster_name,
+            location=inputs.location,
             node_locations=list(planned.zones),
             initial_node_count=planned.initial_nodes,
             autoscaling=gcp.container.NodePoolAutoscalingArgs(
@@ -148,7 +148,7 @@ class GcpGpuPool(pulumi.ComponentResource):
                 total_max_node_count=entry.max,
                 location_policy=terms.location_policy,
             ),
-            max_pods_per_node=given.max_pods_per_node,
+            max_pods_per_node=inputs.max_pods_per_node,
             management=gcp.container.NodePoolManagementArgs(auto_repair=terms.auto_repair, auto_upgrade=True),
             # GPUs are scarce: a node goes before its successor comes, so that an upgrade needs no spare one.
             upgrade_settings=gcp.container.NodePoolUpgradeSettingsArgs(strategy="SURGE", max_surge=0, max_unavailable=1)
@@ -161,14 +161,14 @@ class GcpGpuPool(pulumi.ComponentResource):
                 machine_type=machine.name,
                 disk_gb=pool.disk_gb,
                 disk_type=boot_disk_type(machine.series),
-                service_account=given.node_service_account,
+                service_account=inputs.node_service_account,
                 node_labels={
                     **pool.labels,
                     COMPUTE_CLASS_LABEL: pool.name,
                     LABEL_POOL: pool.name,
                     LABEL_MARKET: entry.market.value,
                 },
-                resource_labels=given.labels,
+                resource_labels=inputs.labels,
                 taints=[
                     gcp.container.NodePoolNodeConfigTaintArgs(key=key, value=value, effect="NO_SCHEDULE")
                     for key, value in taints.items()

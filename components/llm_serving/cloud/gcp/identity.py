@@ -62,14 +62,14 @@ class GcpWorkloadIdentity(pulumi.ComponentResource):
     """How the workload shows who it is (contract `WorkloadIdentityBinding`)."""
 
     def __init__(self, name: str, args: GcpWorkloadIdentityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        given = validated(GcpWorkloadIdentityInputs, args, "GcpWorkloadIdentity", name)
+        inputs = validated(GcpWorkloadIdentityInputs, args, "GcpWorkloadIdentity", name)
         super().__init__(token("GcpWorkloadIdentity"), name, None, opts)
 
         account = gcp.serviceaccount.Account(
             name,
-            project=given.project,
-            account_id=account_id(given.name, given.namespace, given.service_account),
-            display_name=f"{given.namespace}/{given.service_account} in {given.name}",
+            project=inputs.project,
+            account_id=account_id(inputs.name, inputs.namespace, inputs.service_account),
+            display_name=f"{inputs.namespace}/{inputs.service_account} in {inputs.name}",
             opts=child(self),
         )
         impersonation = gcp.serviceaccount.IAMMember(
@@ -77,14 +77,14 @@ class GcpWorkloadIdentity(pulumi.ComponentResource):
             service_account_id=account.name,
             role=IMPERSONATE,
             member=pulumi.Output.concat(
-                "serviceAccount:", given.workload_pool, f"[{given.namespace}/{given.service_account}]"
+                "serviceAccount:", inputs.workload_pool, f"[{inputs.namespace}/{inputs.service_account}]"
             ),
             opts=child(self),
         )
         access = gcp.storage.BucketIAMMember(
             f"{name}-bucket",
-            bucket=given.bucket_name,
-            role=BUCKET_ROLES[given.role],
+            bucket=inputs.bucket_name,
+            role=BUCKET_ROLES[inputs.role],
             member=account.member,
             opts=child(self),
         )
@@ -93,8 +93,8 @@ class GcpWorkloadIdentity(pulumi.ComponentResource):
         # Whoever runs with this identity waits until it may do what it is for.
         self.binding = pulumi.Output.all(account.email, impersonation.role, access.role).apply(
             lambda known: WorkloadIdentityBinding(
-                service_account=given.service_account,
-                namespace=given.namespace,
+                service_account=inputs.service_account,
+                namespace=inputs.namespace,
                 annotations={ANNOTATION: known[0]},
             ).to_data()
         )

@@ -77,42 +77,42 @@ class GcpModelCache(pulumi.ComponentResource):
     """How a pod mounts the cache (contract `ModelCacheVolume`)."""
 
     def __init__(self, name: str, args: GcpModelCacheArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        given = validated(GcpModelCacheInputs, args, "GcpModelCache", name)
+        inputs = validated(GcpModelCacheInputs, args, "GcpModelCache", name)
         super().__init__(token("GcpModelCache"), name, None, opts)
-        keep = not given.cache.force_destroy
+        keep = not inputs.cache.force_destroy
 
         # Asking for the agent also makes it; a new project has none, and a grant to nobody fails.
         agent = gcp.storage.get_project_service_account_output(
-            project=given.project, opts=pulumi.InvokeOutputOptions(parent=self)
+            project=inputs.project, opts=pulumi.InvokeOutputOptions(parent=self)
         )
         key, grant = service_key(
             self,
             name,
             purpose="model-cache",
-            project=given.project,
-            region=given.region,
+            project=inputs.project,
+            region=inputs.region,
             agent=agent.member,
-            labels=given.labels,
+            labels=inputs.labels,
             protect=keep,
         )
         bucket = gcp.storage.Bucket(
             name,
-            project=given.project,
-            name=bounded(given.project.replace(":", "-").replace(".", "-"), given.name, limit=BUCKET_LIMIT),
-            location=given.region.upper(),
+            project=inputs.project,
+            name=bounded(inputs.project.replace(":", "-").replace(".", "-"), inputs.name, limit=BUCKET_LIMIT),
+            location=inputs.region.upper(),
             storage_class="STANDARD",
             uniform_bucket_level_access=True,
             public_access_prevention="enforced",
             encryption=gcp.storage.BucketEncryptionArgs(default_kms_key_name=key.id),
             versioning=gcp.storage.BucketVersioningArgs(enabled=True),
             soft_delete_policy=gcp.storage.BucketSoftDeletePolicyArgs(
-                retention_duration_seconds=given.cache.soft_delete_days * SECONDS_PER_DAY
+                retention_duration_seconds=inputs.cache.soft_delete_days * SECONDS_PER_DAY
             ),
             lifecycle_rules=[
                 gcp.storage.BucketLifecycleRuleArgs(
                     action=gcp.storage.BucketLifecycleRuleActionArgs(type="Delete"),
                     condition=gcp.storage.BucketLifecycleRuleConditionArgs(
-                        days_since_noncurrent_time=given.cache.noncurrent_days, with_state="ARCHIVED"
+                        days_since_noncurrent_time=inputs.cache.noncurrent_days, with_state="ARCHIVED"
                     ),
                 ),
                 gcp.storage.BucketLifecycleRuleArgs(
@@ -120,8 +120,8 @@ class GcpModelCache(pulumi.ComponentResource):
                     condition=gcp.storage.BucketLifecycleRuleConditionArgs(age=ABORT_UPLOADS_DAYS),
                 ),
             ],
-            force_destroy=given.cache.force_destroy,
-            labels=given.labels,
+            force_destroy=inputs.cache.force_destroy,
+            labels=inputs.labels,
             opts=child(self, depends_on=[grant], protect=keep),
         )
 

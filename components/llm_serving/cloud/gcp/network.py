@@ -91,23 +91,23 @@ class GcpNetwork(pulumi.ComponentResource):
     """Ranges for network policies (contract `NetworkReach`)."""
 
     def __init__(self, name: str, args: GcpNetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        given = validated(GcpNetworkInputs, args, "GcpNetwork", name)
-        obey_rules("GcpNetwork", name, {"network": "ranges"}, region=given.region, gcp=GcpShape(network=given.ranges))
+        inputs = validated(GcpNetworkInputs, args, "GcpNetwork", name)
+        obey_rules("GcpNetwork", name, {"network": "ranges"}, region=inputs.region, gcp=GcpShape(network=inputs.ranges))
         super().__init__(token("GcpNetwork"), name, None, opts)
 
         network = gcp.compute.Network(
             name,
-            project=given.project,
-            name=given.name,
+            project=inputs.project,
+            name=inputs.name,
             auto_create_subnetworks=False,
             routing_mode="REGIONAL",
             opts=child(self),
         )
-        nodes = self._node_subnet(name, given, network)
-        proxies = self._proxy_subnet(name, given, network)
-        nat = self._cloud_nat(name, given, network, nodes)
-        records = [record for domain in GOOGLE_DOMAINS for record in self._google_domain(name, given, network, domain)]
-        rules = self._firewall(name, given, network)
+        nodes = self._node_subnet(name, inputs, network)
+        proxies = self._proxy_subnet(name, inputs, network)
+        nat = self._cloud_nat(name, inputs, network, nodes)
+        records = [record for domain in GOOGLE_DOMAINS for record in self._google_domain(name, inputs, network, domain)]
+        rules = self._firewall(name, inputs, network)
 
         # Nodes start as soon as somebody has the subnet's id; without NAT, DNS and firewall they would not get far.
         ready = pulumi.Output.all(nodes.id, *[resource.id for resource in (nat, *records, *rules)])
@@ -118,7 +118,7 @@ class GcpNetwork(pulumi.ComponentResource):
         self.pods_range_name = pulumi.Output.from_input(PODS_RANGE)
         self.services_range_name = pulumi.Output.from_input(SERVICES_RANGE)
         self.proxy_subnet_id = proxies.id
-        self.reach = pulumi.Output.from_input(network_reach(given.ranges).to_data())
+        self.reach = pulumi.Output.from_input(network_reach(inputs.ranges).to_data())
         self.register_outputs(
             {
                 "networkId": self.network_id,
@@ -132,19 +132,21 @@ class GcpNetwork(pulumi.ComponentResource):
             }
         )
 
-    def _node_subnet(self, name: str, given: GcpNetworkInputs, network: gcp.compute.Network) -> gcp.compute.Subnetwork:
-        sampling = given.ranges.flow_log_sampling
+    def _node_subnet(self, name: str, inputs: GcpNetworkInputs, network: gcp.compute.Network) -> gcp.compute.Subnetwork:
+        sampling = inputs.ranges.flow_log_sampling
         return gcp.compute.Subnetwork(
             f"{name}-nodes",
-            project=given.project,
-            region=given.region,
-            name=f"{given.name}-nodes",
+            project=inputs.project,
+            region=inputs.region,
+            name=f"{inputs.name}-nodes",
             network=network.id,
-            ip_cidr_range=str(given.ranges.nodes),
+            ip_cidr_range=str(inputs.ranges.nodes),
             secondary_ip_ranges=[
-                gcp.compute.SubnetworkSecondaryIpRangeArgs(range_name=PODS_RANGE, ip_cidr_range=str(given.ranges.pods)),
                 gcp.compute.SubnetworkSecondaryIpRangeArgs(
-                    range_name=SERVICES_RANGE, ip_cidr_range=str(given.ranges.services)
+                    range_name=PODS_RANGE, ip_cidr_range=str(inputs.ranges.pods)
+                ),
+                gcp.compute.SubnetworkSecondaryIpRangeArgs(
+                    range_name=SERVICES_RANGE, ip_cidr_range=str(inputs.ranges.services)
                 ),
             ],
             private_ip_google_access=True,
@@ -158,14 +160,16 @@ class GcpNetwork(pulumi.ComponentResource):
             opts=child(self),
         )
 
-    def _proxy_subnet(self, name: str, given: GcpNetworkInputs, network: gcp.compute.Network) -> gcp.compute.Subnetwork:
+    def _proxy_subnet(
+        self, name: str, inputs: GcpNetworkInputs, network: gcp.compute.Network
+    ) -> gcp.compute.Subnetwork:
         return gcp.compute.Subnetwork(
             f"{name}-proxies",
-            project=given.project,
-            region=given.region,
-            name=f"{given.name}-proxies",
+            project=inputs.project,
+            region=inputs.region,
+            name=f"{inputs.name}-proxies",
             network=network.id,
-            ip_cidr_range=str(given.ranges.proxies),
+            ip_cidr_range=str(inputs.ranges.proxies),
             purpose="REGIONAL_MANAGED_PROXY",
             role="ACTIVE",
             opts=child(self),
@@ -174,33 +178,33 @@ class GcpNetwork(pulumi.ComponentResource):
     def _cloud_nat(
         self,
         name: str,
-        given: GcpNetworkInputs,
+        inputs: GcpNetworkInputs,
         network: gcp.compute.Network,
         nodes: gcp.compute.Subnetwork,
     ) -> gcp.compute.RouterNat:
         router = gcp.compute.Router(
             f"{name}-router",
-            project=given.project,
-            region=given.region,
-            name=f"{given.name}-router",
+            project=inputs.project,
+            region=inputs.region,
+            name=f"{inputs.name}-router",
             network=network.id,
             opts=child(self),
         )
         addresses = [
             gcp.compute.Address(
                 f"{name}-nat-{index}",
-                project=given.project,
-                region=given.region,
-                name=f"{given.name}-nat-{index}",
+                project=inputs.project,
+                region=inputs.region,
+                name=f"{inputs.name}-nat-{index}",
                 opts=child(self),
             )
-            for index in range(given.ranges.nat_addresses)
+            for index in range(inputs.ranges.nat_addresses)
         ]
         return gcp.compute.RouterNat(
             f"{name}-nat",
-            project=given.project,
-            region=given.region,
-            name=f"{given.name}-nat",
+            project=inputs.project,
+            region=inputs.region,
+            name=f"{inputs.name}-nat",
             router=router.name,
             nat_ip_allocate_option="MANUAL_ONLY" if addresses else "AUTO_ONLY",
             nat_ips=[address.self_link for address in addresses] or None,
@@ -218,15 +222,15 @@ class GcpNetwork(pulumi.ComponentResource):
         )
 
     def _google_domain(
-        self, name: str, given: GcpNetworkInputs, network: gcp.compute.Network, domain: str
+        self, name: str, inputs: GcpNetworkInputs, network: gcp.compute.Network, domain: str
     ) -> list[gcp.dns.RecordSet]:
         """Answer ``domain`` with the private addresses of Google's APIs: one small range, which network policies can
         name, instead of all of Google's public ones."""
         label = domain.replace(".", "-")
         zone = gcp.dns.ManagedZone(
             f"{name}-{label}",
-            project=given.project,
-            name=f"{given.name}-{label}",
+            project=inputs.project,
+            name=f"{inputs.name}-{label}",
             description=f"{domain} by way of Private Google Access",
             dns_name=f"{domain}.",
             visibility="private",
@@ -237,7 +241,7 @@ class GcpNetwork(pulumi.ComponentResource):
         )
         addresses = gcp.dns.RecordSet(
             f"{name}-{label}-addresses",
-            project=given.project,
+            project=inputs.project,
             managed_zone=zone.name,
             name=f"{domain}.",
             type="A",
@@ -247,7 +251,7 @@ class GcpNetwork(pulumi.ComponentResource):
         )
         hosts = gcp.dns.RecordSet(
             f"{name}-{label}-hosts",
-            project=given.project,
+            project=inputs.project,
             managed_zone=zone.name,
             name=f"*.{domain}.",
             type="CNAME",
@@ -257,28 +261,30 @@ class GcpNetwork(pulumi.ComponentResource):
         )
         return [addresses, hosts]
 
-    def _firewall(self, name: str, given: GcpNetworkInputs, network: gcp.compute.Network) -> list[gcp.compute.Firewall]:
+    def _firewall(
+        self, name: str, inputs: GcpNetworkInputs, network: gcp.compute.Network
+    ) -> list[gcp.compute.Firewall]:
         """Gateways and their health checks reach the serving ports of pods, nothing else comes in: no SSH either.
 
         A VPC refuses all other ingress anyway, but silently; the rule at the end says so in the logs.
         """
         gateways = gcp.compute.Firewall(
             f"{name}-gateways",
-            project=given.project,
-            name=f"{given.name}-gateways",
+            project=inputs.project,
+            name=f"{inputs.name}-gateways",
             description="Proxies of gateways and health checks reach the serving ports of pods",
             network=network.id,
             direction="INGRESS",
             priority=1000,
-            source_ranges=list(_gateway_sources(given.ranges)),
-            destination_ranges=[str(given.ranges.pods)],
-            allows=[gcp.compute.FirewallAllowArgs(protocol="tcp", ports=[str(port) for port in given.serving_ports])],
+            source_ranges=list(_gateway_sources(inputs.ranges)),
+            destination_ranges=[str(inputs.ranges.pods)],
+            allows=[gcp.compute.FirewallAllowArgs(protocol="tcp", ports=[str(port) for port in inputs.serving_ports])],
             opts=child(self),
         )
         refusal = gcp.compute.Firewall(
             f"{name}-refusal",
-            project=given.project,
-            name=f"{given.name}-refusal",
+            project=inputs.project,
+            name=f"{inputs.name}-refusal",
             description="What no other rule lets in is refused, and logged",
             network=network.id,
             direction="INGRESS",

@@ -51,14 +51,14 @@ class GcpRegistry(pulumi.ComponentResource):
     """Host and path in front of an image's name."""
 
     def __init__(self, name: str, args: GcpRegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        given = validated(GcpRegistryInputs, args, "GcpRegistry", name)
+        inputs = validated(GcpRegistryInputs, args, "GcpRegistry", name)
         super().__init__(token("GcpRegistry"), name, None, opts)
 
         repository = gcp.artifactregistry.Repository(
             name,
-            project=given.project,
-            location=given.region,
-            repository_id=given.name,
+            project=inputs.project,
+            location=inputs.region,
+            repository_id=inputs.name,
             description="Images of inference engines and what stands around them",
             format="DOCKER",
             mode="STANDARD_REPOSITORY",
@@ -83,24 +83,24 @@ class GcpRegistry(pulumi.ComponentResource):
                     ),
                 ),
             ],
-            labels=given.labels,
+            labels=inputs.labels,
             opts=child(self),
         )
         grants = [
             gcp.artifactregistry.RepositoryIamMember(
                 f"{name}-reader-{index}",
-                project=given.project,
-                location=given.region,
+                project=inputs.project,
+                location=inputs.region,
                 repository=repository.repository_id,
                 role=READER,
                 member=pulumi.Output.concat("serviceAccount:", reader),
                 opts=child(self),
             )
-            for index, reader in enumerate(given.readers)
+            for index, reader in enumerate(inputs.readers)
         ]
 
         # Whoever pulls waits for the right to: a pod that starts too early backs off for minutes.
-        url = f"{given.region}-docker.pkg.dev/{given.project.replace(':', '/')}/{given.name}"
+        url = f"{inputs.region}-docker.pkg.dev/{inputs.project.replace(':', '/')}/{inputs.name}"
         self.repository_url = pulumi.Output.all(repository.repository_id, *[grant.role for grant in grants]).apply(
             lambda _: url
         )

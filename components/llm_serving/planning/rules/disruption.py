@@ -73,7 +73,7 @@ def _base(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
 def _room_for_bases(stack: StackShape, plans: Plans) -> Iterator[Problem]:
     """The bases of all models of a pool find room on nodes that stay."""
     taken: dict[str, list[int]] = defaultdict(list)
-    for index, found in plans.items():
+    for index, model_plans in plans.items():
         model = stack.models[index]
         pool, node = stack.pool(model.pool), stack.node(model.pool)
         if not model.on_demand_base or pool is None or node is None:
@@ -81,7 +81,7 @@ def _room_for_bases(stack: StackShape, plans: Plans) -> Iterator[Problem]:
         nodes = non_preemptible_nodes(pool)
         if not nodes:
             continue
-        plan = found[model.releases.stable]
+        plan = model_plans[model.releases.stable]
         sizes = taken[pool.name]
         wanted = [*sizes, *gpus_of_pods(plan) * model.on_demand_base]
         missing = len(wanted) - instances_that_fit(wanted, node.gpus, nodes)
@@ -103,16 +103,16 @@ def _room_for_placeholders(stack: StackShape, plans: Plans) -> Iterator[Problem]
     """With the fewest instances of all models running, every placeholder finds a node. With more instances they give
     way, which is what they are for."""
     running: dict[str, list[int]] = defaultdict(list)
-    for index, found in plans.items():
+    for index, model_plans in plans.items():
         model = stack.models[index]
         for instances in plan_replicas(model):
-            running[model.pool] += gpus_of_pods(found[instances.version]) * instances.replicas
-    for index, found in plans.items():
+            running[model.pool] += gpus_of_pods(model_plans[instances.version]) * instances.replicas
+    for index, model_plans in plans.items():
         model = stack.models[index]
         wanted, pool, node = model.warm_pool.placeholders, stack.pool(model.pool), stack.node(model.pool)
         if not wanted or pool is None or node is None:
             continue
-        plan = found[model.releases.stable]
+        plan = model_plans[model.releases.stable]
         sizes = [*running[pool.name], *gpus_of_pods(plan) * wanted]
         missing = len(sizes) - instances_that_fit(sizes, node.gpus, pool.max_nodes)
         if not missing:

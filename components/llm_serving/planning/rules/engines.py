@@ -33,7 +33,7 @@ _PARSER_FLAGS = {"toolParser": "tool-call-parser", "reasoningParser": "reasoning
 
 def check_engines(stack: StackShape) -> Iterator[Problem]:
     """Everything about engines, for every release that a model serves. What two releases share is said once."""
-    said: list[Problem] = []
+    reported: list[Problem] = []
     for index, model in enumerate(stack.models):
         for role, version in releases_of(model):
             release = stack.releases.get((model.name, version))
@@ -41,8 +41,8 @@ def check_engines(stack: StackShape) -> Iterator[Problem]:
                 continue
             place = f"models[{index}].{ROLE_PATHS[role]}"
             for problem in _check(f"models[{index}]", place, stack, model, release):
-                if problem not in said:
-                    said.append(problem)
+                if problem not in reported:
+                    reported.append(problem)
                     yield problem
 
 
@@ -70,7 +70,9 @@ def _check(path: str, place: str, stack: StackShape, model: ModelSpec, release: 
     yield from check_flags(path, release.engine, model.engine)
 
 
-def asked(path: str, place: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[tuple[Feature, str, object]]:
+def requested_features(
+    path: str, place: str, model: ModelSpec, release: ReleaseSpec
+) -> Iterator[tuple[Feature, str, object]]:
     """What model and release ask of the engine: feature, path and value. ``place``: where the release is named."""
     options = model.engine
     of_stack: tuple[tuple[Feature, bool, str, object], ...] = (
@@ -130,18 +132,18 @@ def asked(path: str, place: str, model: ModelSpec, release: ReleaseSpec) -> Iter
 def _features(path: str, place: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
     engine = release.engine.name
     known = catalog.engine_features(engine)
-    for feature, where, value in asked(path, place, model, release):
+    for feature, where, value in requested_features(path, place, model, release):
         if not known[feature].has:
-            reason = f"{engine} lacks {_SAID.get(feature, feature.value)}: {known[feature].why}"
+            reason = f"{engine} lacks {_PHRASES.get(feature, feature.value)}: {known[feature].why}"
             yield Problem(where, value, reason, _instead(feature, engine, of_release=where == place))
     node = stack.node(model.pool)
-    if node is None or node.accelerator not in {found.name for found in catalog.accelerators()}:
+    if node is None or node.accelerator not in {gpu.name for gpu in catalog.accelerators()}:
         return
     if catalog.accelerator(node.accelerator).device == CPU:
-        yield from _on_a_cpu(path, model, engine)
+        yield from _on_cpu(path, model, engine)
 
 
-def _on_a_cpu(path: str, model: ModelSpec, engine: EngineName) -> Iterator[Problem]:
+def _on_cpu(path: str, model: ModelSpec, engine: EngineName) -> Iterator[Problem]:
     known = catalog.engine_features(engine)[Feature.CPU]
     stages = model.engine.pipeline_parallelism
     if not known.has:
@@ -153,7 +155,7 @@ def _on_a_cpu(path: str, model: ModelSpec, engine: EngineName) -> Iterator[Probl
         yield Problem(f"{path}.engine.pipelineParallelism", stages, reason, "1, and tensorParallelism")
 
 
-_SAID = {
+_PHRASES = {
     Feature.STRUCTURED_OUTPUTS_OFF: "a way to turn structured outputs off",
     Feature.SAMPLING_DEFAULTS: "sampling defaults",
     Feature.CHAT_TEMPLATE: "a chat template from outside the model",

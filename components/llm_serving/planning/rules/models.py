@@ -45,17 +45,17 @@ def plans_of(stack: StackShape) -> tuple[Plans, list[Problem]]:
         served = releases_of(model)
         if node is None or not _known_gpu(node.accelerator):
             continue
-        found: dict[str, ModelPlan] = {}
+        model_plans: dict[str, ModelPlan] = {}
         for role, version in served:
             release = stack.releases.get((model.name, version))
             if release is None:
                 continue
             try:
-                found[version] = plan_model(model, release, node, stack.cloud, stack.sidecar)
+                model_plans[version] = plan_model(model, release, node, stack.cloud, stack.sidecar)
             except ProblemsError as error:
                 problems += [_at(problem, role).under(f"models[{index}]") for problem in error.problems]
-        if len(found) == len(served):
-            plans[index] = found
+        if len(model_plans) == len(served):
+            plans[index] = model_plans
     return plans, problems
 
 
@@ -211,11 +211,11 @@ def _capacity(stack: StackShape, plans: Plans) -> Iterator[Problem]:
                 continue
             shared = f", {before} instance(s) of other models among them" if before else ""
             others = model.other_replicas
-            beside = f" ({others} of them of releases beside the stable one)" if others else ""
+            of_others = f" ({others} of them of releases beside the stable one)" if others else ""
             yield Problem(
                 f"models[{index}].{'replicas' if model.autoscaling is None else 'autoscaling.max'}",
                 model.most_replicas,
-                f"{len(wanted)} x {max(wanted)} GPUs{beside} do not fit pool {name}: at most {nodes} node(s) with "
+                f"{len(wanted)} x {max(wanted)} GPUs{of_others} do not fit pool {name}: at most {nodes} node(s) with "
                 f"{node.gpus} GPU(s) hold {room} instance(s){shared}",
                 str(room - before - others) if room - before > others else f"more nodes in pool {name}",
             )
@@ -231,8 +231,8 @@ def _is_counted(stack: StackShape, model: ModelSpec) -> bool:
 def _team_quotas(stack: StackShape, plans: Plans) -> Iterator[Problem]:
     for number, team in enumerate(stack.teams):
         needed = sum(
-            max_gpus(stack.models[index], max(plan.gpus for plan in found.values()))
-            for index, found in plans.items()
+            max_gpus(stack.models[index], max(plan.gpus for plan in model_plans.values()))
+            for index, model_plans in plans.items()
             if stack.models[index].team == team.name and _is_counted(stack, stack.models[index])
         )
         if team.gpu_quota is not None and needed > team.gpu_quota:

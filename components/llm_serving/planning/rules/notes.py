@@ -53,18 +53,18 @@ def _pools(stack: StackShape) -> Iterator[Problem]:
 def _models(stack: StackShape) -> Iterator[Problem]:
     plans, _ = plans_of(stack)
     of_pool: dict[str, list[int]] = defaultdict(list)
-    for index, found in plans.items():
+    for index, model_plans in plans.items():
         model = stack.models[index]
         node = stack.node(model.pool)
         release = stack.releases[model.name, model.releases.stable]
         if node is not None and (note := weight_only_note(release, catalog.accelerator(node.accelerator))):
             yield Problem(f"models[{index}].{RELEASE}", release.version, note)
         if node is not None and stack.cloud.caches_weights_on_nodes:
-            yield from _disk(f"models[{index}].pool", model, release, found[release.version], node)
-        of_pool[model.pool] += gpus_of_instances(model, found)
-    for index, found in plans.items():
+            yield from _disk(f"models[{index}].pool", model, release, model_plans[release.version], node)
+        of_pool[model.pool] += gpus_of_instances(model, model_plans)
+    for index, model_plans in plans.items():
         model = stack.models[index]
-        plan = found[model.releases.stable]
+        plan = model_plans[model.releases.stable]
         name = model.pool
         pool, node = stack.pool(name), stack.node(name)
         if pool is None or node is None or not model.surge:

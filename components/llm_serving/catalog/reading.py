@@ -44,12 +44,12 @@ def accelerator(name: str) -> Accelerator:
     Raises:
         UnknownFact: with the nearest names.
     """
-    return _found("accelerator", name, _accelerators())
+    return _lookup("accelerator", name, _accelerators())
 
 
 def accelerators() -> tuple[Accelerator, ...]:
     """Every accelerator, smallest marketed memory first; those without memory of their own before all others."""
-    return tuple(sorted(_accelerators().values(), key=lambda found: (found.memory_gb or 0, found.name)))
+    return tuple(sorted(_accelerators().values(), key=lambda gpu: (gpu.memory_gb or 0, gpu.name)))
 
 
 def machine_type(cloud: str, name: str) -> MachineType:
@@ -58,7 +58,7 @@ def machine_type(cloud: str, name: str) -> MachineType:
     Raises:
         UnknownFact: with the nearest names of the same cloud; a cloud that sells no machines has no names.
     """
-    return _found(f"{cloud} machine type", name, _machine_types().get(cloud, {}))
+    return _lookup(f"{cloud} machine type", name, _machine_types().get(cloud, {}))
 
 
 def machine_types(cloud: str) -> tuple[MachineType, ...]:
@@ -83,7 +83,7 @@ def architecture(name: str) -> Architecture:
     Raises:
         UnknownFact: with the nearest names.
     """
-    return _found("architecture", name, _architectures())
+    return _lookup("architecture", name, _architectures())
 
 
 def architectures() -> tuple[Architecture, ...]:
@@ -97,7 +97,7 @@ def device(name: str) -> Device:
     Raises:
         UnknownFact: for a device without a value.
     """
-    return _found("device", name, _devices())
+    return _lookup("device", name, _devices())
 
 
 def engine_memory(family: str) -> EngineMemory:
@@ -142,15 +142,15 @@ def startup(cloud: str, device: str) -> Mapping[StartupStage, Mapping[str, Start
     clouds = {row.cloud for row in rows if row.stage is StartupStage.NODE_START} - {ANY}
     if cloud not in clouds:
         raise UnknownFact("startup of cloud", cloud, nearest(cloud, clouds))
-    found: dict[StartupStage, dict[str, StartupEstimate]] = {}
+    estimates: dict[StartupStage, dict[str, StartupEstimate]] = {}
     for row in rows:
         if row.cloud not in (cloud, ANY) or row.device not in (device, ANY):
             continue
-        variants = found.setdefault(row.stage, {})
+        variants = estimates.setdefault(row.stage, {})
         known = variants.get(row.variant)
         if known is None or _is_nearer(row, known):
             variants[row.variant] = row
-    return found
+    return estimates
 
 
 def _is_nearer(row: StartupEstimate, known: StartupEstimate) -> bool:
@@ -164,7 +164,7 @@ def regions(cloud: str) -> frozenset[str]:
     return frozenset(of_zones | {key[2] for key in _prices() if key[0] == cloud})
 
 
-def _found(kind: str, name: str, known: Mapping[str, T]) -> T:
+def _lookup(kind: str, name: str, known: Mapping[str, T]) -> T:
     try:
         return known[name]
     except KeyError:
@@ -224,29 +224,29 @@ def _engine_memory() -> Mapping[str, EngineMemory]:
 
 @cache
 def _engine_features() -> Mapping[EngineName, Mapping[Feature, EngineFeature]]:
-    found: dict[EngineName, dict[Feature, EngineFeature]] = {}
+    features: dict[EngineName, dict[Feature, EngineFeature]] = {}
     for row in _rows("engine_features.csv"):
         entry = _model(EngineFeature, row, why=row["why"])
-        found.setdefault(entry.engine, {})[entry.feature] = entry
-    return found
+        features.setdefault(entry.engine, {})[entry.feature] = entry
+    return features
 
 
 @cache
 def _engine_flags() -> Mapping[tuple[EngineName, str], Mapping[str, EngineFlag]]:
-    found: dict[tuple[EngineName, str], dict[str, EngineFlag]] = {}
+    flags: dict[tuple[EngineName, str], dict[str, EngineFlag]] = {}
     for row in _rows("engine_flags.csv"):
         entry = _model(EngineFlag, row, choices=_listed(row["choices"]))
-        found.setdefault((entry.engine, entry.version), {})[entry.flag] = entry
-    return found
+        flags.setdefault((entry.engine, entry.version), {})[entry.flag] = entry
+    return flags
 
 
 @cache
 def _engine_settings() -> Mapping[EngineName, Mapping[str, EngineSetting]]:
-    found: dict[EngineName, dict[str, EngineSetting]] = {}
+    settings: dict[EngineName, dict[str, EngineSetting]] = {}
     for row in _rows("engine_settings.csv"):
         entry = _model(EngineSetting, row)
-        found.setdefault(entry.engine, {})[entry.flag] = entry
-    return found
+        settings.setdefault(entry.engine, {})[entry.flag] = entry
+    return settings
 
 
 @cache
