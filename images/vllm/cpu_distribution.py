@@ -41,7 +41,7 @@ def linked(libraries: Iterable[Path]) -> set[Path]:
     Raises:
         SystemExit: one of them is not to be found: the environment is incomplete.
     """
-    found: set[Path] = set()
+    paths: set[Path] = set()
     for library in libraries:
         shown = subprocess.run(["ldd", library], capture_output=True, text=True, check=True).stdout
         for line in shown.splitlines():
@@ -49,8 +49,8 @@ def linked(libraries: Iterable[Path]) -> set[Path]:
             if target.startswith("not found"):
                 sys.exit(f"error: {library} needs {name}, which is not there")
             if arrow:
-                found.add(Path(re.sub(r" \(0x[0-9a-f]+\)$", "", target)).resolve())
-    return found
+                paths.add(Path(re.sub(r" \(0x[0-9a-f]+\)$", "", target)).resolve())
+    return paths
 
 
 def prune(packages: Path) -> int:
@@ -74,11 +74,11 @@ def prune(packages: Path) -> int:
 def main() -> None:
     """Run both steps on the environment of this interpreter, and import what they must not have broken."""
     try:
-        found = metadata.distribution(_SOURCE)
+        distribution = metadata.distribution(_SOURCE)
     except metadata.PackageNotFoundError:
         return
-    packages = Path(str(found.locate_file("")))
-    register(packages, found.version)
+    packages = Path(str(distribution.locate_file("")))
+    register(packages, distribution.version)
     print(f"removed {prune(packages) / 1e6:.0f} MB of libraries that only a GPU uses")
     subprocess.run([sys.executable, "-c", "import torch, vllm"], check=True)
 

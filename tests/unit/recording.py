@@ -146,10 +146,10 @@ class Recording:
         Raises:
             AssertionError: there is none, or there are several.
         """
-        found = self.all(type, name)
-        there = ", ".join(f"{r.type} {r.name}" for r in (found or self.resources))
-        assert len(found) == 1, f"{len(found)} resources are {type} {name or ''}; there are: {there}"
-        return found[0]
+        matching = self.all(type, name)
+        candidates = ", ".join(f"{r.type} {r.name}" for r in (matching or self.resources))
+        assert len(matching) == 1, f"{len(matching)} resources are {type} {name or ''}; there are: {candidates}"
+        return matching[0]
 
     def by_urn(self, urn: str) -> Recorded:
         """The resource of a URN."""
@@ -162,10 +162,10 @@ class Recording:
 
     def descendants(self, of: "Recorded | pulumi.Resource | str | None" = None) -> list[Recorded]:
         """Children, their children, and so on."""
-        found: list[Recorded] = []
+        resources: list[Recorded] = []
         for resource in self.children(of):
-            found += [resource, *self.descendants(resource)]
-        return found
+            resources += [resource, *self.descendants(resource)]
+        return resources
 
     def urn_of(self, resource: "Recorded | pulumi.Resource | str") -> str:
         """The URN of a recorded resource, or of a live one."""
@@ -410,14 +410,14 @@ def _cluster(name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     location = inputs.get("location", "us-central1")
     region = "-".join(location.split("-")[:2])
     endpoint = f"gke-0123456789abcdef-{PROJECT_NUMBER}.{region}.gke.goog"
-    given: dict[str, Any] = dict(inputs.get("controlPlaneEndpointsConfig") or {})
-    dns = dict(given.get("dnsEndpointConfig") or {})
+    endpoints: dict[str, Any] = dict(inputs.get("controlPlaneEndpointsConfig") or {})
+    dns = dict(endpoints.get("dnsEndpointConfig") or {})
     return {
         **_path("projects/{project}/locations/{location}/clusters/{name}")(name, inputs),
         "endpoint": "172.16.0.2",
         "masterVersion": "1.35.1-gke.1000000",
         "masterAuth": {"clusterCaCertificate": CA_CERTIFICATE},
-        "controlPlaneEndpointsConfig": {**given, "dnsEndpointConfig": {**dns, "endpoint": endpoint}},
+        "controlPlaneEndpointsConfig": {**endpoints, "dnsEndpointConfig": {**dns, "endpoint": endpoint}},
     }
 
 

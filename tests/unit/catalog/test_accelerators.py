@@ -19,7 +19,7 @@ GPUS = [accelerator for accelerator in catalog.accelerators() if accelerator.res
 
 def test_every_promised_gpu_is_there_with_source_and_date():
     assert {gpu.name for gpu in GPUS} == EXPECTED_GPUS
-    assert all(found.source and found.date for found in catalog.accelerators())
+    assert all(accelerator.source and accelerator.date for accelerator in catalog.accelerators())
 
 
 def test_a_cpu_is_an_accelerator_without_memory_of_its_own_that_nobody_counts():
@@ -29,8 +29,8 @@ def test_a_cpu_is_an_accelerator_without_memory_of_its_own_that_nobody_counts():
 
 
 def test_what_the_engine_takes_of_its_host_is_known_for_every_device():
-    for found in catalog.accelerators():
-        device = catalog.device(found.device)
+    for accelerator in catalog.accelerators():
+        device = catalog.device(accelerator.device)
         assert device.source
         assert device.front_memory_gib > 0
 

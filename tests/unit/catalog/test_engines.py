@@ -21,7 +21,7 @@ def test_of_every_engine_it_is_known_what_it_can_do_and_why_not(engine):
 
 
 def test_a_quantization_is_a_feature_under_its_own_name():
-    assert {found.value for found in Quantization} - {"none"} <= {feature.value for feature in Feature}
+    assert {quantization.value for quantization in Quantization} - {"none"} <= {feature.value for feature in Feature}
 
 
 def test_the_flags_of_vllm_and_sglang_are_recorded():
@@ -74,10 +74,8 @@ def test_a_parsers_flags_are_read_with_what_follows_them(monkeypatch):
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--names", nargs="+")
     monkeypatch.setitem(flags.PARSERS, "vllm", lambda: (parser, "here"))
-    found = [
-        (row["flag"], row["kind"], row["alias_of"], row["choices"]) for row in flags.rows("vllm", "1.0.0", "today")
-    ]
-    assert found == [
+    rows = [(row["flag"], row["kind"], row["alias_of"], row["choices"]) for row in flags.rows("vllm", "1.0.0", "today")]
+    assert rows == [
         ("fast", "switch", "", ""),
         ("names", "list", "", ""),
         ("quiet", "presence", "", ""),

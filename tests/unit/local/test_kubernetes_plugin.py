@@ -22,36 +22,36 @@ def tools_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "tools" / "bin"
 
 
-def install(home: Path, version_: str = SDK) -> Path:
-    program = home / "plugins" / f"resource-kubernetes-v{version_}" / PROGRAM
+def install(pulumi_home: Path, version_: str = SDK) -> Path:
+    program = pulumi_home / "plugins" / f"resource-kubernetes-v{version_}" / PROGRAM
     program.parent.mkdir(parents=True)
     program.write_bytes(BINARY)
     program.chmod(0o755)
     return program
 
 
-def asked(user: Path, path: str = "/nowhere") -> dict[str, str]:
+def official_requested(user: Path, path: str = "/nowhere") -> dict[str, str]:
     return {VARIABLE: "official", "PULUMI_HOME": str(user), "PATH": path}
 
 
 def test_without_a_word_it_is_the_plugin_of_this_repository(tmp_path: Path) -> None:
-    home = StateFolder(tmp_path / "state")
-    prepare(home, {})
-    assert "local.providers.kubernetes" in home.plugin("kubernetes").read_text()
-    assert kubernetes_plugin.describe(home, {}) == f"local {SDK} (this repository)"
+    state_folder = StateFolder(tmp_path / "state")
+    prepare(state_folder, {})
+    assert "local.providers.kubernetes" in state_folder.plugin("kubernetes").read_text()
+    assert kubernetes_plugin.describe(state_folder, {}) == f"local {SDK} (this repository)"
 
 
 def test_on_request_the_users_own_is_linked_and_the_way_back_leaves_it_alone(tmp_path: Path) -> None:
-    home, theirs = StateFolder(tmp_path / "state"), install(tmp_path / "user")
-    environment_ = asked(tmp_path / "user")
-    prepare(home, {})
-    prepare(home, environment_)
-    assert home.plugin("kubernetes").resolve() == theirs
-    assert "local.providers.gcp" in home.plugin("gcp").read_text()
-    assert kubernetes_plugin.describe(home, environment_) == f"official {SDK} ({theirs})"
-    prepare(home, environment_)
-    prepare(home, {})
-    assert "local.providers.kubernetes" in home.plugin("kubernetes").read_text()
+    state_folder, theirs = StateFolder(tmp_path / "state"), install(tmp_path / "user")
+    environment_ = official_requested(tmp_path / "user")
+    prepare(state_folder, {})
+    prepare(state_folder, environment_)
+    assert state_folder.plugin("kubernetes").resolve() == theirs
+    assert "local.providers.gcp" in state_folder.plugin("gcp").read_text()
+    assert kubernetes_plugin.describe(state_folder, environment_) == f"official {SDK} ({theirs})"
+    prepare(state_folder, environment_)
+    prepare(state_folder, {})
+    assert "local.providers.kubernetes" in state_folder.plugin("kubernetes").read_text()
     assert theirs.read_bytes() == BINARY
 
 
@@ -59,18 +59,18 @@ def test_one_of_the_same_version_goes_before_newer_ones_and_older_ones_do_not_fi
     user = tmp_path / "user"
     install(user, f"{MAJOR}.0.0")
     install(user, f"{int(MAJOR) + 1}.0.0")
-    assert find(tmp_path / "own", SDK, asked(user)) is None
+    assert find(tmp_path / "own", SDK, official_requested(user)) is None
     newer = install(user, f"{MAJOR}.{int(MINOR) + 1}.0")
-    assert find(tmp_path / "own", SDK, asked(user)) == OfficialPlugin(newer, newer.parent.name[21:])
+    assert find(tmp_path / "own", SDK, official_requested(user)) == OfficialPlugin(newer, newer.parent.name[21:])
     same = install(user)
-    assert find(tmp_path / "own", SDK, asked(user)) == OfficialPlugin(same, SDK)
+    assert find(tmp_path / "own", SDK, official_requested(user)) == OfficialPlugin(same, SDK)
 
 
 def test_a_download_that_was_cut_off_is_no_plugin(tmp_path: Path) -> None:
     folder = install(tmp_path / "user").parent
-    assert find(tmp_path / "own", SDK, asked(tmp_path / "user"))
+    assert find(tmp_path / "own", SDK, official_requested(tmp_path / "user"))
     folder.with_name(f"{folder.name}.partial").touch()
-    assert find(tmp_path / "own", SDK, asked(tmp_path / "user")) is None
+    assert find(tmp_path / "own", SDK, official_requested(tmp_path / "user")) is None
 
 
 def test_the_one_on_path_is_taken_where_there_is_no_other(tmp_path: Path) -> None:
@@ -78,10 +78,13 @@ def test_the_one_on_path_is_taken_where_there_is_no_other(tmp_path: Path) -> Non
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    home, environment_ = StateFolder(tmp_path / "state"), asked(tmp_path / "user", str(program.parent))
-    prepare(home, environment_)
-    assert home.plugin("kubernetes").resolve() == program
-    assert str(program) in kubernetes_plugin.describe(home, environment_)
+    state_folder, environment_ = (
+        StateFolder(tmp_path / "state"),
+        official_requested(tmp_path / "user", str(program.parent)),
+    )
+    prepare(state_folder, environment_)
+    assert state_folder.plugin("kubernetes").resolve() == program
+    assert str(program) in kubernetes_plugin.describe(state_folder, environment_)
 
 
 def test_the_one_that_was_built_is_taken_where_there_is_no_other(tmp_path: Path, tools_folder: Path) -> None:
@@ -89,12 +92,12 @@ def test_the_one_that_was_built_is_taken_where_there_is_no_other(tmp_path: Path,
     built.parent.mkdir(parents=True)
     built.write_bytes(BINARY)
     built.chmod(0o755)
-    home, environment_ = StateFolder(tmp_path / "state"), asked(tmp_path / "user")
-    prepare(home, environment_)
-    assert home.plugin("kubernetes").resolve() == built
+    state_folder, environment_ = StateFolder(tmp_path / "state"), official_requested(tmp_path / "user")
+    prepare(state_folder, environment_)
+    assert state_folder.plugin("kubernetes").resolve() == built
     theirs = install(tmp_path / "user")
-    prepare(home, environment_)
-    assert home.plugin("kubernetes").resolve() == theirs
+    prepare(state_folder, environment_)
+    assert state_folder.plugin("kubernetes").resolve() == theirs
 
 
 def test_where_there_is_none_pulumi_downloads_it_into_a_home_of_its_own(tmp_path: Path) -> None:
@@ -106,11 +109,11 @@ def test_where_there_is_none_pulumi_downloads_it_into_a_home_of_its_own(tmp_path
         f'mkdir -p "$folder" && printf "#!/bin/sh\\n" > "$folder/{PROGRAM}" && chmod +x "$folder/{PROGRAM}"\n'
     )
     command.chmod(0o755)
-    environment_ = asked(tmp_path / "user", f"{command.parent}:/usr/bin:/bin")
-    home = StateFolder(tmp_path / "state")
-    assert "not here yet" in kubernetes_plugin.describe(home, environment_)
-    prepare(home, environment_)
-    assert home.plugin("kubernetes").resolve().is_relative_to(home.official_pulumi_home)
+    environment_ = official_requested(tmp_path / "user", f"{command.parent}:/usr/bin:/bin")
+    state_folder = StateFolder(tmp_path / "state")
+    assert "not here yet" in kubernetes_plugin.describe(state_folder, environment_)
+    prepare(state_folder, environment_)
+    assert state_folder.plugin("kubernetes").resolve().is_relative_to(state_folder.official_pulumi_home)
 
 
 def test_one_that_cannot_be_had_is_an_error_with_the_ways_out_and_leaves_no_launcher_of_ours(tmp_path: Path) -> None:
@@ -118,18 +121,18 @@ def test_one_that_cannot_be_had_is_an_error_with_the_ways_out_and_leaves_no_laun
     command.parent.mkdir()
     command.write_text("#!/bin/sh\necho 'error: no such host' >&2\nexit 1\n")
     command.chmod(0o755)
-    home = StateFolder(tmp_path / "state")
-    prepare(home, {})
+    state_folder = StateFolder(tmp_path / "state")
+    prepare(state_folder, {})
     with pytest.raises(PluginError, match=rf"(?s)no such host.*plugin install.*unset {VARIABLE}"):
-        prepare(home, asked(tmp_path / "user", f"{command.parent}:/usr/bin:/bin"))
-    assert not home.plugin("kubernetes").exists()
+        prepare(state_folder, official_requested(tmp_path / "user", f"{command.parent}:/usr/bin:/bin"))
+    assert not state_folder.plugin("kubernetes").exists()
 
 
 def test_our_launcher_is_not_taken_for_the_official_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    home = StateFolder(tmp_path / "state")
-    prepare(home, {})
-    assert "not here yet" in kubernetes_plugin.describe(home, asked(home.pulumi_home))
+    state_folder = StateFolder(tmp_path / "state")
+    prepare(state_folder, {})
+    assert "not here yet" in kubernetes_plugin.describe(state_folder, official_requested(state_folder.pulumi_home))
 
 
 def test_another_word_is_refused(tmp_path: Path) -> None:

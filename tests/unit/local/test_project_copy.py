@@ -47,7 +47,7 @@ def test_a_stack_without_settings_is_told_with_those_that_have_some(tmp_path: Pa
 
 def test_what_the_shell_says_to_pulumi_does_not_reach_a_local_run(tmp_path: Path) -> None:
     shell = {"PULUMI_CONFIG_PASSPHRASE": "other", "PULUMI_ACCESS_TOKEN": "pul-1", "PATH": "/bin"}
-    found = clean_environment(StateFolder(tmp_path), shell)
-    assert found["PATH"] == "/bin"
-    assert not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_ACCESS_TOKEN"} & set(found)
-    assert found["PULUMI_CONFIG_PASSPHRASE_FILE"] == str(tmp_path / "passphrase")
+    variables = clean_environment(StateFolder(tmp_path), shell)
+    assert variables["PATH"] == "/bin"
+    assert not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_ACCESS_TOKEN"} & set(variables)
+    assert variables["PULUMI_CONFIG_PASSPHRASE_FILE"] == str(tmp_path / "passphrase")

@@ -11,9 +11,9 @@ from tests.unit.local.command_line import exit_status
 
 
 def test_pulumi_finds_a_plugin_for_each_sdk_at_its_version(tmp_path: Path) -> None:
-    home = StateFolder(tmp_path / "state")
-    launchers = prepare(home)
-    assert [str(path.relative_to(home.pulumi_home)) for path in launchers] == [
+    state_folder = StateFolder(tmp_path / "state")
+    launchers = prepare(state_folder)
+    assert [str(path.relative_to(state_folder.pulumi_home)) for path in launchers] == [
         f"plugins/resource-gcp-v{version('pulumi-gcp')}/pulumi-resource-gcp",
         f"plugins/resource-kubernetes-v{version('pulumi-kubernetes')}/pulumi-resource-kubernetes",
     ]
@@ -23,17 +23,17 @@ def test_pulumi_finds_a_plugin_for_each_sdk_at_its_version(tmp_path: Path) -> No
 
 
 def test_preparing_twice_changes_nothing(tmp_path: Path) -> None:
-    home = StateFolder(tmp_path / "state")
-    before = {path: (path.stat().st_mtime_ns, path.read_text()) for path in prepare(home)}
-    passphrase = home.passphrase_file.read_text()
-    assert {path: (path.stat().st_mtime_ns, path.read_text()) for path in prepare(home)} == before
-    assert home.passphrase_file.read_text() == passphrase
-    assert home.passphrase_file.stat().st_mode & 0o077 == 0
+    state_folder = StateFolder(tmp_path / "state")
+    before = {path: (path.stat().st_mtime_ns, path.read_text()) for path in prepare(state_folder)}
+    passphrase = state_folder.passphrase_file.read_text()
+    assert {path: (path.stat().st_mtime_ns, path.read_text()) for path in prepare(state_folder)} == before
+    assert state_folder.passphrase_file.read_text() == passphrase
+    assert state_folder.passphrase_file.stat().st_mode & 0o077 == 0
 
 
 def test_a_launcher_starts_a_plugin_that_says_its_port_first(tmp_path: Path) -> None:
-    home = StateFolder(tmp_path / "state with space")
-    launcher = prepare(home)[0]
+    state_folder = StateFolder(tmp_path / "state with space")
+    launcher = prepare(state_folder)[0]
     with subprocess.Popen([launcher, "127.0.0.1:1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
@@ -78,13 +78,13 @@ def test_status_of_nothing_is_no_error(
 def test_clean_asks_and_never_takes_what_is_not_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    home = StateFolder(tmp_path / "state")
-    monkeypatch.setenv("LLM_SERVING_LOCAL", str(home.root))
-    prepare(home)
+    state_folder = StateFolder(tmp_path / "state")
+    monkeypatch.setenv("LLM_SERVING_LOCAL", str(state_folder.root))
+    prepare(state_folder)
     assert exit_status("clean") == 1, "nobody is there to answer"
-    (home.root / "thesis.doc").touch()
+    (state_folder.root / "thesis.doc").touch()
     assert exit_status("clean", "--yes") == 1
     assert "thesis.doc" in capsys.readouterr().err
-    (home.root / "thesis.doc").unlink()
+    (state_folder.root / "thesis.doc").unlink()
     assert exit_status("clean", "--yes") == 0
-    assert not home.root.exists()
+    assert not state_folder.root.exists()

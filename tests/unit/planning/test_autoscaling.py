@@ -18,9 +18,9 @@ def problems(**fields):
 
 
 def refused(path, **fields):
-    found = problems(**fields)
-    assert [problem.path for problem in found] == [f"models[0].{path}"], [str(problem) for problem in found]
-    return found[0]
+    refusals = problems(**fields)
+    assert [problem.path for problem in refusals] == [f"models[0].{path}"], [str(problem) for problem in refusals]
+    return refusals[0]
 
 
 def test_good_settings_pass():
@@ -36,8 +36,8 @@ def test_the_maximum_is_at_least_the_minimum():
 
 def test_a_canary_starts_within_the_maximum():
     canary = {"release": "1.1.0", "weight": 5, "replicas": 9}
-    found = refused("releases.canary.replicas", **scaled(), releases={"stable": "1.0.0", "canary": canary})
-    assert found.suggestion == "4"
+    problem = refused("releases.canary.replicas", **scaled(), releases={"stable": "1.0.0", "canary": canary})
+    assert problem.suggestion == "4"
 
 
 def test_something_is_left_to_scale_beside_the_base():
@@ -45,14 +45,14 @@ def test_something_is_left_to_scale_beside_the_base():
 
 
 def test_the_queue_that_adds_an_instance_may_form():
-    found = refused("engine.maxQueuedRequests", **scaled(), engine={"maxQueuedRequests": 10})
-    assert "queueDepth (10)" in found.reason
+    problem = refused("engine.maxQueuedRequests", **scaled(), engine={"maxQueuedRequests": 10})
+    assert "queueDepth (10)" in problem.reason
     assert problems(**scaled(), engine={"maxQueuedRequests": 11}) == []
     assert problems(engine={"maxQueuedRequests": 1}) == []
 
 
 @pytest.mark.parametrize(
-    ("schedule", "field", "said"),
+    ("schedule", "field", "reason"),
     [
         ({"replicas": 5}, "replicas", "more than max (4)"),
         ({"timezone": "Europe/Berln"}, "timezone", "IANA"),
@@ -69,10 +69,10 @@ def test_the_queue_that_adds_an_instance_may_form():
         ({"end": "00 08 * * MON-FRI"}, "end", "the same moment"),
     ],
 )
-def test_a_schedule_that_keda_would_not_keep_is_refused(schedule, field, said):
-    found = refused(f"autoscaling.schedules[0].{field}", **scaled(schedules=[{**OFFICE, **schedule}]))
-    assert said in found.reason
-    assert found.suggestion
+def test_a_schedule_that_keda_would_not_keep_is_refused(schedule, field, reason):
+    problem = refused(f"autoscaling.schedules[0].{field}", **scaled(schedules=[{**OFFICE, **schedule}]))
+    assert reason in problem.reason
+    assert problem.suggestion
 
 
 def test_a_schedule_below_the_minimum_is_refused():
@@ -99,8 +99,8 @@ def test_cron_expressions_mean_what_keda_takes_them_for():
 
 
 def test_what_changes_nothing_is_said():
-    found = list(note_autoscaling(stack(models=(model(replicas=2, **scaled(min=4, pollingSeconds=5)),))))
-    assert [note.path for note in found] == [
+    notes = list(note_autoscaling(stack(models=(model(replicas=2, **scaled(min=4, pollingSeconds=5)),))))
+    assert [note.path for note in notes] == [
         "models[0].autoscaling.max",
         "models[0].autoscaling.pollingSeconds",
         "models[0].replicas",
@@ -115,7 +115,7 @@ def addons(**fields):
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "reason"),
     [
         ({"monitoring": "existing"}, "required"),
         ({"prometheusUrl": "http://there:9090"}, "another Prometheus"),
@@ -123,10 +123,10 @@ def addons(**fields):
         ({"monitoring": "existing", "prometheusUrl": "http://there:9090/"}, "not a base URL"),
     ],
 )
-def test_where_a_model_scales_somebody_answers_for_prometheus(fields, said):
-    (found,) = check_addons(addons(**fields), [model(**scaled())])
-    assert found.path == "addons.prometheusUrl"
-    assert said in found.reason
+def test_where_a_model_scales_somebody_answers_for_prometheus(fields, reason):
+    (problem,) = check_addons(addons(**fields), [model(**scaled())])
+    assert problem.path == "addons.prometheusUrl"
+    assert reason in problem.reason
 
 
 def test_a_prometheus_of_somebody_else_is_enough():

@@ -76,20 +76,20 @@ def is_table_of_clouds(table: ast.Dict) -> bool:
     return all(isinstance(key, ast.Constant) and key.value in CLOUDS for key in table.keys)
 
 
-def places(root: Path) -> list[str]:
-    found = []
+def decisions_by_cloud(root: Path) -> list[str]:
+    decisions = []
     for folder in ("components", "stacks", "infra"):
         for file in sorted((root / folder).rglob("*.py")):
             path = file.relative_to(root).as_posix()
             if path.startswith(ROOMS):
                 continue
             tree = ast.parse(file.read_text(encoding="utf-8"))
-            found += [f"{path}:{line}: {kind}" for line, kind in recognised(tree)]
-    return found
+            decisions += [f"{path}:{line}: {kind}" for line, kind in recognised(tree)]
+    return decisions
 
 
 def test_nothing_outside_the_rooms_of_clouds_recognises_one() -> None:
-    assert places(REPOSITORY) == []
+    assert decisions_by_cloud(REPOSITORY) == []
 
 
 @pytest.mark.parametrize(

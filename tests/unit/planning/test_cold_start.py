@@ -21,21 +21,21 @@ def start(cloud: Cloud = GCP, **choices: object) -> ColdStart:
 
 
 def test_without_choices_the_budget_is_the_published_measurement() -> None:
-    found = start(EXISTING)
-    assert found.weights == pytest.approx(61 + 33, abs=1)
-    assert {stage.name: stage.seconds for stage in found.stages[3:]} == {
+    budget = start(EXISTING)
+    assert budget.weights == pytest.approx(61 + 33, abs=1)
+    assert {stage.name: stage.seconds for stage in budget.stages[3:]} == {
         StartupStage.COMPILE: 10 + 42,
         StartupStage.GRAPHS: 54,
         StartupStage.INIT: 94,
     }
-    assert found.engine_init == CUDA.init_seconds
+    assert budget.engine_init == CUDA.init_seconds
 
 
 def test_the_total_is_the_sum_of_all_stages() -> None:
-    found = start(warm_up=True)
-    parts = found.node_start + found.image_pull + found.weights + found.engine_init + found.warm_up
-    assert found.total == parts == sum(stage.seconds for stage in found.stages)
-    assert found.warm_up > 0
+    budget = start(warm_up=True)
+    parts = budget.node_start + budget.image_pull + budget.weights + budget.engine_init + budget.warm_up
+    assert budget.total == parts == sum(stage.seconds for stage in budget.stages)
+    assert budget.warm_up > 0
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def test_nodes_that_are_there_need_not_start() -> None:
 
 
 def test_a_cpu_neither_compiles_nor_captures_graphs() -> None:
-    found = cold_start(EXISTING, CPU, 1e6, choices=StartupChoices(compile_cached=True, graphs=4))
-    stages = {stage.name for stage in found.stages}
+    budget = cold_start(EXISTING, CPU, 1e6, choices=StartupChoices(compile_cached=True, graphs=4))
+    stages = {stage.name for stage in budget.stages}
     assert not stages & {StartupStage.COMPILE, StartupStage.GRAPHS}
-    assert found.engine_init == CPU.init_seconds
+    assert budget.engine_init == CPU.init_seconds
 
 
 def test_a_way_of_which_nothing_is_known_counts_as_the_cautious_one() -> None:
@@ -117,13 +117,13 @@ def test_the_parts_of_the_engines_start_never_exceed_the_whole() -> None:
 def test_the_choices_are_what_settings_and_release_say() -> None:
     plain = StartupChoices.of(GCP, model(), release())
     assert plain == StartupChoices(warm_up=True)
-    asked = model(
+    with_every_choice = model(
         engine={"streamWeights": True, "graphSizes": [1, 2, 2, 4], "warmUp": False},
         compileCache=True,
         warmPool={"placeholders": 2},
     )
     wanted = StartupChoices(weights_streamed=True, compile_cached=True, graphs=3, placeholders=2)
-    assert StartupChoices.of(GCP, asked, release()) == wanted
+    assert StartupChoices.of(GCP, with_every_choice, release()) == wanted
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def test_the_choices_are_what_settings_and_release_say() -> None:
     ],
 )
 def test_images_are_streamed_from_the_clouds_own_registry_only(cloud: Cloud, repository: str, streams: bool) -> None:
-    found = StartupChoices.of(cloud, model(), release(image={"repository": repository, "tag": "1"}))
-    assert found.image_streamed is streams
+    choices = StartupChoices.of(cloud, model(), release(image={"repository": repository, "tag": "1"}))
+    assert choices.image_streamed is streams
 
 
 def test_the_page_on_cold_starts_has_the_numbers_of_the_catalog() -> None:

@@ -10,25 +10,25 @@ from tests.unit.planning.builders import entry, existing_pool, pool
 
 def test_minimum_and_maximum_are_nodes_times_price():
     wanted = pool(capacity=[entry(min=1, max=3), entry(market="spot", min=0, max=4)])
-    found = estimate(GCP, "us-central1", [wanted])
+    cost = estimate(GCP, "us-central1", [wanted])
     price = catalog.price("gcp", "g2-standard-12", "us-central1")
     assert price is not None
-    assert found.min_usd_per_hour == price.on_demand
-    assert found.max_usd_per_hour == pytest.approx(3 * price.on_demand + 4 * price.spot)
-    assert found.complete
-    assert [line.market for line in found.lines] == ["on-demand", "spot"]
-    assert found.max_usd_per_month == pytest.approx(730 * found.max_usd_per_hour, abs=0.01)
+    assert cost.min_usd_per_hour == price.on_demand
+    assert cost.max_usd_per_hour == pytest.approx(3 * price.on_demand + 4 * price.spot)
+    assert cost.complete
+    assert [line.market for line in cost.lines] == ["on-demand", "spot"]
+    assert cost.max_usd_per_month == pytest.approx(730 * cost.max_usd_per_hour, abs=0.01)
 
 
 def test_an_unknown_price_is_named_with_the_nearest_region_that_has_one_and_never_guessed():
     wanted = pool("h100", "H100-80GB", [entry(machineType="a3-highgpu-8g", min=1, max=1)])
-    found = estimate(GCP, "us-central1", [wanted])
-    (line,) = found.lines
+    cost = estimate(GCP, "us-central1", [wanted])
+    (line,) = cost.lines
     assert line.usd_per_hour is line.min_usd_per_hour is line.max_usd_per_hour is None
-    assert found.max_usd_per_hour == 0
-    assert not found.complete
+    assert cost.max_usd_per_hour == 0
+    assert not cost.complete
     assert "us-east4 has 87.8325" in line.note
-    assert "us-east4" in found.unknown[0]
+    assert "us-east4" in cost.unknown[0]
 
 
 def test_the_nearest_region_is_on_the_same_continent_even_where_another_is_cheaper():
@@ -45,20 +45,20 @@ def test_a_machine_without_any_price_says_so():
 
 def test_a_reservation_is_paid_for_whether_it_is_used_or_not():
     wanted = pool(capacity=[entry(market="reservation", reservation="block-1", min=0, max=2)])
-    found = estimate(GCP, "us-central1", [wanted])
-    assert found.min_usd_per_hour == found.max_usd_per_hour > 0
-    assert "reservation" in found.lines[0].note
+    cost = estimate(GCP, "us-central1", [wanted])
+    assert cost.min_usd_per_hour == cost.max_usd_per_hour > 0
+    assert "reservation" in cost.lines[0].note
 
 
 def test_flex_start_has_no_known_price():
-    found = estimate(GCP, "us-central1", [pool(capacity=[entry(market="flex-start")])])
-    assert "flex-start" in found.unknown[0]
+    cost = estimate(GCP, "us-central1", [pool(capacity=[entry(market="flex-start")])])
+    assert "flex-start" in cost.unknown[0]
 
 
 def test_existing_nodes_cost_their_owner():
-    found = estimate(EXISTING, "", [existing_pool(nodes=3)])
-    assert found.lines[0].min_nodes == 3
-    assert not found.complete
+    cost = estimate(EXISTING, "", [existing_pool(nodes=3)])
+    assert cost.lines[0].min_nodes == 3
+    assert not cost.complete
 
 
 def test_what_is_left_out_is_said():

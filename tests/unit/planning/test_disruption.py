@@ -73,9 +73,9 @@ def test_a_request_that_fits_the_longer_notice_is_not_cut():
 @pytest.mark.parametrize(("version", "refused"), [(EARLY, True), ("1.34", True), (EXACT, False), ("1.35", False)])
 def test_a_longer_notice_needs_a_control_plane_that_knows_it(version, refused):
     patient = pool(capacity=SPOT_FIRST, spotShutdownSeconds=120)
-    found = refusals(pools=(patient,), cluster=cluster(version=version))
-    assert [problem.path for problem in found] == (["pools[0].spotShutdownSeconds"] if refused else [])
-    assert all(EXACT in problem.suggestion for problem in found)
+    problems = refusals(pools=(patient,), cluster=cluster(version=version))
+    assert [problem.path for problem in problems] == (["pools[0].spotShutdownSeconds"] if refused else [])
+    assert all(EXACT in problem.suggestion for problem in problems)
 
 
 def test_a_version_that_is_left_to_the_channel_is_a_remark():
@@ -110,8 +110,8 @@ def test_a_base_is_at_most_what_there_always_is():
 
 @pytest.mark.parametrize("market", ["spot", "flex-start"])
 def test_a_base_where_everything_may_be_taken_away_is_refused(market):
-    found = refusals(pools=(pool(capacity=[entry(market=market)]),), models=(model(replicas=2, onDemandBase=1),))
-    assert "on-demand or reservation" in only(found, "models[0].onDemandBase").suggestion
+    problems = refusals(pools=(pool(capacity=[entry(market=market)]),), models=(model(replicas=2, onDemandBase=1),))
+    assert "on-demand or reservation" in only(problems, "models[0].onDemandBase").suggestion
 
 
 def test_a_base_larger_than_the_capacity_that_stays_is_refused_with_what_fits():
@@ -122,8 +122,8 @@ def test_a_base_larger_than_the_capacity_that_stays_is_refused_with_what_fits():
 
 def test_bases_of_one_pool_share_the_capacity_that_stays():
     models = (model(replicas=2, onDemandBase=1), model("search", replicas=2, onDemandBase=2))
-    found = refusals(pools=(pool(capacity=SPOT_FIRST),), models=models, releases=[release(), release(name="search")])
-    problem = only(found, "models[1].onDemandBase")
+    problems = refusals(pools=(pool(capacity=SPOT_FIRST),), models=models, releases=[release(), release(name="search")])
+    problem = only(problems, "models[1].onDemandBase")
     assert (problem.suggestion, "other models" in problem.reason) == ("1", True)
 
 

@@ -42,8 +42,8 @@ def test_a_drain_keeps_what_was_asked_for_within_the_notice_or_is_refused_with_w
         drain = plan_drain(spec, notice)
     except ProblemsError as error:
         assert notice is not None
-        asked = (pre_stop or 1) + (shutdown or 1) + EXIT_SECONDS
-        assert asked > notice
+        seconds_needed = (pre_stop or 1) + (shutdown or 1) + EXIT_SECONDS
+        assert seconds_needed > notice
         (problem,) = error.problems
         if problem.suggestion.startswith("at most "):
             field = {

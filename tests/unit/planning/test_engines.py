@@ -74,11 +74,11 @@ def test_vllm_does_all_that_can_be_asked_for_but_to_refuse_structured_outputs():
 def test_everything_that_can_be_asked_for_is_looked_up():
     """But for what follows from the pool, and the shutdown timeout, without which the grace period takes its place."""
     wish = model(tensorParallelism=2, engine={**EVERYTHING, "nodes": 2, "structuredOutputs": False})
-    found = set()
+    features = set()
     for quantization in Quantization:
         item = release(quantization=quantization, **ADAPTED)
-        found |= {feature for feature, _, _ in requested_features("models[0]", "there", wish, item)}
-    assert found == set(Feature) - {Feature.CPU, Feature.SHUTDOWN_TIMEOUT}
+        features |= {feature for feature, _, _ in requested_features("models[0]", "there", wish, item)}
+    assert features == set(Feature) - {Feature.CPU, Feature.SHUTDOWN_TIMEOUT}
 
 
 @pytest.mark.parametrize("engine", [SGLANG, TGI, TRITON], ids=lambda engine: engine["name"])
@@ -86,16 +86,18 @@ def test_what_an_engine_lacks_is_refused_with_the_reason_and_an_engine_that_has_
     item = release(engine=engine, quantization="bitsandbytes", **ADAPTED)
     wish = model(tensorParallelism=2, engine={**EVERYTHING, "nodes": 2, "structuredOutputs": False})
     features = catalog.engine_features(EngineName(engine["name"]))
-    found = {problem.reason: problem for problem in problems(item, wish)}
+    by_reason = {problem.reason: problem for problem in problems(item, wish)}
     for feature, path, _ in requested_features("models[0]", "models[0].releases.stable", wish, item):
-        said = [
-            problem for reason, problem in found.items() if features[feature].why and features[feature].why in reason
+        matching = [
+            problem
+            for reason, problem in by_reason.items()
+            if features[feature].why and features[feature].why in reason
         ]
-        assert bool(said) == (not features[feature].has), feature
-        if said:
+        assert bool(matching) == (not features[feature].has), feature
+        if matching:
             having = [name for name in EngineName if catalog.engine_features(name)[feature].has]
-            assert said[0].path == path or len(said) > 1
-            assert all(name.value in said[0].suggestion for name in having) or len(said) > 1
+            assert matching[0].path == path or len(matching) > 1
+            assert all(name.value in matching[0].suggestion for name in having) or len(matching) > 1
 
 
 @pytest.mark.parametrize("engine", [VLLM, SGLANG, TGI, TRITON], ids=lambda engine: engine["name"])
@@ -128,8 +130,8 @@ def test_every_release_that_serves_is_checked_and_what_they_share_is_said_once()
         releases={"stable": "1.0.0", "canary": {"release": "1.1.0", "weight": 5}, "previous": "0.9.0"},
         engine={"flags": {"no-such-flag": 1}},
     )
-    found = list(check_engines(stack(models=(wish,), releases=[release(), new, old])))
-    assert sorted(problem.path for problem in found) == [
+    refusals = list(check_engines(stack(models=(wish,), releases=[release(), new, old])))
+    assert sorted(problem.path for problem in refusals) == [
         "models[0].engine.flags.no-such-flag",
         "models[0].releases.canary.release",
         "models[0].releases.previous",
@@ -222,7 +224,7 @@ def test_flags_that_the_engine_knows_pass_with_values_that_it_takes(engine, flag
 
 
 @pytest.mark.parametrize(
-    ("engine", "name", "value", "said"),
+    ("engine", "name", "value", "reason"),
     [
         (VLLM, "async-scheduling", "yes", "true or false"),
         (VLLM, "disable-log-stats", False, "nothing to turn off"),
@@ -236,10 +238,10 @@ def test_flags_that_the_engine_knows_pass_with_values_that_it_takes(engine, flag
         (VLLM, "seed.x", 1, "no parts"),
     ],
 )
-def test_a_value_that_a_flag_does_not_take_is_refused(engine, name, value, said):
+def test_a_value_that_a_flag_does_not_take_is_refused(engine, name, value, reason):
     problem = only(release(engine=engine), options(flags={name: value}))
     assert problem.path == f"models[0].engine.flags.{name}"
-    assert said in problem.reason
+    assert reason in problem.reason
 
 
 def test_engines_whose_flags_nobody_recorded_take_none():

@@ -187,12 +187,12 @@ def test_an_offer_leaves_the_parallelism_to_the_planner():
 
 def test_a_wrong_parallelism_is_answered_with_one_that_fits():
     node = GCP.machine_node("a3-highgpu-8g")
-    for asked, said in ((3, "attention heads"), (16, "has 8 GPUs"), (1, "exceed")):
+    for parallelism, reason in ((3, "attention heads"), (16, "has 8 GPUs"), (1, "exceed")):
         with pytest.raises(ProblemsError) as caught:
-            planned(model(tensorParallelism=asked), release("llama-3.1-70b"), node)
+            planned(model(tensorParallelism=parallelism), release("llama-3.1-70b"), node)
         (problem,) = caught.value.problems
         assert problem.path == "tensorParallelism"
-        assert said in problem.reason
+        assert reason in problem.reason
         suggested = model(tensorParallelism=int(problem.suggestion))
         assert planned(suggested, release("llama-3.1-70b"), node).gpus == int(problem.suggestion)
 
@@ -363,7 +363,7 @@ def test_an_instance_on_several_nodes_takes_them_whole():
 
 
 @pytest.mark.parametrize(
-    ("options", "path", "said"),
+    ("options", "path", "suggestion"),
     [
         ({"nodes": 2, "pipelineParallelism": 3}, "engine.pipelineParallelism", "a divisor of 16"),
         ({"nodes": 3, "dataParallelism": 4}, "engine.dataParallelism", "a copy on each node"),
@@ -372,10 +372,10 @@ def test_an_instance_on_several_nodes_takes_them_whole():
         ({"expertParallel": True}, "engine.expertParallel", "false"),
     ],
 )
-def test_a_layout_that_cannot_be_is_refused_where_it_is_asked_for(options, path, said):
+def test_a_layout_that_cannot_be_is_refused_where_it_is_asked_for(options, path, suggestion):
     problem = refused(engine(**options), release("llama-3.1-8b"))
     assert problem.path == path
-    assert said in problem.suggestion
+    assert suggestion in problem.suggestion
 
 
 def test_more_stages_than_layers_are_refused():

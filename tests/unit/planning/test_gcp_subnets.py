@@ -76,7 +76,7 @@ def test_private_ranges_are_usable(network):
 
 
 @pytest.mark.parametrize(
-    ("network", "said"),
+    ("network", "reason"),
     [
         ("172.17.128.0/20", "Docker"),
         ("172.16.0.0/12", "Docker"),
@@ -85,5 +85,5 @@ def test_private_ranges_are_usable(network):
         ("255.255.255.0/24", "broadcast"),
     ],
 )
-def test_other_ranges_are_not(network, said):
-    assert said in subnets.unusable(IPv4Network(network))
+def test_other_ranges_are_not(network, reason):
+    assert reason in subnets.unusable(IPv4Network(network))

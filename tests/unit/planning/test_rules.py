@@ -49,7 +49,7 @@ def test_the_default_network_is_large_enough_for_a_large_stack():
 
 
 @pytest.mark.parametrize(
-    ("ranges", "path", "said"),
+    ("ranges", "path", "reason"),
     [
         ({"pods": "10.0.0.0/14"}, None, "overlaps"),
         ({"services": "172.17.0.0/20"}, "network.services", "Docker"),
@@ -60,10 +60,10 @@ def test_the_default_network_is_large_enough_for_a_large_stack():
         ({"proxies": "10.8.0.0/27"}, "network.proxies", "/26"),
     ],
 )
-def test_ranges_that_cannot_work_are_refused(ranges, path, said):
+def test_ranges_that_cannot_work_are_refused(ranges, path, reason):
     problems = check(stack(network=network(**ranges)))
     assert problems
-    assert any(said in problem.reason for problem in problems)
+    assert any(reason in problem.reason for problem in problems)
     if path:
         only(problems, path)
 
@@ -247,7 +247,7 @@ def test_a_gated_model_needs_its_licence_accepted():
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "reason"),
     [
         ({"architecture": "llama-3.1-70b"}, "exceed"),
         ({"architecture": "llama-4-8b"}, "not in the catalog"),
@@ -255,10 +255,10 @@ def test_a_gated_model_needs_its_licence_accepted():
         ({"contextLength": 65536}, "KV cache"),
     ],
 )
-def test_a_model_that_does_not_fit_is_refused_before_anything_is_made(fields, said):
+def test_a_model_that_does_not_fit_is_refused_before_anything_is_made(fields, reason):
     (problem,) = check(stack(releases=[release(**fields)]))
     assert problem.path.startswith("models[0].")
-    assert said in problem.reason
+    assert reason in problem.reason
     assert problem.suggestion
 
 

@@ -139,8 +139,8 @@ class Plugin:
                 raise _refusal(error) from None
         secrets: set[str] = set()
         state = _plain_outputs(plain(answer.state, secrets))
-        found = {key: list(value.urns) for key, value in answer.stateDependencies.items()}
-        return Constructed(answer.urn, state, secrets, found, recording)
+        urns_by_output = {key: list(value.urns) for key, value in answer.stateDependencies.items()}
+        return Constructed(answer.urn, state, secrets, urns_by_output, recording)
 
 
 def output(value: Any = None, *, dependencies: tuple[str, ...] = (), known: bool = True, secret: bool = False) -> Any:
@@ -198,9 +198,9 @@ def _refusal(error: Any) -> RefusedError:
         if key == "grpc-status-details-bin":
             status = status_pb2.Status.FromString(value)
             for detail in status.details:
-                found = errors_pb2.InputPropertiesError()
-                if detail.Unpack(found):
-                    reasons |= {item.property_path: item.reason for item in found.errors}
+                input_errors = errors_pb2.InputPropertiesError()
+                if detail.Unpack(input_errors):
+                    reasons |= {item.property_path: item.reason for item in input_errors.errors}
     return RefusedError(error.code(), error.details(), reasons)
 
 

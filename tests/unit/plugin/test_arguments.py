@@ -69,12 +69,12 @@ def test_public_arguments_and_inner_model_agree_in_names_types_and_what_is_requi
     public, inner = pair(component)
     public_form, inner_form = public_shape(public), inner_shape(inner)
     assert set(public_form) == set(inner_form)
-    for name, found in public_form.items():
+    for name, argument in public_form.items():
         required, shape = inner_form[name]
         if shape is Any:  # passes through unread
-            assert found[0] == required, name
+            assert argument[0] == required, name
             continue
-        assert found == (required, shape), name
+        assert argument == (required, shape), name
 
 
 def test_everything_in_the_schema_is_documented():
@@ -82,8 +82,8 @@ def test_everything_in_the_schema_is_documented():
     for token, entry in {**document["resources"], **document["types"]}.items():
         assert entry.get("description"), token
         for part in ("properties", "inputProperties"):
-            for name, found in entry.get(part, {}).items():
-                assert found.get("description"), f"{token} {name}"
+            for name, documented in entry.get(part, {}).items():
+                assert documented.get("description"), f"{token} {name}"
 
 
 def test_the_types_of_arguments_are_generated_from_the_models():

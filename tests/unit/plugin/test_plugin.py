@@ -48,10 +48,13 @@ def test_the_readme_lists_every_component_with_its_inputs_and_outputs():
     resources = json.loads(SCHEMA.read_text())["resources"]
     assert listed == {
         token.rsplit(":")[-1]: (
-            {key if key in found.get("requiredInputs", []) else f"{key}?" for key in found["inputProperties"]},
-            set(found["properties"]),
+            {
+                key if key in definition.get("requiredInputs", []) else f"{key}?"
+                for key in definition["inputProperties"]
+            },
+            set(definition["properties"]),
         )
-        for token, found in resources.items()
+        for token, definition in resources.items()
     }
 
 
@@ -89,9 +92,9 @@ def is_output(value):
 def test_an_unknown_key_is_refused_with_the_nearest_name(plugin, component):
     key = max(EVERY_COMPONENT[component], key=len)
     misspelt = key[:-1]
-    found = refusal(plugin, component, changed(component, **{misspelt: "x"}))
-    assert "unknown key" in found.reasons[misspelt]
-    assert key in found.reasons[misspelt]
+    error = refusal(plugin, component, changed(component, **{misspelt: "x"}))
+    assert "unknown key" in error.reasons[misspelt]
+    assert key in error.reasons[misspelt]
 
 
 @pytest.mark.parametrize("component", EVERY_COMPONENT)
@@ -178,14 +181,14 @@ def test_an_output_that_the_sdk_would_take_apart_is_refused_even_where_outputs_a
     integer = PropertyDefinition(type=PropertyType.INTEGER)
     nested = PropertyDefinition(ref="#/types/llm-serving:index:TeamArgs")
     text = PropertyDefinition(type=PropertyType.STRING)
-    found = Host().problems(dict.fromkeys(("a", "b", "c"), Unknown()), {"a": integer, "b": nested, "c": text})
-    assert [problem.path for problem in found] == ["a", "b"]
+    problems = Host().problems(dict.fromkeys(("a", "b", "c"), Unknown()), {"a": integer, "b": nested, "c": text})
+    assert [problem.path for problem in problems] == ["a", "b"]
 
 
 def test_an_older_engine_that_sends_values_and_dependencies_apart_is_refused_alike(plugin):
     inputs = changed("TeamNamespace", gpuQuota=4)
-    found = refusal(plugin, "TeamNamespace", inputs, dependencies={"gpuQuota": [POOL_URN]})
-    assert "plain value" in found.reasons["gpuQuota"]
+    error = refusal(plugin, "TeamNamespace", inputs, dependencies={"gpuQuota": [POOL_URN]})
+    assert "plain value" in error.reasons["gpuQuota"]
 
 
 def test_an_output_keeps_its_dependencies_on_the_way_through(plugin):
@@ -209,10 +212,10 @@ def test_secrets_stay_secret_on_the_way_through(plugin):
 
 def test_a_secret_never_stands_in_a_refusal(plugin):
     kubeconfig = output("token: hunter2", secret=True)
-    found = refusal(plugin, "ExistingCluster", {"kubeconfig": kubeconfig, "contextt": secret("hunter2")})
-    assert "hunter2" not in found.message + str(found.reasons)
-    found = refusal(plugin, "ExistingCluster", {"kubeconfig": kubeconfig})
-    assert "hunter2" not in found.message + str(found.reasons)
+    error = refusal(plugin, "ExistingCluster", {"kubeconfig": kubeconfig, "contextt": secret("hunter2")})
+    assert "hunter2" not in error.message + str(error.reasons)
+    error = refusal(plugin, "ExistingCluster", {"kubeconfig": kubeconfig})
+    assert "hunter2" not in error.message + str(error.reasons)
 
 
 def test_a_refusal_leaves_the_plugin_able_to_serve(plugin):

@@ -17,8 +17,8 @@ def _schema(file: str, version: str) -> dict[str, Any]:
     if not path.exists():
         pytest.skip(f"the definitions are not there: `make setup` fetches {file}")
     definition = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    found = next(item for item in definition["spec"]["versions"] if item["name"] == version)
-    return _strict(found["schema"]["openAPIV3Schema"])
+    version_entry = next(item for item in definition["spec"]["versions"] if item["name"] == version)
+    return _strict(version_entry["schema"]["openAPIV3Schema"])
 
 
 def assert_valid(manifest: dict[str, Any], file: str) -> None:

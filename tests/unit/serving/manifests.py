@@ -23,9 +23,9 @@ def manifest(resource: Recorded) -> dict[str, Any]:
 
 def assert_valid(recording: Recording) -> None:
     """Every object has the fields that Kubernetes knows, and no others."""
-    found = manifests(recording)
-    assert found
-    for object_ in found:
+    objects = manifests(recording)
+    assert objects
+    for object_ in objects:
         for version in VERSIONS:
             kubernetes_validate.validate(object_, version, strict=True)
 

@@ -29,12 +29,12 @@ Series = dict[str, Any]
 
 def samples(exposition: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     """Name and labels of each sample, and its value."""
-    found: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+    values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
     for line in exposition.splitlines():
         match = None if line.startswith("#") else _SAMPLE.match(line)
         if match is not None:
-            found[match["name"], tuple(_LABEL.findall(match["labels"] or ""))] = float(match["value"])
-    return found
+            values[match["name"], tuple(_LABEL.findall(match["labels"] or ""))] = float(match["value"])
+    return values
 
 
 def scraped(now: str, labels: Mapping[str, str], before: str | None = None) -> list[Series]:
@@ -43,16 +43,16 @@ def scraped(now: str, labels: Mapping[str, str], before: str | None = None) -> l
     made: list[Series] = []
     for (name, own), value in samples(now).items():
         # A label of the exposition that the target has too is renamed, unless the scrape honours it.
-        said = {f"exported_{key}" if key in labels else key: text for key, text in own}
+        exposed = {f"exported_{key}" if key in labels else key: text for key, text in own}
         first = start.get((name, own), value if before is None else 0.0)
         slope = (value - first) / STEPS if name.endswith(("_total", "_bucket", "_count", "_sum")) else 0.0
-        made.append(series(name, {**said, **labels}, first if slope else value, slope))
+        made.append(series(name, {**exposed, **labels}, first if slope else value, slope))
     return made
 
 
 def series(name: str, labels: Mapping[str, str], value: float, slope: float = 0.0) -> Series:
     """One series; ``slope`` is added at each step."""
-    text = ",".join(f"{key}={json.dumps(found)}" for key, found in labels.items())
+    text = ",".join(f"{key}={json.dumps(label)}" for key, label in labels.items())
     sign = "-" if slope < 0 else "+"
     return {"series": f"{name}{{{text}}}", "values": f"{_plain(value)}{sign}{_plain(abs(slope))}x{STEPS}"}
 
@@ -73,11 +73,11 @@ def values(expressions: Mapping[str, str], known: Iterable[Series], folder: Path
     file = folder / "test.yaml"
     file.write_text(json.dumps({"rule_files": [], "evaluation_interval": f"{STEP_SECONDS}s", "tests": [test]}))
     ran = subprocess.run([promtool, "test", "rules", str(file)], capture_output=True, text=True, check=False)
-    said = (ran.stdout + ran.stderr).split("expr: ")[1:]
-    assert len(said) == len(cases), f"promtool evaluated {len(said)} of {len(cases)}: {ran.stdout}{ran.stderr}"
+    failures = (ran.stdout + ran.stderr).split("expr: ")[1:]
+    assert len(failures) == len(cases), f"promtool evaluated {len(failures)} of {len(cases)}: {ran.stdout}{ran.stderr}"
     return {
         name: [float(value) for value in _ELEMENT.findall(text.split("got:", 1)[1])]
-        for name, text in zip(expressions, said, strict=True)
+        for name, text in zip(expressions, failures, strict=True)
     }
 
 

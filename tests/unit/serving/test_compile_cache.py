@@ -41,8 +41,8 @@ def template(recording: Recording) -> dict[str, Any]:
     return recording.one("kubernetes:batch/v1:Job")["spec.template"]
 
 
-def container(found: dict[str, Any]) -> dict[str, Any]:
-    (only,) = found["spec"]["containers"]
+def container(pod: dict[str, Any]) -> dict[str, Any]:
+    (only,) = pod["spec"]["containers"]
     return only
 
 
@@ -135,8 +135,8 @@ def test_the_job_has_as_long_as_an_instance_that_compiles() -> None:
 
 
 def test_nothing_asks_the_job_and_nothing_waits_before_it_ends() -> None:
-    found = container(template(make()))
-    assert not {"startupProbe", "readinessProbe", "livenessProbe", "lifecycle"} & found.keys()
+    compiler = container(template(make()))
+    assert not {"startupProbe", "readinessProbe", "livenessProbe", "lifecycle"} & compiler.keys()
 
 
 def test_a_job_that_failed_is_replaced_and_another_command_is_another_job() -> None:

@@ -78,14 +78,14 @@ def every_command(name):
 
 def rendered_flags(words):
     """Each flag with its values."""
-    found = []
+    flags = []
     for word in words:
         if word.startswith("--"):
             name, joined, value = word.removeprefix("--").partition("=")
-            found.append((name, [value] if joined else []))
-        elif found:
-            found[-1][1].append(word)
-    return found
+            flags.append((name, [value] if joined else []))
+        elif flags:
+            flags[-1][1].append(word)
+    return flags
 
 
 def arguments(words):
@@ -168,17 +168,17 @@ def test_the_metrics_of_vllm_are_all_there_and_a_real_server_exports_them():
 
 
 def test_sglang_listens_to_others_and_exports_metrics():
-    found = arguments(command(EngineName.SGLANG))
-    assert found["host"] == ["0.0.0.0"]
-    assert found["enable-metrics"] == []
-    assert found["model-path"] == [WEIGHTS]
-    assert found["served-model-name"] == ["qwen3-8b"]
+    values = arguments(command(EngineName.SGLANG))
+    assert values["host"] == ["0.0.0.0"]
+    assert values["enable-metrics"] == []
+    assert values["model-path"] == [WEIGHTS]
+    assert values["served-model-name"] == ["qwen3-8b"]
 
 
 def test_sglang_is_told_the_share_of_weights_and_cache_alone():
     wanted = request(EngineName.SGLANG)
-    found, plan = arguments(engine(EngineName.SGLANG).command(wanted)), wanted.plan
-    assert float(found["mem-fraction-static"][0]) == plan.static_memory_share < plan.gpu_memory_utilization
+    values, plan = arguments(engine(EngineName.SGLANG).command(wanted)), wanted.plan
+    assert float(values["mem-fraction-static"][0]) == plan.static_memory_share < plan.gpu_memory_utilization
 
 
 @pytest.mark.parametrize(
@@ -201,17 +201,17 @@ def test_an_option_of_the_stack_becomes_sglangs_flag(wish, words):
 
 
 def test_sglang_deals_experts_to_the_gpus_of_a_copy():
-    found = arguments(command(EngineName.SGLANG, WISHES["spread"]))
-    assert [found[name] for name in ("tp-size", "pp-size", "dp-size", "ep-size")] == [["2"], ["2"], ["2"], ["2"]]
+    values = arguments(command(EngineName.SGLANG, WISHES["spread"]))
+    assert [values[name] for name in ("tp-size", "pp-size", "dp-size", "ep-size")] == [["2"], ["2"], ["2"], ["2"]]
 
 
 def test_tgi_bounds_prompts_and_answers_together():
-    found = arguments(command(EngineName.TGI, {"graph_sizes": [4, 1], "structured_outputs": False}))
-    assert (found["max-total-tokens"], found["max-input-tokens"]) == (["8192"], ["8191"])
-    assert found["num-shard"] == ["2"]
-    assert found["cuda-graphs"] == ["1,4"]
-    assert found["usage-stats"] == ["off"]
-    assert found["disable-grammar-support"] == []
+    values = arguments(command(EngineName.TGI, {"graph_sizes": [4, 1], "structured_outputs": False}))
+    assert (values["max-total-tokens"], values["max-input-tokens"]) == (["8192"], ["8191"])
+    assert values["num-shard"] == ["2"]
+    assert values["cuda-graphs"] == ["1,4"]
+    assert values["usage-stats"] == ["off"]
+    assert values["disable-grammar-support"] == []
 
 
 @pytest.mark.parametrize(

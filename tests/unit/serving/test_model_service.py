@@ -127,9 +127,9 @@ def test_the_volumes_sidecar_is_taken_off_the_engines_share_of_the_node():
         return cpu, int(memory[:-2]) / (1024 if memory.endswith("Mi") else 1)
 
     alone = cpu_and_memory(serve(cache={"sidecarCpu": 0, "sidecarMemoryGib": 0}))
-    beside = cpu_and_memory(serve())
-    assert alone[0] - beside[0] == pytest.approx(CACHE["sidecarCpu"], abs=0.11)
-    assert alone[1] - beside[1] == pytest.approx(CACHE["sidecarMemoryGib"], abs=0.11)
+    with_sidecar = cpu_and_memory(serve())
+    assert alone[0] - with_sidecar[0] == pytest.approx(CACHE["sidecarCpu"], abs=0.11)
+    assert alone[1] - with_sidecar[1] == pytest.approx(CACHE["sidecarMemoryGib"], abs=0.11)
 
 
 def test_weights_are_mounted_read_only_where_the_engine_looks_for_them():
@@ -207,8 +207,8 @@ def test_a_pod_ends_after_its_requests():
 
 
 def test_a_drain_that_is_longer_than_the_notice_is_refused_with_its_path():
-    found = refusals(model={"drain": {"shutdown_timeout_seconds": 60}}, scheduling={"spotNoticeSeconds": 30})
-    assert "at most 27" in found["model.drain.shutdownTimeoutSeconds"]
+    reasons = refusals(model={"drain": {"shutdown_timeout_seconds": 60}}, scheduling={"spotNoticeSeconds": 30})
+    assert "at most 27" in reasons["model.drain.shutdownTimeoutSeconds"]
 
 
 def services(recording):
@@ -243,13 +243,13 @@ def deployments(recording):
 def test_each_release_has_its_own_objects_and_no_pod_of_another():
     recording = serve(model={"releases": CANARY, "replicas": 3}, more=({"version": "1.1.0"},))
     assert_valid(recording)
-    found = deployments(recording)
-    assert {name: item["spec.replicas"] for name, item in found.items()} == {"qwen3-8b-1-0-0": 3, "qwen3-8b-1-1-0": 2}
+    by_name = deployments(recording)
+    assert {name: item["spec.replicas"] for name, item in by_name.items()} == {"qwen3-8b-1-0-0": 3, "qwen3-8b-1-1-0": 2}
     budgets = {item["metadata.name"]: item for item in recording.all("kubernetes:policy/v1:PodDisruptionBudget")}
     for name, other in (("qwen3-8b-1-0-0", "qwen3-8b-1-1-0"), ("qwen3-8b-1-1-0", "qwen3-8b-1-0-0")):
-        own, others = (found[item]["spec.template.metadata.labels"] for item in (name, other))
+        own, others = (by_name[item]["spec.template.metadata.labels"] for item in (name, other))
         for wanted in (
-            found[name]["spec.selector.matchLabels"],
+            by_name[name]["spec.selector.matchLabels"],
             services(recording)[name]["spec.selector"],
             budgets[name]["spec.selector.matchLabels"],
         ):
@@ -310,15 +310,15 @@ def test_an_autoscaled_release_starts_with_its_fewest_and_leaves_the_number_alon
 def test_the_base_runs_in_a_deployment_of_its_own_behind_the_same_service():
     recording = serve(model={"replicas": 5, "on_demand_base": 2})
     assert_valid(recording)
-    found = deployments(recording)
-    assert {name: item["spec.replicas"] for name, item in found.items()} == {
+    by_name = deployments(recording)
+    assert {name: item["spec.replicas"] for name, item in by_name.items()} == {
         "qwen3-8b-1-0-0-base": 2,
         "qwen3-8b-1-0-0": 3,
     }
-    base, main = found["qwen3-8b-1-0-0-base"], found["qwen3-8b-1-0-0"]
+    base, main = by_name["qwen3-8b-1-0-0-base"], by_name["qwen3-8b-1-0-0"]
     assert not base["spec.selector.matchLabels"].items() <= main["spec.template.metadata.labels"].items()
     for service in services(recording).values():
-        for item in found.values():
+        for item in by_name.values():
             assert service["spec.selector"].items() <= item["spec.template.metadata.labels"].items()
 
 
@@ -353,18 +353,18 @@ def test_users_labels_cannot_break_the_selector():
 
 
 def test_a_new_release_hash_replaces_the_pods():
-    def hash_of(given):
-        template = pod(serve(release_hashes={"1.0.0": given}))
+    def hash_of(release_hash):
+        template = pod(serve(release_hashes={"1.0.0": release_hash}))
         return template["metadata"]["annotations"]["llm-serving.dev/release-hash"]
 
-    assert [hash_of(given) for given in "ab"] == ["a", "b"]
+    assert [hash_of(release_hash) for release_hash in "ab"] == ["a", "b"]
 
 
 def test_service_links_are_off_and_a_service_that_looks_like_the_engines_settings_is_refused():
     assert pod(serve())["spec"]["enableServiceLinks"] is False
     for name in ("vllm", "vllm-port"):
-        found = refusals(model={"name": name}, release={"name": name})
-        assert "VLLM_" in found["model.name"]
+        reasons = refusals(model={"name": name}, release={"name": name})
+        assert "VLLM_" in reasons["model.name"]
     serve(model={"name": "vllmish"}, release={"name": "vllmish"})
 
 
@@ -377,20 +377,20 @@ def test_a_node_can_be_drained_one_instance_at_a_time():
 
 
 def test_a_model_that_does_not_fit_is_refused_with_the_path_in_the_arguments():
-    found = refusals(model={"tensor_parallelism": 4})
-    assert list(found) == ["model.tensorParallelism"]
+    reasons = refusals(model={"tensor_parallelism": 4})
+    assert list(reasons) == ["model.tensorParallelism"]
 
 
 def test_the_release_of_another_model_or_version_is_refused():
-    found = refusals(release={"name": "other", "version": "3.0.0"})
-    assert "qwen3-8b" in found["releases[0].name"]
-    assert "1.0.0" in found["releases[0].version"]
-    assert "1.0.0" in found["releases"]
+    reasons = refusals(release={"name": "other", "version": "3.0.0"})
+    assert "qwen3-8b" in reasons["releases[0].name"]
+    assert "1.0.0" in reasons["releases[0].version"]
+    assert "1.0.0" in reasons["releases"]
 
 
 def test_the_scheduling_of_another_pool_or_gpu_is_refused():
-    found = refusals(scheduling={"pool": "l4", "accelerator": "L4"})
-    assert set(found) == {"scheduling.pool", "scheduling.accelerator"}
+    reasons = refusals(scheduling={"pool": "l4", "accelerator": "L4"})
+    assert set(reasons) == {"scheduling.pool", "scheduling.accelerator"}
 
 
 def test_an_identity_in_another_namespace_is_refused():
@@ -447,8 +447,8 @@ def test_the_release_that_was_stable_before_shrinks_only_when_requests_go_elsewh
 
 
 def test_the_shares_of_a_release_are_rolled_out_one_after_the_other():
-    found = deployments(recording := serve(model={"replicas": 5, "on_demand_base": 2}))
-    assert recording.depends_on(found["qwen3-8b-1-0-0"], found["qwen3-8b-1-0-0-base"])
+    by_name = deployments(recording := serve(model={"replicas": 5, "on_demand_base": 2}))
+    assert recording.depends_on(by_name["qwen3-8b-1-0-0"], by_name["qwen3-8b-1-0-0-base"])
 
 
 def test_a_model_that_is_all_base_is_called_by_the_name_that_there_is():
@@ -495,10 +495,10 @@ def test_other_options_of_vllm_in_triton_are_another_config_map():
 
 
 def test_what_does_not_count_its_requests_does_not_scale():
-    found = refusals(
+    reasons = refusals(
         release=TRITON, model={"autoscaling": {"max": 3}}, prometheus_url="http://prometheus.monitoring.svc:9090"
     )
-    assert "how many requests run and wait" in found["model.autoscaling"]
+    assert "how many requests run and wait" in reasons["model.autoscaling"]
 
 
 def test_an_instance_starts_only_on_a_cache_that_holds_the_model_and_its_adapters_whole():
@@ -508,7 +508,7 @@ def test_an_instance_starts_only_on_a_cache_that_holds_the_model_and_its_adapter
         loader=loader, release={"adapters": [adapter]}, model={"engine": {"max_loras": 1, "max_lora_rank": 16}}
     )
     assert_valid(recording)
-    model, beside = pod(recording)["spec"]["initContainers"]
+    model, adapter_verifier = pod(recording)["spec"]["initContainers"]
     assert model["command"] == [
         "llm-serving-load",
         "verify",
@@ -516,7 +516,7 @@ def test_an_instance_starts_only_on_a_cache_that_holds_the_model_and_its_adapter
         "--repository=Qwen/Qwen3-8B",
         f"--revision={'b' * 40}",
     ]
-    assert beside["command"][2:] == [
+    assert adapter_verifier["command"][2:] == [
         "--target=/models/qwen3-8b/1.0.0/.adapters/sql",
         "--repository=a/sql",
         f"--revision={'1' * 40}",

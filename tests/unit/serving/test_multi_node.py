@@ -82,9 +82,9 @@ def recorded(
     return record(program).one(f"kubernetes:{multi_node.API_VERSION}:{multi_node.KIND}")
 
 
-def pods(found: Recorded) -> tuple[dict[str, Any], dict[str, Any]]:
+def pods(worker_set: Recorded) -> tuple[dict[str, Any], dict[str, Any]]:
     """The templates of leader and worker."""
-    both = found["spec.leaderWorkerTemplate"]
+    both = worker_set["spec.leaderWorkerTemplate"]
     return both["leaderTemplate"], both["workerTemplate"]
 
 
@@ -104,27 +104,27 @@ def _closed(node: Any) -> Any:
         return [_closed(item) for item in node]
     if not isinstance(node, dict):
         return node
-    found: dict[str, Any] = {key: _closed(value) for key, value in node.items()}
-    if found.pop("x-kubernetes-int-or-string", False):
-        found = {"type": ["integer", "string"]}
-    if isinstance(found.get("properties"), dict) and "additionalProperties" not in found:
-        found["additionalProperties"] = False
-    return found
+    closed: dict[str, Any] = {key: _closed(value) for key, value in node.items()}
+    if closed.pop("x-kubernetes-int-or-string", False):
+        closed = {"type": ["integer", "string"]}
+    if isinstance(closed.get("properties"), dict) and "additionalProperties" not in closed:
+        closed["additionalProperties"] = False
+    return closed
 
 
-def validate(found: Recorded) -> None:
-    body = copy.deepcopy(dict(found.inputs))
+def validate(worker_set: Recorded) -> None:
+    body = copy.deepcopy(dict(worker_set.inputs))
     root = schema()
     metadata = {**root["properties"]["metadata"], "additionalProperties": True}
     jsonschema.validate(body, {**root, "properties": {**root["properties"], "metadata": metadata}})
 
 
 def test_the_set_has_the_fields_that_its_definition_knows_and_no_others() -> None:
-    found = recorded()
-    validate(found)
-    found.inputs["spec"]["leaderWorkerTemplate"]["workerTemplate"]["spec"]["containers"][0]["readynessProbe"] = {}
+    worker_set = recorded()
+    validate(worker_set)
+    worker_set.inputs["spec"]["leaderWorkerTemplate"]["workerTemplate"]["spec"]["containers"][0]["readynessProbe"] = {}
     with pytest.raises(jsonschema.ValidationError, match="readynessProbe"):
-        validate(found)
+        validate(worker_set)
 
 
 def test_only_the_leader_is_asked_and_both_obey_pod_security_restricted() -> None:
@@ -156,10 +156,10 @@ def test_a_worker_is_told_to_end_after_the_leaders_last_request() -> None:
 
 
 def test_a_group_is_made_anew_as_a_whole_and_starts_all_at_once() -> None:
-    found = recorded()
-    assert found["spec.leaderWorkerTemplate.restartPolicy"] == "RecreateGroupOnPodRestart"
-    assert found["spec.leaderWorkerTemplate.size"] == 2
-    assert found["spec.startupPolicy"] == "LeaderCreated"
+    worker_set = recorded()
+    assert worker_set["spec.leaderWorkerTemplate.restartPolicy"] == "RecreateGroupOnPodRestart"
+    assert worker_set["spec.leaderWorkerTemplate.size"] == 2
+    assert worker_set["spec.startupPolicy"] == "LeaderCreated"
 
 
 def test_no_service_of_a_group_takes_the_name_of_the_set() -> None:
@@ -183,9 +183,9 @@ def test_the_autoscaler_owns_the_number_of_groups_that_it_scales() -> None:
 
 
 def test_an_update_waits_until_every_group_answers() -> None:
-    found = recorded()
-    assert found["metadata.annotations"] == {"a": "b", "pulumi.com/waitFor": "condition=Available"}
-    assert found.custom_timeouts == {"create": "600s", "update": "1200s"}
+    worker_set = recorded()
+    assert worker_set["metadata.annotations"] == {"a": "b", "pulumi.com/waitFor": "condition=Available"}
+    assert worker_set.custom_timeouts == {"create": "600s", "update": "1200s"}
 
 
 def test_what_is_handed_in_stays_as_it_is() -> None:

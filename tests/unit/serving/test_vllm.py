@@ -33,15 +33,15 @@ def command(template=None, model=None, node=None, source=None, **release):
 
 def options(arguments):
     """Values by flag: of a flag with several values a list, of a switch ``True``."""
-    found = {}
+    values = {}
     for argument in arguments[3:]:
         if argument.startswith("--"):
             name, joined, value = argument.removeprefix("--").partition("=")
-            found[name] = value if joined else True
+            values[name] = value if joined else True
         else:
-            before = found[name]
-            found[name] = [argument] if before is True else [*before, argument]
-    return found
+            before = values[name]
+            values[name] = [argument] if before is True else [*before, argument]
+    return values
 
 
 def added(model=None, node=None, **release):
@@ -153,9 +153,9 @@ def test_waiting_requests_are_capped_beyond_those_that_run():
 
 def test_parallelism_of_every_kind_is_passed_on():
     wish = {"engine": {"pipeline_parallelism": 2, "data_parallelism": 2, "expert_parallel": True}}
-    found = options(command(model={**wish, "tensor_parallelism": 2}, node=EIGHT, source=MIXTURE))
+    values = options(command(model={**wish, "tensor_parallelism": 2}, node=EIGHT, source=MIXTURE))
     names = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size", "enable-expert-parallel")
-    assert [found[name] for name in names] == ["2", "2", "2", True]
+    assert [values[name] for name in names] == ["2", "2", "2", True]
 
 
 def test_streamed_weights_are_read_once_for_all_gpus():
@@ -165,10 +165,10 @@ def test_streamed_weights_are_read_once_for_all_gpus():
 
 def test_adapters_are_served_from_their_folders_under_their_own_names():
     other = {**ADAPTER, "name": "prose"}
-    found = options(command(model={"engine": {"max_loras": 2, "max_lora_rank": 32}}, adapters=[ADAPTER, other]))
-    assert found["enable-lora"] is True
-    assert (found["max-loras"], found["max-lora-rank"]) == ("2", "32")
-    assert found["lora-modules"] == [f"sql={WEIGHTS}/.adapters/sql", f"prose={WEIGHTS}/.adapters/prose"]
+    values = options(command(model={"engine": {"max_loras": 2, "max_lora_rank": 32}}, adapters=[ADAPTER, other]))
+    assert values["enable-lora"] is True
+    assert (values["max-loras"], values["max-lora-rank"]) == ("2", "32")
+    assert values["lora-modules"] == [f"sql={WEIGHTS}/.adapters/sql", f"prose={WEIGHTS}/.adapters/prose"]
 
 
 def test_parsers_of_the_release_are_named():

@@ -47,8 +47,8 @@ def test_the_example_in_the_documents_prints_what_it_says(folder: Path) -> None:
     (example,) = re.findall(r"^```console\n\$ python -m stacks release (.*?)^```", page, re.DOTALL | re.MULTILINE)
     command, *printed = example.splitlines()
     done = run(*shlex.split(command), releases=folder)
-    said = [*done.stderr.splitlines(), *done.stdout.splitlines()]
-    assert [line.replace(str(folder), "stacks/releases") for line in said] == printed
+    lines = [*done.stderr.splitlines(), *done.stdout.splitlines()]
+    assert [line.replace(str(folder), "stacks/releases") for line in lines] == printed
 
 
 def test_add_tells_what_its_author_should_know(folder: Path) -> None:

@@ -77,8 +77,8 @@ REFUSED: list[tuple[str, Any, str, str, str]] = [
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_committed_stack_is_fine(stack: str) -> None:
     path = REPOSITORY / f"Pulumi.{stack}.yaml"
-    found = resolve(read_settings_file(path), path.name)
-    assert found.models
+    resolved = resolve(read_settings_file(path), path.name)
+    assert resolved.models
 
 
 @pytest.mark.parametrize(("where", "value", "path", "reason", "suggestion"), REFUSED, ids=lambda v: str(v)[:40])
@@ -142,9 +142,9 @@ def test_secrets_never_become_settings(tmp_path: Path) -> None:
 
 
 def test_the_stack_knows_what_is_fixed_for_its_life() -> None:
-    found = resolve(parse_settings(settings_data(), "Pulumi.dev.yaml"), "Pulumi.dev.yaml")
-    assert found.settings.fixed["region"] == "us-central1"
-    assert found.settings.fixed["network.pods"] == "10.64.0.0/18"
+    stack = resolve(parse_settings(settings_data(), "Pulumi.dev.yaml"), "Pulumi.dev.yaml")
+    assert stack.settings.fixed["region"] == "us-central1"
+    assert stack.settings.fixed["network.pods"] == "10.64.0.0/18"
 
 
 def test_what_would_replace_a_cluster_is_fixed() -> None:

@@ -70,13 +70,13 @@ def test_only_the_chosen_context_and_its_credential_are_kept():
     config = chosen(connect(kubeconfig=kubeconfig(), context="other"))
     assert config["current-context"] == "other"
     for kind, names in (("clusters", ["other"]), ("users", ["root"]), ("contexts", ["other"])):
-        assert [found["name"] for found in config[kind]] == names
+        assert [item["name"] for item in config[kind]] == names
     assert chosen(connect(kubeconfig=kubeconfig()))["current-context"] == "lab"
 
 
 def test_a_context_that_is_not_there_is_refused_with_the_nearest():
-    found = refusals(lambda: ExistingCluster("c", {"kubeconfig": kubeconfig(), "context": "labb"}))
-    assert "lab" in found["context"]
+    reasons = refusals(lambda: ExistingCluster("c", {"kubeconfig": kubeconfig(), "context": "labb"}))
+    assert "lab" in reasons["context"]
 
 
 @pytest.mark.parametrize("text", ["server: https://10.0.0.1", "{ not yaml", "- 1"])
@@ -85,8 +85,8 @@ def test_what_is_no_kubeconfig_is_refused(text):
 
 
 def test_a_context_without_its_cluster_is_refused():
-    found = refusals(lambda: ExistingCluster("c", {"kubeconfig": kubeconfig(clusters=[])}))
-    assert "'lab'" in found["kubeconfig"]
+    reasons = refusals(lambda: ExistingCluster("c", {"kubeconfig": kubeconfig(clusters=[])}))
+    assert "'lab'" in reasons["kubeconfig"]
 
 
 def test_messages_never_show_a_credential():
@@ -131,9 +131,9 @@ def test_files_that_a_kubeconfig_names_are_taken_in_but_renewed_tokens_stay_file
         )
     )
     monkeypatch.setenv("KUBECONFIG", str(config))
-    found = chosen(connect())
-    assert base64.b64decode(found["clusters"][0]["cluster"]["certificate-authority-data"]) == b"CA"
-    assert found["users"][0]["user"] == {
+    embedded = chosen(connect())
+    assert base64.b64decode(embedded["clusters"][0]["cluster"]["certificate-authority-data"]) == b"CA"
+    assert embedded["users"][0]["user"] == {
         "client-certificate-data": base64.b64encode(b"CERT").decode(),
         "client-key-data": base64.b64encode(b"KEY").decode(),
         "tokenFile": str(tmp_path / "token"),
@@ -186,9 +186,9 @@ def test_a_pool_may_count_its_gpus_under_another_name():
 
 def test_a_refused_pool_names_the_property():
     pool = {"name": "Lab!", "accelerator": "RTX-A6000", "cpu": 0, "memory_gib": 1, "toleration": []}
-    found = refusals(lambda: ExistingPool("p", {"pool": pool}))
-    assert set(found) == {"pool.name", "pool.cpu", "pool.toleration"}
-    assert "tolerations" in found["pool.toleration"]
+    reasons = refusals(lambda: ExistingPool("p", {"pool": pool}))
+    assert set(reasons) == {"pool.name", "pool.cpu", "pool.toleration"}
+    assert "tolerations" in reasons["pool.toleration"]
 
 
 def test_the_claim_is_mounted_read_only():

@@ -27,12 +27,12 @@ FLEX_START = {"market": "flex-start", "machine_type": "g2-standard-12", "max": 2
 
 
 def network(*, ranges: dict[str, Any] | None = None, preview: bool = False, **args: Any) -> Recording:
-    given: Any = {"project": PROJECT, "region": REGION, "name": "test", "ranges": ranges or {}, **args}
-    return record(lambda: GcpNetwork("network", given), preview=preview)
+    inputs: Any = {"project": PROJECT, "region": REGION, "name": "test", "ranges": ranges or {}, **args}
+    return record(lambda: GcpNetwork("network", inputs), preview=preview)
 
 
 def cluster(*, preview: bool = False, args: dict[str, Any] | None = None, **settings: Any) -> Recording:
-    given: Any = {
+    inputs: Any = {
         "project": PROJECT,
         "region": REGION,
         "cluster": {"name": "serving", "zones": ZONES, **settings},
@@ -43,11 +43,11 @@ def cluster(*, preview: bool = False, args: dict[str, Any] | None = None, **sett
         "labels": LABELS,
         **(args or {}),
     }
-    return record(lambda: GcpCluster("cluster", given), preview=preview)
+    return record(lambda: GcpCluster("cluster", inputs), preview=preview)
 
 
 def gpu_pool(*capacity: dict[str, Any], preview: bool = False, args: Any = None, **settings: Any) -> Recording:
-    given: Any = {
+    inputs: Any = {
         "project": PROJECT,
         "region": REGION,
         "location": REGION,
@@ -61,23 +61,23 @@ def gpu_pool(*capacity: dict[str, Any], preview: bool = False, args: Any = None,
 
     def program() -> GcpGpuPool:
         provider = kubernetes.Provider("kubernetes", kubeconfig="{}")
-        return GcpGpuPool("pool", given, pulumi.ResourceOptions(providers={"kubernetes": provider}))
+        return GcpGpuPool("pool", inputs, pulumi.ResourceOptions(providers={"kubernetes": provider}))
 
     return record(program, preview=preview)
 
 
 def model_cache(*, preview: bool = False, **cache: Any) -> Recording:
-    given: Any = {"project": PROJECT, "region": REGION, "name": "models", "cache": cache, "labels": LABELS}
-    return record(lambda: GcpModelCache("cache", given), preview=preview)
+    inputs: Any = {"project": PROJECT, "region": REGION, "name": "models", "cache": cache, "labels": LABELS}
+    return record(lambda: GcpModelCache("cache", inputs), preview=preview)
 
 
 def registry(*readers: Any) -> Recording:
-    given: Any = {"project": PROJECT, "region": REGION, "name": "images", "readers": list(readers), "labels": LABELS}
-    return record(lambda: GcpRegistry("registry", given))
+    inputs: Any = {"project": PROJECT, "region": REGION, "name": "images", "readers": list(readers), "labels": LABELS}
+    return record(lambda: GcpRegistry("registry", inputs))
 
 
 def identity(**args: Any) -> Recording:
-    given: Any = {
+    inputs: Any = {
         "project": PROJECT,
         "name": "serving",
         "namespace": "team-a",
@@ -86,7 +86,7 @@ def identity(**args: Any) -> Recording:
         "bucket_name": "test-project-models",
         **args,
     }
-    return record(lambda: GcpWorkloadIdentity("identity", given))
+    return record(lambda: GcpWorkloadIdentity("identity", inputs))
 
 
 EVERY_COMPONENT = {

@@ -55,9 +55,9 @@ def test_kubeconfig_holds_no_credentials(mode: str) -> None:
 
 @pytest.mark.parametrize(("mode", "pinned"), [("dns", False), ("private", True)])
 def test_kubeconfig_pins_the_authority_where_it_is_the_clusters_own(mode: str, pinned: bool) -> None:
-    found = json.loads(cluster(access={"mode": mode}).output("kubeconfig"))["clusters"][0]["cluster"]
-    assert ("certificate-authority-data" in found) == pinned
-    assert found["server"].endswith(".gke.goog") != pinned
+    cluster_entry = json.loads(cluster(access={"mode": mode}).output("kubeconfig"))["clusters"][0]["cluster"]
+    assert ("certificate-authority-data" in cluster_entry) == pinned
+    assert cluster_entry["server"].endswith(".gke.goog") != pinned
 
 
 def test_kubernetes_own_client_reads_the_kubeconfig() -> None:

@@ -41,18 +41,18 @@ def compare(public: Any, inner: type[BaseModel], path: str) -> None:
     assert required | optional == set(fields), path
     assert required == {name for name, field in fields.items() if field.is_required()}, path
     for name, hint in get_type_hints(public, localns=vars(pulumi.output)).items():
-        nested, model = inside(hint, is_typeddict), inside(fields[name].annotation, is_model)
+        nested, model = inner_type(hint, is_typeddict), inner_type(fields[name].annotation, is_model)
         assert (nested is None) == (model is None), f"{path}.{name}"
         if nested is not None and model is not None:
             compare(nested, model, f"{path}.{name}")
 
 
-def inside(hint: Any, wanted: Any) -> Any:
+def inner_type(hint: Any, wanted: Any) -> Any:
     """The TypedDict or model in `NotRequired[list[X]]`, `tuple[X, ...]`, `X | None` and the like."""
     if wanted(hint):
         return hint
     if get_origin(hint) in (NotRequired, Required, Union, UnionType, list, tuple):
-        return next((found for arg in get_args(hint) if (found := inside(arg, wanted)) is not None), None)
+        return next((inner for arg in get_args(hint) if (inner := inner_type(arg, wanted)) is not None), None)
     return None
 
 
@@ -61,8 +61,8 @@ def is_model(hint: Any) -> bool:
 
 
 def test_other_languages_can_call_every_component() -> None:
-    found = Analyzer("llm-serving").analyze(COMPONENTS)
-    assert set(found["component_definitions"]) == set(EVERY_COMPONENT)
+    analysis = Analyzer("llm-serving").analyze(COMPONENTS)
+    assert set(analysis["component_definitions"]) == set(EVERY_COMPONENT)
 
 
 @pytest.mark.parametrize("name", EVERY_COMPONENT)

@@ -52,13 +52,13 @@ def test_a_machine_that_can_runs_a_node_of_its_own_whatever_the_home_folder_says
 @pytest.mark.parametrize("context", ["kind-llm", "k3d-llm", "minikube"])
 @pytest.mark.usefixtures("able")
 def test_a_cluster_for_trying_things_is_used_where_kubeconfig_names_it(tmp_path: Path, context: str) -> None:
-    found = choose(tmp_path / "state", {"KUBECONFIG": kubeconfig(tmp_path, context, "production")})
-    assert isinstance(found, UsersCluster)
-    assert found.context == context
-    written = yaml.safe_load(found.kubeconfig().read_text())
+    cluster = choose(tmp_path / "state", {"KUBECONFIG": kubeconfig(tmp_path, context, "production")})
+    assert isinstance(cluster, UsersCluster)
+    assert cluster.context == context
+    written = yaml.safe_load(cluster.kubeconfig().read_text())
     assert [entry["name"] for entry in written["contexts"]] == [context]
-    assert "production" not in found.kubeconfig().read_text()
-    assert found.kubeconfig().stat().st_mode & 0o077 == 0
+    assert "production" not in cluster.kubeconfig().read_text()
+    assert cluster.kubeconfig().stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("context", ["production", "gke_acme_us-central1_llm", "kindred", "minikube2"])
@@ -82,9 +82,9 @@ def test_a_context_of_the_home_folder_is_as_foreign_as_any_other(tmp_path: Path)
 
 def test_a_context_that_the_settings_name_is_used(tmp_path: Path) -> None:
     environment = {"KUBECONFIG": kubeconfig(tmp_path, "kind-llm", "production")}
-    found = choose(tmp_path, environment, context="production")
-    assert isinstance(found, UsersCluster)
-    assert found.context == "production"
+    cluster = choose(tmp_path, environment, context="production")
+    assert isinstance(cluster, UsersCluster)
+    assert cluster.context == "production"
 
 
 def test_a_context_that_is_not_there_is_refused_with_the_nearest(tmp_path: Path) -> None:

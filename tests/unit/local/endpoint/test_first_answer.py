@@ -44,17 +44,17 @@ def api(reply: Callable[[str], tuple[int, Any]]) -> Iterator[str]:
 
 
 def test_a_model_that_needs_a_moment_is_waited_for() -> None:
-    asked: list[str] = []
+    paths: list[str] = []
 
     def reply(path: str) -> tuple[int, Any]:
-        asked.append(path)
-        if len(asked) == 1:
+        paths.append(path)
+        if len(paths) == 1:
             return 503, {}
         return 200, MODELS if path == "/v1/models" else CHAT
 
     with api(reply) as base:
         assert wait_for_answer(directly(base), "tiny-llama") == "Hello."
-    assert asked == ["/v1/models", "/v1/models", "/v1/chat/completions"]
+    assert paths == ["/v1/models", "/v1/models", "/v1/chat/completions"]
 
 
 @pytest.mark.parametrize(

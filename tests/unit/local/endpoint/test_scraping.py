@@ -25,11 +25,11 @@ ENGINE = {
 }
 
 
-def relabelled(job, found):
+def relabelled(job, target):
     """A target's labels after the rules of a job, as Prometheus applies them; ``None`` where it is dropped."""
     labels = {}
     for rule in job["relabel_configs"]:
-        value = ";".join(found.get(source, "") for source in rule["source_labels"])
+        value = ";".join(target.get(source, "") for source in rule["source_labels"])
         fits = re.fullmatch(rule.get("regex", "(.*)"), value)
         if rule["action"] == ("drop" if fits else "keep"):
             return None
@@ -43,8 +43,8 @@ def test_each_port_of_the_monitor_is_a_job():
     jobs = {job["job_name"]: job for job in scrape_configurations()}
     assert list(jobs) == [f"engines-{port}" for port in ports]
     for port in ports:
-        found = {**ENGINE, "__meta_kubernetes_pod_container_port_name": port}
-        assert [name for name, job in jobs.items() if relabelled(job, found)] == [f"engines-{port}"]
+        target = {**ENGINE, "__meta_kubernetes_pod_container_port_name": port}
+        assert [name for name, job in jobs.items() if relabelled(job, target)] == [f"engines-{port}"]
 
 
 def test_an_engines_series_carry_what_the_monitor_copies_and_what_the_operator_adds():

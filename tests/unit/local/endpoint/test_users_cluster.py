@@ -31,10 +31,12 @@ def storage_class(name: str, annotations: dict[str, str] | None = None) -> dict[
     return {"metadata": {"name": name, "annotations": annotations}}
 
 
-def cluster(home: StateFolder, answers: Answers, storage: CacheStorageSpec | None, monkeypatch: Any) -> UsersCluster:
-    found = UsersCluster(home, "kind-llm", "", None, storage)
-    monkeypatch.setattr(found, "client", lambda: answers)
-    return found
+def cluster(
+    state_folder: StateFolder, answers: Answers, storage: CacheStorageSpec | None, monkeypatch: Any
+) -> UsersCluster:
+    users_cluster = UsersCluster(state_folder, "kind-llm", "", None, storage)
+    monkeypatch.setattr(users_cluster, "client", lambda: answers)
+    return users_cluster
 
 
 @pytest.mark.parametrize(

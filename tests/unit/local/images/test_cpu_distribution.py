@@ -21,9 +21,9 @@ def script():
 
 def test_the_distribution_is_found_under_vllms_name(script, tmp_path):
     script.register(tmp_path, "1.2.3")
-    (found,) = metadata.distributions(path=[str(tmp_path)])
-    assert (found.metadata["Name"], found.version) == ("vllm", "1.2.3+cpu")
-    assert {str(file) for file in found.files} == {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.*/*")}
+    (distribution,) = metadata.distributions(path=[str(tmp_path)])
+    assert (distribution.metadata["Name"], distribution.version) == ("vllm", "1.2.3+cpu")
+    assert {str(file) for file in distribution.files} == {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.*/*")}
 
 
 def test_the_gpu_distribution_is_left_alone(script):

@@ -72,11 +72,11 @@ def test_an_image_runs_its_own_command_as_a_user_without_rights(dockerfile):
 
 def test_the_engine_image_is_labelled_stopped_and_probed_as_documented():
     text = (IMAGES / "vllm" / "Dockerfile").read_text()
-    found = build_context.instructions(text)
-    labels = " ".join(item.text for item in found if item.keyword == "LABEL")
+    instructions = build_context.instructions(text)
+    labels = " ".join(item.text for item in instructions if item.keyword == "LABEL")
     for label in ("title", "description", "licenses", "source", "version", "revision"):
         assert f"org.opencontainers.image.{label}=" in labels
-    last = {item.keyword: item.text for item in found}
+    last = {item.keyword: item.text for item in instructions}
     assert last["STOPSIGNAL"] == "SIGTERM"
     probe = json.loads(last["HEALTHCHECK"].partition("CMD ")[2])
     assert probe[0] == "python"

@@ -13,12 +13,12 @@ each_lock = pytest.mark.parametrize("lock", LOCKS, ids=lambda path: f"{path.pare
 
 def requirements(path: Path) -> dict[str, list[tuple[Requirement, int]]]:
     """Name -> its requirements (one for each environment), each with the number of its hashes."""
-    found: dict[str, list[tuple[Requirement, int]]] = {}
+    entries: dict[str, list[tuple[Requirement, int]]] = {}
     for line in path.read_text().replace("\\\n", " ").splitlines():
         if line and not line.lstrip().startswith("#"):
             requirement = Requirement(line.partition("--hash")[0])
-            found.setdefault(requirement.name, []).append((requirement, line.count("--hash=sha256:")))
-    return found
+            entries.setdefault(requirement.name, []).append((requirement, line.count("--hash=sha256:")))
+    return entries
 
 
 def test_every_lock_is_looked_at():
@@ -49,9 +49,9 @@ def test_every_requirement_is_pinned_with_hashes(lock):
 def test_a_lock_has_what_its_source_asks_for(lock):
     locked = requirements(lock)
     for name, entries in requirements(lock.with_suffix(".in")).items():
-        for asked, _ in entries:
+        for requirement, _ in entries:
             version = str(locked[name.replace("_", "-")][0][0].specifier).removeprefix("==")
-            assert asked.specifier.contains(version)
+            assert requirement.specifier.contains(version)
 
 
 def test_gpu_and_cpu_have_the_same_vllm():

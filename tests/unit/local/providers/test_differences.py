@@ -3,11 +3,11 @@ from local.providers.properties import UNKNOWN, Secret
 
 
 def test_changes_are_named_by_their_path() -> None:
-    found = compare(
+    difference = compare(
         {"a": 1, "b": {"c": [1, 2]}, "gone": "x", "same": {"deep": [1]}},
         {"a": 2, "b": {"c": [1, 3, 4]}, "new": True, "same": {"deep": [1]}},
     )
-    assert found.changes == {
+    assert difference.changes == {
         "a": Change.UPDATE,
         "b.c[1]": Change.UPDATE,
         "b.c[2]": Change.ADD,
@@ -50,10 +50,10 @@ def test_what_replaces_is_found_inside_of_objects_that_come_or_go_as_a_whole() -
 
 
 def test_an_entry_covers_what_is_inside_of_it() -> None:
-    found = compare(
+    difference = compare(
         {"policy": {"a": {"b": 1}}}, {"policy": {"a": {"b": 2}}}, replaces=lambda pattern: pattern == "policy"
     )
-    assert found.replacing == {"policy.a.b"}
+    assert difference.replacing == {"policy.a.b"}
 
 
 def test_empty_and_missing_are_the_same() -> None:

@@ -7,13 +7,13 @@ from local.state_folder import StateFolder
 
 
 def test_a_host_leads_to_its_control_plane_until_it_is_forgotten(tmp_path: Path) -> None:
-    home = StateFolder(tmp_path / "state")
-    assert host_names.resolve("gke-1.goog", home) is None
-    host_names.register("gke-1.goog", tmp_path / "one", home)
-    host_names.register("10.0.0.2", tmp_path / "one", home)
-    assert host_names.resolve("gke-1.goog", home) == tmp_path / "one"
-    host_names.unregister(["gke-1.goog", "never-there"], home)
-    assert host_names.everything(home) == {"10.0.0.2": str(tmp_path / "one")}
+    state_folder = StateFolder(tmp_path / "state")
+    assert host_names.resolve("gke-1.goog", state_folder) is None
+    host_names.register("gke-1.goog", tmp_path / "one", state_folder)
+    host_names.register("10.0.0.2", tmp_path / "one", state_folder)
+    assert host_names.resolve("gke-1.goog", state_folder) == tmp_path / "one"
+    host_names.unregister(["gke-1.goog", "never-there"], state_folder)
+    assert host_names.everything(state_folder) == {"10.0.0.2": str(tmp_path / "one")}
 
 
 def test_names_registered_at_the_same_time_are_all_kept(tmp_path: Path) -> None:

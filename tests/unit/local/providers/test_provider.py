@@ -158,9 +158,9 @@ def test_a_refusal_has_the_clouds_words_and_a_bug_says_where(engine: Engine) -> 
 
 def test_a_difference_says_what_replaces(engine: Engine) -> None:
     made = engine.create(TOKEN, "a", {"fixed": 1, "loose": {"x": 1}})
-    found = engine.diff(made, {**made.inputs, "fixed": 2, "loose": {"x": 2}, "more": 1})
-    assert found.changes == {"fixed": "UPDATE_REPLACE", "loose.x": "UPDATE", "more": "ADD"}
-    assert found.replaces == ["fixed"]
+    difference = engine.diff(made, {**made.inputs, "fixed": 2, "loose": {"x": 2}, "more": 1})
+    assert difference.changes == {"fixed": "UPDATE_REPLACE", "loose.x": "UPDATE", "more": "ADD"}
+    assert difference.replaces == ["fixed"]
 
 
 def test_a_resource_that_is_gone_reads_as_gone(engine: Engine) -> None:

@@ -22,7 +22,7 @@ def problems(token: str, inputs: dict[str, typing.Any], sdk: Sdk = GCP) -> list[
 
 
 def test_every_mistake_is_named_with_its_path_at_once() -> None:
-    found = problems(
+    messages = problems(
         POOL,
         {
             "clustr": "demo",
@@ -35,7 +35,7 @@ def test_every_mistake_is_named_with_its_path_at_once() -> None:
             },
         },
     )
-    assert found == [
+    assert messages == [
         "clustr = 'demo': unknown property (try: cluster)",
         "cluster: required, but not given",
         "initialNodeCount = 1.5: expected an integer, not a number",
@@ -57,8 +57,8 @@ def test_values_of_an_enumeration_are_read_from_the_sdks_documentation() -> None
 
 
 def test_enumerations_of_the_sdk_are_checked() -> None:
-    found = problems("kubernetes:core/v1:Service", {"spec": {"type": "LoadBalancr"}}, KUBERNETES)
-    assert found == ["spec.type = 'LoadBalancr': not one of the values that are known (try: LoadBalancer)"]
+    messages = problems("kubernetes:core/v1:Service", {"spec": {"type": "LoadBalancr"}}, KUBERNETES)
+    assert messages == ["spec.type = 'LoadBalancr': not one of the values that are known (try: LoadBalancer)"]
 
 
 def test_a_union_takes_any_of_its_types() -> None:
@@ -85,8 +85,8 @@ def test_secrets_are_checked_and_not_shown() -> None:
 def test_deprecated_properties_warn_with_the_sdks_own_words() -> None:
     resource = GCP.resource("gcp:container/cluster:Cluster")
     assert resource is not None
-    found, warnings = check(resource.inputs, {"binaryAuthorization": {"enabled": True}})
-    assert not found
+    mistakes, warnings = check(resource.inputs, {"binaryAuthorization": {"enabled": True}})
+    assert not mistakes
     assert warnings == ["binaryAuthorization.enabled is deprecated: Deprecated in favor of evaluation_mode."]
 
 

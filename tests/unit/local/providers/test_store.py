@@ -26,7 +26,7 @@ def test_a_finished_resource_is_found_again(store: Store) -> None:
     record = Store(store.directory).get(TOKEN, "projects/p/global/networks/n")
     assert record is not None
     assert (record.phase, record.urn, record.outputs["selfLink"]) == (Phase.READY, URN, "x")
-    assert [found.id for found in store.all()] == ["projects/p/global/networks/n"]
+    assert [stored.id for stored in store.all()] == ["projects/p/global/networks/n"]
     assert store.made_by(TOKEN, URN) == [record]
     store.remove(TOKEN, record.id)
     assert store.all() == []
@@ -43,9 +43,9 @@ def test_an_interrupted_create_is_adopted_by_its_own_urn_only(store: Store) -> N
     with pytest.raises(AlreadyExistsError) as refused:
         store.begin(TOKEN, "n", URN + "-other", {"name": "n"})
     assert refused.value.record.urn == URN
-    found = store.begin(TOKEN, "n", URN, {"name": "n"})
-    assert found is not None
-    assert found.phase is Phase.CREATING
+    adopted = store.begin(TOKEN, "n", URN, {"name": "n"})
+    assert adopted is not None
+    assert adopted.phase is Phase.CREATING
 
 
 def test_a_replacement_under_the_same_name_is_no_adoption(store: Store) -> None:

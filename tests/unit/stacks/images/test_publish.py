@@ -31,9 +31,9 @@ def planned(root, name="vllm", to=TO, **more):
 
 
 def test_a_build_for_gpus_takes_the_gpu_lock_and_a_cuda_base_by_digest(committed):
-    found = planned(committed)
+    build = planned(committed)
     text = (IMAGES / "vllm" / "Dockerfile").read_text()
-    arguments = build_context.arguments_of(text, found.arguments)
+    arguments = build_context.arguments_of(text, build.arguments)
     assert arguments["LOCK"] == "requirements-gpu.txt"
     assert arguments["BASE_IMAGE"].startswith("docker.io/nvidia/cuda:")
     publish.check_base(arguments["BASE_IMAGE"], "--base")
@@ -55,19 +55,19 @@ def test_a_build_for_gpus_takes_the_gpu_lock_and_a_cuda_base_by_digest(committed
 
 def test_the_image_says_what_it_is_and_where_it_comes_from(committed):
     git(committed, "remote", "add", "origin", "https://me:secret@git.test/serving.git")
-    found = planned(committed)
-    assert found.arguments["REVISION"] == git(committed, "rev-parse", "HEAD")
-    assert found.arguments["SOURCE"] == "https://git.test/serving.git"
-    assert found.arguments["VERSION"] == found.tag
-    assert found.tag.startswith(f"{publish.version_of('vllm')}-")
-    assert found.image(DIGEST) == f"image: {{repository: {TO}, tag: {found.tag}, digest: {DIGEST}, launcher: true}}"
+    build = planned(committed)
+    assert build.arguments["REVISION"] == git(committed, "rev-parse", "HEAD")
+    assert build.arguments["SOURCE"] == "https://git.test/serving.git"
+    assert build.arguments["VERSION"] == build.tag
+    assert build.tag.startswith(f"{publish.version_of('vllm')}-")
+    assert build.image(DIGEST) == f"image: {{repository: {TO}, tag: {build.tag}, digest: {DIGEST}, launcher: true}}"
 
 
 def test_the_command_pushes_with_a_list_of_contents_and_is_one_that_a_shell_takes(committed):
-    found = planned(committed, platforms=["linux/amd64", "linux/arm64"])
-    command = found.command()
+    build = planned(committed, platforms=["linux/amd64", "linux/arm64"])
+    command = build.command()
     assert command[:3] == ["docker", "buildx", "build"]
-    assert {"--push", "--sbom=true", "--provenance=mode=max", f"--tag={TO}:{found.tag}"} <= set(command)
+    assert {"--push", "--sbom=true", "--provenance=mode=max", f"--tag={TO}:{build.tag}"} <= set(command)
     assert "--platform=linux/amd64,linux/arm64" in command
     assert f"--build-arg=BUILDER_IMAGE={PYTHON}" in command
     assert command[-1] == str(IMAGES)
@@ -77,9 +77,9 @@ def test_the_command_pushes_with_a_list_of_contents_and_is_one_that_a_shell_take
 
 
 def test_one_base_serves_both_where_the_dockerfile_says_so(committed):
-    found = planned(committed, "model-loader", TO.replace("vllm", "model-loader"), bases={"BASE_IMAGE": PYTHON})
-    assert "launcher" not in found.image(DIGEST)
-    assert found.arguments["BASE_IMAGE"] == PYTHON
+    build = planned(committed, "model-loader", TO.replace("vllm", "model-loader"), bases={"BASE_IMAGE": PYTHON})
+    assert "launcher" not in build.image(DIGEST)
+    assert build.arguments["BASE_IMAGE"] == PYTHON
 
 
 @pytest.mark.parametrize(

@@ -167,16 +167,16 @@ def test_program_of_the_wrapper_itself_is_built_anew_when_its_parts_change(works
         workshop.folders, machine, "", Downloads(machine, offline=True), Progress(1, stream=io.StringIO())
     )
 
-    said: list[str] = []
+    printed: list[str] = []
     for part in ("cache", "forward"):
         (wrapper / "main.go").write_text(
             f'package main\n\nimport "example.com/tiny"\n\nfunc main() {{ tiny.Say("{part}") }}\n'
         )
         using.ensure(recipe)
         built = workshop.folders.view / "bin" / "tiny"
-        said.append(subprocess.run([built], capture_output=True, text=True, check=True).stderr)
+        printed.append(subprocess.run([built], capture_output=True, text=True, check=True).stderr)
 
-    assert said == ["cache\n", "forward\n"]
+    assert printed == ["cache\n", "forward\n"]
 
 
 @needs_go

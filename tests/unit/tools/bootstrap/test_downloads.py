@@ -154,17 +154,17 @@ def test_download_without_a_checksum_of_its_own_is_unavailable(tmp_path: Path, s
 
 def test_host_that_cannot_be_reached_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    asked = 0
+    connections = 0
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def hang_up() -> None:
-            nonlocal asked
+            nonlocal connections
             while True:
                 try:
                     connection, _ = server.accept()
                 except OSError:
                     return
-                asked += 1
+                connections += 1
                 connection.close()
 
         thread = threading.Thread(target=hang_up, daemon=True)
@@ -176,7 +176,7 @@ def test_host_that_cannot_be_reached_is_asked_once(tmp_path: Path, monkeypatch: 
                 downloads.fetch(program(_published(f"http://127.0.0.1:{port}")), "1.2.3", _target(tmp_path))
         server.shutdown(socket.SHUT_RDWR)
         thread.join(timeout=5)
-    assert asked == 1
+    assert connections == 1
 
 
 def test_nothing_is_asked_for_when_downloads_are_off(tmp_path: Path, site: tuple[Path, str]) -> None:

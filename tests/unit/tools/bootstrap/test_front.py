@@ -18,9 +18,9 @@ def bare(tmp_path: Path) -> dict[str, str]:
     """An environment with no Python at all, and a folder `bin` to put one in."""
     (tmp_path / "bin").mkdir()
     for name in ("sh", "dirname", "cat"):
-        found = shutil.which(name)
-        assert found
-        (tmp_path / "bin" / name).symlink_to(found)
+        program = shutil.which(name)
+        assert program
+        (tmp_path / "bin" / name).symlink_to(program)
     return {"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path)}
 
 

@@ -67,10 +67,10 @@ def test_other_groups_of_the_same_call_are_ready_on_another_system(workshop: Wor
 
 
 def test_cached_says_by_its_status_whether_a_group_would_have_to_be_built(workshop: Workshop) -> None:
-    there = _setup(workshop, "Linux", "cached", "cluster")
+    cached = _setup(workshop, "Linux", "cached", "cluster")
     missing = _setup(workshop, "Linux", "cached", "cluster", has_tiny=False)
 
-    assert (there.returncode, there.stdout) == (0, "")
+    assert (cached.returncode, cached.stdout) == (0, "")
     assert (missing.returncode, missing.stdout) == (1, "tiny 1.2.3: missing\n")
     assert workshop.builds() == 0, "asking builds nothing"
 
@@ -78,7 +78,7 @@ def test_cached_says_by_its_status_whether_a_group_would_have_to_be_built(worksh
 def test_cached_looks_at_the_packages_of_the_distribution_too(workshop: Workshop) -> None:
     missing = _setup(workshop, "Linux", "cached", "autoscaling")
     executable(workshop.folder / "usr" / "tinyd", "exit 0")
-    there = _setup(workshop, "Linux", "cached", "autoscaling")
+    cached = _setup(workshop, "Linux", "cached", "autoscaling")
 
     assert (missing.returncode, missing.stdout) == (1, "package tiny-server: missing\n")
-    assert (there.returncode, there.stdout) == (0, "")
+    assert (cached.returncode, cached.stdout) == (0, "")

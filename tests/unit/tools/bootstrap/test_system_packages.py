@@ -47,9 +47,9 @@ class Distribution:
         self.policy = folder / "policy-rc.d"
         (folder / "os-release").write_text(os_release)
         for name in _SHELL:
-            found = shutil.which(name)
-            assert found
-            (self.bin / name).symlink_to(found)
+            program = shutil.which(name)
+            assert program
+            (self.bin / name).symlink_to(program)
         places = (str(self.other_plugins), str(self.plugins))
         moved = {
             group: tuple(dataclasses.replace(each, folders=each.folders and places) for each in packages)

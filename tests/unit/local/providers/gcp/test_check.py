@@ -93,12 +93,12 @@ def test_what_the_real_provider_refuses_in_a_preview_is_refused(
 
 
 def test_mistakes_of_types_and_values_come_together(tmp_path: Path) -> None:
-    found = refusal(
+    reasons = refusal(
         tmp_path,
         CLUSTER,
         {**CLUSTER_INPUTS, "initialNodeCount": "1", "releaseChannel": {"channel": "X"}, "netwrk": "n"},
     )
-    assert len(found.splitlines()) == 3
+    assert len(reasons.splitlines()) == 3
 
 
 def test_unknown_values_pass_every_rule(tmp_path: Path) -> None:
@@ -118,9 +118,9 @@ def test_unknown_values_pass_every_rule(tmp_path: Path) -> None:
 
 
 def test_a_refused_secret_is_not_shown(tmp_path: Path) -> None:
-    found = refusal(tmp_path, BUCKET, {"location": "US", "storageClass": Secret("hunter2")})
-    assert found == ": storageClass: not one of the values that are known (try: " + found.partition("(try: ")[2]
-    assert "hunter2" not in found
+    reason = refusal(tmp_path, BUCKET, {"location": "US", "storageClass": Secret("hunter2")})
+    assert reason == ": storageClass: not one of the values that are known (try: " + reason.partition("(try: ")[2]
+    assert "hunter2" not in reason
 
 
 def test_settings_of_the_provider_are_checked(tmp_path: Path) -> None:
@@ -145,9 +145,9 @@ def test_names_are_drawn_once_and_stay(tmp_path: Path) -> None:
         assert first["__defaults"] == ["name"]
         assert engine.check(NETWORK, "Main", {"description": "x"}, first)["name"] == first["name"]
         assert engine.check(NETWORK, "Main", {}) == first, "a preview and its update draw the same"
-        given = engine.check(NETWORK, "Main", {"name": "given"}, first)
-        assert given == {"name": "given"}
-        assert engine.check(NETWORK, "Main", {}, given)["name"] != "given"
+        explicit = engine.check(NETWORK, "Main", {"name": "given"}, first)
+        assert explicit == {"name": "given"}
+        assert engine.check(NETWORK, "Main", {}, explicit)["name"] != "given"
     with run(tmp_path, seed=b"other") as engine:
         assert engine.check(NETWORK, "Main", {})["name"] != first["name"]
         assert len(engine.check(ACCOUNT, "a-very-long-name-for-an-account-indeed", {})["accountId"]) == 30

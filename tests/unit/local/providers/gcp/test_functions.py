@@ -10,12 +10,12 @@ from tests.unit.local.providers.gcp.google import PROJECT, details, run
 
 def test_a_project_has_the_same_number_everywhere(tmp_path: Path) -> None:
     with run(tmp_path) as engine:
-        found = engine.invoke("gcp:organizations/getProject:getProject", {"projectId": "other-1"})
+        project = engine.invoke("gcp:organizations/getProject:getProject", {"projectId": "other-1"})
         own = engine.invoke("gcp:organizations/getProject:getProject", {})
         listed = engine.invoke("gcp:projects/getProject:getProject", {"filter": "id:other-1"})
-    assert found["number"] == str(project_number("other-1")) == listed["projects"][0]["number"]
+    assert project["number"] == str(project_number("other-1")) == listed["projects"][0]["number"]
     assert own["projectId"] == PROJECT
-    assert len(found["number"]) == 12
+    assert len(project["number"]) == 12
 
 
 def test_zones_regions_and_versions_can_be_looked_up(tmp_path: Path) -> None:
@@ -32,12 +32,12 @@ def test_zones_regions_and_versions_can_be_looked_up(tmp_path: Path) -> None:
 
 def test_service_agents_have_their_real_addresses(tmp_path: Path) -> None:
     with run(tmp_path) as engine:
-        found = engine.invoke("gcp:storage/getProjectServiceAccount:getProjectServiceAccount", {})
+        account = engine.invoke("gcp:storage/getProjectServiceAccount:getProjectServiceAccount", {})
         identity = engine.create(
             "gcp:projects/serviceIdentity:ServiceIdentity", "gke", {"service": "container.googleapis.com"}
         )
     number = project_number(PROJECT)
-    assert found["emailAddress"] == f"service-{number}@gs-project-accounts.iam.gserviceaccount.com"
+    assert account["emailAddress"] == f"service-{number}@gs-project-accounts.iam.gserviceaccount.com"
     assert identity.outputs["email"] == f"service-{number}@container-engine-robot.iam.gserviceaccount.com"
 
 

@@ -84,9 +84,9 @@ def test_a_preview_of_an_update_keeps_what_the_cloud_said(tmp_path: Path) -> Non
         expected = engine.update(made, {"name": "main", "routingMode": "GLOBAL"}, preview=True)
         assert expected.outputs["selfLink"] == made.outputs["selfLink"]
         assert expected.outputs["routingMode"] == "GLOBAL"
-        found = engine.read(made)
-        assert found is not None
-        assert found.outputs["routingMode"] == "REGIONAL"
+        live = engine.read(made)
+        assert live is not None
+        assert live.outputs["routingMode"] == "REGIONAL"
 
 
 def test_what_was_made_is_read_updated_and_deleted(tmp_path: Path) -> None:
@@ -95,10 +95,10 @@ def test_what_was_made_is_read_updated_and_deleted(tmp_path: Path) -> None:
     with run(tmp_path) as engine:
         changed = engine.update(made, {"name": "main", "routingMode": "GLOBAL"})
         assert changed.outputs["routingMode"] == "GLOBAL"
-        found = engine.read(changed)
-        assert found is not None
-        assert found.outputs == changed.outputs
-        assert found.inputs == changed.inputs
+        live = engine.read(changed)
+        assert live is not None
+        assert live.outputs == changed.outputs
+        assert live.inputs == changed.inputs
         engine.delete(changed)
         assert engine.read(changed) is None
         engine.delete(changed)
@@ -109,10 +109,10 @@ def test_secrets_are_secret_everywhere_and_in_no_file(tmp_path: Path) -> None:
         inputs = {"name": "shop-models", "location": "US", "labels": {"owner": Secret("hunter2")}}
         made = engine.create(BUCKET, "models", inputs)
         assert made.outputs["labels"] == {"owner": Secret("hunter2")}
-        found = engine.read(made)
-        assert found is not None
-        assert found.outputs["labels"] == {"owner": Secret("hunter2")}
-        assert reveal(found.outputs["effectiveLabels"])["owner"] == "hunter2"
+        live = engine.read(made)
+        assert live is not None
+        assert live.outputs["labels"] == {"owner": Secret("hunter2")}
+        assert reveal(live.outputs["effectiveLabels"])["owner"] == "hunter2"
     for path in tmp_path.rglob("*"):
         assert path.is_dir() or b"hunter2" not in path.read_bytes()
 
@@ -132,9 +132,9 @@ def test_what_a_killed_engine_left_is_adopted_by_the_same_urn(tmp_path: Path) ->
     with run(tmp_path) as engine:
         lost = engine.create(NETWORK, "net", {})
     with run(tmp_path, seed=b"another run") as engine:
-        found = engine.create(NETWORK, "net", {})
-    assert found.id == lost.id, "the drawn name is found again"
-    assert found.outputs == lost.outputs
+        adopted = engine.create(NETWORK, "net", {})
+    assert adopted.id == lost.id, "the drawn name is found again"
+    assert adopted.outputs == lost.outputs
     with run(tmp_path) as engine:
         assert engine.create(NETWORK, "net", {"name": lost.inputs["name"], "routingMode": "GLOBAL"}).id == lost.id
         with pytest.raises(grpc.RpcError):
@@ -154,9 +154,9 @@ def test_a_replacement_draws_a_new_name_and_adopts_nothing(tmp_path: Path) -> No
     with run(tmp_path, seed=b"next run") as engine:
         # The engine: check with the old inputs, diff (which replaces), check without them, create, delete the old.
         checked = engine.check(NETWORK, "net", {"description": "two"}, old.inputs)
-        found = engine.diff(old, checked)
-        assert found.changes == {"description": "UPDATE_REPLACE"}
-        assert not found.delete_before_replace
+        difference = engine.diff(old, checked)
+        assert difference.changes == {"description": "UPDATE_REPLACE"}
+        assert not difference.delete_before_replace
         new = engine.create(NETWORK, "net", {"description": "two"})
         assert new.id != old.id
         engine.delete(old)

@@ -171,8 +171,8 @@ def test_limits_count_per_zone_or_for_the_whole_pool(pool: dict[str, Any], expec
 def test_machines_and_gpus_that_do_not_exist_are_refused() -> None:
     with pytest.raises(GoogleError, match=r"does not exist in zone 'us-central1-a'.*g2-standard-8"):
         machine("g2-standard-9", ("us-central1-a",))
-    found = machine("g2-standard-8", ("us-central1-a",))
+    machine_type = machine("g2-standard-8", ("us-central1-a",))
     with pytest.raises(GoogleError, match="cannot have 2 x nvidia-l4; it has 1 x nvidia-l4"):
-        check_accelerators({"guestAccelerators": [{"type": "nvidia-l4", "count": 2}]}, found)
+        check_accelerators({"guestAccelerators": [{"type": "nvidia-l4", "count": 2}]}, machine_type)
     with pytest.raises(GoogleError, match="does not exist in zone 'africa-south1-a'"):
         machine("g2-standard-8", ("africa-south1-a",))

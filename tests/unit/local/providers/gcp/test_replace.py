@@ -77,10 +77,10 @@ def test_replacement_is_asked_for_where_the_real_provider_asks(
     tmp_path: Path, token: str, old: dict[str, Any], changes: dict[str, Any], replaces: list[str]
 ) -> None:
     with run(tmp_path) as engine:
-        found = engine.diff(Made(engine.urn(token, "x"), token, "id", old, old), changed(old, **changes))
-    assert found.changes
-    assert found.replaces == replaces
-    assert any(kind.endswith("_REPLACE") for kind in found.changes.values()) == bool(replaces)
+        difference = engine.diff(Made(engine.urn(token, "x"), token, "id", old, old), changed(old, **changes))
+    assert difference.changes
+    assert difference.replaces == replaces
+    assert any(kind.endswith("_REPLACE") for kind in difference.changes.values()) == bool(replaces)
 
 
 def test_the_order_of_zones_is_no_change(tmp_path: Path) -> None:

@@ -111,10 +111,10 @@ def test_an_annotation_that_is_not_understood_is_refused(plugin, key, value):
 
 def test_manifests_are_decoded_with_a_default_namespace(plugin):
     text = "kind: List\napiVersion: v1\nitems:\n- {apiVersion: v1, kind: Pod}\n---\napiVersion: v1\nkind: Namespace\n"
-    found = plugin.invoke("kubernetes:yaml:decode", {"text": text, "defaultNamespace": "team"})["result"]
-    assert [thing["kind"] for thing in found] == ["Pod", "Namespace"]
-    assert found[0]["metadata"]["namespace"] == "team"
-    assert "metadata" not in found[1]
+    decoded = plugin.invoke("kubernetes:yaml:decode", {"text": text, "defaultNamespace": "team"})["result"]
+    assert [thing["kind"] for thing in decoded] == ["Pod", "Namespace"]
+    assert decoded[0]["metadata"]["namespace"] == "team"
+    assert "metadata" not in decoded[1]
 
 
 def test_a_preview_without_a_cluster_goes_on_with_a_warning(plugin, capsys):
@@ -164,7 +164,7 @@ def test_a_cluster_that_goes_away_fails_no_preview_of_new_objects_or_of_existing
 
 def test_metadata_that_is_secret_as_a_whole_stays_so_and_is_filled_in(plugin):
     inputs = {**deployment(), "metadata": Secret({"annotations": {"token": "x"}})}
-    found = check(plugin, DEPLOYMENT, inputs).inputs["metadata"]
-    assert isinstance(found, Secret)
-    assert found.value["name"].startswith("web-")
-    assert found.value["annotations"]["token"] == "x"
+    metadata = check(plugin, DEPLOYMENT, inputs).inputs["metadata"]
+    assert isinstance(metadata, Secret)
+    assert metadata.value["name"].startswith("web-")
+    assert metadata.value["annotations"]["token"] == "x"

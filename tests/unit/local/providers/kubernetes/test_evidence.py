@@ -46,8 +46,8 @@ def test_what_was_seen_of_pods_is_kept_when_they_are_gone():
 
 
 def test_a_complaint_that_the_headline_says_already_is_left_out():
-    found = Findings(complaints=("Job load: BackoffLimitExceeded: no more", "Job load: FailedCreate: quota"))
-    assert found.lines("job failed: BackoffLimitExceeded: no more") == ["Job load: FailedCreate: quota"]
+    findings = Findings(complaints=("Job load: BackoffLimitExceeded: no more", "Job load: FailedCreate: quota"))
+    assert findings.lines("job failed: BackoffLimitExceeded: no more") == ["Job load: FailedCreate: quota"]
 
 
 class Server:

@@ -36,8 +36,8 @@ def test_an_object_is_a_field_of_whoever_owns_something_in_it():
 
 
 def test_no_change_shows_where_the_program_leaves_a_field_to_others():
-    found = compare({"spec": {"replicas": 4, "x": 1}}, {"spec": {"replicas": 7, "x": 2}}, replaces=lambda _: True)
-    kept = ignoring.without(found, IGNORED)
+    difference = compare({"spec": {"replicas": 4, "x": 1}}, {"spec": {"replicas": 7, "x": 2}}, replaces=lambda _: True)
+    kept = ignoring.without(difference, IGNORED)
     assert set(kept.changes) == kept.replacing == {"spec.x"}
-    assert not ignoring.without(found, ["spec"]).changes
-    assert ignoring.without(found, ["spe"]) == found
+    assert not ignoring.without(difference, ["spec"]).changes
+    assert ignoring.without(difference, ["spe"]) == difference

@@ -16,7 +16,7 @@ def test_a_refresh_shows_drift_and_nothing_that_the_program_never_set():
         "metadata": {"name": "n"},
         "spec": {"replicas": 2, "template": {"containers": [{"name": "c", "image": "a"}]}},
     }
-    found = live(
+    deployment = live(
         "Deployment",
         spec={
             "replicas": 5,
@@ -25,7 +25,7 @@ def test_a_refresh_shows_drift_and_nothing_that_the_program_never_set():
         },
         status={"replicas": 5},
     )
-    assert objects.inputs_of(found, old) == {
+    assert objects.inputs_of(deployment, old) == {
         "metadata": {"name": "n"},
         "spec": {"replicas": 5, "template": {"containers": [{"name": "c", "image": "b"}]}},
     }
@@ -33,8 +33,8 @@ def test_a_refresh_shows_drift_and_nothing_that_the_program_never_set():
 
 def test_one_amount_written_in_two_ways_is_no_drift():
     old = {"spec": {"resources": {"limits": {"cpu": "1000m", "memory": "1Gi"}}}}
-    found = live(spec={"resources": {"limits": {"cpu": "1", "memory": "2Gi"}}})
-    assert objects.inputs_of(found, old)["spec"]["resources"]["limits"] == {"cpu": "1000m", "memory": "2Gi"}
+    refreshed = live(spec={"resources": {"limits": {"cpu": "1", "memory": "2Gi"}}})
+    assert objects.inputs_of(refreshed, old)["spec"]["resources"]["limits"] == {"cpu": "1000m", "memory": "2Gi"}
     volume = {"spec": {"volumes": [{"name": "shm", "emptyDir": {"sizeLimit": "1024Mi"}}]}}
     stored = live(spec={"volumes": [{"name": "shm", "emptyDir": {"sizeLimit": "1Gi"}}]})
     assert objects.inputs_of(stored, volume) == volume
@@ -43,8 +43,8 @@ def test_one_amount_written_in_two_ways_is_no_drift():
 def test_an_item_that_others_added_or_we_lost_is_told_by_its_key():
     ports = [{"port": 80, "targetPort": "http"}, {"port": 53, "protocol": "UDP"}]
     theirs = [{"port": 53, "protocol": "TCP"}, {"port": 80, "protocol": "TCP", "targetPort": "web"}]
-    found = objects.inputs_of(live("Service", spec={"ports": theirs}), {"spec": {"ports": ports}})
-    assert found == {"spec": {"ports": [{"port": 80, "targetPort": "web"}]}}
+    inputs = objects.inputs_of(live("Service", spec={"ports": theirs}), {"spec": {"ports": ports}})
+    assert inputs == {"spec": {"ports": [{"port": 80, "targetPort": "web"}]}}
 
 
 def test_a_list_that_is_one_value_drifts_as_a_whole():
@@ -59,16 +59,16 @@ def test_a_field_that_somebody_removed_is_drift():
 def test_text_in_a_secret_comes_back_as_text_and_stays_secret():
     old = {"stringData": Secret({"pw": "old", "gone": "x"})}
     data = {"pw": base64.b64encode(b"new").decode()}
-    found = objects.inputs_of(live("Secret", data=data), old)
-    assert isinstance(found["stringData"], Secret)
-    assert reveal(found["stringData"]) == {"pw": "new"}
+    inputs = objects.inputs_of(live("Secret", data=data), old)
+    assert isinstance(inputs["stringData"], Secret)
+    assert reveal(inputs["stringData"]) == {"pw": "new"}
 
 
 def test_an_import_leaves_out_what_only_the_server_writes():
-    found = objects.inputs_of(live(data={"a": "1"}, status={"x": 1}), {})
-    assert found["metadata"] == {"name": "n", "namespace": "ns"}
-    assert "status" not in found
-    assert found["data"] == {"a": "1"}
+    inputs = objects.inputs_of(live(data={"a": "1"}, status={"x": 1}), {})
+    assert inputs["metadata"] == {"name": "n", "namespace": "ns"}
+    assert "status" not in inputs
+    assert inputs["data"] == {"a": "1"}
 
 
 def test_secrets_are_secret_in_the_state():

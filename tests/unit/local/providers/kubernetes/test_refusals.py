@@ -19,13 +19,13 @@ def typed(text):
 
 
 def invalid(*causes):
-    found = [{"field": field, "message": message} for field, message in causes]
-    return rest.ApiError(422, {"message": "Deployment is invalid", "reason": "Invalid", "details": {"causes": found}})
+    details = [{"field": field, "message": message} for field, message in causes]
+    return rest.ApiError(422, {"message": "Deployment is invalid", "reason": "Invalid", "details": {"causes": details}})
 
 
 def conflict(*causes):
-    found = [{"field": field, "message": message} for field, message in causes]
-    return rest.ApiError(409, {"message": "Apply failed", "reason": "Conflict", "details": {"causes": found}})
+    details = [{"field": field, "message": message} for field, message in causes]
+    return rest.ApiError(409, {"message": "Apply failed", "reason": "Conflict", "details": {"causes": details}})
 
 
 @pytest.mark.parametrize(

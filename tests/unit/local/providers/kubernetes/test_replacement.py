@@ -28,9 +28,9 @@ def test_nothing_refused_is_nothing_replaced():
 
 
 def test_a_job_that_is_not_complete_is_replaced_where_it_asks_so():
-    found = replacement.with_unready_job(compare(OLD, OLD), job(type="Failed"))
-    assert found.replacing == {'metadata.annotations["pulumi.com/replaceUnready"]'}
-    assert found.changes
+    difference = replacement.with_unready_job(compare(OLD, OLD), job(type="Failed"))
+    assert difference.replacing == {'metadata.annotations["pulumi.com/replaceUnready"]'}
+    assert difference.changes
     assert not replacement.with_unready_job(compare(OLD, OLD), job(type="Complete")).replaces
     assert not replacement.with_unready_job(compare(OLD, OLD), None).replaces
 
