@@ -13,7 +13,7 @@ from rich.text import Text
 from llm_serving.metrics.promql import startup_seconds
 from llm_serving.metrics.series import LaunchStage
 from llm_serving.planning.cold_start import ColdStart
-from llm_serving.planning.drain import EXIT_SECONDS, longer_than_window, plan_drain
+from llm_serving.planning.disruption import EXIT_SECONDS, longer_than_window, plan_drain
 from llm_serving.planning.instance_cost import capacity_costs, gpu_range
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.planning.replicas import plan_replicas

@@ -1,7 +1,7 @@
 """What keeps a model answering while pods come and go: a disruption budget, pods spread apart, and instances on
 capacity that is not taken away.
 
-Renders what was decided; how long an instance takes to go is ``planning.drain``'s, who gives way to whom
+Renders what was decided; how long an instance takes to go is ``planning.disruption``'s, who gives way to whom
 ``priorities``'.
 """
 

@@ -8,7 +8,7 @@ cloud has is in a module of its own (``spec.gcp``).
 from llm_serving.spec.addons import AddonSource, AddonsSpec
 from llm_serving.spec.autoscaling import AutoscalingSpec, ScalingPaceSpec, ScheduleSpec
 from llm_serving.spec.cache import CacheStorageSpec
-from llm_serving.spec.drain import DrainSpec
+from llm_serving.spec.disruption import DrainSpec
 from llm_serving.spec.engine import EngineSpec
 from llm_serving.spec.loader import LoaderSpec
 from llm_serving.spec.model import CanaryChoice, ModelSpec, ReleaseChoice, ServiceClass, WarmPoolSpec
