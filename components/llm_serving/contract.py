@@ -52,7 +52,7 @@ class PoolScheduling(ContractModel):
         accelerator: the GPU's name in the catalog.
         node_selector: labels that the pod must select.
         tolerations: taints of the nodes that the pod must tolerate, those of every capacity entry.
-        gpu_resource: extended resource to ask for; ``None`` where the accelerator is a CPU.
+        gpu_resource: extended resource to request; ``None`` where the accelerator is a CPU.
         gpus_per_node: GPUs of one node.
         node_allocatable_cpu: cores that pods can use on the smallest node of the pool, before daemon sets.
         node_allocatable_memory_gib: memory that pods can use on the smallest node of the pool, in GiB.
@@ -102,7 +102,7 @@ class ModelCacheVolume(ContractModel):
         loader_volume: the same as the loader mounts it, which writes; ``None`` where it cannot be mounted so.
         loader_url: bucket that the loader writes instead, for example ``gs://bucket``; ``None`` where there is none.
         pod_annotations: annotations that the pod needs for the volume's driver.
-        sidecar_cpu: cores that the driver's sidecar asks for, on top of the engine's own.
+        sidecar_cpu: cores that the driver's sidecar requests, on top of the engine's own.
         sidecar_memory_gib: memory of the sidecar.
     """
 

@@ -1,4 +1,4 @@
-"""What a user asks for, as frozen models: the one definition of every field.
+"""What a user sets, as frozen models: the one definition of every field.
 
 The settings of a stack embed these models, the components validate their public arguments into them, and ``planning``
 reads them. They check what a field can know of itself; rules across fields live in ``planning.rules``. What only one
