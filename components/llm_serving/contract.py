@@ -52,14 +52,14 @@ class PoolScheduling(ContractModel):
         accelerator: the GPU's name in the catalog.
         node_selector: labels that the pod must select.
         tolerations: taints of the nodes that the pod must tolerate, those of every capacity entry.
-        gpu_resource: extended resource to ask for; ``None`` where the accelerator is a CPU.
+        gpu_resource: extended resource to request; ``None`` where the accelerator is a CPU.
         gpus_per_node: GPUs of one node.
         node_allocatable_cpu: cores that pods can use on the smallest node of the pool, before daemon sets.
         node_allocatable_memory_gib: memory that pods can use on the smallest node of the pool, in GiB.
-        spot_notice_seconds: time that pods get between notice and end in the pool's least patient capacity; ``None``
-            where nodes are not taken away.
-        lasting_markets: values of the label :data:`LABEL_MARKET` on those nodes of the pool that are not taken away;
-            empty where nodes have no such label, which is where all of them stay.
+        spot_notice_seconds: time that pods get between notice and end, by the shortest termination notice of the
+            pool's capacity; ``None`` where nodes are not taken away.
+        non_preemptible_markets: values of the label :data:`LABEL_MARKET` on those nodes of the pool that are not
+            taken away; empty where nodes have no such label, which is where all of them stay.
         pod_annotations: annotations without which an autoscaler of nodes would move an instance to pack nodes.
         local_ssd: nodes offer local SSD for ephemeral storage.
     """
@@ -73,7 +73,7 @@ class PoolScheduling(ContractModel):
     node_allocatable_cpu: Annotated[float, Field(gt=0)]
     node_allocatable_memory_gib: Annotated[float, Field(gt=0)]
     spot_notice_seconds: Count | None = None
-    lasting_markets: tuple[str, ...] = ()
+    non_preemptible_markets: tuple[str, ...] = ()
     pod_annotations: dict[str, str] = {}
     local_ssd: bool = False
 
@@ -102,7 +102,7 @@ class ModelCacheVolume(ContractModel):
         loader_volume: the same as the loader mounts it, which writes; ``None`` where it cannot be mounted so.
         loader_url: bucket that the loader writes instead, for example ``gs://bucket``; ``None`` where there is none.
         pod_annotations: annotations that the pod needs for the volume's driver.
-        sidecar_cpu: cores that the driver's sidecar asks for, on top of the engine's own.
+        sidecar_cpu: cores that the driver's sidecar requests, on top of the engine's own.
         sidecar_memory_gib: memory of the sidecar.
     """
 

@@ -203,7 +203,7 @@ def _settings(runner: StackRunner) -> ExistingSettings:
             f"{path.name}: {NAMESPACE}:kubeconfig: stack {STACK} takes the cluster that it starts itself or that "
             "KUBECONFIG names, so that models never land on another one (try: leave it out)"
         )
-    if not isinstance(settings, ExistingSettings):
+    if settings.cloud != "existing":
         raise ClusterError(
             f"{path.name}: {NAMESPACE}:cloud = {settings.cloud!r}: stack {STACK} is for 'existing' clusters"
         )

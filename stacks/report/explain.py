@@ -13,7 +13,7 @@ from rich.text import Text
 from llm_serving.metrics.promql import startup_seconds
 from llm_serving.metrics.series import LaunchStage
 from llm_serving.planning.cold_start import ColdStart
-from llm_serving.planning.drain import EXIT_SECONDS, longer_than_window, plan_drain
+from llm_serving.planning.disruption import EXIT_SECONDS, longer_than_window, plan_drain
 from llm_serving.planning.instance_cost import capacity_costs, gpu_range
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.planning.replicas import plan_replicas
@@ -133,7 +133,7 @@ def drain_table(spec: ModelSpec, notice: int | None) -> Table:
         table.add_row("the cloud's notice", "none", "nodes of this pool are not taken away")
     else:
         spare = f"{notice - drain.grace_period} s to spare"
-        table.add_row("the cloud's notice", str(notice), f"of the pool's least patient capacity (spot); {spare}")
+        table.add_row("the cloud's notice", str(notice), f"the shortest termination notice in the pool (spot); {spare}")
     longest = spec.drain.longest_request_seconds
     if longest is not None:
         is_cut = longer_than_window(spec.drain, drain)

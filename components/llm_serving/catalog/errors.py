@@ -2,7 +2,7 @@
 
 
 class UnknownFact(LookupError):  # noqa: N818 - a fact that is not known, not a failure
-    """The catalog does not know what was asked for.
+    """The catalog has no entry of this kind and name.
 
     Attributes:
         kind: what was looked up, for example ``accelerator``.

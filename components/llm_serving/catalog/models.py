@@ -54,7 +54,7 @@ class Accelerator(Frozen):
     Attributes:
         name: our name, for example ``H100-80GB``.
         device: what the engine computes on (:class:`Device`).
-        resource: extended resource that a pod asks for; ``None`` where it need not ask.
+        resource: extended resource that a pod requests; ``None`` where it needs none.
         memory_gb: memory as marketed, a label rather than a quantity; ``None`` where it is the host's.
         memory_gib: total device memory as a process sees it, in GiB (2**30 bytes): what engines count with; ``None``
             where it is the host's.

@@ -27,7 +27,7 @@ from llm_serving.errors import nearest
 from llm_serving.spec import EngineName, Market
 
 CLOUDS = ("gcp", "aws")
-"""Clouds that sell machines. ``existing``, for clusters that are already there, sells none."""
+"""Clouds that sell machines. ``existing``, for existing clusters, sells none."""
 
 DEFAULT_FAMILY = "default"
 

@@ -58,7 +58,7 @@ class ReleaseWorkload:
 
     @property
     def replicas(self) -> str:
-        """Instances that are asked for, whether they run or not."""
+        """Desired instances, whether they run or not."""
         return self._instances(KubeStateSeries.DEPLOYMENT_REPLICAS, KubeStateSeries.STATEFUL_SET_REPLICAS)
 
     def _instances(self, deployment: KubeStateSeries, stateful_set: KubeStateSeries) -> str:

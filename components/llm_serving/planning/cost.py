@@ -31,8 +31,8 @@ class CostLine(Frozen):
     Attributes:
         pool: name of the pool.
         entry: index of the capacity entry in the pool.
-        market: on which terms; ``existing`` for nodes that are already there.
-        machine_type: the cloud's name of the machine; empty for nodes that are already there.
+        market: on which terms; ``existing`` for existing nodes.
+        machine_type: the cloud's name of the machine; empty for existing nodes.
         min_nodes, max_nodes: fewest and most nodes that are paid for.
         usd_per_hour: price of one node.
         min_usd_per_hour, max_usd_per_hour: cost of the fewest and of the most nodes.
@@ -82,12 +82,12 @@ class CostEstimate(Frozen):
 
     @property
     def min_usd_per_month(self) -> float:
-        """The minimum for 730 hours."""
+        """Cost of a month (730 hours) at the pools' smallest sizes."""
         return round(self.min_usd_per_hour * HOURS_PER_MONTH, 2)
 
     @property
     def max_usd_per_month(self) -> float:
-        """The maximum for 730 hours."""
+        """Cost of a month (730 hours) at the pools' largest sizes."""
         return round(self.max_usd_per_hour * HOURS_PER_MONTH, 2)
 
 

@@ -18,8 +18,8 @@ class CapacityCost:
     """Cost on one kind of capacity, in USD an hour; ``None`` where the price is not known.
 
     Attributes:
-        market: on which terms; ``existing`` for nodes that are already there.
-        machine_type: the cloud's name of the machine; empty for nodes that are already there.
+        market: on which terms; ``existing`` for existing nodes.
+        machine_type: the cloud's name of the machine; empty for existing nodes.
         instance: one instance of the stable release.
         fewest, most: all instances at the fewest and at the most, if all were on this capacity.
         note: what to know of the price.
@@ -37,7 +37,7 @@ def gpu_range(model: ModelSpec, gpus: Sequence[int]) -> tuple[int, int]:
     """GPUs of all releases and placeholders together, at the fewest and at the most instances.
 
     Args:
-        model: what is asked for.
+        model: the model as its stack sets it.
         gpus: GPUs of one instance of each release, the stable one first, in the order of ``plan_replicas``.
     """
     placeholders = model.warm_pool.placeholders * gpus[0]

@@ -1,7 +1,7 @@
 """Over how many GPUs one instance is spread: the smallest number that holds weights and KV cache.
 
 Fewer GPUs an instance mean more instances a node and no communication between GPUs, so the smallest number
-wins. Pipeline stages, copies and nodes are what the stack asks for; over how many GPUs the layers are cut is chosen
+wins. Pipeline stages, copies and nodes are settings; over how many GPUs the layers are cut is chosen
 here where the stack leaves it open. An instance on several nodes takes these nodes whole.
 """
 
@@ -38,7 +38,7 @@ class Fitting:
 
     @property
     def fits(self) -> bool:
-        """Whether a spread works."""
+        """Weights and KV cache, cores and memory of a spread have room; else :attr:`refused` says why not."""
         return self.parallelism is not None
 
 
@@ -108,7 +108,7 @@ def choose_gpus(
     node: NodeShape,
     sidecar: SidecarRequests = NO_SIDECAR,
 ) -> Fitting:
-    """The smallest number of GPUs that fits, or the number that the user asked for if it fits."""
+    """The smallest number of GPUs that fits, or the requested number (``tensorParallelism``) if it fits."""
     demanded = demands(release, model.engine)
     refused: list[str] = []
     for parallelism in _spreads(model, node):

@@ -66,7 +66,7 @@ class ModelPlan(Frozen):
 
     @property
     def gpus_per_node(self) -> int:
-        """GPUs that each pod of the instance asks for."""
+        """GPUs that each pod of the instance requests."""
         return self.gpus // self.nodes
 
     @property
@@ -85,11 +85,11 @@ def plan_model(
     """Decide everything about one instance of ``release`` on ``node``.
 
     Args:
-        model: what the stack asks for.
+        model: the model as its stack sets it.
         release: what is served.
         node: a node of the pool.
         cloud: where the node is: how long it takes to start, and what else could be bought.
-        sidecar: what the containers beside the engine ask for, such as the model cache's driver.
+        sidecar: requests of the containers beside the engine, such as the model cache's driver.
 
     Raises:
         ProblemsError: paths are relative to the :class:`ModelSpec`; the suggestion is the smallest choice

@@ -5,7 +5,7 @@ from llm_serving.spec.pool import NON_PREEMPTIBLE_MARKETS
 
 
 def non_preemptible_capacity(pool: Pool) -> tuple[CapacityEntry, ...]:
-    """The entries of a pool whose nodes are not taken away. Nodes that are already there have none: all of them
+    """The entries of a pool whose nodes are not taken away. Existing nodes have none: all of them
     stay."""
     return tuple(entry for entry in pool.capacity if entry.market in NON_PREEMPTIBLE_MARKETS)
 

@@ -5,7 +5,7 @@ from llm_serving.spec import ModelSpec
 
 
 def max_gpus(model: ModelSpec, gpus: int) -> int:
-    """GPUs that the pods of ``model`` may ask for at once.
+    """GPUs that the pods of ``model`` may request at once.
 
     The stable release at its most; beside it what a change brings: the instances that a rollout adds (surge), or, when
     another release becomes stable, those that it starts before the old ones end; canary and previous release at their
@@ -13,7 +13,7 @@ def max_gpus(model: ModelSpec, gpus: int) -> int:
     placeholders, which count although they wait.
 
     Args:
-        model: what is asked for.
+        model: the model as its stack sets it.
         gpus: GPUs of one instance; where releases differ, the most.
     """
     rollout_extra = max(model.surge, model.fewest_replicas)

@@ -17,7 +17,7 @@ from llm_serving.component import Frozen, child, parse_output, raising_input_err
 from llm_serving.contract import ENGINE_CONTAINER, ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError, problems_under
 from llm_serving.planning.clouds import cloud_named
-from llm_serving.planning.drain import plan_drain
+from llm_serving.planning.disruption import plan_drain
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import plan_replicas

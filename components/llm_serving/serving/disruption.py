@@ -1,7 +1,7 @@
 """What keeps a model answering while pods come and go: a disruption budget, pods spread apart, and instances on
 capacity that is not taken away.
 
-Renders what was decided; how long an instance takes to go is ``planning.drain``'s, who gives way to whom
+Renders what was decided; how long an instance takes to go is ``planning.disruption``'s, who gives way to whom
 ``priorities``'.
 """
 
@@ -48,7 +48,7 @@ def spread(pods: Mapping[str, str]) -> list[core.v1.TopologySpreadConstraintArgs
 
 def base_affinity(scheduling: PoolScheduling) -> core.v1.AffinityArgs | None:
     """Only nodes that are not taken away, for the instances of a base; ``None`` where all of the pool's nodes stay."""
-    if not scheduling.lasting_markets:
+    if not scheduling.non_preemptible_markets:
         return None
     return core.v1.AffinityArgs(
         node_affinity=core.v1.NodeAffinityArgs(
@@ -57,7 +57,7 @@ def base_affinity(scheduling: PoolScheduling) -> core.v1.AffinityArgs | None:
                     core.v1.NodeSelectorTermArgs(
                         match_expressions=[
                             core.v1.NodeSelectorRequirementArgs(
-                                key=LABEL_MARKET, operator="In", values=list(scheduling.lasting_markets)
+                                key=LABEL_MARKET, operator="In", values=list(scheduling.non_preemptible_markets)
                             )
                         ]
                     )
@@ -69,4 +69,4 @@ def base_affinity(scheduling: PoolScheduling) -> core.v1.AffinityArgs | None:
 
 def base_notice(scheduling: PoolScheduling) -> int | None:
     """The notice by which instances of a base must be gone: none, where they run on nodes that stay."""
-    return None if scheduling.lasting_markets else scheduling.spot_notice_seconds
+    return None if scheduling.non_preemptible_markets else scheduling.spot_notice_seconds

@@ -17,7 +17,7 @@ from llm_serving.contract import SHARE_BASE, ModelCacheVolume, PoolScheduling, W
 from llm_serving.errors import Problem, ProblemsError, problems_under
 from llm_serving.metrics.engines import engine_metrics
 from llm_serving.planning.clouds import cloud_named
-from llm_serving.planning.drain import Drain, longest_drain, plan_drain
+from llm_serving.planning.disruption import Drain, longest_drain, plan_drain
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import ReleaseReplicas, plan_replicas

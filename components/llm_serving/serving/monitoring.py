@@ -44,9 +44,9 @@ def pod_monitor(
 
     Args:
         namespace: the team's.
-        interval_seconds: how often the pods are asked.
+        interval_seconds: time between two scrapes of a pod.
         labels: labels of the object.
-        ports: names of container ports that answer ``/metrics``; a pod without one of them is not asked there.
+        ports: names of container ports that answer ``/metrics``; a pod without one of them is not scraped there.
     """
     return {
         "apiVersion": API_VERSION,

@@ -1,6 +1,6 @@
 """Pods that hold nodes ready for a model's next instances.
 
-Each asks for what an instance asks for and does nothing. An instance that finds no room takes a placeholder's at once,
+Each requests what an instance requests and does nothing. An instance that finds no room takes a placeholder's at once,
 and the placeholder, which waits then, makes the cluster's autoscaler bring the next node.
 
 Owns the Deployment of placeholders. Leaves alone how many there are (settings) and their priority (``priorities``).
@@ -90,7 +90,7 @@ def placeholder_deployment(
 def _resources(
     scheduling: PoolScheduling, plan: ModelPlan, cache: ModelCacheVolume
 ) -> core.v1.ResourceRequirementsArgs:
-    """What an instance's pod asks for on one node, its volume's sidecar included."""
+    """What an instance's pod requests on one node, its volume's sidecar included."""
     memory = gibibytes(plan.memory_gib + cache.sidecar_memory_gib)
     gpus = {} if scheduling.gpu_resource is None else {scheduling.gpu_resource: str(plan.gpus_per_node)}
     return core.v1.ResourceRequirementsArgs(

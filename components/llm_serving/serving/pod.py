@@ -22,7 +22,7 @@ from llm_serving.contract import (
 )
 from llm_serving.errors import problems_under
 from llm_serving.planning.clouds import cloud_named
-from llm_serving.planning.drain import Drain
+from llm_serving.planning.disruption import Drain
 from llm_serving.planning.host import SidecarRequests
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model

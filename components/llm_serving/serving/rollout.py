@@ -7,7 +7,7 @@ custom time-outs, so that none of them expires before the others.
 from dataclasses import dataclass
 from math import ceil
 
-from llm_serving.planning.drain import Drain
+from llm_serving.planning.disruption import Drain
 from llm_serving.spec import ModelSpec
 
 TIMEOUT_FACTOR = 2

@@ -17,8 +17,8 @@ The formula, in the order of its lines (``queue_depth``, objectives and the base
   measured, so that a late measure does not count twice.
 - ``demand``: the largest of these, rounded up. Metrics come in thousandths; half of one is left off, so that a rounding
   error adds no instance.
-- ``guarded``: instances that still load (or wait for a node) are taken off a demand beyond those that are asked
-  for: a queue that grows until they are ready is not met twice. Equal to llm-d's
+- ``guarded``: instances that still load (or wait for a node) are taken off a demand beyond the desired
+  instances: a queue that grows until they are ready is not met twice. Equal to llm-d's
   ``demand <= replicas ? demand : max(demand - loading, replicas)``.
 - ``wanted``: schedules are floors, guard or not; less the base, which is not scaled.
 - the value: the HPA does nothing while the value is within a tenth of the instances that there are, so from ten on a
@@ -29,7 +29,7 @@ The formula, in the order of its lines (``queue_depth``, objectives and the base
 KEDA compiles it with https://expr-lang.org and hands its value to the HPA as an AverageValue over 1, which makes the
 value the number of replicas.
 
-Owns the ScaledObject. Leaves alone: what is asked of Prometheus (``scaling_queries``), the bounds (``planning``), and
+Owns the ScaledObject. Leaves alone: the queries to Prometheus (``scaling_queries``), the bounds (``planning``), and
 the number of replicas in the Deployment, which nobody but the HPA may write.
 """
 

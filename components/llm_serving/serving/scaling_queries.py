@@ -43,7 +43,7 @@ class ScalingQueries:
         gpu: mean GPU utilization in percent; 0 where nothing measures it.
         steady: instances that were ready all through the time over which ``ttft`` is taken.
         ready: instances that are ready.
-        replicas: instances that are asked for, whether they run or not.
+        replicas: desired instances, whether they run or not.
     """
 
     requests: str

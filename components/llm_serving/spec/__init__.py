@@ -1,4 +1,4 @@
-"""What a user asks for, as frozen models: the one definition of every field.
+"""What a user sets, as frozen models: the one definition of every field.
 
 The settings of a stack embed these models, the components validate their public arguments into them, and ``planning``
 reads them. They check what a field can know of itself; rules across fields live in ``planning.rules``. What only one
@@ -8,7 +8,7 @@ cloud has is in a module of its own (``spec.gcp``).
 from llm_serving.spec.addons import AddonSource, AddonsSpec
 from llm_serving.spec.autoscaling import AutoscalingSpec, ScalingPaceSpec, ScheduleSpec
 from llm_serving.spec.cache import CacheStorageSpec
-from llm_serving.spec.drain import DrainSpec
+from llm_serving.spec.disruption import DrainSpec
 from llm_serving.spec.engine import EngineSpec
 from llm_serving.spec.loader import LoaderSpec
 from llm_serving.spec.model import CanaryChoice, ModelSpec, ReleaseChoice, ServiceClass, WarmPoolSpec

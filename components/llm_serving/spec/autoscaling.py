@@ -1,4 +1,4 @@
-"""How many instances a release gets while it is asked."""
+"""How many instances a release gets under load."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What holds the models' weights on a cluster that is already there: a claim."""
+"""What holds the models' weights on an existing cluster: a PersistentVolumeClaim."""
 
 from typing import Annotated, Literal
 

@@ -192,7 +192,7 @@ class GcpModelCacheSpec(Frozen):
 
 
 SPOT_SHUTDOWN_SECONDS = 30
-"""What a Spot node of GKE takes to end where nothing else is asked for."""
+"""What a Spot node of GKE takes to end by default."""
 
 LONGEST_SPOT_SHUTDOWN_SECONDS = 120
 

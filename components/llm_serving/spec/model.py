@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from llm_serving.arguments import Frozen
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec.autoscaling import AutoscalingSpec
-from llm_serving.spec.drain import DrainSpec
+from llm_serving.spec.disruption import DrainSpec
 from llm_serving.spec.engine import EngineSpec
 from llm_serving.spec.names import Count, Fraction, ModelName, NamespaceName, PoolName, PositiveCount, Semver
 

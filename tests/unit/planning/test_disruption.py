@@ -1,177 +1,118 @@
-"""What would cut requests, wait for ever or be taken away against the settings is refused, with what would work."""
-
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from llm_serving.planning.clouds import EXISTING
-from llm_serving.planning.rules.disruption import check_disruption, note_disruption
-from llm_serving.planning.rules.gcp.spot_shutdown import check_spot_shutdown, note_spot_shutdown
-from llm_serving.planning.tenancy import max_gpus
-from tests.unit.planning.builders import cluster, entry, existing_pool, model, pool, release, stack
+from llm_serving.errors import ProblemsError
+from llm_serving.planning.clouds import AWS, EXISTING, GCP
+from llm_serving.planning.disruption import (
+    EXIT_SECONDS,
+    longer_than_window,
+    longest_drain,
+    plan_drain,
+)
+from llm_serving.spec import DrainSpec
+from tests.unit.planning.builders import entry, existing_pool, pool
 
-SPOT_FIRST = [entry(market="spot", max=4), entry(max=2)]
-EARLY, EXACT, LATER = "1.34.1-gke.3355000", "1.35.0-gke.1171000", "1.35.0-gke.1795000"
-
-
-def refusals(**parts):
-    shape = stack(**parts)
-    return [*check_disruption(shape), *check_spot_shutdown(shape)]
-
-
-def remarks(**parts):
-    shape = stack(**parts)
-    return [*note_disruption(shape), *note_spot_shutdown(shape)]
+AUTO = DrainSpec()
+seconds = st.integers(1, 600)
 
 
-def only(problems, path):
-    """The one problem, which must have this path."""
-    assert [problem.path for problem in problems] == [path], [str(problem) for problem in problems]
-    return problems[0]
+def test_where_nodes_stay_long_answers_may_finish():
+    drain = plan_drain(AUTO, None)
+    assert drain.shutdown_timeout >= 60
+    assert drain.grace_period > drain.pre_stop + drain.shutdown_timeout
 
 
-def test_a_good_stack_passes():
-    assert refusals() == []
-    assert remarks() == []
+@given(notice=st.integers(EXIT_SECONDS + 2, 600))
+def test_what_is_left_out_always_fits_the_notice(notice):
+    drain = plan_drain(AUTO, notice)
+    assert drain.pre_stop >= 1
+    assert drain.shutdown_timeout >= 1
+    assert drain.pre_stop + drain.shutdown_timeout < drain.grace_period <= notice
 
 
-# --- an orderly end
+@given(
+    notice=st.one_of(st.none(), seconds), pre_stop=st.one_of(st.none(), seconds), shutdown=st.one_of(st.none(), seconds)
+)
+def test_a_drain_keeps_what_was_asked_for_within_the_notice_or_is_refused_with_what_would_fit(
+    notice, pre_stop, shutdown
+):
+    spec = DrainSpec(pre_stop_seconds=pre_stop, shutdown_timeout_seconds=shutdown)
+    try:
+        drain = plan_drain(spec, notice)
+    except ProblemsError as error:
+        assert notice is not None
+        seconds_needed = (pre_stop or 1) + (shutdown or 1) + EXIT_SECONDS
+        assert seconds_needed > notice
+        (problem,) = error.problems
+        if problem.suggestion.startswith("at most "):
+            field = {
+                "drain.shutdownTimeoutSeconds": "shutdown_timeout_seconds",
+                "drain.preStopSeconds": "pre_stop_seconds",
+            }
+            fits = spec.model_copy(update={field[problem.path]: int(problem.suggestion.removeprefix("at most "))})
+            plan_drain(fits, notice)
+        return
+    assert pre_stop in (None, drain.pre_stop)
+    assert shutdown in (None, drain.shutdown_timeout)
+    assert notice is None or drain.grace_period <= notice
 
 
-def test_an_end_that_takes_longer_than_the_notice_is_refused():
-    slow = model(drain={"shutdownTimeoutSeconds": 60})
-    problem = only(
-        refusals(pools=(pool(capacity=SPOT_FIRST),), models=(slow,)), "models[0].drain.shutdownTimeoutSeconds"
-    )
-    assert problem.suggestion == "at most 12"
+def test_a_notice_that_leaves_no_time_is_refused_with_a_way_out():
+    with pytest.raises(ProblemsError, match="without spot capacity"):
+        plan_drain(AUTO, 3)
 
 
-def test_the_same_end_is_fine_where_nodes_stay_or_the_notice_is_longer():
-    slow = model(drain={"shutdownTimeoutSeconds": 60})
-    assert refusals(models=(slow,)) == []
-    patient = pool(capacity=SPOT_FIRST, spotShutdownSeconds=120)
-    assert refusals(pools=(patient,), models=(slow,), cluster=cluster(version=LATER)) == []
+@pytest.mark.parametrize(
+    ("cloud", "fields", "notice"),
+    [
+        (GCP, {"capacity": [entry(market="spot")]}, 15),
+        (GCP, {"capacity": [entry(), entry(market="spot")]}, 15),
+        (GCP, {"capacity": [entry(market="spot")], "spotShutdownSeconds": 120}, 105),
+        (AWS, {"capacity": [entry(market="spot")]}, 120),
+        (GCP, {"capacity": [entry()]}, None),
+    ],
+)
+def test_pods_get_the_notice_less_what_the_node_keeps_for_itself(cloud, fields, notice):
+    assert cloud.spot_notice_seconds(pool(**fields)) == notice
 
 
-def test_a_window_that_cuts_the_longest_request_is_refused_where_nothing_takes_nodes_away():
-    hasty = model(drain={"shutdownTimeoutSeconds": 30, "longestRequestSeconds": 90})
-    assert "90" in only(refusals(models=(hasty,)), "models[0].drain.shutdownTimeoutSeconds").suggestion
+def test_nodes_that_are_already_there_stay():
+    assert EXISTING.spot_notice_seconds(existing_pool()) is None
 
 
-def test_a_request_that_may_be_cut_is_said_and_not_refused():
-    long = model(drain={"longestRequestSeconds": 90})
-    spot = {"pools": (pool(capacity=SPOT_FIRST),), "models": (long,)}
-    assert refusals(**spot) == []
-    problem = only(remarks(**spot), "models[0].drain.longestRequestSeconds")
-    assert (problem.value, "spotShutdownSeconds 120" in problem.suggestion) == (90, True)
+@given(longest=seconds)
+def test_where_nodes_stay_the_longest_request_ends(longest):
+    drain = plan_drain(DrainSpec(longest_request_seconds=longest), None)
+    assert drain.shutdown_timeout >= max(120, longest)
+    assert not longer_than_window(DrainSpec(longest_request_seconds=longest), drain)
 
 
-def test_a_request_that_fits_the_longer_notice_is_not_cut():
-    patient = pool(capacity=SPOT_FIRST, spotShutdownSeconds=120)
-    long = model(drain={"longestRequestSeconds": 80})
-    assert remarks(pools=(patient,), models=(long,), cluster=cluster(version=LATER)) == []
+def test_where_nodes_stay_a_window_that_cuts_requests_is_refused_with_what_would_do():
+    spec = DrainSpec(longest_request_seconds=300, shutdown_timeout_seconds=60)
+    with pytest.raises(ProblemsError) as caught:
+        plan_drain(spec, None)
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.value) == ("drain.shutdownTimeoutSeconds", 60)
+    assert problem.suggestion.startswith("300")
 
 
-@pytest.mark.parametrize(("version", "refused"), [(EARLY, True), ("1.34", True), (EXACT, False), ("1.35", False)])
-def test_a_longer_notice_needs_a_control_plane_that_knows_it(version, refused):
-    patient = pool(capacity=SPOT_FIRST, spotShutdownSeconds=120)
-    problems = refusals(pools=(patient,), cluster=cluster(version=version))
-    assert [problem.path for problem in problems] == (["pools[0].spotShutdownSeconds"] if refused else [])
-    assert all(EXACT in problem.suggestion for problem in problems)
+def test_where_nodes_are_taken_away_a_longer_request_is_known_to_be_cut():
+    spec = DrainSpec(longest_request_seconds=300)
+    assert longer_than_window(spec, plan_drain(spec, 15))
+    assert longer_than_window(spec, plan_drain(spec, 105))
+    assert not longer_than_window(DrainSpec(longest_request_seconds=9), plan_drain(spec, 15))
 
 
-def test_a_version_that_is_left_to_the_channel_is_a_remark():
-    patient = pool(capacity=SPOT_FIRST, spotShutdownSeconds=120)
-    assert refusals(pools=(patient,)) == []
-    assert EXACT in only(remarks(pools=(patient,)), "pools[0].spotShutdownSeconds").suggestion
-
-
-def test_a_longer_notice_that_would_have_no_effect_is_refused():
-    assert "no spot" in only(refusals(pools=(pool(spotShutdownSeconds=120),)), "pools[0].spotShutdownSeconds").reason
-
-
-def test_only_what_the_cloud_allows_can_be_asked_for():
-    with pytest.raises(ValueError, match="30, 120"):
-        pool(spotShutdownSeconds=60)
-
-
-# --- a base that is not taken away
-
-
-def test_a_base_finds_capacity_that_is_not_taken_away():
-    based = model(replicas=3, onDemandBase=2)
-    assert refusals(pools=(pool(capacity=SPOT_FIRST),), models=(based,)) == []
-
-
-def test_a_base_is_at_most_what_there_always_is():
-    problem = only(refusals(models=(model(replicas=1, onDemandBase=2),)), "models[0].onDemandBase")
-    assert problem.suggestion == "1"
-    scaled = model(autoscaling={"min": 1, "max": 4}, onDemandBase=2)
-    assert "autoscaling.min" in only(refusals(models=(scaled,)), "models[0].onDemandBase").reason
-
-
-@pytest.mark.parametrize("market", ["spot", "flex-start"])
-def test_a_base_where_everything_may_be_taken_away_is_refused(market):
-    problems = refusals(pools=(pool(capacity=[entry(market=market)]),), models=(model(replicas=2, onDemandBase=1),))
-    assert "on-demand or reservation" in only(problems, "models[0].onDemandBase").suggestion
-
-
-def test_a_base_larger_than_the_capacity_that_stays_is_refused_with_what_fits():
-    based = model(replicas=4, onDemandBase=3)
-    problem = only(refusals(pools=(pool(capacity=SPOT_FIRST),), models=(based,)), "models[0].onDemandBase")
-    assert problem.suggestion == "2"
-
-
-def test_bases_of_one_pool_share_the_capacity_that_stays():
-    models = (model(replicas=2, onDemandBase=1), model("search", replicas=2, onDemandBase=2))
-    problems = refusals(pools=(pool(capacity=SPOT_FIRST),), models=models, releases=[release(), release(name="search")])
-    problem = only(problems, "models[1].onDemandBase")
-    assert (problem.suggestion, "other models" in problem.reason) == ("1", True)
-
-
-def test_a_base_on_nodes_that_are_already_there_is_as_good_as_any():
-    lab = {"cloud": EXISTING, "region": "", "pools": (existing_pool(),)}
-    assert refusals(**lab, models=(model(pool="lab", replicas=2, onDemandBase=1),)) == []
-
-
-def test_a_critical_model_that_may_be_gone_all_at_once_is_a_remark():
-    critical = model(serviceClass="critical", replicas=2)
-    only(remarks(pools=(pool(capacity=SPOT_FIRST),), models=(critical,)), "models[0].serviceClass")
-    based = model(serviceClass="critical", replicas=2, onDemandBase=1)
-    assert remarks(pools=(pool(capacity=SPOT_FIRST),), models=(based,)) == []
-
-
-# --- placeholders
-
-
-def test_placeholders_find_room_beside_the_fewest_instances():
-    warm = model(autoscaling={"min": 1, "max": 2}, warmPool={"placeholders": 1})
-    assert refusals(models=(warm,)) == []
-
-
-def test_placeholders_that_would_never_run_are_refused_with_what_fits():
-    warm = model(replicas=1, warmPool={"placeholders": 3})
-    assert only(refusals(models=(warm,)), "models[0].warmPool.placeholders").suggestion == "1"
-    full = model(replicas=2, warmPool={"placeholders": 1})
-    assert "more nodes" in only(refusals(models=(full,)), "models[0].warmPool.placeholders").suggestion
-
-
-def test_a_canary_leaves_less_room_for_placeholders():
-    releases = [release(), release(version="1.1.0")]
-    warm = model(
-        releases={"stable": "1.0.0", "canary": {"release": "1.1.0", "weight": 10}}, warmPool={"placeholders": 1}
-    )
-    only(refusals(models=(warm,), releases=releases), "models[0].warmPool.placeholders")
-
-
-# --- what a team takes
-
-
-def test_a_quota_covers_a_change_of_release_canary_previous_and_placeholders():
-    assert max_gpus(model(replicas=3), 2) == (3 + 3) * 2
-    assert max_gpus(model(replicas=1, surge=2), 1) == 1 + 2
-    assert max_gpus(model(autoscaling={"min": 2, "max": 6}), 1) == 6 + 2
-    everything = model(
-        autoscaling={"min": 2, "max": 6},
-        releases={"stable": "1.1.0", "canary": {"release": "1.2.0", "weight": 5}, "previous": "1.0.0"},
-        warmPool={"placeholders": 2},
-    )
-    assert max_gpus(everything, 4) == (6 + 2 + 6 + 1 + 2) * 4
+@given(
+    notice=st.one_of(st.none(), st.integers(EXIT_SECONDS + 2, 120)),
+    shutdown=st.one_of(st.none(), seconds),
+    longest=seconds,
+)
+def test_no_instance_takes_longer_than_the_longest_drain(notice, shutdown, longest):
+    spec = DrainSpec(shutdown_timeout_seconds=shutdown, longest_request_seconds=longest)
+    try:
+        drain = plan_drain(spec, notice)
+    except ProblemsError:
+        return
+    assert drain.grace_period <= longest_drain(spec).grace_period

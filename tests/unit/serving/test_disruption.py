@@ -52,7 +52,7 @@ def test_instances_spread_over_zones_and_nodes_and_never_wait_for_it():
 
 
 def test_a_base_runs_only_on_nodes_that_are_not_taken_away():
-    _, pod = rendered(base_affinity(scheduling(lastingMarkets=["on-demand", "reservation"])))
+    _, pod = rendered(base_affinity(scheduling(nonPreemptibleMarkets=["on-demand", "reservation"])))
     required = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     (term,) = required["nodeSelectorTerms"]
     assert term["matchExpressions"] == [
@@ -65,6 +65,6 @@ def test_where_all_nodes_stay_a_base_needs_no_label_that_they_may_not_have():
 
 
 def test_a_base_need_not_hurry_although_the_rest_of_its_pool_must():
-    assert base_notice(scheduling(spotNoticeSeconds=15, lastingMarkets=["on-demand"])) is None
+    assert base_notice(scheduling(spotNoticeSeconds=15, nonPreemptibleMarkets=["on-demand"])) is None
     assert base_notice(scheduling(spotNoticeSeconds=15)) == 15
     assert base_notice(scheduling()) is None

@@ -4,7 +4,7 @@ from pulumi_kubernetes import apps
 from llm_serving.arguments import parse
 from llm_serving.contract import WorkloadIdentityBinding
 from llm_serving.planning.clouds import cloud_named
-from llm_serving.planning.drain import plan_drain
+from llm_serving.planning.disruption import plan_drain
 from llm_serving.planning.host import SidecarRequests
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import plan_model

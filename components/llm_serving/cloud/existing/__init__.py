@@ -1,4 +1,4 @@
-"""A cluster that is already there: on-premises GPUs, kind, or one that somebody else runs.
+"""An existing cluster: on-premises GPUs, kind, or one that somebody else runs.
 
 The same contract as a cloud's, from what the user knows of the cluster. Nothing is created in it; these components only
 turn facts into data.

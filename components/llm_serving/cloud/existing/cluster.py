@@ -1,4 +1,4 @@
-"""A cluster that is already there, as a kubeconfig of its own."""
+"""An existing cluster, as a kubeconfig of its own."""
 
 from typing import Any, NotRequired, TypedDict
 

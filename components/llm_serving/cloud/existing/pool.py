@@ -1,4 +1,4 @@
-"""Nodes that are already there, as the contract wants them."""
+"""Existing nodes, as the contract describes them."""
 
 from typing import Any, TypedDict
 

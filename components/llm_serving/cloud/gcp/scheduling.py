@@ -33,6 +33,6 @@ def pool_scheduling(pool: GcpPoolSpec, max_pods_per_node: int) -> PoolScheduling
         node_allocatable_cpu=node.cpu,
         node_allocatable_memory_gib=node.memory_gib,
         spot_notice_seconds=GCP.spot_notice_seconds(pool),
-        lasting_markets=non_preemptible_markets(pool),
+        non_preemptible_markets=non_preemptible_markets(pool),
         local_ssd=node.local_ssd_gib > 0,
     )

@@ -1,4 +1,4 @@
-"""A cluster that is already there: its nodes are what their owner says, and none is bought or taken away."""
+"""An existing cluster: its nodes are what their owner says, and none is bought or taken away."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ class Existing(Cloud):
     has_workload_identity = False
 
     def pool_node(self, pool: Pool, *, max_pods: int = DEFAULT_MAX_PODS) -> NodeShape:
-        """The sizes are what the owner says pods can ask for."""
+        """The sizes are what the owner says pods can request."""
         if not isinstance(pool, ExistingPoolSpec):
             raise ValueError(f"pool {pool.name} is not of nodes that are already there")
         return NodeShape(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import ceil
 
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.planning.drain import longer_than_window, plan_drain
+from llm_serving.planning.disruption import longer_than_window, plan_drain
 from llm_serving.planning.purchase_options import is_preemptible, non_preemptible_capacity, non_preemptible_nodes
 from llm_serving.planning.replicas import plan_replicas
 from llm_serving.planning.rules.models import Plans, gpus_of_pods, instances_that_fit, plans_of

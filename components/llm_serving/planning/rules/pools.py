@@ -1,4 +1,4 @@
-"""GPU pools: the GPU exists, the machines have it, and the capacity can be bought where it is asked for."""
+"""GPU pools: the GPU exists, the machines have it, and the cloud sells the capacity in the requested zones."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What the rules look at: everything a stack asks for, in one object."""
+"""What the rules look at: everything that a stack's settings request, in one object."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class StackShape:
 
     Attributes:
         cloud: where it runs.
-        region: the cloud's region; empty for clusters that are already there.
+        region: the cloud's region; empty for existing clusters.
         zones: zones of its cluster; empty where they are not known.
         max_pods_per_node: most pods on a node of its cluster.
         gcp: what only Google Cloud has.

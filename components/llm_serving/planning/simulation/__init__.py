@@ -2,7 +2,7 @@
 on a node, which machines a pool gains or loses, in which order pools are tried.
 
 Objects are plain mappings, as they stand in a manifest or come from the API server. Nothing here talks to a cluster,
-reads a clock or keeps state: who calls passes what is there, and the time.
+reads a clock or keeps state: the caller passes the cluster's objects and the time.
 """
 
 from llm_serving.planning.simulation.cluster_autoscaler import ScaleUp, plan_scale_up

@@ -1,4 +1,4 @@
-"""Which machines a cluster needs more or no longer: decisions of a cluster autoscaler, as functions of what is there.
+"""Which machines a cluster needs more or no longer: decisions of a cluster autoscaler, as functions of pods and nodes.
 
 Kept from the real one: only pods that the scheduler marked unschedulable count, a new node must admit the
 pod, several pods share one planned node, machines on their way are waited for, minimum and maximum hold over

@@ -77,7 +77,7 @@ class NodePool:
         return cls(**{key: value for key, value in data.items() if key in known})
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, for a file."""
+        """Plain data that JSON can hold, for :meth:`from_json`."""
         return asdict(self)
 
     def shape(self) -> str:

@@ -160,7 +160,7 @@ def test_a_pool_says_how_its_nodes_are_reached():
     assert scheduling.node_selector == {"gpu": "a6000"}
     assert scheduling.tolerations[0].value == "yes"
     assert scheduling.spot_notice_seconds is None
-    assert scheduling.lasting_markets == ()
+    assert scheduling.non_preemptible_markets == ()
 
 
 def test_an_autoscaler_that_we_do_not_know_moves_no_instance():

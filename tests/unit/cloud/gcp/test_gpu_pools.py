@@ -113,10 +113,10 @@ def test_the_default_end_of_spot_nodes_is_left_unsaid_for_clusters_that_know_no_
 
 def test_contract_names_the_markets_that_are_not_taken_away_as_nodes_are_labelled() -> None:
     recording = gpu_pool(RESERVED, SPOT, ON_DEMAND, FLEX_START)
-    lasting = recording.output("scheduling")["lastingMarkets"]
-    assert lasting == ["reservation", "on-demand"]
-    assert set(lasting) <= {r["nodeConfig.labels"]["llm-serving.dev/market"] for r in recording.all(POOL)}
-    assert gpu_pool(SPOT).output("scheduling")["lastingMarkets"] == []
+    markets = recording.output("scheduling")["nonPreemptibleMarkets"]
+    assert markets == ["reservation", "on-demand"]
+    assert set(markets) <= {r["nodeConfig.labels"]["llm-serving.dev/market"] for r in recording.all(POOL)}
+    assert gpu_pool(SPOT).output("scheduling")["nonPreemptibleMarkets"] == []
 
 
 def test_nodes_go_only_when_they_are_empty_and_stay_as_long_as_was_asked_for() -> None:

@@ -50,7 +50,7 @@ def plan_drain(spec: DrainSpec, spot_notice_seconds: int | None) -> Drain:
     (:func:`longer_than_window`).
 
     Args:
-        spec: what is asked for.
+        spec: the model's setting ``drain``.
         spot_notice_seconds: time between a cloud's notice and the end of a node; ``None`` where nodes stay.
 
     Raises:

@@ -7,7 +7,7 @@ from llm_serving.spec.names import PositiveCount
 class DrainSpec(Frozen):
     """Times of an orderly end of an engine instance, in seconds. What is left out follows from the pool.
 
-    Short where nodes may be taken away, long elsewhere (``planning.drain``).
+    Short where nodes may be taken away, long elsewhere (``planning.disruption``).
     """
 
     pre_stop_seconds: PositiveCount | None = None
