@@ -58,7 +58,9 @@ format: setup-python ## format and fix what can be fixed
 	@-ruff check --fix --quiet .
 	@ruff format --quiet .
 
-test: check test-images test-engine ## all tests that need no container: unit, images, the real engine on the local clouds
+test: ## all tests that need no container: unit, images, the real engine on the local clouds
+	@# Each says how long it took, with its set-up.
+	@for tier in check test-images test-engine; do started=$$SECONDS; $(MAKE) $$tier; echo "make $$tier: $$(( (SECONDS - started) / 60 )) min $$(( (SECONDS - started) % 60 )) s"; done
 
 test-images: setup-python ## launcher, loader and image builds as real processes; a first run builds the engine's image
 	@# Not in a fixture: it takes minutes, and the processes of the tests would want it at once.
