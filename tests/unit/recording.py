@@ -243,6 +243,10 @@ def record(
         for task in left:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        # What was raised has arrived. Futures of the SDK that hold it too would be logged when they are collected, in
+        # the middle of any later test; printing a traceback parses source, and where the collection interrupts another
+        # ast.parse, CPython before 3.11.8 fails with a SystemError (github.com/python/cpython/issues/106905).
+        loop.set_exception_handler(lambda _loop, _context: None)
         settings._get_rpc_manager().clear()
         settings.SETTINGS.outputs.clear()
         loop.close()
