@@ -215,9 +215,10 @@ class Kubernetes:
     ) -> requests.Response:
         # On a machine whose engines take every core the API server may be late, to shake hands more than anything:
         # what only reads is asked for again while there is time, and once in any case, as it may have been this machine
-        # that stood still. What writes may have been carried out, and who says how long a request may take has no time
-        # for another one.
-        may_retry = method == "GET" and timeout is None
+        # that stood still. So is a server-side apply, which has the same result twice (Kubernetes documentation,
+        # "Server-Side Apply"). What else writes may have been carried out, and who says how long a request may take has
+        # no time for another one.
+        may_retry = timeout is None and (method == "GET" or content_type == _APPLY)
         end = time.monotonic() + self._timeout
         for attempt in itertools.count():
             try:
