@@ -65,12 +65,12 @@ def _text(value: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def on_gcp() -> Run:
+def gcp_run() -> Run:
     return run({**settings_data("dev"), "loader": LOADER})
 
 
 @pytest.fixture(scope="module")
-def on_existing_cluster() -> Run:
+def existing_run() -> Run:
     pool = {"name": "a6000", "accelerator": "RTX-A6000", "gpusPerNode": 2, "nodes": 3, "cpu": 32, "memoryGib": 128}
     return run(
         {
@@ -84,41 +84,41 @@ def on_existing_cluster() -> Run:
     )
 
 
-def test_what_a_stack_on_a_cloud_puts_out_can_be_read(on_gcp: Run) -> None:
-    outputs = read_outputs(on_gcp.outputs)
-    assert outputs.to_data() == on_gcp.outputs
+def test_what_a_stack_on_a_cloud_puts_out_can_be_read(gcp_run: Run) -> None:
+    outputs = read_outputs(gcp_run.outputs)
+    assert outputs.to_data() == gcp_run.outputs
     assert outputs.cluster is not None
     assert outputs.cluster.endpoint
-    assert list(outputs.models) == list(outputs.releases) == [model["name"] for model in on_gcp.settings["models"]]
-    assert list(outputs.pools or {}) == [pool["name"] for pool in on_gcp.settings["pools"]]
+    assert list(outputs.models) == list(outputs.releases) == [model["name"] for model in gcp_run.settings["models"]]
+    assert list(outputs.pools or {}) == [pool["name"] for pool in gcp_run.settings["pools"]]
 
 
-def test_what_a_stack_on_an_existing_cluster_puts_out_can_be_read(on_existing_cluster: Run) -> None:
-    outputs = read_outputs(on_existing_cluster.outputs)
-    assert outputs.to_data() == on_existing_cluster.outputs
+def test_what_a_stack_on_an_existing_cluster_puts_out_can_be_read(existing_run: Run) -> None:
+    outputs = read_outputs(existing_run.outputs)
+    assert outputs.to_data() == existing_run.outputs
     assert outputs.cost is None
 
 
-def test_readers_and_writers_of_the_weights_have_identities_of_their_own(on_gcp: Run) -> None:
-    model = on_gcp.settings["models"][0]
-    members = on_gcp.recording.all("gcp:storage/bucketIAMMember:BucketIAMMember")
+def test_readers_and_writers_of_the_weights_have_identities_of_their_own(gcp_run: Run) -> None:
+    model = gcp_run.settings["models"][0]
+    members = gcp_run.recording.all("gcp:storage/bucketIAMMember:BucketIAMMember")
     roles = {member.name: member["role"] for member in members}
     assert roles[f"{model['name']}-bucket"] == "roles/storage.objectViewer"
     assert roles[f"{model['team']}-model-loader-bucket"] == "roles/storage.objectUser"
 
 
-def test_loaders_on_an_existing_cluster_need_no_identity(on_existing_cluster: Run) -> None:
-    identities = on_existing_cluster.recording.all("llm-serving:index:ExistingWorkloadIdentity")
+def test_loaders_on_an_existing_cluster_need_no_identity(existing_run: Run) -> None:
+    identities = existing_run.recording.all("llm-serving:index:ExistingWorkloadIdentity")
     assert [identity.name for identity in identities] == ["qwen3-32b"]
 
 
-def test_models_go_before_the_nodes_that_they_run_on(on_gcp: Run) -> None:
-    pools = on_gcp.recording.all("gcp:container/nodePool:NodePool")
-    deployments = on_gcp.recording.all("kubernetes:apps/v1:Deployment")
+def test_models_go_before_the_nodes_that_they_run_on(gcp_run: Run) -> None:
+    pools = gcp_run.recording.all("gcp:container/nodePool:NodePool")
+    deployments = gcp_run.recording.all("kubernetes:apps/v1:Deployment")
     assert pools
     assert deployments
     for deployment in deployments:
-        assert all(on_gcp.recording.depends_on(deployment, pool) for pool in pools)
+        assert all(gcp_run.recording.depends_on(deployment, pool) for pool in pools)
 
 
 def test_no_module_of_the_program_hides_another(monkeypatch: pytest.MonkeyPatch) -> None:
