@@ -35,7 +35,8 @@ class GcpControlPlaneAccess(Frozen):
     authorized: tuple[Cidr, ...] = ()
     """Ranges that may connect; refused with `dns`.
 
-    Needed by ``authorized``, allowed with ``private`` (other subnets, and ranges reached by a VPN or a peering), refused with ``dns``.
+    Needed by ``authorized``, allowed with ``private`` (other subnets, and ranges reached by a VPN or a peering),
+    refused with ``dns``.
     """
 
 

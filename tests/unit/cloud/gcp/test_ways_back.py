@@ -30,7 +30,10 @@ SETTINGS: dict[str, tuple[Callable[[], Recording], Callable[[], Recording]]] = {
         lambda: cluster(access={"mode": "private"}),
         lambda: cluster(access={**AUTHORIZED, "mode": "private"}),
     ),
-    "cluster.access private endpoint": (lambda: cluster(access=AUTHORIZED), lambda: cluster(access={"mode": "private"})),
+    "cluster.access private endpoint": (
+        lambda: cluster(access=AUTHORIZED),
+        lambda: cluster(access={"mode": "private"}),
+    ),
     "cluster.encryptSecrets": (lambda: cluster(encrypt_secrets=False), cluster),
     "cluster.version": (cluster, lambda: cluster(version="1.35")),
     "cluster.zones": (lambda: cluster(regional=False, zones=ZONES[:1]), lambda: cluster(regional=False)),
@@ -104,8 +107,8 @@ def test_what_is_left_out_by_default_would_be_noticed() -> None:
 
 
 def test_defaults_are_sent_in_words() -> None:
-    # terraform-provider-google, resource_compute_router_nat: natIps is kept, also with AUTO_ONLY, although the addresses
-    # that it names are being deleted.
+    # terraform-provider-google, resource_compute_router_nat: natIps is kept, also with AUTO_ONLY, while the addresses
+    # that it names are deleted.
     assert network().one("compute/routerNat:RouterNat")["natIps"] == []
     plain = cluster(encrypt_secrets=False, args={"labels": {}}).one(CLUSTER)
     # resource_container_cluster.go: an empty name sends "enabled: false".
