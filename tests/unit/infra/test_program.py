@@ -14,9 +14,9 @@ from pulumi.runtime.config import set_all_config
 
 import infra
 from stacks.outputs import read_outputs
-from stacks.settings import NAMESPACE
+from stacks.settings import NAMESPACE, read_settings_file, resolve
 from tests.unit.recording import Recording, record
-from tests.unit.stacks.settings_files import settings_data
+from tests.unit.stacks.settings_files import put, settings_data, write_settings
 
 FOLDER = Path(infra.__file__).parent
 KUBECONFIG = {
@@ -39,7 +39,7 @@ class Run:
     outputs: dict[str, Any]
 
 
-def run(settings: dict[str, Any]) -> Run:
+def run(settings: dict[str, Any], *, preview: bool = False) -> Run:
     """Run the folder as Pulumi's language host does."""
     outputs: dict[str, Any] = {}
 
@@ -55,7 +55,10 @@ def run(settings: dict[str, Any]) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pulumi, "export", export)
         recording = record(
-            program, stack="dev", functions={"pulumi:pulumi:readStackOutputs": lambda _: {"outputs": {}}}
+            program,
+            stack="dev",
+            preview=preview,
+            functions={"pulumi:pulumi:readStackOutputs": lambda _: {"outputs": {}}},
         )
     return Run(settings, recording, json.loads(json.dumps(outputs)))
 
@@ -119,6 +122,18 @@ def test_models_go_before_the_nodes_that_they_run_on(gcp_run: Run) -> None:
     assert deployments
     for deployment in deployments:
         assert all(gcp_run.recording.depends_on(deployment, pool) for pool in pools)
+
+
+def test_a_preview_warns_of_each_note_once_and_the_update_behind_it_does_not_repeat_it(tmp_path: Path) -> None:
+    settings = settings_data("dev")
+    put(settings, "models[0].serviceClass", "critical")
+    put(settings, "models[0].surge", 1)
+    file = write_settings(tmp_path, settings)
+    notes = [str(note) for note in resolve(read_settings_file(file), file.name).notes]
+    assert [note for note in notes if "spot capacity" in note]
+    assert [note for note in notes if "waits for ever" in note]
+    assert run(settings, preview=True).recording.warnings == notes
+    assert run(settings).recording.warnings == []
 
 
 def test_no_module_of_the_program_hides_another(monkeypatch: pytest.MonkeyPatch) -> None:
