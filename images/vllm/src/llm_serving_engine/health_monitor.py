@@ -171,9 +171,9 @@ class HealthMonitor:
 
     @property
     def live(self) -> bool:
-        """Waiting may still help: the process runs, and once it was ready it is not dead by its own word, does something
-        for the requests that it has, and answers in time or at least computes. An engine that drains may close its port
-        before it ends."""
+        """Waiting may still help: the process runs, and once it was ready it is not dead by its own word, does
+        something for the requests that it has, and answers in time or at least computes. An engine that drains may
+        close its port before it ends."""
         if self._exit_status is not None or self._failed_start is not None:
             return False
         if self._draining:
