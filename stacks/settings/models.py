@@ -15,6 +15,7 @@ from llm_serving.spec import (
     EngineName,
     ExistingPoolSpec,
     ImageReference,
+    LauncherSpec,
     LoaderSpec,
     ModelSpec,
     TeamSpec,
@@ -38,6 +39,7 @@ class CommonSettings(Frozen):
         teams: teams that share the cluster; each gets a namespace.
         models: models to serve.
         loader: fills the model cache before an engine starts; ``None`` where somebody else does.
+        launcher: what runs the engines.
         addons: what the cluster needs beside the models, and who brings it.
     """
 
@@ -45,6 +47,7 @@ class CommonSettings(Frozen):
     teams: Annotated[tuple[TeamSpec, ...], Field(min_length=1)]
     models: tuple[ModelSpec, ...] = ()
     loader: LoaderSpec | None = None
+    launcher: LauncherSpec = LauncherSpec()
     addons: AddonsSpec = AddonsSpec()
 
 

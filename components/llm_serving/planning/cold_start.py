@@ -72,7 +72,7 @@ class StartupChoices:
             weights_streamed=model.engine.stream_weights,
             compile_cached=model.compile_cache,
             graphs=len(set(model.engine.graph_sizes)) or None,
-            warm_up=model.engine.warm_up,
+            warm_up=model.engine.warm_up and model.engine.launcher,
             placeholders=model.warm_pool.placeholders,
         )
 

@@ -21,7 +21,7 @@ from llm_serving.planning.disruption import Drain, longest_drain, plan_drain
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import ReleaseReplicas, plan_replicas
-from llm_serving.serving import compile_cache
+from llm_serving.serving import compile_cache, launcher
 from llm_serving.serving.arguments import LoaderArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.disruption import base_notice
 from llm_serving.serving.engines import InferenceEngine, engine
@@ -32,6 +32,7 @@ from llm_serving.serving.release import ReleaseObjects, serve_release, service_s
 from llm_serving.serving.rollout import plan_rollout
 from llm_serving.serving.scaling_queries import unmeasured_objectives
 from llm_serving.spec import LoaderSpec, ModelSpec, ReleaseSpec
+from llm_serving.spec.names import Semver
 
 
 class ModelServiceArgs(TypedDict):
@@ -58,6 +59,9 @@ class ModelServiceArgs(TypedDict):
     given."""
     loader: NotRequired[LoaderArgs]
     """What filled the cache: every instance asks it first whether the weights are whole. Left out: it trusts them."""
+    launcher_version: NotRequired[str]
+    """Launcher that comes with the releases: a version that the package carries. Left out: the newest, which an upgrade
+    of the package may replace, and its pods with it."""
     labels: NotRequired[dict[str, str]]
     """More labels for every object."""
 
@@ -80,6 +84,7 @@ class ModelServiceInputs(Frozen):
     identity: Any
     prometheus_url: Any = None
     loader: LoaderSpec | None = None
+    launcher_version: Semver | None = None
     labels: dict[str, str] = {}
 
 
@@ -124,6 +129,13 @@ class ModelService(pulumi.ComponentResource):
                 plan,
                 chat_template=_config_map(self, plan, inputs, "chat-template", chat_template),
                 engine_files=_config_map(self, plan, inputs, "engine-files", engine_files(plan)),
+                launcher_files=launcher.config_map(
+                    self,
+                    plan.replicas.name,
+                    plan.launcher,
+                    inputs.namespace,
+                    release_labels(model, plan.release, inputs.labels),
+                ),
             )
             return serve_release(self, plan, context, inputs.namespace, after, inputs.prometheus_url)
 
@@ -222,6 +234,7 @@ def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Re
         engine=adapter,
         labels=inputs.labels,
         loader=inputs.loader,
+        launcher=launcher.travelling(model, release, inputs.launcher_version),
         **_compile_cache_options(model, release, inputs.node),
     )
 
@@ -297,6 +310,7 @@ class _ContractInputs:
         plan: ReleasePlan,
         chat_template: pulumi.Output[str] | None = None,
         engine_files: pulumi.Output[str] | None = None,
+        launcher_files: pulumi.Output[str] | None = None,
     ) -> PodContext:
         """What pool, cache, identity and ConfigMaps add to the pods of one release."""
         return PodContext(
@@ -307,6 +321,7 @@ class _ContractInputs:
             drain=self._drain,
             chat_template=chat_template,
             engine_files=engine_files,
+            launcher=launcher_files,
         )
 
     def _pool_mismatches(self, scheduling: PoolScheduling) -> list[Problem]:
