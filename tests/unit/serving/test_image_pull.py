@@ -111,7 +111,7 @@ def test_the_secret_is_made_in_each_namespace_before_its_pods_and_never_in_the_c
     )
     for secret in secrets:
         assert secret["type"] == "kubernetes.io/dockerconfigjson"
-        assert "stringData..dockerconfigjson" in secret.secret_paths
+        assert secret.secret_paths == {"stringData"}
         credentials = json.loads(secret["stringData"][".dockerconfigjson"])["auths"]["registry.example.com"]
         assert credentials["username"] == "robot"
         assert base64.b64decode(credentials["auth"]).decode() == f"robot:{PASSWORD}"
