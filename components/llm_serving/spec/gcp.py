@@ -29,12 +29,14 @@ class GcpControlPlaneAccess(Frozen):
     """`dns` (guarded by IAM), `authorized` (a public address for some ranges) or `private`.
 
     ``dns``: by the DNS endpoint, guarded by the cloud's identity and access management; ``authorized``: by a public
-    address from ``authorized`` ranges only; ``private``: from inside the network only.
+    address from ``authorized`` ranges only; ``private``: by an address inside the network, from the
+    cluster's nodes and pods and from ``authorized`` ranges.
     """
     authorized: tuple[Cidr, ...] = ()
     """Ranges that may connect; refused with `dns`.
 
-    Needed by ``authorized``, allowed with ``private`` (ranges reached by a VPN or a peering), refused with ``dns``.
+    Needed by ``authorized``, allowed with ``private`` (other subnets, and ranges reached by a VPN or a peering),
+    refused with ``dns``.
     """
 
 

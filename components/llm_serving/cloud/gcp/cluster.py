@@ -220,11 +220,12 @@ class GcpCluster(pulumi.ComponentResource):
                 enable_insecure_binding_system_unauthenticated=False,
             ),
             enable_legacy_abac=False,
+            # Computed by the provider where it is left out, so that the groups of a removed setting would keep their
+            # rights; an empty name switches it off (terraform-provider-google, resource_container_cluster.go,
+            # expandContainerClusterAuthenticatorGroupsConfig).
             authenticator_groups_config=gcp.container.ClusterAuthenticatorGroupsConfigArgs(
-                security_group=spec.security_group
-            )
-            if spec.security_group
-            else None,
+                security_group=spec.security_group or ""
+            ),
             workload_identity_config=gcp.container.ClusterWorkloadIdentityConfigArgs(
                 workload_pool=f"{inputs.project}.svc.id.goog"
             ),
