@@ -38,7 +38,9 @@ def _check_subdomain(value: str) -> str:
 _dns_subdomain = AfterValidator(_check_subdomain)
 
 
-PoolName = Annotated[str, _dns_label(20)]
+POOL_NAME_LIMIT = 20
+
+PoolName = Annotated[str, _dns_label(POOL_NAME_LIMIT)]
 """Name of a pool. GKE allows 40 characters for a node pool; ours add the market and a generation."""
 
 ModelName = Annotated[str, _dns_label(40)]
