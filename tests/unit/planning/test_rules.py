@@ -302,7 +302,11 @@ def test_a_teams_gpu_quota_lets_a_change_of_release_and_a_rollout_with_surge_thr
     ("parts", "path"),
     [
         ({"pools": (pool(capacity=[entry(market="flex-start", min=1)]),)}, "pools[0].capacity[0].min"),
+        # GKE documentation, "ComputeClass CustomResourceDefinition": no name begins with gke or autopilot.
         ({"pools": (pool("autopilot"),), "models": ()}, "pools[0].name"),
+        ({"pools": (pool("autopilot-h100"),), "models": ()}, "pools[0].name"),
+        ({"pools": (pool("gke-l4-for-our-chats"),), "models": ()}, "pools[0].name"),
+        ({"pools": (pool("default"),), "models": ()}, "pools[0].name"),
         ({"cluster": cluster(maintenance={"exclusions": [EXCLUSION | {"end": EXCLUSION["start"]}]})},
          "cluster.maintenance.exclusions[0].end"),
         ({"cluster": cluster(maintenance={"exclusions": [EXCLUSION, EXCLUSION]})},
