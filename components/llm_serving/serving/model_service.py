@@ -250,21 +250,21 @@ def _missing_prometheus(inputs: ModelServiceInputs) -> list[Problem]:
 def _release_mismatches(inputs: ModelServiceInputs) -> list[Problem]:
     """A problem for each release that differs from those that ``model.releases`` names: of another model, not named,
     without a hash, or missing. Empty where they match."""
-    model, named = inputs.model, inputs.model.releases.versions
+    model, expected = inputs.model, inputs.model.releases.versions
     problems: list[Problem] = []
     for index, release in enumerate(inputs.releases):
         path = f"releases[{index}]"
         if release.name != model.name:
             problems.append(Problem(f"{path}.name", release.name, "is a release of another model", model.name))
-        if release.version not in named:
+        if release.version not in expected:
             reason = "is not a release that model.releases names"
-            problems.append(Problem(f"{path}.version", release.version, reason, ", ".join(named)))
+            problems.append(Problem(f"{path}.version", release.version, reason, ", ".join(expected)))
         elif release.version not in inputs.release_hashes:
             problems.append(Problem(f"releaseHashes.{release.version}", None, "required, but not given"))
     versions = {release.version for release in inputs.releases}
     problems += [
         Problem("releases", None, f"release {version}, which model.releases names, is not given")
-        for version in named
+        for version in expected
         if version not in versions
     ]
     return problems
