@@ -18,6 +18,7 @@ from llm_serving.spec import (
     LoaderSpec,
     ModelSpec,
     TeamSpec,
+    Weights,
 )
 from llm_serving.spec.gcp import GcpClusterSpec, GcpModelCacheSpec, GcpNetworkSpec, GcpPoolSpec
 from llm_serving.spec.network import Cidr
@@ -38,6 +39,7 @@ class CommonSettings(Frozen):
         teams: teams that share the cluster; each gets a namespace.
         models: models to serve.
         loader: fills the model cache before an engine starts; ``None`` where somebody else does.
+        weights: who that is; ``None`` where a loader fills it, or where an existing cluster has weights already.
         addons: what the cluster needs beside the models, and who brings it.
     """
 
@@ -45,6 +47,7 @@ class CommonSettings(Frozen):
     teams: Annotated[tuple[TeamSpec, ...], Field(min_length=1)]
     models: tuple[ModelSpec, ...] = ()
     loader: LoaderSpec | None = None
+    weights: Weights | None = None
     addons: AddonsSpec = AddonsSpec()
 
 

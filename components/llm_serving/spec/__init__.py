@@ -10,7 +10,7 @@ from llm_serving.spec.autoscaling import AutoscalingSpec, ScalingPaceSpec, Sched
 from llm_serving.spec.cache import CacheStorageSpec
 from llm_serving.spec.disruption import DrainSpec
 from llm_serving.spec.engine import EngineSpec
-from llm_serving.spec.loader import LoaderSpec
+from llm_serving.spec.loader import LoaderSpec, Weights
 from llm_serving.spec.model import CanaryChoice, ModelSpec, ReleaseChoice, ServiceClass, WarmPoolSpec
 from llm_serving.spec.pool import CapacityEntry, ExistingPoolSpec, Market, Pool, PoolSpec
 from llm_serving.spec.release import (
@@ -54,4 +54,5 @@ __all__ = [
     "TeamSpec",
     "Toleration",
     "WarmPoolSpec",
+    "Weights",
 ]

@@ -69,6 +69,7 @@ def stack(**parts):
         "models": (model(),),
         "teams": (TeamSpec(name="search"),),
         "releases": {(item.name, item.version): item for item in releases},
+        "weights": None if parts.get("loader") else "external",
     }
     network, its_cluster = parts.pop("network", GcpNetworkSpec()), parts.pop("cluster", cluster())
     parts = defaults | parts
