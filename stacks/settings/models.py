@@ -14,6 +14,7 @@ from llm_serving.spec import (
     CacheStorageSpec,
     EngineName,
     ExistingPoolSpec,
+    ImagePullSpec,
     ImageReference,
     LoaderSpec,
     ModelSpec,
@@ -40,6 +41,7 @@ class CommonSettings(Frozen):
         models: models to serve.
         loader: fills the model cache before an engine starts; ``None`` where somebody else does.
         weights: who that is; ``None`` where a loader fills it, or where an existing cluster has weights already.
+        image_pull: credentials for the registries of images; ``None`` where nodes need none.
         addons: what the cluster needs beside the models, and who brings it.
     """
 
@@ -48,6 +50,7 @@ class CommonSettings(Frozen):
     models: tuple[ModelSpec, ...] = ()
     loader: LoaderSpec | None = None
     weights: Weights | None = None
+    image_pull: ImagePullSpec | None = None
     addons: AddonsSpec = AddonsSpec()
 
 

@@ -319,9 +319,9 @@ class RecordingMonitor(mocks.MockMonitor):
         computed: dict[str, Any] = {}
         if request.custom and not self._preview:
             compute = self._outputs.get(request.type)
-            computed = _named(request.type, request.name, inputs)
+            computed = _physical_name(request.type, request.name, inputs)
             computed |= compute(request.name, {**inputs, **computed}) if compute else {}
-        recorded = _recorded(request, urn, inputs, secrets, {**inputs, **computed})
+        recorded = _record_resource(request, urn, inputs, secrets, {**inputs, **computed})
         with self._lock:
             assert urn not in self._urns, f"two resources have the URN {urn}"
             self._urns.add(urn)
@@ -384,7 +384,9 @@ def plain(value: Any, secrets: set[str], path: str = "") -> Any:
     return UNKNOWN if isinstance(value, str) and value == rpc.UNKNOWN else value
 
 
-def _recorded(request: Any, urn: str, inputs: dict[str, Any], secrets: set[str], outputs: dict[str, Any]) -> Recorded:
+def _record_resource(
+    request: Any, urn: str, inputs: dict[str, Any], secrets: set[str], outputs: dict[str, Any]
+) -> Recorded:
     return Recorded(
         type=request.type,
         name=request.name,
@@ -412,7 +414,7 @@ def _recorded(request: Any, urn: str, inputs: dict[str, Any], secrets: set[str],
     )
 
 
-def _named(type: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
+def _physical_name(type: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     """The physical name: as given, or the logical one and seven random hexadecimal digits (here always the same)."""
     if type.startswith("kubernetes:"):
         metadata = dict(inputs.get("metadata") or {})

@@ -15,7 +15,7 @@ from llm_serving.cloud.gcp import access
 from llm_serving.cloud.gcp.arguments import ClusterArgs
 from llm_serving.cloud.gcp.checks import obey_rules
 from llm_serving.cloud.gcp.keys import service_key
-from llm_serving.cloud.gcp.names import ProjectId, Region, account_id
+from llm_serving.cloud.gcp.names import ProjectId, Region, node_account_id
 from llm_serving.cloud.gcp.nodes import GROWS_BY_ITSELF, NODE_POOL_TIMEOUTS, node_config
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.planning.rules.stack import GcpShape
@@ -146,7 +146,7 @@ class GcpCluster(pulumi.ComponentResource):
         account = gcp.serviceaccount.Account(
             f"{name}-nodes",
             project=inputs.project,
-            account_id=account_id(inputs.cluster.name, "nodes"),
+            account_id=node_account_id(inputs.cluster.name),
             display_name=f"Nodes of {inputs.cluster.name}",
             opts=child(self),
         )
