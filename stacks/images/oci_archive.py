@@ -74,7 +74,7 @@ class OciArchive:
     def inputs(self) -> str | None:
         """The hash of its inputs, with which our builds end the version that an image says of itself."""
         for configuration in self._configurations():
-            labels = configuration.get("Labels") or {}
+            labels = cast(dict[str, Any], configuration.get("Labels") or {})
             match = re.search(r"[-+]([0-9a-f]{12})$", str(labels.get(_VERSION_LABEL, "")))
             if match is not None:
                 return match[1]
