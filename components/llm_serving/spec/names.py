@@ -23,7 +23,9 @@ def _dns_label(limit: int) -> AfterValidator:
     return AfterValidator(check)
 
 
-PoolName = Annotated[str, _dns_label(20)]
+POOL_NAME_LIMIT = 20
+
+PoolName = Annotated[str, _dns_label(POOL_NAME_LIMIT)]
 """Name of a pool. GKE allows 40 characters for a node pool; ours add the market and a generation."""
 
 ModelName = Annotated[str, _dns_label(40)]

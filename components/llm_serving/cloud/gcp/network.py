@@ -207,7 +207,8 @@ class GcpNetwork(pulumi.ComponentResource):
             name=f"{inputs.name}-nat",
             router=router.name,
             nat_ip_allocate_option="MANUAL_ONLY" if addresses else "AUTO_ONLY",
-            nat_ips=[address.self_link for address in addresses] or None,
+            # Computed by the provider where it is left out: back at 0, the addresses would stay in the request.
+            nat_ips=[address.self_link for address in addresses],
             source_subnetwork_ip_ranges_to_nat="LIST_OF_SUBNETWORKS",
             subnetworks=[
                 gcp.compute.RouterNatSubnetworkArgs(name=nodes.self_link, source_ip_ranges_to_nats=["ALL_IP_RANGES"])

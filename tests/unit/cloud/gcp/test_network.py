@@ -93,7 +93,7 @@ def test_what_is_refused_is_logged_and_does_not_come_before_gkes_own_rules() -> 
 def test_nodes_reach_the_internet_by_nat_that_logs_errors_only() -> None:
     nat = network().one("compute/routerNat:RouterNat")
     assert nat["natIpAllocateOption"] == "AUTO_ONLY"
-    assert nat.get("natIps") is None
+    assert nat["natIps"] == []
     assert nat["logConfig"] == {"enable": True, "filter": "ERRORS_ONLY"}
     assert [s["sourceIpRangesToNats"] for s in nat["subnetworks"]] == [["ALL_IP_RANGES"]]
 

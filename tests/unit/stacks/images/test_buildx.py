@@ -1,4 +1,4 @@
-"""An image for a registry is built from what is committed, on bases that stay the same, and says what it is."""
+"""An image for a registry is built from what is committed_folder, on bases that stay the same, and says what it is."""
 
 import subprocess
 from pathlib import Path
@@ -14,7 +14,7 @@ ARCHIVE = Path("/archives/image.tar")
 
 
 @pytest.fixture
-def committed(tmp_path):
+def committed_folder(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "file").write_text("1")
     git(tmp_path, "init", "--quiet")
@@ -27,12 +27,12 @@ def git(folder, *arguments):
     return subprocess.run(["git", "-C", folder, *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def planned(root, name="vllm", **more):
+def plan_build(root, name="vllm", **more):
     return buildx.plan_build(name, root=root, **({"bases": {"BUILDER_IMAGE": PYTHON}} | more))
 
 
-def test_a_build_for_gpus_takes_the_gpu_lock_and_a_cuda_base_by_digest(committed):
-    build = planned(committed)
+def test_a_build_for_gpus_takes_the_gpu_lock_and_a_cuda_base_by_digest(committed_folder):
+    build = plan_build(committed_folder)
     text = (IMAGES / "vllm" / "Dockerfile").read_text()
     arguments = build_context.arguments_of(text, build.arguments)
     assert arguments["LOCK"] == "requirements-gpu.txt"
@@ -54,18 +54,18 @@ def test_a_build_for_gpus_takes_the_gpu_lock_and_a_cuda_base_by_digest(committed
     }
 
 
-def test_the_image_says_what_it_is_and_where_it_comes_from(committed):
-    git(committed, "remote", "add", "origin", "https://me:secret@git.test/serving.git")
-    build = planned(committed)
-    assert build.arguments["REVISION"] == git(committed, "rev-parse", "HEAD")
+def test_the_image_says_what_it_is_and_where_it_comes_from(committed_folder):
+    git(committed_folder, "remote", "add", "origin", "https://me:secret@git.test/serving.git")
+    build = plan_build(committed_folder)
+    assert build.arguments["REVISION"] == git(committed_folder, "rev-parse", "HEAD")
     assert build.arguments["SOURCE"] == "https://git.test/serving.git"
     assert build.arguments["VERSION"] == build.version
     assert build.version.startswith(f"{buildx.version_of('vllm')}-")
     assert build.locked_as == f"vllm@{buildx.version_of('vllm')}"
 
 
-def test_the_command_writes_an_archive_with_a_list_of_contents_and_is_one_that_a_shell_takes(committed):
-    build = planned(committed, platforms=["linux/amd64", "linux/arm64"])
+def test_the_command_writes_an_archive_with_a_list_of_contents_and_is_one_that_a_shell_takes(committed_folder):
+    build = plan_build(committed_folder, platforms=["linux/amd64", "linux/arm64"])
     command = build.command(ARCHIVE)
     assert command[:3] == ["docker", "buildx", "build"]
     assert {f"--output=type=oci,dest={ARCHIVE}", "--sbom=true", "--provenance=mode=max"} <= set(command)
@@ -77,8 +77,8 @@ def test_the_command_writes_an_archive_with_a_list_of_contents_and_is_one_that_a
     assert done.stdout.splitlines() == command[3:]
 
 
-def test_one_base_serves_both_where_the_dockerfile_says_so(committed):
-    build = planned(committed, "model-loader", bases={"BASE_IMAGE": PYTHON})
+def test_one_base_serves_both_where_the_dockerfile_says_so(committed_folder):
+    build = plan_build(committed_folder, "model-loader", bases={"BASE_IMAGE": PYTHON})
     assert build.arguments["BASE_IMAGE"] == PYTHON
 
 
@@ -92,28 +92,28 @@ def test_one_base_serves_both_where_the_dockerfile_says_so(committed):
         f"docker.io/library/python:3.12@{DIGEST}0",
     ],
 )
-def test_a_base_without_a_digest_is_refused_with_the_command_that_looks_it_up(committed, base):
+def test_a_base_without_a_digest_is_refused_with_the_command_that_looks_it_up(committed_folder, base):
     with pytest.raises(ImageError, match="--builder") as refusal:
-        planned(committed, bases={"BUILDER_IMAGE": base})
+        plan_build(committed_folder, bases={"BUILDER_IMAGE": base})
     name = base.partition("@")[0]
     assert f"docker buildx imagetools inspect {name} --format '{{{{.Manifest.Digest}}}}'" in str(refusal.value)
 
 
-def test_changes_that_are_in_no_commit_are_refused_by_name(committed):
-    (committed / "images" / "new.py").write_text("")
+def test_changes_that_are_in_no_commit_are_refused_by_name(committed_folder):
+    (committed_folder / "images" / "new.py").write_text("")
     with pytest.raises(ImageError, match=r"in no commit(.|\n)*images/new\.py"):
-        planned(committed)
+        plan_build(committed_folder)
 
 
-def test_an_unknown_image_is_refused_with_those_that_there_are(committed):
+def test_an_unknown_image_is_refused_with_those_that_there_are(committed_folder):
     with pytest.raises(ImageError, match="model-loader, vllm"):
-        planned(committed, "vlm")
+        plan_build(committed_folder, "vlm")
 
 
-def test_without_docker_the_message_says_how_to_get_the_command(committed, monkeypatch):
-    monkeypatch.setenv("PATH", str(committed))
+def test_without_docker_the_message_says_how_to_get_the_command(committed_folder, monkeypatch):
+    monkeypatch.setenv("PATH", str(committed_folder))
     with pytest.raises(ImageError, match="--show"):
-        buildx.build(buildx.RegistryBuild("vllm", "1", {}, ["linux/amd64"]), committed / "image.tar")
+        buildx.build(buildx.RegistryBuild("vllm", "1", {}, ["linux/amd64"]), committed_folder / "image.tar")
 
 
 def test_the_command_line_tells_a_refusal_in_one_line(capsys):
