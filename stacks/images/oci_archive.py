@@ -28,6 +28,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 LAUNCHER = "llm-serving-engine"
 """The program of ``images/vllm`` that watches an engine."""
 
+_NO_VERSION = "0.0.0"
 _VERSION_LABEL = "org.opencontainers.image.version"
 
 
@@ -71,14 +72,15 @@ class OciArchive:
         return self.manifests[-1]
 
     @property
+    def version(self) -> str:
+        """The version that the image says of itself; empty where it says none, as builds for one machine do."""
+        version = self._said()[0]
+        return "" if version == _NO_VERSION else version
+
+    @property
     def inputs(self) -> str | None:
-        """The hash of its inputs, with which our builds end the version that an image says of itself."""
-        for configuration in self._configurations():
-            labels = cast(dict[str, Any], configuration.get("Labels") or {})
-            match = re.search(r"[-+]([0-9a-f]{12})$", str(labels.get(_VERSION_LABEL, "")))
-            if match is not None:
-                return match[1]
-        return None
+        """The hash of its inputs, with which our builds end what an image says of its version."""
+        return self._said()[1]
 
     @property
     def has_launcher(self) -> bool:
@@ -135,6 +137,14 @@ class OciArchive:
             yield Manifest(descriptor, content, tuple(self._descriptor(blob) for blob in blobs))
         else:
             raise ImageError(f"{self._path}: {descriptor.media_type} is no image")
+
+    def _said(self) -> tuple[str, str | None]:
+        for configuration in self._configurations():
+            labels = cast(dict[str, Any], configuration.get("Labels") or {})
+            match = re.fullmatch(r"(.+)[-+]([0-9a-f]{12})", str(labels.get(_VERSION_LABEL, "")))
+            if match is not None:
+                return match[1], match[2]
+        return "", None
 
     def _configurations(self) -> Iterator[dict[str, Any]]:
         """What the image says of its containers, once a platform."""

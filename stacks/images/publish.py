@@ -45,6 +45,9 @@ def push_image(
     last, tag = name.split("@")
     repository = parse_repository(f"{to}/{last}")
     with open_archive(archive) as opened:
+        if opened.version not in ("", tag):
+            right = f"{last}@{opened.version}"
+            raise ProblemsError([Problem(name, str(archive), f"the image says that it is {right}", f"push {right}")])
         image = LockedImage(
             repository=str(repository),
             tag=tag,

@@ -115,7 +115,8 @@ def test_a_tag_never_moves_and_an_entry_is_written_once(registry, folder, archiv
 def test_an_image_of_several_platforms_keeps_its_digest(registry, folder, tmp_path):
     made = Archive(tmp_path / "both.tar")
     both = [
-        made.image([b"base", cpu.encode()], architecture=cpu, version="1-ba9876543210") for cpu in ("amd64", "arm64")
+        made.image([b"base", cpu.encode()], architecture=cpu, version="0.1.0-ba9876543210")
+        for cpu in ("amd64", "arm64")
     ]
     index = made.index(*both)
     image, _ = push(folder, made.write(index), registry)
@@ -144,6 +145,11 @@ def test_an_archive_that_lacks_a_layer_or_has_another_in_its_place_is_refused(re
         push(folder, made.write(image), registry)
     assert not (folder / LOCK).exists()
     assert manifest_of(registry, "model-loader", "0.1.0").status_code == 404
+
+
+def test_an_image_is_pushed_under_the_version_that_it_says_of_itself(folder, archive):
+    with pytest.raises(ProblemsError, match=r"says that it is model-loader@0\.1\.0 \(try: push model-loader@0\.1\.0"):
+        push(folder, archive, "registry.test", "model-loader@0.2.0")
 
 
 @pytest.mark.parametrize("text", ["", "not a tar"])
@@ -219,10 +225,11 @@ def test_a_registry_that_wants_tokens_gets_one_for_pulls_and_pushes(folder, arch
         assert pin_image(NAME, None, other, environment=environment) == image
 
 
-def test_pinning_writes_what_the_tag_leads_to_now_and_never_again(registry, folder, archive, tmp_path):
+def test_pinning_writes_what_the_tag_leads_to_now_and_never_again(registry, folder, tmp_path):
     publisher = tmp_path / "publisher"
     publisher.mkdir()
-    image, _ = push(publisher, archive, f"{registry}/vendor", "engine@v1")
+    published = archive_of(tmp_path / "published.tar", b"base", b"code")
+    image, _ = push(publisher, published, f"{registry}/vendor", "engine@v1")
     reference = f"{registry}/vendor/engine:v1"
     pinned = pin_image("vendor-engine@1.0.0", reference, folder, environment=NOBODY)
     assert pinned.digest == image.digest

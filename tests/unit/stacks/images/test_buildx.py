@@ -1,15 +1,21 @@
-"""An image for a registry is built from what is committed_folder, on bases that stay the same, and says what it is."""
+"""An image for a registry is built from what is committed, on bases that stay the same, and says what it is."""
 
+import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
+from typer.main import get_command
 
 from stacks.cli import app, main
+from stacks.commands import images
 from stacks.images import IMAGES, ImageError, build_context, buildx
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 PYTHON = f"docker.io/library/python:3.12-slim-bookworm@{DIGEST}"
+WORKFLOW = IMAGES.parent / ".github/workflows/images.yaml"
 ARCHIVE = Path("/archives/image.tar")
 
 
@@ -124,3 +130,13 @@ def test_the_command_line_tells_a_refusal_in_one_line(capsys):
     errors = capsys.readouterr().err
     assert errors.startswith("error: --builder 'python'")
     assert errors.count("\n") == 1
+
+
+def test_the_workflow_gives_commands_that_the_program_takes():
+    steps = yaml.safe_load(WORKFLOW.read_text())["jobs"]["push"]["steps"]
+    text = "\n".join(step.get("run", "") for step in steps)
+    commands = re.findall(r"\.venv/bin/stacks (.*)", text)
+    assert [line.split()[:2] for line in commands] == [["images", "build"]] * 2 + [["images", "push"]]
+    for line in commands:
+        _, name, *arguments = shlex.split(line)
+        get_command(images.app).commands[name].make_context(name, arguments)
