@@ -8,11 +8,11 @@ daemon answers. Starts no service, and leaves alone what is there already.
 import contextlib
 import os
 import shutil
-import subprocess
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stacks.docker import daemon_answers
 from stacks.files import file_locked
 from tools.bootstrap.errors import SetupError
 from tools.bootstrap.folders import short
@@ -27,7 +27,6 @@ _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/libexec/catato
 _CNI_FOLDERS = ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
 """Where upstream, Debian and Fedora put the network plugins of containers; never PATH."""
 
-_DOCKER_TIMEOUT_S = 15
 _LOCK_TIMEOUT_S = 300
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
@@ -156,20 +155,7 @@ class Machine:
 
     def _docker_answers(self) -> bool:
         docker = shutil.which("docker", path=self.path)
-        if docker is None:
-            return False
-        # Without a daemon the client is there, and `version` fails after it has told its own.
-        try:
-            answer = subprocess.run(
-                [docker, "version"],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_DOCKER_TIMEOUT_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return False
-        return answer.returncode == 0
+        return docker is not None and daemon_answers(docker, os.environ)
 
 
 def _is_in(path: str, program: str, *, static: bool) -> bool:
