@@ -68,9 +68,8 @@ test-images: setup-python ## launcher, loader and image builds as real processes
 	@$(PYTEST) tests/images -q -n 2 --dist loadfile
 
 test-engine: setup ## previews, updates, faults and destroys on the real engine and a real control plane
-	@# Each group makes what it needs; most of the time is spent waiting. In the order that conftest.py gives: by default
-	@# the files with the fewest tests, which take longest, begin last.
-	@$(PYTEST) tests/engine -q -n 2 --dist loadgroup --no-loadscope-reorder
+	@# Each group makes what it needs; most of the time is spent waiting. conftest.py says which tests are a group.
+	@$(PYTEST) tests/engine -q -n 2 --dist loadscope
 
 test-e2e: setup-node ## a real node and real pods: the endpoint under load, updates, restarts, failures (Linux, root)
 	@# In one run, which has one node for both; twice the tests, so twice as many of the slowest.

@@ -10,6 +10,7 @@ from infra.arguments import (
     namespace_arguments,
 )
 from infra.clouds import bring_up
+from infra.notes import warn_of_notes
 from infra.outputs import export_outputs
 from llm_serving.addons.cluster_addons import ClusterAddons
 from llm_serving.planning.replicas import object_name
@@ -20,6 +21,7 @@ from stacks.settings.program import current_stack
 stack = current_stack()
 settings = stack.settings
 
+warn_of_notes(stack)
 platform = bring_up(stack)
 
 addons = ClusterAddons("addons", addon_arguments(stack), platform.on_cluster())

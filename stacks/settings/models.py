@@ -14,6 +14,7 @@ from llm_serving.spec import (
     CacheStorageSpec,
     EngineName,
     ExistingPoolSpec,
+    ImagePullSpec,
     ImageReference,
     LoaderSpec,
     ModelSpec,
@@ -38,6 +39,7 @@ class CommonSettings(Frozen):
         teams: teams that share the cluster; each gets a namespace.
         models: models to serve.
         loader: fills the model cache before an engine starts; ``None`` where somebody else does.
+        image_pull: credentials for the registries of images; ``None`` where nodes need none.
         addons: what the cluster needs beside the models, and who brings it.
     """
 
@@ -45,6 +47,7 @@ class CommonSettings(Frozen):
     teams: Annotated[tuple[TeamSpec, ...], Field(min_length=1)]
     models: tuple[ModelSpec, ...] = ()
     loader: LoaderSpec | None = None
+    image_pull: ImagePullSpec | None = None
     addons: AddonsSpec = AddonsSpec()
 
 

@@ -109,11 +109,11 @@ class Stack:
         """GPUs that a team may ask for: its setting, or the sum of what its models can reach."""
         if team.gpu_quota is not None:
             return team.gpu_quota
-        counted = {pool.name for pool in self.settings.pools if gpu_resource(pool) is not None}
+        gpu_pools = {pool.name for pool in self.settings.pools if gpu_resource(pool) is not None}
         return sum(
             max_gpus(model.spec, max(served.plan.gpus for served in model.releases))
             for model in self.models
-            if model.spec.team == team.name and model.spec.pool in counted
+            if model.spec.team == team.name and model.spec.pool in gpu_pools
         )
 
 

@@ -1,13 +1,17 @@
 """A small inference engine for tests of the launcher: a program of its own, with a port, children and signals.
 
 ``python engine.py --port=N --served-model-name=NAME [--state=FOLDER]``. It does what files in FOLDER say:
-``loading``: answers /health, lists no model; ``unhealthy``: /health answers 503; ``drain``: goes on after SIGTERM
-until the file is gone; ``ignore``: takes no notice of signals. It writes the signals that came to ``signals``, and to
-``children`` the processes it made: one in a session of its own, and one orphan that has ended.
+``loading``: answers /health, lists no model; ``unhealthy``: /health answers 503; ``late``: /health is not answered
+until the file is gone; ``still``: its counters, which else move with each reading, do not; ``hung``: nor does a
+completion end; ``idle``: it has no requests; ``drain``: goes on after SIGTERM until the file is gone; ``ignore``: takes
+no notice of signals. It writes the signals that came to ``signals``, to ``asked`` that it got a completion to make, and
+to ``children`` the processes it made: one in a session of its own, and one orphan that has ended.
 """
 
+import itertools
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -26,6 +30,7 @@ vllm:num_requests_waiting_by_reason{engine="0",model_name="a model} 7",reason="c
 vllm:kv_cache_usage_perc{engine="0",model_name="a model} 7"} 0.25
 vllm:kv_cache_usage_perc{engine="1",model_name="a model} 7"} 0.5
 """
+TOKENS = "vllm:generation_tokens_total"
 
 
 def main() -> None:
@@ -50,15 +55,39 @@ def main() -> None:
     (state / "children.new").write_text(json.dumps(made))
     (state / "children.new").rename(state / "children")
 
+    steps = itertools.count()
+    counted = [0]
+
+    def metrics() -> str:
+        if not (state / "still").exists() and not (state / "hung").exists():
+            counted[0] = next(steps)
+        load = re.sub(r"(num_requests\w*{.*}) .*", r"\1 0.0", METRICS) if (state / "idle").exists() else METRICS
+        return f'{load}{TOKENS}{{engine="0"}} {counted[0]}.0\n'
+
     class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            (state / "asked").touch()
+            self._wait_for("hung")
+            self._answer(200, b"{}")
+
         def do_GET(self) -> None:
             body = b""
+            if self.path == "/health":
+                self._wait_for("late")
             status = 503 if self.path == "/health" and (state / "unhealthy").exists() else 200
             if self.path == "/v1/models":
                 names = [] if (state / "loading").exists() else [options["served-model-name"]]
                 body = json.dumps({"data": [{"id": name} for name in names]}).encode()
             if self.path == "/metrics":
-                body = METRICS.encode()
+                body = metrics().encode()
+            self._answer(status, body)
+
+        def _wait_for(self, name: str) -> None:
+            while (state / name).exists():
+                time.sleep(0.01)
+
+        def _answer(self, status: int, body: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -75,8 +75,8 @@ def _release(**fields: Any) -> ReleaseSpec:
 
 
 def _model(**fields: Any) -> ModelSpec:
-    wish = {"name": "chat", "releases": {"stable": "1.0.0"}, "pool": "pool", **fields}
-    return ModelSpec.model_validate(wish)
+    fields = {"name": "chat", "releases": {"stable": "1.0.0"}, "pool": "pool", **fields}
+    return ModelSpec.model_validate(fields)
 
 
 def _rendered(
@@ -113,10 +113,10 @@ def _matrix(weights: str) -> Iterator[tuple[str, list[str]]]:
     yield "worker", [word.replace("$(LWS_WORKER_INDEX)", "1") for word in group.worker]
     for (name, version), release in read_releases().items():
         spec = release.spec
-        wish = ModelSpec.model_validate({"name": name, "releases": {"stable": version}, "pool": "pool"})
-        offer = smallest_offer(wish, spec)
+        model_spec = ModelSpec.model_validate({"name": name, "releases": {"stable": version}, "pool": "pool"})
+        offer = smallest_offer(model_spec, spec)
         assert offer is not None
-        yield f"{name} {version}", _rendered(weights, wish, spec, offer.node)
+        yield f"{name} {version}", _rendered(weights, model_spec, spec, offer.node)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from llm_serving_engine.drain_state import VARIABLE, ApiProcessState
 
 from tests.images.launched import (
     MODEL,
@@ -175,6 +176,55 @@ def test_an_engine_that_hangs_fails_liveness_and_one_that_comes_back_is_ready_ag
     os.kill(engine, signal.SIGCONT)
     launched.ready()
     assert launched.get("/health/live")[0] == 200
+
+
+def test_an_engine_that_hangs_with_requests_fails_liveness_though_its_health_is_answered(launch: Launch) -> None:
+    launched = launch("--stall-seconds=0.3", "--probe-timeout=0.2")
+    launched.ready()
+    launched.set("hung")
+    until(lambda: launched.status_of("/health/live") == 503, "liveness fails")
+    status, health = launched.get("/health")
+    assert (status, health["status"]) == (503, "failed")
+    assert health["reason"] == "the engine has requests, and none of its counters has moved for 0.3 s"
+    launched.clear("hung")
+    launched.ready()
+    assert launched.get("/health/live")[0] == 200
+
+
+def test_requests_that_the_engines_metrics_do_not_know_yet_count(launch: Launch, tmp_path: Path) -> None:
+    launched = launch("--stall-seconds=0.3", "--probe-timeout=0.2", "--drain-seconds=600", files=("idle",))
+    launched.ready()
+    launched.set("hung")
+    _later(launched)
+    assert launched.get("/health/live")[0] == 200  # nobody waits for it
+    (drain_state,) = tmp_path.glob("llm-serving-ledger-*")
+    middleware = ApiProcessState.of({VARIABLE: str(drain_state)})
+    assert middleware is not None
+    middleware.add("running")
+    until(lambda: launched.status_of("/health/live") == 503, "liveness fails")
+
+
+def test_an_engine_that_computes_is_live_however_late_its_health_is(launch: Launch) -> None:
+    launched = launch("--stall-seconds=0.3", "--probe-timeout=0.2")
+    launched.ready()
+    launched.set("late")
+    until(lambda: "did not answer" in (launched.get("/health")[1]["reason"] or ""), "its health is late")
+    _later(launched)
+    # A machine that pauses may hide the moves for a moment.
+    until(lambda: launched.status_of("/health/live") == 200, "it is live")
+    assert launched.get("/health/ready")[0] == 503
+    launched.set("still")
+    until(lambda: launched.status_of("/health/live") == 503, "liveness fails")
+
+
+def test_an_engine_that_answers_when_it_is_asked_is_live_whatever_its_gauges_say(launch: Launch) -> None:
+    launched = launch("--stall-seconds=0.3")
+    launched.ready()
+    launched.set("still")
+    until((launched.state / "asked").exists, "it is asked for a token")
+    _later(launched)
+    assert launched.get("/health/live")[0] == 200
+    launched.ready()
 
 
 def test_an_engine_that_says_it_is_dead_is_not_given_the_time_of_a_silent_one(launch: Launch) -> None:

@@ -18,7 +18,7 @@ from llm_serving.metrics.workload import ReleaseWorkload
 from llm_serving.serving.monitoring import pod_monitor
 from llm_serving.serving.scaling_queries import scaling_queries
 from llm_serving.spec import EngineName
-from tests.unit.serving.promtool import samples, scraped, series, values
+from tests.unit.serving.promtool import samples, scraped_series, series, values
 
 EXPOSITIONS = Path(__file__).with_name("exposition")
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -74,8 +74,8 @@ def test_every_metric_that_is_asked_for_is_one_of_the_engines(expositions):
 @pytest.mark.parametrize("state", ["idle", "loaded"])
 def test_every_query_has_exactly_one_element(expositions, state, tmp_path):
     known = [
-        *scraped(expositions[state], target_labels("a"), expositions["idle"]),
-        *scraped(expositions[state], target_labels("b"), expositions["idle"]),
+        *scraped_series(expositions[state], target_labels("a"), expositions["idle"]),
+        *scraped_series(expositions[state], target_labels("b"), expositions["idle"]),
         *cluster(2, 3),
     ]
     elements_of = values(queries(), known, tmp_path)
@@ -84,7 +84,7 @@ def test_every_query_has_exactly_one_element(expositions, state, tmp_path):
 
 
 def test_a_queue_is_seen_as_it_was(expositions, tmp_path):
-    known = [*scraped(expositions["loaded"], target_labels("a"), expositions["idle"]), *cluster(1, 1)]
+    known = [*scraped_series(expositions["loaded"], target_labels("a"), expositions["idle"]), *cluster(1, 1)]
     value_of = {name: elements[0] for name, elements in values(queries(), known, tmp_path).items()}
     assert (value_of["requests"], value_of["waiting"], value_of["running"], value_of["queued"]) == (18, 14, 4, 14)
     assert 0 < value_of["ttft"] < 10

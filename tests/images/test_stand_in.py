@@ -20,6 +20,7 @@ from tests.unit.serving.promtool import samples
 pytest.importorskip("uvicorn", reason="the stand-in is served by vLLM's own web server, uvicorn")
 
 STAND_IN = REPOSITORY / "tests" / "stand_in" / "engine.py"
+STEPS = "vllm:iteration_tokens_total_count"
 LOADED = Path(__file__).with_name("exposition") / "vllm-0.32.0" / "loaded.txt"
 
 
@@ -41,6 +42,7 @@ def launched(launch: Launch) -> Launched:
 def test_it_shows_the_metrics_of_the_engine_under_the_labels_of_the_engine(launched: Launched) -> None:
     metrics = engine_metrics(EngineName.VLLM)
     names = {getattr(metrics, field.name) for field in fields(metrics) if ":" in str(getattr(metrics, field.name))}
+    names |= {STEPS}
     shown, real = (_series(exposition) for exposition in (_metrics(launched), LOADED.read_text()))
     assert {_family(name, names) for name, _ in shown} == names
     assert {series for series in real if _family(series[0], names)} <= shown
@@ -59,6 +61,23 @@ def test_it_counts_what_it_answers_and_what_it_refuses(launched: Launched) -> No
     shown = samples(_metrics(launched))
     assert sum(value for (name, _), value in shown.items() if name == "vllm:request_success_total") == 2
     assert sum(value for (name, _), value in shown.items() if name == "vllm:admission_rejections_total") == 1
+
+
+def test_its_health_may_be_late_while_its_steps_go_on(launch: Launch) -> None:
+    launched = launch("--stall-seconds=0.3", "--probe-timeout=0.2", engine=STAND_IN)
+    launched.ready()
+    control.hold(_base(launched))
+    control.mute(_base(launched))
+    with ThreadPoolExecutor(1) as client:
+        answer = client.submit(_chat, launched)
+        until(lambda: "did not answer" in (launched.get("/health")[1]["reason"] or ""), "its health is late")
+        begin = launched.get("/health")[1]["uptime_seconds"]
+        until(lambda: launched.get("/health")[1]["uptime_seconds"] > begin + 1, "that lasts")
+        until(lambda: launched.status_of("/health/live") == 200, "it is live")
+        control.unmute(_base(launched))
+        control.release(_base(launched))
+        assert answer.result()["usage"]["completion_tokens"] == 3
+    launched.ready()
 
 
 def test_a_request_that_is_held_ends_whole_once_it_is_released_after_the_signal(launched: Launched) -> None:

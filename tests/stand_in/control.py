@@ -19,6 +19,16 @@ def release(base: str) -> None:
     _put(f"{base}/stand-in/release")
 
 
+def mute(base: str) -> None:
+    """Leave its /health without an answer."""
+    _put(f"{base}/stand-in/mute")
+
+
+def unmute(base: str) -> None:
+    """Answer /health again, and those who wait for it."""
+    _put(f"{base}/stand-in/unmute")
+
+
 def _put(url: str) -> None:
     with urllib.request.urlopen(urllib.request.Request(url, method="PUT"), timeout=ANSWER_SECONDS) as answer:
         answer.read()

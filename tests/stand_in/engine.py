@@ -4,7 +4,9 @@
 ``vllm serve WEIGHTS --served-model-name=NAME --port=PORT``, with vLLM's ``--max-num-seqs``, ``--max-num-queued-reqs``
 and ``--middleware``; its other options change nothing here. Chat completions and completions, whole or streamed, have
 as many tokens as ``max_tokens`` says. ``PUT /stand-in/hold`` keeps every further token back until
-``PUT /stand-in/release``. Served by uvicorn, as vLLM is, so that the launcher's gate runs in it as it runs in vLLM.
+``PUT /stand-in/release``; its steps go on meanwhile, as those of a long prompt do. ``PUT /stand-in/mute`` leaves
+``/health`` without an answer until ``PUT /stand-in/unmute``. Served by uvicorn, as vLLM is, so that the launcher's
+middleware runs in it as it runs in vLLM.
 """
 
 import asyncio
@@ -42,6 +44,7 @@ _FIRST_TOKEN = "vllm:time_to_first_token_seconds"
 _NEXT_TOKEN = "vllm:inter_token_latency_seconds"
 _LATENCY = "vllm:e2e_request_latency_seconds"
 _QUEUE = "vllm:request_queue_time_seconds"
+_STEPS = "vllm:iteration_tokens_total_count"
 
 
 class Figures:
@@ -66,7 +69,9 @@ class Figures:
         """All series in Prometheus' text format."""
         model = {"model_name": self._model}
         own = {"engine": "0", **model}
-        for name in (*_GAUGES, *_COUNTERS):
+        # A step for each reading: more than one between two of them is as good as one.
+        self.values[_STEPS] += bool(self.values["vllm:num_requests_running"])
+        for name in (*_GAUGES, *_COUNTERS, _STEPS):
             yield _sample(name, self.values[name], own)
         for reason in _REASONS:
             yield _sample(_FINISHED, self.finished[reason], {**own, "finished_reason": reason})
@@ -100,6 +105,8 @@ class Application:
         self._most_requests = most_requests
         self._released = asyncio.Event()
         self._released.set()
+        self._heard = asyncio.Event()
+        self._heard.set()
         self._figures = Figures(model)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -111,6 +118,7 @@ class Application:
             return
         match scope["method"], scope["path"]:
             case "GET", "/health":
+                await self._heard.wait()
                 await _send(send, "text/plain", b"")
             case "GET", "/v1/models":
                 await _send_json(send, {"object": "list", "data": [{"id": self._model, "object": "model"}]})
@@ -121,6 +129,12 @@ class Application:
                 await _send_json(send, {})
             case "PUT", "/stand-in/release":
                 self._released.set()
+                await _send_json(send, {})
+            case "PUT", "/stand-in/mute":
+                self._heard.clear()
+                await _send_json(send, {})
+            case "PUT", "/stand-in/unmute":
+                self._heard.set()
                 await _send_json(send, {})
             case "POST", ("/v1/chat/completions" | "/v1/completions") as path:
                 await self._complete(path, json.loads(await _body(receive)), receive, send)

@@ -12,6 +12,7 @@ outputs of a resource are its inputs and what :data:`OUTPUTS` computes for its t
 
 import asyncio
 import base64
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -119,6 +120,7 @@ class Recording:
         outputs: what ``register_outputs`` was given, by URN; secrets unwrapped.
         secret_outputs: property paths of the registered outputs that were secret, by URN.
         invokes: tokens and arguments of the functions that were called.
+        warnings: what the program warned of (``pulumi.log.warn``).
     """
 
     result: Any = None
@@ -126,6 +128,7 @@ class Recording:
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     secret_outputs: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     invokes: list[tuple[str, dict[str, Any]]] = field(default_factory=list[tuple[str, dict[str, Any]]])
+    warnings: list[str] = field(default_factory=list[str])
 
     def __iter__(self) -> Iterator[Recorded]:
         return iter(self.resources)
@@ -231,7 +234,14 @@ def record(
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        mocks.set_mocks(monitor.mocks, project=project, stack=stack, preview=preview, monitor=monitor)
+        mocks.set_mocks(
+            monitor.mocks,
+            project=project,
+            stack=stack,
+            preview=preview,
+            logger=_engine_log(recording),
+            monitor=monitor,
+        )
 
         async def run() -> None:
             recording.result = program()
@@ -252,6 +262,26 @@ def record(
         loop.close()
         asyncio.set_event_loop(None)
     return recording
+
+
+class _WarningsHandler(logging.Handler):
+    """Writes down what the program warned of."""
+
+    def __init__(self, warnings: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._warnings = warnings
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.WARNING:
+            self._warnings.append(record.getMessage())
+
+
+def _engine_log(recording: Recording) -> logging.Logger:
+    """The engine's log: warnings are written down, and all of it appears where logs of the tests do."""
+    logger = logging.Logger("pulumi-engine")
+    logger.parent = logging.getLogger()
+    logger.addHandler(_WarningsHandler(recording.warnings))
+    return logger
 
 
 class RecordingMonitor(mocks.MockMonitor):
@@ -289,9 +319,9 @@ class RecordingMonitor(mocks.MockMonitor):
         computed: dict[str, Any] = {}
         if request.custom and not self._preview:
             compute = self._outputs.get(request.type)
-            computed = _named(request.type, request.name, inputs)
+            computed = _physical_name(request.type, request.name, inputs)
             computed |= compute(request.name, {**inputs, **computed}) if compute else {}
-        recorded = _recorded(request, urn, inputs, secrets, {**inputs, **computed})
+        recorded = _record_resource(request, urn, inputs, secrets, {**inputs, **computed})
         with self._lock:
             assert urn not in self._urns, f"two resources have the URN {urn}"
             self._urns.add(urn)
@@ -354,7 +384,9 @@ def plain(value: Any, secrets: set[str], path: str = "") -> Any:
     return UNKNOWN if isinstance(value, str) and value == rpc.UNKNOWN else value
 
 
-def _recorded(request: Any, urn: str, inputs: dict[str, Any], secrets: set[str], outputs: dict[str, Any]) -> Recorded:
+def _record_resource(
+    request: Any, urn: str, inputs: dict[str, Any], secrets: set[str], outputs: dict[str, Any]
+) -> Recorded:
     return Recorded(
         type=request.type,
         name=request.name,
@@ -382,7 +414,7 @@ def _recorded(request: Any, urn: str, inputs: dict[str, Any], secrets: set[str],
     )
 
 
-def _named(type: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
+def _physical_name(type: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     """The physical name: as given, or the logical one and seven random hexadecimal digits (here always the same)."""
     if type.startswith("kubernetes:"):
         metadata = dict(inputs.get("metadata") or {})

@@ -17,13 +17,14 @@ from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.clouds import EXISTING
 from llm_serving.planning.cold_start import cold_start
 from llm_serving.planning.fit import weight_bytes
-from llm_serving.serving.arguments import LoaderArgs, ReleaseArgs
+from llm_serving.serving.arguments import ImagePullArgs, LoaderArgs, ReleaseArgs
 from llm_serving.serving.engines import adapter_folder
+from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.jobs import fail_on_exit_codes
 from llm_serving.serving.labels import loader_labels
 from llm_serving.serving.pod import RESTRICTED, USER_ID, tolerations, weights_folder
 from llm_serving.serving.rollout import TIMEOUT_FACTOR
-from llm_serving.spec import AdapterSource, LoaderSpec, ModelSource, ReleaseSpec
+from llm_serving.spec import AdapterSource, ImagePullSpec, LoaderSpec, ModelSource, ReleaseSpec
 
 CACHE = "/cache"
 CONTAINER = "loader"
@@ -59,6 +60,8 @@ class ModelLoaderArgs(TypedDict):
     identity: NotRequired[pulumi.Input[dict[str, Any]]]
     """Who the loader is: output `binding` of a workload identity that may write. Left out where the cache is a
     volume."""
+    image_pull: NotRequired[ImagePullArgs]
+    """Credentials for the registries of images; those of `TeamNamespace`."""
     labels: NotRequired[dict[str, str]]
     """More labels for every object."""
 
@@ -73,6 +76,7 @@ class ModelLoaderInputs(Frozen):
     cache: Any
     scheduling: Any
     identity: Any = None
+    image_pull: ImagePullSpec | None = None
     labels: dict[str, str] = {}
 
 
@@ -117,6 +121,7 @@ class ModelLoader(pulumi.ComponentResource):
                     ),
                     spec=core.v1.PodSpecArgs(
                         restart_policy="Never",
+                        image_pull_secrets=pull_references(inputs.image_pull),
                         service_account_name=identity.apply(
                             lambda identity: identity.service_account if identity else None
                         ),

@@ -22,7 +22,7 @@ from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import ReleaseReplicas, plan_replicas
 from llm_serving.serving import compile_cache
-from llm_serving.serving.arguments import LoaderArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
+from llm_serving.serving.arguments import ImagePullArgs, LoaderArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.disruption import base_notice
 from llm_serving.serving.engines import InferenceEngine, engine
 from llm_serving.serving.labels import SHARE_MAIN, model_labels, release_labels
@@ -31,7 +31,7 @@ from llm_serving.serving.pod import MODELS, TEMPLATE_FILE, PodContext, ReleasePl
 from llm_serving.serving.release import ReleaseObjects, serve_release, service_spec, workload_name
 from llm_serving.serving.rollout import plan_rollout
 from llm_serving.serving.scaling_queries import unmeasured_objectives
-from llm_serving.spec import LoaderSpec, ModelSpec, ReleaseSpec
+from llm_serving.spec import ImagePullSpec, LoaderSpec, ModelSpec, ReleaseSpec
 
 
 class ModelServiceArgs(TypedDict):
@@ -58,6 +58,8 @@ class ModelServiceArgs(TypedDict):
     given."""
     loader: NotRequired[LoaderArgs]
     """What filled the cache: every instance asks it first whether the weights are whole. Left out: it trusts them."""
+    image_pull: NotRequired[ImagePullArgs]
+    """Credentials for the registries of images; those of `TeamNamespace`."""
     labels: NotRequired[dict[str, str]]
     """More labels for every object."""
 
@@ -80,6 +82,7 @@ class ModelServiceInputs(Frozen):
     identity: Any
     prometheus_url: Any = None
     loader: LoaderSpec | None = None
+    image_pull: ImagePullSpec | None = None
     labels: dict[str, str] = {}
 
 
@@ -140,7 +143,7 @@ class ModelService(pulumi.ComponentResource):
         if model.warm_pool.placeholders:
             context = outputs.pod_context(stable)
             placeholders = placeholder_deployment(
-                model, context, inputs.namespace, inputs.labels, model.warm_pool.image
+                model, context, inputs.namespace, inputs.labels, model.warm_pool.image, inputs.image_pull
             )
             apps.v1.Deployment(f"{name}-placeholder", placeholders, opts=child(self))
 
@@ -222,6 +225,7 @@ def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Re
         engine=adapter,
         labels=inputs.labels,
         loader=inputs.loader,
+        image_pull=inputs.image_pull,
         **_compile_cache_options(model, release, inputs.node),
     )
 
@@ -246,21 +250,21 @@ def _missing_prometheus(inputs: ModelServiceInputs) -> list[Problem]:
 def _release_mismatches(inputs: ModelServiceInputs) -> list[Problem]:
     """A problem for each release that differs from those that ``model.releases`` names: of another model, not named,
     without a hash, or missing. Empty where they match."""
-    model, named = inputs.model, inputs.model.releases.versions
+    model, expected = inputs.model, inputs.model.releases.versions
     problems: list[Problem] = []
     for index, release in enumerate(inputs.releases):
         path = f"releases[{index}]"
         if release.name != model.name:
             problems.append(Problem(f"{path}.name", release.name, "is a release of another model", model.name))
-        if release.version not in named:
+        if release.version not in expected:
             reason = "is not a release that model.releases names"
-            problems.append(Problem(f"{path}.version", release.version, reason, ", ".join(named)))
+            problems.append(Problem(f"{path}.version", release.version, reason, ", ".join(expected)))
         elif release.version not in inputs.release_hashes:
             problems.append(Problem(f"releaseHashes.{release.version}", None, "required, but not given"))
     versions = {release.version for release in inputs.releases}
     problems += [
         Problem("releases", None, f"release {version}, which model.releases names, is not given")
-        for version in named
+        for version in expected
         if version not in versions
     ]
     return problems

@@ -29,12 +29,14 @@ class GcpControlPlaneAccess(Frozen):
     """`dns` (guarded by IAM), `authorized` (a public address for some ranges) or `private`.
 
     ``dns``: by the DNS endpoint, guarded by the cloud's identity and access management; ``authorized``: by a public
-    address from ``authorized`` ranges only; ``private``: from inside the network only.
+    address from ``authorized`` ranges only; ``private``: by an address inside the network, from the
+    cluster's nodes and pods and from ``authorized`` ranges.
     """
     authorized: tuple[Cidr, ...] = ()
     """Ranges that may connect; refused with `dns`.
 
-    Needed by ``authorized``, allowed with ``private`` (ranges reached by a VPN or a peering), refused with ``dns``.
+    Needed by ``authorized``, allowed with ``private`` (other subnets, and ranges reached by a VPN or a peering),
+    refused with ``dns``.
     """
 
 
@@ -55,7 +57,7 @@ class GcpMaintenanceExclusion(Frozen):
     end: Instant
     """Last moment, RFC 3339 in UTC.
 
-    GKE allows 30 days for ``all`` and, with scope, until the version's end of support.
+    GKE allows 90 days for ``all``, and the others until the version's end of support.
     """
     scope: Literal["all", "minor", "minor-and-nodes"] = "all"
     """What is left undone: `all` upgrades, `minor` versions, or `minor-and-nodes`."""
@@ -72,7 +74,7 @@ class GcpMaintenanceWindow(Frozen):
     hours: Annotated[int, Field(ge=4, le=24)] = 8
     """Length of one window.
 
-    GKE wants at least 4 hours, and 48 within 32 days.
+    GKE wants at least 4 hours, and 48 in every 92 days.
     """
     recurrence: Annotated[str, StringConstraints(pattern=r"^FREQ=(DAILY|WEEKLY)(;.+)?$")] = "FREQ=WEEKLY;BYDAY=SA,SU"
     """RFC 5545 rule, for example `FREQ=WEEKLY;BYDAY=SA,SU`."""

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import StringConstraints
 
 from llm_serving.arguments import Frozen
+from llm_serving.spec.names import SecretName
 from llm_serving.spec.release import ImageReference
 
 HUB = "hf://"
@@ -25,7 +26,7 @@ class LoaderSpec(Frozen):
     Where weights come from: ``hf://`` for the Hugging Face hub, ``gs://bucket/prefix``, ``s3://bucket/prefix`` or
     ``file:///folder`` for a mirror, laid out as ``<repository>/<revision>``.
     """
-    token_secret: str | None = None
+    token_secret: SecretName | None = None
     """Secret in the team's namespace with the hub's token under the key `token`.
 
     Name of a Secret in the team's namespace with the hub's token under the key ``token``; for gated models.

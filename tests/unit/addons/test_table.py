@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import get_type_hints
 
 import pytest
 from pydantic.alias_generators import to_camel
@@ -47,7 +46,7 @@ def check_settings():
     assert sources - NOT_ADDONS == names
     switches = {name for name, field in ClusterAddonsInputs.model_fields.items() if field.annotation is bool}
     assert switches == names
-    assert names <= get_type_hints(ClusterAddonsArgs).keys()
+    assert names <= ClusterAddonsArgs.__annotations__.keys()
 
 
 def row(addon):
@@ -112,7 +111,7 @@ def test_the_local_node_stands_for_addons_by_their_names_and_ports(tmp_path, mon
 
 
 @pytest.fixture
-def imaginary(monkeypatch):
+def imaginary_addon(monkeypatch):
     """One more entry, and its setting."""
 
     class Inputs(ClusterAddonsInputs):
@@ -129,22 +128,22 @@ class Settings(AddonsSpec):
     backup: AddonSource = AddonSource.INSTALL
 
 
-def test_a_new_entry_is_planned_where_a_model_needs_it_and_the_stack_brings_it(imaginary):
+def test_a_new_entry_is_planned_where_a_model_needs_it_and_the_stack_brings_it(imaginary_addon):
     several = [model(replicas=2)]
-    assert plan_addons(Settings(), several, GCP) == (imaginary,)
+    assert plan_addons(Settings(), several, GCP) == (imaginary_addon,)
     assert plan_addons(Settings(), [model()], GCP) == ()
     assert plan_addons(Settings(), several, EXISTING) == ()
     assert plan_addons(Settings(backup=AddonSource.EXISTING), several, GCP) == ()
 
 
-def test_a_new_entry_is_installed_in_its_namespace_behind_its_policy(imaginary):
+def test_a_new_entry_is_installed_in_its_namespace_behind_its_policy(imaginary_addon):
     nodes = {"system": "true"}
     recording = record(lambda: ClusterAddons("addons", {"keda": True, "backup": True, "node_selector": nodes}))
     release = recording.one("kubernetes:helm.sh/v3:Release", "addons-backup")
-    assert (release["name"], release["namespace"], release["version"]) == ("backup", imaginary.namespace, "1.2.3")
+    assert (release["name"], release["namespace"], release["version"]) == ("backup", imaginary_addon.namespace, "1.2.3")
     assert release["values"] == {"nodeSelector": nodes, "tolerations": [], "with": ["backup", "keda"]}
     policy = recording.one("NetworkPolicy")
-    assert (policy["metadata.name"], policy["metadata.namespace"]) == ("backups", imaginary.namespace)
+    assert (policy["metadata.name"], policy["metadata.namespace"]) == ("backups", imaginary_addon.namespace)
     within, clients = policy["spec.ingress"]
     assert within == {"from": [{"podSelector": {}}]}
     assert clients["ports"] == [{"protocol": "TCP", "port": 7000}]
@@ -152,18 +151,18 @@ def test_a_new_entry_is_installed_in_its_namespace_behind_its_policy(imaginary):
     assert recording.output("installed") == ["keda", "backup"]
 
 
-def test_no_team_can_have_the_namespace_of_a_new_entry(imaginary):
-    (problem,) = check_names(stack(teams=(TeamSpec(name=imaginary.namespace),)))
+def test_no_team_can_have_the_namespace_of_a_new_entry(imaginary_addon):
+    (problem,) = check_names(stack(teams=(TeamSpec(name=imaginary_addon.namespace),)))
     assert problem.path == "teams[0].name"
 
 
-def test_teams_may_read_and_not_change_the_custom_resources_of_a_new_entry(imaginary):
+def test_teams_may_read_and_not_change_the_custom_resources_of_a_new_entry(imaginary_addon):
     for rules in (viewer_rules(), editor_rules()):
         assert [set(rule.verbs) for rule in rules if rule.group == "backup.example.com"] == [{"get", "list", "watch"}]
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_what_a_new_entry_still_lacks_is_an_error(imaginary, check):
+def test_what_a_new_entry_still_lacks_is_an_error(imaginary_addon, check):
     with pytest.raises(AssertionError):
         check()
 

@@ -14,12 +14,12 @@ HALF_WRITTEN = "invocation of pulumi:pulumi:readStackOutputs returned an error: 
 
 
 @pytest.fixture
-def fixed(monkeypatch: pytest.MonkeyPatch) -> Any:
+def immutable_settings(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(immutable, "RETRY_PAUSES", (0.0, 0.0))
     return immutable
 
 
-def _answers(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[Any]:
+def _stub_outputs(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[Any]:
     """The engine's answers to reading the stack's outputs, one after the other."""
     left = list(answers)
 
@@ -37,30 +37,34 @@ def _stack() -> Any:
     return resolve(parse_settings(settings_data(), "Pulumi.dev.yaml"), "Pulumi.dev.yaml")
 
 
-def test_a_checkpoint_that_is_just_being_written_is_read_again(fixed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    left = _answers(monkeypatch, Exception(HALF_WRITTEN), {"fixed": _stack().settings.fixed})
-    fixed.refuse_changes_of_fixed_settings(_stack())
+def test_a_checkpoint_that_is_just_being_written_is_read_again(
+    immutable_settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = _stub_outputs(monkeypatch, Exception(HALF_WRITTEN), {"fixed": _stack().settings.fixed})
+    immutable_settings.refuse_changes_of_fixed_settings(_stack())
     assert left == []
 
 
-def test_a_state_that_cannot_be_read_is_an_error(fixed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    _answers(monkeypatch, *[Exception(HALF_WRITTEN)] * 3)
+def test_a_state_that_cannot_be_read_is_an_error(immutable_settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _stub_outputs(monkeypatch, *[Exception(HALF_WRITTEN)] * 3)
     with pytest.raises(Exception, match="failed to load checkpoint"):
-        fixed.refuse_changes_of_fixed_settings(_stack())
+        immutable_settings.refuse_changes_of_fixed_settings(_stack())
 
 
-def test_a_first_update_has_nothing_to_compare(fixed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    _answers(monkeypatch, {})
-    fixed.refuse_changes_of_fixed_settings(_stack())
+def test_a_first_update_has_nothing_to_compare(immutable_settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _stub_outputs(monkeypatch, {})
+    immutable_settings.refuse_changes_of_fixed_settings(_stack())
 
 
-def test_every_fixed_setting_that_differs_is_named(fixed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_fixed_setting_that_differs_is_named(immutable_settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = _stack().settings.fixed | {"region": "us-west1", "network.pods": "10.128.0.0/18"}
-    _answers(monkeypatch, {"fixed": before})
+    _stub_outputs(monkeypatch, {"fixed": before})
     with pytest.raises(pulumi.RunError, match=r"(?s)llm-serving:region = 'us-central1'.*llm-serving:network\.pods"):
-        fixed.refuse_changes_of_fixed_settings(_stack())
+        immutable_settings.refuse_changes_of_fixed_settings(_stack())
 
 
-def test_outputs_of_an_older_program_do_not_stand_in_the_way(fixed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    _answers(monkeypatch, {"fixed": _stack().settings.fixed, "cost": {"total": 1}, "models": ["qwen3-0-6b"]})
-    fixed.refuse_changes_of_fixed_settings(_stack())
+def test_outputs_of_an_older_program_do_not_stand_in_the_way(
+    immutable_settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _stub_outputs(monkeypatch, {"fixed": _stack().settings.fixed, "cost": {"total": 1}, "models": ["qwen3-0-6b"]})
+    immutable_settings.refuse_changes_of_fixed_settings(_stack())

@@ -14,9 +14,9 @@ from pulumi.runtime.config import set_all_config
 
 import infra
 from stacks.outputs import read_outputs
-from stacks.settings import NAMESPACE
+from stacks.settings import NAMESPACE, read_settings_file, resolve
 from tests.unit.recording import Recording, record
-from tests.unit.stacks.settings_files import settings_data
+from tests.unit.stacks.settings_files import put, settings_data, write_settings
 
 FOLDER = Path(infra.__file__).parent
 KUBECONFIG = {
@@ -39,8 +39,8 @@ class Run:
     outputs: dict[str, Any]
 
 
-def run(settings: dict[str, Any]) -> Run:
-    """Run the folder as Pulumi's language host does."""
+def run(settings: dict[str, Any], secrets: dict[str, str] | None = None, *, preview: bool = False) -> Run:
+    """Run the folder as Pulumi's language host does; ``secrets`` are settings that are encrypted in the file."""
     outputs: dict[str, Any] = {}
 
     def export(name: str, value: Any) -> None:
@@ -48,14 +48,18 @@ def run(settings: dict[str, Any]) -> Run:
 
     def program() -> None:
         config = {f"{NAMESPACE}:{key}": _text(value) for key, value in settings.items()}
-        secret = f"{NAMESPACE}:kubeconfig"
-        set_all_config({**config, secret: json.dumps(KUBECONFIG)}, [secret])
+        encrypted = {"kubeconfig": json.dumps(KUBECONFIG), **(secrets or {})}
+        encrypted = {f"{NAMESPACE}:{key}": value for key, value in encrypted.items()}
+        set_all_config({**config, **encrypted}, list(encrypted))
         runpy.run_path(str(FOLDER), run_name="__main__")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pulumi, "export", export)
         recording = record(
-            program, stack="dev", functions={"pulumi:pulumi:readStackOutputs": lambda _: {"outputs": {}}}
+            program,
+            stack="dev",
+            preview=preview,
+            functions={"pulumi:pulumi:readStackOutputs": lambda _: {"outputs": {}}},
         )
     return Run(settings, recording, json.loads(json.dumps(outputs)))
 
@@ -65,12 +69,12 @@ def _text(value: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def on_gcp() -> Run:
+def gcp_run() -> Run:
     return run({**settings_data("dev"), "loader": LOADER})
 
 
 @pytest.fixture(scope="module")
-def on_existing_cluster() -> Run:
+def existing_run() -> Run:
     pool = {"name": "a6000", "accelerator": "RTX-A6000", "gpusPerNode": 2, "nodes": 3, "cpu": 32, "memoryGib": 128}
     return run(
         {
@@ -84,41 +88,81 @@ def on_existing_cluster() -> Run:
     )
 
 
-def test_what_a_stack_on_a_cloud_puts_out_can_be_read(on_gcp: Run) -> None:
-    outputs = read_outputs(on_gcp.outputs)
-    assert outputs.to_data() == on_gcp.outputs
+def test_what_a_stack_on_a_cloud_puts_out_can_be_read(gcp_run: Run) -> None:
+    outputs = read_outputs(gcp_run.outputs)
+    assert outputs.to_data() == gcp_run.outputs
     assert outputs.cluster is not None
     assert outputs.cluster.endpoint
-    assert list(outputs.models) == list(outputs.releases) == [model["name"] for model in on_gcp.settings["models"]]
-    assert list(outputs.pools or {}) == [pool["name"] for pool in on_gcp.settings["pools"]]
+    assert list(outputs.models) == list(outputs.releases) == [model["name"] for model in gcp_run.settings["models"]]
+    assert list(outputs.pools or {}) == [pool["name"] for pool in gcp_run.settings["pools"]]
 
 
-def test_what_a_stack_on_an_existing_cluster_puts_out_can_be_read(on_existing_cluster: Run) -> None:
-    outputs = read_outputs(on_existing_cluster.outputs)
-    assert outputs.to_data() == on_existing_cluster.outputs
+def test_what_a_stack_on_an_existing_cluster_puts_out_can_be_read(existing_run: Run) -> None:
+    outputs = read_outputs(existing_run.outputs)
+    assert outputs.to_data() == existing_run.outputs
     assert outputs.cost is None
 
 
-def test_readers_and_writers_of_the_weights_have_identities_of_their_own(on_gcp: Run) -> None:
-    model = on_gcp.settings["models"][0]
-    members = on_gcp.recording.all("gcp:storage/bucketIAMMember:BucketIAMMember")
+def test_readers_and_writers_of_the_weights_have_identities_of_their_own(gcp_run: Run) -> None:
+    model = gcp_run.settings["models"][0]
+    members = gcp_run.recording.all("gcp:storage/bucketIAMMember:BucketIAMMember")
     roles = {member.name: member["role"] for member in members}
     assert roles[f"{model['name']}-bucket"] == "roles/storage.objectViewer"
     assert roles[f"{model['team']}-model-loader-bucket"] == "roles/storage.objectUser"
 
 
-def test_loaders_on_an_existing_cluster_need_no_identity(on_existing_cluster: Run) -> None:
-    identities = on_existing_cluster.recording.all("llm-serving:index:ExistingWorkloadIdentity")
+def test_loaders_on_an_existing_cluster_need_no_identity(existing_run: Run) -> None:
+    identities = existing_run.recording.all("llm-serving:index:ExistingWorkloadIdentity")
     assert [identity.name for identity in identities] == ["qwen3-32b"]
 
 
-def test_models_go_before_the_nodes_that_they_run_on(on_gcp: Run) -> None:
-    pools = on_gcp.recording.all("gcp:container/nodePool:NodePool")
-    deployments = on_gcp.recording.all("kubernetes:apps/v1:Deployment")
+def test_models_go_before_the_nodes_that_they_run_on(gcp_run: Run) -> None:
+    pools = gcp_run.recording.all("gcp:container/nodePool:NodePool")
+    deployments = gcp_run.recording.all("kubernetes:apps/v1:Deployment")
     assert pools
     assert deployments
     for deployment in deployments:
-        assert all(on_gcp.recording.depends_on(deployment, pool) for pool in pools)
+        assert all(gcp_run.recording.depends_on(deployment, pool) for pool in pools)
+
+
+def test_a_preview_warns_of_each_note_once_and_the_update_behind_it_does_not_repeat_it(tmp_path: Path) -> None:
+    settings = settings_data("dev")
+    put(settings, "models[0].serviceClass", "critical")
+    put(settings, "models[0].surge", 1)
+    file = write_settings(tmp_path, settings)
+    notes = [str(note) for note in resolve(read_settings_file(file), file.name).notes]
+    assert [note for note in notes if "spot capacity" in note]
+    assert [note for note in notes if "waits for ever" in note]
+    assert run(settings, preview=True).recording.warnings == notes
+    assert run(settings).recording.warnings == []
+
+
+def test_every_pod_and_chart_of_a_stack_gets_the_credentials_of_its_registry() -> None:
+    image_pull = {"registry": "registry.example.com", "username": "robot"}
+    settings = settings_data("dev")
+    settings["models"][0]["warmPool"] = {"placeholders": 1}
+    made = run({**settings, "loader": LOADER, "imagePull": image_pull}, {"imagePullPassword": "hunter2"}).recording
+    templates = [
+        resource["spec.template.spec"] for resource in made if resource.type.rpartition(":")[2] in ("Deployment", "Job")
+    ]
+    assert len(templates) == 3  # an engine, its placeholders, its loader
+    assert all(template["imagePullSecrets"] == [{"name": "llm-serving-image-pull"}] for template in templates)
+    secrets = made.all("kubernetes:core/v1:Secret")
+    assert {secret["metadata.namespace"] for secret in secrets} == {"chat", "keda", "monitoring"}
+    assert all(secret.secret_paths for secret in secrets)
+    assert "hunter2" not in str([r.inputs for r in made if r not in secrets and r.custom])
+
+
+@pytest.mark.parametrize(
+    ("image_pull", "secrets", "reason"),
+    [
+        ({"registry": "registry.example.com", "username": "robot"}, {}, "required where imagePull.registry is given"),
+        ({"secretNames": ["regcred"]}, {"imagePullPassword": "hunter2"}, "without meaning"),
+    ],
+)
+def test_a_registry_and_its_password_come_together(image_pull: Any, secrets: dict[str, str], reason: str) -> None:
+    with pytest.raises(pulumi.RunError, match=f"llm-serving:imagePullPassword: {reason}"):
+        run({**settings_data("dev"), "imagePull": image_pull}, secrets)
 
 
 def test_no_module_of_the_program_hides_another(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import llm_serving_engine
-from llm_serving_engine import startup_stages, vllm_stages
+from llm_serving_engine import resource_usage, stall, startup_stages, vllm_stages
 from llm_serving_engine.drain_state import RequestCounts
 from llm_serving_engine.exposition import exposition
 
+from llm_serving.metrics.engines import engine_metrics
 from llm_serving.metrics.promql import startup_seconds
 from llm_serving.metrics.series import SERIES_OUTCOME, DrainOutcome, LauncherSeries, LaunchStage
+from llm_serving.spec import EngineName
 from tests.unit.serving.promtool import samples
 
 EVERYTHING = exposition(
@@ -37,3 +39,14 @@ def test_the_launcher_measures_the_stages_that_the_package_asks_for():
 def test_the_launcher_counts_the_outcomes_that_the_package_asks_for():
     counted = {value for name, labels in samples(EVERYTHING) for label, value in labels if label == SERIES_OUTCOME}
     assert counted == asdict(RequestCounts()).keys() - {"running"} == set(DrainOutcome)
+
+
+def test_the_launcher_reads_the_engines_series_as_the_package_spells_them():
+    for name in (EngineName.VLLM, EngineName.SGLANG, EngineName.TGI):
+        metrics = engine_metrics(name)
+        assert {metrics.requests_running, metrics.requests_waiting} <= set(stall.REQUESTS)
+        assert {metrics.prompt_tokens, metrics.generation_tokens} - {None} <= set(stall.TOKENS)
+        assert {metrics.kv_cache_usage} - {None} <= set(stall.STEPS)
+    vllm = engine_metrics(EngineName.VLLM)
+    read = (resource_usage._RUNNING, resource_usage._WAITING, resource_usage._KV_CACHE)
+    assert read == (vllm.requests_running, vllm.requests_waiting, vllm.kv_cache_usage)

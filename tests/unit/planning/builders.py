@@ -68,7 +68,7 @@ def stack(**parts):
         "pools": (pool(),),
         "models": (model(),),
         "teams": (TeamSpec(name="search"),),
-        "releases": {(item.name, item.version): item for item in releases},
+        "releases": {(release_spec.name, release_spec.version): release_spec for release_spec in releases},
     }
     network, its_cluster = parts.pop("network", GcpNetworkSpec()), parts.pop("cluster", cluster())
     parts = defaults | parts
@@ -81,6 +81,6 @@ def stack(**parts):
     return StackShape(**parts)
 
 
-def planned(wish, item, node, *sidecar):
+def plan_instance(model_spec, release_spec, node, *sidecar):
     """The plan of an instance on the cloud that the node says it is of, as components decide it."""
-    return plan_model(wish, item, node, cloud_named(node.cloud), *sidecar)
+    return plan_model(model_spec, release_spec, node, cloud_named(node.cloud), *sidecar)

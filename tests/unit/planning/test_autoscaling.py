@@ -9,7 +9,7 @@ OFFICE = {"start": "0 8 * * mon-fri", "end": "0 18 * * mon-fri", "timezone": "Eu
 SCALES = {"min": 1, "max": 4}
 
 
-def scaled(**fields):
+def autoscaled(**fields):
     return {"autoscaling": {**SCALES, **fields}}
 
 
@@ -17,7 +17,7 @@ def problems(**fields):
     return list(check_autoscaling(stack(models=(model(**fields),))))
 
 
-def refused(path, **fields):
+def refusal(path, **fields):
     refusals = problems(**fields)
     assert [problem.path for problem in refusals] == [f"models[0].{path}"], [str(problem) for problem in refusals]
     return refusals[0]
@@ -25,29 +25,29 @@ def refused(path, **fields):
 
 def test_good_settings_pass():
     assert problems() == []
-    assert problems(**scaled(schedules=[OFFICE]), onDemandBase=1) == []
-    assert problems(**scaled(), releases={"stable": "1.0.0", "canary": {"release": "1.1.0", "weight": 5}}) == []
-    assert list(note_autoscaling(stack(models=(model(**scaled()),)))) == []
+    assert problems(**autoscaled(schedules=[OFFICE]), onDemandBase=1) == []
+    assert problems(**autoscaled(), releases={"stable": "1.0.0", "canary": {"release": "1.1.0", "weight": 5}}) == []
+    assert list(note_autoscaling(stack(models=(model(**autoscaled()),)))) == []
 
 
 def test_the_maximum_is_at_least_the_minimum():
-    assert refused("autoscaling.max", **scaled(min=5)).suggestion == "5"
+    assert refusal("autoscaling.max", **autoscaled(min=5)).suggestion == "5"
 
 
 def test_a_canary_starts_within_the_maximum():
     canary = {"release": "1.1.0", "weight": 5, "replicas": 9}
-    problem = refused("releases.canary.replicas", **scaled(), releases={"stable": "1.0.0", "canary": canary})
+    problem = refusal("releases.canary.replicas", **autoscaled(), releases={"stable": "1.0.0", "canary": canary})
     assert problem.suggestion == "4"
 
 
 def test_something_is_left_to_scale_beside_the_base():
-    refused("onDemandBase", **scaled(min=4), onDemandBase=4)
+    refusal("onDemandBase", **autoscaled(min=4), onDemandBase=4)
 
 
 def test_the_queue_that_adds_an_instance_may_form():
-    problem = refused("engine.maxQueuedRequests", **scaled(), engine={"maxQueuedRequests": 10})
+    problem = refusal("engine.maxQueuedRequests", **autoscaled(), engine={"maxQueuedRequests": 10})
     assert "queueDepth (10)" in problem.reason
-    assert problems(**scaled(), engine={"maxQueuedRequests": 11}) == []
+    assert problems(**autoscaled(), engine={"maxQueuedRequests": 11}) == []
     assert problems(engine={"maxQueuedRequests": 1}) == []
 
 
@@ -70,18 +70,18 @@ def test_the_queue_that_adds_an_instance_may_form():
     ],
 )
 def test_a_schedule_that_keda_would_not_keep_is_refused(schedule, field, reason):
-    problem = refused(f"autoscaling.schedules[0].{field}", **scaled(schedules=[{**OFFICE, **schedule}]))
+    problem = refusal(f"autoscaling.schedules[0].{field}", **autoscaled(schedules=[{**OFFICE, **schedule}]))
     assert reason in problem.reason
     assert problem.suggestion
 
 
 def test_a_schedule_below_the_minimum_is_refused():
-    refused("autoscaling.schedules[1].replicas", **scaled(min=3, schedules=[OFFICE, {**OFFICE, "replicas": 2}]))
+    refusal("autoscaling.schedules[1].replicas", **autoscaled(min=3, schedules=[OFFICE, {**OFFICE, "replicas": 2}]))
 
 
 def test_a_time_zone_that_is_misspelt_is_recognized():
-    assert "Europe/Berlin" in refused(
-        "autoscaling.schedules[0].timezone", **scaled(schedules=[{**OFFICE, "timezone": "Europe/Berln"}])
+    assert "Europe/Berlin" in refusal(
+        "autoscaling.schedules[0].timezone", **autoscaled(schedules=[{**OFFICE, "timezone": "Europe/Berln"}])
     ).suggestion  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def test_cron_expressions_mean_what_keda_takes_them_for():
 
 
 def test_what_changes_nothing_is_said():
-    notes = list(note_autoscaling(stack(models=(model(replicas=2, **scaled(min=4, pollingSeconds=5)),))))
+    notes = list(note_autoscaling(stack(models=(model(replicas=2, **autoscaled(min=4, pollingSeconds=5)),))))
     assert [note.path for note in notes] == [
         "models[0].autoscaling.max",
         "models[0].autoscaling.pollingSeconds",
@@ -124,12 +124,12 @@ def addons(**fields):
     ],
 )
 def test_where_a_model_scales_somebody_answers_for_prometheus(fields, reason):
-    (problem,) = check_addons(addons(**fields), [model(**scaled())])
+    (problem,) = check_addons(addons(**fields), [model(**autoscaled())])
     assert problem.path == "addons.prometheusUrl"
     assert reason in problem.reason
 
 
 def test_a_prometheus_of_somebody_else_is_enough():
     theirs = addons(monitoring="existing", prometheusUrl="https://prometheus.example.com/team")
-    assert list(check_addons(theirs, [model(**scaled())])) == []
+    assert list(check_addons(theirs, [model(**autoscaled())])) == []
     assert list(check_addons(addons(monitoring="existing"), [model()])) == []

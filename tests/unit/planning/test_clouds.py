@@ -48,7 +48,7 @@ def classes_in(node: ast.AST) -> bool:
     return any(part in CLASSES for part in parts)
 
 
-def recognised(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def cloud_decisions(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Line and kind of every place that decides by the name or the class of a cloud."""
     for node in ast.walk(tree):
         match node:
@@ -84,7 +84,7 @@ def decisions_by_cloud(root: Path) -> list[str]:
             if path.startswith(ROOMS):
                 continue
             tree = ast.parse(file.read_text(encoding="utf-8"))
-            decisions += [f"{path}:{line}: {kind}" for line, kind in recognised(tree)]
+            decisions += [f"{path}:{line}: {kind}" for line, kind in cloud_decisions(tree)]
     return decisions
 
 
@@ -108,14 +108,14 @@ def test_nothing_outside_the_rooms_of_clouds_recognises_one() -> None:
     ],
 )
 def test_every_way_to_recognise_a_cloud_is_seen(code: str) -> None:
-    assert list(recognised(ast.parse(code)))
+    assert list(cloud_decisions(ast.parse(code)))
 
 
 @pytest.mark.parametrize(
     "code", ["cloud: str = 'existing'", "isinstance(text, str)", "{'market': 'existing'}", "stack.cloud.markets"]
 )
 def test_naming_a_cloud_without_deciding_by_it_is_fine(code: str) -> None:
-    assert not list(recognised(ast.parse(code)))
+    assert not list(cloud_decisions(ast.parse(code)))
 
 
 def test_a_cloud_is_found_by_the_name_that_settings_give_it_and_no_other() -> None:

@@ -17,12 +17,12 @@ def refusals(**parts):
     return [*check_disruption(shape), *check_spot_shutdown(shape)]
 
 
-def remarks(**parts):
+def notes(**parts):
     shape = stack(**parts)
     return [*note_disruption(shape), *note_spot_shutdown(shape)]
 
 
-def only(problems, path):
+def single_problem(problems, path):
     """The one problem, which must have this path."""
     assert [problem.path for problem in problems] == [path], [str(problem) for problem in problems]
     return problems[0]
@@ -30,7 +30,7 @@ def only(problems, path):
 
 def test_a_good_stack_passes():
     assert refusals() == []
-    assert remarks() == []
+    assert notes() == []
 
 
 # --- an orderly end
@@ -38,7 +38,7 @@ def test_a_good_stack_passes():
 
 def test_an_end_that_takes_longer_than_the_notice_is_refused():
     slow = model(drain={"shutdownTimeoutSeconds": 60})
-    problem = only(
+    problem = single_problem(
         refusals(pools=(pool(capacity=SPOT_FIRST),), models=(slow,)), "models[0].drain.shutdownTimeoutSeconds"
     )
     assert problem.suggestion == "at most 12"
@@ -53,21 +53,21 @@ def test_the_same_end_is_fine_where_nodes_stay_or_the_notice_is_longer():
 
 def test_a_window_that_cuts_the_longest_request_is_refused_where_nothing_takes_nodes_away():
     hasty = model(drain={"shutdownTimeoutSeconds": 30, "longestRequestSeconds": 90})
-    assert "90" in only(refusals(models=(hasty,)), "models[0].drain.shutdownTimeoutSeconds").suggestion
+    assert "90" in single_problem(refusals(models=(hasty,)), "models[0].drain.shutdownTimeoutSeconds").suggestion
 
 
 def test_a_request_that_may_be_cut_is_said_and_not_refused():
     long = model(drain={"longestRequestSeconds": 90})
     spot = {"pools": (pool(capacity=SPOT_FIRST),), "models": (long,)}
     assert refusals(**spot) == []
-    problem = only(remarks(**spot), "models[0].drain.longestRequestSeconds")
+    problem = single_problem(notes(**spot), "models[0].drain.longestRequestSeconds")
     assert (problem.value, "spotShutdownSeconds 120" in problem.suggestion) == (90, True)
 
 
 def test_a_request_that_fits_the_longer_notice_is_not_cut():
     patient = pool(capacity=SPOT_FIRST, spotShutdownSeconds=120)
     long = model(drain={"longestRequestSeconds": 80})
-    assert remarks(pools=(patient,), models=(long,), cluster=cluster(version=LATER)) == []
+    assert notes(pools=(patient,), models=(long,), cluster=cluster(version=LATER)) == []
 
 
 @pytest.mark.parametrize(("version", "refused"), [(EARLY, True), ("1.34", True), (EXACT, False), ("1.35", False)])
@@ -81,11 +81,14 @@ def test_a_longer_notice_needs_a_control_plane_that_knows_it(version, refused):
 def test_a_version_that_is_left_to_the_channel_is_a_remark():
     patient = pool(capacity=SPOT_FIRST, spotShutdownSeconds=120)
     assert refusals(pools=(patient,)) == []
-    assert EXACT in only(remarks(pools=(patient,)), "pools[0].spotShutdownSeconds").suggestion
+    assert EXACT in single_problem(notes(pools=(patient,)), "pools[0].spotShutdownSeconds").suggestion
 
 
 def test_a_longer_notice_that_would_have_no_effect_is_refused():
-    assert "no spot" in only(refusals(pools=(pool(spotShutdownSeconds=120),)), "pools[0].spotShutdownSeconds").reason
+    assert (
+        "no spot"
+        in single_problem(refusals(pools=(pool(spotShutdownSeconds=120),)), "pools[0].spotShutdownSeconds").reason
+    )
 
 
 def test_only_what_the_cloud_allows_can_be_asked_for():
@@ -102,28 +105,28 @@ def test_a_base_finds_capacity_that_is_not_taken_away():
 
 
 def test_a_base_is_at_most_what_there_always_is():
-    problem = only(refusals(models=(model(replicas=1, onDemandBase=2),)), "models[0].onDemandBase")
+    problem = single_problem(refusals(models=(model(replicas=1, onDemandBase=2),)), "models[0].onDemandBase")
     assert problem.suggestion == "1"
     scaled = model(autoscaling={"min": 1, "max": 4}, onDemandBase=2)
-    assert "autoscaling.min" in only(refusals(models=(scaled,)), "models[0].onDemandBase").reason
+    assert "autoscaling.min" in single_problem(refusals(models=(scaled,)), "models[0].onDemandBase").reason
 
 
 @pytest.mark.parametrize("market", ["spot", "flex-start"])
 def test_a_base_where_everything_may_be_taken_away_is_refused(market):
     problems = refusals(pools=(pool(capacity=[entry(market=market)]),), models=(model(replicas=2, onDemandBase=1),))
-    assert "on-demand or reservation" in only(problems, "models[0].onDemandBase").suggestion
+    assert "on-demand or reservation" in single_problem(problems, "models[0].onDemandBase").suggestion
 
 
 def test_a_base_larger_than_the_capacity_that_stays_is_refused_with_what_fits():
     based = model(replicas=4, onDemandBase=3)
-    problem = only(refusals(pools=(pool(capacity=SPOT_FIRST),), models=(based,)), "models[0].onDemandBase")
+    problem = single_problem(refusals(pools=(pool(capacity=SPOT_FIRST),), models=(based,)), "models[0].onDemandBase")
     assert problem.suggestion == "2"
 
 
 def test_bases_of_one_pool_share_the_capacity_that_stays():
     models = (model(replicas=2, onDemandBase=1), model("search", replicas=2, onDemandBase=2))
     problems = refusals(pools=(pool(capacity=SPOT_FIRST),), models=models, releases=[release(), release(name="search")])
-    problem = only(problems, "models[1].onDemandBase")
+    problem = single_problem(problems, "models[1].onDemandBase")
     assert (problem.suggestion, "other models" in problem.reason) == ("1", True)
 
 
@@ -134,9 +137,9 @@ def test_a_base_on_nodes_that_are_already_there_is_as_good_as_any():
 
 def test_a_critical_model_that_may_be_gone_all_at_once_is_a_remark():
     critical = model(serviceClass="critical", replicas=2)
-    only(remarks(pools=(pool(capacity=SPOT_FIRST),), models=(critical,)), "models[0].serviceClass")
+    single_problem(notes(pools=(pool(capacity=SPOT_FIRST),), models=(critical,)), "models[0].serviceClass")
     based = model(serviceClass="critical", replicas=2, onDemandBase=1)
-    assert remarks(pools=(pool(capacity=SPOT_FIRST),), models=(based,)) == []
+    assert notes(pools=(pool(capacity=SPOT_FIRST),), models=(based,)) == []
 
 
 # --- placeholders
@@ -149,9 +152,9 @@ def test_placeholders_find_room_beside_the_fewest_instances():
 
 def test_placeholders_that_would_never_run_are_refused_with_what_fits():
     warm = model(replicas=1, warmPool={"placeholders": 3})
-    assert only(refusals(models=(warm,)), "models[0].warmPool.placeholders").suggestion == "1"
+    assert single_problem(refusals(models=(warm,)), "models[0].warmPool.placeholders").suggestion == "1"
     full = model(replicas=2, warmPool={"placeholders": 1})
-    assert "more nodes" in only(refusals(models=(full,)), "models[0].warmPool.placeholders").suggestion
+    assert "more nodes" in single_problem(refusals(models=(full,)), "models[0].warmPool.placeholders").suggestion
 
 
 def test_a_canary_leaves_less_room_for_placeholders():
@@ -159,7 +162,7 @@ def test_a_canary_leaves_less_room_for_placeholders():
     warm = model(
         releases={"stable": "1.0.0", "canary": {"release": "1.1.0", "weight": 10}}, warmPool={"placeholders": 1}
     )
-    only(refusals(models=(warm,), releases=releases), "models[0].warmPool.placeholders")
+    single_problem(refusals(models=(warm,), releases=releases), "models[0].warmPool.placeholders")
 
 
 # --- what a team takes

@@ -8,7 +8,7 @@ from llm_serving.errors import ProblemsError
 from llm_serving.planning.clouds import EXISTING
 from llm_serving.planning.rules.engines import check_engines, requested_features
 from llm_serving.spec import EngineName, Quantization
-from tests.unit.planning.builders import existing_pool, model, planned, release, stack
+from tests.unit.planning.builders import existing_pool, model, plan_instance, release, stack
 
 VLLM = {"name": "vllm", "version": "0.32.0"}
 SGLANG = {"name": "sglang", "version": "0.5.23"}
@@ -20,12 +20,12 @@ def adapter(name="sql", rank=16):
     return {"name": name, "repository": "acme/sql", "revision": "c" * 40, "rank": rank}
 
 
-def problems(item=None, wish=None, **parts):
-    return list(check_engines(stack(models=(wish or model(),), releases=[item or release()], **parts)))
+def problems(release_spec=None, model_spec=None, **parts):
+    return list(check_engines(stack(models=(model_spec or model(),), releases=[release_spec or release()], **parts)))
 
 
-def only(item=None, wish=None, **parts):
-    (problem,) = problems(item, wish, **parts)
+def single_problem(release_spec=None, model_spec=None, **parts):
+    (problem,) = problems(release_spec, model_spec, **parts)
     return problem
 
 
@@ -64,30 +64,30 @@ ADAPTED = {
 
 
 def test_vllm_does_all_that_can_be_asked_for_but_to_refuse_structured_outputs():
-    wish = model(tensorParallelism=2, engine={**EVERYTHING, "nodes": 2, "structuredOutputs": False})
-    item = release(quantization="fp8", **ADAPTED)
-    problem = only(item, wish)
+    model_spec = model(tensorParallelism=2, engine={**EVERYTHING, "nodes": 2, "structuredOutputs": False})
+    release_spec = release(quantization="fp8", **ADAPTED)
+    problem = single_problem(release_spec, model_spec)
     assert problem.path == "models[0].engine.structuredOutputs"
     assert "sglang or tgi" in problem.suggestion
 
 
 def test_everything_that_can_be_asked_for_is_looked_up():
     """But for what follows from the pool, and the shutdown timeout, without which the grace period takes its place."""
-    wish = model(tensorParallelism=2, engine={**EVERYTHING, "nodes": 2, "structuredOutputs": False})
+    model_spec = model(tensorParallelism=2, engine={**EVERYTHING, "nodes": 2, "structuredOutputs": False})
     features = set()
     for quantization in Quantization:
-        item = release(quantization=quantization, **ADAPTED)
-        features |= {feature for feature, _, _ in requested_features("models[0]", "there", wish, item)}
+        release_spec = release(quantization=quantization, **ADAPTED)
+        features |= {feature for feature, _, _ in requested_features("models[0]", "there", model_spec, release_spec)}
     assert features == set(Feature) - {Feature.CPU, Feature.SHUTDOWN_TIMEOUT}
 
 
 @pytest.mark.parametrize("engine", [SGLANG, TGI, TRITON], ids=lambda engine: engine["name"])
 def test_what_an_engine_lacks_is_refused_with_the_reason_and_an_engine_that_has_it(engine):
-    item = release(engine=engine, quantization="bitsandbytes", **ADAPTED)
-    wish = model(tensorParallelism=2, engine={**EVERYTHING, "nodes": 2, "structuredOutputs": False})
+    release_spec = release(engine=engine, quantization="bitsandbytes", **ADAPTED)
+    model_spec = model(tensorParallelism=2, engine={**EVERYTHING, "nodes": 2, "structuredOutputs": False})
     features = catalog.engine_features(EngineName(engine["name"]))
-    by_reason = {problem.reason: problem for problem in problems(item, wish)}
-    for feature, path, _ in requested_features("models[0]", "models[0].releases.stable", wish, item):
+    by_reason = {problem.reason: problem for problem in problems(release_spec, model_spec)}
+    for feature, path, _ in requested_features("models[0]", "models[0].releases.stable", model_spec, release_spec):
         matching = [
             problem
             for reason, problem in by_reason.items()
@@ -102,14 +102,14 @@ def test_what_an_engine_lacks_is_refused_with_the_reason_and_an_engine_that_has_
 
 @pytest.mark.parametrize("engine", [VLLM, SGLANG, TGI, TRITON], ids=lambda engine: engine["name"])
 def test_gguf_is_refused_everywhere_with_a_quantization_that_works(engine):
-    problem = only(release(engine=engine, quantization="gguf"))
+    problem = single_problem(release(engine=engine, quantization="gguf"))
     assert problem.path == "models[0].releases.stable"
     assert "awq" in problem.suggestion
     assert not problems(release(engine=engine, quantization="awq"))
 
 
 def test_bitsandbytes_is_refused_by_vllm_and_served_by_tgi():
-    problem = only(release(quantization="bitsandbytes"))
+    problem = single_problem(release(quantization="bitsandbytes"))
     assert "vllm-bnb-plugin" in problem.reason
     assert problem.suggestion == "a release with tgi"
     assert not problems(release(engine=TGI, quantization="bitsandbytes"))
@@ -120,17 +120,17 @@ def test_a_quantization_that_the_gpu_has_no_kernels_for_is_refused(gpu, quantiza
     pool = existing_pool(accelerator=gpu)
     shape = stack(cloud=EXISTING, pools=(pool,), models=(model(pool="lab"),), releases=[release()])
     with pytest.raises(ProblemsError, match="kernels for"):
-        planned(model(pool="lab"), release("llama-3.1-8b", quantization=quantization), shape.node("lab"))
+        plan_instance(model(pool="lab"), release("llama-3.1-8b", quantization=quantization), shape.node("lab"))
 
 
 def test_every_release_that_serves_is_checked_and_what_they_share_is_said_once():
     old = release(version="0.9.0", quantization="gguf")
     new = release(version="1.1.0", toolParser="hermès")
-    wish = model(
+    model_spec = model(
         releases={"stable": "1.0.0", "canary": {"release": "1.1.0", "weight": 5}, "previous": "0.9.0"},
         engine={"flags": {"no-such-flag": 1}},
     )
-    refusals = list(check_engines(stack(models=(wish,), releases=[release(), new, old])))
+    refusals = list(check_engines(stack(models=(model_spec,), releases=[release(), new, old])))
     assert sorted(problem.path for problem in refusals) == [
         "models[0].engine.flags.no-such-flag",
         "models[0].releases.canary.release",
@@ -139,7 +139,7 @@ def test_every_release_that_serves_is_checked_and_what_they_share_is_said_once()
 
 
 def test_a_version_whose_flags_nobody_recorded_is_refused_with_one_whose_were():
-    problem = only(release(engine={"name": "vllm", "version": "0.33.0"}))
+    problem = single_problem(release(engine={"name": "vllm", "version": "0.33.0"}))
     assert problem.path == "models[0].releases.stable"
     assert "vllm 0.32.0" in problem.suggestion
 
@@ -147,22 +147,22 @@ def test_a_version_whose_flags_nobody_recorded_is_refused_with_one_whose_were():
 def test_our_launchers_images_hold_vllm_alone():
     image = {"repository": "r", "tag": "t", "launcher": True}
     assert not problems(release(image=image))
-    assert "launcher false" in only(release(engine=SGLANG, image=image)).suggestion
+    assert "launcher false" in single_problem(release(engine=SGLANG, image=image)).suggestion
 
 
 def test_engines_made_for_gpus_are_refused_on_cpus():
     pool = existing_pool(accelerator="CPU")
     parts = {"cloud": EXISTING, "pools": (pool,)}
-    wish = model(pool="lab")
-    assert not problems(wish=wish, **parts)
-    problem = only(release(engine=SGLANG), wish, **parts)
+    model_spec = model(pool="lab")
+    assert not problems(model_spec=model_spec, **parts)
+    problem = single_problem(release(engine=SGLANG), model_spec, **parts)
     assert problem.path == "models[0].pool"
     assert "vllm" in problem.suggestion
 
 
 def test_stages_do_not_run_on_cpus():
     parts = {"cloud": EXISTING, "pools": (existing_pool(accelerator="CPU"),)}
-    problem = only(wish=model(pool="lab", engine={"pipelineParallelism": 2}), **parts)
+    problem = single_problem(model_spec=model(pool="lab", engine={"pipelineParallelism": 2}), **parts)
     assert problem.path == "models[0].engine.pipelineParallelism"
     assert "tensorParallelism" in problem.suggestion
 
@@ -177,14 +177,14 @@ def test_stages_do_not_run_on_cpus():
     ],
 )
 def test_a_flag_that_the_pinned_version_does_not_know_is_refused_with_the_nearest(name, value, suggestion):
-    problem = only(wish=options(flags={name: value}))
+    problem = single_problem(model_spec=options(flags={name: value}))
     assert problem.path == f"models[0].engine.flags.{name}"
     assert problem.value == value
     assert suggestion in problem.suggestion
 
 
 def test_a_flag_like_no_other_is_refused_without_a_list_of_all():
-    assert only(wish=options(flags={"xyzzy": 1})).suggestion == ""
+    assert single_problem(model_spec=options(flags={"xyzzy": 1})).suggestion == ""
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_flag_like_no_other_is_refused_without_a_list_of_all():
     ],
 )
 def test_a_flag_that_something_else_decides_is_refused_with_what_does(engine, name, setting):
-    problem = only(release(engine=engine), options(flags={name: 1}))
+    problem = single_problem(release(engine=engine), options(flags={name: 1}))
     assert problem.path == f"models[0].engine.flags.{name}"
     assert setting in problem.suggestion
 
@@ -239,61 +239,61 @@ def test_flags_that_the_engine_knows_pass_with_values_that_it_takes(engine, flag
     ],
 )
 def test_a_value_that_a_flag_does_not_take_is_refused(engine, name, value, reason):
-    problem = only(release(engine=engine), options(flags={name: value}))
+    problem = single_problem(release(engine=engine), options(flags={name: value}))
     assert problem.path == f"models[0].engine.flags.{name}"
     assert reason in problem.reason
 
 
 def test_engines_whose_flags_nobody_recorded_take_none():
-    problem = only(release(engine=TGI), options(flags={"max-batch-size": 4}))
+    problem = single_problem(release(engine=TGI), options(flags={"max-batch-size": 4}))
     assert problem.path == "models[0].engine.flags"
 
 
 def test_a_step_holds_a_whole_prompt_where_prompts_are_not_cut():
-    problem = only(wish=options(chunkedPrefill=False, maxBatchedTokens=4096))
+    problem = single_problem(model_spec=options(chunkedPrefill=False, maxBatchedTokens=4096))
     assert (problem.path, problem.suggestion) == ("models[0].engine.maxBatchedTokens", "8192")
-    assert not problems(wish=options(chunkedPrefill=False, maxBatchedTokens=8192))
-    assert not problems(wish=options(maxBatchedTokens=4096))
-    assert only(release(engine=TGI), options(maxBatchedTokens=4096)).suggestion == "8192"
+    assert not problems(model_spec=options(chunkedPrefill=False, maxBatchedTokens=8192))
+    assert not problems(model_spec=options(maxBatchedTokens=4096))
+    assert single_problem(release(engine=TGI), options(maxBatchedTokens=4096)).suggestion == "8192"
 
 
 def test_a_step_has_a_token_for_each_request_of_a_batch():
-    assert "256" in only(wish=options(maxBatchedTokens=128, maxSequences=256)).suggestion
+    assert "256" in single_problem(model_spec=options(maxBatchedTokens=128, maxSequences=256)).suggestion
 
 
 def test_vllm_must_know_how_many_run_to_cap_those_that_wait():
-    assert only(wish=options(maxQueuedRequests=8)).path == "models[0].engine.maxSequences"
-    assert not problems(wish=options(maxQueuedRequests=8, maxSequences=32))
+    assert single_problem(model_spec=options(maxQueuedRequests=8)).path == "models[0].engine.maxSequences"
+    assert not problems(model_spec=options(maxQueuedRequests=8, maxSequences=32))
     assert not problems(release(engine=SGLANG), options(maxQueuedRequests=8))
 
 
 def test_sglang_has_one_copy_where_an_instance_spans_nodes():
-    wish = options(nodes=2, dataParallelism=2)
-    assert only(release(engine=SGLANG), wish).path == "models[0].engine.dataParallelism"
-    assert not problems(wish=wish)
+    model_spec = options(nodes=2, dataParallelism=2)
+    assert single_problem(release(engine=SGLANG), model_spec).path == "models[0].engine.dataParallelism"
+    assert not problems(model_spec=model_spec)
 
 
 def test_adapters_need_room():
-    problem = only(release(adapters=[adapter(), adapter("prose")]))
+    problem = single_problem(release(adapters=[adapter(), adapter("prose")]))
     assert (problem.path, problem.value, problem.suggestion) == ("models[0].engine.maxLoras", 0, "2")
 
 
 @pytest.mark.parametrize(("cap", "rank", "suggestion"), [(16, 17, "32"), (64, 65, "128"), (16, 512, "512")])
 def test_a_rank_beyond_the_cap_is_refused_with_a_cap_that_the_engine_takes(cap, rank, suggestion):
-    problem = only(release(adapters=[adapter(rank=rank)]), options(maxLoras=1, maxLoraRank=cap))
+    problem = single_problem(release(adapters=[adapter(rank=rank)]), options(maxLoras=1, maxLoraRank=cap))
     assert (problem.path, problem.suggestion) == ("models[0].engine.maxLoraRank", suggestion)
     assert not problems(release(adapters=[adapter(rank=rank)]), options(maxLoras=1, maxLoraRank=int(suggestion)))
 
 
 def test_a_cap_that_the_engine_does_not_take_is_refused():
-    problem = only(release(adapters=[adapter()]), options(maxLoras=1, maxLoraRank=24))
+    problem = single_problem(release(adapters=[adapter()]), options(maxLoras=1, maxLoraRank=24))
     assert (problem.path, problem.suggestion) == ("models[0].engine.maxLoraRank", "32")
 
 
 def test_adapters_have_names_of_their_own():
-    wish = options(maxLoras=2)
-    assert "name of the model" in only(release(adapters=[adapter("chat")]), wish).reason
-    assert "two of its adapters" in only(release(adapters=[adapter(), adapter()]), wish).reason
+    model_spec = options(maxLoras=2)
+    assert "name of the model" in single_problem(release(adapters=[adapter("chat")]), model_spec).reason
+    assert "two of its adapters" in single_problem(release(adapters=[adapter(), adapter()]), model_spec).reason
 
 
 @pytest.mark.parametrize(
@@ -306,6 +306,6 @@ def test_adapters_have_names_of_their_own():
     ],
 )
 def test_a_parser_that_the_engine_does_not_know_is_refused_with_the_nearest(engine, field, name, near):
-    problem = only(release(engine=engine, **{field: name}))
+    problem = single_problem(release(engine=engine, **{field: name}))
     assert problem.path == "models[0].releases.stable"
     assert near in problem.suggestion

@@ -23,7 +23,7 @@ from llm_serving.planning.machine_offers import smallest_offer
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.parallelism import SIZES
 from llm_serving.spec import Quantization
-from tests.unit.planning.builders import model, planned, release
+from tests.unit.planning.builders import model, plan_instance, release
 
 GPU_MACHINES = [machine for cloud in catalog.CLOUDS for machine in catalog.machine_types(cloud) if machine.accelerator]
 names = st.sampled_from([architecture.name for architecture in catalog.architectures()])
@@ -114,12 +114,16 @@ def test_a_larger_share_of_the_memory_never_holds_fewer_tokens(name, quantizatio
 
 def outcome(architecture, quantization, context, machine, **fields):
     """The plan, or the refusal."""
-    wish = model(**fields)
-    item = release(architecture, quantization=quantization, contextLength=context)
+    model_spec = model(**fields)
+    release_spec = release(architecture, quantization=quantization, contextLength=context)
     try:
-        return wish, item, planned(wish, item, cloud_named(machine.cloud).machine_node(machine.name))
+        return (
+            model_spec,
+            release_spec,
+            plan_instance(model_spec, release_spec, cloud_named(machine.cloud).machine_node(machine.name)),
+        )
     except ProblemsError as error:
-        return wish, item, error
+        return model_spec, release_spec, error
 
 
 @given(names, quantizations, contexts, st.sampled_from(GPU_MACHINES), st.floats(min_value=1, max_value=8))
@@ -153,24 +157,24 @@ def test_what_fits_a_context_fits_every_shorter_one_on_no_more_gpus(name, quanti
 
 @given(names, quantizations, contexts, st.sampled_from(GPU_MACHINES), st.floats(min_value=1, max_value=64))
 def test_what_a_refusal_suggests_is_accepted(name, quantization, context, machine, concurrency):
-    wish, item, error = outcome(name, quantization, context, machine, minConcurrency=concurrency)
+    model_spec, release_spec, error = outcome(name, quantization, context, machine, minConcurrency=concurrency)
     assume(isinstance(error, ProblemsError))
     (problem,) = error.problems
     if context > catalog.architecture(name).max_context:
         assert problem.path == "releases.stable"
         return
     for cloud in (cloud_named(machine.cloud), None):
-        offer = smallest_offer(wish, item, cloud)
+        offer = smallest_offer(model_spec, release_spec, cloud)
         if offer is not None:
             assert str(offer) in problem.suggestion or cloud is None
-            assert planned(wish, item, offer.node).gpus <= offer.gpus
+            assert plan_instance(model_spec, release_spec, offer.node).gpus <= offer.gpus
         elif cloud is None:
             assert problem.suggestion == ""
 
 
 def test_a_refusal_names_the_smallest_gpus_of_the_cloud_and_of_all():
     with pytest.raises(ProblemsError) as caught:
-        planned(model(), release("llama-3.1-70b", quantization="awq"), GCP.machine_node("g2-standard-4"))
+        plan_instance(model(), release("llama-3.1-70b", quantization="awq"), GCP.machine_node("g2-standard-4"))
     (problem,) = caught.value.problems
     assert problem.path == "pool"
     assert problem.value == "l4"
@@ -189,17 +193,17 @@ def test_a_wrong_parallelism_is_answered_with_one_that_fits():
     node = GCP.machine_node("a3-highgpu-8g")
     for parallelism, reason in ((3, "attention heads"), (16, "has 8 GPUs"), (1, "exceed")):
         with pytest.raises(ProblemsError) as caught:
-            planned(model(tensorParallelism=parallelism), release("llama-3.1-70b"), node)
+            plan_instance(model(tensorParallelism=parallelism), release("llama-3.1-70b"), node)
         (problem,) = caught.value.problems
         assert problem.path == "tensorParallelism"
         assert reason in problem.reason
         suggested = model(tensorParallelism=int(problem.suggestion))
-        assert planned(suggested, release("llama-3.1-70b"), node).gpus == int(problem.suggestion)
+        assert plan_instance(suggested, release("llama-3.1-70b"), node).gpus == int(problem.suggestion)
 
 
 def test_a_context_beyond_the_models_own_is_refused():
     with pytest.raises(ProblemsError) as caught:
-        planned(model(), release("qwen3-8b", contextLength=65536), GCP.machine_node("a3-highgpu-1g"))
+        plan_instance(model(), release("qwen3-8b", contextLength=65536), GCP.machine_node("a3-highgpu-1g"))
     (problem,) = caught.value.problems
     assert problem.path == "releases.stable"
     assert "40960" in problem.suggestion
@@ -208,25 +212,25 @@ def test_a_context_beyond_the_models_own_is_refused():
 def test_unknown_architectures_and_gpus_are_refused_with_the_nearest_names():
     node = GCP.machine_node("g2-standard-4")
     with pytest.raises(ProblemsError, match=r"llama-3\.1-8b"):
-        planned(model(), release("llama-3.2-8b"), node)
+        plan_instance(model(), release("llama-3.2-8b"), node)
     with pytest.raises(ProblemsError, match="H100-80GB"):
-        planned(model(), release(), NodeShape(accelerator="H100", gpus=1, cpu=8, memory_gib=64))
+        plan_instance(model(), release(), NodeShape(accelerator="H100", gpus=1, cpu=8, memory_gib=64))
 
 
 def test_a_node_with_too_little_memory_for_the_engine_is_refused():
     node = NodeShape(accelerator="L4", gpus=1, cpu=8, memory_gib=6)
     with pytest.raises(ProblemsError, match="share of the node's memory"):
-        planned(model(), release("qwen3-0.6b"), node)
+        plan_instance(model(), release("qwen3-0.6b"), node)
 
 
 def test_fp8_on_a_gpu_without_fp8_is_accepted_and_explained():
-    plan = planned(model(), release("llama-3.1-8b", quantization="fp8"), GCP.machine_node("a2-highgpu-1g"))
+    plan = plan_instance(model(), release("llama-3.1-8b", quantization="fp8"), GCP.machine_node("a2-highgpu-1g"))
     assert "16 bits" in plan.reasons["quantization"]
 
 
 def test_the_cold_start_is_the_sum_of_its_stages_and_an_existing_node_need_not_start():
-    cloud = planned(model(), release(), GCP.machine_node("g2-standard-12")).cold_start
-    owned = planned(model(), release(), NodeShape(accelerator="L4", gpus=1, cpu=12, memory_gib=40)).cold_start
+    cloud = plan_instance(model(), release(), GCP.machine_node("g2-standard-12")).cold_start
+    owned = plan_instance(model(), release(), NodeShape(accelerator="L4", gpus=1, cpu=12, memory_gib=40)).cold_start
     parts = (cloud.node_start, cloud.image_pull, cloud.weights, cloud.engine_init, cloud.warm_up)
     assert cloud.total == sum(parts)
     assert owned.node_start == 0
@@ -236,7 +240,7 @@ def test_the_cold_start_is_the_sum_of_its_stages_and_an_existing_node_need_not_s
 
 
 def test_every_number_has_a_reason():
-    plan = planned(model(), release(), GCP.machine_node("g2-standard-12"))
+    plan = plan_instance(model(), release(), GCP.machine_node("g2-standard-12"))
     told = {"reasons", "gpus", "gpu_memory_utilization", "kv_cache_is_given", "compiles"}
     numbers = set(type(plan).model_fields) - told
     assert numbers <= set(plan.reasons)
@@ -246,7 +250,7 @@ CPU_NODE = NodeShape(accelerator="CPU", gpus=2, cpu=2, memory_gib=12)
 
 
 def test_an_instance_on_a_cpu_gets_its_part_of_the_host_and_a_cache_of_whole_steps():
-    plan = planned(model(), release("tiny-llama", contextLength=2048), CPU_NODE)
+    plan = plan_instance(model(), release("tiny-llama", contextLength=2048), CPU_NODE)
     assert (plan.kv_cache_is_given, plan.compiles) == (True, False)
     assert plan.kv_cache_gib == int(plan.kv_cache_gib) >= 1
     assert plan.kv_cache_gib < plan.memory_gib < CPU_NODE.memory_gib / 2
@@ -254,7 +258,7 @@ def test_an_instance_on_a_cpu_gets_its_part_of_the_host_and_a_cache_of_whole_ste
 
 def test_a_model_that_the_host_cannot_hold_is_refused_with_a_gpu_that_can():
     with pytest.raises(ProblemsError) as caught:
-        planned(model(), release("llama-3.1-8b"), CPU_NODE)
+        plan_instance(model(), release("llama-3.1-8b"), CPU_NODE)
     assert "CPU" in caught.value.problems[0].reason
     assert "x A10G" in caught.value.problems[0].suggestion
 
@@ -266,9 +270,9 @@ def engine(**options):
     return model(engine=options)
 
 
-def refused(wish, item, node=H100_NODE):
+def refusal(model_spec, release_spec, node=H100_NODE):
     with pytest.raises(ProblemsError) as caught:
-        planned(wish, item, node)
+        plan_instance(model_spec, release_spec, node)
     (problem,) = caught.value.problems
     return problem
 
@@ -325,39 +329,39 @@ def test_room_for_adapters_is_what_the_engine_reserves_for_them():
 
 def test_adapters_cost_kv_cache_only_where_the_release_has_some():
     adapter = {"name": "sql", "repository": "a/sql", "revision": "1" * 40, "rank": 64}
-    wish = engine(maxLoras=8, maxLoraRank=64)
-    plain = planned(wish, release(), H100_NODE)
-    adapted = planned(wish, release(adapters=[adapter]), H100_NODE)
-    assert plain.kv_cache_gib == planned(model(), release(), H100_NODE).kv_cache_gib
+    model_spec = engine(maxLoras=8, maxLoraRank=64)
+    plain = plan_instance(model_spec, release(), H100_NODE)
+    adapted = plan_instance(model_spec, release(adapters=[adapter]), H100_NODE)
+    assert plain.kv_cache_gib == plan_instance(model(), release(), H100_NODE).kv_cache_gib
     assert adapted.kv_cache_gib < plain.kv_cache_gib - 2
     assert "LoRA" in adapted.reasons["kv_cache_gib"]
 
 
 def test_longer_steps_take_more_for_activations():
-    short, long = (planned(engine(maxBatchedTokens=count), release(), H100_NODE) for count in (8192, 32768))
-    assert short.kv_cache_gib == planned(model(), release(), H100_NODE).kv_cache_gib
+    short, long = (plan_instance(engine(maxBatchedTokens=count), release(), H100_NODE) for count in (8192, 32768))
+    assert short.kv_cache_gib == plan_instance(model(), release(), H100_NODE).kv_cache_gib
     assert short.kv_cache_gib - long.kv_cache_gib == pytest.approx(3 * 1.89, abs=0.02)
 
 
 def test_an_instance_asks_for_the_gpus_of_all_its_stages_and_copies():
-    plan = planned(engine(pipelineParallelism=2, dataParallelism=2), release("llama-3.1-70b"), H100_NODE)
+    plan = plan_instance(engine(pipelineParallelism=2, dataParallelism=2), release("llama-3.1-70b"), H100_NODE)
     assert (plan.tensor_parallelism, plan.pipeline_parallelism, plan.data_parallelism) == (1, 2, 2)
     assert (plan.gpus, plan.gpus_per_node, plan.nodes) == (4, 4, 1)
-    single = planned(engine(pipelineParallelism=2), release("llama-3.1-70b"), H100_NODE)
+    single = plan_instance(engine(pipelineParallelism=2), release("llama-3.1-70b"), H100_NODE)
     assert plan.kv_cache_tokens == 2 * single.kv_cache_tokens
     assert plan.memory_gib == pytest.approx(2 * single.memory_gib, rel=0.01)
 
 
 def test_each_copy_holds_at_least_one_request_of_full_length():
     node = GCP.machine_node("g2-standard-24")
-    problem = refused(engine(dataParallelism=2), release("llama-3.1-8b", contextLength=131072), node)
+    problem = refusal(engine(dataParallelism=2), release("llama-3.1-8b", contextLength=131072), node)
     assert "1 request(s)" in problem.reason
 
 
 def test_an_instance_on_several_nodes_takes_them_whole():
-    plan = planned(engine(nodes=2, pipelineParallelism=2), release("llama-3.1-70b"), H100_NODE)
+    plan = plan_instance(engine(nodes=2, pipelineParallelism=2), release("llama-3.1-70b"), H100_NODE)
     assert (plan.nodes, plan.gpus, plan.gpus_per_node, plan.tensor_parallelism) == (2, 16, 8, 8)
-    whole = planned(model(tensorParallelism=8), release("llama-3.1-70b"), H100_NODE)
+    whole = plan_instance(model(tensorParallelism=8), release("llama-3.1-70b"), H100_NODE)
     assert (plan.cpu, plan.memory_gib, plan.shm_gib) == (whole.cpu, whole.memory_gib, whole.shm_gib)
     assert plan.kv_cache_tokens > 1.9 * whole.kv_cache_tokens
 
@@ -373,32 +377,32 @@ def test_an_instance_on_several_nodes_takes_them_whole():
     ],
 )
 def test_a_layout_that_cannot_be_is_refused_where_it_is_asked_for(options, path, suggestion):
-    problem = refused(engine(**options), release("llama-3.1-8b"))
+    problem = refusal(engine(**options), release("llama-3.1-8b"))
     assert problem.path == path
     assert suggestion in problem.suggestion
 
 
 def test_more_stages_than_layers_are_refused():
-    problem = refused(engine(pipelineParallelism=4), release("tiny-llama", contextLength=2048))
+    problem = refusal(engine(pipelineParallelism=4), release("tiny-llama", contextLength=2048))
     assert (problem.path, problem.suggestion) == ("engine.pipelineParallelism", "2")
 
 
 def test_a_parallelism_that_leaves_gpus_of_its_nodes_idle_is_answered_with_the_one_that_does_not():
-    problem = refused(model(tensorParallelism=4, engine={"nodes": 2}), release("llama-3.1-70b"))
+    problem = refusal(model(tensorParallelism=4, engine={"nodes": 2}), release("llama-3.1-70b"))
     assert (problem.path, problem.suggestion) == ("tensorParallelism", "16")
     # 16 would need more KV heads than stages do: the suggestion with two stages is what a node holds.
     staged = {"nodes": 2, "pipelineParallelism": 2}
-    problem = refused(model(tensorParallelism=4, engine=staged), release("llama-3.1-70b"))
+    problem = refusal(model(tensorParallelism=4, engine=staged), release("llama-3.1-70b"))
     assert problem.suggestion == "8"
-    assert planned(model(tensorParallelism=8, engine=staged), release("llama-3.1-70b"), H100_NODE).gpus == 16
+    assert plan_instance(model(tensorParallelism=8, engine=staged), release("llama-3.1-70b"), H100_NODE).gpus == 16
 
 
 @given(names, st.sampled_from(GPU_MACHINES), st.sampled_from((1, 2)), st.sampled_from((1, 2)), st.sampled_from((1, 2)))
 def test_an_accepted_layout_fits_its_nodes(name, machine, stages, copies, nodes):
-    wish = engine(pipelineParallelism=stages, dataParallelism=copies, nodes=nodes)
+    model_spec = engine(pipelineParallelism=stages, dataParallelism=copies, nodes=nodes)
     node = cloud_named(machine.cloud).machine_node(machine.name)
     try:
-        plan = planned(wish, release(name, contextLength=4096), node)
+        plan = plan_instance(model_spec, release(name, contextLength=4096), node)
     except ProblemsError:
         return
     assert plan.gpus == plan.tensor_parallelism * stages * copies
@@ -412,7 +416,7 @@ def test_an_accepted_layout_fits_its_nodes(name, machine, stages, copies, nodes)
 
 @pytest.mark.parametrize("quantization", ["bitsandbytes", "gguf", "awq"])
 def test_four_bits_need_no_warning_and_a_cpu_refuses_what_it_has_no_kernels_for(quantization):
-    assert "quantization" not in planned(model(), release(quantization=quantization), H100_NODE).reasons
+    assert "quantization" not in plan_instance(model(), release(quantization=quantization), H100_NODE).reasons
     if quantization != "awq":
-        problem = refused(model(), release("tiny-llama", quantization=quantization, contextLength=2048), CPU_NODE)
+        problem = refusal(model(), release("tiny-llama", quantization=quantization, contextLength=2048), CPU_NODE)
         assert "kernels for CPU" in problem.reason

@@ -20,7 +20,7 @@ def network(**ranges):
     return GcpNetworkSpec.model_validate(ranges)
 
 
-def only(problems, path):
+def single_problem(problems, path):
     """The one problem, which must have this path."""
     assert [problem.path for problem in problems] == [path], [str(problem) for problem in problems]
     return problems[0]
@@ -65,7 +65,7 @@ def test_ranges_that_cannot_work_are_refused(ranges, path, reason):
     assert problems
     assert any(reason in problem.reason for problem in problems)
     if path:
-        only(problems, path)
+        single_problem(problems, path)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_the_suggested_range_is_accepted(ranges):
     ],
 )
 def test_cluster_settings_that_contradict_each_other_are_refused(fields, path, suggestion):
-    problem = only(check(stack(cluster=cluster(**fields))), path)
+    problem = single_problem(check(stack(cluster=cluster(**fields))), path)
     assert suggestion in problem.suggestion
 
 
@@ -123,17 +123,17 @@ def test_private_access_may_name_ranges():
     ],
 )
 def test_capacity_that_cannot_be_bought_is_refused(capacity, path, suggestion):
-    problem = only(check(stack(pools=(pool(capacity=[capacity]),), models=())), f"pools[0].{path}")
+    problem = single_problem(check(stack(pools=(pool(capacity=[capacity]),), models=())), f"pools[0].{path}")
     assert suggestion in problem.suggestion
 
 
 def test_machines_are_refused_outside_their_zones():
     f_only = cluster(zones=["us-central1-f"])
-    problem = only(check(stack(cluster=f_only, models=())), "pools[0].capacity[0].machineType")
+    problem = single_problem(check(stack(cluster=f_only, models=())), "pools[0].capacity[0].machineType")
     assert "us-central1-a" in problem.suggestion
     with_f = cluster(zones=["us-central1-a", "us-central1-f"])
     named = pool(capacity=[entry(zones=["us-central1-f"])])
-    problem = only(check(stack(cluster=with_f, pools=(named,), models=())), "pools[0].capacity[0].zones[0]")
+    problem = single_problem(check(stack(cluster=with_f, pools=(named,), models=())), "pools[0].capacity[0].zones[0]")
     assert problem.suggestion == "us-central1-a, us-central1-b, us-central1-c"
     assert check(stack(cluster=with_f)) == []
 
@@ -145,20 +145,20 @@ def test_a_machine_that_the_region_does_not_have_is_refused_with_the_regions_tha
         pools=(pool("h100", "H100-80GB", [entry(machineType="a3-highgpu-8g")]),),
         models=(),
     )
-    problem = only(check(elsewhere), "pools[0].capacity[0].machineType")
+    problem = single_problem(check(elsewhere), "pools[0].capacity[0].machineType")
     assert "us-central1" in problem.reason
 
 
 def test_nodes_of_one_pool_have_one_number_of_gpus():
     mixed = pool(capacity=[entry(), entry(machineType="g2-standard-24")])
-    problem = only(check(stack(pools=(mixed,))), "pools[0].capacity[1].machineType")
+    problem = single_problem(check(stack(pools=(mixed,))), "pools[0].capacity[1].machineType")
     assert "g2-standard-16" in problem.suggestion
     assert "g2-standard-48" not in problem.suggestion
 
 
 def test_the_same_capacity_twice_is_refused():
     doubled = pool(capacity=[entry(), entry(max=5)])
-    only(check(stack(pools=(doubled,))), "pools[0].capacity[1]")
+    single_problem(check(stack(pools=(doubled,))), "pools[0].capacity[1]")
     told_apart = pool(capacity=[entry(zones=["us-central1-a"]), entry(zones=["us-central1-b"])])
     assert check(stack(pools=(told_apart,))) == []
 
@@ -175,7 +175,7 @@ def test_an_unknown_gpu_of_existing_nodes_is_refused():
         cloud=EXISTING, region="", pools=(existing_pool(accelerator="RTX-A600"),),
         models=(),
     )  # fmt: skip
-    assert "RTX-A6000" in only(check(lab), "pools[0].accelerator").suggestion
+    assert "RTX-A6000" in single_problem(check(lab), "pools[0].accelerator").suggestion
 
 
 def test_local_ssd_is_refused_only_where_no_machine_of_the_pool_can_have_it():
@@ -189,7 +189,7 @@ def test_flex_start_is_refused_on_aws():
         cloud=AWS, region="us-east-1",
         pools=(pool(capacity=[entry(machineType="g6.4xlarge", market="flex-start")]),),
     )  # fmt: skip
-    problem = only(check(aws), "pools[0].capacity[0].market")
+    problem = single_problem(check(aws), "pools[0].capacity[0].market")
     assert "spot" in problem.suggestion
     assert "= 'flex-start':" in str(problem)
 
@@ -207,13 +207,13 @@ def test_names_are_given_once():
 
 @pytest.mark.parametrize("name", ["default", "kube-system", "gke-managed-system", "gmp-public"])
 def test_a_team_cannot_take_the_platforms_namespace(name):
-    problem = only(check(stack(teams=(TeamSpec(name="search"), TeamSpec(name=name)))), "teams[1].name")
+    problem = single_problem(check(stack(teams=(TeamSpec(name="search"), TeamSpec(name=name)))), "teams[1].name")
     assert check(stack(teams=(TeamSpec(name="search"), TeamSpec(name=problem.suggestion)))) == []
 
 
 def test_labels_of_the_platform_are_refused():
     labelled = pool(labels={"node.kubernetes.io/kind": "gpu", "example.com/owner": "search"})
-    only(check(stack(pools=(labelled,))), "pools[0].labels.node.kubernetes.io/kind")
+    single_problem(check(stack(pools=(labelled,))), "pools[0].labels.node.kubernetes.io/kind")
 
 
 # --- models
@@ -231,18 +231,18 @@ def test_labels_of_the_platform_are_refused():
     ],
 )
 def test_what_a_model_refers_to_exists_and_is_large_enough(fields, path, suggestion):
-    assert only(check(stack(models=(model(**fields),))), path).suggestion == suggestion
+    assert single_problem(check(stack(models=(model(**fields),))), path).suggestion == suggestion
 
 
 def test_a_release_that_calls_itself_something_else_is_refused():
     misplaced = replace(stack(), releases={("chat", "1.0.0"): release(version="2.0.0")})
-    problem = only(check(misplaced), "models[0].releases.stable")
+    problem = single_problem(check(misplaced), "models[0].releases.stable")
     assert "chat 2.0.0" in problem.reason
 
 
 def test_a_gated_model_needs_its_licence_accepted():
     gated = [release(gated=True)]
-    only(check(stack(releases=gated)), "models[0].acceptLicense")
+    single_problem(check(stack(releases=gated)), "models[0].acceptLicense")
     assert check(stack(releases=gated, models=(model(acceptLicense=True),))) == []
 
 
@@ -268,17 +268,17 @@ def test_int8_is_refused_where_the_engine_has_no_kernels():
         models=(model(pool="b200"),),
         releases=[release(quantization="int8")],
     )
-    assert "int8" in only(check(b200), "models[0].releases.stable").reason
+    assert "int8" in single_problem(check(b200), "models[0].releases.stable").reason
 
 
 def test_models_share_a_pool_only_as_far_as_it_goes():
     two = [release(), release(name="code")]
     models = (model(replicas=1), model("code", replicas=2))
-    problem = only(check(stack(models=models, releases=two)), "models[1].replicas")
+    problem = single_problem(check(stack(models=models, releases=two)), "models[1].replicas")
     assert "1 instance(s) of other models" in problem.reason
     assert problem.suggestion == "1"
     none_left = (model(replicas=2), model("code"))
-    assert "more nodes" in only(check(stack(models=none_left, releases=two)), "models[1].replicas").suggestion
+    assert "more nodes" in single_problem(check(stack(models=none_left, releases=two)), "models[1].replicas").suggestion
 
 
 def test_instances_never_straddle_nodes():
@@ -289,20 +289,24 @@ def test_instances_never_straddle_nodes():
 
 def test_a_teams_gpu_quota_covers_its_models():
     tight = stack(teams=(TeamSpec.model_validate({"name": "search", "gpuQuota": 1}),), models=(model(replicas=2),))
-    assert only(check(tight), "teams[0].gpuQuota").suggestion == "4"
+    assert single_problem(check(tight), "teams[0].gpuQuota").suggestion == "4"
 
 
 def test_a_teams_gpu_quota_lets_a_change_of_release_and_a_rollout_with_surge_through():
     team = TeamSpec.model_validate({"name": "search", "gpuQuota": 2})
     assert check(stack(teams=(team,), models=(model(),))) == []
-    assert only(check(stack(teams=(team,), models=(model(surge=2),))), "teams[0].gpuQuota").suggestion == "3"
+    assert single_problem(check(stack(teams=(team,), models=(model(surge=2),))), "teams[0].gpuQuota").suggestion == "3"
 
 
 @pytest.mark.parametrize(
     ("parts", "path"),
     [
         ({"pools": (pool(capacity=[entry(market="flex-start", min=1)]),)}, "pools[0].capacity[0].min"),
+        # GKE documentation, "ComputeClass CustomResourceDefinition": no name begins with gke or autopilot.
         ({"pools": (pool("autopilot"),), "models": ()}, "pools[0].name"),
+        ({"pools": (pool("autopilot-h100"),), "models": ()}, "pools[0].name"),
+        ({"pools": (pool("gke-l4-for-our-chats"),), "models": ()}, "pools[0].name"),
+        ({"pools": (pool("default"),), "models": ()}, "pools[0].name"),
         ({"cluster": cluster(maintenance={"exclusions": [EXCLUSION | {"end": EXCLUSION["start"]}]})},
          "cluster.maintenance.exclusions[0].end"),
         ({"cluster": cluster(maintenance={"exclusions": [EXCLUSION, EXCLUSION]})},
@@ -310,14 +314,14 @@ def test_a_teams_gpu_quota_lets_a_change_of_release_and_a_rollout_with_surge_thr
     ],
 )  # fmt: skip
 def test_what_gke_refuses_is_refused_before_anything_is_made(parts, path):
-    only(check(stack(**parts)), path)
+    single_problem(check(stack(**parts)), path)
 
 
 def test_the_sidecar_of_the_model_cache_takes_its_part_of_the_node():
     tiny = pool(capacity=[entry(machineType="g2-standard-4")])
     assert check(stack(pools=(tiny,))) == []
     crowded = stack(pools=(tiny,), sidecar=SidecarRequests(cpu=0.5, memory_gib=6))
-    assert "share of the node's memory" in only(check(crowded), "models[0].pool").reason
+    assert "share of the node's memory" in single_problem(check(crowded), "models[0].pool").reason
 
 
 # --- a part of a stack, and notes
@@ -328,7 +332,7 @@ def test_a_part_of_a_stack_is_checked_alone():
     assert check(StackShape(cloud=GCP, region="us-central1", pools=(pool(),))) == []
     alone = GcpClusterSpec.model_validate({"name": "dev", "zones": ["europe-west4-a"]})
     part = StackShape(cloud=GCP, region="us-central1", zones=alone.zones, gcp=GcpShape(cluster=alone))
-    only(check(part), "cluster.zones[0]")
+    single_problem(check(part), "cluster.zones[0]")
 
 
 def test_what_could_not_be_checked_or_will_disappoint_is_noted():
@@ -348,7 +352,7 @@ def test_what_could_not_be_checked_or_will_disappoint_is_noted():
 def test_a_full_pool_is_noted_only_where_a_rollout_needs_room():
     full = {"pools": (pool(capacity=[entry(max=1)]),)}
     assert notes(stack(**full)) == []
-    only(notes(stack(**full, models=(model(surge=1),))), "models[0].pool")
+    single_problem(notes(stack(**full, models=(model(surge=1),))), "models[0].pool")
 
 
 def test_weights_that_would_fill_a_nodes_disk_are_noted():
@@ -357,20 +361,20 @@ def test_weights_that_would_fill_a_nodes_disk_are_noted():
         "releases": [release("llama-3.1-70b")],
     }
     a100 = {"name": "a100", "accelerator": "A100-40GB", "capacity": [entry(machineType="a2-highgpu-8g")]}
-    only(notes(stack(**large, pools=(pool(**a100),))), "models[0].pool")
+    single_problem(notes(stack(**large, pools=(pool(**a100),))), "models[0].pool")
     assert notes(stack(**large, pools=(pool(**a100, disk_gb=500),))) == []
     assert notes(stack(**large, pools=(pool(**a100, local_ssd=True),))) == []
 
 
 def test_a_reservation_in_more_than_one_zone_is_noted():
     reserved = entry(market="reservation", reservation="block-1")
-    only(notes(stack(pools=(pool(capacity=[reserved]),))), "pools[0].capacity[0].zones")
+    single_problem(notes(stack(pools=(pool(capacity=[reserved]),))), "pools[0].capacity[0].zones")
     assert notes(stack(pools=(pool(capacity=[reserved | {"zones": ["us-central1-a"]}]),))) == []
 
 
 def test_groups_of_teams_that_gke_would_not_look_up_are_noted():
     teams = (TeamSpec(name="search", viewers=("readers@example.com",)),)
-    only(notes(stack(teams=teams)), "cluster.securityGroup")
+    single_problem(notes(stack(teams=teams)), "cluster.securityGroup")
     assert notes(stack(teams=teams, cluster=cluster(securityGroup="gke-security-groups@example.com"))) == []
 
 
@@ -380,9 +384,9 @@ def test_zones_that_are_not_recorded_are_noted_as_not_checked():
         pools=(pool(capacity=[entry(machineType="g6.4xlarge")]),),
     )  # fmt: skip
     assert check(aws) == []
-    assert "not checked" in only(notes(aws), "pools[0].capacity[0].machineType").reason
+    assert "not checked" in single_problem(notes(aws), "pools[0].capacity[0].machineType").reason
 
 
 def test_machines_that_are_probably_not_sold_on_demand_are_noted():
     h100 = stack(pools=(pool("h100", "H100-80GB", [entry(machineType="a3-highgpu-1g")]),), models=())
-    assert "spot" in only(notes(h100), "pools[0].capacity[0].market").reason
+    assert "spot" in single_problem(notes(h100), "pools[0].capacity[0].market").reason

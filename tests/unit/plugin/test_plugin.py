@@ -19,12 +19,12 @@ def declared_outputs(component):
 UNKNOWN_QUANTIZATION = {**camel(RELEASE), "quantization": "fp7"}
 
 
-def changed(component, **changes):
+def with_changes(component, **changes):
     return {**EVERY_COMPONENT[component], **changes}
 
 
-def inside(component, key, **changes):
-    return changed(component, **{key: {**EVERY_COMPONENT[component][key], **changes}})
+def with_nested_changes(component, key, **changes):
+    return with_changes(component, **{key: {**EVERY_COMPONENT[component][key], **changes}})
 
 
 def refusal(plugin, component, inputs, **options):
@@ -92,7 +92,7 @@ def is_output(value):
 def test_an_unknown_key_is_refused_with_the_nearest_name(plugin, component):
     key = max(EVERY_COMPONENT[component], key=len)
     misspelt = key[:-1]
-    error = refusal(plugin, component, changed(component, **{misspelt: "x"}))
+    error = refusal(plugin, component, with_changes(component, **{misspelt: "x"}))
     assert "unknown key" in error.reasons[misspelt]
     assert key in error.reasons[misspelt]
 
@@ -106,43 +106,57 @@ def test_a_missing_key_is_refused(plugin, component):
 
 
 WRONG = [
-    ("GcpNetwork", changed("GcpNetwork", name=7), "name"),
-    ("GcpNetwork", inside("GcpNetwork", "ranges", nodes="10.0.0.1/22"), "ranges.nodes"),
-    ("GcpNetwork", inside("GcpNetwork", "ranges", node="10.0.0.0/22"), "ranges.node"),
-    ("GcpCluster", inside("GcpCluster", "cluster", zones="us-central1-a"), "cluster.zones"),
-    ("GcpCluster", inside("GcpCluster", "cluster", systemPool={"min": 1.5}), "cluster.systemPool.min"),
-    ("GcpCluster", inside("GcpCluster", "cluster", regional="yes"), "cluster.regional"),
-    ("GcpGpuPool", inside("GcpGpuPool", "pool", capacity=[{"market": "spot"}]), "pool.capacity[0].machineType"),
+    ("GcpNetwork", with_changes("GcpNetwork", name=7), "name"),
+    ("GcpNetwork", with_nested_changes("GcpNetwork", "ranges", nodes="10.0.0.1/22"), "ranges.nodes"),
+    ("GcpNetwork", with_nested_changes("GcpNetwork", "ranges", node="10.0.0.0/22"), "ranges.node"),
+    ("GcpCluster", with_nested_changes("GcpCluster", "cluster", zones="us-central1-a"), "cluster.zones"),
+    ("GcpCluster", with_nested_changes("GcpCluster", "cluster", systemPool={"min": 1.5}), "cluster.systemPool.min"),
+    ("GcpCluster", with_nested_changes("GcpCluster", "cluster", regional="yes"), "cluster.regional"),
     (
         "GcpGpuPool",
-        inside("GcpGpuPool", "pool", capacity=[{"market": "cheap", "machineType": "g2-standard-12", "max": 1}]),
+        with_nested_changes("GcpGpuPool", "pool", capacity=[{"market": "spot"}]),
+        "pool.capacity[0].machineType",
+    ),
+    (
+        "GcpGpuPool",
+        with_nested_changes(
+            "GcpGpuPool", "pool", capacity=[{"market": "cheap", "machineType": "g2-standard-12", "max": 1}]
+        ),
         "pool.capacity[0].market",
     ),
-    ("GcpModelCache", inside("GcpModelCache", "cache", softDeleteDays="7"), "cache.softDeleteDays"),
-    ("GcpRegistry", changed("GcpRegistry", readers=[4]), "readers[0]"),
-    ("GcpWorkloadIdentity", changed("GcpWorkloadIdentity", role="owner"), "role"),
-    ("ExistingCluster", changed("ExistingCluster", context="elsewhere"), "context"),
+    ("GcpModelCache", with_nested_changes("GcpModelCache", "cache", softDeleteDays="7"), "cache.softDeleteDays"),
+    ("GcpRegistry", with_changes("GcpRegistry", readers=[4]), "readers[0]"),
+    ("GcpWorkloadIdentity", with_changes("GcpWorkloadIdentity", role="owner"), "role"),
+    ("ExistingCluster", with_changes("ExistingCluster", context="elsewhere"), "context"),
     ("ExistingModelCache", {"claim": "Not A Claim"}, "claim"),
-    ("ExistingPool", inside("ExistingPool", "pool", cpu=0), "pool.cpu"),
-    ("ExistingPool", inside("ExistingPool", "pool", tolerations=[{"keys": "gpu"}]), "pool.tolerations[0].keys"),
-    ("ExistingWorkloadIdentity", changed("ExistingWorkloadIdentity", namespace=True), "namespace"),
-    ("ExistingModelCache", inside("ExistingModelCache", "storage", sizeGib=0), "storage.sizeGib"),
-    ("ExistingCluster", changed("ExistingCluster", clients=["10.0.0.1/8"]), "clients[0]"),
-    ("ModelLoader", inside("ModelLoader", "loader", source="ftp://x"), "loader.source"),
-    ("ModelLoader", changed("ModelLoader", cache=output({"volume": {}})), "cache.loaderVolume"),
-    ("TeamNamespace", changed("TeamNamespace", gpuQuota=-1), "gpuQuota"),
-    ("TeamNamespace", changed("TeamNamespace", team="chat"), "team"),
-    ("TeamNamespace", changed("TeamNamespace", labels={"a": 1}), "labels.a"),
-    ("ModelService", inside("ModelService", "model", tensorParallelism=64), "model.tensorParallelism"),
-    ("ModelService", inside("ModelService", "model", replicas="two"), "model.replicas"),
-    ("ModelService", inside("ModelService", "model", drain={"preStop": 4}), "model.drain.preStop"),
+    ("ExistingPool", with_nested_changes("ExistingPool", "pool", cpu=0), "pool.cpu"),
+    (
+        "ExistingPool",
+        with_nested_changes("ExistingPool", "pool", tolerations=[{"keys": "gpu"}]),
+        "pool.tolerations[0].keys",
+    ),
+    ("ExistingWorkloadIdentity", with_changes("ExistingWorkloadIdentity", namespace=True), "namespace"),
+    ("ExistingModelCache", with_nested_changes("ExistingModelCache", "storage", sizeGib=0), "storage.sizeGib"),
+    ("ExistingCluster", with_changes("ExistingCluster", clients=["10.0.0.1/8"]), "clients[0]"),
+    ("ModelLoader", with_nested_changes("ModelLoader", "loader", source="ftp://x"), "loader.source"),
+    ("ModelLoader", with_changes("ModelLoader", cache=output({"volume": {}})), "cache.loaderVolume"),
+    ("TeamNamespace", with_changes("TeamNamespace", gpuQuota=-1), "gpuQuota"),
+    ("TeamNamespace", with_changes("TeamNamespace", team="chat"), "team"),
+    ("TeamNamespace", with_changes("TeamNamespace", labels={"a": 1}), "labels.a"),
+    ("ModelService", with_nested_changes("ModelService", "model", tensorParallelism=64), "model.tensorParallelism"),
+    ("ModelService", with_nested_changes("ModelService", "model", replicas="two"), "model.replicas"),
+    ("ModelService", with_nested_changes("ModelService", "model", drain={"preStop": 4}), "model.drain.preStop"),
     (
         "ModelService",
-        changed("ModelService", releases=[{**camel(RELEASE), "quantization": "fp7"}]),
+        with_changes("ModelService", releases=[{**camel(RELEASE), "quantization": "fp7"}]),
         "releases[0].quantization",
     ),
-    ("ModelService", changed("ModelService", scheduling=output({**SCHEDULING, "pool": "l4"})), "scheduling.pool"),
-    ("ModelService", changed("ModelService", scheduling={**SCHEDULING, "gpusPerNode": "x"}), "scheduling.gpusPerNode"),
+    ("ModelService", with_changes("ModelService", scheduling=output({**SCHEDULING, "pool": "l4"})), "scheduling.pool"),
+    (
+        "ModelService",
+        with_changes("ModelService", scheduling={**SCHEDULING, "gpusPerNode": "x"}),
+        "scheduling.gpusPerNode",
+    ),
 ]
 
 
@@ -157,17 +171,17 @@ def test_everything_that_is_wrong_is_said_at_once(plugin):
 
 
 NOT_PLAIN = [
-    ("ModelService", changed("ModelService", model=output(EVERY_COMPONENT["ModelService"]["model"])), "model"),
-    ("ModelService", changed("ModelService", model=UNKNOWN), "model"),
-    ("ModelService", inside("ModelService", "model", replicas=output(2)), "model.replicas"),
-    ("ModelService", inside("ModelService", "node", accelerator=output(known=False)), "node.accelerator"),
-    ("ModelService", changed("ModelService", labels={"a": output("b")}), "labels.a"),
-    ("TeamNamespace", changed("TeamNamespace", gpuQuota=output(4)), "gpuQuota"),
-    ("TeamNamespace", changed("TeamNamespace", gpuQuota=UNKNOWN), "gpuQuota"),
-    ("TeamNamespace", changed("TeamNamespace", team=secret({"name": "chat"})), "team"),
-    ("GcpCluster", changed("GcpCluster", cluster=output(EVERY_COMPONENT["GcpCluster"]["cluster"])), "cluster"),
-    ("GcpGpuPool", changed("GcpGpuPool", zones=output(["us-central1-a"])), "zones"),
-    ("GcpNetwork", changed("GcpNetwork", name=output("serving")), "name"),
+    ("ModelService", with_changes("ModelService", model=output(EVERY_COMPONENT["ModelService"]["model"])), "model"),
+    ("ModelService", with_changes("ModelService", model=UNKNOWN), "model"),
+    ("ModelService", with_nested_changes("ModelService", "model", replicas=output(2)), "model.replicas"),
+    ("ModelService", with_nested_changes("ModelService", "node", accelerator=output(known=False)), "node.accelerator"),
+    ("ModelService", with_changes("ModelService", labels={"a": output("b")}), "labels.a"),
+    ("TeamNamespace", with_changes("TeamNamespace", gpuQuota=output(4)), "gpuQuota"),
+    ("TeamNamespace", with_changes("TeamNamespace", gpuQuota=UNKNOWN), "gpuQuota"),
+    ("TeamNamespace", with_changes("TeamNamespace", team=secret({"name": "chat"})), "team"),
+    ("GcpCluster", with_changes("GcpCluster", cluster=output(EVERY_COMPONENT["GcpCluster"]["cluster"])), "cluster"),
+    ("GcpGpuPool", with_changes("GcpGpuPool", zones=output(["us-central1-a"])), "zones"),
+    ("GcpNetwork", with_changes("GcpNetwork", name=output("serving")), "name"),
 ]
 
 
@@ -186,7 +200,7 @@ def test_an_output_that_the_sdk_would_take_apart_is_refused_even_where_outputs_a
 
 
 def test_an_older_engine_that_sends_values_and_dependencies_apart_is_refused_alike(plugin):
-    inputs = changed("TeamNamespace", gpuQuota=4)
+    inputs = with_changes("TeamNamespace", gpuQuota=4)
     error = refusal(plugin, "TeamNamespace", inputs, dependencies={"gpuQuota": [POOL_URN]})
     assert "plain value" in error.reasons["gpuQuota"]
 
@@ -219,7 +233,7 @@ def test_a_secret_never_stands_in_a_refusal(plugin):
 
 
 def test_a_refusal_leaves_the_plugin_able_to_serve(plugin):
-    inputs = changed("ModelService", scheduling=output({**SCHEDULING, "pool": "l4"}))
+    inputs = with_changes("ModelService", scheduling=output({**SCHEDULING, "pool": "l4"}))
     refusal(plugin, "ModelService", inputs)
     plugin.construct("ModelService", EVERY_COMPONENT["ModelService"])
 

@@ -37,7 +37,7 @@ def samples(exposition: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], fl
     return values
 
 
-def scraped(now: str, labels: Mapping[str, str], before: str | None = None) -> list[Series]:
+def scraped_series(now: str, labels: Mapping[str, str], before: str | None = None) -> list[Series]:
     """The series of one target: constant, or growing from an earlier exposition to what is said to be ``now``."""
     start = samples(before) if before is not None else {}
     made: list[Series] = []

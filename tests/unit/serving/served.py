@@ -98,7 +98,7 @@ def container(recording: Recording) -> dict[str, Any]:
     return only
 
 
-def contract_is_read_back() -> tuple[PoolScheduling, ModelCacheVolume, WorkloadIdentityBinding]:
+def contract_models() -> tuple[PoolScheduling, ModelCacheVolume, WorkloadIdentityBinding]:
     """The dictionaries above, as the contract's models."""
     return (
         PoolScheduling.model_validate(SCHEDULING),

@@ -13,7 +13,7 @@ def scheduling(**changes):
     return PoolScheduling.model_validate({**SCHEDULING, **changes})
 
 
-def rendered(affinity=None):
+def render(affinity=None):
     """A pod and a budget, as Kubernetes gets them."""
 
     def program():
@@ -32,7 +32,7 @@ def rendered(affinity=None):
 
 
 def test_one_instance_at_a_time_may_be_ended_and_a_broken_one_always():
-    budget, _ = rendered()
+    budget, _ = render()
     assert budget == {
         "maxUnavailable": 1,
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
@@ -41,7 +41,7 @@ def test_one_instance_at_a_time_may_be_ended_and_a_broken_one_always():
 
 
 def test_instances_spread_over_zones_and_nodes_and_never_wait_for_it():
-    _, pod = rendered()
+    _, pod = render()
     constraints = pod["topologySpreadConstraints"]
     assert [constraint["topologyKey"] for constraint in constraints] == [
         "topology.kubernetes.io/zone",
@@ -52,7 +52,7 @@ def test_instances_spread_over_zones_and_nodes_and_never_wait_for_it():
 
 
 def test_a_base_runs_only_on_nodes_that_are_not_taken_away():
-    _, pod = rendered(base_affinity(scheduling(nonPreemptibleMarkets=["on-demand", "reservation"])))
+    _, pod = render(base_affinity(scheduling(nonPreemptibleMarkets=["on-demand", "reservation"])))
     required = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     (term,) = required["nodeSelectorTerms"]
     assert term["matchExpressions"] == [

@@ -30,7 +30,7 @@ VERSIONS = {
 }
 RECORDED = [name for name in EngineName if catalog.engine_versions(name)]
 
-WISHES = {
+ENGINE_OPTIONS = {
     "nothing": {},
     "chunked": {"chunked_prefill": True, "prefix_caching": True, "max_batched_tokens": 16384},
     "whole": {"chunked_prefill": False, "prefix_caching": False, "max_batched_tokens": 8192},
@@ -42,7 +42,7 @@ WISHES = {
 ADAPTER = {"name": "sql", "repository": "acme/sql", "revision": "c" * 40, "rank": 16}
 
 
-def request(name, wish=None, node=NODE, template=None, **release):
+def request(name, engine_options=None, node=NODE, template=None, **release):
     """What an engine is started with. A mixture, so that experts can be dealt out."""
     spec = ReleaseSpec.model_validate(
         {
@@ -53,20 +53,21 @@ def request(name, wish=None, node=NODE, template=None, **release):
         }
     )
     model = ModelSpec.model_validate(
-        {**MODEL, "tensor_parallelism": 2 if wish == WISHES["spread"] else None} | {"engine": wish or {}}
+        {**MODEL, "tensor_parallelism": 2 if engine_options == ENGINE_OPTIONS["spread"] else None}
+        | {"engine": engine_options or {}}
     )
     plan = plan_model(model, spec, node, cloud_named(node.cloud))
     return EngineRequest(plan, spec, model.engine, WEIGHTS, template)
 
 
-def command(name, wish=None, template=None, **release):
-    return engine(name).command(request(name, wish, template=template, **release))
+def command(name, engine_options=None, template=None, **release):
+    return engine(name).command(request(name, engine_options, template=template, **release))
 
 
 def every_command(name):
     adapter = engine(name)
-    for wish in WISHES.values():
-        wanted = request(name, wish, quantization="fp8", tool_parser="mistral", reasoning_parser="mistral")
+    for engine_options in ENGINE_OPTIONS.values():
+        wanted = request(name, engine_options, quantization="fp8", tool_parser="mistral", reasoning_parser="mistral")
         if wanted.plan.nodes > 1:
             group = adapter.group_command(wanted)
             yield from (group.leader, group.worker)
@@ -76,7 +77,7 @@ def every_command(name):
     yield command(name, loras, sampling={"top_k": 20.0}, adapters=[ADAPTER])
 
 
-def rendered_flags(words):
+def parse_flags(words):
     """Each flag with its values."""
     flags = []
     for word in words:
@@ -89,14 +90,14 @@ def rendered_flags(words):
 
 
 def arguments(words):
-    return dict(rendered_flags(words))
+    return dict(parse_flags(words))
 
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_every_flag_that_an_adapter_renders_is_one_that_the_engines_parser_knows(name):
     known = catalog.engine_flags(name, VERSIONS[name])
     for words in every_command(name):
-        for flag, values in rendered_flags(words):
+        for flag, values in parse_flags(words):
             entry = known.get(flag) or known[flag.removeprefix("no-")]
             if entry.kind in (FlagKind.SWITCH, FlagKind.PRESENCE):
                 assert values == []
@@ -116,7 +117,7 @@ def test_every_flag_that_an_adapter_renders_is_one_that_the_engines_parser_knows
 def test_what_an_adapter_renders_a_stack_cannot_give_once_more(name):
     decided = catalog.engine_settings(name)
     for words in every_command(name):
-        for flag, _ in rendered_flags(words):
+        for flag, _ in parse_flags(words):
             assert flag.removeprefix("no-") in decided, flag
     timeout = engine(name).shutdown_argument(30)
     assert timeout is None or timeout.removeprefix("--").partition("=")[0] in decided
@@ -143,7 +144,7 @@ def test_an_adapter_has_a_shutdown_argument_where_its_engine_has_one(name):
 @pytest.mark.parametrize("name", list(EngineName))
 def test_only_engines_of_several_nodes_have_commands_for_them(name):
     adapter = engine(name)
-    wanted = request(name, WISHES["nodes"])
+    wanted = request(name, ENGINE_OPTIONS["nodes"])
     if Feature.MULTI_NODE in adapter.features:
         group = adapter.group_command(wanted)
         assert group.leader != group.worker
@@ -182,7 +183,7 @@ def test_sglang_is_told_the_share_of_weights_and_cache_alone():
 
 
 @pytest.mark.parametrize(
-    ("wish", "words"),
+    ("engine_options", "words"),
     [
         ({"chunked_prefill": False}, ["--chunked-prefill-size=-1"]),
         ({"chunked_prefill": True, "prefix_caching": True}, []),
@@ -195,13 +196,13 @@ def test_sglang_is_told_the_share_of_weights_and_cache_alone():
         ({"flags": {"schedule-policy": "lpm"}}, ["--schedule-policy=lpm"]),
     ],
 )
-def test_an_option_of_the_stack_becomes_sglangs_flag(wish, words):
+def test_an_option_of_the_stack_becomes_sglangs_flag(engine_options, words):
     bare = command(EngineName.SGLANG)
-    assert [word for word in command(EngineName.SGLANG, wish) if word not in bare] == words
+    assert [word for word in command(EngineName.SGLANG, engine_options) if word not in bare] == words
 
 
 def test_sglang_deals_experts_to_the_gpus_of_a_copy():
-    values = arguments(command(EngineName.SGLANG, WISHES["spread"]))
+    values = arguments(command(EngineName.SGLANG, ENGINE_OPTIONS["spread"]))
     assert [values[name] for name in ("tp-size", "pp-size", "dp-size", "ep-size")] == [["2"], ["2"], ["2"], ["2"]]
 
 
@@ -223,8 +224,8 @@ def test_tgi_names_only_what_it_quantizes_itself(quantization, name):
 
 def test_tritons_model_repository_holds_what_its_vllm_is_told():
     adapter = engine(EngineName.TRITON)
-    wish = {"max_sequences": 64, "prefix_caching": False, "graph_sizes": [2, 1]}
-    files = adapter.files(request(EngineName.TRITON, wish, quantization="fp8"))
+    engine_options = {"max_sequences": 64, "prefix_caching": False, "graph_sizes": [2, 1]}
+    files = adapter.files(request(EngineName.TRITON, engine_options, quantization="fp8"))
     assert set(files) == {"qwen3-8b/config.pbtxt", "qwen3-8b/1/model.json"}
     assert 'backend: "vllm"' in files["qwen3-8b/config.pbtxt"]
     config = text_format.Parse(files["qwen3-8b/config.pbtxt"], ModelConfig())

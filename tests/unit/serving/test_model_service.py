@@ -14,7 +14,7 @@ from tests.unit.serving.served import (
     SCHEDULING,
     arguments,
     container,
-    contract_is_read_back,
+    contract_models,
     pod,
     serve,
 )
@@ -36,7 +36,7 @@ def test_every_object_is_valid_for_kubernetes():
 
 
 def test_the_contract_of_the_test_is_the_contract():
-    contract_is_read_back()
+    contract_models()
 
 
 def test_everything_is_a_child_of_the_component():
@@ -175,12 +175,12 @@ def test_one_number_sets_probe_deadline_and_waiting():
 
 
 def test_a_rollout_of_many_instances_waits_for_each_of_them():
-    def waiting(**model):
+    def rollout_timeout(**model):
         deployment = serve(model=model).one("kubernetes:apps/v1:Deployment")
         return seconds(deployment.custom_timeouts["update"])
 
-    assert waiting(replicas=4) == 4 * waiting(replicas=1)
-    assert waiting(replicas=4, surge=2) == 2 * waiting(replicas=1)
+    assert rollout_timeout(replicas=4) == 4 * rollout_timeout(replicas=1)
+    assert rollout_timeout(replicas=4, surge=2) == 2 * rollout_timeout(replicas=1)
 
 
 def test_a_rollout_needs_no_spare_gpu_unless_asked_to():

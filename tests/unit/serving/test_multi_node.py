@@ -60,7 +60,7 @@ def template() -> core.v1.PodTemplateSpecArgs:
     )
 
 
-def recorded(
+def record_worker_set(
     replicas: int = 2, rollout: Rollout = ROLLOUT, kept: list[Any] | None = None, *, scaled: bool = False
 ) -> Recorded:
     """The set, as it is registered; ``kept`` gets the pod that it was made from."""
@@ -96,15 +96,15 @@ def schema() -> dict[str, Any]:
         pytest.skip("NOT TESTED: the definitions are not there: `make setup` fetches lws")
     definition = yaml.load(file.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     (version,) = [v for v in definition["spec"]["versions"] if v["name"] == multi_node.API_VERSION.partition("/")[2]]
-    return _closed(version["schema"]["openAPIV3Schema"])
+    return _forbid_unknown_fields(version["schema"]["openAPIV3Schema"])
 
 
-def _closed(node: Any) -> Any:
+def _forbid_unknown_fields(node: Any) -> Any:
     if isinstance(node, list):
-        return [_closed(item) for item in node]
+        return [_forbid_unknown_fields(item) for item in node]
     if not isinstance(node, dict):
         return node
-    closed: dict[str, Any] = {key: _closed(value) for key, value in node.items()}
+    closed: dict[str, Any] = {key: _forbid_unknown_fields(value) for key, value in node.items()}
     if closed.pop("x-kubernetes-int-or-string", False):
         closed = {"type": ["integer", "string"]}
     if isinstance(closed.get("properties"), dict) and "additionalProperties" not in closed:
@@ -120,7 +120,7 @@ def validate(worker_set: Recorded) -> None:
 
 
 def test_the_set_has_the_fields_that_its_definition_knows_and_no_others() -> None:
-    worker_set = recorded()
+    worker_set = record_worker_set()
     validate(worker_set)
     worker_set.inputs["spec"]["leaderWorkerTemplate"]["workerTemplate"]["spec"]["containers"][0]["readynessProbe"] = {}
     with pytest.raises(jsonschema.ValidationError, match="readynessProbe"):
@@ -128,7 +128,7 @@ def test_the_set_has_the_fields_that_its_definition_knows_and_no_others() -> Non
 
 
 def test_only_the_leader_is_asked_and_both_obey_pod_security_restricted() -> None:
-    leader, worker = pods(recorded())
+    leader, worker = pods(record_worker_set())
     engine, helper = leader["spec"]["containers"][0], worker["spec"]["containers"][0]
     assert engine["readinessProbe"]["httpGet"]["path"] == "/health"
     assert engine["command"][:2] == ["llm-serving-engine", "--"]
@@ -141,14 +141,14 @@ def test_only_the_leader_is_asked_and_both_obey_pod_security_restricted() -> Non
 
 def test_a_selector_finds_the_leaders_and_no_worker() -> None:
     wanted = multi_node.leaders({"llm-serving.dev/model": "m"}).items()
-    leader, worker = pods(recorded())
+    leader, worker = pods(record_worker_set())
     assert wanted <= leader["metadata"]["labels"].items()
     assert not wanted <= worker["metadata"]["labels"].items()
     assert worker["metadata"]["labels"]["llm-serving.dev/model"] == "m"
 
 
 def test_a_worker_is_told_to_end_after_the_leaders_last_request() -> None:
-    leader, worker = pods(recorded())
+    leader, worker = pods(record_worker_set())
     assert leader["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] == 10
     seconds = worker["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert seconds == 60
@@ -156,41 +156,44 @@ def test_a_worker_is_told_to_end_after_the_leaders_last_request() -> None:
 
 
 def test_a_group_is_made_anew_as_a_whole_and_starts_all_at_once() -> None:
-    worker_set = recorded()
+    worker_set = record_worker_set()
     assert worker_set["spec.leaderWorkerTemplate.restartPolicy"] == "RecreateGroupOnPodRestart"
     assert worker_set["spec.leaderWorkerTemplate.size"] == 2
     assert worker_set["spec.startupPolicy"] == "LeaderCreated"
 
 
 def test_no_service_of_a_group_takes_the_name_of_the_set() -> None:
-    assert recorded()["spec.networkConfig.subdomainPolicy"] == "UniquePerReplica"
+    assert record_worker_set()["spec.networkConfig.subdomainPolicy"] == "UniquePerReplica"
 
 
 def test_groups_are_replaced_in_the_order_that_was_decided() -> None:
     surging = Rollout(600, 60, max_surge=1, max_unavailable=0, create=600, update=1200)
-    assert recorded()["spec.rolloutStrategy.rollingUpdateConfiguration"] == {"maxSurge": 0, "maxUnavailable": 1}
-    assert recorded(rollout=surging)["spec.rolloutStrategy.rollingUpdateConfiguration"] == {
+    assert record_worker_set()["spec.rolloutStrategy.rollingUpdateConfiguration"] == {
+        "maxSurge": 0,
+        "maxUnavailable": 1,
+    }
+    assert record_worker_set(rollout=surging)["spec.rolloutStrategy.rollingUpdateConfiguration"] == {
         "maxSurge": 1,
         "maxUnavailable": 0,
     }
 
 
 def test_the_autoscaler_owns_the_number_of_groups_that_it_scales() -> None:
-    fixed, scaled = recorded(3), recorded(3, scaled=True)
+    fixed, scaled = record_worker_set(3), record_worker_set(3, scaled=True)
     assert fixed["spec.replicas"] == scaled["spec.replicas"] == 3
     assert fixed.ignore_changes == ()
     assert scaled.ignore_changes == ("spec.replicas",)
 
 
 def test_an_update_waits_until_every_group_answers() -> None:
-    worker_set = recorded()
+    worker_set = record_worker_set()
     assert worker_set["metadata.annotations"] == {"a": "b", "pulumi.com/waitFor": "condition=Available"}
     assert worker_set.custom_timeouts == {"create": "600s", "update": "1200s"}
 
 
 def test_what_is_handed_in_stays_as_it_is() -> None:
     kept: list[Any] = []
-    recorded(kept=kept)
+    record_worker_set(kept=kept)
     (container,) = kept[0].spec.containers
     assert container.startup_probe is not None
     assert container.command[0] == "llm-serving-engine"

@@ -45,7 +45,7 @@ PODS = {
 }
 
 
-def rendered(policies, in_namespace):
+def render(policies, in_namespace):
     """Specs as Kubernetes gets them, checked by its schemas."""
 
     def program():
@@ -59,7 +59,7 @@ def rendered(policies, in_namespace):
     return manifests(recording)
 
 
-def of_team(name="chat", reach=None, *, from_internet=True, more=None):
+def team_policies(name="chat", reach=None, *, from_internet=True, more=None):
     policies = network_policies(
         network_reach(GcpNetworkSpec()) if reach is None else reach,
         serving_ports=[SERVING],
@@ -67,16 +67,16 @@ def of_team(name="chat", reach=None, *, from_internet=True, more=None):
         monitoring={"kubernetes.io/metadata.name": "monitoring"},
         from_internet=from_internet,
     )
-    return rendered({**policies, **(more or {})}, name)
+    return render({**policies, **(more or {})}, name)
 
 
 @pytest.fixture(scope="module")
 def policies():
     """Both teams have theirs."""
-    return [*of_team("chat"), *of_team("search")]
+    return [*team_policies("chat"), *team_policies("search")]
 
 
-def reaches(policies, source, target, port, protocol="TCP"):
+def can_connect(policies, source, target, port, protocol="TCP"):
     def address(name):
         return PODS[name]["status"]["podIP"] if name in PODS else name
 
@@ -86,108 +86,110 @@ def reaches(policies, source, target, port, protocol="TCP"):
 
 @pytest.mark.parametrize("source", ["client", GATEWAY, PROBE])
 def test_clients_of_the_namespace_and_gateways_reach_engines(policies, source):
-    assert reaches(policies, source, "engine", SERVING)
+    assert can_connect(policies, source, "engine", SERVING)
 
 
 @pytest.mark.parametrize("source", ["client", GATEWAY, "loader", "other-client", STRANGER])
 def test_only_prometheus_reads_the_launchers_figures(policies, source):
-    assert not reaches(policies, source, "engine", HEALTH)
+    assert not can_connect(policies, source, "engine", HEALTH)
 
 
 @pytest.mark.parametrize("port", [SERVING, HEALTH])
 def test_prometheus_reads_metrics_of_every_team(policies, port):
-    assert reaches(policies, "prometheus", "engine", port)
-    assert reaches(policies, "prometheus", "other-engine", port)
+    assert can_connect(policies, "prometheus", "engine", port)
+    assert can_connect(policies, "prometheus", "other-engine", port)
 
 
 @pytest.mark.parametrize("source", ["other-client", "other-engine", "system", "keda", STRANGER, HUB])
 def test_nobody_else_reaches_engines(policies, source):
-    assert not reaches(policies, source, "engine", SERVING)
+    assert not can_connect(policies, source, "engine", SERVING)
 
 
 @pytest.mark.parametrize("target", ["client", "loader", "compiler", "placeholder"])
 @pytest.mark.parametrize("source", ["client", "engine", "prometheus", "other-client", GATEWAY])
 def test_pods_that_serve_nothing_are_reached_by_nobody(policies, source, target):
     if source != target:
-        assert not reaches(policies, source, target, SERVING)
+        assert not can_connect(policies, source, target, SERVING)
 
 
 @pytest.mark.parametrize("source", ["engine", "loader", "compiler", "client"])
 @pytest.mark.parametrize("server", ["dns", "node-dns", "169.254.20.10", CLOUD_DNS])
 @pytest.mark.parametrize("protocol", ["UDP", "TCP"])
 def test_every_pod_resolves_names(policies, source, server, protocol):
-    assert reaches(policies, source, server, 53, protocol)
+    assert can_connect(policies, source, server, 53, protocol)
 
 
 def test_a_name_service_is_asked_for_names_only(policies):
-    assert not reaches(policies, "engine", "dns", 9153)
-    assert not reaches(policies, "engine", "system", 53, "UDP")
+    assert not can_connect(policies, "engine", "dns", 9153)
+    assert not can_connect(policies, "engine", "system", 53, "UDP")
 
 
 @pytest.mark.parametrize("source", ["engine", "loader", "compiler"])
 def test_what_reads_and_fills_the_cache_has_an_identity_and_reaches_the_object_store(policies, source):
-    assert reaches(policies, source, METADATA, 80)
-    assert reaches(policies, source, "169.254.169.252", 988)
-    assert reaches(policies, source, STORAGE, 443)
+    assert can_connect(policies, source, METADATA, 80)
+    assert can_connect(policies, source, "169.254.169.252", 988)
+    assert can_connect(policies, source, STORAGE, 443)
 
 
 @pytest.mark.parametrize("source", ["client", "placeholder"])
 def test_other_pods_get_neither_identity_nor_storage(policies, source):
-    assert not reaches(policies, source, METADATA, 80)
-    assert not reaches(policies, source, STORAGE, 443)
+    assert not can_connect(policies, source, METADATA, 80)
+    assert not can_connect(policies, source, STORAGE, 443)
 
 
 def test_only_loaders_reach_the_internet_and_only_by_https(policies):
-    assert reaches(policies, "loader", HUB, 443)
-    assert not reaches(policies, "loader", HUB, 80)
-    assert not any(reaches(policies, source, HUB, 443) for source in ("engine", "compiler", "client", "placeholder"))
+    assert can_connect(policies, "loader", HUB, 443)
+    assert not can_connect(policies, "loader", HUB, 80)
+    assert not any(
+        can_connect(policies, source, HUB, 443) for source in ("engine", "compiler", "client", "placeholder")
+    )
 
 
 @pytest.mark.parametrize("inside", ["10.0.0.9", "172.16.3.4", "192.168.1.1", "100.64.0.8", "169.254.169.253"])
 def test_a_way_to_the_internet_is_none_into_the_network(policies, inside):
-    assert not reaches(policies, "loader", inside, 443)
+    assert not can_connect(policies, "loader", inside, 443)
 
 
 def test_weights_from_a_mirror_need_no_internet():
-    assert not reaches(of_team(from_internet=False), "loader", HUB, 443)
+    assert not can_connect(team_policies(from_internet=False), "loader", HUB, 443)
 
 
 def test_engines_of_one_node_do_not_speak_with_each_other(policies):
     for port in (SERVING, 6379, 29500):
-        assert not reaches(policies, "engine", "peer", port)
+        assert not can_connect(policies, "engine", "peer", port)
 
 
 def test_pods_of_a_multi_node_release_speak_on_every_port_with_their_own_release_only():
-    policies = of_team(more={"group": group_policy(release("1.0.0"))})
+    policies = team_policies(more={"group": group_policy(release("1.0.0"))})
     for port in (6379, 29500, 41234):
-        assert reaches(policies, "engine", "peer", port)
-        assert not reaches(policies, "engine", "canary", port)
-        assert not reaches(policies, "client", "peer", port)
+        assert can_connect(policies, "engine", "peer", port)
+        assert not can_connect(policies, "engine", "canary", port)
+        assert not can_connect(policies, "client", "peer", port)
 
 
 def test_without_a_cloud_nothing_but_names_and_engines_is_reached():
     """An empty list of ranges must never become a rule for every address."""
-    policies = of_team(reach=NetworkReach(), from_internet=False)
+    policies = team_policies(reach=NetworkReach(), from_internet=False)
     for source in ("engine", "loader", "client"):
         for target in (METADATA, STORAGE, HUB, STRANGER):
-            assert not any(reaches(policies, source, target, port) for port in (80, 443))
-    assert reaches(policies, "client", "engine", SERVING)
-    assert not reaches(policies, GATEWAY, "engine", SERVING)
+            assert not any(can_connect(policies, source, target, port) for port in (80, 443))
+    assert can_connect(policies, "client", "engine", SERVING)
+    assert not can_connect(policies, GATEWAY, "engine", SERVING)
 
 
 def test_a_store_of_our_own_is_reached_on_its_port_and_opens_nothing_else():
-    policies = of_team(reach=NetworkReach(storage_egress=("10.9.0.4/32",), storage_ports=(9000,)), from_internet=False)
-    assert reaches(policies, "loader", "10.9.0.4", 9000)
-    assert not reaches(policies, "loader", "10.9.0.4", 443)
-    assert not any(reaches(policies, "loader", target, 80) for target in ("10.9.0.4", METADATA, HUB))
+    policies = team_policies(
+        reach=NetworkReach(storage_egress=("10.9.0.4/32",), storage_ports=(9000,)), from_internet=False
+    )
+    assert can_connect(policies, "loader", "10.9.0.4", 9000)
+    assert not can_connect(policies, "loader", "10.9.0.4", 443)
+    assert not any(can_connect(policies, "loader", target, 80) for target in ("10.9.0.4", METADATA, HUB))
 
 
 def test_keda_asks_prometheus_and_its_own_namespace_reaches_it_as_before():
     keda = {"kubernetes.io/metadata.name": "keda"}
-    policies = rendered(
-        {"queries": service_policy({"app.kubernetes.io/name": "prometheus"}, [keda], 9090)}, "monitoring"
-    )
-    assert reaches(policies, "keda", "prometheus", 9090)
-    assert reaches(policies, "grafana", "prometheus", 9090)
-    assert not reaches(policies, "keda", "prometheus", 8080)
-    assert not reaches(policies, "client", "prometheus", 9090)
+    policies = render({"queries": service_policy({"app.kubernetes.io/name": "prometheus"}, [keda], 9090)}, "monitoring")
+    assert can_connect(policies, "keda", "prometheus", 9090)
+    assert can_connect(policies, "grafana", "prometheus", 9090)
+    assert not can_connect(policies, "keda", "prometheus", 8080)
+    assert not can_connect(policies, "client", "prometheus", 9090)

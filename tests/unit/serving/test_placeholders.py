@@ -15,9 +15,9 @@ from llm_serving.spec import ModelSpec, ReleaseSpec
 from llm_serving.spec.model import PAUSE_IMAGE
 from tests.unit.recording import record
 from tests.unit.serving.manifests import assert_valid, breaks_restricted
-from tests.unit.serving.served import MODEL, NODE, RELEASE, container, contract_is_read_back, pod, serve
+from tests.unit.serving.served import MODEL, NODE, RELEASE, container, contract_models, pod, serve
 
-SCHEDULING, CACHE, _ = contract_is_read_back()
+SCHEDULING, CACHE, _ = contract_models()
 
 
 def placeholders(count=2, scheduling=SCHEDULING, image=PAUSE_IMAGE):

@@ -20,7 +20,7 @@ def spec(**fields):
     return AutoscalingSpec.model_validate({"min": 1, "max": 100, **fields})
 
 
-def rendered(workload=WORKLOAD, **fields):
+def render(workload=WORKLOAD, **fields):
     return scaled_object(
         workload, spec(**fields), scaling_queries(engine_metrics(EngineName.VLLM), workload), URL, {"a": "b"}
     )
@@ -41,12 +41,12 @@ def fleet(base=0, slots=256, gpu_utilization=None, start=0, replicas=1, ready=No
     )
 
 
-def settled(one, load, steps=60, **more):
+def settled_replicas(scaled_fleet, load, steps=60, **more):
     """Instances after a long time of the same load."""
     for _ in range(steps):
-        one.step(load, **more)
-    assert len(set(one.history[-10:])) == 1, f"it goes back and forth: {one.history}"
-    return one.replicas
+        scaled_fleet.step(load, **more)
+    assert len(set(scaled_fleet.history[-10:])) == 1, f"it goes back and forth: {scaled_fleet.history}"
+    return scaled_fleet.replicas
 
 
 # --- the object
@@ -59,12 +59,12 @@ def settled(one, load, steps=60, **more):
 @pytest.mark.parametrize("base", [0, 2])
 def test_the_object_is_valid_for_the_pinned_definition(fields, base):
     workload = ReleaseWorkload("chat", "tiny-1-0-0", "tiny", "1.0.0", base=base)
-    assert_valid(rendered(workload, **fields), "keda/keda.sh_scaledobjects.yaml")
+    assert_valid(render(workload, **fields), "keda/keda.sh_scaledobjects.yaml")
 
 
 def test_every_trigger_has_a_name_that_the_formula_uses_and_the_other_way_round():
     for fields in ({}, {"ttft_seconds": 2}, {"gpu_utilization": None}, {"schedules": [OFFICE, OFFICE]}):
-        body = rendered(**fields)["spec"]
+        body = render(**fields)["spec"]
         names = [trigger["name"] for trigger in body["triggers"]]
         assert len(set(names)) == len(names)
         written = body["advanced"]["scalingModifiers"]["formula"]
@@ -75,7 +75,7 @@ def test_every_trigger_has_a_name_that_the_formula_uses_and_the_other_way_round(
 
 
 def test_the_value_is_a_number_of_replicas_and_no_answer_is_a_failure():
-    body = rendered()["spec"]
+    body = render()["spec"]
     modifiers = body["advanced"]["scalingModifiers"]
     assert (modifiers["metricType"], modifiers["target"]) == ("AverageValue", "1")
     assert {trigger["metadata"]["ignoreNullValues"] for trigger in body["triggers"]} == {"false"}
@@ -84,7 +84,7 @@ def test_the_value_is_a_number_of_replicas_and_no_answer_is_a_failure():
 
 def test_the_pace_is_that_of_the_settings():
     pace = {"up_seconds": 30, "up_percent": 50, "down_seconds": 600, "down_percent": 10}
-    behavior = rendered(pace=pace)["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    behavior = render(pace=pace)["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     assert behavior["scaleUp"]["stabilizationWindowSeconds"] == 30
     assert behavior["scaleUp"]["policies"] == [{"type": "Percent", "value": 50, "periodSeconds": 15}]
     assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 600
@@ -92,14 +92,14 @@ def test_the_pace_is_that_of_the_settings():
 
 
 def test_by_default_it_grows_at_once_and_shrinks_slowly():
-    behavior = rendered()["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    behavior = render()["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     assert behavior["scaleUp"]["stabilizationWindowSeconds"] == 0
     assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 300
     assert behavior["scaleDown"]["policies"][0]["value"] == 50
 
 
 def test_a_schedule_is_a_cron_trigger_with_its_own_time_zone():
-    trigger = rendered(schedules=[OFFICE])["spec"]["triggers"][-1]
+    trigger = render(schedules=[OFFICE])["spec"]["triggers"][-1]
     assert trigger == {
         "type": "cron",
         "name": "schedule_0",
@@ -114,7 +114,7 @@ def test_a_schedule_is_a_cron_trigger_with_its_own_time_zone():
 
 def test_the_base_is_part_of_the_bounds_and_is_not_scaled():
     workload = ReleaseWorkload("chat", "tiny-1-0-0", "tiny", "1.0.0", base=2)
-    body = rendered(workload, min=3, max=10)["spec"]
+    body = render(workload, min=3, max=10)["spec"]
     assert (body["minReplicaCount"], body["maxReplicaCount"], body["fallback"]["replicas"]) == (1, 8, 1)
     assert body["scaleTargetRef"]["name"] == "tiny-1-0-0"
     assert "cooldownPeriod" not in body
@@ -122,14 +122,14 @@ def test_the_base_is_part_of_the_bounds_and_is_not_scaled():
 
 def test_with_nothing_beside_the_base_a_prometheus_that_is_away_takes_no_instance():
     workload = ReleaseWorkload("chat", "tiny-1-0-0", "tiny", "1.0.0", base=2)
-    body = rendered(workload, min=2, max=10, polling_seconds=120)["spec"]
+    body = render(workload, min=2, max=10, polling_seconds=120)["spec"]
     assert body["minReplicaCount"] == 0
     assert body["cooldownPeriod"] > (body["fallback"]["failureThreshold"] + 1) * body["pollingInterval"]
 
 
 def test_groups_of_nodes_are_scaled_by_their_own_kind():
     workload = ReleaseWorkload("chat", "big-1-0-0", "big", "1.0.0", kind=WorkloadKind.LEADER_WORKER_SET)
-    body = rendered(workload)["spec"]
+    body = render(workload)["spec"]
     assert body["scaleTargetRef"] == {
         "apiVersion": "leaderworkerset.x-k8s.io/v1",
         "kind": "LeaderWorkerSet",
@@ -142,28 +142,28 @@ def test_groups_of_nodes_are_scaled_by_their_own_kind():
 
 def test_at_most_the_queue_depth_waits_an_instance():
     for load, slots in itertools.product((1, 9, 11, 45, 300, 2000), (1, 8, 256)):
-        count = settled(fleet(slots=slots, queue_depth=10, max=1000), load)
+        count = settled_replicas(fleet(slots=slots, queue_depth=10, max=1000), load)
         assert load - count * slots <= 10 * count
         if 1 < count < 10:
             assert load - (count - 1) * slots > 10 * (count - 1), "and no instance more than that takes"
 
 
 def test_a_queue_that_is_short_enough_adds_nothing():
-    one = fleet(slots=4, queue_depth=10)
-    assert settled(one, 14) == 1
+    scaled_fleet = fleet(slots=4, queue_depth=10)
+    assert settled_replicas(scaled_fleet, 14) == 1
     assert fleet(slots=4, queue_depth=10).step(15) == 2
 
 
 def test_instances_are_kept_until_the_others_can_run_everything():
-    one = fleet(slots=100, replicas=4)
-    assert settled(one, 400) == 4
-    assert settled(one, 330) == 4
-    assert settled(one, 300) == 3
-    assert settled(one, 100) == 1
+    scaled_fleet = fleet(slots=100, replicas=4)
+    assert settled_replicas(scaled_fleet, 400) == 4
+    assert settled_replicas(scaled_fleet, 330) == 4
+    assert settled_replicas(scaled_fleet, 300) == 3
+    assert settled_replicas(scaled_fleet, 100) == 1
 
 
 def test_without_requests_the_fewest_remain():
-    assert settled(fleet(replicas=8, min=2), 0) == 2
+    assert settled_replicas(fleet(replicas=8, min=2), 0) == 2
 
 
 @pytest.mark.parametrize("slots", [1, 4, 256])
@@ -171,12 +171,12 @@ def test_the_same_load_ends_in_the_same_place_from_above_and_from_below(slots):
     for load in range(1, 60 * slots, 7 * slots + 1):
         low, high = fleet(slots=slots, max=1000), fleet(slots=slots, replicas=100, max=1000)
         high.best = slots
-        assert settled(low, load) <= settled(high, load) <= math.ceil(load / min(slots, 10)) + 1
+        assert settled_replicas(low, load) <= settled_replicas(high, load) <= math.ceil(load / min(slots, 10)) + 1
 
 
 def test_gpus_and_first_tokens_say_nothing_while_no_request_waits():
-    one = fleet(slots=4, gpu_utilization=80, ttft_seconds=0.5)
-    assert settled(one, 1, gpu=100.0, ttft=30.0) == 1
+    scaled_fleet = fleet(slots=4, gpu_utilization=80, ttft_seconds=0.5)
+    assert settled_replicas(scaled_fleet, 1, gpu=100.0, ttft=30.0) == 1
 
 
 def test_busy_gpus_add_instances_while_requests_wait():
@@ -192,11 +192,11 @@ def test_slow_first_tokens_add_instances_in_proportion():
 
 def test_a_measure_that_is_older_than_the_instances_does_not_count_twice():
     """First tokens of the last minutes are slow still when the new instances are ready already."""
-    one = fleet(slots=4, replicas=2, ttft_seconds=2)
-    assert one.step(30, ttft=4.0, steady=2) == 4
-    one.step(30, ttft=4.0, steady=2)
-    assert one.ready == 4
-    assert one.step(30, ttft=4.0, steady=2) == 4
+    scaled_fleet = fleet(slots=4, replicas=2, ttft_seconds=2)
+    assert scaled_fleet.step(30, ttft=4.0, steady=2) == 4
+    scaled_fleet.step(30, ttft=4.0, steady=2)
+    assert scaled_fleet.ready == 4
+    assert scaled_fleet.step(30, ttft=4.0, steady=2) == 4
 
 
 # --- the guard
@@ -204,10 +204,10 @@ def test_a_measure_that_is_older_than_the_instances_does_not_count_twice():
 
 @pytest.mark.parametrize("load", [30, 100, 500])
 def test_nodes_that_never_come_get_no_more_than_the_load_asks_for(load):
-    one = fleet(slots=8, start=None, max=1000)
-    replicas = settled(one, load)
+    scaled_fleet = fleet(slots=8, start=None, max=1000)
+    replicas = settled_replicas(scaled_fleet, load)
     assert replicas <= math.ceil(load / (8 + 10))
-    assert one.history == sorted(one.history)
+    assert scaled_fleet.history == sorted(scaled_fleet.history)
 
 
 def test_a_queue_that_grows_while_instances_load_is_not_met_twice():
@@ -230,27 +230,27 @@ def test_the_guard_is_that_of_llm_d():
 
 
 def test_when_every_instance_is_lost_all_of_them_stay_asked_for():
-    assert settled(fleet(replicas=7, ready=0, start=None), 0) == 7
+    assert settled_replicas(fleet(replicas=7, ready=0, start=None), 0) == 7
 
 
 def test_most_instances_lost_at_once_are_not_taken_for_a_lull():
-    one = fleet(slots=8, replicas=8, ready=1, start=None)
-    one.best = 8
-    assert settled(one, 64 + 80) == 8
+    scaled_fleet = fleet(slots=8, replicas=8, ready=1, start=None)
+    scaled_fleet.best = 8
+    assert settled_replicas(scaled_fleet, 64 + 80) == 8
 
 
 # --- schedules
 
 
 def test_a_schedule_is_a_floor_that_the_guard_does_not_lower():
-    one = fleet(schedules=[OFFICE], start=None)
-    assert settled(one, 0, schedule_0=6) == 6
-    assert one.step(0, schedule_0=0) == 1
+    scaled_fleet = fleet(schedules=[OFFICE], start=None)
+    assert settled_replicas(scaled_fleet, 0, schedule_0=6) == 6
+    assert scaled_fleet.step(0, schedule_0=0) == 1
 
 
 def test_the_highest_schedule_counts():
-    one = fleet(schedules=[OFFICE, OFFICE])
-    assert settled(one, 0, schedule_0=6, schedule_1=9) == 9
+    scaled_fleet = fleet(schedules=[OFFICE, OFFICE])
+    assert settled_replicas(scaled_fleet, 0, schedule_0=6, schedule_1=9) == 9
 
 
 # --- the tolerance of the HPA
@@ -258,25 +258,25 @@ def test_the_highest_schedule_counts():
 
 def test_every_step_up_is_taken_whatever_the_number_of_instances():
     for replicas in range(1, 400):
-        one = fleet(replicas=replicas, max=10000, schedules=[OFFICE])
+        scaled_fleet = fleet(replicas=replicas, max=10000, schedules=[OFFICE])
         scheduled = replicas + 1
-        reached = one.step(0, schedule_0=scheduled)
+        reached = scaled_fleet.step(0, schedule_0=scheduled)
         assert reached >= scheduled
         assert reached == scheduled if replicas < 10 else reached <= math.floor(1.1 * replicas) + 1
 
 
 def test_a_step_that_was_widened_is_not_taken_back_and_repeated():
-    one = fleet(replicas=10, max=100, schedules=[OFFICE])
-    assert settled(one, 0, schedule_0=11) == 12
+    scaled_fleet = fleet(replicas=10, max=100, schedules=[OFFICE])
+    assert settled_replicas(scaled_fleet, 0, schedule_0=11) == 12
 
 
 def test_the_maximum_holds():
-    assert settled(fleet(slots=1, max=5), 500) == 5
+    assert settled_replicas(fleet(slots=1, max=5), 500) == 5
 
 
 def test_the_base_counts_as_instances_and_is_not_added_again():
-    one = fleet(base=2, slots=1, replicas=3, min=3, max=20)
-    assert settled(one, 60) == 6
+    scaled_fleet = fleet(base=2, slots=1, replicas=3, min=3, max=20)
+    assert settled_replicas(scaled_fleet, 60) == 6
 
 
 def test_the_value_never_is_negative():

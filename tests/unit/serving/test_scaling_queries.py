@@ -33,7 +33,7 @@ def pod(name, running, waiting, labels=LABELS):
     return [series(METRICS.requests_running, own, running), series(METRICS.requests_waiting, own, waiting)]
 
 
-def counted(ready, replicas=None, deployment="tiny-1-0-0", namespace="chat", **more):
+def kube_state_series(ready, replicas=None, deployment="tiny-1-0-0", namespace="chat", **more):
     own = {"namespace": namespace, "deployment": deployment, **more}
     return [
         series(KubeStateSeries.DEPLOYMENT_READY, own, ready),
@@ -78,10 +78,10 @@ def test_every_selector_names_the_namespace_and_the_release_or_its_objects(workl
 
 def test_loads_are_those_of_all_instances_and_other_releases_are_left_out(tmp_path):
     present = [
-        *pod("a", 8, 20), *pod("b", 4, 0), *counted(2, 5),
+        *pod("a", 8, 20), *pod("b", 4, 0), *kube_state_series(2, 5),
         *pod("c", 100, 100, {**LABELS, "release": "2.0.0"}),
         *pod("d", 100, 100, {**LABELS, "namespace": "search"}),
-        *counted(9, deployment="tiny-2-0-0"), *counted(9, namespace="search"),
+        *kube_state_series(9, deployment="tiny-2-0-0"), *kube_state_series(9, namespace="search"),
     ]  # fmt: skip
     answers = values(queries(), present, tmp_path)
     assert answers["requests"] == [32]
@@ -92,19 +92,19 @@ def test_loads_are_those_of_all_instances_and_other_releases_are_left_out(tmp_pa
 
 
 def test_the_engines_of_one_pod_are_one_instance(tmp_path):
-    present = [*pod("a", 8, 4), *pod("a", 6, 2, {**LABELS, "engine": "1"}), *counted(1)]
+    present = [*pod("a", 8, 4), *pod("a", 6, 2, {**LABELS, "engine": "1"}), *kube_state_series(1)]
     answers = values(queries(), present, tmp_path)
     assert (answers["requests"], answers["waiting"], answers["running"]) == ([20], [6], [14])
 
 
 def test_instances_of_the_base_count(tmp_path):
-    present = [*pod("a", 8, 4), *counted(3, 4), *counted(2, 2, "tiny-1-0-0-base")]
+    present = [*pod("a", 8, 4), *kube_state_series(3, 4), *kube_state_series(2, 2, "tiny-1-0-0-base")]
     answers = values(queries(replace(WORKLOAD, base=2)), present, tmp_path)
     assert (answers["ready"], answers["replicas"]) == ([5], [6])
 
 
 def test_two_state_metrics_servers_count_nothing_twice(tmp_path):
-    present = [*counted(3, 4, instance="a"), *counted(3, 4, instance="b"), *pod("a", 1, 0)]
+    present = [*kube_state_series(3, 4, instance="a"), *kube_state_series(3, 4, instance="b"), *pod("a", 1, 0)]
     answers = values(queries(), present, tmp_path)
     assert (answers["ready"], answers["replicas"]) == ([3], [4])
 
@@ -122,12 +122,12 @@ def test_groups_of_nodes_are_counted_by_the_stateful_set_of_their_leaders(tmp_pa
 
 
 def test_before_the_first_instance_is_ready_there_is_no_load_and_no_failure(tmp_path):
-    answers = values(queries(), counted(0, 2), tmp_path)
+    answers = values(queries(), kube_state_series(0, 2), tmp_path)
     assert answers == {**{name: [0.0] for name in answers}, "replicas": [2]}
 
 
 def test_ready_instances_that_say_nothing_are_a_failure_and_not_a_lull(tmp_path):
-    answers = values(queries(), counted(2), tmp_path)
+    answers = values(queries(), kube_state_series(2), tmp_path)
     assert {name for name, elements in answers.items() if not elements} == {"requests", "waiting", "running"}
     assert all(len(elements) <= 1 for elements in answers.values())
 
@@ -138,7 +138,7 @@ def test_without_numbers_of_instances_nothing_is_guessed(tmp_path):
 
 
 def test_an_instance_that_is_ready_and_not_seen_yet_adds_no_load(tmp_path):
-    answers = values(queries(), [*pod("a", 8, 20), *pod("b", 4, 0), *counted(3)], tmp_path)
+    answers = values(queries(), [*pod("a", 8, 20), *pod("b", 4, 0), *kube_state_series(3)], tmp_path)
     assert (answers["requests"], answers["ready"]) == ([32], [3])
 
 
@@ -148,7 +148,7 @@ def test_the_first_token_is_late_by_the_95th_percentile_of_two_minutes(tmp_path)
         series(f"{name}_bucket", {**LABELS, "pod": "a", "le": "1.0"}, 0, 90),
         series(f"{name}_bucket", {**LABELS, "pod": "a", "le": "2.0"}, 0, 100),
         series(f"{name}_bucket", {**LABELS, "pod": "a", "le": "+Inf"}, 0, 100),
-        *counted(1),
+        *kube_state_series(1),
     ]
     assert values(queries(), present, tmp_path)["ttft"] == [pytest.approx(1.5)]
 
@@ -166,5 +166,5 @@ def test_gpu_utilization_is_the_launchers_or_that_of_nvidias_exporter(metric, la
         series(DCGM_GPU_UTILIZATION, {"namespace": "chat", "pod": f"{name}-7c9f-abcde", "gpu": "0"}, 1)
         for name in ("large-1-0-0", "tiny-1-0-0-rc", "tiny-1-0-0-rc-1")
     ]
-    present = [series(metric, labels, 90), series(metric, {**labels, "gpu": "1"}, 70), *others, *counted(1)]
+    present = [series(metric, labels, 90), series(metric, {**labels, "gpu": "1"}, 70), *others, *kube_state_series(1)]
     assert values(queries(), present, tmp_path)["gpu"] == [80]

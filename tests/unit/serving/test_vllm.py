@@ -44,8 +44,8 @@ def options(arguments):
     return values
 
 
-def added(model=None, node=None, **release):
-    """What the wishes add to the command line of a release without any."""
+def added_arguments(model=None, node=None, **release):
+    """What the options add to the command line of a release without any."""
     bare = set(command(node=node))
     return [argument for argument in command(model=model, node=node, **release) if argument not in bare]
 
@@ -120,12 +120,12 @@ def test_the_engine_calls_nobody_and_writes_below_tmp_only():
 
 
 def test_what_is_left_out_is_the_engines_own_default():
-    assert added() == []
-    assert added(model={"engine": {"max_loras": 4, "max_lora_rank": 64}}) == []  # no adapters
+    assert added_arguments() == []
+    assert added_arguments(model={"engine": {"max_loras": 4, "max_lora_rank": 64}}) == []  # no adapters
 
 
 @pytest.mark.parametrize(
-    ("wish", "arguments"),
+    ("engine_options", "arguments"),
     [
         ({"chunked_prefill": True}, ["--enable-chunked-prefill"]),
         ({"chunked_prefill": False}, ["--no-enable-chunked-prefill"]),
@@ -138,29 +138,29 @@ def test_what_is_left_out_is_the_engines_own_default():
         ({"graph_sizes": [8, 1, 4, 8]}, ["--cudagraph-capture-sizes", "1", "4", "8"]),
     ],
 )
-def test_an_option_of_the_stack_becomes_vllms_flag(wish, arguments):
-    assert added(model={"engine": wish}) == arguments
+def test_an_option_of_the_stack_becomes_vllms_flag(engine_options, arguments):
+    assert added_arguments(model={"engine": engine_options}) == arguments
 
 
 def test_waiting_requests_are_capped_beyond_those_that_run():
-    wish = {"max_sequences": 64, "max_queued_requests": 10}
-    assert "--max-num-queued-reqs=74" in command(model={"engine": wish})
-    copies = command(model={"engine": {**wish, "data_parallelism": 2}})
+    engine_options = {"max_sequences": 64, "max_queued_requests": 10}
+    assert "--max-num-queued-reqs=74" in command(model={"engine": engine_options})
+    copies = command(model={"engine": {**engine_options, "data_parallelism": 2}})
     assert "--max-num-queued-reqs=138" in copies
     # One process of the API counts them all.
     assert "--api-server-count=1" in copies
 
 
 def test_parallelism_of_every_kind_is_passed_on():
-    wish = {"engine": {"pipeline_parallelism": 2, "data_parallelism": 2, "expert_parallel": True}}
-    values = options(command(model={**wish, "tensor_parallelism": 2}, node=EIGHT, source=MIXTURE))
+    model_fields = {"engine": {"pipeline_parallelism": 2, "data_parallelism": 2, "expert_parallel": True}}
+    values = options(command(model={**model_fields, "tensor_parallelism": 2}, node=EIGHT, source=MIXTURE))
     names = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size", "enable-expert-parallel")
     assert [values[name] for name in names] == ["2", "2", "2", True]
 
 
 def test_streamed_weights_are_read_once_for_all_gpus():
-    wish = {"tensor_parallelism": 2, "engine": {"stream_weights": True}}
-    assert json.loads(options(command(model=wish))["model-loader-extra-config"]) == {"distributed": True}
+    model_fields = {"tensor_parallelism": 2, "engine": {"stream_weights": True}}
+    assert json.loads(options(command(model=model_fields))["model-loader-extra-config"]) == {"distributed": True}
 
 
 def test_adapters_are_served_from_their_folders_under_their_own_names():
@@ -172,7 +172,7 @@ def test_adapters_are_served_from_their_folders_under_their_own_names():
 
 
 def test_parsers_of_the_release_are_named():
-    assert added(tool_parser="hermes", reasoning_parser="qwen3") == [
+    assert added_arguments(tool_parser="hermes", reasoning_parser="qwen3") == [
         "--enable-auto-tool-choice",
         "--tool-call-parser=hermes",
         "--reasoning-parser=qwen3",
@@ -199,8 +199,8 @@ def test_more_flags_come_last_in_the_form_that_their_value_asks_for():
 
 
 def test_an_instance_on_several_nodes_has_a_leader_that_answers_and_headless_workers():
-    wish = {"engine": {"nodes": 2, "pipeline_parallelism": 2}}
-    group = VLLM.group_command(request(wish, EIGHT))
+    model_fields = {"engine": {"nodes": 2, "pipeline_parallelism": 2}}
+    group = VLLM.group_command(request(model_fields, EIGHT))
     leader, worker = options(group.leader), options(group.worker)
     assert (leader["nnodes"], leader["node-rank"]) == ("2", "0")
     assert "headless" not in leader
@@ -212,8 +212,8 @@ def test_an_instance_on_several_nodes_has_a_leader_that_answers_and_headless_wor
 
 
 def test_headless_workers_start_no_process_of_the_api():
-    wish = {"engine": {"nodes": 2, "data_parallelism": 2}}
-    group = VLLM.group_command(request(wish, EIGHT))
+    model_fields = {"engine": {"nodes": 2, "data_parallelism": 2}}
+    group = VLLM.group_command(request(model_fields, EIGHT))
     assert "--api-server-count=1" in group.leader
     assert not [argument for argument in group.worker if "api-server-count" in argument]
     assert len(group.ports) == 2

@@ -32,7 +32,7 @@ def stack(**model: Any) -> Stack:
     return resolve(parse_settings(data(**model), "Pulumi.dev.yaml"), "Pulumi.dev.yaml")
 
 
-def explained(folder: Path, **model: Any) -> str:
+def explain_output(folder: Path, **model: Any) -> str:
     write_settings(folder, data(**model))
     done = CliRunner().invoke(app, ["explain", "dev", MODEL, "--folder", str(folder), "--plain"])
     assert done.exit_code == 0, done.output
@@ -50,8 +50,8 @@ def row(text: str, *starts: str) -> list[str]:
 def test_every_model_of_every_committed_stack_is_explained(name: str) -> None:
     done = CliRunner().invoke(app, ["explain", name, "--folder", str(REPOSITORY), "--plain"])
     assert done.exit_code == 0, done.output
-    explained = resolve(read_settings_file(REPOSITORY / f"Pulumi.{name}.yaml"), name)
-    for model in explained.models:
+    resolved = resolve(read_settings_file(REPOSITORY / f"Pulumi.{name}.yaml"), name)
+    for model in resolved.models:
         assert f"Model {model.spec.name}" in done.output
         for served in model.releases:
             assert served.release.sha256[:12] in done.output
@@ -65,7 +65,7 @@ def test_a_model_that_is_not_served_is_refused_with_those_that_are() -> None:
 
 
 def test_each_release_has_its_role_its_share_and_its_instances(tmp_path: Path) -> None:
-    text = explained(tmp_path, releases=THREE, replicas=3)
+    text = explain_output(tmp_path, releases=THREE, replicas=3)
     assert row(text, "stable, 90 %")[-1] == "3"
     assert row(text, "canary, 10 %")[-1] == "2"
     # Their contexts differ, so they are planned apart.
@@ -75,7 +75,7 @@ def test_each_release_has_its_role_its_share_and_its_instances(tmp_path: Path) -
 
 
 def test_the_drain_is_held_against_the_clouds_notice(tmp_path: Path) -> None:
-    text = explained(tmp_path)
+    text = explain_output(tmp_path)
     grace, notice = int(row(text, "grace period")[1]), int(row(text, "the cloud's notice")[1])
     assert grace <= notice
     assert f"{notice - grace} s to spare" in text
@@ -83,15 +83,19 @@ def test_the_drain_is_held_against_the_clouds_notice(tmp_path: Path) -> None:
 
 def test_a_request_that_a_drain_may_cut_is_told(tmp_path: Path) -> None:
     assert (
-        "may be cut" in row(explained(tmp_path, drain={"longestRequestSeconds": 600}), "the longest request", "600")[2]
+        "may be cut"
+        in row(explain_output(tmp_path, drain={"longestRequestSeconds": 600}), "the longest request", "600")[2]
     )
-    assert "ends within" in row(explained(tmp_path, drain={"longestRequestSeconds": 5}), "the longest request", "5")[2]
+    assert (
+        "ends within"
+        in row(explain_output(tmp_path, drain={"longestRequestSeconds": 5}), "the longest request", "5")[2]
+    )
 
 
 def test_signals_and_bounds_of_a_model_that_scales_are_told(tmp_path: Path) -> None:
     night = {"start": "0 8 * * *", "end": "0 18 * * *", "replicas": 4}
     scaling = {"min": 2, "max": 6, "queueDepth": 7, "ttftSeconds": 1.5, "schedules": [night]}
-    text = explained(tmp_path, autoscaling=scaling)
+    text = explain_output(tmp_path, autoscaling=scaling)
     assert row(text, "1.0.0 (stable)")[1] == "2-6"
     for words in (
         "more than 7 waiting requests",
@@ -104,7 +108,7 @@ def test_signals_and_bounds_of_a_model_that_scales_are_told(tmp_path: Path) -> N
 
 
 def test_priority_and_placeholders_are_told(tmp_path: Path) -> None:
-    text = explained(tmp_path, serviceClass="batch", warmPool={"placeholders": 2})
+    text = explain_output(tmp_path, serviceClass="batch", warmPool={"placeholders": 2})
     assert row(text, "priority")[1] == "batch"
     assert row(text, "placeholders")[1] == "2"
 

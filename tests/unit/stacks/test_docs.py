@@ -42,12 +42,12 @@ def test_the_settings_marked_as_fixed_are_those_that_an_update_compares() -> Non
     for section in SECTIONS.values():
         (example,) = (text for text in examples(SETTINGS_PAGE) if text in text_of(section))
         marked = {path for path, row in rows(section).items() if "**Fixed.**" in row["Meaning"]}
-        assert marked == set(resolved(example).settings.fixed), section
+        assert marked == set(resolve_example(example).settings.fixed), section
 
 
 @pytest.mark.parametrize("page", [REPOSITORY / "README.md", SETTINGS_PAGE], ids=lambda page: page.name)
 def test_example_settings_are_accepted(page: Path) -> None:
-    kinds = {type(resolved(example).settings) for example in examples(page)}
+    kinds = {type(resolve_example(example).settings) for example in examples(page)}
     assert kinds == {GcpSettings, ExistingSettings}
 
 
@@ -118,7 +118,7 @@ def examples(page: Path) -> list[str]:
     return [block for block in blocks if "llm-serving:cloud:" in block]
 
 
-def resolved(example: str) -> Stack:
+def resolve_example(example: str) -> Stack:
     """The stack of an example, read as a file is."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "Pulumi.example.yaml"

@@ -27,7 +27,7 @@ def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path: Pa
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("state", "old")]
 
 
-def _held(lock: str, answers: "multiprocessing.Queue[str]", release: "multiprocessing.Queue[None]") -> None:
+def _hold_lock(lock: str, answers: "multiprocessing.Queue[str]", release: "multiprocessing.Queue[None]") -> None:
     with files.file_locked(Path(lock)):
         answers.put("held")
         release.get()
@@ -37,7 +37,7 @@ def test_who_comes_second_is_told_and_may_give_up(tmp_path: Path) -> None:
     lock = tmp_path / "folder" / "lock"
     spawn = multiprocessing.get_context("spawn")
     answers, release = spawn.Queue(), spawn.Queue()
-    holder = spawn.Process(target=_held, args=(str(lock), answers, release))
+    holder = spawn.Process(target=_hold_lock, args=(str(lock), answers, release))
     holder.start()
     try:
         answers.get()

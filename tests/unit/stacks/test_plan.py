@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stacks.cli import app
-from tests.unit.stacks.settings_files import REPOSITORY
+from tests.unit.stacks.settings_files import REPOSITORY, put, settings_data, write_settings
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -28,3 +28,29 @@ def test_prod_lists_both_gpus_on_demand_and_on_spot() -> None:
     plan = (GOLDEN / "prod.txt").read_text(encoding="utf-8")
     for word in ("A100-80GB", "H100-80GB", "on-demand", "spot", "qwen3-8b", "qwen3-32b"):
         assert word in plan
+
+
+def test_check_notes_what_is_accepted_and_may_disappoint(tmp_path: Path) -> None:
+    settings = settings_data("dev")
+    put(settings, "models[0].surge", 1)
+    put(settings, "models[0].serviceClass", "critical")
+    put(settings, "pools[0]", {"name": "l4", "accelerator": "H100-80GB", "capacity": NOT_SOLD_ON_DEMAND})
+    write_settings(tmp_path, settings)
+    notes = {command: _notes(command, tmp_path) for command in ("check", "plan")}
+    for words in ("waits for ever", "sold as spot, flex-start or reserved only", "may run on spot capacity"):
+        assert any(words in note for note in notes["check"]), notes
+    assert len(notes["check"]) == len(notes["plan"])
+    for note, wrapped in zip(notes["check"], notes["plan"], strict=True):
+        assert note.startswith(wrapped)
+
+
+NOT_SOLD_ON_DEMAND = [
+    {"market": "on-demand", "machineType": "a3-highgpu-1g", "max": 1},
+    {"market": "spot", "machineType": "a3-highgpu-1g", "max": 1},
+]
+
+
+def _notes(command: str, folder: Path) -> list[str]:
+    done = CliRunner().invoke(app, [command, "dev", "--folder", str(folder)])
+    assert done.exit_code == 0, done.output
+    return [line for line in done.output.splitlines() if line.startswith("note: ")]

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from llm_serving.errors import ProblemsError
+from stacks.images.lock import LOCK as IMAGES_LOCK
 from stacks.releases import (
     LOCK,
     RELEASES,
@@ -238,14 +239,14 @@ def test_a_release_that_changes_nothing_is_told(folder: Path) -> None:
 
 
 def test_an_interrupted_addition_leaves_nothing_behind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_folder: Path) -> list[str]:
+    def disk_full(_folder: Path) -> list[str]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     first = folder.parent / "first.yaml"
     data = yaml.safe_load((folder / ONE).read_text())
     first.write_text(yaml.safe_dump({key: data[key] for key in data if key not in ("name", "version")}))
     before = content(folder)
-    monkeypatch.setattr(adding, "write_lock", full)
+    monkeypatch.setattr(adding, "write_lock", disk_full)
     with pytest.raises(OSError, match="No space left"):
         add(folder, "1.2.0")
     with pytest.raises(OSError, match="No space left"):
@@ -315,16 +316,16 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     return Repository(tmp_path / "repository")
 
 
-def changed(repository: Repository) -> None:
+def change_release(repository: Repository) -> None:
     edit(repository.releases / ONE, "contextLength: 8192", "contextLength: 4096")
 
 
-def removed(repository: Repository) -> None:
+def remove_release(repository: Repository) -> None:
     (repository.releases / ONE).unlink()
 
 
 @pytest.mark.parametrize("is_committed", [True, False], ids=["committed", "in the working tree"])
-@pytest.mark.parametrize("tamper", [changed, removed])
+@pytest.mark.parametrize("tamper", [change_release, remove_release])
 def test_history_refuses_what_was_edited_together_with_the_lock(
     repository: Repository, tamper: Callable[[Repository], None], is_committed: bool
 ) -> None:
@@ -334,6 +335,23 @@ def test_history_refuses_what_was_edited_together_with_the_lock(
     if is_committed:
         repository.commit("an edit that no lock refuses")
     with pytest.raises(ProblemsError, match=rf"{ONE}.*(changed, together with|never removed)"):
+        verify_releases(repository.releases, "main")
+
+
+def test_history_refuses_an_image_that_is_another_or_gone(repository: Repository) -> None:
+    images = yaml.safe_load((repository.releases / IMAGES_LOCK).read_text())
+    images["model-loader@0.1.0"]["repository"] = "registry.test/model-loader"
+    images["model-loader@0.1.0"]["digest"] = "sha256:" + "0" * 64
+    (repository.releases / IMAGES_LOCK).write_text(yaml.safe_dump(images))
+    verify_releases(repository.releases, "main")  # what was missing is filled in
+    repository.commit("pushed")
+    repository.git("branch", "--force", "main")
+    images["model-loader@0.1.0"]["digest"] = "sha256:" + "1" * 64
+    del images["vllm-openai@0.32.0"]
+    (repository.releases / IMAGES_LOCK).write_text(yaml.safe_dump(images))
+    with pytest.raises(
+        ProblemsError, match=r"model-loader@0\.1\.0\.digest.*written once(.|\n)*vllm-openai@0\.32\.0: was removed"
+    ):
         verify_releases(repository.releases, "main")
 
 
@@ -363,7 +381,7 @@ def test_a_comment_is_no_change_of_history_either(repository: Repository) -> Non
 
 def test_by_default_the_branch_of_origin_is_compared_with_and_else_the_last_commit(repository: Repository) -> None:
     assert verify_releases(repository.releases).compared_with.startswith("HEAD (")
-    changed(repository)
+    change_release(repository)
     repository.relock()
     repository.commit("an edit that no lock refuses")
     assert verify_releases(repository.releases).compared_with.startswith("HEAD (")

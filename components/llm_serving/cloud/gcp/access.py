@@ -38,7 +38,10 @@ def authorized_networks(
     access: GcpControlPlaneAccess,
 ) -> gcp.container.ClusterMasterAuthorizedNetworksConfigArgs | None:
     """Ranges that may connect to an address of the control plane. An empty list is a list: nobody from outside the
-    node subnet. Addresses of Google Cloud's other customers are not let in."""
+    node subnet. Addresses of Google Cloud's other customers are not let in.
+
+    The list counts for the public address alone, unless it is enforced on the private one too (GKE documentation,
+    "Customize your network isolation", ``--enable-authorized-networks-on-private-endpoint``)."""
     if access.mode == "dns":
         return None
     return gcp.container.ClusterMasterAuthorizedNetworksConfigArgs(
@@ -47,6 +50,7 @@ def authorized_networks(
             for block in access.authorized
         ],
         gcp_public_cidrs_access_enabled=False,
+        private_endpoint_enforcement_enabled=access.mode == "private",
     )
 
 

@@ -15,7 +15,7 @@ from llm_serving.cloud.gcp import access
 from llm_serving.cloud.gcp.arguments import ClusterArgs
 from llm_serving.cloud.gcp.checks import obey_rules
 from llm_serving.cloud.gcp.keys import service_key
-from llm_serving.cloud.gcp.names import ProjectId, Region, account_id
+from llm_serving.cloud.gcp.names import ProjectId, Region, node_account_id
 from llm_serving.cloud.gcp.nodes import GROWS_BY_ITSELF, NODE_POOL_TIMEOUTS, node_config
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.planning.rules.stack import GcpShape
@@ -146,7 +146,7 @@ class GcpCluster(pulumi.ComponentResource):
         account = gcp.serviceaccount.Account(
             f"{name}-nodes",
             project=inputs.project,
-            account_id=account_id(inputs.cluster.name, "nodes"),
+            account_id=node_account_id(inputs.cluster.name),
             display_name=f"Nodes of {inputs.cluster.name}",
             opts=child(self),
         )
@@ -220,11 +220,12 @@ class GcpCluster(pulumi.ComponentResource):
                 enable_insecure_binding_system_unauthenticated=False,
             ),
             enable_legacy_abac=False,
+            # Computed by the provider where it is left out, so that the groups of a removed setting would keep their
+            # rights; an empty name switches it off (terraform-provider-google, resource_container_cluster.go,
+            # expandContainerClusterAuthenticatorGroupsConfig).
             authenticator_groups_config=gcp.container.ClusterAuthenticatorGroupsConfigArgs(
-                security_group=spec.security_group
-            )
-            if spec.security_group
-            else None,
+                security_group=spec.security_group or ""
+            ),
             workload_identity_config=gcp.container.ClusterWorkloadIdentityConfigArgs(
                 workload_pool=f"{inputs.project}.svc.id.goog"
             ),

@@ -239,6 +239,8 @@ def plan_node_pools(pool: GcpPoolSpec, cluster_zones: Sequence[str], max_pods_pe
             "diskGb": pool.disk_gb,
             "localSsdDisks": disks,
             "maxPodsPerNode": max_pods_per_node,
+            # GKE makes the nodes anew for it, and the way back to the default has no value to send (markets.py).
+            **(spot_shutdown(pool) if entry.market is Market.SPOT else {}),
         }
         twin = digest([entry.market, immutable])
         seen[twin] += 1

@@ -58,8 +58,9 @@ class Shutdown(TypedDict, total=False):
 
 
 def spot_shutdown(pool: GcpPoolSpec) -> Shutdown:
-    """How long the spot nodes of ``pool`` take to end. GKE's own default is left unsaid: older clusters do not know
-    the fields, and adding them makes GKE create the nodes anew."""
+    """How long the spot nodes of ``pool`` take to end. GKE's own default is left unsaid: clusters before
+    1.35.0-gke.1171000 refuse the fields. Left out, the provider keeps what there was, so that a node pool with another
+    shutdown has another name (:func:`plan_node_pools <llm_serving.cloud.gcp.gpu_pools.plan_node_pools>`)."""
     if pool.spot_shutdown_seconds == SPOT_SHUTDOWN_SECONDS:
         return Shutdown()
     return Shutdown(

@@ -34,6 +34,18 @@ def bounded(*parts: str, limit: int) -> str:
     return f"{name[: limit - len(tail) - 1].rstrip('-')}-{tail}"
 
 
-def account_id(*parts: str) -> str:
-    """Id of a service account: 6 to 30 characters (IAM documentation, "Create service accounts")."""
-    return bounded(*parts, limit=ACCOUNT_ID_LIMIT)
+def account_id(cluster: str, *owner: str) -> str:
+    """Id of the service account of one owner in a cluster: 6 to 30 characters, beginning with a letter (IAM
+    documentation, "Create service accounts").
+
+    All clusters and teams of a project share its ids, and ``-`` is a letter of every name: the hash tells apart what
+    reads alike, such as team ``chat`` with model ``eu-qwen`` and team ``chat-eu`` with model ``qwen``.
+    """
+    tail = digest([cluster, *owner], length=8)
+    return f"{'-'.join((cluster, *owner))[: ACCOUNT_ID_LIMIT - len(tail) - 1].rstrip('-')}-{tail}"
+
+
+def node_account_id(cluster: str) -> str:
+    """Id of the service account of a cluster's nodes. No other id of ours ends like it, and a change of it would make
+    all nodes anew."""
+    return bounded(cluster, "nodes", limit=ACCOUNT_ID_LIMIT)

@@ -18,6 +18,7 @@ class Cloud(ABC):
         markets: terms on which it sells machines.
         zone_separator: what stands between a region's name and a zone's letter.
         reserved_pool_names: names that no pool may have, each with the reason.
+        reserved_pool_prefixes: beginnings that no pool's name may have, each with the reason.
         streaming_registry: end of the host names of registries whose images it streams to nodes; ``None`` where every
             image is pulled.
         cache_sidecar: what its model cache puts beside every engine.
@@ -30,6 +31,7 @@ class Cloud(ABC):
     markets: frozenset[Market] = frozenset(Market)
     zone_separator: str = ""
     reserved_pool_names: Mapping[str, str] = {}
+    reserved_pool_prefixes: Mapping[str, str] = {}
     streaming_registry: str | None = None
     cache_sidecar: SidecarRequests = NO_SIDECAR
     caches_weights_on_nodes: bool = False

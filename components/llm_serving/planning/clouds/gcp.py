@@ -12,6 +12,7 @@ CRITICAL_PODS_SECONDS = 15
 other pod gets it, whatever its grace period says (GKE documentation, "Spot VMs", termination and graceful shutdown)."""
 
 _COMPUTE_CLASS = "GKE has a ComputeClass of this name"
+_COMPUTE_CLASS_PREFIX = "a pool is a ComputeClass, and GKE keeps names that begin with {} for its own"
 
 _GIB_BRACKETS = (4.0, 4.0, 8.0, 112.0, float("inf"))
 _MEMORY_SHARES = (0.25, 0.20, 0.10, 0.06, 0.02)
@@ -24,9 +25,10 @@ class Gcp(MachineCloud):
     name = "gcp"
     markets = frozenset({Market.ON_DEMAND, Market.SPOT, Market.RESERVATION, Market.FLEX_START})
     zone_separator = "-"
-    # ``default`` is the class of pods that select none, the others come with GKE (GKE documentation, "About GKE
-    # ComputeClasses").
-    reserved_pool_names = dict.fromkeys(("default", "autopilot", "autopilot-spot"), _COMPUTE_CLASS)
+    # ``default`` is the class of pods that select none (GKE documentation, "About GKE ComputeClasses").
+    reserved_pool_names = {"default": _COMPUTE_CLASS}
+    # GKE documentation, "ComputeClass CustomResourceDefinition", metadata.name.
+    reserved_pool_prefixes = {prefix: _COMPUTE_CLASS_PREFIX.format(prefix) for prefix in ("gke", "autopilot")}
     # GKE documentation, "Use Image streaming to pull container images": those of Artifact Registry. Our node pools have
     # it on.
     streaming_registry = ".pkg.dev"

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from llm_serving.addons import table
 from llm_serving.errors import Problem
+from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.rules.stack import StackShape
+from llm_serving.spec.names import POOL_NAME_LIMIT
 
 PLATFORM_NAMESPACES = ("default", "kube-", "gke-", "gmp-", "config-management-")
 """Namespaces of Kubernetes and GKE; an entry that ends in ``-`` is a prefix that they keep for themselves."""
@@ -35,9 +37,7 @@ def check_names(stack: StackShape) -> Iterator[Problem]:
                     f"team-{team.name}",
                 )
     for index, pool in enumerate(stack.pools):
-        reason = stack.cloud.reserved_pool_names.get(pool.name)
-        if reason is not None:
-            yield Problem(f"pools[{index}].name", pool.name, reason, f"gpu-{pool.name}")
+        yield from _reserved_pool(f"pools[{index}].name", stack.cloud, pool.name)
         for key in pool.labels:
             domain = key.rpartition("/")[0]
             for reserved in RESERVED_LABEL_DOMAINS:
@@ -48,6 +48,15 @@ def check_names(stack: StackShape) -> Iterator[Problem]:
                         f"node labels of {reserved} are set by the platform",
                         key.rpartition("/")[2],
                     )
+
+
+def _reserved_pool(path: str, cloud: Cloud, name: str) -> Iterator[Problem]:
+    reasons = [
+        *(reason for reserved, reason in cloud.reserved_pool_names.items() if name == reserved),
+        *(reason for prefix, reason in cloud.reserved_pool_prefixes.items() if name.startswith(prefix)),
+    ]
+    if reasons:
+        yield Problem(path, name, reasons[0], f"gpu-{name}"[:POOL_NAME_LIMIT].rstrip("-"))
 
 
 def _duplicates(what: str, names: Sequence[str]) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""What the launcher knows about the engine: does it start, answer, drain or fail.
+"""What the launcher knows about the engine: does it start, answer, stall, drain or fail.
 
 One thread probes the engine; the main thread adds what it knows of the process. Readers take the last observation
 and wait for nobody, so that a probe of the kubelet costs no request.
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from llm_serving_engine.client import EngineClient, NoAnswerError
+from llm_serving_engine.stall import StallDetector
 from llm_serving_engine.startup_stages import StartupStages
 from llm_serving_engine.warm_up import WarmUp, WarmUpError
 
@@ -62,6 +63,7 @@ class HealthMonitor:
         stall_seconds, probe_timeout: see :class:`llm_serving_engine.options.Options`.
         stages: is told when a stage of the start is over.
         warm_up: what the engine must answer before it counts as ready, if anything.
+        requests: number of requests that are being answered, as far as it is known outside of the engine.
         on_ready: called once, when it is ready for the first time.
         on_failed_start: called with the reason if the warm-up failed; no probe follows.
     """
@@ -75,6 +77,7 @@ class HealthMonitor:
         *,
         stages: StartupStages | None = None,
         warm_up: WarmUp | None = None,
+        requests: Callable[[], int] = lambda: 0,
         on_ready: Callable[[], None] = lambda: None,
         on_failed_start: Callable[[str], None] = lambda reason: None,
     ) -> None:
@@ -84,6 +87,7 @@ class HealthMonitor:
         self._timeout = probe_timeout
         self._stages = stages or StartupStages()
         self._warm_up = warm_up
+        self._stall = StallDetector(client, stall_seconds, probe_timeout, requests)
         self._on_ready = on_ready
         self._on_failed_start = on_failed_start
         # Each of the four is written by one thread only and replaced as a whole.
@@ -118,6 +122,10 @@ class HealthMonitor:
             if before.model is None:
                 with contextlib.suppress(Exception):  # it tells people; a log that is closed ends no monitoring
                     self._on_ready()
+        observation = self._observation
+        if observation.model is not None:
+            with contextlib.suppress(Exception):  # the thread must go on
+                self._stall.look(observation.model, late=not observation.answering)
 
     def keep_probing(self, pause: float, end: threading.Event) -> None:
         """Probe every ``pause`` seconds, more often while the engine starts, until ``end`` is set."""
@@ -159,20 +167,25 @@ class HealthMonitor:
             return Status.DRAINING
         if observation.model is None:
             return Status.STARTING
-        return Status.READY if observation.answering else Status.FAILED
+        return Status.READY if observation.answering and not self._stall.stalled else Status.FAILED
 
     @property
     def live(self) -> bool:
-        """Waiting may still help: the process runs, and once it was ready it is neither silent for too long nor dead by
-        its own word. An engine that drains may close its port before it ends."""
+        """Waiting may still help: the process runs, and once it was ready it is not dead by its own word, does
+        something for the requests that it has, and answers in time or at least computes. An engine that drains may
+        close its port before it ends."""
         if self._exit_status is not None or self._failed_start is not None:
             return False
         if self._draining:
             return True
+        if self._stall.stalled:
+            return False
         observation = self._observation
         if observation.failures < _FAILURES or observation.failing_since is None:
             return True
-        return not observation.unhealthy and time.monotonic() - observation.failing_since < self._stall_seconds
+        if observation.unhealthy:
+            return False
+        return time.monotonic() - observation.failing_since < self._stall_seconds or self._stall.moving
 
     @property
     def reason(self) -> str | None:
@@ -183,6 +196,8 @@ class HealthMonitor:
             return f"the engine ended with status {self._exit_status}"
         if self._draining:
             return "the engine was told to stop"
+        if self._stall.stalled:
+            return f"the engine has requests, and none of its counters has moved for {self._stall_seconds:g} s"
         return self._observation.reason
 
     def _ask(self, known: str | None) -> str:

@@ -67,6 +67,7 @@ class _Launch:
             options.probe_timeout,
             stages=self._stages,
             warm_up=warm_up,
+            requests=self._running_requests,
             on_ready=self._on_ready,
             on_failed_start=self._on_failed_start,
         )
@@ -153,6 +154,9 @@ class _Launch:
         finally:
             self._draining = False
             _signal_self(number)
+
+    def _running_requests(self) -> int:
+        return 0 if self._drain_state is None else self._drain_state.counts().running
 
     def _on_ready(self) -> None:
         _say(f"ready after {self._stages.describe()}")

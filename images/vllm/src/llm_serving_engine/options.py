@@ -31,7 +31,8 @@ class Options:
         health_host, health_port: where the health endpoint listens.
         engine_host, engine_port: where the engine answers HTTP.
         model: name that the engine must list before it is ready; ``None``: any.
-        stall_seconds: an engine that was ready and answers nothing for so long is stalled.
+        stall_seconds: an engine that was ready and answers nothing for so long, or does nothing for the requests that
+            it has, is stalled.
         probe_seconds: pause between two probes of the engine.
         probe_timeout: seconds after which a probe has failed.
         warm_up_seconds: a request is answered before the engine counts as ready, within so long; ``None``: no request.
@@ -145,7 +146,8 @@ OPTIONS = {
     "health-port": "its port (default 8080)",
     "engine-url": "where the engine answers (default: host and port in COMMAND, else 127.0.0.1:8000)",
     "model": "name that the engine must list to be ready (default: the one in COMMAND, else any)",
-    "stall-seconds": "an engine that was ready and is silent for so long is dead (default 60)",
+    "stall-seconds": "an engine that was ready is dead when it is silent, or does nothing for its requests, for so "
+    "long (default 60)",
     "probe-seconds": "pause between two looks at the engine (default 1)",
     "probe-timeout": "a look fails after so many seconds (default 5)",
     "warm-up": "have one short request answered before the engine counts as ready; if it fails, so does the start",

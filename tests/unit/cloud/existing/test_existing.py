@@ -41,7 +41,7 @@ def connect(**arguments):
     return record(lambda: ExistingCluster("lab", arguments))
 
 
-def chosen(recording):
+def kubeconfig_of(recording):
     return yaml.safe_load(recording.output("kubeconfig", recording.one()))
 
 
@@ -67,11 +67,11 @@ def test_the_kubeconfig_is_a_secret_and_so_is_what_is_made_of_it():
 
 
 def test_only_the_chosen_context_and_its_credential_are_kept():
-    config = chosen(connect(kubeconfig=kubeconfig(), context="other"))
+    config = kubeconfig_of(connect(kubeconfig=kubeconfig(), context="other"))
     assert config["current-context"] == "other"
     for kind, names in (("clusters", ["other"]), ("users", ["root"]), ("contexts", ["other"])):
         assert [item["name"] for item in config[kind]] == names
-    assert chosen(connect(kubeconfig=kubeconfig()))["current-context"] == "lab"
+    assert kubeconfig_of(connect(kubeconfig=kubeconfig()))["current-context"] == "lab"
 
 
 def test_a_context_that_is_not_there_is_refused_with_the_nearest():
@@ -101,8 +101,8 @@ def test_without_a_kubeconfig_the_files_that_kubeconfig_names_are_merged_and_the
     first.write_text(kubeconfig(users=[entry("user", "me", token="first")], **{"current-context": ""}))
     second.write_text(kubeconfig(users=[entry("user", "me", token="second"), entry("user", "root", token="t")]))
     monkeypatch.setenv("KUBECONFIG", f"{first}:{tmp_path / 'missing'}:{second}")
-    assert chosen(connect())["users"] == [entry("user", "me", token="first")]
-    assert chosen(connect(context="other"))["users"] == [entry("user", "root", token="t")]
+    assert kubeconfig_of(connect())["users"] == [entry("user", "me", token="first")]
+    assert kubeconfig_of(connect(context="other"))["users"] == [entry("user", "root", token="t")]
 
 
 def test_without_kubeconfig_the_users_own_file_is_read(monkeypatch, tmp_path):
@@ -110,7 +110,7 @@ def test_without_kubeconfig_the_users_own_file_is_read(monkeypatch, tmp_path):
     (tmp_path / ".kube/config").write_text(kubeconfig())
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert chosen(connect())["current-context"] == "lab"
+    assert kubeconfig_of(connect())["current-context"] == "lab"
 
 
 def test_without_any_kubeconfig_the_places_that_were_looked_at_are_named(monkeypatch, tmp_path):
@@ -131,7 +131,7 @@ def test_files_that_a_kubeconfig_names_are_taken_in_but_renewed_tokens_stay_file
         )
     )
     monkeypatch.setenv("KUBECONFIG", str(config))
-    embedded = chosen(connect())
+    embedded = kubeconfig_of(connect())
     assert base64.b64decode(embedded["clusters"][0]["cluster"]["certificate-authority-data"]) == b"CA"
     assert embedded["users"][0]["user"] == {
         "client-certificate-data": base64.b64encode(b"CERT").decode(),

@@ -32,6 +32,7 @@ def test_authorized_access_names_its_ranges_and_no_others() -> None:
     networks = control_plane["masterAuthorizedNetworksConfig"]
     assert [block["cidrBlock"] for block in networks["cidrBlocks"]] == ["203.0.113.0/24"]
     assert networks["gcpPublicCidrsAccessEnabled"] is False
+    assert networks["privateEndpointEnforcementEnabled"] is False
     assert control_plane["controlPlaneEndpointsConfig.dnsEndpointConfig.allowExternalTraffic"] is False
     assert control_plane["privateClusterConfig.enablePrivateEndpoint"] is False
 
@@ -40,6 +41,9 @@ def test_private_access_has_no_public_address_and_lets_nobody_in_from_outside() 
     control_plane = cluster(access={"mode": "private"}).one(CLUSTER)
     assert control_plane["privateClusterConfig.enablePrivateEndpoint"] is True
     assert control_plane["masterAuthorizedNetworksConfig.cidrBlocks"] == []
+    # GKE enforces the list on the public endpoint alone unless it is told otherwise (REST reference,
+    # MasterAuthorizedNetworksConfig.privateEndpointEnforcementEnabled).
+    assert control_plane["masterAuthorizedNetworksConfig.privateEndpointEnforcementEnabled"] is True
     assert control_plane["controlPlaneEndpointsConfig.dnsEndpointConfig.allowExternalTraffic"] is False
 
 

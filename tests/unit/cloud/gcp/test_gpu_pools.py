@@ -17,7 +17,7 @@ POOL = "container/nodePool:NodePool"
 CLASS = "kubernetes:cloud.google.com/v1:ComputeClass"
 
 
-def one_pool(capacity: dict[str, Any], **settings: Any) -> Recorded:
+def node_pool(capacity: dict[str, Any], **settings: Any) -> Recorded:
     return gpu_pool(capacity, **settings).one(POOL)
 
 
@@ -142,19 +142,19 @@ def test_contract_leaves_room_for_what_the_node_keeps() -> None:
 
 
 def test_spot_nodes_are_bought_as_spot() -> None:
-    pool = one_pool(SPOT)
+    pool = node_pool(SPOT)
     assert pool["nodeConfig.spot"] is True
     assert pool["autoscaling.locationPolicy"] == "ANY"
 
 
 def test_on_demand_nodes_are_spread_over_the_zones() -> None:
-    pool = one_pool(ON_DEMAND)
+    pool = node_pool(ON_DEMAND)
     assert pool.get("nodeConfig.spot") is None
     assert pool["autoscaling.locationPolicy"] == "BALANCED"
 
 
 def test_reserved_nodes_consume_their_reservation_and_no_other() -> None:
-    assert one_pool(RESERVED)["nodeConfig.reservationAffinity"] == {
+    assert node_pool(RESERVED)["nodeConfig.reservationAffinity"] == {
         "consumeReservationType": "SPECIFIC_RESERVATION",
         "key": "compute.googleapis.com/reservation-name",
         "values": ["ours"],
@@ -162,7 +162,7 @@ def test_reserved_nodes_consume_their_reservation_and_no_other() -> None:
 
 
 def test_flex_start_nodes_keep_to_the_terms_of_flex_start() -> None:
-    pool = one_pool(FLEX_START)
+    pool = node_pool(FLEX_START)
     assert pool["nodeConfig.flexStart"] is True
     assert pool["nodeConfig.maxRunDuration"] == "604800s"
     assert pool["nodeConfig.reservationAffinity.consumeReservationType"] == "NO_RESERVATION"
@@ -184,7 +184,7 @@ def test_initial_node_count_never_replaces() -> None:
 
 
 def test_counts_are_of_the_whole_pool_and_not_per_zone() -> None:
-    pool = one_pool({**ON_DEMAND, "min": 1, "max": 3})
+    pool = node_pool({**ON_DEMAND, "min": 1, "max": 3})
     assert pool["autoscaling"] == {"totalMinNodeCount": 1, "totalMaxNodeCount": 3, "locationPolicy": "BALANCED"}
 
 
@@ -204,7 +204,7 @@ def test_the_end_of_a_pool_honours_disruption_budgets() -> None:
 
 
 def test_gke_installs_the_driver() -> None:
-    gpus = one_pool({**SPOT, "machine_type": "g2-standard-24"})["nodeConfig.guestAccelerators"]
+    gpus = node_pool({**SPOT, "machine_type": "g2-standard-24"})["nodeConfig.guestAccelerators"]
     assert gpus == [{"type": "nvidia-l4", "count": 2, "gpuDriverInstallationConfig": {"gpuDriverVersion": "LATEST"}}]
 
 
@@ -252,7 +252,7 @@ def test_every_gpu_machine_of_the_catalog_becomes_a_node_pool() -> None:
 
 
 def test_nodes_stream_images_and_are_shielded() -> None:
-    config = one_pool(SPOT)["nodeConfig"]
+    config = node_pool(SPOT)["nodeConfig"]
     assert config["gcfsConfig"]["enabled"] is True
     assert config["gvnic"]["enabled"] is True
     assert config["shieldedInstanceConfig"]["enableSecureBoot"] is True
@@ -284,16 +284,16 @@ def test_node_pool_names_are_names_that_gke_takes(market: Market) -> None:
 
 
 def test_another_machine_is_another_pool_so_that_it_comes_before_the_old_one_goes() -> None:
-    before, after = one_pool(SPOT), one_pool({**SPOT, "machine_type": "g2-standard-16"})
+    before, after = node_pool(SPOT), node_pool({**SPOT, "machine_type": "g2-standard-16"})
     assert before["name"] != after["name"]
     assert before.urn != after.urn
 
 
 def test_what_can_change_in_place_does_not_make_a_new_pool() -> None:
-    before = one_pool(SPOT)
+    before = node_pool(SPOT)
     for change in ({"max": 9}, {"min": 1}, {"zones": ZONES[:1]}):
-        assert one_pool({**SPOT, **change}).urn == before.urn
-    assert one_pool(SPOT, labels={"tier": "gold"}).urn == before.urn
+        assert node_pool({**SPOT, **change}).urn == before.urn
+    assert node_pool(SPOT, labels={"tier": "gold"}).urn == before.urn
 
 
 def test_another_order_of_preference_makes_no_new_pools() -> None:
@@ -308,7 +308,7 @@ def test_the_same_machine_in_two_places_is_two_pools() -> None:
 
 
 def test_provider_waits_long_enough_for_gpus() -> None:
-    assert one_pool(SPOT).custom_timeouts["create"] == "60m"
+    assert node_pool(SPOT).custom_timeouts["create"] == "60m"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,11 @@
+import re
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pulumi.errors import InputPropertiesError
 
+from llm_serving.cloud.gcp.names import account_id, node_account_id
 from tests.unit.cloud.gcp.environment import LABELS, identity, registry
 from tests.unit.recording import Recording
 
@@ -32,6 +37,15 @@ def test_readers_read_and_nothing_else() -> None:
         ("roles/artifactregistry.reader", "serviceAccount:a@x.iam.gserviceaccount.com"),
         ("roles/artifactregistry.reader", "serviceAccount:b@x.iam.gserviceaccount.com"),
     }
+
+
+def test_images_are_streamed_to_nodes_whose_account_is_our_own() -> None:
+    """GKE documentation, "Use Image streaming to pull container images": such an account needs the role on the project
+    that hosts the images."""
+    grants = registry("a@x.iam.gserviceaccount.com").all("projects/iAMMember:IAMMember")
+    assert [(grant["project"], grant["role"], grant["member"]) for grant in grants] == [
+        ("test-project", "roles/serviceusage.serviceUsageConsumer", "serviceAccount:a@x.iam.gserviceaccount.com")
+    ]
 
 
 def test_repository_url_is_what_an_image_name_follows() -> None:
@@ -68,16 +82,30 @@ def account(recording: Recording) -> str:
     return recording.one("serviceaccount/account:Account")["accountId"]
 
 
-def test_workloads_with_long_names_keep_accounts_of_their_own() -> None:
-    long = "a-namespace-with-a-very-long-name"
-    one, other = account(identity(namespace=long)), account(identity(namespace=long, service_account="qwen"))
-    assert len(one) <= 30
-    assert len(other) <= 30
-    assert one != other
+NAMES = st.from_regex(r"[a-z]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)
 
 
-def test_clusters_of_one_project_do_not_share_accounts() -> None:
-    assert account(identity(name="serving-a")) != account(identity(name="serving-b"))
+@given(NAMES, NAMES, NAMES)
+def test_ids_of_accounts_are_ids_that_iam_takes(cluster: str, team: str, model: str) -> None:
+    """6 to 30 characters, lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen
+    (IAM REST reference, projects.serviceAccounts.create, accountId)."""
+    for identifier in (account_id(cluster, team, model), account_id(cluster * 3, team * 3, model * 3)):
+        assert re.fullmatch(r"[a-z]([-a-z0-9]{4,28}[a-z0-9])", identifier), identifier
+    assert re.fullmatch(r"[a-z]([-a-z0-9]{4,28}[a-z0-9])", node_account_id(cluster))
+
+
+@given(st.lists(st.tuples(NAMES, NAMES, NAMES), min_size=2, max_size=20, unique=True))
+@example([("c", "chat", "eu-qwen"), ("c", "chat-eu", "qwen"), ("c-chat", "eu", "qwen"), ("c", "team", "nodes")])
+@example([("c" * 30, "team", "qwen"), ("c" * 30, "team", "llama")])
+def test_no_two_workloads_share_an_account(workloads: list[tuple[str, str, str]]) -> None:
+    """A project has one space of ids for all clusters, teams and models: a shared account is access to another's
+    weights."""
+    identifiers = [account_id(*workload) for workload in workloads]
+    assert len({*identifiers, node_account_id("c"), node_account_id("c-team")}) == len(workloads) + 2
+
+
+def test_a_workloads_account_is_told_apart_by_cluster_namespace_and_name() -> None:
+    assert account(identity()) == account_id("serving", "team-a", "llama")
 
 
 @pytest.mark.parametrize(

@@ -33,16 +33,16 @@ def choose(state: Path, environment: dict[str, str], context: str | None = None)
 
 
 @pytest.fixture
-def able(monkeypatch: pytest.MonkeyPatch) -> None:
+def requirements_met(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_choice, "unmet", lambda: None)
 
 
 @pytest.fixture
-def unable(monkeypatch: pytest.MonkeyPatch) -> None:
+def requirements_unmet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_choice, "unmet", lambda: "a local node needs root")
 
 
-@pytest.mark.usefixtures("able")
+@pytest.mark.usefixtures("requirements_met")
 def test_a_machine_that_can_runs_a_node_of_its_own_whatever_the_home_folder_says(tmp_path: Path) -> None:
     (tmp_path / ".kube").mkdir()
     Path(kubeconfig(tmp_path, "production")).rename(tmp_path / ".kube/config")
@@ -50,7 +50,7 @@ def test_a_machine_that_can_runs_a_node_of_its_own_whatever_the_home_folder_says
 
 
 @pytest.mark.parametrize("context", ["kind-llm", "k3d-llm", "minikube"])
-@pytest.mark.usefixtures("able")
+@pytest.mark.usefixtures("requirements_met")
 def test_a_cluster_for_trying_things_is_used_where_kubeconfig_names_it(tmp_path: Path, context: str) -> None:
     cluster = choose(tmp_path / "state", {"KUBECONFIG": kubeconfig(tmp_path, context, "production")})
     assert isinstance(cluster, UsersCluster)
@@ -62,7 +62,7 @@ def test_a_cluster_for_trying_things_is_used_where_kubeconfig_names_it(tmp_path:
 
 
 @pytest.mark.parametrize("context", ["production", "gke_acme_us-central1_llm", "kindred", "minikube2"])
-@pytest.mark.usefixtures("able")
+@pytest.mark.usefixtures("requirements_met")
 def test_any_other_context_is_refused_with_the_line_that_would_allow_it(tmp_path: Path, context: str) -> None:
     with pytest.raises(ClusterError) as refused:
         choose(tmp_path, {"KUBECONFIG": kubeconfig(tmp_path, context)})
@@ -70,7 +70,7 @@ def test_any_other_context_is_refused_with_the_line_that_would_allow_it(tmp_path
     assert "unset KUBECONFIG" in str(refused.value)
 
 
-@pytest.mark.usefixtures("unable")
+@pytest.mark.usefixtures("requirements_unmet")
 def test_a_context_of_the_home_folder_is_as_foreign_as_any_other(tmp_path: Path) -> None:
     (tmp_path / ".kube").mkdir()
     Path(kubeconfig(tmp_path, "production")).rename(tmp_path / ".kube/config")
@@ -92,7 +92,7 @@ def test_a_context_that_is_not_there_is_refused_with_the_nearest(tmp_path: Path)
         choose(tmp_path, {"KUBECONFIG": kubeconfig(tmp_path, "production")}, context="produktion")
 
 
-@pytest.mark.usefixtures("unable")
+@pytest.mark.usefixtures("requirements_unmet")
 def test_without_root_and_without_cluster_the_ways_to_get_one_are_listed(tmp_path: Path) -> None:
     with pytest.raises(ClusterError) as refused:
         choose(tmp_path, {"HOME": str(tmp_path)})

@@ -17,7 +17,7 @@ NETWORK = IPv4Network(builders.POD_RANGE)
 IN_A_NAMESPACE = ("unshare", "--map-root-user", "--net")
 
 
-def rendered(policies, pods, namespaces=()):
+def render(policies, pods, namespaces=()):
     return nftables.render(rules.build(Snapshot.read(namespaces, pods, policies)), NETWORK)
 
 
@@ -43,17 +43,17 @@ def check():
 @given(builders.clusters(), st.lists(builders.policies(), max_size=4))
 def test_nft_takes_every_table(check, cluster, policies):
     namespaces, pods = cluster
-    check(rendered(policies, pods, namespaces))
+    check(render(policies, pods, namespaces))
 
 
 def test_nft_takes_long_names_and_the_table_before_the_first_comparison(check):
-    check(rendered([policy(ingress=[])], [pod("p" * 253, "10.244.0.2", "n" * 63)]))
+    check(render([policy(ingress=[])], [pod("p" * 253, "10.244.0.2", "n" * 63)]))
     check(nftables.render(rules.Rules(), NETWORK))
 
 
 def test_pods_that_are_allowed_the_same_share_a_chain():
     pods = [pod(f"p{i}", f"10.244.0.{2 + i}") for i in range(10)]
-    text = rendered([policy(ingress=[{"ports": [{"port": 80}]}])], pods)
+    text = render([policy(ingress=[{"ports": [{"port": 80}]}])], pods)
     assert text.count("chain ingress-") == 1
     assert text.count(": jump ingress-") == 10
 
@@ -61,4 +61,4 @@ def test_pods_that_are_allowed_the_same_share_a_chain():
 def test_the_same_policies_give_the_same_text():
     pods = [pod("a", "10.244.0.2", labels={"app": "web"}), pod("b", "10.244.0.3", labels={"app": "db"})]
     policies = [policy("x", ingress=[{"from": [{"podSelector": {}}]}]), policy("y", egress=[{}])]
-    assert rendered(policies, pods, [namespace("chat")]) == rendered(policies[::-1], pods[::-1], [namespace("chat")])
+    assert render(policies, pods, [namespace("chat")]) == render(policies[::-1], pods[::-1], [namespace("chat")])

@@ -22,7 +22,7 @@ PODS = [WEB, DB, FAR]
 NAMESPACES = [namespace("chat", team="chat"), namespace("search")]
 
 
-def built(policies, pods=PODS, namespaces=NAMESPACES):
+def build(policies, pods=PODS, namespaces=NAMESPACES):
     return rules.build(Snapshot.read(namespaces, pods, policies))
 
 
@@ -35,7 +35,7 @@ def verdict(built_rules, source, target, protocol="TCP", port=80):
 @given(builders.clusters(), st.lists(builders.policies(), max_size=4), st.data())
 def test_every_connection_is_judged_as_the_api_reference_says(cluster, policies, data):
     namespaces, pods = cluster
-    made = built(policies, pods, namespaces)
+    made = build(policies, pods, namespaces)
     alive = [p["status"]["podIP"] for p in pods if pod_at(p["status"]["podIP"], pods) is p]
     ends = [*alive, *builders.OUTSIDE]
     for source, target in itertools.product(ends, ends):
@@ -47,13 +47,13 @@ def test_every_connection_is_judged_as_the_api_reference_says(cluster, policies,
 
 
 def test_without_policies_everything_is_open_also_to_addresses_nobody_knows_yet():
-    made = built([])
+    made = build([])
     assert verdict(made, WEB, FAR)
     assert verdict(made, "10.244.0.9", WEB)
 
 
 def test_a_pod_that_the_api_does_not_know_yet_is_closed_while_there_is_any_policy():
-    made = built([policy(in_namespace="search", ingress=[{}])])
+    made = build([policy(in_namespace="search", ingress=[{}])])
     assert verdict(made, WEB, DB)
     assert not verdict(made, "10.244.0.9", WEB)
     assert not verdict(made, WEB, "10.244.0.9")
@@ -66,13 +66,13 @@ def test_the_rules_before_the_first_comparison_close_all_pods():
 
 
 def test_default_deny_closes_one_direction_only():
-    made = built([policy(selector={"matchLabels": {"app": "db"}}, policyTypes=["Ingress"])])
+    made = build([policy(selector={"matchLabels": {"app": "db"}}, policyTypes=["Ingress"])])
     assert not verdict(made, WEB, DB)
     assert verdict(made, DB, WEB)
 
 
 def test_a_pod_always_reaches_itself():
-    made = built([policy(policyTypes=["Ingress", "Egress"])])
+    made = build([policy(policyTypes=["Ingress", "Egress"])])
     assert verdict(made, DB, DB)
     assert not verdict(made, WEB, DB)
 
@@ -80,18 +80,18 @@ def test_a_pod_always_reaches_itself():
 def test_policies_add_up():
     deny = policy("deny", policyTypes=["Ingress"])
     allow = policy("allow", ingress=[{"from": [{"podSelector": {"matchLabels": {"app": "web"}}}]}])
-    made = built([deny, allow])
+    made = build([deny, allow])
     assert verdict(made, WEB, DB)
     assert not verdict(made, FAR, DB)
 
 
 def test_policy_types_default_to_egress_only_where_there_are_egress_rules():
-    assert verdict(built([policy(ingress=[])]), WEB, FAR)
-    assert not verdict(built([policy(ingress=[], egress=[{"ports": [{"port": 53}]}])]), WEB, FAR)
+    assert verdict(build([policy(ingress=[])]), WEB, FAR)
+    assert not verdict(build([policy(ingress=[], egress=[{"ports": [{"port": 53}]}])]), WEB, FAR)
 
 
 def test_a_named_port_means_each_targets_own_number():
-    made = built([policy(egress=[{"ports": [{"port": "http"}]}], policyTypes=["Egress"])])
+    made = build([policy(egress=[{"ports": [{"port": "http"}]}], policyTypes=["Egress"])])
     assert verdict(made, DB, WEB, port=8000)
     assert not verdict(made, DB, WEB, port=9000)
     assert verdict(made, DB, FAR, port=9000)
@@ -99,7 +99,7 @@ def test_a_named_port_means_each_targets_own_number():
 
 
 def test_a_name_that_no_target_has_is_told_and_allows_nothing():
-    made = built([policy(selector={"matchLabels": {"app": "db"}}, ingress=[{"ports": [{"port": "htpp"}]}])])
+    made = build([policy(selector={"matchLabels": {"app": "db"}}, ingress=[{"ports": [{"port": "htpp"}]}])])
     assert not verdict(made, WEB, DB)
     (note,) = made.notes
     assert note.reason == "NamedPortNotFound"
@@ -110,15 +110,15 @@ def test_sidecars_ports_have_names_too_and_init_containers_ports_have_not():
     port = {"ports": [{"name": "late", "containerPort": 7000}]}
     sidecar = pod("s", "10.244.0.5", initContainers=[{"name": "s", "restartPolicy": "Always", **port}])
     init = pod("i", "10.244.0.6", initContainers=[{"name": "i", **port}])
-    made = built([policy(ingress=[{"ports": [{"port": "late"}]}])], [WEB, sidecar, init])
+    made = build([policy(ingress=[{"ports": [{"port": "late"}]}])], [WEB, sidecar, init])
     assert verdict(made, WEB, sidecar, port=7000)
     assert not verdict(made, WEB, init, port=7000)
 
 
 def test_other_protocols_pass_where_a_rule_names_no_port():
-    made = built([policy(ingress=[{"from": [{"podSelector": {}}]}])])
+    made = build([policy(ingress=[{"from": [{"podSelector": {}}]}])])
     assert verdict(made, WEB, DB, "ICMP", 0)
-    made = built([policy(ingress=[{"ports": [{"protocol": "TCP"}, {"protocol": "UDP"}, {"protocol": "SCTP"}]}])])
+    made = build([policy(ingress=[{"ports": [{"protocol": "TCP"}, {"protocol": "UDP"}, {"protocol": "SCTP"}]}])])
     assert not verdict(made, WEB, DB, "ICMP", 0)
 
 
@@ -137,7 +137,7 @@ def test_other_protocols_pass_where_a_rule_names_no_port():
 )
 def test_what_is_not_understood_closes_its_direction_though_others_open_it(spec, words):
     everything = policy("open", ingress=[{}], egress=[{}])
-    made = built([everything, policy("strange", selector={"matchLabels": {"app": "db"}}, **spec)])
+    made = build([everything, policy("strange", selector={"matchLabels": {"app": "db"}}, **spec)])
     assert not verdict(made, WEB, DB)
     assert verdict(made, DB, WEB)
     assert verdict(made, DB, FAR)
@@ -157,7 +157,7 @@ def test_what_is_not_understood_closes_its_direction_though_others_open_it(spec,
     ],
 )
 def test_a_policy_whose_reach_is_not_understood_closes_both_directions_of_its_namespace(spec):
-    made = built([{**policy(), "spec": {"podSelector": {}, **spec}}])
+    made = build([{**policy(), "spec": {"podSelector": {}, **spec}}])
     assert not verdict(made, WEB, FAR)
     assert not verdict(made, FAR, WEB)
     assert verdict(made, FAR, "192.0.2.1")
@@ -166,18 +166,18 @@ def test_a_policy_whose_reach_is_not_understood_closes_both_directions_of_its_na
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 def test_a_pod_that_has_ended_is_nobody(phase):
     ended = pod("ended", "10.244.0.5", labels={"app": "web"}, phase=phase)
-    made = built([policy(ingress=[{"from": [{"podSelector": {"matchLabels": {"app": "web"}}}]}])], [DB, WEB, ended])
+    made = build([policy(ingress=[{"from": [{"podSelector": {"matchLabels": {"app": "web"}}}]}])], [DB, WEB, ended])
     assert verdict(made, WEB, DB)
     assert not verdict(made, "10.244.0.5", DB)
 
 
 def test_a_pod_without_an_address_is_waited_for():
-    assert built([policy(ingress=[])], [WEB, pod("new", None)]).pods.keys() == built([], [WEB]).pods.keys()
+    assert build([policy(ingress=[])], [WEB, pod("new", None)]).pods.keys() == build([], [WEB]).pods.keys()
 
 
 def test_a_pod_on_the_nodes_network_is_selected_by_nobody():
     host = pod("host", "10.99.0.1", labels={"app": "web"}, hostNetwork=True)
-    made = built([policy(policyTypes=["Ingress", "Egress"], ingress=[{"from": [{"podSelector": {}}]}])], [DB, host])
+    made = build([policy(policyTypes=["Ingress", "Egress"], ingress=[{"from": [{"podSelector": {}}]}])], [DB, host])
     assert not verdict(made, "10.99.0.1", DB)
     assert verdict(made, "192.0.2.1", "10.99.0.1")
 
@@ -188,17 +188,17 @@ def test_an_address_belongs_to_the_newer_of_two_pods():
     new = pod("new", "10.244.0.5", labels={"app": "web"})
     new["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
     closed_db = policy(selector={"matchLabels": {"app": "db"}}, policyTypes=["Ingress"])
-    assert verdict(built([closed_db], [WEB, new, old]), WEB, new)
+    assert verdict(build([closed_db], [WEB, new, old]), WEB, new)
 
 
 def test_of_a_pod_without_its_namespace_no_condition_on_namespaces_holds():
-    made = built([policy(ingress=[{"from": [{"namespaceSelector": {}}]}])], namespaces=[namespace("chat")])
+    made = build([policy(ingress=[{"from": [{"namespaceSelector": {}}]}])], namespaces=[namespace("chat")])
     assert verdict(made, WEB, DB)
     assert not verdict(made, FAR, DB)
 
 
 def test_pods_that_are_allowed_the_same_share_one_list():
-    made = built([policy(ingress=[{"ports": [{"port": 80}, {"port": 81}]}, {"ports": [{"port": 82}]}])])
+    made = build([policy(ingress=[{"ports": [{"port": 80}, {"port": 81}]}, {"ports": [{"port": 82}]}])])
     lists = {next(iter(by.values())) for by in made.isolated.values() if by}
     assert len(lists) == 1
     assert next(iter(lists))[0].ports == (("TCP", ((80, 82),)),)

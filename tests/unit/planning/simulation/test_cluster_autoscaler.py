@@ -74,19 +74,19 @@ def compute_class(*priorities, **spec):
     return {"m": {"metadata": {"name": "m"}, "spec": {"priorities": [{"nodepools": [p]} for p in priorities], **spec}}}
 
 
-def classed(name, **changes):
+def pool_of_class(name, **changes):
     return gpu_pool(name, compute_class="m", labels={"cloud.google.com/compute-class": "m"}, max=1, **changes)
 
 
 def test_pools_are_tried_in_the_order_of_the_compute_class():
-    pools = [classed("ondemand"), classed("spot")]
+    pools = [pool_of_class("ondemand"), pool_of_class("spot")]
     pods = gpu_pods(2, nodeSelector={"cloud.google.com/compute-class": "m"})
     plan = plan_scale_up(pods, [], pools, compute_class("spot", "ondemand"))
     assert [n.pool for n in plan.nodes] == ["spot", "ondemand"]
 
 
 def test_a_stockout_leads_to_the_next_priority():
-    pools = [classed("ondemand"), classed("spot", stockout=True)]
+    pools = [pool_of_class("ondemand"), pool_of_class("spot", stockout=True)]
     pods = gpu_pods(2, nodeSelector={"cloud.google.com/compute-class": "m"})
     plan = plan_scale_up(pods, [], pools, compute_class("spot", "ondemand"))
     assert [n.pool for n in plan.nodes] == ["ondemand"]
@@ -96,7 +96,7 @@ def test_a_stockout_leads_to_the_next_priority():
 
 
 def test_a_pool_outside_of_the_priorities_is_used_only_where_the_class_allows():
-    pools = [classed("extra")]
+    pools = [pool_of_class("extra")]
     pods = gpu_pods(1, nodeSelector={"cloud.google.com/compute-class": "m"})
     assert plan_scale_up(pods, [], pools, compute_class("spot")).nodes == []
     anyway = compute_class("spot", whenUnsatisfiable="ScaleUpAnyway")
@@ -105,7 +105,7 @@ def test_a_pool_outside_of_the_priorities_is_used_only_where_the_class_allows():
 
 def test_a_missing_compute_class_is_named():
     pods = gpu_pods(1, nodeSelector={"cloud.google.com/compute-class": "m"})
-    plan = plan_scale_up(pods, [], [classed("spot")], {})
+    plan = plan_scale_up(pods, [], [pool_of_class("spot")], {})
     assert "'m' does not exist" in not_triggered_message(plan.refused["p0"])
 
 

@@ -30,7 +30,7 @@ def _wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def _hangs(workshop: Workshop) -> Path:
+def _endless_go(workshop: Workshop) -> Path:
     """A Go that writes half a program and then builds on for ever."""
     return workshop.go_builds_by(f'echo half > "$out"; echo $$ > {workshop.folder}/pid; exec sleep 600')
 
@@ -71,7 +71,7 @@ def test_second_run_builds_nothing(workshop: Workshop) -> None:
 
 
 def test_killed_build_leaves_no_complete_tool(workshop: Workshop) -> None:
-    process = workshop.start(_hangs(workshop))
+    process = workshop.start(_endless_go(workshop))
     compiler = _pid(workshop)
     process.kill()
     process.communicate()
@@ -89,7 +89,7 @@ def test_killed_build_leaves_no_complete_tool(workshop: Workshop) -> None:
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
 def test_ended_set_up_ends_its_compiler_and_tidies_up(workshop: Workshop, sign: signal.Signals) -> None:
-    process = workshop.start(_hangs(workshop))
+    process = workshop.start(_endless_go(workshop))
     compiler = _pid(workshop)
     process.send_signal(sign)
     process.communicate(timeout=30)

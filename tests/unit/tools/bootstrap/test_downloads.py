@@ -45,7 +45,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[Pat
     server.server_close()
 
 
-def _published(url: str, file: str = "tiny-{version}-{os}-{arch}") -> Download:
+def _download(url: str, file: str = "tiny-{version}-{os}-{arch}") -> Download:
     return Download(f"{url}/{file}", f"{url}/SHA256SUMS", ("linux/amd64",), arch=(("amd64", "x64"),))
 
 
@@ -64,7 +64,7 @@ def _target(tmp_path: Path) -> Path:
 def test_program_with_the_right_checksum_is_installed(tmp_path: Path, site: tuple[Path, str]) -> None:
     folder, url = site
     _publish(folder, "tiny-1.2.3-linux-x64", b"#!/bin/sh\n")
-    Downloads(LINUX, offline=False).fetch(program(_published(url)), "1.2.3", _target(tmp_path))
+    Downloads(LINUX, offline=False).fetch(program(_download(url)), "1.2.3", _target(tmp_path))
 
     installed = tmp_path / "target" / "bin" / "tiny"
     assert installed.read_bytes() == b"#!/bin/sh\n"
@@ -76,7 +76,7 @@ def test_checksum_is_found_under_the_folder_that_it_was_made_in(tmp_path: Path, 
     _publish(folder, "tiny-1.2.3-linux-x64", b"abc")
     listed = hashlib.sha256(b"abc").hexdigest()
     (folder / "SHA256SUMS").write_text(f"{'0' * 64}  release/another-file\n{listed}  release/tiny-1.2.3-linux-x64\n")
-    Downloads(LINUX, offline=False).fetch(program(_published(url)), "1.2.3", _target(tmp_path))
+    Downloads(LINUX, offline=False).fetch(program(_download(url)), "1.2.3", _target(tmp_path))
 
     assert (tmp_path / "target" / "bin" / "tiny").read_bytes() == b"abc"
 
@@ -87,7 +87,7 @@ def test_wrong_checksum_is_refused_and_says_what_to_do(workshop: Workshop, site:
     using = Installer(workshop.folders, LINUX, "", Downloads(LINUX, offline=False), Progress(1, stream=io.StringIO()))
 
     with pytest.raises(SetupError) as refusal:
-        using.ensure(program(_published(url)))
+        using.ensure(program(_download(url)))
 
     message = str(refusal.value)
     assert f"{url}/tiny-1.2.3-linux-x64" in message
@@ -110,7 +110,7 @@ def test_archive_gives_its_programs_and_cannot_write_elsewhere(
             member.size, member.mode = 3, mode
             archive.addfile(member, io.BytesIO(b"abc"))
     _publish(folder, f"tiny-1.2.3-linux-x64.{ending}", packed.getvalue())
-    download = _published(url, f"tiny-{{version}}-{{os}}-{{arch}}.{ending}")
+    download = _download(url, f"tiny-{{version}}-{{os}}-{{arch}}.{ending}")
     Downloads(LINUX, offline=False).fetch(program(download), "1.2.3", _target(tmp_path))
 
     written = sorted(str(p.relative_to(tmp_path / "target")) for p in (tmp_path / "target").rglob("*"))
@@ -126,7 +126,7 @@ def test_zip_archive_is_unpacked_with_run_bits(tmp_path: Path, site: tuple[Path,
         entry.external_attr = 0o755 << 16
         archive.writestr(entry, b"abc")
     _publish(folder, "tiny-1.2.3-linux-x64.zip", packed.getvalue())
-    download = _published(url, "tiny-{version}-{os}-{arch}.zip")
+    download = _download(url, "tiny-{version}-{os}-{arch}.zip")
     Downloads(LINUX, offline=False).fetch(program(download), "1.2.3", _target(tmp_path))
 
     assert os.access(tmp_path / "target" / "bin" / "tiny", os.X_OK)
@@ -139,7 +139,7 @@ def test_what_is_not_published_is_unavailable(tmp_path: Path, site: tuple[Path, 
     (folder / missing).unlink()
 
     with pytest.raises(Unavailable, match="answers 404"):
-        Downloads(LINUX, offline=False).fetch(program(_published(url)), "1.2.3", _target(tmp_path))
+        Downloads(LINUX, offline=False).fetch(program(_download(url)), "1.2.3", _target(tmp_path))
     assert list((tmp_path / "target").rglob("*")) == []
 
 
@@ -149,7 +149,7 @@ def test_download_without_a_checksum_of_its_own_is_unavailable(tmp_path: Path, s
     (folder / "SHA256SUMS").write_text(f"{'0' * 64}  another-file\n")
 
     with pytest.raises(Unavailable, match=r"has no checksum of tiny-1\.2\.3-linux-x64"):
-        Downloads(LINUX, offline=False).fetch(program(_published(url)), "1.2.3", _target(tmp_path))
+        Downloads(LINUX, offline=False).fetch(program(_download(url)), "1.2.3", _target(tmp_path))
 
 
 def test_host_that_cannot_be_reached_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +173,7 @@ def test_host_that_cannot_be_reached_is_asked_once(tmp_path: Path, monkeypatch: 
         downloads = Downloads(LINUX, offline=False)
         for _ in range(3):
             with pytest.raises(Unavailable, match=f"127.0.0.1:{port} cannot be reached"):
-                downloads.fetch(program(_published(f"http://127.0.0.1:{port}")), "1.2.3", _target(tmp_path))
+                downloads.fetch(program(_download(f"http://127.0.0.1:{port}")), "1.2.3", _target(tmp_path))
         server.shutdown(socket.SHUT_RDWR)
         thread.join(timeout=5)
     assert connections == 1
@@ -184,4 +184,4 @@ def test_nothing_is_asked_for_when_downloads_are_off(tmp_path: Path, site: tuple
     _publish(folder, "tiny-1.2.3-linux-x64", b"abc")
 
     with pytest.raises(Unavailable, match="LLM_SERVING_TOOLS_OFFLINE"):
-        Downloads(LINUX, offline=True).fetch(program(_published(url)), "1.2.3", _target(tmp_path))
+        Downloads(LINUX, offline=True).fetch(program(_download(url)), "1.2.3", _target(tmp_path))

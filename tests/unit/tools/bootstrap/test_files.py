@@ -18,7 +18,7 @@ LINUX = Platform("linux", "amd64")
 
 
 @pytest.fixture
-def using(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Installer:
+def installer(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Installer:
     """An installer whose Go has fetched one module with two CRDs and a policy."""
     module = workshop.folder / "module"
     (module / "crd").mkdir(parents=True)
@@ -35,21 +35,21 @@ def _recipe(containing: str = "kind: CustomResourceDefinition", joined_as: str |
     return Files("crds", "tiny", (FileSet("keda", "example.com/tiny", ("crd",), containing),), joined_as)
 
 
-def test_only_files_of_the_kind_are_taken(workshop: Workshop, using: Installer) -> None:
-    using.ensure(_recipe())
+def test_only_files_of_the_kind_are_taken(workshop: Workshop, installer: Installer) -> None:
+    installer.ensure(_recipe())
 
     folder = workshop.folders.view / "crds" / "keda"
     assert sorted(file.name for file in folder.iterdir()) == ["a.yaml", "b.yaml"]
     assert folder.resolve().parts[-2:] == ("keda", "1.2.3")
 
 
-def test_joined_files_are_documents_of_one(workshop: Workshop, using: Installer) -> None:
-    using.ensure(_recipe(joined_as="kwok/stages.yaml"))
+def test_joined_files_are_documents_of_one(workshop: Workshop, installer: Installer) -> None:
+    installer.ensure(_recipe(joined_as="kwok/stages.yaml"))
 
     text = Path(workshop.folders.view, "kwok", "stages.yaml").read_text()
     assert [part.strip().splitlines()[-1] for part in text.split("\n---\n")] == ["a: 1", "b: 1"]
 
 
-def test_module_that_moved_its_files_is_an_error(using: Installer) -> None:
+def test_module_that_moved_its_files_is_an_error(installer: Installer) -> None:
     with pytest.raises(SetupError, match="has no `kind: Stage` in crd"):
-        using.ensure(_recipe(containing="kind: Stage"))
+        installer.ensure(_recipe(containing="kind: Stage"))

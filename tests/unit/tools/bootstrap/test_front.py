@@ -14,7 +14,7 @@ OLD = "exit 1  # what a Python 3.9 answers to the check"
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> dict[str, str]:
+def bare_environment(tmp_path: Path) -> dict[str, str]:
     """An environment with no Python at all, and a folder `bin` to put one in."""
     (tmp_path / "bin").mkdir()
     for name in ("sh", "dirname", "cat"):
@@ -24,7 +24,7 @@ def bare(tmp_path: Path) -> dict[str, str]:
     return {"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path)}
 
 
-def _front(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def _run_setup(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["/bin/sh", ROOT / "tools" / "bootstrap.sh", *arguments],
         env=environment,
@@ -34,13 +34,13 @@ def _front(environment: dict[str, str], *arguments: str) -> subprocess.Completed
     )
 
 
-def _real(path: Path) -> None:
+def _link_python(path: Path) -> None:
     executable(path, f'exec {sys.executable} "$@"')
 
 
-def test_without_a_python_it_says_how_to_install_one(tmp_path: Path, bare: dict[str, str]) -> None:
+def test_without_a_python_it_says_how_to_install_one(tmp_path: Path, bare_environment: dict[str, str]) -> None:
     executable(tmp_path / "bin" / "python3", OLD)
-    done = _front(bare, "path")
+    done = _run_setup(bare_environment, "path")
 
     assert done.returncode == 1
     assert "no Python 3.11 or later was found" in done.stderr
@@ -49,32 +49,32 @@ def test_without_a_python_it_says_how_to_install_one(tmp_path: Path, bare: dict[
 
 
 @pytest.mark.parametrize("place", ["bin/python3.12", "bin/python3", ".pyenv/versions/3.12.1/bin/python"])
-def test_python_is_found_where_machines_have_it(tmp_path: Path, bare: dict[str, str], place: str) -> None:
+def test_python_is_found_where_machines_have_it(tmp_path: Path, bare_environment: dict[str, str], place: str) -> None:
     executable(tmp_path / "bin" / "python3.13", OLD)
-    _real(tmp_path / place)
-    done = _front(bare, "path")
+    _link_python(tmp_path / place)
+    done = _run_setup(bare_environment, "path")
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [str(ROOT / ".venv" / "bin"), str(ROOT / ".tools" / "bin")]
 
 
-def test_named_python_that_is_too_old_is_refused(tmp_path: Path, bare: dict[str, str]) -> None:
-    _real(tmp_path / "bin" / "python3")
+def test_named_python_that_is_too_old_is_refused(tmp_path: Path, bare_environment: dict[str, str]) -> None:
+    _link_python(tmp_path / "bin" / "python3")
     executable(tmp_path / "old", OLD)
-    done = _front({**bare, "PYTHON": str(tmp_path / "old")}, "path")
+    done = _run_setup({**bare_environment, "PYTHON": str(tmp_path / "old")}, "path")
 
     assert done.returncode == 1
     assert f"PYTHON={tmp_path}/old is no Python 3.11 or later" in done.stderr
 
 
-def test_exports_put_the_tools_first_on_path(tmp_path: Path, bare: dict[str, str]) -> None:
-    _real(tmp_path / "bin" / "python3")
+def test_exports_put_the_tools_first_on_path(tmp_path: Path, bare_environment: dict[str, str]) -> None:
+    _link_python(tmp_path / "bin" / "python3")
     tools = tmp_path / "a folder"
-    exports = _front({**bare, "LLM_SERVING_TOOLS": str(tools)}, "env").stdout
+    exports = _run_setup({**bare_environment, "LLM_SERVING_TOOLS": str(tools)}, "env").stdout
     shown = subprocess.check_output(
-        ["/bin/sh", "-c", f'{exports}\necho "$PATH"; echo "$LLM_SERVING_TOOLS"'], env=bare, text=True
+        ["/bin/sh", "-c", f'{exports}\necho "$PATH"; echo "$LLM_SERVING_TOOLS"'], env=bare_environment, text=True
     )
 
     path, named = shown.splitlines()
-    assert path.split(os.pathsep) == [str(ROOT / ".venv" / "bin"), str(tools / "bin"), bare["PATH"]]
+    assert path.split(os.pathsep) == [str(ROOT / ".venv" / "bin"), str(tools / "bin"), bare_environment["PATH"]]
     assert named == str(tools)

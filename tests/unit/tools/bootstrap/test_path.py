@@ -15,7 +15,7 @@ from tools.bootstrap.versions import Range, parse
 FITS = Range((1, 34, 0), (1, 35, 0))
 
 
-def _prints(folder: Path, text: str, name: str = "tiny") -> str:
+def _program_folder(folder: Path, text: str, name: str = "tiny") -> str:
     executable(folder / name, f"echo '{text}'")
     return str(folder)
 
@@ -37,18 +37,18 @@ def test_version_is_read_as_programs_print_it(text: str, version: tuple[int, int
 
 
 def test_fitting_program_on_path_is_taken(tmp_path: Path) -> None:
-    path = _prints(tmp_path, "Kubernetes v1.34.9")
+    path = _program_folder(tmp_path, "Kubernetes v1.34.9")
 
     assert path_programs.find("tiny", FITS, path) == path_programs.PathProgram(tmp_path / "tiny", "1.34.9")
 
 
 @pytest.mark.parametrize("text", ["Kubernetes v1.33.9", "Kubernetes v1.35.0", "Kubernetes", ""])
 def test_other_versions_are_passed_over(tmp_path: Path, text: str) -> None:
-    assert path_programs.find("tiny", FITS, _prints(tmp_path, text)) is None
+    assert path_programs.find("tiny", FITS, _program_folder(tmp_path, text)) is None
 
 
 def test_fitting_program_behind_an_unfit_one_is_found(tmp_path: Path) -> None:
-    path = os.pathsep.join([_prints(tmp_path / "old", "v1.20.0"), _prints(tmp_path / "new", "v1.34.1")])
+    path = os.pathsep.join([_program_folder(tmp_path / "old", "v1.20.0"), _program_folder(tmp_path / "new", "v1.34.1")])
 
     assert path_programs.find("tiny", FITS, path) == path_programs.PathProgram(tmp_path / "new" / "tiny", "1.34.1")
 
@@ -60,10 +60,10 @@ def test_program_that_fails_when_asked_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_program_without_its_companions_is_passed_over(tmp_path: Path) -> None:
-    path = _prints(tmp_path, "v1.34.0")
+    path = _program_folder(tmp_path, "v1.34.0")
     assert path_programs.find("tiny", FITS, path, companions=["tiny-language-python"]) is None
 
-    _prints(tmp_path, "", name="tiny-language-python")
+    _program_folder(tmp_path, "", name="tiny-language-python")
     assert path_programs.find("tiny", FITS, path, companions=["tiny-language-python"]) is not None
 
 
@@ -75,7 +75,7 @@ def test_where_no_libraries_are_only_a_static_program_fits(tmp_path: Path) -> No
     for folder, program in (("dynamic", echo), ("static", "/sbin/ldconfig")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "tiny").symlink_to(program)
-    _prints(tmp_path / "script", "v1.34.0")
+    _program_folder(tmp_path / "script", "v1.34.0")
     path = os.pathsep.join(str(tmp_path / folder) for folder in ("script", "dynamic", "static"))
 
     taken = [path_programs.find("tiny", every, path, static=static) for static in (False, True)]
@@ -92,7 +92,7 @@ def test_our_own_links_on_path_do_not_count_as_found(tmp_path: Path) -> None:
 
 
 def test_set_up_links_the_program_of_path_and_builds_nothing(workshop: Workshop, tmp_path: Path) -> None:
-    _prints(tmp_path / "usr", "tiny 1.9.0")
+    _program_folder(tmp_path / "usr", "tiny 1.9.0")
     done = workshop.setup(tmp_path / "usr", workshop.go_builds_by("exit 1"))
 
     assert done.returncode == 0, done.stdout

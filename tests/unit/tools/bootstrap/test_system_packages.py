@@ -106,7 +106,7 @@ def debian(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Distribution:
     return Distribution(tmp_path, DEBIAN, monkeypatch)
 
 
-def _installs(debian: Distribution, *programs: str) -> str:
+def _installation(debian: Distribution, *programs: str) -> str:
     """Shell that puts programs on PATH when apt-get installs."""
     made = " ".join(f"'{debian.bin}/{name}'" for name in programs)
     return f"[ $kind != install ] || for p in {made}; do echo '#!/bin/sh' > $p; chmod +x $p; done"
@@ -124,7 +124,7 @@ def test_exactly_the_missing_packages_are_installed_without_recommended_ones(deb
     debian.has()
     (debian.bin / "ctr").unlink()
     (debian.bin / "nft").unlink()
-    debian.apt_get_does(_installs(debian, "ctr", "nft"))
+    debian.apt_get_does(_installation(debian, "ctr", "nft"))
 
     printed = debian.ensure()
 
@@ -139,7 +139,8 @@ def test_lists_are_renewed_only_if_they_do_not_serve(debian: Distribution) -> No
     (debian.bin / "runc").unlink()
     lists = debian.folder / "lists"
     debian.apt_get_does(
-        f"case $kind in update) touch '{lists}';; *) test -e '{lists}' || exit 100;; esac; {_installs(debian, 'runc')}"
+        f"case $kind in update) touch '{lists}';; *) test -e '{lists}' || exit 100;; esac;"
+        f" {_installation(debian, 'runc')}"
     )
 
     debian.ensure()
@@ -153,7 +154,7 @@ def test_no_service_may_start_and_no_policy_is_left(debian: Distribution) -> Non
     policy = debian.policy
     debian.apt_get_does(
         f"[ $kind != install ] || {{ '{policy}' containerd start; echo answer $? >> '{debian.folder}/calls'; }}; "
-        + _installs(debian, "containerd")
+        + _installation(debian, "containerd")
     )
 
     debian.ensure()
@@ -167,7 +168,7 @@ def test_policy_of_the_machine_is_kept(debian: Distribution) -> None:
     (debian.bin / "containerd").unlink()
     executable(debian.policy, "exit 104")
     before = debian.policy.read_text()
-    debian.apt_get_does(_installs(debian, "containerd"))
+    debian.apt_get_does(_installation(debian, "containerd"))
 
     debian.ensure()
 
@@ -178,7 +179,7 @@ def test_policy_that_a_killed_set_up_left_is_removed(debian: Distribution) -> No
     debian.has()
     (debian.bin / "containerd").unlink()
     debian.policy.write_text(system_packages._START_NOTHING)
-    debian.apt_get_does(_installs(debian, "containerd"))
+    debian.apt_get_does(_installation(debian, "containerd"))
 
     debian.ensure()
 
@@ -252,7 +253,7 @@ def test_each_group_gets_its_own_packages_alone(debian: Distribution) -> None:
     debian.has()
     for program in ("prometheus", "nft"):
         (debian.bin / program).unlink()
-    debian.apt_get_does(_installs(debian, "prometheus"))
+    debian.apt_get_does(_installation(debian, "prometheus"))
 
     assert "installed prometheus\n" in debian.ensure("autoscaling")
     assert [package.debian for package in debian.machine().missing(["node", "autoscaling"])] == ["nftables"]
@@ -261,7 +262,7 @@ def test_each_group_gets_its_own_packages_alone(debian: Distribution) -> None:
 def test_the_program_that_evaluates_queries_comes_with_the_node_and_counts_once(debian: Distribution) -> None:
     debian.has()
     (debian.bin / "promtool").unlink()
-    debian.apt_get_does(_installs(debian, "promtool"))
+    debian.apt_get_does(_installation(debian, "promtool"))
 
     assert "installed prometheus\n" in debian.ensure("node", "autoscaling")
     assert debian.calls()[-1].endswith("--no-install-recommends prometheus")
@@ -277,6 +278,13 @@ def test_on_macos_brew_is_named_for_what_it_has(tmp_path: Path, monkeypatch: pyt
 
     assert "promtool is missing, needed by the tests of autoscaling." in str(refusal.value)
     assert str(refusal.value).splitlines()[-1] == "  macOS            brew install prometheus"
+
+
+def test_a_program_counts_by_the_name_that_another_distribution_gives_it(debian: Distribution) -> None:
+    debian.has()
+    (debian.bin / "docker-registry").rename(debian.bin / "registry")
+
+    assert debian.machine().missing(["node"]) == {}
 
 
 def test_programs_on_path_are_not_taken_for_network_plugins(debian: Distribution) -> None:

@@ -7,6 +7,7 @@ from llm_serving import catalog
 from llm_serving.catalog import UnknownFact
 from llm_serving.errors import Problem
 from llm_serving.planning.clouds.cloud import Cloud
+from llm_serving.planning.rules.gcp.maintenance import check_maintenance, note_maintenance
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.spec.gcp import GcpClusterSpec, GcpControlPlaneAccess
 
@@ -20,12 +21,12 @@ def check_cluster(stack: StackShape) -> Iterator[Problem]:
         return
     yield from _system_pool(stack.cloud, cluster)
     yield from _access(cluster.access)
-    yield from _exclusions(cluster)
+    yield from check_maintenance(cluster.maintenance)
 
 
 def note_cluster(stack: StackShape) -> Iterator[Problem]:
     """What is allowed and may surprise: a control plane that is open to everybody, teams whose groups are not looked
-    up."""
+    up, long times without security patches."""
     cluster = stack.gcp.cluster
     if cluster is None:
         return
@@ -36,6 +37,7 @@ def note_cluster(stack: StackShape) -> Iterator[Problem]:
     if not cluster.security_group and any(team.viewers or team.editors for team in stack.teams):
         reason = "without it GKE looks up nobody's groups, so the viewers and editors of teams may do nothing"
         yield Problem("cluster.securityGroup", None, reason, "gke-security-groups@<your domain>")
+    yield from note_maintenance(cluster.maintenance)
 
 
 def _system_pool(cloud: Cloud, cluster: GcpClusterSpec) -> Iterator[Problem]:
@@ -78,14 +80,3 @@ def _access(access: GcpControlPlaneAccess) -> Iterator[Problem]:
             "mode dns asks for an identity and looks at no address, so these ranges would have no effect",
             "leave it out, or mode authorized",
         )
-
-
-def _exclusions(cluster: GcpClusterSpec) -> Iterator[Problem]:
-    names: set[str] = set()
-    for index, exclusion in enumerate(cluster.maintenance.exclusions):
-        path = f"cluster.maintenance.exclusions[{index}]"
-        if exclusion.name in names:
-            yield Problem(f"{path}.name", exclusion.name, "another exclusion has the same name")
-        names.add(exclusion.name)
-        if exclusion.end <= exclusion.start:
-            yield Problem(f"{path}.end", exclusion.end, f"not after the start, {exclusion.start}")

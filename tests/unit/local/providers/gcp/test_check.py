@@ -18,7 +18,7 @@ def refusal(state: Path, token: str, inputs: dict[str, Any]) -> str:
     return str(refused.value)
 
 
-def accepted(state: Path, token: str, inputs: dict[str, Any]) -> dict[str, Any]:
+def checked_inputs(state: Path, token: str, inputs: dict[str, Any]) -> dict[str, Any]:
     with run(state) as engine:
         return engine.check(token, "thing", inputs)
 
@@ -112,9 +112,9 @@ def test_unknown_values_pass_every_rule(tmp_path: Path) -> None:
         "releaseChannel": {"channel": UNKNOWN},
         "databaseEncryption": {"state": "ENCRYPTED", "keyName": UNKNOWN},
     }
-    assert accepted(tmp_path, CLUSTER, inputs)["network"] is UNKNOWN
+    assert checked_inputs(tmp_path, CLUSTER, inputs)["network"] is UNKNOWN
     pool = {"name": "p", "cluster": UNKNOWN, "autoscaling": {"minNodeCount": 1, "maxNodeCount": UNKNOWN}}
-    assert accepted(tmp_path, POOL, pool)["cluster"] is UNKNOWN
+    assert checked_inputs(tmp_path, POOL, pool)["cluster"] is UNKNOWN
 
 
 def test_a_refused_secret_is_not_shown(tmp_path: Path) -> None:

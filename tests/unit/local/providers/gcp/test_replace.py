@@ -31,7 +31,7 @@ POOL_INPUTS: dict[str, Any] = {
 }
 
 
-def changed(inputs: dict[str, Any], **changes: Any) -> dict[str, Any]:
+def with_changes(inputs: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {key: value for key, value in {**inputs, **changes}.items() if value is not None}
 
 
@@ -77,7 +77,7 @@ def test_replacement_is_asked_for_where_the_real_provider_asks(
     tmp_path: Path, token: str, old: dict[str, Any], changes: dict[str, Any], replaces: list[str]
 ) -> None:
     with run(tmp_path) as engine:
-        difference = engine.diff(Made(engine.urn(token, "x"), token, "id", old, old), changed(old, **changes))
+        difference = engine.diff(Made(engine.urn(token, "x"), token, "id", old, old), with_changes(old, **changes))
     assert difference.changes
     assert difference.replaces == replaces
     assert any(kind.endswith("_REPLACE") for kind in difference.changes.values()) == bool(replaces)
@@ -87,4 +87,4 @@ def test_the_order_of_zones_is_no_change(tmp_path: Path) -> None:
     with run(tmp_path) as engine:
         made = Made(engine.urn(CLUSTER, "x"), CLUSTER, "id", CLUSTER_INPUTS, CLUSTER_INPUTS)
         zones = list(reversed(CLUSTER_INPUTS["nodeLocations"]))
-        assert engine.diff(made, changed(CLUSTER_INPUTS, nodeLocations=zones)).changes == {}
+        assert engine.diff(made, with_changes(CLUSTER_INPUTS, nodeLocations=zones)).changes == {}

@@ -7,14 +7,14 @@ def pod(name, **status):
     return {"metadata": {"name": name, "namespace": "ns", "uid": name}, "status": status}
 
 
-def waiting_for_room(name):
+def unschedulable_pod(name):
     message = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
     return pod(name, phase="Pending", conditions=[condition])
 
 
 def test_pods_with_one_reason_share_a_line():
-    lines = unready([waiting_for_room("a"), waiting_for_room("b")], [])
+    lines = unready([unschedulable_pod("a"), unschedulable_pod("b")], [])
     assert len(lines) == 1
     assert "2 pods (a, ...)" in lines[0]
     assert "3 Insufficient nvidia.com/gpu" in lines[0]
@@ -26,7 +26,7 @@ def test_the_autoscaler_adds_why_no_node_will_come():
         "reason": "NotTriggerScaleUp",
         "message": "pod didn't trigger scale-up: 1 max node group size reached",
     }
-    (line,) = unready([waiting_for_room("a")], [event])
+    (line,) = unready([unschedulable_pod("a")], [event])
     assert "max node group size reached" in line
 
 
@@ -35,12 +35,12 @@ def container(name="engine", state=None, before=None, restarts=0, **more):
     return {"name": name, "ready": False, "state": state or {}, "lastState": last, "restartCount": restarts, **more}
 
 
-def about(uid="a", reason="", message="", type="Warning", at="2026-01-01T00:00:00Z", container=""):
+def event_about(uid="a", reason="", message="", type="Warning", at="2026-01-01T00:00:00Z", container=""):
     thing = {"uid": uid, **({"fieldPath": f"spec.containers{{{container}}}"} if container else {})}
     return {"involvedObject": thing, "type": type, "reason": reason, "message": message, "lastTimestamp": at}
 
 
-def read(pod_, name, previous):
+def read_log(pod_, name, previous):
     return f"{pod_['metadata']['name']}/{name}{' before' if previous else ''} says: no memory"
 
 
@@ -51,7 +51,7 @@ OOM = {"exitCode": 137, "reason": "OOMKilled"}
 def test_a_crashing_container_shows_status_restarts_and_log():
     looping = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting pod a_ns(1-2)"}}
     (line,) = unready(
-        [pod("a", phase="Running", containerStatuses=[container(state=looping, before=OOM, restarts=3)])], [], read
+        [pod("a", phase="Running", containerStatuses=[container(state=looping, before=OOM, restarts=3)])], [], read_log
     )
     assert "CrashLoopBackOff, restarted 3 times" in line
     assert "137 (OOMKilled, SIGKILL)" in line
@@ -60,7 +60,7 @@ def test_a_crashing_container_shows_status_restarts_and_log():
 
 
 def test_a_pod_that_failed_is_not_said_to_wait_for_room():
-    failed = waiting_for_room("a")
+    failed = unschedulable_pod("a")
     failed["status"] |= {"phase": "Failed", "containerStatuses": [container(state={"terminated": CRASHED})]}
     assert unready([failed], []) == ["pod a: container engine ended with status 1 (Error)"]
 
@@ -74,7 +74,7 @@ def test_memory_that_ran_out_is_told_with_its_limit():
 
 def test_a_container_that_runs_again_shows_how_it_ended_before_and_that_log():
     again = container(state={"running": {}}, before=CRASHED, restarts=1, started=True)
-    (line,) = unready([pod("a", phase="Running", containerStatuses=[again])], [], read)
+    (line,) = unready([pod("a", phase="Running", containerStatuses=[again])], [], read_log)
     assert "restarted 1 time; before that it ended with status 1 (Error)" in line
     assert "a/engine before says" in line
 
@@ -83,14 +83,14 @@ def test_pods_that_crash_alike_share_a_line_and_the_newest_log():
     looping = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off of this very pod"}}
     pods = [pod(n, containerStatuses=[container(state=looping, before=CRASHED)]) for n in ("old", "new")]
     pods[0]["metadata"]["creationTimestamp"], pods[1]["metadata"]["creationTimestamp"] = "2026-01-01", "2026-01-02"
-    (line,) = unready(pods, [], read)
+    (line,) = unready(pods, [], read_log)
     assert line.startswith("2 pods (new, ...)")
     assert "new/engine says" in line
 
 
 def test_an_image_that_cannot_be_pulled_is_named_with_the_cause():
     backing_off = {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "nope:1"'}}
-    event = about(reason="Failed", message='Failed to pull image "nope:1": not found', container="engine")
+    event = event_about(reason="Failed", message='Failed to pull image "nope:1": not found', container="engine")
     (line,) = unready([pod("a", phase="Pending", containerStatuses=[container(state=backing_off)])], [event])
     assert "ImagePullBackOff" in line
     assert 'Back-off pulling image "nope:1" (not found)' in line
@@ -98,7 +98,7 @@ def test_an_image_that_cannot_be_pulled_is_named_with_the_cause():
 
 def test_a_mount_that_fails_is_told_from_its_event():
     starting = container("c", state={"waiting": {"reason": "ContainerCreating"}})
-    event = about(reason="FailedMount", message="no bucket")
+    event = event_about(reason="FailedMount", message="no bucket")
     (line,) = unready([pod("a", phase="Pending", containerStatuses=[starting])], [event])
     assert "FailedMount: no bucket" in line
 
@@ -106,14 +106,14 @@ def test_a_mount_that_fails_is_told_from_its_event():
 def test_a_container_that_is_still_being_made_is_not_said_to_run():
     starting = container("c", state={"waiting": {"reason": "ContainerCreating"}})
     made = pod("a", phase="Pending", containerStatuses=[starting]) | {"spec": {"nodeName": "n1"}}
-    (line,) = unready([made], [about(reason="Pulling", message="Pulling image", type="Normal")])
+    (line,) = unready([made], [event_about(reason="Pulling", message="Pulling image", type="Normal")])
     assert "being made on node n1 (Pulling: Pulling image)" in line
 
 
 def test_an_init_container_that_still_runs_is_what_the_pod_waits_for():
     main = container("main", state={"waiting": {"reason": "PodInitializing"}})
     waiting = pod("a", containerStatuses=[main], initContainerStatuses=[container("fetch", state={"running": {}})])
-    (line,) = unready([waiting], [], read)
+    (line,) = unready([waiting], [], read_log)
     assert "init container fetch still runs" in line
 
 
@@ -129,8 +129,10 @@ def test_a_sidecar_that_runs_is_no_reason():
 def test_an_unready_probe_says_what_it_heard_without_the_address():
     running = container("c", state={"running": {}}, started=True)
     status = {"phase": "Running", "containerStatuses": [running], "podIPs": [{"ip": "10.0.0.9"}]}
-    older = about(reason="FailedScheduling", message="0/1 nodes", at="2025-01-01T00:00:00Z")
-    probe = about(reason="Unhealthy", message="Readiness probe failed: http://10.0.0.9:8080 refused", container="c")
+    older = event_about(reason="FailedScheduling", message="0/1 nodes", at="2025-01-01T00:00:00Z")
+    probe = event_about(
+        reason="Unhealthy", message="Readiness probe failed: http://10.0.0.9:8080 refused", container="c"
+    )
     (line,) = unready([pod("a", **status)], [older, probe])
     assert "Readiness probe failed: http://POD:8080 refused" in line
     (line,) = unready([pod("a", **status)], [older])
@@ -147,13 +149,16 @@ def test_an_evicted_pod_says_so():
 
 def test_pods_that_may_not_be_made_are_told_by_their_owner():
     owner = {"kind": "StatefulSet", "metadata": {"name": "db", "uid": "s"}}
-    events = [about("s", "FailedCreate", "exceeded quota: pods"), about("s", "SuccessfulCreate", "x", type="Normal")]
+    events = [
+        event_about("s", "FailedCreate", "exceeded quota: pods"),
+        event_about("s", "SuccessfulCreate", "x", type="Normal"),
+    ]
     assert complaints([owner], events) == ["StatefulSet db: FailedCreate: exceeded quota: pods"]
 
 
 def test_ready_finished_and_leaving_pods_are_no_problem():
     ready = pod("a", conditions=[{"type": "Ready", "status": "True"}])
-    leaving = waiting_for_room("c")
+    leaving = unschedulable_pod("c")
     leaving["metadata"]["deletionTimestamp"] = "now"
     assert unready([ready, pod("b", phase="Succeeded"), leaving], []) == []
 
@@ -161,8 +166,8 @@ def test_ready_finished_and_leaving_pods_are_no_problem():
 def test_a_pod_that_has_to_come_to_an_end_is_not_done_while_it_runs_well():
     ready = [{"type": "Ready", "status": "True"}]
     running = pod("a", conditions=ready, containerStatuses=[container(state={"running": {}})])
-    assert unready([running], [], read) == []
-    assert unready([running], [], read, to_the_end=True) == [
+    assert unready([running], [], read_log) == []
+    assert unready([running], [], read_log, to_the_end=True) == [
         "pod a: container engine runs; its log ends with:\n    a/engine says: no memory"
     ]
 

@@ -65,7 +65,7 @@ class Server:
         return "no space left"
 
 
-def logs_told(*late: bool) -> list[bool]:
+def shows_logs(*late: bool) -> list[bool]:
     """Whether the log is told each time that somebody looks."""
     evidence = Evidence(Server(*late))
     return ["no space left" in " ".join(evidence.about(CRASHED).lines("")) for _ in late]
@@ -81,4 +81,4 @@ def logs_told(*late: bool) -> list[bool]:
     ids=["late once", "late now and then", "late twice in a row"],
 )
 def test_a_node_that_is_late_twice_in_a_row_is_not_asked_again(late, told):
-    assert logs_told(*late) == told
+    assert shows_logs(*late) == told

@@ -42,7 +42,7 @@ def test_a_patch_means_the_object_that_it_changes():
     assert Kind.of("kubernetes:apps/v1:DeploymentPatch", {"kind": "Deployment"}) == Kind("apps/v1", "Deployment", True)
 
 
-def replaced(kind, old, new, mutable=False, api_version="v1"):
+def replacing_paths(kind, old, new, mutable=False, api_version="v1"):
     return compare(old, new, replaces=Kind(api_version, kind).replaces(mutable)).replacing
 
 
@@ -70,7 +70,7 @@ def replaced(kind, old, new, mutable=False, api_version="v1"):
     ],
 )
 def test_an_immutable_field_replaces(kind, old, new):
-    assert replaced(kind, old, new)
+    assert replacing_paths(kind, old, new)
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,13 @@ def test_an_immutable_field_replaces(kind, old, new):
     ],
 )
 def test_what_can_change_in_place_does_not_replace(kind, old, new):
-    assert not replaced(kind, old, new)
+    assert not replacing_paths(kind, old, new)
 
 
 def test_content_changes_in_place_where_the_provider_is_told_so():
-    assert not replaced("ConfigMap", {"data": {"a": "1"}}, {"data": {"a": "2"}}, mutable=True)
+    assert not replacing_paths("ConfigMap", {"data": {"a": "1"}}, {"data": {"a": "2"}}, mutable=True)
 
 
 def test_a_custom_resource_named_like_a_core_kind_has_its_own_rules():
     changed = {"spec": {"template": {"a": 1}}}, {"spec": {"template": {"a": 2}}}
-    assert not replaced("Job", *changed, api_version="batch.volcano.sh/v1alpha1")
+    assert not replacing_paths("Job", *changed, api_version="batch.volcano.sh/v1alpha1")

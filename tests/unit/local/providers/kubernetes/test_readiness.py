@@ -6,18 +6,18 @@ from local.providers.kubernetes.leftovers import leaving
 from local.providers.kubernetes.readiness import ReadinessEvidence, deadline_passed, default_seconds, judge
 
 
-def thing(kind, spec=None, generation=1, **status):
+def live_object(kind, spec=None, generation=1, **status):
     meta = {"name": "n", "namespace": "ns", "generation": generation}
     return {"apiVersion": "v1", "kind": kind, "metadata": meta, "spec": spec or {}, "status": status}
 
 
-def rolled(**changes):
+def rolled_out(**changes):
     values = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
-    return thing("Deployment", {"replicas": 2}, 2, **{**values, **changes})
+    return live_object("Deployment", {"replicas": 2}, 2, **{**values, **changes})
 
 
 def test_a_finished_rollout_is_ready():
-    assert judge(rolled()).done
+    assert judge(rolled_out()).done
 
 
 @pytest.mark.parametrize(
@@ -30,52 +30,54 @@ def test_a_finished_rollout_is_ready():
     ],
 )
 def test_an_unfinished_rollout_says_what_is_missing(changes, told):
-    progress = judge(rolled(**changes))
+    progress = judge(rolled_out(**changes))
     assert not progress.done
     assert told in progress.waiting
 
 
 def test_a_rollout_past_its_deadline_has_failed():
     late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "has timed out"}
-    assert "has timed out" in judge(rolled(availableReplicas=0, conditions=[late])).failed
+    assert "has timed out" in judge(rolled_out(availableReplicas=0, conditions=[late])).failed
 
 
 def test_a_deadline_that_had_passed_before_the_wait_began_is_no_failure_of_this_one():
     late = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "lastUpdateTime": "2026-01-01T00:00:00Z"}
-    deployment = rolled(availableReplicas=1, conditions=[late])
+    deployment = rolled_out(availableReplicas=1, conditions=[late])
     assert "1 of 2" in judge(deployment, ReadinessEvidence(excused=deadline_passed(deployment))).waiting
     assert judge(deployment, ReadinessEvidence(excused="2025-01-01T00:00:00Z")).failed
 
 
 def test_a_rollout_that_came_late_is_ready_all_the_same():
     late = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "lastUpdateTime": "2026-01-01T00:00:00Z"}
-    assert judge(rolled(conditions=[late])).done
+    assert judge(rolled_out(conditions=[late])).done
 
 
 def test_pods_that_the_api_server_refuses_are_told():
     refused = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: gpus"}
-    progress = judge(rolled(replicas=0, updatedReplicas=0, availableReplicas=0, conditions=[refused]))
+    progress = judge(rolled_out(replicas=0, updatedReplicas=0, availableReplicas=0, conditions=[refused]))
     assert "exceeded quota: gpus" in progress.waiting
 
 
 def test_no_replicas_are_ready_at_once():
-    assert judge(thing("Deployment", {"replicas": 0}, observedGeneration=1)).done
+    assert judge(live_object("Deployment", {"replicas": 0}, observedGeneration=1)).done
 
 
 def test_a_job_is_ready_when_complete_and_failed_when_it_failed():
-    assert not judge(thing("Job", active=1)).done
-    assert judge(thing("Job", conditions=[{"type": "Complete", "status": "True"}])).done
-    failed = judge(thing("Job", conditions=[{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]))
+    assert not judge(live_object("Job", active=1)).done
+    assert judge(live_object("Job", conditions=[{"type": "Complete", "status": "True"}])).done
+    failed = judge(
+        live_object("Job", conditions=[{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}])
+    )
     assert "BackoffLimitExceeded" in failed.failed
 
 
 def test_a_job_that_is_about_to_fail_says_so():
     target = {"type": "FailureTarget", "status": "True", "reason": "DeadlineExceeded", "message": "too long"}
-    assert "DeadlineExceeded: too long" in judge(thing("Job", conditions=[target])).waiting
+    assert "DeadlineExceeded: too long" in judge(live_object("Job", conditions=[target])).waiting
 
 
 def test_a_suspended_job_is_waited_for_as_the_provider_does():
-    assert "suspended" in judge(thing("Job", {"suspend": True})).waiting
+    assert "suspended" in judge(live_object("Job", {"suspend": True})).waiting
 
 
 def endpoints(*ready, terminating=False):
@@ -84,50 +86,50 @@ def endpoints(*ready, terminating=False):
 
 
 def test_a_service_waits_until_no_pod_is_unready():
-    service = thing("Service", {"selector": {"app": "m"}, "clusterIP": "10.96.0.9"})
+    service = live_object("Service", {"selector": {"app": "m"}, "clusterIP": "10.96.0.9"})
     assert "endpoints" in judge(service).waiting
     assert "1 of the 2 pods" in judge(service, ReadinessEvidence((endpoints(True, False),))).waiting
     assert judge(service, ReadinessEvidence((endpoints(True, True),))).done
 
 
 def test_a_service_without_pods_is_ready_for_it_may_be_scaled_to_zero():
-    service = thing("Service", {"selector": {"app": "m"}, "clusterIP": "10.96.0.9"})
+    service = live_object("Service", {"selector": {"app": "m"}, "clusterIP": "10.96.0.9"})
     assert judge(service, ReadinessEvidence((endpoints(),))).done
 
 
 def test_a_pod_that_ends_does_not_hold_its_service_up():
-    service = thing("Service", {"selector": {"app": "m"}, "clusterIP": "10.96.0.9"})
+    service = live_object("Service", {"selector": {"app": "m"}, "clusterIP": "10.96.0.9"})
     assert judge(service, ReadinessEvidence((endpoints(True), endpoints(False, terminating=True)))).done
 
 
 def test_an_ingress_waits_for_its_services_and_an_address():
-    ingress = thing("Ingress", {"ingressClassName": "nginx"})
+    ingress = live_object("Ingress", {"ingressClassName": "nginx"})
     assert "do not exist: web" in judge(ingress, ReadinessEvidence(missing_services=("web",))).waiting
     assert "nginx" in judge(ingress).waiting
-    assert judge(thing("Ingress", loadBalancer={"ingress": [{"ip": "203.0.113.7"}]})).done
+    assert judge(live_object("Ingress", loadBalancer={"ingress": [{"ip": "203.0.113.7"}]})).done
 
 
 def test_a_token_secret_waits_for_its_token():
-    secret = thing("Secret") | {"type": "kubernetes.io/service-account-token"}
+    secret = live_object("Secret") | {"type": "kubernetes.io/service-account-token"}
     assert judge(secret).waiting
     assert judge(secret | {"data": {"token": "eA=="}}).done
-    assert judge(thing("Secret")).done
+    assert judge(live_object("Secret")).done
 
 
 def test_a_headless_or_selectorless_service_waits_for_nobody():
-    assert judge(thing("Service", {"selector": {"app": "m"}, "clusterIP": "None"})).done
-    assert judge(thing("Service", {"type": "ExternalName"})).done
-    assert judge(thing("Service", {})).done
+    assert judge(live_object("Service", {"selector": {"app": "m"}, "clusterIP": "None"})).done
+    assert judge(live_object("Service", {"type": "ExternalName"})).done
+    assert judge(live_object("Service", {})).done
 
 
 def test_a_load_balancer_waits_for_its_address():
     spec = {"type": "LoadBalancer"}
-    assert "no address" in judge(thing("Service", spec)).waiting
-    assert judge(thing("Service", spec, loadBalancer={"ingress": [{"ip": "203.0.113.7"}]})).done
+    assert "no address" in judge(live_object("Service", spec)).waiting
+    assert judge(live_object("Service", spec, loadBalancer={"ingress": [{"ip": "203.0.113.7"}]})).done
 
 
 def test_a_claim_that_binds_late_is_not_waited_for():
-    claim = thing("PersistentVolumeClaim", {"storageClassName": "s"}, phase="Pending")
+    claim = live_object("PersistentVolumeClaim", {"storageClassName": "s"}, phase="Pending")
     assert judge(claim, ReadinessEvidence(storage_class={"volumeBindingMode": "WaitForFirstConsumer"})).done
     assert not judge(claim, ReadinessEvidence(storage_class={"volumeBindingMode": "Immediate"})).done
 
@@ -141,8 +143,8 @@ def test_a_claim_that_binds_late_is_not_waited_for():
     ],
 )
 def test_a_claim_without_a_class_waits_for_its_volume_and_says_what_is_missing(spec, told):
-    assert told in judge(thing("PersistentVolumeClaim", spec, phase="Pending")).waiting
-    assert judge(thing("PersistentVolumeClaim", spec, phase="Bound")).done
+    assert told in judge(live_object("PersistentVolumeClaim", spec, phase="Pending")).waiting
+    assert judge(live_object("PersistentVolumeClaim", spec, phase="Bound")).done
 
 
 def test_time_outs_default_to_the_providers():
@@ -150,18 +152,20 @@ def test_time_outs_default_to_the_providers():
 
 
 def test_a_definition_waits_until_it_is_served():
-    assert not judge(thing("CustomResourceDefinition")).done
-    assert judge(thing("CustomResourceDefinition", conditions=[{"type": "Established", "status": "True"}])).done
+    assert not judge(live_object("CustomResourceDefinition")).done
+    assert judge(live_object("CustomResourceDefinition", conditions=[{"type": "Established", "status": "True"}])).done
     clash = {"type": "NamesAccepted", "status": "False", "reason": "ListKindConflict", "message": "taken"}
-    assert "taken" in judge(thing("CustomResourceDefinition", conditions=[clash])).failed
+    assert "taken" in judge(live_object("CustomResourceDefinition", conditions=[clash])).failed
 
 
 def test_stateful_and_daemon_sets_roll_to_the_end():
-    assert not judge(thing("StatefulSet", {"replicas": 2}, observedGeneration=1, readyReplicas=1)).done
-    assert judge(thing("StatefulSet", {"replicas": 2}, observedGeneration=1, readyReplicas=2, updatedReplicas=2)).done
-    assert not judge(thing("DaemonSet", observedGeneration=1, desiredNumberScheduled=2, numberAvailable=1)).done
+    assert not judge(live_object("StatefulSet", {"replicas": 2}, observedGeneration=1, readyReplicas=1)).done
+    assert judge(
+        live_object("StatefulSet", {"replicas": 2}, observedGeneration=1, readyReplicas=2, updatedReplicas=2)
+    ).done
+    assert not judge(live_object("DaemonSet", observedGeneration=1, desiredNumberScheduled=2, numberAvailable=1)).done
     done = {"desiredNumberScheduled": 2, "numberAvailable": 2, "updatedNumberScheduled": 2}
-    assert judge(thing("DaemonSet", observedGeneration=1, **done)).done
+    assert judge(live_object("DaemonSet", observedGeneration=1, **done)).done
 
 
 def test_what_holds_a_namespace_is_named():
@@ -170,4 +174,4 @@ def test_what_holds_a_namespace_is_named():
         "status": "True",
         "message": "example.com/hold in 1 resource instances",
     }
-    assert "example.com/hold" in leaving(thing("Namespace", conditions=[left]))
+    assert "example.com/hold" in leaving(live_object("Namespace", conditions=[left]))

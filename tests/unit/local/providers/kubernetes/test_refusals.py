@@ -14,16 +14,16 @@ BODY = {
 }
 
 
-def typed(text):
+def typed_patch_error(text):
     return rest.ApiError(500, {"message": f"failed to create typed patch object (ns/web; apps/v1, Kind=X): {text}"})
 
 
-def invalid(*causes):
+def invalid_error(*causes):
     details = [{"field": field, "message": message} for field, message in causes]
     return rest.ApiError(422, {"message": "Deployment is invalid", "reason": "Invalid", "details": {"causes": details}})
 
 
-def conflict(*causes):
+def conflict_error(*causes):
     details = [{"field": field, "message": message} for field, message in causes]
     return rest.ApiError(409, {"message": "Apply failed", "reason": "Conflict", "details": {"causes": details}})
 
@@ -47,7 +47,7 @@ def conflict(*causes):
     ],
 )
 def test_a_field_that_does_not_fit_its_schema_is_named_by_its_property_path(text, told):
-    assert told in str(refusals.as_cloud_error("the Deployment", "apply", typed(text), BODY))
+    assert told in str(refusals.as_cloud_error("the Deployment", "apply", typed_patch_error(text), BODY))
 
 
 def test_what_an_item_is_found_by_may_be_several_members_or_a_number():
@@ -58,7 +58,7 @@ def test_what_an_item_is_found_by_may_be_several_members_or_a_number():
 
 
 def test_a_conflict_names_each_owner_with_its_fields_and_the_way_out():
-    error = conflict((".data.a", 'conflict with "hpa" using v1'), (".data.b", 'conflict with "hpa" using v1'))
+    error = conflict_error((".data.a", 'conflict with "hpa" using v1'), (".data.b", 'conflict with "hpa" using v1'))
     told = str(refusals.as_cloud_error("the ConfigMap", "apply", error))
     assert "'hpa' owns .data.a, .data.b" in told
     assert 'pulumi.com/patchForce: "true"' in told
@@ -74,13 +74,15 @@ def test_a_conflict_names_each_owner_with_its_fields_and_the_way_out():
     ],
 )
 def test_only_what_people_changed_with_kubectl_is_taken_back(message, taken):
-    assert refusals.belongs_to_kubectl(conflict((".data.a", message))) is taken
-    assert not refusals.belongs_to_kubectl(conflict((".data.a", message), (".data.b", 'conflict with "hpa" using v1')))
+    assert refusals.belongs_to_kubectl(conflict_error((".data.a", message))) is taken
+    assert not refusals.belongs_to_kubectl(
+        conflict_error((".data.a", message), (".data.b", 'conflict with "hpa" using v1'))
+    )
 
 
 def test_a_refused_value_is_told_without_the_whole_object_and_its_comparison():
     dump = '{"labels":' + "{" + '"x":"y",' * 100 + "}}"
-    error = invalid(
+    error = invalid_error(
         ("spec.template", f"Invalid value: {dump}: field is immutable"),
         ("spec", "Forbidden: spec is immutable after creation\n@@ -1,6 +1,6 @@\n- a\n+ b"),
     )
@@ -90,7 +92,7 @@ def test_a_refused_value_is_told_without_the_whole_object_and_its_comparison():
 
 
 def test_the_fields_that_cannot_change_are_found_in_every_wording():
-    error = invalid(
+    error = invalid_error(
         ("spec.selector", "Invalid value: x: field is immutable"),
         ("spec.loadBalancerClass", 'Invalid value: "b": may not change once set'),
         ("spec", "Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden"),

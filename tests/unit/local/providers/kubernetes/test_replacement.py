@@ -35,14 +35,14 @@ def test_a_job_that_is_not_complete_is_replaced_where_it_asks_so():
     assert not replacement.with_unready_job(compare(OLD, OLD), None).replaces
 
 
-def named(name, **annotations):
+def annotated(name, **annotations):
     return {"metadata": {"name": name, "namespace": "ns", "annotations": annotations}}
 
 
 def test_a_fixed_name_has_to_be_free_before_the_replacement():
     changed = replacement.with_refused_fields(compare(OLD, NEW), ["spec"])
-    assert replacement.with_order(changed, named("x"), named("x")).delete_before_replace
-    assert not replacement.with_order(changed, named("x"), named("y")).delete_before_replace
-    assert not replacement.with_order(changed, named("x"), named(UNKNOWN)).delete_before_replace
-    generated = named("x", **{"pulumi.com/autonamed": "true"})
+    assert replacement.with_order(changed, annotated("x"), annotated("x")).delete_before_replace
+    assert not replacement.with_order(changed, annotated("x"), annotated("y")).delete_before_replace
+    assert not replacement.with_order(changed, annotated("x"), annotated(UNKNOWN)).delete_before_replace
+    generated = annotated("x", **{"pulumi.com/autonamed": "true"})
     assert not replacement.with_order(changed, generated, generated).delete_before_replace
