@@ -9,7 +9,7 @@ from llm_serving.planning.host import SidecarRequests
 from llm_serving.planning.rules import StackShape, check, notes
 from llm_serving.planning.rules.models import instances_that_fit
 from llm_serving.planning.rules.stack import GcpShape
-from llm_serving.spec import TeamSpec
+from llm_serving.spec import LoaderSpec, TeamSpec
 from llm_serving.spec.gcp import GcpClusterSpec, GcpNetworkSpec
 from tests.unit.planning.builders import cluster, entry, existing_pool, model, pool, release, stack
 
@@ -406,3 +406,30 @@ def test_gpus_that_reach_each_other_by_pcie_alone_are_noted_unless_peer_access_i
         assert not peers(accelerator, 1)
         assert not peers(accelerator, 2, environment={"NCCL_P2P_DISABLE": "0"})
     assert not peers("H100-80GB", 2)
+
+
+# --- weights
+
+LOADER = LoaderSpec.model_validate({"image": {"repository": "registry.example/model-loader", "tag": "0.1.0"}})
+
+
+def test_a_bucket_that_nobody_fills_is_refused_and_both_ways_are_named():
+    problem = single_problem(check(stack(weights=None)), "loader")
+    assert "nothing fills" in problem.reason
+    assert "loader" in problem.suggestion
+    assert "weights: external" in problem.suggestion
+    assert check(stack(weights=None, loader=LOADER)) == []
+    assert check(stack(weights="external")) == []
+
+
+def test_a_bucket_without_models_may_stay_empty():
+    assert check(stack(weights=None, models=())) == []
+
+
+def test_weights_of_an_existing_cluster_may_be_there_already():
+    lab = {"cloud": EXISTING, "region": "", "pools": (existing_pool(),), "models": (model(pool="lab"),)}
+    assert check(stack(**lab, weights=None)) == []
+
+
+def test_weights_are_not_brought_twice():
+    assert "one of the two" in single_problem(check(stack(weights="external", loader=LOADER)), "weights").suggestion
