@@ -47,6 +47,8 @@ class Package:
     """Where its programs lie, if not on PATH."""
     static: bool = False
     """Whether it is put into images that hold no libraries."""
+    also_called: tuple[str, ...] = ()
+    """Other names of its one program, on other distributions."""
     brew: str = ""
     needed_by: str = "the local node"
 
@@ -60,6 +62,15 @@ _PROMETHEUS = Package(
     ("prometheus", "promtool"),
     brew="prometheus",
     needed_by="the tests of autoscaling",
+)
+
+# Tests push images to it. Upstream, and with it Fedora, calls the program `registry`.
+_REGISTRY = Package(
+    "docker-registry",
+    "docker-distribution",
+    ("docker-registry",),
+    also_called=("registry",),
+    needed_by="the tests of images",
 )
 
 _NODE = (
@@ -84,6 +95,7 @@ _NODE = (
     Package("busybox-static", "busybox", ("busybox",), static=True),
     # Nothing on a node: this group is the one that is there before the unit tests, where packages can be installed.
     _PROMETHEUS,
+    _REGISTRY,
 )
 
 PACKAGES: dict[str, tuple[Package, ...]] = {
@@ -132,7 +144,11 @@ class Machine:
     def _lacks(self, package: Package) -> list[str]:
         # Programs of one package belong together: what containerd gets is one folder of plugins.
         lacking = (
-            [name for name in package.programs if not _is_in(place, name, static=package.static)]
+            [
+                name
+                for name in package.programs
+                if not any(_is_in(place, known, static=package.static) for known in (name, *package.also_called))
+            ]
             for place in package.folders or (self.path,)
         )
         return min(lacking, key=len)

@@ -218,6 +218,17 @@ class LoaderArgs(TypedDict):
     """Secret in the team's namespace with the hub's token under the key `token`."""
 
 
+class ImagePullArgs(TypedDict):
+    """Credentials that nodes show to the registries of images: Secrets that are there, or one made for a registry."""
+
+    secret_names: NotRequired[list[str]]
+    """Secrets of type `kubernetes.io/dockerconfigjson` that are in each team's namespace."""
+    registry: NotRequired[str]
+    """Registry to make a Secret for, as images name it: `registry.example.com`, without a scheme."""
+    username: NotRequired[str]
+    """User name at that registry."""
+
+
 class ModelSourceArgs(TypedDict):
     """Where the weights come from."""
 

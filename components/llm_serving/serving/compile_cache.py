@@ -21,13 +21,13 @@ from llm_serving.planning.disruption import plan_drain
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import plan_replicas
-from llm_serving.serving.arguments import ModelArgs, NodeShapeArgs, ReleaseArgs
+from llm_serving.serving.arguments import ImagePullArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.engines import engine
 from llm_serving.serving.jobs import fail_on_exit_codes
 from llm_serving.serving.labels import COMPONENT_COMPILE_CACHE, LABEL_COMPONENT, SHARE_MAIN, loader_labels
 from llm_serving.serving.pod import USER_ID, PodContext, ReleasePlan, plan_with_sidecar, pod_template
 from llm_serving.serving.rollout import plan_rollout
-from llm_serving.spec import EngineName, ModelSpec, ReleaseSpec
+from llm_serving.spec import EngineName, ImagePullSpec, ModelSpec, ReleaseSpec
 
 CACHE = "/cache"
 COMPILED = "/tmp/compiled"
@@ -128,6 +128,8 @@ class CompileCacheArgs(TypedDict):
     identity: pulumi.Input[dict[str, Any]]
     """Who compiles: output `binding` of a workload identity that may write to the cache. Its service account must be
     there."""
+    image_pull: NotRequired[ImagePullArgs]
+    """Credentials for the registries of images; those of `TeamNamespace`."""
     labels: NotRequired[dict[str, str]]
     """More labels for every object."""
 
@@ -142,6 +144,7 @@ class CompileCacheInputs(Frozen):
     scheduling: Any
     cache: Any
     identity: Any
+    image_pull: ImagePullSpec | None = None
     labels: dict[str, str] = {}
 
 
@@ -213,6 +216,7 @@ def _plan_release(inputs: CompileCacheInputs) -> ReleasePlan:
         rollout=plan_rollout(model, 1, model_plan.cold_start_seconds, plan_drain(model.drain, None)),
         engine=engine(release.engine.name),
         labels=inputs.labels,
+        image_pull=inputs.image_pull,
     )
 
 

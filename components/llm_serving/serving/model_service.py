@@ -22,7 +22,7 @@ from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import ReleaseReplicas, plan_replicas
 from llm_serving.serving import compile_cache
-from llm_serving.serving.arguments import LoaderArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
+from llm_serving.serving.arguments import ImagePullArgs, LoaderArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.disruption import base_notice
 from llm_serving.serving.engines import InferenceEngine, engine
 from llm_serving.serving.labels import SHARE_MAIN, model_labels, release_labels
@@ -31,7 +31,7 @@ from llm_serving.serving.pod import MODELS, TEMPLATE_FILE, PodContext, ReleasePl
 from llm_serving.serving.release import ReleaseObjects, serve_release, service_spec, workload_name
 from llm_serving.serving.rollout import plan_rollout
 from llm_serving.serving.scaling_queries import unmeasured_objectives
-from llm_serving.spec import LoaderSpec, ModelSpec, ReleaseSpec
+from llm_serving.spec import ImagePullSpec, LoaderSpec, ModelSpec, ReleaseSpec
 
 
 class ModelServiceArgs(TypedDict):
@@ -58,6 +58,8 @@ class ModelServiceArgs(TypedDict):
     given."""
     loader: NotRequired[LoaderArgs]
     """What filled the cache: every instance asks it first whether the weights are whole. Left out: it trusts them."""
+    image_pull: NotRequired[ImagePullArgs]
+    """Credentials for the registries of images; those of `TeamNamespace`."""
     labels: NotRequired[dict[str, str]]
     """More labels for every object."""
 
@@ -80,6 +82,7 @@ class ModelServiceInputs(Frozen):
     identity: Any
     prometheus_url: Any = None
     loader: LoaderSpec | None = None
+    image_pull: ImagePullSpec | None = None
     labels: dict[str, str] = {}
 
 
@@ -140,7 +143,7 @@ class ModelService(pulumi.ComponentResource):
         if model.warm_pool.placeholders:
             context = outputs.pod_context(stable)
             placeholders = placeholder_deployment(
-                model, context, inputs.namespace, inputs.labels, model.warm_pool.image
+                model, context, inputs.namespace, inputs.labels, model.warm_pool.image, inputs.image_pull
             )
             apps.v1.Deployment(f"{name}-placeholder", placeholders, opts=child(self))
 
@@ -222,6 +225,7 @@ def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Re
         engine=adapter,
         labels=inputs.labels,
         loader=inputs.loader,
+        image_pull=inputs.image_pull,
         **_compile_cache_options(model, release, inputs.node),
     )
 

@@ -30,11 +30,12 @@ from llm_serving.planning.replicas import ReleaseReplicas
 from llm_serving.serving import launcher
 from llm_serving.serving.disruption import base_affinity, spread
 from llm_serving.serving.engines import EngineRequest, GroupCommand, InferenceEngine, adapter_folder
+from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.labels import ANNOTATION_RELEASE_HASH, LABEL_SHARE, SHARE_MAIN, release_labels, selector
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores, gibibytes
 from llm_serving.serving.rollout import PROBE_PERIOD_SECONDS, Rollout
-from llm_serving.spec import AdapterSource, LoaderSpec, ModelSource, ModelSpec, ReleaseSpec
+from llm_serving.spec import AdapterSource, ImagePullSpec, LoaderSpec, ModelSource, ModelSpec, ReleaseSpec
 
 MODELS = "/models"
 TEMPLATES = "/etc/llm-serving"
@@ -91,6 +92,7 @@ class ReleasePlan:
         engine: adapter of the inference engine.
         labels: labels that the user adds.
         loader: program that verifies the weights before the engine starts; ``None`` where nothing can.
+        image_pull: credentials for the registries of images; ``None`` where nodes need none.
         launcher_options: more options of the launcher.
         extra_environment: more environment variables of the engine.
     """
@@ -104,6 +106,7 @@ class ReleasePlan:
     engine: InferenceEngine
     labels: dict[str, str]
     loader: LoaderSpec | None = None
+    image_pull: ImagePullSpec | None = None
     launcher_options: tuple[str, ...] = ()
     extra_environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -125,6 +128,7 @@ def pod_template(plan: ReleasePlan, context: PodContext, share: str = SHARE_MAIN
         ),
         spec=core.v1.PodSpecArgs(
             service_account_name=context.identity.apply(lambda identity: identity.service_account),
+            image_pull_secrets=pull_references(plan.image_pull),
             automount_service_account_token=False,
             # Else a Service named `vllm` anywhere in the namespace would set VLLM_PORT, which vLLM reads.
             enable_service_links=False,
