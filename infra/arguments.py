@@ -1,7 +1,7 @@
 """The arguments of each component, out of the stack and the platform that it runs on."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 import pulumi
 
@@ -9,18 +9,30 @@ from infra.clouds import Platform
 from llm_serving.addons.cluster_addons import ClusterAddonsArgs
 from llm_serving.arguments import plain
 from llm_serving.serving import CompileCacheArgs, ModelLoaderArgs, ModelServiceArgs, TeamNamespace, TeamNamespaceArgs
+from llm_serving.serving.arguments import ImagePullArgs
 from llm_serving.spec import LoaderSpec, TeamSpec
 from stacks.settings import ServedModel, ServedRelease, Stack
+from stacks.settings.secrets import IMAGE_PULL_PASSWORD
 
 LOADER_ACCOUNT = "model-loader"
 """Kubernetes service account of the loaders, one in each team's namespace."""
+
+
+class _ImagePull(TypedDict):
+    image_pull: NotRequired[ImagePullArgs]
+
+
+class _ImagePullWithPassword(_ImagePull):
+    image_pull_password: NotRequired[pulumi.Input[str]]
 
 
 def addon_arguments(stack: Stack) -> ClusterAddonsArgs:
     """Charts to install, as planned; an existing Prometheus by its address."""
     url = stack.settings.addons.prometheus_url
     switches = {addon.name: True for addon in stack.addons}
-    arguments = cast(ClusterAddonsArgs, {**switches, "labels": stack.settings.labels})
+    arguments = cast(
+        ClusterAddonsArgs, {**switches, "labels": stack.settings.labels, **_image_pull_with_password(stack)}
+    )
     if url is not None:
         arguments["prometheus_url"] = url
     return arguments
@@ -39,6 +51,7 @@ def namespace_arguments(stack: Stack, platform: Platform, team: TeamSpec) -> Tea
         "monitored": stack.scales,
         "monitoring_namespace": stack.settings.addons.monitoring_namespace,
         "from_internet": loader_spec is not None and not platform.is_reached_privately(loader_spec.source),
+        **_image_pull_with_password(stack),
     }
     identity = _loader_identity(stack, platform, team.name)
     if identity is not None:
@@ -58,6 +71,7 @@ def loader_arguments(
         "cache": platform.model_cache(model.spec.team, team),
         "scheduling": platform.scheduling[model.spec.pool],
         "labels": stack.settings.labels,
+        **_image_pull(stack),
     }
     identity = _loader_identity(stack, platform, model.spec.team)
     if identity is not None:
@@ -80,6 +94,7 @@ def compile_cache_arguments(
         "identity": platform.identity(model.spec.team, LOADER_ACCOUNT, "writer"),
         "launcher_version": launcher,
         "labels": stack.settings.labels,
+        **_image_pull(stack),
     }
 
 
@@ -105,11 +120,27 @@ def model_arguments(
         "identity": platform.identity(model.spec.team, model.spec.name, "reader"),
         "launcher_version": launcher,
         "labels": stack.settings.labels,
+        **_image_pull(stack),
     }
     if stack.settings.loader is not None:
         arguments["loader"] = plain(stack.settings.loader)
     if prometheus_url is not None:
         arguments["prometheus_url"] = prometheus_url
+    return arguments
+
+
+def _image_pull(stack: Stack) -> _ImagePull:
+    """Credentials for registries, of every component that makes pods."""
+    spec = stack.settings.image_pull
+    return {} if spec is None else {"image_pull": plain(spec)}
+
+
+def _image_pull_with_password(stack: Stack) -> _ImagePullWithPassword:
+    """The same, of every component that makes namespaces."""
+    password = pulumi.Config().get_secret(IMAGE_PULL_PASSWORD)
+    arguments = cast(_ImagePullWithPassword, _image_pull(stack))
+    if password is not None:
+        arguments["image_pull_password"] = password
     return arguments
 
 

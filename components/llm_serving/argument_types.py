@@ -40,6 +40,7 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "EngineReleaseArgs": spec.EngineRelease,
         "ImageReferenceArgs": spec.ImageReference,
         "LoaderArgs": spec.LoaderSpec,
+        "ImagePullArgs": spec.ImagePullSpec,
         "ModelSourceArgs": spec.ModelSource,
         "AdapterArgs": spec.AdapterSource,
         "ReleaseArgs": spec.ReleaseSpec,

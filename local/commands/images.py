@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-app = typer.Typer(no_args_is_help=True, help="Container images, built here: build, list, clean.")
+app = typer.Typer(no_args_is_help=True, help="Container images, built here: build, archive, list, clean.")
 
 
 @app.command()
@@ -33,6 +33,19 @@ def build(
         state = "built" if image.built else "was there"
         table.add_row(image.reference, gigabytes(image.size_bytes), elapsed(image.seconds), state)
     _print(table)
+
+
+@app.command()
+def archive(
+    name: Annotated[str, typer.Argument(help="vllm or model-loader.")],
+    to: Annotated[Path, typer.Option(metavar="FILE", help="OCI archive to write, for `stacks images push`.")],
+) -> None:
+    """Write an image, built where its inputs have changed, into an OCI archive."""
+    from local.images import LocalImages
+
+    images = LocalImages()
+    images.oci_archive(images.build(name), to)
+    print(to)
 
 
 @app.command("list")

@@ -165,6 +165,18 @@ class LocalImages:
         self._say(f"{image.name}: archive written in {elapsed(time.monotonic() - started)}, {size}")
         return target
 
+    def oci_archive(self, image: BuiltImage, target: Path) -> None:
+        """Write the image as an OCI archive with all its layers, as ``stacks images push`` takes it.
+
+        Raises:
+            ImageError: the image is gone, the disk is full, or the program failed.
+        """
+        stored = self._builder.find(image.reference)
+        if stored is None:
+            raise ImageError(f"{image.reference} is not there any more (build it again)")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._builder.oci_archive(stored, target, log=self._cache.log(f"{image.name}-archive"), say=self._say)
+
     def stored(self) -> list[StoredImage]:
         """Every image of ours that is there, whatever its inputs were."""
         return [image for image in map(self._builder.find, sorted(self._references())) if image is not None]

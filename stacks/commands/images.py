@@ -1,26 +1,26 @@
-"""``stacks images``: builds of the container images for a registry."""
+"""``stacks images``: container images for a registry, and the lock that names them."""
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stacks.images.publish import plan_build, push, shell_text
+from stacks.commands.options import Releases
+from stacks.images import buildx
+from stacks.images.lock import read_images
+from stacks.images.publish import pin_image, push_command, push_image
+from stacks.releases import RELEASES
 
-app = typer.Typer(no_args_is_help=True, help="Container images for a registry: release.")
+app = typer.Typer(no_args_is_help=True, help="Container images: build, push, pin, list.")
 
-
-@app.callback()
-def group() -> None:
-    """Keep ``release`` a command of the group while it is the only one."""
+LockedName = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="The image, as the lock is to name it.")]
 
 
 @app.command()
-def release(
+def build(
     name: Annotated[str, typer.Argument(help="vllm (for GPUs) or model-loader.")],
-    to: Annotated[str, typer.Option(metavar="REPOSITORY", help="Registry and path, without a tag.")],
-    tag: Annotated[
-        str | None, typer.Option(help="By default the version of what it runs and a hash over all that goes in.")
-    ] = None,
+    archive: Annotated[Path, typer.Option(metavar="FILE", help="OCI archive to write.")],
     base: Annotated[str | None, typer.Option(metavar="IMAGE@DIGEST", help="Base in place of the Dockerfile's.")] = None,
     builder: Annotated[
         str | None, typer.Option(metavar="IMAGE@DIGEST", help="Image that builds, in place of the Dockerfile's.")
@@ -31,7 +31,46 @@ def release(
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the command instead of running it.")] = False,
 ) -> None:
-    """Build an image for a registry, push it, and print the line for a release file that names it."""
+    """Build an image for a registry into an archive; Docker with buildx does it."""
     bases = {"BASE_IMAGE": base, "BUILDER_IMAGE": builder}
-    build = plan_build(name, to, tag=tag, bases=bases, platforms=platforms or ["linux/amd64"])
-    print(shell_text(build.command()) if show else build.image(push(build)))
+    planned = buildx.plan_build(name, bases=bases, platforms=platforms or ["linux/amd64"])
+    if show:
+        print(buildx.shell_text(planned.command(archive)))
+        return
+    buildx.build(planned, archive)
+    print(f"{archive}: next, {push_command(planned.locked_as).replace('FILE', str(archive))}")
+
+
+@app.command()
+def push(
+    name: LockedName,
+    archive: Annotated[Path, typer.Option(metavar="FILE", help="OCI archive, of buildx, buildah or skopeo.")],
+    to: Annotated[str, typer.Option(metavar="REGISTRY", help="Registry, and the path in front of the image's name.")],
+    releases: Releases = RELEASES,
+) -> None:
+    """Upload an image to a registry, and write where it is and its digest into the lock."""
+    image = push_image(name, archive, to, releases, say=lambda line: print(line, file=sys.stderr))
+    print(f"{name}  {image.reference}")
+
+
+@app.command()
+def pin(
+    name: LockedName,
+    image: Annotated[
+        str | None, typer.Option(metavar="REPOSITORY:TAG", help="What it names, where the lock does not say it yet.")
+    ] = None,
+    releases: Releases = RELEASES,
+) -> None:
+    """Write the digest that an image's tag leads to now into the lock."""
+    print(f"{name}  {pin_image(name, image, releases).reference}")
+
+
+@app.command("list")
+def list_images(releases: Releases = RELEASES) -> None:
+    """List the images of the lock: each by digest, or what it still lacks."""
+    for name, image in sorted(read_images(releases).items()):
+        if not image.pushed:
+            missing = f"  in no registry: {push_command(name)}"
+        else:
+            missing = "" if image.digest else f"  no digest: stacks images pin {name}"
+        print(f"{name}  {image.reference}{missing}")

@@ -11,6 +11,9 @@ from stacks.settings import Stack, read_settings_file, resolve
 
 StackName = Annotated[str, typer.Argument(help="Stack, for example dev: its settings are Pulumi.<stack>.yaml.")]
 Folder = Annotated[Path, typer.Option("--folder", help="Folder that holds the settings files.")]
+Releases = Annotated[
+    Path, typer.Option("--releases", help="Folder of the releases and of their images.", show_default=False)
+]
 Plain = Annotated[bool, typer.Option("--plain", help="No colours and no wrapping: for logs and files.")]
 
 

@@ -7,13 +7,11 @@ from typing import Annotated
 import typer
 
 from llm_serving.errors import Problem, ProblemsError, nearest
-from stacks.commands.options import Folder, Plain, console
+from stacks.commands.options import Folder, Plain, Releases, console
 from stacks.releases import RELEASES, add_release, display_path, history, lock_releases, read_releases, verify_releases
 from stacks.report.releases import HASH_DIGITS, read_uses, releases_table
 
 app = typer.Typer(no_args_is_help=True, help="Model releases: add, verify, list.")
-
-Releases = Annotated[Path, typer.Option("--releases", help="Folder of the releases.", show_default=False)]
 
 
 @app.command()

@@ -118,11 +118,11 @@ def files_of(root: Path, sources: Sequence[str]) -> list[Path]:
     for source in sources:
         if ".." in PurePosixPath(source).parts:
             raise ImageError(f"{source!r} leads out of the build's folder {root}")
-        named = root / source.lstrip("/")
-        below = list(_below(named))
+        copied = root / source.lstrip("/")
+        below = list(_below(copied))
         if not below:
             raise ImageError(
-                f"{named}: a Dockerfile copies it, and it {'is empty' if named.exists() else 'is not there'}"
+                f"{copied}: a Dockerfile copies it, and it {'is empty' if copied.exists() else 'is not there'}"
             )
         files.update(below)
     return sorted(files)

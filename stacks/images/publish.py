@@ -1,186 +1,137 @@
-"""Builds of images for a registry, and their push.
+"""Images on their way into the lock: an archive is uploaded and its digest written, a tag is resolved to its digest.
 
-Such a build must give the same image again, so every base is named by digest, nothing that is not committed goes in,
-and the image says where it comes from. It needs Docker with buildx, which also writes the list of what is in the image
-(SBOM) and how it was made (provenance). Owns the command line. Leaves alone the images' own Dockerfiles, which
-``docker build`` takes as they are.
+A tag never moves here: one that leads to something else in the registry is refused, as Artifact Registry and ECR refuse
+it where tags are immutable.
 """
 
-import json
-import re
-import shlex
-import shutil
-import subprocess
-import tempfile
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from stacks.git import GitError, run_git
-from stacks.images import build_context
-from stacks.images.build_context import IMAGES, ImageError
+from llm_serving.errors import Problem, ProblemsError
+from stacks.images.build_context import ImageError
+from stacks.images.lock import LOCK, LockedImage, change_refused, check_name, read_images, write_image
+from stacks.images.oci_archive import OciArchive, open_archive
+from stacks.images.registry import RegistryClient, parse_repository, parse_tagged
 
-_BASES = {"BASE_IMAGE": "--base", "BUILDER_IMAGE": "--builder"}
-_DIGESTED = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9._-]+)+(:[\w][\w.-]{0,127})?@sha256:[0-9a-f]{64}")
-_REPOSITORY = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_TIMEOUT_S = 4 * 3600
-
-
-@dataclass(frozen=True)
-class RegistryBuild:
-    """The build of one image for a registry.
-
-    Attributes:
-        name: ``vllm`` or ``model-loader``.
-        repository: registry and path, without a tag.
-        tag: by default the version of what it runs and a hash over all that goes in.
-        arguments: build arguments.
-        platforms: as buildx names them, ``linux/amd64``.
-    """
-
-    name: str
-    repository: str
-    tag: str
-    arguments: Mapping[str, str]
-    platforms: Sequence[str]
-
-    @property
-    def reference(self) -> str:
-        """Name and tag."""
-        return f"{self.repository}:{self.tag}"
-
-    def command(self, metadata: Path | None = None) -> list[str]:
-        """The command line that builds and pushes it.
-
-        Args:
-            metadata: file that gets the digest.
-        """
-        command = ["docker", "buildx", "build", "--push", "--provenance=mode=max", "--sbom=true"]
-        command += [f"--platform={','.join(self.platforms)}", f"--tag={self.reference}"]
-        command += [f"--file={IMAGES / self.name / 'Dockerfile'}"]
-        command += [f"--build-arg={name}={value}" for name, value in sorted(self.arguments.items())]
-        if metadata is not None:
-            command.append(f"--metadata-file={metadata}")
-        return [*command, str(IMAGES)]
-
-    def image(self, digest: str) -> str:
-        """The line of a release file that names it."""
-        launcher = ", launcher: true" if self.name == "vllm" else ""
-        return f"image: {{repository: {self.repository}, tag: {self.tag}, digest: {digest}{launcher}}}"
+Say = Callable[[str], object]
+"""Gets lines of progress."""
 
 
-def plan_build(
+def push_image(
     name: str,
-    repository: str,
+    archive: Path,
+    to: str,
+    folder: Path,
     *,
-    tag: str | None = None,
-    bases: Mapping[str, str | None] | None = None,
-    platforms: Sequence[str] = ("linux/amd64",),
-    root: Path = IMAGES.parent,
-) -> RegistryBuild:
-    """What to build.
+    say: Say = print,
+    environment: Mapping[str, str] = os.environ,
+) -> LockedImage:
+    """Upload an image and write it into the lock; its entry. Repeated, it uploads and writes nothing.
 
     Args:
-        name: folder of the image.
-        repository: registry and path.
-        tag: by default the version and a hash of the inputs.
-        bases: build argument -> base by digest, where the Dockerfile's own is not the one to use.
-        platforms: what it is built for.
-        root: the repository, whose commit the image names.
+        name: ``name@version``: the end of its repository, and its tag.
+        archive: the OCI archive.
+        to: registry and the path in front of the name.
+        folder: where the lock is.
+        say: gets lines of progress.
+        environment: variables that hold logins.
 
     Raises:
-        ImageError: there is no such image, a base has no digest, or a name is none that a registry takes.
+        ImageError: the archive or the registry is not what it must be.
+        ProblemsError: the lock says something else of this name.
     """
-    dockerfile = IMAGES / name / "Dockerfile"
-    if not dockerfile.is_file():
-        known = ", ".join(sorted(path.parent.name for path in IMAGES.glob("*/Dockerfile")))
-        raise ImageError(f"there is no image {name!r} (try: {known})")
-    if not _REPOSITORY.fullmatch(repository):
-        raise ImageError(
-            f"--to {repository!r}: it must be a registry and a path in it, without a tag, like "
-            f"europe-docker.pkg.dev/my-project/serving/{name}"
+    check_name(name)
+    last, tag = name.split("@")
+    repository = parse_repository(f"{to}/{last}")
+    with open_archive(archive) as opened:
+        if opened.version not in ("", tag):
+            right = f"{last}@{opened.version}"
+            raise ProblemsError([Problem(name, str(archive), f"the image says that it is {right}", f"push {right}")])
+        image = LockedImage(
+            repository=str(repository),
+            tag=tag,
+            digest=opened.image.descriptor.digest,
+            launcher=opened.has_launcher,
+            inputs=opened.inputs,
         )
-    text = dockerfile.read_text()
-    arguments = {argument: base for argument, base in (bases or {}).items() if base}
-    declared = build_context.arguments_of(text, arguments)
-    for argument, flag in _BASES.items():
-        check_base(declared[argument], flag)
-    sources = build_context.sources_of(text, arguments)
-    values = [f"{key}={value}" for key, value in sorted(arguments.items())]
-    inputs = build_context.fingerprint(IMAGES, sources, *build_context.lines_of(text), *values)
-    tag = tag or f"{version_of(name)}-{inputs}"
-    if not _TAG.fullmatch(tag):
-        raise ImageError(f"--tag {tag!r}: it must be letters, digits, '_', '.' and '-', at most 128 of them")
-    arguments |= {"VERSION": tag, "REVISION": _revision(root), "SOURCE": _source(root)}
-    return RegistryBuild(
-        name, repository, tag, {key: value for key, value in arguments.items() if key in declared}, tuple(platforms)
-    )
+        _refuse_a_change(folder, name, image)
+        client = RegistryClient(repository, environment)
+        _refuse_another_tag(client, tag, image.digest or "")
+        _upload(opened, client, tag, say)
+    write_image(folder, name, image)
+    return image
 
 
-def push(build: RegistryBuild) -> str:
-    """Build and push an image; its digest.
+def pin_image(
+    name: str, reference: str | None, folder: Path, *, environment: Mapping[str, str] = os.environ
+) -> LockedImage:
+    """Write the digest to which an image's tag leads now into the lock; its entry. One that is pinned stays as it is,
+    and no registry is asked.
+
+    Args:
+        name: ``name@version``.
+        reference: repository and tag, for a name that the lock does not have.
+        folder: where the lock is.
+        environment: variables that hold logins.
 
     Raises:
-        ImageError: Docker with buildx is not here, or it failed.
+        ImageError: there is no such tag, or the registry does not answer.
+        ProblemsError: the lock says something else of this name, or nothing while no reference is given.
     """
-    docker = shutil.which("docker")
-    if docker is None or subprocess.run([docker, "buildx", "version"], capture_output=True, check=False).returncode:
+    check_name(name)
+    entry = read_images(folder).get(name)
+    if entry is None:
+        if reference is None:
+            how = "--image REPOSITORY:TAG says what it is to name"
+            raise ProblemsError([Problem(name, None, f"is not in {LOCK}", how)])
+        repository, tag = parse_tagged(reference)
+        entry = LockedImage(repository=str(repository), tag=tag)
+    elif reference is not None and reference != f"{entry.repository}:{entry.tag}":
+        reason = f"is {entry.repository}:{entry.tag} in the lock, and is written once"
+        raise ProblemsError([Problem(name, reference, reason, "a new version, under a name of its own")], LOCK)
+    if entry.digest is not None:
+        return entry
+    if not entry.pushed:
+        raise ProblemsError([Problem(name, None, "is in no registry yet", push_command(name))], LOCK)
+    client = RegistryClient(parse_repository(entry.repository), environment)
+    digest = client.digest_of(entry.tag)
+    if digest is None:
+        raise ImageError(f"{entry.repository}:{entry.tag}: the registry has no such tag")
+    pinned = entry.model_copy(update={"digest": digest})
+    write_image(folder, name, pinned)
+    return pinned
+
+
+def push_command(name: str) -> str:
+    """The command that brings an image of ours into a registry."""
+    return f"stacks images push {name} --archive FILE --to REGISTRY"
+
+
+def _refuse_a_change(folder: Path, name: str, image: LockedImage) -> None:
+    before = read_images(folder).get(name)
+    problem = None if before is None else change_refused(name, before, image)
+    if problem is not None:
+        raise ProblemsError([problem], LOCK)
+
+
+def _refuse_another_tag(client: RegistryClient, tag: str, digest: str) -> None:
+    present = client.digest_of(tag)
+    if present not in (None, digest):
         raise ImageError(
-            "a build for a registry needs Docker with buildx; where another program builds, --show prints the command"
-        )
-    with tempfile.TemporaryDirectory(prefix="llm-serving-release-") as folder:
-        metadata = Path(folder) / "metadata.json"
-        status = subprocess.run(build.command(metadata), timeout=_TIMEOUT_S, check=False).returncode
-        if status != 0:
-            raise ImageError(f"the build of {build.reference} failed (exit status {status})")
-        return str(json.loads(metadata.read_text())["containerimage.digest"])
-
-
-def check_base(base: str, flag: str) -> None:
-    """Refuse a base that may be another one tomorrow.
-
-    Raises:
-        ImageError: it is not named by digest; the message says how to look it up.
-    """
-    if not _DIGESTED.fullmatch(base):
-        name = base.partition("@")[0] or "IMAGE:TAG"
-        raise ImageError(
-            f"{flag} {base!r}: a base of a release is named by digest, registry/name:tag@sha256:... (64 hexadecimal "
-            f"digits); look it up: docker buildx imagetools inspect {name} --format '{{{{.Manifest.Digest}}}}'"
+            f"{client.repository}:{tag} is {present} in the registry, and the archive is {digest}; "
+            "a tag never moves: push it as a new version"
         )
 
 
-def version_of(name: str) -> str:
-    """The version of what an image runs: vLLM's for the engine, the project's own for the rest."""
-    if name == "vllm":
-        pinned = re.search(r"^vllm==(\S+)", (IMAGES / name / "requirements-gpu.in").read_text(), re.MULTILINE)
-        if pinned is not None:
-            return pinned[1]
-    return str(tomllib.loads((IMAGES / name / "pyproject.toml").read_text())["project"]["version"])
-
-
-def shell_text(command: Sequence[str]) -> str:
-    """The command line of a build, to copy into a shell: an option a line."""
-    return " \\\n    ".join([shlex.join(command[:3]), *(shlex.quote(word) for word in command[3:])])
-
-
-def _revision(root: Path) -> str:
-    """The commit that the image is built from. Changes of ``images/`` that are in no commit are refused."""
-    try:
-        changed = run_git(root, "status", "--porcelain", "--", "images").decode().rstrip()
-        if changed:
-            raise ImageError(f"images/ has changes that are in no commit; commit them first:\n{changed}")
-        return run_git(root, "rev-parse", "HEAD").decode().strip()
-    except GitError as error:
-        raise ImageError(f"the commit that the image is built from cannot be read: {error}") from None
-
-
-def _source(root: Path) -> str:
-    """Where the repository can be found, without anybody's password; ``unknown`` where no remote says."""
-    try:
-        url = run_git(root, "remote", "get-url", "origin").decode().strip()
-    except GitError:
-        return "unknown"
-    return re.sub(r"^(\w+://)[^/@]*@", r"\1", url)
+def _upload(archive: OciArchive, client: RegistryClient, tag: str, say: Say) -> None:
+    for manifest in archive.manifests:
+        for blob in manifest.blobs:
+            if client.has_blob(blob.digest):
+                continue
+            say(f"uploading {blob.digest.removeprefix('sha256:')[:12]}  {blob.size / 1e6:.1f} MB")
+            client.put_blob(blob, lambda digest=blob.digest: archive.open(digest))
+        digest = manifest.descriptor.digest
+        known_as = client.put_manifest(manifest, tag if manifest is archive.image else digest)
+        if known_as != digest:
+            raise ImageError(f"{client.repository}: the registry calls {digest} {known_as}: the image is another there")

@@ -120,10 +120,10 @@ def _start_from_file(source: Path | None) -> _Data:
 
 def _with_name_and_version(data: _Data, model: str, version: str, base: str | None, source: str) -> _Data:
     """The data with its own name and version in front. Those of a base are replaced, others must agree."""
-    stated = {} if base is not None else {key: data[key] for key in ("name", "version") if key in data}
+    identity = {} if base is not None else {key: data[key] for key in ("name", "version") if key in data}
     for key, expected in (("name", model), ("version", version)):
-        if str(stated.get(key, expected)) != expected:
-            raise ProblemsError([Problem(key, stated[key], "differs from what is added", expected)], source)
+        if str(identity.get(key, expected)) != expected:
+            raise ProblemsError([Problem(key, identity[key], "differs from what is added", expected)], source)
     rest = {key: value for key, value in data.items() if key not in ("name", "version")}
     return {"name": model, "version": version, **rest}
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from llm_serving.errors import Problem, ProblemsError
 from stacks.documents import parse_yaml
 from stacks.git import GitError, run_git
+from stacks.images.lock import LOCK as IMAGES_LOCK
+from stacks.images.lock import history_problems
 from stacks.releases.store import (
     LOCK,
     RELEASES,
@@ -41,7 +43,7 @@ class Verified:
 
 def verify_releases(folder: Path = RELEASES, against: str | None = None) -> Verified:
     """Check the lock and, inside a git checkout, that no release or line of the lock that the common ancestor of HEAD
-    and ``against`` had was changed or removed.
+    and ``against`` had was changed or removed, of the lock of images neither.
 
     Args:
         against: branch, tag or commit; ``None`` for the first of :data:`DEFAULT_REFS` that is there.
@@ -63,13 +65,16 @@ def verify_releases(folder: Path = RELEASES, against: str | None = None) -> Veri
             "--against", against, f"cannot be compared with: {error}", f"git fetch, so that {against} is here"
         )
         raise ProblemsError([problem]) from None
-    earlier = _releases_at(folder, commit)
+    files = _files(folder, commit)
+    images = files.pop(IMAGES_LOCK, None)
+    earlier = _releases_of(files, commit)
     present = {release.file: release for release in releases.values()}
     problems = [
         problem
         for file, sha256 in earlier.items()
         if (problem := _difference(file, sha256, present.get(file), reference, releases)) is not None
     ]
+    problems += history_problems(folder, images) if images is not None else []
     if problems:
         raise ProblemsError(problems, display_path(folder))
     return Verified(len(releases), compared_with=f"{reference} ({commit[:12]})", earlier_count=len(earlier))
@@ -88,9 +93,8 @@ def _difference(
     return None
 
 
-def _releases_at(folder: Path, commit: str) -> dict[str, str]:
+def _releases_of(files: dict[str, str], commit: str) -> dict[str, str]:
     """Hash of each release of a commit, by file: what its lock says, which is what was promised, else the content."""
-    files = _files(folder, commit)
     lock = files.pop(LOCK, None)
     hashes = lock_lines(parse_yaml(lock, f"{commit[:12]}:{LOCK}"), LOCK) if lock is not None else {}
     unlocked = {file: text for file, text in files.items() if file not in hashes}
@@ -98,12 +102,12 @@ def _releases_at(folder: Path, commit: str) -> dict[str, str]:
 
 
 def _files(folder: Path, commit: str) -> dict[str, str]:
-    """Lock and release files of a commit, by path below the folder."""
+    """Locks and release files of a commit, by path below the folder."""
     names: list[str] = []
     blobs: list[str] = []
     for entry in run_git(folder, "ls-tree", "-r", "-z", commit, "--", ".").decode().split("\0"):
         attributes, _, name = entry.partition("\t")
-        if name == LOCK or (name.endswith(".yaml") and name.count("/") == 1):
+        if name in (LOCK, IMAGES_LOCK) or (name.endswith(".yaml") and name.count("/") == 1):
             names.append(name)
             blobs.append(attributes.split()[2])
     output = run_git(folder, "cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in blobs))

@@ -191,9 +191,10 @@ def _costs(stack: Stack, model: ServedModel, pool: Pool) -> Iterator[RenderableT
     yield table
     notes = {f"{cost.market} {cost.machine_type}: {cost.note}".strip() for cost in costs if cost.note}
     placeholders = model.spec.warm_pool.placeholders
-    counted = "all releases" + (f" and {placeholders} placeholder(s)" if placeholders else "")
+    workloads = "all releases" + (f" and {placeholders} placeholder(s)" if placeholders else "")
     yield Text(
-        f"{counted}, all of them on that capacity; a node that is partly empty costs as much as a full one", style="dim"
+        f"{workloads}, all of them on that capacity; a node that is partly empty costs as much as a full one",
+        style="dim",
     )
     for note in sorted(notes):
         yield Text(note, style="dim")

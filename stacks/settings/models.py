@@ -14,11 +14,13 @@ from llm_serving.spec import (
     CacheStorageSpec,
     EngineName,
     ExistingPoolSpec,
+    ImagePullSpec,
     ImageReference,
     LauncherSpec,
     LoaderSpec,
     ModelSpec,
     TeamSpec,
+    Weights,
 )
 from llm_serving.spec.gcp import GcpClusterSpec, GcpModelCacheSpec, GcpNetworkSpec, GcpPoolSpec
 from llm_serving.spec.network import Cidr
@@ -40,6 +42,8 @@ class CommonSettings(Frozen):
         models: models to serve.
         loader: fills the model cache before an engine starts; ``None`` where somebody else does.
         launcher: what runs the engines.
+        weights: who that is; ``None`` where a loader fills it, or where an existing cluster has weights already.
+        image_pull: credentials for the registries of images; ``None`` where nodes need none.
         addons: what the cluster needs beside the models, and who brings it.
     """
 
@@ -48,6 +52,8 @@ class CommonSettings(Frozen):
     models: tuple[ModelSpec, ...] = ()
     loader: LoaderSpec | None = None
     launcher: LauncherSpec = LauncherSpec()
+    weights: Weights | None = None
+    image_pull: ImagePullSpec | None = None
     addons: AddonsSpec = AddonsSpec()
 
 

@@ -8,9 +8,9 @@ import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
 
 from llm_serving.errors import Problem, ProblemsError
-from stacks.settings.document import SECRETS
 from stacks.settings.models import NAMESPACE, in_file, parse_settings
 from stacks.settings.resolve import Stack, resolve
+from stacks.settings.secrets import SECRETS, check_secrets
 
 
 def current_stack() -> Stack:
@@ -21,9 +21,20 @@ def current_stack() -> Stack:
     """
     source = f"Pulumi.{pulumi.get_stack()}.yaml"
     try:
-        return resolve(parse_settings(_settings_data(source), source), source)
+        settings = parse_settings(_settings_data(source), source)
+        problems = [*check_secrets(settings, _given_secrets())]
+        if problems:
+            raise ProblemsError(map(in_file, problems), source)
+        return resolve(settings, source)
     except ProblemsError as error:
         raise pulumi.RunError(f"the settings of stack {pulumi.get_stack()!r} are refused\n{error}") from None
+
+
+def _given_secrets() -> dict[str, bool]:
+    """The secret keys of the stack's file, and whether each is encrypted."""
+    keys = {f"{NAMESPACE}:{key}": key for key in SECRETS}
+    values: Mapping[str, Any] = CONFIG.get() or get_config_env()
+    return {key: is_config_secret(full_key) for full_key, key in keys.items() if full_key in values}
 
 
 def _settings_data(source: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from local.images.builders import Docker, find_builder
 from local.images.cache import ImageCache
 from local.images.local_images import BASE_SETTING
 from local.images.recipes import RECIPES, Recipe
+from stacks.images.oci_archive import open_archive
 
 TINY = 'ARG WORD=hello\nFROM scratch\nCOPY large /large\nCOPY code /code\nARG WORD\nLABEL word="${WORD}"\n'
 
@@ -224,3 +225,15 @@ def test_docker_is_used_only_where_its_daemon_answers(tmp_path, status, builder)
 def test_the_cache_is_where_the_user_says(tmp_path):
     assert ImageCache.of({"LLM_SERVING_CACHE": "/c"}).store == Path("/c/containers")
     assert ImageCache.of({"XDG_CACHE_HOME": "/x"}).root == Path("/x/llm-serving")
+
+
+def test_an_archive_for_a_registry_holds_every_layer_and_says_what_the_image_was_made_from(images, context, tmp_path):
+    (context / "Dockerfile").write_text(TINY + 'ARG VERSION\nLABEL org.opencontainers.image.version="${VERSION}"\n')
+    image = images.build("tiny")
+    target = tmp_path / "archives" / "tiny.tar"
+    for _ in range(2):  # the second takes the place of the first
+        images.oci_archive(image, target)
+    with open_archive(target) as archive:
+        assert archive.inputs == image.reference.rpartition(":")[2]
+        assert all(archive.holds(blob.digest) for blob in archive.image.blobs)
+        assert len(archive.image.blobs) == 3

@@ -8,11 +8,11 @@ daemon answers. Starts no service, and leaves alone what is there already.
 import contextlib
 import os
 import shutil
-import subprocess
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stacks.docker import daemon_answers
 from stacks.files import file_locked
 from tools.bootstrap.errors import SetupError
 from tools.bootstrap.folders import short
@@ -27,7 +27,6 @@ _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/libexec/catato
 _CNI_FOLDERS = ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
 """Where upstream, Debian and Fedora put the network plugins of containers; never PATH."""
 
-_DOCKER_TIMEOUT_S = 15
 _LOCK_TIMEOUT_S = 300
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
@@ -48,6 +47,8 @@ class Package:
     """Where its programs lie, if not on PATH."""
     static: bool = False
     """Whether it is put into images that hold no libraries."""
+    also_called: tuple[str, ...] = ()
+    """Other names of its one program, on other distributions."""
     brew: str = ""
     needed_by: str = "the local node"
 
@@ -61,6 +62,15 @@ _PROMETHEUS = Package(
     ("prometheus", "promtool"),
     brew="prometheus",
     needed_by="the tests of autoscaling",
+)
+
+# Tests push images to it. Upstream, and with it Fedora, calls the program `registry`.
+_REGISTRY = Package(
+    "docker-registry",
+    "docker-distribution",
+    ("docker-registry",),
+    also_called=("registry",),
+    needed_by="the tests of images",
 )
 
 _NODE = (
@@ -85,6 +95,7 @@ _NODE = (
     Package("busybox-static", "busybox", ("busybox",), static=True),
     # Nothing on a node: this group is the one that is there before the unit tests, where packages can be installed.
     _PROMETHEUS,
+    _REGISTRY,
 )
 
 PACKAGES: dict[str, tuple[Package, ...]] = {
@@ -133,27 +144,18 @@ class Machine:
     def _lacks(self, package: Package) -> list[str]:
         # Programs of one package belong together: what containerd gets is one folder of plugins.
         lacking = (
-            [name for name in package.programs if not _is_in(place, name, static=package.static)]
+            [
+                name
+                for name in package.programs
+                if not any(_is_in(place, known, static=package.static) for known in (name, *package.also_called))
+            ]
             for place in package.folders or (self.path,)
         )
         return min(lacking, key=len)
 
     def _docker_answers(self) -> bool:
         docker = shutil.which("docker", path=self.path)
-        if docker is None:
-            return False
-        # Without a daemon the client is there, and `version` fails after it has told its own.
-        try:
-            answer = subprocess.run(
-                [docker, "version"],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_DOCKER_TIMEOUT_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return False
-        return answer.returncode == 0
+        return docker is not None and daemon_answers(docker, os.environ)
 
 
 def _is_in(path: str, program: str, *, static: bool) -> bool:

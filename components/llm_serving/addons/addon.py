@@ -77,11 +77,18 @@ class AddonContext:
         placement: nodes of its workloads.
         storage: volume of Prometheus.
         installed: names of the add-ons that are installed together.
+        pull_secrets: names of the Secrets with which their images are pulled.
     """
 
     placement: Placement
     storage: Storage
     installed: frozenset[str]
+    pull_secrets: tuple[str, ...] = ()
+
+    @property
+    def image_pull_secrets(self) -> list[dict[str, str]]:
+        """The Secrets as charts take them."""
+        return [{"name": name} for name in self.pull_secrets]
 
 
 @dataclass(frozen=True)

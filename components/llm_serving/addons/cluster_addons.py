@@ -14,9 +14,12 @@ from pydantic import Field, model_validator
 from llm_serving.addons import table
 from llm_serving.addons.addon import Addon, AddonContext, Placement, Storage
 from llm_serving.addons.arguments import AddonTolerationArgs
-from llm_serving.component import Frozen, child, token, validated
+from llm_serving.component import Frozen, child, raising_input_errors, token, validated
 from llm_serving.errors import Problem, ProblemsError
+from llm_serving.serving.arguments import ImagePullArgs
+from llm_serving.serving.image_pull import check_password, pull_secret
 from llm_serving.serving.network_policies import NAMESPACE_NAME, service_policy
+from llm_serving.spec import ImagePullSpec
 from llm_serving.spec.toleration import Toleration
 
 INSTALL_SECONDS = 600
@@ -44,6 +47,10 @@ class ClusterAddonsArgs(TypedDict):
     """Labels of the nodes on which the addons run, for example those of the system pool."""
     tolerations: NotRequired[list[AddonTolerationArgs]]
     """Taints of those nodes."""
+    image_pull: NotRequired[ImagePullArgs]
+    """Credentials for the registries of images. A Secret is made in each namespace where it names a registry."""
+    image_pull_password: NotRequired[pulumi.Input[str]]
+    """Password of `imagePull.username`."""
     labels: NotRequired[dict[str, str]]
     """More labels for the namespaces."""
 
@@ -60,6 +67,8 @@ class ClusterAddonsInputs(Frozen):
     storage_class: str | None = None
     node_selector: dict[str, str] = {}
     tolerations: tuple[Toleration, ...] = ()
+    image_pull: ImagePullSpec | None = None
+    image_pull_password: Any = None
     labels: dict[str, str] = {}
 
     @model_validator(mode="after")
@@ -80,17 +89,20 @@ class ClusterAddons(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ClusterAddonsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = validated(ClusterAddonsInputs, args, "ClusterAddons", name)
+        with raising_input_errors(f"ClusterAddons {name!r}"):
+            check_password(inputs.image_pull, inputs.image_pull_password)
         super().__init__(token("ClusterAddons"), name, {}, opts)
         requested = [addon for addon in table.ADDONS if getattr(inputs, addon.name)]
         context = AddonContext(
             placement=Placement(inputs.node_selector, inputs.tolerations),
             storage=Storage(inputs.retention_days, inputs.storage_gib, inputs.storage_class),
             installed=frozenset(addon.name for addon in requested),
+            pull_secrets=() if inputs.image_pull is None else inputs.image_pull.secrets,
         )
         releases: list[helm.v3.Release] = []
         for addon in requested:
             # One after the other: the first one that is watched needs the definitions of the one that watches.
-            releases.append(_release(self, name, addon, addon.values(context), inputs.labels, releases[-1:]))
+            releases.append(_release(self, name, addon, addon.values(context), inputs, releases[-1:]))
             _network_policy(self, name, addon, releases[-1])
 
         url = table.PROMETHEUS_URL if inputs.monitoring else (inputs.prometheus_url or "")
@@ -119,7 +131,7 @@ def _release(
     name: str,
     addon: Addon,
     values: dict[str, Any],
-    labels: dict[str, str],
+    inputs: ClusterAddonsInputs,
     after: list[helm.v3.Release],
 ) -> helm.v3.Release:
     chart = addon.chart
@@ -128,7 +140,7 @@ def _release(
         metadata=meta.v1.ObjectMetaArgs(
             name=addon.namespace,
             labels={
-                **labels,
+                **inputs.labels,
                 "app.kubernetes.io/part-of": "llm-serving",
                 "app.kubernetes.io/managed-by": "pulumi",
                 # None of the charts needs the host.
@@ -137,10 +149,19 @@ def _release(
         ),
         opts=child(parent),
     )
+    namespace_name = namespace.metadata.apply(lambda metadata: metadata.name or addon.namespace)
+    secrets = pull_secret(
+        parent,
+        f"{name}-{chart.release}-image-pull",
+        namespace_name,
+        inputs.image_pull,
+        inputs.image_pull_password,
+        inputs.labels,
+    )
     return helm.v3.Release(
         f"{name}-{chart.release}",
         name=chart.release,
-        namespace=namespace.metadata.apply(lambda metadata: metadata.name or addon.namespace),
+        namespace=namespace_name,
         chart=chart.name,
         version=chart.version,
         repository_opts=None if chart.repository is None else helm.v3.RepositoryOptsArgs(repo=chart.repository),
@@ -151,7 +172,7 @@ def _release(
         timeout=INSTALL_SECONDS,
         opts=child(
             parent,
-            depends_on=[namespace, *after],
+            depends_on=[namespace, *secrets, *after],
             custom_timeouts=pulumi.CustomTimeouts(create=f"{2 * INSTALL_SECONDS}s", update=f"{2 * INSTALL_SECONDS}s"),
         ),
     )

@@ -13,6 +13,7 @@ def keda(context: AddonContext) -> dict[str, Any]:
     monitored = "monitoring" in context.installed
     return {
         **context.placement.values(),
+        **_pull_secrets(context),
         "resources": {
             "operator": _resources("100m", "256Mi", "1Gi"),
             "metricServer": _resources("100m", "256Mi", "1Gi"),
@@ -50,6 +51,8 @@ def monitoring(context: AddonContext) -> dict[str, Any]:
         **{f"{kind}SelectorNilUsesHelmValues": False for kind in ("podMonitor", "serviceMonitor", "probe", "rule")},
     }
     return {
+        # Of all its charts.
+        **({"global": _pull_secrets(context)} if context.pull_secrets else {}),
         # Else names would hold the chart's name too.
         "fullnameOverride": PROMETHEUS_SERVICE.removesuffix("-prometheus"),
         "prometheus": {"prometheusSpec": prometheus},
@@ -83,7 +86,16 @@ _NOT_INSTALLED = (
 
 def leader_worker_set(context: AddonContext) -> dict[str, Any]:
     """LeaderWorkerSet's controller."""
-    return {**context.placement.values(), "replicaCount": 1, "resources": _resources("100m", "128Mi", "512Mi")}
+    return {
+        **context.placement.values(),
+        **_pull_secrets(context),
+        "replicaCount": 1,
+        "resources": _resources("100m", "128Mi", "512Mi"),
+    }
+
+
+def _pull_secrets(context: AddonContext) -> dict[str, Any]:
+    return {"imagePullSecrets": context.image_pull_secrets} if context.pull_secrets else {}
 
 
 def _resources(cpu: str, memory: str, memory_limit: str) -> dict[str, Any]:

@@ -201,8 +201,8 @@ def lora_bytes(architecture: Architecture, parallelism: Parallelism, demands: De
     query = architecture.heads * architecture.head_dim
     key_value = architecture.kv_heads * architecture.head_dim
     attention = 4 * hidden + (2 * query + 2 * key_value) / tensor
-    cut = architecture.experts * architecture.intermediate_size * 3 / parallelism.gpus_of_an_expert_layer
-    mlp = architecture.experts * 3 * hidden + cut
+    split = architecture.experts * architecture.intermediate_size * 3 / parallelism.gpus_of_an_expert_layer
+    mlp = architecture.experts * 3 * hidden + split
     layers = stage_layers(architecture, parallelism.pipeline) * (attention + mlp)
     projection = hidden + architecture.vocabulary
     return 2.0 * demands.loras * demands.lora_rank * (layers + projection)
@@ -277,10 +277,9 @@ def parallelism_obstacle(architecture: Architecture, quantization: Quantization,
     if parallelism.pipeline > architecture.layers:
         return f"{parallelism.pipeline} stages are more than the model's {architecture.layers} layers"
     if parallelism.experts:
-        dealt = parallelism.gpus_of_an_expert_layer
-        return (
-            f"{dealt} GPUs do not share {architecture.experts} experts evenly" if architecture.experts % dealt else ""
-        )
+        expert_gpus = parallelism.gpus_of_an_expert_layer
+        is_even = architecture.experts % expert_gpus == 0
+        return "" if is_even else f"{expert_gpus} GPUs do not share {architecture.experts} experts evenly"
     if width % size:
         return f"{size} does not divide the MLP's width of {width}"
     if quantization in GROUPED and width % (size * GROUP_SIZE):

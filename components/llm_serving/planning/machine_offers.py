@@ -47,9 +47,9 @@ def smallest_offer(
         UnknownFact: for an architecture that is not in the catalog.
     """
     architecture = catalog.architecture(release.model.architecture)
-    freed = model.model_copy(update={"tensor_parallelism": None})
+    any_size = model.model_copy(update={"tensor_parallelism": None})
     for offer in _by_size(cloud):
-        if _fits(architecture, catalog.accelerator(offer.accelerator), freed, release, offer.node, sidecar):
+        if _fits(architecture, catalog.accelerator(offer.accelerator), any_size, release, offer.node, sidecar):
             return offer
     return None
 
@@ -57,11 +57,11 @@ def smallest_offer(
 def describe_offers(model: ModelSpec, release: ReleaseSpec, cloud: Cloud, sidecar: SidecarRequests = NO_SIDECAR) -> str:
     """The suggestion of a refusal: what the cloud sells that fits, and the smallest GPUs of all where these
     are smaller; an empty string where nothing fits."""
-    sold = smallest_offer(model, release, cloud, sidecar) if cloud.gpu_nodes() else None
+    offer = smallest_offer(model, release, cloud, sidecar) if cloud.gpu_nodes() else None
     anywhere = smallest_offer(model, release, sidecar=sidecar)
-    parts = [f"{sold} on {cloud.name}"] if sold else []
-    if anywhere and (sold is None or (sold.accelerator, sold.gpus) != (anywhere.accelerator, anywhere.gpus)):
-        parts.append(f"{anywhere} wherever there are some" if sold else str(anywhere))
+    parts = [f"{offer} on {cloud.name}"] if offer else []
+    if anywhere and (offer is None or (offer.accelerator, offer.gpus) != (anywhere.accelerator, anywhere.gpus)):
+        parts.append(f"{anywhere} wherever there are some" if offer else str(anywhere))
     return "a pool with nodes of at least " + ", or of ".join(parts) if parts else ""
 
 
@@ -75,8 +75,8 @@ def _by_size(cloud: Cloud | None) -> list[Offer]:
             for size in SIZES
         ]
         return sorted(offers, key=lambda offer: (_memory(offer), offer.gpus, offer.accelerator))
-    sold = [Offer(node.accelerator, node.gpus, name, node) for name, node in cloud.gpu_nodes().items()]
-    return sorted(sold, key=lambda offer: (_memory(offer), _price(cloud, offer), offer.gpus, str(offer)))
+    offers = [Offer(node.accelerator, node.gpus, name, node) for name, node in cloud.gpu_nodes().items()]
+    return sorted(offers, key=lambda offer: (_memory(offer), _price(cloud, offer), offer.gpus, str(offer)))
 
 
 def _memory(offer: Offer) -> float:

@@ -28,13 +28,13 @@ class Fitting:
         parallelism: the spread; ``None`` where nothing fits.
         budget: memory of each of its GPUs; ``None`` where nothing fits.
         host: cores and memory of the instance on each of its nodes; ``None`` where nothing fits.
-        refused: why each smaller number, or every number, was refused.
+        refusals: why each smaller number, or every number, was refused.
     """
 
     parallelism: Parallelism | None
     budget: MemoryBudget | None
     host: HostShare | None
-    refused: tuple[str, ...]
+    refusals: tuple[str, ...]
 
     @property
     def fits(self) -> bool:
@@ -109,13 +109,13 @@ def choose_gpus(
     sidecar: SidecarRequests = NO_SIDECAR,
 ) -> Fitting:
     """The smallest number of GPUs that fits, or the requested number (``tensorParallelism``) if it fits."""
-    demanded = demands(release, model.engine)
-    refused: list[str] = []
+    requested = demands(release, model.engine)
+    refusals: list[str] = []
     for parallelism in _spreads(model, node):
         on_node = parallelism.gpus_per_node
         host = host_share(node, on_node, sidecar)
         budget = memory_budget(
-            architecture, release.quantization, accelerator, parallelism, model.gpu_memory_utilization, host, demanded
+            architecture, release.quantization, accelerator, parallelism, model.gpu_memory_utilization, host, requested
         )
         needed = release.context_length * max(1.0, model.min_concurrency / parallelism.data)
         why_not = (
@@ -125,9 +125,9 @@ def choose_gpus(
             or _host_obstacle(catalog.device(accelerator.device), host, on_node)
         )
         if not why_not:
-            return Fitting(parallelism, budget, host, tuple(refused))
-        refused.append(f"{parallelism.gpus} x {accelerator.name}: {why_not}")
-    return Fitting(None, None, None, tuple(refused))
+            return Fitting(parallelism, budget, host, tuple(refusals))
+        refusals.append(f"{parallelism.gpus} x {accelerator.name}: {why_not}")
+    return Fitting(None, None, None, tuple(refusals))
 
 
 def _spreads(model: ModelSpec, node: NodeShape) -> Iterator[Parallelism]:
@@ -152,17 +152,17 @@ def _spreads(model: ModelSpec, node: NodeShape) -> Iterator[Parallelism]:
 
 def _memory_obstacle(budget: MemoryBudget, context_length: int, needed: float) -> str:
     loras = f", room for LoRA adapters ({budget.lora_gib:.1f})" if budget.lora_gib else ""
-    taken = (
+    used = (
         f"weights ({budget.weights_gib:.1f} GiB){loras}, activations ({budget.activation_gib:.1f}) and the rest "
         f"({budget.non_torch_gib:.1f})"
     )
     if budget.kv_step_gib is not None and budget.kv_cache_gib <= 0:
         return (
-            f"of the {budget.usable_gib:.1f} GiB that the engine may use, {taken} leave less than "
+            f"of the {budget.usable_gib:.1f} GiB that the engine may use, {used} leave less than "
             f"{budget.kv_step_gib:g} GiB, the least KV cache"
         )
     if budget.kv_cache_gib <= 0:
-        return f"{taken} exceed the {budget.usable_gib:.1f} GiB that the engine may use of each GPU"
+        return f"{used} exceed the {budget.usable_gib:.1f} GiB that the engine may use of each GPU"
     if budget.kv_cache_tokens < needed:
         return (
             f"{budget.kv_cache_gib:.1f} GiB are left for the KV cache, which hold {budget.kv_cache_tokens} tokens; "

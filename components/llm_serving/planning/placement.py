@@ -98,7 +98,7 @@ def plan_model(
     architecture = _architecture(release)
     accelerator = _accelerator(node)
     if release.context_length > architecture.max_context:
-        raise _refused(
+        raise _error(
             RELEASE,
             release.version,
             f"the release asks for {release.context_length} tokens of context, {architecture.name} was made for "
@@ -106,7 +106,7 @@ def plan_model(
             f"a release with contextLength {architecture.max_context}",
         )
     if not accelerator.runs(release.quantization):
-        raise _refused(
+        raise _error(
             RELEASE,
             release.version,
             f"the engine has no {release.quantization} kernels for {accelerator.name}"
@@ -118,7 +118,7 @@ def plan_model(
         raise ProblemsError(problems)
     fitting = choose_gpus(architecture, release, model, accelerator, node, sidecar)
     if fitting.parallelism is None or fitting.budget is None or fitting.host is None:
-        raise _does_not_fit(model, release, node, cloud, fitting.refused, sidecar)
+        raise _does_not_fit(model, release, node, cloud, fitting.refusals, sidecar)
     spread = fitting.parallelism
     weights = weight_bytes(architecture, release.quantization)
     device = catalog.device(accelerator.device)
@@ -141,7 +141,7 @@ def plan_model(
         memory_gib=fitting.host.memory_gib,
         shm_gib=fitting.host.shm_gib,
         cold_start=cold_start(cloud, device, weights, choices=StartupChoices.of(cloud, model, release)),
-        reasons=_reasons(model, release, architecture, accelerator, node, spread, fitting.refused, fitting.budget),
+        reasons=_reasons(model, release, architecture, accelerator, node, spread, fitting.refusals, fitting.budget),
     )
 
 
@@ -160,7 +160,7 @@ def _architecture(release: ReleaseSpec) -> Architecture:
     try:
         return catalog.architecture(release.model.architecture)
     except UnknownFact as unknown:
-        raise _refused(
+        raise _error(
             RELEASE,
             release.version,
             f"the release's architecture {unknown.name!r} is not in the catalog",
@@ -172,7 +172,7 @@ def _accelerator(node: NodeShape) -> Accelerator:
     try:
         return catalog.accelerator(node.accelerator)
     except UnknownFact as unknown:
-        raise _refused("pool", None, f"its GPU {unknown.name!r} is not in the catalog", unknown.nearest) from None
+        raise _error("pool", None, f"its GPU {unknown.name!r} is not in the catalog", unknown.nearest) from None
 
 
 def _does_not_fit(
@@ -180,23 +180,23 @@ def _does_not_fit(
     release: ReleaseSpec,
     node: NodeShape,
     cloud: Cloud,
-    refused: tuple[str, ...],
+    refusals: tuple[str, ...],
     sidecar: SidecarRequests,
 ) -> ProblemsError:
-    reason = f"{release.name} {release.version} does not fit: " + "; ".join(refused)
+    reason = f"{release.name} {release.version} does not fit: " + "; ".join(refusals)
     if model.tensor_parallelism is None:
-        return _refused("pool", model.pool, reason, describe_offers(model, release, cloud, sidecar))
-    freed = model.model_copy(update={"tensor_parallelism": None})
+        return _error("pool", model.pool, reason, describe_offers(model, release, cloud, sidecar))
+    any_size = model.model_copy(update={"tensor_parallelism": None})
     try:
-        plan = plan_model(freed, release, node, cloud, sidecar)
+        plan = plan_model(any_size, release, node, cloud, sidecar)
     except ProblemsError as error:
         suggestion = error.problems[0].suggestion
     else:
         suggestion = str(plan.tensor_parallelism)
-    return _refused("tensorParallelism", model.tensor_parallelism, reason, suggestion)
+    return _error("tensorParallelism", model.tensor_parallelism, reason, suggestion)
 
 
-def _refused(path: str, value: object, reason: str, suggestion: str) -> ProblemsError:
+def _error(path: str, value: object, reason: str, suggestion: str) -> ProblemsError:
     return ProblemsError([Problem(path, value, reason, suggestion)])
 
 
@@ -207,23 +207,23 @@ def _reasons(
     accelerator: Accelerator,
     node: NodeShape,
     spread: Parallelism,
-    refused: tuple[str, ...],
+    refusals: tuple[str, ...],
     budget: MemoryBudget,
 ) -> dict[str, str]:
     gpus = spread.gpus_per_node
-    chosen = "the smallest number that fits"
+    origin = "the smallest number that fits"
     if model.tensor_parallelism is not None:
-        chosen = "asked for"
+        origin = "asked for"
     elif spread.nodes > 1:
-        chosen = "what is left of whole nodes"
+        origin = "what is left of whole nodes"
     loras = f" - {budget.lora_gib:.2f} for LoRA adapters" if budget.lora_gib else ""
     copies = f", {spread.data} copies" if spread.data > 1 else ""
     reasons = {
-        "tensor_parallelism": "; ".join([f"{spread.tensor} is {chosen}", *refused]),
-        "pipeline_parallelism": _asked(spread.pipeline, f"stages of {architecture.layers} layers in all"),
-        "data_parallelism": _asked(spread.data, "copies, each with a KV cache of its own"),
+        "tensor_parallelism": "; ".join([f"{spread.tensor} is {origin}", *refusals]),
+        "pipeline_parallelism": _count_reason(spread.pipeline, f"stages of {architecture.layers} layers in all"),
+        "data_parallelism": _count_reason(spread.data, "copies, each with a KV cache of its own"),
         "expert_parallel": "asked for" if spread.experts else "not asked for: each expert is cut like every layer",
-        "nodes": _asked(spread.nodes, "nodes, which the instance takes whole"),
+        "nodes": _count_reason(spread.nodes, "nodes, which the instance takes whole"),
         "static_memory_share": "weights and KV cache, by the memory of a GPU",
         "max_model_len": f"the release's context length; {architecture.name} allows {architecture.max_context}",
         "kv_cache_gib": (
@@ -248,5 +248,5 @@ def _reasons(
     return reasons | {"quantization": note} if note else reasons
 
 
-def _asked(number: int, what: str) -> str:
+def _count_reason(number: int, what: str) -> str:
     return f"{number} {what}, as asked for" if number > 1 else "not asked for"

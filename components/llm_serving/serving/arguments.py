@@ -123,6 +123,8 @@ class EngineArgs(TypedDict):
     """Ask for a short answer before an instance counts as ready; true by default."""
     launcher: NotRequired[bool]
     """Run the engine under our launcher; true by default."""
+    environment: NotRequired[dict[str, str]]
+    """More environment variables of the engine, on every node of an instance."""
     flags: NotRequired[dict[str, Any]]
     """More flags of the engine, by name without dashes."""
 
@@ -220,6 +222,17 @@ class LoaderArgs(TypedDict):
     """`hf://` (the default) for the Hugging Face hub; `gs://`, `s3://` or `file:///` for a mirror."""
     token_secret: NotRequired[str]
     """Secret in the team's namespace with the hub's token under the key `token`."""
+
+
+class ImagePullArgs(TypedDict):
+    """Credentials that nodes show to the registries of images: Secrets that are there, or one made for a registry."""
+
+    secret_names: NotRequired[list[str]]
+    """Secrets of type `kubernetes.io/dockerconfigjson` that are in each team's namespace."""
+    registry: NotRequired[str]
+    """Registry to make a Secret for, as images name it: `registry.example.com`, without a scheme."""
+    username: NotRequired[str]
+    """User name at that registry."""
 
 
 class ModelSourceArgs(TypedDict):

@@ -17,13 +17,14 @@ from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.clouds import EXISTING
 from llm_serving.planning.cold_start import cold_start
 from llm_serving.planning.fit import weight_bytes
-from llm_serving.serving.arguments import LoaderArgs, ReleaseArgs
+from llm_serving.serving.arguments import ImagePullArgs, LoaderArgs, ReleaseArgs
 from llm_serving.serving.engines import adapter_folder
+from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.jobs import fail_on_exit_codes
 from llm_serving.serving.labels import loader_labels
 from llm_serving.serving.pod import RESTRICTED, USER_ID, tolerations, weights_folder
 from llm_serving.serving.rollout import TIMEOUT_FACTOR
-from llm_serving.spec import AdapterSource, LoaderSpec, ModelSource, ReleaseSpec
+from llm_serving.spec import AdapterSource, ImagePullSpec, LoaderSpec, ModelSource, ReleaseSpec
 
 CACHE = "/cache"
 CONTAINER = "loader"
@@ -34,6 +35,8 @@ CONFIGURATION_ERROR = 78
 USAGE_ERROR = 2
 """Exit code of a loader that does not understand its command line."""
 TOKEN_KEY = "token"
+GRANT_SECONDS = 600
+"""How long a loader by itself waits for rights on its bucket that were granted a moment ago (`--grant-timeout`)."""
 MEMORY_LIMIT = "2Gi"
 """Memory of a loader: eight workers that copy from one bucket to another hold about 1 GiB of parts."""
 
@@ -57,6 +60,8 @@ class ModelLoaderArgs(TypedDict):
     identity: NotRequired[pulumi.Input[dict[str, Any]]]
     """Who the loader is: output `binding` of a workload identity that may write. Left out where the cache is a
     volume."""
+    image_pull: NotRequired[ImagePullArgs]
+    """Credentials for the registries of images; those of `TeamNamespace`."""
     labels: NotRequired[dict[str, str]]
     """More labels for every object."""
 
@@ -71,6 +76,7 @@ class ModelLoaderInputs(Frozen):
     cache: Any
     scheduling: Any
     identity: Any = None
+    image_pull: ImagePullSpec | None = None
     labels: dict[str, str] = {}
 
 
@@ -115,6 +121,7 @@ class ModelLoader(pulumi.ComponentResource):
                     ),
                     spec=core.v1.PodSpecArgs(
                         restart_policy="Never",
+                        image_pull_secrets=pull_references(inputs.image_pull),
                         service_account_name=identity.apply(
                             lambda identity: identity.service_account if identity else None
                         ),
@@ -211,11 +218,11 @@ def _not_loadable(cache: ModelCacheVolume) -> list[Problem]:
 
 def _timeout_seconds(release: ReleaseSpec, source: str) -> int:
     """Time-out of a load in seconds, from the planned times of a cold start: the weights are read once, the image is
-    pulled once for the model and once for each adapter."""
+    pulled once for the model and once for each adapter; before the first byte, rights may have to spread."""
     try:
         architecture = catalog.architecture(release.model.architecture)
     except UnknownFact as unknown:
         problem = Problem("release.model.architecture", unknown.name, "is not in the catalog", unknown.nearest)
         raise to_input_errors(ProblemsError([problem]).from_source(source)) from None
     stages = cold_start(EXISTING, catalog.device("cpu"), weight_bytes(architecture, release.quantization))
-    return TIMEOUT_FACTOR * (stages.image_pull * (1 + len(release.adapters)) + stages.weights)
+    return GRANT_SECONDS + TIMEOUT_FACTOR * (stages.image_pull * (1 + len(release.adapters)) + stages.weights)

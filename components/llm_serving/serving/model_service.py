@@ -6,7 +6,6 @@ before a pod starts), who may reach the Services, and every decision: sizes come
 changes answers from the release, everything of a cloud as data from the contract.
 """
 
-from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
@@ -22,16 +21,17 @@ from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import ReleaseReplicas, plan_replicas
 from llm_serving.serving import compile_cache, launcher
-from llm_serving.serving.arguments import LoaderArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
+from llm_serving.serving.arguments import ImagePullArgs, LoaderArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.disruption import base_notice
 from llm_serving.serving.engines import InferenceEngine, engine
+from llm_serving.serving.environment import check_environment, more_variables
 from llm_serving.serving.labels import SHARE_MAIN, model_labels, release_labels
 from llm_serving.serving.placeholders import placeholder_deployment
 from llm_serving.serving.pod import MODELS, TEMPLATE_FILE, PodContext, ReleasePlan, engine_files, plan_with_sidecar
 from llm_serving.serving.release import ReleaseObjects, serve_release, service_spec, workload_name
 from llm_serving.serving.rollout import plan_rollout
 from llm_serving.serving.scaling_queries import unmeasured_objectives
-from llm_serving.spec import LoaderSpec, ModelSpec, ReleaseSpec
+from llm_serving.spec import ImagePullSpec, LoaderSpec, ModelSpec, ReleaseSpec
 from llm_serving.spec.names import Semver
 
 
@@ -62,13 +62,10 @@ class ModelServiceArgs(TypedDict):
     launcher_version: NotRequired[str]
     """Launcher that comes with the releases: a version that the package carries. Left out: the newest, which an upgrade
     of the package may replace, and its pods with it."""
+    image_pull: NotRequired[ImagePullArgs]
+    """Credentials for the registries of images; those of `TeamNamespace`."""
     labels: NotRequired[dict[str, str]]
     """More labels for every object."""
-
-
-class _CompileCacheOptions(TypedDict, total=False):
-    launcher_options: tuple[str, ...]
-    extra_environment: Mapping[str, str]
 
 
 class ModelServiceInputs(Frozen):
@@ -85,6 +82,7 @@ class ModelServiceInputs(Frozen):
     prometheus_url: Any = None
     loader: LoaderSpec | None = None
     launcher_version: Semver | None = None
+    image_pull: ImagePullSpec | None = None
     labels: dict[str, str] = {}
 
 
@@ -152,7 +150,7 @@ class ModelService(pulumi.ComponentResource):
         if model.warm_pool.placeholders:
             context = outputs.pod_context(stable)
             placeholders = placeholder_deployment(
-                model, context, inputs.namespace, inputs.labels, model.warm_pool.image
+                model, context, inputs.namespace, inputs.labels, model.warm_pool.image, inputs.image_pull
             )
             apps.v1.Deployment(f"{name}-placeholder", placeholders, opts=child(self))
 
@@ -224,6 +222,8 @@ def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Re
     cloud = cloud_named(inputs.node.cloud, "node.cloud")
     with problems_under("model"):
         model_plan = plan_model(model, release, inputs.node, cloud)
+        if problems := [*check_environment(model, release, model_plan)]:
+            raise ProblemsError(problems)
     return ReleasePlan(
         model=model,
         release=release,
@@ -235,19 +235,17 @@ def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Re
         labels=inputs.labels,
         loader=inputs.loader,
         launcher=launcher.travelling(model, release, inputs.launcher_version),
-        **_compile_cache_options(model, release, inputs.node),
+        image_pull=inputs.image_pull,
+        launcher_options=_launcher_options(model, release, inputs.node),
+        extra_environment=more_variables(model),
     )
 
 
-def _compile_cache_options(model: ModelSpec, release: ReleaseSpec, node: NodeShape) -> _CompileCacheOptions:
-    """Fields of :class:`ReleasePlan` that make an engine read the compile cache that ``CompileCache`` saved."""
+def _launcher_options(model: ModelSpec, release: ReleaseSpec, node: NodeShape) -> tuple[str, ...]:
+    """Options of the launcher that make an engine read the compile cache that ``CompileCache`` saved."""
     if not model.compile_cache:
-        return {}
-    folder = f"{MODELS}/{compile_cache.folder_of(release, node.accelerator)}"
-    return {
-        "launcher_options": tuple(compile_cache.read_options(folder)),
-        "extra_environment": compile_cache.environment(),
-    }
+        return ()
+    return tuple(compile_cache.read_options(f"{MODELS}/{compile_cache.folder_of(release, node.accelerator)}"))
 
 
 def _missing_prometheus(inputs: ModelServiceInputs) -> list[Problem]:
@@ -259,21 +257,21 @@ def _missing_prometheus(inputs: ModelServiceInputs) -> list[Problem]:
 def _release_mismatches(inputs: ModelServiceInputs) -> list[Problem]:
     """A problem for each release that differs from those that ``model.releases`` names: of another model, not named,
     without a hash, or missing. Empty where they match."""
-    model, named = inputs.model, inputs.model.releases.versions
+    model, expected = inputs.model, inputs.model.releases.versions
     problems: list[Problem] = []
     for index, release in enumerate(inputs.releases):
         path = f"releases[{index}]"
         if release.name != model.name:
             problems.append(Problem(f"{path}.name", release.name, "is a release of another model", model.name))
-        if release.version not in named:
+        if release.version not in expected:
             reason = "is not a release that model.releases names"
-            problems.append(Problem(f"{path}.version", release.version, reason, ", ".join(named)))
+            problems.append(Problem(f"{path}.version", release.version, reason, ", ".join(expected)))
         elif release.version not in inputs.release_hashes:
             problems.append(Problem(f"releaseHashes.{release.version}", None, "required, but not given"))
     versions = {release.version for release in inputs.releases}
     problems += [
         Problem("releases", None, f"release {version}, which model.releases names, is not given")
-        for version in named
+        for version in expected
         if version not in versions
     ]
     return problems

@@ -9,17 +9,18 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 from pulumi_kubernetes import apiextensions, core, meta, networking, rbac
 
-from llm_serving.component import Frozen, child, parse_output, token, validated
+from llm_serving.component import Frozen, child, parse_output, raising_input_errors, token, validated
 from llm_serving.contract import NetworkReach, WorkloadIdentityBinding
 from llm_serving.serving import launcher
-from llm_serving.serving.arguments import TeamArgs
+from llm_serving.serving.arguments import ImagePullArgs, TeamArgs
 from llm_serving.serving.engines import engine
+from llm_serving.serving.image_pull import check_password, pull_secret
 from llm_serving.serving.labels import team_labels
 from llm_serving.serving.monitoring import pod_monitor
 from llm_serving.serving.network_policies import INTERNET as ANYWHERE
 from llm_serving.serving.network_policies import NAMESPACE_NAME, network_policies
 from llm_serving.serving.roles import Rule, editor_rules, viewer_rules
-from llm_serving.spec import EngineName, TeamSpec
+from llm_serving.spec import EngineName, ImagePullSpec, TeamSpec
 from llm_serving.spec.names import Count, NamespaceName
 
 POD_SECURITY = "restricted"
@@ -51,6 +52,10 @@ class TeamNamespaceArgs(TypedDict):
     """Loaders of the team's models reach the internet: the Hugging Face hub, or the store of another cloud."""
     loader_identity: NotRequired[pulumi.Input[dict[str, Any]]]
     """Who the loaders of the team's models are, where they write a bucket: output `binding` of a workload identity."""
+    image_pull: NotRequired[ImagePullArgs]
+    """Credentials for the registries of images. A Secret is made where it names a registry."""
+    image_pull_password: NotRequired[pulumi.Input[str]]
+    """Password of `imagePull.username`."""
     labels: NotRequired[dict[str, str]]
     """More labels for the namespace and its objects."""
 
@@ -66,6 +71,8 @@ class TeamNamespaceInputs(Frozen):
     monitoring_namespace: NamespaceName = "monitoring"
     from_internet: bool = False
     loader_identity: Any = None
+    image_pull: ImagePullSpec | None = None
+    image_pull_password: Any = None
     labels: dict[str, str] = {}
 
 
@@ -78,6 +85,8 @@ class TeamNamespace(pulumi.ComponentResource):
     def __init__(self, name: str, args: TeamNamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = validated(TeamNamespaceInputs, args, "TeamNamespace", name)
         source = f"TeamNamespace {name!r}"
+        with raising_input_errors(source):
+            check_password(inputs.image_pull, inputs.image_pull_password)
         super().__init__(token("TeamNamespace"), name, {}, opts)
         team = inputs.team
         labels = team_labels(team.name, inputs.labels)
@@ -129,6 +138,7 @@ class TeamNamespace(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=child(self, depends_on=[quota], deleted_with=namespace),
         )
+        pull_secret(self, f"{name}-image-pull", self.namespace, inputs.image_pull, inputs.image_pull_password, labels)
         if inputs.monitored:
             manifest = pod_monitor(team.name)
             apiextensions.CustomResource(

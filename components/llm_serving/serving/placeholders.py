@@ -13,11 +13,12 @@ from pulumi_kubernetes import apps, core, meta
 
 from llm_serving.contract import LABEL_MODEL, ModelCacheVolume, PoolScheduling
 from llm_serving.planning.placement import ModelPlan
+from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.labels import COMPONENT_PLACEHOLDER, LABEL_COMPONENT, model_labels
 from llm_serving.serving.pod import RESTRICTED, USER_ID, PodContext, tolerations
 from llm_serving.serving.priorities import PLACEHOLDER
 from llm_serving.serving.quantities import cores, gibibytes
-from llm_serving.spec import ModelSpec
+from llm_serving.spec import ImagePullSpec, ModelSpec
 
 
 def placeholder_deployment(
@@ -26,6 +27,7 @@ def placeholder_deployment(
     namespace: pulumi.Input[str],
     labels: Mapping[str, str],
     image: str,
+    image_pull: ImagePullSpec | None = None,
 ) -> apps.v1.DeploymentInitArgs:
     """The Deployment ``<model>-placeholder``: room for as many instances as the model's warm pool holds.
 
@@ -35,6 +37,7 @@ def placeholder_deployment(
         namespace: the team's namespace.
         labels: labels that the user adds.
         image: image of a program that waits.
+        image_pull: credentials for its registry.
     """
     selector = {LABEL_COMPONENT: COMPONENT_PLACEHOLDER, LABEL_MODEL: model.name}
     pod_labels = {**model_labels(model, labels), **selector}
@@ -60,6 +63,7 @@ def placeholder_deployment(
                 metadata=meta.v1.ObjectMetaArgs(labels=pod_labels),
                 spec=core.v1.PodSpecArgs(
                     priority_class_name=PLACEHOLDER,
+                    image_pull_secrets=pull_references(image_pull),
                     # It gives way at once, so that the instance in its place need not wait.
                     termination_grace_period_seconds=0,
                     automount_service_account_token=False,

@@ -32,11 +32,12 @@ from llm_serving.planning.replicas import ReleaseReplicas
 from llm_serving.serving import launcher
 from llm_serving.serving.disruption import base_affinity, spread
 from llm_serving.serving.engines import EngineRequest, GroupCommand, InferenceEngine, adapter_folder
+from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.labels import ANNOTATION_RELEASE_HASH, LABEL_SHARE, SHARE_MAIN, release_labels, selector
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores, gibibytes
 from llm_serving.serving.rollout import PROBE_PERIOD_SECONDS, Rollout
-from llm_serving.spec import AdapterSource, LoaderSpec, ModelSource, ModelSpec, ReleaseSpec
+from llm_serving.spec import AdapterSource, ImagePullSpec, LoaderSpec, ModelSource, ModelSpec, ReleaseSpec
 
 MODELS = "/models"
 TEMPLATES = "/etc/llm-serving"
@@ -97,6 +98,7 @@ class ReleasePlan:
         labels: labels that the user adds.
         loader: program that verifies the weights before the engine starts; ``None`` where nothing can.
         launcher: the launcher that comes with the release; ``None`` where the image has one, or it runs without.
+        image_pull: credentials for the registries of images; ``None`` where nodes need none.
         launcher_options: more options of the launcher.
         extra_environment: more environment variables of the engine.
     """
@@ -111,6 +113,7 @@ class ReleasePlan:
     labels: dict[str, str]
     loader: LoaderSpec | None = None
     launcher: Launcher | None = None
+    image_pull: ImagePullSpec | None = None
     launcher_options: tuple[str, ...] = ()
     extra_environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -132,6 +135,7 @@ def pod_template(plan: ReleasePlan, context: PodContext, share: str = SHARE_MAIN
         ),
         spec=core.v1.PodSpecArgs(
             service_account_name=context.identity.apply(lambda identity: identity.service_account),
+            image_pull_secrets=pull_references(plan.image_pull),
             automount_service_account_token=False,
             # Else a Service named `vllm` anywhere in the namespace would set VLLM_PORT, which vLLM reads.
             enable_service_links=False,
@@ -271,7 +275,11 @@ def _container(plan: ReleasePlan, context: PodContext, drain: pulumi.Output[Drai
         ports.append(core.v1.ContainerPortArgs(name=launcher.PORT_NAME, container_port=launcher.PORT))
         ready = core.v1.HTTPGetActionArgs(path=launcher.READY_PATH, port=launcher.PORT_NAME)
         live = core.v1.HTTPGetActionArgs(path=launcher.LIVE_PATH, port=launcher.PORT_NAME)
-    environment = {**engine.environment(plan.model_plan), **plan.extra_environment}
+    environment = {
+        **engine.environment(plan.model_plan),
+        **plan.extra_environment,
+        **plan.model.engine.environment,
+    }
     if plan.launcher is not None:
         environment |= launcher.environment(plan.launcher)
     return core.v1.ContainerArgs(

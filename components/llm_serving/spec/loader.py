@@ -1,14 +1,18 @@
 """How weights come into the model cache."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
 from llm_serving.arguments import Frozen
+from llm_serving.spec.names import SecretName
 from llm_serving.spec.release import ImageReference
 
 HUB = "hf://"
 """Source: the Hugging Face hub."""
+
+Weights = Literal["external"]
+"""Who brings the weights where no loader does: ``external`` for somebody that the stack does not know."""
 
 
 class LoaderSpec(Frozen):
@@ -25,7 +29,7 @@ class LoaderSpec(Frozen):
     Where weights come from: ``hf://`` for the Hugging Face hub, ``gs://bucket/prefix``, ``s3://bucket/prefix`` or
     ``file:///folder`` for a mirror, laid out as ``<repository>/<revision>``.
     """
-    token_secret: str | None = None
+    token_secret: SecretName | None = None
     """Secret in the team's namespace with the hub's token under the key `token`.
 
     Name of a Secret in the team's namespace with the hub's token under the key ``token``; for gated models.

@@ -1,5 +1,6 @@
 """Types of the names and quantities that several models share, with the rule of the platform that each one obeys."""
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -8,8 +9,6 @@ DNS_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 
 
 def _dns_label(limit: int) -> AfterValidator:
-    import re
-
     def check(value: str) -> str:
         if len(value) > limit:
             raise ValueError(f"{len(value)} characters, at most {limit} are allowed")
@@ -21,6 +20,22 @@ def _dns_label(limit: int) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_LONGEST_SUBDOMAIN = 253
+
+
+def _check_subdomain(value: str) -> str:
+    if len(value) > _LONGEST_SUBDOMAIN or not re.match(DNS_SUBDOMAIN, value):
+        raise ValueError(
+            "not a name that Kubernetes accepts: at most 253 lower-case letters, digits, '-' and '.', "
+            "starting and ending with a letter or digit"
+        )
+    return value
+
+
+_dns_subdomain = AfterValidator(_check_subdomain)
 
 
 POOL_NAME_LIMIT = 20
@@ -44,6 +59,9 @@ Semver = Annotated[
 ]
 """A release's version, semantic versioning 2.0.0 without build metadata. It is part of names and a label's value, so
 each identifier begins and ends with a letter or digit."""
+
+SecretName = Annotated[str, _dns_subdomain]
+"""Name of a Secret: a DNS subdomain (RFC 1123), as most names of Kubernetes objects are."""
 
 Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]

@@ -2,18 +2,16 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 
 from local.images.builders.buildah import Buildah
 from local.images.builders.docker import Docker
 from local.images.builders.interface import BuildRequest, ImageBuilder, StoredImage
 from local.images.cache import ImageCache
+from stacks.docker import daemon_answers
 from stacks.images import ImageError
 
 __all__ = ["BuildRequest", "Buildah", "Docker", "ImageBuilder", "StoredImage", "find_builder"]
-
-_DOCKER_TIMEOUT_S = 15
 
 
 def find_builder(cache: ImageCache, environment: Mapping[str, str] = os.environ) -> ImageBuilder:
@@ -24,7 +22,7 @@ def find_builder(cache: ImageCache, environment: Mapping[str, str] = os.environ)
     """
     path = environment.get("PATH")
     docker = shutil.which("docker", path=path)
-    if docker is not None and _answers(docker, environment):
+    if docker is not None and daemon_answers(docker, environment):
         return Docker(docker)
     buildah = shutil.which("buildah", path=path)
     if buildah is None:
@@ -34,19 +32,3 @@ def find_builder(cache: ImageCache, environment: Mapping[str, str] = os.environ)
     if os.geteuid() != 0:
         raise ImageError("buildah is used as root here (or start Docker, which builds for other users too)")
     return Buildah(buildah, cache.store, cache.work)
-
-
-def _answers(docker: str, environment: Mapping[str, str]) -> bool:
-    # Where there is no daemon, `version` tells the client's version first and fails then.
-    try:
-        done = subprocess.run(
-            [docker, "version"],
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_DOCKER_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0

@@ -103,6 +103,12 @@ class Buildah:
             manifest, configuration = inspected["Manifest"].encode(), inspected["Config"].encode()
             layout.write_archive(target, image.reference, manifest, configuration, skip_layers=known)
 
+    def oci_archive(self, image: StoredImage, target: Path, *, log: Path, say: Say) -> None:
+        """See :class:`ImageBuilder`."""
+        check_room(target.parent, image.size_bytes, f"the archive of {image.reference}")
+        target.unlink(missing_ok=True)  # the program refuses to write over an archive
+        self._push(image, f"oci-archive:{target}", log, say)
+
     def stored(self, prefix: str) -> dict[str, str]:
         """See :class:`ImageBuilder`."""
         if not self._store.exists():

@@ -63,6 +63,10 @@ class Docker:
             say=say,
         )
 
+    def oci_archive(self, image: StoredImage, target: Path, *, log: Path, say: Say) -> None:
+        """See :class:`ImageBuilder`. What Docker saves is an OCI layout since version 25."""
+        self.archive(image, target, skip_layers=(), log=log, say=say)
+
     def stored(self, prefix: str) -> dict[str, str]:
         """See :class:`ImageBuilder`."""
         text = output_of(

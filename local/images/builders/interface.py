@@ -65,6 +65,10 @@ class ImageBuilder(Protocol):
         """Write an image as one file, without ``skip_layers`` where the program can leave them out."""
         ...
 
+    def oci_archive(self, image: StoredImage, target: Path, *, log: Path, say: Say) -> None:
+        """Write an image as an OCI archive with every layer, for a registry."""
+        ...
+
     def stored(self, prefix: str) -> dict[str, str]:
         """Reference -> image id of all images whose name starts with the prefix."""
         ...

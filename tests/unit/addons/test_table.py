@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import get_type_hints
 
 import pytest
 from pydantic.alias_generators import to_camel
@@ -47,7 +46,7 @@ def check_settings():
     assert sources - NOT_ADDONS == names
     switches = {name for name, field in ClusterAddonsInputs.model_fields.items() if field.annotation is bool}
     assert switches == names
-    assert names <= get_type_hints(ClusterAddonsArgs).keys()
+    assert names <= ClusterAddonsArgs.__annotations__.keys()
 
 
 def row(addon):

@@ -39,8 +39,8 @@ class Run:
     outputs: dict[str, Any]
 
 
-def run(settings: dict[str, Any], *, preview: bool = False) -> Run:
-    """Run the folder as Pulumi's language host does."""
+def run(settings: dict[str, Any], secrets: dict[str, str] | None = None, *, preview: bool = False) -> Run:
+    """Run the folder as Pulumi's language host does; ``secrets`` are settings that are encrypted in the file."""
     outputs: dict[str, Any] = {}
 
     def export(name: str, value: Any) -> None:
@@ -48,8 +48,9 @@ def run(settings: dict[str, Any], *, preview: bool = False) -> Run:
 
     def program() -> None:
         config = {f"{NAMESPACE}:{key}": _text(value) for key, value in settings.items()}
-        secret = f"{NAMESPACE}:kubeconfig"
-        set_all_config({**config, secret: json.dumps(KUBECONFIG)}, [secret])
+        encrypted = {"kubeconfig": json.dumps(KUBECONFIG), **(secrets or {})}
+        encrypted = {f"{NAMESPACE}:{key}": value for key, value in encrypted.items()}
+        set_all_config({**config, **encrypted}, list(encrypted))
         runpy.run_path(str(FOLDER), run_name="__main__")
 
     with pytest.MonkeyPatch.context() as patch:
@@ -134,6 +135,34 @@ def test_a_preview_warns_of_each_note_once_and_the_update_behind_it_does_not_rep
     assert [note for note in notes if "waits for ever" in note]
     assert run(settings, preview=True).recording.warnings == notes
     assert run(settings).recording.warnings == []
+
+
+def test_every_pod_and_chart_of_a_stack_gets_the_credentials_of_its_registry() -> None:
+    image_pull = {"registry": "registry.example.com", "username": "robot"}
+    settings = settings_data("dev")
+    settings["models"][0]["warmPool"] = {"placeholders": 1}
+    made = run({**settings, "loader": LOADER, "imagePull": image_pull}, {"imagePullPassword": "hunter2"}).recording
+    templates = [
+        resource["spec.template.spec"] for resource in made if resource.type.rpartition(":")[2] in ("Deployment", "Job")
+    ]
+    assert len(templates) == 3  # an engine, its placeholders, its loader
+    assert all(template["imagePullSecrets"] == [{"name": "llm-serving-image-pull"}] for template in templates)
+    secrets = made.all("kubernetes:core/v1:Secret")
+    assert {secret["metadata.namespace"] for secret in secrets} == {"chat", "keda", "monitoring"}
+    assert all(secret.secret_paths for secret in secrets)
+    assert "hunter2" not in str([r.inputs for r in made if r not in secrets and r.custom])
+
+
+@pytest.mark.parametrize(
+    ("image_pull", "secrets", "reason"),
+    [
+        ({"registry": "registry.example.com", "username": "robot"}, {}, "required where imagePull.registry is given"),
+        ({"secretNames": ["regcred"]}, {"imagePullPassword": "hunter2"}, "without meaning"),
+    ],
+)
+def test_a_registry_and_its_password_come_together(image_pull: Any, secrets: dict[str, str], reason: str) -> None:
+    with pytest.raises(pulumi.RunError, match=f"llm-serving:imagePullPassword: {reason}"):
+        run({**settings_data("dev"), "imagePull": image_pull}, secrets)
 
 
 def test_no_module_of_the_program_hides_another(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from llm_serving.errors import ProblemsError
+from stacks.images.lock import LOCK as IMAGES_LOCK
 from stacks.releases import (
     LOCK,
     RELEASES,
@@ -334,6 +335,23 @@ def test_history_refuses_what_was_edited_together_with_the_lock(
     if is_committed:
         repository.commit("an edit that no lock refuses")
     with pytest.raises(ProblemsError, match=rf"{ONE}.*(changed, together with|never removed)"):
+        verify_releases(repository.releases, "main")
+
+
+def test_history_refuses_an_image_that_is_another_or_gone(repository: Repository) -> None:
+    images = yaml.safe_load((repository.releases / IMAGES_LOCK).read_text())
+    images["model-loader@0.1.0"]["repository"] = "registry.test/model-loader"
+    images["model-loader@0.1.0"]["digest"] = "sha256:" + "0" * 64
+    (repository.releases / IMAGES_LOCK).write_text(yaml.safe_dump(images))
+    verify_releases(repository.releases, "main")  # what was missing is filled in
+    repository.commit("pushed")
+    repository.git("branch", "--force", "main")
+    images["model-loader@0.1.0"]["digest"] = "sha256:" + "1" * 64
+    del images["vllm-openai@0.32.0"]
+    (repository.releases / IMAGES_LOCK).write_text(yaml.safe_dump(images))
+    with pytest.raises(
+        ProblemsError, match=r"model-loader@0\.1\.0\.digest.*written once(.|\n)*vllm-openai@0\.32\.0: was removed"
+    ):
         verify_releases(repository.releases, "main")
 
 

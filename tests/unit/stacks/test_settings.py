@@ -7,7 +7,7 @@ import pytest
 
 from llm_serving.errors import ProblemsError
 from stacks.settings import parse_settings, read_settings_file, resolve
-from stacks.settings.document import SECRETS
+from stacks.settings.secrets import SECRETS
 from tests.unit.stacks.settings_files import REPOSITORY, put, settings_data, write_settings
 
 STACKS = ["local", "dev", "staging", "prod"]
@@ -139,6 +139,22 @@ def test_secrets_never_become_settings(tmp_path: Path) -> None:
     file = write_settings(tmp_path, data)
     assert "kubeconfig" in SECRETS
     assert "kubeconfig" not in read_settings_file(file).model_dump_json()
+
+
+def test_a_secret_in_the_clear_is_refused_and_not_shown(tmp_path: Path) -> None:
+    image_pull = {"registry": "registry.example.com", "username": "robot"}
+    for value, message in (("hunter2", "in the clear"), (None, "required where imagePull.registry is given")):
+        password = {} if value is None else {"imagePullPassword": value}
+        file = write_settings(tmp_path, settings_data() | {"imagePull": image_pull} | password)
+        with pytest.raises(
+            ProblemsError, match=rf"Pulumi\.dev\.yaml: llm-serving:imagePullPassword: .*{message}"
+        ) as caught:
+            read_settings_file(file)
+        assert "hunter2" not in str(caught.value)
+    encrypted = {"imagePullPassword": {"secure": "v1:abc"}}
+    assert read_settings_file(
+        write_settings(tmp_path, settings_data() | {"imagePull": image_pull} | encrypted)
+    ).image_pull
 
 
 def test_the_stack_knows_what_is_fixed_for_its_life() -> None:

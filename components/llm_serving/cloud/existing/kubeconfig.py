@@ -27,9 +27,9 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> str:
     Raises:
         ProblemsError: there is none.
     """
-    named = environment.get("KUBECONFIG", "")
+    variable = environment.get("KUBECONFIG", "")
     home = Path(environment.get("HOME", "~")).expanduser()
-    paths = [Path(path) for path in named.split(os.pathsep) if path] or [home / ".kube" / "config"]
+    paths = [Path(path) for path in variable.split(os.pathsep) if path] or [home / ".kube" / "config"]
     files = [path for path in paths if path.is_file()]
     if not files:
         places = ", ".join(str(path) for path in paths)
@@ -63,10 +63,10 @@ def one_context(text: str, context: str | None) -> str:
     if wanted not in contexts:
         reason = "has no current context" if not wanted else "is not a context of the kubeconfig"
         raise ProblemsError([Problem("context", wanted or None, reason, nearest(wanted, contexts))])
-    chosen: dict[str, Any] = contexts[wanted].get("context") or {}
+    context_entry: dict[str, Any] = contexts[wanted].get("context") or {}
     reduced: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", "current-context": wanted}
     for kind, key in (("clusters", "cluster"), ("users", "user")):
-        name = chosen.get(key)
+        name = context_entry.get(key)
         entries = [entry for entry in _entries(config, kind) if entry["name"] == name]
         if not entries:
             reason = f"context {wanted!r} names the {key} {name!r}, which is not in it"

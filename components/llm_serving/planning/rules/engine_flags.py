@@ -39,10 +39,10 @@ def _check(
 ) -> Iterator[Problem]:
     first, dot, _ = name.partition(".")
     settings = catalog.engine_settings(engine.name)
-    decided = settings.get(name) or settings.get(first)
-    if decided is not None:
-        reason = f"decided by {decided.setting}" if decided.setting else f"not a choice: {decided.why}"
-        yield Problem(path, value, reason, decided.setting or "leave it out")
+    decision = settings.get(name) or settings.get(first)
+    if decision is not None:
+        reason = f"decided by {decision.setting}" if decision.setting else f"not a choice: {decision.why}"
+        yield Problem(path, value, reason, decision.setting or "leave it out")
         return
     flag = known.get(first)
     if flag is None:

@@ -79,14 +79,14 @@ def gpus_of_pods(plan: ModelPlan) -> list[int]:
 def instances_that_fit(sizes: list[int], gpus_per_node: int, nodes: int) -> int:
     """How many instances, largest first, find a node with enough free GPUs (first fit)."""
     free = [gpus_per_node] * nodes
-    placed = 0
+    count = 0
     for size in sorted(sizes, reverse=True):
         slot = next((number for number, gpus in enumerate(free) if gpus >= size), None)
         if slot is None:
             continue
         free[slot] -= size
-        placed += 1
-    return placed
+        count += 1
+    return count
 
 
 def _known_gpu(name: str) -> bool:

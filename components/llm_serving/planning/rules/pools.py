@@ -30,13 +30,13 @@ def _accelerator(path: str, cloud: Cloud, pool: Pool) -> Iterator[Problem]:
         yield Problem(f"{path}.accelerator", pool.accelerator, "not a GPU that the catalog knows", unknown.nearest)
         return
     if pool.capacity and cloud.name not in gpu.sold_by:
-        sold = [other for other in catalog.accelerators() if cloud.name in other.sold_by]
-        enough = [other.name for other in sold if (other.memory_gb or 0) >= (gpu.memory_gb or 0)]
+        available = [other for other in catalog.accelerators() if cloud.name in other.sold_by]
+        enough = [other.name for other in available if (other.memory_gb or 0) >= (gpu.memory_gb or 0)]
         yield Problem(
             f"{path}.accelerator",
             pool.accelerator,
             f"{cloud.name} has no machine type with this GPU",
-            next(iter(enough), ", ".join(other.name for other in sold)),
+            next(iter(enough), ", ".join(other.name for other in available)),
         )
 
 
@@ -114,9 +114,9 @@ def _entry(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Probl
             f"capacity of market {entry.market} does not come from a reservation",
             "leave it out, or market reservation",
         )
-    named = tuple(check_zone_names(f"{path}.zones", stack.cloud, stack.region, entry.zones))
-    yield from named
-    if not named:
+    zone_problems = tuple(check_zone_names(f"{path}.zones", stack.cloud, stack.region, entry.zones))
+    yield from zone_problems
+    if not zone_problems:
         yield from _offered(path, stack, entry)
 
 

@@ -199,8 +199,8 @@ def _plan_node(
 
 def not_triggered_message(reasons: Counter[str]) -> str:
     """The reasons as the real autoscaler's event ``NotTriggerScaleUp`` tells them."""
-    counted = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()) if count)
-    return f"pod didn't trigger scale-up: {counted or 'there is no node pool'}"
+    counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()) if count)
+    return f"pod didn't trigger scale-up: {counts or 'there is no node pool'}"
 
 
 def nodes_to_minimum(pool: NodePool, nodes: Sequence[Object]) -> list[NewNode]:

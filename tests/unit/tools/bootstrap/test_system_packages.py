@@ -280,6 +280,13 @@ def test_on_macos_brew_is_named_for_what_it_has(tmp_path: Path, monkeypatch: pyt
     assert str(refusal.value).splitlines()[-1] == "  macOS            brew install prometheus"
 
 
+def test_a_program_counts_by_the_name_that_another_distribution_gives_it(debian: Distribution) -> None:
+    debian.has()
+    (debian.bin / "docker-registry").rename(debian.bin / "registry")
+
+    assert debian.machine().missing(["node"]) == {}
+
+
 def test_programs_on_path_are_not_taken_for_network_plugins(debian: Distribution) -> None:
     debian.has()
     for program in ("host-local", "loopback", "ptp"):

@@ -1,15 +1,22 @@
 """An image for a registry is built from what is committed, on bases that stay the same, and says what it is."""
 
+import re
+import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
+import yaml
+from typer.main import get_command
 
 from stacks.cli import app, main
-from stacks.images import IMAGES, ImageError, build_context, publish
+from stacks.commands import images
+from stacks.images import IMAGES, ImageError, build_context, buildx
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 PYTHON = f"docker.io/library/python:3.12-slim-bookworm@{DIGEST}"
-TO = "europe-docker.pkg.dev/my-project/serving/vllm"
+WORKFLOW = IMAGES.parent / ".github/workflows/images.yaml"
+ARCHIVE = Path("/archives/image.tar")
 
 
 @pytest.fixture
@@ -26,8 +33,8 @@ def git(folder, *arguments):
     return subprocess.run(["git", "-C", folder, *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def plan_build(root, name="vllm", to=TO, **more):
-    return publish.plan_build(name, to, root=root, **({"bases": {"BUILDER_IMAGE": PYTHON}} | more))
+def plan_build(root, name="vllm", **more):
+    return buildx.plan_build(name, root=root, **({"bases": {"BUILDER_IMAGE": PYTHON}} | more))
 
 
 def test_a_build_for_gpus_takes_the_gpu_lock_and_a_cuda_base_by_digest(committed_folder):
@@ -36,7 +43,7 @@ def test_a_build_for_gpus_takes_the_gpu_lock_and_a_cuda_base_by_digest(committed
     arguments = build_context.arguments_of(text, build.arguments)
     assert arguments["LOCK"] == "requirements-gpu.txt"
     assert arguments["BASE_IMAGE"].startswith("docker.io/nvidia/cuda:")
-    publish.check_base(arguments["BASE_IMAGE"], "--base")
+    buildx.check_base(arguments["BASE_IMAGE"], "--base")
     assert arguments["BUILDER_IMAGE"] == PYTHON
     assert arguments["PRELOAD"] == ""
     assert {"python3", "python3-dev", "gcc"} <= set(arguments["SYSTEM_PACKAGES"].split())
@@ -58,29 +65,26 @@ def test_the_image_says_what_it_is_and_where_it_comes_from(committed_folder):
     build = plan_build(committed_folder)
     assert build.arguments["REVISION"] == git(committed_folder, "rev-parse", "HEAD")
     assert build.arguments["SOURCE"] == "https://git.test/serving.git"
-    assert build.arguments["VERSION"] == build.tag
-    assert build.tag.startswith(f"{publish.version_of('vllm')}-")
-    assert build.image(DIGEST) == f"image: {{repository: {TO}, tag: {build.tag}, digest: {DIGEST}, launcher: true}}"
+    assert build.arguments["VERSION"] == build.version
+    assert build.version.startswith(f"{buildx.version_of('vllm')}-")
+    assert build.locked_as == f"vllm@{buildx.version_of('vllm')}"
 
 
-def test_the_command_pushes_with_a_list_of_contents_and_is_one_that_a_shell_takes(committed_folder):
+def test_the_command_writes_an_archive_with_a_list_of_contents_and_is_one_that_a_shell_takes(committed_folder):
     build = plan_build(committed_folder, platforms=["linux/amd64", "linux/arm64"])
-    command = build.command()
+    command = build.command(ARCHIVE)
     assert command[:3] == ["docker", "buildx", "build"]
-    assert {"--push", "--sbom=true", "--provenance=mode=max", f"--tag={TO}:{build.tag}"} <= set(command)
+    assert {f"--output=type=oci,dest={ARCHIVE}", "--sbom=true", "--provenance=mode=max"} <= set(command)
     assert "--platform=linux/amd64,linux/arm64" in command
     assert f"--build-arg=BUILDER_IMAGE={PYTHON}" in command
     assert command[-1] == str(IMAGES)
-    text = publish.shell_text(command).replace("docker buildx build", "printf '%s\\n'", 1)
+    text = buildx.shell_text(command).replace("docker buildx build", "printf '%s\\n'", 1)
     done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == command[3:]
 
 
 def test_one_base_serves_both_where_the_dockerfile_says_so(committed_folder):
-    build = plan_build(
-        committed_folder, "model-loader", TO.replace("vllm", "model-loader"), bases={"BASE_IMAGE": PYTHON}
-    )
-    assert "launcher" not in build.image(DIGEST)
+    build = plan_build(committed_folder, "model-loader", bases={"BASE_IMAGE": PYTHON})
     assert build.arguments["BASE_IMAGE"] == PYTHON
 
 
@@ -101,18 +105,6 @@ def test_a_base_without_a_digest_is_refused_with_the_command_that_looks_it_up(co
     assert f"docker buildx imagetools inspect {name} --format '{{{{.Manifest.Digest}}}}'" in str(refusal.value)
 
 
-@pytest.mark.parametrize("to", ["vllm", "registry.test/Path", "registry.test/a:1", "https://registry.test/a"])
-def test_a_repository_that_no_registry_takes_is_refused(committed_folder, to):
-    with pytest.raises(ImageError, match="--to"):
-        plan_build(committed_folder, to=to)
-
-
-@pytest.mark.parametrize("tag", ["-a", "a b", "x" * 129])
-def test_a_tag_that_no_registry_takes_is_refused(committed_folder, tag):
-    with pytest.raises(ImageError, match="--tag"):
-        plan_build(committed_folder, tag=tag)
-
-
 def test_changes_that_are_in_no_commit_are_refused_by_name(committed_folder):
     (committed_folder / "images" / "new.py").write_text("")
     with pytest.raises(ImageError, match=r"in no commit(.|\n)*images/new\.py"):
@@ -127,14 +119,24 @@ def test_an_unknown_image_is_refused_with_those_that_there_are(committed_folder)
 def test_without_docker_the_message_says_how_to_get_the_command(committed_folder, monkeypatch):
     monkeypatch.setenv("PATH", str(committed_folder))
     with pytest.raises(ImageError, match="--show"):
-        publish.push(publish.RegistryBuild("vllm", TO, "1", {}, ["linux/amd64"]))
+        buildx.build(buildx.RegistryBuild("vllm", "1", {}, ["linux/amd64"]), committed_folder / "image.tar")
 
 
 def test_the_command_line_tells_a_refusal_in_one_line(capsys):
-    command = ["images", "release", "vllm", "--to", TO, "--builder", "python"]
+    command = ["images", "build", "vllm", "--archive", str(ARCHIVE), "--builder", "python"]
     with pytest.raises(SystemExit) as end:
         main(lambda: app(command))
     assert end.value.code == 1
     errors = capsys.readouterr().err
     assert errors.startswith("error: --builder 'python'")
     assert errors.count("\n") == 1
+
+
+def test_the_workflow_gives_commands_that_the_program_takes():
+    steps = yaml.safe_load(WORKFLOW.read_text())["jobs"]["push"]["steps"]
+    text = "\n".join(step.get("run", "") for step in steps)
+    commands = re.findall(r"\.venv/bin/stacks (.*)", text)
+    assert [line.split()[:2] for line in commands] == [["images", "build"]] * 2 + [["images", "push"]]
+    for line in commands:
+        _, name, *arguments = shlex.split(line)
+        get_command(images.app).commands[name].make_context(name, arguments)

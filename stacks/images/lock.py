@@ -1,0 +1,164 @@
+"""The lock of images: one append-only file that names each image once.
+
+``name@version`` leads to repository, tag, digest and a hash of the inputs. Entries are added; of one that is there only
+what is missing is filled in, once: the digest, and the registry of an image that was in none. Releases and the loader
+name an image by ``name@version``; what a release pins is this entry.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+from pydantic import StringConstraints
+
+from llm_serving.arguments import parse
+from llm_serving.errors import Problem, ProblemsError, nearest
+from llm_serving.spec import ImageReference
+from stacks.documents import dump_yaml, load_yaml, parse_yaml
+from stacks.files import folder_locked, write_atomically
+
+LOCK = "images.lock.yaml"
+"""Name of the file, beside the lock of releases."""
+
+NOWHERE = "registry.invalid"
+"""Registry of an image that has not been pushed yet. The top-level domain is reserved never to resolve (RFC 6761), so
+nothing is ever pulled from it by mistake."""
+
+NAME = r"[a-z0-9]+(?:[._-][a-z0-9]+)*@[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+"""``name@version``: a name that a registry takes as the end of a path, a version that it takes as a tag."""
+
+_HEADER = (
+    "# Images by name@version, written by `stacks images`. Entries are added; of one that is there only what is\n"
+    f"# missing is filled in, once: the digest, and the registry of an image that is still at {NOWHERE}.\n"
+)
+
+
+class LockedImage(ImageReference):
+    """An entry of the lock."""
+
+    inputs: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")] | None = None
+    """Hash of all that went into the image; ``None`` for images of other publishers."""
+
+    @property
+    def pushed(self) -> bool:
+        """Whether the image is in a registry at all."""
+        return self.repository.split("/", 1)[0] != NOWHERE
+
+    def image(self) -> ImageReference:
+        """What a release or a loader has of it."""
+        return ImageReference(**self.model_dump(exclude={"inputs"}))
+
+
+def is_name(value: Any) -> bool:
+    """Whether a value is a ``name@version``."""
+    return isinstance(value, str) and re.fullmatch(NAME, value) is not None
+
+
+def read_images(folder: Path) -> dict[str, LockedImage]:
+    """Every entry of the lock in a folder, by ``name@version``; none where there is no lock.
+
+    Raises:
+        ProblemsError: it is not a table of images.
+    """
+    path = folder / LOCK
+    return images_of(load_yaml(path, LOCK), LOCK) if path.exists() else {}
+
+
+def images_of(data: Any, source: str) -> dict[str, LockedImage]:
+    """The entries of a lock that was read already.
+
+    Raises:
+        ProblemsError: see :func:`read_images`.
+    """
+    if data is not None and not isinstance(data, dict):
+        raise ProblemsError([Problem("", None, "not a table of images by name@version", "restore it")], source)
+    images: dict[str, LockedImage] = {}
+    for name, entry in (cast(dict[Any, Any], data) or {}).items():
+        check_name(name, source)
+        try:
+            images[name] = parse(LockedImage, entry)
+        except ProblemsError as error:
+            raise ProblemsError([problem.under(name) for problem in error.problems], source) from None
+    return images
+
+
+def check_name(name: Any, source: str = "") -> None:
+    """Refuse what is no ``name@version``.
+
+    Raises:
+        ProblemsError: it is none.
+    """
+    if not is_name(name):
+        reason = "is no name@version: small letters, digits, '.', '_' and '-', then '@' and a tag"
+        raise ProblemsError([Problem(str(name), None, reason, "model-loader@0.1.0")], source)
+
+
+def lookup(name: Any, images: Mapping[str, LockedImage], path: str) -> LockedImage:
+    """The entry that a text in a release or a settings file names.
+
+    Args:
+        name: the text.
+        images: the lock.
+        path: property path of the text, for messages.
+
+    Raises:
+        ProblemsError: the lock does not name it.
+    """
+    if name not in images:
+        near = nearest(str(name), images)
+        how = f"stacks images pin {name if is_name(name) else 'NAME@VERSION'} --image REPOSITORY:TAG adds one"
+        raise ProblemsError([Problem(path, name, f"no image of {LOCK}", f"{near}; {how}" if near else how)])
+    return images[name]
+
+
+def write_image(folder: Path, name: str, image: LockedImage) -> bool:
+    """Write an entry, or fill in what is missing of it. Returns whether the lock changed.
+
+    Raises:
+        ProblemsError: the entry says something else already; nothing is written then.
+    """
+    check_name(name)
+    with folder_locked(folder):
+        images = read_images(folder)
+        problem = change_refused(name, images[name], image) if name in images else None
+        if problem is not None:
+            raise ProblemsError([problem], LOCK)
+        if images.get(name) == image:
+            return False
+        entries = {key: _data(entry) for key, entry in sorted({**images, name: image}.items())}
+        write_atomically(folder / LOCK, _HEADER + dump_yaml(entries), mode=0o644)
+        return True
+
+
+def change_refused(name: str, before: LockedImage, after: LockedImage | None) -> Problem | None:
+    """Why an entry may not become another; ``None`` where what was there stays."""
+    if after is None:
+        return Problem(name, None, "was removed; images are never removed from the lock", "restore it")
+    kept = _data(before)
+    if not before.pushed:
+        # Where it is, under which tag, and what went in, is known once it is pushed.
+        kept = {key: value for key, value in kept.items() if key not in ("repository", "tag", "inputs")}
+    now = _data(after)
+    for key, value in kept.items():
+        if now.get(key) != value:
+            version = "a new version of the image, under a name of its own"
+            return Problem(f"{name}.{key}", now.get(key), f"is {value} in the lock, and is written once", version)
+    return None
+
+
+def history_problems(folder: Path, earlier: str) -> list[Problem]:
+    """What of an earlier text of the lock is not there any more.
+
+    Raises:
+        ProblemsError: the lock, or the earlier one, is not a table of images.
+    """
+    present = read_images(folder)
+    before = images_of(parse_yaml(earlier, LOCK), LOCK)
+    problems = (change_refused(name, image, present.get(name)) for name, image in before.items())
+    return [problem for problem in problems if problem is not None]
+
+
+def _data(image: LockedImage) -> dict[str, Any]:
+    """An entry as it stands in the file: what is not said is left out."""
+    return image.model_dump(mode="json", by_alias=True, exclude_defaults=True)
