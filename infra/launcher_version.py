@@ -16,6 +16,12 @@ def launcher_version(stack: Stack) -> str:
     last = parse(LauncherOutputs, last_outputs(), "outputs of the last update").launcher
     version = stack.settings.launcher.version or (last if last in launchers() else current().version)
     assert version is not None
+    if pulumi.runtime.is_dry_run():
+        _tell(stack, last, version)
+    return version
+
+
+def _tell(stack: Stack, last: str | None, version: str) -> None:
     key = f"{stack.source}: {NAMESPACE}:launcher.version"
     models = ", ".join(stack.launched_models) or "no model"
     if last is not None and version != last:
@@ -24,4 +30,3 @@ def launcher_version(stack: Stack) -> str:
     elif stack.settings.launcher.version is None and version != current().version:
         newest = current().version
         pulumi.log.info(f"{key}: {version} runs, and {newest} is there; naming it restarts {models}")
-    return version
