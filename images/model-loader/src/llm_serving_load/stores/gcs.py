@@ -21,6 +21,7 @@ from llm_serving_load.errors import (
     TemporaryError,
     brief,
 )
+from llm_serving_load.outbound import TRUST_ADVICE, is_untrusted
 from llm_serving_load.retrier import Retrier
 from llm_serving_load.retry_after import retry_after
 from llm_serving_load.stores.store import NOTE, TYPE, StoredObject
@@ -174,6 +175,10 @@ class GcsStore:
                 "or set GOOGLE_APPLICATION_CREDENTIALS"
             ) from None
         except (auth.TransportError, self._requests.RequestException, errors.RetryError, OSError) as error:
+            if is_untrusted(error):
+                raise LoadError(
+                    f"{self.where}: a certificate on the way is not trusted ({brief(error)}); {TRUST_ADVICE}"
+                ) from None
             raise InterruptedTransferError(
                 f"{self.where}: the store does not answer ({type(error).__name__}: {brief(error)}); check the network "
                 "policy, the proxy and STORAGE_EMULATOR_HOST"
