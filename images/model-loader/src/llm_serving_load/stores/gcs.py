@@ -323,10 +323,11 @@ def _token_answer(error: Exception) -> tuple[int, str]:
     compute_engine/_metadata.py); who else refuses tokens says no for good (403).
     """
     wrapped = error.__cause__
-    if wrapped is None or type(wrapped).__name__ != "TransportError" or not wrapped.args:
+    arguments: list[Any] = [] if wrapped is None else list(wrapped.args)
+    if type(wrapped).__name__ != "TransportError" or not arguments:
         return 403, brief(error)
-    answer = wrapped.args[1] if len(wrapped.args) > 1 else None
-    return int(getattr(answer, "status", 0)), " ".join(str(wrapped.args[0]).split())
+    answer = arguments[1] if len(arguments) > 1 else None
+    return int(getattr(answer, "status", 0)), " ".join(str(arguments[0]).split())
 
 
 def _writer(fileio: Any) -> Any:
