@@ -9,7 +9,7 @@ from llm_serving.planning.host import SidecarRequests
 from llm_serving.planning.rules import StackShape, check, notes
 from llm_serving.planning.rules.models import instances_that_fit
 from llm_serving.planning.rules.stack import GcpShape
-from llm_serving.spec import TeamSpec
+from llm_serving.spec import LoaderSpec, TeamSpec
 from llm_serving.spec.gcp import GcpClusterSpec, GcpNetworkSpec
 from tests.unit.planning.builders import cluster, entry, existing_pool, model, pool, release, stack
 
@@ -406,3 +406,46 @@ def test_zones_that_are_not_recorded_are_noted_as_not_checked():
 def test_machines_that_are_probably_not_sold_on_demand_are_noted():
     h100 = stack(pools=(pool("h100", "H100-80GB", [entry(machineType="a3-highgpu-1g")]),), models=())
     assert "spot" in single_problem(notes(h100), "pools[0].capacity[0].market").reason
+
+
+def test_gpus_that_reach_each_other_by_pcie_alone_are_noted_unless_peer_access_is_decided():
+    def peers(accelerator, gpus, **engine):
+        wide = model(pool="lab", tensorParallelism=gpus, engine=engine)
+        lab = existing_pool(accelerator=accelerator)
+        shape = stack(cloud=EXISTING, region="", pools=(lab,), models=(wide,))
+        return [note for note in notes(shape) if note.path == "models[0].engine.environment"]
+
+    for accelerator in ("L4", "L40S", "A10G", "RTX-A6000", "RTX-4090"):
+        (note,) = peers(accelerator, 2)
+        assert f"the 2 {accelerator} of an instance reach each other by PCIe 4.0 x16" in note.reason
+        assert 'NCCL_P2P_DISABLE: "1"' in note.suggestion
+        assert not peers(accelerator, 1)
+        assert not peers(accelerator, 2, environment={"NCCL_P2P_DISABLE": "0"})
+    assert not peers("H100-80GB", 2)
+
+
+# --- weights
+
+LOADER = LoaderSpec.model_validate({"image": {"repository": "registry.example/model-loader", "tag": "0.1.0"}})
+
+
+def test_a_bucket_that_nobody_fills_is_refused_and_both_ways_are_named():
+    problem = single_problem(check(stack(weights=None)), "loader")
+    assert "nothing fills" in problem.reason
+    assert "loader" in problem.suggestion
+    assert "weights: external" in problem.suggestion
+    assert check(stack(weights=None, loader=LOADER)) == []
+    assert check(stack(weights="external")) == []
+
+
+def test_a_bucket_without_models_may_stay_empty():
+    assert check(stack(weights=None, models=())) == []
+
+
+def test_weights_of_an_existing_cluster_may_be_there_already():
+    lab = {"cloud": EXISTING, "region": "", "pools": (existing_pool(),), "models": (model(pool="lab"),)}
+    assert check(stack(**lab, weights=None)) == []
+
+
+def test_weights_are_not_brought_twice():
+    assert "one of the two" in single_problem(check(stack(weights="external", loader=LOADER)), "weights").suggestion

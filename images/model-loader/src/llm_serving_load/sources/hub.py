@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from llm_serving_load import names
-from llm_serving_load.errors import InterruptedTransferError, LoadError
+from llm_serving_load.errors import InterruptedTransferError, LoadError, brief
+from llm_serving_load.outbound import TRUST_ADVICE, is_untrusted
+from llm_serving_load.retry_after import retry_after
 from llm_serving_load.sources.source import SourceFile
 
 _TIMEOUT = 30.0
@@ -113,6 +115,11 @@ class HubSource:
         except errors.HfHubHTTPError as error:
             self._refuse_status(error, token)
         except errors.HTTPError as error:
+            if is_untrusted(error):
+                raise LoadError(
+                    f"{self._hub.constants.ENDPOINT}: a certificate on the way is not trusted ({brief(error)}); "
+                    f"{TRUST_ADVICE}"
+                ) from None
             raise InterruptedTransferError(
                 f"{self._hub.constants.ENDPOINT} does not answer ({type(error).__name__}: {error}); check the network "
                 "policy, the proxy and HF_ENDPOINT"
@@ -132,7 +139,9 @@ class HubSource:
         if status == 404:
             raise LoadError(f"{self.where}: the hub does not have it (404); check --repository and --revision")
         if status in (408, 429) or status >= 500:
-            raise InterruptedTransferError(f"{self._hub.constants.ENDPOINT} answers {status}") from error
+            raise InterruptedTransferError(
+                f"{self._hub.constants.ENDPOINT} answers {status}", retry_after(error.response.headers)
+            ) from error
         raise LoadError(f"{self.where}: the hub answers {status}: {str(error).strip().splitlines()[0]}") from None
 
 
