@@ -15,6 +15,7 @@ from llm_serving.spec.launcher import LauncherSpec
 from llm_serving.spec.loader import LoaderSpec, Weights
 from llm_serving.spec.model import CanaryChoice, ModelSpec, ReleaseChoice, ServiceClass, WarmPoolSpec
 from llm_serving.spec.pool import CapacityEntry, ExistingPoolSpec, Market, Pool, PoolSpec
+from llm_serving.spec.prometheus import PrometheusAuthMode, PrometheusAuthSpec
 from llm_serving.spec.release import (
     AdapterSource,
     EngineName,
@@ -49,6 +50,8 @@ __all__ = [
     "ModelSpec",
     "Pool",
     "PoolSpec",
+    "PrometheusAuthMode",
+    "PrometheusAuthSpec",
     "Quantization",
     "ReleaseChoice",
     "ReleaseSpec",
