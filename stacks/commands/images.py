@@ -8,8 +8,8 @@ import typer
 
 from stacks.commands.options import Releases
 from stacks.images import buildx
-from stacks.images.lock import read_images
-from stacks.images.publish import pin_image, push_command, push_image
+from stacks.images.lock import missing_digest, push_command, read_images
+from stacks.images.publish import pin_image, push_image
 from stacks.releases import RELEASES
 
 app = typer.Typer(no_args_is_help=True, help="Container images: build, push, pin, list.")
@@ -68,9 +68,7 @@ def pin(
 @app.command("list")
 def list_images(releases: Releases = RELEASES) -> None:
     """List the images of the lock: each by digest, or what it still lacks."""
-    for name, image in sorted(read_images(releases).items()):
-        if not image.pushed:
-            missing = f"  in no registry: {push_command(name)}"
-        else:
-            missing = "" if image.digest else f"  no digest: stacks images pin {name}"
-        print(f"{name}  {image.reference}{missing}")
+    images = read_images(releases)
+    for name, image in sorted(images.items()):
+        lacks = "no digest" if image.pushed else "in no registry"
+        print(f"{name}  {image.reference}{'' if image.digest else f'  {lacks}: {missing_digest(name, images)}'}")

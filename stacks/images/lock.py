@@ -50,6 +50,30 @@ class LockedImage(ImageReference):
         return ImageReference(**self.model_dump(exclude={"inputs"}))
 
 
+def push_command(name: str) -> str:
+    """The command that brings an image of ours into a registry."""
+    return f"stacks images push {name} --archive FILE --to REGISTRY"
+
+
+def missing_digest(name: str, images: Mapping[str, LockedImage]) -> str:
+    """The command that gives an entry the digest that it lacks."""
+    return f"stacks images pin {name}" if images[name].pushed else push_command(name)
+
+
+def how_to_get_digest(image: ImageReference, images: Mapping[str, LockedImage]) -> str:
+    """What to do about an image that is pulled by its tag; empty where nothing is to be done: it has a digest, or was
+    built on this machine."""
+    if image.digest or image.repository.startswith("localhost/"):
+        return ""
+    name = name_of(image, images)
+    return missing_digest(name, images) if name else f"stacks images pin NAME@VERSION --image {image.reference}"
+
+
+def name_of(image: ImageReference, images: Mapping[str, LockedImage]) -> str | None:
+    """The ``name@version`` under which the lock has an image; ``None`` where it has none such."""
+    return next((name for name, entry in images.items() if entry.image() == image), None)
+
+
 def is_name(value: Any) -> bool:
     """Whether a value is a ``name@version``."""
     return isinstance(value, str) and re.fullmatch(NAME, value) is not None
@@ -126,7 +150,7 @@ def write_image(folder: Path, name: str, image: LockedImage) -> bool:
             raise ProblemsError([problem], LOCK)
         if images.get(name) == image:
             return False
-        entries = {key: _data(entry) for key, entry in sorted({**images, name: image}.items())}
+        entries = {key: entry_data(entry) for key, entry in sorted({**images, name: image}.items())}
         write_atomically(folder / LOCK, _HEADER + dump_yaml(entries), mode=0o644)
         return True
 
@@ -135,11 +159,11 @@ def change_refused(name: str, before: LockedImage, after: LockedImage | None) ->
     """Why an entry may not become another; ``None`` where what was there stays."""
     if after is None:
         return Problem(name, None, "was removed; images are never removed from the lock", "restore it")
-    kept = _data(before)
+    kept = entry_data(before)
     if not before.pushed:
         # Where it is, under which tag, and what went in, is known once it is pushed.
         kept = {key: value for key, value in kept.items() if key not in ("repository", "tag", "inputs")}
-    now = _data(after)
+    now = entry_data(after)
     for key, value in kept.items():
         if now.get(key) != value:
             version = "a new version of the image, under a name of its own"
@@ -159,6 +183,6 @@ def history_problems(folder: Path, earlier: str) -> list[Problem]:
     return [problem for problem in problems if problem is not None]
 
 
-def _data(image: LockedImage) -> dict[str, Any]:
+def entry_data(image: LockedImage) -> dict[str, Any]:
     """An entry as it stands in the file: what is not said is left out."""
     return image.model_dump(mode="json", by_alias=True, exclude_defaults=True)
