@@ -151,6 +151,7 @@ def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSp
         releases=releases,
         teams=settings.teams,
         loader=settings.loader,
+        weights=settings.weights,
         addons=settings.addons,
         sidecar=cloud.cache_sidecar,
     )

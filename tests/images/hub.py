@@ -26,6 +26,8 @@ class Hub:
         accepted: it was, with the account of the token.
         cut: names of files whose next answer ends in the middle.
         busy: how many of the next requests are answered with 503.
+        limited: how many of the next requests are answered with 429.
+        limits: headers of these answers.
         damaged: names of files that arrive with another last byte.
         spoiled: name -> for how many of the next whole answers the same is true.
         silent: names of small files that are answered with 503.
@@ -39,6 +41,8 @@ class Hub:
         self.accepted = True
         self.cut: set[str] = set()
         self.busy = 0
+        self.limited = 0
+        self.limits: dict[str, str] = {}
         self.damaged: set[str] = set()
         self.spoiled: dict[str, int] = {}
         self.silent: set[str] = set()
@@ -92,6 +96,10 @@ class _Handler(BaseHTTPRequestHandler):
         if hub.busy:
             hub.busy -= 1
             self._send(503, b"busy")
+            return
+        if hub.limited and NAME in path:
+            hub.limited -= 1
+            self._send(429, b"", hub.limits)
             return
         if self.server.role == "network":
             self._file(path.lstrip("/"))

@@ -37,6 +37,8 @@ class Faults:
 
     Attributes:
         busy: how many of the next requests are answered with 503.
+        retry_after: the header of that name in these answers.
+        refusals: how many of the next requests are answered with 403.
         conflicts: how many of the next writes meet another one that is not over (409), on S3.
         status: answer everything with this status, 401 or 403.
         holding: parts of method, path and query: requests with all of them wait until the test lets them go.
@@ -47,6 +49,8 @@ class Faults:
     """
 
     busy: int = 0
+    retry_after: str | None = None
+    refusals: int = 0
     conflicts: int = 0
     status: int = 0
     holding: tuple[str, ...] = ()
@@ -67,6 +71,9 @@ class Faults:
         if self.busy:
             self.busy -= 1
             return 503
+        if self.refusals:
+            self.refusals -= 1
+            return 403
         if self.conflicts and method == "PUT":
             self.conflicts -= 1
             return 409
@@ -222,7 +229,12 @@ class _Faulty:
                 501: "NotImplemented",
                 503: "SlowDown",
             }
-            return _refused(403 if status == 401 else status, "" if method == "HEAD" else codes[status], start_response)
+            return _refused(
+                403 if status == 401 else status,
+                "" if method == "HEAD" else codes[status],
+                start_response,
+                self._faults.retry_after if status == 503 else None,
+            )
         with self._lock:  # as in the real store, nothing comes between a condition and its write
             if _is_unknown_upload(query):
                 return _refused(404, "NoSuchUpload", start_response)
@@ -232,9 +244,12 @@ class _Faulty:
         return answer
 
 
-def _refused(status: int, code: str, start_response: Callable[..., Any]) -> Iterable[bytes]:
+def _refused(
+    status: int, code: str, start_response: Callable[..., Any], retry_after: str | None = None
+) -> Iterable[bytes]:
     body = f"<Error><Code>{code}</Code></Error>".encode() if code else b""
-    start_response(f"{status} No", [("Content-Length", str(len(body)))])
+    more = [] if retry_after is None else [("Retry-After", retry_after)]
+    start_response(f"{status} No", [("Content-Length", str(len(body))), *more])
     return [body]
 
 
@@ -316,6 +331,8 @@ class _GoogleHandler(BaseHTTPRequestHandler):
         body = json.dumps({"error": {"code": status, "message": HTTPStatus(status).phrase}}).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
+        if status == 503 and self.server.faults.retry_after is not None:
+            self.send_header("Retry-After", self.server.faults.retry_after)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

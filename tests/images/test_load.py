@@ -20,6 +20,7 @@ from llm_serving_load.errors import InterruptedTransferError, LoadError, LostPar
 from llm_serving_load.loading import Loader, Model
 from llm_serving_load.main import main
 from llm_serving_load.manifest import Manifest
+from llm_serving_load.retrier import Retrier
 from llm_serving_load.retrying import RetryingSource
 from llm_serving_load.sources import SourceFile
 from llm_serving_load.sources.folder import FolderSource
@@ -341,7 +342,7 @@ def test_nothing_is_asked_any_more_once_the_loader_is_told_to_stop(source: Path)
             stop.set()
             raise InterruptedTransferError(f"{file.name} stopped")
 
-    retrying = RetryingSource(Silent(source / NAME / REVISION), 3, stop)
+    retrying = RetryingSource(Silent(source / NAME / REVISION), Retrier(3, stop.is_set))
     for _ in range(2):
         with pytest.raises(StoppedError):
             retrying.open(SourceFile(_SHARD, 1)).readinto(memoryview(bytearray(1)))

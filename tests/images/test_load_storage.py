@@ -519,7 +519,7 @@ def test_a_store_that_says_no_is_told_in_one_message_that_says_what_to_do(
     bucket: Bucket, target: str, source: Path, answer: int, message: str
 ) -> None:
     bucket.faults.status = answer
-    status, _, errors = load(source, target)
+    status, _, errors = load(source, target, "--grant-timeout=0")
     assert (status, errors.count("\n")) == (NEVER, 1)
     assert errors.startswith(f"error: {bucket.url}: ")
     assert message in errors

@@ -4,7 +4,7 @@
 #
 #   sh tools/gcp/prepare-project.sh PROJECT REGION [BUCKET]
 #
-# Needs the Google Cloud CLI, logged in as somebody who may do this (roles/serviceusage.serviceUsageAdmin,
+# Which APIs, and why: prerequisites.yaml. Needs the Google Cloud CLI, logged in as somebody who may do this (roles/serviceusage.serviceUsageAdmin,
 # roles/storage.admin, roles/cloudkms.admin on the project).
 set -eu
 
@@ -23,9 +23,10 @@ step() { printf '%s\n' "- $*"; }
 
 step "APIs of project $project (the first time takes a minute or two)"
 gcloud services enable --project "$project" --quiet \
-    compute.googleapis.com container.googleapis.com storage.googleapis.com cloudkms.googleapis.com \
-    iam.googleapis.com iamcredentials.googleapis.com artifactregistry.googleapis.com \
-    cloudresourcemanager.googleapis.com serviceusage.googleapis.com containerscanning.googleapis.com
+    compute.googleapis.com container.googleapis.com containerfilesystem.googleapis.com dns.googleapis.com \
+    storage.googleapis.com cloudkms.googleapis.com iam.googleapis.com iamcredentials.googleapis.com \
+    artifactregistry.googleapis.com containerscanning.googleapis.com cloudresourcemanager.googleapis.com \
+    serviceusage.googleapis.com logging.googleapis.com monitoring.googleapis.com
 
 step "bucket gs://$bucket"
 if ! gcloud storage buckets describe "gs://$bucket" --project "$project" >/dev/null 2>&1; then

@@ -62,3 +62,8 @@ LEADER_WORKER_SET = Addon(
 )
 
 ADDONS = (MONITORING, KEDA, LEADER_WORKER_SET)
+
+
+def control_plane_ports() -> frozenset[int]:
+    """Ports on which the API server calls any of the add-ons, whoever installs it."""
+    return frozenset(port for addon in ADDONS for port in addon.control_plane_ports)

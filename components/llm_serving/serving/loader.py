@@ -35,6 +35,8 @@ CONFIGURATION_ERROR = 78
 USAGE_ERROR = 2
 """Exit code of a loader that does not understand its command line."""
 TOKEN_KEY = "token"
+GRANT_SECONDS = 600
+"""How long a loader by itself waits for rights on its bucket that were granted a moment ago (`--grant-timeout`)."""
 MEMORY_LIMIT = "2Gi"
 """Memory of a loader: eight workers that copy from one bucket to another hold about 1 GiB of parts."""
 
@@ -216,11 +218,11 @@ def _not_loadable(cache: ModelCacheVolume) -> list[Problem]:
 
 def _timeout_seconds(release: ReleaseSpec, source: str) -> int:
     """Time-out of a load in seconds, from the planned times of a cold start: the weights are read once, the image is
-    pulled once for the model and once for each adapter."""
+    pulled once for the model and once for each adapter; before the first byte, rights may have to spread."""
     try:
         architecture = catalog.architecture(release.model.architecture)
     except UnknownFact as unknown:
         problem = Problem("release.model.architecture", unknown.name, "is not in the catalog", unknown.nearest)
         raise to_input_errors(ProblemsError([problem]).from_source(source)) from None
     stages = cold_start(EXISTING, catalog.device("cpu"), weight_bytes(architecture, release.quantization))
-    return TIMEOUT_FACTOR * (stages.image_pull * (1 + len(release.adapters)) + stages.weights)
+    return GRANT_SECONDS + TIMEOUT_FACTOR * (stages.image_pull * (1 + len(release.adapters)) + stages.weights)

@@ -11,7 +11,7 @@ from llm_serving.spec.cache import CacheStorageSpec
 from llm_serving.spec.disruption import DrainSpec
 from llm_serving.spec.engine import EngineSpec
 from llm_serving.spec.image_pull import ImagePullSpec
-from llm_serving.spec.loader import LoaderSpec
+from llm_serving.spec.loader import LoaderSpec, Weights
 from llm_serving.spec.model import CanaryChoice, ModelSpec, ReleaseChoice, ServiceClass, WarmPoolSpec
 from llm_serving.spec.pool import CapacityEntry, ExistingPoolSpec, Market, Pool, PoolSpec
 from llm_serving.spec.release import (
@@ -56,4 +56,5 @@ __all__ = [
     "TeamSpec",
     "Toleration",
     "WarmPoolSpec",
+    "Weights",
 ]

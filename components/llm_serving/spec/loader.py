@@ -1,6 +1,6 @@
 """How weights come into the model cache."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
@@ -10,6 +10,9 @@ from llm_serving.spec.release import ImageReference
 
 HUB = "hf://"
 """Source: the Hugging Face hub."""
+
+Weights = Literal["external"]
+"""Who brings the weights where no loader does: ``external`` for somebody that the stack does not know."""
 
 
 class LoaderSpec(Frozen):

@@ -69,6 +69,7 @@ def stack(**parts):
         "models": (model(),),
         "teams": (TeamSpec(name="search"),),
         "releases": {(release_spec.name, release_spec.version): release_spec for release_spec in releases},
+        "weights": None if parts.get("loader") else "external",
     }
     network, its_cluster = parts.pop("network", GcpNetworkSpec()), parts.pop("cluster", cluster())
     parts = defaults | parts

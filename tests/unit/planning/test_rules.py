@@ -9,7 +9,7 @@ from llm_serving.planning.host import SidecarRequests
 from llm_serving.planning.rules import StackShape, check, notes
 from llm_serving.planning.rules.models import instances_that_fit
 from llm_serving.planning.rules.stack import GcpShape
-from llm_serving.spec import TeamSpec
+from llm_serving.spec import LoaderSpec, TeamSpec
 from llm_serving.spec.gcp import GcpClusterSpec, GcpNetworkSpec
 from tests.unit.planning.builders import cluster, entry, existing_pool, model, pool, release, stack
 
@@ -390,3 +390,30 @@ def test_zones_that_are_not_recorded_are_noted_as_not_checked():
 def test_machines_that_are_probably_not_sold_on_demand_are_noted():
     h100 = stack(pools=(pool("h100", "H100-80GB", [entry(machineType="a3-highgpu-1g")]),), models=())
     assert "spot" in single_problem(notes(h100), "pools[0].capacity[0].market").reason
+
+
+# --- weights
+
+LOADER = LoaderSpec.model_validate({"image": {"repository": "registry.example/model-loader", "tag": "0.1.0"}})
+
+
+def test_a_bucket_that_nobody_fills_is_refused_and_both_ways_are_named():
+    problem = single_problem(check(stack(weights=None)), "loader")
+    assert "nothing fills" in problem.reason
+    assert "loader" in problem.suggestion
+    assert "weights: external" in problem.suggestion
+    assert check(stack(weights=None, loader=LOADER)) == []
+    assert check(stack(weights="external")) == []
+
+
+def test_a_bucket_without_models_may_stay_empty():
+    assert check(stack(weights=None, models=())) == []
+
+
+def test_weights_of_an_existing_cluster_may_be_there_already():
+    lab = {"cloud": EXISTING, "region": "", "pools": (existing_pool(),), "models": (model(pool="lab"),)}
+    assert check(stack(**lab, weights=None)) == []
+
+
+def test_weights_are_not_brought_twice():
+    assert "one of the two" in single_problem(check(stack(weights="external", loader=LOADER)), "weights").suggestion

@@ -2,11 +2,18 @@
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+
+from tests.unit.cloud.gcp.environment import EVERY_COMPONENT, network
+from tests.unit.recording import Recording
 
 SCRIPT = Path(__file__).resolve().parents[3] / "tools/gcp/prepare-project.sh"
 
@@ -81,3 +88,62 @@ def test_missing_arguments_and_a_missing_program_are_told(tmp_path: Path) -> Non
     done, _ = _run(tmp_path, "acme-llm-dev", "us-central1")
     assert done.returncode == 1
     assert "install the Google Cloud CLI" in done.stderr
+
+
+# --- what the program needs is what the script enables and the documentation names
+
+ROOT = SCRIPT.parents[2]
+PREREQUISITES: dict[str, Any] = yaml.safe_load((SCRIPT.parent / "prerequisites.yaml").read_text())
+
+
+@cache
+def recordings() -> tuple[Recording, ...]:
+    """Every component, and settings that add types of resources."""
+    return (*(make() for make in EVERY_COMPONENT.values()), network(ranges={"nat_addresses": 1}))
+
+
+def needed() -> list[dict[str, str]]:
+    """Rows of everything that the programs of the stacks, and all components, ask Google Cloud for.
+
+    Raises:
+        KeyError: a type of resource, or a function, that no row describes.
+    """
+    golden = [line.split()[0] for page in sorted(ROOT.glob("tests/engine/golden/*.txt")) for line in page.open()]
+    types = {resource.type for recording in recordings() for resource in recording} | set(golden)
+    functions = {token for recording in recordings() for token, _ in recording.invokes if token.startswith("gcp:")}
+    switched_on = [
+        row
+        for row in PREREQUISITES["inputs"]
+        if any(resource.get(row["input"]) for recording in recordings() for resource in recording)
+    ]
+    return [
+        *(PREREQUISITES["resources"][token] for token in sorted(types) if token.startswith("gcp:")),
+        *(PREREQUISITES["functions"][token] for token in functions),
+        *switched_on,
+    ]
+
+
+def test_the_script_enables_the_api_of_every_resource_that_the_program_makes(gcloud: Path) -> None:
+    _, calls = _run(gcloud, "acme-llm-dev", "us-central1")
+    (enable,) = [call for call in calls if call.startswith("services enable")]
+    enabled = {word for word in enable.split() if word.endswith(".googleapis.com")}
+    assert enabled == {row["api"] for row in needed()}
+
+
+def test_image_streaming_has_its_api() -> None:
+    """GKE documentation, "Use Image streaming to pull container images": without it images are pulled."""
+    assert "containerfilesystem.googleapis.com" in {row["api"] for row in needed()}
+
+
+def test_no_row_describes_what_the_program_does_not_ask_for() -> None:
+    rows = needed()
+    for table in ("resources", "functions"):
+        assert all(row in rows for row in PREREQUISITES[table].values())
+    assert all(row in rows for row in PREREQUISITES["inputs"])
+
+
+def test_the_page_names_every_role_that_whoever_runs_pulumi_needs() -> None:
+    page = (ROOT / "docs/cloud-account.md").read_text()
+    (roles,) = re.findall(r"## Who runs Pulumi\n(.*?)\n## ", page, re.DOTALL)
+    named = set(re.findall(r"roles/[A-Za-z.]+", roles))
+    assert {row["role"] for row in needed() if "role" in row} | {"roles/cloudkms.cryptoKeyEncrypterDecrypter"} == named

@@ -12,6 +12,7 @@ import pulumi
 import pulumi_gcp as gcp
 from pydantic import Field
 
+from llm_serving.addons import table
 from llm_serving.cloud.gcp.arguments import NetworkRangesArgs
 from llm_serving.cloud.gcp.checks import obey_rules
 from llm_serving.cloud.gcp.names import ProjectId, Region
@@ -33,6 +34,10 @@ GOOGLE_DOMAINS = ("googleapis.com", "pkg.dev")
 
 HEALTH_CHECK_SOURCES = ("130.211.0.0/22", "35.191.0.0/16")
 """Load balancers probe their back ends from here (Load Balancing documentation, "Health checks overview")."""
+
+GKE_OPEN_PORTS = frozenset({443, 10250})
+"""Ports of nodes and pods that GKE itself opens to the control plane (GKE documentation, "Automatically created
+firewall rules", rule ``master``)."""
 
 METADATA_SERVERS = ("169.254.169.254/32", "169.254.169.252/32")
 METADATA_PORTS = (80, 987, 988)
@@ -265,7 +270,8 @@ class GcpNetwork(pulumi.ComponentResource):
     def _firewall(
         self, name: str, inputs: GcpNetworkInputs, network: gcp.compute.Network
     ) -> list[gcp.compute.Firewall]:
-        """Gateways and their health checks reach the serving ports of pods, nothing else comes in: no SSH either.
+        """Gateways and their health checks reach the serving ports of pods, and the API server the webhooks and
+        aggregated APIs of add-ons; nothing else comes in: no SSH either.
 
         A VPC refuses all other ingress anyway, but silently; the rule at the end says so in the logs.
         """
@@ -282,6 +288,27 @@ class GcpNetwork(pulumi.ComponentResource):
             allows=[gcp.compute.FirewallAllowArgs(protocol="tcp", ports=[str(port) for port in inputs.serving_ports])],
             opts=child(self),
         )
+        webhooks = gcp.compute.Firewall(
+            f"{name}-webhooks",
+            project=inputs.project,
+            name=f"{inputs.name}-webhooks",
+            description="The API server reaches webhooks and aggregated APIs of add-ons",
+            network=network.id,
+            direction="INGRESS",
+            priority=1000,
+            # Our control planes are joined by Private Service Connect: they have no range of their own
+            # (masterIpv4CidrBlock), their endpoint is in the node subnet, and calls of webhooks arrive from the agents
+            # on nodes, with the address of a pod (GKE documentation, "About Private Service Connect";
+            # tigera/operator#5212). What GKE opens by itself leaves these ports out (kedacore/keda#1642).
+            source_ranges=[str(inputs.ranges.nodes), str(inputs.ranges.pods)],
+            destination_ranges=[str(inputs.ranges.pods)],
+            allows=[
+                gcp.compute.FirewallAllowArgs(
+                    protocol="tcp", ports=[str(port) for port in sorted(table.control_plane_ports() - GKE_OPEN_PORTS)]
+                )
+            ],
+            opts=child(self),
+        )
         refusal = gcp.compute.Firewall(
             f"{name}-refusal",
             project=inputs.project,
@@ -295,7 +322,7 @@ class GcpNetwork(pulumi.ComponentResource):
             log_config=gcp.compute.FirewallLogConfigArgs(metadata="EXCLUDE_ALL_METADATA"),
             opts=child(self),
         )
-        return [gateways, refusal]
+        return [gateways, webhooks, refusal]
 
 
 def network_reach(ranges: GcpNetworkSpec) -> NetworkReach:

@@ -14,6 +14,9 @@ from llm_serving.component import Frozen, child, token, validated
 from llm_serving.spec.names import ClusterName
 
 READER = "roles/artifactregistry.reader"
+STREAMER = "roles/serviceusage.serviceUsageConsumer"
+"""What a node account of one's own needs on the project of the images, or they are pulled instead of streamed (GKE
+documentation, "Use Image streaming to pull container images", requirements)."""
 KEEP_VERSIONS = 20
 """Versions of each image that stay whatever their age: more than a rollback reaches back."""
 UNTAGGED_SECONDS = 30 * 24 * 3600
@@ -29,7 +32,7 @@ class GcpRegistryArgs(TypedDict):
     name: str
     """Name of the repository."""
     readers: NotRequired[list[pulumi.Input[str]]]
-    """Emails of the service accounts that may pull: those of nodes."""
+    """Emails of the service accounts that may pull and stream: those of nodes."""
     labels: NotRequired[dict[str, str]]
     """Labels of the repository."""
 
@@ -86,13 +89,24 @@ class GcpRegistry(pulumi.ComponentResource):
             labels=inputs.labels,
             opts=child(self),
         )
-        grants = [
+        grants: list[gcp.artifactregistry.RepositoryIamMember | gcp.projects.IAMMember] = [
             gcp.artifactregistry.RepositoryIamMember(
                 f"{name}-reader-{index}",
                 project=inputs.project,
                 location=inputs.region,
                 repository=repository.repository_id,
                 role=READER,
+                member=pulumi.Output.concat("serviceAccount:", reader),
+                opts=child(self),
+            )
+            for index, reader in enumerate(inputs.readers)
+        ]
+
+        grants += [
+            gcp.projects.IAMMember(
+                f"{name}-streamer-{index}",
+                project=inputs.project,
+                role=STREAMER,
                 member=pulumi.Output.concat("serviceAccount:", reader),
                 opts=child(self),
             )

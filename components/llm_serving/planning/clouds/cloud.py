@@ -23,6 +23,7 @@ class Cloud(ABC):
             image is pulled.
         cache_sidecar: what its model cache puts beside every engine.
         caches_weights_on_nodes: its model cache keeps a copy of each pod's weights on the node's disk.
+        makes_model_cache: the bucket of a stack's weights is the stack's own, and empty until somebody fills it.
         has_workload_identity: pods prove to it who they are, so a Job can be allowed to write the model cache.
         all_regions_gpu_quota: name of its quota on the GPUs of all regions together; ``None`` where it has none.
     """
@@ -35,6 +36,7 @@ class Cloud(ABC):
     streaming_registry: str | None = None
     cache_sidecar: SidecarRequests = NO_SIDECAR
     caches_weights_on_nodes: bool = False
+    makes_model_cache: bool = True
     has_workload_identity: bool = True
     all_regions_gpu_quota: str | None = None
 

@@ -11,6 +11,7 @@ class Existing(Cloud):
     """On-premises machines, kind, or a cluster that somebody else runs."""
 
     name = "existing"
+    makes_model_cache = False
     has_workload_identity = False
 
     def pool_node(self, pool: Pool, *, max_pods: int = DEFAULT_MAX_PODS) -> NodeShape:

@@ -37,7 +37,18 @@ class TemporaryError(LoadError):
 
 
 class InterruptedTransferError(TemporaryError):
-    """A source or a store stopped in the middle; asking again from there may work."""
+    """A source or a store stopped in the middle; asking again from there may work.
+
+    ``retry_after``: seconds after which the server asks to be asked again, where it names some.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RefusedError(LoadError):
+    """Credentials or rights are missing. Where they were granted a moment ago, asking again may work."""
 
 
 class LostPartError(Exception):

@@ -38,7 +38,8 @@ class Loader:
     """Loads one model into one target, ``workers`` files at once.
 
     With ``deep`` it also reads a copy that is there, and repairs what has changed. With ``adapter_rank`` it is no model
-    but a LoRA adapter of this rank.
+    but a LoRA adapter of this rank. ``failed`` is set as soon as one file failed for good, so that no other one waits
+    for a server any more.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Loader:
         *,
         deep: bool = False,
         adapter_rank: int | None = None,
+        failed: threading.Event | None = None,
     ) -> None:
         self._model = model
         self._target = target
@@ -59,6 +61,7 @@ class Loader:
         self._stop = stop
         self._deep = deep
         self._adapter_rank = adapter_rank
+        self._failed = failed or threading.Event()
 
     def load(self, open_source: Callable[[], Source]) -> Manifest:
         """Load the model where it is not there yet; the manifest of the complete copy.
@@ -150,26 +153,25 @@ class Loader:
         progress = Progress(len(files), sum(file.size for file in files), self._say)
         # Loaders that run at once begin with different files and so share the work.
         order = random.sample(files, len(files))
-        failed = threading.Event()
         with ThreadPoolExecutor(self._workers, "load") as workers:
             copies = [
-                workers.submit(_Copy(source, file, self._target, progress, self._ended(failed), deep=self._deep).run)
+                workers.submit(_Copy(source, file, self._target, progress, self._ended, deep=self._deep).run)
                 for file in order
             ]
             try:
                 self._watch(copies, progress)
-            except StoppedError:
-                self._say("told to stop: parts of files that are not complete are removed first")
-                raise
-            finally:
-                failed.set()
+            except BaseException as error:
+                self._failed.set()
                 for copy in copies:
                     copy.cancel()
+                if isinstance(error, StoppedError):
+                    self._say("told to stop: parts of files that are not complete are removed first")
+                raise
         self._say(progress.summary())
         return [copy.result() for copy in copies]
 
-    def _ended(self, failed: threading.Event) -> Callable[[], bool]:
-        return lambda: failed.is_set() or self._stop.is_set()
+    def _ended(self) -> bool:
+        return self._failed.is_set() or self._stop.is_set()
 
     def _watch(self, copies: list[Future[Entry]], progress: Progress) -> None:
         waiting: set[Future[Entry]] = set(copies)

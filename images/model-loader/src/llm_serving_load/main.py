@@ -12,6 +12,7 @@ from typing import TypeVar
 from llm_serving_load import names
 from llm_serving_load.errors import Exit, LoadError, StoppedError
 from llm_serving_load.loading import Loader, Model
+from llm_serving_load.retrier import ATTEMPTS, Retrier
 from llm_serving_load.retrying import RetryingSource
 from llm_serving_load.sizes import human_size
 from llm_serving_load.sources import open_source
@@ -21,6 +22,8 @@ from llm_serving_load.verifying import Verifier
 PREFIX = "LLM_SERVING_LOAD_"
 _MAX_WORKERS, _MAX_ATTEMPTS, _MAX_WAIT_SECONDS = 64, 100, 24 * 3600
 _MAX_RANK = 512
+GRANT_SECONDS = 600
+"""How long a refusal by the target counts as temporary, unless somebody says otherwise."""
 _CODES = (
     "Ends with 0: done; 75: not now, a retry may help (network, server, a copy that is not complete); 78: a retry "
     "cannot help (wrong name, refused, damaged source); 2: wrong usage; 128 + number: ended by a signal."
@@ -69,6 +72,12 @@ def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
     )
     parser.add_argument("--workers", metavar="N", help="files that are copied at once (default 8)")
     parser.add_argument("--attempts", metavar="N", help="how often a source that stops is asked (default 6)")
+    parser.add_argument(
+        "--grant-timeout",
+        metavar="SECONDS",
+        help="how long a refusal by the bucket of the target counts as temporary, because rights that were granted a "
+        f"moment ago spread late (default {GRANT_SECONDS})",
+    )
     parser.add_argument("--deep", action="store_true", help="also read a copy that is there, and repair it")
     flags = vars(parser.parse_args(words))
     deep = bool(flags.pop("deep"))
@@ -80,10 +89,14 @@ def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
     )
     place = values.required("target", target_name)
     workers = values.optional("workers", _from_to(1, _MAX_WORKERS), 8)
-    attempts = values.optional("attempts", _from_to(1, _MAX_ATTEMPTS), 6)
+    attempts = values.optional("attempts", _from_to(1, _MAX_ATTEMPTS), ATTEMPTS)
+    grant_timeout = values.optional("grant_timeout", _from_to(0, _MAX_WAIT_SECONDS), GRANT_SECONDS)
     adapter_rank = values.optional("adapter_rank", _from_to(1, _MAX_RANK), None)
-    stop = threading.Event()
+    stop, failed = threading.Event(), threading.Event()
     signals_received: list[int] = []
+
+    def ended() -> bool:
+        return stop.is_set() or failed.is_set()
 
     def on_signal(number: int, frame: object) -> None:
         if signals_received:
@@ -97,9 +110,12 @@ def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, on_signal)
         _say(f"{model.repository} at {model.revision} from {model.source} into {place}")
-        loader = Loader(model, open_target(place), _say, stop, workers, deep=deep, adapter_rank=adapter_rank)
+        target = open_target(place, Retrier(ATTEMPTS, ended, _say, grant_timeout))
+        loader = Loader(model, target, _say, stop, workers, deep=deep, adapter_rank=adapter_rank, failed=failed)
         manifest = loader.load(
-            lambda: RetryingSource(open_source(model.source, model.repository, model.revision), attempts, stop)
+            lambda: RetryingSource(
+                open_source(model.source, model.repository, model.revision), Retrier(attempts, ended, _say)
+            )
         )
         _say(f"complete: {len(manifest.files)} files, {human_size(manifest.size)}")
     except StoppedError:

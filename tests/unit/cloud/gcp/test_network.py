@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from pulumi.errors import InputPropertiesError
 
+from llm_serving.addons import table
+from llm_serving.addons.addon import Addon
 from tests.unit.cloud.gcp.environment import cluster, gpu_pool, network
 
 
@@ -74,13 +78,40 @@ def test_gateway_sources_of_the_contract_are_let_in_by_the_firewall() -> None:
     assert "10.9.0.0/23" in recording.output("reach")["gatewaySources"]
 
 
-def test_only_serving_ports_of_pods_are_open_and_only_to_gateways() -> None:
+def test_only_serving_ports_of_pods_are_open_to_others_and_only_to_gateways() -> None:
     recording = network(serving_ports=[8000, 4000])
-    opened = [rule for rule in recording.all("compute/firewall:Firewall") if rule.get("allows")]
+    ours = {"10.0.0.0/20", "10.64.0.0/14"}
+    rules = [rule for rule in recording.all("compute/firewall:Firewall") if rule.get("allows")]
+    opened = [rule for rule in rules if not set(rule["sourceRanges"]) <= ours]
     assert [rule.name for rule in opened] == ["network-gateways"]
     assert opened[0]["allows"] == [{"protocol": "tcp", "ports": ["8000", "4000"]}]
     assert opened[0]["destinationRanges"] == ["10.64.0.0/14"]
     assert "0.0.0.0/0" not in opened[0]["sourceRanges"]
+
+
+def reached_by_the_control_plane(port: int, nodes: str, pods: str) -> bool:
+    """GKE opens 443 and 10250 by itself (GKE documentation, "Automatically created firewall rules"); all else has to
+    come from the node subnet, where the endpoint of the control plane is, or from pods, where its agents are."""
+    if port in (443, 10250):
+        return True
+    for rule in network(
+        ranges={"nodes": nodes, "pods": pods, "services": "10.1.16.0/20", "proxies": "10.9.0.0/23"}
+    ).all("compute/firewall:Firewall"):
+        if {nodes, pods} <= set(rule["sourceRanges"]) and rule["destinationRanges"] == [pods]:
+            return any(allowed["protocol"] == "tcp" and str(port) in allowed["ports"] for allowed in rule["allows"])
+    return False
+
+
+@pytest.mark.parametrize("addon", table.ADDONS, ids=lambda addon: addon.name)
+def test_the_api_server_reaches_webhooks_and_aggregated_apis_of_every_addon(addon: Addon) -> None:
+    for port in addon.control_plane_ports:
+        assert reached_by_the_control_plane(port, "10.1.0.0/20", "10.4.0.0/14"), port
+    assert not reached_by_the_control_plane(9999, "10.1.0.0/20", "10.4.0.0/14")
+
+
+def test_an_addon_that_is_new_in_the_table_is_reached_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "ADDONS", (replace(table.KEDA, control_plane_ports=(9999,)),))
+    assert reached_by_the_control_plane(9999, "10.1.0.0/20", "10.4.0.0/14")
 
 
 def test_what_is_refused_is_logged_and_does_not_come_before_gkes_own_rules() -> None:

@@ -39,6 +39,15 @@ def test_readers_read_and_nothing_else() -> None:
     }
 
 
+def test_images_are_streamed_to_nodes_whose_account_is_our_own() -> None:
+    """GKE documentation, "Use Image streaming to pull container images": such an account needs the role on the project
+    that hosts the images."""
+    grants = registry("a@x.iam.gserviceaccount.com").all("projects/iAMMember:IAMMember")
+    assert [(grant["project"], grant["role"], grant["member"]) for grant in grants] == [
+        ("test-project", "roles/serviceusage.serviceUsageConsumer", "serviceAccount:a@x.iam.gserviceaccount.com")
+    ]
+
+
 def test_repository_url_is_what_an_image_name_follows() -> None:
     recording = registry()
     assert recording.output("repositoryUrl") == "us-central1-docker.pkg.dev/test-project/images"

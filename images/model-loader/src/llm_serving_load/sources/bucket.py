@@ -13,8 +13,6 @@ from llm_serving_load.sources.source import SourceFile, shown
 from llm_serving_load.stores import BucketPath, ObjectStore, StoredObject, bucket_path_of, open_store
 from llm_serving_load.streams import Stream
 
-_ATTEMPTS = 1
-"""The client gives up at once, because whoever asks a source asks again himself, and can be told to stop."""
 _REQUESTS_AT_ONCE = 16
 
 
@@ -33,6 +31,8 @@ class BucketSource:
     def at(cls, url: str, repository: str, revision: str) -> "BucketSource":
         """The model below the prefix that a URL names.
 
+        Whoever asks a source asks again himself, so each request is made once.
+
         Raises:
             LoadError: the URL is none of a bucket, or the store's client is missing or has no credentials.
         """
@@ -40,7 +40,7 @@ class BucketSource:
             place: BucketPath = bucket_path_of(url)
         except ValueError as error:
             raise LoadError(f"--source {url!r}: {error}") from None
-        return cls(open_store(place, _ATTEMPTS), place.path, repository, revision)
+        return cls(open_store(place, None), place.path, repository, revision)
 
     @property
     def where(self) -> str:

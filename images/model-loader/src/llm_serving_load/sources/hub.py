@@ -12,6 +12,7 @@ from typing import Any
 
 from llm_serving_load import names
 from llm_serving_load.errors import InterruptedTransferError, LoadError
+from llm_serving_load.retry_after import retry_after
 from llm_serving_load.sources.source import SourceFile
 
 _TIMEOUT = 30.0
@@ -132,7 +133,9 @@ class HubSource:
         if status == 404:
             raise LoadError(f"{self.where}: the hub does not have it (404); check --repository and --revision")
         if status in (408, 429) or status >= 500:
-            raise InterruptedTransferError(f"{self._hub.constants.ENDPOINT} answers {status}") from error
+            raise InterruptedTransferError(
+                f"{self._hub.constants.ENDPOINT} answers {status}", retry_after(error.response.headers)
+            ) from error
         raise LoadError(f"{self.where}: the hub answers {status}: {str(error).strip().splitlines()[0]}") from None
 
 

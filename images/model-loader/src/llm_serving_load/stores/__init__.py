@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from llm_serving_load.retrier import Retrier
 from llm_serving_load.stores.gcs import GcsStore
 from llm_serving_load.stores.s3 import S3Store
 from llm_serving_load.stores.store import ObjectStore, StoredObject, Upload
 
 __all__ = ["BucketPath", "ObjectStore", "StoredObject", "Upload", "bucket_path_of", "is_bucket", "open_store"]
 
-_SCHEMES: dict[str, Callable[[str, int], ObjectStore]] = {"s3": S3Store, "gs": GcsStore}
+_SCHEMES: dict[str, Callable[[str, Retrier | None], ObjectStore]] = {"s3": S3Store, "gs": GcsStore}
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
@@ -55,10 +56,10 @@ def bucket_path_of(url: str) -> BucketPath:
     return BucketPath(parts.scheme, parts.netloc, path)
 
 
-def open_store(path: BucketPath, attempts: int) -> ObjectStore:
-    """The store of a bucket. Its client makes each request up to so many times before it gives up.
+def open_store(path: BucketPath, retrier: Retrier | None) -> ObjectStore:
+    """The store of a bucket, each request to which is made again as ``retrier`` does; ``None``: is made once.
 
     Raises:
         LoadError: its client is not installed, or has no credentials.
     """
-    return _SCHEMES[path.scheme](path.bucket, attempts)
+    return _SCHEMES[path.scheme](path.bucket, retrier)

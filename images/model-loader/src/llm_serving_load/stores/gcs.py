@@ -8,47 +8,54 @@ for every object.
 import base64
 import contextlib
 import importlib
-from collections.abc import Iterator
-from typing import Any, NoReturn
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TypeVar
 
 from llm_serving_load.errors import (
     InterruptedTransferError,
     LoadError,
     LostPartError,
     MissingError,
+    RefusedError,
     TemporaryError,
     brief,
 )
+from llm_serving_load.retrier import Retrier
+from llm_serving_load.retry_after import retry_after
 from llm_serving_load.stores.store import NOTE, TYPE, StoredObject
 
 _PART = 16 * 1024 * 1024  # a multiple of 256 KiB, as the store demands
 _TIMEOUT = (10, 60)
 """Seconds to connect, and without a byte."""
-_RETRY_SECONDS = 30.0
-"""Seconds for which the client asks again, for each attempt that it may make."""
+
+_T = TypeVar("_T")
 
 
 class GcsStore:
     """A bucket of Google Cloud Storage."""
 
-    def __init__(self, bucket: str, attempts: int) -> None:
+    def __init__(self, bucket: str, retrier: Retrier | None) -> None:
         self._name = bucket
+        self._retrier = retrier
+        self._client: Any = None
         try:
             storage: Any = importlib.import_module("google.cloud.storage")
         except ImportError:
             raise LoadError("gs://: the package google-cloud-storage is missing; install it") from None
-        retry: Any = importlib.import_module("google.cloud.storage.retry")
         self._fileio: Any = importlib.import_module("google.cloud.storage.fileio")
         self._errors: Any = importlib.import_module("google.api_core.exceptions")
         self._media_errors: Any = importlib.import_module("google.cloud.storage.exceptions")
         self._auth_errors: Any = importlib.import_module("google.auth.exceptions")
         self._requests: Any = importlib.import_module("requests")
-        self._retry: Any = retry.DEFAULT_RETRY.with_timeout(_RETRY_SECONDS * attempts) if attempts > 1 else None
+        # In place of the library's own google.api_core.retry.Retry, which is called in the same way and heeds no
+        # Retry-After.
+        self._retry: Any = None if retrier is None else lambda request: lambda: self._ask(request)
+        # A project is asked for only to list or to make buckets; without this the library would look for one, and fail
+        # where the credentials name none (Client.__init__ of google-cloud-storage 3).
         with self.translated():
-            # A project is asked for only to list or to make buckets; without this the library would look for one, and
-            # fail where the credentials name none (Client.__init__ of google-cloud-storage 3).
-            self._client: Any = storage.Client(project=None)
-            _widen(self._client, self._requests)
+            self._client = self._ask(lambda: storage.Client(project=None))
+        _widen(self._client, self._requests)
         self._bucket: Any = self._client.bucket(bucket)
         self._request_options = {"retry": self._retry, "timeout": _TIMEOUT}
 
@@ -56,6 +63,24 @@ class GcsStore:
     def where(self) -> str:
         """The bucket as a URL."""
         return f"gs://{self._name}"
+
+    def _ask(self, request: Callable[[], _T]) -> _T:
+        """What a request of the library brings, made again as the retrier does; other errors stay the library's own,
+        which it looks for itself."""
+
+        def once() -> _T:
+            try:
+                return request()
+            except Exception as error:
+                try:
+                    with self.translated():
+                        raise
+                except (InterruptedTransferError, RefusedError):
+                    raise
+                except Exception:
+                    raise error from None
+
+        return request() if self._retrier is None else self._retrier.retry(once)
 
     def list_objects(self, prefix: str) -> list[StoredObject]:
         """All objects below a prefix, with their checksums."""
@@ -141,7 +166,10 @@ class GcsStore:
         except self._media_errors.DataCorruption as error:
             raise TemporaryError(f"{self.where}: bytes were damaged on the way ({brief(error)}); load again") from None
         except auth.DefaultCredentialsError as error:
-            raise LoadError(
+            # GKE's metadata server answers some seconds after a pod's start ("Restrictions", https://cloud.google.com/
+            # kubernetes-engine/docs/concepts/workload-identity); nothing else makes credentials come later.
+            in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and "GOOGLE_APPLICATION_CREDENTIALS" not in os.environ
+            raise (RefusedError if in_pod else LoadError)(
                 f"{self.where}: there are no credentials ({brief(error)}); give the pod an identity (service account), "
                 "or set GOOGLE_APPLICATION_CREDENTIALS"
             ) from None
@@ -153,9 +181,12 @@ class GcsStore:
         except auth.GoogleAuthError as error:
             if getattr(error, "retryable", False):
                 raise InterruptedTransferError(f"{self.where}: no token yet ({brief(error)})") from error
-            raise LoadError(
-                f"{self.where}: the credentials are refused ({brief(error)}); check the pod's service account and its "
-                "binding, or GOOGLE_APPLICATION_CREDENTIALS"
+            status, text = _token_answer(error)
+            if status in (0, 408, 429) or status >= 500:
+                raise InterruptedTransferError(f"{self.where}: no token yet ({text})") from error
+            raise RefusedError(
+                f"{self.where}: the credentials{self._whose()} are refused ({text}); check the pod's service account "
+                "and its binding, or GOOGLE_APPLICATION_CREDENTIALS"
             ) from None
 
     def _refuse(self, status: int, error: Exception) -> NoReturn:
@@ -167,18 +198,27 @@ class GcsStore:
                 f"{self.where}: it is not there, or the bucket is not ({text}); check the name and the project"
             ) from None
         if status in (408, 429) or status >= 500:
-            raise InterruptedTransferError(f"{self.where}: the store answers {status} ({text})") from error
+            response = getattr(error, "response", None)
+            headers = {} if response is None else response.headers
+            raise InterruptedTransferError(
+                f"{self.where}: the store answers {status} ({text})", retry_after(headers)
+            ) from error
         if status == 401:
-            raise LoadError(
-                f"{self.where}: the credentials are refused ({text}); check the pod's service account and its binding, "
-                "or GOOGLE_APPLICATION_CREDENTIALS"
+            raise RefusedError(
+                f"{self.where}: the credentials{self._whose()} are refused ({text}); check the pod's service account "
+                "and its binding, or GOOGLE_APPLICATION_CREDENTIALS"
             ) from None
         if status == 403:
-            raise LoadError(
-                f"{self.where}: it is refused ({text}); a source needs the role storage.objectViewer on the bucket, a "
-                "target storage.objectUser"
+            raise RefusedError(
+                f"{self.where}: it is refused{self._whose()} ({text}); a source needs the role storage.objectViewer on "
+                "the bucket, a target storage.objectUser"
             ) from None
         raise LoadError(f"{self.where}: the store refuses it ({status}, {text})") from None
+
+    def _whose(self) -> str:
+        """The service account, once the credentials name it."""
+        account = getattr(getattr(self._client, "_credentials", None), "service_account_email", None)
+        return f" for {account}" if account and account != "default" else ""
 
 
 class GcsUpload:
@@ -269,6 +309,19 @@ class _GcsStream:
             raise TemporaryError(
                 f"{self._store.where}/{self._stored.key}: it was replaced while it was read; load again"
             ) from None
+
+
+def _token_answer(error: Exception) -> tuple[int, str]:
+    """Status and text with which a token was refused; 0 where there was no answer.
+
+    Of the metadata server they are the arguments of the error that the library wraps (google-auth 2.62,
+    compute_engine/_metadata.py); who else refuses tokens says no for good (403).
+    """
+    wrapped = error.__cause__
+    if wrapped is None or type(wrapped).__name__ != "TransportError" or not wrapped.args:
+        return 403, brief(error)
+    answer = wrapped.args[1] if len(wrapped.args) > 1 else None
+    return int(getattr(answer, "status", 0)), " ".join(str(wrapped.args[0]).split())
 
 
 def _writer(fileio: Any) -> Any:

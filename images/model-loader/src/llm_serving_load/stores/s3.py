@@ -9,10 +9,11 @@ import base64
 import contextlib
 import importlib
 import os
+import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from llm_serving_load.digests import Digests
 from llm_serving_load.errors import (
@@ -20,9 +21,12 @@ from llm_serving_load.errors import (
     LoadError,
     LostPartError,
     MissingError,
+    RefusedError,
     TemporaryError,
     brief,
 )
+from llm_serving_load.retrier import Retrier
+from llm_serving_load.retry_after import retry_after
 from llm_serving_load.stores.store import NOTE, TYPE, StoredObject
 
 _PART = 16 * 1024 * 1024
@@ -35,16 +39,25 @@ _CONNECTIONS = 64 * (_IN_FLIGHT + 1)
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _BUSY = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded"}
 _CONFLICT = {"412", "PreconditionFailed", "ConditionalRequestConflict", "OperationAborted", "NoSuchUpload"}
-_CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidClientTokenId", "AuthFailure"}
+_CREDENTIALS = {"InvalidAccessKeyId", "InvalidToken", "InvalidClientTokenId", "InvalidIdentityToken", "AuthFailure"}
+"""Keys, roles and identity providers that were made a moment ago are refused so, too."""
+_ALWAYS_WRONG = {"SignatureDoesNotMatch", "AllAccessDisabled", "AccountProblem", "InvalidObjectState"}
+"""Refusals that do not pass: another secret, an account that is closed, an object in an archive."""
 _REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
-_REFUSED = {"403", "AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidObjectState"}
+_REFUSED = {"403", "AccessDenied"}
+_DENIED = re.compile(r"non 200 response 4\d\d")
+"""What botocore says where the agent of EKS Pod Identity gives no credentials (ContainerMetadataFetcher)."""
+_ABORT_ATTEMPTS = 3
+
+_T = TypeVar("_T")
 
 
 class S3Store:
     """A bucket of S3."""
 
-    def __init__(self, bucket: str, attempts: int) -> None:
+    def __init__(self, bucket: str, retrier: Retrier | None) -> None:
         self._bucket = bucket
+        self._retrier = retrier
         try:
             session: Any = importlib.import_module("botocore.session")
             config: Any = importlib.import_module("botocore.config")
@@ -52,11 +65,12 @@ class S3Store:
             raise LoadError("s3://: the package botocore is missing; install it") from None
         self._errors: Any = importlib.import_module("botocore.exceptions")
         own = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        with self.translated():
-            self._client: Any = session.get_session().create_client(
+        self._client: Any = self.ask(  # which looks for credentials
+            lambda: session.get_session().create_client(
                 "s3",
                 config=config.Config(
-                    retries={"mode": "standard", "total_max_attempts": attempts},
+                    # It heeds no Retry-After (botocore 1.44, retries/standard.py); self.ask() asks again.
+                    retries={"mode": "standard", "total_max_attempts": 1},
                     connect_timeout=_CONNECT_SECONDS,
                     read_timeout=_READ_SECONDS,
                     max_pool_connections=_CONNECTIONS,
@@ -64,6 +78,7 @@ class S3Store:
                     s3={"addressing_style": "path" if own else "auto"},
                 ),
             )
+        )
         self._endpoint: str = self._client.meta.endpoint_url
 
     @property
@@ -71,9 +86,20 @@ class S3Store:
         """The bucket as a URL."""
         return f"s3://{self._bucket}"
 
+    def ask(self, request: Callable[[], _T], retrier: Retrier | None = None) -> _T:
+        """What a request brings, made again as the store's retrier does, or another one."""
+
+        def once() -> _T:
+            with self.translated():
+                return request()
+
+        retrier = retrier or self._retrier
+        return once() if retrier is None else retrier.retry(once)
+
     def list_objects(self, prefix: str) -> list[StoredObject]:
         """All objects below a prefix, without checksums."""
-        with self.translated():
+
+        def listing() -> list[StoredObject]:
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             return [
                 StoredObject(entry["Key"], entry["Size"], entry["ETag"])
@@ -81,17 +107,17 @@ class S3Store:
                 for entry in page.get("Contents", [])
             ]
 
+        return self.ask(listing)
+
     def folders(self, prefix: str) -> list[str]:
         """From the common prefixes of a listing with a delimiter."""
-        with self.translated():
-            page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
-            return [entry["Prefix"][len(prefix) : -1] for entry in page.get("CommonPrefixes", [])]
+        page = self.ask(lambda: self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/"))
+        return [entry["Prefix"][len(prefix) : -1] for entry in page.get("CommonPrefixes", [])]
 
     def head(self, key: str) -> StoredObject | None:
         """An object with its checksums."""
         try:
-            with self.translated():
-                head = self._client.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
+            head = self.ask(lambda: self._client.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED"))
         except MissingError:
             return None
         return StoredObject(key, head["ContentLength"], head["ETag"], _checksums(head))
@@ -99,8 +125,7 @@ class S3Store:
     def read(self, key: str) -> bytes | None:
         """All bytes of a small object."""
         try:
-            with self.translated():
-                return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            return self.ask(lambda: self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read())
         except MissingError:
             return None
 
@@ -109,18 +134,19 @@ class S3Store:
         if offset >= stored.size:
             return _S3Stream(self, None)  # nothing is left, and a range behind the end is refused
         try:
-            with self.translated():
-                answer = self._client.get_object(
+            answer = self.ask(
+                lambda: self._client.get_object(
                     Bucket=self._bucket, Key=stored.key, Range=f"bytes={offset}-", IfMatch=stored.version
                 )
+            )
         except LostPartError:
             raise TemporaryError(f"{self.where}/{stored.key}: it was replaced while it was read; load again") from None
         return _S3Stream(self, answer["Body"])
 
     def put(self, key: str, content: bytes, replaces_version: str | None, sha256: str | None = None) -> None:
         """In one request, which the store refuses unless the object still has that version."""
-        with self.translated():
-            self._client.put_object(
+        self.ask(
+            lambda: self._client.put_object(
                 Bucket=self._bucket,
                 Key=key,
                 Body=content,
@@ -130,11 +156,12 @@ class S3Store:
                 ChecksumCRC32C=_crc32c(content),
                 **_condition(replaces_version),
             )
+        )
 
     def upload(self, key: str, size: int, replaces_version: str | None, sha256: str | None) -> "S3Upload":
         """Begin a multipart upload; the version is checked when it is committed."""
-        with self.translated():
-            begun = self._client.create_multipart_upload(
+        begun = self.ask(
+            lambda: self._client.create_multipart_upload(
                 Bucket=self._bucket,
                 Key=key,
                 ContentType=TYPE,
@@ -142,6 +169,7 @@ class S3Store:
                 ChecksumAlgorithm="CRC32C",
                 ChecksumType="FULL_OBJECT",
             )
+        )
         return S3Upload(
             self,
             self._client,
@@ -173,6 +201,13 @@ class S3Store:
                 f"{self.where}: there are no credentials ({error}); give the pod an identity (service account), or set "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             ) from None
+        except errors.CredentialRetrievalError as error:
+            if not _DENIED.search(str(error)):
+                raise InterruptedTransferError(f"{self.where}: no credentials yet ({brief(error)})") from error
+            raise RefusedError(
+                f"{self.where}: the pod's identity is given no credentials ({brief(error)}); check its association "
+                "with a role (EKS Pod Identity) and the role's trust policy"
+            ) from None
         except (errors.ParamValidationError, errors.InvalidRegionError) as error:
             raise LoadError(f"{self.where}: {brief(error)}; correct the name or the variable") from None
         except (errors.BotoCoreError, OSError) as error:
@@ -203,18 +238,22 @@ class S3Store:
                 "writes and checksums, as S3 has them: name another store, or a folder"
             ) from None
         if code in _BUSY or code == "ExpiredToken" or status in (408, 429) or status >= 500:
-            raise InterruptedTransferError(f"{self.where}: the store answers {status} ({text})") from error
-        if code in _CREDENTIALS or status == 401:
-            raise LoadError(
-                f"{self.where}: the credentials are refused ({text}); give valid ones by the pod's identity or by "
-                "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
+            headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+            raise InterruptedTransferError(
+                f"{self.where}: the store answers {status} ({text})", retry_after(headers)
+            ) from error
+        kind = LoadError if code in _ALWAYS_WRONG else RefusedError
+        if code in _CREDENTIALS or status == 401 or code == "SignatureDoesNotMatch":
+            raise kind(
+                f"{self.where}: the credentials{_whose()} are refused ({text}); give valid ones by the pod's identity "
+                "or by AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
             ) from None
         if code in _REGION:
             raise LoadError(f"{self.where}: the bucket is in another region ({text}); set AWS_REGION to it") from None
         if code in _REFUSED or status == 403:
-            raise LoadError(
-                f"{self.where}: it is refused ({text}); a source needs s3:ListBucket and s3:GetObject, a target also "
-                "s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload and s3:ListBucketMultipartUploads"
+            raise kind(
+                f"{self.where}: it is refused{_whose()} ({text}); a source needs s3:ListBucket and s3:GetObject, a "
+                "target also s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload and s3:ListBucketMultipartUploads"
             ) from None
         raise LoadError(f"{self.where}: the store refuses it ({status}, {text})") from None
 
@@ -255,14 +294,15 @@ class S3Upload:
         while self._running:
             self._parts.append(self._running.popleft().result())
         crc32c = self._whole.hexadecimal()["crc32c"]
-        with self._store.translated():
-            done = self._client.complete_multipart_upload(
+        done = self._store.ask(
+            lambda: self._client.complete_multipart_upload(
                 **self._names,
                 MultipartUpload={"Parts": self._parts},
                 ChecksumType="FULL_OBJECT",
                 ChecksumCRC32C=base64.b64encode(bytes.fromhex(crc32c)).decode(),
                 **_condition(self._replaces_version),
             )
+        )
         self._open = False
         self._threads.shutdown()
         key = self._names["Key"]
@@ -270,18 +310,18 @@ class S3Upload:
         if stored is None or done.get("ETag", stored.version) != stored.version:
             raise LostPartError(key)  # removed, or replaced by another loader
         if stored.size != self._size or stored.checksums.get("crc32c", crc32c) != crc32c:
-            with self._store.translated():
-                self._client.delete_object(Bucket=self._names["Bucket"], Key=key, IfMatch=stored.version)
+            version = stored.version
+            self._store.ask(lambda: self._client.delete_object(Bucket=self._names["Bucket"], Key=key, IfMatch=version))
             raise TemporaryError(f"{self._store.where}/{key}: the store has stored other bytes; load again")
 
     def discard(self) -> None:
-        """Abort: parts that were sent are removed."""
+        """Abort: parts that were sent are removed, also where the loader was told to end."""
         if not self._open:
             return
         self._open = False
         self._threads.shutdown(wait=True, cancel_futures=True)
-        with contextlib.suppress(LoadError, LostPartError), self._store.translated():
-            self._client.abort_multipart_upload(**self._names)
+        with contextlib.suppress(LoadError, LostPartError):
+            self._store.ask(lambda: self._client.abort_multipart_upload(**self._names), Retrier(_ABORT_ATTEMPTS))
 
     def _send(self) -> None:
         content, self._part = bytes(self._part), bytearray()
@@ -293,14 +333,15 @@ class S3Upload:
 
     def _send_part(self, content: bytes, number: int) -> dict[str, Any]:
         checksum = _crc32c(content)
-        with self._store.translated():
-            answer = self._client.upload_part(
+        answer = self._store.ask(
+            lambda: self._client.upload_part(
                 **self._names,
                 PartNumber=number,
                 Body=content,
                 ChecksumAlgorithm="CRC32C",
                 ChecksumCRC32C=checksum,
             )
+        )
         return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC32C": checksum}
 
 
@@ -322,6 +363,12 @@ class _S3Stream:
     def close(self) -> None:
         if self._body is not None:
             self._body.close()
+
+
+def _whose() -> str:
+    """The role of the pod, where its environment names one; S3's own answer names who asked in most other cases."""
+    role = os.environ.get("AWS_ROLE_ARN")
+    return f" for {role}" if role else ""
 
 
 def _condition(replaces_version: str | None) -> dict[str, str]:

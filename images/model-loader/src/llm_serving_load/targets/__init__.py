@@ -5,15 +5,13 @@ A target is one module with a class that satisfies :class:`Target`; adding one i
 
 from pathlib import Path
 
+from llm_serving_load.retrier import Retrier
 from llm_serving_load.stores import bucket_path_of, is_bucket, open_store
 from llm_serving_load.targets.bucket import BucketTarget
 from llm_serving_load.targets.folder import FolderTarget
 from llm_serving_load.targets.target import CLAIM, Part, Target
 
 __all__ = ["CLAIM", "BucketTarget", "FolderTarget", "Part", "Target", "open_target", "target_name"]
-
-_ATTEMPTS = 6
-"""How often a store's client makes a request before it gives up; it waits longer each time."""
 
 
 def target_name(value: str) -> str:
@@ -30,13 +28,13 @@ def target_name(value: str) -> str:
     return value
 
 
-def open_target(name: str) -> Target:
-    """The target of a name that :func:`target_name` accepts.
+def open_target(name: str, retrier: Retrier | None = None) -> Target:
+    """The target of a name that :func:`target_name` accepts. Requests to a store are made again as ``retrier`` does.
 
     Raises:
         LoadError: a store's client is missing or has no credentials.
     """
     if is_bucket(name):
         place = bucket_path_of(name)
-        return BucketTarget(open_store(place, _ATTEMPTS), place.path)
+        return BucketTarget(open_store(place, retrier or Retrier()), place.path)
     return FolderTarget(Path(name))
