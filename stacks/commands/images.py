@@ -9,7 +9,6 @@ import typer
 from stacks.commands.options import Releases
 from stacks.images import buildx
 from stacks.images.lock import missing_digest, push_command, read_images
-from stacks.images.publish import pin_image, push_image
 from stacks.releases import RELEASES
 
 app = typer.Typer(no_args_is_help=True, help="Container images: build, push, pin, list.")
@@ -49,6 +48,8 @@ def push(
     releases: Releases = RELEASES,
 ) -> None:
     """Upload an image to a registry, and write where it is and its digest into the lock."""
+    from stacks.images.publish import push_image  # loads an HTTP client, which no other command of `stacks` needs
+
     image = push_image(name, archive, to, releases, say=lambda line: print(line, file=sys.stderr))
     print(f"{name}  {image.reference}")
 
@@ -62,6 +63,8 @@ def pin(
     releases: Releases = RELEASES,
 ) -> None:
     """Write the digest that an image's tag leads to now into the lock."""
+    from stacks.images.publish import pin_image
+
     print(f"{name}  {pin_image(name, image, releases).reference}")
 
 

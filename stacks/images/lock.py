@@ -43,11 +43,16 @@ class LockedImage(ImageReference):
     @property
     def pushed(self) -> bool:
         """Whether the image is in a registry at all."""
-        return self.repository.split("/", 1)[0] != NOWHERE
+        return not is_nowhere(self)
 
     def image(self) -> ImageReference:
         """What a release or a loader has of it."""
         return ImageReference(**self.model_dump(exclude={"inputs"}))
+
+
+def is_nowhere(image: ImageReference) -> bool:
+    """Whether an image is in no registry yet."""
+    return image.repository.split("/", 1)[0] == NOWHERE
 
 
 def push_command(name: str) -> str:
@@ -60,18 +65,31 @@ def missing_digest(name: str, images: Mapping[str, LockedImage]) -> str:
     return f"stacks images pin {name}" if images[name].pushed else push_command(name)
 
 
-def how_to_get_digest(image: ImageReference, images: Mapping[str, LockedImage]) -> str:
+def how_to_get_digest(image: ImageReference, name: str | None, images: Mapping[str, LockedImage]) -> str:
     """What to do about an image that is pulled by its tag; empty where nothing is to be done: it has a digest, or was
-    built on this machine."""
+    built on this machine.
+
+    Args:
+        image: what is pulled.
+        name: the ``name@version`` by which a release or a loader asks for it; ``None`` where it is written out there,
+            so that the lock alone changes nothing.
+        images: the lock.
+    """
     if image.digest or image.repository.startswith("localhost/"):
         return ""
-    name = name_of(image, images)
-    return missing_digest(name, images) if name else f"stacks images pin NAME@VERSION --image {image.reference}"
+    if name is not None:
+        return missing_digest(name, images)
+    known = name_of(image, images)
+    if known is None:
+        return f"stacks images pin NAME@VERSION --image {image.reference}, then NAME@VERSION in its place"
+    return f"{'' if images[known].digest else f'{missing_digest(known, images)}, then '}{known} in its place"
 
 
 def name_of(image: ImageReference, images: Mapping[str, LockedImage]) -> str | None:
-    """The ``name@version`` under which the lock has an image; ``None`` where it has none such."""
-    return next((name for name, entry in images.items() if entry.image() == image), None)
+    """The ``name@version`` under which the lock has an image, with or without its digest; ``None`` where it has none
+    such."""
+    same = (name for name, entry in images.items() if (entry.repository, entry.tag) == (image.repository, image.tag))
+    return next(same, None)
 
 
 def is_name(value: Any) -> bool:

@@ -237,7 +237,7 @@ def _notes(spec: ReleaseSpec, data: _Data, start: _Data, base: str | None, versi
 
 def _image_notes(release: Release, images: Mapping[str, LockedImage]) -> list[str]:
     image = release.spec.image
-    how = how_to_get_digest(image, images)
+    how = how_to_get_digest(image, release.image_name, images)
     return [f"image {release.image_name or image.reference} has no digest: {how}"] if how else []
 
 

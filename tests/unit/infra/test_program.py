@@ -88,6 +88,12 @@ def existing_run() -> Run:
     )
 
 
+def test_a_preview_refuses_an_image_that_is_in_no_registry() -> None:
+    nowhere = {"repository": "registry.invalid/llm-serving/loader", "tag": "1.0.0"}
+    with pytest.raises(pulumi.RunError, match=r"loader\.image = 'loader@1.0.0'.*stacks images push loader@1.0.0"):
+        run({**settings_data("dev"), "loader": {"image": nowhere}}, preview=True)
+
+
 def test_what_a_stack_on_a_cloud_puts_out_can_be_read(gcp_run: Run) -> None:
     outputs = read_outputs(gcp_run.outputs)
     assert outputs.to_data() == gcp_run.outputs

@@ -27,6 +27,7 @@ from stacks.releases import (
     verify_releases,
 )
 from stacks.releases.versions import next_minor
+from tests.unit.stacks.settings_files import copy_releases
 
 MODEL = "qwen3-0-6b"
 ONE = f"{MODEL}/1.0.0.yaml"
@@ -36,9 +37,7 @@ REVISION = "0123456789" * 4
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of the committed releases."""
-    target = tmp_path / "releases"
-    shutil.copytree(RELEASES, target, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    return target
+    return copy_releases(tmp_path / "releases")
 
 
 def add(folder: Path, version: str, *changes: str, **more: Any) -> Added:
@@ -291,7 +290,7 @@ class Repository:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.releases = root / "stacks/releases"
-        shutil.copytree(RELEASES, self.releases, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+        copy_releases(self.releases)
         self.git("init", "--quiet", "--initial-branch=main")
         self.commit("releases")
         self.git("switch", "--quiet", "--create", "change")
