@@ -1,7 +1,8 @@
 """From settings to a stack that can be built: releases are looked up, rules are checked, models are planned."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from llm_serving.addons.addon import Addon
@@ -132,6 +133,9 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
     if problems:
         raise ProblemsError(map(in_file, problems), source)
     models = tuple(_served(model, known, shape, settings) for model in settings.models)
+    problems = [*_check_environments(models)]
+    if problems:
+        raise ProblemsError(map(in_file, problems), source)
     lock = read_images(releases)
     images = _images(settings, models, lock)
     unpushed = tuple(in_file(_unpushed(image)) for image in images if is_nowhere(image.reference))
@@ -192,6 +196,18 @@ def _unpushed(image: _Image) -> Problem:
     last = image.reference.repository.rpartition("/")[2]
     name = image.name or f"{last}@{image.reference.tag}"
     return Problem(image.path, name, "is in no registry yet", push_command(name))
+
+
+def _check_environments(models: Sequence[ServedModel]) -> Iterator[Problem]:
+    """What ``serving`` refuses of ``engine.environment``, once for each variable."""
+    if not any(model.spec.engine.environment for model in models):
+        return
+    # Imported here, as above.
+    from llm_serving.serving.environment import check_environment
+
+    for index, model in enumerate(models):
+        problems = (check_environment(model.spec, served.release.spec, served.plan) for served in model.releases)
+        yield from dict.fromkeys(problem.under(f"models[{index}]") for problem in chain.from_iterable(problems))
 
 
 def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSpec]) -> StackShape:

@@ -317,6 +317,22 @@ def test_what_gke_refuses_is_refused_before_anything_is_made(parts, path):
     single_problem(check(stack(**parts)), path)
 
 
+def test_a_minimum_that_no_pod_fills_is_told():
+    """GKE's autoscaler heeds a minimum when it removes nodes and adds none to reach it
+    (terraform-google-kubernetes-engine#1517, kubernetes/autoscaler#2288)."""
+    two = pool(capacity=[entry(min=2, max=4)])
+    assert notes(stack(pools=(two,), models=(model(replicas=2),))) == []
+    assert notes(stack(pools=(two,), models=(model(warmPool={"placeholders": 1}),))) == []
+    # As many as zones: the pool starts with them.
+    assert notes(stack(pools=(two,), models=())) == []
+    three = pool(capacity=[entry(min=3, max=4)])
+    note = single_problem(notes(stack(pools=(three,), models=())), "pools[0].capacity[0].min")
+    assert "starts with 2 nodes" in note.reason
+    assert "placeholders" in note.suggestion
+    one_zone = pool(capacity=[entry(min=3, max=4, zones=["us-central1-a"])])
+    assert notes(stack(pools=(one_zone,), models=())) == []
+
+
 def test_the_sidecar_of_the_model_cache_takes_its_part_of_the_node():
     tiny = pool(capacity=[entry(machineType="g2-standard-4")])
     assert check(stack(pools=(tiny,))) == []
@@ -390,6 +406,22 @@ def test_zones_that_are_not_recorded_are_noted_as_not_checked():
 def test_machines_that_are_probably_not_sold_on_demand_are_noted():
     h100 = stack(pools=(pool("h100", "H100-80GB", [entry(machineType="a3-highgpu-1g")]),), models=())
     assert "spot" in single_problem(notes(h100), "pools[0].capacity[0].market").reason
+
+
+def test_gpus_that_reach_each_other_by_pcie_alone_are_noted_unless_peer_access_is_decided():
+    def peers(accelerator, gpus, **engine):
+        wide = model(pool="lab", tensorParallelism=gpus, engine=engine)
+        lab = existing_pool(accelerator=accelerator)
+        shape = stack(cloud=EXISTING, region="", pools=(lab,), models=(wide,))
+        return [note for note in notes(shape) if note.path == "models[0].engine.environment"]
+
+    for accelerator in ("L4", "L40S", "A10G", "RTX-A6000", "RTX-4090"):
+        (note,) = peers(accelerator, 2)
+        assert f"the 2 {accelerator} of an instance reach each other by PCIe 4.0 x16" in note.reason
+        assert 'NCCL_P2P_DISABLE: "1"' in note.suggestion
+        assert not peers(accelerator, 1)
+        assert not peers(accelerator, 2, environment={"NCCL_P2P_DISABLE": "0"})
+    assert not peers("H100-80GB", 2)
 
 
 # --- weights
