@@ -132,7 +132,7 @@ def test_models_go_before_the_nodes_that_they_run_on(gcp_run: Run) -> None:
 
 
 def test_a_preview_warns_of_each_note_once_and_the_update_behind_it_does_not_repeat_it(tmp_path: Path) -> None:
-    settings = settings_data("dev")
+    settings = {**settings_data("dev"), "loader": LOADER}
     put(settings, "models[0].serviceClass", "critical")
     put(settings, "models[0].surge", 1)
     file = write_settings(tmp_path, settings)
