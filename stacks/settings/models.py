@@ -16,6 +16,7 @@ from llm_serving.spec import (
     ExistingPoolSpec,
     ImagePullSpec,
     ImageReference,
+    LauncherSpec,
     LoaderSpec,
     ModelSpec,
     TeamSpec,
@@ -43,6 +44,7 @@ class CommonSettings(Frozen):
         models: models to serve.
         loader: fills the model cache before an engine starts; ``None`` where somebody else does. Its image may be a
             name of the lock of images, ``name@version``.
+        launcher: what runs the engines.
         weights: who that is; ``None`` where a loader fills it, or where an existing cluster has weights already.
         image_pull: credentials for the registries of images; ``None`` where nodes need none.
         addons: what the cluster needs beside the models, and who brings it.
@@ -54,6 +56,7 @@ class CommonSettings(Frozen):
     teams: Annotated[tuple[TeamSpec, ...], Field(min_length=1)]
     models: tuple[ModelSpec, ...] = ()
     loader: LoaderSpec | None = None
+    launcher: LauncherSpec = LauncherSpec()
     weights: Weights | None = None
     image_pull: ImagePullSpec | None = None
     addons: AddonsSpec = AddonsSpec()
