@@ -59,12 +59,14 @@ class GoogleCloud(Cloud[PoolSpec, GcpGpuPool]):
             },
             self._options(depends_on=[self.network]),
         )
+        shared = settings.registry
         self.registry = GcpRegistry(
             self.name,
             {
-                "project": settings.project,
-                "region": settings.region,
-                "name": self.name,
+                "project": (shared and shared.project) or settings.project,
+                "region": (shared and shared.region) or settings.region,
+                "name": shared.name if shared else self.name,
+                "create": shared is None,
                 "readers": [self.cluster.node_service_account],
                 "labels": settings.labels,
             },

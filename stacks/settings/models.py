@@ -22,7 +22,7 @@ from llm_serving.spec import (
     TeamSpec,
     Weights,
 )
-from llm_serving.spec.gcp import GcpClusterSpec, GcpModelCacheSpec, GcpNetworkSpec, GcpPoolSpec
+from llm_serving.spec.gcp import GcpClusterSpec, GcpModelCacheSpec, GcpNetworkSpec, GcpPoolSpec, GcpRegistrySpec
 from llm_serving.spec.network import Cidr
 from stacks.images.lock import LockedImage, lookup, read_images
 from stacks.releases import RELEASES
@@ -73,6 +73,7 @@ class GcpSettings(CommonSettings):
         network: address ranges. Fixed for the life of a stack.
         cluster: the cluster.
         model_cache: the bucket that holds the weights.
+        registry: the registry that nodes pull from; ``None``: one that the stack makes for itself.
         pools: GPU pools.
     """
 
@@ -82,6 +83,7 @@ class GcpSettings(CommonSettings):
     network: GcpNetworkSpec = GcpNetworkSpec()
     cluster: GcpClusterSpec
     model_cache: GcpModelCacheSpec = GcpModelCacheSpec()
+    registry: GcpRegistrySpec | None = None
     pools: tuple[GcpPoolSpec, ...] = ()
 
     @property

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes what a Google Cloud project needs before the first `pulumi up`: the APIs, a bucket for Pulumi's state, and a KMS
-# key that encrypts the secrets in it. Safe to run again: what is there is left as it is.
+# Makes what a Google Cloud project needs before the first `pulumi up`: the APIs, a bucket for Pulumi's state, a KMS
+# key that encrypts the secrets in it, and a registry of images. Safe to run again: what is there is left as it is.
 #
 #   sh tools/gcp/prepare-project.sh PROJECT REGION [BUCKET]
 #
 # Which APIs, and why: prerequisites.yaml. Needs the Google Cloud CLI, logged in as somebody who may do this (roles/serviceusage.serviceUsageAdmin,
-# roles/storage.admin, roles/cloudkms.admin on the project).
+# roles/storage.admin, roles/cloudkms.admin, roles/artifactregistry.admin on the project).
 set -eu
 
 usage="usage: sh tools/gcp/prepare-project.sh PROJECT REGION [BUCKET]"
@@ -14,6 +14,7 @@ region=${2:?$usage}
 bucket=${3:-$project-pulumi-state}
 ring=pulumi
 key=state
+registry=llm-serving
 
 command -v gcloud >/dev/null || {
     echo "error: gcloud is not on PATH; install the Google Cloud CLI: https://cloud.google.com/sdk/docs/install" >&2
@@ -36,6 +37,12 @@ fi
 # Versions of the state are the way back from a mistake.
 gcloud storage buckets update "gs://$bucket" --versioning --quiet >/dev/null
 
+step "registry $region-docker.pkg.dev/$project/$registry"
+if ! gcloud artifacts repositories describe "$registry" --project "$project" --location "$region" >/dev/null 2>&1; then
+    gcloud artifacts repositories create "$registry" --project "$project" --location "$region" --quiet \
+        --repository-format docker --immutable-tags --description "Images of llm-serving, for all environments"
+fi
+
 step "KMS key $ring/$key in $region"
 if ! gcloud kms keyrings describe "$ring" --project "$project" --location "$region" >/dev/null 2>&1; then
     gcloud kms keyrings create "$ring" --project "$project" --location "$region" --quiet
@@ -50,6 +57,7 @@ cat <<EOF
 Ready. Next, with STACK one of dev, staging, prod:
   pulumi login gs://$bucket
   pulumi stack init STACK --secrets-provider "gcpkms://projects/$project/locations/$region/keyRings/$ring/cryptoKeys/$key"
+  stacks images push model-loader@0.1.0 --archive FILE --to $region-docker.pkg.dev/$project/$registry    # once
   stacks quotas STACK        # the GPU quotas to ask for
   pulumi preview --stack STACK
 EOF

@@ -212,6 +212,17 @@ SpotShutdown = Annotated[int, AfterValidator(_spot_shutdown)]
 "Customizing node system configuration", ``shutdownGracePeriodSeconds``)."""
 
 
+class GcpRegistrySpec(Frozen):
+    """A registry of images that is there already: that of the prepared project, one for all environments."""
+
+    project: Annotated[str, StringConstraints(pattern=r"^[a-z][-a-z0-9]{4,28}[a-z0-9]$")] | None = None
+    """Id of its project; the stack's own where it is left out."""
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z]+-[a-z]+\d+$")] | None = None
+    """Its region; the stack's own where it is left out. Images are streamed from the cluster's own region only."""
+    name: ClusterName = "llm-serving"
+    """Name of its repository."""
+
+
 class GcpPoolSpec(PoolSpec):
     """A pool: all of its capacity has the same GPU and the same number of GPUs a node.
 

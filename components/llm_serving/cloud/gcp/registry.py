@@ -35,6 +35,8 @@ class GcpRegistryArgs(TypedDict):
     """Emails of the service accounts that may pull and stream: those of nodes."""
     labels: NotRequired[dict[str, str]]
     """Labels of the repository."""
+    create: NotRequired[bool]
+    """Make the repository; false where it is there already, and only `readers` get their roles."""
 
 
 class GcpRegistryInputs(Frozen):
@@ -45,10 +47,11 @@ class GcpRegistryInputs(Frozen):
     name: ClusterName
     readers: tuple[Any, ...] = ()
     labels: dict[str, str] = {}
+    create: bool = True
 
 
 class GcpRegistry(pulumi.ComponentResource):
-    """A repository whose tags never move."""
+    """A repository whose tags never move, made or only opened for its readers."""
 
     repository_url: pulumi.Output[str]
     """Host and path in front of an image's name."""
@@ -57,44 +60,13 @@ class GcpRegistry(pulumi.ComponentResource):
         inputs = validated(GcpRegistryInputs, args, "GcpRegistry", name)
         super().__init__(token("GcpRegistry"), name, None, opts)
 
-        repository = gcp.artifactregistry.Repository(
-            name,
-            project=inputs.project,
-            location=inputs.region,
-            repository_id=inputs.name,
-            description="Images of inference engines and what stands around them",
-            format="DOCKER",
-            mode="STANDARD_REPOSITORY",
-            docker_config=gcp.artifactregistry.RepositoryDockerConfigArgs(immutable_tags=True),
-            vulnerability_scanning_config=gcp.artifactregistry.RepositoryVulnerabilityScanningConfigArgs(
-                enablement_config="INHERITED"
-            ),
-            cleanup_policy_dry_run=False,
-            cleanup_policies=[
-                gcp.artifactregistry.RepositoryCleanupPolicyArgs(
-                    id="keep-recent",
-                    action="KEEP",
-                    most_recent_versions=gcp.artifactregistry.RepositoryCleanupPolicyMostRecentVersionsArgs(
-                        keep_count=KEEP_VERSIONS
-                    ),
-                ),
-                gcp.artifactregistry.RepositoryCleanupPolicyArgs(
-                    id="delete-untagged",
-                    action="DELETE",
-                    condition=gcp.artifactregistry.RepositoryCleanupPolicyConditionArgs(
-                        tag_state="UNTAGGED", older_than=f"{UNTAGGED_SECONDS}s"
-                    ),
-                ),
-            ],
-            labels=inputs.labels,
-            opts=child(self),
-        )
+        repository: pulumi.Input[str] = _repository(self, name, inputs) if inputs.create else inputs.name
         grants: list[gcp.artifactregistry.RepositoryIamMember | gcp.projects.IAMMember] = [
             gcp.artifactregistry.RepositoryIamMember(
                 f"{name}-reader-{index}",
                 project=inputs.project,
                 location=inputs.region,
-                repository=repository.repository_id,
+                repository=repository,
                 role=READER,
                 member=pulumi.Output.concat("serviceAccount:", reader),
                 opts=child(self),
@@ -115,7 +87,41 @@ class GcpRegistry(pulumi.ComponentResource):
 
         # Whoever pulls waits for the right to: a pod that starts too early backs off for minutes.
         url = f"{inputs.region}-docker.pkg.dev/{inputs.project.replace(':', '/')}/{inputs.name}"
-        self.repository_url = pulumi.Output.all(repository.repository_id, *[grant.role for grant in grants]).apply(
-            lambda _: url
-        )
+        self.repository_url = pulumi.Output.all(repository, *[grant.role for grant in grants]).apply(lambda _: url)
         self.register_outputs({"repositoryUrl": self.repository_url})
+
+
+def _repository(registry: GcpRegistry, name: str, inputs: GcpRegistryInputs) -> pulumi.Output[str]:
+    repository = gcp.artifactregistry.Repository(
+        name,
+        project=inputs.project,
+        location=inputs.region,
+        repository_id=inputs.name,
+        description="Images of inference engines and what stands around them",
+        format="DOCKER",
+        mode="STANDARD_REPOSITORY",
+        docker_config=gcp.artifactregistry.RepositoryDockerConfigArgs(immutable_tags=True),
+        vulnerability_scanning_config=gcp.artifactregistry.RepositoryVulnerabilityScanningConfigArgs(
+            enablement_config="INHERITED"
+        ),
+        cleanup_policy_dry_run=False,
+        cleanup_policies=[
+            gcp.artifactregistry.RepositoryCleanupPolicyArgs(
+                id="keep-recent",
+                action="KEEP",
+                most_recent_versions=gcp.artifactregistry.RepositoryCleanupPolicyMostRecentVersionsArgs(
+                    keep_count=KEEP_VERSIONS
+                ),
+            ),
+            gcp.artifactregistry.RepositoryCleanupPolicyArgs(
+                id="delete-untagged",
+                action="DELETE",
+                condition=gcp.artifactregistry.RepositoryCleanupPolicyConditionArgs(
+                    tag_state="UNTAGGED", older_than=f"{UNTAGGED_SECONDS}s"
+                ),
+            ),
+        ],
+        labels=inputs.labels,
+        opts=child(registry),
+    )
+    return repository.repository_id

@@ -71,8 +71,9 @@ def model_cache(*, preview: bool = False, **cache: Any) -> Recording:
     return record(lambda: GcpModelCache("cache", inputs), preview=preview)
 
 
-def registry(*readers: Any) -> Recording:
+def registry(*readers: Any, **more: Any) -> Recording:
     inputs: Any = {"project": PROJECT, "region": REGION, "name": "images", "readers": list(readers), "labels": LABELS}
+    inputs |= more
     return record(lambda: GcpRegistry("registry", inputs))
 
 

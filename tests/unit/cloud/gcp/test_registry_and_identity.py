@@ -48,6 +48,15 @@ def test_images_are_streamed_to_nodes_whose_account_is_our_own() -> None:
     ]
 
 
+def test_a_repository_that_is_there_is_opened_to_readers_and_not_made() -> None:
+    recording = registry("a@x.iam.gserviceaccount.com", create=False)
+    assert recording.all(REPOSITORY) == []
+    grant = recording.one("artifactregistry/repositoryIamMember:RepositoryIamMember")
+    assert (grant["project"], grant["location"], grant["repository"]) == ("test-project", "us-central1", "images")
+    assert recording.all("projects/iAMMember:IAMMember")
+    assert recording.output("repositoryUrl") == "us-central1-docker.pkg.dev/test-project/images"
+
+
 def test_repository_url_is_what_an_image_name_follows() -> None:
     recording = registry()
     assert recording.output("repositoryUrl") == "us-central1-docker.pkg.dev/test-project/images"
