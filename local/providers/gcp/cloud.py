@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from llm_serving.spec.gcp import GcpRegistrySpec
 from local.providers.gcp import types
 from local.providers.gcp.types import GcpType, find, long_number, names, relative
 from local.providers.properties import reveal
@@ -17,6 +18,10 @@ from local.providers.store import Phase, Record, Store
 from local.state_folder import StateFolder
 
 SDK = "pulumi_gcp"
+
+
+PREPARED_REGISTRY: str = GcpRegistrySpec.model_fields["name"].default
+"""Name of the registry that a project has before any stack."""
 
 
 class GoogleError(CloudError):
@@ -147,14 +152,16 @@ class Cloud:
                     )
 
     def _is_foreign(self, reference: str, known: Mapping[str, Any]) -> bool:
-        """Whether a reference leaves what Pulumi manages here: the default network, or somebody else's
-        project.
+        """Whether a reference leaves what Pulumi manages here: the default network, the registry that
+        tools/gcp/prepare-project.sh makes, or somebody else's project.
         """
         path = relative(reference)
-        project = re.match(r"projects/([^/]+)/", path)
-        return path.rpartition("/")[2] == "default" or bool(
-            project and known.get("project") and project.group(1) != known["project"]
-        )
+        if path.rpartition("/")[2] in ("default", PREPARED_REGISTRY):
+            return True
+        match = re.match(r"projects/([^/]+)/", path)
+        project = match[1] if match else known.get("project")
+        own = {known.get("project"), self.settings.get("project")} - {None}
+        return project is not None and any(project != other for other in own)
 
     def unused(self, type: GcpType, record: Record) -> None:
         """Refuse to delete what something else needs.
