@@ -73,6 +73,18 @@ def env() -> None:
 
 
 @app.command()
+def weights(stack: Stack) -> None:
+    """Put the weights of a stack with `weights: external` into its simulated bucket."""
+    from local.external_weights import seed
+    from local.state_folder import REPOSITORY, StateFolder
+    from stacks.settings import read_settings_file, resolve
+
+    file = REPOSITORY / f"Pulumi.{stack}.yaml"
+    for place in seed(StateFolder.of(), stack, resolve(read_settings_file(file), file.name)):
+        print(place)
+
+
+@app.command()
 def status() -> None:
     """Show clusters, pools and resources."""
     from local.state_folder import StateFolder
