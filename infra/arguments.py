@@ -135,7 +135,10 @@ def _image_pull(stack: Stack) -> _ImagePull:
 def _image_pull_with_password(stack: Stack) -> _ImagePullWithPassword:
     """The same, of every component that makes namespaces."""
     password = pulumi.Config().get_secret(IMAGE_PULL_PASSWORD)
-    return {**_image_pull(stack), **({} if password is None else {"image_pull_password": password})}
+    arguments = cast(_ImagePullWithPassword, _image_pull(stack))
+    if password is not None:
+        arguments["image_pull_password"] = password
+    return arguments
 
 
 def _loader_identity(stack: Stack, platform: Platform, team: str) -> pulumi.Output[dict[str, Any]] | None:

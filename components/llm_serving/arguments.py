@@ -95,7 +95,9 @@ def _plain(value: Any) -> Any:
 
 
 def _as_in_the_file(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """The location with Python's spelling of a field (``machine_type``) replaced by the other (``machineType``)."""
+    """The location with Python's spelling of a field (``machine_type``) replaced by the other (``machineType``), and
+    without pydantic's mark of a dictionary's key."""
+    location = location[:-1] if location[-1:] == ("[key]",) else location
     steps: list[int | str] = []
     current: Any = model
     for step in location:

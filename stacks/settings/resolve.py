@@ -1,7 +1,8 @@
 """From settings to a stack that can be built: releases are looked up, rules are checked, models are planned."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from llm_serving.addons.addon import Addon
@@ -128,13 +129,29 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
     problems = check(shape)
     if problems:
         raise ProblemsError(map(in_file, problems), source)
+    models = tuple(_served(model, known, shape, settings.engine_images) for model in settings.models)
+    problems = [*_check_environments(models)]
+    if problems:
+        raise ProblemsError(map(in_file, problems), source)
     return Stack(
         settings=settings,
         cloud=shape.cloud,
-        models=tuple(_served(model, known, shape, settings.engine_images) for model in settings.models),
+        models=models,
         notes=tuple(map(in_file, notes(shape))),
         source=source,
     )
+
+
+def _check_environments(models: Sequence[ServedModel]) -> Iterator[Problem]:
+    """What ``serving`` refuses of ``engine.environment``, once for each variable."""
+    if not any(model.spec.engine.environment for model in models):
+        return
+    # Imported here, as above.
+    from llm_serving.serving.environment import check_environment
+
+    for index, model in enumerate(models):
+        problems = (check_environment(model.spec, served.release.spec, served.plan) for served in model.releases)
+        yield from dict.fromkeys(problem.under(f"models[{index}]") for problem in chain.from_iterable(problems))
 
 
 def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSpec]) -> StackShape:

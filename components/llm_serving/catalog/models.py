@@ -92,6 +92,11 @@ class Accelerator(Frozen):
     source: str
     date: str
 
+    @property
+    def reaches_peers_by_pcie(self) -> bool:
+        """Whether the GPUs of a node have nothing but PCIe between them."""
+        return self.form == "PCIe"
+
     def runs(self, quantization: Quantization) -> bool:
         """Whether the engine has kernels for this quantization on this GPU; 16 bits always run."""
         return quantization is Quantization.NONE or quantization in self.accelerates or quantization in self.weight_only

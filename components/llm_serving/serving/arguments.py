@@ -121,6 +121,8 @@ class EngineArgs(TypedDict):
     """Batch sizes for which CUDA graphs are captured."""
     warm_up: NotRequired[bool]
     """Ask for a short answer before an instance counts as ready; true by default."""
+    environment: NotRequired[dict[str, str]]
+    """More environment variables of the engine, on every node of an instance."""
     flags: NotRequired[dict[str, Any]]
     """More flags of the engine, by name without dashes."""
 

@@ -23,6 +23,7 @@ from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import plan_replicas
 from llm_serving.serving.arguments import ImagePullArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.engines import engine
+from llm_serving.serving.environment import check_environment, compile_variables
 from llm_serving.serving.jobs import fail_on_exit_codes
 from llm_serving.serving.labels import COMPONENT_COMPILE_CACHE, LABEL_COMPONENT, SHARE_MAIN, loader_labels
 from llm_serving.serving.pod import USER_ID, PodContext, ReleasePlan, plan_with_sidecar, pod_template
@@ -30,8 +31,6 @@ from llm_serving.serving.rollout import plan_rollout
 from llm_serving.spec import EngineName, ImagePullSpec, ModelSpec, ReleaseSpec
 
 CACHE = "/cache"
-COMPILED = "/tmp/compiled"
-"""Where an engine compiles to: a folder of its own, into which the launcher unpacks what was saved."""
 COMPILE_FOLDER = ".compile"
 """No model can have this name."""
 RETRIES = 2
@@ -45,18 +44,6 @@ def folder_of(release: ReleaseSpec, accelerator: str) -> str:
     compiles fits one version of it and one kind of GPU. Outside of the release's own folder, in which the loader lets
     nothing stand that is not in its manifest."""
     return f"{COMPILE_FOLDER}/{release.name}/{release.version}/{accelerator}-{release.engine.version}"
-
-
-def environment() -> dict[str, str]:
-    """Variables of an engine that saves or reads a compile cache: all that it compiles goes to one folder. vLLM puts
-    its own and DeepGEMM's caches there; Triton's kernels outside of compiled graphs and FlashInfer's would go to the
-    home folder (vLLM 0.32: compilation/compiler_interface.py, utils/deep_gemm.py, snapshot/runtime.py). Paths stand in
-    the caches, so they are the same for whoever saves and whoever reads."""
-    return {
-        "VLLM_CACHE_ROOT": COMPILED,
-        "TRITON_CACHE_DIR": f"{COMPILED}/triton",
-        "FLASHINFER_WORKSPACE_BASE": f"{COMPILED}/flashinfer",
-    }
 
 
 def read_options(folder: str) -> list[str]:
@@ -204,6 +191,8 @@ def _plan_release(inputs: CompileCacheInputs) -> ReleasePlan:
     cloud = cloud_named(inputs.node.cloud, "node.cloud")
     with problems_under("model"):
         model_plan = plan_model(model, release, inputs.node, cloud)
+        if problems := [*check_environment(inputs.model, release, model_plan)]:
+            raise ProblemsError(problems)
     if not model_plan.compiles:
         reason = "the engine compiles nothing there, so there is nothing to keep"
         raise ProblemsError([Problem("node.accelerator", inputs.node.accelerator, reason, "no compile cache")])
@@ -274,8 +263,8 @@ def _compiling(container: core.v1.ContainerArgs, folder: str) -> core.v1.Contain
     end = [isinstance(word, str) and word == "--" for word in command].index(True)
     compiling.command = [*command[:end], *save_options(folder), *command[end:]]
     variables = cast(Sequence[core.v1.EnvVarArgs], compiling.env or [])
-    compile_variables = [core.v1.EnvVarArgs(name=name, value=value) for name, value in environment().items()]
-    compiling.env = [*(variable for variable in variables if variable.name not in environment()), *compile_variables]
+    saved = [core.v1.EnvVarArgs(name=name, value=value) for name, value in compile_variables().items()]
+    compiling.env = [*(variable for variable in variables if variable.name not in compile_variables()), *saved]
     compiling.startup_probe = compiling.readiness_probe = compiling.liveness_probe = None
     compiling.lifecycle = None
     compiling.volume_mounts = [

@@ -6,7 +6,6 @@ before a pod starts), who may reach the Services, and every decision: sizes come
 changes answers from the release, everything of a cloud as data from the contract.
 """
 
-from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
@@ -25,6 +24,7 @@ from llm_serving.serving import compile_cache
 from llm_serving.serving.arguments import ImagePullArgs, LoaderArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.disruption import base_notice
 from llm_serving.serving.engines import InferenceEngine, engine
+from llm_serving.serving.environment import check_environment, more_variables
 from llm_serving.serving.labels import SHARE_MAIN, model_labels, release_labels
 from llm_serving.serving.placeholders import placeholder_deployment
 from llm_serving.serving.pod import MODELS, TEMPLATE_FILE, PodContext, ReleasePlan, engine_files, plan_with_sidecar
@@ -62,11 +62,6 @@ class ModelServiceArgs(TypedDict):
     """Credentials for the registries of images; those of `TeamNamespace`."""
     labels: NotRequired[dict[str, str]]
     """More labels for every object."""
-
-
-class _CompileCacheOptions(TypedDict, total=False):
-    launcher_options: tuple[str, ...]
-    extra_environment: Mapping[str, str]
 
 
 class ModelServiceInputs(Frozen):
@@ -215,6 +210,8 @@ def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Re
     cloud = cloud_named(inputs.node.cloud, "node.cloud")
     with problems_under("model"):
         model_plan = plan_model(model, release, inputs.node, cloud)
+        if problems := [*check_environment(model, release, model_plan)]:
+            raise ProblemsError(problems)
     return ReleasePlan(
         model=model,
         release=release,
@@ -226,19 +223,16 @@ def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Re
         labels=inputs.labels,
         loader=inputs.loader,
         image_pull=inputs.image_pull,
-        **_compile_cache_options(model, release, inputs.node),
+        launcher_options=_launcher_options(model, release, inputs.node),
+        extra_environment=more_variables(model),
     )
 
 
-def _compile_cache_options(model: ModelSpec, release: ReleaseSpec, node: NodeShape) -> _CompileCacheOptions:
-    """Fields of :class:`ReleasePlan` that make an engine read the compile cache that ``CompileCache`` saved."""
+def _launcher_options(model: ModelSpec, release: ReleaseSpec, node: NodeShape) -> tuple[str, ...]:
+    """Options of the launcher that make an engine read the compile cache that ``CompileCache`` saved."""
     if not model.compile_cache:
-        return {}
-    folder = f"{MODELS}/{compile_cache.folder_of(release, node.accelerator)}"
-    return {
-        "launcher_options": tuple(compile_cache.read_options(folder)),
-        "extra_environment": compile_cache.environment(),
-    }
+        return ()
+    return tuple(compile_cache.read_options(f"{MODELS}/{compile_cache.folder_of(release, node.accelerator)}"))
 
 
 def _missing_prometheus(inputs: ModelServiceInputs) -> list[Problem]:

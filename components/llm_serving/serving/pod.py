@@ -259,7 +259,11 @@ def _container(plan: ReleasePlan, context: PodContext, drain: pulumi.Output[Drai
         ports.append(core.v1.ContainerPortArgs(name=launcher.PORT_NAME, container_port=launcher.PORT))
         ready = core.v1.HTTPGetActionArgs(path=launcher.READY_PATH, port=launcher.PORT_NAME)
         live = core.v1.HTTPGetActionArgs(path=launcher.LIVE_PATH, port=launcher.PORT_NAME)
-    environment = {**engine.environment(plan.model_plan), **plan.extra_environment}
+    environment = {
+        **engine.environment(plan.model_plan),
+        **plan.extra_environment,
+        **plan.model.engine.environment,
+    }
     return core.v1.ContainerArgs(
         name=ENGINE_CONTAINER,
         image=release.image.reference,

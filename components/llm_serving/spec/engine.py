@@ -1,10 +1,12 @@
 """How a stack runs an inference engine: everything about speed and size, nothing that changes answers."""
 
+import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from llm_serving.arguments import Frozen
+from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec.names import PositiveCount
 
 FlagName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*([-.][a-z0-9_]+)*$")]
@@ -19,6 +21,30 @@ def _plain_value(value: Any) -> Any:
 
 FlagValue = Annotated[Any, AfterValidator(_plain_value)]
 """``true`` for a switch, ``false`` for its ``--no-`` form, else what follows ``=``."""
+
+
+def _text_of_variable(value: Any) -> Any:
+    if isinstance(value, bool):
+        # Programs read "1", "true" and "True" differently.
+        reason = "is a boolean, and how the variable spells it is the program's"
+        raise ProblemsError([Problem("", value, reason, f'"{int(value)}" or "{str(value).lower()}", in quotes')])
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        return str(int(value))  # the plugin protocol sends 1.0
+    if isinstance(value, float):
+        raise ProblemsError([Problem("", value, "is a number with a fraction", f'"{value}", in quotes')])
+    return value
+
+
+def _name_of_variable(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError("not the name of a variable: letters, digits and '_', not starting with a digit")
+    return value
+
+
+VariableName = Annotated[str, AfterValidator(_name_of_variable)]
+"""Name of an environment variable that every shell knows (POSIX, "Environment Variables")."""
+VariableValue = Annotated[str, BeforeValidator(_text_of_variable)]
+"""A text; whole numbers are written as decimals."""
 
 
 class EngineSpec(Frozen):
@@ -81,6 +107,11 @@ class EngineSpec(Frozen):
     """
     warm_up: bool = True
     """Ask for a short answer before an instance counts as ready; true by default."""
+    environment: dict[VariableName, VariableValue] = {}
+    """More environment variables of the engine, on every node of an instance.
+
+    Names that are set already are refused.
+    """
     flags: dict[FlagName, FlagValue] = {}
     """More flags of the engine, by name without dashes.
 

@@ -154,6 +154,6 @@ def test_every_workload_of_every_chart_runs_where_it_is_told_to():
     ],
 )
 def test_bad_arguments_are_refused_with_their_path(arguments, path):
-    with pytest.raises(InputPropertiesError) as refused:
+    with pytest.raises(InputPropertiesError) as caught:
         addons(**arguments)
-    assert [error["property_path"] for error in refused.value.errors] == [path]
+    assert [error["property_path"] for error in caught.value.errors] == [path]

@@ -70,11 +70,11 @@ def test_a_request_that_fits_the_longer_notice_is_not_cut():
     assert notes(pools=(patient,), models=(long,), cluster=cluster(version=LATER)) == []
 
 
-@pytest.mark.parametrize(("version", "refused"), [(EARLY, True), ("1.34", True), (EXACT, False), ("1.35", False)])
-def test_a_longer_notice_needs_a_control_plane_that_knows_it(version, refused):
+@pytest.mark.parametrize(("version", "is_refused"), [(EARLY, True), ("1.34", True), (EXACT, False), ("1.35", False)])
+def test_a_longer_notice_needs_a_control_plane_that_knows_it(version, is_refused):
     patient = pool(capacity=SPOT_FIRST, spotShutdownSeconds=120)
     problems = refusals(pools=(patient,), cluster=cluster(version=version))
-    assert [problem.path for problem in problems] == (["pools[0].spotShutdownSeconds"] if refused else [])
+    assert [problem.path for problem in problems] == (["pools[0].spotShutdownSeconds"] if is_refused else [])
     assert all(EXACT in problem.suggestion for problem in problems)
 
 

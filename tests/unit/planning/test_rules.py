@@ -392,6 +392,22 @@ def test_machines_that_are_probably_not_sold_on_demand_are_noted():
     assert "spot" in single_problem(notes(h100), "pools[0].capacity[0].market").reason
 
 
+def test_gpus_that_reach_each_other_by_pcie_alone_are_noted_unless_peer_access_is_decided():
+    def peers(accelerator, gpus, **engine):
+        wide = model(pool="lab", tensorParallelism=gpus, engine=engine)
+        lab = existing_pool(accelerator=accelerator)
+        shape = stack(cloud=EXISTING, region="", pools=(lab,), models=(wide,))
+        return [note for note in notes(shape) if note.path == "models[0].engine.environment"]
+
+    for accelerator in ("L4", "L40S", "A10G", "RTX-A6000", "RTX-4090"):
+        (note,) = peers(accelerator, 2)
+        assert f"the 2 {accelerator} of an instance reach each other by PCIe 4.0 x16" in note.reason
+        assert 'NCCL_P2P_DISABLE: "1"' in note.suggestion
+        assert not peers(accelerator, 1)
+        assert not peers(accelerator, 2, environment={"NCCL_P2P_DISABLE": "0"})
+    assert not peers("H100-80GB", 2)
+
+
 # --- weights
 
 LOADER = LoaderSpec.model_validate({"image": {"repository": "registry.example/model-loader", "tag": "0.1.0"}})

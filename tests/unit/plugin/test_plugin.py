@@ -65,13 +65,13 @@ def test_every_public_component_is_tried_here():
 @pytest.mark.parametrize("component", EVERY_COMPONENT)
 @pytest.mark.parametrize("preview", [False, True], ids=["up", "preview"])
 def test_every_component_can_be_constructed_with_outputs_of_others(plugin, component, preview):
-    made = plugin.construct(component, EVERY_COMPONENT[component], preview=preview)
-    assert made.urn == f"urn:pulumi:test::consumer::llm-serving:index:{component}::it"
-    assert set(made.state) == set(declared_outputs(component))
+    constructed = plugin.construct(component, EVERY_COMPONENT[component], preview=preview)
+    assert constructed.urn == f"urn:pulumi:test::consumer::llm-serving:index:{component}::it"
+    assert set(constructed.state) == set(declared_outputs(component))
     if not preview:
-        assert UNKNOWN not in json.dumps(made.state)
-    own = [resource for resource in made.recording if resource.urn != made.urn]
-    assert all(made.urn.rsplit("::", 1)[0] in resource.parent for resource in own)
+        assert UNKNOWN not in json.dumps(constructed.state)
+    own = [resource for resource in constructed.recording if resource.urn != constructed.urn]
+    assert all(constructed.urn.rsplit("::", 1)[0] in resource.parent for resource in own)
 
 
 @pytest.mark.parametrize("component", EVERY_COMPONENT)
@@ -80,8 +80,8 @@ def test_every_component_can_be_previewed_before_anything_that_it_needs_exists(p
         key: output(known=False, dependencies=(POOL_URN,)) if is_output(value) else value
         for key, value in EVERY_COMPONENT[component].items()
     }
-    made = plugin.construct(component, inputs, preview=True)
-    assert set(made.state) <= set(declared_outputs(component))
+    constructed = plugin.construct(component, inputs, preview=True)
+    assert set(constructed.state) <= set(declared_outputs(component))
 
 
 def is_output(value):
@@ -206,22 +206,22 @@ def test_an_older_engine_that_sends_values_and_dependencies_apart_is_refused_ali
 
 
 def test_an_output_keeps_its_dependencies_on_the_way_through(plugin):
-    made = plugin.construct("ModelService", EVERY_COMPONENT["ModelService"])
-    deployment = made.recording.one("kubernetes:apps/v1:Deployment")
+    constructed = plugin.construct("ModelService", EVERY_COMPONENT["ModelService"])
+    deployment = constructed.recording.one("kubernetes:apps/v1:Deployment")
     assert POOL_URN in deployment.dependencies
     assert deployment["spec.template.spec.nodeSelector"] == SCHEDULING["nodeSelector"]
 
 
 def test_free_keys_of_maps_are_left_as_they_are(plugin):
-    made = plugin.construct("ModelService", EVERY_COMPONENT["ModelService"])
-    account = made.recording.one("kubernetes:core/v1:ServiceAccount")
+    constructed = plugin.construct("ModelService", EVERY_COMPONENT["ModelService"])
+    account = constructed.recording.one("kubernetes:core/v1:ServiceAccount")
     assert account["metadata.labels"]["llm-serving.example/environment"] == "test"
 
 
 def test_secrets_stay_secret_on_the_way_through(plugin):
-    made = plugin.construct("ExistingCluster", EVERY_COMPONENT["ExistingCluster"])
-    assert "hunter2" in made.state["kubeconfig"]
-    assert made.secrets == {"kubeconfig"}
+    constructed = plugin.construct("ExistingCluster", EVERY_COMPONENT["ExistingCluster"])
+    assert "hunter2" in constructed.state["kubeconfig"]
+    assert constructed.secrets == {"kubeconfig"}
 
 
 def test_a_secret_never_stands_in_a_refusal(plugin):

@@ -10,6 +10,7 @@ from pulumi.errors import InputPropertiesError
 
 from llm_serving.serving import compile_cache
 from llm_serving.serving.compile_cache import CompileCache
+from llm_serving.serving.environment import compile_variables
 from llm_serving.serving.labels import selector
 from llm_serving.spec import ModelSpec, ReleaseSpec
 from tests.unit.recording import Recording, record
@@ -72,14 +73,14 @@ def test_the_engine_starts_as_an_instance_does_so_that_its_cache_fits() -> None:
     assert job["command"][job["command"].index("--") :] == served["command"][served["command"].index("--") :]
     for field in ("image", "resources"):
         assert job[field] == served[field]
-    variables = {variable["name"]: variable["value"] for variable in served["env"]} | compile_cache.environment()
+    variables = {variable["name"]: variable["value"] for variable in served["env"]} | compile_variables()
     assert {variable["name"]: variable["value"] for variable in job["env"]} == variables
     (weights,) = [mount for mount in job["volumeMounts"] if mount["name"] == "models"]
     assert weights in served["volumeMounts"]
 
 
 def test_all_that_is_compiled_goes_to_the_folder_that_the_launcher_saves() -> None:
-    variables = compile_cache.environment()
+    variables = compile_variables()
     root = cache_root(variables)
     assert all(Path(value).is_relative_to(root) for value in variables.values())
     writable = [

@@ -234,15 +234,15 @@ def test_tritons_model_repository_holds_what_its_vllm_is_told():
     # One instance that takes the GPUs it is given: with KIND_GPU the back end refuses more than one GPU.
     assert (group.count, group.kind) == (1, ModelInstanceGroup.KIND_MODEL)
     assert config.parameters["REPORT_CUSTOM_METRICS"].string_value == "true"
-    told = json.loads(files["qwen3-8b/1/model.json"])
-    assert told["model"] == WEIGHTS
-    assert told["quantization"] == "fp8"
-    assert told["enable_prefix_caching"] is False
-    assert (told["max_num_seqs"], told["cudagraph_capture_sizes"]) == (64, [1, 2])
-    assert "max_num_batched_tokens" not in told
+    engine_config = json.loads(files["qwen3-8b/1/model.json"])
+    assert engine_config["model"] == WEIGHTS
+    assert engine_config["quantization"] == "fp8"
+    assert engine_config["enable_prefix_caching"] is False
+    assert (engine_config["max_num_seqs"], engine_config["cudagraph_capture_sizes"]) == (64, [1, 2])
+    assert "max_num_batched_tokens" not in engine_config
     # Its keys are fields of vLLM's arguments, which have the names of its flags.
     known = catalog.engine_flags(EngineName.VLLM, "0.32.0")
-    assert {key.replace("_", "-") for key in told} <= set(known)
+    assert {key.replace("_", "-") for key in engine_config} <= set(known)
     words = command(EngineName.TRITON)
     assert f"--model-repository={adapter.files_folder}" in words
     assert "--default-max-tokens=8192" in words, "else an answer ends after 16 tokens"

@@ -59,6 +59,8 @@ def _models(stack: StackShape) -> Iterator[Problem]:
         release = stack.releases[model.name, model.releases.stable]
         if node is not None and (note := weight_only_note(release, catalog.accelerator(node.accelerator))):
             yield Problem(f"models[{index}].{RELEASE}", release.version, note)
+        if node is not None:
+            yield from _peers(f"models[{index}].engine.environment", model, model_plans[release.version], node)
         if node is not None and stack.cloud.caches_weights_on_nodes:
             yield from _disk(f"models[{index}].pool", model, release, model_plans[release.version], node)
         of_pool[model.pool] += gpus_of_instances(model, model_plans)
@@ -73,6 +75,24 @@ def _models(stack: StackShape) -> Iterator[Problem]:
         if instances_that_fit(sizes, node.gpus, pool.max_nodes) < len(sizes):
             reason = f"pool {name} has no room for the extra instance of a rollout, which then waits for ever"
             yield Problem(f"models[{index}].pool", name, reason, "one node more in the pool, or surge 0")
+
+
+def _peers(path: str, model: ModelSpec, plan: ModelPlan, node: NodeShape) -> Iterator[Problem]:
+    """GPUs copy to each other over PCIe only where nothing redirects it: with IOMMU or ACS, as in virtual machines and
+    on many workstations, NCCL may hang in its first operation, and NCCL_P2P_DISABLE makes it go through host memory
+    (NCCL documentation, "Troubleshooting", "PCI Access Control Services (ACS)"; github.com/NVIDIA/nccl/issues/2079,
+    github.com/vllm-project/vllm/issues/33041)."""
+    accelerator = catalog.accelerator(node.accelerator)
+    if plan.gpus_per_node == 1 or not accelerator.reaches_peers_by_pcie or _PEERS in model.engine.environment:
+        return
+    reason = (
+        f"the {plan.gpus_per_node} {accelerator.name} of an instance reach each other by {accelerator.interconnect}: "
+        "where IOMMU or ACS redirect that, NCCL hangs when the engine starts"
+    )
+    yield Problem(path, None, reason, f'{_PEERS}: "1" where instances hang')
+
+
+_PEERS = "NCCL_P2P_DISABLE"
 
 
 def _disk(path: str, model: ModelSpec, release: ReleaseSpec, plan: ModelPlan, node: NodeShape) -> Iterator[Problem]:

@@ -113,8 +113,8 @@ def test_the_certificate_of_keda_is_good_for_both_sides_and_its_authority_key_is
 def test_nothing_passes_keda_unchecked(layout):
     certificates.make(layout.certificates)
     certificates.make_keda(layout.certificates, layout.keda_certificates)
-    made = keda_objects.objects(layout, ClusterConfig(ports=dict(FIXED_PORTS), autoscaling=OPTIONS))
-    (webhook,) = (thing for thing in made if thing["kind"] == "ValidatingWebhookConfiguration")
+    keda_manifests = keda_objects.objects(layout, ClusterConfig(ports=dict(FIXED_PORTS), autoscaling=OPTIONS))
+    (webhook,) = (manifest for manifest in keda_manifests if manifest["kind"] == "ValidatingWebhookConfiguration")
     assert {hook["failurePolicy"] for hook in webhook["webhooks"]} == {"Fail"}
     assert {hook["clientConfig"]["url"].rsplit("/", 1)[0] for hook in webhook["webhooks"]} == {"https://127.0.0.1:9443"}
 

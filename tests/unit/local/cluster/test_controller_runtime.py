@@ -38,7 +38,7 @@ class Server:
 
 
 def names_of(informer: Informer) -> list[str]:
-    return [thing["metadata"]["name"] for thing in informer.objects() or []]
+    return [object_["metadata"]["name"] for object_ in informer.objects() or []]
 
 
 def test_a_watch_that_ends_leads_to_a_list_and_a_watch_from_its_version() -> None:
@@ -84,12 +84,12 @@ def test_a_controller_that_the_api_server_refuses_ends_with_the_reason() -> None
 
 
 def test_an_event_names_its_object_and_fits_into_the_api() -> None:
-    thing = {
+    object_ = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "p", "namespace": "n", "uid": "u", "resourceVersion": "7", "labels": {"a": "b"}},
     }
-    written = event(thing, "Why", "x" * 2000, component="autoscaler", warning=True, host="node")
+    written = event(object_, "Why", "x" * 2000, component="autoscaler", warning=True, host="node")
     assert written["involvedObject"] == {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -25,14 +25,14 @@ def member(tar, name):
 
 def test_configuration_and_layer_carry_the_digests_that_name_them(tmp_path, program):
     archive = tmp_path / "image.tar"
-    made = write_image(archive, NAME, {"usr/bin/x": program}, entrypoint=["/usr/bin/x", "-P"], user="7:8")
+    image = write_image(archive, NAME, {"usr/bin/x": program}, entrypoint=["/usr/bin/x", "-P"], user="7:8")
     with tarfile.open(archive) as tar:
         (manifest,) = json.loads(member(tar, "manifest.json"))
         text = member(tar, manifest["Config"])
         configuration = json.loads(text)
         layer = member(tar, manifest["Layers"][0])
     assert manifest["RepoTags"] == [NAME]
-    assert made.image_id == f"sha256:{hashlib.sha256(text).hexdigest()}"
+    assert image.image_id == f"sha256:{hashlib.sha256(text).hexdigest()}"
     assert configuration["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(layer).hexdigest()}"]
     assert configuration["config"]["Entrypoint"] == ["/usr/bin/x", "-P"]
     assert configuration["config"]["User"] == "7:8"
@@ -55,8 +55,8 @@ def test_the_same_input_gives_the_same_bytes(tmp_path, program):
 
 
 def test_what_was_written_is_read_back(tmp_path, program):
-    made = write_image(tmp_path / "a", NAME, {"x": program}, entrypoint=["/x"])
-    assert read_archive(tmp_path / "a") == [made]
+    image = write_image(tmp_path / "a", NAME, {"x": program}, entrypoint=["/x"])
+    assert read_archive(tmp_path / "a") == [image]
 
 
 def test_an_image_without_a_name_has_none(tmp_path):

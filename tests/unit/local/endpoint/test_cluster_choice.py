@@ -64,20 +64,20 @@ def test_a_cluster_for_trying_things_is_used_where_kubeconfig_names_it(tmp_path:
 @pytest.mark.parametrize("context", ["production", "gke_acme_us-central1_llm", "kindred", "minikube2"])
 @pytest.mark.usefixtures("requirements_met")
 def test_any_other_context_is_refused_with_the_line_that_would_allow_it(tmp_path: Path, context: str) -> None:
-    with pytest.raises(ClusterError) as refused:
+    with pytest.raises(ClusterError) as caught:
         choose(tmp_path, {"KUBECONFIG": kubeconfig(tmp_path, context)})
-    assert f"llm-serving:cluster: {{name: local, context: {context}" in str(refused.value)
-    assert "unset KUBECONFIG" in str(refused.value)
+    assert f"llm-serving:cluster: {{name: local, context: {context}" in str(caught.value)
+    assert "unset KUBECONFIG" in str(caught.value)
 
 
 @pytest.mark.usefixtures("requirements_unmet")
 def test_a_context_of_the_home_folder_is_as_foreign_as_any_other(tmp_path: Path) -> None:
     (tmp_path / ".kube").mkdir()
     Path(kubeconfig(tmp_path, "production")).rename(tmp_path / ".kube/config")
-    with pytest.raises(ClusterError) as refused:
+    with pytest.raises(ClusterError) as caught:
         choose(tmp_path, {"HOME": str(tmp_path)})
     for words in ("left alone", "needs root", "kind create cluster", "context: production"):
-        assert words in str(refused.value)
+        assert words in str(caught.value)
 
 
 def test_a_context_that_the_settings_name_is_used(tmp_path: Path) -> None:
@@ -94,10 +94,10 @@ def test_a_context_that_is_not_there_is_refused_with_the_nearest(tmp_path: Path)
 
 @pytest.mark.usefixtures("requirements_unmet")
 def test_without_root_and_without_cluster_the_ways_to_get_one_are_listed(tmp_path: Path) -> None:
-    with pytest.raises(ClusterError) as refused:
+    with pytest.raises(ClusterError) as caught:
         choose(tmp_path, {"HOME": str(tmp_path)})
     for way in ("needs root", "kind create cluster", "k3d cluster create", "minikube start", "sudo"):
-        assert way in str(refused.value)
+        assert way in str(caught.value)
 
 
 def test_images_reach_a_cluster_by_the_program_that_made_it() -> None:

@@ -63,10 +63,10 @@ def test_a_cluster_that_can_hold_the_weights_is_taken(tmp_path, storage, classes
 def test_a_cluster_that_would_leave_the_claim_pending_is_refused_with_what_there_is(
     tmp_path, storage, lacks, monkeypatch
 ) -> None:
-    with pytest.raises(ClusterError) as refused:
+    with pytest.raises(ClusterError) as caught:
         cluster(StateFolder(tmp_path), Answers("1", storage_class("slow")), storage, monkeypatch).start()
     for words in (lacks, "slow", "storageClass: NAME"):
-        assert words in str(refused.value)
+        assert words in str(caught.value)
 
 
 def test_a_cluster_that_was_made_again_under_its_old_name_holds_no_images(tmp_path, monkeypatch) -> None:

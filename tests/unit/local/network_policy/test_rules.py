@@ -35,28 +35,28 @@ def verdict(built_rules, source, target, protocol="TCP", port=80):
 @given(builders.clusters(), st.lists(builders.policies(), max_size=4), st.data())
 def test_every_connection_is_judged_as_the_api_reference_says(cluster, policies, data):
     namespaces, pods = cluster
-    made = build(policies, pods, namespaces)
+    built_rules = build(policies, pods, namespaces)
     alive = [p["status"]["podIP"] for p in pods if pod_at(p["status"]["podIP"], pods) is p]
     ends = [*alive, *builders.OUTSIDE]
     for source, target in itertools.product(ends, ends):
         protocol, port = data.draw(st.sampled_from(builders.PROTOCOLS)), data.draw(st.sampled_from(builders.PORTS))
         connection = Connection(source, target, protocol, port)
-        assert verdict(made, source, target, protocol, port) == allowed(connection, policies, pods, namespaces), (
-            connection
-        )
+        assert verdict(built_rules, source, target, protocol, port) == allowed(
+            connection, policies, pods, namespaces
+        ), connection
 
 
 def test_without_policies_everything_is_open_also_to_addresses_nobody_knows_yet():
-    made = build([])
-    assert verdict(made, WEB, FAR)
-    assert verdict(made, "10.244.0.9", WEB)
+    built_rules = build([])
+    assert verdict(built_rules, WEB, FAR)
+    assert verdict(built_rules, "10.244.0.9", WEB)
 
 
 def test_a_pod_that_the_api_does_not_know_yet_is_closed_while_there_is_any_policy():
-    made = build([policy(in_namespace="search", ingress=[{}])])
-    assert verdict(made, WEB, DB)
-    assert not verdict(made, "10.244.0.9", WEB)
-    assert not verdict(made, WEB, "10.244.0.9")
+    built_rules = build([policy(in_namespace="search", ingress=[{}])])
+    assert verdict(built_rules, WEB, DB)
+    assert not verdict(built_rules, "10.244.0.9", WEB)
+    assert not verdict(built_rules, WEB, "10.244.0.9")
 
 
 def test_the_rules_before_the_first_comparison_close_all_pods():
@@ -66,23 +66,23 @@ def test_the_rules_before_the_first_comparison_close_all_pods():
 
 
 def test_default_deny_closes_one_direction_only():
-    made = build([policy(selector={"matchLabels": {"app": "db"}}, policyTypes=["Ingress"])])
-    assert not verdict(made, WEB, DB)
-    assert verdict(made, DB, WEB)
+    built_rules = build([policy(selector={"matchLabels": {"app": "db"}}, policyTypes=["Ingress"])])
+    assert not verdict(built_rules, WEB, DB)
+    assert verdict(built_rules, DB, WEB)
 
 
 def test_a_pod_always_reaches_itself():
-    made = build([policy(policyTypes=["Ingress", "Egress"])])
-    assert verdict(made, DB, DB)
-    assert not verdict(made, WEB, DB)
+    built_rules = build([policy(policyTypes=["Ingress", "Egress"])])
+    assert verdict(built_rules, DB, DB)
+    assert not verdict(built_rules, WEB, DB)
 
 
 def test_policies_add_up():
     deny = policy("deny", policyTypes=["Ingress"])
     allow = policy("allow", ingress=[{"from": [{"podSelector": {"matchLabels": {"app": "web"}}}]}])
-    made = build([deny, allow])
-    assert verdict(made, WEB, DB)
-    assert not verdict(made, FAR, DB)
+    built_rules = build([deny, allow])
+    assert verdict(built_rules, WEB, DB)
+    assert not verdict(built_rules, FAR, DB)
 
 
 def test_policy_types_default_to_egress_only_where_there_are_egress_rules():
@@ -91,17 +91,17 @@ def test_policy_types_default_to_egress_only_where_there_are_egress_rules():
 
 
 def test_a_named_port_means_each_targets_own_number():
-    made = build([policy(egress=[{"ports": [{"port": "http"}]}], policyTypes=["Egress"])])
-    assert verdict(made, DB, WEB, port=8000)
-    assert not verdict(made, DB, WEB, port=9000)
-    assert verdict(made, DB, FAR, port=9000)
-    assert not verdict(made, DB, "192.0.2.1", port=8000)
+    built_rules = build([policy(egress=[{"ports": [{"port": "http"}]}], policyTypes=["Egress"])])
+    assert verdict(built_rules, DB, WEB, port=8000)
+    assert not verdict(built_rules, DB, WEB, port=9000)
+    assert verdict(built_rules, DB, FAR, port=9000)
+    assert not verdict(built_rules, DB, "192.0.2.1", port=8000)
 
 
 def test_a_name_that_no_target_has_is_told_and_allows_nothing():
-    made = build([policy(selector={"matchLabels": {"app": "db"}}, ingress=[{"ports": [{"port": "htpp"}]}])])
-    assert not verdict(made, WEB, DB)
-    (note,) = made.notes
+    built_rules = build([policy(selector={"matchLabels": {"app": "db"}}, ingress=[{"ports": [{"port": "htpp"}]}])])
+    assert not verdict(built_rules, WEB, DB)
+    (note,) = built_rules.notes
     assert note.reason == "NamedPortNotFound"
     assert "'htpp'" in note.message
 
@@ -110,16 +110,16 @@ def test_sidecars_ports_have_names_too_and_init_containers_ports_have_not():
     port = {"ports": [{"name": "late", "containerPort": 7000}]}
     sidecar = pod("s", "10.244.0.5", initContainers=[{"name": "s", "restartPolicy": "Always", **port}])
     init = pod("i", "10.244.0.6", initContainers=[{"name": "i", **port}])
-    made = build([policy(ingress=[{"ports": [{"port": "late"}]}])], [WEB, sidecar, init])
-    assert verdict(made, WEB, sidecar, port=7000)
-    assert not verdict(made, WEB, init, port=7000)
+    built_rules = build([policy(ingress=[{"ports": [{"port": "late"}]}])], [WEB, sidecar, init])
+    assert verdict(built_rules, WEB, sidecar, port=7000)
+    assert not verdict(built_rules, WEB, init, port=7000)
 
 
 def test_other_protocols_pass_where_a_rule_names_no_port():
-    made = build([policy(ingress=[{"from": [{"podSelector": {}}]}])])
-    assert verdict(made, WEB, DB, "ICMP", 0)
-    made = build([policy(ingress=[{"ports": [{"protocol": "TCP"}, {"protocol": "UDP"}, {"protocol": "SCTP"}]}])])
-    assert not verdict(made, WEB, DB, "ICMP", 0)
+    built_rules = build([policy(ingress=[{"from": [{"podSelector": {}}]}])])
+    assert verdict(built_rules, WEB, DB, "ICMP", 0)
+    built_rules = build([policy(ingress=[{"ports": [{"protocol": "TCP"}, {"protocol": "UDP"}, {"protocol": "SCTP"}]}])])
+    assert not verdict(built_rules, WEB, DB, "ICMP", 0)
 
 
 @pytest.mark.parametrize(
@@ -137,11 +137,11 @@ def test_other_protocols_pass_where_a_rule_names_no_port():
 )
 def test_what_is_not_understood_closes_its_direction_though_others_open_it(spec, words):
     everything = policy("open", ingress=[{}], egress=[{}])
-    made = build([everything, policy("strange", selector={"matchLabels": {"app": "db"}}, **spec)])
-    assert not verdict(made, WEB, DB)
-    assert verdict(made, DB, WEB)
-    assert verdict(made, DB, FAR)
-    (note,) = made.notes
+    built_rules = build([everything, policy("strange", selector={"matchLabels": {"app": "db"}}, **spec)])
+    assert not verdict(built_rules, WEB, DB)
+    assert verdict(built_rules, DB, WEB)
+    assert verdict(built_rules, DB, FAR)
+    (note,) = built_rules.notes
     assert note.reason == "NotUnderstood"
     assert words in note.message
     assert note.policy.name == "strange"
@@ -157,18 +157,20 @@ def test_what_is_not_understood_closes_its_direction_though_others_open_it(spec,
     ],
 )
 def test_a_policy_whose_reach_is_not_understood_closes_both_directions_of_its_namespace(spec):
-    made = build([{**policy(), "spec": {"podSelector": {}, **spec}}])
-    assert not verdict(made, WEB, FAR)
-    assert not verdict(made, FAR, WEB)
-    assert verdict(made, FAR, "192.0.2.1")
+    built_rules = build([{**policy(), "spec": {"podSelector": {}, **spec}}])
+    assert not verdict(built_rules, WEB, FAR)
+    assert not verdict(built_rules, FAR, WEB)
+    assert verdict(built_rules, FAR, "192.0.2.1")
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 def test_a_pod_that_has_ended_is_nobody(phase):
     ended = pod("ended", "10.244.0.5", labels={"app": "web"}, phase=phase)
-    made = build([policy(ingress=[{"from": [{"podSelector": {"matchLabels": {"app": "web"}}}]}])], [DB, WEB, ended])
-    assert verdict(made, WEB, DB)
-    assert not verdict(made, "10.244.0.5", DB)
+    built_rules = build(
+        [policy(ingress=[{"from": [{"podSelector": {"matchLabels": {"app": "web"}}}]}])], [DB, WEB, ended]
+    )
+    assert verdict(built_rules, WEB, DB)
+    assert not verdict(built_rules, "10.244.0.5", DB)
 
 
 def test_a_pod_without_an_address_is_waited_for():
@@ -177,9 +179,11 @@ def test_a_pod_without_an_address_is_waited_for():
 
 def test_a_pod_on_the_nodes_network_is_selected_by_nobody():
     host = pod("host", "10.99.0.1", labels={"app": "web"}, hostNetwork=True)
-    made = build([policy(policyTypes=["Ingress", "Egress"], ingress=[{"from": [{"podSelector": {}}]}])], [DB, host])
-    assert not verdict(made, "10.99.0.1", DB)
-    assert verdict(made, "192.0.2.1", "10.99.0.1")
+    built_rules = build(
+        [policy(policyTypes=["Ingress", "Egress"], ingress=[{"from": [{"podSelector": {}}]}])], [DB, host]
+    )
+    assert not verdict(built_rules, "10.99.0.1", DB)
+    assert verdict(built_rules, "192.0.2.1", "10.99.0.1")
 
 
 def test_an_address_belongs_to_the_newer_of_two_pods():
@@ -192,13 +196,13 @@ def test_an_address_belongs_to_the_newer_of_two_pods():
 
 
 def test_of_a_pod_without_its_namespace_no_condition_on_namespaces_holds():
-    made = build([policy(ingress=[{"from": [{"namespaceSelector": {}}]}])], namespaces=[namespace("chat")])
-    assert verdict(made, WEB, DB)
-    assert not verdict(made, FAR, DB)
+    built_rules = build([policy(ingress=[{"from": [{"namespaceSelector": {}}]}])], namespaces=[namespace("chat")])
+    assert verdict(built_rules, WEB, DB)
+    assert not verdict(built_rules, FAR, DB)
 
 
 def test_pods_that_are_allowed_the_same_share_one_list():
-    made = build([policy(ingress=[{"ports": [{"port": 80}, {"port": 81}]}, {"ports": [{"port": 82}]}])])
-    lists = {next(iter(by.values())) for by in made.isolated.values() if by}
+    built_rules = build([policy(ingress=[{"ports": [{"port": 80}, {"port": 81}]}, {"ports": [{"port": 82}]}])])
+    lists = {next(iter(by.values())) for by in built_rules.isolated.values() if by}
     assert len(lists) == 1
     assert next(iter(lists))[0].ports == (("TCP", ((80, 82),)),)

@@ -51,9 +51,9 @@ def test_no_plan_means_no_faults_and_no_files(tmp_path: Path) -> None:
 
 def test_a_plan_with_mistakes_names_all_of_them(tmp_path: Path) -> None:
     faults = plan(tmp_path, "- {typ: a, operation: creat, fault: quota, call: 0}\n- {}\n- no")
-    with pytest.raises(ProblemsError) as refused:
+    with pytest.raises(ProblemsError) as caught:
         faults.draw(POOL, "gpu", "create")
-    assert [problem.path for problem in refused.value.problems] == [
+    assert [problem.path for problem in caught.value.problems] == [
         "[0].type",
         "[0].operation",
         "[0].call",

@@ -112,10 +112,10 @@ def test_secrets_and_previews_are_negotiated(engine: Engine) -> None:
 
 
 def test_a_check_names_every_refused_property(engine: Engine) -> None:
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(RefusedError) as caught:
         engine.check(TOKEN, "a", {"one": "bad", "two": "fine", "nested": {"value": "bad"}})
     # The engine shows the value of a top-level property by itself, and would show <nil> for a nested one.
-    assert str(refused.value) == "one: is bad (try: good)\n: nested.value = 'bad': is bad too"
+    assert str(caught.value) == "one: is bad (try: good)\n: nested.value = 'bad': is bad too"
 
 
 def test_a_check_tells_new_from_old_and_knows_the_name(engine: Engine) -> None:
@@ -131,9 +131,9 @@ def test_unknown_and_secret_values_survive_a_preview(engine: Engine) -> None:
 
 
 def test_outputs_that_echo_a_secret_are_secret(engine: Engine) -> None:
-    made = engine.create(TOKEN, "a", {"token": Secret("hunter2"), "plain": "x"})
-    assert made.outputs["token"] == Secret("hunter2")
-    assert made.outputs["plain"] == "x"
+    created = engine.create(TOKEN, "a", {"token": Secret("hunter2"), "plain": "x"})
+    assert created.outputs["token"] == Secret("hunter2")
+    assert created.outputs["plain"] == "x"
 
 
 def test_a_resource_that_failed_half_way_is_kept_with_the_reasons(engine: Engine) -> None:
@@ -147,9 +147,9 @@ def test_a_resource_that_failed_half_way_is_kept_with_the_reasons(engine: Engine
 
 
 def test_a_refusal_has_the_clouds_words_and_a_bug_says_where(engine: Engine) -> None:
-    with pytest.raises(grpc.RpcError) as refused:
+    with pytest.raises(grpc.RpcError) as caught:
         engine.create(TOKEN, "a", {"fail": "whole"})
-    assert refused.value.details() == "refused"
+    assert caught.value.details() == "refused"
     with pytest.raises(grpc.RpcError) as failed:
         engine.create(TOKEN, "a", {"fail": "bug"})
     assert "ZeroDivisionError: oops" in failed.value.details()
@@ -157,17 +157,17 @@ def test_a_refusal_has_the_clouds_words_and_a_bug_says_where(engine: Engine) -> 
 
 
 def test_a_difference_says_what_replaces(engine: Engine) -> None:
-    made = engine.create(TOKEN, "a", {"fixed": 1, "loose": {"x": 1}})
-    difference = engine.diff(made, {**made.inputs, "fixed": 2, "loose": {"x": 2}, "more": 1})
+    created = engine.create(TOKEN, "a", {"fixed": 1, "loose": {"x": 1}})
+    difference = engine.diff(created, {**created.inputs, "fixed": 2, "loose": {"x": 2}, "more": 1})
     assert difference.changes == {"fixed": "UPDATE_REPLACE", "loose.x": "UPDATE", "more": "ADD"}
     assert difference.replaces == ["fixed"]
 
 
 def test_a_resource_that_is_gone_reads_as_gone(engine: Engine) -> None:
-    made = engine.create(TOKEN, "a", {})
-    assert engine.read(made) is not None
-    made.id = "gone"
-    assert engine.read(made) is None
+    created = engine.create(TOKEN, "a", {})
+    assert engine.read(created) is not None
+    created.id = "gone"
+    assert engine.read(created) is None
 
 
 def test_faults_strike_before_and_after_but_never_in_a_preview(engine: Engine, tmp_path: Path) -> None:

@@ -40,9 +40,9 @@ def test_ids_that_look_alike_have_records_of_their_own(store: Store) -> None:
 
 def test_an_interrupted_create_is_adopted_by_its_own_urn_only(store: Store) -> None:
     store.begin(TOKEN, "n", URN, {"name": "n"})
-    with pytest.raises(AlreadyExistsError) as refused:
+    with pytest.raises(AlreadyExistsError) as caught:
         store.begin(TOKEN, "n", URN + "-other", {"name": "n"})
-    assert refused.value.record.urn == URN
+    assert caught.value.record.urn == URN
     adopted = store.begin(TOKEN, "n", URN, {"name": "n"})
     assert adopted is not None
     assert adopted.phase is Phase.CREATING

@@ -34,7 +34,7 @@ def pod(name="p", *, gpus=0, cpu="100m", node=None, unschedulable=True, labels=N
     limits = {"cpu": cpu, **({"nvidia.com/gpu": str(gpus)} if gpus else {})}
     container = {"name": "c", "image": "x", "resources": {"limits": limits}}
     conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]
-    made = {
+    manifest = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": "default", "uid": name, "labels": labels or {}},
@@ -42,8 +42,8 @@ def pod(name="p", *, gpus=0, cpu="100m", node=None, unschedulable=True, labels=N
         "status": {"conditions": conditions} if unschedulable and node is None else {},
     }
     if node is not None:
-        made["spec"]["nodeName"] = node
-    return made
+        manifest["spec"]["nodeName"] = node
+    return manifest
 
 
 def node_of(pool, ending="n1", zone=None):

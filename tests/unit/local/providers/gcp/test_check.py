@@ -13,9 +13,9 @@ CLUSTER_INPUTS = {"name": "demo", "location": "us-central1", "initialNodeCount":
 
 
 def refusal(state: Path, token: str, inputs: dict[str, Any]) -> str:
-    with run(state) as engine, pytest.raises(RefusedError) as refused:
+    with run(state) as engine, pytest.raises(RefusedError) as caught:
         engine.check(token, "thing", inputs)
-    return str(refused.value)
+    return str(caught.value)
 
 
 def checked_inputs(state: Path, token: str, inputs: dict[str, Any]) -> dict[str, Any]:

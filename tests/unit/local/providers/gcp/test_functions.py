@@ -51,9 +51,9 @@ def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
 
 def test_a_function_without_an_answer_says_so(tmp_path: Path) -> None:
     with run(tmp_path) as engine:
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as caught:
             engine.invoke("gcp:compute/getImage:getImage", {"family": "debian-12"})
-        assert "does not answer this function" in details(refused.value)
-        with pytest.raises(grpc.RpcError) as refused:
+        assert "does not answer this function" in details(caught.value)
+        with pytest.raises(grpc.RpcError) as caught:
             engine.invoke("gcp:compute/getNothing:getNothing", {})
-        assert "the SDK has no such function" in details(refused.value)
+        assert "the SDK has no such function" in details(caught.value)

@@ -80,20 +80,20 @@ def test_a_preview_knows_the_inputs_and_not_the_rest(tmp_path: Path) -> None:
 
 def test_a_preview_of_an_update_keeps_what_the_cloud_said(tmp_path: Path) -> None:
     with run(tmp_path) as engine:
-        made = engine.create(NETWORK, "net", {"name": "main"})
-        expected = engine.update(made, {"name": "main", "routingMode": "GLOBAL"}, preview=True)
-        assert expected.outputs["selfLink"] == made.outputs["selfLink"]
+        resource = engine.create(NETWORK, "net", {"name": "main"})
+        expected = engine.update(resource, {"name": "main", "routingMode": "GLOBAL"}, preview=True)
+        assert expected.outputs["selfLink"] == resource.outputs["selfLink"]
         assert expected.outputs["routingMode"] == "GLOBAL"
-        live = engine.read(made)
+        live = engine.read(resource)
         assert live is not None
         assert live.outputs["routingMode"] == "REGIONAL"
 
 
 def test_what_was_made_is_read_updated_and_deleted(tmp_path: Path) -> None:
     with run(tmp_path) as engine:
-        made = engine.create(NETWORK, "net", {"name": "main"})
+        resource = engine.create(NETWORK, "net", {"name": "main"})
     with run(tmp_path) as engine:
-        changed = engine.update(made, {"name": "main", "routingMode": "GLOBAL"})
+        changed = engine.update(resource, {"name": "main", "routingMode": "GLOBAL"})
         assert changed.outputs["routingMode"] == "GLOBAL"
         live = engine.read(changed)
         assert live is not None
@@ -107,9 +107,9 @@ def test_what_was_made_is_read_updated_and_deleted(tmp_path: Path) -> None:
 def test_secrets_are_secret_everywhere_and_in_no_file(tmp_path: Path) -> None:
     with run(tmp_path) as engine:
         inputs = {"name": "shop-models", "location": "US", "labels": {"owner": Secret("hunter2")}}
-        made = engine.create(BUCKET, "models", inputs)
-        assert made.outputs["labels"] == {"owner": Secret("hunter2")}
-        live = engine.read(made)
+        resource = engine.create(BUCKET, "models", inputs)
+        assert resource.outputs["labels"] == {"owner": Secret("hunter2")}
+        live = engine.read(resource)
         assert live is not None
         assert live.outputs["labels"] == {"owner": Secret("hunter2")}
         assert reveal(live.outputs["effectiveLabels"])["owner"] == "hunter2"
@@ -120,11 +120,11 @@ def test_secrets_are_secret_everywhere_and_in_no_file(tmp_path: Path) -> None:
 def test_a_name_that_is_taken_is_refused_and_its_owner_named(tmp_path: Path) -> None:
     with run(tmp_path) as engine:
         engine.create(NETWORK, "net", {"name": "main"})
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as caught:
             engine.create(NETWORK, "other", {"name": "main"})
-    assert "Error 409" in details(refused.value)
-    assert "alreadyExists" in details(refused.value)
-    assert "::net" in details(refused.value)
+    assert "Error 409" in details(caught.value)
+    assert "alreadyExists" in details(caught.value)
+    assert "::net" in details(caught.value)
 
 
 def test_what_a_killed_engine_left_is_adopted_by_the_same_urn(tmp_path: Path) -> None:
@@ -168,22 +168,22 @@ def test_a_replacement_under_a_given_name_goes_first(tmp_path: Path) -> None:
         old = engine.create(NETWORK, "net", {"name": "main", "description": "one"})
         checked = engine.check(NETWORK, "net", {"name": "main", "description": "two"}, old.inputs)
         assert engine.diff(old, checked).delete_before_replace
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as caught:
             engine.create_checked(NETWORK, "net", checked)
-        assert "the resource that is being replaced" in details(refused.value)
+        assert "the resource that is being replaced" in details(caught.value)
         engine.delete(old)
         assert engine.create_checked(NETWORK, "net", checked).outputs["description"] == "two"
 
 
 def test_a_failed_create_leaves_nothing(tmp_path: Path) -> None:
     with run(tmp_path) as engine:
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as caught:
             engine.create(
                 SUBNET,
                 "s",
                 {"name": "s", "network": "projects/shop-dev-1/global/networks/no", "ipCidrRange": "10.0.0.0/20"},
             )
-        assert "Error 404" in details(refused.value)
+        assert "Error 404" in details(caught.value)
         network = engine.create(NETWORK, "net", {"name": "no"})
         assert engine.create(SUBNET, "other", subnet_inputs(network, name="s")).id.endswith("/s")
 
@@ -193,10 +193,10 @@ def test_ranges_of_one_network_must_not_overlap(tmp_path: Path) -> None:
         network = engine.create(NETWORK, "net", {"name": "main"})
         pods = {"secondaryIpRanges": [{"rangeName": "pods", "ipCidrRange": "10.64.0.0/14"}]}
         engine.create(SUBNET, "nodes", subnet_inputs(network, **pods))
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as caught:
             engine.create(SUBNET, "b", subnet_inputs(network, name="b", ipCidrRange="10.65.0.0/24"))
-        assert "conflicts with existing subnetwork" in details(refused.value)
-        assert "10.64.0.0/14" in details(refused.value)
+        assert "conflicts with existing subnetwork" in details(caught.value)
+        assert "10.64.0.0/14" in details(caught.value)
         elsewhere = engine.create(NETWORK, "net2", {"name": "other"})
         engine.create(SUBNET, "b", subnet_inputs(elsewhere, name="b", ipCidrRange="10.65.0.0/24"))
 
@@ -205,10 +205,10 @@ def test_what_is_in_use_cannot_be_deleted(tmp_path: Path) -> None:
     with run(tmp_path) as engine:
         network = engine.create(NETWORK, "net", {"name": "main"})
         subnet = engine.create(SUBNET, "nodes", subnet_inputs(network))
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as caught:
             engine.delete(network)
-        assert f"is already being used by '{subnet.id}'" in details(refused.value)
-        assert "resourceInUseByAnotherResource" in details(refused.value)
+        assert f"is already being used by '{subnet.id}'" in details(caught.value)
+        assert "resourceInUseByAnotherResource" in details(caught.value)
         engine.delete(subnet)
         engine.delete(network)
 
@@ -217,9 +217,9 @@ def test_a_bucket_with_objects_needs_force(tmp_path: Path) -> None:
     with run(tmp_path) as engine:
         bucket = engine.create(BUCKET, "models", {"name": "shop-models", "location": "US"})
         engine.create(OBJECT, "weights", {"name": "weights.bin", "bucket": bucket.id, "content": "x"})
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as caught:
             engine.delete(bucket)
-        assert "without `force_destroy` set to true (weights.bin)" in details(refused.value)
+        assert "without `force_destroy` set to true (weights.bin)" in details(caught.value)
         forced = engine.update(bucket, {"name": "shop-models", "location": "US", "forceDestroy": True})
         engine.delete(forced)
         assert engine.read(forced) is None
@@ -234,18 +234,18 @@ def test_keys_and_rings_are_never_deleted_and_their_names_never_free(tmp_path: P
         engine.delete(ring)
         assert engine.read(ring) is None
     with run(tmp_path, seed=b"later") as engine:
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as caught:
             engine.create(RING, "ring", {"name": "keys", "location": "us-central1"})
-        assert "can never be deleted, only forgotten" in details(refused.value)
+        assert "can never be deleted, only forgotten" in details(caught.value)
         assert engine.create(RING, "ring", {"location": "us-central1"}).id != ring.id
 
 
 def test_deletion_policies_are_obeyed(tmp_path: Path) -> None:
     with run(tmp_path) as engine:
         kept = engine.create(NETWORK, "net", {"name": "main", "deletionPolicy": "PREVENT"})
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as caught:
             engine.delete(kept)
-        assert "PREVENT" in details(refused.value)
+        assert "PREVENT" in details(caught.value)
         left = engine.update(kept, {"name": "main", "deletionPolicy": "ABANDON"})
         engine.delete(left)
         assert engine.read(left) is not None
@@ -256,16 +256,16 @@ def test_members_have_to_exist(tmp_path: Path) -> None:
     grant = {"project": PROJECT, "role": "roles/viewer", "member": member}
     pool_member = f"serviceAccount:{PROJECT}.svc.id.goog[team/app]"
     with run(tmp_path) as engine:
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as caught:
             engine.create(MEMBER, "m", grant)
-        assert "does not exist" in details(refused.value)
-        with pytest.raises(grpc.RpcError) as refused:
+        assert "does not exist" in details(caught.value)
+        with pytest.raises(grpc.RpcError) as caught:
             engine.create(MEMBER, "w", {**grant, "member": pool_member})
-        assert "Identity Pool does not exist" in details(refused.value)
+        assert "Identity Pool does not exist" in details(caught.value)
         engine.create(ACCOUNT, "sa", {"accountId": "node-account"})
-        made = engine.create(MEMBER, "m", grant)
-        assert made.id == f"{PROJECT}/roles/viewer/{member}"
-        assert engine.create(MEMBER, "twice", grant).id == made.id, "a membership is no thing of its own"
+        resource = engine.create(MEMBER, "m", grant)
+        assert resource.id == f"{PROJECT}/roles/viewer/{member}"
+        assert engine.create(MEMBER, "twice", grant).id == resource.id, "a membership is no thing of its own"
         agent = f"serviceAccount:service-{project_number(PROJECT)}@container-engine-robot.iam.gserviceaccount.com"
         engine.create(MEMBER, "agent", {**grant, "member": agent})
 
@@ -273,30 +273,30 @@ def test_members_have_to_exist(tmp_path: Path) -> None:
 def test_a_type_nobody_described_still_has_an_id_and_checked_inputs(tmp_path: Path) -> None:
     topic = "gcp:pubsub/topic:Topic"
     with run(tmp_path) as engine:
-        made = engine.create(topic, "events", {"labels": {"a": "b"}})
-        assert made.id == f"projects/{PROJECT}/global/topics/{made.inputs['name']}"
-        assert made.outputs["project"] == PROJECT
-        changed = engine.update(made, {**made.inputs, "labels": {"a": "c"}})
+        resource = engine.create(topic, "events", {"labels": {"a": "b"}})
+        assert resource.id == f"projects/{PROJECT}/global/topics/{resource.inputs['name']}"
+        assert resource.outputs["project"] == PROJECT
+        changed = engine.update(resource, {**resource.inputs, "labels": {"a": "c"}})
         assert changed.outputs["labels"] == {"a": "c"}
-        assert engine.diff(made, {**made.inputs, "name": "x"}).replaces == ["name"]
+        assert engine.diff(resource, {**resource.inputs, "name": "x"}).replaces == ["name"]
         engine.delete(changed)
 
 
 def test_a_resource_needs_a_project(tmp_path: Path) -> None:
     with run(tmp_path, settings={}) as engine:
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as caught:
             engine.create(NETWORK, "net", {"name": "main"})
-        assert "project: required field is not set" in details(refused.value)
-        with pytest.raises(grpc.RpcError) as refused:
+        assert "project: required field is not set" in details(caught.value)
+        with pytest.raises(grpc.RpcError) as caught:
             engine.create(POOL, "p", {"name": "p", "project": PROJECT, "cluster": "c"})
-        assert "location: required field is not set" in details(refused.value)
+        assert "location: required field is not set" in details(caught.value)
 
 
 def test_a_provider_that_moves_replaces_its_resources(tmp_path: Path) -> None:
     with run(tmp_path) as engine:
-        made = engine.create(NETWORK, "net", {"name": "main"})
+        resource = engine.create(NETWORK, "net", {"name": "main"})
     with run(tmp_path, settings={"project": "shop-prod-1", "region": "us-central1"}) as engine:
-        assert engine.diff(made, made.inputs).replaces == ["project"]
+        assert engine.diff(resource, resource.inputs).replaces == ["project"]
 
 
 def test_a_cluster_protects_itself(tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_a_cluster_protects_itself(tmp_path: Path) -> None:
         inputs = {"name": "demo", "location": "us-central1", "initialNodeCount": 1}
         outputs = {**inputs, "project": PROJECT, "deletionProtection": True}
         engine.plugin.cloud.store.finish(CLUSTER, id, engine.urn(CLUSTER, "c"), inputs, outputs)
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as caught:
             engine.delete(Made(engine.urn(CLUSTER, "c"), CLUSTER, id, inputs, outputs))
-        assert "deletion_protection is set to true" in details(refused.value)
+        assert "deletion_protection is set to true" in details(caught.value)
         engine.delete(Made(engine.urn(CLUSTER, "c"), CLUSTER, id, inputs, {**outputs, "deletionProtection": False}))

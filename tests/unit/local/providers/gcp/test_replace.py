@@ -85,6 +85,6 @@ def test_replacement_is_asked_for_where_the_real_provider_asks(
 
 def test_the_order_of_zones_is_no_change(tmp_path: Path) -> None:
     with run(tmp_path) as engine:
-        made = Made(engine.urn(CLUSTER, "x"), CLUSTER, "id", CLUSTER_INPUTS, CLUSTER_INPUTS)
+        resource = Made(engine.urn(CLUSTER, "x"), CLUSTER, "id", CLUSTER_INPUTS, CLUSTER_INPUTS)
         zones = list(reversed(CLUSTER_INPUTS["nodeLocations"]))
-        assert engine.diff(made, with_changes(CLUSTER_INPUTS, nodeLocations=zones)).changes == {}
+        assert engine.diff(resource, with_changes(CLUSTER_INPUTS, nodeLocations=zones)).changes == {}

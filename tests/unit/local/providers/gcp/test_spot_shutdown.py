@@ -30,9 +30,9 @@ def pool(kubelet: dict[str, Any], **config: Any) -> dict[str, Any]:
 def test_what_gke_does_not_allow_is_refused(
     tmp_path: Path, kubelet: dict[str, Any], config: dict[str, Any], words: str
 ) -> None:
-    with run(tmp_path) as engine, pytest.raises(RefusedError) as refused:
+    with run(tmp_path) as engine, pytest.raises(RefusedError) as caught:
         engine.check(POOL, "p", pool(kubelet, **config))
-    assert words in str(refused.value)
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("config", [{}, {"spot": UNKNOWN}, {"spot": False, "preemptible": True}])

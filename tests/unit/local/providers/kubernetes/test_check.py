@@ -15,9 +15,9 @@ DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 
 @pytest.fixture
 def plugin():
-    made = KubernetesPlugin()
-    made.configure({"kubeconfig": "/nowhere/config"})
-    return made
+    kubernetes_plugin = KubernetesPlugin()
+    kubernetes_plugin.configure({"kubeconfig": "/nowhere/config"})
+    return kubernetes_plugin
 
 
 def check(plugin, token, inputs, olds=None, **autoname):
@@ -112,7 +112,7 @@ def test_an_annotation_that_is_not_understood_is_refused(plugin, key, value):
 def test_manifests_are_decoded_with_a_default_namespace(plugin):
     text = "kind: List\napiVersion: v1\nitems:\n- {apiVersion: v1, kind: Pod}\n---\napiVersion: v1\nkind: Namespace\n"
     decoded = plugin.invoke("kubernetes:yaml:decode", {"text": text, "defaultNamespace": "team"})["result"]
-    assert [thing["kind"] for thing in decoded] == ["Pod", "Namespace"]
+    assert [object_["kind"] for object_ in decoded] == ["Pod", "Namespace"]
     assert decoded[0]["metadata"]["namespace"] == "team"
     assert "metadata" not in decoded[1]
 

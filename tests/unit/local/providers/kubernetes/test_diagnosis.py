@@ -36,8 +36,8 @@ def container(name="engine", state=None, before=None, restarts=0, **more):
 
 
 def event_about(uid="a", reason="", message="", type="Warning", at="2026-01-01T00:00:00Z", container=""):
-    thing = {"uid": uid, **({"fieldPath": f"spec.containers{{{container}}}"} if container else {})}
-    return {"involvedObject": thing, "type": type, "reason": reason, "message": message, "lastTimestamp": at}
+    involved_object = {"uid": uid, **({"fieldPath": f"spec.containers{{{container}}}"} if container else {})}
+    return {"involvedObject": involved_object, "type": type, "reason": reason, "message": message, "lastTimestamp": at}
 
 
 def read_log(pod_, name, previous):
@@ -105,8 +105,8 @@ def test_a_mount_that_fails_is_told_from_its_event():
 
 def test_a_container_that_is_still_being_made_is_not_said_to_run():
     starting = container("c", state={"waiting": {"reason": "ContainerCreating"}})
-    made = pod("a", phase="Pending", containerStatuses=[starting]) | {"spec": {"nodeName": "n1"}}
-    (line,) = unready([made], [event_about(reason="Pulling", message="Pulling image", type="Normal")])
+    starting_pod = pod("a", phase="Pending", containerStatuses=[starting]) | {"spec": {"nodeName": "n1"}}
+    (line,) = unready([starting_pod], [event_about(reason="Pulling", message="Pulling image", type="Normal")])
     assert "being made on node n1 (Pulling: Pulling image)" in line
 
 

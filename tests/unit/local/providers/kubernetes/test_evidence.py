@@ -72,7 +72,7 @@ def shows_logs(*late: bool) -> list[bool]:
 
 
 @pytest.mark.parametrize(
-    ("late", "told"),
+    ("late", "shown"),
     [
         ([True, False], [False, True]),
         ([True, False, True, False], [False, True, False, True]),
@@ -80,5 +80,5 @@ def shows_logs(*late: bool) -> list[bool]:
     ],
     ids=["late once", "late now and then", "late twice in a row"],
 )
-def test_a_node_that_is_late_twice_in_a_row_is_not_asked_again(late, told):
-    assert shows_logs(*late) == told
+def test_a_node_that_is_late_twice_in_a_row_is_not_asked_again(late, shown):
+    assert shows_logs(*late) == shown

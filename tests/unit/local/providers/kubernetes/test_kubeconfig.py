@@ -37,7 +37,7 @@ def test_a_path_is_as_good_as_content(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "context", "told"),
+    ("text", "context", "message"),
     [
         ("{", "", "no YAML"),
         ("{}\n", "", "no context"),
@@ -46,8 +46,8 @@ def test_a_path_is_as_good_as_content(tmp_path):
         ("/nowhere/config", "", "/nowhere/config cannot be read"),
     ],
 )
-def test_a_broken_kubeconfig_says_what_is_broken(text, context, told):
-    with pytest.raises(KubeconfigError, match=told):
+def test_a_broken_kubeconfig_says_what_is_broken(text, context, message):
+    with pytest.raises(KubeconfigError, match=message):
         kubeconfig.read(text, context)
 
 

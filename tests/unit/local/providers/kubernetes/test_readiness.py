@@ -21,7 +21,7 @@ def test_a_finished_rollout_is_ready():
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"observedGeneration": 1}, "not seen"),
         ({"availableReplicas": 1}, "1 of 2 replicas are available"),
@@ -29,10 +29,10 @@ def test_a_finished_rollout_is_ready():
         ({"updatedReplicas": 1, "availableReplicas": 1}, "1 are up to date"),
     ],
 )
-def test_an_unfinished_rollout_says_what_is_missing(changes, told):
+def test_an_unfinished_rollout_says_what_is_missing(changes, message):
     progress = judge(rolled_out(**changes))
     assert not progress.done
-    assert told in progress.waiting
+    assert message in progress.waiting
 
 
 def test_a_rollout_past_its_deadline_has_failed():
@@ -53,8 +53,13 @@ def test_a_rollout_that_came_late_is_ready_all_the_same():
 
 
 def test_pods_that_the_api_server_refuses_are_told():
-    refused = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: gpus"}
-    progress = judge(rolled_out(replicas=0, updatedReplicas=0, availableReplicas=0, conditions=[refused]))
+    replica_failure = {
+        "type": "ReplicaFailure",
+        "status": "True",
+        "reason": "FailedCreate",
+        "message": "exceeded quota: gpus",
+    }
+    progress = judge(rolled_out(replicas=0, updatedReplicas=0, availableReplicas=0, conditions=[replica_failure]))
     assert "exceeded quota: gpus" in progress.waiting
 
 
@@ -135,15 +140,15 @@ def test_a_claim_that_binds_late_is_not_waited_for():
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "message"),
     [
         ({"storageClassName": "fast"}, "no StorageClass 'fast'"),
         ({}, "no default StorageClass"),
         ({"storageClassName": ""}, "not Bound"),  # by hand, to a volume that waits for it
     ],
 )
-def test_a_claim_without_a_class_waits_for_its_volume_and_says_what_is_missing(spec, told):
-    assert told in judge(live_object("PersistentVolumeClaim", spec, phase="Pending")).waiting
+def test_a_claim_without_a_class_waits_for_its_volume_and_says_what_is_missing(spec, message):
+    assert message in judge(live_object("PersistentVolumeClaim", spec, phase="Pending")).waiting
     assert judge(live_object("PersistentVolumeClaim", spec, phase="Bound")).done
 
 

@@ -29,7 +29,7 @@ def conflict_error(*causes):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "description"),
     [
         (
             '.spec.template.spec.containers[name="c"].imagePulPolicy: field not declared in schema',
@@ -46,8 +46,8 @@ def conflict_error(*causes):
         ("something else", "something else"),
     ],
 )
-def test_a_field_that_does_not_fit_its_schema_is_named_by_its_property_path(text, told):
-    assert told in str(refusals.as_cloud_error("the Deployment", "apply", typed_patch_error(text), BODY))
+def test_a_field_that_does_not_fit_its_schema_is_named_by_its_property_path(text, description):
+    assert description in str(refusals.as_cloud_error("the Deployment", "apply", typed_patch_error(text), BODY))
 
 
 def test_what_an_item_is_found_by_may_be_several_members_or_a_number():
@@ -59,9 +59,9 @@ def test_what_an_item_is_found_by_may_be_several_members_or_a_number():
 
 def test_a_conflict_names_each_owner_with_its_fields_and_the_way_out():
     error = conflict_error((".data.a", 'conflict with "hpa" using v1'), (".data.b", 'conflict with "hpa" using v1'))
-    told = str(refusals.as_cloud_error("the ConfigMap", "apply", error))
-    assert "'hpa' owns .data.a, .data.b" in told
-    assert 'pulumi.com/patchForce: "true"' in told
+    description = str(refusals.as_cloud_error("the ConfigMap", "apply", error))
+    assert "'hpa' owns .data.a, .data.b" in description
+    assert 'pulumi.com/patchForce: "true"' in description
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def test_a_refused_value_is_told_without_the_whole_object_and_its_comparison():
         ("spec.template", f"Invalid value: {dump}: field is immutable"),
         ("spec", "Forbidden: spec is immutable after creation\n@@ -1,6 +1,6 @@\n- a\n+ b"),
     )
-    told = str(refusals.as_cloud_error("the Job", "apply", error))
-    assert "spec.template: field is immutable; spec: Forbidden: spec is immutable after creation" in told
-    assert "@@" not in told
+    description = str(refusals.as_cloud_error("the Job", "apply", error))
+    assert "spec.template: field is immutable; spec: Forbidden: spec is immutable after creation" in description
+    assert "@@" not in description
 
 
 def test_the_fields_that_cannot_change_are_found_in_every_wording():

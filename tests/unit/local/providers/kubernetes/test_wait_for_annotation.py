@@ -37,7 +37,7 @@ def test_what_holds_is_ready(rule):
 
 
 @pytest.mark.parametrize(
-    ("rule", "told"),
+    ("rule", "message"),
     [
         ("condition=Ready", "condition Ready is missing"),
         ("jsonpath={.status.phase}=Done", "is Running, not Done"),
@@ -48,10 +48,10 @@ def test_what_holds_is_ready(rule):
         ('["condition=Available", "condition=Ready"]', "Ready"),
     ],
 )
-def test_what_does_not_hold_is_told(rule, told):
+def test_what_does_not_hold_is_told(rule, message):
     progress = judge(parse(rule), SET)
     assert not progress.done
-    assert told in progress.waiting
+    assert message in progress.waiting
 
 
 @pytest.mark.parametrize("rule", ["ready", "condition=", "jsonpath={.a..b}", "jsonpath={.items[1:2].x}"])

@@ -1,0 +1,58 @@
+"""Environment variables of an engine's containers: those that are set here, and that a user's are none of them.
+
+Leaves alone what the engine itself needs (``engines``) and how a container gets its variables (``pod``).
+"""
+
+import re
+from collections.abc import Iterator
+
+from llm_serving.errors import Problem
+from llm_serving.planning.placement import ModelPlan
+from llm_serving.serving.engines import EngineRequest, engine
+from llm_serving.spec import ModelSpec, ReleaseSpec
+
+COMPILED = "/tmp/compiled"
+"""Where an engine compiles to: a folder of its own, into which the launcher unpacks what was saved."""
+
+_REFERENCE = re.compile(r"\$\((\w+)\)")
+"""A variable in a command line, which Kubernetes puts in."""
+
+
+def compile_variables() -> dict[str, str]:
+    """Variables of an engine that saves or reads a compile cache: all that it compiles goes to one folder. vLLM puts
+    its own and DeepGEMM's caches there; Triton's kernels outside of compiled graphs and FlashInfer's would go to the
+    home folder (vLLM 0.32: compilation/compiler_interface.py, utils/deep_gemm.py, snapshot/runtime.py). Paths stand in
+    the caches, so they are the same for whoever saves and whoever reads."""
+    return {
+        "VLLM_CACHE_ROOT": COMPILED,
+        "TRITON_CACHE_DIR": f"{COMPILED}/triton",
+        "FLASHINFER_WORKSPACE_BASE": f"{COMPILED}/flashinfer",
+    }
+
+
+def more_variables(model: ModelSpec) -> dict[str, str]:
+    """Variables that the settings of a model lead to, beside those that its engine needs."""
+    return compile_variables() if model.compile_cache else {}
+
+
+def check_environment(model: ModelSpec, release: ReleaseSpec, plan: ModelPlan) -> Iterator[Problem]:
+    """A problem for each of the user's variables that is set already, or that the command line of a group refers to.
+
+    Args:
+        model: the model; paths are below it.
+        release: the release that its instances serve.
+        plan: one instance of it.
+    """
+    adapter = engine(release.engine.name)
+    own = {**adapter.environment(plan), **more_variables(model)}
+    words: list[str] = []
+    if plan.nodes > 1:
+        command = adapter.group_command(EngineRequest(plan, release, model.engine, weights=""))
+        words = [*command.leader, *command.worker]
+    referred = {name for word in words for name in _REFERENCE.findall(word)}
+    for name, value in model.engine.environment.items():
+        path = f"engine.environment.{name}"
+        if name in own:
+            yield Problem(path, value, f"is set to {own[name]!r} already, which the engine is run with", "another name")
+        elif name in referred:
+            yield Problem(path, value, "is set by LeaderWorkerSet, and the engine's command needs it", "another name")
