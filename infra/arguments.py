@@ -11,8 +11,9 @@ from llm_serving.arguments import plain
 from llm_serving.serving import CompileCacheArgs, ModelLoaderArgs, ModelServiceArgs, TeamNamespace, TeamNamespaceArgs
 from llm_serving.serving.arguments import ImagePullArgs
 from llm_serving.spec import LoaderSpec, TeamSpec
+from llm_serving.spec.loader import HUB_TOKEN_SECRET
 from stacks.settings import ServedModel, ServedRelease, Stack
-from stacks.settings.secrets import IMAGE_PULL_PASSWORD
+from stacks.settings.secrets import HUB_TOKEN, IMAGE_PULL_PASSWORD
 
 LOADER_ACCOUNT = "model-loader"
 """Kubernetes service account of the loaders, one in each team's namespace."""
@@ -56,6 +57,8 @@ def namespace_arguments(stack: Stack, platform: Platform, team: TeamSpec) -> Tea
     identity = _loader_identity(stack, platform, team.name)
     if identity is not None:
         arguments["loader_identity"] = identity
+    if loader_spec is not None and loader_spec.token_secret == HUB_TOKEN_SECRET and stack.has_models(team):
+        arguments["hub_token"] = _hub_token()
     return arguments
 
 
@@ -139,6 +142,12 @@ def _image_pull_with_password(stack: Stack) -> _ImagePullWithPassword:
     if password is not None:
         arguments["image_pull_password"] = password
     return arguments
+
+
+def _hub_token() -> pulumi.Output[str]:
+    """The secret ``loader.token``, which is encrypted in the object of that setting."""
+    key, _, inner = HUB_TOKEN.partition(".")
+    return pulumi.Config().require_secret_object(key).apply(lambda loader: loader[inner])
 
 
 def _loader_identity(stack: Stack, platform: Platform, team: str) -> pulumi.Output[dict[str, Any]] | None:

@@ -28,6 +28,7 @@ def export_outputs(stack: Stack, platform: Mapping[str, Any], services: Mapping[
     outputs = {
         "fixed": stack.settings.fixed,
         **platform,
+        "namespaces": [team.name for team in stack.settings.teams],
         "models": {name: _model(service) for name, service in services.items()},
         "releases": {model.spec.name: dict(_releases(model)) for model in stack.models},
         "cost": _cost(stack),

@@ -95,7 +95,17 @@ class FixedOutputs(Section):
     fixed: dict[str, str] = {}
 
 
-class StackOutputs(FixedOutputs):
+class NamespaceOutputs(Section):
+    """What an update that needs somebody else's Secret looks at. It is read alone there.
+
+    Attributes:
+        namespaces: namespaces of the teams; ``None`` before the first update.
+    """
+
+    namespaces: tuple[str, ...] | None = None
+
+
+class StackOutputs(FixedOutputs, NamespaceOutputs):
     """Everything that a stack puts out; all of it is empty before the first update.
 
     Attributes:

@@ -25,7 +25,7 @@ def refuse_changes_of_fixed_settings(stack: Stack) -> None:
         pulumi.RunError: a fixed setting differs.
     """
     fixed = stack.settings.fixed
-    before = parse(FixedOutputs, _last_outputs(), "outputs of the last update").fixed
+    before = parse(FixedOutputs, last_outputs(), "outputs of the last update").fixed
     changed = {key: value for key, value in before.items() if fixed.get(key, value) != value}
     if changed:
         lines = [
@@ -36,7 +36,7 @@ def refuse_changes_of_fixed_settings(stack: Stack) -> None:
         raise pulumi.RunError("\n".join(lines))
 
 
-def _last_outputs() -> dict[str, Any]:
+def last_outputs() -> dict[str, Any]:
     """Outputs of this stack's last update; empty before the first.
 
     The engine's own function, which a ``StackReference`` uses too. A reference to the stack itself would be a resource

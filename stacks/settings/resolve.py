@@ -100,6 +100,10 @@ class Stack:
         """Whether a model scales by demand, for which there must be KEDA and Prometheus, whoever brings them."""
         return any(model.autoscaling is not None for model in self.settings.models)
 
+    def has_models(self, team: TeamSpec) -> bool:
+        """Whether a team serves any model."""
+        return any(model.spec.team == team.name for model in self.models)
+
     def gpu_resource(self, team: TeamSpec) -> str:
         """The extended resource that a team's models ask for; of several, the quota covers the first."""
         wanted = {model.spec.pool for model in self.models if model.spec.team == team.name}

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from stacks.settings.models import NAMESPACE, Settings
+from stacks.settings.secrets import SECRETS
 
 
 def settings_schema() -> dict[str, Any]:
@@ -12,6 +13,8 @@ def settings_schema() -> dict[str, Any]:
     inner = TypeAdapter(Settings).json_schema(by_alias=True, ref_template="#/$defs/{model}")
     definitions: dict[str, Any] = inner.pop("$defs")
     variants = [definitions[ref["$ref"].rsplit("/", 1)[1]] for ref in inner["anyOf"]]
+    for variant in variants:
+        _add_secrets(variant["properties"], definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Settings of an llm-serving stack",
@@ -20,6 +23,20 @@ def settings_schema() -> dict[str, Any]:
         "properties": {"config": {"anyOf": [_in_namespace(variant) for variant in variants]}},
         "$defs": definitions,
     }
+
+
+_ENCRYPTED = {"type": "object", "required": ["secure"], "properties": {"secure": {"type": "string"}}}
+
+
+def _add_secrets(properties: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """The secrets of a file, which are no settings, as Pulumi writes them."""
+    for path in SECRETS:
+        key, _, inner = path.partition(".")
+        if not inner:
+            properties[key] = _ENCRYPTED
+            continue
+        reference = next(option["$ref"] for option in properties[key]["anyOf"] if "$ref" in option)
+        definitions[reference.rsplit("/", 1)[1]]["properties"][inner] = _ENCRYPTED
 
 
 def _in_namespace(variant: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from llm_serving.serving.labels import loader_labels
 from llm_serving.serving.pod import RESTRICTED, USER_ID, tolerations, weights_folder
 from llm_serving.serving.rollout import TIMEOUT_FACTOR
 from llm_serving.spec import AdapterSource, ImagePullSpec, LoaderSpec, ModelSource, ReleaseSpec
+from llm_serving.spec.loader import TOKEN_KEY
 
 CACHE = "/cache"
 CONTAINER = "loader"
@@ -34,7 +35,6 @@ CONFIGURATION_ERROR = 78
 """Exit code of a loader that no retry can help, such as for a wrong revision (sysexits.h, ``EX_CONFIG``)."""
 USAGE_ERROR = 2
 """Exit code of a loader that does not understand its command line."""
-TOKEN_KEY = "token"
 GRANT_SECONDS = 600
 """How long a loader by itself waits for rights on its bucket that were granted a moment ago (`--grant-timeout`)."""
 MEMORY_LIMIT = "2Gi"

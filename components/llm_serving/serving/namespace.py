@@ -21,6 +21,7 @@ from llm_serving.serving.network_policies import INTERNET as ANYWHERE
 from llm_serving.serving.network_policies import NAMESPACE_NAME, network_policies
 from llm_serving.serving.roles import Rule, editor_rules, viewer_rules
 from llm_serving.spec import EngineName, ImagePullSpec, TeamSpec
+from llm_serving.spec.loader import HUB_TOKEN_SECRET, TOKEN_KEY
 from llm_serving.spec.names import Count, NamespaceName
 
 POD_SECURITY = "restricted"
@@ -52,6 +53,9 @@ class TeamNamespaceArgs(TypedDict):
     """Loaders of the team's models reach the internet: the Hugging Face hub, or the store of another cloud."""
     loader_identity: NotRequired[pulumi.Input[dict[str, Any]]]
     """Who the loaders of the team's models are, where they write a bucket: output `binding` of a workload identity."""
+    hub_token: NotRequired[pulumi.Input[str]]
+    """Token of the Hugging Face hub, for gated models. The Secret `llm-serving-hub-token` is made of it, for a loader
+    whose `tokenSecret` names it."""
     image_pull: NotRequired[ImagePullArgs]
     """Credentials for the registries of images. A Secret is made where it names a registry."""
     image_pull_password: NotRequired[pulumi.Input[str]]
@@ -71,6 +75,7 @@ class TeamNamespaceInputs(Frozen):
     monitoring_namespace: NamespaceName = "monitoring"
     from_internet: bool = False
     loader_identity: Any = None
+    hub_token: Any = None
     image_pull: ImagePullSpec | None = None
     image_pull_password: Any = None
     labels: dict[str, str] = {}
@@ -160,6 +165,13 @@ class TeamNamespace(pulumi.ComponentResource):
                     annotations=loader.apply(lambda identity: identity.annotations),
                 ),
                 automount_service_account_token=False,
+                opts=child(self),
+            )
+        if inputs.hub_token is not None:
+            core.v1.Secret(
+                f"{name}-hub-token",
+                metadata=metadata(HUB_TOKEN_SECRET),
+                string_data={TOKEN_KEY: pulumi.Output.secret(inputs.hub_token)},
                 opts=child(self),
             )
         for role, rules, groups in (

@@ -157,6 +157,34 @@ def test_a_secret_in_the_clear_is_refused_and_not_shown(tmp_path: Path) -> None:
     ).image_pull
 
 
+TOKEN = "hf_classified"
+
+# (more keys of the loader, what the message says; None where the file is fine)
+TOKENS: list[tuple[dict[str, Any], str | None]] = [
+    ({"token": {"secure": "v1:abc"}}, None),
+    ({"token": TOKEN}, r"loader\.token: stands in the file in the clear \(try: pulumi config set --secret --path"),
+    ({"token": {"secure": "v1:abc"}, "tokenSecret": "hub"}, r"loader\.tokenSecret = 'hub': is a second way"),
+    ({"token": {"secure": "v1:abc"}, "source": "gs://mirror"}, r"loader\.token: without meaning"),
+    ({"tokenSecret": "llm-serving-hub-token"}, r"loader\.tokenSecret = .*the stack makes the Secret of this name"),
+]
+
+
+@pytest.mark.parametrize(("loader", "message"), TOKENS)
+def test_a_token_of_the_hub_is_encrypted_and_alone(loader: dict[str, Any], message: str | None, tmp_path: Path) -> None:
+    data = settings_data()
+    data["loader"] |= loader
+    file = write_settings(tmp_path, data)
+    if message is None:
+        settings = read_settings_file(file)
+        assert settings.loader
+        assert settings.loader.token_secret == "llm-serving-hub-token"
+        assert "secure" not in settings.model_dump_json()
+        return
+    with pytest.raises(ProblemsError, match=message) as caught:
+        read_settings_file(file)
+    assert TOKEN not in str(caught.value)
+
+
 def test_the_stack_knows_what_is_fixed_for_its_life() -> None:
     stack = resolve(parse_settings(settings_data(), "Pulumi.dev.yaml"), "Pulumi.dev.yaml")
     assert stack.settings.fixed["region"] == "us-central1"

@@ -138,7 +138,8 @@ def _licence(path: str, place: str, stack: StackShape, model: ModelSpec, release
             place,
             release.version,
             f"{release.model.repository} is gated, and the loader has no token for the hub",
-            "loader.tokenSecret, the name of a Secret in the team's namespace; or a mirror as loader.source",
+            "loader.token, a secret of the stack; loader.tokenSecret, the name of a Secret in the team's namespace; or "
+            "a mirror as loader.source",
         )
     if release.model.gated and not model.accept_license:
         yield Problem(
