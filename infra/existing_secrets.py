@@ -27,7 +27,7 @@ def refuse_secrets_of_new_namespaces(stack: Stack) -> None:
     if new:
         raise pulumi.RunError(
             f"{stack.source}: {NAMESPACE}:loader.tokenSecret = {loader.token_secret!r}: no such Secret can be there: "
-            f"this update makes the namespace{'s' if len(new) > 1 else ''} {', '.join(new)} and the loaders in it (try: "
+            f"this update makes the namespace {', '.join(new)} and the loaders in it (try: "
             f"`pulumi config set --path --secret {NAMESPACE}:{HUB_TOKEN}` instead, of which the stack makes a Secret; "
             "or a first update without the models of these teams, then the Secret, then the models)"
         )

@@ -190,7 +190,8 @@ def test_the_hubs_token_becomes_a_secret_before_the_loader_that_needs_it() -> No
     assert secret["stringData"] == {"token": "hf_classified"}
     assert any(path.startswith("stringData") for path in secret.secret_paths)
     job = made.one("kubernetes:batch/v1:Job")
-    assert made.depends_on(job, secret)
+    # An object is made once its component is registered, and that once what the component depends on is made.
+    assert made.depends_on(made.by_urn(job.parent), secret)
     variables = job["spec.template.spec.containers[0].env"]
     reference = next(each["valueFrom"]["secretKeyRef"] for each in variables if each["name"] == "HF_TOKEN")
     assert reference == {"name": secret["metadata.name"], "key": "token"}
