@@ -153,7 +153,7 @@ class CompileCache(pulumi.ComponentResource):
         cache = parse_output(ModelCacheVolume, inputs.cache, source, "cache", _not_writable)
         folder = folder_of(inputs.release, inputs.node.accelerator)
         timeout_seconds = plan.rollout.startup_timeout_seconds
-        labels = _labels(inputs)
+        labels = _labels(inputs, inputs.labels)
         job = batch.v1.Job(
             f"{name}-compile",
             # No name of its own: another command is another Job, and the one before stays until it is done.
@@ -165,7 +165,7 @@ class CompileCache(pulumi.ComponentResource):
                 pod_template(plan, _pod_context(inputs, plan, cache, source)),
                 folder=folder,
                 volume=cache.apply(lambda cache: cache.loader_volume or {}),
-                labels=labels,
+                labels=_labels(inputs, {}),
                 timeout_seconds=timeout_seconds,
             ),
             opts=child(
@@ -204,7 +204,7 @@ def _plan_release(inputs: CompileCacheInputs) -> ReleasePlan:
         model_plan=model_plan,
         rollout=plan_rollout(model, 1, model_plan.cold_start_seconds, plan_drain(model.drain, None)),
         engine=engine(release.engine.name),
-        labels=inputs.labels,
+        labels={},  # of the user: another label would be another Job, and compile again
         image_pull=inputs.image_pull,
     )
 
@@ -248,9 +248,9 @@ def _pod_context(
     )
 
 
-def _labels(inputs: CompileCacheInputs) -> dict[str, str]:
+def _labels(inputs: CompileCacheInputs, more: dict[str, str]) -> dict[str, str]:
     return {
-        **loader_labels(inputs.release, inputs.model.team, inputs.labels),
+        **loader_labels(inputs.release, inputs.model.team, more),
         LABEL_COMPONENT: COMPONENT_COMPILE_CACHE,
         "app.kubernetes.io/name": inputs.release.engine.name.value,
     }

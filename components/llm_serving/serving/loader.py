@@ -117,7 +117,14 @@ class ModelLoader(pulumi.ComponentResource):
                 ),
                 template=core.v1.PodTemplateSpecArgs(
                     metadata=meta.v1.ObjectMetaArgs(
-                        labels=identity.apply(lambda identity: {**(identity.pod_labels if identity else {}), **labels})
+                        # Without the user's: a Job's template never changes (Kubernetes documentation, "Jobs"), so that
+                        # another label would be another Job, and load again.
+                        labels=identity.apply(
+                            lambda identity: {
+                                **(identity.pod_labels if identity else {}),
+                                **loader_labels(release, inputs.team, {}),
+                            }
+                        )
                     ),
                     spec=core.v1.PodSpecArgs(
                         restart_policy="Never",
