@@ -111,7 +111,6 @@ def test_no_service_sends_requests_to_the_job() -> None:
     wanted = selector(ModelSpec.model_validate(MODEL), "1.0.0")
     assert not wanted.items() <= labels.items()
     assert wanted.items() <= instance()["metadata"]["labels"].items()
-    assert labels["environment"] == "test"
 
 
 def test_the_job_compiles_on_a_node_of_the_pool() -> None:
