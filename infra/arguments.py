@@ -13,7 +13,7 @@ from llm_serving.serving.arguments import ImagePullArgs
 from llm_serving.spec import LoaderSpec, TeamSpec
 from llm_serving.spec.loader import HUB_TOKEN_SECRET
 from stacks.settings import ServedModel, ServedRelease, Stack
-from stacks.settings.secrets import HUB_TOKEN, IMAGE_PULL_PASSWORD
+from stacks.settings.secrets import HUB_TOKEN, IMAGE_PULL_PASSWORD, PROMETHEUS_CREDENTIAL
 
 LOADER_ACCOUNT = "model-loader"
 """Kubernetes service account of the loaders, one in each team's namespace."""
@@ -54,6 +54,12 @@ def namespace_arguments(stack: Stack, platform: Platform, team: TeamSpec) -> Tea
         "from_internet": loader_spec is not None and not platform.is_reached_privately(loader_spec.source),
         **_image_pull_with_password(stack),
     }
+    auth, credential = stack.settings.addons.prometheus_auth, pulumi.Config().get_secret(PROMETHEUS_CREDENTIAL)
+    # It is KEDA's: without a model that scales there may be none.
+    if auth is not None and stack.scales:
+        arguments["prometheus_auth"] = plain(auth)
+        if credential is not None:
+            arguments["prometheus_credential"] = credential
     identity = _loader_identity(stack, platform, team.name)
     if identity is not None:
         arguments["loader_identity"] = identity
@@ -83,7 +89,7 @@ def loader_arguments(
 
 
 def compile_cache_arguments(
-    stack: Stack, platform: Platform, model: ServedModel, served: ServedRelease, team: TeamNamespace
+    stack: Stack, platform: Platform, model: ServedModel, served: ServedRelease, team: TeamNamespace, launcher: str
 ) -> CompileCacheArgs:
     """The Job that fills the compile cache of one release, with the identity of a loader."""
     return {
@@ -95,6 +101,7 @@ def compile_cache_arguments(
         "cache": platform.model_cache(model.spec.team, team),
         # The rules refuse a compile cache where a writer cannot prove who it is.
         "identity": platform.identity(model.spec.team, LOADER_ACCOUNT, "writer"),
+        "launcher_version": launcher,
         "labels": stack.settings.labels,
         **_image_pull(stack),
     }
@@ -105,6 +112,7 @@ def model_arguments(
     platform: Platform,
     model: ServedModel,
     team: TeamNamespace,
+    launcher: str,
     prometheus_url: pulumi.Input[str] | None,
 ) -> ModelServiceArgs:
     """A model with all of its releases and their hashes, on the nodes of its pool."""
@@ -119,6 +127,7 @@ def model_arguments(
         "scheduling": platform.scheduling[model.spec.pool],
         "cache": platform.model_cache(model.spec.team, team),
         "identity": platform.identity(model.spec.team, model.spec.name, "reader"),
+        "launcher_version": launcher,
         "labels": stack.settings.labels,
         **_image_pull(stack),
     }
@@ -126,6 +135,8 @@ def model_arguments(
         arguments["loader"] = plain(stack.settings.loader)
     if prometheus_url is not None:
         arguments["prometheus_url"] = prometheus_url
+    if stack.settings.addons.prometheus_auth is not None:
+        arguments["prometheus_auth"] = plain(stack.settings.addons.prometheus_auth)
     return arguments
 
 

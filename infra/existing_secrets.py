@@ -2,7 +2,7 @@
 
 import pulumi
 
-from infra.clouds.immutable import last_outputs
+from infra.last_update import last_outputs
 from llm_serving.arguments import parse
 from llm_serving.spec.loader import HUB_TOKEN_SECRET
 from stacks.outputs import NamespaceOutputs

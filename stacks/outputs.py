@@ -105,7 +105,17 @@ class NamespaceOutputs(Section):
     namespaces: tuple[str, ...] | None = None
 
 
-class StackOutputs(FixedOutputs, NamespaceOutputs):
+class LauncherOutputs(Section):
+    """What the next update goes on with, read alone as :class:`FixedOutputs` is.
+
+    Attributes:
+        launcher: version of the launcher that comes with the releases; ``None`` before the first update.
+    """
+
+    launcher: str | None = None
+
+
+class StackOutputs(FixedOutputs, NamespaceOutputs, LauncherOutputs):
     """Everything that a stack puts out; all of it is empty before the first update.
 
     Attributes:

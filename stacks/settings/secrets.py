@@ -12,6 +12,7 @@ from stacks.settings.models import NAMESPACE, Settings, in_file, parse_settings
 KUBECONFIG = "kubeconfig"
 IMAGE_PULL_PASSWORD = "imagePullPassword"
 HUB_TOKEN = "loader.token"
+PROMETHEUS_CREDENTIAL = "prometheusCredential"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class SecretSetting:
     is_required: bool
 
 
+def _has_credential(settings: Settings) -> bool:
+    auth = settings.addons.prometheus_auth
+    return auth is not None and auth.mode.has_credential
+
+
 def _has_registry(settings: Settings) -> bool:
     return settings.image_pull is not None and settings.image_pull.registry is not None
 
@@ -39,6 +45,9 @@ def _loads_from_hub(settings: Settings) -> bool:
 
 OWNED: Mapping[str, SecretSetting] = {
     IMAGE_PULL_PASSWORD: SecretSetting("imagePull.registry", _has_registry, is_required=True),
+    PROMETHEUS_CREDENTIAL: SecretSetting(
+        "addons.prometheusAuth with a token or password", _has_credential, is_required=True
+    ),
     HUB_TOKEN: SecretSetting(f"loader.source {HUB}", _loads_from_hub, is_required=False),
 }
 """Secrets by property path; one belongs to each of the settings that they name."""

@@ -15,6 +15,8 @@ class TeamArgs(TypedDict):
     """Groups (as the cloud names them) with read access to the namespace, Secrets excluded."""
     editors: NotRequired[list[str]]
     """Groups that may also change workloads."""
+    editors_exec: NotRequired[bool]
+    """Editors may run commands in the team's pods, for example `nvidia-smi`; false by default."""
 
 
 class CanaryArgs(TypedDict):
@@ -121,6 +123,8 @@ class EngineArgs(TypedDict):
     """Batch sizes for which CUDA graphs are captured."""
     warm_up: NotRequired[bool]
     """Ask for a short answer before an instance counts as ready; true by default."""
+    launcher: NotRequired[bool]
+    """Run the engine under our launcher; true by default."""
     environment: NotRequired[dict[str, str]]
     """More environment variables of the engine, on every node of an instance."""
     flags: NotRequired[dict[str, Any]]
@@ -206,7 +210,9 @@ class ImageReferenceArgs(TypedDict):
     digest: NotRequired[str]
     """`sha256:` and 64 hexadecimal digits; decides where it is given."""
     launcher: NotRequired[bool]
-    """The image carries our launcher (`images/vllm`), which watches the engine and answers health checks."""
+    """The image carries our launcher inside, as the program `llm-serving-engine`."""
+    user_id: NotRequired[int]
+    """User that the engine runs as, one that the image knows by name."""
 
 
 class LoaderArgs(TypedDict):
@@ -229,6 +235,15 @@ class ImagePullArgs(TypedDict):
     """Registry to make a Secret for, as images name it: `registry.example.com`, without a scheme."""
     username: NotRequired[str]
     """User name at that registry."""
+
+
+class PrometheusAuthArgs(TypedDict):
+    """How KEDA proves to a Prometheus that is already there who it is."""
+
+    mode: str
+    """`bearer`, `basic`, or `gcp` for KEDA's own identity on Google Cloud (managed Prometheus)."""
+    username: NotRequired[str]
+    """User name for `basic`."""
 
 
 class ModelSourceArgs(TypedDict):
