@@ -12,7 +12,7 @@ from llm_serving.serving import CompileCacheArgs, ModelLoaderArgs, ModelServiceA
 from llm_serving.serving.arguments import ImagePullArgs
 from llm_serving.spec import LoaderSpec, TeamSpec
 from stacks.settings import ServedModel, ServedRelease, Stack
-from stacks.settings.secrets import IMAGE_PULL_PASSWORD
+from stacks.settings.secrets import IMAGE_PULL_PASSWORD, PROMETHEUS_CREDENTIAL
 
 LOADER_ACCOUNT = "model-loader"
 """Kubernetes service account of the loaders, one in each team's namespace."""
@@ -53,6 +53,12 @@ def namespace_arguments(stack: Stack, platform: Platform, team: TeamSpec) -> Tea
         "from_internet": loader_spec is not None and not platform.is_reached_privately(loader_spec.source),
         **_image_pull_with_password(stack),
     }
+    auth, credential = stack.settings.addons.prometheus_auth, pulumi.Config().get_secret(PROMETHEUS_CREDENTIAL)
+    # It is KEDA's: without a model that scales there may be none.
+    if auth is not None and stack.scales:
+        arguments["prometheus_auth"] = plain(auth)
+        if credential is not None:
+            arguments["prometheus_credential"] = credential
     identity = _loader_identity(stack, platform, team.name)
     if identity is not None:
         arguments["loader_identity"] = identity
@@ -123,6 +129,8 @@ def model_arguments(
         arguments["loader"] = plain(stack.settings.loader)
     if prometheus_url is not None:
         arguments["prometheus_url"] = prometheus_url
+    if stack.settings.addons.prometheus_auth is not None:
+        arguments["prometheus_auth"] = plain(stack.settings.addons.prometheus_auth)
     return arguments
 
 

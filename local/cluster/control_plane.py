@@ -382,7 +382,7 @@ class LocalCluster:
         return [pool for pool in pool_store.read_all(self._layout.pools) if not pool.deleted]
 
     def wait_pool(self, name: str, timeout: float = 60.0) -> None:
-        """Wait until the pool has its minimum of ready nodes.
+        """Wait until the nodes that the pool keeps are ready.
 
         Raises:
             ClusterError: there is no such pool, or its nodes are not ready after ``timeout`` seconds.
@@ -392,7 +392,7 @@ class LocalCluster:
             pools = {pool.name: pool for pool in self.pools()}
             if name not in pools:
                 raise ClusterError(f"there is no pool {name!r}; there are {list(pools)}")
-            return pools[name].min
+            return pools[name].kept
 
         def ready() -> int:
             return sum(map(is_ready, self._nodes(name)))

@@ -10,6 +10,7 @@ from rich.text import Text
 from llm_serving.catalog import machine_type
 from llm_serving.planning.cost import CostEstimate, estimate
 from llm_serving.planning.replicas import ReleaseReplicas, Role, plan_replicas, traffic_shares
+from llm_serving.spec import Market
 from stacks.outputs import ModelOutputs, StackOutputs
 from stacks.report.cluster_view import ClusterView, PodState, PodView
 from stacks.report.tables import plain_table, usd
@@ -204,7 +205,9 @@ def cost_table(cost: CostEstimate, view: ClusterView | None) -> Group:
     known = "sum" if cost.complete else "sum of what is known"
     total = (usd(sum(present)),) if view else ()
     table.add_row(known, "", "", "", *total, usd(cost.min_usd_per_hour), usd(cost.max_usd_per_hour))
-    notes = [f"unknown price: {line}" for line in cost.unknown] + [f"left out: {', '.join(cost.left_out)}"]
+    floor = "at minimum: nodes that a pool keeps once pods have asked for them; before, there may be fewer"
+    notes = [floor] if any(line.min_nodes and line.market != Market.RESERVATION for line in cost.lines) else []
+    notes += [f"unknown price: {line}" for line in cost.unknown] + [f"left out: {', '.join(cost.left_out)}"]
     return Group(table, *(Text(note, style="dim") for note in notes))
 
 

@@ -9,6 +9,7 @@ from stacks.settings.models import NAMESPACE, Settings
 
 KUBECONFIG = "kubeconfig"
 IMAGE_PULL_PASSWORD = "imagePullPassword"
+PROMETHEUS_CREDENTIAL = "prometheusCredential"
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,19 @@ class SecretSetting:
     is_needed: Callable[[Settings], bool]
 
 
+def _has_credential(settings: Settings) -> bool:
+    auth = settings.addons.prometheus_auth
+    return auth is not None and auth.mode.has_credential
+
+
 def _has_registry(settings: Settings) -> bool:
     return settings.image_pull is not None and settings.image_pull.registry is not None
 
 
-OWNED: Mapping[str, SecretSetting] = {IMAGE_PULL_PASSWORD: SecretSetting("imagePull.registry", _has_registry)}
+OWNED: Mapping[str, SecretSetting] = {
+    IMAGE_PULL_PASSWORD: SecretSetting("imagePull.registry", _has_registry),
+    PROMETHEUS_CREDENTIAL: SecretSetting("addons.prometheusAuth with a token or password", _has_credential),
+}
 """Secrets by key; one belongs to each of the settings that they name."""
 
 SECRETS = frozenset({KUBECONFIG, *OWNED})

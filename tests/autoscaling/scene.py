@@ -14,7 +14,7 @@ from llm_serving.metrics.series import (
     SERIES_TEAM,
 )
 from llm_serving.metrics.workload import ReleaseWorkload
-from llm_serving.serving.scaled_object import scaled_object
+from llm_serving.serving.scaled_object import PrometheusServer, scaled_object
 from llm_serving.serving.scaling_queries import scaling_queries
 from llm_serving.spec import AutoscalingSpec, EngineName
 from local.cluster.rest import ApiError, Kubernetes, UnreachableError
@@ -97,7 +97,7 @@ class Scene:
             self.workload,
             AutoscalingSpec(**spec),
             scaling_queries(metrics, self.workload),
-            self._prometheus,
+            PrometheusServer(self._prometheus),
             {"team": "chat"},
         )
         return quickened(made)

@@ -42,9 +42,8 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-
     def do_GET(self) -> None:
+        assert isinstance(self.server, _Server)
         credentials, path = self.server.credentials, self.path.partition("?")[0]
         credentials.requests.append(path)
         issues = path in ("/v1/credentials", *_TOKENS)

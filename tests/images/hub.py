@@ -31,6 +31,7 @@ class Hub:
         damaged: names of files that arrive with another last byte.
         spoiled: name -> for how many of the next whole answers the same is true.
         silent: names of small files that are answered with 503.
+        public_network: the content network's URL in redirects, where it is not its own.
         requests: what was asked: server, path, Range header and Authorization header.
     """
 
@@ -46,6 +47,7 @@ class Hub:
         self.damaged: set[str] = set()
         self.spoiled: dict[str, int] = {}
         self.silent: set[str] = set()
+        self.public_network: str | None = None
         self.requests: list[tuple[str, str, str | None, str | None]] = []
         self._servers = [_Server(self, "hub"), _Server(self, "network")]
         for server in self._servers:
@@ -57,7 +59,7 @@ class Hub:
 
     @property
     def network(self) -> str:
-        return self._servers[1].url
+        return self.public_network or self._servers[1].url
 
     def close(self) -> None:
         for server in self._servers:

@@ -8,7 +8,7 @@ import pytest
 from local.providers.kubernetes.evidence import Evidence
 from local.providers.kubernetes.plugin import KubernetesPlugin
 from local.providers.provider import Autoname, InitializationFailedError, Resource
-from tests.node.helpers import IMAGE, eventually
+from tests.node.helpers import IMAGE, eventually, execute
 
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 JOB = "kubernetes:batch/v1:Job"
@@ -18,7 +18,8 @@ UNREADY = {"exec": {"command": ["/bin/busybox", "true"]}, "initialDelaySeconds":
 """Without a probe a container counts as ready as soon as it runs, and an error a moment later comes too late."""
 SECONDS = 90
 """A guard for whatever a resource waits for."""
-RUNS = ["/bin/busybox", "sleep", "3600"]
+TOOL = "/bin/busybox"
+RUNS = [TOOL, "sleep", "3600"]
 
 
 @pytest.fixture
@@ -76,18 +77,23 @@ def error_of(plugin, token, inputs):
     return "\n".join(raised.value.reasons)
 
 
-def interrupted(plugin, inputs, seen, *causes):
-    """The error of a Deployment that never gets ready, whose user gives up once the causes are among what is seen."""
+def error_after(plugin, token, inputs, seen, causes, end):
+    """The error of a resource that waits until the causes are among what is seen, and then is ended."""
 
     def watch():
         eventually(lambda: all(cause in seen() for cause in causes), SECONDS)
-        plugin.cancelled.set()
+        end()
 
     with ThreadPoolExecutor(1) as user:
-        looked = user.submit(watch)
-        told = error_of(plugin, DEPLOYMENT, inputs)
-    looked.result()
-    return told
+        watched = user.submit(watch)
+        error = error_of(plugin, token, inputs)
+    watched.result()
+    return error
+
+
+def interrupted(plugin, inputs, seen, *causes):
+    """The error of a Deployment that never gets ready, whose user gives up once the causes are among what is seen."""
+    return error_after(plugin, DEPLOYMENT, inputs, seen, causes, plugin.cancelled.set)
 
 
 def evidence(api, inputs):
@@ -143,18 +149,31 @@ def test_a_job_that_fails_shows_its_log(plugin, namespace):
     assert "no space left on device" in told
 
 
-def test_a_job_whose_pod_goes_with_its_failure_shows_the_log_all_the_same(plugin, namespace):
-    slow = job(namespace, shell(SAYS_AND_ENDS), "OnFailure", backoffLimit=1)
-    told = error_of(plugin, JOB, slow)
-    assert "BackoffLimitExceeded" in told
-    assert "no space left on device" in told
+def test_a_job_whose_pod_goes_with_its_failure_shows_the_log_all_the_same(plugin, cluster, api, shown, namespace):
+    """It ends once its log has been seen: how long a pod stays that has failed for the last time, nobody can say."""
+    script = f"echo 'no space left on device'; until [ -e /state/end ]; do {TOOL} sleep 0.1; done; exit 7"
+    running = shell(script, volumeMounts=[{"name": "state", "mountPath": "/state"}])
+    inputs = job(namespace, running, "OnFailure", backoffLimit=1)
+    inputs["spec"]["template"]["spec"]["volumes"] = [{"name": "state", "emptyDir": {}}]
+
+    def end():
+        (pod,) = api.list("v1", "Pod", namespace, labels="batch.kubernetes.io/job-name=load")
+        execute(cluster, namespace, pod["metadata"]["name"], TOOL, "touch", "/state/end")
+
+    error = error_after(plugin, JOB, inputs, lambda: "\n".join(shown), ["no space left on device"], end)
+    assert "BackoffLimitExceeded" in error
+    assert "no space left on device" in error
 
 
-def test_a_deadline_that_ends_a_job_shows_what_its_pod_was_doing(plugin, namespace):
-    running = shell("echo copying; exec /bin/busybox sleep 3600")
-    told = error_of(plugin, JOB, job(namespace, running, "Never", activeDeadlineSeconds=20))
-    assert "DeadlineExceeded" in told
-    assert "copying" in told
+def test_a_deadline_that_ends_a_job_shows_what_its_pod_was_doing(plugin, api, shown, namespace):
+    inputs = job(namespace, shell(f"echo copying; exec {TOOL} sleep 3600"), "Never")
+
+    def end():
+        api.patch(api.get("batch/v1", "Job", "load", namespace), {"spec": {"activeDeadlineSeconds": 1}})
+
+    error = error_after(plugin, JOB, inputs, lambda: "\n".join(shown), ["copying"], end)
+    assert "DeadlineExceeded" in error
+    assert "copying" in error
 
 
 def test_a_volume_that_cannot_be_mounted_names_what_is_missing(plugin, api, namespace):

@@ -47,7 +47,7 @@ KEDA = Addon(
     providers=_BY_THE_STACK,
     # Metrics API, webhooks.
     control_plane_ports=(6443, 9443),
-    readable={"keda.sh": ("scaledobjects",)},
+    readable={"keda.sh": ("scaledobjects", "triggerauthentications")},
 )
 LEADER_WORKER_SET = Addon(
     name="leader_worker_set",

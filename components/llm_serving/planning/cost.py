@@ -33,7 +33,8 @@ class CostLine(Frozen):
         entry: index of the capacity entry in the pool.
         market: on which terms; ``existing`` for existing nodes.
         machine_type: the cloud's name of the machine; empty for existing nodes.
-        min_nodes, max_nodes: fewest and most nodes that are paid for.
+        min_nodes, max_nodes: fewest and most nodes that are paid for. The fewest is what a pool does not shrink below:
+            until pods have asked for as many there are fewer.
         usd_per_hour: price of one node.
         min_usd_per_hour, max_usd_per_hour: cost of the fewest and of the most nodes.
         note: what to know of the price: why it is unknown and who has one, or what it assumes.

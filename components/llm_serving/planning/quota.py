@@ -19,7 +19,7 @@ class Quota:
     Attributes:
         name: the cloud's name of the quota.
         region: the region it counts in, or ``global``.
-        amount: what the stack needs at its maximum, with the surge of upgrades.
+        amount: what the stack needs at its maximum. Upgrades need no more: GPU nodes go before their successors come.
         why: the sum, in words.
         unit: ``gpu`` or ``vcpu``.
         code: AWS's quota code; empty on GCP.
@@ -34,7 +34,7 @@ class Quota:
 
 
 def gpu_quotas(cloud: Cloud, region: str, pools: Sequence[Pool]) -> list[Quota]:
-    """Quotas that the pools count against at their maxima, surge included, in the order of first use.
+    """Quotas that the pools count against at their maxima, in the order of first use.
 
     Reservations need none when they are used; machines that the catalog does not know are left out, since
     rules refuse them anyway.

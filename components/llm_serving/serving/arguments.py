@@ -15,6 +15,8 @@ class TeamArgs(TypedDict):
     """Groups (as the cloud names them) with read access to the namespace, Secrets excluded."""
     editors: NotRequired[list[str]]
     """Groups that may also change workloads."""
+    editors_exec: NotRequired[bool]
+    """Editors may run commands in the team's pods, for example `nvidia-smi`; false by default."""
 
 
 class CanaryArgs(TypedDict):
@@ -229,6 +231,15 @@ class ImagePullArgs(TypedDict):
     """Registry to make a Secret for, as images name it: `registry.example.com`, without a scheme."""
     username: NotRequired[str]
     """User name at that registry."""
+
+
+class PrometheusAuthArgs(TypedDict):
+    """How KEDA proves to a Prometheus that is already there who it is."""
+
+    mode: str
+    """`bearer`, `basic`, or `gcp` for KEDA's own identity on Google Cloud (managed Prometheus)."""
+    username: NotRequired[str]
+    """User name for `basic`."""
 
 
 class ModelSourceArgs(TypedDict):

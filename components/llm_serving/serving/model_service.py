@@ -21,7 +21,14 @@ from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import ReleaseReplicas, plan_replicas
 from llm_serving.serving import compile_cache
-from llm_serving.serving.arguments import ImagePullArgs, LoaderArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
+from llm_serving.serving.arguments import (
+    ImagePullArgs,
+    LoaderArgs,
+    ModelArgs,
+    NodeShapeArgs,
+    PrometheusAuthArgs,
+    ReleaseArgs,
+)
 from llm_serving.serving.disruption import base_notice
 from llm_serving.serving.engines import InferenceEngine, engine
 from llm_serving.serving.environment import check_environment, more_variables
@@ -30,8 +37,10 @@ from llm_serving.serving.placeholders import placeholder_deployment
 from llm_serving.serving.pod import MODELS, TEMPLATE_FILE, PodContext, ReleasePlan, engine_files, plan_with_sidecar
 from llm_serving.serving.release import ReleaseObjects, serve_release, service_spec, workload_name
 from llm_serving.serving.rollout import plan_rollout
+from llm_serving.serving.scaled_object import PrometheusServer
 from llm_serving.serving.scaling_queries import unmeasured_objectives
-from llm_serving.spec import ImagePullSpec, LoaderSpec, ModelSpec, ReleaseSpec
+from llm_serving.spec import ImagePullSpec, LoaderSpec, ModelSpec, PrometheusAuthSpec, ReleaseSpec
+from llm_serving.spec.urls import check_user_info
 
 
 class ModelServiceArgs(TypedDict):
@@ -56,6 +65,8 @@ class ModelServiceArgs(TypedDict):
     prometheus_url: NotRequired[pulumi.Input[str]]
     """Where Prometheus answers queries: output `prometheusUrl` of the addons. Needed where `model.autoscaling` is
     given."""
+    prometheus_auth: NotRequired[PrometheusAuthArgs]
+    """How KEDA proves to Prometheus who it is; that of `TeamNamespace`."""
     loader: NotRequired[LoaderArgs]
     """What filled the cache: every instance asks it first whether the weights are whole. Left out: it trusts them."""
     image_pull: NotRequired[ImagePullArgs]
@@ -76,6 +87,7 @@ class ModelServiceInputs(Frozen):
     cache: Any
     identity: Any
     prometheus_url: Any = None
+    prometheus_auth: PrometheusAuthSpec | None = None
     loader: LoaderSpec | None = None
     image_pull: ImagePullSpec | None = None
     labels: dict[str, str] = {}
@@ -123,7 +135,10 @@ class ModelService(pulumi.ComponentResource):
                 chat_template=_config_map(self, plan, inputs, "chat-template", chat_template),
                 engine_files=_config_map(self, plan, inputs, "engine-files", engine_files(plan)),
             )
-            return serve_release(self, plan, context, inputs.namespace, after, inputs.prometheus_url)
+            prometheus = None
+            if inputs.prometheus_url is not None:
+                prometheus = PrometheusServer(inputs.prometheus_url, inputs.prometheus_auth)
+            return serve_release(self, plan, context, inputs.namespace, after, prometheus)
 
         first = serve(stable, [account])
         front = core.v1.Service(
@@ -236,6 +251,8 @@ def _launcher_options(model: ModelSpec, release: ReleaseSpec, node: NodeShape) -
 
 
 def _missing_prometheus(inputs: ModelServiceInputs) -> list[Problem]:
+    if isinstance(inputs.prometheus_url, str):
+        return check_user_info("prometheusUrl", inputs.prometheus_url, "prometheusAuth")
     if inputs.model.autoscaling is None or inputs.prometheus_url is not None:
         return []
     return [Problem("prometheusUrl", None, "required where model.autoscaling is given", "an address of Prometheus")]

@@ -30,8 +30,15 @@ LONGEST_NAME = 48
 """Of the set: the pods of a group's workers carry the label ``<set>-<group>-<revision>``, whose value has 63 characters
 at most (10 of them the revision's, 3 the group's number)."""
 
+_RECREATE_AFTER_START = {"leaderworkerset.sigs.k8s.io/experimental-recreate-group-after-start": "true"}
+"""A group is made anew only once none of its pods is pending. Without it, a worker that gives up waiting for one that
+still pulls its image ends the pull of all, again and again (LeaderWorkerSet 0.8,
+https://github.com/kubernetes-sigs/lws/pull/725)."""
+
 _WAIT_FOR_AVAILABLE = {"pulumi.com/waitFor": "condition=Available"}
 """The provider waits for no custom resource on its own; this condition holds while every group is ready."""
+
+_ANNOTATIONS = {**_WAIT_FOR_AVAILABLE, **_RECREATE_AFTER_START}
 
 
 def leaders(selector: Mapping[str, str]) -> dict[str, str]:
@@ -133,7 +140,7 @@ def leader_worker_set(
     """
     metadata = copy.copy(metadata)
     annotations = pulumi.Output.from_input(metadata.annotations)
-    metadata.annotations = annotations.apply(lambda annotations: {**(annotations or {}), **_WAIT_FOR_AVAILABLE})
+    metadata.annotations = annotations.apply(lambda annotations: {**(annotations or {}), **_ANNOTATIONS})
     return apiextensions.CustomResource(
         name,
         api_version=API_VERSION,

@@ -12,15 +12,16 @@ from pulumi_kubernetes import apiextensions, core, meta, networking, rbac
 from llm_serving.component import Frozen, child, parse_output, raising_input_errors, token, validated
 from llm_serving.contract import NetworkReach, WorkloadIdentityBinding
 from llm_serving.serving import launcher
-from llm_serving.serving.arguments import ImagePullArgs, TeamArgs
+from llm_serving.serving.arguments import ImagePullArgs, PrometheusAuthArgs, TeamArgs
 from llm_serving.serving.engines import engine
 from llm_serving.serving.image_pull import check_password, pull_secret
 from llm_serving.serving.labels import team_labels
 from llm_serving.serving.monitoring import pod_monitor
 from llm_serving.serving.network_policies import INTERNET as ANYWHERE
 from llm_serving.serving.network_policies import NAMESPACE_NAME, network_policies
+from llm_serving.serving.prometheus_auth import check_credential, trigger_authentication
 from llm_serving.serving.roles import Rule, editor_rules, viewer_rules
-from llm_serving.spec import EngineName, ImagePullSpec, TeamSpec
+from llm_serving.spec import EngineName, ImagePullSpec, PrometheusAuthSpec, TeamSpec
 from llm_serving.spec.names import Count, NamespaceName
 
 POD_SECURITY = "restricted"
@@ -52,6 +53,10 @@ class TeamNamespaceArgs(TypedDict):
     """Loaders of the team's models reach the internet: the Hugging Face hub, or the store of another cloud."""
     loader_identity: NotRequired[pulumi.Input[dict[str, Any]]]
     """Who the loaders of the team's models are, where they write a bucket: output `binding` of a workload identity."""
+    prometheus_auth: NotRequired[PrometheusAuthArgs]
+    """How KEDA proves to Prometheus who it is; KEDA must be there."""
+    prometheus_credential: NotRequired[pulumi.Input[str]]
+    """Token or password for `prometheusAuth`."""
     image_pull: NotRequired[ImagePullArgs]
     """Credentials for the registries of images. A Secret is made where it names a registry."""
     image_pull_password: NotRequired[pulumi.Input[str]]
@@ -71,6 +76,8 @@ class TeamNamespaceInputs(Frozen):
     monitoring_namespace: NamespaceName = "monitoring"
     from_internet: bool = False
     loader_identity: Any = None
+    prometheus_auth: PrometheusAuthSpec | None = None
+    prometheus_credential: Any = None
     image_pull: ImagePullSpec | None = None
     image_pull_password: Any = None
     labels: dict[str, str] = {}
@@ -87,6 +94,7 @@ class TeamNamespace(pulumi.ComponentResource):
         source = f"TeamNamespace {name!r}"
         with raising_input_errors(source):
             check_password(inputs.image_pull, inputs.image_pull_password)
+            check_credential(inputs.prometheus_auth, inputs.prometheus_credential)
         super().__init__(token("TeamNamespace"), name, {}, opts)
         team = inputs.team
         labels = team_labels(team.name, inputs.labels)
@@ -139,6 +147,14 @@ class TeamNamespace(pulumi.ComponentResource):
             opts=child(self, depends_on=[quota], deleted_with=namespace),
         )
         pull_secret(self, f"{name}-image-pull", self.namespace, inputs.image_pull, inputs.image_pull_password, labels)
+        trigger_authentication(
+            self,
+            f"{name}-prometheus",
+            self.namespace,
+            inputs.prometheus_auth,
+            inputs.prometheus_credential,
+            labels,
+        )
         if inputs.monitored:
             manifest = pod_monitor(team.name)
             apiextensions.CustomResource(
@@ -164,7 +180,7 @@ class TeamNamespace(pulumi.ComponentResource):
             )
         for role, rules, groups in (
             ("viewer", viewer_rules(), team.viewers),
-            ("editor", editor_rules(), team.editors),
+            ("editor", editor_rules(team.editors_exec), team.editors),
         ):
             role_object = rbac.v1.Role(
                 f"{name}-{role}", metadata=metadata(role), rules=_policy_rules(rules), opts=child(self)

@@ -22,7 +22,7 @@ from llm_serving.serving.network_policies import group_policy
 from llm_serving.serving.pod import PORT_NAME, PodContext, ReleasePlan, pod_template, worker_command
 from llm_serving.serving.scaled_object import API_VERSION as SCALED_OBJECT_VERSION
 from llm_serving.serving.scaled_object import KIND as SCALED_OBJECT
-from llm_serving.serving.scaled_object import scaled_object
+from llm_serving.serving.scaled_object import PrometheusServer, scaled_object
 from llm_serving.serving.scaling_queries import scaling_queries
 from llm_serving.spec import AutoscalingSpec
 
@@ -54,7 +54,7 @@ def serve_release(
     context: PodContext,
     namespace: pulumi.Input[str],
     after: list[pulumi.Resource],
-    prometheus_url: pulumi.Input[str] | None = None,
+    prometheus: PrometheusServer | None = None,
 ) -> ReleaseObjects:
     """Register the objects of one release.
 
@@ -64,7 +64,7 @@ def serve_release(
         context: what pool, model cache and identity add.
         namespace: the team's namespace.
         after: resources that its pods need.
-        prometheus_url: address of Prometheus, which the queries of autoscaling need.
+        prometheus: where the queries of autoscaling are answered.
     """
     name, model, version = plan.replicas.name, plan.model, plan.release.version
     labels = release_labels(model, plan.release, plan.labels)
@@ -143,8 +143,8 @@ def serve_release(
         # The provider waits ten minutes for endpoints, a model may take longer: the Deployments wait for it.
         opts=child(parent, depends_on=workloads),
     )
-    if plan.replicas.autoscaling is not None and prometheus_url is not None:
-        _scale(parent, plan, plan.replicas.autoscaling, metadata(), prometheus_url, workloads)
+    if plan.replicas.autoscaling is not None and prometheus is not None:
+        _scale(parent, plan, plan.replicas.autoscaling, metadata(), prometheus, workloads)
     return ReleaseObjects(tuple(workloads), service)
 
 
@@ -153,7 +153,7 @@ def _scale(
     plan: ReleasePlan,
     bounds: AutoscalingSpec,
     metadata: meta.v1.ObjectMetaArgs,
-    prometheus_url: pulumi.Input[str],
+    prometheus: PrometheusServer,
     workloads: list[Workload],
 ) -> None:
     """After the workloads: they keep the number that they have until it takes over."""
@@ -163,7 +163,7 @@ def _scale(
         kind = WorkloadKind.LEADER_WORKER_SET if plan.model_plan.nodes > 1 else WorkloadKind.DEPLOYMENT
         workload = ReleaseWorkload(namespace, replicas.name, plan.model.name, replicas.version, replicas.base, kind)
         queries = scaling_queries(engine_metrics(plan.engine.name), workload)
-        return scaled_object(workload, bounds, queries, prometheus_url)["spec"]
+        return scaled_object(workload, bounds, queries, prometheus)["spec"]
 
     apiextensions.CustomResource(
         plan.replicas.name,

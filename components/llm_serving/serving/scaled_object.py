@@ -33,6 +33,7 @@ Owns the ScaledObject. Leaves alone: the queries to Prometheus (``scaling_querie
 the number of replicas in the Deployment, which nobody but the HPA may write.
 """
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -40,8 +41,9 @@ import pulumi
 
 from llm_serving.metrics.workload import ReleaseWorkload, WorkloadKind
 from llm_serving.serving import multi_node
+from llm_serving.serving.prometheus_auth import trigger_fields
 from llm_serving.serving.scaling_queries import ScalingQueries
-from llm_serving.spec import AutoscalingSpec, ScheduleSpec
+from llm_serving.spec import AutoscalingSpec, PrometheusAuthSpec, ScheduleSpec
 
 API_VERSION = "keda.sh/v1alpha1"
 KIND = "ScaledObject"
@@ -58,11 +60,24 @@ UP_PERIOD_SECONDS = 15
 DOWN_PERIOD_SECONDS = 60
 
 
+@dataclass(frozen=True)
+class PrometheusServer:
+    """What KEDA asks.
+
+    Attributes:
+        url: where it answers; it is passed on unread.
+        auth: how KEDA proves who it is; ``None`` where nobody is asked.
+    """
+
+    url: pulumi.Input[str]
+    auth: PrometheusAuthSpec | None = None
+
+
 def scaled_object(
     workload: ReleaseWorkload,
     spec: AutoscalingSpec,
     queries: ScalingQueries,
-    prometheus_url: pulumi.Input[str],
+    prometheus: PrometheusServer,
     labels: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """The ScaledObject, as a manifest of plain data.
@@ -71,7 +86,7 @@ def scaled_object(
         workload: what is scaled; ``workload.base`` instances are part of the bounds, and not scaled.
         spec: bounds of all instances together, signals and pace.
         queries: what to ask Prometheus.
-        prometheus_url: where it answers; it is passed on unread.
+        prometheus: where it answers, and what it is shown.
         labels: labels of the object; KEDA copies them to the HPA.
     """
     min_replicas = max(spec.min - workload.base, 0)
@@ -100,7 +115,7 @@ def scaled_object(
             },
         },
         "triggers": [
-            *(_prometheus_trigger(name, query, prometheus_url) for name, query in _metrics(spec, queries).items()),
+            *(_prometheus_trigger(name, query, prometheus) for name, query in _metrics(spec, queries).items()),
             *(_cron_trigger(name, schedule) for name, schedule in _schedules(spec).items()),
         ],
     }
@@ -177,18 +192,21 @@ def _schedules(spec: AutoscalingSpec) -> dict[str, ScheduleSpec]:
     return {f"schedule_{number}": schedule for number, schedule in enumerate(spec.schedules)}
 
 
-def _prometheus_trigger(name: str, query: str, prometheus_url: pulumi.Input[str]) -> dict[str, Any]:
+def _prometheus_trigger(name: str, query: str, prometheus: PrometheusServer) -> dict[str, Any]:
+    modes, reference = trigger_fields(prometheus.auth)
     return {
         "type": "prometheus",
         "name": name,
         "metadata": {
-            "serverAddress": prometheus_url,
+            "serverAddress": prometheus.url,
             "query": query,
             # Required, and without meaning beside a formula.
             "threshold": "1",
             # Else no answer would count as zero requests.
             "ignoreNullValues": "false",
+            **modes,
         },
+        **reference,
     }
 
 

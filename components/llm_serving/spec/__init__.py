@@ -14,6 +14,7 @@ from llm_serving.spec.image_pull import ImagePullSpec
 from llm_serving.spec.loader import LoaderSpec, Weights
 from llm_serving.spec.model import CanaryChoice, ModelSpec, ReleaseChoice, ServiceClass, WarmPoolSpec
 from llm_serving.spec.pool import CapacityEntry, ExistingPoolSpec, Market, Pool, PoolSpec
+from llm_serving.spec.prometheus import PrometheusAuthMode, PrometheusAuthSpec
 from llm_serving.spec.release import (
     AdapterSource,
     EngineName,
@@ -47,6 +48,8 @@ __all__ = [
     "ModelSpec",
     "Pool",
     "PoolSpec",
+    "PrometheusAuthMode",
+    "PrometheusAuthSpec",
     "Quantization",
     "ReleaseChoice",
     "ReleaseSpec",

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from llm_serving.arguments import Frozen
 from llm_serving.spec.names import NamespaceName
+from llm_serving.spec.prometheus import PrometheusAuthSpec
 
 
 class AddonSource(StrEnum):
@@ -22,6 +23,7 @@ class AddonsSpec(Frozen):
         priority_classes: the cluster's priority classes; ``existing`` where another stack on the cluster made them.
         leader_worker_set: LeaderWorkerSet, for instances of more than one node.
         prometheus_url: where Prometheus answers queries; ``None`` for the one that ``monitoring`` installs.
+        prometheus_auth: how KEDA proves to that Prometheus who it is; ``None`` where it asks nobody.
         monitoring_namespace: namespace of Prometheus, which may read the engines' metrics.
     """
 
@@ -30,4 +32,5 @@ class AddonsSpec(Frozen):
     priority_classes: AddonSource = AddonSource.INSTALL
     leader_worker_set: AddonSource = AddonSource.INSTALL
     prometheus_url: str | None = None
+    prometheus_auth: PrometheusAuthSpec | None = None
     monitoring_namespace: NamespaceName = "monitoring"

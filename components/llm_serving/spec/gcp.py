@@ -88,7 +88,7 @@ class GcpSystemPool(Frozen):
     machine_type: str = "e2-standard-4"
     """The cloud's name of the machine."""
     min: PositiveCount = 1
-    """Fewest nodes a zone."""
+    """Nodes a zone that the pool starts with and that stay. Where it grows later, nodes come with pods."""
     max: PositiveCount = 3
     """Most nodes a zone."""
 

@@ -31,7 +31,11 @@ class CapacityEntry(Frozen):
     machine_type: str
     """The cloud's name of the machine."""
     min: Count = 0
-    """Fewest nodes."""
+    """Nodes that stay once they are there; none is added to reach it.
+
+    GKE's autoscaler heeds it when it removes nodes only (kubernetes/autoscaler#2288). Nodes come with the first pods
+    that ask for them; ``warmPool.placeholders`` of a model hold some ready.
+    """
     max: PositiveCount
     """Most nodes."""
     zones: tuple[str, ...] = ()

@@ -19,3 +19,8 @@ class TeamSpec(Frozen):
     """Groups (as the cloud names them) with read access to the namespace, Secrets excluded."""
     editors: tuple[str, ...] = ()
     """Groups that may also change workloads."""
+    editors_exec: bool = False
+    """Editors may run commands in the team's pods, for example `nvidia-smi`; false by default.
+
+    Whoever may reads what the pods read, the token of their cloud identity included.
+    """

@@ -9,7 +9,7 @@ from local.cluster import ClusterError, LocalCluster
 from local.providers.gcp import gke, locations
 from local.providers.gcp.cloud import Cloud, GoogleError
 from local.providers.gcp.kinds import Kind
-from local.providers.gcp.nodes import PoolShape, check_accelerators, node_config, sizes
+from local.providers.gcp.nodes import PoolShape, check_accelerators, initial_size, node_config, sizes
 from local.providers.gcp.quotas import refuse_excess
 from local.providers.properties import UNKNOWN, Properties
 from local.providers.provider import CloudError
@@ -36,7 +36,7 @@ class NodePoolKind(Kind):
         self._refuse(id, known)
 
     def create(self, id: str, known: Properties, timeout: float) -> Properties:
-        """Make the nodes, and wait until the fewest that there should be are ready."""
+        """Make the nodes that the pool starts with, and wait until they are ready."""
         cluster = self._cluster(known)
         shape = self._shape(known, cluster, self._tainted(known, cluster))
         return self._realize(id, known, cluster, shape, timeout)
@@ -149,6 +149,7 @@ class NodePoolKind(Kind):
                 or (parent.get("privateClusterConfig") or {}).get("enablePrivateNodes")
             ),
             tainted=tainted,
+            initial=initial_size(known, len(zones)),
         )
 
 

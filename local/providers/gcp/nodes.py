@@ -42,6 +42,7 @@ class PoolShape:
         config: ``nodeConfig`` with GKE's defaults.
         zones: where its nodes are.
         min, max: nodes of the whole pool.
+        initial: nodes that it starts with; GKE adds none to reach the minimum (kubernetes/autoscaler#2288).
         max_pods: pods of one node.
         streams_images: the cluster's default for image streaming.
         private: nodes without public addresses.
@@ -59,6 +60,7 @@ class PoolShape:
     streams_images: bool = False
     private: bool = False
     tainted: bool = False
+    initial: int | None = None
 
     @property
     def machine(self) -> MachineType:
@@ -186,6 +188,7 @@ class PoolShape:
             name=self.name,
             min=self.min,
             max=self.max,
+            initial=self.initial,
             capacity={
                 "cpu": str(machine.vcpus),
                 "memory": _kib(machine.memory_gib * (1 - KERNEL_SHARE)),
@@ -324,6 +327,12 @@ def sizes(known: Mapping[str, Any], zones: int) -> tuple[int, int]:
     if scaling.get("maxNodeCount") is not None:
         return int(scaling.get("minNodeCount") or 0) * zones, int(scaling["maxNodeCount"]) * zones
     return fixed, fixed
+
+
+def initial_size(known: Mapping[str, Any], zones: int) -> int | None:
+    """Nodes with which a pool starts over all its zones; ``None`` where nothing is said of it."""
+    each = known.get("initialNodeCount")
+    return None if each is None else int(each) * zones
 
 
 def _kib(gib: float) -> str:

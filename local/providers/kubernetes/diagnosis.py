@@ -96,12 +96,12 @@ def why(pod: Object, events: Sequence[Object]) -> Reason:
 
 
 def _running(pod: Object) -> Reason:
-    names = [
-        c["name"]
-        for c in (pod.get("status") or {}).get("containerStatuses") or []
-        if "running" in (c.get("state") or {})
-    ]
-    return Reason(f"container {', '.join(names)} runs", names[0]) if names else Reason("runs")
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    names = [status["name"] for status in statuses if "running" in (status.get("state") or {})]
+    if names:
+        return Reason(f"container {', '.join(names)} runs", names[0])
+    # Ready is taken back a moment after a container has ended; its log is still there.
+    return Reason("runs", statuses[0]["name"]) if statuses else Reason("runs")
 
 
 def _line(reason: Reason, pods: Sequence[Object], log: Log) -> str:

@@ -54,6 +54,7 @@ class Evidence:
     client: rest.Kubernetes
     _silent: set[str] = field(default_factory=set)
     _late: set[str] = field(default_factory=set)
+    _logs: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def about(self, live: Mapping[str, Any]) -> Findings:
         """Why an object is not ready."""
@@ -98,10 +99,11 @@ class Evidence:
 
     def _log(self, pod: Mapping[str, Any], container: str, previous: bool) -> str:
         """The end of a log; empty where there is none, as on a simulated node. Such a node is not asked again, nor is
-        one that was too late twice in a row: once, it may just be busy."""
+        one that was too late twice in a row: once, it may just be busy. Of a pod that is going, what it last gave."""
         meta, node = pod["metadata"], diagnosis.scheduled_on(pod)
+        key = (meta["uid"], container)
         if node in self._silent:
-            return ""
+            return self._logs.get(key, "")
         parameters = {
             "container": container,
             "tailLines": str(_LOG_LINES),
@@ -114,13 +116,14 @@ class Evidence:
             if node in self._late:
                 self._silent.add(node)
             self._late.add(node)
-            return ""
+            return self._logs.get(key, "")
         except rest.ApiError as error:
             if error.status >= 500:  # the API server found no kubelet behind it
                 self._silent.add(node)
-            return ""
+            return self._logs.get(key, "")
         self._late.discard(node)
-        return plain(text) if isinstance(text, str) else ""
+        self._logs[key] = plain(text) if isinstance(text, str) else ""
+        return self._logs[key]
 
 
 def plain(text: str) -> str:

@@ -150,6 +150,8 @@ def test_every_pod_and_chart_of_a_stack_gets_the_credentials_of_its_registry() -
     secrets = made.all("kubernetes:core/v1:Secret")
     assert {secret["metadata.namespace"] for secret in secrets} == {"chat", "keda", "monitoring"}
     assert all(secret.secret_paths for secret in secrets)
+    (of_team,) = [secret for secret in secrets if secret["metadata.namespace"] == "chat"]
+    assert all(made.depends_on(made.one(kind), of_team) for kind in ("ModelService", "ModelLoader"))
     assert "hunter2" not in str([r.inputs for r in made if r not in secrets and r.custom])
 
 
@@ -163,6 +165,24 @@ def test_every_pod_and_chart_of_a_stack_gets_the_credentials_of_its_registry() -
 def test_a_registry_and_its_password_come_together(image_pull: Any, secrets: dict[str, str], reason: str) -> None:
     with pytest.raises(pulumi.RunError, match=f"llm-serving:imagePullPassword: {reason}"):
         run({**settings_data("dev"), "imagePull": image_pull}, secrets)
+
+
+def test_a_prometheus_that_wants_a_token_is_shown_it_by_every_model_that_scales() -> None:
+    settings = settings_data("dev")
+    addons = {
+        "monitoring": "existing",
+        "prometheusUrl": "https://prometheus.example.com",
+        "prometheusAuth": {"mode": "bearer"},
+    }
+    made = run({**settings, "loader": LOADER, "addons": addons}, {"prometheusCredential": "hunter2"}).recording
+    authentication = made.one("kubernetes:keda.sh/v1alpha1:TriggerAuthentication")
+    scaled = made.one("kubernetes:keda.sh/v1alpha1:ScaledObject")
+    # Children of a component wait for what the component depends on.
+    assert made.depends_on(made.one("ModelService"), authentication)
+    references = [trigger.get("authenticationRef") for trigger in scaled["spec.triggers"]]
+    assert references == [{"name": authentication["metadata.name"]}] * len(references)
+    secret = made.one("kubernetes:core/v1:Secret")
+    assert "hunter2" not in str([r.inputs for r in made if r is not secret and r.custom])
 
 
 def test_no_module_of_the_program_hides_another(monkeypatch: pytest.MonkeyPatch) -> None:

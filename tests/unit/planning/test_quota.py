@@ -1,4 +1,4 @@
-"""Quotas are the ones that the clouds count, at the maxima and with room for upgrades."""
+"""Quotas are the ones that the clouds count, at the maxima."""
 
 from llm_serving.planning.clouds import AWS, GCP
 from llm_serving.planning.quota import gpu_quotas

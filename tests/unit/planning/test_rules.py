@@ -316,6 +316,22 @@ def test_what_gke_refuses_is_refused_before_anything_is_made(parts, path):
     single_problem(check(stack(**parts)), path)
 
 
+def test_a_minimum_that_no_pod_fills_is_told():
+    """GKE's autoscaler heeds a minimum when it removes nodes and adds none to reach it
+    (terraform-google-kubernetes-engine#1517, kubernetes/autoscaler#2288)."""
+    two = pool(capacity=[entry(min=2, max=4)])
+    assert notes(stack(pools=(two,), models=(model(replicas=2),))) == []
+    assert notes(stack(pools=(two,), models=(model(warmPool={"placeholders": 1}),))) == []
+    # As many as zones: the pool starts with them.
+    assert notes(stack(pools=(two,), models=())) == []
+    three = pool(capacity=[entry(min=3, max=4)])
+    note = single_problem(notes(stack(pools=(three,), models=())), "pools[0].capacity[0].min")
+    assert "starts with 2 nodes" in note.reason
+    assert "placeholders" in note.suggestion
+    one_zone = pool(capacity=[entry(min=3, max=4, zones=["us-central1-a"])])
+    assert notes(stack(pools=(one_zone,), models=())) == []
+
+
 def test_the_sidecar_of_the_model_cache_takes_its_part_of_the_node():
     tiny = pool(capacity=[entry(machineType="g2-standard-4")])
     assert check(stack(pools=(tiny,))) == []

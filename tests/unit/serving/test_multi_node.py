@@ -187,8 +187,13 @@ def test_the_autoscaler_owns_the_number_of_groups_that_it_scales() -> None:
 
 def test_an_update_waits_until_every_group_answers() -> None:
     worker_set = record_worker_set()
-    assert worker_set["metadata.annotations"] == {"a": "b", "pulumi.com/waitFor": "condition=Available"}
+    assert worker_set["metadata.annotations"].items() >= {"a": "b", "pulumi.com/waitFor": "condition=Available"}.items()
     assert worker_set.custom_timeouts == {"create": "600s", "update": "1200s"}
+
+
+def test_a_worker_that_gives_up_waiting_does_not_end_the_image_pull_of_its_group() -> None:
+    annotations = record_worker_set()["metadata.annotations"]
+    assert annotations["leaderworkerset.sigs.k8s.io/experimental-recreate-group-after-start"] == "true"
 
 
 def test_what_is_handed_in_stays_as_it_is() -> None:

@@ -164,3 +164,13 @@ def test_loaders_that_write_a_bucket_get_an_account_of_their_own():
 def test_a_reach_that_is_no_contract_is_refused():
     with pytest.raises(InputPropertiesError):
         team(reach={"gatewaySource": []})
+
+
+def test_editors_run_commands_in_pods_only_where_the_team_says_so_and_viewers_never():
+    people = {"name": "chat", "viewers": ["readers@example.com"], "editors": ["platform@example.com"]}
+    commands = {("", "pods/exec", "create"), ("", "pods/exec", "get")}
+    assert not commands & allowed(team(), "editor")
+    recording = team(team={**people, "editors_exec": True})
+    assert commands <= allowed(recording, "editor")
+    assert not commands & allowed(recording, "viewer")
+    assert allowed(recording, "editor") - commands == allowed(team(), "editor")

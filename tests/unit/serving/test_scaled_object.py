@@ -5,7 +5,7 @@ import pytest
 
 from llm_serving.metrics.engines import engine_metrics
 from llm_serving.metrics.workload import ReleaseWorkload, WorkloadKind
-from llm_serving.serving.scaled_object import formula, scaled_object
+from llm_serving.serving.scaled_object import PrometheusServer, formula, scaled_object
 from llm_serving.serving.scaling_queries import scaling_queries
 from llm_serving.spec import AutoscalingSpec, EngineName
 from tests.unit.serving.crds import assert_valid
@@ -22,7 +22,11 @@ def spec(**fields):
 
 def render(workload=WORKLOAD, **fields):
     return scaled_object(
-        workload, spec(**fields), scaling_queries(engine_metrics(EngineName.VLLM), workload), URL, {"a": "b"}
+        workload,
+        spec(**fields),
+        scaling_queries(engine_metrics(EngineName.VLLM), workload),
+        PrometheusServer(URL),
+        {"a": "b"},
     )
 
 

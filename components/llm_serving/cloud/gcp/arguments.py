@@ -45,7 +45,7 @@ class SystemPoolArgs(TypedDict):
     machine_type: NotRequired[str]
     """The cloud's name of the machine."""
     min: NotRequired[int]
-    """Fewest nodes a zone."""
+    """Nodes a zone that the pool starts with and that stay. Where it grows later, nodes come with pods."""
     max: NotRequired[int]
     """Most nodes a zone."""
 
@@ -115,7 +115,7 @@ class CapacityArgs(TypedDict):
     machine_type: str
     """The cloud's name of the machine."""
     min: NotRequired[int]
-    """Fewest nodes."""
+    """Nodes that stay once they are there; none is added to reach it."""
     max: int
     """Most nodes."""
     zones: NotRequired[list[str]]

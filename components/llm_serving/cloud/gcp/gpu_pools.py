@@ -4,7 +4,6 @@ Owns the node pools and the ComputeClass that says in which order GKE fills them
 taint (GKE adds it; a second one makes updates fail: pulumi-gcp#1139) and the drivers' version (GKE installs them).
 """
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +31,9 @@ from llm_serving.cloud.gcp.scheduling import pool_scheduling
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.contract import LABEL_MARKET, LABEL_POOL
 from llm_serving.planning.clouds import GCP
+from llm_serving.planning.clouds.gcp import initial_nodes_per_zone
 from llm_serving.planning.rules.stack import GcpShape
+from llm_serving.planning.rules.zones import zones_of_entry
 from llm_serving.spec import CapacityEntry, Market
 from llm_serving.spec.gcp import GcpPoolSpec
 
@@ -82,8 +83,8 @@ class PlannedNodePool:
         name: market and a hash of everything that cannot change in place. Another machine is another name, so that the
             new pool comes before the old one goes; reordering the capacity changes nothing.
         zones: zones of the nodes.
-        initial_nodes: nodes of each zone on the first day. What is missing to the minimum is left to the autoscaler: a
-            zone without capacity would make the creation of the whole pool fail.
+        initial_nodes: nodes of each zone on the first day. What is missing to the minimum comes when pods ask for it:
+            the autoscaler heeds the minimum when it removes nodes only (terraform-google-kubernetes-engine#1517).
         local_ssd_disks: disks that back ephemeral storage; 0 for the boot disk.
     """
 
@@ -232,7 +233,7 @@ def plan_node_pools(pool: GcpPoolSpec, cluster_zones: Sequence[str], max_pods_pe
             machine.name, max_pods=max_pods_per_node, disk_gb=pool.disk_gb, local_ssd=pool.local_ssd
         )
         disks = machine.local_ssd_disks if node.local_ssd_gib else 0
-        zones = entry.zones or tuple(zone for zone in cluster_zones if not machine.zones or zone in machine.zones)
+        zones = zones_of_entry(entry, machine, cluster_zones)
         immutable = {
             "machineType": machine.name,
             "reservation": entry.reservation,
@@ -250,7 +251,7 @@ def plan_node_pools(pool: GcpPoolSpec, cluster_zones: Sequence[str], max_pods_pe
                 entry=entry,
                 machine=machine,
                 zones=zones,
-                initial_nodes=math.floor(entry.min / len(zones)) if zones else 0,
+                initial_nodes=initial_nodes_per_zone(entry.min, len(zones)),
                 local_ssd_disks=disks,
             )
         )

@@ -19,6 +19,13 @@ _MEMORY_SHARES = (0.25, 0.20, 0.10, 0.06, 0.02)
 _STREAMING_SHARES = (0.10, 0.08, 0.04, 0.024, 0.008)
 
 
+def initial_nodes_per_zone(least: int, zones: int) -> int:
+    """Nodes of each zone with which a pool of at least ``least`` nodes starts. GKE makes as many in every zone, so this
+    is rounded down: rounded up they could be more than the pool's maximum and quota, and one zone without capacity
+    would make the creation of the whole pool fail."""
+    return least // zones if zones else 0
+
+
 class Gcp(MachineCloud):
     """A pool is one GKE node pool for each of its capacity entries, under one ComputeClass of the pool's name."""
 

@@ -9,6 +9,7 @@ from llm_serving.metrics.series import SCRAPE_INTERVAL_SECONDS
 from llm_serving.planning.autoscaling import parse_cron
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.spec import AddonSource, AddonsSpec, AutoscalingSpec, ModelSpec, ScheduleSpec
+from llm_serving.spec.urls import check_user_info
 
 _LONGEST_HINT = 200
 """``nearest`` names all of six hundred where none is near."""
@@ -30,7 +31,12 @@ def check_autoscaling(stack: StackShape) -> Iterator[Problem]:
 def check_addons(addons: AddonsSpec, models: Sequence[ModelSpec]) -> Iterator[Problem]:
     """Everything about ``addons``: where a model scales, somebody answers for Prometheus."""
     url, path = addons.prometheus_url, "addons.prometheusUrl"
-    if url is not None:
+    if addons.prometheus_auth is not None and url is None:
+        reason = "without meaning for the Prometheus that this stack installs, which asks nobody who they are"
+        yield Problem("addons.prometheusAuth", None, reason, "addons.prometheusUrl, or no prometheusAuth")
+    if url is not None and (problems := check_user_info(path, url, "addons.prometheusAuth")):
+        yield from problems
+    elif url is not None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc or url.endswith("/") or parts.query:
             reason = "not a base URL: KEDA puts /api/v1/query behind it"

@@ -6,6 +6,7 @@ from llm_serving.catalog import MachineType
 from llm_serving.errors import Problem
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.rules.stack import StackShape
+from llm_serving.spec import CapacityEntry
 
 
 def check_zones(stack: StackShape) -> Iterator[Problem]:
@@ -26,3 +27,8 @@ def check_zone_names(path: str, cloud: Cloud, region: str, zones: Sequence[str])
 def zones_of_region(machine: MachineType, cloud: Cloud, region: str) -> tuple[str, ...]:
     """Zones of the region that are known to offer the machine; empty also where nothing is known."""
     return tuple(zone for zone in machine.zones if cloud.in_region(region, zone))
+
+
+def zones_of_entry(entry: CapacityEntry, machine: MachineType, cluster_zones: Sequence[str]) -> tuple[str, ...]:
+    """Zones in which nodes of an entry may start: those that it names, or the cluster's that have the machine."""
+    return entry.zones or tuple(zone for zone in cluster_zones if not machine.zones or zone in machine.zones)

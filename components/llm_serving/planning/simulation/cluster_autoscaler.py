@@ -204,12 +204,12 @@ def not_triggered_message(reasons: Counter[str]) -> str:
 
 
 def nodes_to_minimum(pool: NodePool, nodes: Sequence[Object]) -> list[NewNode]:
-    """The machines that a pool with these nodes lacks to its minimum, spread over its zones."""
+    """The machines that a pool with these nodes lacks to those that it keeps, spread over its zones."""
     if pool.deleted or pool.stockout:
         return []
     zone_sizes = Counter(zone_of(node) for node in nodes)
     added: list[NewNode] = []
-    while len(nodes) + len(added) < pool.min:
+    while len(nodes) + len(added) < pool.kept:
         zone = min(pool.zones, key=lambda z: (zone_sizes[z], pool.zones.index(z)))
         zone_sizes[zone] += 1
         added.append(NewNode(pool.name, zone))

@@ -30,7 +30,7 @@ class NodePool:
 
     Attributes:
         name: the pool's name in its cluster.
-        min: nodes that are always there, over all zones.
+        min: nodes below which the pool does not shrink, over all zones.
         max: nodes at most, over all zones.
         labels: labels of every node. Hostname, zone, region, system and architecture are added where they are
             missing.
@@ -45,6 +45,8 @@ class NodePool:
         stockout: the cloud has no such machine now: the autoscaler tries, fails, and goes on to its next
             choice.
         deleted: the pool is being removed.
+        initial: nodes that the pool starts with; ``None`` for its minimum. Fewer where a cloud's autoscaler adds no
+            nodes to reach a minimum.
     """
 
     name: str
@@ -60,6 +62,12 @@ class NodePool:
     provider_id: str = "gce://local/{zone}/{name}"
     stockout: bool = False
     deleted: bool = False
+    initial: int | None = None
+
+    @property
+    def kept(self) -> int:
+        """Nodes that are there whether pods ask for them or not."""
+        return self.min if self.initial is None else min(self.initial, self.min)
 
     def __post_init__(self) -> None:
         if not 0 <= self.min <= self.max:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from llm_serving_load import names
+from llm_serving_load import names, outbound
 from llm_serving_load.errors import Exit, LoadError, StoppedError
 from llm_serving_load.loading import Loader, Model
 from llm_serving_load.retrier import ATTEMPTS, Retrier
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; one of :class:`~llm_serving_load.errors.Exit`, or 128 and the number of a signal."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        outbound.prepare(os.environ)
         if words[:1] == ["verify"]:
             return _verify(words[1:], os.environ)
         return _load(words, os.environ)

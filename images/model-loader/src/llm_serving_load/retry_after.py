@@ -16,9 +16,13 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     by_name = {name.lower(): value.strip() for name, value in headers.items()}
     waits: list[float] = []
     for limit in by_name.get("ratelimit", "").split(","):
-        parameters = dict(part.strip().partition("=")[::2] for part in limit.split(";"))
-        if parameters.get("r") == "0" and _is_number(parameters.get("t", "")):
-            waits.append(float(parameters["t"]))
+        parameters: dict[str, str] = {}
+        for part in limit.split(";"):
+            key, _, value = part.strip().partition("=")
+            parameters[key] = value
+        seconds = parameters.get("t", "")
+        if parameters.get("r") == "0" and _is_number(seconds):
+            waits.append(float(seconds))
     named = by_name.get("retry-after", "")
     if _is_number(named):
         waits.append(float(named))

@@ -8,6 +8,8 @@ from pulumi.errors import InputPropertiesError
 
 from llm_serving import catalog
 from llm_serving.cloud.gcp.gpu_pools import plan_node_pools
+from llm_serving.planning.clouds import GCP
+from llm_serving.planning.quota import gpu_quotas
 from llm_serving.spec import Market
 from llm_serving.spec.gcp import GcpPoolSpec
 from tests.unit.cloud.gcp.environment import FLEX_START, LABELS, ON_DEMAND, RESERVED, SPOT, ZONES, gpu_pool
@@ -196,6 +198,24 @@ def test_creation_never_asks_for_more_than_the_minimum(least: int, zones: int) -
     explicit = pool.model_copy(update={"capacity": (pool.capacity[0].model_copy(update={"zones": tuple(names)}),)})
     planned = plan_node_pools(explicit, names, 32)[0]
     assert planned.initial_nodes * zones <= least
+    # And for no less than an even share: GKE adds no nodes to reach the minimum (kubernetes/autoscaler#2288).
+    assert least - planned.initial_nodes * zones < zones
+
+
+def test_quotas_are_what_the_node_pools_take_at_their_largest_with_upgrades() -> None:
+    """Of each node pool its most nodes, and the nodes that an upgrade adds before it removes one (GKE documentation,
+    "Node upgrade strategies", maxSurge)."""
+    recording = gpu_pool(SPOT, ON_DEMAND)
+    taken: dict[str, int] = {}
+    for node_pool in recording.all(POOL):
+        name = "PREEMPTIBLE_NVIDIA_L4_GPUS" if node_pool.get("nodeConfig.spot") else "NVIDIA_L4_GPUS"
+        nodes = node_pool["autoscaling.totalMaxNodeCount"] + node_pool["upgradeSettings.maxSurge"]
+        gpus = sum(gpu["count"] for gpu in node_pool["nodeConfig.guestAccelerators"])
+        taken[name] = taken.get(name, 0) + nodes * gpus
+        taken["GPUS_ALL_REGIONS"] = taken.get("GPUS_ALL_REGIONS", 0) + nodes * gpus
+    entries = [{"market": c["market"], "machineType": c["machine_type"], "max": c["max"]} for c in (SPOT, ON_DEMAND)]
+    pool = GcpPoolSpec.model_validate({"name": "l4", "accelerator": "L4", "capacity": entries})
+    assert {quota.name: quota.amount for quota in gpu_quotas(GCP, "us-central1", [pool])} == taken
 
 
 def test_the_end_of_a_pool_honours_disruption_budgets() -> None:

@@ -119,6 +119,17 @@ def test_the_minimum_is_filled_over_zones():
     assert [n.zone for n in nodes_to_minimum(gpu_pool(min=2), [])] == ["europe-west4-a", "europe-west4-b"]
 
 
+def test_a_pool_that_starts_with_fewer_is_not_filled_to_its_minimum_and_does_not_shrink_below_it():
+    """kubernetes/autoscaler#2288: a minimum is heeded when nodes are removed."""
+    pool = gpu_pool(min=2, initial=0)
+    assert nodes_to_minimum(pool, []) == []
+    assert len(nodes_to_minimum(replace(pool, initial=1), [])) == 1
+    assert len(nodes_to_minimum(replace(pool, initial=9), [])) == 2
+    nodes = [node_of(pool, f"n{index}") for index in range(2)]
+    since = {node["metadata"]["name"]: 0.0 for node in nodes}
+    assert removable_nodes(pool, nodes, [], since, now=1000.0, delay=1.0) == []
+
+
 def test_an_empty_node_goes_after_the_delay_and_not_before():
     pool = gpu_pool()
     nodes = [node_of(pool)]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from llm_serving.errors import Problem
 from llm_serving.planning.rules.gcp.cluster import check_cluster, note_cluster
 from llm_serving.planning.rules.gcp.network import check_network
+from llm_serving.planning.rules.gcp.node_minimum import note_node_minimum
 from llm_serving.planning.rules.gcp.spot_shutdown import check_spot_shutdown, note_spot_shutdown
 from llm_serving.planning.rules.stack import StackShape
 
@@ -21,3 +22,4 @@ def note_gcp(stack: StackShape) -> Iterator[Problem]:
     """What is allowed there and may surprise."""
     yield from note_cluster(stack)
     yield from note_spot_shutdown(stack)
+    yield from note_node_minimum(stack)

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from llm_serving_load import names
-from llm_serving_load.errors import InterruptedTransferError, LoadError
+from llm_serving_load.errors import InterruptedTransferError, LoadError, brief
+from llm_serving_load.outbound import TRUST_ADVICE, is_untrusted
 from llm_serving_load.retry_after import retry_after
 from llm_serving_load.sources.source import SourceFile
 
@@ -114,6 +115,11 @@ class HubSource:
         except errors.HfHubHTTPError as error:
             self._refuse_status(error, token)
         except errors.HTTPError as error:
+            if is_untrusted(error):
+                raise LoadError(
+                    f"{self._hub.constants.ENDPOINT}: a certificate on the way is not trusted ({brief(error)}); "
+                    f"{TRUST_ADVICE}"
+                ) from None
             raise InterruptedTransferError(
                 f"{self._hub.constants.ENDPOINT} does not answer ({type(error).__name__}: {error}); check the network "
                 "policy, the proxy and HF_ENDPOINT"

@@ -21,6 +21,7 @@ from llm_serving_load.errors import (
     TemporaryError,
     brief,
 )
+from llm_serving_load.outbound import TRUST_ADVICE, is_untrusted
 from llm_serving_load.retrier import Retrier
 from llm_serving_load.retry_after import retry_after
 from llm_serving_load.stores.store import NOTE, TYPE, StoredObject
@@ -174,6 +175,10 @@ class GcsStore:
                 "or set GOOGLE_APPLICATION_CREDENTIALS"
             ) from None
         except (auth.TransportError, self._requests.RequestException, errors.RetryError, OSError) as error:
+            if is_untrusted(error):
+                raise LoadError(
+                    f"{self.where}: a certificate on the way is not trusted ({brief(error)}); {TRUST_ADVICE}"
+                ) from None
             raise InterruptedTransferError(
                 f"{self.where}: the store does not answer ({type(error).__name__}: {brief(error)}); check the network "
                 "policy, the proxy and STORAGE_EMULATOR_HOST"
@@ -318,10 +323,11 @@ def _token_answer(error: Exception) -> tuple[int, str]:
     compute_engine/_metadata.py); who else refuses tokens says no for good (403).
     """
     wrapped = error.__cause__
-    if wrapped is None or type(wrapped).__name__ != "TransportError" or not wrapped.args:
+    arguments: list[Any] = [] if wrapped is None else list(wrapped.args)
+    if type(wrapped).__name__ != "TransportError" or not arguments:
         return 403, brief(error)
-    answer = wrapped.args[1] if len(wrapped.args) > 1 else None
-    return int(getattr(answer, "status", 0)), " ".join(str(wrapped.args[0]).split())
+    answer = arguments[1] if len(arguments) > 1 else None
+    return int(getattr(answer, "status", 0)), " ".join(str(arguments[0]).split())
 
 
 def _writer(fileio: Any) -> Any:

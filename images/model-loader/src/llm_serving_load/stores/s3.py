@@ -25,6 +25,7 @@ from llm_serving_load.errors import (
     TemporaryError,
     brief,
 )
+from llm_serving_load.outbound import TRUST_ADVICE, is_untrusted
 from llm_serving_load.retrier import Retrier
 from llm_serving_load.retry_after import retry_after
 from llm_serving_load.stores.store import NOTE, TYPE, StoredObject
@@ -211,6 +212,10 @@ class S3Store:
         except (errors.ParamValidationError, errors.InvalidRegionError) as error:
             raise LoadError(f"{self.where}: {brief(error)}; correct the name or the variable") from None
         except (errors.BotoCoreError, OSError) as error:
+            if is_untrusted(error):
+                raise LoadError(
+                    f"{self.where}: a certificate on the way is not trusted ({brief(error)}); {TRUST_ADVICE}"
+                ) from None
             raise InterruptedTransferError(
                 f"{self.where}: the store does not answer ({type(error).__name__}: {brief(error)}); check the network "
                 "policy, the proxy and AWS_ENDPOINT_URL"

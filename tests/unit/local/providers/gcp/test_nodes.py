@@ -8,7 +8,7 @@ from llm_serving import catalog
 from llm_serving.planning.clouds import GCP
 from llm_serving.spec import Market
 from local.providers.gcp.cloud import GoogleError
-from local.providers.gcp.nodes import PoolShape, check_accelerators, machine, node_config, sizes
+from local.providers.gcp.nodes import PoolShape, check_accelerators, initial_size, machine, node_config, sizes
 
 
 def shape(config: dict[str, Any], **more: Any) -> PoolShape:
@@ -166,6 +166,16 @@ def test_the_market_is_told_by_the_configuration(config: dict[str, Any], market:
 )
 def test_limits_count_per_zone_or_for_the_whole_pool(pool: dict[str, Any], expected: tuple[int, int]) -> None:
     assert sizes(pool, 3) == expected
+
+
+@pytest.mark.parametrize(("pool", "kept"), [({}, 2), ({"initialNodeCount": 0}, 0), ({"initialNodeCount": 1}, 2)])
+def test_a_pool_starts_with_its_initial_nodes_and_gets_none_to_reach_its_minimum(
+    pool: dict[str, Any], kept: int
+) -> None:
+    """GKE's autoscaler heeds a minimum when it removes nodes only (kubernetes/autoscaler#2288)."""
+    known = {"autoscaling": {"totalMinNodeCount": 2, "totalMaxNodeCount": 5}, **pool}
+    least, most = sizes(known, 3)
+    assert shape(L4, min=least, max=most, initial=initial_size(known, 3)).node_pool().kept == kept
 
 
 def test_machines_and_gpus_that_do_not_exist_are_refused() -> None:

@@ -75,10 +75,14 @@ def shows_logs(*late: bool) -> list[bool]:
     ("late", "shown"),
     [
         ([True, False], [False, True]),
-        ([True, False, True, False], [False, True, False, True]),
+        ([True, False, True, False], [False, True, True, True]),
         ([True, True, False], [False, False, False]),
     ],
     ids=["late once", "late now and then", "late twice in a row"],
 )
 def test_a_node_that_is_late_twice_in_a_row_is_not_asked_again(late, shown):
     assert shows_logs(*late) == shown
+
+
+def test_a_log_that_was_read_stays_known_when_its_pod_goes():
+    assert shows_logs(False, True, True, True) == [True, True, True, True]
