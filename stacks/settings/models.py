@@ -16,6 +16,7 @@ from llm_serving.spec import (
     ExistingPoolSpec,
     ImagePullSpec,
     ImageReference,
+    LauncherSpec,
     LoaderSpec,
     ModelSpec,
     TeamSpec,
@@ -40,6 +41,7 @@ class CommonSettings(Frozen):
         teams: teams that share the cluster; each gets a namespace.
         models: models to serve.
         loader: fills the model cache before an engine starts; ``None`` where somebody else does.
+        launcher: what runs the engines.
         weights: who that is; ``None`` where a loader fills it, or where an existing cluster has weights already.
         image_pull: credentials for the registries of images; ``None`` where nodes need none.
         addons: what the cluster needs beside the models, and who brings it.
@@ -49,6 +51,7 @@ class CommonSettings(Frozen):
     teams: Annotated[tuple[TeamSpec, ...], Field(min_length=1)]
     models: tuple[ModelSpec, ...] = ()
     loader: LoaderSpec | None = None
+    launcher: LauncherSpec = LauncherSpec()
     weights: Weights | None = None
     image_pull: ImagePullSpec | None = None
     addons: AddonsSpec = AddonsSpec()

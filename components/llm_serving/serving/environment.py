@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from llm_serving.errors import Problem
 from llm_serving.planning.placement import ModelPlan
+from llm_serving.serving import launcher
 from llm_serving.serving.engines import EngineRequest, engine
 from llm_serving.spec import ModelSpec, ReleaseSpec
 
@@ -44,7 +45,12 @@ def check_environment(model: ModelSpec, release: ReleaseSpec, plan: ModelPlan) -
         plan: one instance of it.
     """
     adapter = engine(release.engine.name)
-    own = {**adapter.environment(plan), **more_variables(model)}
+    launched = launcher.travelling(model, release, None)
+    own = {
+        **adapter.environment(plan),
+        **more_variables(model),
+        **({} if launched is None else launcher.environment(launched)),
+    }
     words: list[str] = []
     if plan.nodes > 1:
         command = adapter.group_command(EngineRequest(plan, release, model.engine, weights=""))

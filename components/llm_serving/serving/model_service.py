@@ -20,7 +20,7 @@ from llm_serving.planning.disruption import Drain, longest_drain, plan_drain
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import ReleaseReplicas, plan_replicas
-from llm_serving.serving import compile_cache
+from llm_serving.serving import compile_cache, launcher
 from llm_serving.serving.arguments import (
     ImagePullArgs,
     LoaderArgs,
@@ -40,6 +40,7 @@ from llm_serving.serving.rollout import plan_rollout
 from llm_serving.serving.scaled_object import PrometheusServer
 from llm_serving.serving.scaling_queries import unmeasured_objectives
 from llm_serving.spec import ImagePullSpec, LoaderSpec, ModelSpec, PrometheusAuthSpec, ReleaseSpec
+from llm_serving.spec.names import Semver
 from llm_serving.spec.urls import check_user_info
 
 
@@ -69,6 +70,9 @@ class ModelServiceArgs(TypedDict):
     """How KEDA proves to Prometheus who it is; that of `TeamNamespace`."""
     loader: NotRequired[LoaderArgs]
     """What filled the cache: every instance asks it first whether the weights are whole. Left out: it trusts them."""
+    launcher_version: NotRequired[str]
+    """Launcher that comes with the releases: a version that the package carries. Left out: the newest, which an upgrade
+    of the package may replace, and its pods with it."""
     image_pull: NotRequired[ImagePullArgs]
     """Credentials for the registries of images; those of `TeamNamespace`."""
     labels: NotRequired[dict[str, str]]
@@ -89,6 +93,7 @@ class ModelServiceInputs(Frozen):
     prometheus_url: Any = None
     prometheus_auth: PrometheusAuthSpec | None = None
     loader: LoaderSpec | None = None
+    launcher_version: Semver | None = None
     image_pull: ImagePullSpec | None = None
     labels: dict[str, str] = {}
 
@@ -134,6 +139,13 @@ class ModelService(pulumi.ComponentResource):
                 plan,
                 chat_template=_config_map(self, plan, inputs, "chat-template", chat_template),
                 engine_files=_config_map(self, plan, inputs, "engine-files", engine_files(plan)),
+                launcher_files=launcher.config_map(
+                    self,
+                    plan.replicas.name,
+                    plan.launcher,
+                    inputs.namespace,
+                    release_labels(model, plan.release, inputs.labels),
+                ),
             )
             prometheus = None
             if inputs.prometheus_url is not None:
@@ -237,6 +249,7 @@ def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Re
         engine=adapter,
         labels=inputs.labels,
         loader=inputs.loader,
+        launcher=launcher.travelling(model, release, inputs.launcher_version),
         image_pull=inputs.image_pull,
         launcher_options=_launcher_options(model, release, inputs.node),
         extra_environment=more_variables(model),
@@ -312,6 +325,7 @@ class _ContractInputs:
         plan: ReleasePlan,
         chat_template: pulumi.Output[str] | None = None,
         engine_files: pulumi.Output[str] | None = None,
+        launcher_files: pulumi.Output[str] | None = None,
     ) -> PodContext:
         """What pool, cache, identity and ConfigMaps add to the pods of one release."""
         return PodContext(
@@ -322,6 +336,7 @@ class _ContractInputs:
             drain=self._drain,
             chat_template=chat_template,
             engine_files=engine_files,
+            launcher=launcher_files,
         )
 
     def _pool_mismatches(self, scheduling: PoolScheduling) -> list[Problem]:
