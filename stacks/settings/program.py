@@ -9,7 +9,7 @@ from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
 
 from llm_serving.errors import Problem, ProblemsError
 from stacks.settings.models import NAMESPACE, in_file
-from stacks.settings.resolve import Stack, resolve
+from stacks.settings.resolve import Stack, refuse_unpushed, resolve
 from stacks.settings.secrets import SECRETS, parse_with_secrets
 
 
@@ -21,7 +21,8 @@ def current_stack() -> Stack:
     """
     source = f"Pulumi.{pulumi.get_stack()}.yaml"
     try:
-        return resolve(parse_with_secrets(_settings_data(source), source, _is_encrypted), source)
+        settings = parse_with_secrets(_settings_data(source), source, _is_encrypted)
+        return refuse_unpushed(resolve(settings, source))
     except ProblemsError as error:
         raise pulumi.RunError(f"the settings of stack {pulumi.get_stack()!r} are refused\n{error}") from None
 
