@@ -12,6 +12,7 @@ from llm_serving.planning.rules.stack import GcpShape
 from llm_serving.spec import (
     AddonsSpec,
     CacheStorageSpec,
+    EgressSpec,
     EngineName,
     ExistingPoolSpec,
     ImagePullSpec,
@@ -41,6 +42,7 @@ class CommonSettings(Frozen):
         models: models to serve.
         loader: fills the model cache before an engine starts; ``None`` where somebody else does.
         weights: who that is; ``None`` where a loader fills it, or where an existing cluster has weights already.
+        egress: the way out that the site prescribes; ``None`` where it prescribes none.
         image_pull: credentials for the registries of images; ``None`` where nodes need none.
         addons: what the cluster needs beside the models, and who brings it.
     """
@@ -50,6 +52,7 @@ class CommonSettings(Frozen):
     models: tuple[ModelSpec, ...] = ()
     loader: LoaderSpec | None = None
     weights: Weights | None = None
+    egress: EgressSpec | None = None
     image_pull: ImagePullSpec | None = None
     addons: AddonsSpec = AddonsSpec()
 

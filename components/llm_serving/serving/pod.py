@@ -29,13 +29,14 @@ from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import ReleaseReplicas
 from llm_serving.serving import launcher
 from llm_serving.serving.disruption import base_affinity, spread
+from llm_serving.serving.egress import certificate_mounts, certificate_volumes
 from llm_serving.serving.engines import EngineRequest, GroupCommand, InferenceEngine, adapter_folder
 from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.labels import ANNOTATION_RELEASE_HASH, LABEL_SHARE, SHARE_MAIN, release_labels, selector
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores, gibibytes
 from llm_serving.serving.rollout import PROBE_PERIOD_SECONDS, Rollout
-from llm_serving.spec import AdapterSource, ImagePullSpec, LoaderSpec, ModelSource, ModelSpec, ReleaseSpec
+from llm_serving.spec import AdapterSource, EgressSpec, ImagePullSpec, LoaderSpec, ModelSource, ModelSpec, ReleaseSpec
 
 MODELS = "/models"
 TEMPLATES = "/etc/llm-serving"
@@ -93,6 +94,7 @@ class ReleasePlan:
         labels: labels that the user adds.
         loader: program that verifies the weights before the engine starts; ``None`` where nothing can.
         image_pull: credentials for the registries of images; ``None`` where nodes need none.
+        egress: the way out that the site prescribes; ``None`` where it prescribes none.
         launcher_options: more options of the launcher.
         extra_environment: more environment variables of the engine.
     """
@@ -107,6 +109,7 @@ class ReleasePlan:
     labels: dict[str, str]
     loader: LoaderSpec | None = None
     image_pull: ImagePullSpec | None = None
+    egress: EgressSpec | None = None
     launcher_options: tuple[str, ...] = ()
     extra_environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -290,6 +293,7 @@ def _container(plan: ReleasePlan, context: PodContext, drain: pulumi.Output[Drai
             core.v1.VolumeMountArgs(name="models", mount_path=MODELS, read_only=True),
             core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp"),
             core.v1.VolumeMountArgs(name="shared-memory", mount_path="/dev/shm"),
+            *certificate_mounts(plan.egress),
             *(
                 [core.v1.VolumeMountArgs(name="chat-template", mount_path=TEMPLATES, read_only=True)]
                 if context.chat_template is not None
@@ -324,6 +328,7 @@ def _volumes(plan: ReleasePlan, context: PodContext) -> list[pulumi.Input[Any]]:
             empty_dir=core.v1.EmptyDirVolumeSourceArgs(medium="Memory", size_limit=gibibytes(plan.model_plan.shm_gib)),
         ),
     ]
+    volumes += certificate_volumes(plan.egress)
     if context.chat_template is not None:
         volumes.append(
             core.v1.VolumeArgs(
