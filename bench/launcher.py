@@ -1,4 +1,4 @@
-"""``python -m bench.launcher``: from the start of our image's command to ready, against ``vllm serve`` alone.
+"""``python -m bench.launcher``: from the start of a pod's command to ready, against ``vllm serve`` alone.
 
 Both run the engine's image as it lies in the store of ``python -m local images build vllm``, as root on this machine,
 with the tiny model of stack ``local``, one at a time and in turn, each with an empty ``/tmp``. Ours is ready when
@@ -24,6 +24,7 @@ from typing import IO
 from rich.console import Console
 from rich.table import Table
 
+from llm_serving.launchers import COMMAND, current
 from local.images import LocalImages
 from local.images.builders.buildah import NAMESPACES
 from local.images.cache import ImageCache
@@ -37,6 +38,7 @@ COMPILER = "g++ python3-dev"
 """Packages of the distribution that torch.compile needs on a CPU."""
 NAME = "tiny"
 CACHE = "/saved"
+"""Folder of the saved compile cache; the launcher's zip lies there too."""
 ENVIRONMENT = {
     "PATH": "/opt/venv/bin:/usr/bin:/bin",
     "LD_PRELOAD": RECIPES["vllm"].arguments["PRELOAD"],
@@ -47,6 +49,7 @@ ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "OMP_NUM_THREADS": "2",
+    "PYTHONPATH": f"{CACHE}/{current().file_name}",
 }
 
 SCRIPT = """
@@ -132,6 +135,7 @@ def mounted(image: str, weights: Path, folder: Path) -> Iterator[Root]:
     """The image's files, mounted in namespaces that end with this."""
     log, saved = folder / "engines.log", folder / "saved"
     saved.mkdir()
+    (saved / current().file_name).write_bytes(current().archive)
     variables = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "STORE": str(ImageCache.of().store),
@@ -172,9 +176,9 @@ def bare(*more: str) -> list[str]:
 
 
 def launched(*options: str, engine: Sequence[str]) -> list[str]:
-    """The same under the image's command."""
+    """The same under the launcher, as a pod starts it."""
     health = [f"--health-port={HEALTH_PORT}", "--health-host=127.0.0.1"]
-    return ["llm-serving-engine", *health, *options, "--", *engine]
+    return [*COMMAND, *health, *options, "--", *engine]
 
 
 def seconds_to_ready(root: Root, command: Sequence[str], address: str) -> float:

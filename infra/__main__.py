@@ -10,6 +10,7 @@ from infra.arguments import (
     namespace_arguments,
 )
 from infra.clouds import bring_up
+from infra.launcher_version import launcher_version
 from infra.notes import warn_of_notes
 from infra.outputs import export_outputs
 from llm_serving.addons.cluster_addons import ClusterAddons
@@ -23,6 +24,7 @@ settings = stack.settings
 
 warn_of_notes(stack)
 platform = bring_up(stack)
+launcher = launcher_version(stack)
 
 addons = ClusterAddons("addons", addon_arguments(stack), platform.on_cluster())
 
@@ -55,7 +57,7 @@ compile_caches = {
     model.spec.name: [
         CompileCache(
             object_name(model.spec.name, served.release.spec.version),
-            compile_cache_arguments(stack, platform, model, served, namespaces[model.spec.team]),
+            compile_cache_arguments(stack, platform, model, served, namespaces[model.spec.team], launcher),
             platform.on_cluster(depends_on=[namespaces[model.spec.team], *weights[model.spec.name]]),
         )
         for served in model.releases
@@ -67,7 +69,7 @@ compile_caches = {
 services = {
     model.spec.name: ModelService(
         model.spec.name,
-        model_arguments(stack, platform, model, namespaces[model.spec.team], addons.prometheus_url),
+        model_arguments(stack, platform, model, namespaces[model.spec.team], launcher, addons.prometheus_url),
         platform.on_cluster(
             depends_on=[namespaces[model.spec.team], *weights[model.spec.name], *compile_caches[model.spec.name]]
         ),
@@ -75,4 +77,4 @@ services = {
     for model in stack.models
 }
 
-export_outputs(stack, platform.outputs, services)
+export_outputs(stack, platform.outputs, launcher, services)

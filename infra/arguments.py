@@ -94,7 +94,7 @@ def loader_arguments(
 
 
 def compile_cache_arguments(
-    stack: Stack, platform: Platform, model: ServedModel, served: ServedRelease, team: TeamNamespace
+    stack: Stack, platform: Platform, model: ServedModel, served: ServedRelease, team: TeamNamespace, launcher: str
 ) -> CompileCacheArgs:
     """The Job that fills the compile cache of one release, with the identity of a loader."""
     return {
@@ -106,6 +106,7 @@ def compile_cache_arguments(
         "cache": platform.model_cache(model.spec.team, team),
         # The rules refuse a compile cache where a writer cannot prove who it is.
         "identity": platform.identity(model.spec.team, LOADER_ACCOUNT, "writer"),
+        "launcher_version": launcher,
         "labels": stack.settings.labels,
         **_image_pull(stack),
         **_egress(stack),
@@ -117,6 +118,7 @@ def model_arguments(
     platform: Platform,
     model: ServedModel,
     team: TeamNamespace,
+    launcher: str,
     prometheus_url: pulumi.Input[str] | None,
 ) -> ModelServiceArgs:
     """A model with all of its releases and their hashes, on the nodes of its pool."""
@@ -131,6 +133,7 @@ def model_arguments(
         "scheduling": platform.scheduling[model.spec.pool],
         "cache": platform.model_cache(model.spec.team, team),
         "identity": platform.identity(model.spec.team, model.spec.name, "reader"),
+        "launcher_version": launcher,
         "labels": stack.settings.labels,
         **_image_pull(stack),
         **_egress(stack),

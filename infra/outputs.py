@@ -17,16 +17,20 @@ def section(model: type[Section], **values: pulumi.Input[Any]) -> pulumi.Output[
     return pulumi.Output.all(**values).apply(lambda known: model(**known).to_data())
 
 
-def export_outputs(stack: Stack, platform: Mapping[str, Any], services: Mapping[str, ModelService]) -> None:
+def export_outputs(
+    stack: Stack, platform: Mapping[str, Any], launcher: str, services: Mapping[str, ModelService]
+) -> None:
     """Put everything out.
 
     Args:
         stack: the stack.
         platform: outputs of its cloud, by field of :class:`stacks.outputs.StackOutputs`.
+        launcher: version of the launcher that comes with the releases.
         services: the models, by name.
     """
     outputs = {
         "fixed": stack.settings.fixed,
+        "launcher": launcher,
         **platform,
         "models": {name: _model(service) for name, service in services.items()},
         "releases": {model.spec.name: dict(_releases(model)) for model in stack.models},

@@ -95,7 +95,17 @@ class FixedOutputs(Section):
     fixed: dict[str, str] = {}
 
 
-class StackOutputs(FixedOutputs):
+class LauncherOutputs(Section):
+    """What the next update goes on with, read alone as :class:`FixedOutputs` is.
+
+    Attributes:
+        launcher: version of the launcher that comes with the releases; ``None`` before the first update.
+    """
+
+    launcher: str | None = None
+
+
+class StackOutputs(FixedOutputs, LauncherOutputs):
     """Everything that a stack puts out; all of it is empty before the first update.
 
     Attributes:

@@ -5,17 +5,12 @@ is too late. The stack's own outputs of its last update are compared with the se
 preview, before any resource is registered.
 """
 
-import time
-from typing import Any
-
 import pulumi
 
+from infra.last_update import last_outputs
 from llm_serving.arguments import parse
 from stacks.outputs import FixedOutputs
 from stacks.settings import NAMESPACE, Stack
-
-RETRY_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
-"""Seconds between attempts to read the state."""
 
 
 def refuse_changes_of_fixed_settings(stack: Stack) -> None:
@@ -25,7 +20,7 @@ def refuse_changes_of_fixed_settings(stack: Stack) -> None:
         pulumi.RunError: a fixed setting differs.
     """
     fixed = stack.settings.fixed
-    before = parse(FixedOutputs, _last_outputs(), "outputs of the last update").fixed
+    before = parse(FixedOutputs, last_outputs(), "outputs of the last update").fixed
     changed = {key: value for key, value in before.items() if fixed.get(key, value) != value}
     if changed:
         lines = [
@@ -34,25 +29,3 @@ def refuse_changes_of_fixed_settings(stack: Stack) -> None:
             for key, value in changed.items()
         ]
         raise pulumi.RunError("\n".join(lines))
-
-
-def _last_outputs() -> dict[str, Any]:
-    """Outputs of this stack's last update; empty before the first.
-
-    The engine's own function, which a ``StackReference`` uses too. A reference to the stack itself would be a resource
-    whose outputs change with each update, and every ``pulumi refresh`` would report it as drift.
-
-    The engine saves the first steps of this update at the same time, and a backend in a local folder (``file://``) is
-    not written atomically: half a checkpoint is read again.
-    """
-    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    for pause in (*RETRY_PAUSES, None):
-        try:
-            result = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name})
-        except Exception as error:
-            if pause is None or "checkpoint" not in str(error):
-                raise
-            time.sleep(pause)
-        else:
-            return (result.value or {}).get("outputs") or {}
-    raise AssertionError("the last attempt returns or raises")

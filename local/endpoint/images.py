@@ -107,7 +107,7 @@ def _load(cluster: ServingCluster, images: LocalImages, image: BuiltImage, known
 
 def _settings(engine: str, loader: str) -> dict[str, Any]:
     return {
-        "engineImages": {"vllm": {**_reference(engine), "launcher": True}},
+        "engineImages": {"vllm": _reference(engine)},
         "loader": {"image": _reference(loader), "source": f"file://{SOURCE}"},
     }
 

@@ -10,14 +10,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from llm_serving.metrics.promql import startup_seconds
-from llm_serving.metrics.series import LaunchStage
+from llm_serving.catalog import accelerator
 from llm_serving.planning.cold_start import ColdStart
 from llm_serving.planning.disruption import EXIT_SECONDS, longer_than_window, plan_drain
 from llm_serving.planning.instance_cost import capacity_costs, gpu_range
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.planning.replicas import plan_replicas
-from llm_serving.spec import AutoscalingSpec, ModelSpec, Pool
+from llm_serving.spec import AutoscalingSpec, EngineName, ModelSpec, Pool
 from stacks.report.releases import HASH_DIGITS
 from stacks.report.summary import replica_range, role_and_share
 from stacks.report.tables import plain_table, usd
@@ -32,6 +31,7 @@ def explain_model(stack: Stack, model: ServedModel) -> Group:
         releases_table(model),
         *_instances(model),
         *_cold_starts(model),
+        launcher_table(stack, model),
         drain_table(model.spec, stack.cloud.spot_notice_seconds(pool)),
         scaling_table(model.spec),
         scheduling_table(model.spec),
@@ -112,12 +112,35 @@ def cold_start_table(start: ColdStart, versions: str) -> Group:
         ]
         estimate = f"{stage.basis.value}: {stage.source}; {stage.date}"
         table.add_row(name, str(stage.seconds), stage.way, estimate, "\n".join(shorter))
-        measured.add_row(name, stage.measured_by)
+        measured.add_row(name, stage.measured_by or "nothing measures it")
     table.add_section()
     table.add_row("total", str(start.total), "", "time-outs wait twice as long", "")
     measured.add_section()
-    measured.add_row("from the container's start", startup_seconds(LaunchStage.TOTAL))
+    measured.add_row("from the container's start", start.measured_by or "nothing measures it: no launcher")
     return Group(table, measured)
+
+
+def launcher_table(stack: Stack, model: ServedModel) -> Table:
+    """What runs each release's engine, and what of that is there with it."""
+    table = plain_table("Launcher", "release", "launcher", "requests when an instance ends", "warm-up", "GPU signal")
+    version = stack.settings.launcher.version
+    for served in model.releases:
+        spec = served.release.spec
+        if not model.spec.engine.launcher:
+            table.add_row(spec.version, "none", f"{spec.engine.name.value}'s own way, not counted", "none", "none")
+            continue
+        came = "comes with the release" if version is None else f"{version}, comes with the release"
+        has_drain = spec.engine.name is EngineName.VLLM
+        table.add_row(
+            spec.version,
+            "inside the image" if spec.image.launcher else came,
+            "end, or are refused or ended with an error, and counted"
+            if has_drain
+            else f"{spec.engine.name.value}'s own way, not counted",
+            "one request" if model.spec.engine.warm_up else "none: engine.warmUp",
+            "utilization, by NVML" if accelerator(model.node.accelerator).resource else "none: no GPU",
+        )
+    return table
 
 
 def drain_table(spec: ModelSpec, notice: int | None) -> Table:
@@ -146,18 +169,23 @@ def scaling_table(spec: ModelSpec) -> Table:
     """How many instances there are, and what changes their number."""
     table = plain_table("Number of instances", "release", "instances", "scaled by")
     for instances in plan_replicas(spec):
-        by = "fixed" if instances.autoscaling is None else "\n".join(_signals(instances.autoscaling))
+        by = (
+            "fixed"
+            if instances.autoscaling is None
+            else "\n".join(_signals(instances.autoscaling, launched=spec.engine.launcher))
+        )
         base = f", {instances.base} of them on capacity that is not taken away" if instances.base else ""
         table.add_row(f"{instances.version} ({instances.role.value})", f"{replica_range(instances)}{base}", by)
     return table
 
 
-def _signals(spec: AutoscalingSpec) -> Iterator[str]:
+def _signals(spec: AutoscalingSpec, *, launched: bool) -> Iterator[str]:
     yield f"more than {spec.queue_depth:g} waiting requests an instance"
     if spec.ttft_seconds is not None:
         yield f"time to first token (p95) over {spec.ttft_seconds:g} s, while requests wait"
     if spec.gpu_utilization is not None:
-        yield f"GPU utilization over {spec.gpu_utilization} %, while requests wait"
+        told = "" if launched else "; no launcher reports it: only where Prometheus has NVIDIA's exporter"
+        yield f"GPU utilization over {spec.gpu_utilization} %, while requests wait{told}"
     for schedule in spec.schedules:
         yield f"at least {schedule.replicas} from {schedule.start} to {schedule.end} ({schedule.timezone})"
     pace = spec.pace

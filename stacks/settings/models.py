@@ -17,6 +17,7 @@ from llm_serving.spec import (
     ExistingPoolSpec,
     ImagePullSpec,
     ImageReference,
+    LauncherSpec,
     LoaderSpec,
     ModelSpec,
     TeamSpec,
@@ -41,6 +42,7 @@ class CommonSettings(Frozen):
         teams: teams that share the cluster; each gets a namespace.
         models: models to serve.
         loader: fills the model cache before an engine starts; ``None`` where somebody else does.
+        launcher: what runs the engines.
         weights: who that is; ``None`` where a loader fills it, or where an existing cluster has weights already.
         egress: the way out that the site prescribes; ``None`` where it prescribes none.
         image_pull: credentials for the registries of images; ``None`` where nodes need none.
@@ -51,6 +53,7 @@ class CommonSettings(Frozen):
     teams: Annotated[tuple[TeamSpec, ...], Field(min_length=1)]
     models: tuple[ModelSpec, ...] = ()
     loader: LoaderSpec | None = None
+    launcher: LauncherSpec = LauncherSpec()
     weights: Weights | None = None
     egress: EgressSpec | None = None
     image_pull: ImagePullSpec | None = None

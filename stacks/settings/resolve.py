@@ -96,6 +96,15 @@ class Stack:
         return plan_addons(self.settings.addons, self.settings.models, self.cloud)
 
     @property
+    def launched_models(self) -> tuple[str, ...]:
+        """Names of the models to which the launcher comes with a release."""
+        return tuple(
+            model.spec.name
+            for model in self.models
+            if model.spec.engine.launcher and not all(served.release.spec.image.launcher for served in model.releases)
+        )
+
+    @property
     def scales(self) -> bool:
         """Whether a model scales by demand, for which there must be KEDA and Prometheus, whoever brings them."""
         return any(model.autoscaling is not None for model in self.settings.models)
@@ -170,6 +179,7 @@ def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSp
         releases=releases,
         teams=settings.teams,
         loader=settings.loader,
+        launcher=settings.launcher,
         weights=settings.weights,
         addons=settings.addons,
         sidecar=cloud.cache_sidecar,

@@ -78,9 +78,7 @@ class Served:
         repository, _, tag = image.reference.rpartition(":")
         path = self.settings / "Pulumi.local.yaml"
         document = yaml.safe_load(path.read_text())
-        document["config"]["llm-serving:engineImages"] = {
-            "vllm": {"repository": repository, "tag": tag, "launcher": True}
-        }
+        document["config"]["llm-serving:engineImages"] = {"vllm": {"repository": repository, "tag": tag}}
         path.write_text(yaml.safe_dump(document))
         self.open()
 

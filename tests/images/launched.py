@@ -1,23 +1,29 @@
-"""Runs the launcher as a process and asks its health endpoint."""
+"""Runs the launcher as a process, from the zip that comes to the images of engines, and asks its health endpoint."""
 
+import atexit
 import contextlib
 import http.client
 import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from llm_serving.launchers import COMMAND, current
+
 REPOSITORY = Path(__file__).parents[2]
-SOURCES = REPOSITORY / "images" / "vllm" / "src"
+SOURCES = REPOSITORY / "components" / "llm_serving" / "launchers" / "current"
 ENGINE = Path(__file__).with_name("engine.py")
 ANSWERING = Path(__file__).with_name("answering.py")
 MODEL = "tiny-llama"
@@ -180,12 +186,21 @@ def launcher(*arguments: str, **variables: str) -> subprocess.Popen[str]:
     """The launcher with arguments and further environment variables."""
     own = {key: value for key, value in os.environ.items() if not key.startswith(("LLM_SERVING_", "VLLM_"))}
     return subprocess.Popen(
-        [sys.executable, "-m", "llm_serving_engine", *arguments],
-        env={**own, "PYTHONPATH": os.pathsep.join([str(SOURCES), *filter(None, [own.get("PYTHONPATH")])]), **variables},
+        [sys.executable, *COMMAND[1:], *arguments],
+        env={**own, "PYTHONPATH": f"{_archives()}/{current().file_name}", **variables},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+
+
+@cache
+def _archives() -> str:
+    """A folder with the launcher's zip, for the time of this process."""
+    folder = tempfile.mkdtemp(prefix="llm-serving-launcher-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (Path(folder) / current().file_name).write_bytes(current().archive)
+    return folder
 
 
 def engine_command(state: Path, port: int, engine: Path = ENGINE) -> list[str]:

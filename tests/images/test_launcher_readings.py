@@ -1,10 +1,10 @@
 """What the launcher reads of metrics, memory, the engine's command line and its answers."""
 
 import importlib
+import importlib.metadata
 import json
 import logging
 import threading
-import tomllib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -20,8 +20,8 @@ from llm_serving_engine.health_monitor import HealthMonitor, Status
 from llm_serving_engine.memory import HostMemory, host_memory
 from llm_serving_engine.options import option_of, parse
 
+from llm_serving.launchers import current
 from llm_serving.metrics.series import LauncherSeries
-from tests.images.launched import SOURCES
 
 METRICS = """\
 # TYPE vllm:num_requests_waiting gauge
@@ -182,12 +182,13 @@ def test_parts_of_the_start_are_taken_from_what_vllm_logs_and_nothing_it_logs_ca
     assert vllm_stages.read(tmp_path) == {"weights": 20, "initialization": 60, "compilation": 41.5, "graphs": 7}
 
 
-def test_what_vllm_is_told_to_load_is_there() -> None:
-    project = tomllib.loads((SOURCES.parent / "pyproject.toml").read_text())["project"]
-    ((group, plugins),) = project["entry-points"].items()
-    assert group == "vllm.general_plugins"
-    module, _, name = next(iter(plugins.values())).partition(":")
-    assert getattr(importlib.import_module(module), name) is vllm_stages.register
+def test_what_vllm_is_told_to_load_is_there(tmp_path: Path) -> None:
+    archive = tmp_path / current().file_name
+    archive.write_bytes(current().archive)
+    (distribution,) = importlib.metadata.distributions(path=[str(archive)])
+    (plugin,) = distribution.entry_points
+    assert plugin.group == "vllm.general_plugins"
+    assert plugin.load() is vllm_stages.register
     module, _, name = main._MIDDLEWARE.removeprefix("--middleware=").rpartition(".")
     assert getattr(importlib.import_module(module), name) is DrainMiddleware
 

@@ -172,6 +172,24 @@ class QuotaMetric(Frozen):
     date: str
 
 
+class EngineImage(Frozen):
+    """What is known of an engine's image.
+
+    Attributes:
+        image: last part of its repository.
+        user_id: user other than root that it knows by name.
+        user: that name.
+        checked: where the user was seen.
+        date: when that was read.
+    """
+
+    image: str
+    user_id: int
+    user: str
+    checked: str
+    date: str
+
+
 class EngineMemory(Frozen):
     """GPU memory that the engine takes beside weights and KV cache.
 

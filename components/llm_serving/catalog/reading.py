@@ -14,6 +14,7 @@ from llm_serving.catalog.models import (
     Device,
     EngineFeature,
     EngineFlag,
+    EngineImage,
     EngineMemory,
     EngineSetting,
     Feature,
@@ -98,6 +99,11 @@ def device(name: str) -> Device:
         UnknownFact: for a device without a value.
     """
     return _lookup("device", name, _devices())
+
+
+def engine_image(repository: str) -> EngineImage | None:
+    """What is known of the image of a repository, by the last part of its name; ``None`` where nothing is."""
+    return _engine_images().get(repository.rpartition("/")[2])
 
 
 def engine_memory(family: str) -> EngineMemory:
@@ -214,6 +220,12 @@ def _prices() -> Mapping[tuple[str, str, str], Price]:
 @cache
 def _architectures() -> Mapping[str, Architecture]:
     return _by_name(_model(Architecture, row) for row in _rows("architectures.csv"))
+
+
+@cache
+def _engine_images() -> Mapping[str, EngineImage]:
+    entries = (_model(EngineImage, row) for row in _rows("engine_images.csv"))
+    return {entry.image: entry for entry in entries}
 
 
 @cache

@@ -17,7 +17,7 @@ from llm_serving.contract import ENGINE_CONTAINER
 from llm_serving.metrics.promql import selector, startup_seconds
 from llm_serving.metrics.series import KubeStateSeries, LaunchStage
 from llm_serving.planning.clouds.cloud import Cloud
-from llm_serving.spec import ModelSpec, ReleaseSpec
+from llm_serving.spec import EngineName, ModelSpec, ReleaseSpec
 from llm_serving.spec.names import Count
 
 _CONTAINER_STARTED = selector(KubeStateSeries.CONTAINER_STARTED, {"container": ENGINE_CONTAINER})
@@ -31,6 +31,9 @@ _MEASURED_BY = {
     StartupStage.INIT: startup_seconds(LaunchStage.INITIALIZATION),
     StartupStage.WARM_UP: startup_seconds(LaunchStage.WARM_UP),
 }
+
+_OF_THE_CLUSTER = frozenset({StartupStage.NODE_START, StartupStage.IMAGE_PULL})
+"""Stages that kube-state-metrics measures, the others are the launcher's."""
 
 _GRAPH_SIZES = (1, 2, 4, 8, 16, 24, 32, 64)
 """Sizes to suggest: those of the published measurement."""
@@ -50,6 +53,8 @@ class StartupChoices:
         graphs: number of CUDA graphs; ``None`` for the engine's own.
         warm_up: a request is sent before the instance counts as ready.
         placeholders: nodes that are held ready.
+        launched: the launcher measures the start.
+        told: the engine tells the launcher of the parts of its own start, as vLLM alone does.
     """
 
     image_streamed: bool = False
@@ -60,6 +65,8 @@ class StartupChoices:
     graphs: int | None = None
     warm_up: bool = False
     placeholders: int = 0
+    launched: bool = True
+    told: bool = True
 
     @classmethod
     def of(cls, cloud: Cloud, model: ModelSpec, release: ReleaseSpec) -> "StartupChoices":
@@ -72,9 +79,18 @@ class StartupChoices:
             weights_streamed=model.engine.stream_weights,
             compile_cached=model.compile_cache,
             graphs=len(set(model.engine.graph_sizes)) or None,
-            warm_up=model.engine.warm_up,
+            warm_up=model.engine.warm_up and model.engine.launcher,
             placeholders=model.warm_pool.placeholders,
+            launched=model.engine.launcher,
+            told=release.engine.name is EngineName.VLLM,
         )
+
+    def measured_by(self, stage: StartupStage) -> str | None:
+        """PromQL of what a stage took; ``None`` where nothing measures it."""
+        if stage in _OF_THE_CLUSTER:
+            return _MEASURED_BY[stage]
+        is_told = self.launched and (self.told or stage is StartupStage.WARM_UP)
+        return _MEASURED_BY[stage] if is_told else None
 
 
 class Shortcut(Frozen):
@@ -102,7 +118,7 @@ class Stage(Frozen):
         way: how it is gone through.
         basis: how sure the estimate is.
         source, date: where it comes from, and when that was read.
-        measured_by: PromQL of what was measured, in seconds, for each instance.
+        measured_by: PromQL of what was measured, in seconds, for each instance; ``None`` where nothing measures it.
         shortcuts: what would shorten it.
     """
 
@@ -112,7 +128,7 @@ class Stage(Frozen):
     basis: Basis
     source: str
     date: str
-    measured_by: str
+    measured_by: str | None
     shortcuts: tuple[Shortcut, ...] = ()
 
 
@@ -121,9 +137,11 @@ class ColdStart(Frozen):
 
     Attributes:
         stages: every stage that the instance goes through, in order.
+        measured_by: PromQL of what a container's start took; ``None`` where nothing measures it.
     """
 
     stages: tuple[Stage, ...]
+    measured_by: str | None = None
 
     @property
     def total(self) -> int:
@@ -189,7 +207,14 @@ def cold_start(
         _init(device, known),
         _stage(StartupStage.WARM_UP, "asked", known) if choices.warm_up else None,
     ]
-    return ColdStart(stages=tuple(stage for stage in stages if stage is not None))
+    return ColdStart(
+        stages=tuple(
+            stage.model_copy(update={"measured_by": choices.measured_by(stage.name)})
+            for stage in stages
+            if stage is not None
+        ),
+        measured_by=startup_seconds(LaunchStage.TOTAL) if choices.launched else None,
+    )
 
 
 _Known = Mapping[StartupStage, Mapping[str, StartupEstimate]]

@@ -123,6 +123,8 @@ class EngineArgs(TypedDict):
     """Batch sizes for which CUDA graphs are captured."""
     warm_up: NotRequired[bool]
     """Ask for a short answer before an instance counts as ready; true by default."""
+    launcher: NotRequired[bool]
+    """Run the engine under our launcher; true by default."""
     environment: NotRequired[dict[str, str]]
     """More environment variables of the engine, on every node of an instance."""
     flags: NotRequired[dict[str, Any]]
@@ -208,7 +210,9 @@ class ImageReferenceArgs(TypedDict):
     digest: NotRequired[str]
     """`sha256:` and 64 hexadecimal digits; decides where it is given."""
     launcher: NotRequired[bool]
-    """The image carries our launcher (`images/vllm`), which watches the engine and answers health checks."""
+    """The image carries our launcher inside, as the program `llm-serving-engine`."""
+    user_id: NotRequired[int]
+    """User that the engine runs as, one that the image knows by name."""
 
 
 class LoaderArgs(TypedDict):

@@ -8,6 +8,7 @@ lies. Leaves alone: what is saved and how (the launcher, ``images/vllm``), the p
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NotRequired, TypedDict, cast
 
 import pulumi
@@ -21,15 +22,17 @@ from llm_serving.planning.disruption import plan_drain
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import plan_replicas
+from llm_serving.serving import launcher
 from llm_serving.serving.arguments import EgressArgs, ImagePullArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.egress import egress_variables
 from llm_serving.serving.engines import engine
 from llm_serving.serving.environment import check_environment, compile_variables
 from llm_serving.serving.jobs import fail_on_exit_codes
 from llm_serving.serving.labels import COMPONENT_COMPILE_CACHE, LABEL_COMPONENT, SHARE_MAIN, loader_labels
-from llm_serving.serving.pod import USER_ID, PodContext, ReleasePlan, plan_with_sidecar, pod_template
+from llm_serving.serving.pod import PodContext, ReleasePlan, plan_with_sidecar, pod_template
 from llm_serving.serving.rollout import plan_rollout
 from llm_serving.spec import EgressSpec, EngineName, ImagePullSpec, ModelSpec, ReleaseSpec
+from llm_serving.spec.names import Semver
 
 CACHE = "/cache"
 COMPILE_FOLDER = ".compile"
@@ -82,7 +85,7 @@ def job_spec(
     metadata.labels = pulumi.Output.from_input(metadata.labels).apply(
         lambda instance_labels: {**(instance_labels or {}), **labels}
     )
-    security.fs_group = USER_ID
+    security.fs_group = security.run_as_group
     security.fs_group_change_policy = "OnRootMismatch"
     spec.security_context = security
     spec.restart_policy = "Never"
@@ -118,6 +121,8 @@ class CompileCacheArgs(TypedDict):
     there."""
     egress: NotRequired[EgressArgs]
     """The way out that the site prescribes; that of `TeamNamespace`."""
+    launcher_version: NotRequired[str]
+    """Launcher that comes with the release, as the model's service has it."""
     image_pull: NotRequired[ImagePullArgs]
     """Credentials for the registries of images; those of `TeamNamespace`."""
     labels: NotRequired[dict[str, str]]
@@ -135,6 +140,7 @@ class CompileCacheInputs(Frozen):
     cache: Any
     identity: Any
     egress: EgressSpec | None = None
+    launcher_version: Semver | None = None
     image_pull: ImagePullSpec | None = None
     labels: dict[str, str] = {}
 
@@ -158,6 +164,9 @@ class CompileCache(pulumi.ComponentResource):
         folder = folder_of(inputs.release, inputs.node.accelerator)
         timeout_seconds = plan.rollout.startup_timeout_seconds
         labels = _labels(inputs)
+        launcher_files = launcher.config_map(
+            self, f"{plan.replicas.name}-compile", plan.launcher, inputs.namespace, labels
+        )
         job = batch.v1.Job(
             f"{name}-compile",
             # No name of its own: another command is another Job, and the one before stays until it is done.
@@ -166,7 +175,7 @@ class CompileCache(pulumi.ComponentResource):
                 namespace=inputs.namespace, labels=labels, annotations={"pulumi.com/replaceUnready": "true"}
             ),
             spec=job_spec(
-                pod_template(plan, _pod_context(inputs, plan, cache, source)),
+                pod_template(plan, replace(_pod_context(inputs, plan, cache, source), launcher=launcher_files)),
                 folder=folder,
                 volume=cache.apply(lambda cache: cache.loader_volume or {}),
                 labels=labels,
@@ -209,6 +218,7 @@ def _plan_release(inputs: CompileCacheInputs) -> ReleasePlan:
         rollout=plan_rollout(model, 1, model_plan.cold_start_seconds, plan_drain(model.drain, None)),
         engine=engine(release.engine.name),
         labels=inputs.labels,
+        launcher=launcher.travelling(model, release, inputs.launcher_version),
         image_pull=inputs.image_pull,
         egress=inputs.egress,
         extra_environment=egress_variables(inputs.egress),
@@ -226,9 +236,9 @@ def _problems(inputs: CompileCacheInputs) -> list[Problem]:
     if release.engine.name is not EngineName.VLLM:
         reason = "has no compile cache that the launcher can keep"
         problems.append(Problem("release.engine.name", release.engine.name.value, reason, EngineName.VLLM.value))
-    elif not release.image.launcher:
-        reason = "the launcher keeps the compile cache, and this image has none"
-        problems.append(Problem("release.image.launcher", False, reason, "an image of images/vllm"))
+    elif not model.engine.launcher:
+        reason = "the launcher keeps the compile cache, and the engine runs without it"
+        problems.append(Problem("model.engine.launcher", False, reason, "true, or no compile cache"))
     if model.engine.nodes > 1:
         reason = "each node of an instance compiles its own part, and the Job has one node"
         problems.append(Problem("model.engine.nodes", model.engine.nodes, reason, "1, or no compile cache"))

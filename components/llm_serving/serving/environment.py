@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from llm_serving.errors import Problem
 from llm_serving.planning.placement import ModelPlan
+from llm_serving.serving import launcher
 from llm_serving.serving.egress import egress_variables
 from llm_serving.serving.engines import EngineRequest, engine
 from llm_serving.spec import EgressSpec, ModelSpec, ReleaseSpec
@@ -48,7 +49,12 @@ def check_environment(
         egress: the way out that its site prescribes.
     """
     adapter = engine(release.engine.name)
-    own = {**adapter.environment(plan), **more_variables(model, egress)}
+    launched = launcher.travelling(model, release, None)
+    own = {
+        **adapter.environment(plan),
+        **more_variables(model, egress),
+        **({} if launched is None else launcher.environment(launched)),
+    }
     words: list[str] = []
     if plan.nodes > 1:
         command = adapter.group_command(EngineRequest(plan, release, model.engine, weights=""))

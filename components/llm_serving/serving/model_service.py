@@ -20,7 +20,7 @@ from llm_serving.planning.disruption import Drain, longest_drain, plan_drain
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import ReleaseReplicas, plan_replicas
-from llm_serving.serving import compile_cache
+from llm_serving.serving import compile_cache, launcher
 from llm_serving.serving.arguments import (
     EgressArgs,
     ImagePullArgs,
@@ -41,6 +41,7 @@ from llm_serving.serving.rollout import plan_rollout
 from llm_serving.serving.scaled_object import PrometheusServer
 from llm_serving.serving.scaling_queries import unmeasured_objectives
 from llm_serving.spec import EgressSpec, ImagePullSpec, LoaderSpec, ModelSpec, PrometheusAuthSpec, ReleaseSpec
+from llm_serving.spec.names import Semver
 from llm_serving.spec.urls import check_user_info
 
 
@@ -72,6 +73,9 @@ class ModelServiceArgs(TypedDict):
     """What filled the cache: every instance asks it first whether the weights are whole. Left out: it trusts them."""
     egress: NotRequired[EgressArgs]
     """The way out that the site prescribes; that of `TeamNamespace`."""
+    launcher_version: NotRequired[str]
+    """Launcher that comes with the releases: a version that the package carries. Left out: the newest, which an upgrade
+    of the package may replace, and its pods with it."""
     image_pull: NotRequired[ImagePullArgs]
     """Credentials for the registries of images; those of `TeamNamespace`."""
     labels: NotRequired[dict[str, str]]
@@ -93,6 +97,7 @@ class ModelServiceInputs(Frozen):
     prometheus_auth: PrometheusAuthSpec | None = None
     loader: LoaderSpec | None = None
     egress: EgressSpec | None = None
+    launcher_version: Semver | None = None
     image_pull: ImagePullSpec | None = None
     labels: dict[str, str] = {}
 
@@ -138,6 +143,13 @@ class ModelService(pulumi.ComponentResource):
                 plan,
                 chat_template=_config_map(self, plan, inputs, "chat-template", chat_template),
                 engine_files=_config_map(self, plan, inputs, "engine-files", engine_files(plan)),
+                launcher_files=launcher.config_map(
+                    self,
+                    plan.replicas.name,
+                    plan.launcher,
+                    inputs.namespace,
+                    release_labels(model, plan.release, inputs.labels),
+                ),
             )
             prometheus = None
             if inputs.prometheus_url is not None:
@@ -241,6 +253,7 @@ def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Re
         engine=adapter,
         labels=inputs.labels,
         loader=inputs.loader,
+        launcher=launcher.travelling(model, release, inputs.launcher_version),
         image_pull=inputs.image_pull,
         egress=inputs.egress,
         launcher_options=_launcher_options(model, release, inputs.node),
@@ -317,6 +330,7 @@ class _ContractInputs:
         plan: ReleasePlan,
         chat_template: pulumi.Output[str] | None = None,
         engine_files: pulumi.Output[str] | None = None,
+        launcher_files: pulumi.Output[str] | None = None,
     ) -> PodContext:
         """What pool, cache, identity and ConfigMaps add to the pods of one release."""
         return PodContext(
@@ -327,6 +341,7 @@ class _ContractInputs:
             drain=self._drain,
             chat_template=chat_template,
             engine_files=engine_files,
+            launcher=launcher_files,
         )
 
     def _pool_mismatches(self, scheduling: PoolScheduling) -> list[Problem]:

@@ -13,6 +13,7 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes import core, meta
 
+from llm_serving import catalog
 from llm_serving.contract import (
     ENGINE_CONTAINER,
     SHARE_BASE,
@@ -21,6 +22,7 @@ from llm_serving.contract import (
     WorkloadIdentityBinding,
 )
 from llm_serving.errors import problems_under
+from llm_serving.launchers import Launcher
 from llm_serving.planning.clouds import cloud_named
 from llm_serving.planning.disruption import Drain
 from llm_serving.planning.host import SidecarRequests
@@ -44,7 +46,8 @@ TEMPLATE_FILE = "chat-template.jinja"
 PORT_NAME = "http"
 
 USER_ID = 1000
-"""Any but 0, which Pod Security "restricted" forbids: files of the engine images are readable by everyone."""
+"""Where nothing is known of the image. Any but 0, which Pod Security "restricted" forbids: files of images are readable
+by everyone."""
 
 
 RESTRICTED = core.v1.SecurityContextArgs(
@@ -68,6 +71,7 @@ class PodContext:
         drain: times of an orderly end, by share: those of the base run on nodes that stay.
         chat_template: name of the ConfigMap with the chat template, or ``None``.
         engine_files: name of the ConfigMap with the files of :func:`engine_files`, or ``None``.
+        launcher: name of the ConfigMap with the plan's launcher, or ``None``.
     """
 
     scheduling: pulumi.Output[PoolScheduling]
@@ -77,6 +81,7 @@ class PodContext:
     drain: Mapping[str, pulumi.Output[Drain]]
     chat_template: pulumi.Output[str] | None
     engine_files: pulumi.Output[str] | None = None
+    launcher: pulumi.Output[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ class ReleasePlan:
         engine: adapter of the inference engine.
         labels: labels that the user adds.
         loader: program that verifies the weights before the engine starts; ``None`` where nothing can.
+        launcher: the launcher that comes with the release; ``None`` where the image has one, or it runs without.
         image_pull: credentials for the registries of images; ``None`` where nodes need none.
         egress: the way out that the site prescribes; ``None`` where it prescribes none.
         launcher_options: more options of the launcher.
@@ -108,6 +114,7 @@ class ReleasePlan:
     engine: InferenceEngine
     labels: dict[str, str]
     loader: LoaderSpec | None = None
+    launcher: Launcher | None = None
     image_pull: ImagePullSpec | None = None
     egress: EgressSpec | None = None
     launcher_options: tuple[str, ...] = ()
@@ -143,8 +150,8 @@ def pod_template(plan: ReleasePlan, context: PodContext, share: str = SHARE_MAIN
             priority_class_name=priority_class(plan.model.service_class),
             security_context=core.v1.PodSecurityContextArgs(
                 run_as_non_root=True,
-                run_as_user=USER_ID,
-                run_as_group=USER_ID,
+                run_as_user=user_id(plan.release),
+                run_as_group=user_id(plan.release),
                 seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
             ),
             init_containers=[] if plan.loader is None else list(_verifications(plan.release, plan.loader)),
@@ -152,6 +159,14 @@ def pod_template(plan: ReleasePlan, context: PodContext, share: str = SHARE_MAIN
             volumes=_volumes(plan, context),
         ),
     )
+
+
+def user_id(release: ReleaseSpec) -> int:
+    """The user that an engine runs as: one that its image knows by name, as far as that is known."""
+    if release.image.user_id is not None:
+        return release.image.user_id
+    image = catalog.engine_image(release.image.repository)
+    return USER_ID if image is None else image.user_id
 
 
 def plan_with_sidecar(plan: ReleasePlan, node: NodeShape, cache: ModelCacheVolume) -> ModelPlan:
@@ -251,11 +266,12 @@ def _container(plan: ReleasePlan, context: PodContext, drain: pulumi.Output[Drai
         command.append(drain.apply(lambda drain: engine.shutdown_argument(drain.shutdown_timeout) or ""))
     ports = [core.v1.ContainerPortArgs(name=PORT_NAME, container_port=engine.port)]
     ready = live = core.v1.HTTPGetActionArgs(path=engine.health_path, port=PORT_NAME)
-    if release.image.launcher:
+    if plan.model.engine.launcher:
         command = launcher.launched(
             engine,
             release.name,
             command,
+            inside=release.image.launcher,
             warm_up=plan.model.engine.warm_up,
             options=plan.launcher_options,
         )
@@ -267,6 +283,8 @@ def _container(plan: ReleasePlan, context: PodContext, drain: pulumi.Output[Drai
         **plan.extra_environment,
         **plan.model.engine.environment,
     }
+    if plan.launcher is not None:
+        environment |= launcher.environment(plan.launcher)
     return core.v1.ContainerArgs(
         name=ENGINE_CONTAINER,
         image=release.image.reference,
@@ -300,6 +318,11 @@ def _container(plan: ReleasePlan, context: PodContext, drain: pulumi.Output[Drai
                 else []
             ),
             *(_engine_file_mounts(plan) if context.engine_files is not None else []),
+            *(
+                [core.v1.VolumeMountArgs(name=launcher.VOLUME, mount_path=launcher.MOUNT, read_only=True)]
+                if context.launcher is not None
+                else []
+            ),
         ],
     )
 
@@ -341,6 +364,13 @@ def _volumes(plan: ReleasePlan, context: PodContext) -> list[pulumi.Input[Any]]:
             core.v1.VolumeArgs(
                 name="engine-files",
                 config_map=core.v1.ConfigMapVolumeSourceArgs(name=context.engine_files),
+            )
+        )
+    if context.launcher is not None:
+        volumes.append(
+            core.v1.VolumeArgs(
+                name=launcher.VOLUME,
+                config_map=core.v1.ConfigMapVolumeSourceArgs(name=context.launcher),
             )
         )
     return volumes

@@ -12,6 +12,7 @@ from llm_serving.spec.disruption import DrainSpec
 from llm_serving.spec.egress import EgressSpec
 from llm_serving.spec.engine import EngineSpec
 from llm_serving.spec.image_pull import ImagePullSpec
+from llm_serving.spec.launcher import LauncherSpec
 from llm_serving.spec.loader import LoaderSpec, Weights
 from llm_serving.spec.model import CanaryChoice, ModelSpec, ReleaseChoice, ServiceClass, WarmPoolSpec
 from llm_serving.spec.pool import CapacityEntry, ExistingPoolSpec, Market, Pool, PoolSpec
@@ -44,6 +45,7 @@ __all__ = [
     "ExistingPoolSpec",
     "ImagePullSpec",
     "ImageReference",
+    "LauncherSpec",
     "LoaderSpec",
     "Market",
     "ModelSource",

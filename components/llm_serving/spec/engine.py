@@ -106,7 +106,17 @@ class EngineSpec(Frozen):
     Fewer start faster.
     """
     warm_up: bool = True
-    """Ask for a short answer before an instance counts as ready; true by default."""
+    """Ask for a short answer before an instance counts as ready; true by default.
+
+    The launcher asks.
+    """
+    launcher: bool = True
+    """Run the engine under our launcher; true by default.
+
+    It watches the engine: readiness, liveness, requests that end before the engine does, a warm-up request, metrics of
+    start and GPU. It needs Python 3.11 in the image. False: probes ask the engine itself, and there is none of the
+    rest.
+    """
     environment: dict[VariableName, VariableValue] = {}
     """More environment variables of the engine, on every node of an instance.
 

@@ -55,9 +55,14 @@ class ImageReference(Frozen):
     ``None`` while the image has no recorded digest.
     """
     launcher: bool = False
-    """The image carries our launcher (`images/vllm`), which watches the engine and answers health checks.
+    """The image carries our launcher inside, as the program `llm-serving-engine`.
 
-    False for the publisher's own images.
+    False for all others, the publisher's own among them: the launcher comes to them with the release.
+    """
+    user_id: Annotated[int, Field(ge=1)] | None = None
+    """User that the engine runs as, one that the image knows by name.
+
+    Left out: the one that is known of the image by its name (catalog, ``engine_images.csv``), else 1000.
     """
 
     @property

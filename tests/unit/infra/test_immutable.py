@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 import pytest
 
+from infra import last_update
 from infra.clouds import immutable
 from stacks.settings import parse_settings, resolve
 from tests.unit.stacks.settings_files import settings_data
@@ -15,7 +16,7 @@ HALF_WRITTEN = "invocation of pulumi:pulumi:readStackOutputs returned an error: 
 
 @pytest.fixture
 def immutable_settings(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(immutable, "RETRY_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(last_update, "RETRY_PAUSES", (0.0, 0.0))
     return immutable
 
 

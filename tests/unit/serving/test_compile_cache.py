@@ -8,6 +8,7 @@ from llm_serving_engine.compile_cache import cache_root
 from llm_serving_engine.options import parse
 from pulumi.errors import InputPropertiesError
 
+from llm_serving.launchers import COMMAND
 from llm_serving.serving import compile_cache
 from llm_serving.serving.compile_cache import CompileCache
 from llm_serving.serving.environment import compile_variables
@@ -17,7 +18,7 @@ from tests.unit.recording import Recording, record
 from tests.unit.serving.manifests import assert_valid, breaks_restricted
 from tests.unit.serving.served import CACHE, IDENTITY, MODEL, NODE, RELEASE, SCHEDULING, serve
 
-IMAGE: dict[str, Any] = {"repository": "registry.example/vllm", "tag": "0.32.0", "launcher": True}
+IMAGE: dict[str, Any] = {"repository": "docker.io/vllm/vllm-openai", "tag": "v0.32.0"}
 WRITER: dict[str, Any] = {"serviceAccount": "loader", "namespace": "chat", "podLabels": {"cloud.example/identity": "w"}}
 WRITABLE: dict[str, Any] = {**CACHE, "loaderVolume": {"persistentVolumeClaim": {"claimName": "weights"}}}
 FOLDER = ".compile/qwen3-8b/1.0.0/H100-80GB-0.32.0"
@@ -61,8 +62,8 @@ def test_every_object_is_valid_for_kubernetes_and_the_pod_obeys_pod_security_res
 
 def test_the_launcher_saves_the_cache_under_release_and_gpu_and_ends() -> None:
     command = container(template(make()))["command"]
-    assert command[0] == "llm-serving-engine"
-    options = parse(command[1:], {})
+    assert tuple(command[: len(COMMAND)]) == COMMAND
+    options = parse(command[len(COMMAND) :], {})
     assert options.exit_when_ready
     assert str(options.save_compile_cache) == f"{compile_cache.CACHE}/{FOLDER}"
     assert options.command[0] == "vllm"
@@ -159,7 +160,7 @@ def test_the_folder_tells_release_engine_and_gpu_apart() -> None:
     ("changes", "path"),
     [
         ({"cache": CACHE}, "cache.loaderVolume"),
-        ({"release": RELEASE}, "release.image.launcher"),
+        ({"model": {**MODEL, "engine": {"launcher": False}}}, "model.engine.launcher"),
         ({"release": {**RELEASE, "image": IMAGE, "version": "2.0.0"}}, "release.version"),
         ({"release": {**RELEASE, "image": IMAGE, "name": "other"}}, "release.name"),
         ({"model": {**MODEL, "engine": {"nodes": 2}}}, "model.engine.nodes"),

@@ -1,10 +1,15 @@
+import base64
+import hashlib
 import json
 
 import pytest
+from llm_serving_engine.options import parse
 from pulumi.errors import InputPropertiesError
 from pulumi_kubernetes import core
 
-from llm_serving.serving import ModelService
+from llm_serving.launchers import COMMAND, current
+from llm_serving.serving import ModelService, engines
+from llm_serving.spec import EngineName
 from tests.unit.recording import UNKNOWN, record
 from tests.unit.serving import served
 from tests.unit.serving.manifests import assert_valid, breaks_restricted
@@ -30,6 +35,11 @@ def seconds(text):
     return int(text.removesuffix("s"))
 
 
+def engine_command(command):
+    """The engine's own command line, without the launcher."""
+    return command[command.index("--") + 1 :]
+
+
 def test_every_object_is_valid_for_kubernetes():
     assert_valid(serve())
     assert_valid(serve(release={"chat_template": "{{ messages }}", "sampling": {"temperature": 0.6}}))
@@ -49,7 +59,8 @@ def test_everything_is_a_child_of_the_component():
         "PodDisruptionBudget",
         "Service",
     }
-    assert len(recording.resources) == 7  # two Services: of the release, and in front of the stable one
+    # Two Services: of the release, and in front of the stable one. Two ConfigMaps: the template and the launcher.
+    assert len(recording.resources) == 8
 
 
 def test_outputs_say_where_the_model_answers():
@@ -77,7 +88,8 @@ def test_an_output_that_is_not_known_yet_hides_only_what_depends_on_it():
     assert deployment["spec.template.spec.volumes[0]"] is UNKNOWN
     assert deployment["spec.replicas"] == 1
     assert deployment["spec.template.spec.nodeSelector"] == SCHEDULING["nodeSelector"]
-    assert deployment["spec.template.spec.containers[0].command[2]"] == "/models/qwen3-8b/1.0.0"
+    command = deployment["spec.template.spec.containers[0].command"]
+    assert engine_command(command)[2] == "/models/qwen3-8b/1.0.0"
 
 
 def test_pods_obey_pod_security_restricted_with_a_read_only_root():
@@ -138,7 +150,7 @@ def test_weights_are_mounted_read_only_where_the_engine_looks_for_them():
     volumes = {volume["name"]: volume for volume in pod(recording)["spec"]["volumes"]}
     assert mounts["models"]["readOnly"] is True
     assert volumes["models"]["csi"] == CACHE["volume"]["csi"]
-    assert container(recording)["command"][2] == f"{mounts['models']['mountPath']}/qwen3-8b/1.0.0"
+    assert engine_command(container(recording)["command"])[2] == f"{mounts['models']['mountPath']}/qwen3-8b/1.0.0"
     assert pod(recording)["metadata"]["annotations"]["gke-gcsfuse/volumes"] == "true"
     assert volumes["shared-memory"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "1Gi"}
     assert mounts["scratch"]["mountPath"] == "/tmp"
@@ -155,7 +167,7 @@ def test_a_claim_works_as_model_cache():
 
 def test_a_chat_template_is_mounted_from_an_immutable_config_map_that_gets_a_new_name():
     recording = serve(release={"chat_template": "{{ messages }}"})
-    config_map = recording.one("kubernetes:core/v1:ConfigMap")
+    config_map = recording.one("kubernetes:core/v1:ConfigMap", "qwen3-8b-1-0-0-chat-template")
     assert config_map["immutable"] is True
     assert "name" not in config_map["metadata"]
     (volume,) = [v for v in pod(recording)["spec"]["volumes"] if v["name"] == "chat-template"]
@@ -216,12 +228,17 @@ def services(recording):
     return {service["metadata.name"]: service for service in recording.all("kubernetes:core/v1:Service")}
 
 
+def service_port(service):
+    (port,) = service["spec.ports"]
+    return port["targetPort"]
+
+
 def test_the_services_select_the_deployments_pods_by_a_named_port():
     recording = serve()
     for service in services(recording).values():
         assert service["spec.selector"].items() <= pod(recording)["metadata"]["labels"].items()
         (port,) = service["spec.ports"]
-        (container_port,) = container(recording)["ports"]
+        (container_port,) = (port for port in container(recording)["ports"] if port["name"] == service_port(service))
         assert (port["port"], port["targetPort"]) == (8000, container_port["name"])
         assert container_port["containerPort"] == 8000
     assert list(services(recording)) == ["qwen3-8b-1-0-0", "qwen3-8b"]
@@ -407,10 +424,16 @@ def test_unknown_arguments_are_refused_with_the_nearest_name():
     assert "releaseHashes" in refusals(releasehash="x")["releasehash"]
 
 
-def test_probes_ask_for_health_and_the_engine_may_take_its_time():
-    only = container(serve())
+def test_without_the_launcher_probes_ask_the_engine_itself_and_nothing_of_it_is_there():
+    recording = serve(model={"engine": {"launcher": False}})
+    assert_valid(recording)
+    only = container(recording)
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert only[probe]["httpGet"] == {"path": "/health", "port": "http"}
+    assert only["command"][:2] == ["vllm", "serve"]
+    assert [port["name"] for port in only["ports"]] == ["http"]
+    assert recording.all("kubernetes:core/v1:ConfigMap") == []
+    assert not {variable["name"] for variable in only["env"]} & {"PYTHONPATH"}
 
 
 def test_an_image_with_a_digest_is_pulled_by_it():
@@ -421,16 +444,63 @@ def test_an_image_with_a_digest_is_pulled_by_it():
     assert image == f"r.example/vllm@{digest}"
 
 
-def test_an_image_with_our_launcher_answers_health_checks_itself():
+def test_the_launcher_comes_to_the_publishers_image_in_a_config_map_that_is_named_by_its_digest():
+    recording = serve()
+    assert_valid(recording)
+    engine = container(recording)
+    launcher = current()
+    config_map = recording.one("kubernetes:core/v1:ConfigMap")
+    assert config_map["metadata.name"] == f"qwen3-8b-1-0-0-launcher-{launcher.digest[:12]}"
+    assert config_map["immutable"] is True
+    ((file, content),) = config_map["binaryData"].items()
+    assert hashlib.sha256(base64.b64decode(content)).hexdigest() == launcher.digest
+    (volume,) = (v for v in pod(recording)["spec"]["volumes"] if v["name"] == "launcher")
+    assert volume["configMap"]["name"] == config_map.outputs["metadata"]["name"]
+    (mount,) = (m for m in engine["volumeMounts"] if m["name"] == "launcher")
+    assert mount["readOnly"] is True
+    assert {"name": "PYTHONPATH", "value": f"{mount['mountPath']}/{file}"} in engine["env"]
+    assert tuple(engine["command"][: len(COMMAND)]) == COMMAND
+
+
+def test_a_launcher_that_the_package_does_not_carry_is_refused():
+    assert current().version in refusals(launcher_version="99.0.0")["launcherVersion"]
+
+
+def test_a_pod_runs_as_a_user_that_its_image_knows():
+    def user(**image):
+        security = pod(serve(release={"image": {**served.RELEASE["image"], **image}}))["spec"]["securityContext"]
+        assert security["runAsGroup"] == security["runAsUser"]
+        return security["runAsUser"]
+
+    assert user() == 2000
+    assert user(repository="mirror.example/docker-hub/vllm/vllm-openai") == 2000
+    assert user(repository="registry.example/own") == 1000
+    assert user(repository="registry.example/own", user_id=1234) == 1234
+
+
+@pytest.mark.parametrize(("engine", "version"), [("sglang", "0.5.23"), ("tgi", "3.3.6"), ("triton", "25.12.0")])
+def test_the_launcher_asks_each_engine_as_it_can_be_asked(engine, version):
+    recording = serve(release={"engine": {"name": engine, "version": version}})
+    command = container(recording)["command"]
+    options = parse(command[len(COMMAND) :], {})
+    adapter = engines.engine(EngineName(engine))
+    assert options.engine_port == adapter.port
+    assert options.health_path == adapter.health_path
+    assert options.model == ("qwen3-8b" if adapter.lists_its_model else None)
+    assert options.drain_seconds == 0, "its requests are its own matter: the middleware is vLLM's"
+
+
+def test_an_image_with_our_launcher_inside_runs_its_own():
     recording = serve(release={"image": {**served.RELEASE["image"], "launcher": True}})
     assert_valid(recording)
+    assert recording.all("kubernetes:core/v1:ConfigMap") == []
     engine = container(recording)
     end = engine["command"].index("--")
     before, after = engine["command"][:end], engine["command"][end + 1 :]
     assert before[0] == "llm-serving-engine"
     assert "--model=qwen3-8b" in before
     assert "--warm-up" in before
-    assert after == container(serve())["command"]
+    assert after == engine_command(container(serve())["command"])
     ports = {port["name"]: port["containerPort"] for port in engine["ports"]}
     for probe, path in (("startupProbe", "ready"), ("readinessProbe", "ready"), ("livenessProbe", "live")):
         assert engine[probe]["httpGet"] == {"path": f"/health/{path}", "port": "health"}
@@ -465,7 +535,7 @@ TRITON = {
 def test_the_model_repository_of_triton_reaches_its_pod():
     recording = serve(release=TRITON)
     assert_valid(recording)
-    config_map = recording.one("kubernetes:core/v1:ConfigMap")
+    config_map = recording.one("kubernetes:core/v1:ConfigMap", "qwen3-8b-1-0-0-engine-files")
     assert config_map["immutable"] is True
     assert set(config_map["data"]) == {"config.pbtxt", "model.json"}
     assert json.loads(config_map["data"]["model.json"])["model"] == "/models/qwen3-8b/1.0.0"
@@ -480,14 +550,14 @@ def test_the_model_repository_of_triton_reaches_its_pod():
         f"{repository}/qwen3-8b/config.pbtxt": "config.pbtxt",
         f"{repository}/qwen3-8b/1/model.json": "model.json",
     }, "a whole ConfigMap has hidden folders, which Triton takes for models"
-    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        assert engine[probe]["httpGet"] == {"path": "/health/ready", "port": "http"}
-    assert engine["ports"] == [{"name": "http", "containerPort": 9000}]
+    assert {"name": "http", "containerPort": 9000} in engine["ports"]
 
 
 def test_other_options_of_vllm_in_triton_are_another_config_map():
     first, second = (
-        serve(release=TRITON, model={"engine": {"max_sequences": sequences}}).one("kubernetes:core/v1:ConfigMap")
+        serve(release=TRITON, model={"engine": {"max_sequences": sequences}}).one(
+            "kubernetes:core/v1:ConfigMap", "qwen3-8b-1-0-0-engine-files"
+        )
         for sequences in (32, 64)
     )
     assert first["data"]["model.json"] != second["data"]["model.json"]

@@ -7,8 +7,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from llm_serving.catalog import StartupStage
 from llm_serving.errors import ProblemsError
+from llm_serving.planning.cold_start import StartupChoices
 from llm_serving.planning.instance_cost import capacity_costs
+from llm_serving.spec import EngineName
 from stacks.cli import app
 from stacks.outputs import read_outputs
 from stacks.report.cluster_view import ClusterView, PodState, PodView
@@ -152,3 +155,25 @@ def test_the_summary_has_a_row_for_each_release_with_its_own_pods() -> None:
 def test_a_release_with_too_few_pods_is_told_whatever_the_others_have() -> None:
     view = ClusterView((), tuple(pod(name, "1.1.0") for name in "abc"))
     assert warnings(stack(releases=THREE), view) == [f"{MODEL} 1.0.0: 0 of 2 pods exist"]
+
+
+def test_nothing_is_explained_that_nothing_provides(tmp_path: Path) -> None:
+    scaled = {"autoscaling": {"max": 2}}
+    launched = explain_output(tmp_path, **scaled)
+    assert row(launched, "1.0.0", "comes with the release")[3:] == ["one request", "utilization, by NVML"]
+    assert "no launcher" not in launched
+    alone = explain_output(tmp_path, engine={"launcher": False}, **scaled)
+    assert row(alone, "1.0.0", "none")[2:] == ["vllm's own way, not counted", "none", "none"]
+    assert "warm up" not in alone
+    assert "llm_serving_startup_seconds" not in alone
+    assert row(alone, "weights", "nothing measures it")
+    assert "no launcher reports it" in alone
+
+
+def test_the_stages_of_an_engine_that_tells_none_are_not_said_to_be_measured() -> None:
+    release = stack().models[0].release.spec
+    sglang = release.model_copy(update={"engine": release.engine.model_copy(update={"name": EngineName.SGLANG})})
+    choices = StartupChoices.of(stack().cloud, stack().models[0].spec, sglang)
+    assert choices.measured_by(StartupStage.WEIGHTS) is None
+    assert choices.measured_by(StartupStage.WARM_UP) is not None
+    assert choices.measured_by(StartupStage.NODE_START) is not None

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from llm_serving import catalog
 from llm_serving.catalog import Feature
 from llm_serving.errors import Problem, nearest
+from llm_serving.launchers import launchers
 from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.engine_flags import check_flags
 from llm_serving.planning.rules.models import ROLE_PATHS
@@ -25,7 +26,7 @@ _COPIES_ON_ONE_NODE = frozenset({EngineName.SGLANG})
 """Engines that cannot have several copies where an instance spans nodes (SGLang, ``validation_hook``)."""
 
 _LAUNCHED = frozenset({EngineName.VLLM})
-"""Engines that an image with our launcher can hold (``images/vllm``)."""
+"""Engines whose image may have our launcher inside. To the others it comes with the release."""
 
 _PARSER_FLAGS = {"toolParser": "tool-call-parser", "reasoningParser": "reasoning-parser"}
 """Flags whose choices are the names of parsers, in vLLM and in SGLang."""
@@ -33,6 +34,10 @@ _PARSER_FLAGS = {"toolParser": "tool-call-parser", "reasoningParser": "reasoning
 
 def check_engines(stack: StackShape) -> Iterator[Problem]:
     """Everything about engines, for every release that a model serves. What two releases share is said once."""
+    version, carried = stack.launcher.version, launchers()
+    if version is not None and version not in carried:
+        reason = "is not a launcher that the installed package carries"
+        yield Problem("launcher.version", version, reason, nearest(version, carried))
     reported: list[Problem] = []
     for index, model in enumerate(stack.models):
         for role, version in releases_of(model):
@@ -58,9 +63,8 @@ def _check(path: str, place: str, stack: StackShape, model: ModelSpec, release: 
         )
         return
     if release.image.launcher and release.engine.name not in _LAUNCHED:
-        reason = (
-            f"images with our launcher hold {', '.join(sorted(_LAUNCHED))}, and the release names {release.engine.name}"
-        )
+        known = ", ".join(sorted(_LAUNCHED))
+        reason = f"images with our launcher inside hold {known}, and the release names {release.engine.name}"
         yield Problem(place, release.version, reason, "a release whose image is the publisher's own, launcher false")
     yield from _features(path, place, stack, model, release)
     yield from _scheduling(path, model, release)

@@ -129,6 +129,9 @@ def _cache(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
     if model.compile_cache and (stack.loader is None or not stack.cloud.has_workload_identity):
         reason = "the Job that compiles writes to the cache as the loader does, and there is none with an identity here"
         yield Problem(f"{path}.compileCache", True, reason, "a loader, on a cloud; or false")
+    if model.compile_cache and not model.engine.launcher:
+        reason = "the launcher keeps the compile cache, and the engine runs without it"
+        yield Problem(f"{path}.engine.launcher", False, reason, "true, or compileCache false")
 
 
 def _licence(path: str, place: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from llm_serving.catalog import UnknownFact
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.host import NO_SIDECAR, SidecarRequests
 from llm_serving.planning.nodes import DEFAULT_MAX_PODS, NodeShape
-from llm_serving.spec import AddonsSpec, LoaderSpec, ModelSpec, Pool, ReleaseSpec, TeamSpec, Weights
+from llm_serving.spec import AddonsSpec, LauncherSpec, LoaderSpec, ModelSpec, Pool, ReleaseSpec, TeamSpec, Weights
 from llm_serving.spec.gcp import GcpClusterSpec, GcpNetworkSpec, GcpPoolSpec
 
 
@@ -41,6 +41,7 @@ class StackShape:
         releases: every release that exists, by model and version.
         teams: teams that share the cluster.
         loader: what fills the model cache; ``None`` where somebody else does.
+        launcher: what runs the engines.
         weights: who that is, where the stack says so.
         addons: what the cluster needs beside the models, and who brings it.
         sidecar: what the cloud's model cache puts beside every engine.
@@ -56,6 +57,7 @@ class StackShape:
     releases: Mapping[tuple[str, str], ReleaseSpec] = field(default_factory=dict[tuple[str, str], ReleaseSpec])
     teams: Sequence[TeamSpec] = ()
     loader: LoaderSpec | None = None
+    launcher: LauncherSpec = field(default_factory=LauncherSpec)
     weights: Weights | None = None
     addons: AddonsSpec = field(default_factory=AddonsSpec)
     sidecar: SidecarRequests = NO_SIDECAR

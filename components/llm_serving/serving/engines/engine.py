@@ -66,6 +66,7 @@ class InferenceEngine(ABC):
         metrics_path: Prometheus exposition.
         environment_prefix: prefix of the environment variables that the engine reads.
         scratch_gib: disk that an instance may fill under ``/tmp``: compile caches, logs.
+        lists_its_model: ``/v1/models`` has the name under which clients ask.
         files_folder: folder of what :meth:`files` gives; ``None`` where there is none.
     """
 
@@ -76,6 +77,7 @@ class InferenceEngine(ABC):
     metrics_path: str
     environment_prefix: str
     scratch_gib: int
+    lists_its_model: bool = True
     files_folder: str | None = None
 
     @property

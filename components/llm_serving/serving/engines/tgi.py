@@ -24,6 +24,7 @@ class Tgi(InferenceEngine):
     metrics_path = "/metrics"
     environment_prefix = "TGI"
     scratch_gib = 8
+    lists_its_model = False
 
     def command(self, request: EngineRequest) -> list[str]:
         """``text-generation-launcher``. Prompt and answer together may take the whole context, a prompt alone one token

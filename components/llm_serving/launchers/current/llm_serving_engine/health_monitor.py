@@ -63,6 +63,7 @@ class HealthMonitor:
         stall_seconds, probe_timeout: see :class:`llm_serving_engine.options.Options`.
         stages: is told when a stage of the start is over.
         warm_up: what the engine must answer before it counts as ready, if anything.
+        health_path: see :class:`llm_serving_engine.options.Options`.
         requests: number of requests that are being answered, as far as it is known outside of the engine.
         on_ready: called once, when it is ready for the first time.
         on_failed_start: called with the reason if the warm-up failed; no probe follows.
@@ -77,6 +78,7 @@ class HealthMonitor:
         *,
         stages: StartupStages | None = None,
         warm_up: WarmUp | None = None,
+        health_path: str = "/health",
         requests: Callable[[], int] = lambda: 0,
         on_ready: Callable[[], None] = lambda: None,
         on_failed_start: Callable[[str], None] = lambda reason: None,
@@ -87,6 +89,7 @@ class HealthMonitor:
         self._timeout = probe_timeout
         self._stages = stages or StartupStages()
         self._warm_up = warm_up
+        self._health_path = health_path
         self._stall = StallDetector(client, stall_seconds, probe_timeout, requests)
         self._on_ready = on_ready
         self._on_failed_start = on_failed_start
@@ -201,11 +204,11 @@ class HealthMonitor:
         return self._observation.reason
 
     def _ask(self, known: str | None) -> str:
-        answer = self._client.get("/health", self._timeout)
+        answer = self._client.get(self._health_path, self._timeout)
         if answer.status >= 500:
-            raise _UnhealthyError(f"/health answers {answer.status}")
+            raise _UnhealthyError(f"{self._health_path} answers {answer.status}")
         if answer.status != 200:
-            raise NoAnswerError(f"/health answers {answer.status}")
+            raise NoAnswerError(f"{self._health_path} answers {answer.status}")
         self._stages.ended("engine")
         # A model stays loaded: the list is asked for until it is there, and no more, since engines log each request.
         return known if known is not None else self._listed()

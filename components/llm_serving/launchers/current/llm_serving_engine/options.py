@@ -30,6 +30,7 @@ class Options:
         command: the engine's command line.
         health_host, health_port: where the health endpoint listens.
         engine_host, engine_port: where the engine answers HTTP.
+        health_path: where it answers 200 while it is healthy.
         model: name that the engine must list before it is ready; ``None``: any.
         stall_seconds: an engine that was ready and answers nothing for so long, or does nothing for the requests that
             it has, is stalled.
@@ -48,6 +49,7 @@ class Options:
     health_port: int
     engine_host: str
     engine_port: int
+    health_path: str
     model: str | None
     stall_seconds: float
     probe_seconds: float
@@ -101,6 +103,12 @@ def _folder(value: str) -> Path:
     return Path(value)
 
 
+def _path(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError("it must begin with /")
+    return value
+
+
 def _text(value: str) -> str:
     if not value:
         raise ValueError("it must not be empty")
@@ -145,6 +153,7 @@ OPTIONS = {
     "health-host": "address that the health endpoint listens at (default 0.0.0.0)",
     "health-port": "its port (default 8080)",
     "engine-url": "where the engine answers (default: host and port in COMMAND, else 127.0.0.1:8000)",
+    "health-path": "path at which the engine answers 200 while it is healthy (default /health)",
     "model": "name that the engine must list to be ready (default: the one in COMMAND, else any)",
     "stall-seconds": "an engine that was ready is dead when it is silent, or does nothing for its requests, for so "
     "long (default 60)",
@@ -224,6 +233,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
         health_port=values.read("health-port", _port) or 8080,
         engine_host=host,
         engine_port=port,
+        health_path=values.read("health-path", _path) or "/health",
         model=values.read("model", _text) or option_of(command, "--served-model-name"),
         stall_seconds=values.read("stall-seconds", _seconds) or 60.0,
         probe_seconds=values.read("probe-seconds", _seconds) or 1.0,

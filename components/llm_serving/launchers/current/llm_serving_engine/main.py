@@ -67,6 +67,7 @@ class _Launch:
             options.probe_timeout,
             stages=self._stages,
             warm_up=warm_up,
+            health_path=options.health_path,
             requests=self._running_requests,
             on_ready=self._on_ready,
             on_failed_start=self._on_failed_start,

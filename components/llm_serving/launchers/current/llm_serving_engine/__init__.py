@@ -5,3 +5,5 @@ about it (``health_monitor``, ``stall``, ``resource_usage``), the health endpoin
 requests (``drain``). Leaves requests to the engine: none passes through this process. Two modules run inside the
 engine's processes instead, loaded by vLLM's own means: ``drain_middleware`` and ``vllm_stages``.
 """
+
+__version__ = "0.1.0"
