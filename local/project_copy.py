@@ -13,8 +13,12 @@ from typing import Any, cast
 
 import yaml
 
+from llm_serving.arguments import plain
 from local.state_folder import REPOSITORY
 from stacks.files import write_atomically
+from stacks.images.lock import read_images
+from stacks.releases import RELEASES
+from stacks.settings import NAMESPACE
 
 ENCRYPTION = frozenset({"encryptionsalt", "encryptedkey", "secretsprovider"})
 """What Pulumi itself writes into a settings file, beside ``config``."""
@@ -47,11 +51,24 @@ def sync_settings(source: Path, target: Path, more: Mapping[str, Any] | None = N
     """Copy one settings file with what the run adds; how secrets are encrypted is the copy's own."""
     salt = _read(target).get("encryptionsalt") if target.exists() else None
     document = {key: value for key, value in _read(source).items() if key not in ENCRYPTION}
-    if more:
-        document["config"] = {**document["config"], **more}
+    document["config"] = {**_stand_in_images(document["config"]), **document["config"], **(more or {})}
     if salt is not None:
         document["encryptionsalt"] = salt
     _write(target, document)
+
+
+def _stand_in_images(config: Mapping[str, Any], releases: Path = RELEASES) -> dict[str, Any]:
+    """The setting that gives images which are in no registry yet a name of this machine, where nodes are simulated and
+    pull none: whoever looks at `prod` for the first time has pushed nothing. Real nodes of clusters that are there get
+    real images, or the refusal."""
+    if config.get(f"{NAMESPACE}:cloud") in (None, "existing"):
+        return {}
+    images = {
+        name: plain(image.image().model_copy(update={"repository": f"localhost/llm-serving/{name.partition('@')[0]}"}))
+        for name, image in read_images(releases).items()
+        if not image.pushed
+    }
+    return {f"{NAMESPACE}:images": images} if images else {}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -56,6 +56,11 @@ class StackRunner:
         settings = yaml.safe_load((project / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8"))
         refuse_on_local_clouds(str(settings["config"].get("llm-serving:cloud")))
 
+    @property
+    def project(self) -> Path:
+        """The copied project, with the settings as the last run had them."""
+        return self.state.root / "project"
+
     def environment(self) -> dict[str, str]:
         """The environment of every ``pulumi`` run: the virtual environment first on PATH, because the old language
         host starts the first ``python`` that it finds."""
@@ -64,7 +69,7 @@ class StackRunner:
 
     def command(self, *args: str) -> list[str]:
         """The command line of a ``pulumi`` run in the copied project."""
-        return [pulumi_program(), "--cwd", str(self.state.root / "project"), "--non-interactive", *args]
+        return [pulumi_program(), "--cwd", str(self.project), "--non-interactive", *args]
 
     def run(self, *args: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
         """Run ``pulumi`` to its end; the caller reads the exit status."""
@@ -128,7 +133,7 @@ def preview(runner: StackRunner, stack: str, args: Sequence[str]) -> int:
     done = runner.run("preview", "--suppress-outputs", "--stack", stack, *args)
     if done.returncode == 0:
         print(flush=True)
-        _stacks("plan", stack, "--folder", str(runner.settings))
+        _stacks("plan", stack, "--folder", str(runner.project))
     return done.returncode
 
 
@@ -143,7 +148,7 @@ def _summary(runner: StackRunner, stack: str) -> int:
     outputs = runner.state.root / "kubeconfig" / f"{stack}.outputs.json"
     write_json(outputs, runner.outputs(stack))
     print(flush=True)
-    where = ("--folder", str(runner.settings), "--outputs", str(outputs), "--kubeconfig", str(kubeconfig))
+    where = ("--folder", str(runner.project), "--outputs", str(outputs), "--kubeconfig", str(kubeconfig))
     status = _stacks("summary", stack, *where)
     print(f"\nLook around: kubectl --kubeconfig {_short(kubeconfig)} get pods,nodes -A")
     return status

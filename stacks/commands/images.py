@@ -8,8 +8,7 @@ import typer
 
 from stacks.commands.options import Releases
 from stacks.images import buildx
-from stacks.images.lock import read_images
-from stacks.images.publish import pin_image, push_command, push_image
+from stacks.images.lock import missing_digest, push_command, read_images
 from stacks.releases import RELEASES
 
 app = typer.Typer(no_args_is_help=True, help="Container images: build, push, pin, list.")
@@ -49,6 +48,8 @@ def push(
     releases: Releases = RELEASES,
 ) -> None:
     """Upload an image to a registry, and write where it is and its digest into the lock."""
+    from stacks.images.publish import push_image  # loads an HTTP client, which no other command of `stacks` needs
+
     image = push_image(name, archive, to, releases, say=lambda line: print(line, file=sys.stderr))
     print(f"{name}  {image.reference}")
 
@@ -62,15 +63,15 @@ def pin(
     releases: Releases = RELEASES,
 ) -> None:
     """Write the digest that an image's tag leads to now into the lock."""
+    from stacks.images.publish import pin_image
+
     print(f"{name}  {pin_image(name, image, releases).reference}")
 
 
 @app.command("list")
 def list_images(releases: Releases = RELEASES) -> None:
     """List the images of the lock: each by digest, or what it still lacks."""
-    for name, image in sorted(read_images(releases).items()):
-        if not image.pushed:
-            missing = f"  in no registry: {push_command(name)}"
-        else:
-            missing = "" if image.digest else f"  no digest: stacks images pin {name}"
-        print(f"{name}  {image.reference}{missing}")
+    images = read_images(releases)
+    for name, image in sorted(images.items()):
+        lacks = "no digest" if image.pushed else "in no registry"
+        print(f"{name}  {image.reference}{'' if image.digest else f'  {lacks}: {missing_digest(name, images)}'}")

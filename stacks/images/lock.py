@@ -43,11 +43,53 @@ class LockedImage(ImageReference):
     @property
     def pushed(self) -> bool:
         """Whether the image is in a registry at all."""
-        return self.repository.split("/", 1)[0] != NOWHERE
+        return not is_nowhere(self)
 
     def image(self) -> ImageReference:
         """What a release or a loader has of it."""
         return ImageReference(**self.model_dump(exclude={"inputs"}))
+
+
+def is_nowhere(image: ImageReference) -> bool:
+    """Whether an image is in no registry yet."""
+    return image.repository.split("/", 1)[0] == NOWHERE
+
+
+def push_command(name: str) -> str:
+    """The command that brings an image of ours into a registry."""
+    return f"stacks images push {name} --archive FILE --to REGISTRY"
+
+
+def missing_digest(name: str, images: Mapping[str, LockedImage]) -> str:
+    """The command that gives an entry the digest that it lacks."""
+    return f"stacks images pin {name}" if images[name].pushed else push_command(name)
+
+
+def how_to_get_digest(image: ImageReference, name: str | None, images: Mapping[str, LockedImage]) -> str:
+    """What to do about an image that is pulled by its tag; empty where nothing is to be done: it has a digest, or was
+    built on this machine.
+
+    Args:
+        image: what is pulled.
+        name: the ``name@version`` by which a release or a loader asks for it; ``None`` where it is written out there,
+            so that the lock alone changes nothing.
+        images: the lock.
+    """
+    if image.digest or image.repository.startswith("localhost/"):
+        return ""
+    if name is not None:
+        return missing_digest(name, images)
+    known = name_of(image, images)
+    if known is None:
+        return f"stacks images pin NAME@VERSION --image {image.reference}, then NAME@VERSION in its place"
+    return f"{'' if images[known].digest else f'{missing_digest(known, images)}, then '}{known} in its place"
+
+
+def name_of(image: ImageReference, images: Mapping[str, LockedImage]) -> str | None:
+    """The ``name@version`` under which the lock has an image, with or without its digest; ``None`` where it has none
+    such."""
+    same = (name for name, entry in images.items() if (entry.repository, entry.tag) == (image.repository, image.tag))
+    return next(same, None)
 
 
 def is_name(value: Any) -> bool:
@@ -126,7 +168,7 @@ def write_image(folder: Path, name: str, image: LockedImage) -> bool:
             raise ProblemsError([problem], LOCK)
         if images.get(name) == image:
             return False
-        entries = {key: _data(entry) for key, entry in sorted({**images, name: image}.items())}
+        entries = {key: entry_data(entry) for key, entry in sorted({**images, name: image}.items())}
         write_atomically(folder / LOCK, _HEADER + dump_yaml(entries), mode=0o644)
         return True
 
@@ -135,11 +177,11 @@ def change_refused(name: str, before: LockedImage, after: LockedImage | None) ->
     """Why an entry may not become another; ``None`` where what was there stays."""
     if after is None:
         return Problem(name, None, "was removed; images are never removed from the lock", "restore it")
-    kept = _data(before)
+    kept = entry_data(before)
     if not before.pushed:
         # Where it is, under which tag, and what went in, is known once it is pushed.
         kept = {key: value for key, value in kept.items() if key not in ("repository", "tag", "inputs")}
-    now = _data(after)
+    now = entry_data(after)
     for key, value in kept.items():
         if now.get(key) != value:
             version = "a new version of the image, under a name of its own"
@@ -159,6 +201,6 @@ def history_problems(folder: Path, earlier: str) -> list[Problem]:
     return [problem for problem in problems if problem is not None]
 
 
-def _data(image: LockedImage) -> dict[str, Any]:
+def entry_data(image: LockedImage) -> dict[str, Any]:
     """An entry as it stands in the file: what is not said is left out."""
     return image.model_dump(mode="json", by_alias=True, exclude_defaults=True)

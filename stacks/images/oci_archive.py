@@ -26,7 +26,7 @@ MANIFEST_TYPES = (
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 LAUNCHER = "llm-serving-engine"
-"""The program of ``images/vllm`` that watches an engine."""
+"""The program that watches an engine, in images that have our launcher inside."""
 
 _NO_VERSION = "0.0.0"
 _VERSION_LABEL = "org.opencontainers.image.version"

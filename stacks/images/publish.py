@@ -10,7 +10,15 @@ from pathlib import Path
 
 from llm_serving.errors import Problem, ProblemsError
 from stacks.images.build_context import ImageError
-from stacks.images.lock import LOCK, LockedImage, change_refused, check_name, read_images, write_image
+from stacks.images.lock import (
+    LOCK,
+    LockedImage,
+    change_refused,
+    check_name,
+    push_command,
+    read_images,
+    write_image,
+)
 from stacks.images.oci_archive import OciArchive, open_archive
 from stacks.images.registry import RegistryClient, parse_repository, parse_tagged
 
@@ -101,11 +109,6 @@ def pin_image(
     pinned = entry.model_copy(update={"digest": digest})
     write_image(folder, name, pinned)
     return pinned
-
-
-def push_command(name: str) -> str:
-    """The command that brings an image of ours into a registry."""
-    return f"stacks images push {name} --archive FILE --to REGISTRY"
 
 
 def _refuse_a_change(folder: Path, name: str, image: LockedImage) -> None:

@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Any, cast
 
 from llm_serving import catalog
-from llm_serving.arguments import parse
 from llm_serving.catalog import UnknownFact
 from llm_serving.errors import Problem, ProblemsError, nearest
 from llm_serving.spec import ReleaseSpec
 from stacks.documents import dump_yaml, load_yaml, parse_yaml
 from stacks.files import write_atomically
+from stacks.images.lock import LockedImage, how_to_get_digest, read_images
 from stacks.releases.store import (
     RELEASES,
     Release,
-    content_hash,
     display_path,
     free_version,
     read_lock,
     read_releases,
+    release_of,
     releases_locked,
     write_lock,
 )
@@ -71,15 +71,17 @@ def add_release(
                 [Problem("", version, "exists already; releases are never changed", hint)], display_path(path)
             )
         start = _start_from_release(folder, model, base, known) if base is not None else _start_from_file(source)
-        data, notes = _with_changes(start, _parse_changes(changes), display_path(path))
+        images = read_images(folder)
+        data, notes = _with_changes(start, _parse_changes(changes), images, display_path(path))
         data = _with_name_and_version(data, model, version, base, display_path(path))
-        spec = parse(ReleaseSpec, data, display_path(path))
-        problems = [*_stale_image_problems(start, data, base), *_catalog_problems(spec)]
+        release = release_of(data, images, path.relative_to(folder).as_posix(), display_path(path))
+        problems = [*_stale_image_problems(start, data, base), *_catalog_problems(release.spec)]
         if problems:
             raise ProblemsError(problems, display_path(path))
-        notes += _notes(spec, data, start, base, [other for name, other in known if name == model])
+        notes += _notes(release.spec, data, start, base, [other for name, other in known if name == model])
+        notes += _image_notes(release, images)
         _write(path, dump_yaml(data))
-    return Added(Release(spec, content_hash(data), path.relative_to(folder).as_posix()), tuple(notes))
+    return Added(release, tuple(notes))
 
 
 def _write(path: Path, text: str) -> None:
@@ -140,8 +142,10 @@ def _parse_changes(changes: Sequence[str]) -> dict[str, str]:
     return parsed
 
 
-def _with_changes(start: _Data, changes: Mapping[str, str], source: str) -> tuple[_Data, list[str]]:
-    """A copy of ``start`` with the changes, and with the image's tag following the engine's version."""
+def _with_changes(
+    start: _Data, changes: Mapping[str, str], images: Mapping[str, LockedImage], source: str
+) -> tuple[_Data, list[str]]:
+    """A copy of ``start`` with the changes, and with the image following the engine's version."""
     data = _copy(start)
     for path, text in changes.items():
         first, *rest = path.split(".")
@@ -149,7 +153,7 @@ def _with_changes(start: _Data, changes: Mapping[str, str], source: str) -> tupl
             raise ProblemsError([Problem(path, text, "is the release's own", "the argument of `add`")], source)
         field = ReleaseSpec.model_fields.get(first)
         _set_value(data, [(field.alias if field else None) or first, *rest], text, path, source)
-    return data, _retag_image(start, data, changes)
+    return data, _retag_image(start, data, changes, images)
 
 
 def _set_value(data: _Data, steps: list[str], text: str, path: str, source: str) -> None:
@@ -171,16 +175,17 @@ def _set_value(data: _Data, steps: list[str], text: str, path: str, source: str)
         target[last] = value
 
 
-def _retag_image(start: _Data, data: _Data, changes: Mapping[str, str]) -> list[str]:
-    """An image is the engine: a tag that names the version names the new one, unless somebody says otherwise."""
+def _retag_image(start: _Data, data: _Data, changes: Mapping[str, str], images: Mapping[str, LockedImage]) -> list[str]:
+    """An image is the engine: a tag that names the version names the new one, unless somebody says otherwise; and so
+    does a ``name@version``, where the lock has the new one."""
     before, after = _version(start), _version(data)
     image = data.get("image")
-    if (
-        before == after
-        or not before
-        or not isinstance(image, dict)
-        or any(path.startswith("image") for path in changes)
-    ):
+    if before == after or not before or any(path.startswith("image") for path in changes):
+        return []
+    if isinstance(image, str) and (new := image.replace(before, after)) in images:
+        data["image"] = new
+        return [f"image follows the engine's version: {image} is {new} now"]
+    if not isinstance(image, dict):
         return []
     image = cast(_Data, image)
     tag = str(image.get("tag", ""))
@@ -195,6 +200,11 @@ def _stale_image_problems(start: _Data, data: _Data, base: str | None) -> list[P
     if base is None or before == after or start.get("image") != data.get("image"):
         return []
     reason = f"is still the image of engine {before}, and the release's engine is {after}"
+    image = start.get("image")
+    if isinstance(image, str):
+        new = image.replace(before, after) if before in image else "NAME@VERSION"
+        how = f"stacks images pin {new} --image REPOSITORY:TAG, then --set image={new}"
+        return [Problem("image", image, reason, how)]
     return [Problem("image", None, reason, "--set image.tag=… (and image.digest=…)")]
 
 
@@ -223,6 +233,12 @@ def _notes(spec: ReleaseSpec, data: _Data, start: _Data, base: str | None, versi
     if base is not None and _content(start) == _content(data):
         notes.append(f"nothing but the version differs from {base}: it will answer the same")
     return notes
+
+
+def _image_notes(release: Release, images: Mapping[str, LockedImage]) -> list[str]:
+    image = release.spec.image
+    how = how_to_get_digest(image, release.image_name, images)
+    return [f"image {release.image_name or image.reference} has no digest: {how}"] if how else []
 
 
 def _content(data: _Data) -> _Data:

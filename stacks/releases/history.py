@@ -86,7 +86,7 @@ def _difference(
     """Why a release differs from what ``reference`` has of it; ``None`` where it does not."""
     if present is None:
         return Problem(file, None, f"is in {reference} and was removed; releases are never removed", "restore the file")
-    if present.sha256 != sha256:
+    if not present.is_as(sha256):
         reason = f"changed, together with {LOCK}: {reference} has {sha256[:12]}"
         hint = f"restore it, and add a new version, for example {free_version(releases, present.spec)}"
         return Problem(file, present.sha256[:12], reason, hint)

@@ -2,17 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from llm_serving.arguments import parse
+from llm_serving.arguments import parse, plain
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec import ReleaseSpec
 from stacks.documents import dump_yaml, load_yaml
 from stacks.files import folder_locked, write_atomically
+from stacks.images.lock import LockedImage, entry_data, lookup, read_images
 from stacks.releases.versions import next_minor
 
 RELEASES = Path(__file__).parent
@@ -28,13 +29,28 @@ class Release:
 
     Attributes:
         spec: its content.
-        sha256: hash of the content in canonical form: comments and layout may change, meaning may not.
+        sha256: hash of the content in canonical form: comments and layout may change, meaning may not. Of an image that
+            is named, the entry of the lock of images is part of it.
         file: path relative to the folder of releases.
+        image_name: ``name@version`` of its image; ``None`` where the file says repository and tag itself.
+        written_sha256: the same hash with the image's name in the place of its entry.
     """
 
     spec: ReleaseSpec
     sha256: str
     file: str
+    image_name: str | None
+    written_sha256: str
+
+    @property
+    def lock_line(self) -> str:
+        """What the lock of releases records of it when it is new. An image without a digest still gets one, and only
+        the lock of images can promise that nothing else of its entry changes: its name is recorded then."""
+        return self.sha256 if self.image_name is None or self.spec.image.digest else self.written_sha256
+
+    def is_as(self, recorded: str) -> bool:
+        """Whether it is what the lock recorded, before or after its image got a digest."""
+        return recorded in (self.sha256, self.written_sha256)
 
 
 def read_releases(folder: Path = RELEASES) -> dict[tuple[str, str], Release]:
@@ -53,7 +69,7 @@ def read_releases(folder: Path = RELEASES) -> dict[tuple[str, str], Release]:
             problems.append(
                 Problem(release.file, None, f"not in {LOCK}", "stacks release lock, which adds new releases")
             )
-        elif recorded != release.sha256:
+        elif not release.is_as(recorded):
             hint = f"leave it as it was and add a new version, for example {free_version(releases, release.spec)}"
             problems.append(
                 Problem(release.file, release.sha256[:12], f"changed after {recorded[:12]} was locked", hint)
@@ -81,16 +97,17 @@ def write_lock(folder: Path) -> list[str]:
     """What :func:`lock_releases` does, for whoever holds :func:`releases_locked` already."""
     releases = _read(folder)
     locked = read_lock(folder)
+    by_file = {release.file: release for release in releases.values()}
     changed = [
         Problem(file, None, "changed or removed after it was locked", "restore it and add a new version")
         for file, sha256 in locked.items()
-        if file not in {r.file for r in releases.values() if r.sha256 == sha256}
+        if file not in by_file or not by_file[file].is_as(sha256)
     ]
     if changed:
         raise ProblemsError(changed, display_path(folder))
-    new = sorted(release.file for release in releases.values() if release.file not in locked)
+    new = sorted(file for file in by_file if file not in locked)
     if new:
-        content = dict(sorted((release.file, release.sha256) for release in releases.values()))
+        content = dict(sorted({**{file: release.lock_line for file, release in by_file.items()}, **locked}.items()))
         text = "# Hashes of the releases, written by `stacks release add`. Lines are added, never changed.\n"
         write_atomically(folder / LOCK, text + dump_yaml(content), mode=0o644)
     return new
@@ -132,20 +149,46 @@ def content_hash(data: Any) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def release_of(data: Any, images: Mapping[str, LockedImage], file: str, source: str) -> Release:
+    """The release that a file's content is.
+
+    Args:
+        data: the content.
+        images: the lock of images.
+        file: path relative to the folder of releases.
+        source: what messages call the file.
+
+    Raises:
+        ProblemsError: it is refused, or its image is in no lock.
+    """
+    written_sha256 = content_hash(data)
+    name = cast(dict[str, Any], data).get("image") if isinstance(data, dict) else None
+    if not isinstance(name, str):
+        return Release(parse(ReleaseSpec, data, source), written_sha256, file, None, written_sha256)
+    try:
+        image = lookup(name, images, "image")
+    except ProblemsError as error:
+        raise error.from_source(source) from None
+    spec = parse(ReleaseSpec, {**data, "image": plain(image.image())}, source)
+    return Release(spec, content_hash({**data, "image": {name: entry_data(image)}}), file, name, written_sha256)
+
+
 def _read(folder: Path) -> dict[tuple[str, str], Release]:
+    images = read_images(folder)
     releases: dict[tuple[str, str], Release] = {}
     for path in sorted(folder.glob("*/*.yaml")):
         file = path.relative_to(folder).as_posix()
         source = display_path(path)
         data = load_yaml(path, source)
-        spec = parse(ReleaseSpec, data, source)
+        release = release_of(data, images, file, source)
+        spec = release.spec
         for key, actual, expected in (
             ("name", spec.name, path.parent.name),
             ("version", spec.version, path.stem),
         ):
             if actual != expected:
                 raise ProblemsError([Problem(key, actual, "differs from the file's own path", expected)], source)
-        releases[spec.name, spec.version] = Release(spec, content_hash(data), file)
+        releases[spec.name, spec.version] = release
     return releases
 
 

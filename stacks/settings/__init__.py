@@ -9,7 +9,7 @@ from stacks.settings.models import (
     Settings,
     parse_settings,
 )
-from stacks.settings.resolve import ServedModel, ServedRelease, Stack, resolve
+from stacks.settings.resolve import ServedModel, ServedRelease, Stack, refuse_unpushed, resolve
 
 __all__ = [
     "NAMESPACE",
@@ -22,5 +22,6 @@ __all__ = [
     "Stack",
     "parse_settings",
     "read_settings_file",
+    "refuse_unpushed",
     "resolve",
 ]

@@ -1,11 +1,11 @@
 """The settings of a stack. Every field's own definition is in ``llm_serving.spec``; this only puts them together."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import Field, StringConstraints
 
-from llm_serving.arguments import Frozen, parse
+from llm_serving.arguments import Frozen, parse, plain
 from llm_serving.errors import Problem, ProblemsError, nearest
 from llm_serving.planning.nodes import DEFAULT_MAX_PODS
 from llm_serving.planning.rules.stack import GcpShape
@@ -25,6 +25,8 @@ from llm_serving.spec import (
 )
 from llm_serving.spec.gcp import GcpClusterSpec, GcpModelCacheSpec, GcpNetworkSpec, GcpPoolSpec
 from llm_serving.spec.network import Cidr
+from stacks.images.lock import LockedImage, lookup, read_images
+from stacks.releases import RELEASES
 
 NAMESPACE = "llm-serving"
 """Namespace of the settings in ``Pulumi.<stack>.yaml``: the project's name, as Pulumi has it."""
@@ -41,12 +43,15 @@ class CommonSettings(Frozen):
         labels: put on every cloud resource and namespace, for cost reports.
         teams: teams that share the cluster; each gets a namespace.
         models: models to serve.
-        loader: fills the model cache before an engine starts; ``None`` where somebody else does.
+        loader: fills the model cache before an engine starts; ``None`` where somebody else does. Its image may be a
+            name of the lock of images, ``name@version``.
         launcher: what runs the engines.
         weights: who that is; ``None`` where a loader fills it, or where an existing cluster has weights already.
         egress: the way out that the site prescribes; ``None`` where it prescribes none.
         image_pull: credentials for the registries of images; ``None`` where nodes need none.
         addons: what the cluster needs beside the models, and who brings it.
+        images: images in place of those of the lock, by ``name@version``: for runs that pull none, and machines of
+            developers. Refused for one that has a digest.
     """
 
     labels: dict[LabelKey, LabelValue] = {}
@@ -58,6 +63,7 @@ class CommonSettings(Frozen):
     egress: EgressSpec | None = None
     image_pull: ImagePullSpec | None = None
     addons: AddonsSpec = AddonsSpec()
+    images: dict[str, ImageReference] = {}
 
 
 class GcpSettings(CommonSettings):
@@ -233,12 +239,13 @@ _BY_CLOUD: dict[str, type[GcpSettings] | type[ExistingSettings]] = {
 """The model of each value that ``cloud`` may have."""
 
 
-def parse_settings(data: Mapping[str, Any], source: str) -> Settings:
+def parse_settings(data: Mapping[str, Any], source: str, images: Mapping[str, LockedImage] | None = None) -> Settings:
     """The settings of one stack.
 
     Args:
         data: keys without the namespace (``pools``), values as YAML gives them.
         source: the file that the data came from, for messages.
+        images: the lock of images; by default the one of the repository.
 
     Raises:
         ProblemsError: with every refused value; paths start with the namespace, as in the file.
@@ -249,9 +256,31 @@ def parse_settings(data: Mapping[str, Any], source: str) -> Settings:
         problem = Problem("cloud", cloud, reason, nearest(str(cloud or ""), _BY_CLOUD))
         raise ProblemsError([in_file(problem)], source)
     try:
-        return parse(_BY_CLOUD[cloud], data)
+        return _with_named_images(_BY_CLOUD[cloud], data, read_images(RELEASES) if images is None else images)
     except ProblemsError as error:
         raise ProblemsError(map(in_file, error.problems), source) from None
+
+
+def _with_named_images(
+    model: type[GcpSettings] | type[ExistingSettings], data: Mapping[str, Any], images: Mapping[str, LockedImage]
+) -> Settings:
+    """The settings with the image in the place of its name."""
+    loader: Any = data.get("loader")
+    name: Any = cast(dict[str, Any], loader).get("image") if isinstance(loader, dict) else None
+    if isinstance(name, str):
+        data = {**data, "loader": {**loader, "image": plain(lookup(name, images, "loader.image").image())}}
+    settings = parse(model, data)
+    problems = [
+        Problem(f"images.{key}", None, f"is {images[key].digest} in the lock, which decides", "remove it")
+        for key in settings.images
+        if lookup(key, images, "images").digest is not None
+    ]
+    if problems:
+        raise ProblemsError(problems)
+    if isinstance(name, str) and settings.loader is not None and name in settings.images:
+        other = settings.loader.model_copy(update={"image": settings.images[name]})
+        return settings.model_copy(update={"loader": other})
+    return settings
 
 
 def in_file(problem: Problem) -> Problem:

@@ -9,7 +9,7 @@ from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
 
 from llm_serving.errors import Problem, ProblemsError
 from stacks.settings.models import NAMESPACE, in_file, parse_settings
-from stacks.settings.resolve import Stack, resolve
+from stacks.settings.resolve import Stack, refuse_unpushed, resolve
 from stacks.settings.secrets import SECRETS, check_secrets
 
 
@@ -25,7 +25,7 @@ def current_stack() -> Stack:
         problems = [*check_secrets(settings, _given_secrets())]
         if problems:
             raise ProblemsError(map(in_file, problems), source)
-        return resolve(settings, source)
+        return refuse_unpushed(resolve(settings, source))
     except ProblemsError as error:
         raise pulumi.RunError(f"the settings of stack {pulumi.get_stack()!r} are refused\n{error}") from None
 

@@ -15,6 +15,7 @@ from llm_serving.planning.replicas import Role, releases_of
 from llm_serving.planning.rules import StackShape, check, notes
 from llm_serving.planning.tenancy import max_gpus
 from llm_serving.spec import EgressSpec, EngineName, ImageReference, ModelSpec, ReleaseSpec, TeamSpec
+from stacks.images.lock import LockedImage, how_to_get_digest, is_nowhere, name_of, push_command, read_images
 from stacks.releases import RELEASES, Release, read_releases
 from stacks.settings.models import Settings, in_file
 
@@ -71,6 +72,7 @@ class Stack:
         cloud: where it runs.
         models: the models in the order of the settings.
         notes: what a user should know although nothing is refused.
+        unpushed: images that are in no registry yet: the stack can be planned, and not brought up.
         source: the file that the settings came from.
     """
 
@@ -78,6 +80,7 @@ class Stack:
     cloud: Cloud
     models: tuple[ServedModel, ...]
     notes: tuple[Problem, ...]
+    unpushed: tuple[Problem, ...]
     source: str = field(compare=False)
 
     @property
@@ -138,17 +141,70 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
     problems = check(shape)
     if problems:
         raise ProblemsError(map(in_file, problems), source)
-    models = tuple(_served(model, known, shape, settings.engine_images) for model in settings.models)
+    models = tuple(_served(model, known, shape, settings) for model in settings.models)
     problems = [*_check_environments(models, settings.egress)]
     if problems:
         raise ProblemsError(map(in_file, problems), source)
+    lock = read_images(releases)
+    images = _images(settings, models, lock)
+    unpushed = tuple(in_file(_unpushed(image)) for image in images if is_nowhere(image.reference))
+    by_tag = (
+        Problem(image.path, image.reference.reference, "is pulled by its tag, which may be another image tomorrow", how)
+        for image in images
+        if not is_nowhere(image.reference) and (how := how_to_get_digest(image.reference, image.name, lock))
+    )
     return Stack(
         settings=settings,
         cloud=shape.cloud,
         models=models,
-        notes=tuple(map(in_file, notes(shape))),
+        notes=(*unpushed, *map(in_file, (*notes(shape), *by_tag))),
+        unpushed=unpushed,
         source=source,
     )
+
+
+def refuse_unpushed(stack: Stack) -> Stack:
+    """The stack, where nodes can pull all of its images.
+
+    Raises:
+        ProblemsError: naming those that are in no registry yet, and the command that brings them there.
+    """
+    if stack.unpushed:
+        raise ProblemsError(stack.unpushed, stack.source)
+    return stack
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image that nodes pull.
+
+    Attributes:
+        path: property path that asks for it.
+        reference: which it is.
+        name: its ``name@version``; ``None`` where it is written out.
+    """
+
+    path: str
+    reference: ImageReference
+    name: str | None
+
+
+def _images(settings: Settings, models: Sequence[ServedModel], lock: Mapping[str, LockedImage]) -> list[_Image]:
+    images = [
+        _Image(f"models[{index}].releases.{served.role}", served.release.spec.image, served.release.image_name)
+        for index, model in enumerate(models)
+        for served in model.releases
+    ]
+    if settings.loader is None:
+        return images
+    loader = settings.loader.image
+    return [_Image("loader.image", loader, name_of(loader, lock)), *images]
+
+
+def _unpushed(image: _Image) -> Problem:
+    last = image.reference.repository.rpartition("/")[2]
+    name = image.name or f"{last}@{image.reference.tag}"
+    return Problem(image.path, name, "is in no registry yet", push_command(name))
 
 
 def _check_environments(models: Sequence[ServedModel], egress: EgressSpec | None) -> Iterator[Problem]:
@@ -190,14 +246,14 @@ def _served(
     model: ModelSpec,
     releases: Mapping[tuple[str, str], Release],
     shape: StackShape,
-    images: Mapping[EngineName, ImageReference],
+    settings: Settings,
 ) -> ServedModel:
     node = shape.node(model.pool)
     assert node is not None, "the rules refuse a model whose pool is not known"
 
     def served(role: Role, version: str) -> ServedRelease:
         release = releases[model.name, version]
-        image = images.get(release.spec.engine.name)
+        image = settings.engine_images.get(release.spec.engine.name) or settings.images.get(release.image_name or "")
         if image is not None:
             release = replace(release, spec=release.spec.model_copy(update={"image": image}))
         return ServedRelease(role, release, plan_model(model, release.spec, node, shape.cloud, shape.sidecar))

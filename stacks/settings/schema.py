@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from stacks.images.lock import NAME
 from stacks.settings.models import NAMESPACE, Settings
 
 
@@ -11,6 +12,13 @@ def settings_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a settings file: the keys of our namespace, any key of another."""
     inner = TypeAdapter(Settings).json_schema(by_alias=True, ref_template="#/$defs/{model}")
     definitions: dict[str, Any] = inner.pop("$defs")
+    # Settings may name an image of the lock; components, which know no lock, get what it stands for.
+    image = definitions["LoaderSpec"]["properties"]["image"]
+    named = {"type": "string", "pattern": f"^{NAME}$"}
+    definitions["LoaderSpec"]["properties"]["image"] = {
+        "anyOf": [named, {"$ref": image["$ref"]}],
+        **{key: value for key, value in image.items() if key != "$ref"},
+    }
     variants = [definitions[ref["$ref"].rsplit("/", 1)[1]] for ref in inner["anyOf"]]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

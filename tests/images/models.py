@@ -124,7 +124,7 @@ def load(source: Path | str, target: Path | str, *more: str, **variables: str) -
 
 def verify(target: Path | str, *more: str, **variables: str) -> tuple[int, str, str]:
     """Verify a copy; exit status, output and errors."""
-    return ended(loader("verify", f"--target={target}", *more), **variables)
+    return ended(loader("verify", f"--target={target}", *more, **variables))
 
 
 def refusal(url: str, target: Path, repository: str = NAME, revision: str = REVISION) -> str:

@@ -18,7 +18,7 @@ import requests
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from llm_serving.errors import ProblemsError
 from stacks.cli import app, main
@@ -354,6 +354,7 @@ def token_service(folder):
     authority = trustme.CA(key_type=trustme.KeyType.RSA)
     issued = authority.issue_cert("tokens.test", key_type=trustme.KeyType.RSA)
     key = serialization.load_pem_private_key(issued.private_key_pem.bytes(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
     chain = [x509.load_pem_x509_certificate(blob.bytes()) for blob in issued.cert_chain_pems]
     scopes: list[str] = []
 

@@ -21,7 +21,7 @@ SERIES_OUTCOME = "outcome"
 
 
 class LauncherSeries(StrEnum):
-    """Series of our launcher (``images/vllm``), at its health port."""
+    """Series of our launcher (``launchers``), at its health port."""
 
     ENGINE_UP = "llm_serving_engine_up"
     """Gauge: 1 while the engine answers for its model."""

@@ -13,7 +13,7 @@ from llm_serving.spec import DrainSpec
 
 EXIT_SECONDS = 2
 """Part of every grace period, after the window of running requests: the launcher ends what is left with an error and
-counts it (``images/vllm``, at most a second for clients that read slowly), then the engine exits. One that is killed
+counts it (``launchers``, at most a second for clients that read slowly), then the engine exits. One that is killed
 meanwhile has no request left."""
 
 PRE_STOP_SECONDS = 15

@@ -3,7 +3,7 @@ answers, and saves what it compiled beside the weights. Instances read it instea
 
 A compile cache is code that the engine runs, so whoever serves must not write it: the Job runs under the identity that
 fills the model cache, instances mount that read-only. Owns the Job, and where in the model cache the compile cache
-lies. Leaves alone: what is saved and how (the launcher, ``images/vllm``), the pod (``pod.py``), who starts instances.
+lies. Leaves alone: what is saved and how (the launcher, ``launchers``), the pod (``pod.py``), who starts instances.
 """
 
 import copy

@@ -88,6 +88,12 @@ def existing_run() -> Run:
     )
 
 
+def test_a_preview_refuses_an_image_that_is_in_no_registry() -> None:
+    nowhere = {"repository": "registry.invalid/llm-serving/loader", "tag": "1.0.0"}
+    with pytest.raises(pulumi.RunError, match=r"loader\.image = 'loader@1.0.0'.*stacks images push loader@1.0.0"):
+        run({**settings_data("dev"), "loader": {"image": nowhere}}, preview=True)
+
+
 def test_what_a_stack_on_a_cloud_puts_out_can_be_read(gcp_run: Run) -> None:
     outputs = read_outputs(gcp_run.outputs)
     assert outputs.to_data() == gcp_run.outputs
@@ -126,7 +132,7 @@ def test_models_go_before_the_nodes_that_they_run_on(gcp_run: Run) -> None:
 
 
 def test_a_preview_warns_of_each_note_once_and_the_update_behind_it_does_not_repeat_it(tmp_path: Path) -> None:
-    settings = settings_data("dev")
+    settings = {**settings_data("dev"), "loader": LOADER}
     put(settings, "models[0].serviceClass", "critical")
     put(settings, "models[0].surge", 1)
     file = write_settings(tmp_path, settings)

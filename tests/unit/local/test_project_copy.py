@@ -8,6 +8,9 @@ import yaml
 from local.project_copy import sync_project
 from local.pulumi_home import clean_environment
 from local.state_folder import REPOSITORY, StateFolder
+from stacks.images.lock import read_images
+from stacks.releases import RELEASES
+from stacks.settings import read_settings_file, refuse_unpushed, resolve
 
 STACKS = ("dev", "staging", "prod")
 
@@ -18,7 +21,19 @@ def test_the_copy_runs_the_same_program_with_the_same_settings(tmp_path: Path) -
         project = yaml.safe_load((target / "Pulumi.yaml").read_text())
         assert Path(project["main"]) == REPOSITORY / "infra"
         original = yaml.safe_load((REPOSITORY / f"Pulumi.{stack}.yaml").read_text())
-        assert yaml.safe_load((target / f"Pulumi.{stack}.yaml").read_text())["config"] == original["config"]
+        copied = yaml.safe_load((target / f"Pulumi.{stack}.yaml").read_text())["config"]
+        copied.pop("llm-serving:images", None)
+        assert copied == original["config"]
+
+
+def test_images_that_were_never_pushed_have_names_of_this_machine_on_the_local_clouds_alone(tmp_path: Path) -> None:
+    unpushed = {name for name, image in read_images(RELEASES).items() if not image.pushed}
+    for stack in (*STACKS, "local"):
+        copied = yaml.safe_load((sync_project(tmp_path, stack) / f"Pulumi.{stack}.yaml").read_text())["config"]
+        images = copied.get("llm-serving:images", {})
+        assert set(images) == (set() if stack == "local" else unpushed)
+        assert all(image["repository"].startswith("localhost/") for image in images.values())
+    refuse_unpushed(resolve(read_settings_file(tmp_path / "project/Pulumi.prod.yaml"), "prod"))
 
 
 def test_the_salt_that_pulumi_writes_survives_a_change_of_settings(tmp_path: Path) -> None:

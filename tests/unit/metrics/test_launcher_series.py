@@ -1,4 +1,4 @@
-"""The launcher's image cannot import the package, so both spell the launcher's series: here they are compared."""
+"""The launcher cannot import the package, so both spell the launcher's series: here they are compared."""
 
 import re
 from dataclasses import asdict

@@ -1,11 +1,14 @@
 """Settings to start from: each test changes one thing of a stack that is fine."""
 
 import copy
+import shutil
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from stacks.images.lock import LOCK, LockedImage, entry_data
+from stacks.releases import RELEASES
 from stacks.settings import NAMESPACE
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -15,6 +18,22 @@ def settings_data(stack: str = "dev") -> dict[str, Any]:
     """Keys and values of a committed stack, without the namespace, to be changed at will."""
     document = yaml.safe_load((REPOSITORY / f"Pulumi.{stack}.yaml").read_text())
     return {key.removeprefix(f"{NAMESPACE}:"): copy.deepcopy(value) for key, value in document["config"].items()}
+
+
+def copy_releases(target: Path, **images: LockedImage) -> Path:
+    """A copy of the committed releases, in which no image has a digest, whatever was pinned and pushed since.
+
+    Args:
+        target: the folder to make.
+        images: entries of the lock of images, by their names at version 0.1.0, with ``_`` for ``-``.
+    """
+    shutil.copytree(RELEASES, target, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    loader = LockedImage(repository="registry.invalid/llm-serving/model-loader", tag="0.1.0")
+    engine = LockedImage(repository="docker.io/vllm/vllm-openai", tag="v0.32.0")
+    entries = {"model-loader@0.1.0": loader, "vllm-openai@0.32.0": engine}
+    entries |= {f"{name.replace('_', '-')}@0.1.0": image for name, image in images.items()}
+    (target / LOCK).write_text(yaml.safe_dump({name: entry_data(image) for name, image in entries.items()}))
+    return target
 
 
 def write_settings(folder: Path, data: dict[str, Any], stack: str = "dev") -> Path:

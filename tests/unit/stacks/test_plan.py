@@ -32,6 +32,7 @@ def test_prod_lists_both_gpus_on_demand_and_on_spot() -> None:
 
 def test_check_notes_what_is_accepted_and_may_disappoint(tmp_path: Path) -> None:
     settings = settings_data("dev")
+    put(settings, "loader.image", {"repository": "registry.test/model-loader", "tag": "0.1.0"})
     put(settings, "models[0].surge", 1)
     put(settings, "models[0].serviceClass", "critical")
     put(settings, "pools[0]", {"name": "l4", "accelerator": "H100-80GB", "capacity": NOT_SOLD_ON_DEMAND})

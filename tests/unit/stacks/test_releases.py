@@ -14,6 +14,7 @@ import yaml
 
 from llm_serving.errors import ProblemsError
 from stacks.images.lock import LOCK as IMAGES_LOCK
+from stacks.images.lock import LockedImage, read_images, write_image
 from stacks.releases import (
     LOCK,
     RELEASES,
@@ -26,6 +27,7 @@ from stacks.releases import (
     verify_releases,
 )
 from stacks.releases.versions import next_minor
+from tests.unit.stacks.settings_files import copy_releases
 
 MODEL = "qwen3-0-6b"
 ONE = f"{MODEL}/1.0.0.yaml"
@@ -35,9 +37,7 @@ REVISION = "0123456789" * 4
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of the committed releases."""
-    target = tmp_path / "releases"
-    shutil.copytree(RELEASES, target, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    return target
+    return copy_releases(tmp_path / "releases")
 
 
 def add(folder: Path, version: str, *changes: str, **more: Any) -> Added:
@@ -228,14 +228,15 @@ def test_null_takes_a_key_away(folder: Path) -> None:
 
 
 def test_a_step_back_within_a_minor_version_is_told_and_one_beside_it_is_not(folder: Path) -> None:
-    assert add(folder, "1.0.3", "contextLength=4096").notes == ()
-    (note,) = add(folder, "1.0.2", "contextLength=2048").notes
+    pinned = f"image.digest=sha256:{'0' * 64}"
+    assert add(folder, "1.0.3", "contextLength=4096", pinned).notes == ()
+    (note,) = add(folder, "1.0.2", "contextLength=2048", pinned).notes
     assert "1.0.2 is below 1.0.3" in note
-    assert add(folder, "0.9.0", "contextLength=1024").notes == ()
+    assert add(folder, "0.9.0", "contextLength=1024", pinned).notes == ()
 
 
 def test_a_release_that_changes_nothing_is_told(folder: Path) -> None:
-    assert add(folder, "1.2.0").notes == ("nothing but the version differs from 1.0.0: it will answer the same",)
+    assert "nothing but the version differs from 1.0.0: it will answer the same" in add(folder, "1.2.0").notes
 
 
 def test_an_interrupted_addition_leaves_nothing_behind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,7 +290,7 @@ class Repository:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.releases = root / "stacks/releases"
-        shutil.copytree(RELEASES, self.releases, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+        copy_releases(self.releases)
         self.git("init", "--quiet", "--initial-branch=main")
         self.commit("releases")
         self.git("switch", "--quiet", "--create", "change")
@@ -431,3 +432,60 @@ def test_a_commit_that_had_no_releases_asks_for_nothing(repository: Repository) 
     repository.git("switch", "--quiet", "--detach", first)
     add_all = shutil.copytree(RELEASES, repository.releases, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     assert verify_releases(add_all, first).earlier_count == 0
+
+
+# --- images by name
+
+
+NAMED = "image=vllm-openai@0.32.0"
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+
+def pin(folder: Path, name: str = "vllm-openai@0.32.0", digest: str = DIGEST) -> None:
+    write_image(folder, name, read_images(folder)[name].model_copy(update={"digest": digest}))
+
+
+def test_a_release_names_an_image_of_the_lock_whose_entry_is_part_of_its_hash(folder: Path) -> None:
+    pin(folder)
+    added = add(folder, "1.2.0", NAMED, "contextLength=4096").release
+    assert "image: vllm-openai@0.32.0\n" in (folder / added.file).read_text()
+    assert added.spec.image.reference == f"docker.io/vllm/vllm-openai@{DIGEST}"
+    assert read_releases(folder)[MODEL, "1.2.0"] == added
+    assert (added.sha256, added.image_name) == (added.lock_line, "vllm-openai@0.32.0")
+    edit(folder / IMAGES_LOCK, DIGEST, "sha256:" + "f" * 64)
+    with pytest.raises(ProblemsError, match=rf"{MODEL}/1\.2\.0\.yaml.*changed after"):
+        read_releases(folder)
+
+
+def test_a_digest_that_comes_later_changes_the_hash_and_not_the_lock(folder: Path) -> None:
+    """Two stacks of which one pulls by tag do not serve the same, but the file is as it was locked."""
+    before = add(folder, "1.2.0", NAMED)
+    assert any("no digest: stacks images pin vllm-openai@0.32.0" in note for note in before.notes)
+    lock = (folder / LOCK).read_text()
+    pin(folder)
+    after = read_releases(folder)[MODEL, "1.2.0"]
+    assert after.sha256 != before.release.sha256
+    assert after.written_sha256 == before.release.written_sha256
+    add(folder, "1.3.0", NAMED)
+    assert set(lock.splitlines()) < set((folder / LOCK).read_text().splitlines())
+    edit(folder / f"{MODEL}/1.2.0.yaml", "image: vllm-openai@0.32.0", "image: model-loader@0.1.0")
+    with pytest.raises(ProblemsError, match="changed after"):
+        read_releases(folder)
+
+
+def test_an_image_that_the_lock_lacks_is_refused_with_the_command_that_adds_it(folder: Path) -> None:
+    before = content(folder)
+    with pytest.raises(ProblemsError, match=r"1\.2\.0\.yaml: image = .*stacks images pin vllm-openai@0\.33\.0 --image"):
+        add(folder, "1.2.0", "image=vllm-openai@0.33.0")
+    assert content(folder) == before
+
+
+def test_a_named_image_follows_the_engines_version_where_the_lock_has_it(folder: Path) -> None:
+    add(folder, "1.2.0", NAMED)
+    with pytest.raises(ProblemsError, match=r"stacks images pin vllm-openai@0\.33\.0 --image .*--set image="):
+        add(folder, "1.3.0", "engine.version=0.33.0", base="1.2.0")
+    newer = LockedImage(repository="docker.io/vllm/vllm-openai", tag="v0.33.0", digest=DIGEST)
+    write_image(folder, "vllm-openai@0.33.0", newer)
+    added = add(folder, "1.3.0", "engine.version=0.33.0", base="1.2.0")
+    assert added.release.image_name == "vllm-openai@0.33.0"
+    assert added.notes == ("image follows the engine's version: vllm-openai@0.32.0 is vllm-openai@0.33.0 now",)

@@ -3,12 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from llm_serving.errors import ProblemsError
-from stacks.settings import parse_settings, read_settings_file, resolve
+from stacks.images.lock import LockedImage, read_images, write_image
+from stacks.releases import add_release
+from stacks.settings import parse_settings, read_settings_file, refuse_unpushed, resolve
+from stacks.settings.schema import settings_schema
 from stacks.settings.secrets import SECRETS
-from tests.unit.stacks.settings_files import REPOSITORY, put, settings_data, write_settings
+from tests.unit.stacks.settings_files import REPOSITORY, copy_releases, put, settings_data, write_settings
 
 STACKS = ["local", "dev", "staging", "prod"]
 LLAMA_70B = {"name": "llama-3-1-70b", "team": "chat", "pool": "l4", "releases": {"stable": "1.0.0"}}
@@ -217,3 +221,91 @@ def test_a_gated_model_is_not_asked_of_the_hub_without_a_token(source: str, refu
         return
     with pytest.raises(ProblemsError, match="gated"):
         resolve(parse_settings(data, "local"), "local")
+
+
+# --- images by name
+
+LOADER = "model-loader@0.1.0"
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+NOWHERE = LockedImage(repository="registry.invalid/llm-serving/model-loader", tag="0.1.0")
+PUSHED = LockedImage(repository="registry.test/llm/model-loader", tag="0.1.0", digest=DIGEST, inputs="0" * 12)
+
+
+def loading(**more: Any) -> dict[str, Any]:
+    return {**settings_data("dev"), "loader": {"image": LOADER}, **more}
+
+
+def test_a_loader_names_an_image_of_the_lock() -> None:
+    settings = parse_settings(loading(), "dev", {LOADER: PUSHED})
+    assert settings.loader is not None
+    assert settings.loader.image.reference == f"registry.test/llm/model-loader@{DIGEST}"
+    with pytest.raises(ProblemsError, match=r"llm-serving:loader\.image = 'model-loader@0\.1\.0': no image of .*lock"):
+        parse_settings(loading(), "dev", {})
+
+
+def test_an_image_that_is_in_no_registry_is_planned_and_not_brought_up(tmp_path: Path) -> None:
+    releases = copy_releases(tmp_path / "releases", model_loader=NOWHERE)
+    stack = resolve(parse_settings(loading(), "dev", read_images(releases)), "Pulumi.dev.yaml", releases)
+    (problem,) = stack.unpushed
+    assert problem in stack.notes
+    with pytest.raises(ProblemsError) as refusal:
+        refuse_unpushed(stack)
+    assert str(refusal.value) == (
+        "Pulumi.dev.yaml: llm-serving:loader.image = 'model-loader@0.1.0': is in no registry yet "
+        "(try: stacks images push model-loader@0.1.0 --archive FILE --to REGISTRY)"
+    )
+    other = {"repository": "localhost/model-loader", "tag": "1"}
+    settings = parse_settings(loading(images={LOADER: other}), "dev", read_images(releases))
+    assert refuse_unpushed(resolve(settings, "dev", releases)).settings == settings
+    assert settings.loader is not None
+    assert settings.loader.image.reference == "localhost/model-loader:1"
+
+
+def test_a_release_that_names_an_image_in_no_registry_is_refused_by_its_role(tmp_path: Path) -> None:
+    releases = copy_releases(tmp_path / "releases", model_loader=PUSHED, vllm=NOWHERE)
+    add_release("qwen3-0-6b", "1.9.0", base="1.0.0", changes=["image=vllm@0.1.0"], folder=releases)
+    data = loading()
+    put(data, "models[0].releases.stable", "1.9.0")
+    (problem,) = resolve(parse_settings(data, "dev", read_images(releases)), "dev", releases).unpushed
+    assert (problem.path, problem.value) == ("llm-serving:models[0].releases.stable", "vllm@0.1.0")
+    data["images"] = {"vllm@0.1.0": {"repository": "localhost/vllm", "tag": "1"}}
+    stack = resolve(parse_settings(data, "dev", read_images(releases)), "dev", releases)
+    assert stack.unpushed == ()
+    assert stack.models[0].release.spec.image.reference == "localhost/vllm:1"
+
+
+def test_an_image_without_a_digest_is_noted_with_the_command_that_pins_it(tmp_path: Path) -> None:
+    releases = copy_releases(tmp_path / "releases", model_loader=PUSHED.model_copy(update={"digest": None}))
+    add_release("qwen3-0-6b", "1.9.0", base="1.0.0", changes=["image=vllm-openai@0.32.0"], folder=releases)
+
+    def noted(version: str) -> dict[str, str]:
+        data = loading()
+        put(data, "models[0].releases.stable", version)
+        stack = resolve(parse_settings(data, "dev", read_images(releases)), "dev", releases)
+        return {note.path.partition(":")[2]: note.suggestion for note in stack.notes if "by its tag" in note.reason}
+
+    engine = {"models[0].releases.stable": "stacks images pin vllm-openai@0.32.0"}
+    assert noted("1.9.0") == {"loader.image": "stacks images pin model-loader@0.1.0"} | engine
+    # A file that writes the image out does not change with the lock.
+    assert noted("1.0.0")["models[0].releases.stable"].endswith(", then vllm-openai@0.32.0 in its place")
+    for name in ("vllm-openai@0.32.0", LOADER):
+        write_image(releases, name, read_images(releases)[name].model_copy(update={"digest": DIGEST}))
+    assert noted("1.9.0") == {}
+    assert noted("1.0.0") == {"models[0].releases.stable": "vllm-openai@0.32.0 in its place"}
+
+
+def test_no_other_image_takes_the_place_of_one_that_has_a_digest() -> None:
+    other = {"repository": "localhost/model-loader", "tag": "1"}
+    with pytest.raises(ProblemsError, match=rf"images\.model-loader@0\.1\.0: is {DIGEST} in the lock, which decides"):
+        parse_settings(loading(images={LOADER: other}), "dev", {LOADER: PUSHED})
+    with pytest.raises(ProblemsError, match=r"llm-serving:images = 'model-loader@9': no image of"):
+        parse_settings(loading(images={"model-loader@9": other}), "dev", {LOADER: PUSHED})
+
+
+@pytest.mark.parametrize(
+    ("image", "fine"), [(LOADER, True), ("model-loader", False), ({"repository": "a", "tag": "b"}, True)]
+)
+def test_editors_know_both_ways_to_name_the_image_of_a_loader(image: Any, fine: bool) -> None:
+    config = {f"llm-serving:{key}": value for key, value in loading(loader={"image": image}).items()}
+    validator = jsonschema.Draft202012Validator(settings_schema())
+    assert validator.is_valid({"config": config}) == fine

@@ -1,28 +1,24 @@
 """Brings a model from a source into a target: checked, in parallel, and complete or not there."""
 
-import mmap
 import random
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llm_serving_load.checks import check, select_files
 from llm_serving_load.completeness import find_damage, unexpected_files
-from llm_serving_load.digests import SHA256, Digests, agree, strongest
+from llm_serving_load.digests import SHA256, agree
 from llm_serving_load.errors import LoadError, LostPartError, StoppedError, TemporaryError
 from llm_serving_load.manifest import Entry, Manifest
 from llm_serving_load.progress import Progress
 from llm_serving_load.sizes import human_size
-from llm_serving_load.sources import Source, SourceFile
-from llm_serving_load.targets import Target
+from llm_serving_load.sources import Source, SourceFile, shown
+from llm_serving_load.targets import Part, Target
+from llm_serving_load.transfer import DamagedError, transfer
 
-_BLOCK = 512 * 1024
-"""Fits into a core's own cache (1 MiB and more), so that what was just read is written and hashed from there. With
-2 MiB the same copy took twice the processor's time; with 256 KiB a tenth more."""
 _ATTEMPTS = 3
 _PROGRESS_SECONDS = 5.0
-_NAMES = {SHA256: "SHA-256", "crc32c": "CRC-32C", "crc32": "CRC-32", "md5": "MD5"}
 
 
 @dataclass(frozen=True)
@@ -74,10 +70,8 @@ class Loader:
         """
         present = self._target.manifest()
         if present is not None:
-            self._refuse_other(present)
-            damage = find_damage(self._target, present, deep=self._deep)
+            damage = self._damage(present)
             if damage is None:
-                self._say(f"already there: {len(present.files)} files, {human_size(present.size)}")
                 return present
             self._say(f"the copy is damaged, {damage}: loading what is wrong again")
         repairs = self._deep and present is not None
@@ -90,9 +84,68 @@ class Loader:
         self._check_space(files, sizes)
         self._claim()
         entries = self._copy_all(source, files)
+        return self._finish(entries, deep=repairs)
+
+    def adopt(self, copy: Source, open_source: Callable[[], Source] | None) -> Manifest:
+        """Make the manifest of a copy that somebody else put into the target, and whose bytes are not changed.
+
+        Args:
+            copy: the files of the target, which are read and hashed.
+            open_source: where they must be from, opened where a manifest has to be made; ``None``: what is there is
+                taken as it is, once it can be served at all.
+
+        Raises:
+            LoadError: the copy is not that of the source, or cannot be served.
+            StoppedError: ``stop`` was set.
+        """
+        present = self._target.manifest()
+        if present is not None:
+            damage = self._damage(present)
+            if damage is None:
+                return present
+            raise LoadError(
+                f"{self._target.where}: its manifest is there and does not fit, {damage}; load again without adopt, "
+                "which repairs it"
+            )
+        there = copy.files()
+        source = None if open_source is None else open_source()
+        files = select_files(there if source is None else source.files())
+        self._refuse_difference(files, {file.name: file.size for file in there})
+        check(copy, files, self._adapter_rank)
+        self._claim()
+        adopted = self._all([_Adoption(copy, file, source, self._ended).run for file in files])
+        return self._finish(adopted, deep=False)
+
+    def _refuse_difference(self, files: list[SourceFile], sizes: Mapping[str, int]) -> None:
+        """Refuse a copy whose names and sizes are not those of the model."""
+        for file in files:
+            size = sizes.get(file.name)
+            if size != file.size:
+                state = "is missing" if size is None else f"has {size} bytes instead of {file.size}"
+                raise LoadError(f"{self._target.where}: {file.name} {state}; copy it again, or load without adopt")
+        extra = unexpected_files(sizes, (file.name for file in files))
+        if extra:
+            raise LoadError(
+                f"{self._target.where}: {shown(extra, '')} is not what an engine reads of this model (other formats of "
+                "the weights, for instance); remove it, and adopt again"
+            )
+
+    def _damage(self, present: Manifest) -> str | None:
+        """What is wrong with a copy that has a manifest; ``None`` where nothing is.
+
+        Raises:
+            LoadError: it is of another model.
+        """
+        self._refuse_other(present)
+        damage = find_damage(self._target, present, deep=self._deep)
+        if damage is None:
+            self._say(f"already there: {len(present.files)} files, {human_size(present.size)}")
+        return damage
+
+    def _finish(self, entries: list[Entry], *, deep: bool) -> Manifest:
         manifest = Manifest(self._model.source, self._model.repository, self._model.revision, tuple(sorted(entries)))
         self._target.finish(manifest)
-        change = self._change(manifest, deep=repairs)
+        change = self._change(manifest, deep=deep)
         if change is not None:
             raise TemporaryError(
                 f"{self._target.where}: the copy changed while it was finished, {change}: something else writes there; "
@@ -153,13 +206,19 @@ class Loader:
         progress = Progress(len(files), sum(file.size for file in files), self._say)
         # Loaders that run at once begin with different files and so share the work.
         order = random.sample(files, len(files))
+        entries = self._all(
+            [_Copy(source, file, self._target, progress, self._ended, deep=self._deep).run for file in order],
+            progress.line,
+        )
+        self._say(progress.summary())
+        return entries
+
+    def _all(self, works: list[Callable[[], Entry]], report: Callable[[], None] = lambda: None) -> list[Entry]:
+        """What all of the works bring, so many at once as there are workers."""
         with ThreadPoolExecutor(self._workers, "load") as workers:
-            copies = [
-                workers.submit(_Copy(source, file, self._target, progress, self._ended, deep=self._deep).run)
-                for file in order
-            ]
+            copies = [workers.submit(work) for work in works]
             try:
-                self._watch(copies, progress)
+                self._watch(copies, report)
             except BaseException as error:
                 self._failed.set()
                 for copy in copies:
@@ -167,28 +226,19 @@ class Loader:
                 if isinstance(error, StoppedError):
                     self._say("told to stop: parts of files that are not complete are removed first")
                 raise
-        self._say(progress.summary())
         return [copy.result() for copy in copies]
 
     def _ended(self) -> bool:
         return self._failed.is_set() or self._stop.is_set()
 
-    def _watch(self, copies: list[Future[Entry]], progress: Progress) -> None:
+    def _watch(self, copies: list[Future[Entry]], report: Callable[[], None]) -> None:
         waiting: set[Future[Entry]] = set(copies)
         while waiting:
             done, waiting = wait(waiting, timeout=_PROGRESS_SECONDS, return_when=FIRST_EXCEPTION)
             for copy in done:
                 copy.result()
             if waiting:
-                progress.line()
-
-
-class _DamagedError(Exception):
-    """What was read is not what the source promises."""
-
-    def __init__(self, message: str, digest: str) -> None:
-        super().__init__(message)
-        self.digest = digest
+                report()
 
 
 class _Copy:
@@ -220,7 +270,7 @@ class _Copy:
             TemporaryError: it gave others each time, or others disturb the copy.
         """
         file = self._file
-        damaged: _DamagedError | None = None
+        damaged: DamagedError | None = None
         for _ in range(_ATTEMPTS):
             if self._ended():
                 raise StoppedError
@@ -232,7 +282,7 @@ class _Copy:
                 sha256 = self._copy()
             except LostPartError:
                 continue  # another loader has the file, or finished the model and with it most likely this file
-            except _DamagedError as error:
+            except DamagedError as error:
                 if damaged is not None and damaged.digest == error.digest:
                     raise LoadError(f"{error}; the file is damaged there, put it there again") from None
                 damaged = error
@@ -253,57 +303,49 @@ class _Copy:
             return known[SHA256] if known[SHA256] == promised[SHA256] else None
         if agree(promised, known) is False:
             return None
-        ours = self._transfer(None, known)
+        ours = transfer(self._source, self._file, self._ended, known=known)
         return ours[SHA256] if agree(ours, known) else None
 
     def _copy(self) -> str:
         part = self._target.part(self._file.name, self._file.size, self._file.sha256)
         self._copied = 0
         try:
-            digests = self._transfer(part.write, {})
+            digests = transfer(self._source, self._file, self._ended, write=lambda block: self._write(part, block))
             part.commit()
-        except (LostPartError, _DamagedError):
+        except (LostPartError, DamagedError):
             self._progress.copied(-self._copied)
             raise
         finally:
             part.discard()
         return digests[SHA256]
 
-    def _transfer(self, write: Callable[[memoryview], None] | None, known: Mapping[str, str]) -> dict[str, str]:
-        """Read the whole file, hash it, and write it where ``write`` is given; its checksums, among them the best of
-        those that are ``known`` elsewhere."""
-        promised = self._file.promised
-        wanted = {SHA256, strongest(promised) or SHA256, strongest(known) or SHA256}
-        digests, copied = Digests(sorted(wanted)), 0
-        # Of whole pages, which the kernel copies faster than what begins inside one.
-        buffer = memoryview(mmap.mmap(-1, min(_BLOCK, self._file.size + 1)))
-        stream = self._source.open(self._file)
+    def _write(self, part: Part, block: memoryview) -> None:
+        part.write(block)
+        self._progress.copied(len(block))
+        self._copied += len(block)
+
+
+class _Adoption:
+    """One file of a copy that somebody else made, against the source's where there is one."""
+
+    def __init__(self, copy: Source, file: SourceFile, source: Source | None, ended: Callable[[], bool]) -> None:
+        self._copy = copy
+        self._file = file
+        self._source = source
+        self._ended = ended
+
+    def run(self) -> Entry:
+        """Read and hash the file.
+
+        Raises:
+            LoadError: it is not the source's.
+        """
+        file = self._file
+        if self._source is not None and not file.promised:
+            # The hub has hashes of large files alone, and a folder of none: these are read there.
+            file = replace(file, sha256=transfer(self._source, file, self._ended)[SHA256])
         try:
-            while True:
-                if self._ended():
-                    raise StoppedError
-                count = stream.readinto(buffer)
-                if not count:
-                    break
-                if write is not None:
-                    write(buffer[:count])
-                    self._progress.copied(count)
-                    self._copied += count
-                digests.update(buffer[:count])
-                copied += count
-        finally:
-            stream.close()
-        if copied != self._file.size:
-            raise TemporaryError(
-                f"{self._source.where}/{self._file.name}: it has {copied} bytes, and {self._file.size} were announced; "
-                "it changed while it was read, load again"
-            )
-        computed = digests.hexadecimal()
-        if agree(computed, promised) is False:
-            kind = strongest(promised) or SHA256
-            raise _DamagedError(
-                f"{self._source.where}/{self._file.name}: its {_NAMES[kind]} is {computed[kind]}, and the source "
-                f"promises {promised[kind]}",
-                computed[SHA256],
-            )
-        return computed
+            digests = transfer(self._copy, file, self._ended)
+        except DamagedError as error:
+            raise LoadError(f"{error}; copy it again, or load without adopt, which repairs it") from None
+        return Entry(file.name, file.size, digests[SHA256])

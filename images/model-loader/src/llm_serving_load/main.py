@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from llm_serving_load import names, outbound
+from llm_serving_load.adopted import ADOPTED, AdoptedSource
 from llm_serving_load.errors import Exit, LoadError, StoppedError
 from llm_serving_load.loading import Loader, Model
 from llm_serving_load.retrier import ATTEMPTS, Retrier
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         outbound.prepare(os.environ)
         if words[:1] == ["verify"]:
             return _verify(words[1:], os.environ)
+        if words[:1] == ["adopt"]:
+            return _load(words[1:], os.environ, adopts=True)
         return _load(words, os.environ)
     except _UsageError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -49,11 +52,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.code
 
 
-def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
+_LOADS = (
+    "Loads a model into a cache: checked, resumable, complete or not there. `llm-serving-load verify --help`: see "
+    "whether one is complete. `llm-serving-load adopt --help`: make the manifest of a copy that is there."
+)
+_ADOPTS = (
+    "Makes the manifest of a model that was copied into its place by other means, so that engines take it. Reads and "
+    "hashes every file there; with a source, each must be the source's. Changes no file."
+)
+
+
+def _load(words: Sequence[str], environment: Mapping[str, str], *, adopts: bool = False) -> int:
     parser = argparse.ArgumentParser(
-        prog="llm-serving-load",
-        description="Loads a model into a cache: checked, resumable, complete or not there. `llm-serving-load verify "
-        "--help`: see whether one is complete.",
+        prog="llm-serving-load adopt" if adopts else "llm-serving-load",
+        description=_ADOPTS if adopts else _LOADS,
         epilog=f"Each option that takes a value is also a variable: --source is {PREFIX}SOURCE. A flag wins. --deep is "
         f"a flag only. HF_TOKEN: token of the hub. {_CODES}",
         allow_abbrev=False,
@@ -61,7 +73,8 @@ def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
     parser.add_argument(
         "--source",
         metavar="URL",
-        help="hf://, or file:///FOLDER, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX (<org>/<name>/<revision> below)",
+        help="hf://, or file:///FOLDER, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX (<org>/<name>/<revision> below)"
+        + ("; default: none, the copy is taken as it is" if adopts else ""),
     )
     parser.add_argument("--repository", metavar="ORG/NAME", help="the model")
     parser.add_argument("--revision", metavar="COMMIT", help="its commit, 40 hexadecimal digits")
@@ -83,8 +96,9 @@ def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
     flags = vars(parser.parse_args(words))
     deep = bool(flags.pop("deep"))
     values = _OptionValues(flags, environment)
+    source = values.optional("source", _text, None) if adopts else values.required("source", _text)
     model = Model(
-        source=values.required("source", _text),
+        source=source or ADOPTED,
         repository=values.required("repository", names.repository),
         revision=values.required("revision", names.revision),
     )
@@ -112,12 +126,16 @@ def _load(words: Sequence[str], environment: Mapping[str, str]) -> int:
             signal.signal(number, on_signal)
         _say(f"{model.repository} at {model.revision} from {model.source} into {place}")
         target = open_target(place, Retrier(ATTEMPTS, ended, _say, grant_timeout))
+        retrier = Retrier(attempts, ended, _say)
         loader = Loader(model, target, _say, stop, workers, deep=deep, adapter_rank=adapter_rank, failed=failed)
-        manifest = loader.load(
-            lambda: RetryingSource(
-                open_source(model.source, model.repository, model.revision), Retrier(attempts, ended, _say)
-            )
-        )
+
+        def opened() -> RetryingSource:
+            return RetryingSource(open_source(model.source, model.repository, model.revision), retrier)
+
+        if adopts:
+            manifest = loader.adopt(RetryingSource(AdoptedSource(target), retrier), opened if source else None)
+        else:
+            manifest = loader.load(opened)
         _say(f"complete: {len(manifest.files)} files, {human_size(manifest.size)}")
     except StoppedError:
         print("error: stopped before the end; run it again, it goes on with what is missing", file=sys.stderr)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from stacks.cli import app, main
@@ -34,7 +35,7 @@ def git(folder, *arguments):
 
 
 def plan_build(root, name="vllm", **more):
-    return buildx.plan_build(name, root=root, **({"bases": {"BUILDER_IMAGE": PYTHON}} | more))
+    return buildx.plan_build(name, root=root, **{"bases": {"BUILDER_IMAGE": PYTHON}, **more})
 
 
 def test_a_build_for_gpus_takes_the_gpu_lock_and_a_cuda_base_by_digest(committed_folder):
@@ -137,4 +138,6 @@ def test_the_workflow_gives_commands_that_the_program_takes():
     assert [line.split()[:2] for line in commands] == [["images", "build"]] * 2 + [["images", "push"]]
     for line in commands:
         _, name, *arguments = shlex.split(line)
-        get_command(images.app).commands[name].make_context(name, arguments)
+        group = get_command(images.app)
+        assert isinstance(group, TyperGroup)
+        group.commands[name].make_context(name, arguments)

@@ -10,10 +10,10 @@ from llm_serving_load.errors import LoadError
 from llm_serving_load.sources.bucket import BucketSource
 from llm_serving_load.sources.folder import FolderSource
 from llm_serving_load.sources.hub import HubSource
-from llm_serving_load.sources.source import Source, SourceFile
+from llm_serving_load.sources.source import Source, SourceFile, shown
 from llm_serving_load.streams import Stream
 
-__all__ = ["Source", "SourceFile", "Stream", "open_source"]
+__all__ = ["Source", "SourceFile", "Stream", "open_source", "shown"]
 
 _SCHEMES: dict[str, tuple[str, Callable[[str, str, str], Source]]] = {
     "file": ("file:///FOLDER", FolderSource.at),

@@ -17,6 +17,7 @@ from llm_serving_load.digests import SHA256
 from llm_serving_load.errors import LoadError, LostPartError, TemporaryError
 from llm_serving_load.manifest import NAME, Manifest, ManifestError
 from llm_serving_load.stores import ObjectStore, StoredObject
+from llm_serving_load.streams import Stream
 from llm_serving_load.targets.target import CLAIM, Part
 
 _SMALL = 8 * 1024 * 1024
@@ -91,12 +92,19 @@ class BucketTarget:
             return None
         return {SHA256: self._sha256(stored)} if deep else stored.checksums
 
+    def open(self, name: str, offset: int) -> Stream:
+        """The object from an offset on, as it is now."""
+        return self._store.open(self._existing(name), offset)
+
     def sha256_of(self, name: str) -> str:
         """Hash of the content, which is read."""
+        return self._sha256(self._existing(name))
+
+    def _existing(self, name: str) -> StoredObject:
         stored = self._store.head(self._key(name))
         if stored is None:
             raise LoadError(f"{self.where}: {name} is missing")
-        return self._sha256(stored)
+        return stored
 
     def _sha256(self, stored: StoredObject) -> str:
         digest, buffer = hashlib.sha256(), memoryview(bytearray(_BLOCK))

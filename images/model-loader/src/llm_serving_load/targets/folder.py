@@ -59,7 +59,7 @@ class FolderTarget:
     def manifest(self) -> Manifest | None:
         """The manifest; a damaged one counts as none."""
         try:
-            with self._explained():
+            with self.explained():
                 content = (self._folder / NAME).read_bytes()
             return Manifest.from_json(content)
         except (MissingError, ManifestError):
@@ -68,7 +68,7 @@ class FolderTarget:
     def sizes(self) -> dict[str, int]:
         """By a walk; hidden folders and what a file system puts there itself are left out."""
         sizes: dict[str, int] = {}
-        with self._explained():
+        with self.explained():
             for folder, folders, files in os.walk(self._folder, onerror=_raise_unless_missing):
                 folders[:] = [name for name in folders if not name.startswith(".") and name not in _IGNORED]
                 for file in files:
@@ -86,14 +86,14 @@ class FolderTarget:
 
     def free(self) -> int:
         """Bytes that are free for this user."""
-        with self._explained():
+        with self.explained():
             volume = os.statvfs(self._folder)
         return volume.f_bavail * volume.f_frsize
 
     def claim(self, owner: str) -> str:
         """Make the claim where there is none; whose it is. A killed loader's claim is as good as a living one's."""
         path = self._folder / CLAIM
-        with self._explained():
+        with self.explained():
             try:
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
             except FileExistsError:
@@ -109,7 +109,7 @@ class FolderTarget:
 
     def _take_over(self, path: Path, owner: str) -> str:
         """Write the line of a claim that was left without one."""
-        with self._explained():
+        with self.explained():
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             try:
                 if not _lock(descriptor):
@@ -124,7 +124,7 @@ class FolderTarget:
         return self._settled(path)
 
     def _settled(self, path: Path) -> str:
-        with self._explained():
+        with self.explained():
             owner = _claimed(path)
         if owner is None:
             raise LoadError(f"{self.where}: {path} was emptied while it was made: something else writes there; stop it")
@@ -133,15 +133,19 @@ class FolderTarget:
     def checksums(self, name: str, size: int, *, deep: bool = False) -> Mapping[str, str] | None:
         """The SHA-256 of a file of the right size, which is read."""
         try:
-            with self._explained():
+            with self.explained():
                 there = (self._folder / name).stat().st_size == size
         except MissingError:
             return None
         return {"sha256": self.sha256_of(name)} if there else None
 
+    def open(self, name: str, offset: int) -> "_FolderStream":
+        """The file from an offset on."""
+        return _FolderStream(self, self._folder / name, offset)
+
     def sha256_of(self, name: str) -> str:
         """Hash of the content."""
-        with self._explained(), open(self._folder / name, "rb", buffering=0) as file:
+        with self.explained(), open(self._folder / name, "rb", buffering=0) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def part(self, name: str, size: int = 0, sha256: str | None = None) -> "FolderPart":
@@ -153,7 +157,7 @@ class FolderTarget:
             # A loader that finishes removes the folder of parts.
             self._make_folder(parts)
             try:
-                with self._explained():
+                with self.explained():
                     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
                 return FolderPart(self, path, self._folder / name, descriptor)
             except MissingError:
@@ -176,13 +180,14 @@ class FolderTarget:
         self._remove_parts(every=True)
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        """The file system's errors as messages."""
+    def explained(self, path: Path | None = None) -> Iterator[None]:
+        """The file system's errors as messages; of ``path``, where they do not say themselves of what."""
         try:
             yield
         except FileNotFoundError as error:
             raise MissingError(f"{self.where}: {error.filename} is missing") from error
         except OSError as error:
+            error.filename = error.filename or path
             raise self.explain(error) from error
 
     def explain(self, error: OSError) -> LoadError:
@@ -205,7 +210,7 @@ class FolderTarget:
         return kind(f"{self.where}: {name}: {what}")
 
     def _make_folder(self, folder: Path) -> None:
-        with self._explained():
+        with self.explained():
             missing = [path for path in (folder, *folder.parents) if not path.exists()]
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -237,6 +242,24 @@ def _is_occupied(path: Path) -> bool:
         return not stat.S_ISDIR(path.stat().st_mode)
     except FileNotFoundError:
         return path.is_symlink()
+
+
+class _FolderStream:
+    """A file that is there, unbuffered: the reader brings its own large buffer."""
+
+    def __init__(self, target: FolderTarget, path: Path, offset: int) -> None:
+        self._target = target
+        self._path = path
+        with target.explained():
+            self._file = open(path, "rb", buffering=0)  # noqa: SIM115  close() closes it
+            self._file.seek(offset)
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        with self._target.explained(self._path):
+            return self._file.readinto(buffer)
+
+    def close(self) -> None:
+        self._file.close()
 
 
 class FolderPart:

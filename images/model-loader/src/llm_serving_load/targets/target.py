@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from llm_serving_load.manifest import Manifest
+from llm_serving_load.streams import Stream
 
 CLAIM = ".claim"
 """In the target: what it is for, from before the first file is written."""
@@ -69,6 +70,10 @@ class Target(Protocol):
         """What is known of a file that is there with so many bytes, in hexadecimal, by algorithm; ``None`` where it is
         not. A folder reads the file, a store knows; with ``deep`` its bytes are read there too, since what was noted
         when they were written says nothing about what they are now."""
+        ...
+
+    def open(self, name: str, offset: int) -> Stream:
+        """The bytes of a file that is there, from an offset on."""
         ...
 
     def sha256_of(self, name: str) -> str:
