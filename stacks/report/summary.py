@@ -9,7 +9,7 @@ from rich.text import Text
 
 from llm_serving.catalog import machine_type
 from llm_serving.planning.cost import CostEstimate, estimate
-from llm_serving.planning.replicas import ReleaseReplicas, Role, plan_replicas, traffic_shares
+from llm_serving.planning.replicas import ReleaseReplicas, Role, describe_role, plan_replicas
 from llm_serving.spec import Market
 from stacks.outputs import ModelOutputs, StackOutputs
 from stacks.report.cluster_view import ClusterView, PodState, PodView
@@ -112,7 +112,7 @@ def models_table(stack: Stack, view: ClusterView | None = None, outputs: StackOu
             table.add_row(
                 model.spec.name,
                 served.release.spec.version,
-                role_and_share(model, served.role),
+                describe_role(model.spec.releases, served.role),
                 model.spec.pool,
                 f"{replica_range(instances)} x {plan.gpus}",
                 f"{plan.kv_cache_gib:.1f} GiB",
@@ -121,12 +121,6 @@ def models_table(stack: Stack, view: ClusterView | None = None, outputs: StackOu
                 _url(urls.get(model.spec.name), served) if view else plan.reasons.get("tensor_parallelism", ""),
             )
     return table
-
-
-def role_and_share(model: ServedModel, role: Role) -> str:
-    """What a release is to the stack, with its share of the requests where they are split."""
-    share = traffic_shares(model.spec.releases).get(role)
-    return role.value if share is None else f"{role.value}, {share} %"
 
 
 def replica_range(instances: ReleaseReplicas) -> str:

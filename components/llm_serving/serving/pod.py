@@ -128,9 +128,9 @@ def pod_template(plan: ReleasePlan, context: PodContext, share: str = SHARE_MAIN
     return core.v1.PodTemplateSpecArgs(
         metadata=meta.v1.ObjectMetaArgs(
             labels=context.identity.apply(lambda identity: {**identity.pod_labels, **labels}),
-            annotations=pulumi.Output.all(context.cache, context.scheduling).apply(
+            annotations=pulumi.Output.all(context.cache, context.scheduling, context.model_plan).apply(
                 lambda outputs: {
-                    **outputs[0].pod_annotations,
+                    **_cache_annotations(outputs[0], outputs[2]),
                     **outputs[1].pod_annotations,
                     ANNOTATION_RELEASE_HASH: plan.release_hash,
                 }
@@ -177,8 +177,24 @@ def plan_with_sidecar(plan: ReleasePlan, node: NodeShape, cache: ModelCacheVolum
     """
     pinned = plan.model.model_copy(update={"tensor_parallelism": plan.model_plan.tensor_parallelism})
     with problems_under("model"):
-        sidecar = SidecarRequests(cache.sidecar_cpu, cache.sidecar_memory_gib)
-        return plan_model(pinned, plan.release, node, cloud_named(node.cloud), sidecar)
+        return plan_model(pinned, plan.release, node, cloud_named(node.cloud), sidecar_requests(cache))
+
+
+def sidecar_requests(cache: ModelCacheVolume) -> SidecarRequests:
+    """What the sidecar of the model cache's volume takes of a node."""
+    return SidecarRequests(
+        cpu=cache.sidecar_cpu,
+        memory_gib=cache.sidecar_memory_gib,
+        storage_gib=cache.sidecar_storage_gib,
+        caches_weights=cache.storage_annotation is not None,
+    )
+
+
+def _cache_annotations(cache: ModelCacheVolume, plan: ModelPlan) -> dict[str, str]:
+    """What is cached of weights is requested: a node whose disk is full evicts pods, whatever they run."""
+    if cache.storage_annotation is None:
+        return cache.pod_annotations
+    return {**cache.pod_annotations, cache.storage_annotation: gibibytes(plan.cached_gib)}
 
 
 def worker_command(plan: ReleasePlan, context: PodContext) -> list[str]:
@@ -382,8 +398,14 @@ def _resources(scheduling: PoolScheduling, plan: ModelPlan) -> core.v1.ResourceR
     gpus = {} if scheduling.gpu_resource is None else {scheduling.gpu_resource: str(plan.gpus_per_node)}
     # No CPU limit: throttling delays every token, while idle cores of a GPU node serve nobody else.
     return core.v1.ResourceRequirementsArgs(
-        requests={"cpu": cores(plan.cpu), "memory": memory, **gpus}, limits={"memory": memory, **gpus}
+        requests={"cpu": cores(plan.cpu), "memory": memory, **storage_request(plan.image_gib), **gpus},
+        limits={"memory": memory, **gpus},
     )
+
+
+def storage_request(gib: float) -> dict[str, str]:
+    """A request of the node's ephemeral storage; nothing where none is known of."""
+    return {"ephemeral-storage": gibibytes(gib)} if gib else {}
 
 
 def tolerations(scheduling: PoolScheduling) -> list[core.v1.TolerationArgs]:

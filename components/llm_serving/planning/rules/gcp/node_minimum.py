@@ -5,7 +5,7 @@ from math import ceil
 
 from llm_serving.errors import Problem
 from llm_serving.planning.clouds.gcp import initial_nodes_per_zone
-from llm_serving.planning.rules.models import Plans, gpus_of_pods, plans_of
+from llm_serving.planning.rules.models import Plans, plans_of
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.planning.rules.zones import zones_of_entry
 from llm_serving.spec.gcp import GcpPoolSpec
@@ -39,7 +39,7 @@ def _nodes_in_use(stack: StackShape, pool: GcpPoolSpec, plans: Plans) -> int:
     if node is None:
         return 0
     gpus = sum(
-        sum(gpus_of_pods(model_plans[model.releases.stable])) * (model.fewest_replicas + model.warm_pool.placeholders)
+        model_plans[model.releases.stable].gpus * (model.fewest_replicas + model.warm_pool.placeholders)
         for model, model_plans in ((stack.models[index], model_plans) for index, model_plans in plans.items())
         if model.pool == pool.name
     )

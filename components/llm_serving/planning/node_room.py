@@ -1,0 +1,71 @@
+"""Which pods find room on the nodes of a pool, as the scheduler counts: GPUs, ephemeral storage and number of pods.
+
+Cores and memory need no count: each instance gets the part of them that it has of the node's GPUs
+(:mod:`llm_serving.planning.host`), so that pods whose GPUs find room have cores and memory too."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import inf
+
+from llm_serving.planning.placement import ModelPlan
+
+
+@dataclass(frozen=True, order=True)
+class PodSize:
+    """What a pod takes of a node that the pods of other models may want too.
+
+    Attributes:
+        gpus: GPUs.
+        storage_gib: ephemeral storage in GiB: cached weights, and its part of images.
+    """
+
+    gpus: int
+    storage_gib: float = 0
+
+
+@dataclass(frozen=True)
+class NodeRoom:
+    """What pods of models find on an empty node.
+
+    Attributes:
+        gpus: GPUs.
+        storage_gib: ephemeral storage in GiB; infinite where it is not known.
+        pods: pods; infinite where it is not known.
+    """
+
+    gpus: int
+    storage_gib: float = inf
+    pods: float = inf
+
+    def holds(self, pod: PodSize) -> bool:
+        """Whether the pod finds room."""
+        return pod.gpus <= self.gpus and pod.storage_gib <= self.storage_gib and self.pods >= 1
+
+    def without(self, pod: PodSize) -> "NodeRoom":
+        """What is left beside the pod."""
+        return NodeRoom(self.gpus - pod.gpus, self.storage_gib - pod.storage_gib, self.pods - 1)
+
+
+def pods_of_instance(plan: ModelPlan) -> list[PodSize]:
+    """The pods of one instance: one on each of its nodes."""
+    return [PodSize(plan.gpus_per_node, plan.image_gib + plan.cached_gib)] * plan.nodes
+
+
+def pods_that_fit(pods: Sequence[PodSize], room: NodeRoom, nodes: int) -> int:
+    """How many pods, largest first, find one of so many nodes with enough room (first fit)."""
+    free = [room] * nodes
+    count = 0
+    for pod in sorted(pods, reverse=True):
+        slot = next((number for number, left in enumerate(free) if left.holds(pod)), None)
+        if slot is None:
+            continue
+        free[slot] = free[slot].without(pod)
+        count += 1
+    return count
+
+
+def shortage(pods: Sequence[PodSize], room: NodeRoom, nodes: int) -> str:
+    """Which of a node's resources is too small, where not all pods fit: ``GPUs``, ``storage`` or ``pods``."""
+    if pods_that_fit(pods, NodeRoom(room.gpus), nodes) < len(pods):
+        return "GPUs"
+    return "storage" if pods_that_fit(pods, replace(room, pods=inf), nodes) < len(pods) else "pods"
