@@ -17,7 +17,7 @@ from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import Role, plan_replicas, releases_of
 from llm_serving.planning.rules import StackShape, check, notes
 from llm_serving.planning.tenancy import max_gpus
-from llm_serving.spec import EngineName, ImageReference, ModelSpec, Pool, ReleaseSpec, TeamSpec
+from llm_serving.spec import EgressSpec, EngineName, ImageReference, ModelSpec, Pool, ReleaseSpec, TeamSpec
 from stacks.images.lock import LockedImage, how_to_get_digest, is_nowhere, name_of, push_command, read_images
 from stacks.releases import RELEASES, Release, read_releases
 from stacks.settings.models import Settings, in_file
@@ -165,7 +165,7 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
     if problems:
         raise ProblemsError(map(in_file, problems), source)
     models = tuple(_served(model, known, shape, settings) for model in settings.models)
-    problems = [*_check_environments(models)]
+    problems = [*_check_environments(models, settings.egress)]
     if problems:
         raise ProblemsError(map(in_file, problems), source)
     lock = read_images(releases)
@@ -230,7 +230,7 @@ def _unpushed(image: _Image) -> Problem:
     return Problem(image.path, name, "is in no registry yet", push_command(name))
 
 
-def _check_environments(models: Sequence[ServedModel]) -> Iterator[Problem]:
+def _check_environments(models: Sequence[ServedModel], egress: EgressSpec | None) -> Iterator[Problem]:
     """What ``serving`` refuses of ``engine.environment``, once for each variable."""
     if not any(model.spec.engine.environment for model in models):
         return
@@ -238,7 +238,9 @@ def _check_environments(models: Sequence[ServedModel]) -> Iterator[Problem]:
     from llm_serving.serving.environment import check_environment
 
     for index, model in enumerate(models):
-        problems = (check_environment(model.spec, served.release.spec, served.plan) for served in model.releases)
+        problems = (
+            check_environment(model.spec, served.release.spec, served.plan, egress) for served in model.releases
+        )
         yield from dict.fromkeys(problem.under(f"models[{index}]") for problem in chain.from_iterable(problems))
 
 

@@ -23,14 +23,15 @@ from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import plan_replicas
 from llm_serving.serving import launcher
-from llm_serving.serving.arguments import ImagePullArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
+from llm_serving.serving.arguments import EgressArgs, ImagePullArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
+from llm_serving.serving.egress import egress_variables
 from llm_serving.serving.engines import engine
 from llm_serving.serving.environment import check_environment, compile_variables
 from llm_serving.serving.jobs import fail_on_exit_codes
 from llm_serving.serving.labels import COMPONENT_COMPILE_CACHE, LABEL_COMPONENT, SHARE_MAIN, loader_labels
 from llm_serving.serving.pod import PodContext, ReleasePlan, plan_with_sidecar, pod_template
 from llm_serving.serving.rollout import plan_rollout
-from llm_serving.spec import EngineName, ImagePullSpec, ModelSpec, ReleaseSpec
+from llm_serving.spec import EgressSpec, EngineName, ImagePullSpec, ModelSpec, ReleaseSpec
 from llm_serving.spec.names import Semver
 
 CACHE = "/cache"
@@ -118,6 +119,8 @@ class CompileCacheArgs(TypedDict):
     identity: pulumi.Input[dict[str, Any]]
     """Who compiles: output `binding` of a workload identity that may write to the cache. Its service account must be
     there."""
+    egress: NotRequired[EgressArgs]
+    """The way out that the site prescribes; that of `TeamNamespace`."""
     launcher_version: NotRequired[str]
     """Launcher that comes with the release, as the model's service has it."""
     image_pull: NotRequired[ImagePullArgs]
@@ -136,6 +139,7 @@ class CompileCacheInputs(Frozen):
     scheduling: Any
     cache: Any
     identity: Any
+    egress: EgressSpec | None = None
     launcher_version: Semver | None = None
     image_pull: ImagePullSpec | None = None
     labels: dict[str, str] = {}
@@ -200,7 +204,7 @@ def _plan_release(inputs: CompileCacheInputs) -> ReleasePlan:
     cloud = cloud_named(inputs.node.cloud, "node.cloud")
     with problems_under("model"):
         model_plan = plan_model(model, release, inputs.node, cloud)
-        if problems := [*check_environment(inputs.model, release, model_plan)]:
+        if problems := [*check_environment(inputs.model, release, model_plan, inputs.egress)]:
             raise ProblemsError(problems)
     if not model_plan.compiles:
         reason = "the engine compiles nothing there, so there is nothing to keep"
@@ -216,6 +220,8 @@ def _plan_release(inputs: CompileCacheInputs) -> ReleasePlan:
         labels=inputs.labels,
         launcher=launcher.travelling(model, release, inputs.launcher_version),
         image_pull=inputs.image_pull,
+        egress=inputs.egress,
+        extra_environment=egress_variables(inputs.egress),
     )
 
 

@@ -12,7 +12,8 @@ from pulumi_kubernetes import apiextensions, core, meta, networking, rbac
 from llm_serving.component import Frozen, child, parse_output, raising_input_errors, token, validated
 from llm_serving.contract import NetworkReach, WorkloadIdentityBinding
 from llm_serving.serving import launcher
-from llm_serving.serving.arguments import ImagePullArgs, PrometheusAuthArgs, TeamArgs
+from llm_serving.serving.arguments import EgressArgs, ImagePullArgs, PrometheusAuthArgs, TeamArgs
+from llm_serving.serving.egress import certificates
 from llm_serving.serving.engines import engine
 from llm_serving.serving.image_pull import check_password, pull_secret
 from llm_serving.serving.labels import team_labels
@@ -21,7 +22,7 @@ from llm_serving.serving.network_policies import INTERNET as ANYWHERE
 from llm_serving.serving.network_policies import NAMESPACE_NAME, network_policies
 from llm_serving.serving.prometheus_auth import check_credential, trigger_authentication
 from llm_serving.serving.roles import Rule, editor_rules, viewer_rules
-from llm_serving.spec import EngineName, ImagePullSpec, PrometheusAuthSpec, TeamSpec
+from llm_serving.spec import EgressSpec, EngineName, ImagePullSpec, PrometheusAuthSpec, TeamSpec
 from llm_serving.spec.names import Count, NamespaceName
 
 POD_SECURITY = "restricted"
@@ -57,6 +58,8 @@ class TeamNamespaceArgs(TypedDict):
     """How KEDA proves to Prometheus who it is; KEDA must be there."""
     prometheus_credential: NotRequired[pulumi.Input[str]]
     """Token or password for `prometheusAuth`."""
+    egress: NotRequired[EgressArgs]
+    """The way out that the site prescribes. A ConfigMap is made where it holds certificates."""
     image_pull: NotRequired[ImagePullArgs]
     """Credentials for the registries of images. A Secret is made where it names a registry."""
     image_pull_password: NotRequired[pulumi.Input[str]]
@@ -78,6 +81,7 @@ class TeamNamespaceInputs(Frozen):
     loader_identity: Any = None
     prometheus_auth: PrometheusAuthSpec | None = None
     prometheus_credential: Any = None
+    egress: EgressSpec | None = None
     image_pull: ImagePullSpec | None = None
     image_pull_password: Any = None
     labels: dict[str, str] = {}
@@ -146,6 +150,7 @@ class TeamNamespace(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=child(self, depends_on=[quota], deleted_with=namespace),
         )
+        certificates(self, f"{name}-certificates", self.namespace, inputs.egress, labels)
         pull_secret(self, f"{name}-image-pull", self.namespace, inputs.image_pull, inputs.image_pull_password, labels)
         trigger_authentication(
             self,
@@ -214,6 +219,7 @@ def _policies(inputs: TeamNamespaceInputs, reach: NetworkReach) -> dict[str, net
         metrics_ports=sorted({*serving, launcher.PORT}),
         monitoring={NAMESPACE_NAME: inputs.monitoring_namespace},
         from_internet=inputs.from_internet,
+        way_out=None if inputs.egress is None else (inputs.egress.ranges, inputs.egress.ports),
     )
 
 

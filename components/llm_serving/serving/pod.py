@@ -31,13 +31,14 @@ from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import ReleaseReplicas
 from llm_serving.serving import launcher
 from llm_serving.serving.disruption import base_affinity, spread
+from llm_serving.serving.egress import certificate_mounts, certificate_volumes
 from llm_serving.serving.engines import EngineRequest, GroupCommand, InferenceEngine, adapter_folder
 from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.labels import ANNOTATION_RELEASE_HASH, LABEL_SHARE, SHARE_MAIN, release_labels, selector
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores, gibibytes
 from llm_serving.serving.rollout import PROBE_PERIOD_SECONDS, Rollout
-from llm_serving.spec import AdapterSource, ImagePullSpec, LoaderSpec, ModelSource, ModelSpec, ReleaseSpec
+from llm_serving.spec import AdapterSource, EgressSpec, ImagePullSpec, LoaderSpec, ModelSource, ModelSpec, ReleaseSpec
 
 MODELS = "/models"
 TEMPLATES = "/etc/llm-serving"
@@ -99,6 +100,7 @@ class ReleasePlan:
         loader: program that verifies the weights before the engine starts; ``None`` where nothing can.
         launcher: the launcher that comes with the release; ``None`` where the image has one, or it runs without.
         image_pull: credentials for the registries of images; ``None`` where nodes need none.
+        egress: the way out that the site prescribes; ``None`` where it prescribes none.
         launcher_options: more options of the launcher.
         extra_environment: more environment variables of the engine.
     """
@@ -114,6 +116,7 @@ class ReleasePlan:
     loader: LoaderSpec | None = None
     launcher: Launcher | None = None
     image_pull: ImagePullSpec | None = None
+    egress: EgressSpec | None = None
     launcher_options: tuple[str, ...] = ()
     extra_environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -324,6 +327,7 @@ def _container(plan: ReleasePlan, context: PodContext, drain: pulumi.Output[Drai
             core.v1.VolumeMountArgs(name="models", mount_path=MODELS, read_only=True),
             core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp"),
             core.v1.VolumeMountArgs(name="shared-memory", mount_path="/dev/shm"),
+            *certificate_mounts(plan.egress),
             *(
                 [core.v1.VolumeMountArgs(name="chat-template", mount_path=TEMPLATES, read_only=True)]
                 if context.chat_template is not None
@@ -363,6 +367,7 @@ def _volumes(plan: ReleasePlan, context: PodContext) -> list[pulumi.Input[Any]]:
             empty_dir=core.v1.EmptyDirVolumeSourceArgs(medium="Memory", size_limit=gibibytes(plan.model_plan.shm_gib)),
         ),
     ]
+    volumes += certificate_volumes(plan.egress)
     if context.chat_template is not None:
         volumes.append(
             core.v1.VolumeArgs(

@@ -191,6 +191,21 @@ def test_a_prometheus_that_wants_a_token_is_shown_it_by_every_model_that_scales(
     assert "hunter2" not in str([r.inputs for r in made if r is not secret and r.custom])
 
 
+def test_behind_a_proxy_loaders_reach_it_and_not_the_internet_and_the_clouds_own_domains_go_without_it() -> None:
+    egress = {"httpsProxy": "http://10.9.9.9:3128"}
+    settings = {**settings_data("dev"), "loader": {**LOADER, "source": "hf://"}}
+    made = run({**settings, "egress": egress}).recording
+    policies = {
+        policy["metadata.name"] for policy in made.all("NetworkPolicy") if policy["metadata.namespace"] == "chat"
+    }
+    assert "way-out" in policies
+    assert "hub" not in policies
+    (job,) = made.all("Job")
+    variables = {variable["name"]: variable.get("value") for variable in job["spec.template.spec.containers[0].env"]}
+    assert variables["HTTPS_PROXY"] == egress["httpsProxy"]
+    assert ".googleapis.com" in variables["NO_PROXY"].split(",")
+
+
 def test_no_module_of_the_program_hides_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pulumi puts the folder first on the import path."""
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if Path(entry).resolve() != FOLDER])

@@ -132,6 +132,13 @@ def test_numbers_that_arrive_as_floats_are_integers() -> None:
         parse_settings(data, "Pulumi.dev.yaml")
 
 
+def test_an_ipv6_range_is_refused_with_the_reason() -> None:
+    data = settings_data()
+    put(data, "network.nodes", "fd00::/64")
+    with pytest.raises(ProblemsError, match=r"network\.nodes = 'fd00::/64': is an IPv6 range.*listen on IPv4"):
+        parse_settings(data, "Pulumi.dev.yaml")
+
+
 def test_settings_are_frozen() -> None:
     settings = parse_settings(settings_data(), "Pulumi.dev.yaml")
     with pytest.raises(ValueError, match="frozen"):

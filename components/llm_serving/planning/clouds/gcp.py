@@ -47,6 +47,8 @@ class Gcp(MachineCloud):
     daemon_pods = 14
     # It counts every market, and it is 0 in new projects.
     all_regions_gpu_quota = "GPUS_ALL_REGIONS"
+    # The network resolves both to its private addresses (Private Google Access).
+    private_domains = (".googleapis.com", ".pkg.dev")
 
     def notice_seconds(self, pool: Pool) -> int:
         """What a Spot node takes to end, less what the kubelet keeps of it."""
