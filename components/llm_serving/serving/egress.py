@@ -47,14 +47,14 @@ def egress_variables(spec: EgressSpec | None) -> dict[str, str]:
     return {name: value for name, value in variables.items() if value is not None}
 
 
-def certificate_volumes(spec: EgressSpec | None) -> list[dict[str, Any]]:
+def certificate_volumes(spec: EgressSpec | None) -> list[Any]:
     """The volume with the site's certificates, of a pod; none where images' own are trusted."""
     if spec is None or spec.ca_name is None:
         return []
     return [{"name": CA_VOLUME, "configMap": {"name": spec.ca_name}}]
 
 
-def certificate_mounts(spec: EgressSpec | None) -> list[dict[str, Any]]:
+def certificate_mounts(spec: EgressSpec | None) -> list[Any]:
     """Its mount, of a container."""
     return [{"name": volume["name"], "mountPath": CA_FOLDER, "readOnly": True} for volume in certificate_volumes(spec)]
 
