@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llm_serving.catalog import machine_type
-from llm_serving.planning.cost import CostEstimate, estimate
+from llm_serving.planning.cost import CostEstimate
 from llm_serving.planning.replicas import ReleaseReplicas, Role, describe_role, plan_replicas
 from llm_serving.spec import Market
 from stacks.outputs import ModelOutputs, StackOutputs
@@ -170,7 +170,7 @@ def _cost(stack: Stack, view: ClusterView | None = None) -> list[RenderableType]
     settings = stack.settings
     if not settings.buys_nodes:
         return []
-    return [cost_table(estimate(stack.cloud, settings.region, settings.pools), view)]
+    return [cost_table(stack.cost, view)]
 
 
 def _notes(stack: Stack) -> list[RenderableType]:
@@ -199,7 +199,7 @@ def cost_table(cost: CostEstimate, view: ClusterView | None) -> Group:
     known = "sum" if cost.complete else "sum of what is known"
     total = (usd(sum(present)),) if view else ()
     table.add_row(known, "", "", "", *total, usd(cost.min_usd_per_hour), usd(cost.max_usd_per_hour))
-    floor = "at minimum: nodes that a pool keeps once pods have asked for them; before, there may be fewer"
+    floor = "at minimum: nodes that the fewest instances take, most preferred capacity first, and that a pool keeps"
     notes = [floor] if any(line.min_nodes and line.market != Market.RESERVATION for line in cost.lines) else []
     notes += [f"unknown price: {line}" for line in cost.unknown] + [f"left out: {', '.join(cost.left_out)}"]
     return Group(table, *(Text(note, style="dim") for note in notes))

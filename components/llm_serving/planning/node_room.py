@@ -64,6 +64,17 @@ def pods_that_fit(pods: Sequence[PodSize], room: NodeRoom, nodes: int) -> int:
     return count
 
 
+def nodes_that_hold(pods: Sequence[PodSize], room: NodeRoom) -> int:
+    """The fewest nodes on which all pods find room (first fit).
+
+    Raises:
+        ValueError: a pod finds none on an empty node.
+    """
+    if not all(room.holds(pod) for pod in pods):
+        raise ValueError(f"a pod that no node holds: {max(pods)} on {room}")
+    return next(nodes for nodes in range(len(pods) + 1) if pods_that_fit(pods, room, nodes) == len(pods))
+
+
 def shortage(pods: Sequence[PodSize], room: NodeRoom, nodes: int) -> str:
     """Which of a node's resources is too small, where not all pods fit: ``GPUs``, ``storage`` or ``pods``."""
     if pods_that_fit(pods, NodeRoom(room.gpus), nodes) < len(pods):
