@@ -38,8 +38,9 @@ def _pod(workload: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"], "status": {}}
 
 
-def _nothing(kind: str, name: str) -> None:
-    return None
+def _objects_of_the_stack(kind: str, name: str) -> dict[str, Any]:
+    """Every Secret and ConfigMap is there, as the stack has made them."""
+    return {"data": {}}
 
 
 def _put_loaded(job: dict[str, Any], weights: BucketWeights) -> None:
@@ -55,7 +56,7 @@ def test_a_pod_waits_for_the_weights_that_its_stacks_loader_brings(loaded_stack:
         _put_loaded({**job, "status": status}, weights)
     assert _obstacle(pod, weights).reason == "CrashLoopBackOff"
     _put_loaded({**job, "status": COMPLETE}, weights)
-    assert find_obstacle(pod, _nothing, weights.find) is None
+    assert find_obstacle(pod, _objects_of_the_stack, weights.find) is None
 
 
 def test_another_revision_or_another_bucket_does_not_do(loaded_stack: Any, tmp_path: Any) -> None:
@@ -74,7 +75,7 @@ def test_weights_that_somebody_else_brings_are_waited_for_too(external_pod: dict
     assert wanted.prefix == "qwen3-0-6b/1.0.0"
     assert _obstacle(external_pod, weights).container == "engine"
     weights.put(wanted.bucket, wanted.prefix, "0" * 40)
-    assert find_obstacle(external_pod, _nothing, weights.find) is None
+    assert find_obstacle(external_pod, _objects_of_the_stack, weights.find) is None
 
 
 def test_a_bucket_that_goes_takes_its_weights_along(tmp_path: Any) -> None:
@@ -146,7 +147,7 @@ def test_the_diagnosis_of_a_blocked_pod_says_what_is_missing(loaded_stack: Any, 
 
 
 def _obstacle(pod: dict[str, Any], weights: BucketWeights) -> Obstacle:
-    obstacle = find_obstacle(pod, _nothing, weights.find)
+    obstacle = find_obstacle(pod, _objects_of_the_stack, weights.find)
     assert obstacle is not None
     return obstacle
 
