@@ -76,7 +76,9 @@ def find_obstacle(pod: Object, find: Find, find_weights: FindWeights | None) -> 
     for container in _containers(pod):
         if missing := next(_missing_variables(container, pod["metadata"]["namespace"], find), ""):
             return Obstacle("CreateContainerConfigError", missing, container["name"])
-    for weights in wanted_weights(pod) if find_weights is not None else ():
+    if find_weights is None:
+        return None
+    for weights in wanted_weights(pod):
         revision = find_weights(weights.bucket, weights.prefix)
         place = f"gs://{weights.bucket}/{weights.prefix}"
         if revision is None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
@@ -49,7 +49,8 @@ def _settings_data(source: str) -> dict[str, Any]:
 
 def _holds_secret(key: str, value: Any) -> bool:
     """Whether a key is a secret, or its value an object with one."""
-    return key in SECRETS or (isinstance(value, dict) and any(f"{key}.{inner}" in SECRETS for inner in value))
+    inner: dict[str, Any] = cast(dict[str, Any], value) if isinstance(value, dict) else {}
+    return key in SECRETS or any(f"{key}.{name}" in SECRETS for name in inner)
 
 
 def _value(text: Any) -> Any:

@@ -94,14 +94,15 @@ def _split(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _name_made_secret(plain: dict[str, Any], secrets: Mapping[str, Any]) -> Iterator[Problem]:
     """Let the loader use the Secret that is made of the hub's token."""
-    loader = plain.get("loader")
-    named = loader.get("tokenSecret") if isinstance(loader, dict) else None
+    value = plain.get("loader")
+    loader: dict[str, Any] = cast(dict[str, Any], value) if isinstance(value, dict) else {}
+    named = loader.get("tokenSecret")
     if HUB_TOKEN in secrets and named is not None:
         yield Problem(
             "loader.tokenSecret", named, f"is a second way to the hub's token, beside {HUB_TOKEN}", "one of the two"
         )
     elif HUB_TOKEN in secrets:
-        plain["loader"] = {**cast(dict[str, Any], loader), "tokenSecret": HUB_TOKEN_SECRET}
+        plain["loader"] = {**loader, "tokenSecret": HUB_TOKEN_SECRET}
     elif named == HUB_TOKEN_SECRET:
         reason = f"the stack makes the Secret of this name, of {HUB_TOKEN}"
         yield Problem("loader.tokenSecret", named, reason, f"another name, or {_command('set --secret', HUB_TOKEN)}")
