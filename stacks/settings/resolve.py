@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from math import inf
 from pathlib import Path
 
 from llm_serving.addons.addon import Addon
@@ -11,10 +10,10 @@ from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.addons import plan_addons
 from llm_serving.planning.clouds import Cloud, cloud_named
 from llm_serving.planning.cost import CostEstimate, NodesInUse, estimate
-from llm_serving.planning.node_room import NodeRoom, PodSize, nodes_that_hold, pods_of_instance
+from llm_serving.planning.node_room import nodes_in_use
 from llm_serving.planning.nodes import NodeShape, gpu_resource
 from llm_serving.planning.placement import ModelPlan, plan_model
-from llm_serving.planning.replicas import Role, plan_replicas, releases_of
+from llm_serving.planning.replicas import Role, releases_of
 from llm_serving.planning.rules import StackShape, check, notes
 from llm_serving.planning.tenancy import max_gpus
 from llm_serving.spec import EgressSpec, EngineName, ImageReference, ModelSpec, Pool, ReleaseSpec, TeamSpec
@@ -93,18 +92,14 @@ class Stack:
         return estimate(self.cloud, self.settings.region, self.settings.pools, in_use)
 
     def _in_use(self, pool: Pool) -> NodesInUse:
-        models = [model for model in self.models if model.spec.pool == pool.name]
-        if not models:
-            return NodesInUse()
-        base, pods = list[PodSize](), list[PodSize]()
-        for model in models:
-            pods += pods_of_instance(model.plan) * model.spec.warm_pool.placeholders
-            for served, instances in zip(model.releases, plan_replicas(model.spec), strict=True):
-                pods += pods_of_instance(served.plan) * instances.replicas
-                base += pods_of_instance(served.plan) * instances.base
-        node = models[0].node
-        room = NodeRoom(gpus=node.gpus, storage_gib=node.ephemeral_gib or inf)
-        return NodesInUse(base=nodes_that_hold(base, room), all=nodes_that_hold(pods, room))
+        room = stack_shape(self.settings, {}).room_of(pool)
+        assert room is not None, "the rules refuse a pool whose machines are not known"
+        models = [
+            (model.spec, {served.release.spec.version: served.plan for served in model.releases})
+            for model in self.models
+            if model.spec.pool == pool.name
+        ]
+        return nodes_in_use(models, room)
 
     @property
     def serving_ports(self) -> tuple[int, ...]:

@@ -330,6 +330,18 @@ def test_a_minimum_that_no_pod_fills_is_told():
     assert "placeholders" in note.suggestion
     one_zone = pool(capacity=[entry(min=3, max=4, zones=["us-central1-a"])])
     assert notes(stack(pools=(one_zone,), models=())) == []
+    canary = {"stable": "1.0.0", "canary": {"release": "2.0.0", "weight": 10}}
+    beside = {"models": (model(replicas=2, releases=canary),), "releases": [release(), release(version="2.0.0")]}
+    assert notes(stack(pools=(three,), **beside)) == []
+
+
+def test_a_minimum_counts_a_node_for_each_pod_whose_storage_fills_it():
+    """Three pods of one GPU take one node of eight by their GPUs, and three where each wants most of the disk."""
+    its_pool = pool("a100", "A100-40GB", [entry(machineType="a2-highgpu-8g", min=3, max=4)])
+    three = {"pools": (its_pool,), "models": (model(pool="a100", replicas=3),)}
+    filling = SidecarRequests(storage_gib=60)
+    single_problem(notes(stack(**three)), "pools[0].capacity[0].min")
+    assert notes(stack(**three, sidecar=filling)) == []
 
 
 def test_the_sidecar_of_the_model_cache_takes_its_part_of_the_node():
@@ -385,6 +397,31 @@ def test_weights_that_no_node_has_disk_for_are_refused_with_a_disk_that_is_large
     assert single_problem(check(stack(**large, pools=(pool(**A100, disk_gb=300),))), "models[0].pool")
     assert check(stack(**large, pools=(pool(**A100, disk_gb=350),))) == []
     assert check(stack(**large, pools=(pool(**A100, local_ssd=True),))) == []
+
+
+STORING = {"sidecar": SidecarRequests(storage_gib=400)}
+"""More than the local SSD of a g2-standard-12 (288 GiB for pods), less than those of a g2-standard-24 (600 GiB)."""
+
+
+def test_a_pod_that_wants_more_than_the_local_ssd_of_its_node_is_told_of_machines_with_more():
+    def on(machine_type):
+        return stack(pools=(pool(capacity=[entry(machineType=machine_type)], local_ssd=True),), **STORING)
+
+    problem = single_problem(check(on("g2-standard-12")), "models[0].pool")
+    assert problem.suggestion == "another machine type, such as g2-standard-24, or a pool with more local storage"
+    assert check(on("g2-standard-24")) == []
+    nowhere = replace(on("g2-standard-12"), sidecar=SidecarRequests(storage_gib=100_000))
+    problem = single_problem(check(nowhere), "models[0].pool")
+    assert problem.suggestion == "another machine type, or a pool with more local storage"
+
+
+def test_pods_of_which_a_node_with_local_ssd_holds_one_but_not_all_are_told_of_more_nodes():
+    def on(nodes):
+        its_pool = pool(capacity=[entry(machineType="g2-standard-24", max=nodes)], local_ssd=True)
+        return stack(pools=(its_pool,), models=(model(replicas=2),), **STORING)
+
+    assert single_problem(check(on(1)), "models[0].pool").suggestion == "more nodes in pool l4"
+    assert check(on(2)) == []
 
 
 def test_the_disk_of_a_node_holds_the_weights_of_all_models_and_releases_that_share_it():

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from llm_serving.planning.clouds import GCP
 from llm_serving.planning.replicas import plan_replicas
 from stacks.cli import app
 from stacks.settings import Stack, read_settings_file, resolve
@@ -42,6 +43,21 @@ def test_a_base_costs_capacity_that_is_not_taken_away_and_the_rest_what_is_prefe
     put(data, "models[0].onDemandBase", 2)
     planned = _stack(write_settings(tmp_path, data))
     assert [(line.market, line.min_nodes) for line in planned.cost.lines] == [("spot", 1), ("on-demand", 2)]
+
+
+def test_a_pool_costs_the_nodes_that_its_pods_take_where_their_number_fills_nodes_first(tmp_path: Path) -> None:
+    """A node of eight GPUs holds two pods where its cluster allows no more beside those that the cloud starts."""
+    data = settings_data()
+    machine = {"market": "on-demand", "machineType": "g2-standard-96", "max": 6}
+    put(data, "pools[0].capacity", [machine])
+    put(data, "pools[0].localSsd", True)
+    put(data, "models[0].autoscaling", {"min": 6, "max": 6})
+    put(data, "cluster.maxPodsPerNode", 110)
+    (line,) = _stack(write_settings(tmp_path, data)).cost.lines
+    assert line.min_nodes == 1
+    put(data, "cluster.maxPodsPerNode", GCP.daemon_pods + 2)
+    (line,) = _stack(write_settings(tmp_path, data)).cost.lines
+    assert line.min_nodes == 3
 
 
 def test_a_canary_is_printed_and_counted_with_all_instances_that_it_scales_to(tmp_path: Path) -> None:

@@ -7,9 +7,8 @@ from math import ceil
 
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.disruption import longer_than_window, plan_drain
-from llm_serving.planning.node_room import PodSize, pods_of_instance, pods_that_fit
+from llm_serving.planning.node_room import PodSize, pods_of_fewest, pods_of_instance, pods_that_fit
 from llm_serving.planning.purchase_options import is_preemptible, non_preemptible_capacity, non_preemptible_nodes
-from llm_serving.planning.replicas import plan_replicas
 from llm_serving.planning.rules.models import Plans, plans_of
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.spec import ModelSpec, Pool, ServiceClass
@@ -106,8 +105,7 @@ def _room_for_placeholders(stack: StackShape, plans: Plans) -> Iterator[Problem]
     running: dict[str, list[PodSize]] = defaultdict(list)
     for index, model_plans in plans.items():
         model = stack.models[index]
-        for instances in plan_replicas(model):
-            running[model.pool] += pods_of_instance(model_plans[instances.version]) * instances.replicas
+        running[model.pool] += pods_of_fewest(model, model_plans)
     for index, model_plans in plans.items():
         model = stack.models[index]
         wanted, pool, node_room = model.warm_pool.placeholders, stack.pool(model.pool), stack.room(model.pool)

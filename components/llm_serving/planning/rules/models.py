@@ -208,7 +208,7 @@ def _no_room(
             f"each of its {len(wanted)} pod(s) keeps up to {largest:.0f} GiB on the disk of its node (cached weights, "
             f"and a part of the images), of which pods can have {room.storage_gib:.0f} GiB: at most {nodes} node(s) "
             f"hold {held} of {len(pods)} pod(s){shared}",
-            _larger_disk(stack, pool, pods) or f"more nodes in pool {pool.name}",
+            _more_storage(stack, pool, pods, more_nodes_help=largest <= room.storage_gib),
         )
     if missing == "pods":
         return Problem(
@@ -244,14 +244,31 @@ def _most_that_fit(
     return 0
 
 
-def _larger_disk(stack: StackShape, pool: Pool, pods: list[PodSize]) -> str:
-    """What gives the nodes of a pool the storage that its pods want; empty where nothing does."""
+def _more_storage(stack: StackShape, pool: Pool, pods: list[PodSize], *, more_nodes_help: bool) -> str:
+    """What gives pods the storage that they want: larger disks; where nodes can have none, more nodes; where one pod
+    wants more than a node has, another machine type."""
 
     def is_enough(changed: Pool) -> bool:
         room = stack.room_of(changed)
         return room is not None and pods_that_fit(pods, room, changed.max_nodes) == len(pods)
 
-    return stack.cloud.larger_storage(pool, is_enough)
+    larger_disk = stack.cloud.larger_storage(pool, is_enough)
+    if larger_disk or more_nodes_help:
+        return larger_disk or f"more nodes in pool {pool.name}"
+    other = next((name for name in _machine_types(stack, pool) if is_enough(_of_machine(pool, name))), "")
+    such_as = f", such as {other}" if other else ""
+    return f"another machine type{such_as}, or a pool with more local storage"
+
+
+def _machine_types(stack: StackShape, pool: Pool) -> list[str]:
+    """The machine types with the pool's GPU, those with the fewest of it first."""
+    nodes = stack.cloud.gpu_nodes()
+    return sorted((name for name in nodes if nodes[name].accelerator == pool.accelerator), key=lambda n: nodes[n].gpus)
+
+
+def _of_machine(pool: Pool, machine_type: str) -> Pool:
+    capacity = tuple(entry.model_copy(update={"machine_type": machine_type}) for entry in pool.capacity)
+    return pool.model_copy(update={"capacity": capacity})
 
 
 def _is_counted(stack: StackShape, model: ModelSpec) -> bool:
