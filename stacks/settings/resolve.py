@@ -160,7 +160,7 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
     """
     known = read_releases(releases)
     shape = stack_shape(settings, {key: release.spec for key, release in known.items()})
-    problems = check(shape)
+    problems = [*check(shape), *_check_mirror(settings)]
     if problems:
         raise ProblemsError(map(in_file, problems), source)
     models = tuple(_served(model, known, shape, settings) for model in settings.models)
@@ -227,6 +227,16 @@ def _unpushed(image: _Image) -> Problem:
     last = image.reference.repository.rpartition("/")[2]
     name = image.name or f"{last}@{image.reference.tag}"
     return Problem(image.path, name, "is in no registry yet", push_command(name))
+
+
+def _check_mirror(settings: Settings) -> Iterator[Problem]:
+    """The hub's token goes with each request."""
+    endpoint = settings.egress.hub_endpoint if settings.egress is not None else None
+    if endpoint is None or settings.loader is None or settings.loader.token_secret is None:
+        return
+    if endpoint.startswith("http:"):
+        reason = "would be sent the hub's token in the clear"
+        yield Problem("egress.hubEndpoint", endpoint, reason, f"https:{endpoint.removeprefix('http:')}")
 
 
 def _check_environments(models: Sequence[ServedModel], egress: EgressSpec | None) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
+from urllib.request import proxy_bypass_environment
 
 from pydantic import AfterValidator, StringConstraints, model_validator
 
@@ -113,9 +114,16 @@ class EgressSpec(Frozen):
         return f"ca-bundle-{hashlib.sha256(self.ca_certificates.encode()).hexdigest()[:10]}"
 
     def _direct(self) -> Iterator[SplitResult]:
-        """What pods connect to by themselves: the proxies, or the mirror where none stands before it."""
-        urls = [self.https_proxy, self.http_proxy] if self.has_proxy else [self.hub_endpoint]
-        return (urlsplit(url) for url in urls if url is not None)
+        """What pods connect to by themselves: the proxies, and the mirror where none stands before it."""
+        mirror = None if self.hub_endpoint is None or self._is_proxied(self.hub_endpoint) else self.hub_endpoint
+        return (urlsplit(url) for url in (self.https_proxy, self.http_proxy, mirror) if url is not None)
+
+    def _is_proxied(self, url: str) -> bool:
+        parts = urlsplit(url)
+        proxy = self.https_proxy if parts.scheme == "https" else self.http_proxy
+        # The rule that clients follow: names and what ends in them.
+        exceptions = {"no": ",".join(self.no_proxy)}
+        return proxy is not None and not proxy_bypass_environment(parts.hostname or "", exceptions)
 
     def _unreachable(self) -> Iterator[SplitResult]:
         """What no policy lets through: names, but for a mirror on the internet at the port of the hub."""

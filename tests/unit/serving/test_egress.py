@@ -5,6 +5,7 @@ from pulumi.errors import InputPropertiesError
 
 from llm_serving.serving import CompileCache, ModelLoader, TeamNamespace
 from llm_serving.serving.egress import ALWAYS_DIRECT, CA_FILE, CA_FOLDER
+from llm_serving.spec.egress import EgressSpec
 from tests.unit.recording import record
 from tests.unit.serving.manifests import assert_valid
 from tests.unit.serving.served import CACHE, IDENTITY, MODEL, NODE, RELEASE, SCHEDULING, serve
@@ -72,6 +73,24 @@ def test_every_loader_and_engine_is_told_mirror_proxy_and_certificates():
             }
             mount = {"name": volume["name"], "mountPath": CA_FOLDER, "readOnly": True}
             assert mount in container["volumeMounts"], name
+
+
+PROXY, MIRROR = "http://proxy.example.com:3128", "https://hub.corp.example.com"
+
+
+@pytest.mark.parametrize(
+    ("site", "ports"),
+    [
+        ({"https_proxy": PROXY}, (3128,)),
+        ({"https_proxy": PROXY, "no_proxy": [".corp.example.com"]}, (443, 3128)),
+        ({"http_proxy": PROXY}, (443, 3128)),
+        ({"http_proxy": PROXY, "hub_endpoint": "http://hub.corp.example.com:8080"}, (3128,)),
+    ],
+    ids=["proxied", "an exception", "a proxy of the other scheme", "all in the clear"],
+)
+def test_a_mirror_that_no_proxy_stands_before_is_let_through_at_its_own_port(site, ports):
+    egress = EgressSpec(**{"hub_endpoint": MIRROR, "addresses": ["10.1.2.0/28"], **site})
+    assert egress.ports == ports
 
 
 def test_the_cluster_the_api_server_and_the_metadata_server_are_never_asked_by_way_of_the_proxy():

@@ -196,6 +196,16 @@ def test_a_token_of_the_hub_is_encrypted_and_alone(loader: dict[str, Any], messa
     assert TOKEN not in str(caught.value)
 
 
+def test_a_token_of_the_hub_is_not_sent_in_the_clear() -> None:
+    data = settings_data()
+    data["loader"] |= {"tokenSecret": "hub"}
+    data["egress"] = {"hubEndpoint": "http://hub.example.com:8080", "addresses": ["10.1.2.0/28"]}
+    with pytest.raises(ProblemsError, match=r"egress\.hubEndpoint = 'http://hub.* \(try: https://hub"):
+        resolve(parse_settings(data, "Pulumi.dev.yaml"), "Pulumi.dev.yaml")
+    data["egress"]["hubEndpoint"] = "https://hub.example.com:8080"
+    assert resolve(parse_settings(data, "Pulumi.dev.yaml"), "Pulumi.dev.yaml")
+
+
 def test_the_stack_knows_what_is_fixed_for_its_life() -> None:
     stack = resolve(parse_settings(settings_data(), "Pulumi.dev.yaml"), "Pulumi.dev.yaml")
     assert stack.settings.fixed["region"] == "us-central1"
