@@ -55,6 +55,7 @@ def test_a_pool_costs_the_nodes_that_its_pods_take_where_their_number_fills_node
     put(data, "cluster.maxPodsPerNode", 110)
     (line,) = _stack(write_settings(tmp_path, data)).cost.lines
     assert line.min_nodes == 1
+    assert GCP.daemon_pods is not None
     put(data, "cluster.maxPodsPerNode", GCP.daemon_pods + 2)
     (line,) = _stack(write_settings(tmp_path, data)).cost.lines
     assert line.min_nodes == 3
