@@ -22,8 +22,9 @@ PYTEST := python -m pytest --durations=20
 .PHONY: help up preview destroy down status check check-static check-unit test test-images test-engine test-e2e test-autoscaling test-official bench format clean
 
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z0-9_-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo; echo "  Variables: STACK=local|dev|staging|prod (default local)"
+	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z0-9_-]+:.*## / {name[++n] = $$1; text[n] = $$2; if (length($$1) > width) width = length($$1)} \
+		END {for (i = 1; i <= n; i++) printf "  \033[1m%-" width "s\033[0m %s\n", name[i], text[i]}' $(MAKEFILE_LIST)
+	@echo; echo "  Variables: STACK=local|dev|staging|prod (default local), YES=1 (destroy does not ask)"
 
 up: $(SETUP) ## serve a model in real pods on this machine; STACK=dev|staging|prod: that stack on the local clouds
 	@python -m local up $(STACK)
@@ -31,8 +32,8 @@ up: $(SETUP) ## serve a model in real pods on this machine; STACK=dev|staging|pr
 preview: $(SETUP) ## show what `up` would change (STACK=prod)
 	@python -m local preview $(STACK)
 
-destroy: $(SETUP) ## remove a stack's resources
-	@python -m local destroy $(STACK)
+destroy: $(SETUP) ## remove a stack's resources; asks first, unless YES=1
+	@python -m local destroy $(STACK) $(if $(YES),--yes)
 
 down: setup-python ## end all processes, of the node and of the local clouds; their state survives for the next `up`
 	@python -m local stop

@@ -9,13 +9,18 @@ from infra.clouds import Platform
 from llm_serving.addons.cluster_addons import ClusterAddonsArgs
 from llm_serving.arguments import plain
 from llm_serving.serving import CompileCacheArgs, ModelLoaderArgs, ModelServiceArgs, TeamNamespace, TeamNamespaceArgs
-from llm_serving.serving.arguments import ImagePullArgs
+from llm_serving.serving.arguments import EgressArgs, ImagePullArgs
 from llm_serving.spec import LoaderSpec, TeamSpec
+from llm_serving.spec.loader import HUB_TOKEN_SECRET
 from stacks.settings import ServedModel, ServedRelease, Stack
-from stacks.settings.secrets import IMAGE_PULL_PASSWORD, PROMETHEUS_CREDENTIAL
+from stacks.settings.secrets import HUB_TOKEN, IMAGE_PULL_PASSWORD, PROMETHEUS_CREDENTIAL
 
 LOADER_ACCOUNT = "model-loader"
 """Kubernetes service account of the loaders, one in each team's namespace."""
+
+
+class _Egress(TypedDict):
+    egress: NotRequired[EgressArgs]
 
 
 class _ImagePull(TypedDict):
@@ -40,7 +45,7 @@ def addon_arguments(stack: Stack) -> ClusterAddonsArgs:
 
 def namespace_arguments(stack: Stack, platform: Platform, team: TeamSpec) -> TeamNamespaceArgs:
     """A team's namespace: GPU quota, what its pods reach and who scrapes them, identity of its loaders."""
-    loader_spec = stack.settings.loader
+    loader_spec, egress = stack.settings.loader, stack.settings.egress
     arguments: TeamNamespaceArgs = {
         "team": plain(team),
         "gpu_quota": stack.gpu_quota(team),
@@ -50,8 +55,11 @@ def namespace_arguments(stack: Stack, platform: Platform, team: TeamSpec) -> Tea
         # The PodMonitor needs the operator's definitions.
         "monitored": stack.scales,
         "monitoring_namespace": stack.settings.addons.monitoring_namespace,
-        "from_internet": loader_spec is not None and not platform.is_reached_privately(loader_spec.source),
+        "from_internet": loader_spec is not None
+        and not platform.is_reached_privately(loader_spec.source)
+        and not (egress is not None and egress.replaces_internet),
         **_image_pull_with_password(stack),
+        **_egress(stack),
     }
     auth, credential = stack.settings.addons.prometheus_auth, pulumi.Config().get_secret(PROMETHEUS_CREDENTIAL)
     # It is KEDA's: without a model that scales there may be none.
@@ -62,6 +70,8 @@ def namespace_arguments(stack: Stack, platform: Platform, team: TeamSpec) -> Tea
     identity = _loader_identity(stack, platform, team.name)
     if identity is not None:
         arguments["loader_identity"] = identity
+    if loader_spec is not None and loader_spec.token_secret == HUB_TOKEN_SECRET and stack.has_models(team):
+        arguments["hub_token"] = _hub_token()
     return arguments
 
 
@@ -78,6 +88,7 @@ def loader_arguments(
         "scheduling": platform.scheduling[model.spec.pool],
         "labels": stack.settings.labels,
         **_image_pull(stack),
+        **_egress(stack),
     }
     identity = _loader_identity(stack, platform, model.spec.team)
     if identity is not None:
@@ -101,6 +112,7 @@ def compile_cache_arguments(
         "launcher_version": launcher,
         "labels": stack.settings.labels,
         **_image_pull(stack),
+        **_egress(stack),
     }
 
 
@@ -127,6 +139,7 @@ def model_arguments(
         "launcher_version": launcher,
         "labels": stack.settings.labels,
         **_image_pull(stack),
+        **_egress(stack),
     }
     if stack.settings.loader is not None:
         arguments["loader"] = plain(stack.settings.loader)
@@ -135,6 +148,15 @@ def model_arguments(
     if stack.settings.addons.prometheus_auth is not None:
         arguments["prometheus_auth"] = plain(stack.settings.addons.prometheus_auth)
     return arguments
+
+
+def _egress(stack: Stack) -> _Egress:
+    """The way out that the site prescribes; what its cloud is reached privately by needs no proxy."""
+    spec = stack.settings.egress
+    if spec is None:
+        return {}
+    direct = stack.cloud.private_domains if spec.has_proxy else ()
+    return {"egress": plain(spec.model_copy(update={"no_proxy": (*spec.no_proxy, *direct)}))}
 
 
 def _image_pull(stack: Stack) -> _ImagePull:
@@ -150,6 +172,12 @@ def _image_pull_with_password(stack: Stack) -> _ImagePullWithPassword:
     if password is not None:
         arguments["image_pull_password"] = password
     return arguments
+
+
+def _hub_token() -> pulumi.Output[str]:
+    """The secret ``loader.token``, which is encrypted in the object of that setting."""
+    key, _, inner = HUB_TOKEN.partition(".")
+    return pulumi.Config().require_secret_object(key).apply(lambda loader: loader[inner])
 
 
 def _loader_identity(stack: Stack, platform: Platform, team: str) -> pulumi.Output[dict[str, Any]] | None:

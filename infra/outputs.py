@@ -5,7 +5,6 @@ from typing import Any
 
 import pulumi
 
-from llm_serving.planning.cost import estimate
 from llm_serving.planning.replicas import Role
 from llm_serving.serving import ModelService
 from stacks.outputs import ModelOutputs, ReleaseOutputs, Section, output_key
@@ -32,6 +31,7 @@ def export_outputs(
         "fixed": stack.settings.fixed,
         "launcher": launcher,
         **platform,
+        "namespaces": [team.name for team in stack.settings.teams],
         "models": {name: _model(service) for name, service in services.items()},
         "releases": {model.spec.name: dict(_releases(model)) for model in stack.models},
         "cost": _cost(stack),
@@ -65,4 +65,4 @@ def _cost(stack: Stack) -> dict[str, Any]:
     settings = stack.settings
     if not settings.buys_nodes:
         return {}
-    return estimate(stack.cloud, settings.region, settings.pools).model_dump(mode="json", by_alias=True)
+    return stack.cost.model_dump(mode="json", by_alias=True)

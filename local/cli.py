@@ -36,9 +36,18 @@ def preview(stack: Stack, arguments: PulumiArguments = None) -> None:
 
 
 @app.command(context_settings=_PASS_ON)
-def destroy(stack: Stack, arguments: PulumiArguments = None) -> None:
-    """Remove a stack's resources."""
-    _run_pulumi("destroy", stack, arguments or ())
+def destroy(
+    stack: Stack,
+    arguments: PulumiArguments = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove a stack's resources, after saying which they are and asking."""
+    if not yes and not sys.stdin.isatty():
+        _fail(
+            f"this removes the resources of stack {stack}, and there is no terminal to ask at: "
+            f"`make destroy STACK={stack} YES=1`, or --yes"
+        )
+    _run_pulumi("destroy", stack, arguments or (), ask=not yes)
 
 
 @app.command(context_settings=_PASS_ON)
@@ -70,6 +79,18 @@ def env() -> None:
     print("unset PULUMI_CONFIG_PASSPHRASE PULUMI_ACCESS_TOKEN PULUMI_STACK")
     for key, value in pulumi_home.environment(state).items():
         print(f"export {key}={shlex.quote(value)}")
+
+
+@app.command()
+def weights(stack: Stack) -> None:
+    """Put the weights of a stack with `weights: external` into its simulated bucket."""
+    from local.external_weights import seed
+    from local.state_folder import REPOSITORY, StateFolder
+    from stacks.settings import read_settings_file, resolve
+
+    file = REPOSITORY / f"Pulumi.{stack}.yaml"
+    for place in seed(StateFolder.of(), stack, resolve(read_settings_file(file), file.name)):
+        print(place)
 
 
 @app.command()
@@ -152,8 +173,7 @@ def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fals
     if not yes:
         if not sys.stdin.isatty():
             _fail("this removes all simulated clouds and their Pulumi state; say --yes")
-        answer = input(f"Remove {state.root} with all simulated clouds and their Pulumi state? [y/N] ")
-        if answer.strip().lower() not in ("y", "yes"):
+        if not _agrees(f"Remove {state.root} with all simulated clouds and their Pulumi state?"):
             raise typer.Exit(1)
     state.remove()
 
@@ -168,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(str(error))
 
 
-def _run_pulumi(command: str, stack: str, arguments: Sequence[str]) -> None:
+def _run_pulumi(command: str, stack: str, arguments: Sequence[str], *, ask: bool = False) -> None:
     from local import endpoint, stack_runner
     from local.state_folder import StateFolder
 
@@ -184,7 +204,13 @@ def _run_pulumi(command: str, stack: str, arguments: Sequence[str]) -> None:
     runner.select(stack)
     if command == "preview":
         raise typer.Exit(stack_runner.preview(runner, stack, arguments))
+    if command == "destroy":
+        raise typer.Exit(stack_runner.destroy(runner, stack, arguments, _agrees if ask else None))
     raise typer.Exit(runner.run(command, "--yes", "--stack", stack, *arguments).returncode)
+
+
+def _agrees(question: str) -> bool:
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _fail(message: str) -> NoReturn:

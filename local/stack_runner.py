@@ -8,7 +8,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import yaml
 from local.cluster import LocalCluster
 from local.kubernetes_plugin import pulumi_program, refuse_on_local_clouds
 from local.project_copy import sync_project
+from local.providers.faults import FaultPlan
 from local.providers.host_names import resolve as resolve_name
 from local.pulumi_home import clean_environment, prepare
 from local.state_folder import REPOSITORY, StateFolder
@@ -50,7 +52,9 @@ class StackRunner:
         Raises:
             FileNotFoundError: the stack has no settings.
             PluginError: the chosen kubernetes plugin cannot be had, or cannot reach the stack's cluster.
+            ProblemsError: the plan of faults is refused.
         """
+        FaultPlan.of(self.state).check()
         prepare(self.state)
         project = sync_project(self.state.root, stack, self.settings, self.more_settings)
         settings = yaml.safe_load((project / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8"))
@@ -96,6 +100,13 @@ class StackRunner:
         done = self.run("stack", "history", "--json", "--page-size", "1", "--stack", stack, capture=True)
         return json.loads(done.stdout)[0].get("resourceChanges") or {}
 
+    def resources(self, stack: str) -> list[dict[str, Any]]:
+        """What the stack holds outside Pulumi: its resources without components and providers."""
+        done = self.run("stack", "export", "--stack", stack, capture=True)
+        state: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 and done.stdout.strip() else {}
+        resources = (state.get("deployment") or {}).get("resources") or []
+        return [item for item in resources if item.get("custom") and not item["type"].startswith("pulumi:")]
+
     def outputs(self, stack: str) -> dict[str, Any]:
         """Outputs of the last update; secrets stay hidden."""
         done = self.run("stack", "output", "--json", "--stack", stack, capture=True)
@@ -135,6 +146,39 @@ def preview(runner: StackRunner, stack: str, args: Sequence[str]) -> int:
         print(flush=True)
         _stacks("plan", stack, "--folder", str(runner.project))
     return done.returncode
+
+
+def destroy(runner: StackRunner, stack: str, args: Sequence[str], agrees: Callable[[str], bool] | None) -> int:
+    """``pulumi destroy``, after saying what it removes.
+
+    Args:
+        runner: runs ``pulumi``.
+        stack: the stack, which is selected.
+        args: more arguments of ``pulumi destroy``; with some it may remove less than everything.
+        agrees: asks whether to go on; ``None`` to go on without asking.
+    """
+    resources = runner.resources(stack)
+    protected = [item["urn"].rpartition("::")[2] for item in resources if item.get("protect")]
+    if protected and not args:
+        print(
+            f"error: stack {stack} protects {', '.join(protected)}: set cluster.deletionProtection: false and "
+            f"modelCache.forceDestroy: true in {_short(runner.settings / f'Pulumi.{stack}.yaml')}, then "
+            f"`make up STACK={stack}`, then `make destroy STACK={stack}`",
+            file=sys.stderr,
+        )
+        return 1
+    if resources:
+        print(f"What {stack} has, and loses: {_counted(resources)}", flush=True)
+    if agrees is not None and resources and not agrees(f"Remove these {len(resources)} resources?"):
+        print(f"nothing of {stack} was removed")
+        return 1
+    return runner.run("destroy", "--yes", "--stack", stack, *args).returncode
+
+
+def _counted(resources: Sequence[Mapping[str, Any]]) -> str:
+    """``2 NodePool, 1 Cluster``: the most frequent kinds first."""
+    kinds = Counter(item["type"].rpartition(":")[2] for item in resources)
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
 
 
 def _stacks(*args: str) -> int:

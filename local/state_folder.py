@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from local.cluster import LocalCluster
+from local.cluster.bucket_weights import BucketWeights
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PLUGINS: Mapping[str, str] = {"gcp": "pulumi-gcp", "kubernetes": "pulumi-kubernetes"}
@@ -54,6 +55,11 @@ class StateFolder:
     def clouds(self) -> Path:
         """Records of the resources of each cloud."""
         return self.root / "clouds"
+
+    @property
+    def bucket_weights(self) -> BucketWeights:
+        """Which weights the buckets of the clouds hold."""
+        return BucketWeights(self.clouds / "bucket-weights")
 
     @property
     def clusters(self) -> Path:

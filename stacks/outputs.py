@@ -95,6 +95,16 @@ class FixedOutputs(Section):
     fixed: dict[str, str] = {}
 
 
+class NamespaceOutputs(Section):
+    """What an update that needs somebody else's Secret looks at. It is read alone there.
+
+    Attributes:
+        namespaces: namespaces of the teams; ``None`` before the first update.
+    """
+
+    namespaces: tuple[str, ...] | None = None
+
+
 class LauncherOutputs(Section):
     """What the next update goes on with, read alone as :class:`FixedOutputs` is.
 
@@ -105,7 +115,7 @@ class LauncherOutputs(Section):
     launcher: str | None = None
 
 
-class StackOutputs(FixedOutputs, LauncherOutputs):
+class StackOutputs(FixedOutputs, NamespaceOutputs, LauncherOutputs):
     """Everything that a stack puts out; all of it is empty before the first update.
 
     Attributes:

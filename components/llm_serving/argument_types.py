@@ -41,6 +41,7 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "ImageReferenceArgs": spec.ImageReference,
         "LoaderArgs": spec.LoaderSpec,
         "ImagePullArgs": spec.ImagePullSpec,
+        "EgressArgs": spec.EgressSpec,
         "PrometheusAuthArgs": spec.PrometheusAuthSpec,
         "ModelSourceArgs": spec.ModelSource,
         "AdapterArgs": spec.AdapterSource,

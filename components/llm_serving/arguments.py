@@ -4,6 +4,7 @@ Keys may be written as in YAML and in other languages (``machineType``) or as in
 always name the first spelling, because that is what stands in the file.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
@@ -85,7 +86,11 @@ def _problem(model: type[BaseModel], error: Any) -> Problem:
         return Problem(path, _plain(value), str(inner))
     if kind in ("literal_error", "enum"):
         expected = str(error["ctx"]["expected"])
-        return Problem(path, value, "not one of the values that are known", expected)
+        choices = re.findall(r"'([^']*)'", expected)
+        near = nearest(str(value), choices)
+        # Where none is near, all are named.
+        suggestion = near if near.count(",") + 1 < len(choices) else expected
+        return Problem(path, value, "not one of the values that are known", suggestion)
     message: str = error["msg"]
     return Problem(path, _plain(value), message[:1].lower() + message[1:])
 

@@ -104,6 +104,9 @@ class ModelCacheVolume(ContractModel):
         pod_annotations: annotations that the pod needs for the volume's driver.
         sidecar_cpu: cores that the driver's sidecar requests, on top of the engine's own.
         sidecar_memory_gib: memory of the sidecar.
+        sidecar_storage_gib: what the sidecar writes to the node's ephemeral storage beside cached weights, in GiB.
+        storage_annotation: annotation of the pod by which the sidecar requests ephemeral storage of the node (a
+            quantity), where it caches weights there; ``None`` where it does not.
     """
 
     volume: dict[str, Any]
@@ -112,6 +115,8 @@ class ModelCacheVolume(ContractModel):
     pod_annotations: dict[str, str] = {}
     sidecar_cpu: float = 0
     sidecar_memory_gib: float = 0
+    sidecar_storage_gib: float = 0
+    storage_annotation: str | None = None
 
 
 class NetworkReach(ContractModel):

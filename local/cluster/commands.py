@@ -7,7 +7,7 @@ import sys
 from local.cluster import identities
 from local.cluster.autoscaling import programs as autoscaling
 from local.cluster.config import AutoscalingOptions, ClusterConfig
-from local.cluster.layout import POOL_CONTROLLER, Layout, program, tools
+from local.cluster.layout import POOL_CONTROLLER, Layout, program
 from local.cluster.node import programs
 from local.cluster.processes import LESS_MEMORY, Command
 
@@ -166,7 +166,7 @@ def _kwok(layout: Layout, config: ClusterConfig) -> Command:
         (
             str(program("kwok")),
             f"--kubeconfig={identities.kubeconfig_file(layout, 'kwok')}",
-            f"--config={tools() / 'kwok' / 'stages.yaml'}",
+            f"--config={layout.kwok_stages}",
             "--manage-all-nodes=false",
             "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
             f"--server-address=127.0.0.1:{config.ports['kwok']}",

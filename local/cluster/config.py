@@ -116,6 +116,8 @@ class ClusterConfig:
             environment.
         node: the node of this machine; ``None`` where the cluster has none, and then no container runs.
         autoscaling: KEDA and its Prometheus; ``None`` where the cluster has neither.
+        bucket_weights: folder of :class:`~local.cluster.bucket_weights.BucketWeights`; ``None`` where nobody knows what
+            buckets hold, and no pod waits for weights.
     """
 
     ports: dict[str, int] = field(default_factory=dict)
@@ -124,6 +126,7 @@ class ClusterConfig:
     scale_down_seconds: float | None = None
     node: NodeConfig | None = None
     autoscaling: AutoscalingOptions | None = None
+    bucket_weights: str | None = None
 
     @classmethod
     def read(cls, layout: Layout) -> "ClusterConfig":

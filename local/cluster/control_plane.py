@@ -28,6 +28,7 @@ from local.cluster.config import (
     NodeOptions,
 )
 from local.cluster.errors import ClusterError, last_lines, with_log
+from local.cluster.kwok_stages import write_stages
 from local.cluster.layout import POOL_CONTROLLER, REPOSITORY, Layout, program
 from local.cluster.node import namespace_owner, requirements
 from local.cluster.node.addresses import AddressSlot
@@ -92,6 +93,7 @@ class LocalCluster:
         scale_down_seconds: float | None = None,
         node: NodeOptions | None = None,
         autoscaling: AutoscalingOptions | None = None,
+        bucket_weights: Path | None = None,
     ) -> None:
         """Create keys, tokens and ports unless they are there, and start. What was decided at the first call
         stays, but for ``autoscaling``: where that is given and other than before, a cluster that runs is started again
@@ -105,6 +107,8 @@ class LocalCluster:
                 simulated.
             autoscaling: KEDA with its Prometheus and kube-state-metrics, which scale pods by metrics. Without it the
                 HPA controller runs, with no metrics to go by.
+            bucket_weights: folder in which the cloud keeps what weights its buckets hold; without it no pod waits for
+                weights.
 
         Raises:
             ClusterError: a program is missing or does not come up; names the log and its last lines. The machine
@@ -121,6 +125,7 @@ class LocalCluster:
                 scale_down_seconds=scale_down_seconds,
                 node=None if node is None else NodeConfig.of(node),
                 autoscaling=autoscaling,
+                bucket_weights=None if bucket_weights is None else str(bucket_weights.absolute()),
             ).write(layout)
         elif autoscaling not in (None, ClusterConfig.read(layout).autoscaling):
             with file_locked(self._layout.start_lock):
@@ -450,6 +455,7 @@ class LocalCluster:
             config = startup.prepare(self._layout, config)
         identities.make(self._layout, config)
         identities.write_kubeconfigs(self._layout, config)
+        write_stages(self._layout)
         self._layout.programs.unlink(missing_ok=True)
         commands(self._layout, config)  # names a missing program here, and not in a log
         return config

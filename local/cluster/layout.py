@@ -51,6 +51,11 @@ class Layout:
         return self.root / "pools"
 
     @property
+    def kwok_stages(self) -> Path:
+        """What KWOK does with pods and nodes, as :mod:`local.cluster.kwok_stages` writes it."""
+        return self.root / "kwok-stages.yaml"
+
+    @property
     def node(self) -> Path:
         """What the node of this machine keeps: images, containers, volumes, logs of pods."""
         return self.root / "node"

@@ -5,19 +5,22 @@ nothing that it could not lose: decisions are in ``autoscaler``, config in the A
 files.
 """
 
+import contextlib
 import logging
 import secrets
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from llm_serving.planning.simulation import cluster_autoscaler, compute_class
 from llm_serving.planning.simulation.cluster_autoscaler import NewNode, ScaleUp
 from llm_serving.planning.simulation.node_pool import SHAPE_ANNOTATION, NodePool, is_ready, pool_of, zone_of
-from local.cluster import identities, load_balancers, pool_store, rest
+from local.cluster import identities, load_balancers, pod_startup, pool_store, rest
+from local.cluster.bucket_weights import BucketWeights
 from local.cluster.config import ClusterConfig
 from local.cluster.controller_runtime import ChangeSignal, Informer, event, log_to_stdout
 from local.cluster.errors import ClusterError
@@ -52,12 +55,17 @@ class PoolController:
     """The last message about a pod and when it was written, by the pod's uid."""
     surge: dict[str, str] = field(default_factory=dict)
     """Old node that is being replaced, by pool."""
+    recorded: set[str] = field(default_factory=set)
+    """Uids of loaders' Jobs whose weights are known to be in their bucket."""
+    blocked: set[str] = field(default_factory=set)
+    """Uids of pods that may not start."""
 
     def reconcile(self) -> None:
         """Compare once and do what is missing."""
         wanted = pool_store.read_all(self.layout.pools)
         nodes = self.client.list("v1", "Node")
         pods = self.client.list("v1", "Pod")
+        self._start_pods(pods, {node["metadata"]["name"] for node in nodes if _is_simulated(node)})
         by_pool: dict[str, list[rest.Object]] = {pool.name: [] for pool in wanted}
         for node in nodes:
             name = pool_of(node)
@@ -90,6 +98,51 @@ class PoolController:
                 return
             taken.add(address)
             self.client.patch(service, {"status": {"loadBalancer": {"ingress": [{"ip": address}]}}}, "status")
+
+    # Pods
+
+    def _start_pods(self, pods: list[rest.Object], simulated: set[str]) -> None:
+        """Let the pods of simulated nodes start that have what they need, and say of the others what is missing. KWOK
+        does the rest."""
+        weights = self._weights()
+        self.blocked = set()
+        for pod in pods:
+            if pod["spec"].get("nodeName") not in simulated or not _waits_to_start(pod):
+                continue
+            namespace = pod["metadata"]["namespace"]
+            obstacle = pod_startup.find_obstacle(
+                pod,
+                lambda kind, name, namespace=namespace: self.client.find("v1", kind, name, namespace),
+                None if weights is None else weights.find,
+            )
+            with _passing_over_changes():
+                if obstacle is None:
+                    self._patch_status(pod, {"conditions": _with_may_start(pod)})
+                    continue
+                self.blocked.add(pod["metadata"]["uid"])
+                if obstacle.container:
+                    self._patch_status(pod, pod_startup.blocked_status(pod, obstacle))
+                else:
+                    self._event(pod, obstacle.reason, obstacle.message, component="kubelet", warning=True)
+
+    def _weights(self) -> BucketWeights | None:
+        """What buckets hold now. Loaders are looked at after pods were listed: a pod that was made once its weights
+        were there is never held back."""
+        folder = ClusterConfig.read(self.layout).bucket_weights
+        if folder is None:
+            return None
+        weights = BucketWeights(Path(folder))
+        for job in self.client.list("batch/v1", "Job"):
+            if job["metadata"]["uid"] not in self.recorded and (loaded := [*pod_startup.loaded_weights(job)]):
+                self.recorded.add(job["metadata"]["uid"])
+                for each in loaded:
+                    if weights.put(each.bucket, each.prefix, each.revision or ""):
+                        _LOG.info("weights of %s are in %s/%s", each.revision, each.bucket, each.prefix)
+        return weights
+
+    def _patch_status(self, pod: rest.Object, status: dict[str, Any]) -> None:
+        if {key: pod["status"].get(key) for key in status} != status:
+            self.client.patch(pod, {"status": status}, "status")
 
     # Up and down
 
@@ -256,13 +309,15 @@ class PoolController:
         alive = {pod["metadata"]["uid"] for pod in pods}
         self.reported = {uid: report for uid, report in self.reported.items() if uid in alive}
 
-    def _event(self, pod: rest.Object, reason: str, message: str) -> None:
+    def _event(
+        self, pod: rest.Object, reason: str, message: str, *, component: str = _SOURCE, warning: bool = False
+    ) -> None:
         uid, now = pod["metadata"]["uid"], time.monotonic()
         last_message, written_at = self.reported.get(uid, ("", 0.0))
         if last_message == message and now - written_at < _EVENT_PAUSE:
             return
         self.reported[uid] = (message, now)
-        self.client.create(event(pod, reason, message, component=_SOURCE))
+        self.client.create(event(pod, reason, message, component=component, warning=warning))
 
 
 _LABELS_ANNOTATION = "local.llm-serving.dev/labels"
@@ -272,6 +327,31 @@ def _our_labels(node: rest.Object) -> set[str]:
     """The labels that an earlier change put on a node."""
     noted = (node["metadata"].get("annotations") or {}).get(_LABELS_ANNOTATION, "")
     return set(noted.split(",")) - {""}
+
+
+def _is_simulated(node: rest.Object) -> bool:
+    return (node["metadata"].get("annotations") or {}).items() >= _KWOK_NODE.items()
+
+
+def _waits_to_start(pod: rest.Object) -> bool:
+    may_start = any(each["type"] == pod_startup.MAY_START for each in pod["status"].get("conditions") or [])
+    return pod["status"].get("phase") == "Pending" and not may_start and "deletionTimestamp" not in pod["metadata"]
+
+
+def _with_may_start(pod: rest.Object) -> list[dict[str, Any]]:
+    timestamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    condition = {"type": pod_startup.MAY_START, "status": "True", "lastTransitionTime": timestamp}
+    return [*(pod["status"].get("conditions") or []), condition]
+
+
+@contextlib.contextmanager
+def _passing_over_changes() -> Iterator[None]:
+    """An object that has gone or changed in the meantime is looked at again when its change is noticed."""
+    try:
+        yield
+    except rest.ApiError as error:
+        if error.status not in (404, 409):
+            raise
 
 
 def _shape(node: rest.Object) -> str | None:
@@ -298,6 +378,7 @@ def main(arguments: list[str]) -> int:
     for kind in ("Pod", "Service"):
         Informer(client, "v1", kind, signal).start()
     Informer(client, "v1", "Node", signal, matters=_is_no_heartbeat).start()
+    Informer(client, "batch/v1", "Job", signal).start()
     compared_files: object = None
     compared_at = 0.0
     while True:
@@ -307,7 +388,7 @@ def main(arguments: list[str]) -> int:
             print(f"pools are not kept: {error}", file=sys.stderr, flush=True)
             return 1
         files, now = _modification_times(layout.pools), time.monotonic()
-        soon = bool(controller.surge) or bool(controller.empty_since)
+        soon = bool(controller.surge or controller.empty_since or controller.blocked)
         if changed or files != compared_files or now - compared_at > (1.0 if soon else _IDLE):
             compared_files, compared_at = files, now
             try:

@@ -34,7 +34,8 @@ import yaml
 from pydantic import Field, RootModel
 
 from llm_serving.arguments import Frozen, parse
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Problem, ProblemsError, nearest
+from local.providers.gcp.types import type_tokens
 from local.state_folder import StateFolder
 from stacks.files import file_locked, write_atomically
 
@@ -158,6 +159,22 @@ class FaultPlan:
             Path(named) if named else state_folder.root / "faults.yaml", state_folder.clouds / "fault-calls.json"
         )
 
+    def check(self) -> None:
+        """Refuse a plan that is not well-formed, or that names types that no local cloud has: it would strike nothing.
+
+        Raises:
+            ProblemsError: with the nearest name for each that is not known.
+        """
+        if self._file is None or not self._file.exists():
+            return
+        problems = [
+            Problem(f"[{index}].type", entry.type, "no type of the local clouds", nearest(entry.type, type_tokens()))
+            for index, entry in enumerate(_load(self._file))
+            if not _matches_some(entry.type)
+        ]
+        if problems:
+            raise ProblemsError(problems, str(self._file))
+
     def draw(self, token: str, name: str, operation: str) -> Fault | None:
         """Count this call at every entry that it matches, and return the fault that is due, if any.
 
@@ -196,6 +213,12 @@ class _Entry(Frozen):
 
 class _Entries(RootModel[tuple[_Entry, ...]]):
     """The whole file."""
+
+
+def _matches_some(pattern: str) -> bool:
+    """Whether a type of Google Cloud matches. Of Kubernetes, whose clusters take types of their own, any name may be
+    one."""
+    return pattern.startswith(("kubernetes:", "*")) or any(fnmatchcase(token, pattern) for token in type_tokens())
 
 
 def _load(file: Path) -> tuple[_Entry, ...]:

@@ -15,10 +15,10 @@ from llm_serving.planning.cold_start import ColdStart
 from llm_serving.planning.disruption import EXIT_SECONDS, longer_than_window, plan_drain
 from llm_serving.planning.instance_cost import capacity_costs, gpu_range
 from llm_serving.planning.placement import ModelPlan
-from llm_serving.planning.replicas import plan_replicas
+from llm_serving.planning.replicas import describe_role, plan_replicas
 from llm_serving.spec import AutoscalingSpec, EngineName, ModelSpec, Pool
 from stacks.report.releases import HASH_DIGITS
-from stacks.report.summary import replica_range, role_and_share
+from stacks.report.summary import replica_range
 from stacks.report.tables import plain_table, usd
 from stacks.settings import NAMESPACE, ServedModel, ServedRelease, Stack
 
@@ -58,7 +58,7 @@ def releases_table(model: ServedModel) -> Table:
     for served, instances in zip(model.releases, plan_replicas(model.spec), strict=True):
         spec = served.release.spec
         table.add_row(
-            role_and_share(model, served.role),
+            describe_role(model.spec.releases, served.role),
             spec.version,
             served.release.sha256[:HASH_DIGITS],
             f"{spec.engine.name.value} {spec.engine.version}\n{spec.image.reference}",

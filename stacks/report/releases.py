@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from llm_serving.errors import ProblemsError
-from llm_serving.planning.replicas import Role, releases_of, traffic_shares
+from llm_serving.planning.replicas import describe_role, releases_of
 from stacks.releases import Release, precedence
 from stacks.report.tables import plain_table
 from stacks.settings import read_settings_file
@@ -22,17 +22,14 @@ class ReleaseUse:
 
     Attributes:
         stack: name of the stack.
-        role: what the release is to it.
-        weight: percent of the requests; ``None`` where nothing is split.
+        role: what the release is to it, with a canary's weight.
     """
 
     stack: str
-    role: Role
-    weight: int | None
+    role: str
 
     def __str__(self) -> str:
-        share = "" if self.weight is None else f" {self.weight} %"
-        return f"{self.stack}: {self.role.value}{share}"
+        return f"{self.stack}: {self.role}"
 
 
 ReleaseUses = Mapping[tuple[str, str], Iterable[ReleaseUse]]
@@ -51,9 +48,10 @@ def read_uses(folder: Path) -> tuple[ReleaseUses, list[str]]:
             continue
         stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
         for model in models:
-            shares = traffic_shares(model.releases)
             for role, version in releases_of(model):
-                uses.setdefault((model.name, version), []).append(ReleaseUse(stack, role, shares.get(role)))
+                uses.setdefault((model.name, version), []).append(
+                    ReleaseUse(stack, describe_role(model.releases, role))
+                )
     return uses, unreadable
 
 

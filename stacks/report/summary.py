@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from llm_serving.catalog import machine_type
-from llm_serving.planning.cost import CostEstimate, estimate
-from llm_serving.planning.replicas import ReleaseReplicas, Role, plan_replicas, traffic_shares
+from llm_serving.planning.cost import CostEstimate
+from llm_serving.planning.replicas import ReleaseReplicas, Role, describe_role, plan_replicas
 from llm_serving.spec import Market
 from stacks.outputs import ModelOutputs, StackOutputs
 from stacks.report.cluster_view import ClusterView, PodState, PodView
@@ -112,7 +112,7 @@ def models_table(stack: Stack, view: ClusterView | None = None, outputs: StackOu
             table.add_row(
                 model.spec.name,
                 served.release.spec.version,
-                role_and_share(model, served.role),
+                describe_role(model.spec.releases, served.role),
                 model.spec.pool,
                 f"{replica_range(instances)} x {plan.gpus}",
                 f"{plan.kv_cache_gib:.1f} GiB",
@@ -121,12 +121,6 @@ def models_table(stack: Stack, view: ClusterView | None = None, outputs: StackOu
                 _url(urls.get(model.spec.name), served) if view else plan.reasons.get("tensor_parallelism", ""),
             )
     return table
-
-
-def role_and_share(model: ServedModel, role: Role) -> str:
-    """What a release is to the stack, with its share of the requests where they are split."""
-    share = traffic_shares(model.spec.releases).get(role)
-    return role.value if share is None else f"{role.value}, {share} %"
 
 
 def replica_range(instances: ReleaseReplicas) -> str:
@@ -176,7 +170,7 @@ def _cost(stack: Stack, view: ClusterView | None = None) -> list[RenderableType]
     settings = stack.settings
     if not settings.buys_nodes:
         return []
-    return [cost_table(estimate(stack.cloud, settings.region, settings.pools), view)]
+    return [cost_table(stack.cost, view)]
 
 
 def _notes(stack: Stack) -> list[RenderableType]:
@@ -205,7 +199,7 @@ def cost_table(cost: CostEstimate, view: ClusterView | None) -> Group:
     known = "sum" if cost.complete else "sum of what is known"
     total = (usd(sum(present)),) if view else ()
     table.add_row(known, "", "", "", *total, usd(cost.min_usd_per_hour), usd(cost.max_usd_per_hour))
-    floor = "at minimum: nodes that a pool keeps once pods have asked for them; before, there may be fewer"
+    floor = "at minimum: nodes that the fewest instances take, most preferred capacity first, and that a pool keeps"
     notes = [floor] if any(line.min_nodes and line.market != Market.RESERVATION for line in cost.lines) else []
     notes += [f"unknown price: {line}" for line in cost.unknown] + [f"left out: {', '.join(cost.left_out)}"]
     return Group(table, *(Text(note, style="dim") for note in notes))

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 from llm_serving.errors import Problem, ProblemsError
 from stacks.documents import load_yaml
-from stacks.settings.models import NAMESPACE, Settings, in_file, parse_settings
-from stacks.settings.secrets import SECRETS, check_secrets
+from stacks.settings.models import NAMESPACE, Settings
+from stacks.settings.secrets import parse_with_secrets
 
 
 def read_settings_file(path: Path) -> Settings:
@@ -22,9 +22,9 @@ def read_settings_file(path: Path) -> Settings:
     prefix = f"{NAMESPACE}:"
     items = cast(dict[str, Any], config).items()
     data = {str(key)[len(prefix) :]: value for key, value in items if str(key).startswith(prefix)}
-    settings = parse_settings({key: value for key, value in data.items() if key not in SECRETS}, path.name)
-    encrypted = {key: isinstance(value, dict) and "secure" in value for key, value in data.items() if key in SECRETS}
-    problems = [*check_secrets(settings, encrypted)]
-    if problems:
-        raise ProblemsError(map(in_file, problems), path.name)
-    return settings
+    return parse_with_secrets(data, path.name, _is_encrypted)
+
+
+def _is_encrypted(path: str, value: Any) -> bool:
+    """Pulumi writes an encrypted value as an object with one key."""
+    return isinstance(value, dict) and "secure" in value

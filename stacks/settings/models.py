@@ -12,6 +12,7 @@ from llm_serving.planning.rules.stack import GcpShape
 from llm_serving.spec import (
     AddonsSpec,
     CacheStorageSpec,
+    EgressSpec,
     EngineName,
     ExistingPoolSpec,
     ImagePullSpec,
@@ -46,6 +47,7 @@ class CommonSettings(Frozen):
             name of the lock of images, ``name@version``.
         launcher: what runs the engines.
         weights: who that is; ``None`` where a loader fills it, or where an existing cluster has weights already.
+        egress: the way out that the site prescribes; ``None`` where it prescribes none.
         image_pull: credentials for the registries of images; ``None`` where nodes need none.
         addons: what the cluster needs beside the models, and who brings it.
         images: images in place of those of the lock, by ``name@version``: for runs that pull none, and machines of
@@ -58,6 +60,7 @@ class CommonSettings(Frozen):
     loader: LoaderSpec | None = None
     launcher: LauncherSpec = LauncherSpec()
     weights: Weights | None = None
+    egress: EgressSpec | None = None
     image_pull: ImagePullSpec | None = None
     addons: AddonsSpec = AddonsSpec()
     images: dict[str, ImageReference] = {}

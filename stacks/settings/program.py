@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
 
 from llm_serving.errors import Problem, ProblemsError
-from stacks.settings.models import NAMESPACE, in_file, parse_settings
+from stacks.settings.models import NAMESPACE, in_file
 from stacks.settings.resolve import Stack, refuse_unpushed, resolve
-from stacks.settings.secrets import SECRETS, check_secrets
+from stacks.settings.secrets import SECRETS, parse_with_secrets
 
 
 def current_stack() -> Stack:
@@ -21,20 +21,15 @@ def current_stack() -> Stack:
     """
     source = f"Pulumi.{pulumi.get_stack()}.yaml"
     try:
-        settings = parse_settings(_settings_data(source), source)
-        problems = [*check_secrets(settings, _given_secrets())]
-        if problems:
-            raise ProblemsError(map(in_file, problems), source)
+        settings = parse_with_secrets(_settings_data(source), source, _is_encrypted)
         return refuse_unpushed(resolve(settings, source))
     except ProblemsError as error:
         raise pulumi.RunError(f"the settings of stack {pulumi.get_stack()!r} are refused\n{error}") from None
 
 
-def _given_secrets() -> dict[str, bool]:
-    """The secret keys of the stack's file, and whether each is encrypted."""
-    keys = {f"{NAMESPACE}:{key}": key for key in SECRETS}
-    values: Mapping[str, Any] = CONFIG.get() or get_config_env()
-    return {key: is_config_secret(full_key) for full_key, key in keys.items() if full_key in values}
+def _is_encrypted(path: str, _value: Any) -> bool:
+    """An object with an encrypted value in it is a secret as a whole."""
+    return is_config_secret(f"{NAMESPACE}:{path.partition('.')[0]}")
 
 
 def _settings_data(source: str) -> dict[str, Any]:
@@ -42,14 +37,20 @@ def _settings_data(source: str) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for full_key, value in values.items():
         namespace, _, key = full_key.partition(":")
-        if namespace != NAMESPACE or key in SECRETS:
+        if namespace != NAMESPACE:
             continue
-        if is_config_secret(full_key):
+        data[key] = value if key in SECRETS else _value(value)
+        if is_config_secret(full_key) and not _holds_secret(key, data[key]):
             problem = Problem(key, None, "is a secret, but settings appear in plans and outputs", "set it in the clear")
             raise ProblemsError([in_file(problem)], source)
-        data[key] = _value(value)
     # The engine fills declared keys with their defaults; an empty text means "not given".
     return {key: value for key, value in data.items() if value != ""}
+
+
+def _holds_secret(key: str, value: Any) -> bool:
+    """Whether a key is a secret, or its value an object with one."""
+    inner: dict[str, Any] = cast(dict[str, Any], value) if isinstance(value, dict) else {}
+    return key in SECRETS or any(f"{key}.{name}" in SECRETS for name in inner)
 
 
 def _value(text: Any) -> Any:

@@ -9,12 +9,14 @@ from llm_serving.addons.addon import Addon
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.addons import plan_addons
 from llm_serving.planning.clouds import Cloud, cloud_named
+from llm_serving.planning.cost import CostEstimate, NodesInUse, estimate
+from llm_serving.planning.node_room import nodes_in_use
 from llm_serving.planning.nodes import NodeShape, gpu_resource
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import Role, releases_of
 from llm_serving.planning.rules import StackShape, check, notes
 from llm_serving.planning.tenancy import max_gpus
-from llm_serving.spec import EngineName, ImageReference, ModelSpec, ReleaseSpec, TeamSpec
+from llm_serving.spec import EgressSpec, EngineName, ImageReference, ModelSpec, Pool, ReleaseSpec, TeamSpec
 from stacks.images.lock import LockedImage, how_to_get_digest, is_nowhere, name_of, push_command, read_images
 from stacks.releases import RELEASES, Release, read_releases
 from stacks.settings.models import Settings, in_file
@@ -84,6 +86,22 @@ class Stack:
     source: str = field(compare=False)
 
     @property
+    def cost(self) -> CostEstimate:
+        """What its GPU pools cost an hour, between the fewest nodes on which its models serve and the most."""
+        in_use = {pool.name: self._in_use(pool) for pool in self.settings.pools}
+        return estimate(self.cloud, self.settings.region, self.settings.pools, in_use)
+
+    def _in_use(self, pool: Pool) -> NodesInUse:
+        room = stack_shape(self.settings, {}).room_of(pool)
+        assert room is not None, "the rules refuse a pool whose machines are not known"
+        models = [
+            (model.spec, {served.release.spec.version: served.plan for served in model.releases})
+            for model in self.models
+            if model.spec.pool == pool.name
+        ]
+        return nodes_in_use(models, room)
+
+    @property
     def serving_ports(self) -> tuple[int, ...]:
         """TCP ports on which the engines answer, for gateways: those of the engines that are served, or vLLM's."""
         # Imported here: the package of engines loads Pulumi's Kubernetes SDK, which takes seconds that the commands of
@@ -112,6 +130,10 @@ class Stack:
         """Whether a model scales by demand, for which there must be KEDA and Prometheus, whoever brings them."""
         return any(model.autoscaling is not None for model in self.settings.models)
 
+    def has_models(self, team: TeamSpec) -> bool:
+        """Whether a team serves any model."""
+        return any(model.spec.team == team.name for model in self.models)
+
     def gpu_resource(self, team: TeamSpec) -> str:
         """The extended resource that a team's models ask for; of several, the quota covers the first."""
         wanted = {model.spec.pool for model in self.models if model.spec.team == team.name}
@@ -138,11 +160,11 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
     """
     known = read_releases(releases)
     shape = stack_shape(settings, {key: release.spec for key, release in known.items()})
-    problems = check(shape)
+    problems = [*check(shape), *_check_mirror(settings)]
     if problems:
         raise ProblemsError(map(in_file, problems), source)
     models = tuple(_served(model, known, shape, settings) for model in settings.models)
-    problems = [*_check_environments(models)]
+    problems = [*_check_environments(models, settings.egress)]
     if problems:
         raise ProblemsError(map(in_file, problems), source)
     lock = read_images(releases)
@@ -207,7 +229,17 @@ def _unpushed(image: _Image) -> Problem:
     return Problem(image.path, name, "is in no registry yet", push_command(name))
 
 
-def _check_environments(models: Sequence[ServedModel]) -> Iterator[Problem]:
+def _check_mirror(settings: Settings) -> Iterator[Problem]:
+    """The hub's token goes with each request."""
+    endpoint = settings.egress.hub_endpoint if settings.egress is not None else None
+    if endpoint is None or settings.loader is None or settings.loader.token_secret is None:
+        return
+    if endpoint.startswith("http:"):
+        reason = "would be sent the hub's token in the clear"
+        yield Problem("egress.hubEndpoint", endpoint, reason, f"https:{endpoint.removeprefix('http:')}")
+
+
+def _check_environments(models: Sequence[ServedModel], egress: EgressSpec | None) -> Iterator[Problem]:
     """What ``serving`` refuses of ``engine.environment``, once for each variable."""
     if not any(model.spec.engine.environment for model in models):
         return
@@ -215,7 +247,9 @@ def _check_environments(models: Sequence[ServedModel]) -> Iterator[Problem]:
     from llm_serving.serving.environment import check_environment
 
     for index, model in enumerate(models):
-        problems = (check_environment(model.spec, served.release.spec, served.plan) for served in model.releases)
+        problems = (
+            check_environment(model.spec, served.release.spec, served.plan, egress) for served in model.releases
+        )
         yield from dict.fromkeys(problem.under(f"models[{index}]") for problem in chain.from_iterable(problems))
 
 

@@ -6,6 +6,7 @@ from pydantic import TypeAdapter
 
 from stacks.images.lock import NAME
 from stacks.settings.models import NAMESPACE, Settings
+from stacks.settings.secrets import SECRETS
 
 
 def settings_schema() -> dict[str, Any]:
@@ -20,6 +21,8 @@ def settings_schema() -> dict[str, Any]:
         **{key: value for key, value in image.items() if key != "$ref"},
     }
     variants = [definitions[ref["$ref"].rsplit("/", 1)[1]] for ref in inner["anyOf"]]
+    for variant in variants:
+        _add_secrets(variant["properties"], definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Settings of an llm-serving stack",
@@ -28,6 +31,20 @@ def settings_schema() -> dict[str, Any]:
         "properties": {"config": {"anyOf": [_in_namespace(variant) for variant in variants]}},
         "$defs": definitions,
     }
+
+
+_ENCRYPTED = {"type": "object", "required": ["secure"], "properties": {"secure": {"type": "string"}}}
+
+
+def _add_secrets(properties: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """The secrets of a file, which are no settings, as Pulumi writes them."""
+    for path in SECRETS:
+        key, _, inner = path.partition(".")
+        if not inner:
+            properties[key] = _ENCRYPTED
+            continue
+        reference = next(option["$ref"] for option in properties[key]["anyOf"] if "$ref" in option)
+        definitions[reference.rsplit("/", 1)[1]]["properties"][inner] = _ENCRYPTED
 
 
 def _in_namespace(variant: dict[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,17 @@
-"""Keys of a settings file that hold secrets. The program reads them by themselves, as Pulumi secrets, and they never
-become settings; here is which of them a stack needs."""
+"""Secrets of a settings file. The program reads them by themselves, as Pulumi secrets, and they never become settings;
+here is which of them a stack needs."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
-from llm_serving.errors import Problem
-from stacks.settings.models import NAMESPACE, Settings
+from llm_serving.errors import Problem, ProblemsError
+from llm_serving.spec.loader import HUB, HUB_TOKEN_SECRET
+from stacks.settings.models import NAMESPACE, Settings, in_file, parse_settings
 
 KUBECONFIG = "kubeconfig"
 IMAGE_PULL_PASSWORD = "imagePullPassword"
+HUB_TOKEN = "loader.token"
 PROMETHEUS_CREDENTIAL = "prometheusCredential"
 
 
@@ -17,12 +20,14 @@ class SecretSetting:
     """A secret that belongs to a setting.
 
     Attributes:
-        owner: property path of the setting without which it has no meaning, and which has none without it.
-        is_needed: whether a stack has that setting.
+        owner: property path of the setting without which it has no meaning.
+        has_owner: whether a stack has that setting.
+        is_required: the setting has no meaning without the secret either.
     """
 
     owner: str
-    is_needed: Callable[[Settings], bool]
+    has_owner: Callable[[Settings], bool]
+    is_required: bool
 
 
 def _has_credential(settings: Settings) -> bool:
@@ -34,30 +39,92 @@ def _has_registry(settings: Settings) -> bool:
     return settings.image_pull is not None and settings.image_pull.registry is not None
 
 
+def _loads_from_hub(settings: Settings) -> bool:
+    return settings.loader is not None and settings.loader.source == HUB
+
+
 OWNED: Mapping[str, SecretSetting] = {
-    IMAGE_PULL_PASSWORD: SecretSetting("imagePull.registry", _has_registry),
-    PROMETHEUS_CREDENTIAL: SecretSetting("addons.prometheusAuth with a token or password", _has_credential),
+    IMAGE_PULL_PASSWORD: SecretSetting("imagePull.registry", _has_registry, is_required=True),
+    PROMETHEUS_CREDENTIAL: SecretSetting(
+        "addons.prometheusAuth with a token or password", _has_credential, is_required=True
+    ),
+    HUB_TOKEN: SecretSetting(f"loader.source {HUB}", _loads_from_hub, is_required=False),
 }
-"""Secrets by key; one belongs to each of the settings that they name."""
+"""Secrets by property path; one belongs to each of the settings that they name."""
 
 SECRETS = frozenset({KUBECONFIG, *OWNED})
-"""Every key that holds a secret."""
+"""Property path of every secret: a key of its own, or one of an object."""
 
 
-def check_secrets(settings: Settings, given: Mapping[str, bool]) -> Iterator[Problem]:
+def parse_with_secrets(data: Mapping[str, Any], source: str, is_encrypted: Callable[[str, Any], bool]) -> Settings:
+    """The settings of a file that also holds secrets.
+
+    Args:
+        data: keys without the namespace, values as YAML gives them.
+        source: the file, for messages.
+        is_encrypted: whether a secret is encrypted in the file, given its property path and its value.
+
+    Raises:
+        ProblemsError: with every refused value. Secrets are never part of a message.
+    """
+    plain, secrets = _split(data)
+    problems = [*_name_made_secret(plain, secrets)]
+    if not problems:
+        settings = parse_settings(plain, source)
+        problems = [*_check(settings, {path: is_encrypted(path, value) for path, value in secrets.items()})]
+        if not problems:
+            return settings
+    raise ProblemsError(map(in_file, problems), source)
+
+
+def _split(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings without the secrets, and the secrets by property path."""
+    plain, secrets = dict(data), dict[str, Any]()
+    for path in SECRETS:
+        key, _, inner = path.partition(".")
+        holder = plain.get(key)
+        if not inner and key in plain:
+            secrets[path] = plain.pop(key)
+        elif inner and isinstance(holder, dict) and inner in holder:
+            rest = dict(cast(dict[str, Any], holder))
+            secrets[path] = rest.pop(inner)
+            plain[key] = rest
+    return plain, secrets
+
+
+def _name_made_secret(plain: dict[str, Any], secrets: Mapping[str, Any]) -> Iterator[Problem]:
+    """Let the loader use the Secret that is made of the hub's token."""
+    value = plain.get("loader")
+    loader: dict[str, Any] = cast(dict[str, Any], value) if isinstance(value, dict) else {}
+    named = loader.get("tokenSecret")
+    if HUB_TOKEN in secrets and named is not None:
+        yield Problem(
+            "loader.tokenSecret", named, f"is a second way to the hub's token, beside {HUB_TOKEN}", "one of the two"
+        )
+    elif HUB_TOKEN in secrets:
+        plain["loader"] = {**loader, "tokenSecret": HUB_TOKEN_SECRET}
+    elif named == HUB_TOKEN_SECRET:
+        reason = f"the stack makes the Secret of this name, of {HUB_TOKEN}"
+        yield Problem("loader.tokenSecret", named, reason, f"another name, or {_command('set --secret', HUB_TOKEN)}")
+
+
+def _check(settings: Settings, given: Mapping[str, bool]) -> Iterator[Problem]:
     """Secrets that are missing, stand in the clear, or belong to nothing.
 
     Args:
         settings: the stack's settings.
-        given: the secret keys that the file has, and whether each is encrypted.
+        given: the secrets that the file has, and whether each is encrypted.
     """
-    for key, secret in OWNED.items():
-        command = f"pulumi config set --secret {NAMESPACE}:{key}"
-        needed = secret.is_needed(settings)
-        if needed and key not in given:
-            yield Problem(key, None, f"required where {secret.owner} is given", command)
-        elif key in given and not needed:
-            reason = f"without meaning where {secret.owner} is not given"
-            yield Problem(key, None, reason, f"pulumi config rm {NAMESPACE}:{key}")
-        elif key in given and not given[key]:
-            yield Problem(key, None, "stands in the file in the clear", command)
+    for path, secret in OWNED.items():
+        command = _command("set --secret", path)
+        has_owner = secret.has_owner(settings)
+        if has_owner and secret.is_required and path not in given:
+            yield Problem(path, None, f"required where {secret.owner} is given", command)
+        elif path in given and not has_owner:
+            yield Problem(path, None, f"without meaning where {secret.owner} is not given", _command("rm", path))
+        elif path in given and not given[path]:
+            yield Problem(path, None, "stands in the file in the clear", command)
+
+
+def _command(verb: str, path: str) -> str:
+    return f"pulumi config {verb}{' --path' if '.' in path else ''} {NAMESPACE}:{path}"

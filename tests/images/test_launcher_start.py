@@ -290,7 +290,7 @@ def test_switches_are_off_unless_they_are_given_and_a_flag_wins() -> None:
 
 
 def test_every_option_and_its_variable_are_documented() -> None:
-    text = (REPOSITORY / "images" / "README.md").read_text()
+    text = (REPOSITORY / "docs" / "launcher.md").read_text()
     for name in OPTIONS:
         assert f"`--{name}" in text, name
         assert f"`{PREFIX}{name.replace('-', '_').upper()}`" in text, name

@@ -4,12 +4,13 @@ An estimate never guesses: a price that is not in the catalog stays unknown and 
 nearest region that has one. ``docs/cost-model.md`` describes prices and formulas.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from llm_serving.arguments import Frozen
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.prices import node_price
 from llm_serving.spec import CapacityEntry, Market, Pool
+from llm_serving.spec.pool import NON_PREEMPTIBLE_MARKETS
 
 HOURS_PER_MONTH = 730
 
@@ -25,6 +26,18 @@ LEFT_OUT = (
 """What no estimate of this module contains."""
 
 
+class NodesInUse(Frozen):
+    """Nodes of a pool that its models' fewest instances and placeholders take.
+
+    Attributes:
+        base: of these, those of instances that run on capacity that is not taken away.
+        all: all of them.
+    """
+
+    base: int = 0
+    all: int = 0
+
+
 class CostLine(Frozen):
     """Cost of one capacity entry. Amounts are ``None`` where the price is unknown.
 
@@ -33,8 +46,8 @@ class CostLine(Frozen):
         entry: index of the capacity entry in the pool.
         market: on which terms; ``existing`` for existing nodes.
         machine_type: the cloud's name of the machine; empty for existing nodes.
-        min_nodes, max_nodes: fewest and most nodes that are paid for. The fewest is what a pool does not shrink below:
-            until pods have asked for as many there are fewer.
+        min_nodes, max_nodes: fewest and most nodes that are paid for. The fewest is what the models' fewest instances
+            take, and what a pool does not shrink below once pods have asked for as many.
         usd_per_hour: price of one node.
         min_usd_per_hour, max_usd_per_hour: cost of the fewest and of the most nodes.
         note: what to know of the price: why it is unknown and who has one, or what it assumes.
@@ -92,12 +105,22 @@ class CostEstimate(Frozen):
         return round(self.max_usd_per_hour * HOURS_PER_MONTH, 2)
 
 
-def estimate(cloud: Cloud, region: str, pools: Sequence[Pool]) -> CostEstimate:
+def estimate(
+    cloud: Cloud, region: str, pools: Sequence[Pool], in_use: Mapping[str, NodesInUse] | None = None
+) -> CostEstimate:
     """Cost of the pools between their fewest and their most nodes.
 
     A reservation is paid for whether its machines run or not, so its minimum is its maximum.
+
+    Args:
+        cloud: where the pools are.
+        region: its region.
+        pools: the pools.
+        in_use: what models need at least of each pool, by its name: a pool with a minimum of 0 nodes has some all the
+            same while a model of it serves. They are taken from the most preferred capacity.
     """
-    lines = tuple(line for pool in pools for line in _lines(cloud, region, pool))
+    needed = in_use or {}
+    lines = tuple(line for pool in pools for line in _lines(cloud, region, pool, needed.get(pool.name, NodesInUse())))
     return CostEstimate(
         cloud=cloud.name,
         region=region,
@@ -112,7 +135,20 @@ def estimate(cloud: Cloud, region: str, pools: Sequence[Pool]) -> CostEstimate:
     )
 
 
-def _lines(cloud: Cloud, region: str, pool: Pool) -> list[CostLine]:
+def fewest_nodes(pool: Pool, in_use: NodesInUse) -> list[int]:
+    """Fewest nodes of each capacity entry of a pool that are paid for while its models serve."""
+    fewest = [entry.max if entry.market is Market.RESERVATION else entry.min for entry in pool.capacity]
+    lasting = [index for index, entry in enumerate(pool.capacity) if entry.market in NON_PREEMPTIBLE_MARKETS]
+    for nodes, entries in ((in_use.base, lasting), (in_use.all, range(len(fewest)))):
+        missing = nodes - sum(fewest[index] for index in entries)
+        for index in entries:
+            more = max(0, min(missing, pool.capacity[index].max - fewest[index]))
+            fewest[index] += more
+            missing -= more
+    return fewest
+
+
+def _lines(cloud: Cloud, region: str, pool: Pool, in_use: NodesInUse) -> list[CostLine]:
     if not pool.capacity:
         return [
             CostLine(
@@ -128,11 +164,11 @@ def _lines(cloud: Cloud, region: str, pool: Pool) -> list[CostLine]:
                 note="the cost of nodes that are already there is their owner's",
             )
         ]
-    return [_line(cloud, region, pool.name, index, entry) for index, entry in enumerate(pool.capacity)]
+    fewest = fewest_nodes(pool, in_use)
+    return [_line(cloud, region, pool.name, index, entry, fewest[index]) for index, entry in enumerate(pool.capacity)]
 
 
-def _line(cloud: Cloud, region: str, pool: str, index: int, entry: CapacityEntry) -> CostLine:
-    fewest = entry.max if entry.market is Market.RESERVATION else entry.min
+def _line(cloud: Cloud, region: str, pool: str, index: int, entry: CapacityEntry, fewest: int) -> CostLine:
     price = node_price(cloud, region, entry)
     usd = price.usd_per_hour
     return CostLine(

@@ -165,6 +165,16 @@ def weight_bytes(architecture: Architecture, quantization: Quantization) -> floa
     return linear + embeddings * EMBEDDING_BYTES.get(quantization, 2.0)
 
 
+def largest_tensor_bytes(architecture: Architecture, quantization: Quantization) -> float:
+    """Bytes of the largest tensor of a checkpoint: an embedding table, or the experts of a layer where the publisher
+    stores them as one tensor, as many do: up and gate projection together."""
+    table = architecture.vocabulary * architecture.hidden_size * EMBEDDING_BYTES.get(quantization, 2.0)
+    if architecture.experts == 1:
+        return table
+    experts = architecture.experts * architecture.hidden_size * 2 * architecture.intermediate_size
+    return max(table, experts * LINEAR_BYTES[quantization])
+
+
 def gpu_weight_bytes(architecture: Architecture, quantization: Quantization, parallelism: Parallelism) -> float:
     """Bytes of weights on the GPU that has the most: of the longest stage, with one of the embedding tables where there
     are several stages (the first has the table, the last the projection), cut over the GPUs of the stage."""

@@ -22,10 +22,18 @@ class SidecarRequests:
     Attributes:
         cpu: cores.
         memory_gib: memory in GiB.
+        storage_gib: what they write to the node's ephemeral storage, in GiB, beside cached weights.
+        caches_weights: they keep a copy of the pod's weights there too.
     """
 
     cpu: float = 0
     memory_gib: float = 0
+    storage_gib: float = 0
+    caches_weights: bool = False
+
+    def cached_gib(self, weights_gib: float) -> float:
+        """Ephemeral storage of the node that they fill for an instance with these weights, in GiB."""
+        return self.storage_gib + (weights_gib if self.caches_weights else 0)
 
 
 NO_SIDECAR = SidecarRequests()
@@ -59,6 +67,17 @@ def host_share(node: NodeShape, gpus: int, sidecar: SidecarRequests = NO_SIDECAR
     )
 
 
+IMAGE_GIB = 30
+"""Ephemeral storage of a node for the engine's image, unpacked, and what engines write: beside what is cached of
+weights. An assumption on the safe side: vLLM's image takes about 20 GiB."""
+
+
+def image_storage_gib(node: NodeShape, gpus: int) -> float:
+    """The instance's part of :data:`IMAGE_GIB`, as much as it has of the GPUs: pods request it, because the scheduler
+    counts nothing for images. 0 where the node's storage is not known."""
+    return IMAGE_GIB * gpus / node.gpus if node.ephemeral_gib else 0
+
+
 def shared_memory_gib(gpus: int) -> float:
     """Size of ``/dev/shm``: 1 GiB for one GPU, one more for each GPU of a group, whose workers exchange
     messages and NCCL buffers there (Kubernetes' default of 64 MiB makes NCCL fail)."""
@@ -70,6 +89,19 @@ def least_memory_gib(device: Device, gpus: int) -> float:
     and a full ``/dev/shm``. Weights need none of their own: safetensors are mapped, their pages belong to the page
     cache, and the kernel takes them back when the container comes near its limit."""
     return device.front_memory_gib + device.worker_memory_gib * gpus + shared_memory_gib(gpus)
+
+
+STREAM_BUFFER_BYTES = 40 * 10**9
+"""Host memory that the Run:ai streamer takes in each process that loads, unless it is told: as much as there are
+weights, up to 40 GB (its documentation, "Environment variables", RUNAI_STREAMER_MEMORY_LIMIT); where processes share
+the reading ("distributed"), without a limit."""
+
+
+def stream_buffer_bytes(device: Device, gpus: int, host: HostShare) -> int:
+    """Most that the streamer may buffer in each of an instance's processes on a node, in bytes: what their memory
+    leaves beside what an instance cannot live without, and never more than the streamer takes by itself."""
+    free_gib = max(0.0, host.memory_gib - least_memory_gib(device, gpus))
+    return min(STREAM_BUFFER_BYTES, int(free_gib * 2**30 / gpus))
 
 
 def least_cpu(device: Device, gpus: int) -> float:

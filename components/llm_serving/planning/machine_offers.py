@@ -55,14 +55,10 @@ def smallest_offer(
 
 
 def describe_offers(model: ModelSpec, release: ReleaseSpec, cloud: Cloud, sidecar: SidecarRequests = NO_SIDECAR) -> str:
-    """The suggestion of a refusal: what the cloud sells that fits, and the smallest GPUs of all where these
-    are smaller; an empty string where nothing fits."""
-    offer = smallest_offer(model, release, cloud, sidecar) if cloud.gpu_nodes() else None
-    anywhere = smallest_offer(model, release, sidecar=sidecar)
-    parts = [f"{offer} on {cloud.name}"] if offer else []
-    if anywhere and (offer is None or (offer.accelerator, offer.gpus) != (anywhere.accelerator, anywhere.gpus)):
-        parts.append(f"{anywhere} wherever there are some" if offer else str(anywhere))
-    return "a pool with nodes of at least " + ", or of ".join(parts) if parts else ""
+    """The suggestion of a refusal: the smallest that the cloud sells and that fits, or the smallest GPUs of all where
+    the cloud sells none; an empty string where nothing fits."""
+    offer = smallest_offer(model, release, cloud if cloud.gpu_nodes() else None, sidecar)
+    return f"a pool with nodes of at least {offer}" if offer else ""
 
 
 def _by_size(cloud: Cloud | None) -> list[Offer]:

@@ -11,8 +11,24 @@ from dataclasses import dataclass
 from llm_serving import catalog
 from llm_serving.catalog import Accelerator, Architecture, Device
 from llm_serving.errors import Problem
-from llm_serving.planning.fit import Demands, MemoryBudget, Parallelism, memory_budget, parallelism_obstacle
-from llm_serving.planning.host import NO_SIDECAR, HostShare, SidecarRequests, host_share, least_cpu, least_memory_gib
+from llm_serving.planning.fit import (
+    GIB,
+    Demands,
+    MemoryBudget,
+    Parallelism,
+    largest_tensor_bytes,
+    memory_budget,
+    parallelism_obstacle,
+)
+from llm_serving.planning.host import (
+    NO_SIDECAR,
+    HostShare,
+    SidecarRequests,
+    host_share,
+    least_cpu,
+    least_memory_gib,
+    stream_buffer_bytes,
+)
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.spec import EngineSpec, ModelSpec, ReleaseSpec
 
@@ -109,7 +125,7 @@ def choose_gpus(
     sidecar: SidecarRequests = NO_SIDECAR,
 ) -> Fitting:
     """The smallest number of GPUs that fits, or the requested number (``tensorParallelism``) if it fits."""
-    requested = demands(release, model.engine)
+    requested, streams = demands(release, model.engine), model.engine.stream_weights
     refusals: list[str] = []
     for parallelism in _spreads(model, node):
         on_node = parallelism.gpus_per_node
@@ -123,6 +139,7 @@ def choose_gpus(
             or parallelism_obstacle(architecture, release.quantization, parallelism)
             or _memory_obstacle(budget, release.context_length, needed)
             or _host_obstacle(catalog.device(accelerator.device), host, on_node)
+            or (_stream_obstacle(architecture, release, accelerator, host, on_node) if streams else "")
         )
         if not why_not:
             return Fitting(parallelism, budget, host, tuple(refusals))
@@ -180,3 +197,17 @@ def _host_obstacle(device: Device, host: HostShare, gpus: int) -> str:
     if host.cpu < least_cpu(device, gpus):
         return f"the instance's share of the node's cores is {host.cpu:.1f} and it needs {least_cpu(device, gpus):g}"
     return ""
+
+
+def _stream_obstacle(
+    architecture: Architecture, release: ReleaseSpec, accelerator: Accelerator, host: HostShare, gpus: int
+) -> str:
+    """The streamer cannot be limited to less than the largest tensor (its documentation, "CPU memory capping")."""
+    buffer = stream_buffer_bytes(catalog.device(accelerator.device), gpus, host)
+    tensor = largest_tensor_bytes(architecture, release.quantization)
+    if buffer >= tensor:
+        return ""
+    return (
+        f"the instance's share of the node's memory leaves {buffer / GIB:.1f} GiB for each process that streams "
+        f"weights, and the largest tensor has {tensor / GIB:.1f} GiB (engine.streamWeights)"
+    )

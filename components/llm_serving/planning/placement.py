@@ -1,13 +1,15 @@
 """From "this model on this pool" to the numbers of one engine instance, with the reason for each of them."""
 
+from math import ceil
+
 from llm_serving import catalog
 from llm_serving.arguments import Frozen
 from llm_serving.catalog import Accelerator, Architecture, UnknownFact
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.cold_start import ColdStart, StartupChoices, cold_start
-from llm_serving.planning.fit import MemoryBudget, Parallelism, weight_bytes
-from llm_serving.planning.host import NO_SIDECAR, SidecarRequests
+from llm_serving.planning.fit import GIB, MemoryBudget, Parallelism, weight_bytes
+from llm_serving.planning.host import NO_SIDECAR, SidecarRequests, image_storage_gib, stream_buffer_bytes
 from llm_serving.planning.machine_offers import describe_offers
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.parallelism import choose_gpus, layout_problems
@@ -40,6 +42,10 @@ class ModelPlan(Frozen):
         cpu: cores to request, of each pod.
         memory_gib: memory in GiB of each pod, request and limit alike.
         shm_gib: size of ``/dev/shm`` of each pod in GiB.
+        image_gib: ephemeral storage of the node in GiB that each pod requests for image and files of the engine.
+        cached_gib: ephemeral storage of the node in GiB that the model cache's driver fills for each pod.
+        stream_buffer_bytes: host memory that each process may buffer while it streams weights; ``None`` where they are
+            not streamed.
         cold_start: stages until a new instance answers.
         reasons: why, by field.
     """
@@ -61,6 +67,9 @@ class ModelPlan(Frozen):
     cpu: float
     memory_gib: float
     shm_gib: float
+    image_gib: float
+    cached_gib: float
+    stream_buffer_bytes: int | None
     cold_start: ColdStart
     reasons: dict[str, str]
 
@@ -140,6 +149,11 @@ def plan_model(
         cpu=fitting.host.cpu,
         memory_gib=fitting.host.memory_gib,
         shm_gib=fitting.host.shm_gib,
+        image_gib=image_storage_gib(node, spread.gpus_per_node),
+        cached_gib=ceil(sidecar.cached_gib(weights / GIB)),
+        stream_buffer_bytes=(
+            stream_buffer_bytes(device, spread.gpus_per_node, fitting.host) if model.engine.stream_weights else None
+        ),
         cold_start=cold_start(cloud, device, weights, choices=StartupChoices.of(cloud, model, release)),
         reasons=_reasons(model, release, architecture, accelerator, node, spread, fitting.refusals, fitting.budget),
     )
@@ -242,6 +256,9 @@ def _reasons(
             f"{gpus} of {node.gpus} parts of the node's {node.memory_gib:g} GiB, less daemon sets and sidecar"
         ),
         "shm_gib": f"messages between the workers of {gpus} GPU(s)",
+        "image_gib": f"{gpus} of {node.gpus} parts of what image and files of an engine take of a node's disk",
+        "cached_gib": "weights that the model cache's driver keeps on the node, and files of its own",
+        "stream_buffer_bytes": "what the memory leaves beside engine and /dev/shm, for each process; at most 40 GB",
         "cold_start": "estimated by stage from published measurements",
     }
     note = weight_only_note(release, accelerator)

@@ -55,10 +55,16 @@ def releases_of(model: ModelSpec) -> tuple[tuple[Role, str], ...]:
     return tuple(releases)
 
 
-def traffic_shares(choice: ReleaseChoice) -> dict[Role, int]:
-    """Percent of the requests of each release, by role; empty where they are not split."""
-    canary = choice.canary
-    return {} if canary is None else {Role.STABLE: 100 - canary.weight, Role.CANARY: canary.weight}
+NOT_IN_FORCE = "not in force: no gateway"
+"""Of a canary's weight: requests are split by a gateway, and no stack has one yet. Until then the model's Service leads
+to the stable release alone, and a canary answers at its own address."""
+
+
+def describe_role(choice: ReleaseChoice, role: Role) -> str:
+    """A release's part as people read it; of a canary with the weight that settings give it, and whether that holds."""
+    if role is not Role.CANARY or choice.canary is None:
+        return role.value
+    return f"{role.value}, weight {choice.canary.weight} % {NOT_IN_FORCE}"
 
 
 def plan_replicas(model: ModelSpec) -> tuple[ReleaseReplicas, ...]:

@@ -237,6 +237,25 @@ class ImagePullArgs(TypedDict):
     """User name at that registry."""
 
 
+class EgressArgs(TypedDict):
+    """How pods of models reach what is outside of the cluster, where a site prescribes it."""
+
+    hub_endpoint: NotRequired[str]
+    """Mirror of the Hugging Face hub, for example `https://hub.example.com`."""
+    https_proxy: NotRequired[str]
+    """Proxy for HTTPS, for example `http://proxy.example.com:3128`."""
+    http_proxy: NotRequired[str]
+    """Proxy for HTTP."""
+    no_proxy: NotRequired[list[str]]
+    """Hosts and domains (`.example.com`) that are reached without the proxy, beside the cluster's own."""
+    addresses: NotRequired[list[str]]
+    """Addresses of proxy and mirror, as pods see them: a network policy knows no names."""
+    ca_config_map: NotRequired[str]
+    """ConfigMap in the team's namespace with the site's certificates under the key `ca.crt`."""
+    ca_certificates: NotRequired[str]
+    """The site's certificates in PEM, of which a ConfigMap is made."""
+
+
 class PrometheusAuthArgs(TypedDict):
     """How KEDA proves to a Prometheus that is already there who it is."""
 

@@ -23,14 +23,15 @@ from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import plan_replicas
 from llm_serving.serving import launcher
-from llm_serving.serving.arguments import ImagePullArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
+from llm_serving.serving.arguments import EgressArgs, ImagePullArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
+from llm_serving.serving.egress import egress_variables
 from llm_serving.serving.engines import engine
 from llm_serving.serving.environment import check_environment, compile_variables
 from llm_serving.serving.jobs import fail_on_exit_codes
 from llm_serving.serving.labels import COMPONENT_COMPILE_CACHE, LABEL_COMPONENT, SHARE_MAIN, loader_labels
 from llm_serving.serving.pod import PodContext, ReleasePlan, plan_with_sidecar, pod_template
 from llm_serving.serving.rollout import plan_rollout
-from llm_serving.spec import EngineName, ImagePullSpec, ModelSpec, ReleaseSpec
+from llm_serving.spec import EgressSpec, EngineName, ImagePullSpec, ModelSpec, ReleaseSpec
 from llm_serving.spec.names import Semver
 
 CACHE = "/cache"
@@ -118,6 +119,8 @@ class CompileCacheArgs(TypedDict):
     identity: pulumi.Input[dict[str, Any]]
     """Who compiles: output `binding` of a workload identity that may write to the cache. Its service account must be
     there."""
+    egress: NotRequired[EgressArgs]
+    """The way out that the site prescribes; that of `TeamNamespace`."""
     launcher_version: NotRequired[str]
     """Launcher that comes with the release, as the model's service has it."""
     image_pull: NotRequired[ImagePullArgs]
@@ -136,6 +139,7 @@ class CompileCacheInputs(Frozen):
     scheduling: Any
     cache: Any
     identity: Any
+    egress: EgressSpec | None = None
     launcher_version: Semver | None = None
     image_pull: ImagePullSpec | None = None
     labels: dict[str, str] = {}
@@ -159,7 +163,7 @@ class CompileCache(pulumi.ComponentResource):
         cache = parse_output(ModelCacheVolume, inputs.cache, source, "cache", _not_writable)
         folder = folder_of(inputs.release, inputs.node.accelerator)
         timeout_seconds = plan.rollout.startup_timeout_seconds
-        labels = _labels(inputs)
+        labels = _labels(inputs, inputs.labels)
         launcher_files = launcher.config_map(
             self, f"{plan.replicas.name}-compile", plan.launcher, inputs.namespace, labels
         )
@@ -174,7 +178,7 @@ class CompileCache(pulumi.ComponentResource):
                 pod_template(plan, replace(_pod_context(inputs, plan, cache, source), launcher=launcher_files)),
                 folder=folder,
                 volume=cache.apply(lambda cache: cache.loader_volume or {}),
-                labels=labels,
+                labels=_labels(inputs, {}),
                 timeout_seconds=timeout_seconds,
             ),
             opts=child(
@@ -200,7 +204,7 @@ def _plan_release(inputs: CompileCacheInputs) -> ReleasePlan:
     cloud = cloud_named(inputs.node.cloud, "node.cloud")
     with problems_under("model"):
         model_plan = plan_model(model, release, inputs.node, cloud)
-        if problems := [*check_environment(inputs.model, release, model_plan)]:
+        if problems := [*check_environment(inputs.model, release, model_plan, inputs.egress)]:
             raise ProblemsError(problems)
     if not model_plan.compiles:
         reason = "the engine compiles nothing there, so there is nothing to keep"
@@ -213,9 +217,11 @@ def _plan_release(inputs: CompileCacheInputs) -> ReleasePlan:
         model_plan=model_plan,
         rollout=plan_rollout(model, 1, model_plan.cold_start_seconds, plan_drain(model.drain, None)),
         engine=engine(release.engine.name),
-        labels=inputs.labels,
+        labels={},  # of the user: another label would be another Job, and compile again
         launcher=launcher.travelling(model, release, inputs.launcher_version),
         image_pull=inputs.image_pull,
+        egress=inputs.egress,
+        extra_environment=egress_variables(inputs.egress),
     )
 
 
@@ -258,9 +264,9 @@ def _pod_context(
     )
 
 
-def _labels(inputs: CompileCacheInputs) -> dict[str, str]:
+def _labels(inputs: CompileCacheInputs, more: dict[str, str]) -> dict[str, str]:
     return {
-        **loader_labels(inputs.release, inputs.model.team, inputs.labels),
+        **loader_labels(inputs.release, inputs.model.team, more),
         LABEL_COMPONENT: COMPONENT_COMPILE_CACHE,
         "app.kubernetes.io/name": inputs.release.engine.name.value,
     }

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from llm_serving.errors import Problem
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.serving import launcher
+from llm_serving.serving.egress import egress_variables
 from llm_serving.serving.engines import EngineRequest, engine
-from llm_serving.spec import ModelSpec, ReleaseSpec
+from llm_serving.spec import EgressSpec, ModelSpec, ReleaseSpec
 
 COMPILED = "/tmp/compiled"
 """Where an engine compiles to: a folder of its own, into which the launcher unpacks what was saved."""
@@ -31,24 +32,27 @@ def compile_variables() -> dict[str, str]:
     }
 
 
-def more_variables(model: ModelSpec) -> dict[str, str]:
-    """Variables that the settings of a model lead to, beside those that its engine needs."""
-    return compile_variables() if model.compile_cache else {}
+def more_variables(model: ModelSpec, egress: EgressSpec | None) -> dict[str, str]:
+    """Variables that the settings of a model and of its site lead to, beside those that its engine needs."""
+    return {**egress_variables(egress), **(compile_variables() if model.compile_cache else {})}
 
 
-def check_environment(model: ModelSpec, release: ReleaseSpec, plan: ModelPlan) -> Iterator[Problem]:
+def check_environment(
+    model: ModelSpec, release: ReleaseSpec, plan: ModelPlan, egress: EgressSpec | None
+) -> Iterator[Problem]:
     """A problem for each of the user's variables that is set already, or that the command line of a group refers to.
 
     Args:
         model: the model; paths are below it.
         release: the release that its instances serve.
         plan: one instance of it.
+        egress: the way out that its site prescribes.
     """
     adapter = engine(release.engine.name)
     launched = launcher.travelling(model, release, None)
     own = {
         **adapter.environment(plan),
-        **more_variables(model),
+        **more_variables(model, egress),
         **({} if launched is None else launcher.environment(launched)),
     }
     words: list[str] = []

@@ -17,14 +17,16 @@ from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.clouds import EXISTING
 from llm_serving.planning.cold_start import cold_start
 from llm_serving.planning.fit import weight_bytes
-from llm_serving.serving.arguments import ImagePullArgs, LoaderArgs, ReleaseArgs
+from llm_serving.serving.arguments import EgressArgs, ImagePullArgs, LoaderArgs, ReleaseArgs
+from llm_serving.serving.egress import certificate_mounts, certificate_volumes, egress_variables
 from llm_serving.serving.engines import adapter_folder
 from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.jobs import fail_on_exit_codes
 from llm_serving.serving.labels import loader_labels
 from llm_serving.serving.pod import RESTRICTED, USER_ID, tolerations, weights_folder
 from llm_serving.serving.rollout import TIMEOUT_FACTOR
-from llm_serving.spec import AdapterSource, ImagePullSpec, LoaderSpec, ModelSource, ReleaseSpec
+from llm_serving.spec import AdapterSource, EgressSpec, ImagePullSpec, LoaderSpec, ModelSource, ReleaseSpec
+from llm_serving.spec.loader import TOKEN_KEY
 
 CACHE = "/cache"
 CONTAINER = "loader"
@@ -34,7 +36,6 @@ CONFIGURATION_ERROR = 78
 """Exit code of a loader that no retry can help, such as for a wrong revision (sysexits.h, ``EX_CONFIG``)."""
 USAGE_ERROR = 2
 """Exit code of a loader that does not understand its command line."""
-TOKEN_KEY = "token"
 GRANT_SECONDS = 600
 """How long a loader by itself waits for rights on its bucket that were granted a moment ago (`--grant-timeout`)."""
 MEMORY_LIMIT = "2Gi"
@@ -60,6 +61,8 @@ class ModelLoaderArgs(TypedDict):
     identity: NotRequired[pulumi.Input[dict[str, Any]]]
     """Who the loader is: output `binding` of a workload identity that may write. Left out where the cache is a
     volume."""
+    egress: NotRequired[EgressArgs]
+    """The way out that the site prescribes; that of `TeamNamespace`."""
     image_pull: NotRequired[ImagePullArgs]
     """Credentials for the registries of images; those of `TeamNamespace`."""
     labels: NotRequired[dict[str, str]]
@@ -76,6 +79,7 @@ class ModelLoaderInputs(Frozen):
     cache: Any
     scheduling: Any
     identity: Any = None
+    egress: EgressSpec | None = None
     image_pull: ImagePullSpec | None = None
     labels: dict[str, str] = {}
 
@@ -117,7 +121,14 @@ class ModelLoader(pulumi.ComponentResource):
                 ),
                 template=core.v1.PodTemplateSpecArgs(
                     metadata=meta.v1.ObjectMetaArgs(
-                        labels=identity.apply(lambda identity: {**(identity.pod_labels if identity else {}), **labels})
+                        # Without the user's: a Job's template never changes (Kubernetes documentation, "Jobs"), so that
+                        # another label would be another Job, and load again.
+                        labels=identity.apply(
+                            lambda identity: {
+                                **(identity.pod_labels if identity else {}),
+                                **loader_labels(release, inputs.team, {}),
+                            }
+                        )
                     ),
                     spec=core.v1.PodSpecArgs(
                         restart_policy="Never",
@@ -140,13 +151,13 @@ class ModelLoader(pulumi.ComponentResource):
                         # One after the other, the model last: they share the memory of one loader.
                         init_containers=[
                             _container(
-                                f"adapter-{index}", adapter, adapter_folder(weights, adapter.name), inputs.loader, cache
+                                f"adapter-{index}", adapter, adapter_folder(weights, adapter.name), inputs, cache
                             )
                             for index, adapter in enumerate(release.adapters)
                         ]
                         or None,
-                        containers=[_container(CONTAINER, release.model, weights, inputs.loader, cache)],
-                        volumes=cache.apply(_volumes),
+                        containers=[_container(CONTAINER, release.model, weights, inputs, cache)],
+                        volumes=cache.apply(lambda cache: [*_volumes(cache), *certificate_volumes(inputs.egress)]),
                     ),
                 ),
             ),
@@ -162,15 +173,17 @@ def _container(
     name: str,
     source: ModelSource | AdapterSource,
     folder: str,
-    loader: LoaderSpec,
+    inputs: ModelLoaderInputs,
     cache: pulumi.Output[ModelCacheVolume],
 ) -> core.v1.ContainerArgs:
     """A loader that fills ``folder``, below the cache."""
+    loader = inputs.loader
+    variables = {"HOME": "/tmp", **egress_variables(inputs.egress)}
     rank = [f"--adapter-rank={source.rank}"] if isinstance(source, AdapterSource) else []
 
     def mounts(cache: ModelCacheVolume) -> list[Any]:
-        scratch = {"name": "scratch", "mountPath": "/tmp"}
-        return [scratch] if cache.loader_url else [scratch, {"name": "cache", "mountPath": CACHE}]
+        common = [{"name": "scratch", "mountPath": "/tmp"}, *certificate_mounts(inputs.egress)]
+        return common if cache.loader_url else [*common, {"name": "cache", "mountPath": CACHE}]
 
     target = cache.apply(lambda cache: f"--target={cache.loader_url or CACHE}/{folder}")
     return core.v1.ContainerArgs(
@@ -185,7 +198,7 @@ def _container(
             *rank,
             target,
         ],
-        env=[core.v1.EnvVarArgs(name="HOME", value="/tmp"), *_token(loader)],
+        env=[*(core.v1.EnvVarArgs(name=key, value=value) for key, value in variables.items()), *_token(loader)],
         resources=core.v1.ResourceRequirementsArgs(
             requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": MEMORY_LIMIT}
         ),

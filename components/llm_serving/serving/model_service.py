@@ -22,6 +22,7 @@ from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import ReleaseReplicas, plan_replicas
 from llm_serving.serving import compile_cache, launcher
 from llm_serving.serving.arguments import (
+    EgressArgs,
     ImagePullArgs,
     LoaderArgs,
     ModelArgs,
@@ -39,7 +40,7 @@ from llm_serving.serving.release import ReleaseObjects, serve_release, service_s
 from llm_serving.serving.rollout import plan_rollout
 from llm_serving.serving.scaled_object import PrometheusServer
 from llm_serving.serving.scaling_queries import unmeasured_objectives
-from llm_serving.spec import ImagePullSpec, LoaderSpec, ModelSpec, PrometheusAuthSpec, ReleaseSpec
+from llm_serving.spec import EgressSpec, ImagePullSpec, LoaderSpec, ModelSpec, PrometheusAuthSpec, ReleaseSpec
 from llm_serving.spec.names import Semver
 from llm_serving.spec.urls import check_user_info
 
@@ -70,6 +71,8 @@ class ModelServiceArgs(TypedDict):
     """How KEDA proves to Prometheus who it is; that of `TeamNamespace`."""
     loader: NotRequired[LoaderArgs]
     """What filled the cache: every instance asks it first whether the weights are whole. Left out: it trusts them."""
+    egress: NotRequired[EgressArgs]
+    """The way out that the site prescribes; that of `TeamNamespace`."""
     launcher_version: NotRequired[str]
     """Launcher that comes with the releases: a version that the package carries. Left out: the newest, which an upgrade
     of the package may replace, and its pods with it."""
@@ -93,6 +96,7 @@ class ModelServiceInputs(Frozen):
     prometheus_url: Any = None
     prometheus_auth: PrometheusAuthSpec | None = None
     loader: LoaderSpec | None = None
+    egress: EgressSpec | None = None
     launcher_version: Semver | None = None
     image_pull: ImagePullSpec | None = None
     labels: dict[str, str] = {}
@@ -237,7 +241,7 @@ def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Re
     cloud = cloud_named(inputs.node.cloud, "node.cloud")
     with problems_under("model"):
         model_plan = plan_model(model, release, inputs.node, cloud)
-        if problems := [*check_environment(model, release, model_plan)]:
+        if problems := [*check_environment(model, release, model_plan, inputs.egress)]:
             raise ProblemsError(problems)
     return ReleasePlan(
         model=model,
@@ -251,8 +255,9 @@ def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Re
         loader=inputs.loader,
         launcher=launcher.travelling(model, release, inputs.launcher_version),
         image_pull=inputs.image_pull,
+        egress=inputs.egress,
         launcher_options=_launcher_options(model, release, inputs.node),
-        extra_environment=more_variables(model),
+        extra_environment=more_variables(model, inputs.egress),
     )
 
 

@@ -12,7 +12,8 @@ from pulumi_kubernetes import apiextensions, core, meta, networking, rbac
 from llm_serving.component import Frozen, child, parse_output, raising_input_errors, token, validated
 from llm_serving.contract import NetworkReach, WorkloadIdentityBinding
 from llm_serving.serving import launcher
-from llm_serving.serving.arguments import ImagePullArgs, PrometheusAuthArgs, TeamArgs
+from llm_serving.serving.arguments import EgressArgs, ImagePullArgs, PrometheusAuthArgs, TeamArgs
+from llm_serving.serving.egress import certificates
 from llm_serving.serving.engines import engine
 from llm_serving.serving.image_pull import check_password, pull_secret
 from llm_serving.serving.labels import team_labels
@@ -21,7 +22,8 @@ from llm_serving.serving.network_policies import INTERNET as ANYWHERE
 from llm_serving.serving.network_policies import NAMESPACE_NAME, network_policies
 from llm_serving.serving.prometheus_auth import check_credential, trigger_authentication
 from llm_serving.serving.roles import Rule, editor_rules, viewer_rules
-from llm_serving.spec import EngineName, ImagePullSpec, PrometheusAuthSpec, TeamSpec
+from llm_serving.spec import EgressSpec, EngineName, ImagePullSpec, PrometheusAuthSpec, TeamSpec
+from llm_serving.spec.loader import HUB_TOKEN_SECRET, TOKEN_KEY
 from llm_serving.spec.names import Count, NamespaceName
 
 POD_SECURITY = "restricted"
@@ -53,10 +55,15 @@ class TeamNamespaceArgs(TypedDict):
     """Loaders of the team's models reach the internet: the Hugging Face hub, or the store of another cloud."""
     loader_identity: NotRequired[pulumi.Input[dict[str, Any]]]
     """Who the loaders of the team's models are, where they write a bucket: output `binding` of a workload identity."""
+    hub_token: NotRequired[pulumi.Input[str]]
+    """Token of the Hugging Face hub, for gated models. The Secret `llm-serving-hub-token` is made of it, for a loader
+    whose `tokenSecret` names it."""
     prometheus_auth: NotRequired[PrometheusAuthArgs]
     """How KEDA proves to Prometheus who it is; KEDA must be there."""
     prometheus_credential: NotRequired[pulumi.Input[str]]
     """Token or password for `prometheusAuth`."""
+    egress: NotRequired[EgressArgs]
+    """The way out that the site prescribes. A ConfigMap is made where it holds certificates."""
     image_pull: NotRequired[ImagePullArgs]
     """Credentials for the registries of images. A Secret is made where it names a registry."""
     image_pull_password: NotRequired[pulumi.Input[str]]
@@ -76,8 +83,10 @@ class TeamNamespaceInputs(Frozen):
     monitoring_namespace: NamespaceName = "monitoring"
     from_internet: bool = False
     loader_identity: Any = None
+    hub_token: Any = None
     prometheus_auth: PrometheusAuthSpec | None = None
     prometheus_credential: Any = None
+    egress: EgressSpec | None = None
     image_pull: ImagePullSpec | None = None
     image_pull_password: Any = None
     labels: dict[str, str] = {}
@@ -146,6 +155,7 @@ class TeamNamespace(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=child(self, depends_on=[quota], deleted_with=namespace),
         )
+        certificates(self, f"{name}-certificates", self.namespace, inputs.egress, labels)
         pull_secret(self, f"{name}-image-pull", self.namespace, inputs.image_pull, inputs.image_pull_password, labels)
         trigger_authentication(
             self,
@@ -176,6 +186,13 @@ class TeamNamespace(pulumi.ComponentResource):
                     annotations=loader.apply(lambda identity: identity.annotations),
                 ),
                 automount_service_account_token=False,
+                opts=child(self),
+            )
+        if inputs.hub_token is not None:
+            core.v1.Secret(
+                f"{name}-hub-token",
+                metadata=metadata(HUB_TOKEN_SECRET),
+                string_data={TOKEN_KEY: pulumi.Output.secret(inputs.hub_token)},
                 opts=child(self),
             )
         for role, rules, groups in (
@@ -214,6 +231,7 @@ def _policies(inputs: TeamNamespaceInputs, reach: NetworkReach) -> dict[str, net
         metrics_ports=sorted({*serving, launcher.PORT}),
         monitoring={NAMESPACE_NAME: inputs.monitoring_namespace},
         from_internet=inputs.from_internet,
+        way_out=None if inputs.egress is None else (inputs.egress.ranges, inputs.egress.ports),
     )
 
 

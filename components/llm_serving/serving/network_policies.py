@@ -38,6 +38,7 @@ def network_policies(
     metrics_ports: Sequence[int],
     monitoring: Mapping[str, str],
     from_internet: bool,
+    way_out: tuple[Sequence[str], Sequence[int]] | None = None,
 ) -> dict[str, Policy]:
     """The policies of a team's namespace, by name.
 
@@ -47,6 +48,7 @@ def network_policies(
         metrics_ports: TCP ports from which Prometheus reads an engine's pod.
         monitoring: labels of the namespaces that Prometheus runs in.
         from_internet: weights come from the internet.
+        way_out: address ranges and TCP ports of the proxy or mirror that the site prescribes.
     """
     policies = {
         "default-deny": Policy(pod_selector=_every_pod(), policy_types=["Ingress", "Egress"]),
@@ -57,6 +59,8 @@ def network_policies(
     }
     if reach.identity_egress or reach.storage_egress:
         policies["cloud"] = _egress_to_identity_and_storage(reach)
+    if way_out is not None and way_out[0]:
+        policies["way-out"] = _egress_to_site(*way_out)
     if from_internet:
         policies["hub"] = _egress_to_internet()
     return policies
@@ -161,6 +165,15 @@ def _egress_to_identity_and_storage(reach: NetworkReach) -> Policy:
             for ranges, ports in services
             if ranges
         ],
+    )
+
+
+def _egress_to_site(ranges: Sequence[str], ports: Sequence[int]) -> Policy:
+    """Engines and what fills their caches reach the site's proxy, or its mirror."""
+    return Policy(
+        pod_selector=_component(COMPONENT_ENGINE, COMPONENT_LOADER, COMPONENT_COMPILE_CACHE),
+        policy_types=["Egress"],
+        egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=_ranges(ranges), ports=_tcp(ports))],
     )
 
 

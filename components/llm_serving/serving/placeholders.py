@@ -15,7 +15,7 @@ from llm_serving.contract import LABEL_MODEL, ModelCacheVolume, PoolScheduling
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.labels import COMPONENT_PLACEHOLDER, LABEL_COMPONENT, model_labels
-from llm_serving.serving.pod import RESTRICTED, USER_ID, PodContext, tolerations
+from llm_serving.serving.pod import RESTRICTED, USER_ID, PodContext, storage_request, tolerations
 from llm_serving.serving.priorities import PLACEHOLDER
 from llm_serving.serving.quantities import cores, gibibytes
 from llm_serving.spec import ImagePullSpec, ModelSpec
@@ -98,6 +98,11 @@ def _resources(
     memory = gibibytes(plan.memory_gib + cache.sidecar_memory_gib)
     gpus = {} if scheduling.gpu_resource is None else {scheduling.gpu_resource: str(plan.gpus_per_node)}
     return core.v1.ResourceRequirementsArgs(
-        requests={"cpu": cores(plan.cpu + cache.sidecar_cpu), "memory": memory, **gpus},
+        requests={
+            "cpu": cores(plan.cpu + cache.sidecar_cpu),
+            "memory": memory,
+            **storage_request(plan.image_gib + plan.cached_gib),
+            **gpus,
+        },
         limits={"memory": memory, **gpus},
     )

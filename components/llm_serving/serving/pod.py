@@ -31,13 +31,14 @@ from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import ReleaseReplicas
 from llm_serving.serving import launcher
 from llm_serving.serving.disruption import base_affinity, spread
+from llm_serving.serving.egress import certificate_mounts, certificate_volumes
 from llm_serving.serving.engines import EngineRequest, GroupCommand, InferenceEngine, adapter_folder
 from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.labels import ANNOTATION_RELEASE_HASH, LABEL_SHARE, SHARE_MAIN, release_labels, selector
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores, gibibytes
 from llm_serving.serving.rollout import PROBE_PERIOD_SECONDS, Rollout
-from llm_serving.spec import AdapterSource, ImagePullSpec, LoaderSpec, ModelSource, ModelSpec, ReleaseSpec
+from llm_serving.spec import AdapterSource, EgressSpec, ImagePullSpec, LoaderSpec, ModelSource, ModelSpec, ReleaseSpec
 
 MODELS = "/models"
 TEMPLATES = "/etc/llm-serving"
@@ -99,6 +100,7 @@ class ReleasePlan:
         loader: program that verifies the weights before the engine starts; ``None`` where nothing can.
         launcher: the launcher that comes with the release; ``None`` where the image has one, or it runs without.
         image_pull: credentials for the registries of images; ``None`` where nodes need none.
+        egress: the way out that the site prescribes; ``None`` where it prescribes none.
         launcher_options: more options of the launcher.
         extra_environment: more environment variables of the engine.
     """
@@ -114,6 +116,7 @@ class ReleasePlan:
     loader: LoaderSpec | None = None
     launcher: Launcher | None = None
     image_pull: ImagePullSpec | None = None
+    egress: EgressSpec | None = None
     launcher_options: tuple[str, ...] = ()
     extra_environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -125,9 +128,9 @@ def pod_template(plan: ReleasePlan, context: PodContext, share: str = SHARE_MAIN
     return core.v1.PodTemplateSpecArgs(
         metadata=meta.v1.ObjectMetaArgs(
             labels=context.identity.apply(lambda identity: {**identity.pod_labels, **labels}),
-            annotations=pulumi.Output.all(context.cache, context.scheduling).apply(
+            annotations=pulumi.Output.all(context.cache, context.scheduling, context.model_plan).apply(
                 lambda outputs: {
-                    **outputs[0].pod_annotations,
+                    **_cache_annotations(outputs[0], outputs[2]),
                     **outputs[1].pod_annotations,
                     ANNOTATION_RELEASE_HASH: plan.release_hash,
                 }
@@ -174,8 +177,24 @@ def plan_with_sidecar(plan: ReleasePlan, node: NodeShape, cache: ModelCacheVolum
     """
     pinned = plan.model.model_copy(update={"tensor_parallelism": plan.model_plan.tensor_parallelism})
     with problems_under("model"):
-        sidecar = SidecarRequests(cache.sidecar_cpu, cache.sidecar_memory_gib)
-        return plan_model(pinned, plan.release, node, cloud_named(node.cloud), sidecar)
+        return plan_model(pinned, plan.release, node, cloud_named(node.cloud), sidecar_requests(cache))
+
+
+def sidecar_requests(cache: ModelCacheVolume) -> SidecarRequests:
+    """What the sidecar of the model cache's volume takes of a node."""
+    return SidecarRequests(
+        cpu=cache.sidecar_cpu,
+        memory_gib=cache.sidecar_memory_gib,
+        storage_gib=cache.sidecar_storage_gib,
+        caches_weights=cache.storage_annotation is not None,
+    )
+
+
+def _cache_annotations(cache: ModelCacheVolume, plan: ModelPlan) -> dict[str, str]:
+    """What is cached of weights is requested: a node whose disk is full evicts pods, whatever they run."""
+    if cache.storage_annotation is None:
+        return cache.pod_annotations
+    return {**cache.pod_annotations, cache.storage_annotation: gibibytes(plan.cached_gib)}
 
 
 def worker_command(plan: ReleasePlan, context: PodContext) -> list[str]:
@@ -308,6 +327,7 @@ def _container(plan: ReleasePlan, context: PodContext, drain: pulumi.Output[Drai
             core.v1.VolumeMountArgs(name="models", mount_path=MODELS, read_only=True),
             core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp"),
             core.v1.VolumeMountArgs(name="shared-memory", mount_path="/dev/shm"),
+            *certificate_mounts(plan.egress),
             *(
                 [core.v1.VolumeMountArgs(name="chat-template", mount_path=TEMPLATES, read_only=True)]
                 if context.chat_template is not None
@@ -347,6 +367,7 @@ def _volumes(plan: ReleasePlan, context: PodContext) -> list[pulumi.Input[Any]]:
             empty_dir=core.v1.EmptyDirVolumeSourceArgs(medium="Memory", size_limit=gibibytes(plan.model_plan.shm_gib)),
         ),
     ]
+    volumes += certificate_volumes(plan.egress)
     if context.chat_template is not None:
         volumes.append(
             core.v1.VolumeArgs(
@@ -377,8 +398,14 @@ def _resources(scheduling: PoolScheduling, plan: ModelPlan) -> core.v1.ResourceR
     gpus = {} if scheduling.gpu_resource is None else {scheduling.gpu_resource: str(plan.gpus_per_node)}
     # No CPU limit: throttling delays every token, while idle cores of a GPU node serve nobody else.
     return core.v1.ResourceRequirementsArgs(
-        requests={"cpu": cores(plan.cpu), "memory": memory, **gpus}, limits={"memory": memory, **gpus}
+        requests={"cpu": cores(plan.cpu), "memory": memory, **storage_request(plan.image_gib), **gpus},
+        limits={"memory": memory, **gpus},
     )
+
+
+def storage_request(gib: float) -> dict[str, str]:
+    """A request of the node's ephemeral storage; nothing where none is known of."""
+    return {"ephemeral-storage": gibibytes(gib)} if gib else {}
 
 
 def tolerations(scheduling: PoolScheduling) -> list[core.v1.TolerationArgs]:

@@ -56,6 +56,11 @@ TOLERANCE_PERCENT = 10
 """``--horizontal-pod-autoscaler-tolerance`` of Kubernetes, which managed clusters do not let one set. The behaviour of
 one HPA can name another from 1.35 on; 1.34 drops the field."""
 
+HANDOVER_SECONDS = 60
+"""KEDA's cron triggers know no seconds and are not read at one moment: where one window ends as the next one begins, a
+reading may see neither. The HPA takes the highest value of its stabilization window, so one such reading takes no
+instance where that is longer than the pause between two readings."""
+
 UP_PERIOD_SECONDS = 15
 DOWN_PERIOD_SECONDS = 60
 
@@ -226,6 +231,7 @@ def _cron_trigger(name: str, schedule: ScheduleSpec) -> dict[str, Any]:
 
 def _behavior(spec: AutoscalingSpec) -> dict[str, Any]:
     pace = spec.pace
+    handover = max(HANDOVER_SECONDS, 2 * spec.polling_seconds) if len(spec.schedules) > 1 else 0
     return {
         "scaleUp": {
             "stabilizationWindowSeconds": pace.up_seconds,
@@ -233,7 +239,7 @@ def _behavior(spec: AutoscalingSpec) -> dict[str, Any]:
             "policies": [{"type": "Percent", "value": pace.up_percent, "periodSeconds": UP_PERIOD_SECONDS}],
         },
         "scaleDown": {
-            "stabilizationWindowSeconds": pace.down_seconds,
+            "stabilizationWindowSeconds": max(pace.down_seconds, handover),
             "selectPolicy": "Max",
             "policies": [{"type": "Percent", "value": pace.down_percent, "periodSeconds": DOWN_PERIOD_SECONDS}],
         },

@@ -9,6 +9,7 @@ from llm_serving.spec.addons import AddonSource, AddonsSpec
 from llm_serving.spec.autoscaling import AutoscalingSpec, ScalingPaceSpec, ScheduleSpec
 from llm_serving.spec.cache import CacheStorageSpec
 from llm_serving.spec.disruption import DrainSpec
+from llm_serving.spec.egress import EgressSpec
 from llm_serving.spec.engine import EngineSpec
 from llm_serving.spec.image_pull import ImagePullSpec
 from llm_serving.spec.launcher import LauncherSpec
@@ -37,6 +38,7 @@ __all__ = [
     "CanaryChoice",
     "CapacityEntry",
     "DrainSpec",
+    "EgressSpec",
     "EngineName",
     "EngineRelease",
     "EngineSpec",

@@ -43,7 +43,7 @@ class ImagePullSpec(Frozen):
     username: Username | None = None
     """User name at that registry.
 
-    User name at that registry; its password is a secret of its own and never part of this.
+    Its password is a secret of its own and never part of this.
     """
 
     @model_validator(mode="after")

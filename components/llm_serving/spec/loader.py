@@ -11,6 +11,12 @@ from llm_serving.spec.release import ImageReference
 HUB = "hf://"
 """Source: the Hugging Face hub."""
 
+HUB_TOKEN_SECRET = "llm-serving-hub-token"
+"""Name of the Secret that is made of a token of the hub, in each namespace whose models are loaded."""
+
+TOKEN_KEY = "token"
+"""Key of the token in such a Secret."""
+
 Weights = Literal["external"]
 """Who brings the weights where no loader does: ``external`` for somebody that the stack does not know."""
 

@@ -146,10 +146,3 @@ class ModelSpec(Frozen):
     def fewest_replicas(self) -> int:
         """Instances of the stable release at least."""
         return self.replicas if self.autoscaling is None else self.autoscaling.min
-
-    @property
-    def other_replicas(self) -> int:
-        """Instances of canary and previous release beside the stable one's most. Requests are shared out, so the canary
-        of a model that scales grows by as much as the stable release shrinks; it keeps its fewest."""
-        canary = self.releases.canary
-        return (0 if canary is None else canary.replicas) + (1 if self.releases.previous else 0)

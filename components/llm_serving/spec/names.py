@@ -12,7 +12,7 @@ def _dns_label(limit: int) -> AfterValidator:
     def check(value: str) -> str:
         if len(value) > limit:
             raise ValueError(f"{len(value)} characters, at most {limit} are allowed")
-        if not re.match(DNS_LABEL, value):
+        if not re.fullmatch(DNS_LABEL, value):
             raise ValueError(
                 "not a name that Kubernetes and the clouds accept: lower-case letters, digits and '-', "
                 "starting with a letter and ending with a letter or digit"
@@ -27,7 +27,7 @@ _LONGEST_SUBDOMAIN = 253
 
 
 def _check_subdomain(value: str) -> str:
-    if len(value) > _LONGEST_SUBDOMAIN or not re.match(DNS_SUBDOMAIN, value):
+    if len(value) > _LONGEST_SUBDOMAIN or not re.fullmatch(DNS_SUBDOMAIN, value):
         raise ValueError(
             "not a name that Kubernetes accepts: at most 253 lower-case letters, digits, '-' and '.', "
             "starting and ending with a letter or digit"

@@ -9,6 +9,8 @@ from pydantic import BeforeValidator, PlainSerializer
 def _network(value: object) -> IPv4Network:
     if isinstance(value, IPv4Network):
         return value
+    if ":" in str(value):
+        raise ValueError("is an IPv6 range, and inference engines listen on IPv4 alone: an IPv4 range of the cluster")
     try:
         return IPv4Network(str(value), strict=True)
     except ValueError as error:

@@ -112,7 +112,11 @@ class Cluster(Kind):
         version = _version(known)
         existed = local.exists()
         try:
-            local.create(kubernetes_version=version.partition("-")[0], admission_plugins=gke.ADMISSION_PLUGINS)
+            local.create(
+                kubernetes_version=version.partition("-")[0],
+                admission_plugins=gke.ADMISSION_PLUGINS,
+                bucket_weights=self.cloud.state_folder.bucket_weights.folder,
+            )
             gke.Equipment.of(known, version).install(local)
             self._realize_pools(local, known)
             note = local.version_note()

@@ -46,6 +46,7 @@ class Bucket(Kind):
     def refuse_delete(self, id: str, outputs: Properties) -> None:
         """A bucket with objects goes only with forceDestroy."""
         objects = [record.outputs["name"] for record in self.cloud.ready(_OBJECT) if record.inputs["bucket"] == id]
+        objects += self.cloud.state_folder.bucket_weights.prefixes(id)
         if objects and not outputs.get("forceDestroy"):
             raise CloudError(
                 f"Error trying to delete bucket {id} containing objects without `force_destroy` set to true "
@@ -58,6 +59,7 @@ class Bucket(Kind):
         for record in self.cloud.ready(_OBJECT):
             if record.inputs["bucket"] == id:
                 self.cloud.store.remove(_OBJECT, record.id)
+        self.cloud.state_folder.bucket_weights.forget(id)
 
 
 class BucketObject(Kind):

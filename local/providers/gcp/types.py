@@ -167,6 +167,11 @@ def has_entry(token: str) -> bool:
     return token in _entries()
 
 
+def type_tokens() -> list[str]:
+    """The types that the data file describes."""
+    return list(_entries())
+
+
 @cache
 def described(token: str) -> GcpType:
     """A type that the data file describes."""

@@ -13,11 +13,17 @@ SCALE_DOWN_SECONDS = 1.0
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory):
+def cluster_weights(tmp_path_factory):
+    """Where the cloud of the cluster keeps what weights its buckets hold."""
+    return Path(tmp_path_factory.mktemp("bucket-weights"))
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory, cluster_weights):
     """A running cluster."""
     made = LocalCluster(Path(tmp_path_factory.mktemp("cluster")) / "c")
     try:
-        made.create(scale_down_seconds=SCALE_DOWN_SECONDS)
+        made.create(scale_down_seconds=SCALE_DOWN_SECONDS, bucket_weights=cluster_weights)
         yield made
     finally:
         made.delete()

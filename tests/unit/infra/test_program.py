@@ -39,8 +39,15 @@ class Run:
     outputs: dict[str, Any]
 
 
-def run(settings: dict[str, Any], secrets: dict[str, str] | None = None, *, preview: bool = False) -> Run:
-    """Run the folder as Pulumi's language host does; ``secrets`` are settings that are encrypted in the file."""
+def run(
+    settings: dict[str, Any],
+    secrets: dict[str, str] | None = None,
+    *,
+    preview: bool = False,
+    before: dict[str, Any] | None = None,
+) -> Run:
+    """Run the folder as Pulumi's language host does; ``secrets`` are settings that are encrypted in the file,
+    ``before`` the outputs of the last update."""
     outputs: dict[str, Any] = {}
 
     def export(name: str, value: Any) -> None:
@@ -59,7 +66,7 @@ def run(settings: dict[str, Any], secrets: dict[str, str] | None = None, *, prev
             program,
             stack="dev",
             preview=preview,
-            functions={"pulumi:pulumi:readStackOutputs": lambda _: {"outputs": {}}},
+            functions={"pulumi:pulumi:readStackOutputs": lambda _: {"outputs": before or {}}},
         )
     return Run(settings, recording, json.loads(json.dumps(outputs)))
 
@@ -186,6 +193,45 @@ def test_a_registry_and_its_password_come_together(image_pull: Any, secrets: dic
         run({**settings_data("dev"), "imagePull": image_pull}, secrets)
 
 
+GATED = {"name": "llama-3-1-8b", "team": "chat", "pool": "l4", "releases": {"stable": "1.0.0"}, "acceptLicense": True}
+
+
+def _gated(loader: dict[str, Any]) -> dict[str, Any]:
+    image = {"repository": "registry.example/loader", "tag": "1.0.0"}
+    pool = {"name": "l4", "accelerator": "A100-40GB"}
+    capacity = [{"market": "spot", "machineType": "a2-highgpu-1g", "max": 1}]
+    pools = [{**pool, "capacity": capacity}]
+    return {**settings_data("dev"), "pools": pools, "models": [GATED], "loader": {"image": image, **loader}}
+
+
+def test_the_hubs_token_becomes_a_secret_before_the_loader_that_needs_it() -> None:
+    settings = _gated({"token": "hf_classified"})
+    made = run(settings, {"loader": json.dumps(settings.pop("loader"))}).recording
+    secret = made.one("kubernetes:core/v1:Secret")
+    assert secret["stringData"] == {"token": "hf_classified"}
+    assert any(path.startswith("stringData") for path in secret.secret_paths)
+    job = made.one("kubernetes:batch/v1:Job")
+    # An object is made once its component is registered, and that once what the component depends on is made.
+    assert made.depends_on(made.by_urn(job.parent), secret)
+    variables = job["spec.template.spec.containers[0].env"]
+    reference = next(each["valueFrom"]["secretKeyRef"] for each in variables if each["name"] == "HF_TOKEN")
+    assert reference == {"name": secret["metadata.name"], "key": "token"}
+    assert "hf_classified" not in str([resource.inputs for resource in made if resource is not secret])
+
+
+def test_a_secret_of_somebody_elses_in_a_namespace_that_the_update_makes_is_refused() -> None:
+    settings = _gated({"tokenSecret": "hub"})
+    with pytest.raises(
+        pulumi.RunError, match=r"(?s)loader\.tokenSecret = 'hub'.*namespace chat.*loader\.token"
+    ) as caught:
+        run(settings)
+    assert "first update without the models" in str(caught.value)
+    for before in ({"namespaces": ["chat"]}, {"fixed": {}}):  # made earlier; made by a program that did not say
+        made = run(settings, before=before).recording
+        assert made.all("kubernetes:core/v1:Secret") == []
+        assert made.one("kubernetes:batch/v1:Job")
+
+
 def test_a_prometheus_that_wants_a_token_is_shown_it_by_every_model_that_scales() -> None:
     settings = settings_data("dev")
     addons = {
@@ -202,6 +248,21 @@ def test_a_prometheus_that_wants_a_token_is_shown_it_by_every_model_that_scales(
     assert references == [{"name": authentication["metadata.name"]}] * len(references)
     secret = made.one("kubernetes:core/v1:Secret")
     assert "hunter2" not in str([r.inputs for r in made if r is not secret and r.custom])
+
+
+def test_behind_a_proxy_loaders_reach_it_and_not_the_internet_and_the_clouds_own_domains_go_without_it() -> None:
+    egress = {"httpsProxy": "http://10.9.9.9:3128"}
+    settings = {**settings_data("dev"), "loader": {**LOADER, "source": "hf://"}}
+    made = run({**settings, "egress": egress}).recording
+    policies = {
+        policy["metadata.name"] for policy in made.all("NetworkPolicy") if policy["metadata.namespace"] == "chat"
+    }
+    assert "way-out" in policies
+    assert "hub" not in policies
+    (job,) = made.all("Job")
+    variables = {variable["name"]: variable.get("value") for variable in job["spec.template.spec.containers[0].env"]}
+    assert variables["HTTPS_PROXY"] == egress["httpsProxy"]
+    assert ".googleapis.com" in variables["NO_PROXY"].split(",")
 
 
 def test_no_module_of_the_program_hides_another(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,13 @@
 """The commands of `make` on this machine: what they hand on, and how they end."""
 
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from local.stack_runner import StackRunner, destroy
+from local.state_folder import REPOSITORY, StateFolder
 from tests.unit.local.command_line import exit_status
 
 PULUMI = '#!/bin/sh\nprintf "%s\\n" "$*" >> "$LLM_SERVING_TOOLS/calls"\ncase "$*" in *" refresh "*) exit 3;; esac\n'
@@ -28,8 +32,88 @@ def test_arguments_after_the_stack_reach_pulumi_as_they_are_and_its_status_comes
 
 
 def test_a_run_that_succeeds_ends_with_zero(calls: Path) -> None:
-    assert exit_status("destroy", "dev") == 0
+    assert exit_status("destroy", "dev", "--yes") == 0
     assert calls.read_text().splitlines()[-1].endswith("destroy --yes --stack dev")
+
+
+def test_destroy_without_a_terminal_needs_a_yes(calls: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status("destroy", "dev") == 1
+    assert "make destroy STACK=dev YES=1" in capsys.readouterr().err
+    assert not calls.exists()
+
+
+HAVING = [
+    {"urn": "urn:pulumi:dev::llm::gcp:container/cluster:Cluster::dev", "type": "gcp:container/cluster:Cluster"},
+    {"urn": "urn:pulumi:dev::llm::gcp:container/nodePool:NodePool::l4", "type": "gcp:container/nodePool:NodePool"},
+]
+
+
+@pytest.fixture
+def dev(calls: Path) -> StackRunner:
+    """A runner whose ``pulumi`` says that stack dev has the resources of HAVING."""
+    state = {"deployment": {"resources": [item | {"custom": True} for item in HAVING]}}
+    return _having(calls, state)
+
+
+def _having(calls: Path, state: object) -> StackRunner:
+    program = calls.parent / "bin" / "pulumi"
+    (calls.parent / "state.json").write_text(json.dumps(state))
+    program.write_text(PULUMI + f'case "$*" in *" stack export "*) cat {calls.parent}/state.json;; esac\n')
+    return StackRunner(StateFolder.of())
+
+
+@pytest.mark.parametrize(("answer", "status"), [(False, 1), (True, 0)])
+def test_destroy_says_what_it_removes_and_asks(
+    dev: StackRunner, calls: Path, capsys: pytest.CaptureFixture[str], answer: bool, status: int
+) -> None:
+    asked: list[str] = []
+
+    def agrees(question: str) -> bool:
+        asked.append(question)
+        return answer
+
+    assert destroy(dev, "dev", (), agrees) == status
+    assert asked == ["Remove these 2 resources?"]
+    assert "1 Cluster, 1 NodePool" in capsys.readouterr().out
+    assert any(" destroy " in call for call in calls.read_text().splitlines()) == answer
+
+
+def test_a_protected_stack_is_not_destroyed_and_the_way_is_said(
+    calls: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That the way works is seen in the engine tier (``test_destroy_leaves_nothing``)."""
+    protected = {"deployment": {"resources": [item | {"custom": True, "protect": True} for item in HAVING]}}
+    assert destroy(_having(calls, protected), "dev", (), None) == 1
+    advice = capsys.readouterr().err
+    assert "cluster.deletionProtection: false" in advice
+    assert "make up STACK=dev" in advice
+    assert not any(" destroy " in call for call in calls.read_text().splitlines())
+
+
+def test_a_plan_of_faults_that_names_what_there_is_not_is_refused_before_anything_happens(
+    calls: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = calls.parent.parent / "state"
+    folder.mkdir()
+    for plan, suggestion in (
+        (
+            "- {type: 'gcp:container/nodePol:NodePool', operation: create, fault: quota}",
+            "gcp:container/nodePool:NodePool",
+        ),
+        ("- {type: 'gcp:*', operation: create, fault: qota}", "quota"),
+        ("- {type: 'gcp:*', operation: creat, fault: quota}", "create"),
+    ):
+        (folder / "faults.yaml").write_text(plan)
+        assert exit_status("up", "dev") == 1
+        assert f"(try: {suggestion}" in capsys.readouterr().err
+    assert not calls.exists()
+
+
+def test_the_columns_of_make_help_stand_below_each_other() -> None:
+    shown = subprocess.run(["make", "help"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    rows = [line.partition("\033[0m") for line in shown.splitlines() if "\033[0m" in line]
+    assert len(rows) > 10
+    assert len({len(name) for name, _, _ in rows}) == 1
 
 
 def test_a_stack_without_settings_is_one_line_and_no_traceback(calls: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from llm_serving.planning.fit import (
     parallelism_obstacle,
     weight_bytes,
 )
-from llm_serving.planning.host import HostShare
+from llm_serving.planning.host import STREAM_BUFFER_BYTES, HostShare, least_memory_gib
 from llm_serving.planning.machine_offers import smallest_offer
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.parallelism import SIZES
@@ -172,15 +172,16 @@ def test_what_a_refusal_suggests_is_accepted(name, quantization, context, machin
             assert problem.suggestion == ""
 
 
-def test_a_refusal_names_the_smallest_gpus_of_the_cloud_and_of_all():
+def test_a_refusal_names_the_smallest_gpus_that_the_cloud_sells():
     with pytest.raises(ProblemsError) as caught:
         plan_instance(model(), release("llama-3.1-70b", quantization="awq"), GCP.machine_node("g2-standard-4"))
     (problem,) = caught.value.problems
     assert problem.path == "pool"
     assert problem.value == "l4"
     assert "1 x L4" in problem.reason
-    assert "on gcp" in problem.suggestion
-    assert "RTX-A6000" in problem.suggestion
+    assert problem.suggestion == "a pool with nodes of at least 1 x A100-80GB (a2-ultragpu-1g)"
+    with pytest.raises(ProblemsError, match="RTX-A6000"):  # of nodes that are there already, any GPU
+        plan_instance(model(), release("llama-3.1-70b", quantization="awq"), CPU_NODE)
 
 
 def test_an_offer_leaves_the_parallelism_to_the_planner():
@@ -221,6 +222,33 @@ def test_a_node_with_too_little_memory_for_the_engine_is_refused():
     node = NodeShape(accelerator="L4", gpus=1, cpu=8, memory_gib=6)
     with pytest.raises(ProblemsError, match="share of the node's memory"):
         plan_instance(model(), release("qwen3-0.6b"), node)
+
+
+def test_streamed_weights_are_buffered_in_the_memory_that_the_instance_has():
+    """Unlimited, they would take 16 GB here, and 40 GB of larger models: more than the instance has."""
+    node = GCP.machine_node("g2-standard-8")
+    streaming = model(engine={"streamWeights": True})
+    plan = plan_instance(streaming, release("qwen3-8b"), node, GCP.cache_sidecar)
+    needed = least_memory_gib(catalog.device("cuda"), plan.gpus)
+    assert 2e9 < plan.stream_buffer_bytes <= (plan.memory_gib - needed) * 2**30 < 16e9
+    assert plan_instance(model(), release("qwen3-8b"), node).stream_buffer_bytes is None
+
+
+def test_the_processes_of_an_instance_share_the_memory_for_streaming():
+    node = GCP.machine_node("a2-highgpu-8g")
+    shared = model(engine={"streamWeights": True}, tensorParallelism=8)
+    plan = plan_instance(shared, release(), node, GCP.cache_sidecar)
+    assert plan.stream_buffer_bytes * 8 <= (plan.memory_gib - least_memory_gib(catalog.device("cuda"), 8)) * 2**30
+    roomy = NodeShape(accelerator="H100-80GB", gpus=1, cpu=50, memory_gib=400)
+    alone = model(engine={"streamWeights": True})
+    assert plan_instance(alone, release(), roomy).stream_buffer_bytes == STREAM_BUFFER_BYTES
+
+
+def test_streaming_is_refused_where_not_even_the_largest_tensor_has_room():
+    node = NodeShape(accelerator="L4", gpus=1, cpu=8, memory_gib=9)
+    plan_instance(model(), release("qwen3-8b"), node)
+    with pytest.raises(ProblemsError, match="streamWeights"):
+        plan_instance(model(engine={"streamWeights": True}), release("qwen3-8b"), node)
 
 
 def test_fp8_on_a_gpu_without_fp8_is_accepted_and_explained():

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from llm_serving.planning.clouds import AWS, EXISTING, GCP
-from llm_serving.planning.host import SidecarRequests
+from llm_serving.planning.host import DAEMON_MEMORY_GIB, SidecarRequests
+from llm_serving.planning.node_room import NodeRoom, PodSize, pods_that_fit
 from llm_serving.planning.rules import StackShape, check, notes
-from llm_serving.planning.rules.models import instances_that_fit
 from llm_serving.planning.rules.stack import GcpShape
 from llm_serving.spec import LoaderSpec, TeamSpec
 from llm_serving.spec.gcp import GcpClusterSpec, GcpNetworkSpec
-from tests.unit.planning.builders import cluster, entry, existing_pool, model, pool, release, stack
+from tests.unit.planning.builders import cluster, entry, existing_pool, model, plan_instance, pool, release, stack
 
 EXCLUSION = {"name": "launch", "start": "2026-12-01T00:00:00Z", "end": "2026-12-08T00:00:00Z"}
 
@@ -275,16 +275,15 @@ def test_models_share_a_pool_only_as_far_as_it_goes():
     two = [release(), release(name="code")]
     models = (model(replicas=1), model("code", replicas=2))
     problem = single_problem(check(stack(models=models, releases=two)), "models[1].replicas")
-    assert "1 instance(s) of other models" in problem.reason
+    assert "1 of other models among them" in problem.reason
     assert problem.suggestion == "1"
     none_left = (model(replicas=2), model("code"))
     assert "more nodes" in single_problem(check(stack(models=none_left, releases=two)), "models[1].replicas").suggestion
 
 
 def test_instances_never_straddle_nodes():
-    assert instances_that_fit([3, 3, 3], gpus_per_node=8, nodes=1) == 2
-    assert instances_that_fit([4, 2, 2], gpus_per_node=8, nodes=1) == 3
-    assert instances_that_fit([8, 1], gpus_per_node=8, nodes=1) == 1
+    for sizes, count in (([3, 3, 3], 2), ([4, 2, 2], 3), ([8, 1], 1)):
+        assert pods_that_fit([PodSize(gpus) for gpus in sizes], NodeRoom(gpus=8), nodes=1) == count
 
 
 def test_a_teams_gpu_quota_covers_its_models():
@@ -331,6 +330,18 @@ def test_a_minimum_that_no_pod_fills_is_told():
     assert "placeholders" in note.suggestion
     one_zone = pool(capacity=[entry(min=3, max=4, zones=["us-central1-a"])])
     assert notes(stack(pools=(one_zone,), models=())) == []
+    canary = {"stable": "1.0.0", "canary": {"release": "2.0.0", "weight": 10}}
+    beside = {"models": (model(replicas=2, releases=canary),), "releases": [release(), release(version="2.0.0")]}
+    assert notes(stack(pools=(three,), **beside)) == []
+
+
+def test_a_minimum_counts_a_node_for_each_pod_whose_storage_fills_it():
+    """Three pods of one GPU take one node of eight by their GPUs, and three where each wants most of the disk."""
+    its_pool = pool("a100", "A100-40GB", [entry(machineType="a2-highgpu-8g", min=3, max=4)])
+    three = {"pools": (its_pool,), "models": (model(pool="a100", replicas=3),)}
+    filling = SidecarRequests(storage_gib=60)
+    single_problem(notes(stack(**three)), "pools[0].capacity[0].min")
+    assert notes(stack(**three, sidecar=filling)) == []
 
 
 def test_the_sidecar_of_the_model_cache_takes_its_part_of_the_node():
@@ -371,15 +382,89 @@ def test_a_full_pool_is_noted_only_where_a_rollout_needs_room():
     single_problem(notes(stack(**full, models=(model(surge=1),))), "models[0].pool")
 
 
-def test_weights_that_would_fill_a_nodes_disk_are_noted():
-    large = {
-        "models": (model(pool="a100"),),
-        "releases": [release("llama-3.1-70b")],
-    }
-    a100 = {"name": "a100", "accelerator": "A100-40GB", "capacity": [entry(machineType="a2-highgpu-8g")]}
-    single_problem(notes(stack(**large, pools=(pool(**a100),))), "models[0].pool")
-    assert notes(stack(**large, pools=(pool(**a100, disk_gb=500),))) == []
-    assert notes(stack(**large, pools=(pool(**a100, local_ssd=True),))) == []
+CACHED = {"sidecar": GCP.cache_sidecar}
+"""A model cache that keeps weights on the disks of nodes."""
+
+A100 = {"name": "a100", "accelerator": "A100-40GB", "capacity": [entry(machineType="a2-highgpu-8g", max=1)]}
+"""One node of 8 GPUs, on whose boot disk pods can have 96 GiB."""
+
+
+def test_weights_that_no_node_has_disk_for_are_refused_with_a_disk_that_is_large_enough():
+    large = {"models": (model(pool="a100"),), "releases": [release("llama-3.1-70b")], **CACHED}
+    problem = single_problem(check(stack(**large, pools=(pool(**A100),))), "models[0].pool")
+    assert "of which pods can have 96 GiB" in problem.reason
+    assert problem.suggestion == "localSsd: true, or diskGb: 350 in the pool"
+    assert single_problem(check(stack(**large, pools=(pool(**A100, disk_gb=300),))), "models[0].pool")
+    assert check(stack(**large, pools=(pool(**A100, disk_gb=350),))) == []
+    assert check(stack(**large, pools=(pool(**A100, local_ssd=True),))) == []
+
+
+STORING = {"sidecar": SidecarRequests(storage_gib=400)}
+"""More than the local SSD of a g2-standard-12 (288 GiB for pods), less than those of a g2-standard-24 (600 GiB)."""
+
+
+def test_a_pod_that_wants_more_than_the_local_ssd_of_its_node_is_told_of_machines_with_more():
+    def on(machine_type):
+        return stack(pools=(pool(capacity=[entry(machineType=machine_type)], local_ssd=True),), **STORING)
+
+    problem = single_problem(check(on("g2-standard-12")), "models[0].pool")
+    assert problem.suggestion == "another machine type, such as g2-standard-24, or a pool with more local storage"
+    assert check(on("g2-standard-24")) == []
+    nowhere = replace(on("g2-standard-12"), sidecar=SidecarRequests(storage_gib=100_000))
+    problem = single_problem(check(nowhere), "models[0].pool")
+    assert problem.suggestion == "another machine type, or a pool with more local storage"
+
+
+def test_pods_of_which_a_node_with_local_ssd_holds_one_but_not_all_are_told_of_more_nodes():
+    def on(nodes):
+        its_pool = pool(capacity=[entry(machineType="g2-standard-24", max=nodes)], local_ssd=True)
+        return stack(pools=(its_pool,), models=(model(replicas=2),), **STORING)
+
+    assert single_problem(check(on(1)), "models[0].pool").suggestion == "more nodes in pool l4"
+    assert check(on(2)) == []
+
+
+def test_the_disk_of_a_node_holds_the_weights_of_all_models_and_releases_that_share_it():
+    """Each of them alone would fit."""
+    releases = [release(), release(version="2.0.0"), release(version="0.9.0"), *(release(name=n) for n in OTHERS)]
+    shared = (model(pool="a100", autoscaling={"min": 1, "max": 4}), *(model(name, pool="a100") for name in OTHERS))
+    beside = (model(pool="a100", releases={"stable": "1.0.0", "canary": CANARY, "previous": "0.9.0"}, replicas=2),)
+    for models, path in ((shared, "models[1].pool"), (beside, "models[0].pool")):
+        assert check(stack(pools=(pool(**A100),), models=(model(pool="a100"),), releases=[release()], **CACHED)) == []
+        crowded = stack(pools=(pool(**A100),), models=models, releases=releases, **CACHED)
+        assert "localSsd" in single_problem(check(crowded), path).suggestion
+        assert check(replace(crowded, pools=(pool(**A100, local_ssd=True),))) == []
+
+
+OTHERS = ("code",)
+CANARY = {"release": "2.0.0", "weight": 10, "replicas": 2}
+
+
+def test_a_canary_counts_with_as_many_instances_as_it_scales_to():
+    scaled = {"autoscaling": {"min": 1, "max": 3}, "releases": {"stable": "1.0.0", "canary": CANARY | {"replicas": 1}}}
+    releases = [release(), release(version="2.0.0")]
+    tight = stack(pools=(pool(capacity=[entry(max=4)]),), models=(model(**scaled),), releases=releases)
+    problem = single_problem(check(tight), "models[0].autoscaling.max")
+    assert "3 of them of releases beside the stable one" in problem.reason
+    assert problem.suggestion == "2"
+    assert check(stack(pools=(pool(capacity=[entry(max=6)]),), models=(model(**scaled),), releases=releases)) == []
+
+
+def test_a_node_holds_no_more_pods_than_its_cluster_allows():
+    many = {"models": (model(pool="a100", replicas=8),), "pools": (pool(**A100),)}
+    few = stack(**many, cluster=cluster(maxPodsPerNode=16))
+    problem = single_problem(check(few), "cluster.maxPodsPerNode")
+    assert problem.suggestion == "22"
+    assert check(stack(**many, cluster=cluster(maxPodsPerNode=22))) == []
+
+
+@pytest.mark.parametrize("gpus", [1, 2, 4, 8])
+def test_instances_that_share_a_node_have_no_more_of_its_memory_than_it_has(gpus):
+    node = stack(pools=(pool(**A100),)).node("a100")
+    plan = plan_instance(model(tensorParallelism=gpus), release(), node, GCP.cache_sidecar)
+    instance = plan.memory_gib + GCP.cache_sidecar.memory_gib
+    assert instance * node.gpus // gpus <= node.memory_gib - DAEMON_MEMORY_GIB
+    assert plan.shm_gib < plan.memory_gib
 
 
 def test_a_reservation_in_more_than_one_zone_is_noted():

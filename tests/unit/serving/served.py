@@ -20,7 +20,14 @@ RELEASE: dict[str, Any] = {
     "context_length": 8192,
 }
 MODEL: dict[str, Any] = {"name": "qwen3-8b", "team": "chat", "releases": {"stable": "1.0.0"}, "pool": "h100"}
-NODE: dict[str, Any] = {"accelerator": "H100-80GB", "gpus": 2, "cpu": 50.0, "memory_gib": 400.0, "cloud": "gcp"}
+NODE: dict[str, Any] = {
+    "accelerator": "H100-80GB",
+    "gpus": 2,
+    "cpu": 50.0,
+    "memory_gib": 400.0,
+    "ephemeral_gib": 600.0,
+    "cloud": "gcp",
+}
 SCHEDULING: dict[str, Any] = {
     "pool": "h100",
     "accelerator": "H100-80GB",
@@ -45,6 +52,8 @@ CACHE: dict[str, Any] = {
     "podAnnotations": {"gke-gcsfuse/volumes": "true"},
     "sidecarCpu": 2,
     "sidecarMemoryGib": 4,
+    "sidecarStorageGib": 5,
+    "storageAnnotation": "gke-gcsfuse/ephemeral-storage-request",
 }
 IDENTITY: dict[str, Any] = {
     "serviceAccount": "qwen3-8b",

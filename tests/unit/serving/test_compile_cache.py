@@ -112,7 +112,6 @@ def test_no_service_sends_requests_to_the_job() -> None:
     wanted = selector(ModelSpec.model_validate(MODEL), "1.0.0")
     assert not wanted.items() <= labels.items()
     assert wanted.items() <= instance()["metadata"]["labels"].items()
-    assert labels["environment"] == "test"
 
 
 def test_the_job_compiles_on_a_node_of_the_pool() -> None:
@@ -173,3 +172,12 @@ def test_what_cannot_be_compiled_is_refused(changes: dict[str, Any], path: str) 
     with pytest.raises(InputPropertiesError) as caught:
         make(**changes)
     assert [detail["property_path"] for detail in caught.value.errors or []] == [path]
+
+
+def test_another_label_of_the_user_does_not_compile_again() -> None:
+    """Kubernetes lets nobody change the template of a Job: it would be another one."""
+    first, second = (
+        make(labels={"owner": owner}).one("kubernetes:batch/v1:Job").inputs for owner in ("ml-platform", "search")
+    )
+    assert first["metadata"]["labels"] != second["metadata"]["labels"]
+    assert first["spec"] == second["spec"]

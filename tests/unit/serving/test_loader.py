@@ -123,3 +123,12 @@ def test_a_source_that_is_not_known_is_refused(source):
     with pytest.raises(InputPropertiesError) as caught:
         load(loader={**LOADER, "source": source})
     assert [detail["property_path"] for detail in caught.value.errors or []] == ["loader.source"]
+
+
+def test_another_label_of_the_user_does_not_load_again():
+    """Kubernetes lets nobody change the template of a Job: it would be another one."""
+    first, second = (
+        load(labels={"owner": owner}).one("kubernetes:batch/v1:Job").inputs for owner in ("ml-platform", "search")
+    )
+    assert first["metadata"]["labels"] != second["metadata"]["labels"]
+    assert first["spec"] == second["spec"]

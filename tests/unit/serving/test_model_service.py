@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 from llm_serving_engine.options import parse
@@ -8,6 +9,9 @@ from pulumi.errors import InputPropertiesError
 from pulumi_kubernetes import core
 
 from llm_serving.launchers import COMMAND, current
+from llm_serving.planning.host import STREAM_BUFFER_BYTES
+from llm_serving.planning.node_room import NodeRoom, PodSize, pods_that_fit
+from llm_serving.planning.simulation import NodeInfo, rejection_reasons
 from llm_serving.serving import ModelService, engines
 from llm_serving.spec import EngineName
 from tests.unit.recording import UNKNOWN, record
@@ -16,6 +20,7 @@ from tests.unit.serving.manifests import assert_valid, breaks_restricted
 from tests.unit.serving.served import (
     CACHE,
     IDENTITY,
+    NODE,
     SCHEDULING,
     arguments,
     container,
@@ -142,6 +147,46 @@ def test_the_volumes_sidecar_is_taken_off_the_engines_share_of_the_node():
     with_sidecar = cpu_and_memory(serve())
     assert alone[0] - with_sidecar[0] == pytest.approx(CACHE["sidecarCpu"], abs=0.11)
     assert alone[1] - with_sidecar[1] == pytest.approx(CACHE["sidecarMemoryGib"], abs=0.11)
+
+
+def test_what_is_cached_of_weights_on_the_node_is_requested():
+    """Qwen3 8B has 15.3 GiB of weights, and the sidecar writes 5 GiB of its own."""
+    recording = serve()
+    assert pod(recording)["metadata"]["annotations"]["gke-gcsfuse/ephemeral-storage-request"] == "21Gi"
+    # Half of the node's GPUs: half of what images and engines take of a node's disk.
+    assert container(recording)["resources"]["requests"]["ephemeral-storage"] == "15Gi"
+    unknown = serve(node={"ephemeral_gib": 0}, cache={"storageAnnotation": None})
+    assert pod(unknown)["metadata"]["annotations"].keys() == {"gke-gcsfuse/volumes", "llm-serving.dev/release-hash"}
+    assert "ephemeral-storage" not in container(unknown)["resources"]["requests"]
+
+
+def test_the_scheduler_puts_as_many_instances_on_a_node_as_planning_counts():
+    """On a disk that holds one of the two instances for which there are GPUs, cores and memory."""
+    node = {**NODE, "ephemeral_gib": 60.0}
+    recording = serve(node=node)
+    engine = {"resources": container(recording)["resources"]}
+    annotations = pod(recording)["metadata"]["annotations"]
+    sidecar = {"ephemeral-storage": annotations["gke-gcsfuse/ephemeral-storage-request"]}
+    with_sidecar = {
+        "metadata": {"namespace": "chat"},
+        "spec": {"containers": [engine, {"resources": {"requests": sidecar}}]},
+    }
+    allocatable = {"cpu": "50", "memory": "400Gi", "ephemeral-storage": "60Gi", "nvidia.com/gpu": "2", "pods": "32"}
+    empty = NodeInfo.of_node({"metadata": {"name": "a"}, "status": {"allocatable": allocatable}}, [])
+    full = replace(empty, pods=[with_sidecar])
+    assert rejection_reasons(with_sidecar, empty, [empty]) == []
+    assert rejection_reasons(with_sidecar, full, [full]) == ["Insufficient ephemeral-storage"]
+    sizes = [PodSize(gpus=1, storage_gib=15 + 21)] * 2
+    assert pods_that_fit(sizes, NodeRoom(gpus=2, storage_gib=60), nodes=1) == 1
+
+
+def test_streamed_weights_are_buffered_in_the_instances_memory():
+    environment = {item["name"]: item["value"] for item in container(serve(model=STREAMING))["env"]}
+    assert 0 < int(environment["RUNAI_STREAMER_MEMORY_LIMIT"]) <= STREAM_BUFFER_BYTES
+    assert "RUNAI_STREAMER_MEMORY_LIMIT" not in {item["name"] for item in container(serve())["env"]}
+
+
+STREAMING = {"engine": {"stream_weights": True}}
 
 
 def test_weights_are_mounted_read_only_where_the_engine_looks_for_them():

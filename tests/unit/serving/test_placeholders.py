@@ -5,11 +5,10 @@ from llm_serving.arguments import parse
 from llm_serving.contract import WorkloadIdentityBinding
 from llm_serving.planning.clouds import cloud_named
 from llm_serving.planning.disruption import plan_drain
-from llm_serving.planning.host import SidecarRequests
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import plan_model
 from llm_serving.serving.placeholders import placeholder_deployment
-from llm_serving.serving.pod import PodContext
+from llm_serving.serving.pod import PodContext, sidecar_requests
 from llm_serving.serving.priorities import PLACEHOLDER
 from llm_serving.spec import ModelSpec, ReleaseSpec
 from llm_serving.spec.model import PAUSE_IMAGE
@@ -25,9 +24,8 @@ def placeholders(count=2, scheduling=SCHEDULING, image=PAUSE_IMAGE):
 
     def program():
         model = parse(ModelSpec, {**MODEL, "warmPool": {"placeholders": count}})
-        sidecar = SidecarRequests(CACHE.sidecar_cpu, CACHE.sidecar_memory_gib)
         node = parse(NodeShape, NODE)
-        plan = plan_model(model, parse(ReleaseSpec, RELEASE), node, cloud_named(node.cloud), sidecar)
+        plan = plan_model(model, parse(ReleaseSpec, RELEASE), node, cloud_named(node.cloud), sidecar_requests(CACHE))
         context = PodContext(
             scheduling=pulumi.Output.from_input(scheduling),
             cache=pulumi.Output.from_input(CACHE),
@@ -69,6 +67,8 @@ def test_a_placeholder_is_as_large_as_an_instance_with_what_stands_beside_it():
     assert held["nvidia.com/gpu"] == requested["nvidia.com/gpu"] == holder["resources"]["limits"]["nvidia.com/gpu"]
     assert cores(held["cpu"]) == cores(requested["cpu"]) + CACHE.sidecar_cpu
     assert mebibytes(held["memory"]) == mebibytes(requested["memory"]) + 1024 * CACHE.sidecar_memory_gib
+    cached = pod(serve())["metadata"]["annotations"][CACHE.storage_annotation]
+    assert mebibytes(held["ephemeral-storage"]) == mebibytes(requested["ephemeral-storage"]) + mebibytes(cached)
 
 
 def test_a_placeholder_goes_where_an_instance_goes():
@@ -110,4 +110,4 @@ def test_a_node_with_an_image_of_its_own_needs_no_registry():
 
 def test_on_a_cpu_no_gpu_is_asked_for():
     (holder,) = spec(scheduling=SCHEDULING.model_copy(update={"gpu_resource": None}))["containers"]
-    assert set(holder["resources"]["requests"]) == {"cpu", "memory"}
+    assert set(holder["resources"]["requests"]) == {"cpu", "memory", "ephemeral-storage"}

@@ -116,6 +116,17 @@ def test_a_schedule_is_a_cron_trigger_with_its_own_time_zone():
     }
 
 
+def test_no_instance_goes_while_one_schedule_hands_over_to_the_next():
+    def window(*schedules, **fields):
+        body = render(schedules=[*schedules], pace={"down_seconds": 0}, **fields)["spec"]
+        return body["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"]
+
+    evening = {**OFFICE, "start": OFFICE["end"], "end": "0 22 * * mon-fri"}
+    assert window(OFFICE) == 0, "nothing to hand over to"
+    assert window(OFFICE, evening) >= 60
+    assert window(OFFICE, evening, polling_seconds=120) > 120, "longer than a reading"
+
+
 def test_the_base_is_part_of_the_bounds_and_is_not_scaled():
     workload = ReleaseWorkload("chat", "tiny-1-0-0", "tiny", "1.0.0", base=2)
     body = render(workload, min=3, max=10)["spec"]

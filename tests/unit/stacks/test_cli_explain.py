@@ -69,8 +69,8 @@ def test_a_model_that_is_not_served_is_refused_with_those_that_are() -> None:
 
 def test_each_release_has_its_role_its_share_and_its_instances(tmp_path: Path) -> None:
     text = explain_output(tmp_path, releases=THREE, replicas=3)
-    assert row(text, "stable, 90 %")[-1] == "3"
-    assert row(text, "canary, 10 %")[-1] == "2"
+    assert row(text, "stable")[-1] == "3"
+    assert row(text, "canary, weight 10 % not in force: no gateway")[-1] == "2"
     # Their contexts differ, so they are planned apart.
     assert "One instance of 1.1.0" in text
     assert "One instance of 1.0.0" in text
@@ -147,9 +147,13 @@ def test_the_summary_has_a_row_for_each_release_with_its_own_pods() -> None:
     view = ClusterView((), (pod("a", "1.1.0", "node-a"), pod("b", "1.0.0", "node-b"), pod("c", "1.0.0", "node-c")))
     text = summary(stack(releases=THREE), view)
     stable = row(text, MODEL, "1.1.0")
-    assert (stable[2], stable[-2], stable[-1]) == ("stable, 90 %", "node-a", "http://model")
+    assert (stable[2], stable[-2], stable[-1]) == ("stable", "node-a", "http://model")
     canary = row(text, MODEL, "1.0.0")
-    assert (canary[2], canary[-2], canary[-1]) == ("canary, 10 %", "node-b", "http://canary")
+    assert (canary[2], canary[-2], canary[-1]) == (
+        "canary, weight 10 % not in force: no gateway",
+        "node-b",
+        "http://canary",
+    )
 
 
 def test_a_release_with_too_few_pods_is_told_whatever_the_others_have() -> None:

@@ -94,8 +94,8 @@ def test_list_shows_who_serves_a_release_in_which_role(tmp_path: Path) -> None:
     done = run("list", MODEL, "--folder", str(tmp_path), "--plain")
     rows = {row[1]: row for row in cells(done.output)}
     assert list(rows) == ["1.0.0", "1.1.0"]
-    assert rows["1.0.0"][-1] == "dev: stable, prod: previous, staging: canary 10 %"
-    assert rows["1.1.0"][-1] == "prod: stable, staging: stable 90 %"
+    assert rows["1.0.0"][-1] == "dev: stable, prod: previous, staging: canary, weight 10 % not in force: no gateway"
+    assert rows["1.1.0"][-1] == "prod: stable, staging: stable"
     release = read_releases()[MODEL, "1.0.0"]
     assert rows["1.0.0"][:-1] == [
         MODEL,

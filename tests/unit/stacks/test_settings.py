@@ -132,6 +132,13 @@ def test_numbers_that_arrive_as_floats_are_integers() -> None:
         parse_settings(data, "Pulumi.dev.yaml")
 
 
+def test_an_ipv6_range_is_refused_with_the_reason() -> None:
+    data = settings_data()
+    put(data, "network.nodes", "fd00::/64")
+    with pytest.raises(ProblemsError, match=r"network\.nodes = 'fd00::/64': is an IPv6 range.*listen on IPv4"):
+        parse_settings(data, "Pulumi.dev.yaml")
+
+
 def test_settings_are_frozen() -> None:
     settings = parse_settings(settings_data(), "Pulumi.dev.yaml")
     with pytest.raises(ValueError, match="frozen"):
@@ -159,6 +166,44 @@ def test_a_secret_in_the_clear_is_refused_and_not_shown(tmp_path: Path) -> None:
     assert read_settings_file(
         write_settings(tmp_path, settings_data() | {"imagePull": image_pull} | encrypted)
     ).image_pull
+
+
+TOKEN = "hf_classified"
+
+# (more keys of the loader, what the message says; None where the file is fine)
+TOKENS: list[tuple[dict[str, Any], str | None]] = [
+    ({"token": {"secure": "v1:abc"}}, None),
+    ({"token": TOKEN}, r"loader\.token: stands in the file in the clear \(try: pulumi config set --secret --path"),
+    ({"token": {"secure": "v1:abc"}, "tokenSecret": "hub"}, r"loader\.tokenSecret = 'hub': is a second way"),
+    ({"token": {"secure": "v1:abc"}, "source": "gs://mirror"}, r"loader\.token: without meaning"),
+    ({"tokenSecret": "llm-serving-hub-token"}, r"loader\.tokenSecret = .*the stack makes the Secret of this name"),
+]
+
+
+@pytest.mark.parametrize(("loader", "message"), TOKENS)
+def test_a_token_of_the_hub_is_encrypted_and_alone(loader: dict[str, Any], message: str | None, tmp_path: Path) -> None:
+    data = settings_data()
+    data["loader"] |= loader
+    file = write_settings(tmp_path, data)
+    if message is None:
+        settings = read_settings_file(file)
+        assert settings.loader
+        assert settings.loader.token_secret == "llm-serving-hub-token"
+        assert "secure" not in settings.model_dump_json()
+        return
+    with pytest.raises(ProblemsError, match=message) as caught:
+        read_settings_file(file)
+    assert TOKEN not in str(caught.value)
+
+
+def test_a_token_of_the_hub_is_not_sent_in_the_clear() -> None:
+    data = settings_data()
+    data["loader"] |= {"tokenSecret": "hub"}
+    data["egress"] = {"hubEndpoint": "http://hub.example.com:8080", "addresses": ["10.1.2.0/28"]}
+    with pytest.raises(ProblemsError, match=r"egress\.hubEndpoint = 'http://hub.* \(try: https://hub"):
+        resolve(parse_settings(data, "Pulumi.dev.yaml"), "Pulumi.dev.yaml")
+    data["egress"]["hubEndpoint"] = "https://hub.example.com:8080"
+    assert resolve(parse_settings(data, "Pulumi.dev.yaml"), "Pulumi.dev.yaml")
 
 
 def test_the_stack_knows_what_is_fixed_for_its_life() -> None:

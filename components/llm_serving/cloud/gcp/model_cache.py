@@ -23,7 +23,8 @@ ABORT_UPLOADS_DAYS = 2
 """A multipart upload that has not ended by then never will; its parts cost money until it is aborted."""
 
 SIDECAR = GCP.cache_sidecar
-SIDECAR_STORAGE_GIB = 5
+STORAGE_ANNOTATION = "gke-gcsfuse/ephemeral-storage-request"
+"""GKE documentation, "Configure the Cloud Storage FUSE CSI driver sidecar container"."""
 
 MOUNT_OPTIONS = (
     "implicit-dirs",
@@ -155,9 +156,11 @@ def cache_volume(bucket: str) -> ModelCacheVolume:
             "gke-gcsfuse/cpu-limit": "0",
             "gke-gcsfuse/memory-request": f"{SIDECAR.memory_gib:g}Gi",
             "gke-gcsfuse/memory-limit": f"{SIDECAR.memory_gib:g}Gi",
-            "gke-gcsfuse/ephemeral-storage-request": f"{SIDECAR_STORAGE_GIB}Gi",
+            STORAGE_ANNOTATION: f"{SIDECAR.storage_gib:g}Gi",
             "gke-gcsfuse/ephemeral-storage-limit": "0",
         },
         sidecar_cpu=SIDECAR.cpu,
         sidecar_memory_gib=SIDECAR.memory_gib,
+        sidecar_storage_gib=SIDECAR.storage_gib,
+        storage_annotation=STORAGE_ANNOTATION,
     )

@@ -1,7 +1,7 @@
 """The interface: all that planning asks of a cloud, with the answer of a cloud that has nothing to say."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from llm_serving import catalog
 from llm_serving.catalog import MachineType, UnknownFact
@@ -22,10 +22,11 @@ class Cloud(ABC):
         streaming_registry: end of the host names of registries whose images it streams to nodes; ``None`` where every
             image is pulled.
         cache_sidecar: what its model cache puts beside every engine.
-        caches_weights_on_nodes: its model cache keeps a copy of each pod's weights on the node's disk.
+        daemon_pods: pods of its own and of daemon sets on every GPU node; ``None`` where it is not known.
         makes_model_cache: the bucket of a stack's weights is the stack's own, and empty until somebody fills it.
         has_workload_identity: pods prove to it who they are, so a Job can be allowed to write the model cache.
         all_regions_gpu_quota: name of its quota on the GPUs of all regions together; ``None`` where it has none.
+        private_domains: domains of its services that pods reach without leaving its network.
     """
 
     name: str
@@ -35,10 +36,11 @@ class Cloud(ABC):
     reserved_pool_prefixes: Mapping[str, str] = {}
     streaming_registry: str | None = None
     cache_sidecar: SidecarRequests = NO_SIDECAR
-    caches_weights_on_nodes: bool = False
+    daemon_pods: int | None = None
     makes_model_cache: bool = True
     has_workload_identity: bool = True
     all_regions_gpu_quota: str | None = None
+    private_domains: tuple[str, ...] = ()
 
     @abstractmethod
     def pool_node(self, pool: Pool, *, max_pods: int = DEFAULT_MAX_PODS) -> NodeShape:
@@ -55,6 +57,10 @@ class Cloud(ABC):
 
     def longer_notice(self, pool: Pool) -> str:
         """The setting that would give pods of ``pool`` a longer notice; empty where there is none."""
+        return ""
+
+    def larger_storage(self, pool: Pool, is_enough: Callable[[Pool], bool]) -> str:
+        """The settings that would give the nodes of ``pool`` enough ephemeral storage; empty where there are none."""
         return ""
 
     def spot_notice_seconds(self, pool: Pool) -> int | None:

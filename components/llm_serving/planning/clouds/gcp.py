@@ -40,11 +40,15 @@ class Gcp(MachineCloud):
     # it on.
     streaming_registry = ".pkg.dev"
     # The GCS FUSE container, which the model cache gives these sizes: its defaults of 250m and 256 MiB throttle the
-    # loading of weights.
-    cache_sidecar = SidecarRequests(cpu=1, memory_gib=4)
-    caches_weights_on_nodes = True
+    # loading of weights. Its file cache is on the node's ephemeral storage and holds every file that a pod reads.
+    cache_sidecar = SidecarRequests(cpu=1, memory_gib=4, storage_gib=5, caches_weights=True)
+    # GKE's on a GPU node: network (2), metadata server, DNS cache, logs, metrics (3), disk and FUSE drivers,
+    # masquerading, image streaming, device plugin; and a DCGM exporter. An assumption on the safe side.
+    daemon_pods = 14
     # It counts every market, and it is 0 in new projects.
     all_regions_gpu_quota = "GPUS_ALL_REGIONS"
+    # The network resolves both to its private addresses (Private Google Access).
+    private_domains = (".googleapis.com", ".pkg.dev")
 
     def notice_seconds(self, pool: Pool) -> int:
         """What a Spot node takes to end, less what the kubelet keeps of it."""

@@ -5,7 +5,7 @@ whose share :mod:`llm_serving.planning.host` takes.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from llm_serving import catalog
 from llm_serving.catalog import LocalSsd, MachineType
@@ -23,6 +23,10 @@ EVICTION_GIB = 100 / 1024
 """Hard eviction threshold ``memory.available`` of GKE and EKS: 100 MiB."""
 
 DEFAULT_DISK_GB = 200
+
+_DISK_STEP_GB = 50
+_LARGEST_DISK_GB = 10_000
+"""Of the sizes of boot disks that are suggested."""
 
 _CPU_BRACKETS = (1.0, 1.0, 2.0, float("inf"))
 _CPU_SHARES = (0.06, 0.01, 0.005, 0.0025)
@@ -128,6 +132,19 @@ class MachineCloud(Cloud):
             local_ssd_gib=min(node.local_ssd_gib for node in nodes),
             cloud=self.name,
         )
+
+    def larger_storage(self, pool: Pool, is_enough: Callable[[Pool], bool]) -> str:
+        """Local SSD where every machine can have it, and a boot disk that is just large enough."""
+        if not isinstance(pool, PoolSpec) or self.pool_node(pool).local_ssd_gib:
+            return ""
+        machines = [self.machine(entry) for entry in pool.capacity]
+        can_have_ssd = all(machine is not None and machine.local_ssd is not LocalSsd.NONE for machine in machines)
+        sizes = range(pool.disk_gb + _DISK_STEP_GB, _LARGEST_DISK_GB + 1, _DISK_STEP_GB)
+        size = next((size for size in sizes if is_enough(pool.model_copy(update={"disk_gb": size}))), None)
+        with_ssd = pool.model_copy(update={"local_ssd": True})
+        hints = ["localSsd: true"] if can_have_ssd and is_enough(with_ssd) else []
+        hints += [] if size is None else [f"diskGb: {size}"]
+        return f"{', or '.join(hints)} in the pool" if hints else ""
 
     def gpu_nodes(self) -> Mapping[str, NodeShape]:
         """Every GPU machine of the catalog, with the boot disk that a pool has by default."""

@@ -7,9 +7,9 @@ from math import ceil
 
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.disruption import longer_than_window, plan_drain
+from llm_serving.planning.node_room import PodSize, pods_of_fewest, pods_of_instance, pods_that_fit
 from llm_serving.planning.purchase_options import is_preemptible, non_preemptible_capacity, non_preemptible_nodes
-from llm_serving.planning.replicas import plan_replicas
-from llm_serving.planning.rules.models import Plans, gpus_of_pods, instances_that_fit, plans_of
+from llm_serving.planning.rules.models import Plans, plans_of
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.spec import ModelSpec, Pool, ServiceClass
 from llm_serving.spec.pool import NON_PREEMPTIBLE_MARKETS
@@ -72,19 +72,19 @@ def _base(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
 
 def _room_for_bases(stack: StackShape, plans: Plans) -> Iterator[Problem]:
     """The bases of all models of a pool find room on nodes that stay."""
-    taken: dict[str, list[int]] = defaultdict(list)
+    taken: dict[str, list[PodSize]] = defaultdict(list)
     for index, model_plans in plans.items():
         model = stack.models[index]
-        pool, node = stack.pool(model.pool), stack.node(model.pool)
-        if not model.on_demand_base or pool is None or node is None:
+        pool, node_room = stack.pool(model.pool), stack.room(model.pool)
+        if not model.on_demand_base or pool is None or node_room is None:
             continue
         nodes = non_preemptible_nodes(pool)
         if not nodes:
             continue
         plan = model_plans[model.releases.stable]
         sizes = taken[pool.name]
-        wanted = [*sizes, *gpus_of_pods(plan) * model.on_demand_base]
-        missing = len(wanted) - instances_that_fit(wanted, node.gpus, nodes)
+        wanted = [*sizes, *pods_of_instance(plan) * model.on_demand_base]
+        missing = len(wanted) - pods_that_fit(wanted, node_room, nodes)
         if not missing:
             taken[pool.name] = wanted
             continue
@@ -94,7 +94,7 @@ def _room_for_bases(stack: StackShape, plans: Plans) -> Iterator[Problem]:
             f"models[{index}].onDemandBase",
             model.on_demand_base,
             f"{model.on_demand_base} x {plan.gpus} GPUs do not fit the capacity of pool {pool.name} that is not taken "
-            f"away: at most {nodes} node(s) with {node.gpus} GPU(s) hold {room} instance(s){shared}",
+            f"away: at most {nodes} node(s) with {node_room.gpus} GPU(s) hold {room} instance(s){shared}",
             str(room) if room else f"more {' or '.join(NON_PREEMPTIBLE_MARKETS)} nodes in pool {pool.name}",
         )
 
@@ -102,19 +102,18 @@ def _room_for_bases(stack: StackShape, plans: Plans) -> Iterator[Problem]:
 def _room_for_placeholders(stack: StackShape, plans: Plans) -> Iterator[Problem]:
     """With the fewest instances of all models running, every placeholder finds a node. With more instances they give
     way, which is what they are for."""
-    running: dict[str, list[int]] = defaultdict(list)
+    running: dict[str, list[PodSize]] = defaultdict(list)
     for index, model_plans in plans.items():
         model = stack.models[index]
-        for instances in plan_replicas(model):
-            running[model.pool] += gpus_of_pods(model_plans[instances.version]) * instances.replicas
+        running[model.pool] += pods_of_fewest(model, model_plans)
     for index, model_plans in plans.items():
         model = stack.models[index]
-        wanted, pool, node = model.warm_pool.placeholders, stack.pool(model.pool), stack.node(model.pool)
-        if not wanted or pool is None or node is None:
+        wanted, pool, node_room = model.warm_pool.placeholders, stack.pool(model.pool), stack.room(model.pool)
+        if not wanted or pool is None or node_room is None:
             continue
         plan = model_plans[model.releases.stable]
-        sizes = [*running[pool.name], *gpus_of_pods(plan) * wanted]
-        missing = len(sizes) - instances_that_fit(sizes, node.gpus, pool.max_nodes)
+        sizes = [*running[pool.name], *pods_of_instance(plan) * wanted]
+        missing = len(sizes) - pods_that_fit(sizes, node_room, pool.max_nodes)
         if not missing:
             running[pool.name] = sizes
             continue
@@ -123,7 +122,7 @@ def _room_for_placeholders(stack: StackShape, plans: Plans) -> Iterator[Problem]
             f"models[{index}].warmPool.placeholders",
             wanted,
             f"{wanted} x {plan.gpus} GPUs beside the fewest instances of its models do not fit pool {pool.name}: at "
-            f"most {pool.max_nodes} node(s) with {node.gpus} GPU(s) hold {room} of them",
+            f"most {pool.max_nodes} node(s) with {node_room.gpus} GPU(s) hold {room} of them",
             str(room) if room else f"0, or more nodes in pool {pool.name}",
         )
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from llm_serving import catalog
 from llm_serving.errors import Problem, ProblemsError, nearest
+from llm_serving.planning.node_room import NodeRoom, PodSize, pods_of_instance, pods_that_fit, shortage
 from llm_serving.planning.nodes import gpu_resource
 from llm_serving.planning.placement import RELEASE, ModelPlan, plan_model
-from llm_serving.planning.replicas import Role, object_name, releases_of
+from llm_serving.planning.replicas import Role, object_name, plan_replicas, releases_of
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.planning.tenancy import max_gpus
-from llm_serving.spec import ModelSpec, ReleaseSpec
+from llm_serving.spec import ModelSpec, Pool, ReleaseSpec
 from llm_serving.spec.loader import HUB
 
 
@@ -59,34 +60,11 @@ def plans_of(stack: StackShape) -> tuple[Plans, list[Problem]]:
     return plans, problems
 
 
-def gpus_of_instances(model: ModelSpec, plans: dict[str, ModelPlan]) -> list[int]:
-    """GPUs of each pod of a model at its most: those of the stable release, and of releases beside it. An instance is
-    one pod, or one on each of its nodes."""
-    canary, previous = model.releases.canary, model.releases.previous
-    sizes = gpus_of_pods(plans[model.releases.stable]) * model.most_replicas
-    if canary is not None:
-        sizes += gpus_of_pods(plans[canary.release]) * canary.replicas
-    if previous is not None:
-        sizes += gpus_of_pods(plans[previous])
-    return sizes
-
-
-def gpus_of_pods(plan: ModelPlan) -> list[int]:
-    """GPUs of each pod of one instance: one on each of its nodes."""
-    return [plan.gpus_per_node] * plan.nodes
-
-
-def instances_that_fit(sizes: list[int], gpus_per_node: int, nodes: int) -> int:
-    """How many instances, largest first, find a node with enough free GPUs (first fit)."""
-    free = [gpus_per_node] * nodes
-    count = 0
-    for size in sorted(sizes, reverse=True):
-        slot = next((number for number, gpus in enumerate(free) if gpus >= size), None)
-        if slot is None:
-            continue
-        free[slot] -= size
-        count += 1
-    return count
+def pods_of_model(model: ModelSpec, plans: dict[str, ModelPlan]) -> list[PodSize]:
+    """The pods of a model at its most: those of every release that has instances."""
+    return [
+        pod for instances in plan_replicas(model) for pod in pods_of_instance(plans[instances.version]) * instances.most
+    ]
 
 
 def _known_gpu(name: str) -> bool:
@@ -141,7 +119,8 @@ def _licence(path: str, place: str, stack: StackShape, model: ModelSpec, release
             place,
             release.version,
             f"{release.model.repository} is gated, and the loader has no token for the hub",
-            "loader.tokenSecret, the name of a Secret in the team's namespace; or a mirror as loader.source",
+            "loader.token, a secret of the stack; loader.tokenSecret, the name of a Secret in the team's namespace; or "
+            "a mirror as loader.source",
         )
     if release.model.gated and not model.accept_license:
         yield Problem(
@@ -199,30 +178,97 @@ def _capacity(stack: StackShape, plans: Plans) -> Iterator[Problem]:
     for index in plans:
         of_pool[stack.models[index].pool].append(index)
     for name, indexes in of_pool.items():
-        pool, node = stack.pool(name), stack.node(name)
-        if pool is None or node is None:
+        pool, room = stack.pool(name), stack.room(name)
+        if pool is None or room is None:
             continue
-        nodes = pool.max_nodes
-        sizes: list[int] = []
+        pods: list[PodSize] = []
         for index in indexes:
-            model = stack.models[index]
-            before = instances_that_fit(sizes, node.gpus, nodes)
-            wanted = gpus_of_instances(model, plans[index])
-            sizes += wanted
-            room = instances_that_fit(sizes, node.gpus, nodes)
-            if room == len(sizes):
-                continue
-            shared = f", {before} instance(s) of other models among them" if before else ""
-            others = model.other_replicas
-            of_others = f" ({others} of them of releases beside the stable one)" if others else ""
-            yield Problem(
-                f"models[{index}].{'replicas' if model.autoscaling is None else 'autoscaling.max'}",
-                model.most_replicas,
-                f"{len(wanted)} x {max(wanted)} GPUs{of_others} do not fit pool {name}: at most {nodes} node(s) with "
-                f"{node.gpus} GPU(s) hold {room} instance(s){shared}",
-                str(room - before - others) if room - before > others else f"more nodes in pool {name}",
-            )
-            sizes = sizes[: len(sizes) - len(wanted)]
+            wanted = pods_of_model(stack.models[index], plans[index])
+            if pods_that_fit([*pods, *wanted], room, pool.max_nodes) == len(pods) + len(wanted):
+                pods += wanted
+            else:
+                yield _no_room(stack, pool, room, index, plans[index], pods)
+
+
+def _no_room(
+    stack: StackShape, pool: Pool, room: NodeRoom, index: int, plans: dict[str, ModelPlan], others: list[PodSize]
+) -> Problem:
+    """A model that does not fit its pool beside the pods of others."""
+    model, nodes = stack.models[index], pool.max_nodes
+    wanted = pods_of_model(model, plans)
+    pods = [*others, *wanted]
+    held = pods_that_fit(pods, room, nodes)
+    shared = f", {len(others)} of other models among them" if others else ""
+    missing = shortage(pods, room, nodes)
+    if missing == "storage":
+        largest = max(pod.storage_gib for pod in wanted)
+        return Problem(
+            f"models[{index}].pool",
+            pool.name,
+            f"each of its {len(wanted)} pod(s) keeps up to {largest:.0f} GiB on the disk of its node (cached weights, "
+            f"and a part of the images), of which pods can have {room.storage_gib:.0f} GiB: at most {nodes} node(s) "
+            f"hold {held} of {len(pods)} pod(s){shared}",
+            _more_storage(stack, pool, pods, more_nodes_help=largest <= room.storage_gib),
+        )
+    if missing == "pods":
+        return Problem(
+            "cluster.maxPodsPerNode",
+            stack.max_pods_per_node,
+            f"a node of pool {pool.name} runs {stack.cloud.daemon_pods} pods of its own, and has room for "
+            f"{max(0, room.pods):g} of models: at most {nodes} node(s) hold {held} of {len(pods)}",
+            str((stack.cloud.daemon_pods or 0) + room.gpus),
+        )
+    planned = plan_replicas(model)
+    beside = sum(instances.most for instances in planned if instances.role is not Role.STABLE)
+    of_others = f" ({beside} of them of releases beside the stable one)" if beside else ""
+    count, fitting = sum(instances.most for instances in planned), _most_that_fit(model, plans, others, room, nodes)
+    return Problem(
+        f"models[{index}].{'replicas' if model.autoscaling is None else 'autoscaling.max'}",
+        model.most_replicas,
+        f"{count} instance(s) of up to {max(plan.gpus for plan in plans.values())} GPU(s){of_others} do not fit pool "
+        f"{pool.name}: at most {nodes} node(s) with {room.gpus} GPU(s) hold {held} of {len(pods)} pod(s){shared}",
+        str(fitting) if fitting else f"more nodes in pool {pool.name}",
+    )
+
+
+def _most_that_fit(
+    model: ModelSpec, plans: dict[str, ModelPlan], others: list[PodSize], room: NodeRoom, nodes: int
+) -> int:
+    """The most instances of the stable release with which the model fits; 0 where none does."""
+    scaling = model.autoscaling
+    for most in range(model.most_replicas - 1, max(1, model.fewest_replicas if scaling else 1) - 1, -1):
+        change = {"replicas": most} if scaling is None else {"autoscaling": scaling.model_copy(update={"max": most})}
+        pods = [*others, *pods_of_model(model.model_copy(update=change), plans)]
+        if pods_that_fit(pods, room, nodes) == len(pods):
+            return most
+    return 0
+
+
+def _more_storage(stack: StackShape, pool: Pool, pods: list[PodSize], *, more_nodes_help: bool) -> str:
+    """What gives pods the storage that they want: larger disks; where nodes can have none, more nodes; where one pod
+    wants more than a node has, another machine type."""
+
+    def is_enough(changed: Pool) -> bool:
+        room = stack.room_of(changed)
+        return room is not None and pods_that_fit(pods, room, changed.max_nodes) == len(pods)
+
+    larger_disk = stack.cloud.larger_storage(pool, is_enough)
+    if larger_disk or more_nodes_help:
+        return larger_disk or f"more nodes in pool {pool.name}"
+    other = next((name for name in _machine_types(stack, pool) if is_enough(_of_machine(pool, name))), "")
+    such_as = f", such as {other}" if other else ""
+    return f"another machine type{such_as}, or a pool with more local storage"
+
+
+def _machine_types(stack: StackShape, pool: Pool) -> list[str]:
+    """The machine types with the pool's GPU, those with the fewest of it first."""
+    nodes = stack.cloud.gpu_nodes()
+    return sorted((name for name in nodes if nodes[name].accelerator == pool.accelerator), key=lambda n: nodes[n].gpus)
+
+
+def _of_machine(pool: Pool, machine_type: str) -> Pool:
+    capacity = tuple(entry.model_copy(update={"machine_type": machine_type}) for entry in pool.capacity)
+    return pool.model_copy(update={"capacity": capacity})
 
 
 def _is_counted(stack: StackShape, model: ModelSpec) -> bool:

@@ -6,18 +6,15 @@ from collections.abc import Iterator
 
 from llm_serving import catalog
 from llm_serving.errors import Problem
-from llm_serving.planning.fit import GIB, weight_bytes
+from llm_serving.planning.node_room import PodSize, pods_of_instance, pods_that_fit
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import RELEASE, ModelPlan, weight_only_note
 from llm_serving.planning.rules.autoscaling import note_autoscaling
 from llm_serving.planning.rules.disruption import note_disruption
 from llm_serving.planning.rules.gcp import note_gcp
-from llm_serving.planning.rules.models import gpus_of_instances, instances_that_fit, plans_of
+from llm_serving.planning.rules.models import plans_of, pods_of_model
 from llm_serving.planning.rules.stack import StackShape
-from llm_serving.spec import Market, ModelSpec, ReleaseSpec
-
-IMAGE_GIB = 30
-"""An engine's image, unpacked, and what the engine writes: beside the cached weights on a node's disk."""
+from llm_serving.spec import Market, ModelSpec
 
 
 def notes(stack: StackShape) -> list[Problem]:
@@ -52,7 +49,7 @@ def _pools(stack: StackShape) -> Iterator[Problem]:
 
 def _models(stack: StackShape) -> Iterator[Problem]:
     plans, _ = plans_of(stack)
-    of_pool: dict[str, list[int]] = defaultdict(list)
+    of_pool: dict[str, list[PodSize]] = defaultdict(list)
     for index, model_plans in plans.items():
         model = stack.models[index]
         node = stack.node(model.pool)
@@ -61,18 +58,16 @@ def _models(stack: StackShape) -> Iterator[Problem]:
             yield Problem(f"models[{index}].{RELEASE}", release.version, note)
         if node is not None:
             yield from _peers(f"models[{index}].engine.environment", model, model_plans[release.version], node)
-        if node is not None and stack.cloud.caches_weights_on_nodes:
-            yield from _disk(f"models[{index}].pool", model, release, model_plans[release.version], node)
-        of_pool[model.pool] += gpus_of_instances(model, model_plans)
+        of_pool[model.pool] += pods_of_model(model, model_plans)
     for index, model_plans in plans.items():
         model = stack.models[index]
         plan = model_plans[model.releases.stable]
         name = model.pool
-        pool, node = stack.pool(name), stack.node(name)
-        if pool is None or node is None or not model.surge:
+        pool, room = stack.pool(name), stack.room(name)
+        if pool is None or room is None or not model.surge:
             continue
-        sizes = [*of_pool[name], plan.gpus]
-        if instances_that_fit(sizes, node.gpus, pool.max_nodes) < len(sizes):
+        pods = [*of_pool[name], *pods_of_instance(plan)]
+        if pods_that_fit(pods, room, pool.max_nodes) < len(pods):
             reason = f"pool {name} has no room for the extra instance of a rollout, which then waits for ever"
             yield Problem(f"models[{index}].pool", name, reason, "one node more in the pool, or surge 0")
 
@@ -93,17 +88,3 @@ def _peers(path: str, model: ModelSpec, plan: ModelPlan, node: NodeShape) -> Ite
 
 
 _PEERS = "NCCL_P2P_DISABLE"
-
-
-def _disk(path: str, model: ModelSpec, release: ReleaseSpec, plan: ModelPlan, node: NodeShape) -> Iterator[Problem]:
-    """The GCS FUSE driver caches the weights of each pod on its node; a full disk evicts pods, whatever they run."""
-    architecture = catalog.architecture(release.model.architecture)
-    weights = weight_bytes(architecture, release.quantization) / GIB
-    instances = min(model.most_replicas, node.gpus // plan.gpus)
-    needed = IMAGE_GIB + instances * weights
-    if needed > node.ephemeral_gib:
-        reason = (
-            f"{instances} instance(s) on a node cache {instances * weights:.0f} GiB of weights, and its disk has "
-            f"{node.ephemeral_gib:.0f} GiB for pods and images: pods may be evicted"
-        )
-        yield Problem(path, model.pool, reason, "local SSDs, or a larger diskGb, in the pool")

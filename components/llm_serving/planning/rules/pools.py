@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from llm_serving import catalog
 from llm_serving.catalog import LocalSsd, MachineType, UnknownFact
-from llm_serving.errors import Problem
+from llm_serving.errors import Problem, nearest
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.planning.rules.zones import check_zone_names, zones_of_region
@@ -27,7 +27,8 @@ def _accelerator(path: str, cloud: Cloud, pool: Pool) -> Iterator[Problem]:
     try:
         gpu = catalog.accelerator(pool.accelerator)
     except UnknownFact as unknown:
-        yield Problem(f"{path}.accelerator", pool.accelerator, "not a GPU that the catalog knows", unknown.nearest)
+        near = nearest(pool.accelerator, _sold(cloud)) if pool.capacity else unknown.nearest
+        yield Problem(f"{path}.accelerator", pool.accelerator, "not a GPU that the catalog knows", near)
         return
     if pool.capacity and cloud.name not in gpu.sold_by:
         available = [other for other in catalog.accelerators() if cloud.name in other.sold_by]
@@ -38,6 +39,10 @@ def _accelerator(path: str, cloud: Cloud, pool: Pool) -> Iterator[Problem]:
             f"{cloud.name} has no machine type with this GPU",
             next(iter(enough), ", ".join(other.name for other in available)),
         )
+
+
+def _sold(cloud: Cloud) -> list[str]:
+    return [gpu.name for gpu in catalog.accelerators() if cloud.name in gpu.sold_by]
 
 
 def _machines(path: str, cloud: Cloud, pool: Pool) -> Iterator[Problem]:

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from llm_serving.catalog import UnknownFact
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.host import NO_SIDECAR, SidecarRequests
+from llm_serving.planning.node_room import NodeRoom
 from llm_serving.planning.nodes import DEFAULT_MAX_PODS, NodeShape
 from llm_serving.spec import AddonsSpec, LauncherSpec, LoaderSpec, ModelSpec, Pool, ReleaseSpec, TeamSpec, Weights
 from llm_serving.spec.gcp import GcpClusterSpec, GcpNetworkSpec, GcpPoolSpec
@@ -72,6 +74,25 @@ class StackShape:
         pool = self.pool(name)
         if pool is None:
             return None
+        return self._node(pool)
+
+    def room(self, name: str) -> NodeRoom | None:
+        """What pods of models find on an empty node of a pool; ``None`` where the node is not known."""
+        pool = self.pool(name)
+        return None if pool is None else self.room_of(pool)
+
+    def room_of(self, pool: Pool) -> NodeRoom | None:
+        """That of a pool that need not be one of the stack's, such as one with a larger disk."""
+        node, daemons = self._node(pool), self.cloud.daemon_pods
+        if node is None:
+            return None
+        return NodeRoom(
+            gpus=node.gpus,
+            storage_gib=node.ephemeral_gib or inf,
+            pods=inf if daemons is None else self.max_pods_per_node - daemons,
+        )
+
+    def _node(self, pool: Pool) -> NodeShape | None:
         try:
             return self.cloud.pool_node(pool, max_pods=self.max_pods_per_node)
         except (UnknownFact, ValueError):

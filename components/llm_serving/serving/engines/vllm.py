@@ -81,6 +81,7 @@ class Vllm(InferenceEngine):
         """Nothing is looked up on a hub, nothing is reported, and everything that is written goes below ``/tmp``."""
         return {
             **(_cpu_environment(plan) if plan.kv_cache_is_given else {}),
+            **_stream_environment(plan),
             "HF_HUB_OFFLINE": "1",
             "VLLM_NO_USAGE_STATS": "1",
             "HOME": "/tmp",
@@ -158,6 +159,12 @@ def _loading(request: EngineRequest) -> Iterator[str]:
         if request.plan.tensor_parallelism > 1:
             # Each GPU reads a part and passes it on, where it would else read everything (documentation of the loader).
             yield '--model-loader-extra-config={"distributed": true}'
+
+
+def _stream_environment(plan: ModelPlan) -> dict[str, str]:
+    """Else each process buffers up to 40 GB, which is more than most instances have."""
+    limit = plan.stream_buffer_bytes
+    return {} if limit is None else {"RUNAI_STREAMER_MEMORY_LIMIT": str(limit)}
 
 
 def _cpu_environment(plan: ModelPlan) -> dict[str, str]:

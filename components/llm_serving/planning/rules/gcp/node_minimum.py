@@ -1,11 +1,11 @@
 """``capacity[].min`` on GKE: how far a pool shrinks, not how many nodes it starts with."""
 
 from collections.abc import Iterator
-from math import ceil
 
 from llm_serving.errors import Problem
 from llm_serving.planning.clouds.gcp import initial_nodes_per_zone
-from llm_serving.planning.rules.models import Plans, gpus_of_pods, plans_of
+from llm_serving.planning.node_room import nodes_in_use
+from llm_serving.planning.rules.models import Plans, plans_of
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.planning.rules.zones import zones_of_entry
 from llm_serving.spec.gcp import GcpPoolSpec
@@ -34,13 +34,7 @@ def note_node_minimum(stack: StackShape) -> Iterator[Problem]:
 
 
 def _nodes_in_use(stack: StackShape, pool: GcpPoolSpec, plans: Plans) -> int:
-    """Nodes that the fewest instances of the pool's models, and their placeholders, take."""
-    node = stack.node(pool.name)
-    if node is None:
-        return 0
-    gpus = sum(
-        sum(gpus_of_pods(model_plans[model.releases.stable])) * (model.fewest_replicas + model.warm_pool.placeholders)
-        for model, model_plans in ((stack.models[index], model_plans) for index, model_plans in plans.items())
-        if model.pool == pool.name
-    )
-    return ceil(gpus / node.gpus)
+    """Nodes that pods ask for without any demand."""
+    room = stack.room_of(pool)
+    models = [(stack.models[index], its) for index, its in plans.items() if stack.models[index].pool == pool.name]
+    return 0 if room is None else nodes_in_use(models, room).all

@@ -5,6 +5,7 @@ import pytest
 
 from local.providers.gcp.cloud import project_number
 from local.providers.properties import UNKNOWN, Secret, reveal
+from local.state_folder import StateFolder
 from tests.unit.local.providers.engine import Made
 from tests.unit.local.providers.gcp.google import (
     ACCOUNT,
@@ -223,6 +224,18 @@ def test_a_bucket_with_objects_needs_force(tmp_path: Path) -> None:
         forced = engine.update(bucket, {"name": "shop-models", "location": "US", "forceDestroy": True})
         engine.delete(forced)
         assert engine.read(forced) is None
+
+
+def test_weights_in_a_bucket_count_as_its_objects_and_go_with_it(tmp_path: Path) -> None:
+    weights = StateFolder(tmp_path).bucket_weights
+    with run(tmp_path) as engine:
+        bucket = engine.create(BUCKET, "models", {"name": "shop-models", "location": "US"})
+        weights.put("shop-models", "qwen3/1.0.0", "0" * 40)
+        with pytest.raises(grpc.RpcError) as caught:
+            engine.delete(bucket)
+        assert "without `force_destroy` set to true (qwen3/1.0.0)" in details(caught.value)
+        engine.delete(engine.update(bucket, {"name": "shop-models", "location": "US", "forceDestroy": True}))
+    assert weights.prefixes("shop-models") == []
 
 
 def test_keys_and_rings_are_never_deleted_and_their_names_never_free(tmp_path: Path) -> None:
