@@ -99,7 +99,7 @@ def build(planned: RegistryBuild, archive: Path) -> None:
     """Build an image into an archive.
 
     Raises:
-        ImageError: Docker with buildx is not here, or it failed.
+        ImageError: Docker with buildx is not here, it failed, or it took longer than a build may.
     """
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "buildx", "version"], capture_output=True, check=False).returncode:
@@ -107,7 +107,13 @@ def build(planned: RegistryBuild, archive: Path) -> None:
             "a build for a registry needs Docker with buildx; where another program builds, --show prints the command"
         )
     archive.parent.mkdir(parents=True, exist_ok=True)
-    status = subprocess.run(planned.command(archive), timeout=_TIMEOUT_S, check=False).returncode
+    try:
+        status = subprocess.run(planned.command(archive), timeout=_TIMEOUT_S, check=False).returncode
+    except subprocess.TimeoutExpired:
+        raise ImageError(
+            f"the build of {planned.name} was stopped after {_TIMEOUT_S / 3600:g} hours; --show prints the command, to "
+            "run without a limit"
+        ) from None
     if status != 0:
         raise ImageError(
             f"the build of {planned.name} failed (exit status {status}); archives of several platforms need a builder "

@@ -52,6 +52,7 @@ def push_image(
     check_name(name)
     last, tag = name.split("@")
     repository = parse_repository(f"{to}/{last}")
+    before = read_images(folder).get(name)
     with open_archive(archive) as opened:
         if opened.version not in ("", tag):
             right = f"{last}@{opened.version}"
@@ -61,12 +62,15 @@ def push_image(
             tag=tag,
             digest=opened.image.descriptor.digest,
             launcher=opened.has_launcher,
+            user_id=None if before is None else before.user_id,  # no archive says it
             inputs=opened.inputs,
         )
-        _refuse_a_change(folder, name, image)
-        client = RegistryClient(repository, environment)
-        _refuse_another_tag(client, tag, image.digest or "")
-        _upload(opened, client, tag, say)
+        problem = None if before is None else change_refused(name, before, image)
+        if problem is not None:
+            raise ProblemsError([problem], LOCK)
+        client = RegistryClient(repository, environment, pushes=True)
+        if not _has_tag(client, tag, opened.image.descriptor.digest):
+            _upload(opened, client, tag, say)
     write_image(folder, name, image)
     return image
 
@@ -111,20 +115,19 @@ def pin_image(
     return pinned
 
 
-def _refuse_a_change(folder: Path, name: str, image: LockedImage) -> None:
-    before = read_images(folder).get(name)
-    problem = None if before is None else change_refused(name, before, image)
-    if problem is not None:
-        raise ProblemsError([problem], LOCK)
+def _has_tag(client: RegistryClient, tag: str, digest: str) -> bool:
+    """Whether the registry has an image under its tag already, and so all that belongs to it.
 
-
-def _refuse_another_tag(client: RegistryClient, tag: str, digest: str) -> None:
+    Raises:
+        ImageError: it has another one there.
+    """
     present = client.digest_of(tag)
     if present not in (None, digest):
         raise ImageError(
             f"{client.repository}:{tag} is {present} in the registry, and the archive is {digest}; "
             "a tag never moves: push it as a new version"
         )
+    return present is not None
 
 
 def _upload(archive: OciArchive, client: RegistryClient, tag: str, say: Say) -> None:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, cast
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -60,13 +60,16 @@ class Repository:
     @property
     def is_local(self) -> bool:
         """Whether its registry is on this machine, to which Docker too speaks without TLS."""
-        name = self.host.rpartition(":")[0] if re.search(r":\d+$", self.host) else self.host
-        if name == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(name.strip("[]")).is_loopback
-        except ValueError:
-            return False
+        return _is_local(self.host)
+
+    def may_send_to(self, url: str) -> bool:
+        """Whether its registry may send us to a place: one that speaks HTTPS, or from this machine to this machine."""
+        to = urlsplit(url)
+        return to.scheme == "https" or (to.scheme == "http" and self.is_local and _is_local(to.netloc))
+
+    def has(self, url: str) -> bool:
+        """Whether a place is of its registry, so that it may see the login."""
+        return _origin(url) == _origin(self.url)
 
 
 def parse_repository(text: str) -> Repository:
@@ -102,12 +105,16 @@ class RegistryClient:
     Args:
         repository: which.
         environment: variables that hold logins, see :mod:`stacks.images.credentials`.
+        pushes: whether it is to write too: a token is then asked for with the right to.
 
     Every method raises ImageError where the registry cannot be reached, refuses the login, or refuses what is asked.
     """
 
-    def __init__(self, repository: Repository, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, repository: Repository, environment: Mapping[str, str] = os.environ, *, pushes: bool = False
+    ) -> None:
         self.repository = repository
+        self._actions = "pull,push" if pushes else "pull"
         self._environment = environment
         self._auth: AuthBase | None = None
         self._session = requests.Session()
@@ -170,7 +177,7 @@ class RegistryClient:
             begun = self._ask("POST", "blobs/uploads/", headers={"Content-Length": "0"}, fine=(202, *_TRANSIENT))
             place = self._location(begun)
             sent = self._send("PATCH", place, headers={"Content-Type": _UPLOAD}, data=file if blob.size else b"")
-            if sent.status_code == 401:
+            if sent.status_code == 401 and self.repository.has(sent.url):
                 # The token was good for less long than what came before it took.
                 self._log_in(sent)
                 raise _UploadError("the login had run out")
@@ -186,7 +193,11 @@ class RegistryClient:
             raise _UploadError(f"{response.status_code} {response.reason}")
         if not response.headers.get("Location"):
             raise ImageError(f"{self.repository}: the registry did not say where to upload to")
-        return urljoin(response.url, response.headers["Location"])  # it may be a path alone
+        place = urljoin(response.url, response.headers["Location"])  # it may be a path alone
+        if not self.repository.may_send_to(place):
+            # Often a proxy in front of the registry that does not tell it `X-Forwarded-Proto`.
+            raise ImageError(f"{self.repository}: its uploads go to {_without_query(place)!r}, which is not HTTPS")
+        return place
 
     def _ask(self, method: str, path: str, *, fine: tuple[int, ...], **options: Any) -> requests.Response:
         url = urljoin(self.repository.url, path)
@@ -201,9 +212,9 @@ class RegistryClient:
 
     def _send(self, method: str, url: str, **options: Any) -> requests.Response:
         # The login as `auth`, not as a header: `requests` would put one of ~/.netrc in the place of a header.
-        return self._session.request(
-            method, url, auth=self._auth or _nobody, timeout=_TIMEOUT_S, allow_redirects=True, **options
-        )
+        # An upload may go to another host, such as an object store; the login is none of its business.
+        auth = (self._auth if self.repository.has(url) else None) or _nobody
+        return self._session.request(method, url, auth=auth, timeout=_TIMEOUT_S, allow_redirects=True, **options)
 
     def _check(self, response: requests.Response, method: str, fine: tuple[int, ...]) -> requests.Response:
         if response.status_code in fine:
@@ -214,22 +225,25 @@ class RegistryClient:
         raise ImageError(f"{self.repository}: the registry answers {method} {response.request.path_url} with {told}")
 
     def _log_in(self, response: requests.Response) -> None:
-        """What the challenge of a refused request asks for (RFC 9110, 11.6.1)."""
+        """What the challenge of a refused request asks for (RFC 9110, 11.6.1); nothing where it is that of another
+        host, to which the registry had sent us."""
+        if not self.repository.has(response.url):
+            return
         scheme, _, text = response.headers.get("WWW-Authenticate", "").partition(" ")
         login = login_for(self.repository.host, self._environment)
         if scheme.lower() == "basic":
             self._auth = HTTPBasicAuth(login.user, login.secret) if login else None
         elif scheme.lower() == "bearer":
-            self._auth = _Bearer(self._token(dict(_CHALLENGE.findall(text)), response.request.method or ""))
+            self._auth = _Bearer(self._token(dict(_CHALLENGE.findall(text))))
 
-    def _token(self, challenge: Mapping[str, str], method: str) -> str:
+    def _token(self, challenge: Mapping[str, str]) -> str:
         realm = challenge.get("realm", "")
-        if not realm.startswith("https://") and not (self.repository.is_local and realm.startswith("http://")):
+        if not self.repository.may_send_to(realm):
             raise ImageError(f"{self.repository}: its logins are at {realm!r}, which is not HTTPS")
         login = login_for(self.repository.host, self._environment)
-        # One token for all that follows, where the challenge of a HEAD asks for reading alone.
-        pulls = f"repository:{self.repository.path}:pull"
-        scope = pulls if method in ("GET", "HEAD") else f"{pulls},push"
+        # One token for all that follows: the challenge of a HEAD, with which a push begins, asks for reading alone, and
+        # a registry may answer 403, not 401, to a token that lacks a right.
+        scope = f"repository:{self.repository.path}:{self._actions}"
         wanted = {key: value for key, value in (("service", challenge.get("service")), ("scope", scope)) if value}
         try:
             if login is not None and login.user == IDENTITY_TOKEN_USER:
@@ -270,6 +284,28 @@ class _Bearer(AuthBase):
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
         r.headers["Authorization"] = f"Bearer {self._token}"
         return r
+
+
+def _is_local(host: str) -> bool:
+    """Whether a host, with its port or without, is this machine."""
+    name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _origin(url: str) -> tuple[str, str]:
+    """Scheme and host of a place, with the port where it is not the scheme's own."""
+    to = urlsplit(url)
+    return to.scheme, to.netloc.lower().removesuffix({"https": ":443", "http": ":80"}.get(to.scheme, ""))
+
+
+def _without_query(url: str) -> str:
+    """For messages: the query of an upload may hold a signature that lets others write."""
+    return urlsplit(url)._replace(query="", fragment="").geturl()
 
 
 def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:

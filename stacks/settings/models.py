@@ -1,9 +1,9 @@
 """The settings of a stack. Every field's own definition is in ``llm_serving.spec``; this only puts them together."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, Self, cast, get_args
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, PrivateAttr, StringConstraints
 
 from llm_serving.arguments import Frozen, parse, plain
 from llm_serving.errors import Problem, ProblemsError, nearest
@@ -64,6 +64,19 @@ class CommonSettings(Frozen):
     image_pull: ImagePullSpec | None = None
     addons: AddonsSpec = AddonsSpec()
     images: dict[str, ImageReference] = {}
+    _loader_image_name: str | None = PrivateAttr(None)
+
+    @property
+    def loader_image_name(self) -> str | None:
+        """The ``name@version`` by which the settings ask for the loader's image; ``None`` where they write it out, so
+        that the lock alone changes nothing."""
+        return self._loader_image_name
+
+    def with_loader_image_name(self, name: str) -> Self:
+        """The settings, of which it is known that they name the loader's image so."""
+        named = self.model_copy()
+        named._loader_image_name = name
+        return named
 
 
 class GcpSettings(CommonSettings):
@@ -279,10 +292,12 @@ def _with_named_images(
     ]
     if problems:
         raise ProblemsError(problems)
-    if isinstance(name, str) and settings.loader is not None and name in settings.images:
+    if not isinstance(name, str) or settings.loader is None:
+        return settings
+    if name in settings.images:
         other = settings.loader.model_copy(update={"image": settings.images[name]})
-        return settings.model_copy(update={"loader": other})
-    return settings
+        settings = settings.model_copy(update={"loader": other})
+    return settings.with_loader_image_name(name)
 
 
 def in_file(problem: Problem) -> Problem:

@@ -168,8 +168,8 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
     if problems:
         raise ProblemsError(map(in_file, problems), source)
     lock = read_images(releases)
-    images = _images(settings, models, lock)
-    unpushed = tuple(in_file(_unpushed(image)) for image in images if is_nowhere(image.reference))
+    images = _images(settings, models)
+    unpushed = tuple(in_file(_unpushed(image, lock)) for image in images if is_nowhere(image.reference))
     by_tag = (
         Problem(image.path, image.reference.reference, "is pulled by its tag, which may be another image tomorrow", how)
         for image in images
@@ -211,7 +211,7 @@ class _Image:
     name: str | None
 
 
-def _images(settings: Settings, models: Sequence[ServedModel], lock: Mapping[str, LockedImage]) -> list[_Image]:
+def _images(settings: Settings, models: Sequence[ServedModel]) -> list[_Image]:
     images = [
         _Image(f"models[{index}].releases.{served.role}", served.release.spec.image, served.release.image_name)
         for index, model in enumerate(models)
@@ -219,14 +219,17 @@ def _images(settings: Settings, models: Sequence[ServedModel], lock: Mapping[str
     ]
     if settings.loader is None:
         return images
-    loader = settings.loader.image
-    return [_Image("loader.image", loader, name_of(loader, lock)), *images]
+    return [_Image("loader.image", settings.loader.image, settings.loader_image_name), *images]
 
 
-def _unpushed(image: _Image) -> Problem:
+def _unpushed(image: _Image, lock: Mapping[str, LockedImage]) -> Problem:
+    reason = "is in no registry yet"
+    if image.name is not None:
+        return Problem(image.path, image.name, reason, push_command(image.name))
+    # What is written out does not change with the lock.
     last = image.reference.repository.rpartition("/")[2]
-    name = image.name or f"{last}@{image.reference.tag}"
-    return Problem(image.path, name, "is in no registry yet", push_command(name))
+    name = name_of(image.reference, lock) or f"{last}@{image.reference.tag}"
+    return Problem(image.path, image.reference.reference, reason, f"{push_command(name)}, then {name} in its place")
 
 
 def _check_mirror(settings: Settings) -> Iterator[Problem]:

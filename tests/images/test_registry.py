@@ -25,6 +25,7 @@ from stacks.cli import app, main
 from stacks.images import ImageError
 from stacks.images.lock import LOCK, LockedImage, read_images, write_image
 from stacks.images.publish import pin_image, push_image
+from stacks.images.registry import parse_repository
 from tests.images.registry_server import (
     PASSWORDS,
     Archive,
@@ -93,6 +94,59 @@ def test_a_second_push_uploads_nothing_and_a_new_version_only_what_is_new(regist
     assert len(lines) == 2
     assert read_images(folder)["model-loader@0.2.0"] == image
     assert list(read_images(folder)) == [NAME, "model-loader@0.2.0"]
+
+
+def test_a_second_push_writes_nothing_to_the_registry_either(registry, folder, archive):
+    with relayed(registry) as (host, requests_seen):
+        push(folder, archive, host)
+        assert "PUT" in {method for method, _, _ in requests_seen}
+        requests_seen.clear()
+        push(folder, archive, host)
+        assert {method for method, _, _ in requests_seen} == {"HEAD"}
+
+
+def test_a_push_keeps_the_user_that_the_lock_says_of_an_image(registry, folder, archive):
+    write_image(folder, NAME, PLACEHOLDER.model_copy(update={"user_id": 2000}))
+    image, _ = push(folder, archive, registry)
+    assert image.user_id == 2000
+    assert read_images(folder) == {NAME: image}
+
+
+@pytest.mark.parametrize("place", ["http://registry.test/upload?signature=s3cret", "ftp://127.0.0.1/upload"])
+def test_an_upload_in_the_clear_to_another_machine_is_refused(registry, folder, archive, place):
+    with (
+        relayed(registry, lambda _: place) as (host, requests_seen),
+        pytest.raises(ImageError, match=r"its uploads go to '\w+://[a-z0-9.]+/upload', which is not HTTPS"),
+    ):
+        push(folder, archive, host)
+    assert {method for method, _, _ in requests_seen} == {"HEAD", "POST"}
+    assert not (folder / LOCK).exists()
+
+
+def test_a_registry_elsewhere_may_not_send_an_upload_to_plain_http_even_of_this_machine():
+    remote = parse_repository("registry.test/llm")
+    assert remote.may_send_to("https://storage.test/upload")
+    assert not remote.may_send_to("http://registry.test/upload")
+    assert not remote.may_send_to("http://127.0.0.1/upload")
+    assert remote.has("https://REGISTRY.test:443/v2/llm/blobs/uploads/1")
+    assert not remote.has("https://registry.test:8443/v2/llm/blobs/uploads/1")
+
+
+def test_an_upload_to_another_host_gets_no_login_even_where_that_host_asks_for_one(folder, archive, tmp_path):
+    (tmp_path / "passwords").write_text(PASSWORDS)
+    passwords = {"htpasswd": {"realm": "test", "path": str(tmp_path / "passwords")}}
+    with serving(tmp_path / "registry", auth=passwords) as behind, relayed(behind) as (elsewhere, elsewhere_seen):
+
+        def moved(place):
+            return urlsplit(place)._replace(netloc=elsewhere).geturl()
+
+        with (
+            relayed(behind, moved) as (host, requests_seen),
+            pytest.raises(ImageError, match="the registry refuses it: 401"),
+        ):
+            push(folder, archive, host, environment=docker_login(tmp_path / "docker", host, "alice", "wonderland"))
+    assert any(login for _, _, login in requests_seen)
+    assert [(method, login) for method, _, login in elsewhere_seen] == [("PATCH", None)]
 
 
 def test_a_tag_never_moves_and_an_entry_is_written_once(registry, folder, archive, tmp_path):
@@ -217,12 +271,14 @@ def test_a_registry_that_wants_tokens_gets_one_for_pulls_and_pushes(folder, arch
             push(folder, archive, host)
         environment = docker_login(tmp_path / "docker", host, "alice", "wonderland")
         image, _ = push(folder, archive, host, environment=environment)
-        assert scopes == ["repository:model-loader:pull", "repository:model-loader:pull,push"]
+        # The right to write is asked for from the start: some answer 403 to a token without it, and no challenge.
+        assert scopes == ["repository:model-loader:pull,push"]
         unpinned = image.model_copy(update={"digest": None})
         other = tmp_path / "another-lock"
         other.mkdir()
         write_image(other, NAME, unpinned)
         assert pin_image(NAME, None, other, environment=environment) == image
+        assert scopes[1:] == ["repository:model-loader:pull"]
 
 
 def test_pinning_writes_what_the_tag_leads_to_now_and_never_again(registry, folder, tmp_path):
@@ -308,30 +364,35 @@ def listening(handler):
 
 
 @contextlib.contextmanager
-def shaky(registry):
-    """A way to the registry that answers every first time of an upload, or of a question, with 503."""
-    seen: set[tuple[str, str]] = set()
+def relayed(registry, moved=lambda place: place, refuses=lambda method, path, body: False):
+    """A way to the registry, and the requests that took it: method, path, login.
 
-    class Shaky(http.server.BaseHTTPRequestHandler):
+    Args:
+        registry: its host and port.
+        moved: what becomes of a ``Location``.
+        refuses: whether a request is answered with 503.
+    """
+    seen: list[tuple[str, str, str | None]] = []
+
+    class Relay(http.server.BaseHTTPRequestHandler):
         def do(self):
+            seen.append((self.command, self.path, self.headers.get("Authorization")))
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            key = (self.command, hashlib.sha256(body).hexdigest() if self.command == "PATCH" else self.path)
-            if self.command in ("HEAD", "PATCH") and key not in seen:
-                seen.add(key)
+            if refuses(self.command, self.path, body):
                 self.send_response(503)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            headers = {
-                name: value for name, value in self.headers.items() if name in ("Content-Type", "Accept", "Host")
-            }
+            kept = ("Content-Type", "Accept", "Host", "Authorization")
+            headers = {name: value for name, value in self.headers.items() if name in kept}
             answer = requests.request(
                 self.command, f"http://{registry}{self.path}", headers=headers, data=body, timeout=10
             )
             self.send_response(answer.status_code)
-            for name in ("Location", "Content-Type", "Docker-Content-Digest"):
+            for name in ("Location", "Content-Type", "Docker-Content-Digest", "WWW-Authenticate"):
                 if name in answer.headers:
-                    self.send_header(name, answer.headers[name])
+                    value = answer.headers[name]
+                    self.send_header(name, moved(value) if name == "Location" else value)
             self.send_header("Content-Length", str(len(answer.content)))
             self.end_headers()
             if self.command != "HEAD":
@@ -342,7 +403,23 @@ def shaky(registry):
         def log_message(self, format, *args):
             pass
 
-    with listening(Shaky) as host:
+    with listening(Relay) as host:
+        yield host, seen
+
+
+@contextlib.contextmanager
+def shaky(registry):
+    """A way to the registry that answers every first time of an upload, or of a question, with 503."""
+    seen: set[tuple[str, str]] = set()
+
+    def refuses(method, path, body):
+        key = (method, hashlib.sha256(body).hexdigest() if method == "PATCH" else path)
+        if method not in ("HEAD", "PATCH") or key in seen:
+            return False
+        seen.add(key)
+        return True
+
+    with relayed(registry, refuses=refuses) as (host, _):
         yield host
     assert {command for command, _ in seen} == {"HEAD", "PATCH"}
 

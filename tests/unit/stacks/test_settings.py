@@ -292,6 +292,12 @@ def test_an_image_that_is_in_no_registry_is_planned_and_not_brought_up(tmp_path:
         "Pulumi.dev.yaml: llm-serving:loader.image = 'model-loader@0.1.0': is in no registry yet "
         "(try: stacks images push model-loader@0.1.0 --archive FILE --to REGISTRY)"
     )
+    # A file that writes it out does not change with the lock.
+    written = loading(loader={"image": {"repository": NOWHERE.repository, "tag": NOWHERE.tag}})
+    (problem,) = resolve(parse_settings(written, "dev", read_images(releases)), "dev", releases).unpushed
+    assert problem.value == "registry.invalid/llm-serving/model-loader:0.1.0"
+    assert problem.suggestion.startswith("stacks images push model-loader@0.1.0 ")
+    assert problem.suggestion.endswith(", then model-loader@0.1.0 in its place")
     other = {"repository": "localhost/model-loader", "tag": "1"}
     settings = parse_settings(loading(images={LOADER: other}), "dev", read_images(releases))
     assert refuse_unpushed(resolve(settings, "dev", releases)).settings == settings
@@ -316,8 +322,8 @@ def test_an_image_without_a_digest_is_noted_with_the_command_that_pins_it(tmp_pa
     releases = copy_releases(tmp_path / "releases", model_loader=PUSHED.model_copy(update={"digest": None}))
     add_release("qwen3-0-6b", "1.9.0", base="1.0.0", changes=["image=vllm-openai@0.32.0"], folder=releases)
 
-    def noted(version: str) -> dict[str, str]:
-        data = loading()
+    def noted(version: str, **more: Any) -> dict[str, str]:
+        data = loading(**more)
         put(data, "models[0].releases.stable", version)
         stack = resolve(parse_settings(data, "dev", read_images(releases)), "dev", releases)
         return {note.path.partition(":")[2]: note.suggestion for note in stack.notes if "by its tag" in note.reason}
@@ -326,9 +332,13 @@ def test_an_image_without_a_digest_is_noted_with_the_command_that_pins_it(tmp_pa
     assert noted("1.9.0") == {"loader.image": "stacks images pin model-loader@0.1.0"} | engine
     # A file that writes the image out does not change with the lock.
     assert noted("1.0.0")["models[0].releases.stable"].endswith(", then vllm-openai@0.32.0 in its place")
+    written: Any = {"loader": {"image": {"repository": PUSHED.repository, "tag": PUSHED.tag}}}
+    pin_first = "stacks images pin model-loader@0.1.0, then model-loader@0.1.0 in its place"
+    assert noted("1.9.0", **written) == {"loader.image": pin_first} | engine
     for name in ("vllm-openai@0.32.0", LOADER):
         write_image(releases, name, read_images(releases)[name].model_copy(update={"digest": DIGEST}))
     assert noted("1.9.0") == {}
+    assert noted("1.9.0", **written) == {"loader.image": "model-loader@0.1.0 in its place"}
     assert noted("1.0.0") == {"models[0].releases.stable": "vllm-openai@0.32.0 in its place"}
 
 

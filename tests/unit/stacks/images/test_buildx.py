@@ -1,5 +1,6 @@
 """An image for a registry is built from what is committed, on bases that stay the same, and says what it is."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -118,6 +119,16 @@ def test_an_unknown_image_is_refused_with_those_that_there_are(committed_folder)
 def test_without_docker_the_message_says_how_to_get_the_command(committed_folder, monkeypatch):
     monkeypatch.setenv("PATH", str(committed_folder))
     with pytest.raises(ImageError, match="--show"):
+        buildx.build(buildx.RegistryBuild("vllm", "1", {}, ["linux/amd64"]), committed_folder / "image.tar")
+
+
+def test_a_build_that_does_not_end_is_refused_like_one_that_fails(committed_folder, monkeypatch):
+    docker = committed_folder / "docker"
+    docker.write_text('#!/bin/sh\n[ "$2" = version ] || exec sleep 600\n')
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(committed_folder), prepend=os.pathsep)
+    monkeypatch.setattr(buildx, "_TIMEOUT_S", 0)
+    with pytest.raises(ImageError, match="the build of vllm was stopped after"):
         buildx.build(buildx.RegistryBuild("vllm", "1", {}, ["linux/amd64"]), committed_folder / "image.tar")
 
 
