@@ -149,6 +149,23 @@ def test_an_upload_to_another_host_gets_no_login_even_where_that_host_asks_for_o
     assert [(method, login) for method, _, login in elsewhere_seen] == [("PATCH", None)]
 
 
+def test_another_host_to_which_the_registry_redirects_cannot_ask_for_the_login(folder, archive, tmp_path):
+    with token_service(tmp_path) as (auth, scopes), serving(tmp_path / "registry", auth={"token": auth}) as elsewhere:
+
+        class Redirects(http.server.BaseHTTPRequestHandler):
+            def do_HEAD(self):
+                self.send_response(307)
+                self.send_header("Location", f"http://{elsewhere}{self.path}")
+                self.end_headers()
+
+            def log_message(self, format, *args):
+                pass
+
+        with listening(Redirects) as host, pytest.raises(ImageError, match="the registry refuses it: 401"):
+            push(folder, archive, host, environment=docker_login(tmp_path / "docker", host, "alice", "wonderland"))
+        assert scopes == []
+
+
 def test_a_tag_never_moves_and_an_entry_is_written_once(registry, folder, archive, tmp_path):
     push(folder, archive, registry)
     before = (folder / LOCK).read_bytes()
