@@ -153,6 +153,11 @@ class LocalStack:
     def kubernetes(self) -> Kubernetes:
         return self.cluster().client()
 
+    def engine_pods(self) -> list[dict[str, Any]]:
+        """Pods of engines that are not on their way out; those of finished Jobs carry the model's name, too."""
+        pods = self.kubernetes().list("v1", "Pod", labels="app.kubernetes.io/component=engine")
+        return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
     def close(self) -> None:
         """End what still runs, then the control planes; the folder is pytest's to remove."""
         for process in self.started:

@@ -126,7 +126,7 @@ def test_a_new_release_reaches_the_pods(dev: LocalStack) -> None:
     done = dev.up()
     assert done.returncode == 0, done.stdout[-4000:]
     (deployment,) = dev.kubernetes().list("apps/v1", "Deployment", labels="llm-serving.dev/model")
-    pods = _living(dev.kubernetes().list("v1", "Pod", labels="llm-serving.dev/model"))
+    pods = dev.engine_pods()
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert labels["llm-serving.dev/release"] == "1.1.0"
     assert {pod["metadata"]["labels"]["llm-serving.dev/release"] for pod in pods} == {"1.1.0"}
@@ -145,14 +145,10 @@ def test_a_replaced_pool_never_leaves_the_model_without_its_nodes(dev: LocalStac
     created = next(i for i, line in enumerate(lines) if "NodePool" in line and "creat" in line)
     deleted = next(i for i, line in enumerate(lines) if "NodePool" in line and "delet" in line)
     assert created < deleted
-    pods = _living(dev.kubernetes().list("v1", "Pod", labels="llm-serving.dev/model"))
+    pods = dev.engine_pods()
     nodes = {node["metadata"]["name"]: node for node in dev.kubernetes().list("v1", "Node")}
     types = {nodes[pod["spec"]["nodeName"]]["metadata"]["labels"]["node.kubernetes.io/instance-type"] for pod in pods}
     assert types == {"g2-standard-12"}
-
-
-def _living(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
 
 def _pool_names(stack: LocalStack) -> list[str]:

@@ -48,7 +48,7 @@ def test_every_pod_runs_on_the_pool_that_the_settings_name(stack: LocalStack) ->
     deployments = kubernetes.list("apps/v1", "Deployment", labels="llm-serving.dev/model")
     assert deployments
     wanted = sum(deployment["spec"]["replicas"] for deployment in deployments)
-    pods = kubernetes.list("v1", "Pod", labels="llm-serving.dev/model")
+    pods = stack.engine_pods()
     assert len(pods) == wanted
     for pod in pods:
         labels = pod["metadata"]["labels"]
@@ -98,7 +98,7 @@ def test_a_second_up_says_that_nothing_changed_and_shows_each_pod_on_a_gpu_node(
     assert up(stack.runner, stack.name, []) == 0
     shown = capfd.readouterr().out
     assert "Nothing to change" in shown
-    for pod in stack.kubernetes().list("v1", "Pod", labels="llm-serving.dev/model"):
+    for pod in stack.engine_pods():
         assert pod["spec"]["nodeName"] in shown
     for word in ("Pools", "Nodes", "Models", "Cost an hour", "http://"):
         assert word in shown

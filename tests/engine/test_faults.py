@@ -115,5 +115,4 @@ def _assert_whole(stack: LocalStack) -> None:
     ]
     assert len(known) == len(set(known))
     assert len(stack.records()) == len(known)
-    pods = stack.kubernetes().list("v1", "Pod", labels="llm-serving.dev/model")
-    assert len(pods) == 1
+    assert len(stack.engine_pods()) == 1
