@@ -53,14 +53,14 @@ def _a_second_team(config: Config) -> None:
 
 # The new node pool is made under a name of its own before the old one goes.
 NEW_POOL = {"create NodePool", "delete NodePool", "update ComputeClass", "update Deployment"}
-# The new release has objects of its own, the Service in front moves on to it, and the old ones go.
-NEW_RELEASE = {
-    "create Deployment", "create Service", "create PodDisruptionBudget", "create ScaledObject", "update Service",
-    "delete Deployment", "delete Service", "delete PodDisruptionBudget", "delete ScaledObject",
-}  # fmt: skip
+# The new release has objects of its own, its launcher and weights among them, the Service in front moves on to it, and
+# the old ones go.
+RELEASE = {"Deployment", "Service", "PodDisruptionBudget", "ScaledObject", "ConfigMap", "ModelLoader", "Job"}
+NEW_RELEASE = {*(f"create {kind}" for kind in RELEASE), *(f"delete {kind}" for kind in RELEASE), "update Service"}
+# With the identity of its loader, which writes to the bucket.
 NEW_TEAM = {
     "TeamNamespace", "Namespace", "ResourceQuota", "LimitRange", "NetworkPolicy", "Role", "ServiceAccountPatch",
-    "PodMonitor",
+    "PodMonitor", "GcpWorkloadIdentity", "Account", "ServiceAccount", "BucketIAMMember", "IAMMember",
 }  # fmt: skip
 
 # (what is changed, operations and kinds that are expected: all of them, and no others)
