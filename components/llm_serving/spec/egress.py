@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import proxy_bypass_environment
 
 from pydantic import AfterValidator, StringConstraints, model_validator
 
@@ -121,9 +120,9 @@ class EgressSpec(Frozen):
     def _is_proxied(self, url: str) -> bool:
         parts = urlsplit(url)
         proxy = self.https_proxy if parts.scheme == "https" else self.http_proxy
-        # The rule that clients follow: names and what ends in them.
-        exceptions = {"no": ",".join(self.no_proxy)}
-        return proxy is not None and not proxy_bypass_environment(parts.hostname or "", exceptions)
+        # The rule that clients follow (urllib.request, proxy_bypass_environment): names, and what ends in them.
+        host = f".{parts.hostname}"
+        return proxy is not None and not any(host.endswith(f".{name.lstrip('.').lower()}") for name in self.no_proxy)
 
     def _unreachable(self) -> Iterator[SplitResult]:
         """What no policy lets through: names, but for a mirror on the internet at the port of the hub."""
