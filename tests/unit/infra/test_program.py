@@ -97,7 +97,10 @@ def existing_run() -> Run:
 
 def test_a_preview_refuses_an_image_that_is_in_no_registry() -> None:
     nowhere = {"repository": "registry.invalid/llm-serving/loader", "tag": "1.0.0"}
-    with pytest.raises(pulumi.RunError, match=r"loader\.image = 'loader@1.0.0'.*stacks images push loader@1.0.0"):
+    with pytest.raises(
+        pulumi.RunError,
+        match=r"loader\.image = 'registry.invalid/llm-serving/loader:1.0.0'.*stacks images push loader@1.0.0",
+    ):
         run({**settings_data("dev"), "loader": {"image": nowhere}}, preview=True)
 
 
