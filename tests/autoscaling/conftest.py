@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from llm_serving.serving.engines import engine
+from llm_serving.metrics.engines import engine_metrics
 from llm_serving.spec import EngineName
 from local.cluster import AutoscalingOptions, LocalCluster, NodePool
 from local.cluster.autoscaling import programs as autoscaling
@@ -31,7 +31,7 @@ def programs():
 @pytest.fixture(scope="session")
 def engines(programs):
     """What Prometheus scrapes of the releases."""
-    made = Engines(engine(EngineName.VLLM).metrics)
+    made = Engines(engine_metrics(EngineName.VLLM))
     yield made
     made.close()
 
