@@ -16,7 +16,8 @@ from llm_serving.planning.disruption import EXIT_SECONDS, longer_than_window, pl
 from llm_serving.planning.instance_cost import capacity_costs, gpu_range
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.planning.replicas import describe_role, plan_replicas
-from llm_serving.spec import AutoscalingSpec, EngineName, ModelSpec, Pool
+from llm_serving.planning.timeouts import startup_timeout_seconds
+from llm_serving.spec import AutoscalingSpec, EngineName, ModelSpec, Pool, TimeoutsSpec
 from stacks.report.releases import HASH_DIGITS
 from stacks.report.summary import replica_range
 from stacks.report.tables import plain_table, usd
@@ -96,10 +97,10 @@ def _value_text(plan: ModelPlan, name: str) -> str:
 
 def _cold_starts(model: ServedModel) -> Iterator[RenderableType]:
     for releases in _group_releases(model, lambda served: served.plan.cold_start):
-        yield cold_start_table(releases[0].plan.cold_start, _versions(releases))
+        yield cold_start_table(releases[0].plan.cold_start, _versions(releases), model.spec.timeouts)
 
 
-def cold_start_table(start: ColdStart, versions: str) -> Group:
+def cold_start_table(start: ColdStart, versions: str, timeouts: TimeoutsSpec) -> Group:
     """The budget, stage by stage, and where each stage is measured."""
     title = f"Cold start of {versions}, seconds, estimated"
     table = plain_table(title, "stage", "s", "way", "estimate", "shorter by")
@@ -114,7 +115,13 @@ def cold_start_table(start: ColdStart, versions: str) -> Group:
         table.add_row(name, str(stage.seconds), stage.way, estimate, "\n".join(shorter))
         measured.add_row(name, stage.measured_by or "nothing measures it")
     table.add_section()
-    table.add_row("total", str(start.total), "", "time-outs wait twice as long", "")
+    table.add_row(
+        "total",
+        str(start.total),
+        "",
+        f"an instance must answer in {startup_timeout_seconds(timeouts, start.total):g} s",
+        "",
+    )
     measured.add_section()
     measured.add_row("from the container's start", start.measured_by or "nothing measures it: no launcher")
     return Group(table, measured)

@@ -27,6 +27,7 @@ from llm_serving.spec.release import (
     ReleaseSpec,
 )
 from llm_serving.spec.team import TeamSpec
+from llm_serving.spec.timeouts import TimeoutsSpec
 from llm_serving.spec.toleration import Toleration
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "ScheduleSpec",
     "ServiceClass",
     "TeamSpec",
+    "TimeoutsSpec",
     "Toleration",
     "WarmPoolSpec",
     "Weights",
