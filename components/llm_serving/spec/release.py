@@ -1,11 +1,14 @@
 """A model release: the immutable bundle of everything that changes answers."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from llm_serving.arguments import Frozen
+from llm_serving.arguments import Frozen, parse
 from llm_serving.spec.names import ModelName, Semver
 
 
@@ -149,3 +152,19 @@ class ReleaseSpec(Frozen):
     """How thoughts are told from answers, by the engine's name of the parser."""
     adapters: tuple[AdapterSource, ...] = ()
     """LoRA adapters, each under a name of its own."""
+
+
+def content_hash(data: Any) -> str:
+    """SHA-256 of the canonical JSON form of ``data``, 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def release_hash(release: ReleaseSpec | Mapping[str, Any]) -> str:
+    """SHA-256 of what a release says, 64 hexadecimal digits: the same for either spelling of its keys. What it leaves
+    out does not count, so that a field which a later version of the package adds changes no hash.
+
+    Raises:
+        ProblemsError: it is no release; a problem for each refused value.
+    """
+    spec = parse(ReleaseSpec, release, "release")
+    return content_hash(spec.model_dump(mode="json", by_alias=True, exclude_unset=True))
