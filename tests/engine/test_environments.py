@@ -45,7 +45,7 @@ def test_up_brings_the_stack_up(stack: LocalStack) -> None:
 def test_every_pod_runs_on_the_pool_that_the_settings_name(stack: LocalStack) -> None:
     kubernetes = stack.kubernetes()
     nodes = {node["metadata"]["name"]: node for node in kubernetes.list("v1", "Node")}
-    deployments = kubernetes.list("apps/v1", "Deployment", labels="llm-serving.dev/model")
+    deployments = kubernetes.list("apps/v1", "Deployment", labels="app.kubernetes.io/component=engine")
     assert deployments
     wanted = sum(deployment["spec"]["replicas"] for deployment in deployments)
     pods = stack.engine_pods()

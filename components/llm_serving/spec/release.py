@@ -73,6 +73,20 @@ class ImageReference(Frozen):
         """What a pod's ``image`` field holds."""
         return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
 
+    @property
+    def docker_hub_path(self) -> str | None:
+        """Path of the image on Docker Hub, which a repository without a registry is on too; ``None`` for one of another
+        registry."""
+        host, _, rest = self.repository.partition("/")
+        if not rest or (host != "localhost" and not {".", ":"} & set(host)):
+            host, rest = _DOCKER_HUB, self.repository
+        if host != _DOCKER_HUB:
+            return None
+        return rest if "/" in rest else f"library/{rest}"
+
+
+_DOCKER_HUB = "docker.io"
+
 
 class ModelSource(Frozen):
     """Where the weights come from."""

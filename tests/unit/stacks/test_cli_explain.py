@@ -7,10 +7,13 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from llm_serving.catalog import StartupStage
+from llm_serving import catalog
+from llm_serving.catalog import Basis, StartupStage
 from llm_serving.errors import ProblemsError
-from llm_serving.planning.cold_start import StartupChoices
+from llm_serving.planning.cold_start import StartupChoices, cold_start
+from llm_serving.planning.fit import weight_bytes
 from llm_serving.planning.instance_cost import capacity_costs
+from llm_serving.serving.rollout import TIMEOUT_FACTOR
 from llm_serving.spec import EngineName
 from stacks.cli import app
 from stacks.outputs import read_outputs
@@ -181,3 +184,41 @@ def test_the_stages_of_an_engine_that_tells_none_are_not_said_to_be_measured() -
     assert choices.measured_by(StartupStage.WEIGHTS) is None
     assert choices.measured_by(StartupStage.WARM_UP) is not None
     assert choices.measured_by(StartupStage.NODE_START) is not None
+
+
+def test_the_models_of_prod_start_in_at_most_half_of_the_time_by_settings_that_ship() -> None:
+    prod = resolve(read_settings_file(REPOSITORY / "Pulumi.prod.yaml"), "prod")
+    for model in prod.models:
+        device = catalog.device(catalog.accelerator(model.node.accelerator).device)
+        architecture = catalog.architecture(model.release.spec.model.architecture)
+        weights = weight_bytes(architecture, model.release.spec.quantization)
+        cautious = cold_start(prod.cloud, device, weights, choices=StartupChoices(warm_up=True))
+        shipped = model.plan.cold_start
+        assert shipped.total <= cautious.total / 2
+        # Each saving has a measurement that somebody published, and says which.
+        for before, after in zip(cautious.stages, shipped.stages, strict=True):
+            if after.seconds < before.seconds:
+                assert after.basis in (Basis.PUBLISHED, Basis.MEASURED)
+                assert after.source
+
+
+@pytest.mark.parametrize("name", ["dev", "staging", "prod"])
+def test_an_update_waits_long_enough_for_an_image_that_is_not_streamed_yet(name: str) -> None:
+    """GKE streams an image once its service has cached it, and the first node pulls all of it (its documentation, "Use
+    Image streaming to pull container images", limitations)."""
+    shipped = resolve(read_settings_file(REPOSITORY / f"Pulumi.{name}.yaml"), name)
+    pulled = cold_start(shipped.cloud, catalog.device("cuda"), 0).image_pull
+    for model in shipped.models:
+        start = model.plan.cold_start
+        assert start.image_pull < pulled
+        assert start.total - start.image_pull + pulled <= TIMEOUT_FACTOR * start.total
+
+
+@pytest.mark.parametrize("name", ["dev", "staging", "prod"])
+def test_engines_of_cloud_stacks_refuse_requests_that_would_wait_too_long(name: str) -> None:
+    shipped = resolve(read_settings_file(REPOSITORY / f"Pulumi.{name}.yaml"), name)
+    for model in shipped.models:
+        options = model.spec.engine
+        assert options.max_queued_requests
+        # No batch is larger than the largest graph, or it would run without one.
+        assert options.max_sequences == max(options.graph_sizes)
