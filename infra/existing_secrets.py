@@ -20,10 +20,10 @@ def refuse_secrets_of_new_namespaces(stack: Stack) -> None:
     if loader is None or loader.token_secret in (None, HUB_TOKEN_SECRET):
         return
     before = last_outputs()
-    there = parse(NamespaceOutputs, before, "outputs of the last update").namespaces
-    if before and there is None:
+    namespaces = parse(NamespaceOutputs, before, "outputs of the last update").namespaces
+    if before and namespaces is None:
         return  # an older program's, which did not say
-    new = [team.name for team in stack.settings.teams if stack.has_models(team) and team.name not in (there or ())]
+    new = [team.name for team in stack.settings.teams if stack.has_models(team) and team.name not in (namespaces or ())]
     if new:
         raise pulumi.RunError(
             f"{stack.source}: {NAMESPACE}:loader.tokenSecret = {loader.token_secret!r}: no such Secret can be there: "

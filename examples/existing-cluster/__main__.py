@@ -1,11 +1,8 @@
 """A model on a cluster that is already there: two A6000 a node, weights on a shared volume.
 
-The kubeconfig is the one that ``KUBECONFIG`` names. The weights must lie in ``qwen3-8b/1.0.0`` of the volume before the
-model starts.
+The kubeconfig is the one that ``KUBECONFIG`` names. The program makes the volume claim ``weights``. Put the weights
+into the folder ``qwen3-8b/1.0.0`` of that volume: until they are there the model's pods fail and are started again.
 """
-
-import hashlib
-import json
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -62,9 +59,6 @@ model = llm.ModelService(
     {
         "model": {"name": MODEL, "team": TEAM, "pool": POOL, "releases": {"stable": RELEASE["version"]}},
         "releases": [RELEASE],
-        "release_hashes": {
-            RELEASE["version"]: hashlib.sha256(json.dumps(RELEASE, sort_keys=True).encode()).hexdigest()
-        },
         "node": {"gpus": 2, **NODE},
         "namespace": team.namespace,
         "scheduling": pool.scheduling,

@@ -1,7 +1,5 @@
 """An LLM on GKE: network, cluster, spot L4 nodes, a bucket that holds the weights in ``qwen3-0-6b/1.0.0``, a model."""
 
-import hashlib
-import json
 from pathlib import Path
 
 import pulumi
@@ -15,7 +13,6 @@ config = pulumi.Config("gcp")
 place = {"project": config.require("project"), "region": config.require("region")}
 zones = [f"{place['region']}-a"]
 release = yaml.safe_load((Path(__file__).parent / "release.yaml").read_text(encoding="utf-8"))
-sha256 = hashlib.sha256(json.dumps(release, sort_keys=True).encode()).hexdigest()
 MODEL, VERSION, TEAM, POOL, NAME = release["name"], release["version"], "chat", "l4", "llm"
 
 google = gcp.Provider("google", **place)
@@ -54,7 +51,6 @@ priorities = llm.PriorityClasses("priorities", {}, on_cluster)
 model_inputs = {
     "model": {"name": MODEL, "team": TEAM, "pool": POOL, "releases": {"stable": VERSION}},
     "releases": [release],
-    "release_hashes": {VERSION: sha256},
     "node": {"accelerator": "L4", "gpus": 1, "cpu": 7, "memory_gib": 24},
     "namespace": team.namespace,
     "scheduling": pool.scheduling,

@@ -1,5 +1,5 @@
 // The components from TypeScript: a model on a cluster that is already there, weights in the volume claim "weights".
-// Before the first run: pulumi package add https://github.com/<owner>/llm-serving.git/components@v0.1.0
+// Before the first run: pulumi package add PATH/llm-serving/components (or its URL: components/README.md)
 
 import * as k8s from "@pulumi/kubernetes";
 import * as llm from "@pulumi/llm-serving";
@@ -34,7 +34,15 @@ const pool = new llm.ExistingPool("a6000", {
 });
 const team = new llm.TeamNamespace("chat", { team: { name: "chat" }, gpuQuota: 2 }, { providers: [kubernetes] });
 const priorities = new llm.PriorityClasses("priorities", {}, { providers: [kubernetes] });
-const weights = new llm.ExistingModelCache("weights", { claim: "weights" });
+const weights = new llm.ExistingModelCache(
+  "weights",
+  {
+    claim: "weights",
+    storage: { sizeGib: 100, storageClass: "shared", accessMode: "ReadWriteMany" },
+    namespace: team.namespace,
+  },
+  { providers: [kubernetes] },
+);
 const identity = new llm.ExistingWorkloadIdentity("qwen3-8b", { namespace: "chat", serviceAccount: "qwen3-8b" });
 
 const model = new llm.ModelService(
@@ -42,7 +50,6 @@ const model = new llm.ModelService(
   {
     model: { name: "qwen3-8b", team: "chat", pool: "a6000", releases: { stable: "1.0.0" } },
     releases: [release],
-    releaseHashes: { "1.0.0": config.require("releaseSha256") },
     node: { gpus: 2, ...node },
     namespace: team.namespace,
     scheduling: pool.scheduling,

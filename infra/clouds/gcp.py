@@ -16,6 +16,7 @@ from llm_serving.cloud.gcp import (
     GcpModelCache,
     GcpNetwork,
     GcpRegistry,
+    GcpRegistryArgs,
     GcpWorkloadIdentity,
 )
 from llm_serving.serving import TeamNamespace
@@ -60,18 +61,17 @@ class GoogleCloud(Cloud[PoolSpec, GcpGpuPool]):
             self._options(depends_on=[self.network]),
         )
         shared = settings.registry
-        self.registry = GcpRegistry(
-            self.name,
-            {
-                "project": (shared and shared.project) or settings.project,
-                "region": (shared and shared.region) or settings.region,
-                "name": shared.name if shared else self.name,
-                "create": shared is None,
-                "readers": [self.cluster.node_service_account],
-                "labels": settings.labels,
-            },
-            self._options(),
-        )
+        registry: GcpRegistryArgs = {
+            "project": (shared and shared.project) or settings.project,
+            "region": (shared and shared.region) or settings.region,
+            "name": shared.name if shared else self.name,
+            "create": shared is None,
+            "readers": [self.cluster.node_service_account],
+            "labels": settings.labels,
+        }
+        if shared is not None and shared.pull_through is not None:
+            registry["pull_through"] = shared.pull_through
+        self.registry = GcpRegistry(self.name, registry, self._options())
         self.model_cache = GcpModelCache(
             self.name,
             {

@@ -55,6 +55,11 @@ def is_nowhere(image: ImageReference) -> bool:
     return image.repository.split("/", 1)[0] == NOWHERE
 
 
+def is_built_here(image: ImageReference) -> bool:
+    """Whether an image was built on this machine, and is in no registry."""
+    return image.repository.startswith("localhost/")
+
+
 def push_command(name: str) -> str:
     """The command that brings an image of ours into a registry."""
     return f"stacks images push {name} --archive FILE --to REGISTRY"
@@ -75,7 +80,7 @@ def how_to_get_digest(image: ImageReference, name: str | None, images: Mapping[s
             so that the lock alone changes nothing.
         images: the lock.
     """
-    if image.digest or image.repository.startswith("localhost/"):
+    if image.digest or is_built_here(image):
         return ""
     if name is not None:
         return missing_digest(name, images)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_serving.errors import Problem, ProblemsError
+from llm_serving.spec import content_hash
 from stacks.documents import parse_yaml
 from stacks.git import GitError, run_git
 from stacks.images.lock import LOCK as IMAGES_LOCK
@@ -13,7 +14,6 @@ from stacks.releases.store import (
     LOCK,
     RELEASES,
     Release,
-    content_hash,
     display_path,
     free_version,
     lock_lines,

@@ -1,7 +1,5 @@
 """Reading, checking and locking of release files."""
 
-import hashlib
-import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +8,7 @@ from typing import Any, cast
 
 from llm_serving.arguments import parse, plain
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.spec import ReleaseSpec
+from llm_serving.spec import ReleaseSpec, content_hash
 from stacks.documents import dump_yaml, load_yaml
 from stacks.files import folder_locked, write_atomically
 from stacks.images.lock import LockedImage, entry_data, lookup, read_images
@@ -142,11 +140,6 @@ def lock_lines(data: Any, source: str) -> dict[str, str]:
     if data is not None and (lines is not data or not all(isinstance(v, str) for pair in lines.items() for v in pair)):
         raise ProblemsError([Problem("", None, "not a table of files and their hashes", "restore it")], source)
     return lines
-
-
-def content_hash(data: Any) -> str:
-    """SHA-256 of the canonical JSON form of ``data``."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def release_of(data: Any, images: Mapping[str, LockedImage], file: str, source: str) -> Release:

@@ -7,6 +7,7 @@ from pydantic import Field, PrivateAttr, StringConstraints
 
 from llm_serving.arguments import Frozen, parse, plain
 from llm_serving.errors import Problem, ProblemsError, nearest
+from llm_serving.planning.clouds.gcp import repository_url
 from llm_serving.planning.nodes import DEFAULT_MAX_PODS
 from llm_serving.planning.rules.stack import GcpShape
 from llm_serving.spec import (
@@ -120,7 +121,7 @@ class GcpSettings(CommonSettings):
     @property
     def gcp_shape(self) -> GcpShape:
         """What the rules of Google Cloud look at."""
-        return GcpShape(network=self.network, cluster=self.cluster, pools=self.pools)
+        return GcpShape(network=self.network, cluster=self.cluster, pools=self.pools, registry=self.registry)
 
     @property
     def buys_nodes(self) -> bool:
@@ -131,6 +132,14 @@ class GcpSettings(CommonSettings):
     def engine_images(self) -> Mapping[EngineName, ImageReference]:
         """Images in place of those that releases name, by engine: none."""
         return {}
+
+    def pulled(self, image: ImageReference) -> ImageReference:
+        """An image as nodes pull it: one of Docker Hub through the registry's remote repository, where it has one."""
+        path = image.docker_hub_path
+        if self.registry is None or self.registry.pull_through is None or path is None:
+            return image
+        url = repository_url(self.region, self.registry.project or self.project, self.registry.pull_through)
+        return image.model_copy(update={"repository": f"{url}/{path}"})
 
     @property
     def fixed(self) -> dict[str, str]:
@@ -204,6 +213,10 @@ class ExistingSettings(CommonSettings):
     cluster: ExistingClusterSettings
     pools: tuple[ExistingPoolSpec, ...] = ()
     engine_images: dict[EngineName, ImageReference] = {}
+
+    def pulled(self, image: ImageReference) -> ImageReference:
+        """An image as nodes pull it: from where it is."""
+        return image
 
     @property
     def account(self) -> str:

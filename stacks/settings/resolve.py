@@ -17,7 +17,15 @@ from llm_serving.planning.replicas import Role, releases_of
 from llm_serving.planning.rules import StackShape, check, notes
 from llm_serving.planning.tenancy import max_gpus
 from llm_serving.spec import EgressSpec, EngineName, ImageReference, ModelSpec, Pool, ReleaseSpec, TeamSpec
-from stacks.images.lock import LockedImage, how_to_get_digest, is_nowhere, name_of, push_command, read_images
+from stacks.images.lock import (
+    LockedImage,
+    how_to_get_digest,
+    is_built_here,
+    is_nowhere,
+    name_of,
+    push_command,
+    read_images,
+)
 from stacks.releases import RELEASES, Release, read_releases
 from stacks.settings.models import Settings, in_file
 
@@ -168,7 +176,7 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
     if problems:
         raise ProblemsError(map(in_file, problems), source)
     lock = read_images(releases)
-    images = _images(settings, models)
+    images = _images(settings, known)
     unpushed = tuple(in_file(_unpushed(image, lock)) for image in images if is_nowhere(image.reference))
     by_tag = (
         Problem(image.path, image.reference.reference, "is pulled by its tag, which may be another image tomorrow", how)
@@ -211,12 +219,13 @@ class _Image:
     name: str | None
 
 
-def _images(settings: Settings, models: Sequence[ServedModel]) -> list[_Image]:
-    images = [
-        _Image(f"models[{index}].releases.{served.role}", served.release.spec.image, served.release.image_name)
-        for index, model in enumerate(models)
-        for served in model.releases
+def _images(settings: Settings, releases: Mapping[tuple[str, str], Release]) -> list[_Image]:
+    served = [
+        (f"models[{index}].releases.{role}", releases[model.name, version])
+        for index, model in enumerate(settings.models)
+        for role, version in releases_of(model)
     ]
+    images = [_Image(path, _image(release, settings), release.image_name) for path, release in served]
     if settings.loader is None:
         return images
     return [_Image("loader.image", settings.loader.image, settings.loader_image_name), *images]
@@ -288,9 +297,19 @@ def _served(
 
     def served(role: Role, version: str) -> ServedRelease:
         release = releases[model.name, version]
-        image = settings.engine_images.get(release.spec.engine.name) or settings.images.get(release.image_name or "")
-        if image is not None:
-            release = replace(release, spec=release.spec.model_copy(update={"image": image}))
+        image = settings.pulled(_image(release, settings))
+        release = replace(release, spec=release.spec.model_copy(update={"image": image}))
         return ServedRelease(role, release, plan_model(model, release.spec, node, shape.cloud, shape.sidecar))
 
     return ServedModel(model, tuple(served(role, version) for role, version in releases_of(model)), node)
+
+
+def _image(release: Release, settings: Settings) -> ImageReference:
+    """The image that a release's engine runs: its own, or the one that the settings have in its place. One of this
+    machine is built from `images/`, where none has had a launcher inside since that comes with the release, whatever
+    older releases say."""
+    other = settings.engine_images.get(release.spec.engine.name) or settings.images.get(release.image_name or "")
+    if other is not None:
+        return other
+    image = release.spec.image
+    return image.model_copy(update={"launcher": False}) if is_built_here(image) else image

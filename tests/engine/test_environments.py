@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from local.stack_runner import up
-from tests.engine.local_stack import LocalStack, wait_until
+from tests.engine.local_stack import LocalStack
 
 GOLDEN = Path(__file__).parent / "golden"
 SECRET_WORDS = re.compile(r"(private_key|BEGIN [A-Z ]*PRIVATE KEY|client-key-data|password\"|ya29\.|\"token\")")
@@ -44,13 +44,12 @@ def test_up_brings_the_stack_up(stack: LocalStack) -> None:
 
 def test_every_pod_runs_on_the_pool_that_the_settings_name(stack: LocalStack) -> None:
     kubernetes = stack.kubernetes()
-    deployments = kubernetes.list("apps/v1", "Deployment", labels="llm-serving.dev/model")
+    nodes = {node["metadata"]["name"]: node for node in kubernetes.list("v1", "Node")}
+    deployments = kubernetes.list("apps/v1", "Deployment", labels="app.kubernetes.io/component=engine")
     assert deployments
     wanted = sum(deployment["spec"]["replicas"] for deployment in deployments)
-    # An update does not wait for nodes that come from a queue.
-    wait_until(lambda: [_has_node(pod) for pod in stack.engine_pods()] == [True] * wanted, 120, "every pod has a node")
     pods = stack.engine_pods()
-    nodes = {node["metadata"]["name"]: node for node in kubernetes.list("v1", "Node")}
+    assert len(pods) == wanted
     for pod in pods:
         labels = pod["metadata"]["labels"]
         node = nodes[pod["spec"]["nodeName"]]
@@ -129,10 +128,6 @@ def test_destroy_leaves_nothing(stack: LocalStack) -> None:
     # Google Cloud never deletes key rings and keys, only the versions in them.
     assert [path for path in stack.records() if "gcp.kms." not in str(path)] == []
     assert list(stack.runner.state.clusters.glob("*/*/*")) == []
-
-
-def _has_node(pod: dict[str, Any]) -> bool:
-    return "nodeName" in pod["spec"]
 
 
 def _move(config: dict[str, Any], region: str) -> None:

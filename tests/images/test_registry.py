@@ -476,11 +476,11 @@ def token_service(folder):
     class Tokens(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             known = "Basic " + base64.b64encode(b"alice:wonderland").decode()
-            asked = parse_qs(urlsplit(self.path).query)
+            query = parse_qs(urlsplit(self.path).query)
             fine = self.headers.get("Authorization") == known
             if fine:
-                scopes.append(asked["scope"][0])
-            body = json.dumps({"token": token(asked["service"][0], asked["scope"][0])} if fine else {}).encode()
+                scopes.append(query["scope"][0])
+            body = json.dumps({"token": token(query["service"][0], query["scope"][0])} if fine else {}).encode()
             self.send_response(200 if fine else 401)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes what a Google Cloud project needs before the first `pulumi up`: the APIs, a bucket for Pulumi's state, a KMS
-# key that encrypts the secrets in it, and a registry of images. Safe to run again: what is there is left as it is.
+# key that encrypts the secrets in it, a registry of images, and one through which nodes pull from Docker Hub. Safe to
+# run again: what is there is left as it is.
 #
 #   sh tools/gcp/prepare-project.sh PROJECT REGION [BUCKET]
 #
@@ -15,6 +16,7 @@ bucket=${3:-$project-pulumi-state}
 ring=pulumi
 key=state
 registry=llm-serving
+pull_through=docker-hub
 
 command -v gcloud >/dev/null || {
     echo "error: gcloud is not on PATH; install the Google Cloud CLI: https://cloud.google.com/sdk/docs/install" >&2
@@ -43,6 +45,13 @@ if ! gcloud artifacts repositories describe "$registry" --project "$project" --l
         --repository-format docker --immutable-tags --description "Images of llm-serving, for all environments"
 fi
 
+step "remote repository $region-docker.pkg.dev/$project/$pull_through, which caches Docker Hub's images"
+if ! gcloud artifacts repositories describe "$pull_through" --project "$project" --location "$region" >/dev/null 2>&1; then
+    gcloud artifacts repositories create "$pull_through" --project "$project" --location "$region" --quiet \
+        --repository-format docker --mode remote-repository --remote-docker-repo DOCKER-HUB \
+        --description "Images of Docker Hub, for all environments in $region"
+fi
+
 step "KMS key $ring/$key in $region"
 if ! gcloud kms keyrings describe "$ring" --project "$project" --location "$region" >/dev/null 2>&1; then
     gcloud kms keyrings create "$ring" --project "$project" --location "$region" --quiet
@@ -54,10 +63,10 @@ fi
 
 cat <<EOF
 
-Ready. Next, with STACK one of dev, staging, prod:
+Ready. Next, with STACK one of dev, staging, prod (docs/cloud-account.md, from step 4 on):
+  stacks quotas STACK        # the GPU quotas to ask for
+  stacks images push model-loader@0.1.0 --archive FILE --to $region-docker.pkg.dev/$project/$registry    # once
   pulumi login gs://$bucket
   pulumi stack init STACK --secrets-provider "gcpkms://projects/$project/locations/$region/keyRings/$ring/cryptoKeys/$key"
-  stacks images push model-loader@0.1.0 --archive FILE --to $region-docker.pkg.dev/$project/$registry    # once
-  stacks quotas STACK        # the GPU quotas to ask for
   pulumi preview --stack STACK
 EOF

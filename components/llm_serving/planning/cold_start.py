@@ -299,7 +299,7 @@ def _held(choices: StartupChoices) -> _Shortcuts:
 
 
 _IMAGES: _Shortcuts = {
-    "streamed": ("an image in the cloud's own registry", "a release with such an image; nodes stream it"),
+    "streamed": ("registry.pullThrough", "or a release whose image is in the cloud's own registry; nodes stream it"),
     "preloaded": ("a secondary boot disk that holds the image", "not a setting of this project"),
 }
 

@@ -47,7 +47,15 @@ from llm_serving.serving.release import (
 from llm_serving.serving.rollout import plan_rollout
 from llm_serving.serving.scaled_object import PrometheusServer
 from llm_serving.serving.scaling_queries import unmeasured_objectives
-from llm_serving.spec import EgressSpec, ImagePullSpec, LoaderSpec, ModelSpec, PrometheusAuthSpec, ReleaseSpec
+from llm_serving.spec import (
+    EgressSpec,
+    ImagePullSpec,
+    LoaderSpec,
+    ModelSpec,
+    PrometheusAuthSpec,
+    ReleaseSpec,
+    release_hash,
+)
 from llm_serving.spec.names import Semver
 from llm_serving.spec.urls import check_user_info
 
@@ -59,8 +67,9 @@ class ModelServiceArgs(TypedDict):
     """Which release is served, where, how many."""
     releases: list[ReleaseArgs]
     """The releases that `model.releases` names, in any order."""
-    release_hashes: dict[str, str]
-    """Hash of each release's file, by version; pods carry it, and a change replaces them."""
+    release_hashes: NotRequired[dict[str, str]]
+    """Hash of each release's file, by version; pods carry it, and a change replaces them. Left out: the hash of what
+    the release says (`llm_serving.spec.release_hash`)."""
     node: NodeShapeArgs
     """A node of the pool."""
     namespace: pulumi.Input[str]
@@ -94,12 +103,12 @@ class ModelServiceInputs(Frozen):
 
     model: ModelSpec
     releases: tuple[ReleaseSpec, ...]
-    release_hashes: dict[str, str]
     node: NodeShape
     namespace: Any
     scheduling: Any
     cache: Any
     identity: Any
+    release_hashes: dict[str, str] = {}
     prometheus_url: Any = None
     prometheus_auth: PrometheusAuthSpec | None = None
     loader: LoaderSpec | None = None
@@ -260,7 +269,7 @@ def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Re
         model=model,
         release=release,
         replicas=replicas,
-        release_hash=inputs.release_hashes[release.version],
+        release_hash=inputs.release_hashes.get(release.version) or release_hash(release),
         model_plan=model_plan,
         rollout=plan_rollout(
             model, replicas.most, model_plan.cold_start_seconds, longest_drain(model.drain), inputs.node
@@ -305,7 +314,7 @@ def _release_mismatches(inputs: ModelServiceInputs) -> list[Problem]:
         if release.version not in expected:
             reason = "is not a release that model.releases names"
             problems.append(Problem(f"{path}.version", release.version, reason, ", ".join(expected)))
-        elif release.version not in inputs.release_hashes:
+        elif inputs.release_hashes and release.version not in inputs.release_hashes:
             problems.append(Problem(f"releaseHashes.{release.version}", None, "required, but not given"))
     versions = {release.version for release in inputs.releases}
     problems += [

@@ -25,6 +25,8 @@ from llm_serving.spec.release import (
     ModelSource,
     Quantization,
     ReleaseSpec,
+    content_hash,
+    release_hash,
 )
 from llm_serving.spec.team import TeamSpec
 from llm_serving.spec.timeouts import TimeoutsSpec
@@ -66,4 +68,6 @@ __all__ = [
     "Toleration",
     "WarmPoolSpec",
     "Weights",
+    "content_hash",
+    "release_hash",
 ]

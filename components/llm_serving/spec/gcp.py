@@ -221,6 +221,8 @@ class GcpRegistrySpec(Frozen):
     """Its region; the stack's own where it is left out. Images are streamed from the cluster's own region only."""
     name: ClusterName = "llm-serving"
     """Name of its repository."""
+    pull_through: ClusterName | None = None
+    """Name of a remote repository of Docker Hub beside it, through which nodes pull engines and stream them."""
 
 
 class GcpPoolSpec(PoolSpec):

@@ -1,11 +1,14 @@
 """A model release: the immutable bundle of everything that changes answers."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from llm_serving.arguments import Frozen
+from llm_serving.arguments import Frozen, parse
 from llm_serving.spec.names import ModelName, Semver
 
 
@@ -69,6 +72,20 @@ class ImageReference(Frozen):
     def reference(self) -> str:
         """What a pod's ``image`` field holds."""
         return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
+
+    @property
+    def docker_hub_path(self) -> str | None:
+        """Path of the image on Docker Hub, which a repository without a registry is on too; ``None`` for one of another
+        registry."""
+        host, _, rest = self.repository.partition("/")
+        if not rest or (host != "localhost" and not {".", ":"} & set(host)):
+            host, rest = _DOCKER_HUB, self.repository
+        if host != _DOCKER_HUB:
+            return None
+        return rest if "/" in rest else f"library/{rest}"
+
+
+_DOCKER_HUB = "docker.io"
 
 
 class ModelSource(Frozen):
@@ -135,3 +152,19 @@ class ReleaseSpec(Frozen):
     """How thoughts are told from answers, by the engine's name of the parser."""
     adapters: tuple[AdapterSource, ...] = ()
     """LoRA adapters, each under a name of its own."""
+
+
+def content_hash(data: Any) -> str:
+    """SHA-256 of the canonical JSON form of ``data``, 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def release_hash(release: ReleaseSpec | Mapping[str, Any]) -> str:
+    """SHA-256 of what a release says, 64 hexadecimal digits: the same for either spelling of its keys. What it leaves
+    out does not count, so that a field which a later version of the package adds changes no hash.
+
+    Raises:
+        ProblemsError: it is no release; a problem for each refused value.
+    """
+    spec = parse(ReleaseSpec, release, "release")
+    return content_hash(spec.model_dump(mode="json", by_alias=True, exclude_unset=True))

@@ -20,8 +20,8 @@ from local.state_folder import StateFolder
 SDK = "pulumi_gcp"
 
 
-PREPARED_REGISTRY: str = GcpRegistrySpec.model_fields["name"].default
-"""Name of the registry that a project has before any stack."""
+PREPARED_REPOSITORIES: tuple[str, ...] = (GcpRegistrySpec.model_fields["name"].default, "docker-hub")
+"""Names of the repositories of images that a project has before any stack."""
 
 
 class GoogleError(CloudError):
@@ -152,11 +152,11 @@ class Cloud:
                     )
 
     def _is_foreign(self, reference: str, known: Mapping[str, Any]) -> bool:
-        """Whether a reference leaves what Pulumi manages here: the default network, the registry that
+        """Whether a reference leaves what Pulumi manages here: the default network, the repositories that
         tools/gcp/prepare-project.sh makes, or somebody else's project.
         """
         path = relative(reference)
-        if path.rpartition("/")[2] in ("default", PREPARED_REGISTRY):
+        if path.rpartition("/")[2] in ("default", *PREPARED_REPOSITORIES):
             return True
         match = re.match(r"projects/([^/]+)/", path)
         project = match[1] if match else known.get("project")

@@ -1,5 +1,5 @@
-"""Other teams' programs, the real engine, a real control plane: one that knows the package by its plugin, and the
-examples, which import it.
+"""Other teams' programs, the real engine, a real control plane: one that knows the package by its plugin, and two that
+import it, the README's and an example.
 
 The language host that can be built here (see ``tools/``) is older than the way in which the engine tells it which
 plugin to start, so ``PulumiPlugin.yaml`` is not what starts the plugin: a launcher is, with the same command.
@@ -7,6 +7,7 @@ plugin to start, so ``PulumiPlugin.yaml`` is not what starts the plugin: a launc
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -154,12 +155,16 @@ def test_a_model_is_served_previewed_refused_and_removed_from_another_teams_prog
     assert cluster.client().find("v1", "Namespace", "chat") is None
 
 
-def test_the_example_for_an_existing_cluster_serves_a_model(cluster: LocalCluster, tmp_path: Path) -> None:
+def test_the_readmes_program_serves_a_model_word_for_word(cluster: LocalCluster, tmp_path: Path) -> None:
     client = cluster.client()
     client.create(SHARED_VOLUME)
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(yaml.safe_dump(cluster.kubeconfig()))
-    example = Project(tmp_path, EXAMPLES / "existing-cluster", {"KUBECONFIG": str(kubeconfig)})
+    (text,) = re.findall(r"^```python\n(.*?)^```", (COMPONENTS / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    program = tmp_path / "readme"
+    program.mkdir()
+    (program / "__main__.py").write_text(text)
+    example = Project(tmp_path, program, {"KUBECONFIG": str(kubeconfig)})
 
     example.pulumi("up", "--yes", "--skip-preview", check=True)
     assert example.outputs() == {"url": "http://qwen3-8b.chat.svc:8000/v1"}

@@ -1,10 +1,11 @@
-"""The TypeScript example uses components, inputs and outputs that the committed schema has.
+"""The TypeScript programs of example and README use components, inputs and outputs that the committed schema has.
 
-It is written without type annotations, so Node runs it as it is. In the place of the SDK that Pulumi generates from the
-schema stands one that takes names, inputs and outputs from the schema as well, and refuses others.
+They are written without type annotations, so Node runs them as they are. In the place of the SDK that Pulumi generates
+from the schema stands one that takes names, inputs and outputs from the schema as well, and refuses others.
 """
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,6 +17,7 @@ from local.state_folder import REPOSITORY
 
 EXAMPLE = REPOSITORY / "examples" / "typescript"
 SCHEMA = REPOSITORY / "components" / "schema.json"
+README = REPOSITORY / "components" / "README.md"
 
 SDK = """
 import { readFileSync } from "node:fs";
@@ -79,6 +81,13 @@ def test_the_example_uses_the_package_as_its_schema_says(tmp_path: Path) -> None
     done = run((EXAMPLE / "index.ts").read_text(encoding="utf-8"), tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"url": "<qwen3-8b.url>"}
+
+
+def test_the_readmes_program_is_whole_and_uses_the_package_as_its_schema_says(tmp_path: Path) -> None:
+    (program,) = re.findall(r"^```typescript\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    done = run(program, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"namespace": "<chat.namespace>"}
 
 
 @pytest.mark.parametrize(

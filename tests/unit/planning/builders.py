@@ -72,12 +72,13 @@ def stack(**parts):
         "weights": None if parts.get("loader") else "external",
     }
     network, its_cluster = parts.pop("network", GcpNetworkSpec()), parts.pop("cluster", cluster())
+    registry = parts.pop("registry", None)
     parts = defaults | parts
     if parts["cloud"] is GCP:
         parts |= {
             "zones": its_cluster.zones,
             "max_pods_per_node": its_cluster.max_pods_per_node,
-            "gcp": GcpShape(network=network, cluster=its_cluster, pools=parts["pools"]),
+            "gcp": GcpShape(network=network, cluster=its_cluster, pools=parts["pools"], registry=registry),
         }
     return StackShape(**parts)
 

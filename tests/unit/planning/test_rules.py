@@ -10,7 +10,7 @@ from llm_serving.planning.node_room import NodeRoom, PodSize, pods_that_fit
 from llm_serving.planning.rules import StackShape, check, notes
 from llm_serving.planning.rules.stack import GcpShape
 from llm_serving.spec import LoaderSpec, TeamSpec
-from llm_serving.spec.gcp import GcpClusterSpec, GcpNetworkSpec
+from llm_serving.spec.gcp import GcpClusterSpec, GcpNetworkSpec, GcpRegistrySpec
 from tests.unit.planning.builders import cluster, entry, existing_pool, model, plan_instance, pool, release, stack
 
 EXCLUSION = {"name": "launch", "start": "2026-12-01T00:00:00Z", "end": "2026-12-08T00:00:00Z"}
@@ -581,3 +581,24 @@ def test_time_outs_that_are_shorter_than_what_they_wait_for_are_refused():
     assert set(problems) == {"models[0].timeouts.startupSeconds", "loader.timeoutSeconds"}
     enough = problems["models[0].timeouts.startupSeconds"].suggestion.split()[0]
     assert check(stack(models=(model(timeouts={"startupSeconds": int(enough)}),))) == []
+
+
+# --- registry
+
+
+def test_a_remote_repository_is_where_the_nodes_stream_from():
+    here = stack(registry=GcpRegistrySpec(pull_through="docker-hub"))
+    assert check(here) == []
+    elsewhere = GcpRegistrySpec(region="europe-west4", pull_through="docker-hub")
+    problem = single_problem(check(stack(registry=elsewhere)), "registry.pullThrough")
+    assert "stream images of their own region only" in problem.reason
+    assert here.region in problem.suggestion
+
+
+@pytest.mark.parametrize(
+    ("location", "streamed"), [("us-central1", True), ("us", True), ("us-east4", False), ("europe", False)]
+)
+def test_an_image_of_another_region_is_not_counted_as_streamed_without_a_note(location, streamed):
+    image = {"repository": f"{location}-docker.pkg.dev/project/images/vllm", "tag": "1", "digest": "sha256:" + "a" * 64}
+    shape = stack(releases=[release(image=image)])
+    assert [note.path for note in notes(shape)] == ([] if streamed else ["models[0].releases.stable"])

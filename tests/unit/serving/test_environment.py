@@ -76,11 +76,11 @@ def test_every_variable_that_is_set_already_is_refused_by_name(release, model, n
 def test_the_job_that_compiles_gets_the_same_variables_and_the_same_refusals():
     def compile_with(**variables):
         image = {**RELEASE["image"], "launcher": True}
-        given = arguments(labels=None)
-        given = {key: given[key] for key in ("node", "namespace", "scheduling", "cache", "identity")}
-        given["cache"] = {**given["cache"], "loaderVolume": {"emptyDir": {}}}
+        inputs = arguments(labels=None)
+        inputs = {key: inputs[key] for key in ("node", "namespace", "scheduling", "cache", "identity")}
+        inputs["cache"] = {**inputs["cache"], "loaderVolume": {"emptyDir": {}}}
         model = {**MODEL, "engine": {"environment": variables}}
-        return record(lambda: CompileCache("c", {**given, "model": model, "release": {**RELEASE, "image": image}}))
+        return record(lambda: CompileCache("c", {**inputs, "model": model, "release": {**RELEASE, "image": image}}))
 
     job = compile_with(NCCL_DEBUG="INFO").one("kubernetes:batch/v1:Job")
     assert environment(job["spec.template.spec.containers[0]"])["NCCL_DEBUG"] == "INFO"

@@ -147,11 +147,11 @@ def test_the_secret_is_valid_for_kubernetes():
     ],
 )
 def test_what_cannot_work_is_refused(image_pull, password, path, reason):
-    given = {"image_pull": image_pull, "image_pull_password": password}
-    given = {key: value for key, value in given.items() if value is not None}
+    inputs = {"image_pull": image_pull, "image_pull_password": password}
+    inputs = {key: value for key, value in inputs.items() if value is not None}
     for make, more in ((TeamNamespace, {"team": {"name": "chat"}, "gpu_quota": 4}), (ClusterAddons, {})):
         with pytest.raises(InputPropertiesError) as caught:
-            record(lambda make=make, more=more: make("it", {**more, **given}))  # type: ignore[arg-type]
+            record(lambda make=make, more=more: make("it", {**more, **inputs}))  # type: ignore[arg-type]
         reasons = {detail["property_path"]: detail["reason"] for detail in caught.value.errors or []}
         assert reason in reasons[path]
         assert PASSWORD not in str(caught.value)

@@ -13,7 +13,7 @@ from llm_serving.planning.host import STREAM_BUFFER_BYTES
 from llm_serving.planning.node_room import NodeRoom, PodSize, pods_that_fit
 from llm_serving.planning.simulation import NodeInfo, rejection_reasons
 from llm_serving.serving import ModelService, engines
-from llm_serving.spec import EngineName
+from llm_serving.spec import EngineName, release_hash
 from llm_serving.spec.timeouts import STALL_SECONDS
 from tests.unit.recording import UNKNOWN, record
 from tests.unit.serving import served
@@ -22,6 +22,7 @@ from tests.unit.serving.served import (
     CACHE,
     IDENTITY,
     NODE,
+    RELEASE,
     SCHEDULING,
     arguments,
     container,
@@ -467,6 +468,19 @@ def test_a_new_release_hash_replaces_the_pods():
         return template["metadata"]["annotations"]["llm-serving.dev/release-hash"]
 
     assert [hash_of(release_hash) for release_hash in "ab"] == ["a", "b"]
+
+
+def test_a_hash_that_is_left_out_is_that_of_what_the_release_says_in_either_spelling():
+    def hash_of(release):
+        args = arguments()
+        del args["release_hashes"]
+        template = pod(record(lambda: ModelService("qwen3-8b", {**args, "releases": [release]})))
+        return template["metadata"]["annotations"]["llm-serving.dev/release-hash"]
+
+    other = {("contextLength" if key == "context_length" else key): value for key, value in RELEASE.items()}
+    assert hash_of(RELEASE) == hash_of({**other, "contextLength": 8192.0}) == release_hash(RELEASE)
+    assert release_hash({**RELEASE, "sampling": {"temperature": 0.6}}) != release_hash(RELEASE)
+    assert release_hash({**RELEASE, "sampling": {}}) != release_hash(RELEASE)
 
 
 def test_service_links_are_off_and_a_service_that_looks_like_the_engines_settings_is_refused():

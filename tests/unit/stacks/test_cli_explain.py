@@ -4,18 +4,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
-from llm_serving.catalog import StartupStage
+from llm_serving import catalog
+from llm_serving.catalog import Basis, StartupStage
 from llm_serving.errors import ProblemsError
-from llm_serving.planning.cold_start import StartupChoices
+from llm_serving.planning.cold_start import StartupChoices, cold_start
+from llm_serving.planning.fit import weight_bytes
 from llm_serving.planning.instance_cost import capacity_costs
+from llm_serving.planning.timeouts import TIMEOUT_FACTOR
 from llm_serving.spec import EngineName
 from stacks.cli import app
 from stacks.outputs import read_outputs
 from stacks.report.cluster_view import ClusterView, PodState, PodView
-from stacks.report.summary import stack_summary, warnings
+from stacks.report.sections import plain_text
+from stacks.report.stack_report import report_stack, warnings
+from stacks.report.summary import summary_sections
 from stacks.settings import Stack, parse_settings, read_settings_file, resolve
 from tests.unit.stacks.settings_files import REPOSITORY, put, settings_data, write_settings
 
@@ -37,7 +41,7 @@ def stack(**model: Any) -> Stack:
 
 def explain_output(folder: Path, **model: Any) -> str:
     write_settings(folder, data(**model))
-    done = CliRunner().invoke(app, ["explain", "dev", MODEL, "--folder", str(folder), "--plain"])
+    done = CliRunner().invoke(app, ["explain", "dev", MODEL, "--folder", str(folder)], env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
     return done.output
 
@@ -51,7 +55,7 @@ def row(text: str, *starts: str) -> list[str]:
 
 @pytest.mark.parametrize("name", ["local", "dev", "staging", "prod"])
 def test_every_model_of_every_committed_stack_is_explained(name: str) -> None:
-    done = CliRunner().invoke(app, ["explain", name, "--folder", str(REPOSITORY), "--plain"])
+    done = CliRunner().invoke(app, ["explain", name, "--folder", str(REPOSITORY)], env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
     resolved = resolve(read_settings_file(REPOSITORY / f"Pulumi.{name}.yaml"), name)
     for model in resolved.models:
@@ -69,8 +73,9 @@ def test_a_model_that_is_not_served_is_refused_with_those_that_are() -> None:
 
 def test_each_release_has_its_role_its_share_and_its_instances(tmp_path: Path) -> None:
     text = explain_output(tmp_path, releases=THREE, replicas=3)
-    assert row(text, "stable")[-1] == "3"
-    assert row(text, "canary, weight 10 % not in force: no gateway")[-1] == "2"
+    assert row(text, "1.1.0", "stable")[-1] == "3"
+    assert row(text, "1.0.0", "canary")[-1] == "2"
+    assert "1.0.0: canary, weight 10 % not in force: no gateway" in text
     # Their contexts differ, so they are planned apart.
     assert "One instance of 1.1.0" in text
     assert "One instance of 1.0.0" in text
@@ -131,33 +136,26 @@ def test_the_cost_is_the_models_share_of_its_nodes() -> None:
 
 
 def pod(name: str, release: str, node: str = "node", state: PodState = PodState.READY) -> PodView:
-    return PodView(name, "chat", MODEL, release, node, state)
+    return PodView(name=name, namespace="chat", model=MODEL, release=release, node=node, state=state)
 
 
 def summary(served: Stack, view: ClusterView) -> str:
     urls = {"url": "http://model", "releaseUrls": {"1.0.0": "http://canary"}}
     outputs = read_outputs({"models": {MODEL: {**urls, "release": "1.1.0", "deployment": f"{MODEL}-1-1-0"}}})
-    console = Console(width=200, no_color=True, highlight=False)
-    with console.capture() as captured:
-        console.print(stack_summary(served, outputs, view))
-    return captured.get()
+    return plain_text(summary_sections(report_stack(served, outputs, view)))
 
 
 def test_the_summary_has_a_row_for_each_release_with_its_own_pods() -> None:
-    view = ClusterView((), (pod("a", "1.1.0", "node-a"), pod("b", "1.0.0", "node-b"), pod("c", "1.0.0", "node-c")))
-    text = summary(stack(releases=THREE), view)
-    stable = row(text, MODEL, "1.1.0")
-    assert (stable[2], stable[-2], stable[-1]) == ("stable", "node-a", "http://model")
-    canary = row(text, MODEL, "1.0.0")
-    assert (canary[2], canary[-2], canary[-1]) == (
-        "canary, weight 10 % not in force: no gateway",
-        "node-b",
-        "http://canary",
-    )
+    pods = (pod("a", "1.1.0", "node-a"), pod("b", "1.0.0", "node-b"), pod("c", "1.0.0", "node-c"))
+    lines = [line.split() for line in summary(stack(releases=THREE), ClusterView(nodes=(), pods=pods)).splitlines()]
+    for release, node in (("1.1.0", "node-a"), ("1.0.0", "node-b"), ("1.0.0", "node-c")):
+        assert [MODEL, release, "ready", node] in lines
+    for release, address in (("1.1.0", "http://model"), ("1.0.0", "http://canary")):
+        assert [MODEL, f"{release}:", address, "(inside", "the", "cluster)"] in lines
 
 
 def test_a_release_with_too_few_pods_is_told_whatever_the_others_have() -> None:
-    view = ClusterView((), tuple(pod(name, "1.1.0") for name in "abc"))
+    view = ClusterView(nodes=(), pods=tuple(pod(name, "1.1.0") for name in "abc"))
     assert warnings(stack(releases=THREE), view) == [f"{MODEL} 1.0.0: 0 of 2 pods exist"]
 
 
@@ -170,7 +168,7 @@ def test_nothing_is_explained_that_nothing_provides(tmp_path: Path) -> None:
     assert row(alone, "1.0.0", "none")[2:] == ["vllm's own way, not counted", "none", "none"]
     assert "warm up" not in alone
     assert "llm_serving_startup_seconds" not in alone
-    assert row(alone, "weights", "nothing measures it")
+    assert "weights: nothing measures it" in alone
     assert "no launcher reports it" in alone
 
 
@@ -181,3 +179,41 @@ def test_the_stages_of_an_engine_that_tells_none_are_not_said_to_be_measured() -
     assert choices.measured_by(StartupStage.WEIGHTS) is None
     assert choices.measured_by(StartupStage.WARM_UP) is not None
     assert choices.measured_by(StartupStage.NODE_START) is not None
+
+
+def test_the_models_of_prod_start_in_at_most_half_of_the_time_by_settings_that_ship() -> None:
+    prod = resolve(read_settings_file(REPOSITORY / "Pulumi.prod.yaml"), "prod")
+    for model in prod.models:
+        device = catalog.device(catalog.accelerator(model.node.accelerator).device)
+        architecture = catalog.architecture(model.release.spec.model.architecture)
+        weights = weight_bytes(architecture, model.release.spec.quantization)
+        cautious = cold_start(prod.cloud, device, weights, choices=StartupChoices(warm_up=True))
+        shipped = model.plan.cold_start
+        assert shipped.total <= cautious.total / 2
+        # Each saving has a measurement that somebody published, and says which.
+        for before, after in zip(cautious.stages, shipped.stages, strict=True):
+            if after.seconds < before.seconds:
+                assert after.basis in (Basis.PUBLISHED, Basis.MEASURED)
+                assert after.source
+
+
+@pytest.mark.parametrize("name", ["dev", "staging", "prod"])
+def test_an_update_waits_long_enough_for_an_image_that_is_not_streamed_yet(name: str) -> None:
+    """GKE streams an image once its service has cached it, and the first node pulls all of it (its documentation, "Use
+    Image streaming to pull container images", limitations)."""
+    shipped = resolve(read_settings_file(REPOSITORY / f"Pulumi.{name}.yaml"), name)
+    pulled = cold_start(shipped.cloud, catalog.device("cuda"), 0).image_pull
+    for model in shipped.models:
+        start = model.plan.cold_start
+        assert start.image_pull < pulled
+        assert start.total - start.image_pull + pulled <= TIMEOUT_FACTOR * start.total
+
+
+@pytest.mark.parametrize("name", ["dev", "staging", "prod"])
+def test_engines_of_cloud_stacks_refuse_requests_that_would_wait_too_long(name: str) -> None:
+    shipped = resolve(read_settings_file(REPOSITORY / f"Pulumi.{name}.yaml"), name)
+    for model in shipped.models:
+        options = model.spec.engine
+        assert options.max_queued_requests
+        # No batch is larger than the largest graph, or it would run without one.
+        assert options.max_sequences == max(options.graph_sizes)

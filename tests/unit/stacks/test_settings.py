@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 
 from llm_serving.errors import ProblemsError
+from llm_serving.spec import ImageReference
 from stacks.images.lock import LockedImage, read_images, write_image
 from stacks.releases import add_release
 from stacks.settings import parse_settings, read_settings_file, refuse_unpushed, resolve
@@ -230,6 +231,43 @@ def test_an_image_built_on_the_spot_takes_the_place_of_the_releases_own_and_the_
     after = resolve(parse_settings({**data, "engineImages": {"vllm": BUILT}}, "local"), "local").models[0].release
     assert after.spec.image.reference == "localhost/llm-serving/vllm:0123456789ab"
     assert after.sha256 == before.sha256
+
+
+def test_an_image_of_this_machine_has_no_launcher_inside_whatever_an_older_release_says() -> None:
+    stack = resolve(parse_settings(settings_data("local"), "local"), "local")
+    assert not stack.models[0].release.spec.image.launcher
+    assert stack.launched_models == ("tiny-llama",)
+
+
+@pytest.mark.parametrize(
+    ("repository", "pulled"),
+    [
+        ("docker.io/vllm/vllm-openai", "us-central1-docker.pkg.dev/images/hub/vllm/vllm-openai"),
+        ("vllm/vllm-openai", "us-central1-docker.pkg.dev/images/hub/vllm/vllm-openai"),
+        ("docker.io/redis", "us-central1-docker.pkg.dev/images/hub/library/redis"),
+        ("redis", "us-central1-docker.pkg.dev/images/hub/library/redis"),
+        ("ghcr.io/huggingface/text-generation-inference", None),
+        ("localhost/llm-serving/vllm", None),
+        ("registry:5000/vllm", None),
+    ],
+)
+def test_images_of_docker_hub_alone_come_through_the_remote_repository(repository: str, pulled: str | None) -> None:
+    shared = {"project": "images", "pullThrough": "hub"}
+    settings = parse_settings(settings_data("dev") | {"registry": shared}, "dev")
+    image = ImageReference(repository=repository, tag="1", digest="sha256:" + "a" * 64)
+    assert settings.pulled(image) == image.model_copy(update={"repository": pulled or repository})
+
+
+def test_an_engine_that_comes_through_the_remote_repository_is_the_one_that_its_release_pins() -> None:
+    data = settings_data("dev")
+    through = resolve(parse_settings(data, "dev"), "dev")
+    without = resolve(parse_settings(data | {"registry": {"project": "acme-llm-images"}}, "dev"), "dev")
+    before, after = without.models[0].release, through.models[0].release
+    assert before.spec.image.repository == "docker.io/vllm/vllm-openai"
+    assert after.spec.image.repository == "us-central1-docker.pkg.dev/acme-llm-images/docker-hub/vllm/vllm-openai"
+    assert (after.sha256, after.spec.image.tag) == (before.sha256, before.spec.image.tag)
+    # What is told of an image names it as the lock does.
+    assert through.notes == without.notes
 
 
 def test_what_a_cloud_serves_is_what_its_releases_pin() -> None:

@@ -23,6 +23,8 @@ printf '%s\\n' "$*" >> "$CALLS"
 case "$*" in
   *"buckets describe"*) [ -e "$THERE/bucket" ] ;;
   *"buckets create"*) touch "$THERE/bucket" ;;
+  *"repositories describe"*) [ -e "$THERE/repository-$4" ] ;;
+  *"repositories create"*) touch "$THERE/repository-$4" ;;
   *"keyrings describe"*) [ -e "$THERE/ring" ] ;;
   *"keyrings create"*) touch "$THERE/ring" ;;
   *"keys describe"*) [ -e "$THERE/key" ] ;;
@@ -58,10 +60,18 @@ def gcloud(tmp_path: Path) -> Path:
 def test_a_second_run_creates_nothing(gcloud: Path) -> None:
     first, calls = _run(gcloud, "acme-llm-dev", "us-central1")
     assert first.returncode == 0, first.stderr
-    assert sum(" create " in call for call in calls) == 3
+    assert sum(" create " in call for call in calls) == 5
     second, calls = _run(gcloud, "acme-llm-dev", "us-central1")
     assert second.returncode == 0, second.stderr
     assert not [call for call in calls if " create " in call]
+
+
+def test_nodes_get_a_registry_for_images_of_ours_and_one_that_brings_docker_hubs(gcloud: Path) -> None:
+    _, calls = _run(gcloud, "acme-llm-dev", "us-central1")
+    ours, remote = (call for call in calls if "repositories create" in call)
+    assert "--immutable-tags" in ours
+    assert "create docker-hub --project acme-llm-dev --location us-central1" in remote
+    assert "--mode remote-repository --remote-docker-repo DOCKER-HUB" in remote
 
 
 def test_the_state_bucket_is_private_and_keeps_versions(gcloud: Path) -> None:

@@ -11,6 +11,7 @@ import pulumi_gcp as gcp
 
 from llm_serving.cloud.gcp.names import ProjectId, Region
 from llm_serving.component import Frozen, child, token, validated
+from llm_serving.planning.clouds.gcp import repository_url
 from llm_serving.spec.names import ClusterName
 
 READER = "roles/artifactregistry.reader"
@@ -37,6 +38,8 @@ class GcpRegistryArgs(TypedDict):
     """Labels of the repository."""
     create: NotRequired[bool]
     """Make the repository; false where it is there already, and only `readers` get their roles."""
+    pull_through: NotRequired[str]
+    """Name of a remote repository beside it, which is there already and opened for `readers` too."""
 
 
 class GcpRegistryInputs(Frozen):
@@ -48,6 +51,7 @@ class GcpRegistryInputs(Frozen):
     readers: tuple[Any, ...] = ()
     labels: dict[str, str] = {}
     create: bool = True
+    pull_through: ClusterName | None = None
 
 
 class GcpRegistry(pulumi.ComponentResource):
@@ -61,19 +65,22 @@ class GcpRegistry(pulumi.ComponentResource):
         super().__init__(token("GcpRegistry"), name, None, opts)
 
         repository: pulumi.Input[str] = _repository(self, name, inputs) if inputs.create else inputs.name
+        opened: dict[str, pulumi.Input[str]] = {f"{name}-reader": repository}
+        if inputs.pull_through is not None:
+            opened[f"{name}-pull-through-reader"] = inputs.pull_through
         grants: list[gcp.artifactregistry.RepositoryIamMember | gcp.projects.IAMMember] = [
             gcp.artifactregistry.RepositoryIamMember(
-                f"{name}-reader-{index}",
+                f"{grant}-{index}",
                 project=inputs.project,
                 location=inputs.region,
-                repository=repository,
+                repository=opened_repository,
                 role=READER,
                 member=pulumi.Output.concat("serviceAccount:", reader),
                 opts=child(self),
             )
+            for grant, opened_repository in opened.items()
             for index, reader in enumerate(inputs.readers)
         ]
-
         grants += [
             gcp.projects.IAMMember(
                 f"{name}-streamer-{index}",
@@ -86,7 +93,7 @@ class GcpRegistry(pulumi.ComponentResource):
         ]
 
         # Whoever pulls waits for the right to: a pod that starts too early backs off for minutes.
-        url = f"{inputs.region}-docker.pkg.dev/{inputs.project.replace(':', '/')}/{inputs.name}"
+        url = repository_url(inputs.region, inputs.project, inputs.name)
         self.repository_url = pulumi.Output.all(repository, *[grant.role for grant in grants]).apply(lambda _: url)
         self.register_outputs({"repositoryUrl": self.repository_url})
 

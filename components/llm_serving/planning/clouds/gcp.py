@@ -26,6 +26,22 @@ def initial_nodes_per_zone(least: int, zones: int) -> int:
     return least // zones if zones else 0
 
 
+_REGISTRY = "-docker.pkg.dev"
+"""End of the host names of Artifact Registry, behind a repository's location."""
+
+
+def registry_location(repository: str) -> str | None:
+    """Where a repository of Artifact Registry is; ``None`` for one of another registry."""
+    host = repository.partition("/")[0]
+    return host.removesuffix(_REGISTRY) if host.endswith(_REGISTRY) else None
+
+
+def repository_url(region: str, project: str, name: str) -> str:
+    """Host and path in front of an image's name in a repository of Artifact Registry."""
+    # A project of a domain, "example.com:project".
+    return f"{region}{_REGISTRY}/{project.replace(':', '/')}/{name}"
+
+
 class Gcp(MachineCloud):
     """A pool is one GKE node pool for each of its capacity entries, under one ComputeClass of the pool's name."""
 
@@ -36,8 +52,9 @@ class Gcp(MachineCloud):
     reserved_pool_names = {"default": _COMPUTE_CLASS}
     # GKE documentation, "ComputeClass CustomResourceDefinition", metadata.name.
     reserved_pool_prefixes = {prefix: _COMPUTE_CLASS_PREFIX.format(prefix) for prefix in ("gke", "autopilot")}
-    # GKE documentation, "Use Image streaming to pull container images": those of Artifact Registry. Our node pools have
-    # it on.
+    # GKE documentation, "Use Image streaming to pull container images": those of standard and remote repositories of
+    # Artifact Registry in the nodes' region. Our node pools have it on. It names public images of Docker Hub too, which
+    # are not counted: nothing says from which region.
     streaming_registry = ".pkg.dev"
     # The GCS FUSE container, which the model cache gives these sizes: its defaults of 250m and 256 MiB throttle the
     # loading of weights. Its file cache is on the node's ephemeral storage and holds every file that a pod reads.

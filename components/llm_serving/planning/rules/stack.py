@@ -10,7 +10,7 @@ from llm_serving.planning.host import NO_SIDECAR, SidecarRequests
 from llm_serving.planning.node_room import NodeRoom
 from llm_serving.planning.nodes import DEFAULT_MAX_PODS, NodeShape
 from llm_serving.spec import AddonsSpec, LauncherSpec, LoaderSpec, ModelSpec, Pool, ReleaseSpec, TeamSpec, Weights
-from llm_serving.spec.gcp import GcpClusterSpec, GcpNetworkSpec, GcpPoolSpec
+from llm_serving.spec.gcp import GcpClusterSpec, GcpNetworkSpec, GcpPoolSpec, GcpRegistrySpec
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,13 @@ class GcpShape:
         network: the ranges of its network.
         cluster: its cluster.
         pools: its GPU pools, in the order of :attr:`StackShape.pools`.
+        registry: the registry of images that is there already.
     """
 
     network: GcpNetworkSpec | None = None
     cluster: GcpClusterSpec | None = None
     pools: Sequence[GcpPoolSpec] = ()
+    registry: GcpRegistrySpec | None = None
 
 
 @dataclass(frozen=True)

@@ -107,10 +107,10 @@ class Loader:
                 f"{self._target.where}: its manifest is there and does not fit, {damage}; load again without adopt, "
                 "which repairs it"
             )
-        there = copy.files()
+        present_files = copy.files()
         source = None if open_source is None else open_source()
-        files = select_files(there if source is None else source.files())
-        self._refuse_difference(files, {file.name: file.size for file in there})
+        files = select_files(present_files if source is None else source.files())
+        self._refuse_difference(files, {file.name: file.size for file in present_files})
         check(copy, files, self._adapter_rank)
         self._claim()
         adopted = self._all([_Adoption(copy, file, source, self._ended).run for file in files])

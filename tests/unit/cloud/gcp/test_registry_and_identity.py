@@ -57,6 +57,16 @@ def test_a_repository_that_is_there_is_opened_to_readers_and_not_made() -> None:
     assert recording.output("repositoryUrl") == "us-central1-docker.pkg.dev/test-project/images"
 
 
+def test_images_that_come_through_a_remote_repository_may_be_pulled() -> None:
+    recording = registry("a@x.iam.gserviceaccount.com", create=False, pull_through="docker-hub")
+    grants = recording.all("artifactregistry/repositoryIamMember:RepositoryIamMember")
+    assert {(grant["repository"], grant["role"]) for grant in grants} == {
+        ("images", "roles/artifactregistry.reader"),
+        ("docker-hub", "roles/artifactregistry.reader"),
+    }
+    assert recording.all(REPOSITORY) == []
+
+
 def test_repository_url_is_what_an_image_name_follows() -> None:
     recording = registry()
     assert recording.output("repositoryUrl") == "us-central1-docker.pkg.dev/test-project/images"

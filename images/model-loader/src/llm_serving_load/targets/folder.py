@@ -134,10 +134,10 @@ class FolderTarget:
         """The SHA-256 of a file of the right size, which is read."""
         try:
             with self.explained():
-                there = (self._folder / name).stat().st_size == size
+                same_size = (self._folder / name).stat().st_size == size
         except MissingError:
             return None
-        return {"sha256": self.sha256_of(name)} if there else None
+        return {"sha256": self.sha256_of(name)} if same_size else None
 
     def open(self, name: str, offset: int) -> "_FolderStream":
         """The file from an offset on."""
