@@ -33,7 +33,7 @@ def explain_model(stack: Stack, model: ServedModel) -> Group:
         *_cold_starts(model),
         launcher_table(stack, model),
         drain_table(model.spec, stack.cloud.spot_notice_seconds(pool)),
-        scaling_table(model.spec),
+        scaling_table(model, stack.settings.addons.prometheus_url),
         scheduling_table(model.spec),
         *_costs(stack, model, pool),
         *_notes(stack, model),
@@ -138,7 +138,7 @@ def launcher_table(stack: Stack, model: ServedModel) -> Table:
             if has_drain
             else f"{spec.engine.name.value}'s own way, not counted",
             "one request" if model.spec.engine.warm_up else "none: engine.warmUp",
-            "utilization, by NVML" if accelerator(model.node.accelerator).resource else "none: no GPU",
+            "utilization, by NVML" if _has_gpu(model) else "none: no GPU",
         )
     return table
 
@@ -165,33 +165,47 @@ def drain_table(spec: ModelSpec, notice: int | None) -> Table:
     return table
 
 
-def scaling_table(spec: ModelSpec) -> Table:
-    """How many instances there are, and what changes their number."""
+def scaling_table(model: ServedModel, prometheus_url: str | None) -> Table:
+    """How many instances there are, and what changes their number.
+
+    Args:
+        model: the model.
+        prometheus_url: the Prometheus of somebody else that is asked; ``None`` for that of the stack.
+    """
     table = plain_table("Number of instances", "release", "instances", "scaled by")
-    for instances in plan_replicas(spec):
+    for instances in plan_replicas(model.spec):
         by = (
             "fixed"
             if instances.autoscaling is None
-            else "\n".join(_signals(instances.autoscaling, launched=spec.engine.launcher))
+            else "\n".join(_signals(instances.autoscaling, model, prometheus_url))
         )
         base = f", {instances.base} of them on capacity that is not taken away" if instances.base else ""
         table.add_row(f"{instances.version} ({instances.role.value})", f"{replica_range(instances)}{base}", by)
     return table
 
 
-def _signals(spec: AutoscalingSpec, *, launched: bool) -> Iterator[str]:
+def _has_gpu(model: ServedModel) -> bool:
+    return accelerator(model.node.accelerator).resource is not None
+
+
+def _signals(spec: AutoscalingSpec, model: ServedModel, prometheus_url: str | None) -> Iterator[str]:
     yield f"more than {spec.queue_depth:g} waiting requests an instance"
     if spec.ttft_seconds is not None:
         yield f"time to first token (p95) over {spec.ttft_seconds:g} s, while requests wait"
-    if spec.gpu_utilization is not None:
-        told = "" if launched else "; no launcher reports it: only where Prometheus has NVIDIA's exporter"
+    if spec.gpu_utilization is not None and _has_gpu(model):
+        told = (
+            ""
+            if model.spec.engine.launcher
+            else "; no launcher reports it: only where Prometheus has NVIDIA's exporter"
+        )
         yield f"GPU utilization over {spec.gpu_utilization} %, while requests wait{told}"
     for schedule in spec.schedules:
         yield f"at least {schedule.replicas} from {schedule.start} to {schedule.end} ({schedule.timezone})"
     pace = spec.pace
     yield f"up: {pace.up_percent} % in 15 s after {pace.up_seconds} s of demand"
     yield f"down: {pace.down_percent} % a minute after {pace.down_seconds} s of lull"
-    yield f"signals are read every {spec.polling_seconds} s"
+    read = f"signals are read every {spec.polling_seconds} s"
+    yield read if prometheus_url is None else f"{read} from {prometheus_url}, which must read PodMonitors"
 
 
 def scheduling_table(spec: ModelSpec) -> Table:

@@ -18,6 +18,7 @@ from llm_serving.spec import EngineName
 from stacks.cli import app
 from stacks.outputs import read_outputs
 from stacks.report.cluster_view import ClusterView, PodState, PodView
+from stacks.report.explain import scaling_table
 from stacks.report.summary import stack_summary, warnings
 from stacks.settings import Stack, parse_settings, read_settings_file, resolve
 from tests.unit.stacks.settings_files import REPOSITORY, put, settings_data, write_settings
@@ -175,6 +176,26 @@ def test_nothing_is_explained_that_nothing_provides(tmp_path: Path) -> None:
     assert "llm_serving_startup_seconds" not in alone
     assert row(alone, "weights", "nothing measures it")
     assert "no launcher reports it" in alone
+    assert "note: llm-serving:models[0].autoscaling.gpuUtilization = 80: nothing of this stack measures it" in alone
+    assert "gpuUtilization" not in launched
+
+
+def test_a_model_on_cpus_is_not_said_to_scale_by_what_gpus_do() -> None:
+    local = settings_data("local")
+    put(local, "models[0].autoscaling", {"max": 2})
+    model = resolve(parse_settings(local, "local"), "local").models[0]
+    console = Console(width=200, no_color=True, highlight=False)
+    with console.capture() as captured:
+        console.print(scaling_table(model, None))
+    assert "GPU" not in captured.get()
+
+
+def test_where_signals_come_from_is_told_where_prometheus_is_somebody_elses() -> None:
+    scaled = stack(autoscaling={"max": 2}).models[0]
+    console = Console(width=200, no_color=True, highlight=False)
+    with console.capture() as captured:
+        console.print(scaling_table(scaled, "http://prometheus.theirs.svc:9090"))
+    assert "from http://prometheus.theirs.svc:9090, which must read PodMonitors" in captured.get()
 
 
 def test_the_stages_of_an_engine_that_tells_none_are_not_said_to_be_measured() -> None:
