@@ -1,12 +1,9 @@
 """``python -m local images``: container images, built on this machine."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 app = typer.Typer(no_args_is_help=True, help="Container images, built here: build, archive, list, clean.")
 
@@ -20,19 +17,22 @@ def build(
     source: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of models, for tiny-model.")] = None,
 ) -> None:
     """Build the images whose inputs have changed."""
-    from rich.table import Table
-
     from local.images import LocalImages
     from local.images.cache import gigabytes
     from local.images.logged_commands import elapsed
 
     images = LocalImages()
     names = names or [name for name in images.names() if name != "tiny-model" or source]
-    table = Table("image", "size", "time", "")
-    for image in [images.build(name, source) for name in names]:
-        state = "built" if image.built else "was there"
-        table.add_row(image.reference, gigabytes(image.size_bytes), elapsed(image.seconds), state)
-    _print(table)
+    rows = [
+        (
+            image.reference,
+            gigabytes(image.size_bytes),
+            elapsed(image.seconds),
+            "built" if image.built else "was there",
+        )
+        for image in [images.build(name, source) for name in names]
+    ]
+    _print_images(("image", "size", "time", "state"), rows)
 
 
 @app.command()
@@ -51,18 +51,20 @@ def archive(
 @app.command("list")
 def list_images() -> None:
     """Show the images that are there."""
-    from rich.table import Table
-
     from local.images import LocalImages
     from local.images.cache import gigabytes
 
     images = LocalImages()
-    table = Table("image", "size", "image id", "")
-    for image in images.stored():
-        state = "current" if images.is_current(image) else "outdated"
-        identity = image.image_id.removeprefix("sha256:")[:12]
-        table.add_row(image.reference, gigabytes(image.size_bytes), identity, state)
-    _print(table)
+    rows = [
+        (
+            image.reference,
+            gigabytes(image.size_bytes),
+            image.image_id.removeprefix("sha256:")[:12],
+            "current" if images.is_current(image) else "outdated",
+        )
+        for image in images.stored()
+    ]
+    _print_images(("image", "size", "image id", "state"), rows)
 
 
 @app.command()
@@ -74,9 +76,7 @@ def clean(everything: Annotated[bool, typer.Option("--all", help="Remove every i
         print(f"{reference}: removed")
 
 
-def _print(table: "Table") -> None:
-    import sys
+def _print_images(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from stacks.report.sections import Section, print_tables, terminal
 
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    print_tables([Section("Images", columns, rows)], terminal())

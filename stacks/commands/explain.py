@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from llm_serving.errors import Problem, ProblemsError, nearest
-from stacks.commands.options import Folder, Plain, StackName, console, read_stack
-from stacks.report.explain import explain_model
+from stacks.commands.options import Folder, Format, Formatted, Plain, StackName, print_report, read_stack
+from stacks.report.explain import model_sections
+from stacks.report.explain_report import report_models
 
 
 def explain(
@@ -17,6 +18,7 @@ def explain(
     ] = None,
     folder: Folder = Path(),
     plain: Plain = False,
+    form: Formatted = Format.TABLE,
 ) -> None:
     """Show all that was decided for a model, and why: releases, memory, cold start, drain, scaling, cost."""
     explained = read_stack(stack, folder)
@@ -24,6 +26,6 @@ def explain(
     if model is not None and model not in names:
         problem = Problem("MODEL", model, "is not served by this stack", nearest(model, names))
         raise ProblemsError([problem], explained.source)
-    for served in explained.models:
-        if model in (None, served.spec.name):
-            console(plain).print(explain_model(explained, served))
+    report = report_models(explained, model)
+    parts = [part for reported in report.models for part in model_sections(reported)]
+    print_report(report, parts, form, plain=plain)

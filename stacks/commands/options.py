@@ -1,20 +1,34 @@
-"""Arguments and options that several commands have, and the console that they print on."""
+"""Arguments and options that several commands have, and how they print what they report."""
 
-import sys
+from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from pydantic import BaseModel
 
+from stacks.report.sections import Part, markdown, plain_text, print_tables, terminal
 from stacks.settings import Stack, read_settings_file, resolve
+
+
+class Format(StrEnum):
+    """How a report is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
 
 StackName = Annotated[str, typer.Argument(help="Stack, for example dev: its settings are Pulumi.<stack>.yaml.")]
 Folder = Annotated[Path, typer.Option("--folder", help="Folder that holds the settings files.")]
 Releases = Annotated[
     Path, typer.Option("--releases", help="Folder of the releases and of their images.", show_default=False)
 ]
-Plain = Annotated[bool, typer.Option("--plain", help="No colours and no wrapping: for logs and files.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Tables without boxes and colours, a row a line: for logs.")]
+Formatted = Annotated[
+    Format, typer.Option("--format", help="table, json (numbers are numbers, unknown is null) or markdown.")
+]
 
 
 def read_stack(name: str, folder: Path) -> Stack:
@@ -27,8 +41,21 @@ def read_stack(name: str, folder: Path) -> Stack:
     return resolve(read_settings_file(path), path.name)
 
 
-def console(plain: bool) -> Console:
-    """Where tables are printed."""
+def print_report(report: BaseModel, parts: Iterable[Part], form: Format, *, plain: bool) -> None:
+    """Print a report in the form that was asked for."""
+    if plain and form is not Format.TABLE:
+        raise typer.BadParameter(f"is for tables, not for --format {form.value}", param_hint="--plain")
+    if form is Format.JSON:
+        print(report.model_dump_json(by_alias=True, indent=2))
+    elif form is Format.MARKDOWN:
+        print(markdown(parts))
+    else:
+        print_parts(parts, plain=plain)
+
+
+def print_parts(parts: Iterable[Part], *, plain: bool) -> None:
+    """Print tables."""
     if plain:
-        return Console(no_color=True, width=200, highlight=False)
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+        print(plain_text(parts))
+    else:
+        print_tables(parts, terminal())

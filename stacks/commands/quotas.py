@@ -2,14 +2,11 @@
 
 from pathlib import Path
 
-from stacks.commands.options import Folder, Plain, StackName, console, read_stack
-from stacks.report.quotas import quotas_table
+from stacks.commands.options import Folder, Format, Formatted, Plain, StackName, print_report, read_stack
+from stacks.report.quotas import quota_sections, report_quotas
 
 
-def quotas(stack: StackName, folder: Folder = Path(), plain: Plain = False) -> None:
+def quotas(stack: StackName, folder: Folder = Path(), plain: Plain = False, form: Formatted = Format.TABLE) -> None:
     """List the GPU quotas that the cloud must grant before the stack can reach its maximum."""
-    planned = read_stack(stack, folder)
-    if not planned.settings.buys_nodes:
-        print(f"{planned.source}: the cluster is already there, no quota is needed")
-        return
-    console(plain).print(quotas_table(planned))
+    report = report_quotas(read_stack(stack, folder))
+    print_report(report, quota_sections(report), form, plain=plain)

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from llm_serving.errors import Problem, ProblemsError, nearest
-from stacks.commands.options import Folder, Plain, Releases, console
+from stacks.commands.options import Folder, Plain, Releases, print_parts
 from stacks.releases import RELEASES, add_release, display_path, history, lock_releases, read_releases, verify_releases
-from stacks.report.releases import HASH_DIGITS, read_uses, releases_table
+from stacks.report.releases import HASH_DIGITS, read_uses, releases_section
 
 app = typer.Typer(no_args_is_help=True, help="Model releases: add, verify, list.")
 
@@ -77,6 +77,6 @@ def list_releases(
         raise ProblemsError([Problem("MODEL", model, "has no releases", nearest(model, names))])
     uses, unreadable = read_uses(folder)
     listed = [release for release in known.values() if model in (None, release.spec.name)]
-    console(plain).print(releases_table(listed, uses))
+    print_parts([releases_section(listed, uses)], plain=plain)
     for line in unreadable:
         print(f"warning: {line}", file=sys.stderr)

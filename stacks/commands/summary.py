@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from stacks.commands.options import Folder, Plain, StackName, console, read_stack
+from stacks.commands.options import Folder, Format, Formatted, Plain, StackName, print_report, read_stack
 from stacks.outputs import read_outputs
 from stacks.report.cluster_view import read_cluster
-from stacks.report.summary import errors, stack_summary
+from stacks.report.stack_report import report_stack
+from stacks.report.summary import summary_sections
 
 
 def summary(
@@ -19,11 +20,12 @@ def summary(
     kubeconfig: Annotated[Path, typer.Option(help="Kubeconfig of the stack's cluster.")],
     folder: Folder = Path(),
     plain: Plain = False,
+    form: Formatted = Format.TABLE,
 ) -> None:
     """Show what there is: nodes, where each pod was scheduled, endpoints, cost an hour."""
     text = sys.stdin.read() if str(outputs) == "-" else outputs.read_text(encoding="utf-8")
     values = read_outputs(json.loads(text), str(outputs))
-    view = read_cluster(kubeconfig)
-    console(plain).print(stack_summary(read_stack(stack, folder), values, view))
-    if errors(view):
+    report = report_stack(read_stack(stack, folder), values, read_cluster(kubeconfig))
+    print_report(report, summary_sections(report), form, plain=plain)
+    if report.errors:
         raise typer.Exit(1)

@@ -1,11 +1,11 @@
 """What runs where: nodes and model pods of a stack's cluster, read from its Kubernetes API."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
+from llm_serving.arguments import Frozen
 from llm_serving.contract import LABEL_MARKET, LABEL_MODEL, LABEL_POOL, LABEL_RELEASE
 
 ENGINES = f"{LABEL_MODEL},app.kubernetes.io/component=engine"
@@ -25,8 +25,7 @@ class PodState(StrEnum):
     FAILING = "failing"
 
 
-@dataclass(frozen=True)
-class NodeView:
+class NodeView(Frozen):
     """A node, with its pool and market where it is one of ours, and the GPUs that pods can ask for."""
 
     name: str
@@ -38,8 +37,7 @@ class NodeView:
     ready: bool
 
 
-@dataclass(frozen=True)
-class PodView:
+class PodView(Frozen):
     """A pod of a model's release; ``reason`` says why it is not ready."""
 
     name: str
@@ -51,8 +49,7 @@ class PodView:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class ClusterView:
+class ClusterView(Frozen):
     """Nodes and model pods at one moment."""
 
     nodes: tuple[NodeView, ...]
@@ -82,7 +79,7 @@ def read_cluster(kubeconfig: Path, context: str | None = None) -> ClusterView:
         pods = api.list_pod_for_all_namespaces(label_selector=ENGINES, _request_timeout=20).to_dict()["items"]
     except (ApiException, HTTPError, config.ConfigException, OSError) as error:
         raise ConnectionError(f"the cluster of {kubeconfig} does not answer: {error}") from error
-    return ClusterView(tuple(_node(item) for item in nodes), model_pods(pods))
+    return ClusterView(nodes=tuple(_node(item) for item in nodes), pods=model_pods(pods))
 
 
 def model_pods(items: Iterable[dict[str, Any]]) -> tuple[PodView, ...]:

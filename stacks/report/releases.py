@@ -4,12 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.table import Table
-
 from llm_serving.errors import ProblemsError
 from llm_serving.planning.replicas import describe_role, releases_of
 from stacks.releases import Release, precedence
-from stacks.report.tables import plain_table
+from stacks.report.sections import Section, prose
 from stacks.settings import read_settings_file
 
 HASH_DIGITS = 12
@@ -55,21 +53,20 @@ def read_uses(folder: Path) -> tuple[ReleaseUses, list[str]]:
     return uses, unreadable
 
 
-def releases_table(releases: Iterable[Release], uses: ReleaseUses) -> Table:
+def releases_section(releases: Iterable[Release], uses: ReleaseUses) -> Section:
     """A row a release: models by name, versions in their order."""
-    table = plain_table(
-        "Releases", "model", "version", "engine", "quantization", "context", "revision", "hash", "served by"
-    )
-    for release in sorted(releases, key=lambda release: (release.spec.name, precedence(release.spec.version))):
-        spec = release.spec
-        table.add_row(
-            spec.name,
-            spec.version,
-            f"{spec.engine.name.value} {spec.engine.version}",
-            spec.quantization.value,
-            str(spec.context_length),
-            spec.model.revision[:HASH_DIGITS],
+    rows = [
+        (
+            release.spec.name,
+            release.spec.version,
+            f"{release.spec.engine.name.value} {release.spec.engine.version}",
+            release.spec.quantization.value,
+            str(release.spec.context_length),
+            release.spec.model.revision[:HASH_DIGITS],
             release.sha256[:HASH_DIGITS],
-            ", ".join(map(str, uses.get((spec.name, spec.version), ()))),
+            ", ".join(map(str, uses.get((release.spec.name, release.spec.version), ()))),
         )
-    return table
+        for release in sorted(releases, key=lambda release: (release.spec.name, precedence(release.spec.version)))
+    ]
+    columns = ("model", "version", "engine", "quantization", "context", "revision", "hash", prose("served by"))
+    return Section("Releases", columns, rows)

@@ -63,10 +63,10 @@ fi
 
 cat <<EOF
 
-Ready. Next, with STACK one of dev, staging, prod:
+Ready. Next, with STACK one of dev, staging, prod (docs/cloud-account.md, from step 4 on):
+  stacks quotas STACK        # the GPU quotas to ask for
+  stacks images push model-loader@0.1.0 --archive FILE --to $region-docker.pkg.dev/$project/$registry    # once
   pulumi login gs://$bucket
   pulumi stack init STACK --secrets-provider "gcpkms://projects/$project/locations/$region/keyRings/$ring/cryptoKeys/$key"
-  stacks images push model-loader@0.1.0 --archive FILE --to $region-docker.pkg.dev/$project/$registry    # once
-  stacks quotas STACK        # the GPU quotas to ask for
   pulumi preview --stack STACK
 EOF

@@ -39,7 +39,7 @@ class NodesInUse(Frozen):
 
 
 class CostLine(Frozen):
-    """Cost of one capacity entry. Amounts are ``None`` where the price is unknown.
+    """Cost of one capacity entry. Amounts are ``None`` where the price is unknown; no nodes cost nothing.
 
     Attributes:
         pool: name of the pool.
@@ -66,9 +66,7 @@ class CostLine(Frozen):
 
     def usd_for(self, nodes: int) -> float | None:
         """Cost an hour of so many nodes; ``None`` where the price is unknown. No nodes cost nothing."""
-        if nodes == 0:
-            return 0.0
-        return None if self.usd_per_hour is None else nodes * self.usd_per_hour
+        return _times(self.usd_per_hour, nodes)
 
 
 class CostEstimate(Frozen):
@@ -93,6 +91,11 @@ class CostEstimate(Frozen):
     def complete(self) -> bool:
         """Every line has a price."""
         return not self.unknown
+
+    @property
+    def min_complete(self) -> bool:
+        """The cost of the fewest nodes is known, not a lower bound."""
+        return all(line.min_usd_per_hour is not None for line in self.lines)
 
     @property
     def min_usd_per_month(self) -> float:
@@ -179,7 +182,14 @@ def _line(cloud: Cloud, region: str, pool: str, index: int, entry: CapacityEntry
         min_nodes=fewest,
         max_nodes=entry.max,
         usd_per_hour=usd,
-        min_usd_per_hour=None if usd is None else round(usd * fewest, 4),
-        max_usd_per_hour=None if usd is None else round(usd * entry.max, 4),
+        min_usd_per_hour=_times(usd, fewest),
+        max_usd_per_hour=_times(usd, entry.max),
         note=price.note,
     )
+
+
+def _times(usd_per_hour: float | None, nodes: int) -> float | None:
+    """Cost an hour of so many nodes; ``None`` where the price is unknown. No nodes cost nothing."""
+    if nodes == 0:
+        return 0.0
+    return None if usd_per_hour is None else round(nodes * usd_per_hour, 4)

@@ -4,17 +4,16 @@ Unknown prices stay unknown. What nodes cost whether they are full or not is ``c
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from llm_serving import catalog
+from llm_serving.arguments import Frozen
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.cost import estimate
 from llm_serving.planning.replicas import plan_replicas
 from llm_serving.spec import ModelSpec, Pool
 
 
-@dataclass(frozen=True)
-class CapacityCost:
+class CapacityCost(Frozen):
     """Cost on one kind of capacity, in USD an hour; ``None`` where the price is not known.
 
     Attributes:

@@ -2,9 +2,10 @@
 done here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 from llm_serving import catalog
+from llm_serving.arguments import Frozen
 from llm_serving.catalog import QuotaMetric
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.spec import Market, Pool
@@ -12,8 +13,7 @@ from llm_serving.spec import Market, Pool
 GLOBAL = "global"
 
 
-@dataclass(frozen=True)
-class Quota:
+class Quota(Frozen):
     """A quota that must be at least this large, on top of what else uses it.
 
     Attributes:
@@ -53,11 +53,11 @@ def gpu_quotas(cloud: Cloud, region: str, pools: Sequence[Pool]) -> list[Quota]:
                 amount = entry.max * (machine.gpus if metric.unit == "gpu" else machine.vcpus)
                 shares.setdefault(_key(metric), []).append((amount, text))
     quotas = [
-        Quota(metric.name, region, sum(amount for amount, _ in parts), _sum(parts), metric.unit, metric.code)
+        Quota(name=metric.name, region=region, unit=metric.unit, code=metric.code, **_sum(parts))
         for metric, parts in shares.items()
     ]
     if gpus and cloud.all_regions_gpu_quota is not None:
-        quotas.append(Quota(cloud.all_regions_gpu_quota, GLOBAL, sum(amount for amount, _ in gpus), _sum(gpus)))
+        quotas.append(Quota(name=cloud.all_regions_gpu_quota, region=GLOBAL, **_sum(gpus)))
     return quotas
 
 
@@ -66,5 +66,8 @@ def _key(metric: QuotaMetric) -> QuotaMetric:
     return metric.model_copy(update={"series": "", "market": Market.ON_DEMAND})
 
 
-def _sum(parts: list[tuple[int, str]]) -> str:
-    return "; ".join(f"{text} = {amount}" for amount, text in parts)
+def _sum(parts: list[tuple[int, str]]) -> dict[str, Any]:
+    return {
+        "amount": sum(amount for amount, _ in parts),
+        "why": "; ".join(f"{text} = {amount}" for amount, text in parts),
+    }

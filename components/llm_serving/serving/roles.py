@@ -56,12 +56,12 @@ def viewer_rules() -> tuple[Rule, ...]:
 
 def editor_rules(exec_in_pods: bool = False) -> tuple[Rule, ...]:
     """What viewers may, and change workloads; ``exec_in_pods``: and run commands in pods."""
-    # Over websockets a command begins with GET, which kubectl has used by default since 1.31 (KEP-4006).
+    # Over websockets commands and tunnels begin with GET, which kubectl has used by default since 1.31 (KEP-4006).
     commands = (Rule("", ("pods/exec",), ("create", "get")),) if exec_in_pods else ()
     return (
         *viewer_rules(),
         Rule("", ("configmaps", "persistentvolumeclaims", "pods", "services"), _CHANGE),
-        Rule("", ("pods/portforward",), ("create",)),
+        Rule("", ("pods/portforward",), ("create", "get")),
         *commands,
         Rule("apps", ("deployments", "statefulsets"), _CHANGE),
         Rule("apps", ("deployments/scale", "statefulsets/scale"), ("get", "update", "patch")),

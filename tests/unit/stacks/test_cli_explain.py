@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 from llm_serving import catalog
@@ -18,8 +17,11 @@ from llm_serving.spec import EngineName
 from stacks.cli import app
 from stacks.outputs import read_outputs
 from stacks.report.cluster_view import ClusterView, PodState, PodView
-from stacks.report.explain import scaling_table
-from stacks.report.summary import stack_summary, warnings
+from stacks.report.explain import model_sections
+from stacks.report.explain_report import report_models
+from stacks.report.sections import plain_text
+from stacks.report.stack_report import report_stack, warnings
+from stacks.report.summary import summary_sections
 from stacks.settings import Stack, parse_settings, read_settings_file, resolve
 from tests.unit.stacks.settings_files import REPOSITORY, put, settings_data, write_settings
 
@@ -41,7 +43,7 @@ def stack(**model: Any) -> Stack:
 
 def explain_output(folder: Path, **model: Any) -> str:
     write_settings(folder, data(**model))
-    done = CliRunner().invoke(app, ["explain", "dev", MODEL, "--folder", str(folder), "--plain"])
+    done = CliRunner().invoke(app, ["explain", "dev", MODEL, "--folder", str(folder)], env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
     return done.output
 
@@ -55,7 +57,7 @@ def row(text: str, *starts: str) -> list[str]:
 
 @pytest.mark.parametrize("name", ["local", "dev", "staging", "prod"])
 def test_every_model_of_every_committed_stack_is_explained(name: str) -> None:
-    done = CliRunner().invoke(app, ["explain", name, "--folder", str(REPOSITORY), "--plain"])
+    done = CliRunner().invoke(app, ["explain", name, "--folder", str(REPOSITORY)], env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
     resolved = resolve(read_settings_file(REPOSITORY / f"Pulumi.{name}.yaml"), name)
     for model in resolved.models:
@@ -73,8 +75,9 @@ def test_a_model_that_is_not_served_is_refused_with_those_that_are() -> None:
 
 def test_each_release_has_its_role_its_share_and_its_instances(tmp_path: Path) -> None:
     text = explain_output(tmp_path, releases=THREE, replicas=3)
-    assert row(text, "stable")[-1] == "3"
-    assert row(text, "canary, weight 10 % not in force: no gateway")[-1] == "2"
+    assert row(text, "1.1.0", "stable")[-1] == "3"
+    assert row(text, "1.0.0", "canary")[-1] == "2"
+    assert "1.0.0: canary, weight 10 % not in force: no gateway" in text
     # Their contexts differ, so they are planned apart.
     assert "One instance of 1.1.0" in text
     assert "One instance of 1.0.0" in text
@@ -135,33 +138,26 @@ def test_the_cost_is_the_models_share_of_its_nodes() -> None:
 
 
 def pod(name: str, release: str, node: str = "node", state: PodState = PodState.READY) -> PodView:
-    return PodView(name, "chat", MODEL, release, node, state)
+    return PodView(name=name, namespace="chat", model=MODEL, release=release, node=node, state=state)
 
 
 def summary(served: Stack, view: ClusterView) -> str:
     urls = {"url": "http://model", "releaseUrls": {"1.0.0": "http://canary"}}
     outputs = read_outputs({"models": {MODEL: {**urls, "release": "1.1.0", "deployment": f"{MODEL}-1-1-0"}}})
-    console = Console(width=200, no_color=True, highlight=False)
-    with console.capture() as captured:
-        console.print(stack_summary(served, outputs, view))
-    return captured.get()
+    return plain_text(summary_sections(report_stack(served, outputs, view)))
 
 
 def test_the_summary_has_a_row_for_each_release_with_its_own_pods() -> None:
-    view = ClusterView((), (pod("a", "1.1.0", "node-a"), pod("b", "1.0.0", "node-b"), pod("c", "1.0.0", "node-c")))
-    text = summary(stack(releases=THREE), view)
-    stable = row(text, MODEL, "1.1.0")
-    assert (stable[2], stable[-2], stable[-1]) == ("stable", "node-a", "http://model")
-    canary = row(text, MODEL, "1.0.0")
-    assert (canary[2], canary[-2], canary[-1]) == (
-        "canary, weight 10 % not in force: no gateway",
-        "node-b",
-        "http://canary",
-    )
+    pods = (pod("a", "1.1.0", "node-a"), pod("b", "1.0.0", "node-b"), pod("c", "1.0.0", "node-c"))
+    lines = [line.split() for line in summary(stack(releases=THREE), ClusterView(nodes=(), pods=pods)).splitlines()]
+    for release, node in (("1.1.0", "node-a"), ("1.0.0", "node-b"), ("1.0.0", "node-c")):
+        assert [MODEL, release, "ready", node] in lines
+    for release, address in (("1.1.0", "http://model"), ("1.0.0", "http://canary")):
+        assert [MODEL, f"{release}:", address, "(inside", "the", "cluster)"] in lines
 
 
 def test_a_release_with_too_few_pods_is_told_whatever_the_others_have() -> None:
-    view = ClusterView((), tuple(pod(name, "1.1.0") for name in "abc"))
+    view = ClusterView(nodes=(), pods=tuple(pod(name, "1.1.0") for name in "abc"))
     assert warnings(stack(releases=THREE), view) == [f"{MODEL} 1.0.0: 0 of 2 pods exist"]
 
 
@@ -174,28 +170,27 @@ def test_nothing_is_explained_that_nothing_provides(tmp_path: Path) -> None:
     assert row(alone, "1.0.0", "none")[2:] == ["vllm's own way, not counted", "none", "none"]
     assert "warm up" not in alone
     assert "llm_serving_startup_seconds" not in alone
-    assert row(alone, "weights", "nothing measures it")
+    assert "weights: nothing measures it" in alone
     assert "no launcher reports it" in alone
-    assert "note: llm-serving:models[0].autoscaling.gpuUtilization = 80: nothing of this stack measures it" in alone
+    assert "llm-serving:models[0].autoscaling.gpuUtilization = 80: nothing of this stack measures it" in alone
     assert "gpuUtilization" not in launched
 
 
 def test_a_model_on_cpus_is_not_said_to_scale_by_what_gpus_do() -> None:
     local = settings_data("local")
     put(local, "models[0].autoscaling", {"max": 2})
-    model = resolve(parse_settings(local, "local"), "local").models[0]
-    console = Console(width=200, no_color=True, highlight=False)
-    with console.capture() as captured:
-        console.print(scaling_table(model, None))
-    assert "GPU" not in captured.get()
+    (model,) = report_models(resolve(parse_settings(local, "local"), "local")).models
+    text = plain_text(model_sections(model))
+    assert "more than 10 waiting requests" in text
+    assert "GPU utilization" not in text
 
 
 def test_where_signals_come_from_is_told_where_prometheus_is_somebody_elses() -> None:
-    scaled = stack(autoscaling={"max": 2}).models[0]
-    console = Console(width=200, no_color=True, highlight=False)
-    with console.capture() as captured:
-        console.print(scaling_table(scaled, "http://prometheus.theirs.svc:9090"))
-    assert "from http://prometheus.theirs.svc:9090, which must read PodMonitors" in captured.get()
+    settings = data(autoscaling={"max": 2})
+    settings["addons"] = {"monitoring": "existing", "prometheusUrl": "http://prometheus.theirs.svc:9090"}
+    (model,) = report_models(resolve(parse_settings(settings, "dev"), "dev")).models
+    text = plain_text(model_sections(model))
+    assert "from http://prometheus.theirs.svc:9090, which must read PodMonitors" in text
 
 
 def test_the_stages_of_an_engine_that_tells_none_are_not_said_to_be_measured() -> None:

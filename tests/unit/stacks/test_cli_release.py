@@ -30,8 +30,8 @@ def run(*arguments: str, releases: Path = RELEASES) -> Result:
 
 
 def cells(output: str) -> list[list[str]]:
-    """The rows of a table as they were printed."""
-    return [[cell.strip() for cell in line.strip("│").split("│")] for line in output.splitlines() if "│" in line]
+    """The rows of a plain table as they were printed, under its title and the titles of its columns."""
+    return [re.split(r"  +", line) for line in output.splitlines()[2:]]
 
 
 def test_add_writes_a_release_and_says_its_hash(folder: Path) -> None:
