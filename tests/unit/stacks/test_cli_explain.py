@@ -17,6 +17,8 @@ from llm_serving.spec import EngineName
 from stacks.cli import app
 from stacks.outputs import read_outputs
 from stacks.report.cluster_view import ClusterView, PodState, PodView
+from stacks.report.explain import model_sections
+from stacks.report.explain_report import report_models
 from stacks.report.sections import plain_text
 from stacks.report.stack_report import report_stack, warnings
 from stacks.report.summary import summary_sections
@@ -170,6 +172,25 @@ def test_nothing_is_explained_that_nothing_provides(tmp_path: Path) -> None:
     assert "llm_serving_startup_seconds" not in alone
     assert "weights: nothing measures it" in alone
     assert "no launcher reports it" in alone
+    assert "llm-serving:models[0].autoscaling.gpuUtilization = 80: nothing of this stack measures it" in alone
+    assert "gpuUtilization" not in launched
+
+
+def test_a_model_on_cpus_is_not_said_to_scale_by_what_gpus_do() -> None:
+    local = settings_data("local")
+    put(local, "models[0].autoscaling", {"max": 2})
+    (model,) = report_models(resolve(parse_settings(local, "local"), "local")).models
+    text = plain_text(model_sections(model))
+    assert "more than 10 waiting requests" in text
+    assert "GPU utilization" not in text
+
+
+def test_where_signals_come_from_is_told_where_prometheus_is_somebody_elses() -> None:
+    settings = data(autoscaling={"max": 2})
+    settings["addons"] = {"monitoring": "existing", "prometheusUrl": "http://prometheus.theirs.svc:9090"}
+    (model,) = report_models(resolve(parse_settings(settings, "dev"), "dev")).models
+    text = plain_text(model_sections(model))
+    assert "from http://prometheus.theirs.svc:9090, which must read PodMonitors" in text
 
 
 def test_the_stages_of_an_engine_that_tells_none_are_not_said_to_be_measured() -> None:
