@@ -140,6 +140,10 @@ def up(runner: StackRunner, stack: str, args: Sequence[str]) -> int:
     )
     changes = runner.last_changes(stack) if status == 0 else {}
     shown = _summary(runner, stack)
+    if (faults := FaultPlan.of(runner.state)).given:
+        named = [(item["type"], item["urn"].rpartition("::")[2]) for item in runner.resources(stack)]
+        for problem in faults.missed(named):
+            print(f"note: {problem}")
     if changes and set(changes) <= UNCHANGED:
         print(f"\nNothing to change: all {changes['same']} resources of {stack} are as the settings say.")
     return status or shown

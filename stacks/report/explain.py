@@ -8,7 +8,7 @@ from llm_serving.planning.disruption import EXIT_SECONDS
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.planning.replicas import NOT_IN_FORCE
 from llm_serving.spec import AutoscalingSpec
-from stacks.report.explain_report import DrainReport, ModelReport, ReleaseReport
+from stacks.report.explain_report import DrainReport, LauncherReport, ModelReport, ReleaseReport
 from stacks.report.releases import HASH_DIGITS
 from stacks.report.sections import Part, Section, Sentence, prose, usd
 from stacks.report.summary import instance_range
@@ -27,7 +27,7 @@ def model_sections(model: ModelReport) -> Iterator[Part]:
         yield from _cold_start(alike[0].instance.cold_start, _versions(alike))
     yield _launcher(model.releases)
     yield _drain(model.drain)
-    yield _scaling(model.releases)
+    yield _scaling(model)
     yield _scheduling(model)
     yield from (Sentence(f"note: {note}") for note in model.notes)
 
@@ -190,12 +190,12 @@ def _drain(drain: DrainReport) -> Section:
     return Section("Drain, seconds", ("what", "s", prose("why")), rows)
 
 
-def _scaling(releases: Sequence[ReleaseReport]) -> Section:
+def _scaling(model: ModelReport) -> Section:
     """How many instances there are, and what changes their number."""
     rows: list[tuple[str, ...]] = []
-    for release in releases:
-        spec, launched = release.autoscaling, release.launcher.comes_with is not None
-        by = "fixed" if spec is None else "\n".join(_signals(spec, launched=launched))
+    for release in model.releases:
+        spec = release.autoscaling
+        by = "fixed" if spec is None else "\n".join(_signals(spec, release.launcher, model))
         rows.append(
             (
                 f"{release.version} ({release.role.value})",
@@ -204,24 +204,26 @@ def _scaling(releases: Sequence[ReleaseReport]) -> Section:
                 by,
             )
         )
-    notes = ["on a base: on capacity that is not taken away"] if any(r.base_instances for r in releases) else []
+    notes = ["on a base: on capacity that is not taken away"] if any(r.base_instances for r in model.releases) else []
     columns = ("release", "instances", prose("on a base"), prose("scaled by"))
     return Section("Number of instances", columns, rows, notes=notes)
 
 
-def _signals(spec: AutoscalingSpec, *, launched: bool) -> Iterator[str]:
+def _signals(spec: AutoscalingSpec, launcher: LauncherReport, model: ModelReport) -> Iterator[str]:
     yield f"more than {spec.queue_depth:g} waiting requests an instance"
     if spec.ttft_seconds is not None:
         yield f"time to first token (p95) over {spec.ttft_seconds:g} s, while requests wait"
-    if spec.gpu_utilization is not None:
-        told = "" if launched else "; no launcher reports it: only where Prometheus has NVIDIA's exporter"
+    if spec.gpu_utilization is not None and model.has_gpu:
+        unreported = "; no launcher reports it: only where Prometheus has NVIDIA's exporter"
+        told = "" if launcher.gpu_signal else unreported
         yield f"GPU utilization over {spec.gpu_utilization} %, while requests wait{told}"
     for schedule in spec.schedules:
         yield f"at least {schedule.replicas} from {schedule.start} to {schedule.end} ({schedule.timezone})"
     pace = spec.pace
     yield f"up: {pace.up_percent} % in 15 s after {pace.up_seconds} s of demand"
     yield f"down: {pace.down_percent} % a minute after {pace.down_seconds} s of lull"
-    yield f"signals are read every {spec.polling_seconds} s"
+    read, url = f"signals are read every {spec.polling_seconds} s", model.prometheus_url
+    yield read if url is None else f"{read} from {url}, which must read PodMonitors"
 
 
 def _scheduling(model: ModelReport) -> Section:

@@ -116,11 +116,13 @@ class ModelReport(Frozen):
         name, team, pool, accelerator: what, whose and where.
         capacity: markets and machines of the pool, most preferred first; empty for nodes that are already there.
         node: a node as pods see it.
+        has_gpu: it has GPUs.
         releases: what is served, the stable release first.
         drain: the end of an instance.
         service_class: what gives way to what.
         placeholders: nodes that are held ready.
         surge: instances that a rollout starts beside those that they replace.
+        prometheus_url: the Prometheus of somebody else that scaling asks; ``None`` for that of the stack.
         cost: cost of its instances.
         notes: what is accepted and may disappoint.
     """
@@ -131,11 +133,13 @@ class ModelReport(Frozen):
     accelerator: str
     capacity: tuple[str, ...]
     node: NodeShape
+    has_gpu: bool
     releases: tuple[ReleaseReport, ...]
     drain: DrainReport
     service_class: ServiceClass
     placeholders: int
     surge: int
+    prometheus_url: str | None
     cost: ModelCost
     notes: tuple[str, ...]
 
@@ -169,11 +173,13 @@ def _model(stack: Stack, index: int) -> ModelReport:
         accelerator=pool.accelerator,
         capacity=tuple(f"{entry.market.value} {entry.machine_type}" for entry in pool.capacity),
         node=model.node,
+        has_gpu=_has_gpu(model),
         releases=tuple(_release(stack, model, position) for position in range(len(model.releases))),
         drain=_drain(model.spec, stack.cloud.spot_notice_seconds(pool)),
         service_class=model.spec.service_class,
         placeholders=model.spec.warm_pool.placeholders,
         surge=model.spec.surge,
+        prometheus_url=stack.settings.addons.prometheus_url,
         cost=_cost(stack, model, pool),
         notes=tuple(str(note) for note in stack.notes if note.path == path or note.path.startswith(f"{path}.")),
     )
@@ -215,8 +221,12 @@ def _launcher(stack: Stack, model: ServedModel, served: ServedRelease) -> Launch
         version=None if spec.image.launcher else stack.settings.launcher.version,
         counts_drain=spec.engine.name is EngineName.VLLM,
         warm_up=engine.warm_up,
-        gpu_signal=accelerator(model.node.accelerator).resource is not None,
+        gpu_signal=_has_gpu(model),
     )
+
+
+def _has_gpu(model: ServedModel) -> bool:
+    return accelerator(model.node.accelerator).resource is not None
 
 
 def _drain(spec: ModelSpec, notice: int | None) -> DrainReport:

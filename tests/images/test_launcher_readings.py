@@ -4,6 +4,8 @@ import importlib
 import importlib.metadata
 import json
 import logging
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,10 +17,11 @@ from llm_serving_engine.client import EngineClient
 from llm_serving_engine.drain_middleware import DrainMiddleware
 from llm_serving_engine.drain_state import VARIABLE
 from llm_serving_engine.exposition import exposition
-from llm_serving_engine.gpu import Gpus
+from llm_serving_engine.gpu import Gpu, Gpus
 from llm_serving_engine.health_monitor import HealthMonitor, Status
 from llm_serving_engine.memory import HostMemory, host_memory
 from llm_serving_engine.options import option_of, parse
+from llm_serving_engine.resource_usage import Load, ResourceUsage
 
 from llm_serving.launchers import current
 from llm_serving.metrics.series import LauncherSeries
@@ -88,6 +91,48 @@ def test_a_machine_without_gpus_has_none() -> None:
     if Path("/dev/nvidiactl").exists():
         pytest.skip("this machine has an NVIDIA GPU")
     assert Gpus().read() == []
+
+
+# NVML as its API reference has it, for a machine without a GPU: two of them, of which one is split and does not say
+# what it does (NVML_ERROR_NOT_SUPPORTED is 3).
+NVML = """
+struct utilization { unsigned int gpu, memory; };
+struct memory { unsigned long long total, free, used; };
+static int devices[2];
+int nvmlInit_v2(void) { return INIT; }
+int nvmlDeviceGetCount_v2(unsigned int *count) { *count = 2; return 0; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned int index, void **device) { *device = devices + index; return 0; }
+int nvmlDeviceGetUtilizationRates(void *device, struct utilization *rates) {
+    if (device != devices) return 3;
+    rates->gpu = 93; rates->memory = 41; return 0;
+}
+int nvmlDeviceGetMemoryInfo(void *device, struct memory *memory) {
+    memory->total = 85899345920ULL; memory->free = 1ULL; memory->used = 85899345919ULL; return 0;
+}
+"""
+
+
+def nvml(folder: Path, init: int) -> str:
+    """A library with NVML's interface whose start ends with a status."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+    source, library = folder / "nvml.c", folder / f"libnvml-{init}.so"
+    source.write_text(NVML)
+    subprocess.run([compiler, "-shared", "-fPIC", f"-DINIT={init}", "-o", library, source], check=True)
+    return str(library)
+
+
+def test_gpus_are_read_through_the_drivers_library_alone(tmp_path: Path) -> None:
+    gpus = Gpus(("libnvidia-ml-of-nobody.so.1", nvml(tmp_path, 0)))
+    total = 80 * 2**30
+    assert gpus.read() == [Gpu(0, 93.0, total - 1, total), Gpu(1, None, total - 1, total)]
+    # What one does not say is not an idle GPU.
+    assert ResourceUsage(Load(), gpus.read(), None).gpu_utilization == 93.0
+
+
+def test_a_driver_that_does_not_start_is_no_gpu(tmp_path: Path) -> None:
+    assert Gpus((nvml(tmp_path, 9),)).read() == []
 
 
 def test_address_and_name_come_from_the_engines_command_line_unless_they_are_given() -> None:

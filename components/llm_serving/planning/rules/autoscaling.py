@@ -60,6 +60,10 @@ def note_autoscaling(stack: StackShape) -> Iterator[Problem]:
         if spec.polling_seconds < SCRAPE_INTERVAL_SECONDS:
             reason = f"engines are scraped every {SCRAPE_INTERVAL_SECONDS} s, so some readings say nothing new"
             yield Problem(f"{path}.pollingSeconds", spec.polling_seconds, reason, str(SCRAPE_INTERVAL_SECONDS))
+        if spec.gpu_utilization is not None and not model.engine.launcher:
+            reason = "nothing of this stack measures it: the launcher would, and the engine runs without it"
+            hint = "null, or NVIDIA's exporter in the Prometheus that scales, with honorLabels"
+            yield Problem(f"{path}.gpuUtilization", spec.gpu_utilization, reason, hint)
         if model.replicas > 1 and model.replicas != spec.min:
             reason = "without meaning beside autoscaling, which starts with its min"
             yield Problem(f"models[{index}].replicas", model.replicas, reason, f"autoscaling.min {model.replicas}")

@@ -1,8 +1,32 @@
-"""Readings of NVIDIA GPUs through NVML; nothing where there is no GPU or no library for it."""
+"""Readings of NVIDIA GPUs through NVML, the library of the driver; nothing where there is no driver.
 
-import importlib
+By ``ctypes``, because Python's bindings (``nvidia-ml-py``) are in some images of engines only, and the library is
+wherever a GPU is. Names and layouts are those of NVML's API reference (https://docs.nvidia.com/deploy/nvml-api/).
+"""
+
+import contextlib
+import ctypes
 from dataclasses import dataclass
-from typing import Any
+
+LIBRARIES = ("libnvidia-ml.so.1", "/usr/local/nvidia/lib64/libnvidia-ml.so.1")
+"""Where the driver's library is: on the loader's path, or where GKE mounts it (its documentation, "Run GPUs in GKE
+Standard node pools", "About the CUDA libraries")."""
+
+
+class _Utilization(ctypes.Structure):
+    """nvmlUtilization_t, in percent."""
+
+    _fields_ = [("gpu", ctypes.c_uint), ("memory", ctypes.c_uint)]
+
+
+class _Memory(ctypes.Structure):
+    """nvmlMemory_t, in bytes."""
+
+    _fields_ = [
+        ("total", ctypes.c_ulonglong),
+        ("free", ctypes.c_ulonglong),
+        ("used", ctypes.c_ulonglong),
+    ]
 
 
 @dataclass(frozen=True)
@@ -23,47 +47,51 @@ class Gpu:
 
 
 class Gpus:
-    """Reads the GPUs. Not safe for several threads at once."""
+    """Reads the GPUs. Not safe for several threads at once.
 
-    def __init__(self) -> None:
-        self._nvml: Any = None
+    Args:
+        libraries: names of NVML, of which the first that is there is used.
+    """
+
+    def __init__(self, libraries: tuple[str, ...] = LIBRARIES) -> None:
+        self._libraries = libraries
+        self._nvml: ctypes.CDLL | None = None
         self._absent = False
 
     def read(self) -> list[Gpu]:
         """All GPUs; an empty list where there is none."""
         nvml = self._library()
-        if nvml is None:
+        count = ctypes.c_uint()
+        if nvml is None or nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)):
             return []
-        try:
-            return [self._one(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
-        except nvml.NVMLError:
-            return []
+        return [self._one(nvml, index) for index in range(count.value)]
 
-    def _library(self) -> Any:
+    def _library(self) -> ctypes.CDLL | None:
         if self._nvml is None and not self._absent:
-            try:
-                nvml = importlib.import_module("pynvml")
-            except ImportError:
+            nvml = next((loaded for name in self._libraries if (loaded := _load(name)) is not None), None)
+            if nvml is None or nvml.nvmlInit_v2():
                 self._absent = True
-                return None
-            try:
-                nvml.nvmlInit()
-            except nvml.NVMLError:
-                self._absent = True
-                return None
-            self._nvml = nvml
+            else:
+                self._nvml = nvml
         return self._nvml
 
     @staticmethod
-    def _one(nvml: Any, index: int) -> Gpu:
-        handle = nvml.nvmlDeviceGetHandleByIndex(index)
-        try:
-            utilization = float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
-        except nvml.NVMLError:
-            utilization = None
-        try:
-            memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-            used, total = int(memory.used), int(memory.total)
-        except nvml.NVMLError:
-            used = total = None
-        return Gpu(index, utilization, used, total)
+    def _one(nvml: ctypes.CDLL, index: int) -> Gpu:
+        """Every function of NVML returns 0 where it did what it is for."""
+        device, utilization, memory = ctypes.c_void_p(), _Utilization(), _Memory()
+        if nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(device)):
+            return Gpu(index, None, None, None)
+        is_busy_known = not nvml.nvmlDeviceGetUtilizationRates(device, ctypes.byref(utilization))
+        is_memory_known = not nvml.nvmlDeviceGetMemoryInfo(device, ctypes.byref(memory))
+        return Gpu(
+            index,
+            float(utilization.gpu) if is_busy_known else None,
+            memory.used if is_memory_known else None,
+            memory.total if is_memory_known else None,
+        )
+
+
+def _load(name: str) -> ctypes.CDLL | None:
+    with contextlib.suppress(OSError):
+        return ctypes.CDLL(name)
+    return None
