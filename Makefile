@@ -22,9 +22,15 @@ PYTEST := python -m pytest --durations=20
 .PHONY: help up preview destroy down status check check-static check-unit test test-images test-engine test-e2e test-autoscaling test-official bench format clean
 
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z0-9_-]+:.*## / {name[++n] = $$1; text[n] = $$2; if (length($$1) > width) width = length($$1)} \
-		END {for (i = 1; i <= n; i++) printf "  \033[1m%-" width "s\033[0m %s\n", name[i], text[i]}' $(MAKEFILE_LIST)
-	@echo; echo "  Variables: STACK=local|dev|staging|prod (default local), YES=1 (destroy does not ask)"
+	@awk -v columns="$${COLUMNS:-80}" 'BEGIN {FS = ":.*## "} \
+		/^[a-zA-Z0-9_-]+:.*## / {name[++n] = $$1; text[n] = $$2; if (length($$1) > width) width = length($$1)} \
+		END {for (i = 1; i <= n; i++) { \
+			line = sprintf("  %-" width "s", name[i]); count = split(text[i], words, " "); \
+			for (w = 1; w <= count; w++) { \
+				if (length(line) + 1 + length(words[w]) > columns) {print line; line = sprintf("  %" width "s", "")} \
+				line = line " " words[w]} \
+			print line}}' $(MAKEFILE_LIST)
+	@echo; echo "  Variables: STACK=local|dev|staging|prod (default local); YES=1: do not ask"
 
 up: $(SETUP) ## serve a model in real pods on this machine; STACK=dev|staging|prod: that stack on the local clouds
 	@python -m local up $(STACK)

@@ -22,20 +22,21 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import grpc
 import yaml
-from pydantic import Field, RootModel
+from pydantic import Field
 
 from llm_serving.arguments import Frozen, parse
 from llm_serving.errors import Problem, ProblemsError, nearest
 from local.providers.gcp.types import type_tokens
+from local.providers.kubernetes.sdk import sdk as kubernetes_sdk
 from local.state_folder import StateFolder
 from stacks.files import file_locked, write_atomically
 
@@ -159,6 +160,11 @@ class FaultPlan:
             Path(named) if named else state_folder.root / "faults.yaml", state_folder.clouds / "fault-calls.json"
         )
 
+    @property
+    def given(self) -> bool:
+        """Whether there is a plan."""
+        return self._file is not None and self._file.exists()
+
     def check(self) -> None:
         """Refuse a plan that is not well-formed, or that names types that no local cloud has: it would strike nothing.
 
@@ -168,12 +174,31 @@ class FaultPlan:
         if self._file is None or not self._file.exists():
             return
         problems = [
-            Problem(f"[{index}].type", entry.type, "no type of the local clouds", nearest(entry.type, type_tokens()))
+            Problem(f"[{index}].type", entry.type, "no type of the local clouds", _nearest_types(entry.type))
             for index, entry in enumerate(_load(self._file))
             if not _matches_some(entry.type)
         ]
         if problems:
             raise ProblemsError(problems, str(self._file))
+
+    def missed(self, resources: Iterable[tuple[str, str]]) -> list[Problem]:
+        """What struck nothing and cannot: entries whose name no resource of their type has.
+
+        Args:
+            resources: type token and name of all that a stack has.
+        """
+        if self._file is None or self._counters is None or not self.given:
+            return []
+        having = list(resources)
+        with _counting(self._counters) as counts:
+            counted = set(counts)
+        problems: list[Problem] = []
+        for index, entry in enumerate(_load(self._file)):
+            names = sorted({name for token, name in having if fnmatchcase(token, entry.type)})
+            if entry.key not in counted and not any(fnmatchcase(name, entry.name) for name in names):
+                path, reason = f"{self._file.name}[{index}].name", f"no {entry.type} has this name: nothing was struck"
+                problems.append(Problem(path, entry.name, reason, nearest(entry.name, names)))
+        return problems
 
     def draw(self, token: str, name: str, operation: str) -> Fault | None:
         """Count this call at every entry that it matches, and return the fault that is due, if any.
@@ -211,14 +236,21 @@ class _Entry(Frozen):
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 
 
-class _Entries(RootModel[tuple[_Entry, ...]]):
-    """The whole file."""
-
-
 def _matches_some(pattern: str) -> bool:
-    """Whether a type of Google Cloud matches. Of Kubernetes, whose clusters take types of their own, any name may be
-    one."""
-    return pattern.startswith(("kubernetes:", "*")) or any(fnmatchcase(token, pattern) for token in type_tokens())
+    """Whether a type of Google Cloud or Kubernetes matches. Clusters take types of their own, too, so of an API group
+    that Kubernetes does not have any name may be one."""
+    known = [*type_tokens(), *kubernetes_sdk().tokens()]
+    if any(fnmatchcase(token, pattern) for token in known):
+        return True
+    package, _, rest = pattern.partition(":")
+    groups = {token.split(":")[1] for token in known if token.startswith("kubernetes:")}
+    return package == "kubernetes" and rest.partition(":")[0] not in groups
+
+
+def _nearest_types(pattern: str) -> str:
+    """Of a kind without its package and module (``NodePool``) the types of that name."""
+    known = type_tokens() if pattern.startswith("gcp:") else [*type_tokens(), *kubernetes_sdk().tokens()]
+    return ", ".join(token for token in known if token.endswith(f":{pattern}")) or nearest(pattern, known)
 
 
 def _load(file: Path) -> tuple[_Entry, ...]:
@@ -226,7 +258,20 @@ def _load(file: Path) -> tuple[_Entry, ...]:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ProblemsError([Problem("", None, f"not readable as YAML: {error}")], str(file)) from None
-    return parse(_Entries, data or (), str(file)).root
+    if not isinstance(data, list | None):
+        raise ProblemsError([Problem("", None, "not a list of faults", "- type: ...")], str(file))
+    entries: list[_Entry] = []
+    problems: list[Problem] = []
+    for index, item in enumerate(cast(list[Any], data or [])):
+        try:
+            if not isinstance(item, dict):
+                raise ProblemsError([Problem("", item, "not a fault with a type, an operation and a fault")])
+            entries.append(parse(_Entry, item))
+        except ProblemsError as error:
+            problems += [problem.under(f"[{index}]") for problem in error.problems]
+    if problems:
+        raise ProblemsError(problems, str(file))
+    return tuple(entries)
 
 
 @contextmanager

@@ -90,6 +90,19 @@ class LocalStack:
             timeout=480,
         )
 
+    def shell(self, commands: str) -> subprocess.CompletedProcess[str]:
+        """Commands as somebody would type them in the project's folder, who agrees to what `pulumi` asks."""
+        agrees = {"PULUMI_SKIP_CONFIRMATIONS": "true"}
+        return subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands],
+            cwd=self.runner.project,
+            env=self.environment() | agrees,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=480,
+        )
+
     def prepare(self) -> None:
         self.runner.prepare(self.name)
         self.runner.select(self.name)

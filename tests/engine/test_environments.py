@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from local.stack_runner import up
+from local.state_folder import REPOSITORY
+from stacks.files import write_json
 from tests.engine.local_stack import LocalStack
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -38,8 +41,36 @@ def test_preview_plans_what_was_reviewed(stack: LocalStack) -> None:
 
 
 def test_up_brings_the_stack_up(stack: LocalStack) -> None:
-    done = stack.up()
+    if stack.name == "dev":
+        bring_up_by_the_commands_of_the_page(stack)
+    else:
+        done = stack.up()
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def bring_up_by_the_commands_of_the_page(stack: LocalStack) -> None:
+    """Those of docs/cloud-account.md, word for word. Their preview is a test of its own."""
+    stack.prepare()
+    done = stack.shell("\n".join(page_commands("## 7. Up", "pulumi up", "pulumi stack output kubeconfig")))
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    kubeconfig = yaml.safe_load((stack.runner.project / "kubeconfig-dev").read_text())
+    assert [user["user"]["exec"]["command"] for user in kubeconfig["users"]] == ["gke-gcloud-auth-plugin"]
+
+
+def test_what_is_there_is_shown_by_the_commands_of_the_page(stack: LocalStack) -> None:
+    """The kubeconfig of a real cluster is replaced: no program here proves to Google who one is."""
+    if stack.name != "dev":
+        return
+    write_json(stack.runner.project / "kubeconfig-dev", stack.cluster().kubeconfig())
+    done = stack.shell("\n".join(page_commands("## 7. Up", "pulumi stack output --json")))
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    (tunnel,) = page_commands("## 8. The first answer", "kubectl")
+    found = re.search(r"--namespace (\S+) port-forward service/(\S+) \d+:(\d+)", tunnel)
+    assert found
+    namespace, name, port = found.groups()
+    assert f"http://{name}.{namespace}.svc:{port}/v1" in done.stdout
+    service = stack.kubernetes().get("v1", "Service", name, namespace)
+    assert int(port) in [entry["port"] for entry in service["spec"]["ports"]]
 
 
 def test_every_pod_runs_on_the_pool_that_the_settings_name(stack: LocalStack) -> None:
@@ -128,6 +159,19 @@ def test_destroy_leaves_nothing(stack: LocalStack) -> None:
     # Google Cloud never deletes key rings and keys, only the versions in them.
     assert [path for path in stack.records() if "gcp.kms." not in str(path)] == []
     assert list(stack.runner.state.clusters.glob("*/*/*")) == []
+
+
+def page_commands(heading: str, *beginnings: str) -> list[str]:
+    """The commands below a heading of docs/cloud-account.md that begin so, one for each."""
+    section = (REPOSITORY / "docs/cloud-account.md").read_text().partition(f"\n{heading}\n")[2].partition("\n## ")[0]
+    lines = [
+        line
+        for block in re.findall(r"^```sh\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+        for line in block.splitlines()
+    ]
+    commands = [line for line in lines if line.startswith(beginnings)]
+    assert len(commands) == len(beginnings), commands
+    return commands
 
 
 def _move(config: dict[str, Any], region: str) -> None:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from llm_serving import catalog
-from llm_serving.catalog import Accelerator, Architecture
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.host import NO_SIDECAR, SidecarRequests
 from llm_serving.planning.nodes import NodeShape
@@ -46,18 +45,20 @@ def smallest_offer(
     Raises:
         UnknownFact: for an architecture that is not in the catalog.
     """
-    architecture = catalog.architecture(release.model.architecture)
-    any_size = model.model_copy(update={"tensor_parallelism": None})
-    for offer in _by_size(cloud):
-        if _fits(architecture, catalog.accelerator(offer.accelerator), any_size, release, offer.node, sidecar):
-            return offer
-    return None
+    return next((offer for offer in _by_size(cloud) if _fits(model, release, offer.node, sidecar)), None)
 
 
-def describe_offers(model: ModelSpec, release: ReleaseSpec, cloud: Cloud, sidecar: SidecarRequests = NO_SIDECAR) -> str:
-    """The suggestion of a refusal: the smallest that the cloud sells and that fits, or the smallest GPUs of all where
-    the cloud sells none; an empty string where nothing fits."""
-    offer = smallest_offer(model, release, cloud if cloud.gpu_nodes() else None, sidecar)
+def describe_offers(
+    model: ModelSpec, release: ReleaseSpec, node: NodeShape, cloud: Cloud, sidecar: SidecarRequests = NO_SIDECAR
+) -> str:
+    """The suggestion of a refusal: the smallest that the cloud sells and that fits. Where it sells none, a larger host
+    for the node's own GPUs where that is all that is missing, else the smallest GPUs of all. An empty string where
+    nothing fits."""
+    sells = bool(cloud.gpu_nodes())
+    roomy = node.model_copy(update={"cpu": UNLIMITED, "memory_gib": UNLIMITED})
+    if not sells and catalog.accelerator(node.accelerator).memory_gib and _fits(model, release, roomy, sidecar):
+        return "nodes with more cores and memory"
+    offer = smallest_offer(model, release, cloud if sells else None, sidecar)
     return f"a pool with nodes of at least {offer}" if offer else ""
 
 
@@ -86,16 +87,12 @@ def _price(cloud: Cloud, offer: Offer) -> float:
     return min((price for price in known if price is not None), default=float("inf"))
 
 
-def _fits(
-    architecture: Architecture,
-    accelerator: Accelerator,
-    model: ModelSpec,
-    release: ReleaseSpec,
-    node: NodeShape,
-    sidecar: SidecarRequests,
-) -> bool:
+def _fits(model: ModelSpec, release: ReleaseSpec, node: NodeShape, sidecar: SidecarRequests) -> bool:
+    architecture = catalog.architecture(release.model.architecture)
+    accelerator = catalog.accelerator(node.accelerator)
     if not accelerator.runs(release.quantization) or release.context_length > architecture.max_context:
         return False
-    if any(layout_problems(architecture, model, node)):
+    any_size = model.model_copy(update={"tensor_parallelism": None})
+    if any(layout_problems(architecture, any_size, node)):
         return False
-    return choose_gpus(architecture, release, model, accelerator, node, sidecar).fits
+    return choose_gpus(architecture, release, any_size, accelerator, node, sidecar).fits

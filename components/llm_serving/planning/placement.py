@@ -120,7 +120,7 @@ def plan_model(
             release.version,
             f"the engine has no {release.quantization} kernels for {accelerator.name}"
             + (f" (compute capability {accelerator.compute_capability})" if accelerator.compute_capability else ""),
-            describe_offers(model, release, cloud, sidecar),
+            describe_offers(model, release, node, cloud, sidecar),
         )
     problems = tuple(layout_problems(architecture, model, node))
     if problems:
@@ -199,7 +199,7 @@ def _does_not_fit(
 ) -> ProblemsError:
     reason = f"{release.name} {release.version} does not fit: " + "; ".join(refusals)
     if model.tensor_parallelism is None:
-        return _error("pool", model.pool, reason, describe_offers(model, release, cloud, sidecar))
+        return _error("pool", model.pool, reason, describe_offers(model, release, node, cloud, sidecar))
     any_size = model.model_copy(update={"tensor_parallelism": None})
     try:
         plan = plan_model(any_size, release, node, cloud, sidecar)

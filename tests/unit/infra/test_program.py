@@ -15,7 +15,7 @@ from pulumi.runtime.config import set_all_config
 import infra
 from stacks.outputs import read_outputs
 from stacks.settings import NAMESPACE, read_settings_file, resolve
-from tests.unit.recording import Recording, record
+from tests.unit.recording import Recorded, Recording, record
 from tests.unit.stacks.settings_files import put, settings_data, write_settings
 
 FOLDER = Path(infra.__file__).parent
@@ -124,6 +124,34 @@ def test_nodes_may_pull_engines_through_the_remote_repository_that_their_pods_na
     images = [container["image"] for container in deployment["spec.template.spec.containers"]]
     project = gcp_run.settings["registry"]["project"]
     assert images == [f"us-central1-docker.pkg.dev/{project}/docker-hub/vllm/vllm-openai:v0.32.0"]
+
+
+def test_what_prod_compiles_is_written_by_the_loaders_identity_and_read_by_those_who_may_not_write() -> None:
+    asked = run({**settings_data("prod"), "loader": LOADER})
+    loaders = {"chat": "chat-model-loader", "reasoning": "reasoning-model-loader"}
+    may_write = {
+        grant.name.removesuffix("-bucket")
+        for grant in asked.recording.all("storage/bucketIAMMember:BucketIAMMember")
+        if grant["role"] == "roles/storage.objectUser"
+    }
+    assert may_write == set(loaders.values())
+    jobs = [job for job in asked.recording.all("kubernetes:batch/v1:Job") if job.name.endswith("-compile")]
+    engines = asked.recording.all("kubernetes:apps/v1:Deployment")
+    saved = {_option(job, "--save-compile-cache=/cache/") for job in jobs}
+    assert len(saved) == len(jobs) == 2
+    assert {job["spec.template.spec.serviceAccountName"] for job in jobs} == {"model-loader"}
+    read = [engine for engine in engines if _option(engine, "--compile-cache=")]
+    assert {_option(engine, "--compile-cache=/models/") for engine in read} == saved
+    for engine in read:
+        volumes = engine["spec.template.spec.volumes"]
+        assert [volume["csi"]["readOnly"] for volume in volumes if "csi" in volume] == [True]
+        assert engine["spec.template.spec.serviceAccountName"] != "model-loader"
+
+
+def _option(resource: Recorded, option: str) -> str:
+    """What follows an option on the command line of a resource's container; empty where it is not there."""
+    words = resource["spec.template.spec.containers"][0].get("command") or []
+    return next((word.removeprefix(option) for word in words if word.startswith(option)), "")
 
 
 def test_what_a_stack_on_a_cloud_puts_out_can_be_read(gcp_run: Run) -> None:

@@ -1,6 +1,7 @@
 """The commands of `make` on this machine: what they hand on, and how they end."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -102,6 +103,10 @@ def test_a_plan_of_faults_that_names_what_there_is_not_is_refused_before_anythin
         ),
         ("- {type: 'gcp:*', operation: create, fault: qota}", "quota"),
         ("- {type: 'gcp:*', operation: creat, fault: quota}", "create"),
+        ("- {type: NodePool, operation: create, fault: quota}", "gcp:container/nodePool:NodePool"),
+        ("- {type: 'kubernetes:apps/v1:Deploymnt', operation: create, fault: quota}", "kubernetes:apps/v1:Deployment"),
+        ("- {type: 'gcp:*', operation: create, fault: quota, nam: x}", "name"),
+        ("{type: 'gcp:*', operation: create, fault: quota}", "- type: ..."),
     ):
         (folder / "faults.yaml").write_text(plan)
         assert exit_status("up", "dev") == 1
@@ -109,11 +114,15 @@ def test_a_plan_of_faults_that_names_what_there_is_not_is_refused_before_anythin
     assert not calls.exists()
 
 
-def test_the_columns_of_make_help_stand_below_each_other() -> None:
-    shown = subprocess.run(["make", "help"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
-    rows = [line.partition("\033[0m") for line in shown.splitlines() if "\033[0m" in line]
-    assert len(rows) > 10
-    assert len({len(name) for name, _, _ in rows}) == 1
+def test_the_columns_of_make_help_stand_below_each_other_on_a_narrow_terminal() -> None:
+    environment = {**os.environ, "COLUMNS": "80"}
+    command = ["make", "help"]
+    shown = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True).stdout
+    rows = shown.partition("\n\n")[0].splitlines()
+    column = rows[0].index("this list")
+    assert len(rows) > 20
+    assert max(len(row) for row in shown.splitlines()) <= 80
+    assert all(row[column - 1] == " " and row[column] != " " for row in rows)
 
 
 def test_a_stack_without_settings_is_one_line_and_no_traceback(calls: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -184,6 +184,15 @@ def test_a_refusal_names_the_smallest_gpus_that_the_cloud_sells():
         plan_instance(model(), release("llama-3.1-70b", quantization="awq"), CPU_NODE)
 
 
+def test_nodes_that_are_there_and_lack_only_cores_or_memory_are_not_answered_with_other_gpus():
+    enough = {"accelerator": "RTX-A6000", "gpus": 2, "cpu": 32, "memory_gib": 128}
+    assert plan_instance(model(), release("qwen3-32b"), NodeShape(**enough)).gpus == 2
+    for lack in ({"cpu": 1}, {"memory_gib": 4}):
+        with pytest.raises(ProblemsError) as caught:
+            plan_instance(model(), release("qwen3-32b"), NodeShape(**{**enough, **lack}))
+        assert caught.value.problems[0].suggestion == "nodes with more cores and memory"
+
+
 def test_an_offer_leaves_the_parallelism_to_the_planner():
     offer = smallest_offer(model(tensorParallelism=16), release("qwen3-0.6b"), GCP)
     assert offer is not None

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from llm_serving import catalog
 from llm_serving.planning.clouds import AWS, EXISTING, GCP
 from llm_serving.planning.host import DAEMON_MEMORY_GIB, SidecarRequests
 from llm_serving.planning.node_room import NodeRoom, PodSize, pods_that_fit
@@ -168,6 +169,14 @@ def test_gpus_that_the_cloud_does_not_sell_are_refused(name, suggestion):
     problems = check(stack(pools=(pool(accelerator=name),), models=()))
     assert problems[0].path == "pools[0].accelerator"
     assert suggestion in problems[0].suggestion
+
+
+def test_an_unknown_machine_is_answered_with_those_that_have_the_pools_gpu():
+    for name in ("g5.xlarge", "g2-standard-9"):
+        unknown = stack(pools=(pool(capacity=[entry(machineType=name)]),), models=())
+        suggestion = single_problem(check(unknown), "pools[0].capacity[0].machineType").suggestion
+        assert suggestion
+        assert all(catalog.machine_type("gcp", machine).accelerator == "L4" for machine in suggestion.split(", "))
 
 
 def test_an_unknown_gpu_of_existing_nodes_is_refused():

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from llm_serving import catalog
 from llm_serving.catalog import Basis, StartupStage
 from llm_serving.errors import ProblemsError
-from llm_serving.planning.cold_start import StartupChoices, cold_start
+from llm_serving.planning.cold_start import ColdStart, StartupChoices, cold_start
 from llm_serving.planning.fit import weight_bytes
 from llm_serving.planning.instance_cost import capacity_costs
 from llm_serving.planning.timeouts import TIMEOUT_FACTOR
@@ -22,7 +22,7 @@ from stacks.report.explain_report import report_models
 from stacks.report.sections import plain_text
 from stacks.report.stack_report import report_stack, warnings
 from stacks.report.summary import summary_sections
-from stacks.settings import Stack, parse_settings, read_settings_file, resolve
+from stacks.settings import ServedModel, Stack, parse_settings, read_settings_file, resolve
 from tests.unit.stacks.settings_files import REPOSITORY, put, settings_data, write_settings
 
 MODEL = "qwen3-0-6b"
@@ -202,14 +202,22 @@ def test_the_stages_of_an_engine_that_tells_none_are_not_said_to_be_measured() -
     assert choices.measured_by(StartupStage.NODE_START) is not None
 
 
+def committed(name: str) -> Stack:
+    return resolve(read_settings_file(REPOSITORY / f"Pulumi.{name}.yaml"), name)
+
+
+def cautious_start(served: Stack, model: ServedModel) -> ColdStart:
+    """The cold start of a model of which no setting asks for a faster one."""
+    device = catalog.device(catalog.accelerator(model.node.accelerator).device)
+    architecture = catalog.architecture(model.release.spec.model.architecture)
+    weights = weight_bytes(architecture, model.release.spec.quantization)
+    return cold_start(served.cloud, device, weights, choices=StartupChoices(warm_up=True))
+
+
 def test_the_models_of_prod_start_in_at_most_half_of_the_time_by_settings_that_ship() -> None:
-    prod = resolve(read_settings_file(REPOSITORY / "Pulumi.prod.yaml"), "prod")
+    prod = committed("prod")
     for model in prod.models:
-        device = catalog.device(catalog.accelerator(model.node.accelerator).device)
-        architecture = catalog.architecture(model.release.spec.model.architecture)
-        weights = weight_bytes(architecture, model.release.spec.quantization)
-        cautious = cold_start(prod.cloud, device, weights, choices=StartupChoices(warm_up=True))
-        shipped = model.plan.cold_start
+        cautious, shipped = cautious_start(prod, model), model.plan.cold_start
         assert shipped.total <= cautious.total / 2
         # Each saving has a measurement that somebody published, and says which.
         for before, after in zip(cautious.stages, shipped.stages, strict=True):
@@ -218,11 +226,29 @@ def test_the_models_of_prod_start_in_at_most_half_of_the_time_by_settings_that_s
                 assert after.source
 
 
+def test_the_page_on_cold_starts_has_the_figures_of_the_committed_stacks() -> None:
+    page = (REPOSITORY / "docs/cold-start.md").read_text(encoding="utf-8")
+    section = page.partition("## What the committed stacks do")[2].partition("\n## ")[0]
+    table = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in section.splitlines() if "|" in line]
+    prod, dev = committed("prod"), committed("dev")
+    for column, model in enumerate(prod.models, start=2):
+        assert table[0][column].strip("`") == model.spec.name
+        cautious, shipped = cautious_start(prod, model), model.plan.cold_start
+        written = [row[column] for row in table[2:]][: len(shipped.stages) + 1]
+        pairs = [(before.seconds, after.seconds) for before, after in zip(cautious.stages, shipped.stages, strict=True)]
+        pairs.append((cautious.total, shipped.total))
+        assert written == [str(after) if before == after else f"{before} -> {after}" for before, after in pairs]
+    (small,) = dev.models
+    assert f"({cautious_start(dev, small).total} -> {small.plan.cold_start.total})" in section
+    held = next(model for model in prod.models if model.spec.warm_pool.placeholders)
+    assert table[-1][2] == str(held.plan.cold_start.total - held.plan.cold_start.node_start)
+
+
 @pytest.mark.parametrize("name", ["dev", "staging", "prod"])
 def test_an_update_waits_long_enough_for_an_image_that_is_not_streamed_yet(name: str) -> None:
     """GKE streams an image once its service has cached it, and the first node pulls all of it (its documentation, "Use
     Image streaming to pull container images", limitations)."""
-    shipped = resolve(read_settings_file(REPOSITORY / f"Pulumi.{name}.yaml"), name)
+    shipped = committed(name)
     pulled = cold_start(shipped.cloud, catalog.device("cuda"), 0).image_pull
     for model in shipped.models:
         start = model.plan.cold_start
@@ -232,7 +258,7 @@ def test_an_update_waits_long_enough_for_an_image_that_is_not_streamed_yet(name:
 
 @pytest.mark.parametrize("name", ["dev", "staging", "prod"])
 def test_engines_of_cloud_stacks_refuse_requests_that_would_wait_too_long(name: str) -> None:
-    shipped = resolve(read_settings_file(REPOSITORY / f"Pulumi.{name}.yaml"), name)
+    shipped = committed(name)
     for model in shipped.models:
         options = model.spec.engine
         assert options.max_queued_requests

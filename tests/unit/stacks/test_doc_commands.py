@@ -78,6 +78,8 @@ def simple_commands(line: str) -> Iterator[list[str]]:
 def check(app: typer.Typer, arguments: list[str], command: list[str]) -> None:
     """Parsed as the program does it, and not run. What stands for a value (``STACK``, ``FILE``) is taken as one."""
     program: Any = typer.main.get_command(app)
+    if arguments == ["--help"]:
+        return
     while hasattr(program, "commands"):
         name, *arguments = arguments or [""]
         assert name in program.commands, f"{shlex.join(command)}: no such command"

@@ -53,25 +53,27 @@ def _machines(path: str, cloud: Cloud, pool: Pool) -> Iterator[Problem]:
             machine = catalog.machine_type(cloud.name, entry.machine_type)
         except UnknownFact as unknown:
             reason = f"not a machine type that is known on {cloud.name}"
-            yield Problem(place, entry.machine_type, reason, unknown.nearest)
+            with_gpu = _with_gpu(cloud, pool.accelerator)
+            suggestion = nearest(entry.machine_type, with_gpu) if with_gpu else unknown.nearest
+            yield Problem(place, entry.machine_type, reason, suggestion)
             continue
         if machine.accelerator != pool.accelerator:
             has = f"has {machine.accelerator}" if machine.accelerator else "has no GPU"
             reason = f"{has}, the pool's GPU is {pool.accelerator}"
-            yield Problem(place, entry.machine_type, reason, _with_gpu(cloud, pool.accelerator))
+            yield Problem(place, entry.machine_type, reason, ", ".join(_with_gpu(cloud, pool.accelerator)))
         elif first is not None and machine.gpus != first.gpus:
             reason = f"has {machine.gpus} GPUs and {first.name} has {first.gpus}; nodes of a pool have the same number"
-            yield Problem(place, entry.machine_type, reason, _with_gpu(cloud, pool.accelerator, first.gpus))
+            yield Problem(place, entry.machine_type, reason, ", ".join(_with_gpu(cloud, pool.accelerator, first.gpus)))
         else:
             first = first or machine
 
 
-def _with_gpu(cloud: Cloud, accelerator: str, gpus: int | None = None) -> str:
-    return ", ".join(
+def _with_gpu(cloud: Cloud, accelerator: str, gpus: int | None = None) -> list[str]:
+    return [
         machine.name
         for machine in catalog.machine_types(cloud.name)
         if machine.accelerator == accelerator and gpus in (None, machine.gpus)
-    )
+    ]
 
 
 def _local_ssd(path: str, cloud: Cloud, pool: Pool) -> Iterator[Problem]:

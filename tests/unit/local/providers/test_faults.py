@@ -37,6 +37,18 @@ def test_type_name_and_operation_choose_what_is_hit(tmp_path: Path) -> None:
     assert faults.draw(POOL, "l4-spot", "delete") == Fault("timeout", after=False)
 
 
+def test_a_name_that_no_resource_has_is_told_after_the_update_and_one_that_struck_is_not(tmp_path: Path) -> None:
+    text = f"- {{type: '{POOL}', name: 'l5-*', operation: create, fault: quota}}"
+    having = [(POOL, "l4-spot-3f3265"), ("gcp:compute/network:Network", "l5-net")]
+    (problem,) = plan(tmp_path, text).missed(having)
+    assert str(problem).startswith("faults.yaml[0].name = 'l5-*'")
+    assert problem.suggestion == "l4-spot-3f3265"
+    assert plan(tmp_path, text.replace("l5", "l4")).missed(having) == []
+    # What it refused is not there, and its name was right.
+    plan(tmp_path, text).draw(POOL, "l5-spot", "create")
+    assert plan(tmp_path, text).missed(having) == []
+
+
 def test_the_environment_names_a_plan(tmp_path: Path) -> None:
     named = tmp_path / "mine.yaml"
     named.write_text(f'[{{"type": "{POOL}", "operation": "read", "fault": "timeout"}}]')
