@@ -18,16 +18,15 @@ import yaml
 
 from local.cluster import LocalCluster
 from local.kubernetes_plugin import pulumi_program, refuse_on_local_clouds
+from local.progress import run_with_progress
 from local.project_copy import sync_project
 from local.providers.faults import FaultPlan
 from local.providers.host_names import resolve as resolve_name
 from local.pulumi_home import clean_environment, prepare
 from local.state_folder import REPOSITORY, StateFolder
+from stacks.engine_events import UNCHANGED
 from stacks.files import write_json
 from stacks.outputs import read_outputs
-
-UNCHANGED = frozenset({"same", "read", "discard"})
-"""Operations of the engine that change nothing."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +128,17 @@ class StackRunner:
 
 
 def up(runner: StackRunner, stack: str, args: Sequence[str]) -> int:
-    """``pulumi up``, then the summary of what is there, also after a failure."""
+    """``pulumi up`` with a line when a component begins and when it is done, then the summary of what is there, also
+    after a failure."""
     runner.select(stack)
-    done = runner.run("up", "--yes", "--suppress-outputs", "--stack", stack, *args)
-    changes = runner.last_changes(stack) if done.returncode == 0 else {}
+    status = run_with_progress(
+        runner.command("up", "--yes", "--suppress-outputs", "--stack", stack, *args),
+        runner.environment(),
+        runner.state.log("up", stack),
+        previews="--skip-preview" not in args,
+        write=_print_at_once,
+    )
+    changes = runner.last_changes(stack) if status == 0 else {}
     shown = _summary(runner, stack)
     if (faults := FaultPlan.of(runner.state)).given:
         named = [(item["type"], item["urn"].rpartition("::")[2]) for item in runner.resources(stack)]
@@ -140,7 +146,11 @@ def up(runner: StackRunner, stack: str, args: Sequence[str]) -> int:
             print(f"note: {problem}")
     if changes and set(changes) <= UNCHANGED:
         print(f"\nNothing to change: all {changes['same']} resources of {stack} are as the settings say.")
-    return done.returncode or shown
+    return status or shown
+
+
+def _print_at_once(line: str) -> None:
+    print(line, flush=True)
 
 
 def preview(runner: StackRunner, stack: str, args: Sequence[str]) -> int:

@@ -20,7 +20,7 @@ PLUGINS: Mapping[str, str] = {"gcp": "pulumi-gcp", "kubernetes": "pulumi-kuberne
 _ENTRIES = frozenset(
     {
         "pulumi-home", "backend", "clouds", "clusters", "names.json", "names.lock", "passphrase", "faults.yaml",
-        "quotas.yaml", "project", "kubeconfig", "models", "loaded-images",
+        "quotas.yaml", "project", "kubeconfig", "models", "loaded-images", "logs",
     }
 )  # fmt: skip
 
@@ -75,6 +75,10 @@ class StateFolder:
     def passphrase_file(self) -> Path:
         """The passphrase that encrypts secrets in the local backend."""
         return self.root / "passphrase"
+
+    def log(self, command: str, stack: str) -> Path:
+        """The whole log of the last run of a command of ``pulumi``."""
+        return self.root / "logs" / f"{stack}-{command}.log"
 
     def plugin(self, name: str) -> Path:
         """The file that the engine starts as a plugin."""

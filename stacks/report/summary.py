@@ -58,9 +58,9 @@ def _stack(report: StackReport) -> Section:
         "model cache": report.model_cache,
         "control plane": report.control_plane,
     }
-    values = {"settings": report.settings, **report.location, **addresses}
-    rows = [(name, value) for name, value in values.items() if value is not None]
-    return Section("Stack", ("what", prose("value")), rows)
+    rows = list({"settings": report.settings, **report.location}.items())
+    notes = [f"{name}: {address}" for name, address in addresses.items() if address is not None]
+    return Section("Stack", ("what", prose("value")), rows, notes=notes)
 
 
 def _pools(pools: tuple[CapacityReport, ...]) -> Section:
