@@ -29,6 +29,7 @@ from llm_serving.spec.release import (
     release_hash,
 )
 from llm_serving.spec.team import TeamSpec
+from llm_serving.spec.timeouts import TimeoutsSpec
 from llm_serving.spec.toleration import Toleration
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "ScheduleSpec",
     "ServiceClass",
     "TeamSpec",
+    "TimeoutsSpec",
     "Toleration",
     "WarmPoolSpec",
     "Weights",
