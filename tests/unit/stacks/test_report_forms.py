@@ -118,6 +118,11 @@ def test_no_word_is_broken_or_cut_at_any_width(stack: str, width: int) -> None:
         assert len(line) <= width or len(line.split()) == 1
 
 
+def test_what_stands_in_brackets_is_shown() -> None:
+    parts: list[Part] = [Section("A title", ("a", "b"), [("x", "[container runtime is down]")])]
+    assert "[container runtime is down]" in as_tables(parts, 80)
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nodes_endpoints_and_addresses_stay_whole_after_an_update(width: int) -> None:
     parts = after_an_update()
