@@ -233,9 +233,9 @@ def _timeout_seconds(release: ReleaseSpec, source: str) -> int:
     """Time-out of a load in seconds, from the planned times of a cold start: the weights are read once, the image is
     pulled once for the model and once for each adapter; before the first byte, rights may have to spread."""
     try:
-        architecture = catalog.architecture(release.model.architecture)
+        facts = catalog.model_facts(release.model)
     except UnknownFact as unknown:
         problem = Problem("release.model.architecture", unknown.name, "is not in the catalog", unknown.nearest)
         raise to_input_errors(ProblemsError([problem]).from_source(source)) from None
-    stages = cold_start(EXISTING, catalog.device("cpu"), weight_bytes(architecture, release.quantization))
+    stages = cold_start(EXISTING, catalog.device("cpu"), weight_bytes(facts, release.quantization))
     return GRANT_SECONDS + TIMEOUT_FACTOR * (stages.image_pull * (1 + len(release.adapters)) + stages.weights)
