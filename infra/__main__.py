@@ -14,6 +14,7 @@ from infra.existing_secrets import refuse_secrets_of_new_namespaces
 from infra.launcher_version import launcher_version
 from infra.notes import warn_of_notes
 from infra.outputs import export_outputs
+from infra.queued_releases import refuse_unanswered_releases
 from llm_serving.addons.cluster_addons import ClusterAddons
 from llm_serving.planning.replicas import object_name
 from llm_serving.serving import CompileCache, ModelLoader, ModelService, PriorityClasses, TeamNamespace
@@ -25,6 +26,7 @@ settings = stack.settings
 
 warn_of_notes(stack)
 refuse_secrets_of_new_namespaces(stack)
+refuse_unanswered_releases(stack)
 platform = bring_up(stack)
 launcher = launcher_version(stack)
 

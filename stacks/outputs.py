@@ -115,7 +115,17 @@ class LauncherOutputs(Section):
     launcher: str | None = None
 
 
-class StackOutputs(FixedOutputs, NamespaceOutputs, LauncherOutputs):
+class ReleasesOutputs(Section):
+    """What an update looks at that moves requests from one release to another, read alone as :class:`FixedOutputs` is.
+
+    Attributes:
+        releases: what each model serves, by role.
+    """
+
+    releases: dict[str, dict[Role, ReleaseOutputs]] = {}
+
+
+class StackOutputs(FixedOutputs, NamespaceOutputs, LauncherOutputs, ReleasesOutputs):
     """Everything that a stack puts out; all of it is empty before the first update.
 
     Attributes:
@@ -126,7 +136,6 @@ class StackOutputs(FixedOutputs, NamespaceOutputs, LauncherOutputs):
         model_cache: URL of the bucket that holds the weights.
         registry: address of the registry of images.
         models: where each model answers.
-        releases: what each model serves, by role.
         cost: cost an hour as planned; ``None`` where the stack buys no nodes.
     """
 
@@ -137,7 +146,6 @@ class StackOutputs(FixedOutputs, NamespaceOutputs, LauncherOutputs):
     model_cache: str | None = None
     registry: str | None = None
     models: dict[str, ModelOutputs] = {}
-    releases: dict[str, dict[Role, ReleaseOutputs]] = {}
     cost: CostEstimate | None = None
 
     @field_validator("cost", mode="before")

@@ -34,6 +34,7 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "ScalingPaceArgs": spec.ScalingPaceSpec,
         "AutoscalingArgs": spec.AutoscalingSpec,
         "EngineArgs": spec.EngineSpec,
+        "TimeoutsArgs": spec.TimeoutsSpec,
         "WarmPoolArgs": spec.WarmPoolSpec,
         "DrainArgs": spec.DrainSpec,
         "ModelArgs": spec.ModelSpec,

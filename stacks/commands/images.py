@@ -65,7 +65,8 @@ def pin(
     """Write the digest that an image's tag leads to now into the lock."""
     from stacks.images.publish import pin_image
 
-    print(f"{name}  {pin_image(name, image, releases).reference}")
+    pinned = pin_image(name, image, releases, say=lambda line: print(line, file=sys.stderr))
+    print(f"{name}  {pinned.reference}")
 
 
 @app.command("list")

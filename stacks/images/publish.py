@@ -76,7 +76,12 @@ def push_image(
 
 
 def pin_image(
-    name: str, reference: str | None, folder: Path, *, environment: Mapping[str, str] = os.environ
+    name: str,
+    reference: str | None,
+    folder: Path,
+    *,
+    say: Say = print,
+    environment: Mapping[str, str] = os.environ,
 ) -> LockedImage:
     """Write the digest to which an image's tag leads now into the lock; its entry. One that is pinned stays as it is,
     and no registry is asked.
@@ -85,6 +90,7 @@ def pin_image(
         name: ``name@version``.
         reference: repository and tag, for a name that the lock does not have.
         folder: where the lock is.
+        say: told where nodes of GKE cannot stream the image.
         environment: variables that hold logins.
 
     Raises:
@@ -110,6 +116,9 @@ def pin_image(
     digest = client.digest_of(entry.tag)
     if digest is None:
         raise ImageError(f"{entry.repository}:{entry.tag}: the registry has no such tag")
+    # GKE documentation, "Use Image streaming to pull container images", limitations.
+    if any(len(set(layers)) < len(layers) for layers in client.layers_of(digest)):
+        say(f"note: {name} has a layer twice, so GKE pulls all of it before a container starts, and streams none of it")
     pinned = entry.model_copy(update={"digest": digest})
     write_image(folder, name, pinned)
     return pinned

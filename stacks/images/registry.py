@@ -144,6 +144,16 @@ class RegistryClient:
         content = self._ask("GET", f"manifests/{tag}", headers=accept, fine=(200,)).content
         return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
+    def layers_of(self, reference: str) -> list[list[str]]:
+        """Digests of an image's layers, from the base up: a list for each of its platforms."""
+        accept = {"Accept": ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))}
+        manifest: Any = self._ask("GET", f"manifests/{reference}", headers=accept, fine=(200,)).json()
+        if "manifests" not in manifest:
+            return [[layer["digest"] for layer in manifest.get("layers", ())]]
+        # Attestations of buildx are entries of an unknown platform.
+        platforms = (entry for entry in manifest["manifests"] if entry.get("platform", {}).get("os") != "unknown")
+        return [layers for entry in platforms for layers in self.layers_of(entry["digest"])]
+
     def has_blob(self, digest: str) -> bool:
         """Whether the repository has a blob."""
         return self._ask("HEAD", f"blobs/{digest}", fine=(200, 404)).status_code == 200

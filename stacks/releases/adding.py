@@ -211,11 +211,11 @@ def _stale_image_problems(start: _Data, data: _Data, base: str | None) -> list[P
 def _catalog_problems(spec: ReleaseSpec) -> list[Problem]:
     """What every preview would refuse, wherever the release is served."""
     try:
-        known = catalog.architecture(spec.model.architecture)
+        known = catalog.model_facts(spec.model)
     except UnknownFact as unknown:
         return [Problem("model.architecture", unknown.name, "is not in the catalog", unknown.nearest)]
     if spec.context_length > known.max_context:
-        reason = f"{known.name} was made for at most {known.max_context} tokens"
+        reason = f"{known.architecture} was made for at most {known.max_context} tokens"
         return [Problem("contextLength", spec.context_length, reason, str(known.max_context))]
     return []
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from llm_serving.planning.cold_start import ColdStart
 from llm_serving.planning.disruption import EXIT_SECONDS
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.planning.replicas import NOT_IN_FORCE
@@ -24,7 +23,7 @@ def model_sections(model: ModelReport) -> Iterator[Part]:
         yield _instance(alike[0].instance, _versions(alike))
     yield _cost(model)
     for alike in _group(model.releases, lambda release: release.instance.cold_start):
-        yield from _cold_start(alike[0].instance.cold_start, _versions(alike))
+        yield from _cold_start(alike[0], _versions(alike))
     yield _launcher(model.releases)
     yield _drain(model.drain)
     yield _scaling(model)
@@ -110,8 +109,9 @@ def _cost(model: ModelReport) -> Section:
     )
 
 
-def _cold_start(start: ColdStart, versions: str) -> Iterator[Part]:
+def _cold_start(release: ReleaseReport, versions: str) -> Iterator[Part]:
     """The budget, stage by stage, and where each stage is measured. Sources are numbered under the table."""
+    start = release.instance.cold_start
     sources = list(dict.fromkeys(f"{stage.basis.value}: {stage.source}; {stage.date}" for stage in start.stages))
     rows: list[tuple[str, ...]] = []
     for stage in start.stages:
@@ -125,7 +125,9 @@ def _cold_start(start: ColdStart, versions: str) -> Iterator[Part]:
         f"Cold start of {versions}, seconds, estimated",
         ("stage", "s", "way", "estimate", prose("shorter by")),
         rows,
-        totals=[("total", str(start.total), "", "", "time-outs wait twice as long")],
+        totals=[
+            ("total", str(start.total), "", "", f"an instance must answer in {release.startup_timeout_seconds:g} s")
+        ],
         notes=[f"[{number}] {source}" for number, source in enumerate(sources, 1)],
     )
     yield Sentence(f"Cold start of {versions}, measured: PromQL, seconds", "bold")

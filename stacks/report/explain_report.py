@@ -10,6 +10,7 @@ from llm_serving.planning.instance_cost import CapacityCost, capacity_costs, gpu
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.planning.replicas import Role, plan_replicas
+from llm_serving.planning.timeouts import startup_timeout_seconds
 from llm_serving.spec import AutoscalingSpec, EngineName, ModelSpec, Pool
 from llm_serving.spec.model import ServiceClass
 from stacks.settings import NAMESPACE, ServedModel, ServedRelease, Stack
@@ -51,6 +52,7 @@ class ReleaseReport(Frozen):
         autoscaling: bounds and signals; ``None`` where the number is fixed.
         instance: one instance, decided, with the reasons and the cold start.
         cold_start_seconds: estimate from the pending pod to the first answer.
+        startup_timeout_seconds: time in which an instance must answer.
         launcher: what of the launcher is there.
     """
 
@@ -72,6 +74,7 @@ class ReleaseReport(Frozen):
     autoscaling: AutoscalingSpec | None
     instance: ModelPlan
     cold_start_seconds: int
+    startup_timeout_seconds: float
     launcher: LauncherReport
 
 
@@ -208,6 +211,7 @@ def _release(stack: Stack, model: ServedModel, index: int) -> ReleaseReport:
         autoscaling=instances.autoscaling,
         instance=served.plan,
         cold_start_seconds=served.plan.cold_start_seconds,
+        startup_timeout_seconds=startup_timeout_seconds(model.spec.timeouts, served.plan.cold_start_seconds),
         launcher=_launcher(stack, model, served),
     )
 

@@ -11,7 +11,7 @@ from llm_serving_load.main import GRANT_SECONDS
 from llm_serving_load.retrier import Retrier
 from llm_serving_load.retry_after import retry_after
 
-from llm_serving.serving import loader as job
+from llm_serving.planning import timeouts
 from tests.images.clouds import ACCOUNT, CredentialServer
 from tests.images.hub import Hub
 from tests.images.models import AGAIN, NAME, NEVER, REVISION, is_of_a_cloud, load, put, whole
@@ -133,7 +133,7 @@ def test_a_bucket_that_is_the_source_refuses_for_good(bucket: Bucket, tmp_path: 
 
 
 def test_the_deadline_of_the_job_leaves_room_for_rights_that_come_late() -> None:
-    assert job.GRANT_SECONDS == GRANT_SECONDS
+    assert timeouts.GRANT_SECONDS == GRANT_SECONDS
 
 
 def test_refusals_count_from_the_first_one_on_whoever_meets_it(waits: list[float]) -> None:

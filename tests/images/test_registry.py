@@ -321,6 +321,24 @@ def test_pinning_writes_what_the_tag_leads_to_now_and_never_again(registry, fold
     assert (folder / LOCK).read_bytes() == before
 
 
+def test_an_image_that_nodes_cannot_stream_is_told_when_it_is_pinned(registry, folder, tmp_path):
+    publisher = tmp_path / "publisher"
+    publisher.mkdir()
+    twice = archive_of(tmp_path / "twice.tar", b"base", b"empty", b"code", b"empty")
+    made = Archive(tmp_path / "once.tar")
+    platforms = [made.image([b"base", cpu.encode()], architecture=cpu) for cpu in ("amd64", "arm64")]
+    once = made.write(made.index(*platforms))
+    said = {}
+    for name, archive in (("twice", twice), ("once", once)):
+        push(publisher, archive, registry, f"{name}@1")
+        lines: list[str] = []
+        pin_image(f"{name}@1", f"{registry}/{name}:1", folder, say=lines.append, environment=NOBODY)
+        said[name] = lines
+    assert said["once"] == []
+    (note,) = said["twice"]
+    assert "twice@1 has a layer twice" in note
+
+
 def test_what_cannot_be_pinned_is_told_with_what_to_do(registry, folder):
     with pytest.raises(ProblemsError, match="--image REPOSITORY:TAG"):
         pin_image("engine@1", None, folder)

@@ -37,6 +37,8 @@ class NodeShape(Frozen):
     """Ephemeral storage that pods can ask for in GiB; 0 where it is not known."""
     local_ssd_gib: Annotated[float, Field(ge=0)] = 0
     """Part of it that is local SSD."""
+    queued: bool = False
+    """Nodes of the pool may come from a queue that names no end, as flex-start's does."""
     cloud: str = "existing"
     """`gcp`, `aws` or `existing`; decides what is suggested where a model does not fit.
 

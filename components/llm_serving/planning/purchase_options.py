@@ -25,3 +25,11 @@ def non_preemptible_nodes(pool: Pool) -> int:
 def is_preemptible(pool: Pool) -> bool:
     """Whether the cloud may take nodes of a pool away at short notice."""
     return any(entry.market is Market.SPOT for entry in pool.capacity)
+
+
+def is_queued(pool: Pool) -> bool:
+    """Whether nodes of a pool may have to be waited for without a known end: some of its capacity is flex-start, which
+    waits "for an indeterminate amount of time" (GKE documentation, "About flex-start", read 2026-11-28), and none is
+    sold at once or held. Spot capacity may not be there."""
+    is_flexible = any(entry.market is Market.FLEX_START for entry in pool.capacity)
+    return is_flexible and not non_preemptible_capacity(pool)

@@ -131,6 +131,18 @@ class EngineArgs(TypedDict):
     """More flags of the engine, by name without dashes."""
 
 
+class TimeoutsArgs(TypedDict):
+    """How long to wait for an instance, in seconds. What is left out follows from the plan."""
+
+    startup_seconds: NotRequired[int]
+    """Time in which a new instance must answer; left out: twice its planned cold start."""
+    capacity_seconds: NotRequired[int]
+    """Time that an update also waits for a node; left out: none, and where nodes come from a queue, it does not wait
+    for the instances at all."""
+    stall_seconds: NotRequired[int]
+    """Time after which an engine that is silent, or does nothing for its requests, is dead; 60 by default."""
+
+
 class WarmPoolArgs(TypedDict):
     """Capacity that is ready before it is needed."""
 
@@ -185,6 +197,8 @@ class ModelArgs(TypedDict):
     successor starts, which needs no spare GPU."""
     drain: NotRequired[DrainArgs]
     """How an instance is taken out of service."""
+    timeouts: NotRequired[TimeoutsArgs]
+    """How long to wait for an instance."""
     warm_pool: NotRequired[WarmPoolArgs]
     """Capacity that is ready before it is needed."""
     compile_cache: NotRequired[bool]
@@ -224,6 +238,8 @@ class LoaderArgs(TypedDict):
     """`hf://` (the default) for the Hugging Face hub; `gs://`, `s3://` or `file:///` for a mirror."""
     token_secret: NotRequired[str]
     """Secret in the team's namespace with the hub's token under the key `token`."""
+    timeout_seconds: NotRequired[int]
+    """Time in which the weights of one release must be there; left out: twice the planned time, and ten minutes."""
 
 
 class ImagePullArgs(TypedDict):
@@ -421,5 +437,7 @@ class NodeShapeArgs(TypedDict):
     """Ephemeral storage that pods can ask for in GiB; 0 where it is not known."""
     local_ssd_gib: NotRequired[float]
     """Part of it that is local SSD."""
+    queued: NotRequired[bool]
+    """Nodes of the pool may come from a queue that names no end, as flex-start's does."""
     cloud: NotRequired[str]
     """`gcp`, `aws` or `existing`; decides what is suggested where a model does not fit."""

@@ -22,6 +22,7 @@ from llm_serving.planning.disruption import plan_drain
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import plan_replicas
+from llm_serving.planning.timeouts import timeout_problems
 from llm_serving.serving import launcher
 from llm_serving.serving.arguments import EgressArgs, ImagePullArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.egress import egress_variables
@@ -162,7 +163,7 @@ class CompileCache(pulumi.ComponentResource):
         super().__init__(token("CompileCache"), name, {}, opts)
         cache = parse_output(ModelCacheVolume, inputs.cache, source, "cache", _not_writable)
         folder = folder_of(inputs.release, inputs.node.accelerator)
-        timeout_seconds = plan.rollout.startup_timeout_seconds
+        timeout_seconds = plan.rollout.progress_deadline_seconds
         labels = _labels(inputs, inputs.labels)
         launcher_files = launcher.config_map(
             self, f"{plan.replicas.name}-compile", plan.launcher, inputs.namespace, labels
@@ -204,7 +205,11 @@ def _plan_release(inputs: CompileCacheInputs) -> ReleasePlan:
     cloud = cloud_named(inputs.node.cloud, "node.cloud")
     with problems_under("model"):
         model_plan = plan_model(model, release, inputs.node, cloud)
-        if problems := [*check_environment(inputs.model, release, model_plan, inputs.egress)]:
+        problems = [
+            *check_environment(inputs.model, release, model_plan, inputs.egress),
+            *timeout_problems(inputs.model, model_plan.cold_start_seconds, inputs.node),
+        ]
+        if problems:
             raise ProblemsError(problems)
     if not model_plan.compiles:
         reason = "the engine compiles nothing there, so there is nothing to keep"
@@ -215,7 +220,7 @@ def _plan_release(inputs: CompileCacheInputs) -> ReleasePlan:
         replicas=replicas,
         release_hash="",
         model_plan=model_plan,
-        rollout=plan_rollout(model, 1, model_plan.cold_start_seconds, plan_drain(model.drain, None)),
+        rollout=plan_rollout(model, 1, model_plan.cold_start_seconds, plan_drain(model.drain, None), inputs.node),
         engine=engine(release.engine.name),
         labels={},  # of the user: another label would be another Job, and compile again
         launcher=launcher.travelling(model, release, inputs.launcher_version),

@@ -9,14 +9,11 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 from pulumi_kubernetes import batch, core, meta
 
-from llm_serving import catalog
 from llm_serving.catalog import UnknownFact
 from llm_serving.component import Frozen, child, parse_output, to_input_errors, token, validated
 from llm_serving.contract import ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.planning.clouds import EXISTING
-from llm_serving.planning.cold_start import cold_start
-from llm_serving.planning.fit import weight_bytes
+from llm_serving.planning.timeouts import load_timeout_problems, load_timeout_seconds
 from llm_serving.serving.arguments import EgressArgs, ImagePullArgs, LoaderArgs, ReleaseArgs
 from llm_serving.serving.egress import certificate_mounts, certificate_volumes, egress_variables
 from llm_serving.serving.engines import adapter_folder
@@ -24,7 +21,6 @@ from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.jobs import fail_on_exit_codes
 from llm_serving.serving.labels import loader_labels
 from llm_serving.serving.pod import RESTRICTED, USER_ID, tolerations, weights_folder
-from llm_serving.serving.rollout import TIMEOUT_FACTOR
 from llm_serving.spec import AdapterSource, EgressSpec, ImagePullSpec, LoaderSpec, ModelSource, ReleaseSpec
 from llm_serving.spec.loader import TOKEN_KEY
 
@@ -36,8 +32,6 @@ CONFIGURATION_ERROR = 78
 """Exit code of a loader that no retry can help, such as for a wrong revision (sysexits.h, ``EX_CONFIG``)."""
 USAGE_ERROR = 2
 """Exit code of a loader that does not understand its command line."""
-GRANT_SECONDS = 600
-"""How long a loader by itself waits for rights on its bucket that were granted a moment ago (`--grant-timeout`)."""
 MEMORY_LIMIT = "2Gi"
 """Memory of a loader: eight workers that copy from one bucket to another hold about 1 GiB of parts."""
 
@@ -93,7 +87,7 @@ class ModelLoader(pulumi.ComponentResource):
     def __init__(self, name: str, args: ModelLoaderArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = validated(ModelLoaderInputs, args, "ModelLoader", name)
         source = f"ModelLoader {name!r}"
-        timeout_seconds = _timeout_seconds(inputs.release, source)
+        timeout_seconds = _timeout_seconds(inputs.loader, inputs.release, source)
         super().__init__(token("ModelLoader"), name, {}, opts)
         release, weights = inputs.release, weights_folder(inputs.release)
         labels = loader_labels(release, inputs.team, inputs.labels)
@@ -229,13 +223,13 @@ def _not_loadable(cache: ModelCacheVolume) -> list[Problem]:
     return [Problem("loaderVolume", None, "this model cache cannot be filled by a loader")]
 
 
-def _timeout_seconds(release: ReleaseSpec, source: str) -> int:
-    """Time-out of a load in seconds, from the planned times of a cold start: the weights are read once, the image is
-    pulled once for the model and once for each adapter; before the first byte, rights may have to spread."""
+def _timeout_seconds(loader: LoaderSpec, release: ReleaseSpec, source: str) -> int:
     try:
-        facts = catalog.model_facts(release.model)
+        problems = [problem.under("loader") for problem in load_timeout_problems(loader, release)]
+        timeout_seconds = load_timeout_seconds(loader, release)
     except UnknownFact as unknown:
-        problem = Problem("release.model.architecture", unknown.name, "is not in the catalog", unknown.nearest)
-        raise to_input_errors(ProblemsError([problem]).from_source(source)) from None
-    stages = cold_start(EXISTING, catalog.device("cpu"), weight_bytes(facts, release.quantization))
-    return GRANT_SECONDS + TIMEOUT_FACTOR * (stages.image_pull * (1 + len(release.adapters)) + stages.weights)
+        problems = [Problem("release.model.architecture", unknown.name, "is not in the catalog", unknown.nearest)]
+    else:
+        if not problems:
+            return timeout_seconds
+    raise to_input_errors(ProblemsError(problems).from_source(source)) from None

@@ -20,6 +20,7 @@ from llm_serving.planning.disruption import Drain, longest_drain, plan_drain
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import ReleaseReplicas, plan_replicas
+from llm_serving.planning.timeouts import timeout_problems
 from llm_serving.serving import compile_cache, launcher
 from llm_serving.serving.arguments import (
     EgressArgs,
@@ -36,7 +37,13 @@ from llm_serving.serving.environment import check_environment, more_variables
 from llm_serving.serving.labels import SHARE_MAIN, model_labels, release_labels
 from llm_serving.serving.placeholders import placeholder_deployment
 from llm_serving.serving.pod import MODELS, TEMPLATE_FILE, PodContext, ReleasePlan, engine_files, plan_with_sidecar
-from llm_serving.serving.release import ReleaseObjects, serve_release, service_spec, workload_name
+from llm_serving.serving.release import (
+    ReleaseObjects,
+    await_annotations,
+    serve_release,
+    service_spec,
+    workload_name,
+)
 from llm_serving.serving.rollout import plan_rollout
 from llm_serving.serving.scaled_object import PrometheusServer
 from llm_serving.serving.scaling_queries import unmeasured_objectives
@@ -168,7 +175,9 @@ class ModelService(pulumi.ComponentResource):
         first = serve(stable, [account])
         front = core.v1.Service(
             name,
-            metadata=meta.v1.ObjectMetaArgs(name=model.name, namespace=inputs.namespace, labels=labels),
+            metadata=meta.v1.ObjectMetaArgs(
+                name=model.name, namespace=inputs.namespace, labels=labels, annotations=await_annotations(stable)
+            ),
             spec=service_spec(stable),
             # A new stable release answers before requests are sent to it.
             opts=child(self, depends_on=list(first.workloads)),
@@ -250,7 +259,11 @@ def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Re
     cloud = cloud_named(inputs.node.cloud, "node.cloud")
     with problems_under("model"):
         model_plan = plan_model(model, release, inputs.node, cloud)
-        if problems := [*check_environment(model, release, model_plan, inputs.egress)]:
+        problems = [
+            *check_environment(model, release, model_plan, inputs.egress),
+            *timeout_problems(model, model_plan.cold_start_seconds, inputs.node),
+        ]
+        if problems:
             raise ProblemsError(problems)
     return ReleasePlan(
         model=model,
@@ -258,7 +271,9 @@ def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Re
         replicas=replicas,
         release_hash=inputs.release_hashes.get(release.version) or release_hash(release),
         model_plan=model_plan,
-        rollout=plan_rollout(model, replicas.most, model_plan.cold_start_seconds, longest_drain(model.drain)),
+        rollout=plan_rollout(
+            model, replicas.most, model_plan.cold_start_seconds, longest_drain(model.drain), inputs.node
+        ),
         engine=adapter,
         labels=inputs.labels,
         loader=inputs.loader,
@@ -271,10 +286,12 @@ def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Re
 
 
 def _launcher_options(model: ModelSpec, release: ReleaseSpec, node: NodeShape) -> tuple[str, ...]:
-    """Options of the launcher that make an engine read the compile cache that ``CompileCache`` saved."""
-    if not model.compile_cache:
-        return ()
-    return tuple(compile_cache.read_options(f"{MODELS}/{compile_cache.folder_of(release, node.accelerator)}"))
+    """How long an engine may be silent, and the compile cache that ``CompileCache`` saved."""
+    stall_seconds = model.timeouts.stall_seconds
+    options = [] if stall_seconds is None else [f"--stall-seconds={stall_seconds}"]
+    if model.compile_cache:
+        options += compile_cache.read_options(f"{MODELS}/{compile_cache.folder_of(release, node.accelerator)}")
+    return tuple(options)
 
 
 def _missing_prometheus(inputs: ModelServiceInputs) -> list[Problem]:

@@ -38,8 +38,6 @@ https://github.com/kubernetes-sigs/lws/pull/725)."""
 _WAIT_FOR_AVAILABLE = {"pulumi.com/waitFor": "condition=Available"}
 """The provider waits for no custom resource on its own; this condition holds while every group is ready."""
 
-_ANNOTATIONS = {**_WAIT_FOR_AVAILABLE, **_RECREATE_AFTER_START}
-
 
 def leaders(selector: Mapping[str, str]) -> dict[str, str]:
     """Labels that select the leaders, which answer requests, among the pods of ``selector``."""
@@ -127,7 +125,7 @@ def leader_worker_set(
     after: Sequence[pulumi.Resource] = (),
     scaled: bool = False,
 ) -> apiextensions.CustomResource:
-    """Register a LeaderWorkerSet; it is there when every group answers.
+    """Register a LeaderWorkerSet; it is there when every group answers, where the rollout is awaited.
 
     Args:
         parent: the component that it belongs to.
@@ -140,7 +138,8 @@ def leader_worker_set(
     """
     metadata = copy.copy(metadata)
     annotations = pulumi.Output.from_input(metadata.annotations)
-    metadata.annotations = annotations.apply(lambda annotations: {**(annotations or {}), **_ANNOTATIONS})
+    own = {**(_WAIT_FOR_AVAILABLE if rollout.awaited else {}), **_RECREATE_AFTER_START}
+    metadata.annotations = annotations.apply(lambda annotations: {**(annotations or {}), **own})
     return apiextensions.CustomResource(
         name,
         api_version=API_VERSION,

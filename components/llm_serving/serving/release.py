@@ -98,11 +98,11 @@ def serve_release(
         rollout = plan.rollout
         return apps.v1.Deployment(
             f"{name}{share.suffix}",
-            metadata=metadata(share.suffix, _annotations(plan, share)),
+            metadata=metadata(share.suffix, {**_annotations(plan, share), **(await_annotations(plan) or {})}),
             spec=apps.v1.DeploymentSpecArgs(
                 replicas=share.replicas,
                 revision_history_limit=5,
-                progress_deadline_seconds=rollout.startup_timeout_seconds,
+                progress_deadline_seconds=rollout.progress_deadline_seconds,
                 selector=meta.v1.LabelSelectorArgs(match_labels=selector(model, version, share.name)),
                 strategy=apps.v1.DeploymentStrategyArgs(
                     type="RollingUpdate",
@@ -138,7 +138,7 @@ def serve_release(
         )
     service = core.v1.Service(
         name,
-        metadata=metadata(),
+        metadata=metadata(annotations=await_annotations(plan)),
         spec=service_spec(plan),
         # The provider waits ten minutes for endpoints, a model may take longer: the Deployments wait for it.
         opts=child(parent, depends_on=workloads),
@@ -173,6 +173,12 @@ def _scale(
         spec=pulumi.Output.from_input(metadata.namespace).apply(lambda namespace: spec(namespace or "")),
         opts=child(parent, depends_on=workloads),
     )
+
+
+def await_annotations(plan: ReleasePlan) -> dict[str, str] | None:
+    """What keeps the provider from waiting for a release's instances, and for the Services in front of them, which have
+    no endpoints before; ``None`` where it waits."""
+    return None if plan.rollout.awaited else {"pulumi.com/skipAwait": "true"}
 
 
 def service_spec(plan: ReleasePlan) -> core.v1.ServiceSpecArgs:

@@ -30,6 +30,7 @@ from llm_serving.spec.release import (
     release_hash,
 )
 from llm_serving.spec.team import TeamSpec
+from llm_serving.spec.timeouts import TimeoutsSpec
 from llm_serving.spec.toleration import Toleration
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "StoredQuantization",
     "Task",
     "TeamSpec",
+    "TimeoutsSpec",
     "Toleration",
     "WarmPoolSpec",
     "Weights",

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from llm_serving.arguments import Frozen
 from llm_serving.spec.names import SecretName
 from llm_serving.spec.release import ImageReference
+from llm_serving.spec.timeouts import DAY_SECONDS
 
 HUB = "hf://"
 """Source: the Hugging Face hub."""
@@ -39,4 +40,9 @@ class LoaderSpec(Frozen):
     """Secret in the team's namespace with the hub's token under the key `token`.
 
     Name of a Secret in the team's namespace with the hub's token under the key ``token``; for gated models.
+    """
+    timeout_seconds: Annotated[int, Field(ge=60, le=7 * DAY_SECONDS)] | None = None
+    """Time in which the weights of one release must be there; left out: twice the planned time, and ten minutes.
+
+    In the ten minutes, rights on a new bucket spread.
     """

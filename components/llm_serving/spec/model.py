@@ -11,6 +11,7 @@ from llm_serving.spec.autoscaling import AutoscalingSpec
 from llm_serving.spec.disruption import DrainSpec
 from llm_serving.spec.engine import EngineSpec
 from llm_serving.spec.names import Count, Fraction, ModelName, NamespaceName, PoolName, PositiveCount, Semver
+from llm_serving.spec.timeouts import TimeoutsSpec
 
 
 class ServiceClass(StrEnum):
@@ -132,6 +133,8 @@ class ModelSpec(Frozen):
     """
     drain: DrainSpec = DrainSpec()
     """How an instance is taken out of service."""
+    timeouts: TimeoutsSpec = TimeoutsSpec()
+    """How long to wait for an instance."""
     warm_pool: WarmPoolSpec = WarmPoolSpec()
     """Capacity that is ready before it is needed."""
     compile_cache: bool = False

@@ -272,6 +272,44 @@ def test_a_secret_of_somebody_elses_in_a_namespace_that_the_update_makes_is_refu
         assert made.one("kubernetes:batch/v1:Job")
 
 
+def _without_patience() -> dict[str, Any]:
+    """Staging, whose second model may have to queue for its nodes, with updates that do not wait for that."""
+    settings = {**settings_data("staging"), "loader": LOADER}
+    del settings["models"][1]["timeouts"], settings["models"][1]["compileCache"]
+    return settings
+
+
+def test_requests_move_to_a_release_in_a_queue_only_once_it_has_instances() -> None:
+    settings = _without_patience()
+
+    def before(**releases: str) -> dict[str, Any]:
+        roles = {role: {"version": version, "sha256": "0" * 64} for role, version in releases.items()}
+        return {"releases": {"qwen3-32b": roles}}
+
+    assert run(settings, before=before(stable="0.9.0", canary="1.0.0")).recording
+    with pytest.raises(
+        pulumi.RunError, match=r"models\[1\]\.releases\.stable = '1\.0\.0'.*0\.9\.0 would end"
+    ) as caught:
+        run(settings, before=before(stable="0.9.0"))
+    assert "canary" in str(caught.value)
+    settings["models"][1]["timeouts"] = {"capacitySeconds": 3600}
+    assert run(settings, before=before(stable="0.9.0")).recording
+
+
+def test_nothing_waits_for_a_model_in_a_queue() -> None:
+    """Not the Services in front of it, and no other model: those are waited for as ever."""
+    made = run(_without_patience()).recording
+    unawaited = {
+        resource["metadata.name"]
+        for kind in ("apps/v1:Deployment", "core/v1:Service")
+        for resource in made.all(f"kubernetes:{kind}")
+        if (resource.get("metadata.annotations") or {}).get("pulumi.com/skipAwait") == "true"
+    }
+    assert unawaited == {"qwen3-32b", "qwen3-32b-1-0-0"}
+    (other,) = [r for r in made.all("kubernetes:apps/v1:Deployment") if r["metadata.name"] == "qwen3-8b-1-0-0"]
+    assert not any(made.depends_on(other, r) for r in made.all("kubernetes:apps/v1:Deployment") if r is not other)
+
+
 def test_a_prometheus_that_wants_a_token_is_shown_it_by_every_model_that_scales() -> None:
     settings = settings_data("dev")
     addons = {

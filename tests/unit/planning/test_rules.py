@@ -545,6 +545,53 @@ def test_weights_are_not_brought_twice():
     assert "one of the two" in single_problem(check(stack(weights="external", loader=LOADER)), "weights").suggestion
 
 
+# --- time-outs
+
+
+FLEX_START = entry(market="flex-start", max=1)
+SPOT = entry(market="spot", max=1)
+ON_DEMAND = entry(market="on-demand", max=1)
+
+
+@pytest.mark.parametrize(
+    ("capacity", "queued"),
+    [
+        ([FLEX_START], True),
+        ([SPOT, FLEX_START], True),
+        ([ON_DEMAND, FLEX_START], False),
+        ([SPOT], False),
+        ([ON_DEMAND], False),
+    ],
+)
+def test_an_update_that_does_not_wait_for_a_queue_says_so(capacity, queued):
+    shape = stack(pools=(pool(capacity=capacity),), models=(model(),))
+    told = [note for note in notes(shape) if note.path == "models[0].timeouts.capacitySeconds"]
+    assert bool(told) is queued
+    waiting = replace(shape, models=(model(timeouts={"capacitySeconds": 3600}),))
+    assert [note for note in notes(waiting) if "timeouts" in note.path] == []
+
+
+def test_a_compile_cache_does_not_stand_in_a_queue_before_its_instances():
+    loader = LoaderSpec.model_validate({"image": {"repository": "registry.example/loader", "tag": "1"}})
+    cached = model(compileCache=True)
+    shape = stack(pools=(pool(capacity=[FLEX_START]),), models=(cached,), loader=loader)
+    problem = single_problem(check(shape), "models[0].compileCache")
+    assert "queue" in problem.reason
+    waiting = model(compileCache=True, timeouts={"capacitySeconds": 86400})
+    assert check(replace(shape, models=(waiting,))) == []
+
+
+def test_time_outs_that_are_shorter_than_what_they_wait_for_are_refused():
+    short = model(timeouts={"startupSeconds": 60})
+    loader = LoaderSpec.model_validate(
+        {"image": {"repository": "registry.example/loader", "tag": "1"}, "timeoutSeconds": 60}
+    )
+    problems = {problem.path: problem for problem in check(stack(models=(short,), loader=loader))}
+    assert set(problems) == {"models[0].timeouts.startupSeconds", "loader.timeoutSeconds"}
+    enough = problems["models[0].timeouts.startupSeconds"].suggestion.split()[0]
+    assert check(stack(models=(model(timeouts={"startupSeconds": int(enough)}),))) == []
+
+
 # --- registry
 
 

@@ -112,6 +112,15 @@ def test_a_larger_model_may_take_longer():
     assert seconds[0] < seconds[1]
 
 
+def test_the_time_of_a_load_can_be_set_and_is_no_shorter_than_planned():
+    job = load(loader={**LOADER, "timeout_seconds": 7200}).one("kubernetes:batch/v1:Job")
+    assert job["spec.activeDeadlineSeconds"] == 7200
+    assert job.custom_timeouts == {"create": "7200s", "update": "7200s"}
+    with pytest.raises(InputPropertiesError) as caught:
+        load(loader={**LOADER, "timeout_seconds": 60})
+    assert [detail["property_path"] for detail in caught.value.errors or []] == ["loader.timeoutSeconds"]
+
+
 def test_a_cache_that_no_loader_can_fill_is_refused():
     with pytest.raises(InputPropertiesError) as caught:
         load(cache={"volume": CACHE["volume"]})

@@ -14,6 +14,7 @@ from llm_serving.planning.node_room import NodeRoom, PodSize, pods_that_fit
 from llm_serving.planning.simulation import NodeInfo, rejection_reasons
 from llm_serving.serving import ModelService, engines
 from llm_serving.spec import EngineName, release_hash
+from llm_serving.spec.timeouts import STALL_SECONDS
 from tests.unit.recording import UNKNOWN, record
 from tests.unit.serving import served
 from tests.unit.serving.manifests import assert_valid, breaks_restricted
@@ -230,6 +231,52 @@ def test_one_number_sets_probe_deadline_and_waiting():
     assert patience == deployment["spec.progressDeadlineSeconds"] == seconds(deployment.custom_timeouts["create"])
     assert seconds(deployment.custom_timeouts["update"]) > patience
     assert patience > 1200  # twice: 240 s for a node, 300 s for an image, and the model
+
+
+def test_time_outs_of_a_start_follow_one_setting_and_the_wait_for_a_node_another():
+    deployment = (recording := serve(model={"timeouts": {"startup_seconds": 1800}})).one(
+        "kubernetes:apps/v1:Deployment"
+    )
+    probe = container(recording)["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] == 1800
+    assert deployment["spec.progressDeadlineSeconds"] == seconds(deployment.custom_timeouts["create"]) == 1800
+
+    both = {"timeouts": {"startup_seconds": 1800, "capacity_seconds": 7200}}
+    deployment = (recording := serve(model=both)).one("kubernetes:apps/v1:Deployment")
+    assert container(recording)["startupProbe"] == probe  # it begins once there is a node
+    assert deployment["spec.progressDeadlineSeconds"] == seconds(deployment.custom_timeouts["create"]) == 9000
+    assert seconds(deployment.custom_timeouts["update"]) > 9000
+
+
+def test_nobody_waits_for_nodes_that_come_from_a_queue():
+    recording = serve(node={"queued": True})
+    deployment = recording.one("kubernetes:apps/v1:Deployment")
+    services = recording.all("kubernetes:core/v1:Service")
+    assert len(services) == 2
+    for resource in (deployment, *services):
+        assert resource["metadata.annotations"]["pulumi.com/skipAwait"] == "true"
+    assert deployment["spec.progressDeadlineSeconds"] > 7 * 24 * 3600  # the queue is no failure to Kubernetes, either
+    assert_valid(recording)
+
+
+def test_nodes_from_a_queue_are_waited_for_as_long_as_the_setting_says():
+    recording = serve(node={"queued": True}, model={"timeouts": {"capacity_seconds": 3600}})
+    for resource in (recording.one("kubernetes:apps/v1:Deployment"), *recording.all("kubernetes:core/v1:Service")):
+        assert "pulumi.com/skipAwait" not in (resource.get("metadata.annotations") or {})
+
+
+def test_time_outs_that_cannot_work_are_refused():
+    assert "planned to take" in refusals(model={"timeouts": {"startup_seconds": 60}})["model.timeouts.startupSeconds"]
+    without = {"engine": {"launcher": False}, "timeouts": {"stall_seconds": 30}}
+    assert "launcher" in refusals(model=without)["model.timeouts.stallSeconds"]
+
+
+def test_the_launcher_is_told_how_long_an_engine_may_be_silent():
+    command = container(serve(model={"timeouts": {"stall_seconds": 20}}))["command"]
+    assert parse(command[len(COMMAND) :], {}).stall_seconds == 20
+    default = container(serve())["command"]
+    assert not any(word.startswith("--stall-seconds") for word in default)
+    assert parse(default[len(COMMAND) :], {}).stall_seconds == STALL_SECONDS
 
 
 def test_a_rollout_of_many_instances_waits_for_each_of_them():

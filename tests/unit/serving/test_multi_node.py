@@ -1,6 +1,7 @@
 """A group of pods is one instance: its leader answers, its workers outlast the leader's requests."""
 
 import copy
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -17,7 +18,13 @@ from tests.unit.recording import Recorded, record
 from tests.unit.serving.manifests import breaks_restricted
 
 ROLLOUT = Rollout(
-    startup_timeout_seconds=600, startup_failures=60, max_surge=0, max_unavailable=1, create=600, update=1200
+    startup_failures=60,
+    progress_deadline_seconds=600,
+    awaited=True,
+    max_surge=0,
+    max_unavailable=1,
+    create=600,
+    update=1200,
 )
 SECURE = core.v1.SecurityContextArgs(
     allow_privilege_escalation=False, capabilities=core.v1.CapabilitiesArgs(drop=["ALL"])
@@ -167,7 +174,7 @@ def test_no_service_of_a_group_takes_the_name_of_the_set() -> None:
 
 
 def test_groups_are_replaced_in_the_order_that_was_decided() -> None:
-    surging = Rollout(600, 60, max_surge=1, max_unavailable=0, create=600, update=1200)
+    surging = replace(ROLLOUT, max_surge=1, max_unavailable=0)
     assert record_worker_set()["spec.rolloutStrategy.rollingUpdateConfiguration"] == {
         "maxSurge": 0,
         "maxUnavailable": 1,
@@ -189,6 +196,11 @@ def test_an_update_waits_until_every_group_answers() -> None:
     worker_set = record_worker_set()
     assert worker_set["metadata.annotations"].items() >= {"a": "b", "pulumi.com/waitFor": "condition=Available"}.items()
     assert worker_set.custom_timeouts == {"create": "600s", "update": "1200s"}
+
+
+def test_an_update_does_not_wait_for_groups_whose_nodes_come_from_a_queue() -> None:
+    worker_set = record_worker_set(rollout=replace(ROLLOUT, awaited=False))
+    assert "pulumi.com/waitFor" not in worker_set["metadata.annotations"]
 
 
 def test_a_worker_that_gives_up_waiting_does_not_end_the_image_pull_of_its_group() -> None:

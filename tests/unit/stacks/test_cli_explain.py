@@ -12,7 +12,7 @@ from llm_serving.errors import ProblemsError
 from llm_serving.planning.cold_start import ColdStart, StartupChoices, cold_start
 from llm_serving.planning.fit import weight_bytes
 from llm_serving.planning.instance_cost import capacity_costs
-from llm_serving.serving.rollout import TIMEOUT_FACTOR
+from llm_serving.planning.timeouts import TIMEOUT_FACTOR
 from llm_serving.spec import EngineName
 from stacks.cli import app
 from stacks.outputs import read_outputs

@@ -64,6 +64,14 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(path.read_text()), f"{target}: no such heading"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_files_that_are_named_are_there(page: Path) -> None:
+    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for name in re.findall(r"`((?:\.github|[a-z]+)/[\w./-]+)`", text):
+        if (REPOSITORY / name.partition("/")[0]).is_dir():
+            assert (REPOSITORY / name).exists(), f"{name} is not there"
+
+
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Property paths of a settings model and their defaults as YAML has them; ``required`` where there is none."""
     for name, field in model.model_fields.items():

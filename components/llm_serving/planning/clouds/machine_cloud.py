@@ -11,7 +11,7 @@ from llm_serving import catalog
 from llm_serving.catalog import LocalSsd, MachineType
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.nodes import DEFAULT_MAX_PODS, GIB_PER_GB, Allocatable, NodeShape, by_bracket
-from llm_serving.planning.purchase_options import is_preemptible
+from llm_serving.planning.purchase_options import is_preemptible, is_queued
 from llm_serving.spec import Pool, PoolSpec
 
 KERNEL_SHARE = 0.03
@@ -130,6 +130,7 @@ class MachineCloud(Cloud):
             memory_gib=min(node.memory_gib for node in nodes),
             ephemeral_gib=min(node.ephemeral_gib for node in nodes),
             local_ssd_gib=min(node.local_ssd_gib for node in nodes),
+            queued=is_queued(pool),
             cloud=self.name,
         )
 

@@ -16,6 +16,7 @@ from llm_serving.planning.rules.names import check_names
 from llm_serving.planning.rules.notes import notes
 from llm_serving.planning.rules.pools import check_pools
 from llm_serving.planning.rules.stack import StackShape
+from llm_serving.planning.rules.timeouts import check_timeouts
 from llm_serving.planning.rules.weights import check_weights
 from llm_serving.planning.rules.zones import check_zones
 
@@ -29,6 +30,7 @@ TOPICS = (
     check_engines,
     check_autoscaling,
     check_disruption,
+    check_timeouts,
 )
 
 

@@ -14,12 +14,13 @@ from llm_serving.planning.rules.disruption import note_disruption
 from llm_serving.planning.rules.gcp import note_gcp
 from llm_serving.planning.rules.models import plans_of, pods_of_model
 from llm_serving.planning.rules.stack import StackShape
+from llm_serving.planning.rules.timeouts import note_timeouts
 from llm_serving.spec import Market, ModelSpec
 
 
 def notes(stack: StackShape) -> list[Problem]:
     """Warnings, in the order of the settings. Meant for stacks that :func:`check` does not refuse."""
-    topics = (_region, note_gcp, _pools, _models, note_autoscaling, note_disruption)
+    topics = (_region, note_gcp, _pools, _models, note_autoscaling, note_disruption, note_timeouts)
     return [note for topic in topics for note in topic(stack)]
 
 
