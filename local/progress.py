@@ -25,6 +25,9 @@ from stacks.engine_events import (
     read_events,
 )
 
+WITH_EVENT_LOG = {"PULUMI_DEBUG_COMMANDS": "true"}
+"""Environment in which ``pulumi`` has the flag ``--event-log``; Pulumi's own Automation API uses both."""
+
 TICK_SECONDS = 0.5
 QUIET_SECONDS = 30
 """After so long without a line, what runs is named."""
@@ -170,10 +173,9 @@ def run_with_progress(
         os.mkfifo(events, 0o600)
         pipe = os.open(events, os.O_RDWR | os.O_NONBLOCK)
         try:
-            # The flag is there with this variable only, with which Pulumi's own Automation API sets it, too.
             with subprocess.Popen(
                 [*command, "--event-log", str(events)],
-                env={**environment, "PULUMI_DEBUG_COMMANDS": "true"},
+                env={**environment, **WITH_EVENT_LOG},
                 stdout=text,
                 stderr=subprocess.STDOUT,
             ) as process:

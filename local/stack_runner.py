@@ -8,9 +8,10 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import yaml
 
 from local.cluster import LocalCluster
 from local.kubernetes_plugin import pulumi_program, refuse_on_local_clouds
-from local.progress import run_with_progress
+from local.progress import WITH_EVENT_LOG, run_with_progress
 from local.project_copy import sync_project
 from local.providers.faults import FaultPlan
 from local.providers.host_names import resolve as resolve_name
@@ -154,11 +155,18 @@ def _print_at_once(line: str) -> None:
 
 
 def preview(runner: StackRunner, stack: str, args: Sequence[str]) -> int:
-    """``pulumi preview``, then what the settings lead to: pools, models, cost."""
-    done = runner.run("preview", "--suppress-outputs", "--stack", stack, *args)
-    if done.returncode == 0:
-        print(flush=True)
-        _stacks("plan", stack, "--folder", str(runner.project))
+    """``pulumi preview``, then what the settings lead to (pools, models, cost), and what an update changes."""
+    with tempfile.TemporaryDirectory(prefix="llm-serving-preview-") as folder:
+        events, outputs = Path(folder) / "events", Path(folder) / "outputs.json"
+        told = replace(runner, more_environment={**runner.more_environment, **WITH_EVENT_LOG})
+        done = told.run("preview", "--suppress-outputs", "--stack", stack, *args, "--event-log", str(events))
+        if done.returncode == 0:
+            write_json(outputs, runner.outputs(stack))
+            print(flush=True)
+            settings = ("--folder", str(runner.project))
+            _stacks("plan", stack, *settings)
+            print(flush=True)
+            _stacks("changes", stack, *settings, "--outputs", str(outputs), "--events", str(events))
     return done.returncode
 
 

@@ -8,6 +8,7 @@ import typer
 
 from llm_serving.errors import ProblemsError
 from stacks.commands import images, release
+from stacks.commands.changes import changes
 from stacks.commands.check import check
 from stacks.commands.explain import explain
 from stacks.commands.plan import plan
@@ -17,7 +18,7 @@ from stacks.commands.summary import summary
 from stacks.images import ImageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
-for command in (check, plan, explain, summary, quotas, schema):
+for command in (check, plan, explain, changes, summary, quotas, schema):
     app.command()(command)
 app.add_typer(release.app, name="release")
 app.add_typer(images.app, name="images")

@@ -57,6 +57,13 @@ class StepEvent:
         """Logical name of the resource."""
         return self.urn.split("::", 3)[3]
 
+    @property
+    def parent_component(self) -> tuple[str, str]:
+        """Kind and name of the parent: ``("ModelService", "qwen3-8b")``; empty where there is none."""
+        if self.parent is None:
+            return "", ""
+        return self.parent.split("::")[2].rpartition(":")[2], self.parent.split("::", 3)[3]
+
 
 @dataclass(frozen=True)
 class Diagnostic:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from local.stack_runner import preview
 from tests.engine.local_stack import LocalStack
 
 Config = dict[str, Any]
@@ -72,6 +73,21 @@ CASES: list[tuple[Callable[[Config], None], set[str]]] = [
     (_replicas, {"update ScaledObject", "update ResourceQuota"}),
     (_a_second_team, {f"create {kind}" for kind in NEW_TEAM}),
 ]
+
+
+def test_a_preview_ends_with_what_the_update_changes_and_interrupts(
+    dev: LocalStack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    dev.change(_pool_size)
+    dev.change(_machine_of_the_same_gpu)
+    dev.prepare()
+    assert preview(dev.runner, dev.name, []) == 0
+    dev.restore()
+    end = capfd.readouterr().out.partition("What the update changes")[2]
+    assert re.search(r"quota PREEMPTIBLE_NVIDIA_L4_GPUS, us-central1 +│ 2 +│ 3 ", end)
+    assert re.search(r"Deployment qwen3-0-6b-1-0-0 +│ instances restart", end)
+    assert re.search(r"NodePool l4-spot-\w+ +│ instances on its nodes move; until then", end)
 
 
 @pytest.mark.parametrize(("edit", "expected"), CASES, ids=lambda value: getattr(value, "__name__", ""))

@@ -128,7 +128,9 @@ def test_a_second_up_says_that_nothing_changed_and_shows_each_pod_on_a_gpu_node(
     stack.prepare()
     assert up(stack.runner, stack.name, []) == 0
     shown = capfd.readouterr().out
+    assert "preview: nothing to change" in shown
     assert "Nothing to change" in shown
+    assert str(stack.runner.state.log("up", stack.name)) in shown
     for pod in stack.engine_pods():
         assert pod["spec"]["nodeName"] in shown
     for word in ("Pools", "Nodes", "Models", "Cost an hour", "http://"):

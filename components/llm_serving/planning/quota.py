@@ -1,14 +1,14 @@
 """Which quotas the GPU pools of a stack need, and how much of each. Asking the cloud what it grants is not
 done here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llm_serving import catalog
 from llm_serving.arguments import Frozen
 from llm_serving.catalog import QuotaMetric
 from llm_serving.planning.clouds.cloud import Cloud
-from llm_serving.spec import Market, Pool
+from llm_serving.spec import CapacityEntry, Market, Pool
 
 GLOBAL = "global"
 
@@ -39,19 +39,23 @@ def gpu_quotas(cloud: Cloud, region: str, pools: Sequence[Pool]) -> list[Quota]:
     Reservations need none when they are used; machines that the catalog does not know are left out, since
     rules refuse them anyway.
     """
+    return capacity_quotas(cloud, region, [(pool.name, entry) for pool in pools for entry in pool.capacity])
+
+
+def capacity_quotas(cloud: Cloud, region: str, capacity: Iterable[tuple[str, CapacityEntry]]) -> list[Quota]:
+    """The same of capacity entries, each with the name of its pool."""
     shares: dict[QuotaMetric, list[tuple[int, str]]] = {}
     gpus: list[tuple[int, str]] = []
-    for pool in pools:
-        for entry in pool.capacity:
-            machine = cloud.machine(entry)
-            if machine is None or entry.market is Market.RESERVATION:
-                continue
-            text = f"{pool.name}: {entry.max} x {machine.name}"
-            gpus.append((entry.max * machine.gpus, text))
-            metric = catalog.quota_metric(cloud.name, machine.series, entry.market)
-            if metric is not None:
-                amount = entry.max * (machine.gpus if metric.unit == "gpu" else machine.vcpus)
-                shares.setdefault(_key(metric), []).append((amount, text))
+    for pool, entry in capacity:
+        machine = cloud.machine(entry)
+        if machine is None or entry.market is Market.RESERVATION:
+            continue
+        text = f"{pool}: {entry.max} x {machine.name}"
+        gpus.append((entry.max * machine.gpus, text))
+        metric = catalog.quota_metric(cloud.name, machine.series, entry.market)
+        if metric is not None:
+            amount = entry.max * (machine.gpus if metric.unit == "gpu" else machine.vcpus)
+            shares.setdefault(_key(metric), []).append((amount, text))
     quotas = [
         Quota(name=metric.name, region=region, unit=metric.unit, code=metric.code, **_sum(parts))
         for metric, parts in shares.items()

@@ -45,6 +45,11 @@ def object_name(model: str, version: str) -> str:
     return f"{model}-{version.lower().replace('.', '-')}"
 
 
+def placeholder_name(model: str) -> str:
+    """Name of the Deployment that holds nodes ready for a model."""
+    return f"{model}-placeholder"
+
+
 def releases_of(model: ModelSpec) -> tuple[tuple[Role, str], ...]:
     """What each served release is to the stack, and its version, the stable one first."""
     releases = [(Role.STABLE, model.releases.stable)]

@@ -19,7 +19,7 @@ from llm_serving.planning.clouds import cloud_named
 from llm_serving.planning.disruption import Drain, longest_drain, plan_drain
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
-from llm_serving.planning.replicas import ReleaseReplicas, plan_replicas
+from llm_serving.planning.replicas import ReleaseReplicas, placeholder_name, plan_replicas
 from llm_serving.planning.timeouts import timeout_problems
 from llm_serving.serving import compile_cache, launcher
 from llm_serving.serving.arguments import (
@@ -189,7 +189,7 @@ class ModelService(pulumi.ComponentResource):
             placeholders = placeholder_deployment(
                 model, context, inputs.namespace, inputs.labels, model.warm_pool.image, inputs.image_pull
             )
-            apps.v1.Deployment(f"{name}-placeholder", placeholders, opts=child(self))
+            apps.v1.Deployment(placeholder_name(name), placeholders, opts=child(self))
 
         def url(service: core.v1.Service, plan: ReleasePlan, name: str) -> pulumi.Output[str]:
             host = service.metadata.apply(lambda metadata: metadata.name or name)

@@ -13,6 +13,7 @@ from pulumi_kubernetes import apps, core, meta
 
 from llm_serving.contract import LABEL_MODEL, ModelCacheVolume, PoolScheduling
 from llm_serving.planning.placement import ModelPlan
+from llm_serving.planning.replicas import placeholder_name
 from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.labels import COMPONENT_PLACEHOLDER, LABEL_COMPONENT, model_labels
 from llm_serving.serving.pod import RESTRICTED, USER_ID, PodContext, storage_request, tolerations
@@ -46,7 +47,7 @@ def placeholder_deployment(
     )
     return apps.v1.DeploymentInitArgs(
         metadata=meta.v1.ObjectMetaArgs(
-            name=f"{model.name}-placeholder",
+            name=placeholder_name(model.name),
             namespace=namespace,
             labels=pod_labels,
             # One that gave way waits until there is a node again: nothing to wait for, and no failure.
