@@ -10,7 +10,7 @@ from infra.arguments import (
     namespace_arguments,
 )
 from infra.clouds import bring_up
-from infra.existing_secrets import refuse_secrets_of_new_namespaces
+from infra.existing_objects import refuse_objects_in_new_namespaces
 from infra.launcher_version import launcher_version
 from infra.notes import warn_of_notes
 from infra.outputs import export_outputs
@@ -25,7 +25,7 @@ stack = current_stack()
 settings = stack.settings
 
 warn_of_notes(stack)
-refuse_secrets_of_new_namespaces(stack)
+refuse_objects_in_new_namespaces(stack)
 refuse_unanswered_releases(stack)
 platform = bring_up(stack)
 launcher = launcher_version(stack)

@@ -96,7 +96,7 @@ class FixedOutputs(Section):
 
 
 class NamespaceOutputs(Section):
-    """What an update that needs somebody else's Secret looks at. It is read alone there.
+    """What an update that needs objects of somebody else's looks at. It is read alone there.
 
     Attributes:
         namespaces: namespaces of the teams; ``None`` before the first update.

@@ -91,7 +91,8 @@ def existing_run() -> Run:
             "teams": [{"name": "chat"}],
             "loader": LOADER,
             "models": [{"name": "qwen3-32b", "team": "chat", "pool": "a6000", "releases": {"stable": "1.0.0"}}],
-        }
+        },
+        before={"namespaces": ["chat"]},  # its owner has put the claim there since
     )
 
 
@@ -308,6 +309,33 @@ def test_nothing_waits_for_a_model_in_a_queue() -> None:
     assert unawaited == {"qwen3-32b", "qwen3-32b-1-0-0"}
     (other,) = [r for r in made.all("kubernetes:apps/v1:Deployment") if r["metadata.name"] == "qwen3-8b-1-0-0"]
     assert not any(made.depends_on(other, r) for r in made.all("kubernetes:apps/v1:Deployment") if r is not other)
+
+
+@pytest.mark.parametrize(
+    ("more", "path", "kind", "alternative"),
+    [
+        ({"imagePull": {"secretNames": ["regcred"]}}, "imagePull.secretNames[0]", "Secret", "imagePull.registry"),
+        ({"egress": {"caConfigMap": "corporate"}}, "egress.caConfigMap", "ConfigMap", "egress.caCertificates"),
+    ],
+)
+def test_an_object_of_somebody_elses_comes_after_the_namespace_and_before_the_pods(
+    more: dict[str, Any], path: str, kind: str, alternative: str
+) -> None:
+    settings = {**settings_data("dev"), "loader": LOADER, **more}
+    with pytest.raises(pulumi.RunError) as caught:
+        run(settings)
+    assert f"{path} = " in str(caught.value)
+    assert f"no such {kind} can be there" in str(caught.value)
+    assert f"try: {alternative}" in str(caught.value)
+    assert run({**settings, "models": []}).recording.all("kubernetes:core/v1:Namespace")
+    assert run(settings, before={"namespaces": ["chat"]}).recording
+
+
+def test_a_claim_of_somebody_elses_comes_before_the_pods_too(existing_run: Run) -> None:
+    with pytest.raises(pulumi.RunError, match=r"cluster\.cacheClaim = 'weights'.*cluster\.cacheStorage"):
+        run(existing_run.settings)
+    storage = {"name": "lab", "cacheClaim": "weights", "cacheStorage": {"sizeGib": 100}}
+    assert run({**existing_run.settings, "cluster": storage}).recording
 
 
 def test_a_prometheus_that_wants_a_token_is_shown_it_by_every_model_that_scales() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from llm_serving.errors import ProblemsError
 from local.project_copy import sync_project
 from local.pulumi_home import clean_environment
 from local.state_folder import REPOSITORY, StateFolder
@@ -53,6 +54,35 @@ def test_a_stack_of_a_real_cloud_never_asks_its_key_service(tmp_path: Path) -> N
     )
     target = sync_project(tmp_path / "state", "dev", source) / "Pulumi.dev.yaml"
     assert yaml.safe_load(target.read_text()) == {"config": {"a:b": "c"}}
+
+
+def test_secrets_of_a_local_run_are_its_own(tmp_path: Path) -> None:
+    """Nothing here can read what another key has encrypted: Pulumi would say no more than that a cipher failed."""
+    source, state = tmp_path / "source", tmp_path / "state"
+    source.mkdir()
+    (source / "Pulumi.yaml").write_text((REPOSITORY / "Pulumi.yaml").read_text())
+    settings = source / "Pulumi.dev.yaml"
+    settings.write_text(
+        "encryptionsalt: v1:a\nconfig:\n  n:loader: {image: i, token: {secure: v1:b}}\n  n:key: {secure: v1:c}\n"
+    )
+    with pytest.raises(ProblemsError, match=r"(?s)n:loader\.token: is encrypted.*--secret n:loader\.token.*n:key:"):
+        sync_project(state, "dev", source)
+    copy = state / "project/Pulumi.dev.yaml"
+    assert yaml.safe_load(copy.read_text()) == {"config": {"n:loader": {"image": "i"}}}
+
+    own = {"config": {"n:loader": {"image": "i", "token": {"secure": "v1:o"}}, "n:key": {"secure": "v1:o"}}}
+    copy.write_text(yaml.safe_dump({**own, "encryptionsalt": "v1:ours"}))
+    sync_project(state, "dev", source)
+    assert yaml.safe_load(copy.read_text()) == {**own, "encryptionsalt": "v1:ours"}
+
+    settings.write_text("config: {n:loader: {image: other}}\n")
+    sync_project(state, "dev", source)
+    own["config"]["n:loader"]["image"] = "other"
+    assert yaml.safe_load(copy.read_text())["config"] == own["config"]
+
+    settings.write_text("config: {n:key: clear}\n")
+    sync_project(state, "dev", source)
+    assert yaml.safe_load(copy.read_text())["config"] == {"n:key": "clear"}
 
 
 def test_a_stack_without_settings_is_told_with_those_that_have_some(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """What the documents show of the program `stacks` is what it prints."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,20 @@ def test_a_console_shows_lines_of_what_its_commands_print(console: str, tmp_path
         printed = [line.rstrip() for line in (done.stdout + done.stderr).splitlines()]
         for line in shown.rstrip().splitlines():
             assert line in (*printed, "...", ""), f"{command}: {line}\nis none of\n{chr(10).join(printed)}"
+
+
+def test_the_readmes_costs_are_those_of_the_plan() -> None:
+    rows = re.findall(
+        r"^\| `(dev|staging|prod)` \| (.+?) \| (.+?) \|", (REPOSITORY / "README.md").read_text(), re.MULTILINE
+    )
+    assert len(rows) == 3
+    for stack, fewest, most in rows:
+        command = [sys.executable, "-m", "stacks", "plan", stack, "--format", "json"]
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+        cost = json.loads(done.stdout)["cost"]
+        for bound, shown in (("min", fewest), ("max", most)):
+            complete = "" if cost[f"{bound}Complete"] else ">= "
+            assert shown == f"{complete}{cost[f'{bound}UsdPerHour']:.2f}", stack
 
 
 def test_there_are_consoles_to_compare() -> None:

@@ -11,10 +11,14 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from llm_serving import catalog
+from stacks.images.lock import read_images
+from stacks.releases.store import RELEASES, read_releases, release_of
 from stacks.settings import ExistingSettings, GcpSettings, Stack, read_settings_file, resolve
 from tests.unit.stacks.settings_files import REPOSITORY
 
 SETTINGS_PAGE = REPOSITORY / "docs/settings.md"
+RELEASES_PAGE = REPOSITORY / "docs/releases.md"
 PAGES = sorted(
     [
         *REPOSITORY.glob("*.md"),
@@ -70,6 +74,13 @@ def test_files_that_are_named_are_there(page: Path) -> None:
     for name in re.findall(r"`((?:\.github|[a-z]+)/[\w./-]+)`", text):
         if (REPOSITORY / name.partition("/")[0]).is_dir():
             assert (REPOSITORY / name).exists(), f"{name} is not there"
+
+
+def test_the_whole_release_file_of_the_page_is_accepted() -> None:
+    (text,) = re.findall(r"## A whole file\n+```yaml\n(.*?)^```", RELEASES_PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    release = release_of(yaml.safe_load(text), read_images(RELEASES), "llama.yaml", "docs/releases.md").spec
+    assert catalog.architecture(release.model.architecture).max_context >= release.context_length
+    assert (release.name, release.version) not in read_releases()  # one that a reader may add
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:

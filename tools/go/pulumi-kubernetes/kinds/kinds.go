@@ -13,7 +13,7 @@ import (
 // RegisterResource registers an object of a manifest.
 func RegisterResource(ctx *pulumi.Context, apiVersion, kind, name string, props pulumi.Input,
 	opts ...pulumi.ResourceOption,
-) (pulumi.Resource, error) {
+) (pulumi.CustomResource, error) {
 	if !strings.Contains(apiVersion, "/") {
 		apiVersion = "core/" + apiVersion
 	}

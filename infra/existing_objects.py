@@ -1,0 +1,71 @@
+"""Objects that somebody else makes in a team's namespace, which this program makes: the namespace comes first."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pulumi
+
+from infra.last_update import last_outputs
+from llm_serving.arguments import parse
+from llm_serving.spec.loader import HUB_TOKEN_SECRET
+from stacks.outputs import NamespaceOutputs
+from stacks.settings import NAMESPACE, ExistingSettings, Stack
+from stacks.settings.secrets import HUB_TOKEN
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """An object that a setting names.
+
+    Attributes:
+        path: of the setting.
+        name: of the object.
+        kind: as Kubernetes calls it.
+        alternative: setting of which the stack makes the object itself.
+    """
+
+    path: str
+    name: str
+    kind: str
+    alternative: str
+
+
+def refuse_objects_in_new_namespaces(stack: Stack) -> None:
+    """Pods that need an object of somebody else's need a namespace that an earlier update made.
+
+    Raises:
+        pulumi.RunError: this update would make the namespace and the pods that need the object in it.
+    """
+    references = list(_references(stack))
+    if not references:
+        return
+    before = last_outputs()
+    there = parse(NamespaceOutputs, before, "outputs of the last update").namespaces
+    if before and there is None:
+        return  # an older program's, which did not say
+    new = [team.name for team in stack.settings.teams if stack.has_models(team) and team.name not in (there or ())]
+    if new:
+        lines = [
+            f"{stack.source}: {NAMESPACE}:{each.path} = {each.name!r}: no such {each.kind} can be there: this update "
+            f"makes the namespace {', '.join(new)} and the pods that need it (try: {each.alternative} instead, of "
+            f"which the stack makes one; or a first update without the models of these teams, then the {each.kind}, "
+            "then the models)"
+            for each in references
+        ]
+        raise pulumi.RunError("\n".join(lines))
+
+
+def _references(stack: Stack) -> Iterator[_Reference]:
+    settings = stack.settings
+    if settings.loader is not None and settings.loader.token_secret not in (None, HUB_TOKEN_SECRET):
+        secret = f"`pulumi config set --path --secret {NAMESPACE}:{HUB_TOKEN}`"
+        yield _Reference("loader.tokenSecret", settings.loader.token_secret, "Secret", secret)
+    if settings.image_pull is not None:
+        for index, name in enumerate(settings.image_pull.secret_names):
+            path = f"imagePull.secretNames[{index}]"
+            yield _Reference(path, name, "Secret", "imagePull.registry and imagePull.username")
+    if settings.egress is not None and settings.egress.ca_config_map is not None:
+        yield _Reference("egress.caConfigMap", settings.egress.ca_config_map, "ConfigMap", "egress.caCertificates")
+    if isinstance(settings, ExistingSettings) and settings.cluster.cache_storage is None:
+        claim = settings.cluster.cache_claim
+        yield _Reference("cluster.cacheClaim", claim, "PersistentVolumeClaim", "cluster.cacheStorage")
