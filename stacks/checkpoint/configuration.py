@@ -150,7 +150,8 @@ def _quantization(config: Config, text: Config) -> StoredQuantization | None:
         reason = "says how the weights are stored, but not by which method"
         raise ProblemsError([Problem("quantization_config.quant_method", None, reason)])
     groups = cast(Mapping[str, Config], stored.get("config_groups") or {})
-    first: Config = next((cast(Config, group.get("weights") or {}) for group in groups.values()), {})
+    none: Config = {}
+    first = next((cast(Config, group.get("weights") or none) for group in groups.values()), none)
     bits = stored.get("bits") or stored.get("w_bit") or first.get("num_bits")
     group = stored.get("group_size") or stored.get("q_group_size") or first.get("group_size")
     layout = stored.get("format") or stored.get("quant_algo") or stored.get("fmt")
