@@ -83,7 +83,7 @@ class Section:
         spare = available - sum(widths)
         if spare < 0:
             return None
-        while spare and (growing := [index for index, width in enumerate(widths) if width < natural[index]]):
+        while spare > 0 and (growing := [index for index, width in enumerate(widths) if width < natural[index]]):
             for index in growing[:spare]:
                 widths[index] += 1
                 spare -= 1

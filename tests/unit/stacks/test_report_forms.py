@@ -29,6 +29,7 @@ from tests.unit.stacks.settings_files import REPOSITORY, put, settings_data, wri
 
 STACKS = ("local", "dev", "staging", "prod")
 WIDTHS = (40, 80, 100, 160)
+BOUNDS = ("minNodes", "maxNodes")
 BOX = re.compile("[─-╿]")
 
 CANARY = {"stable": "1.1.0", "canary": {"release": "1.0.0", "weight": 10}}
@@ -215,6 +216,13 @@ def test_every_figure_of_plan_explain_and_quotas_is_that_of_the_planned_objects(
             node = prices[model["pool"], line["market"], line["machineType"]]["usdPerHour"]
             share = None if node is None else node * planned_model.plan.gpus / planned_model.node.gpus
             assert line["instance"] == (None if share is None else pytest.approx(share))
+
+    for pool in {row["pool"] for row in plan["pools"]}:
+        entries = [row for row in plan["pools"] if row["pool"] == pool]
+        nodes = [sum(line[key] for line in plan["cost"]["lines"] if line["pool"] == pool) for key in BOUNDS]
+        wanted = [model["cost"] for model in explain["models"] if model["pool"] == pool]
+        assert nodes[0] * entries[0]["gpusPerNode"] >= sum(cost["minGpus"] for cost in wanted) > 0
+        assert nodes[1] == sum(row["maxNodes"] for row in entries)
 
     for line, capacity in zip(plan["cost"]["lines"], plan["pools"], strict=True):
         assert (line["pool"], line["market"]) == (capacity["pool"], capacity["market"])
