@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,13 @@ def planned(name: str, folder: Path = REPOSITORY) -> Stack:
     return resolve(read_settings_file(folder / f"Pulumi.{name}.yaml"), name)
 
 
-def words(text: str) -> set[str]:
-    """What stands between spaces and lines of a box. A list has its own punctuation behind titles and cells."""
-    return {word.rstrip(":;") for word in BOX.sub(" ", text).split()} - {""}
+def words(text: str) -> Counter[str]:
+    """What stands between spaces and lines of a box, and how often. A list has its own punctuation behind titles and
+    cells."""
+    return Counter(stripped for word in BOX.sub(" ", text).split() if (stripped := word.rstrip(":;")))
 
 
-def words_of(parts: list[Part]) -> set[str]:
+def words_of(parts: list[Part]) -> Counter[str]:
     """Words of cells and notes."""
     texts: list[str] = []
     for part in parts:
