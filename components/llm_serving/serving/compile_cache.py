@@ -27,7 +27,7 @@ from llm_serving.serving import launcher
 from llm_serving.serving.arguments import EgressArgs, ImagePullArgs, ModelArgs, NodeShapeArgs, ReleaseArgs
 from llm_serving.serving.egress import egress_variables
 from llm_serving.serving.engines import engine
-from llm_serving.serving.environment import check_environment, compile_variables
+from llm_serving.serving.environment import check_environment, compile_variables, driver_variables
 from llm_serving.serving.jobs import fail_on_exit_codes
 from llm_serving.serving.labels import COMPONENT_COMPILE_CACHE, LABEL_COMPONENT, SHARE_MAIN, loader_labels
 from llm_serving.serving.pod import PodContext, ReleasePlan, plan_with_sidecar, pod_template
@@ -226,7 +226,10 @@ def _plan_release(inputs: CompileCacheInputs) -> ReleasePlan:
         launcher=launcher.travelling(model, release, inputs.launcher_version),
         image_pull=inputs.image_pull,
         egress=inputs.egress,
-        extra_environment=egress_variables(inputs.egress),
+        extra_environment={
+            **egress_variables(inputs.egress),
+            **driver_variables(model, release, inputs.node),
+        },
     )
 
 

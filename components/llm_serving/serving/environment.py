@@ -7,11 +7,15 @@ import re
 from collections.abc import Iterator
 
 from llm_serving.errors import Problem
+from llm_serving.planning.clouds import cloud_named
+from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.serving import launcher
 from llm_serving.serving.egress import egress_variables
 from llm_serving.serving.engines import EngineRequest, engine
-from llm_serving.spec import EgressSpec, ModelSpec, ReleaseSpec
+from llm_serving.spec import EgressSpec, EngineName, ModelSpec, ReleaseSpec
+
+CUDA_LIBRARIES = "/usr/local/cuda/lib64"
 
 COMPILED = "/tmp/compiled"
 """Where an engine compiles to: a folder of its own, into which the launcher unpacks what was saved."""
@@ -35,6 +39,26 @@ def compile_variables() -> dict[str, str]:
 def more_variables(model: ModelSpec, egress: EgressSpec | None) -> dict[str, str]:
     """Variables that the settings of a model and of its site lead to, beside those that its engine needs."""
     return {**egress_variables(egress), **(compile_variables() if model.compile_cache else {})}
+
+
+def driver_variables(model: ModelSpec, release: ReleaseSpec, node: NodeShape) -> dict[str, str]:
+    """Where the dynamic linker, and compilers at run time, find the GPU driver on clouds that mount it into a folder of
+    its own. A variable of a pod takes the place of the image's, so behind that folder stands what CUDA's base images
+    name (``/usr/local/cuda/lib64``, of which the compiler's is ``stubs``), or what the user names.
+
+    Nothing for engines whose publisher's image names more folders than that; those name the driver's too.
+    """
+    libraries = cloud_named(node.cloud).driver_libraries
+    if libraries is None or release.engine.name not in _ON_CUDA_BASE_IMAGES:
+        return {}
+    return {
+        name: ":".join([libraries, model.engine.environment.get(name, folder)])
+        for name, folder in (("LD_LIBRARY_PATH", CUDA_LIBRARIES), ("LIBRARY_PATH", f"{CUDA_LIBRARIES}/stubs"))
+    }
+
+
+_ON_CUDA_BASE_IMAGES = frozenset({EngineName.VLLM, EngineName.SGLANG})
+"""Engines whose publishers build on nvidia/cuda (their Dockerfiles, read 2026-11-28)."""
 
 
 def check_environment(

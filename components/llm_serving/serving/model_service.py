@@ -33,7 +33,7 @@ from llm_serving.serving.arguments import (
 )
 from llm_serving.serving.disruption import base_notice
 from llm_serving.serving.engines import InferenceEngine, engine
-from llm_serving.serving.environment import check_environment, more_variables
+from llm_serving.serving.environment import check_environment, driver_variables, more_variables
 from llm_serving.serving.labels import SHARE_MAIN, model_labels, release_labels
 from llm_serving.serving.placeholders import placeholder_deployment
 from llm_serving.serving.pod import MODELS, TEMPLATE_FILE, PodContext, ReleasePlan, engine_files, plan_with_sidecar
@@ -281,7 +281,10 @@ def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Re
         image_pull=inputs.image_pull,
         egress=inputs.egress,
         launcher_options=_launcher_options(model, release, inputs.node),
-        extra_environment=more_variables(model, inputs.egress),
+        extra_environment={
+            **more_variables(model, inputs.egress),
+            **driver_variables(model, release, inputs.node),
+        },
     )
 
 

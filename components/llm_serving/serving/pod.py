@@ -102,7 +102,7 @@ class ReleasePlan:
         image_pull: credentials for the registries of images; ``None`` where nodes need none.
         egress: the way out that the site prescribes; ``None`` where it prescribes none.
         launcher_options: more options of the launcher.
-        extra_environment: more environment variables of the engine.
+        extra_environment: more environment variables of the engine; one that the user names too has the user's in it.
     """
 
     model: ModelSpec
@@ -296,8 +296,8 @@ def _container(plan: ReleasePlan, context: PodContext, drain: pulumi.Output[Drai
         live = core.v1.HTTPGetActionArgs(path=launcher.LIVE_PATH, port=launcher.PORT_NAME)
     environment = {
         **engine.environment(plan.model_plan),
-        **plan.extra_environment,
         **plan.model.engine.environment,
+        **plan.extra_environment,
     }
     if plan.launcher is not None:
         environment |= launcher.environment(plan.launcher)

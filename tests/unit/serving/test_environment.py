@@ -13,6 +13,8 @@ from tests.unit.serving.served import MODEL, RELEASE, arguments, container, serv
 from tests.unit.stacks.settings_files import put, settings_data
 
 WIDE = {"tensor_parallelism": 2, "engine": {"nodes": 2, "pipeline_parallelism": 2}}
+JOINED = {"LD_LIBRARY_PATH", "LIBRARY_PATH"}
+"""Lists of folders: the user's stand behind ours."""
 CPU = {"accelerator": "CPU", "gpus": 1, "cpu": 30.0, "memory_gib": 100.0, "cloud": "existing"}
 
 
@@ -64,6 +66,7 @@ def test_every_variable_that_is_set_already_is_refused_by_name(release, model, n
     words = [word for engine_container in engines(recording) for word in engine_container["command"]]
     referred = {name for word in words for name in re.findall(r"\$\((\w+)\)", word)}
     own = {name for engine_container in engines(recording) for name in environment(engine_container)} | referred
+    own -= JOINED
     assert {"HOME", "HF_HUB_OFFLINE"} <= own
     options = {**model.get("engine", {}), "environment": dict.fromkeys(own, "mine")}
     reasons = refusals(
@@ -109,3 +112,17 @@ def test_a_check_of_the_settings_refuses_what_the_component_would():
         resolve(parse_settings(data, "Pulumi.dev.yaml"), "Pulumi.dev.yaml")
     (problem,) = caught.value.problems
     assert problem.path == "llm-serving:models[0].engine.environment.HF_HUB_OFFLINE"
+
+
+@pytest.mark.parametrize("model", [{}, WIDE])
+def test_gkes_driver_is_found_whatever_base_an_image_has(model):
+    for engine_container in engines(serve(model=model)):
+        variables = environment(engine_container)
+        for name in ("LD_LIBRARY_PATH", "LIBRARY_PATH"):
+            assert variables[name].split(":")[0] == "/usr/local/nvidia/lib64"
+    with_own = {"engine": {"environment": {"LD_LIBRARY_PATH": "/opt/own"}}}
+    assert environment(container(serve(model=with_own)))["LD_LIBRARY_PATH"] == "/usr/local/nvidia/lib64:/opt/own"
+
+
+def test_elsewhere_the_container_runtime_says_where_the_driver_is():
+    assert not {"LD_LIBRARY_PATH", "LIBRARY_PATH"} & set(environment(container(serve(node={"cloud": "existing"}))))

@@ -26,6 +26,8 @@ class Cloud(ABC):
         makes_model_cache: the bucket of a stack's weights is the stack's own, and empty until somebody fills it.
         has_workload_identity: pods prove to it who they are, so a Job can be allowed to write the model cache.
         all_regions_gpu_quota: name of its quota on the GPUs of all regions together; ``None`` where it has none.
+        driver_libraries: folder at which its nodes mount the GPU driver's libraries into containers; ``None`` where the
+            container runtime puts them where the linker looks.
         private_domains: domains of its services that pods reach without leaving its network.
     """
 
@@ -40,6 +42,7 @@ class Cloud(ABC):
     makes_model_cache: bool = True
     has_workload_identity: bool = True
     all_regions_gpu_quota: str | None = None
+    driver_libraries: str | None = None
     private_domains: tuple[str, ...] = ()
 
     @abstractmethod

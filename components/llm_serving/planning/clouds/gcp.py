@@ -64,6 +64,10 @@ class Gcp(MachineCloud):
     daemon_pods = 14
     # It counts every market, and it is 0 in new projects.
     all_regions_gpu_quota = "GPUS_ALL_REGIONS"
+    # GKE's device plugin mounts the driver there, and does no more: no linker looks there unless an image says so (GKE
+    # documentation, "Run GPUs in GKE Standard node pools", about the CUDA-X libraries; github.com/GoogleCloudPlatform/
+    # container-engine-accelerators, cmd/nvidia_gpu, ``-container-path``; read 2026-11-28).
+    driver_libraries = "/usr/local/nvidia/lib64"
     # The network resolves both to its private addresses (Private Google Access).
     private_domains = (".googleapis.com", ".pkg.dev")
 
