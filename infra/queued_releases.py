@@ -11,7 +11,7 @@ from stacks.settings import NAMESPACE, Stack
 
 
 def refuse_unanswered_releases(stack: Stack) -> None:
-    """A model's requests move to a release that nobody waits for only where it has instances already.
+    """A model's requests move to a release that nobody waits for only where an earlier update has started it.
 
     Raises:
         pulumi.RunError: this update would end the release that answers, and start one that waits in a queue.
@@ -29,7 +29,7 @@ def refuse_unanswered_releases(stack: Stack) -> None:
         stable = model.releases.stable
         if served and stable not in served.values():
             raise pulumi.RunError(
-                f"{stack.source}: {NAMESPACE}:models[{index}].releases.stable = {stable!r}: has no instance yet, and "
+                f"{stack.source}: {NAMESPACE}:models[{index}].releases.stable = {stable!r}: is not started yet, and "
                 f"its nodes may come from the queue of flex-start: {served[Role.STABLE]} would end, and nothing would "
                 "answer until there are nodes (try: make it the canary first, with weight 0, and stable once it "
                 "answers; or timeouts.capacitySeconds, for which the update waits)"

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,7 +78,6 @@ class Progress:
                 if event.is_preview:
                     self._line(f"preview: {describe_changes(event.changes)}", now)
                     self._previews = False
-                    self._components.clear()
             case StepEvent():
                 self._step(event, now)
 
@@ -100,12 +99,12 @@ class Progress:
                 self._end(component, now)
 
     def _diagnose(self, event: Diagnostic, now: float) -> None:
-        if event.severity == "debug" or event.ephemeral or event.message in self._told:
+        text = f"{_title(event.urn)}: {event.message}" if event.urn else event.message
+        if event.severity == "debug" or event.ephemeral or text in self._told:
             return
-        self._told.add(event.message)
+        self._told.add(text)
         self.has_shown_error |= event.severity == "error"
-        about = f"{_title(event.urn)}: " if event.urn else ""
-        self._line(f"{about}{event.message}", now)
+        self._line(text, now)
 
     def _step(self, step: StepEvent, now: float) -> None:
         if step.parent is not None:
@@ -181,9 +180,14 @@ def run_with_progress(
             ) as process:
                 # Pulumi hears Ctrl-C itself: it ends in order, and at once the second time.
                 interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+                chunks = _chunks(process, pipe)
                 try:
-                    _follow(process, pipe, progress)
+                    _follow(chunks, progress)
                 finally:
+                    # Pulumi waits for whoever reads its events, so an update ends only if they are read to the last,
+                    # even where nobody reads its lines any more (`make up | head`).
+                    for _ in chunks:
+                        pass
                     signal.signal(signal.SIGINT, interrupt)
         finally:
             os.close(pipe)
@@ -194,21 +198,27 @@ def run_with_progress(
     return process.returncode
 
 
-def _follow(process: subprocess.Popen[bytes], pipe: int, progress: Progress) -> None:
-    """Handle events until the process has ended and all of them are read."""
-    rest = b""
-    last_tick = time.monotonic()
+def _chunks(process: subprocess.Popen[bytes], pipe: int) -> Iterator[bytes]:
+    """What comes through a pipe until the process has ended and all of it is read; nothing after each tick without."""
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
             is_over = process.poll() is not None
-            ready = selector.select(0 if is_over else TICK_SECONDS)
-            if ready:
-                *lines, rest = (rest + os.read(pipe, 1 << 16)).split(b"\n")
-                for event in read_events(line.decode() for line in lines if line.strip()):
-                    progress.handle(event, time.monotonic())
+            if selector.select(0 if is_over else TICK_SECONDS):
+                yield os.read(pipe, 1 << 16)
             elif is_over:
                 return
-            if time.monotonic() - last_tick >= TICK_SECONDS:
-                last_tick = time.monotonic()
-                progress.tick(last_tick)
+            else:
+                yield b""
+
+
+def _follow(chunks: Iterator[bytes], progress: Progress) -> None:
+    rest = b""
+    last_tick = time.monotonic()
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for event in read_events(line.decode() for line in lines if line.strip()):
+            progress.handle(event, time.monotonic())
+        if time.monotonic() - last_tick >= TICK_SECONDS:
+            last_tick = time.monotonic()
+            progress.tick(last_tick)

@@ -136,12 +136,13 @@ def up(runner: StackRunner, stack: str, args: Sequence[str]) -> int:
         runner.command("up", "--yes", "--suppress-outputs", "--stack", stack, *args),
         runner.environment(),
         runner.state.log("up", stack),
-        previews="--skip-preview" not in args,
+        previews={"--skip-preview", "-f"}.isdisjoint(args),
         write=_print_at_once,
     )
     changes = runner.last_changes(stack) if status == 0 else {}
     shown = _summary(runner, stack)
-    if (faults := FaultPlan.of(runner.state)).given:
+    # After a failure what the fault would strike may not have been made yet.
+    if status == 0 and (faults := FaultPlan.of(runner.state)).given:
         named = [(item["type"], item["urn"].rpartition("::")[2]) for item in runner.resources(stack)]
         for problem in faults.missed(named):
             print(f"note: {problem}")

@@ -62,9 +62,7 @@ def _node(folder: Path, cluster: LocalCluster) -> Part:
 
 
 def _resources(records: list[Record]) -> Section:
-    rows: list[tuple[str, ...]] = []
-    for token, group in groupby(sorted(records, key=attrgetter("token")), key=attrgetter("token")):
-        of_type = list(group)
-        unfinished = [f"{record.id} ({record.phase})" for record in of_type if record.phase != "ready"]
-        rows.append((token, str(len(of_type)), "\n".join(unfinished)))
-    return Section("Resources", ("type", "number", "not finished"), rows)
+    ordered = sorted(records, key=attrgetter("token"))
+    rows = [(token, str(len(list(group)))) for token, group in groupby(ordered, key=attrgetter("token"))]
+    unfinished = [f"not finished: {item.token} {item.id} ({item.phase})" for item in ordered if item.phase != "ready"]
+    return Section("Resources", ("type", "number"), rows, notes=unfinished)

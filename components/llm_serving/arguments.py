@@ -50,6 +50,11 @@ def plain(model: BaseModel) -> Any:
     return model.model_dump(mode="json")
 
 
+def plain_set(model: BaseModel) -> Any:
+    """What was given of the model, as it stands in files."""
+    return model.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
+
+
 def property_path(location: tuple[int | str, ...]) -> str:
     """``("pools", 1, "machineType")`` as ``pools[1].machineType``."""
     path = ""

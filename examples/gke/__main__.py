@@ -1,4 +1,7 @@
-"""An LLM on GKE: network, cluster, spot L4 nodes, a bucket that holds the weights in ``qwen3-0-6b/1.0.0``, a model."""
+"""An LLM on GKE: network, cluster, spot L4 nodes, a bucket, a Job that brings the weights, a model.
+
+The loader's image lies in the registry of the project (docs/cloud-account.md, steps 3 and 5).
+"""
 
 from pathlib import Path
 
@@ -40,22 +43,35 @@ pool_inputs = {
 on_both = pulumi.ResourceOptions(providers=[google, kubernetes], depends_on=[cluster])
 pool = llm.GcpGpuPool(POOL, {**place, **pool_inputs}, on_both)
 cache = llm.GcpModelCache(NAME, {**place, "name": NAME}, on_google)
-identity_inputs = {"namespace": TEAM, "service_account": MODEL, "workload_pool": cluster.workload_pool}
-identity = llm.GcpWorkloadIdentity(
-    MODEL, {"project": place["project"], "name": NAME, "bucket_name": cache.bucket_name, **identity_inputs}, on_google
-)
+who = {
+    "project": place["project"],
+    "name": NAME,
+    "bucket_name": cache.bucket_name,
+    "namespace": TEAM,
+    "workload_pool": cluster.workload_pool,
+}
+reader = llm.GcpWorkloadIdentity(MODEL, {**who, "service_account": MODEL}, on_google)
+writer = llm.GcpWorkloadIdentity("loader", {**who, "service_account": "loader", "role": "writer"}, on_google)
 
 on_cluster = pulumi.ResourceOptions(providers=[kubernetes], depends_on=[pool])
-team = llm.TeamNamespace(TEAM, {"team": {"name": TEAM}, "gpu_quota": 2, "reach": network.reach}, on_cluster)
+team_inputs = {"gpu_quota": 2, "reach": network.reach, "from_internet": True, "loader_identity": writer.binding}
+team = llm.TeamNamespace(TEAM, {"team": {"name": TEAM}, **team_inputs}, on_cluster)
 priorities = llm.PriorityClasses("priorities", {}, on_cluster)
+shared = {"namespace": team.namespace, "scheduling": pool.scheduling, "cache": cache.volume}
+registry = f"{place['region']}-docker.pkg.dev/{place['project']}/llm-serving"
+loader_inputs = {
+    "release": release,
+    "team": TEAM,
+    "loader": {"image": {"repository": f"{registry}/model-loader", "tag": "0.1.0"}},
+    "identity": writer.binding,
+}
+in_team = pulumi.ResourceOptions(providers=[kubernetes], depends_on=[team])
+weights = llm.ModelLoader(MODEL, {**loader_inputs, **shared}, in_team)
 model_inputs = {
     "model": {"name": MODEL, "team": TEAM, "pool": POOL, "releases": {"stable": VERSION}},
     "releases": [release],
     "node": {"accelerator": "L4", "gpus": 1, "cpu": 7, "memory_gib": 24},
-    "namespace": team.namespace,
-    "scheduling": pool.scheduling,
-    "cache": cache.volume,
-    "identity": identity.binding,
+    "identity": reader.binding,
 }
-after = pulumi.ResourceOptions(providers=[kubernetes], depends_on=[pool, team, priorities])
-pulumi.export("url", llm.ModelService(MODEL, model_inputs, after).url)
+after = pulumi.ResourceOptions(providers=[kubernetes], depends_on=[pool, priorities, weights])
+pulumi.export("url", llm.ModelService(MODEL, {**model_inputs, **shared}, after).url)

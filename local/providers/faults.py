@@ -238,13 +238,19 @@ class _Entry(Frozen):
 
 def _matches_some(pattern: str) -> bool:
     """Whether a type of Google Cloud or Kubernetes matches. Clusters take types of their own, too, so of an API group
-    that Kubernetes does not have any name may be one."""
+    that Kubernetes does not have any ``group/version:Kind`` may be one."""
     known = [*type_tokens(), *kubernetes_sdk().tokens()]
     if any(fnmatchcase(token, pattern) for token in known):
         return True
     package, _, rest = pattern.partition(":")
-    groups = {token.split(":")[1] for token in known if token.startswith("kubernetes:")}
-    return package == "kubernetes" and rest.partition(":")[0] not in groups
+    groups = {_group(token.partition(":")[2]) for token in known if token.startswith("kubernetes:")}
+    is_whole = "/" in rest.partition(":")[0] and ":" in rest
+    return package == "kubernetes" and (is_whole or "*" in rest) and _group(rest) not in groups
+
+
+def _group(rest: str) -> str:
+    """``apps`` of ``apps/v1:Deployment``."""
+    return rest.partition(":")[0].partition("/")[0]
 
 
 def _nearest_types(pattern: str) -> str:

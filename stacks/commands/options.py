@@ -1,5 +1,7 @@
 """Arguments and options that several commands have, and how they print what they report."""
 
+import json
+import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -8,6 +10,8 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel
 
+from llm_serving.errors import Problem, ProblemsError
+from stacks.outputs import StackOutputs, read_outputs
 from stacks.report.sections import Part, markdown, plain_text, print_tables, terminal
 from stacks.settings import Stack, read_settings_file, resolve
 
@@ -25,6 +29,9 @@ Folder = Annotated[Path, typer.Option("--folder", help="Folder that holds the se
 Releases = Annotated[
     Path, typer.Option("--releases", help="Folder of the releases and of their images.", show_default=False)
 ]
+Outputs = Annotated[
+    Path, typer.Option("--outputs", help="Outputs, from `pulumi stack output --json`; - for standard input.")
+]
 Plain = Annotated[bool, typer.Option("--plain", help="Tables without boxes and colours, a row a line: for logs.")]
 Formatted = Annotated[
     Format, typer.Option("--format", help="table, json (numbers are numbers, unknown is null) or markdown.")
@@ -39,6 +46,21 @@ def read_stack(name: str, folder: Path) -> Stack:
     """
     path = folder / f"Pulumi.{name}.yaml"
     return resolve(read_settings_file(path), path.name)
+
+
+def read_stack_outputs(path: Path) -> StackOutputs:
+    """The outputs of a stack, of a file or of standard input.
+
+    Raises:
+        ProblemsError: what is there is not what `pulumi stack output --json` prints, also of a stack without outputs.
+    """
+    text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        command = "what `pulumi stack output --json` prints"
+        raise ProblemsError([Problem("", None, f"not JSON: {error}", command)], str(path)) from None
+    return read_outputs(data, str(path))
 
 
 def print_report(report: BaseModel, parts: Iterable[Part], form: Format, *, plain: bool) -> None:

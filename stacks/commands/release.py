@@ -1,5 +1,6 @@
 """``stacks release``: adding, checking and listing of model releases."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +9,16 @@ import typer
 
 from llm_serving.errors import Problem, ProblemsError, nearest
 from stacks.commands.options import Folder, Plain, Releases, print_parts
-from stacks.releases import RELEASES, add_release, display_path, history, lock_releases, read_releases, verify_releases
+from stacks.releases import (
+    RELEASES,
+    ReadModel,
+    add_release,
+    display_path,
+    history,
+    lock_releases,
+    read_releases,
+    verify_releases,
+)
 from stacks.report.releases import HASH_DIGITS, read_uses, releases_section
 
 app = typer.Typer(no_args_is_help=True, help="Model releases: add, verify, list.")
@@ -24,15 +34,45 @@ def add(
         list[str] | None,
         typer.Option("--set", help="What differs, for example engine.version=0.33.0; null removes a key. Repeatable."),
     ] = None,
+    repository: Annotated[
+        str | None,
+        typer.Option("--model", help="Repository on the hub, for example Qwen/Qwen3-4B: its own files say its shape."),
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Full commit of --model, 40 hexadecimal digits.")] = None,
+    source: Annotated[
+        str,
+        typer.Option(help="Where --model lies: hf://, gs://BUCKET/PREFIX, s3://BUCKET/PREFIX, or its folder."),
+    ] = "hf://",
+    config: Annotated[
+        Path | None, typer.Option(help="The config.json of --model, where nothing else of it can be read.")
+    ] = None,
     releases: Releases = RELEASES,
 ) -> None:
     """Write a new release and lock it. What it starts from stays as it is."""
     if base is not None and file is not None:
         raise ProblemsError([Problem("--file", str(file), "there is --from already", "one of the two")])
-    added = add_release(model, version, base=base, source=file, changes=changes or (), folder=releases)
+    read = _read(repository, revision, source, config)
+    added = add_release(model, version, base=base, source=file, read=read, changes=changes or (), folder=releases)
     for note in added.notes:
         print(f"note: {note}", file=sys.stderr)
     print(f"added {display_path(releases / added.release.file)}  {added.release.sha256[:HASH_DIGITS]}")
+
+
+def _read(repository: str | None, revision: str | None, source: str, config: Path | None) -> ReadModel | None:
+    """The model that ``--model`` names, read where it lies."""
+    if repository is None:
+        for option, value in (("--revision", revision), ("--config", config)):
+            if value is not None:
+                raise ProblemsError([Problem(option, str(value), "of no model", "--model REPOSITORY")])
+        return None
+    if revision is None or not re.fullmatch(r"[0-9a-f]{40}", revision):
+        hint = f"git ls-remote https://huggingface.co/{repository} HEAD, which prints the newest"
+        raise ProblemsError([Problem("--revision", revision, "no full commit of 40 hexadecimal digits", hint)])
+    # Imported here: clients of stores are needed by this command alone.
+    from stacks.checkpoint.reading import read_checkpoint, read_config
+
+    checkpoint = read_config(config) if config is not None else read_checkpoint(source, repository, revision)
+    return ReadModel(repository, revision, checkpoint)
 
 
 @app.command()

@@ -7,6 +7,7 @@ Where somebody edits file and lock together, the repository's history tells (``h
 """
 
 from stacks.releases.adding import Added, add_release
+from stacks.releases.from_model import ReadModel
 from stacks.releases.history import Verified, verify_releases
 from stacks.releases.store import LOCK, RELEASES, Release, display_path, lock_releases, read_releases
 from stacks.releases.versions import precedence
@@ -15,6 +16,7 @@ __all__ = [
     "LOCK",
     "RELEASES",
     "Added",
+    "ReadModel",
     "Release",
     "Verified",
     "add_release",

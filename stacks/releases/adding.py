@@ -5,13 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from llm_serving import catalog
-from llm_serving.catalog import UnknownFact
 from llm_serving.errors import Problem, ProblemsError, nearest
 from llm_serving.spec import ReleaseSpec
 from stacks.documents import dump_yaml, load_yaml, parse_yaml
 from stacks.files import write_atomically
 from stacks.images.lock import LockedImage, how_to_get_digest, read_images
+from stacks.releases.checks import release_problems
+from stacks.releases.from_model import (
+    ReadModel,
+    first_release,
+    model_notes,
+    model_problems,
+    stale_facts_problems,
+    with_model,
+)
 from stacks.releases.store import (
     RELEASES,
     Release,
@@ -47,6 +54,7 @@ def add_release(
     *,
     base: str | None = None,
     source: Path | None = None,
+    read: ReadModel | None = None,
     changes: Sequence[str] = (),
     folder: Path = RELEASES,
 ) -> Added:
@@ -55,6 +63,7 @@ def add_release(
     Args:
         base: version of the same model to start from.
         source: file to start from, in place of ``base``; what it says of name and version must agree.
+        read: the model, read from its own files; without ``base`` and ``source`` the release starts from it alone.
         changes: ``path=value`` each, in the spelling of release files, for example ``engine.version=0.33.0``. A value
             has the type of the one it replaces, and is read as YAML where it replaces none; ``null`` removes a key.
 
@@ -70,16 +79,25 @@ def add_release(
             raise ProblemsError(
                 [Problem("", version, "exists already; releases are never changed", hint)], display_path(path)
             )
-        start = _start_from_release(folder, model, base, known) if base is not None else _start_from_file(source)
         images = read_images(folder)
-        data, notes = _with_changes(start, _parse_changes(changes), images, display_path(path))
+        if base is not None:
+            start = _start_from_release(folder, model, base, known)
+        elif source is None and read is not None:
+            start = first_release(read, images)
+        else:
+            start = _start_from_file(source)
+        changed = _parse_changes(changes)
+        begun = _read_into(start, read, changed)
+        data, notes = _with_changes(begun, changed, images, display_path(path))
         data = _with_name_and_version(data, model, version, base, display_path(path))
         release = release_of(data, images, path.relative_to(folder).as_posix(), display_path(path))
-        problems = [*_stale_image_problems(start, data, base), *_catalog_problems(release.spec)]
+        problems = [*_stale_image_problems(start, data, base), *release_problems(release.spec)]
+        problems += stale_facts_problems(start, data) if read is None else model_problems(read, data)
         if problems:
             raise ProblemsError(problems, display_path(path))
         notes += _notes(release.spec, data, start, base, [other for name, other in known if name == model])
         notes += _image_notes(release, images)
+        notes += [] if read is None else model_notes(read, data)
         _write(path, dump_yaml(data))
     return Added(release, tuple(notes))
 
@@ -113,11 +131,23 @@ def _start_from_release(folder: Path, model: str, base: str, known: Mapping[tupl
 
 def _start_from_file(source: Path | None) -> _Data:
     if source is None:
-        raise ProblemsError([Problem("--from", None, "nothing to start from", "--from VERSION, or --file FILE")])
+        hint = "--model REPOSITORY, --from VERSION, or --file FILE"
+        raise ProblemsError([Problem("--from", None, "nothing to start from", hint)])
     data = load_yaml(source, str(source))
     if not isinstance(data, dict):
         raise ProblemsError([Problem("", None, "not a release: a table of keys and values", "")], str(source))
     return cast(_Data, data)
+
+
+def _read_into(start: _Data, read: ReadModel | None, changes: dict[str, str]) -> _Data:
+    """What a release starts from, with the model that was read. A change that takes away the row of the catalog is
+    part of that."""
+    if read is None:
+        return start
+    if changes.get("model.architecture") == "null":
+        del changes["model.architecture"]
+        start = {**start, "model": {key: value for key, value in start["model"].items() if key != "architecture"}}
+    return with_model(start, read)
 
 
 def _with_name_and_version(data: _Data, model: str, version: str, base: str | None, source: str) -> _Data:
@@ -206,18 +236,6 @@ def _stale_image_problems(start: _Data, data: _Data, base: str | None) -> list[P
         how = f"stacks images pin {new} --image REPOSITORY:TAG, then --set image={new}"
         return [Problem("image", image, reason, how)]
     return [Problem("image", None, reason, "--set image.tag=… (and image.digest=…)")]
-
-
-def _catalog_problems(spec: ReleaseSpec) -> list[Problem]:
-    """What every preview would refuse, wherever the release is served."""
-    try:
-        known = catalog.architecture(spec.model.architecture)
-    except UnknownFact as unknown:
-        return [Problem("model.architecture", unknown.name, "is not in the catalog", unknown.nearest)]
-    if spec.context_length > known.max_context:
-        reason = f"{known.name} was made for at most {known.max_context} tokens"
-        return [Problem("contextLength", spec.context_length, reason, str(known.max_context))]
-    return []
 
 
 def _notes(spec: ReleaseSpec, data: _Data, start: _Data, base: str | None, versions: Sequence[str]) -> list[str]:

@@ -83,7 +83,7 @@ class Section:
         spare = available - sum(widths)
         if spare < 0:
             return None
-        while spare and (growing := [index for index, width in enumerate(widths) if width < natural[index]]):
+        while spare > 0 and (growing := [index for index, width in enumerate(widths) if width < natural[index]]):
             for index in growing[:spare]:
                 widths[index] += 1
                 spare -= 1
@@ -172,12 +172,17 @@ def _table(section: Section, widths: Sequence[int]) -> Table:
     for title, width in zip(section.titles, widths, strict=True):
         table.add_column(title, width=width, overflow="fold")
     for row in section.rows:
-        table.add_row(*row)
+        table.add_row(*_literal(row))
     if section.totals:
         table.add_section()
     for row in section.totals:
-        table.add_row(*row)
+        table.add_row(*_literal(row))
     return table
+
+
+def _literal(row: Sequence[Cell]) -> list[Text]:
+    """Cells whose brackets are no markup of rich's: a kubelet says ``[container runtime is down]``."""
+    return [cell if isinstance(cell, Text) else Text(cell) for cell in row]
 
 
 def _print_list(console: Console, section: Section) -> None:

@@ -15,6 +15,7 @@ from llm_serving.planning.nodes import NodeShape, gpu_resource
 from llm_serving.planning.placement import ModelPlan, plan_model
 from llm_serving.planning.replicas import Role, releases_of
 from llm_serving.planning.rules import StackShape, check, notes
+from llm_serving.planning.rules.models import ROLE_PATHS
 from llm_serving.planning.tenancy import max_gpus
 from llm_serving.spec import EgressSpec, EngineName, ImageReference, ModelSpec, Pool, ReleaseSpec, TeamSpec
 from stacks.images.lock import (
@@ -27,6 +28,7 @@ from stacks.images.lock import (
     read_images,
 )
 from stacks.releases import RELEASES, Release, read_releases
+from stacks.releases.checks import mismatches
 from stacks.settings.models import Settings, in_file
 
 NVIDIA_GPU = "nvidia.com/gpu"
@@ -168,7 +170,7 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
     """
     known = read_releases(releases)
     shape = stack_shape(settings, {key: release.spec for key, release in known.items()})
-    problems = [*check(shape), *_check_mirror(settings)]
+    problems = [*check(shape), *_check_mirror(settings), *_check_releases(settings, known)]
     if problems:
         raise ProblemsError(map(in_file, problems), source)
     models = tuple(_served(model, known, shape, settings) for model in settings.models)
@@ -191,6 +193,19 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
         unpushed=unpushed,
         source=source,
     )
+
+
+def _check_releases(settings: Settings, known: Mapping[tuple[str, str], Release]) -> Iterator[Problem]:
+    """Releases that are served although something in them cannot be: files written by hand are locked unread."""
+    for index, model in enumerate(settings.models):
+        for role, version in releases_of(model):
+            release = known.get((model.name, version))
+            if release is None:
+                continue
+            for problem in mismatches(release.spec):
+                said = "" if problem.value is None else f" = {problem.value}"
+                reason = f"{release.file}: {problem.path}{said}: {problem.reason}"
+                yield Problem(f"models[{index}].{ROLE_PATHS[role]}", version, reason, problem.suggestion)
 
 
 def refuse_unpushed(stack: Stack) -> Stack:

@@ -22,7 +22,7 @@ from tools.bootstrap.progress import Progress, elapsed
 from tools.bootstrap.versions import Range
 
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
-PROJECTS = (".", "components")
+PROJECTS = (".", "components", "images/model-loader")
 
 _STAMP = ".filled-for.json"
 _UV_PINS = Path("tools", "python", "uv.txt")

@@ -14,5 +14,5 @@ lock() {
 }
 
 lock requirements.in requirements.txt "$@"
-lock requirements-dev.in requirements-dev.txt "$@"
+lock requirements-dev.in requirements-dev.txt --override tools/python/overrides.txt "$@"
 lock tools/python/uv.in tools/python/uv.txt "$@"

@@ -5,7 +5,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from llm_serving.arguments import Frozen
-from llm_serving.spec import EngineName, Market, Quantization
+from llm_serving.spec import AttentionKind, EngineName, ExpertFacts, LayerFacts, Market, ModelFacts, Quantization
 
 
 class LocalSsd(StrEnum):
@@ -404,7 +404,26 @@ class Architecture(Frozen):
     date: str
 
     @property
-    def embedding_parameters(self) -> int:
-        """Parameters of embedding table and output projection, which quantized checkpoints keep at 16
-        bits."""
-        return self.vocabulary * self.hidden_size * (1 if self.tied_embeddings else 2)
+    def facts(self) -> ModelFacts:
+        """The same in the form in which releases carry it."""
+        layer = LayerFacts(
+            attention=AttentionKind.FULL, count=self.layers, kv_heads=self.kv_heads, head_dim=self.head_dim
+        )
+        mixture = ExpertFacts(
+            count=max(2, self.experts),
+            active=self.experts_active,
+            width=self.intermediate_size,
+            layers=self.layers,
+        )
+        return ModelFacts(
+            architecture=self.name,
+            layers=(layer,),
+            hidden_size=self.hidden_size,
+            heads=self.heads,
+            intermediate_size=self.intermediate_size,
+            vocabulary=self.vocabulary,
+            tied_embeddings=self.tied_embeddings,
+            max_context=self.max_context,
+            experts=mixture if self.experts > 1 else None,
+            parameters=self.parameters,
+        )

@@ -25,7 +25,7 @@ from llm_serving.catalog.models import (
     StartupStage,
 )
 from llm_serving.errors import nearest
-from llm_serving.spec import EngineName, Market
+from llm_serving.spec import EngineName, Market, ModelFacts, ModelSource
 
 CLOUDS = ("gcp", "aws")
 """Clouds that sell machines. ``existing``, for existing clusters, sells none."""
@@ -87,6 +87,15 @@ def architecture(name: str) -> Architecture:
     return _lookup("architecture", name, _architectures())
 
 
+def model_facts(source: ModelSource) -> ModelFacts:
+    """What is known of the shape of a release's model: its own facts, or the row of the catalog that it names.
+
+    Raises:
+        UnknownFact: it names a row that is not there.
+    """
+    return source.facts if source.facts is not None else architecture(str(source.architecture)).facts
+
+
 def architectures() -> tuple[Architecture, ...]:
     """Every architecture, by name."""
     return tuple(sorted(_architectures().values(), key=lambda model: model.name))
@@ -110,6 +119,13 @@ def engine_memory(family: str) -> EngineMemory:
     """What the engine takes beside weights and KV cache; families never measured get the largest value."""
     rows = _engine_memory()
     return rows.get(family, rows[DEFAULT_FAMILY])
+
+
+def activation_gib(facts: ModelFacts) -> float:
+    """Peak of activations of a model on one GPU in GiB: of its family where it is in the catalog, else the largest that
+    was measured."""
+    known = _architectures().get(facts.architecture)
+    return engine_memory(known.family if known else DEFAULT_FAMILY).activation_gib
 
 
 def engine_features(engine: EngineName) -> Mapping[Feature, EngineFeature]:

@@ -10,9 +10,9 @@ from math import ceil, floor
 
 from llm_serving import catalog
 from llm_serving.arguments import Frozen
-from llm_serving.catalog import Accelerator, Architecture
+from llm_serving.catalog import Accelerator
 from llm_serving.planning.host import HostShare, least_memory_gib
-from llm_serving.spec import Quantization
+from llm_serving.spec import AttentionKind, LayerFacts, ModelFacts, Quantization
 
 GIB = 2**30
 CACHE_BYTES = 2
@@ -51,6 +51,9 @@ EMBEDDING_BYTES: dict[Quantization, float] = {Quantization.GGUF: Q4_K_M_BYTES}
 
 GROUPED = frozenset({Quantization.AWQ, Quantization.GPTQ})
 """Quantizations whose weights must be cut between groups of :data:`GROUP_SIZE`."""
+
+BATCH = 256
+"""Requests that the engine runs at once by default on most GPUs (``EngineArgs.get_batch_defaults`` of vLLM)."""
 
 MEASURED_STEP_TOKENS = 8192
 """Tokens of one step in the measurements of activations: the default of vLLM's server on the H100, where they were made
@@ -103,11 +106,13 @@ class Demands:
     """What a stack and a release want of the memory beyond the weights.
 
     Attributes:
+        context_length: longest request in tokens; ``None`` for the model's own.
         step_tokens: most tokens of one step; ``None`` for the engine's default.
         loras: LoRA adapters that a batch holds at once.
         lora_rank: largest rank of them.
     """
 
+    context_length: int | None = None
     step_tokens: int | None = None
     loras: int = 0
     lora_rank: int = 16
@@ -130,7 +135,9 @@ class MemoryBudget(Frozen):
             large.
         kv_step_gib: steps in which the engine is told the size of its cache; ``None`` where it measures itself.
         kv_bytes_per_token: bytes that one token of context takes on this GPU.
-        kv_cache_tokens: tokens that the cache holds, in whole blocks; the same on every GPU of a copy of the model.
+        kv_bytes_per_request: bytes that a request takes beside that, however long it is: windows and states.
+        kv_cache_tokens: tokens that the cache holds, in whole blocks, as requests of full length; the same on every GPU
+            of a copy of the model.
     """
 
     total_gib: float
@@ -142,6 +149,7 @@ class MemoryBudget(Frozen):
     kv_cache_gib: float
     kv_step_gib: float | None
     kv_bytes_per_token: int
+    kv_bytes_per_request: int
     kv_cache_tokens: int
 
     def concurrency(self, context_length: int) -> float:
@@ -157,77 +165,118 @@ class MemoryBudget(Frozen):
         )
 
 
-def weight_bytes(architecture: Architecture, quantization: Quantization) -> float:
-    """Bytes of all weights: linear layers quantized, embeddings and output projection at 16 bits. A mixture
-    of experts counts with all its experts, since all of them must be in memory."""
-    embeddings = architecture.embedding_parameters
-    linear = (architecture.parameters - embeddings) * LINEAR_BYTES[quantization]
+def weight_bytes(facts: ModelFacts, quantization: Quantization) -> float:
+    """Bytes of all weights. Those that are served as they are stored were counted; else linear layers are quantized,
+    embeddings and output projection have 16 bits. A mixture of experts counts with all its experts, since all of them
+    must be in memory."""
+    if facts.weights and is_stored(facts, quantization):
+        return float(facts.weight_bytes)
+    embeddings = facts.embedding_parameters
+    linear = (facts.parameters - embeddings) * LINEAR_BYTES[quantization]
     return linear + embeddings * EMBEDDING_BYTES.get(quantization, 2.0)
 
 
-def largest_tensor_bytes(architecture: Architecture, quantization: Quantization) -> float:
+def is_stored(facts: ModelFacts, quantization: Quantization) -> bool:
+    """Whether the model's repository has the weights in this quantization already, so that the engine converts none."""
+    return (facts.quantization is None) is (quantization is Quantization.NONE)
+
+
+def largest_tensor_bytes(facts: ModelFacts, quantization: Quantization) -> float:
     """Bytes of the largest tensor of a checkpoint: an embedding table, or the experts of a layer where the publisher
     stores them as one tensor, as many do: up and gate projection together."""
-    table = architecture.vocabulary * architecture.hidden_size * EMBEDDING_BYTES.get(quantization, 2.0)
-    if architecture.experts == 1:
+    table = facts.vocabulary * facts.hidden_size * EMBEDDING_BYTES.get(quantization, 2.0)
+    if facts.experts is None:
         return table
-    experts = architecture.experts * architecture.hidden_size * 2 * architecture.intermediate_size
+    experts = facts.experts.count * facts.hidden_size * 2 * facts.experts.width
     return max(table, experts * LINEAR_BYTES[quantization])
 
 
-def gpu_weight_bytes(architecture: Architecture, quantization: Quantization, parallelism: Parallelism) -> float:
+def gpu_weight_bytes(facts: ModelFacts, quantization: Quantization, parallelism: Parallelism) -> float:
     """Bytes of weights on the GPU that has the most: of the longest stage, with one of the embedding tables where there
     are several stages (the first has the table, the last the projection), cut over the GPUs of the stage."""
-    embeddings = architecture.embedding_parameters
-    tables = embeddings if parallelism.pipeline == 1 else architecture.vocabulary * architecture.hidden_size
-    stage = stage_layers(architecture, parallelism.pipeline) / architecture.layers
-    experts = expert_parameters(architecture)
-    others = architecture.parameters - embeddings - experts
-    linear = others / parallelism.tensor + experts / parallelism.gpus_of_an_expert_layer
-    table = tables * EMBEDDING_BYTES.get(quantization, 2.0) / parallelism.tensor
-    return linear * stage * LINEAR_BYTES[quantization] + table
+    embeddings = facts.embedding_parameters
+    tables = embeddings if parallelism.pipeline == 1 else facts.vocabulary * facts.hidden_size
+    stage = stage_layers(facts.layer_count, parallelism.pipeline) / facts.layer_count
+    table_bytes = EMBEDDING_BYTES.get(quantization, 2.0)
+    linear_parameters = facts.parameters - embeddings
+    linear_bytes = max(0.0, weight_bytes(facts, quantization) - embeddings * table_bytes) / max(1, linear_parameters)
+    experts = min(expert_parameters(facts), linear_parameters)
+    linear = (linear_parameters - experts) / parallelism.tensor + experts / parallelism.gpus_of_an_expert_layer
+    return linear * stage * linear_bytes + tables * table_bytes / parallelism.tensor
 
 
-def expert_parameters(architecture: Architecture) -> int:
+def expert_parameters(facts: ModelFacts) -> int:
     """Parameters of all experts of a mixture: three matrices each; 0 for dense models."""
-    if architecture.experts == 1:
+    if facts.experts is None:
         return 0
-    return 3 * architecture.hidden_size * architecture.intermediate_size * architecture.experts * architecture.layers
+    return 3 * facts.hidden_size * facts.experts.width * facts.experts.count * facts.experts.layers
 
 
-def stage_layers(architecture: Architecture, stages: int) -> int:
-    """Layers of the longest pipeline stage (``get_pp_indices`` of vLLM deals what does not divide one by one)."""
-    return ceil(architecture.layers / stages)
+def stage_layers(layers: int, stages: int) -> int:
+    """Of so many layers those of the longest pipeline stage (``get_pp_indices`` of vLLM deals what does not divide one
+    by one)."""
+    return ceil(layers / stages)
 
 
-def lora_bytes(architecture: Architecture, parallelism: Parallelism, demands: Demands) -> float:
+def lora_bytes(facts: ModelFacts, parallelism: Parallelism, demands: Demands) -> float:
     """Bytes that the engine keeps for LoRA adapters, whatever adapters it loads: for each of ``loras`` places and each
     linear layer two 16-bit matrices of ``lora_rank``, one as wide as the layer's input, the other as its output. Of the
     layers that are cut by output (query, key, value, gate, up) the second is cut, of those cut by input (output, down)
     the first (``vllm/lora/layers``). Every expert of a mixture counts; so does the output projection."""
     if not demands.loras:
         return 0.0
-    hidden, tensor = architecture.hidden_size, parallelism.tensor
-    query = architecture.heads * architecture.head_dim
-    key_value = architecture.kv_heads * architecture.head_dim
-    attention = 4 * hidden + (2 * query + 2 * key_value) / tensor
-    split = architecture.experts * architecture.intermediate_size * 3 / parallelism.gpus_of_an_expert_layer
-    mlp = architecture.experts * 3 * hidden + split
-    layers = stage_layers(architecture, parallelism.pipeline) * (attention + mlp)
-    projection = hidden + architecture.vocabulary
+    hidden, tensor = facts.hidden_size, parallelism.tensor
+    head_dim = max((group.head_dim or 0 for group in facts.layers), default=0) or hidden // facts.heads
+    attention = 4 * hidden + (2 * facts.heads * head_dim + 2 * facts.kv_heads * head_dim) / tensor
+    experts = facts.experts.count if facts.experts else 1
+    width = facts.experts.width if facts.experts else facts.intermediate_size
+    split = experts * width * 3 / parallelism.gpus_of_an_expert_layer
+    mlp = experts * 3 * hidden + split
+    layers = stage_layers(facts.layer_count, parallelism.pipeline) * (attention + mlp)
+    projection = hidden + facts.vocabulary
     return 2.0 * demands.loras * demands.lora_rank * (layers + projection)
 
 
-def kv_bytes_per_token(architecture: Architecture, tensor_parallelism: int = 1, stages: int = 1) -> int:
-    """Bytes of KV cache that one token takes on each GPU: 2 x layers x kv_heads x head_dim x bytes, with the layers of
-    the longest pipeline stage. The KV heads are split over the GPUs; where there are more GPUs than KV heads each GPU
-    holds a whole one (vLLM replicates them)."""
-    heads = ceil(architecture.kv_heads / tensor_parallelism)
-    return 2 * stage_layers(architecture, stages) * heads * architecture.head_dim * CACHE_BYTES
+def kv_bytes_per_token(facts: ModelFacts, tensor_parallelism: int = 1, stages: int = 1) -> int:
+    """Bytes of KV cache that each further token of a request takes on each GPU, in the layers that keep all tokens,
+    those of the longest pipeline stage: layers x KV heads x (width of key + width of value) x bytes. The KV heads are
+    split over the GPUs; where there are more GPUs than KV heads each GPU holds a whole one (vLLM replicates them), and
+    each holds all of a latent vector (``MLAAttentionSpec``)."""
+    keep_all = (AttentionKind.FULL, AttentionKind.LATENT)
+    return sum(
+        stage_layers(group.count, stages) * _token_bytes(group, tensor_parallelism)
+        for group in facts.layers
+        if group.attention in keep_all
+    )
+
+
+def kv_bytes_per_request(facts: ModelFacts, parallelism: Parallelism, context_length: int, step_tokens: int) -> int:
+    """Bytes of KV cache that a request of this length takes on each GPU beside what grows with each token: a window of
+    tokens with those of the steps in flight (``SlidingWindowSpec``, ``ChunkedLocalAttentionSpec``), and the state of
+    layers that have one (``MambaSpec``), cut over the GPUs."""
+    total = 0
+    for group in facts.layers:
+        layers = stage_layers(group.count, parallelism.pipeline)
+        if group.attention is AttentionKind.SLIDING:
+            in_flight = (parallelism.pipeline + 1) * step_tokens
+            tokens = min(ceil(((group.window or 0) + in_flight) / BLOCK_TOKENS + 1) * BLOCK_TOKENS, context_length)
+            total += layers * tokens * _token_bytes(group, parallelism.tensor)
+        elif group.attention is AttentionKind.STATE:
+            total += layers * ceil((group.state_bytes or 0) / parallelism.tensor)
+    return total
+
+
+def _token_bytes(group: LayerFacts, tensor_parallelism: int) -> int:
+    """Bytes of one token in one layer."""
+    if group.attention is AttentionKind.LATENT:
+        return (group.latent_dim or 0) * CACHE_BYTES + group.index_bytes
+    heads = ceil((group.kv_heads or 0) / tensor_parallelism)
+    width = (group.head_dim or 0) + (group.value_dim or group.head_dim or 0)
+    return heads * width * CACHE_BYTES
 
 
 def memory_budget(
-    architecture: Architecture,
+    facts: ModelFacts,
     quantization: Quantization,
     accelerator: Accelerator,
     parallelism: Parallelism,
@@ -249,15 +298,17 @@ def memory_budget(
         total = host.memory_gib / parallelism.gpus_per_node
         non_torch += least_memory_gib(device, parallelism.gpus_per_node) / parallelism.gpus_per_node
     usable = utilization * total
-    weights = gpu_weight_bytes(architecture, quantization, parallelism) / GIB
-    lora = lora_bytes(architecture, parallelism, demands) / GIB
-    activation = catalog.engine_memory(architecture.family).activation_gib
+    weights = gpu_weight_bytes(facts, quantization, parallelism) / GIB
+    lora = lora_bytes(facts, parallelism, demands) / GIB
+    activation = catalog.activation_gib(facts)
     activation *= max(1.0, (demands.step_tokens or 0) / MEASURED_STEP_TOKENS)
     left = usable - weights - lora - activation - non_torch
     if device.kv_step_gib is not None:
         left = floor(left / device.kv_step_gib) * device.kv_step_gib
-    per_token = kv_bytes_per_token(architecture, parallelism.tensor, parallelism.pipeline)
-    blocks = max(0, int(left * GIB // (per_token * BLOCK_TOKENS)))
+    context = demands.context_length or facts.max_context
+    step = demands.step_tokens or MEASURED_STEP_TOKENS
+    per_token = kv_bytes_per_token(facts, parallelism.tensor, parallelism.pipeline)
+    per_request = kv_bytes_per_request(facts, parallelism, context, step)
     return MemoryBudget(
         total_gib=total,
         usable_gib=usable,
@@ -268,33 +319,46 @@ def memory_budget(
         kv_cache_gib=left,
         kv_step_gib=device.kv_step_gib,
         kv_bytes_per_token=per_token,
-        kv_cache_tokens=blocks * BLOCK_TOKENS,
+        kv_bytes_per_request=per_request,
+        kv_cache_tokens=_cache_tokens(max(0.0, left) * GIB, per_token, per_request, context),
     )
 
 
-def parallelism_obstacle(architecture: Architecture, quantization: Quantization, parallelism: Parallelism) -> str:
+def _cache_tokens(cache_bytes: float, per_token: int, per_request: int, context_length: int) -> int:
+    """Tokens that a cache holds. Where requests take something beside their tokens, those of as many requests of full
+    length as there is room for; a model that keeps nothing is limited by the size of its batches alone."""
+    if per_request:
+        return int(cache_bytes / (per_request + per_token * context_length) * context_length)
+    if per_token:
+        return int(cache_bytes // (per_token * BLOCK_TOKENS)) * BLOCK_TOKENS
+    return BATCH * context_length if cache_bytes else 0
+
+
+def parallelism_obstacle(facts: ModelFacts, quantization: Quantization, parallelism: Parallelism) -> str:
     """Why the model cannot be split like this, or an empty string where it can.
 
     vLLM splits query heads evenly, splits or replicates KV heads evenly, and splits the MLP by columns;
     weights with group scales must be cut between groups ("input size is not aligned with the quantized weight
     shape"). Experts that are dealt out are not cut. Every pipeline stage has at least one layer.
     """
-    size, width = parallelism.tensor, architecture.intermediate_size
-    if architecture.heads % size:
-        return f"{size} does not divide the {architecture.heads} attention heads"
-    if architecture.kv_heads % size and size % architecture.kv_heads:
-        return f"{size} neither divides the {architecture.kv_heads} KV heads nor is a multiple of them"
-    if parallelism.pipeline > architecture.layers:
-        return f"{parallelism.pipeline} stages are more than the model's {architecture.layers} layers"
+    size, width = parallelism.tensor, facts.intermediate_size
+    if facts.heads % size:
+        return f"{size} does not divide the {facts.heads} attention heads"
+    for heads in sorted({group.kv_heads for group in facts.layers if group.kv_heads}):
+        if heads % size and size % heads:
+            return f"{size} neither divides the {heads} KV heads nor is a multiple of them"
+    if parallelism.pipeline > facts.layer_count:
+        return f"{parallelism.pipeline} stages are more than the model's {facts.layer_count} layers"
     if parallelism.experts:
-        expert_gpus = parallelism.gpus_of_an_expert_layer
-        is_even = architecture.experts % expert_gpus == 0
-        return "" if is_even else f"{expert_gpus} GPUs do not share {architecture.experts} experts evenly"
+        expert_gpus, experts = parallelism.gpus_of_an_expert_layer, facts.experts.count if facts.experts else 1
+        is_even = experts % expert_gpus == 0
+        return "" if is_even else f"{expert_gpus} GPUs do not share {experts} experts evenly"
     if width % size:
         return f"{size} does not divide the MLP's width of {width}"
-    if quantization in GROUPED and width % (size * GROUP_SIZE):
+    group = facts.quantization.group_size if facts.quantization else None
+    if quantization in GROUPED and width % (size * (group or GROUP_SIZE)):
         return (
             f"the MLP's width of {width} cannot be cut into {size} parts between "
-            f"{quantization}'s groups of {GROUP_SIZE} weights"
+            f"{quantization}'s groups of {group or GROUP_SIZE} weights"
         )
     return ""

@@ -88,11 +88,11 @@ def _price(cloud: Cloud, offer: Offer) -> float:
 
 
 def _fits(model: ModelSpec, release: ReleaseSpec, node: NodeShape, sidecar: SidecarRequests) -> bool:
-    architecture = catalog.architecture(release.model.architecture)
+    facts = catalog.model_facts(release.model)
     accelerator = catalog.accelerator(node.accelerator)
-    if not accelerator.runs(release.quantization) or release.context_length > architecture.max_context:
+    if not accelerator.runs(release.quantization) or release.context_length > facts.max_context:
         return False
     any_size = model.model_copy(update={"tensor_parallelism": None})
-    if any(layout_problems(architecture, any_size, node)):
+    if any(layout_problems(facts, any_size, node)):
         return False
-    return choose_gpus(architecture, release, any_size, accelerator, node, sidecar).fits
+    return choose_gpus(facts, release, any_size, accelerator, node, sidecar).fits

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llm_serving import catalog
-from llm_serving.catalog import Accelerator, Architecture, Device
+from llm_serving.catalog import Accelerator, Device
 from llm_serving.errors import Problem
 from llm_serving.planning.fit import (
     GIB,
@@ -30,7 +30,7 @@ from llm_serving.planning.host import (
     stream_buffer_bytes,
 )
 from llm_serving.planning.nodes import NodeShape
-from llm_serving.spec import EngineSpec, ModelSpec, ReleaseSpec
+from llm_serving.spec import EngineSpec, ModelFacts, ModelSpec, ReleaseSpec
 
 SIZES = (1, 2, 4, 8, 16)
 """Numbers of GPUs that are tried where the user leaves the choice open."""
@@ -61,27 +61,28 @@ class Fitting:
 def demands(release: ReleaseSpec, options: EngineSpec) -> Demands:
     """What release and stack want of the memory beyond the weights. Without adapters there is no room for any."""
     return Demands(
+        context_length=release.context_length,
         step_tokens=options.max_batched_tokens,
         loras=options.max_loras if release.adapters else 0,
         lora_rank=options.max_lora_rank,
     )
 
 
-def layout_problems(architecture: Architecture, model: ModelSpec, node: NodeShape) -> Iterator[Problem]:
+def layout_problems(facts: ModelFacts, model: ModelSpec, node: NodeShape) -> Iterator[Problem]:
     """What is wrong with stages, copies, experts and nodes whatever the size of GPUs is. Paths are relative to the
     model."""
     options = model.engine
     shares = options.pipeline_parallelism * options.data_parallelism
     setting = "pipelineParallelism" if options.pipeline_parallelism > 1 else "dataParallelism"
     degree = options.pipeline_parallelism if options.pipeline_parallelism > 1 else options.data_parallelism
-    if options.expert_parallel and architecture.experts == 1:
-        yield Problem("engine.expertParallel", True, f"{architecture.name} has no experts to deal out", "false")
-    if options.pipeline_parallelism > architecture.layers:
+    if options.expert_parallel and facts.experts is None:
+        yield Problem("engine.expertParallel", True, f"{facts.architecture} has no experts to deal out", "false")
+    if options.pipeline_parallelism > facts.layer_count:
         yield Problem(
             "engine.pipelineParallelism",
             options.pipeline_parallelism,
-            f"more stages than the {architecture.layers} layers of {architecture.name}",
-            str(architecture.layers),
+            f"more stages than the {facts.layer_count} layers of {facts.architecture}",
+            str(facts.layer_count),
         )
     total = options.nodes * node.gpus
     if shares > total:
@@ -117,7 +118,7 @@ def _across_nodes(
 
 
 def choose_gpus(
-    architecture: Architecture,
+    facts: ModelFacts,
     release: ReleaseSpec,
     model: ModelSpec,
     accelerator: Accelerator,
@@ -131,15 +132,15 @@ def choose_gpus(
         on_node = parallelism.gpus_per_node
         host = host_share(node, on_node, sidecar)
         budget = memory_budget(
-            architecture, release.quantization, accelerator, parallelism, model.gpu_memory_utilization, host, requested
+            facts, release.quantization, accelerator, parallelism, model.gpu_memory_utilization, host, requested
         )
         needed = release.context_length * max(1.0, model.min_concurrency / parallelism.data)
         why_not = (
             (f"a node has {node.gpus} GPUs" if on_node > node.gpus else "")
-            or parallelism_obstacle(architecture, release.quantization, parallelism)
+            or parallelism_obstacle(facts, release.quantization, parallelism)
             or _memory_obstacle(budget, release.context_length, needed)
             or _host_obstacle(catalog.device(accelerator.device), host, on_node)
-            or (_stream_obstacle(architecture, release, accelerator, host, on_node) if streams else "")
+            or (_stream_obstacle(facts, release, accelerator, host, on_node) if streams else "")
         )
         if not why_not:
             return Fitting(parallelism, budget, host, tuple(refusals))
@@ -200,11 +201,11 @@ def _host_obstacle(device: Device, host: HostShare, gpus: int) -> str:
 
 
 def _stream_obstacle(
-    architecture: Architecture, release: ReleaseSpec, accelerator: Accelerator, host: HostShare, gpus: int
+    facts: ModelFacts, release: ReleaseSpec, accelerator: Accelerator, host: HostShare, gpus: int
 ) -> str:
     """The streamer cannot be limited to less than the largest tensor (its documentation, "CPU memory capping")."""
     buffer = stream_buffer_bytes(catalog.device(accelerator.device), gpus, host)
-    tensor = largest_tensor_bytes(architecture, release.quantization)
+    tensor = largest_tensor_bytes(facts, release.quantization)
     if buffer >= tensor:
         return ""
     return (

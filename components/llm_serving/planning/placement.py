@@ -4,7 +4,7 @@ from math import ceil
 
 from llm_serving import catalog
 from llm_serving.arguments import Frozen
-from llm_serving.catalog import Accelerator, Architecture, UnknownFact
+from llm_serving.catalog import Accelerator, UnknownFact
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.cold_start import ColdStart, StartupChoices, cold_start
@@ -13,7 +13,7 @@ from llm_serving.planning.host import NO_SIDECAR, SidecarRequests, image_storage
 from llm_serving.planning.machine_offers import describe_offers
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.parallelism import choose_gpus, layout_problems
-from llm_serving.spec import ModelSpec, Quantization, ReleaseSpec
+from llm_serving.spec import ModelFacts, ModelSpec, Quantization, ReleaseSpec
 
 RELEASE = "releases.stable"
 
@@ -104,15 +104,15 @@ def plan_model(
         ProblemsError: paths are relative to the :class:`ModelSpec`; the suggestion is the smallest choice
             that fits.
     """
-    architecture = _architecture(release)
+    facts = _facts(release)
     accelerator = _accelerator(node)
-    if release.context_length > architecture.max_context:
+    if release.context_length > facts.max_context:
         raise _error(
             RELEASE,
             release.version,
-            f"the release asks for {release.context_length} tokens of context, {architecture.name} was made for "
-            f"at most {architecture.max_context}",
-            f"a release with contextLength {architecture.max_context}",
+            f"the release asks for {release.context_length} tokens of context, {facts.architecture} was made for "
+            f"at most {facts.max_context}",
+            f"a release with contextLength {facts.max_context}",
         )
     if not accelerator.runs(release.quantization):
         raise _error(
@@ -122,14 +122,14 @@ def plan_model(
             + (f" (compute capability {accelerator.compute_capability})" if accelerator.compute_capability else ""),
             describe_offers(model, release, node, cloud, sidecar),
         )
-    problems = tuple(layout_problems(architecture, model, node))
+    problems = tuple(layout_problems(facts, model, node))
     if problems:
         raise ProblemsError(problems)
-    fitting = choose_gpus(architecture, release, model, accelerator, node, sidecar)
+    fitting = choose_gpus(facts, release, model, accelerator, node, sidecar)
     if fitting.parallelism is None or fitting.budget is None or fitting.host is None:
         raise _does_not_fit(model, release, node, cloud, fitting.refusals, sidecar)
     spread = fitting.parallelism
-    weights = weight_bytes(architecture, release.quantization)
+    weights = weight_bytes(facts, release.quantization)
     device = catalog.device(accelerator.device)
     return ModelPlan(
         tensor_parallelism=spread.tensor,
@@ -155,7 +155,7 @@ def plan_model(
             stream_buffer_bytes(device, spread.gpus_per_node, fitting.host) if model.engine.stream_weights else None
         ),
         cold_start=cold_start(cloud, device, weights, choices=StartupChoices.of(cloud, model, release)),
-        reasons=_reasons(model, release, architecture, accelerator, node, spread, fitting.refusals, fitting.budget),
+        reasons=_reasons(model, release, facts, accelerator, node, spread, fitting.refusals, fitting.budget),
     )
 
 
@@ -170,9 +170,9 @@ def weight_only_note(release: ReleaseSpec, accelerator: Accelerator) -> str:
     )
 
 
-def _architecture(release: ReleaseSpec) -> Architecture:
+def _facts(release: ReleaseSpec) -> ModelFacts:
     try:
-        return catalog.architecture(release.model.architecture)
+        return catalog.model_facts(release.model)
     except UnknownFact as unknown:
         raise _error(
             RELEASE,
@@ -217,7 +217,7 @@ def _error(path: str, value: object, reason: str, suggestion: str) -> ProblemsEr
 def _reasons(
     model: ModelSpec,
     release: ReleaseSpec,
-    architecture: Architecture,
+    facts: ModelFacts,
     accelerator: Accelerator,
     node: NodeShape,
     spread: Parallelism,
@@ -231,22 +231,23 @@ def _reasons(
     elif spread.nodes > 1:
         origin = "what is left of whole nodes"
     loras = f" - {budget.lora_gib:.2f} for LoRA adapters" if budget.lora_gib else ""
+    per_request = f" and {budget.kv_bytes_per_request} a request" if budget.kv_bytes_per_request else ""
     copies = f", {spread.data} copies" if spread.data > 1 else ""
     reasons = {
         "tensor_parallelism": "; ".join([f"{spread.tensor} is {origin}", *refusals]),
-        "pipeline_parallelism": _count_reason(spread.pipeline, f"stages of {architecture.layers} layers in all"),
+        "pipeline_parallelism": _count_reason(spread.pipeline, f"stages of {facts.layer_count} layers in all"),
         "data_parallelism": _count_reason(spread.data, "copies, each with a KV cache of its own"),
         "expert_parallel": "asked for" if spread.experts else "not asked for: each expert is cut like every layer",
         "nodes": _count_reason(spread.nodes, "nodes, which the instance takes whole"),
         "static_memory_share": "weights and KV cache, by the memory of a GPU",
-        "max_model_len": f"the release's context length; {architecture.name} allows {architecture.max_context}",
+        "max_model_len": f"the release's context length; {facts.architecture} allows {facts.max_context}",
         "kv_cache_gib": (
             f"{budget.usable_gib:.2f} GiB usable of {budget.total_gib:.2f} ({model.gpu_memory_utilization:g})"
             f" - {budget.weights_gib:.2f} weights{loras} - {budget.activation_gib:.2f} activations"
             f" - {budget.non_torch_gib:.2f} outside PyTorch, on each GPU"
             + (f", in whole steps of {budget.kv_step_gib:g} GiB" if budget.kv_step_gib else "")
         ),
-        "kv_cache_tokens": f"{budget.kv_bytes_per_token} bytes a token on each GPU{copies}",
+        "kv_cache_tokens": f"{budget.kv_bytes_per_token} bytes a token{per_request} on each GPU{copies}",
         "max_concurrency": (
             f"tokens of the cache by a context of {release.context_length}; at least {model.min_concurrency:g} was "
             "asked for"

@@ -59,8 +59,8 @@ def load_seconds(release: ReleaseSpec) -> int:
     Raises:
         UnknownFact: the catalog does not know the model's architecture.
     """
-    architecture = catalog.architecture(release.model.architecture)
-    stages = cold_start(EXISTING, catalog.device("cpu"), weight_bytes(architecture, release.quantization))
+    facts = catalog.model_facts(release.model)
+    stages = cold_start(EXISTING, catalog.device("cpu"), weight_bytes(facts, release.quantization))
     return stages.image_pull * (1 + len(release.adapters)) + stages.weights
 
 

@@ -281,11 +281,95 @@ class PrometheusAuthArgs(TypedDict):
     """User name for `basic`."""
 
 
+class LayerFactsArgs(TypedDict):
+    """Layers of one kind."""
+
+    attention: str
+    """What they keep of a request: `full`, `sliding`, `latent`, `state` or `none`."""
+    count: int
+    """How many layers of the model are of this kind."""
+    kv_heads: NotRequired[int]
+    """Key and value heads of `full` and `sliding` layers."""
+    head_dim: NotRequired[int]
+    """Width of one key head."""
+    value_dim: NotRequired[int]
+    """Width of one value head; as wide as a key head where it is left out."""
+    window: NotRequired[int]
+    """Tokens that a `sliding` layer keeps."""
+    latent_dim: NotRequired[int]
+    """Values that a `latent` layer keeps of a token: rank of key and value, and width of the rotary part."""
+    index_bytes: NotRequired[int]
+    """Bytes that a `latent` layer with sparse attention keeps of a token for its index."""
+    state_bytes: NotRequired[int]
+    """Bytes of the state of one request in one `state` layer, all GPUs together."""
+
+
+class ExpertFactsArgs(TypedDict):
+    """The experts of a mixture."""
+
+    count: int
+    """Experts of a layer."""
+    active: int
+    """Experts that one token passes through."""
+    width: int
+    """Width of one expert."""
+    layers: int
+    """Layers that have experts; the others are dense."""
+    shared_width: NotRequired[int]
+    """Width of what every token passes through beside its experts; 0 where there is none."""
+
+
+class StoredQuantizationArgs(TypedDict):
+    """How the weights are stored in the model's repository, by its own `quantization_config`."""
+
+    method: str
+    """`quant_method` of the model, for example `awq`, `fp8` or `compressed-tensors`."""
+    bits: NotRequired[int]
+    """Bits of a weight, where the model says so."""
+    group_size: NotRequired[int]
+    """Weights that share a scale, where they are in groups."""
+    format: NotRequired[str]
+    """Number format or layout, as the model calls it, for example `float-quantized`."""
+
+
+class ModelFactsArgs(TypedDict):
+    """Shape, size and storage of a model, read from its own files."""
+
+    architecture: str
+    """Class of the model in its `config.json`, for example `Qwen3ForCausalLM`."""
+    task: NotRequired[str]
+    """What it is asked for: `generate`, `embed` or `classify`."""
+    layers: list[LayerFactsArgs]
+    """Its layers, those of one kind together."""
+    hidden_size: int
+    """Width of the residual stream."""
+    heads: int
+    """Query heads."""
+    intermediate_size: int
+    """Width of the MLP of dense layers; of an expert where all layers have experts."""
+    vocabulary: int
+    """Rows of the embedding table."""
+    tied_embeddings: NotRequired[bool]
+    """The output projection is the embedding table."""
+    max_context: int
+    """Longest context that the model was made for, in tokens."""
+    experts: NotRequired[ExpertFactsArgs]
+    """Experts of a mixture; left out for dense models."""
+    parameters: int
+    """All parameters."""
+    weights: NotRequired[dict[str, int]]
+    """Bytes of the weights by their type, for example `{BF16: 16381470720}`; empty where no weights were read."""
+    quantization: NotRequired[StoredQuantizationArgs]
+    """How the weights are stored; left out where they are not quantized."""
+
+
 class ModelSourceArgs(TypedDict):
     """Where the weights come from."""
 
-    architecture: str
+    architecture: NotRequired[str]
     """Name in the catalog of architectures, for example `llama-3.1-8b`."""
+    facts: NotRequired[ModelFactsArgs]
+    """What the model's own files say of its shape, as `stacks release add` reads it."""
     repository: str
     """Repository on the Hugging Face hub."""
     revision: str

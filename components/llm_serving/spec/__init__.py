@@ -11,6 +11,7 @@ from llm_serving.spec.cache import CacheStorageSpec
 from llm_serving.spec.disruption import DrainSpec
 from llm_serving.spec.egress import EgressSpec
 from llm_serving.spec.engine import EngineSpec
+from llm_serving.spec.facts import AttentionKind, ExpertFacts, LayerFacts, ModelFacts, StoredQuantization, Task
 from llm_serving.spec.image_pull import ImagePullSpec
 from llm_serving.spec.launcher import LauncherSpec
 from llm_serving.spec.loader import LoaderSpec, Weights
@@ -36,6 +37,7 @@ __all__ = [
     "AdapterSource",
     "AddonSource",
     "AddonsSpec",
+    "AttentionKind",
     "AutoscalingSpec",
     "CacheStorageSpec",
     "CanaryChoice",
@@ -46,11 +48,14 @@ __all__ = [
     "EngineRelease",
     "EngineSpec",
     "ExistingPoolSpec",
+    "ExpertFacts",
     "ImagePullSpec",
     "ImageReference",
     "LauncherSpec",
+    "LayerFacts",
     "LoaderSpec",
     "Market",
+    "ModelFacts",
     "ModelSource",
     "ModelSpec",
     "Pool",
@@ -63,6 +68,8 @@ __all__ = [
     "ScalingPaceSpec",
     "ScheduleSpec",
     "ServiceClass",
+    "StoredQuantization",
+    "Task",
     "TeamSpec",
     "TimeoutsSpec",
     "Toleration",

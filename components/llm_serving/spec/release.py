@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from llm_serving.arguments import Frozen, parse
+from llm_serving.errors import Problem, ProblemsError
+from llm_serving.spec.facts import ModelFacts
 from llm_serving.spec.names import ModelName, Semver
 
 
@@ -91,8 +93,16 @@ _DOCKER_HUB = "docker.io"
 class ModelSource(Frozen):
     """Where the weights come from."""
 
-    architecture: str
-    """Name in the catalog of architectures, for example `llama-3.1-8b`."""
+    architecture: str | None = None
+    """Name in the catalog of architectures, for example `llama-3.1-8b`.
+
+    Either this or `facts`.
+    """
+    facts: ModelFacts | None = None
+    """What the model's own files say of its shape, as `stacks release add` reads it.
+
+    Either this or `architecture`.
+    """
     repository: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
     """Repository on the Hugging Face hub."""
     revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
@@ -104,6 +114,16 @@ class ModelSource(Frozen):
     """SPDX identifier, or the publisher's own name of the licence."""
     gated: bool = False
     """Downloads need an accepted licence and a token."""
+
+    @model_validator(mode="after")
+    def _has_one_shape(self) -> "ModelSource":
+        if self.architecture is None and self.facts is None:
+            reason = "the model's shape is missing: a name in the catalog, or facts from the model itself"
+            raise ProblemsError([Problem("architecture", None, reason, "stacks release add, which reads them")])
+        if self.architecture is not None and self.facts is not None:
+            reason = "the model has facts of its own, so it takes no row of the catalog"
+            raise ProblemsError([Problem("architecture", self.architecture, reason, "leave it out")])
+        return self
 
 
 class AdapterSource(Frozen):
@@ -152,6 +172,13 @@ class ReleaseSpec(Frozen):
     """How thoughts are told from answers, by the engine's name of the parser."""
     adapters: tuple[AdapterSource, ...] = ()
     """LoRA adapters, each under a name of its own."""
+
+    @property
+    def quantization_while_loading(self) -> Quantization:
+        """The quantization that the engine is asked for; none where the model's own config says how its weights are
+        stored already, which engines read themselves and compare with what they are told."""
+        stored = self.model.facts is not None and self.model.facts.quantization is not None
+        return Quantization.NONE if stored else self.quantization
 
 
 def content_hash(data: Any) -> str:

@@ -13,7 +13,7 @@ EXPECTED = {
 def parameters_of_shape(model, experts):
     attention = 2 * model.hidden_size * model.head_dim * (model.heads + model.kv_heads)
     mlp = 3 * model.hidden_size * model.intermediate_size * experts
-    return model.layers * (attention + mlp) + model.embedding_parameters
+    return model.layers * (attention + mlp) + model.facts.embedding_parameters
 
 
 def test_every_promised_architecture_is_there():

@@ -105,6 +105,8 @@ def test_a_plan_of_faults_that_names_what_there_is_not_is_refused_before_anythin
         ("- {type: 'gcp:*', operation: creat, fault: quota}", "create"),
         ("- {type: NodePool, operation: create, fault: quota}", "gcp:container/nodePool:NodePool"),
         ("- {type: 'kubernetes:apps/v1:Deploymnt', operation: create, fault: quota}", "kubernetes:apps/v1:Deployment"),
+        ("- {type: 'kubernetes:apps:Deployment', operation: create, fault: quota}", "kubernetes:apps/v1:Deployment"),
+        ("- {type: 'kubernetes:apps/v2:Deployment', operation: create, fault: quota}", "kubernetes:apps/v1:Deployment"),
         ("- {type: 'gcp:*', operation: create, fault: quota, nam: x}", "name"),
         ("{type: 'gcp:*', operation: create, fault: quota}", "- type: ..."),
     ):

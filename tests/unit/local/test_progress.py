@@ -104,6 +104,7 @@ def test_errors_and_warnings_are_shown_in_full_once_and_what_is_for_debugging_is
     assert run.tell(1, said("warning", long)) == []
     error = said("error", "quota", SUBNET)
     assert run.tell(2, error) == ["Subnetwork nodes: error: quota"]
+    assert run.tell(3, error, said("error", "quota", ROUTER)) == ["Router router: error: quota"]
     assert run.progress.has_shown_error
 
 
@@ -165,3 +166,23 @@ sys.exit(3)
     assert run_with_progress(pulumi(tmp_path, body), {}, tmp_path / "log", previews=False, write=lines.append) == 3
     assert ("the quota is too small" if told else "unknown flag") in lines[0]
     assert lines[-1] == f"error: pulumi failed; whole log: {tmp_path / 'log'}"
+
+
+def test_an_update_goes_on_to_its_end_where_nobody_reads_its_lines(tmp_path: Path) -> None:
+    """As `make up | head` has it. The alarm ends a program whose events nobody takes."""
+    events = [said("info", f"{number} {100 * 'x'}") for number in range(3000)]
+    body = f"""
+import signal
+signal.alarm(60)
+with open(log, "w") as file:
+    file.writelines(json.dumps(event) + "\\n" for event in {events!r})
+print("the end")
+"""
+
+    def write(line: str) -> None:
+        raise BrokenPipeError(line)
+
+    log = tmp_path / "log"
+    with pytest.raises(BrokenPipeError):
+        run_with_progress(pulumi(tmp_path, body), {}, log, previews=False, write=write)
+    assert log.read_text() == "the end\n"

@@ -49,7 +49,7 @@ contexts = st.integers(min_value=256, max_value=131072)
     ],
 )
 def test_published_sizes_of_one_token_come_out(name, bytes_per_token):
-    assert kv_bytes_per_token(catalog.architecture(name)) == bytes_per_token
+    assert kv_bytes_per_token(catalog.architecture(name).facts) == bytes_per_token
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ def test_published_sizes_of_one_token_come_out(name, bytes_per_token):
     ],
 )
 def test_published_sizes_of_checkpoints_come_out(name, quantization, gigabytes):
-    assert weight_bytes(catalog.architecture(name), quantization) / 1e9 == pytest.approx(gigabytes, rel=0.01)
+    assert weight_bytes(catalog.architecture(name).facts, quantization) / 1e9 == pytest.approx(gigabytes, rel=0.01)
 
 
 def test_kv_heads_are_replicated_where_there_are_more_gpus_than_heads():
-    llama = catalog.architecture("llama-3.1-70b")
+    llama = catalog.architecture("llama-3.1-70b").facts
     assert kv_bytes_per_token(llama, 8) == kv_bytes_per_token(llama) / 8
     assert kv_bytes_per_token(llama, 16) == kv_bytes_per_token(llama, 8)
 
@@ -87,12 +87,12 @@ def test_kv_heads_are_replicated_where_there_are_more_gpus_than_heads():
 )
 def test_models_are_split_only_where_their_shape_allows(name, quantization, size, allowed):
     spread = Parallelism(tensor=size)
-    assert (parallelism_obstacle(catalog.architecture(name), quantization, spread) == "") is allowed
+    assert (parallelism_obstacle(catalog.architecture(name).facts, quantization, spread) == "") is allowed
 
 
 @given(names, quantizations, gpus, st.sampled_from(SIZES[1:]))
 def test_more_gpus_never_leave_less_room_for_the_cache_once_there_are_several(name, quantization, gpu, size):
-    architecture = catalog.architecture(name)
+    architecture = catalog.architecture(name).facts
     before, after = (
         memory_budget(architecture, quantization, gpu, Parallelism(tensor=parallel), 0.9, _host(parallel))
         for parallel in (size, 2 * size)
@@ -104,7 +104,7 @@ def test_more_gpus_never_leave_less_room_for_the_cache_once_there_are_several(na
 
 @given(names, quantizations, gpus, st.floats(min_value=0.1, max_value=0.5), st.sampled_from(SIZES))
 def test_a_larger_share_of_the_memory_never_holds_fewer_tokens(name, quantization, gpu, share, size):
-    architecture = catalog.architecture(name)
+    architecture = catalog.architecture(name).facts
     spread = Parallelism(tensor=size)
     small = memory_budget(architecture, quantization, gpu, spread, share, _host(size))
     large = memory_budget(architecture, quantization, gpu, spread, 2 * share, _host(size))
@@ -130,7 +130,7 @@ def outcome(architecture, quantization, context, machine, **fields):
 def test_an_accepted_plan_satisfies_every_inequality(name, quantization, context, machine, concurrency):
     _, _, plan = outcome(name, quantization, context, machine, minConcurrency=concurrency)
     assume(not isinstance(plan, ProblemsError))
-    architecture, gpu = catalog.architecture(name), catalog.accelerator(machine.accelerator)
+    architecture, gpu = catalog.architecture(name).facts, catalog.accelerator(machine.accelerator)
     cache = plan.kv_cache_tokens * kv_bytes_per_token(architecture, plan.gpus) / GIB
     weights = weight_bytes(architecture, Quantization(quantization)) / plan.gpus / GIB
     assert weights + cache < plan.gpu_memory_utilization * gpu.memory_gib
@@ -160,7 +160,7 @@ def test_what_a_refusal_suggests_is_accepted(name, quantization, context, machin
     model_spec, release_spec, error = outcome(name, quantization, context, machine, minConcurrency=concurrency)
     assume(isinstance(error, ProblemsError))
     (problem,) = error.problems
-    if context > catalog.architecture(name).max_context:
+    if context > catalog.architecture(name).facts.max_context:
         assert problem.path == "releases.stable"
         return
     for cloud in (cloud_named(machine.cloud), None):
@@ -315,7 +315,7 @@ def refusal(model_spec, release_spec, node=H100_NODE):
 
 
 def test_nf4_takes_a_quarter_and_its_scales():
-    llama = catalog.architecture("llama-3.1-8b")
+    llama = catalog.architecture("llama-3.1-8b").facts
     linear = llama.parameters - llama.embedding_parameters
     taken = weight_bytes(llama, Quantization.BITSANDBYTES) - 2 * llama.embedding_parameters
     assert taken / linear == pytest.approx(0.5625)  # 4 bits, and 32 bits for 64 weights
@@ -323,9 +323,9 @@ def test_nf4_takes_a_quarter_and_its_scales():
 
 @given(names, quantizations, st.sampled_from(SIZES), st.sampled_from((1, 2, 4)), st.sampled_from((1, 2)))
 def test_the_parts_of_a_model_make_up_the_whole_and_no_part_is_smaller_than_its_share(name, q, tensor, stages, copies):
-    architecture = catalog.architecture(name)
+    architecture = catalog.architecture(name).facts
     whole = weight_bytes(architecture, q)
-    spread = Parallelism(tensor=tensor, pipeline=min(stages, architecture.layers), data=copies)
+    spread = Parallelism(tensor=tensor, pipeline=min(stages, architecture.layer_count), data=copies)
     largest = gpu_weight_bytes(architecture, q, spread)
     assert largest == pytest.approx(whole) if spread.gpus == copies else largest < whole
     if not architecture.tied_embeddings:
@@ -334,7 +334,7 @@ def test_the_parts_of_a_model_make_up_the_whole_and_no_part_is_smaller_than_its_
 
 @given(names, gpus, st.sampled_from((1, 2, 4)))
 def test_more_stages_never_take_more_of_a_gpu(name, gpu, stages):
-    architecture = catalog.architecture(name)
+    architecture = catalog.architecture(name).facts
     before, after = (
         memory_budget(architecture, Quantization.NONE, gpu, Parallelism(2, count), 0.9, _host(2 * count))
         for count in (stages, 2 * stages)
@@ -344,7 +344,7 @@ def test_more_stages_never_take_more_of_a_gpu(name, gpu, stages):
 
 
 def test_dealt_experts_are_not_cut_and_not_repeated():
-    mixtral = catalog.architecture("mixtral-8x7b")
+    mixtral = catalog.architecture("mixtral-8x7b").facts
     cut = gpu_weight_bytes(mixtral, Quantization.NONE, Parallelism(tensor=2, data=2))
     dealt = gpu_weight_bytes(mixtral, Quantization.NONE, Parallelism(tensor=2, data=2, experts=True))
     experts = 32 * 8 * 3 * 4096 * 14336 * 2
@@ -354,7 +354,7 @@ def test_dealt_experts_are_not_cut_and_not_repeated():
 
 
 def test_room_for_adapters_is_what_the_engine_reserves_for_them():
-    llama = catalog.architecture("llama-3.1-8b")
+    llama = catalog.architecture("llama-3.1-8b").facts
     one = lora_bytes(llama, Parallelism(), Demands(loras=1, lora_rank=16))
     # Rank 16 over all linear layers of Llama 3.1 8B has 41,943,040 parameters (PEFT's print_trainable_parameters);
     # the engine keeps room for the output projection's too.

@@ -605,9 +605,17 @@ def test_a_remote_repository_is_where_the_nodes_stream_from():
 
 
 @pytest.mark.parametrize(
-    ("location", "streamed"), [("us-central1", True), ("us", True), ("us-east4", False), ("europe", False)]
+    ("location", "region", "streamed"),
+    [
+        ("us-central1", "us-central1", True),
+        ("us", "us-central1", True),
+        ("us-east4", "us-central1", False),
+        ("europe", "us-central1", False),
+        ("us", "northamerica-northeast1", False),  # the multi-region is the country
+    ],
 )
-def test_an_image_of_another_region_is_not_counted_as_streamed_without_a_note(location, streamed):
+def test_an_image_of_another_region_is_not_counted_as_streamed_without_a_note(location, region, streamed):
     image = {"repository": f"{location}-docker.pkg.dev/project/images/vllm", "tag": "1", "digest": "sha256:" + "a" * 64}
-    shape = stack(releases=[release(image=image)])
-    assert [note.path for note in notes(shape)] == ([] if streamed else ["models[0].releases.stable"])
+    shape = stack(region=region, releases=[release(image=image)])
+    told = [note.path for note in notes(shape) if "is pulled whole" in note.reason]
+    assert told == ([] if streamed else ["models[0].releases.stable"])

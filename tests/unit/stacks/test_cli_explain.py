@@ -209,7 +209,7 @@ def committed(name: str) -> Stack:
 def cautious_start(served: Stack, model: ServedModel) -> ColdStart:
     """The cold start of a model of which no setting asks for a faster one."""
     device = catalog.device(catalog.accelerator(model.node.accelerator).device)
-    architecture = catalog.architecture(model.release.spec.model.architecture)
+    architecture = catalog.model_facts(model.release.spec.model)
     weights = weight_bytes(architecture, model.release.spec.quantization)
     return cold_start(served.cloud, device, weights, choices=StartupChoices(warm_up=True))
 

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from tests.unit.stacks.settings_files import REPOSITORY, put, settings_data, wri
 
 STACKS = ("local", "dev", "staging", "prod")
 WIDTHS = (40, 80, 100, 160)
+BOUNDS = ("minNodes", "maxNodes")
 BOX = re.compile("[─-╿]")
 
 CANARY = {"stable": "1.1.0", "canary": {"release": "1.0.0", "weight": 10}}
@@ -45,12 +47,13 @@ def planned(name: str, folder: Path = REPOSITORY) -> Stack:
     return resolve(read_settings_file(folder / f"Pulumi.{name}.yaml"), name)
 
 
-def words(text: str) -> set[str]:
-    """What stands between spaces and lines of a box. A list has its own punctuation behind titles and cells."""
-    return {word.rstrip(":;") for word in BOX.sub(" ", text).split()} - {""}
+def words(text: str) -> Counter[str]:
+    """What stands between spaces and lines of a box, and how often. A list has its own punctuation behind titles and
+    cells."""
+    return Counter(stripped for word in BOX.sub(" ", text).split() if (stripped := word.rstrip(":;")))
 
 
-def words_of(parts: list[Part]) -> set[str]:
+def words_of(parts: list[Part]) -> Counter[str]:
     """Words of cells and notes."""
     texts: list[str] = []
     for part in parts:
@@ -115,6 +118,11 @@ def test_no_word_is_broken_or_cut_at_any_width(stack: str, width: int) -> None:
     assert words_of(parts) <= words(table)
     for line in table.splitlines():
         assert len(line) <= width or len(line.split()) == 1
+
+
+def test_what_stands_in_brackets_is_shown() -> None:
+    parts: list[Part] = [Section("A title", ("a", "b"), [("x", "[container runtime is down]")])]
+    assert "[container runtime is down]" in as_tables(parts, 80)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -215,6 +223,13 @@ def test_every_figure_of_plan_explain_and_quotas_is_that_of_the_planned_objects(
             node = prices[model["pool"], line["market"], line["machineType"]]["usdPerHour"]
             share = None if node is None else node * planned_model.plan.gpus / planned_model.node.gpus
             assert line["instance"] == (None if share is None else pytest.approx(share))
+
+    for pool in {row["pool"] for row in plan["pools"]}:
+        entries = [row for row in plan["pools"] if row["pool"] == pool]
+        nodes = [sum(line[key] for line in plan["cost"]["lines"] if line["pool"] == pool) for key in BOUNDS]
+        wanted = [model["cost"] for model in explain["models"] if model["pool"] == pool]
+        assert nodes[0] * entries[0]["gpusPerNode"] >= sum(cost["minGpus"] for cost in wanted) > 0
+        assert nodes[1] == sum(row["maxNodes"] for row in entries)
 
     for line, capacity in zip(plan["cost"]["lines"], plan["pools"], strict=True):
         assert (line["pool"], line["market"]) == (capacity["pool"], capacity["market"])

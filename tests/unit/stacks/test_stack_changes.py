@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from llm_serving.errors import ProblemsError
 from llm_serving.planning.quota import gpu_quotas
 from stacks.cli import app
 from stacks.engine_events import Event, read_events
@@ -203,3 +204,13 @@ def test_the_command_reads_outputs_and_events_and_gives_data(tmp_path: Path) -> 
             "certain": True,
         }
     ]
+
+
+def test_outputs_that_pulumi_could_not_read_are_no_new_stack() -> None:
+    """`pulumi stack output --json | stacks changes` without a login: nothing comes through the pipe."""
+    arguments = ["changes", "dev", "--folder", str(REPOSITORY), "--outputs", "-"]
+    refused = CliRunner().invoke(app, arguments, input="")
+    assert isinstance(refused.exception, ProblemsError)
+    assert "pulumi stack output --json" in str(refused.exception)
+    new = CliRunner().invoke(app, arguments, input="{}")
+    assert "no update of the stack has completed" in new.output

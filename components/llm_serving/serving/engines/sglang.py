@@ -116,7 +116,7 @@ def _scheduling(options: EngineSpec) -> Iterator[str]:
 
 def _answers(request: EngineRequest) -> Iterator[str]:
     release = request.release
-    quantization = _NAMED_QUANTIZATION.get(release.quantization)
+    quantization = _NAMED_QUANTIZATION.get(release.quantization_while_loading)
     if quantization is not None:
         yield f"--quantization={quantization}"
     if request.chat_template is not None:

@@ -54,7 +54,7 @@ class Tgi(InferenceEngine):
 
 def _options(request: EngineRequest) -> Iterator[str]:
     options = request.options
-    quantization = _NAMED_QUANTIZATION.get(request.release.quantization)
+    quantization = _NAMED_QUANTIZATION.get(request.release.quantization_while_loading)
     if quantization is not None:
         yield f"--quantize={quantization}"
     if options.max_batched_tokens is not None:

@@ -74,7 +74,7 @@ def _engine_arguments(request: EngineRequest) -> dict[str, Any]:
         "max_model_len": plan.max_model_len,
         "gpu_memory_utilization": plan.gpu_memory_utilization,
         "disable_log_stats": False,  # as the metrics need it too
-        "quantization": _NAMED_QUANTIZATION.get(request.release.quantization),
+        "quantization": _NAMED_QUANTIZATION.get(request.release.quantization_while_loading),
         "enable_chunked_prefill": options.chunked_prefill,
         "enable_prefix_caching": options.prefix_caching,
         "max_num_batched_tokens": options.max_batched_tokens,

@@ -133,7 +133,7 @@ def _scheduling(request: EngineRequest) -> Iterator[str]:
 
 def _answers(request: EngineRequest) -> Iterator[str]:
     release, options = request.release, request.options
-    quantization = _NAMED_QUANTIZATION.get(release.quantization)
+    quantization = _NAMED_QUANTIZATION.get(release.quantization_while_loading)
     if quantization is not None:
         yield f"--quantization={quantization}"
     if request.chat_template is not None:

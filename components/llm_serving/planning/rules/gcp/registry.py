@@ -9,7 +9,7 @@ from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.models import ROLE_PATHS
 from llm_serving.planning.rules.stack import StackShape
 
-_MULTI_REGIONS = {"us": ("us-", "northamerica-"), "europe": ("europe-",), "asia": ("asia-",)}
+_MULTI_REGIONS = {"us": ("us-",), "europe": ("europe-",), "asia": ("asia-",)}
 """Locations of Artifact Registry that hold regions, by the beginnings of their names (its documentation, "Repository
 locations")."""
 

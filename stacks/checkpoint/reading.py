@@ -1,0 +1,168 @@
+"""The small files of a model, read where the model lies: on the hub, in a bucket, in a folder.
+
+The sources are those of the loader, which later brings the same files into the model cache. Of weights the headers are
+read, by ranges.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from llm_serving_load.errors import InterruptedTransferError, LoadError
+from llm_serving_load.sources import Source, SourceFile, open_source
+from llm_serving_load.sources.folder import FolderSource
+
+from llm_serving.errors import Problem, ProblemsError
+from llm_serving.spec import ModelFacts
+from stacks.checkpoint.checkpoint import Checkpoint
+from stacks.checkpoint.configuration import model_facts
+from stacks.checkpoint.layers import layer_count, text_config
+from stacks.checkpoint.safetensors_headers import WeightSizes, read_header, weight_sizes
+
+_AT_ONCE = 16
+"""Files whose headers are read at the same time."""
+
+_CONFIG, _GENERATION, _TOKENIZER = "config.json", "generation_config.json", "tokenizer_config.json"
+_QUANTIZATION = "hf_quant_config.json"
+_TEMPLATE, _CARD, _VECTORS = "chat_template.jinja", "README.md", "modules.json"
+
+
+def read_checkpoint(place: str, repository: str, revision: str) -> Checkpoint:
+    """The model at a place.
+
+    Args:
+        place: ``hf://`` for the hub, ``gs://`` or ``s3://`` with bucket and prefix, ``file:///`` with a folder of
+            models; or the path of the one folder that the model's files lie in.
+        repository, revision: which model, and which commit of it.
+
+    Raises:
+        ProblemsError: the place or the model is not there, or a file of it cannot be understood.
+    """
+    try:
+        source = open_source(place, repository, revision) if "://" in place else _folder(place)
+        return _read(source)
+    except (LoadError, InterruptedTransferError) as error:
+        raise ProblemsError([Problem("--model", repository, str(error))]) from None
+
+
+def read_config(path: Path) -> Checkpoint:
+    """A model of which nothing but a ``config.json`` is there.
+
+    Raises:
+        ProblemsError: the file cannot be read, or lacks a fact.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ProblemsError([Problem("--config", str(path), f"cannot be read: {error.strerror}")]) from None
+    return Checkpoint(str(path), _facts(_json(content, str(path)), None, False, str(path)))
+
+
+def _folder(place: str) -> Source:
+    if not Path(place).is_dir():
+        raise ProblemsError([Problem("--source", place, "is no folder", "hf://, gs://, s3://, or a model's folder")])
+    return FolderSource(Path(place))
+
+
+def _read(source: Source) -> Checkpoint:
+    files = {file.name: file for file in source.files()}
+
+    def read(name: str) -> bytes | None:
+        return _bytes(source, files[name]) if name in files else None
+
+    where = f"{source.where}/{_CONFIG}"
+    config = read(_CONFIG)
+    if config is None:
+        reason = "the model has no config.json: vLLM would not know what it is"
+        raise ProblemsError([Problem(_CONFIG, None, reason)], source.where)
+    parsed = _json(config, where)
+    # ModelOpt writes beside the config how it stored the weights; vLLM reads it there, too.
+    if "quantization_config" not in parsed and (apart := read(_QUANTIZATION)) is not None:
+        said = _json(apart, f"{source.where}/{_QUANTIZATION}")
+        parsed["quantization_config"] = {"producer": said.get("producer"), **(said.get("quantization") or {})}
+    sizes = _weights(source, files, layer_count(text_config(parsed)))
+    tokenizer = _json(read(_TOKENIZER) or b"{}", f"{source.where}/{_TOKENIZER}")
+    template = read(_TEMPLATE)
+    return Checkpoint(
+        where=source.where,
+        facts=_facts(parsed, sizes, _VECTORS in files, where),
+        sampling=_json(read(_GENERATION) or b"{}", f"{source.where}/{_GENERATION}"),
+        chat_template=template.decode() if template is not None else _default_template(tokenizer.get("chat_template")),
+        license=_license(read(_CARD)),
+        has_weights=sizes is not None,
+    )
+
+
+def _facts(config: Mapping[str, Any], sizes: WeightSizes | None, embeds: bool, where: str) -> ModelFacts:
+    try:
+        return model_facts(config, sizes, embeds)
+    except ProblemsError as error:
+        raise error.from_source(where) from None
+
+
+def _weights(source: Source, files: Mapping[str, SourceFile], layers: int) -> WeightSizes | None:
+    """Sizes by the headers of all safetensors files at the top; ``None`` where there are none."""
+    names = sorted(name for name in files if name.endswith(".safetensors") and "/" not in name)
+    sharded = [name for name in names if "-of-" in name]
+    names = sharded or [name for name in names if name == "model.safetensors"] or names
+    if not names:
+        return None
+
+    def header(name: str) -> dict[str, Any]:
+        return read_header(_reader(source, files[name]), name)
+
+    with ThreadPoolExecutor(_AT_ONCE, "headers") as threads:
+        headers = list(threads.map(header, names))
+    return weight_sizes(headers, layers)
+
+
+def _reader(source: Source, file: SourceFile) -> Callable[[int, int], bytes]:
+    return lambda offset, count: _bytes(source, file, offset, count)
+
+
+def _bytes(source: Source, file: SourceFile, offset: int = 0, count: int | None = None) -> bytes:
+    """Part of a file; the connection is closed as soon as it is there."""
+    wanted = bytearray(min(file.size - offset, count if count is not None else file.size))
+    view, stream = memoryview(wanted), source.open(file, offset)
+    try:
+        while view and (got := stream.readinto(view)):
+            view = view[got:]
+    finally:
+        stream.close()
+    return bytes(wanted[: len(wanted) - len(view)])
+
+
+def _json(content: bytes, where: str) -> dict[str, Any]:
+    try:
+        data = json.loads(content)
+    except ValueError as error:
+        raise ProblemsError([Problem("", None, f"is no JSON: {error}")], where) from None
+    if not isinstance(data, dict):
+        raise ProblemsError([Problem("", None, "is no JSON object")], where)
+    return cast(dict[str, Any], data)
+
+
+def _default_template(template: Any) -> str | None:
+    """The template of a tokenizer: one, or several of which one is called ``default``."""
+    if isinstance(template, list):
+        named = {str(each.get("name")): each.get("template") for each in cast(list[dict[str, Any]], template)}
+        template = named.get("default")
+    return template if isinstance(template, str) else None
+
+
+def _license(card: bytes | None) -> str | None:
+    """The licence in the head of a model's card, which is YAML between two lines of dashes."""
+    if card is None or not card.startswith(b"---"):
+        return None
+    try:
+        head = yaml.safe_load(card.decode(errors="replace").split("---", 2)[1])
+    except (yaml.YAMLError, IndexError):
+        return None
+    if not isinstance(head, dict):
+        return None
+    said = cast(dict[str, Any], head)
+    license = said.get("license_name") if said.get("license") == "other" else said.get("license")
+    return str(license) if license else None

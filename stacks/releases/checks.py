@@ -1,0 +1,142 @@
+"""What a release says against what its model, its image and its engine say: the same at ``release add`` and ``check``.
+
+Whether an engine can do what is asked of it, and whether the model fits a GPU, depends on the stack
+(``llm_serving.planning``).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from llm_serving import catalog
+from llm_serving.catalog import UnknownFact
+from llm_serving.errors import Problem, nearest
+from llm_serving.spec import EngineName, Quantization, ReleaseSpec, StoredQuantization
+from stacks.checkpoint.chat_template import template_problem
+
+_SAMPLING: Mapping[str, tuple[float, float]] = {
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "top_k": (-1, 10**9),
+    "min_p": (0, 1),
+    "repetition_penalty": (0, 10**3),
+    "presence_penalty": (-2, 2),
+    "frequency_penalty": (-2, 2),
+    "max_new_tokens": (1, 10**9),
+}
+"""Sampling defaults that vLLM reads, and their range (``ModelConfig.get_diff_sampling_param`` and
+``SamplingParams._verify_args`` of vLLM 0.32.0); of any other key it says nothing and does nothing."""
+
+_MEANT = {"max_tokens": "max_new_tokens", "temp": "temperature", "stop": "", "seed": ""}
+
+_ABOVE_ZERO = ("top_p", "repetition_penalty")
+
+_TAGGED = {EngineName.VLLM: "vllm-openai", EngineName.SGLANG: "sglang", EngineName.TGI: "text-generation-inference"}
+"""Last part of the publisher's repository, whose tags are the engine's versions."""
+
+_IN_TAG = re.compile(r"(?:^|[^0-9.])(\d+\.\d+\.\d+)(?![0-9.])")
+
+_BY_METHOD = {
+    "fp8": Quantization.FP8,
+    "fbgemm_fp8": Quantization.FP8,
+    "awq": Quantization.AWQ,
+    "gptq": Quantization.GPTQ,
+    "bitsandbytes": Quantization.BITSANDBYTES,
+    "gguf": Quantization.GGUF,
+}
+
+_ON_THE_WAY = {Quantization.NONE, Quantization.FP8, Quantization.BITSANDBYTES}
+"""What an engine makes of 16-bit weights while it loads them."""
+
+
+def release_problems(spec: ReleaseSpec) -> Iterator[Problem]:
+    """Everything that would be refused of a release wherever it is served, with paths relative to the release."""
+    yield from _context(spec)
+    yield from mismatches(spec)
+
+
+def mismatches(spec: ReleaseSpec) -> Iterator[Problem]:
+    """What in a release cannot be true together, with paths relative to the release."""
+    yield from _quantization(spec)
+    yield from _image(spec)
+    yield from _sampling(spec)
+    if spec.chat_template is not None and (problem := template_problem(spec.chat_template, "chatTemplate")):
+        yield problem
+
+
+def release_quantization(stored: StoredQuantization) -> Quantization | None:
+    """What a release must say of weights that are stored like this; ``None`` where nothing here serves them."""
+    layout = (stored.format or "").lower()
+    if stored.method in _BY_METHOD:
+        return _BY_METHOD[stored.method]
+    if stored.method in ("compressed-tensors", "compressed_tensors"):
+        if "float-quantized" in layout and stored.bits == 8:
+            return Quantization.FP8
+        if "int-quantized" in layout and stored.bits == 8:
+            return Quantization.INT8
+        if layout == "pack-quantized" and stored.bits == 4:
+            return Quantization.GPTQ
+    if stored.method == "modelopt" and layout == "fp8":
+        return Quantization.FP8
+    return None
+
+
+def _context(spec: ReleaseSpec) -> Iterator[Problem]:
+    try:
+        facts = catalog.model_facts(spec.model)
+    except UnknownFact as unknown:
+        yield Problem("model.architecture", unknown.name, "is not in the catalog", unknown.nearest)
+        return
+    if spec.context_length > facts.max_context:
+        reason = f"{facts.architecture} was made for at most {facts.max_context} tokens"
+        yield Problem("contextLength", spec.context_length, reason, str(facts.max_context))
+
+
+def _quantization(spec: ReleaseSpec) -> Iterator[Problem]:
+    facts = spec.model.facts
+    if facts is None:
+        return
+    if facts.quantization is None:
+        if spec.quantization not in _ON_THE_WAY:
+            reason = f"the model's config has no quantization_config: its weights are not stored as {spec.quantization}"
+            hint = "none, or fp8, to which engines convert while they load"
+            yield Problem("quantization", spec.quantization.value, reason, hint)
+        return
+    stored = release_quantization(facts.quantization)
+    said = _in_words(facts.quantization)
+    if stored is None:
+        reason = f"the model's weights are stored as {said}, which no release can name yet"
+        yield Problem("quantization", spec.quantization.value, reason, "a repository with other weights")
+    elif stored is not spec.quantization:
+        reason = f"the model's own quantization_config says {said}"
+        yield Problem("quantization", spec.quantization.value, reason, stored.value)
+
+
+def _in_words(stored: StoredQuantization) -> str:
+    parts = [stored.method, stored.format, f"{stored.bits} bits" if stored.bits else None]
+    return " ".join(part for part in parts if part)
+
+
+def _image(spec: ReleaseSpec) -> Iterator[Problem]:
+    """A tag that names a version names the engine's, where tags of that repository do."""
+    repository = spec.image.repository.rpartition("/")[2]
+    found = _IN_TAG.search(spec.image.tag)
+    if repository == _TAGGED.get(spec.engine.name) and found and found[1] != spec.engine.version.partition("-")[0]:
+        reason = f"the image's tag {spec.image.tag} is of another version than the release's engine"
+        yield Problem("engine.version", spec.engine.version, reason, found[1])
+
+
+def _sampling(spec: ReleaseSpec) -> Iterator[Problem]:
+    if spec.engine.name is not EngineName.VLLM:
+        return
+    for key, value in spec.sampling.items():
+        path = f"sampling.{key}"
+        if key not in _SAMPLING:
+            reason = "vLLM reads no such default, and says nothing about it"
+            yield Problem(path, value, reason, _MEANT[key] if key in _MEANT else nearest(key, _SAMPLING))
+            continue
+        least, most = _SAMPLING[key]
+        if not least <= value <= most or (value == 0 and key in _ABOVE_ZERO):
+            above = "above" if key in _ABOVE_ZERO else "at least"
+            yield Problem(path, value, "vLLM refuses every request with it", f"{above} {least:g}, at most {most:g}")
+        elif key in ("top_k", "max_new_tokens") and value != int(value):
+            yield Problem(path, value, "is a number of tokens, which is whole", str(round(value)))

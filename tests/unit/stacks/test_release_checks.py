@@ -1,0 +1,141 @@
+"""What a release says is held against its model, its image and its engine, when it is added and when it is served."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_serving.errors import ProblemsError
+from llm_serving.spec import ModelFacts, ReleaseSpec
+from stacks.checkpoint.chat_template import template_problem
+from stacks.releases import add_release, lock_releases, read_releases
+from stacks.releases.checks import mismatches
+from stacks.settings import parse_settings, resolve
+from tests.unit.stacks.settings_files import copy_releases, settings_data
+
+RELEASE = read_releases()["qwen3-0-6b", "1.0.0"].spec
+FACTS: dict[str, Any] = {
+    "architecture": "LlamaForCausalLM",
+    "layers": [{"attention": "full", "count": 2, "kvHeads": 2, "headDim": 64}],
+    "hiddenSize": 256,
+    "heads": 4,
+    "intermediateSize": 512,
+    "vocabulary": 320,
+    "maxContext": 8192,
+    "parameters": 1344768,
+}
+
+
+def release(quantization: str = "none", stored: dict[str, Any] | None = None, **fields: Any) -> ReleaseSpec:
+    facts = ModelFacts.model_validate({**FACTS, "quantization": stored})
+    model = RELEASE.model.model_copy(update={"architecture": None, "facts": facts})
+    whole = RELEASE.model_dump(mode="json") | {"quantization": quantization} | fields
+    whole["model"] = model.model_dump(mode="json")
+    return ReleaseSpec.model_validate(whole)
+
+
+@pytest.mark.parametrize("committed", read_releases().values(), ids=lambda each: each.file)
+def test_what_ships_agrees_with_itself(committed: Any) -> None:
+    assert list(mismatches(committed.spec)) == []
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        (None, "none"),
+        (None, "fp8"),
+        ({"method": "fp8"}, "fp8"),
+        ({"method": "compressed-tensors", "bits": 8, "format": "float-quantized"}, "fp8"),
+        ({"method": "compressed-tensors", "bits": 8, "format": "int-quantized"}, "int8"),
+        ({"method": "compressed-tensors", "bits": 4, "format": "pack-quantized", "groupSize": 128}, "gptq"),
+        ({"method": "modelopt", "format": "FP8"}, "fp8"),
+        ({"method": "awq", "bits": 4}, "awq"),
+    ],
+)
+def test_a_release_says_how_its_models_weights_are_stored(stored: dict[str, Any] | None, said: str) -> None:
+    assert list(mismatches(release(said, stored))) == []
+    other = "gptq" if said == "awq" else "awq"
+    (problem,) = mismatches(release(other, stored))
+    assert problem.path == "quantization"
+    assert said in problem.suggestion
+
+
+def test_weights_that_no_release_can_name_are_refused_in_the_models_own_words() -> None:
+    (problem,) = mismatches(release("none", {"method": "hqq", "bits": 3}))
+    assert "hqq 3 bits" in problem.reason
+
+
+@pytest.mark.parametrize(
+    ("sampling", "suggestion"),
+    [
+        ({"max_tokens": 512}, "max_new_tokens"),
+        ({"temprature": 0.6}, "temperature"),
+        ({"temperature": 3}, "at most 2"),
+        ({"top_p": 0}, "above 0"),
+        ({"top_k": 2.5}, "2"),
+        ({"max_new_tokens": 0}, "at least 1"),
+    ],
+)
+def test_a_sampling_default_that_vllm_does_not_read_or_refuses_is_refused(
+    sampling: dict[str, float], suggestion: str
+) -> None:
+    (problem,) = mismatches(release(sampling=sampling))
+    assert problem.path == f"sampling.{next(iter(sampling))}"
+    assert suggestion in problem.suggestion
+
+
+def test_sampling_defaults_that_vllm_reads_pass() -> None:
+    sampling = {"temperature": 0, "top_p": 1, "top_k": -1, "min_p": 0.05, "repetition_penalty": 1.1}
+    assert list(mismatches(release(sampling=sampling))) == []
+
+
+@pytest.mark.parametrize(
+    ("repository", "tag", "fits"),
+    [
+        ("docker.io/vllm/vllm-openai", "v0.32.0", True),
+        ("docker.io/vllm/vllm-openai", "v0.31.0", False),
+        ("docker.io/vllm/vllm-openai", "v0.31.0-cu130", False),
+        ("docker.io/vllm/vllm-openai", "nightly", True),
+        ("registry.example.com/team/our-engine", "2.0.0", True),
+    ],
+)
+def test_an_image_is_of_the_engine_that_the_release_names(repository: str, tag: str, fits: bool) -> None:
+    problems = list(mismatches(release(image={"repository": repository, "tag": tag})))
+    assert [problem.path for problem in problems] == ([] if fits else ["engine.version"])
+
+
+CHATML = """{% for message in messages %}<|im_start|>{{ message['role'] }}
+{{ message['content'] }}<|im_end|>
+{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        (CHATML, ""),
+        (CHATML + "{% generation %}{% endgeneration %}{{ tools | tojson }}{{ strftime_now('%Y') }}", ""),
+        ("{% for message in messages %}", "is no Jinja template"),
+        ("{{ raise_exception('no assistants here') }}", "no assistants here"),
+        ("{{ messages[7]['content'] }}", "fails on a conversation"),
+        ("{{ messages[0]['content'] }}", "leaves out what the user asks"),
+        ("{% for message in messages %}{% do messages.append(1) %}{% endfor %}", "is no Jinja template"),
+    ],
+)
+def test_a_chat_template_is_run_on_a_conversation(template: str, reason: str) -> None:
+    problem = template_problem(template, "chatTemplate")
+    assert reason in problem.reason if problem else not reason
+
+
+def test_a_release_with_a_template_that_fails_is_neither_added_nor_served(tmp_path: Path) -> None:
+    folder = copy_releases(tmp_path / "releases")
+    broken = "chatTemplate='{% for message in messages %}'"
+    with pytest.raises(ProblemsError, match="chatTemplate: is no Jinja template"):
+        add_release("qwen3-0-6b", "3.0.0", base="1.0.0", changes=[broken], folder=folder)
+    written = (folder / "qwen3-0-6b" / "1.0.0.yaml").read_text().replace("version: 1.0.0", "version: 3.0.0")
+    (folder / "qwen3-0-6b" / "3.0.0.yaml").write_text(written + "chatTemplate: '{% for message in messages %}'\n")
+    lock_releases(folder)
+    settings = settings_data()
+    settings["models"][0] |= {"name": "qwen3-0-6b", "releases": {"stable": "3.0.0"}}
+    with pytest.raises(ProblemsError, match=r"releases\.stable.*chatTemplate: is no Jinja template"):
+        resolve(parse_settings(settings, "dev"), "dev", folder)

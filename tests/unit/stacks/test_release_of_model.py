@@ -1,0 +1,241 @@
+"""A release of any published model: its shape is read from the model's own files, and planned for."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from llm_serving.errors import ProblemsError
+from llm_serving.planning.clouds import GCP
+from llm_serving.planning.fit import Parallelism, gpu_weight_bytes, kv_bytes_per_token, weight_bytes
+from llm_serving.planning.placement import plan_model
+from llm_serving.spec import AttentionKind, ModelFacts, ModelSpec, Quantization, Task
+from stacks.checkpoint.configuration import max_context, model_facts, task_of
+from stacks.checkpoint.reading import read_checkpoint, read_config
+from stacks.cli import app
+from stacks.releases import ReadModel, add_release, read_releases
+from tests import published_configs
+from tests.images.models import NAME, put
+from tests.unit.stacks.settings_files import copy_releases
+
+REVISION = "0123456789" * 4
+H200 = GCP.machine_node("a3-ultragpu-8g")
+NEEDS_CONFIGS = pytest.mark.skipif(not published_configs.names(), reason="aiconfigurator-core is not installed")
+
+SERVED = [
+    "Qwen--Qwen3-235B-A22B-FP8",
+    "Qwen--Qwen3-32B",
+    "Qwen--Qwen3-VL-30B-A3B-Instruct",
+    "Qwen--Qwen3.5-35B-A3B",
+    "XiaomiMiMo--MiMo-V2-Flash",
+    "deepseek-ai--DeepSeek-V3",
+    "google--gemma-4-26B-A4B",
+    "meta-llama--Llama-4-Scout-17B-16E-Instruct",
+    "mistralai--Mixtral-8x22B-v0.1",
+    "nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
+    "nvidia--Llama-3.1-70B-Instruct-FP8",
+    "nvidia--Nemotron-H-56B-Base-8K",
+]
+"""Models with latent attention, windows, chunks, states, experts, pictures, and weights in 8 bits."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return copy_releases(tmp_path / "releases")
+
+
+def read(name: str) -> ReadModel:
+    return ReadModel(name.replace("--", "/"), REVISION, read_config(published_configs.path(name)))
+
+
+def facts(name: str) -> ModelFacts:
+    return model_facts(published_configs.config(name))
+
+
+@NEEDS_CONFIGS
+@pytest.mark.parametrize("name", SERVED)
+def test_a_published_model_gets_a_release_that_is_planned_for(folder: Path, name: str) -> None:
+    added = add_release("mine", "1.0.0", read=read(name), changes=["model.license=apache-2.0"], folder=folder)
+    spec = read_releases(folder)["mine", "1.0.0"].spec
+    assert spec.model.facts == facts(name)
+    assert spec.model.architecture is None
+    model = ModelSpec.model_validate({"name": "mine", "team": "a", "releases": {"stable": "1.0.0"}, "pool": "p"})
+    plan = plan_model(model, spec, H200, GCP)
+    assert plan.max_concurrency >= 1
+    assert any("counted from the shape" in note for note in added.notes)
+
+
+def billions(name: str) -> float | None:
+    """What the publisher says of the size, in the model's name: `235B`, and of `8x22B` nothing."""
+    sizes = re.findall(r"(?<![A-Za-z0-9.x])(\d+(?:\.\d+)?)B(?![A-Za-z])", name)
+    return float(sizes[0]) if sizes else None
+
+
+@NEEDS_CONFIGS
+@pytest.mark.parametrize("name", [name for name in published_configs.names() if billions(name)])
+def test_parameters_counted_from_the_shape_are_what_the_name_says(name: str) -> None:
+    """Names are rounded, and say with an encoder of pictures what the shape of the language model leaves out."""
+    said = billions(name)
+    assert said is not None
+    if "Llama-4" in name:
+        said = {16: 109.0, 128: 401.0}[int(re.findall(r"(\d+)E", name)[0])]
+    assert facts(name).parameters / 1e9 == pytest.approx(said, rel=0.15, abs=0.15)
+
+
+@NEEDS_CONFIGS
+@pytest.mark.parametrize("name", published_configs.names())
+def test_a_published_model_is_understood_or_refused_by_the_key_that_is_not(name: str) -> None:
+    if "compress_ratios" in published_configs.config(name):
+        with pytest.raises(ProblemsError, match="compress_ratios"):
+            facts(name)
+        return
+    understood = facts(name)
+    assert understood.task is Task.GENERATE
+    assert ModelFacts.model_validate(understood.model_dump(mode="json", by_alias=True)) == understood
+    assert gpu_weight_bytes(understood, Quantization.FP8, Parallelism()) == pytest.approx(
+        weight_bytes(understood, Quantization.FP8), rel=0.01
+    )
+
+
+@NEEDS_CONFIGS
+def test_published_sizes_of_a_token_come_out() -> None:
+    """DeepSeek-V3: 70 KB a token, GPT-OSS and Gemma keep all tokens in some of their layers alone."""
+    assert kv_bytes_per_token(facts("deepseek-ai--DeepSeek-V3"), 8) == 61 * 576 * 2 == 70272
+    assert kv_bytes_per_token(facts("openai--gpt-oss-20b")) == 12 * 2 * 8 * 64 * 2
+    assert kv_bytes_per_token(facts("google--gemma-4-26B-A4B")) == 5 * 2 * 2 * 512 * 2
+    assert kv_bytes_per_token(facts("Qwen--Qwen3.5-35B-A3B")) == 10 * 2 * 2 * 256 * 2
+    kinds = {group.attention for group in facts("nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16").layers}
+    assert kinds == {AttentionKind.STATE, AttentionKind.NONE, AttentionKind.FULL}
+
+
+BERT: dict[str, Any] = {
+    "architectures": ["BertForSequenceClassification"],
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "vocab_size": 30522,
+    "type_vocab_size": 2,
+    "max_position_embeddings": 512,
+    "hidden_act": "gelu",
+}
+
+
+def test_an_encoder_keeps_nothing_of_a_request() -> None:
+    encoder = model_facts(BERT)
+    assert (encoder.task, kv_bytes_per_token(encoder)) == (Task.CLASSIFY, 0)
+    assert task_of("BertModel") is Task.EMBED
+
+
+def test_a_model_laid_out_for_sentence_transformers_makes_vectors_whatever_its_class_is(tmp_path: Path) -> None:
+    files = {"config.json": json.dumps(LLAMA).encode(), "modules.json": b"[]"}
+    checkpoint = read_checkpoint(str(put(tmp_path, files)), NAME, REVISION)
+    assert checkpoint.facts.task is Task.EMBED
+
+
+LLAMA: dict[str, Any] = {
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 256,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+    "intermediate_size": 512,
+    "vocab_size": 320,
+    "tie_word_embeddings": True,
+    "max_position_embeddings": 4096,
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "length"),
+    [
+        ({}, 4096),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 4.0}}, 16384),
+        ({"rope_scaling": {"type": "dynamic", "factor": 2}}, 8192),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 1024}}, 4096),
+        ({"rope_parameters": {"rope_type": "llama3", "factor": 8}}, 4096),
+    ],
+)
+def test_scaled_positions_count_once(more: dict[str, Any], length: int) -> None:
+    assert max_context(LLAMA | more) == length
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"hidden_size": None}, "hidden_size"),
+        ({"architectures": []}, "architectures"),
+        ({"architectures": ["ResNetForImageClassification"]}, "architectures[0]"),
+        ({"layer_types": ["full_attention", "holographic"]}, "layer_types[1]"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config.quant_method"),
+        ({"layer_types": ["mamba", "mamba"]}, "ssm_state_size"),
+    ],
+)
+def test_a_config_that_lacks_a_fact_is_refused_by_its_key(change: dict[str, Any], path: str) -> None:
+    with pytest.raises(ProblemsError) as caught:
+        model_facts(LLAMA | change)
+    assert caught.value.problems[0].path == path
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["release", "add", *arguments, "--releases", str(folder)])
+    return result.exit_code, result.output + str(result.exception or "")
+
+
+def test_a_newcomers_model_needs_its_name_and_its_commit_alone(folder: Path, tmp_path: Path) -> None:
+    card = b"---\nlicense: mit\n---\n# A model\n"
+    files = {"config.json": json.dumps(LLAMA).encode(), "README.md": card}
+    place = put(tmp_path, files)
+    status, output = run(folder, "mine", "1.0.0", "--model", NAME, "--revision", REVISION, "--source", str(place))
+    assert status == 0, output
+    data = yaml.safe_load((folder / "mine" / "1.0.0.yaml").read_text())
+    assert data["model"]["license"] == "mit"
+    assert data["contextLength"] == 4096
+    assert data["quantization"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--revision", REVISION], "--model REPOSITORY"),
+        (["--model", NAME], "git ls-remote"),
+        (["--model", NAME, "--revision", "main"], "no full commit"),
+        (["--model", NAME, "--revision", REVISION, "--config", "nowhere.json"], "cannot be read"),
+        (["--model", NAME, "--revision", REVISION, "--source", "nowhere"], "is no folder"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_by_the_option_that_named_it(
+    folder: Path, arguments: list[str], message: str
+) -> None:
+    status, output = run(folder, "mine", "1.0.0", *arguments)
+    assert status != 0
+    assert message in output
+    assert not (folder / "mine").exists()
+
+
+def test_facts_of_one_commit_are_not_taken_for_another(folder: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(LLAMA))
+    first = ReadModel(NAME, REVISION, read_config(config))
+    add_release("mine", "1.0.0", read=first, changes=["model.license=mit"], folder=folder)
+    with pytest.raises(ProblemsError, match=r"model\.revision.*facts were read from acme/tiny.*--model acme/tiny"):
+        add_release("mine", "1.1.0", base="1.0.0", changes=[f"model.revision={'f' * 40}"], folder=folder)
+    second = ReadModel(NAME, "f" * 40, read_config(config))
+    added = add_release("mine", "1.1.0", base="1.0.0", read=second, folder=folder)
+    assert added.release.spec.model.license == "mit"
+
+
+def test_a_row_of_the_catalog_with_another_shape_than_the_model_is_refused(folder: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(LLAMA))
+    read_model = ReadModel(NAME, REVISION, read_config(config))
+    with pytest.raises(ProblemsError, match=r"model\.architecture = 'qwen3-0\.6b': acme/tiny has another shape"):
+        add_release("qwen3-0-6b", "2.0.0", base="1.0.0", read=read_model, folder=folder)
+    leaving = ["model.architecture=null", "model.license=mit", "contextLength=2048"]
+    added = add_release("qwen3-0-6b", "2.0.0", base="1.0.0", read=read_model, changes=leaving, folder=folder)
+    assert added.release.spec.model.facts is not None
