@@ -22,6 +22,7 @@ from stacks.checkpoint.layers import (
     layer_count,
     layer_facts,
     layer_kinds,
+    mamba_shape,
     number,
     text_config,
 )
@@ -243,6 +244,8 @@ def _dense_width(config: Config, experts: ExpertFacts | None) -> int:
     width = _mlp_width(config)
     if alone := blocks(config):
         return width * alone.count("mlp")
+    if "num_attention_heads" not in config and "n_head" not in config:
+        return 0  # a state-space model is nothing but states
     if shaped := config.get("block_configs"):
         return sum(_block_width(cast(Config, block.get("ffn") or {}), hidden_size(config)) for block in shaped)
     return width * (layer_count(config) - (experts.layers if experts and not config.get("enable_moe_block") else 0))
@@ -298,11 +301,8 @@ def _latent_parameters(config: Config) -> int:
 
 def _mamba_parameters(config: Config) -> int:
     hidden, state = hidden_size(config), number(config, "ssm_state_size", "mamba_d_state", "state_size")
-    count = number(config, "mamba_num_heads", "mamba_n_heads", default=0)
+    inner, count, groups = mamba_shape(config)
     if not count:
-        inner = number(config, "mamba_expand", "expand", default=2) * hidden
         rank = number(config, "mamba_dt_rank", "time_step_rank", default=hidden // 16)
         return inner * (3 * hidden + 2 * rank + 3 * state)
-    inner = count * number(config, "mamba_head_dim", "mamba_d_head")
-    groups = number(config, "n_groups", "mamba_n_groups", "mamba_ngroups", default=1)
     return hidden * (3 * inner + 2 * groups * state + count)

@@ -97,8 +97,8 @@ def blocks(config: Config) -> list[str]:
 
 
 def heads(config: Config) -> int:
-    """Query heads."""
-    return number(config, "num_attention_heads", "n_head", "n_heads")
+    """Query heads; 1 where no layer has attention."""
+    return number(config, "num_attention_heads", "n_head", "n_heads", default=1 if _is_state_space(config) else None)
 
 
 def kv_heads(config: Config) -> int:
@@ -123,7 +123,18 @@ def hidden_size(config: Config) -> int:
 def is_encoder(config: Config) -> bool:
     """Whether every token sees every other: such a model keeps nothing between steps. The keys are those of BERT and
     its descendants."""
-    return config.get("is_causal") is False or bool({"type_vocab_size", "global_attn_every_n_layers"} & set(config))
+    return config.get("is_causal") is False or bool(_OF_ENCODERS & set(config))
+
+
+_OF_ENCODERS = frozenset({"type_vocab_size", "global_attn_every_n_layers", "local_attention"})
+
+_STATE_SIZES = ("ssm_state_size", "mamba_d_state", "state_size")
+"""Keys for the values that a state-space model keeps for each channel."""
+
+
+def _is_state_space(config: Config) -> bool:
+    """Whether a model has states and no attention."""
+    return "num_attention_heads" not in config and any(config.get(key) for key in _STATE_SIZES)
 
 
 def layer_kinds(config: Config) -> list[Kind]:
@@ -135,6 +146,18 @@ def layer_kinds(config: Config) -> list[Kind]:
     count = layer_count(config)
     if is_encoder(config):
         return [Kind.NONE] * count
+    kinds = _kinds(config, count)
+    if any(config.get(key) for key in _STATE_SIZES):
+        if "linear_num_value_heads" not in config:  # transformers 5 calls states of both kinds linear attention
+            kinds = [Kind.MAMBA if kind is Kind.LINEAR else kind for kind in kinds]
+        if Kind.MAMBA not in kinds:
+            key = next(key for key in _STATE_SIZES if config.get(key))
+            reason = "layers that are state and attention at once are not planned for"
+            raise ProblemsError([Problem(key, config[key], reason)])
+    return kinds
+
+
+def _kinds(config: Config, count: int) -> list[Kind]:
     if alone := blocks(config):
         return _listed("layers_block_type", alone, count)
     for key in ("layer_types", "layers_block_type", "block_types", "attn_type_list", "hybrid_layer_pattern"):
@@ -145,7 +168,7 @@ def layer_kinds(config: Config) -> list[Kind]:
             kinds = read(config, count)
             if kinds is not None:
                 return kinds
-    return [Kind.FULL] * count
+    return [Kind.MAMBA if _is_state_space(config) else Kind.FULL] * count
 
 
 def _listed(key: str, listed: Sequence[Any], count: int) -> list[Kind]:
@@ -308,16 +331,24 @@ def state_bytes(config: Config, kind: Kind) -> int:
 
 
 def _mamba_bytes(config: Config) -> int:
-    state = number(config, "ssm_state_size", "mamba_d_state", "state_size")
+    state = number(config, *_STATE_SIZES)
     kernel = number(config, "conv_kernel", "mamba_d_conv", default=4)
-    count = number(config, "mamba_num_heads", "mamba_n_heads", default=0)
-    if not count:  # the first Mamba has one state a channel, and no groups
-        inner = number(config, "mamba_expand", "expand", default=2) * hidden_size(config)
+    inner, count, groups = mamba_shape(config)
+    if not count:
         return (kernel - 1) * inner * _HALF + inner * state * _state_value_bytes(config)
-    inner = count * number(config, "mamba_head_dim", "mamba_d_head")
-    groups = number(config, "n_groups", "mamba_n_groups", "mamba_ngroups", default=1)
     convolution = (kernel - 1) * (inner + 2 * groups * state) * _HALF
     return convolution + inner * state * _state_value_bytes(config)
+
+
+def mamba_shape(config: Config) -> tuple[int, int, int]:
+    """Width, heads and groups of a state-space layer. The first Mamba has neither heads nor groups: 0."""
+    width = number(config, "mamba_expand", "expand", default=2) * hidden_size(config)
+    count = number(config, "mamba_num_heads", "mamba_n_heads", "num_heads", default=0)
+    if not count:
+        return width, 0, 0
+    groups = number(config, "n_groups", "mamba_n_groups", "mamba_ngroups", default=1)
+    head = number(config, "mamba_head_dim", "mamba_d_head", "head_dim", default=width // count)
+    return count * head, count, groups
 
 
 def _state_value_bytes(config: Config) -> int:
