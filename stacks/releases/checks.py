@@ -42,7 +42,13 @@ _BY_METHOD = {
     "gptq": Quantization.GPTQ,
     "bitsandbytes": Quantization.BITSANDBYTES,
     "gguf": Quantization.GGUF,
+    "mxfp4": Quantization.MXFP4,
+    "gpt_oss_mxfp4": Quantization.MXFP4,
+    "modelopt_fp4": Quantization.NVFP4,
 }
+
+_BY_LAYOUT = {"mxfp4-pack-quantized": Quantization.MXFP4, "nvfp4-pack-quantized": Quantization.NVFP4}
+"""Four-bit floating point in the layouts of compressed-tensors."""
 
 _ON_THE_WAY = {Quantization.NONE, Quantization.FP8, Quantization.BITSANDBYTES}
 """What an engine makes of 16-bit weights while it loads them."""
@@ -75,8 +81,9 @@ def release_quantization(stored: StoredQuantization) -> Quantization | None:
             return Quantization.INT8
         if layout == "pack-quantized" and stored.bits == 4:
             return Quantization.GPTQ
-    if stored.method == "modelopt" and layout == "fp8":
-        return Quantization.FP8
+        return _BY_LAYOUT.get(layout)
+    if stored.method == "modelopt":
+        return {"fp8": Quantization.FP8, "nvfp4": Quantization.NVFP4}.get(layout)
     return None
 
 

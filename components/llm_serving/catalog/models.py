@@ -271,6 +271,8 @@ class Feature(StrEnum):
     INT8 = "int8"
     BITSANDBYTES = "bitsandbytes"
     GGUF = "gguf"
+    MXFP4 = "mxfp4"
+    NVFP4 = "nvfp4"
     CHUNKED_PREFILL = "chunked-prefill"
     PREFIX_CACHING = "prefix-caching"
     MAX_BATCHED_TOKENS = "max-batched-tokens"

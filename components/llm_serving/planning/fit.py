@@ -41,10 +41,13 @@ LINEAR_BYTES: dict[Quantization, float] = {
     Quantization.GPTQ: (4 + (16 + 4) / GROUP_SIZE) / 8,
     Quantization.BITSANDBYTES: (4 + 32 / NF4_BLOCK) / 8,
     Quantization.GGUF: Q4_K_M_BYTES,
+    Quantization.MXFP4: (4 + 8 / 32) / 8,
+    Quantization.NVFP4: (4 + 8 / 16) / 8,
 }
 """Bytes of one parameter of a linear layer. Four bits carry a 16-bit scale and a 4-bit zero point a group:
 0.52 bytes; with the embeddings at 16 bits that gives 5.7 GB for Llama 3.1 8B and 39.8 GB for 70B, the sizes
-of the published AWQ checkpoints. Scales of 8-bit weights are one a channel and left out."""
+of the published AWQ checkpoints. Scales of 8-bit weights are one a channel and left out; MXFP4 has one of 8
+bits for 32 weights, NVFP4 for 16."""
 
 EMBEDDING_BYTES: dict[Quantization, float] = {Quantization.GGUF: Q4_K_M_BYTES}
 """Bytes of one parameter of the embedding table and the output projection, where they are not 16 bits."""

@@ -33,6 +33,8 @@ class Quantization(StrEnum):
     GPTQ = "gptq"
     BITSANDBYTES = "bitsandbytes"
     GGUF = "gguf"
+    MXFP4 = "mxfp4"
+    NVFP4 = "nvfp4"
 
 
 class EngineRelease(Frozen):
@@ -159,7 +161,8 @@ class ReleaseSpec(Frozen):
     model: ModelSource
     """The weights."""
     quantization: Quantization = Quantization.NONE
-    """How the weights are stored: `none` (16 bits), `fp8`, `int8`, `awq`, `gptq`, `bitsandbytes` or `gguf`."""
+    """How the weights are stored: `none` (16 bits), `fp8`, `int8`, `awq`, `gptq`, `mxfp4`, `nvfp4`,
+    `bitsandbytes` or `gguf`."""
     context_length: Annotated[int, Field(ge=256)]
     """Longest request, prompt and answer together, in tokens."""
     sampling: dict[str, float] = {}

@@ -49,6 +49,9 @@ def test_what_ships_agrees_with_itself(committed: Any) -> None:
         ({"method": "compressed-tensors", "bits": 8, "format": "int-quantized"}, "int8"),
         ({"method": "compressed-tensors", "bits": 4, "format": "pack-quantized", "groupSize": 128}, "gptq"),
         ({"method": "modelopt", "format": "FP8"}, "fp8"),
+        ({"method": "modelopt", "format": "NVFP4"}, "nvfp4"),
+        ({"method": "compressed-tensors", "bits": 4, "format": "nvfp4-pack-quantized"}, "nvfp4"),
+        ({"method": "mxfp4"}, "mxfp4"),
         ({"method": "awq", "bits": 4}, "awq"),
     ],
 )
