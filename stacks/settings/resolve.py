@@ -169,11 +169,12 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
         ProblemsError: with everything that rules and planning refuse, in the file's own property paths.
     """
     known = read_releases(releases)
-    shape = stack_shape(settings, {key: release.spec for key, release in known.items()})
+    pulled = {key: _as_pulled(release, settings) for key, release in known.items()}
+    shape = stack_shape(settings, {key: release.spec for key, release in pulled.items()})
     problems = [*check(shape), *_check_mirror(settings), *_check_releases(settings, known)]
     if problems:
         raise ProblemsError(map(in_file, problems), source)
-    models = tuple(_served(model, known, shape, settings) for model in settings.models)
+    models = tuple(_served(model, pulled, shape) for model in settings.models)
     problems = [*_check_environments(models, settings.egress)]
     if problems:
         raise ProblemsError(map(in_file, problems), source)
@@ -301,19 +302,18 @@ def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSp
     )
 
 
-def _served(
-    model: ModelSpec,
-    releases: Mapping[tuple[str, str], Release],
-    shape: StackShape,
-    settings: Settings,
-) -> ServedModel:
+def _as_pulled(release: Release, settings: Settings) -> Release:
+    """A release with the image that nodes pull for it: rules and plans see the same, so both count its cold start."""
+    image = settings.pulled(_image(release, settings))
+    return replace(release, spec=release.spec.model_copy(update={"image": image}))
+
+
+def _served(model: ModelSpec, releases: Mapping[tuple[str, str], Release], shape: StackShape) -> ServedModel:
     node = shape.node(model.pool)
     assert node is not None, "the rules refuse a model whose pool is not known"
 
     def served(role: Role, version: str) -> ServedRelease:
         release = releases[model.name, version]
-        image = settings.pulled(_image(release, settings))
-        release = replace(release, spec=release.spec.model_copy(update={"image": image}))
         return ServedRelease(role, release, plan_model(model, release.spec, node, shape.cloud, shape.sidecar))
 
     return ServedModel(model, tuple(served(role, version) for role, version in releases_of(model)), node)

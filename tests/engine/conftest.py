@@ -56,7 +56,7 @@ def missing_tools() -> list[str]:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Before there are several processes, of which none could tell why it ends."""
-    if not hasattr(session.config, "workerinput"):
+    if not hasattr(session.config, "workerinput") and not session.config.option.setupplan:
         end_without_tools()
 
 

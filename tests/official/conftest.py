@@ -7,7 +7,7 @@ import pytest
 from local import kubernetes_plugin
 from local.kubernetes_plugin import LOCAL, OFFICIAL
 from local.state_folder import StateFolder
-from tests.engine.cluster.conftest import cluster  # noqa: F401 (fixture)
+from tests.engine.cluster.conftest import cluster, cluster_weights  # noqa: F401 (fixtures)
 from tests.engine.cluster.fixtures import api, namespace  # noqa: F401 (fixtures)
 from tests.official.project import Project
 

@@ -12,7 +12,7 @@ from local.providers.kubernetes import releases
 from local.providers.provider import Autoname, InitializationFailedError
 from tests.engine.cluster.helpers import eventually
 from tests.engine.cluster.test_plugin import resource
-from tests.unit.serving.test_multi_node import recorded
+from tests.unit.serving.test_multi_node import record_worker_set
 
 GROUPS = resource(f"kubernetes:{multi_node.API_VERSION}:{multi_node.KIND}", "m-1-0-0")
 
@@ -39,7 +39,7 @@ def groups(plugin, api, namespace, definition):
 
     class Groups:
         def inputs(self, replicas=2, wait=True):
-            inputs = dict(recorded(replicas).inputs)
+            inputs = dict(record_worker_set(replicas).inputs)
             annotations = inputs["metadata"]["annotations"] if wait else {}
             # The garbage collector, whom a foreground deletion waits for, hears of a new kind up to 30 s later.
             annotations = {**annotations, "pulumi.com/deletionPropagationPolicy": "background"}

@@ -258,6 +258,16 @@ def test_images_of_docker_hub_alone_come_through_the_remote_repository(repositor
     assert settings.pulled(image) == image.model_copy(update={"repository": pulled or repository})
 
 
+def test_a_start_may_take_as_long_as_the_plan_says_of_the_image_that_nodes_pull() -> None:
+    data = settings_data("staging")
+    planned = resolve(parse_settings(data, "staging"), "staging").models[0].plan.cold_start_seconds
+    put(data, "models[0].timeouts", {"startupSeconds": planned})
+    assert resolve(parse_settings(data, "staging"), "staging").models[0].spec.timeouts.startup_seconds == planned
+    put(data, "models[0].timeouts", {"startupSeconds": planned - 1})
+    with pytest.raises(ProblemsError, match=f"planned to take {planned} s"):
+        resolve(parse_settings(data, "staging"), "staging")
+
+
 def test_an_engine_that_comes_through_the_remote_repository_is_the_one_that_its_release_pins() -> None:
     data = settings_data("dev")
     through = resolve(parse_settings(data, "dev"), "dev")
