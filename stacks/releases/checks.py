@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from llm_serving import catalog
 from llm_serving.catalog import UnknownFact
 from llm_serving.errors import Problem, nearest
-from llm_serving.spec import EngineName, Quantization, ReleaseSpec, StoredQuantization
+from llm_serving.spec import EngineName, Quantization, ReleaseSpec, StoredQuantization, Task
 from stacks.checkpoint.chat_template import template_problem
 
 _SAMPLING: Mapping[str, tuple[float, float]] = {
@@ -64,6 +64,7 @@ def mismatches(spec: ReleaseSpec) -> Iterator[Problem]:
     """What in a release cannot be true together, with paths relative to the release."""
     yield from _quantization(spec)
     yield from _image(spec)
+    yield from _task(spec)
     yield from _sampling(spec)
     if spec.chat_template is not None and (problem := template_problem(spec.chat_template, "chatTemplate")):
         yield problem
@@ -121,6 +122,21 @@ def _quantization(spec: ReleaseSpec) -> Iterator[Problem]:
 def _in_words(stored: StoredQuantization) -> str:
     parts = [stored.method, stored.format, f"{stored.bits} bits" if stored.bits else None]
     return " ".join(part for part in parts if part)
+
+
+def _task(spec: ReleaseSpec) -> Iterator[Problem]:
+    """A model that makes vectors or scores writes no text, so nothing of it is sampled or parsed."""
+    if spec.task is Task.GENERATE:
+        return
+    writes_text: Mapping[str, object] = {
+        "sampling": spec.sampling,
+        "toolParser": spec.tool_parser,
+        "reasoningParser": spec.reasoning_parser,
+    }
+    for path, value in writes_text.items():
+        if value:
+            reason = f"the model's task is {spec.task}: it writes no text"
+            yield Problem(path, None, reason, "leave it out")
 
 
 def _image(spec: ReleaseSpec) -> Iterator[Problem]:

@@ -288,6 +288,7 @@ class Feature(StrEnum):
     SHUTDOWN_TIMEOUT = "shutdown-timeout"
     CHAT_TEMPLATE = "chat-template"
     SAMPLING_DEFAULTS = "sampling-defaults"
+    POOLING = "pooling"
     CPU = "cpu"
 
 

@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from llm_serving.arguments import Frozen, parse
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.spec.facts import ModelFacts
+from llm_serving.spec.facts import ModelFacts, Task
 from llm_serving.spec.names import ModelName, Semver
 
 
@@ -175,6 +175,11 @@ class ReleaseSpec(Frozen):
     """How thoughts are told from answers, by the engine's name of the parser."""
     adapters: tuple[AdapterSource, ...] = ()
     """LoRA adapters, each under a name of its own."""
+
+    @property
+    def task(self) -> Task:
+        """What the model is asked for; those of the catalog write text."""
+        return self.model.facts.task if self.model.facts is not None else Task.GENERATE
 
     @property
     def quantization_while_loading(self) -> Quantization:

@@ -1,11 +1,14 @@
 """A release that carries its model's facts is planned for by them: what each kind of layer keeps, what is stored."""
 
+from dataclasses import replace
+
 import pytest
 
 from llm_serving import catalog
 from llm_serving.arguments import parse
 from llm_serving.errors import ProblemsError
 from llm_serving.planning.clouds import GCP
+from llm_serving.planning.cold_start import warms_up
 from llm_serving.planning.fit import (
     Demands,
     Parallelism,
@@ -17,8 +20,10 @@ from llm_serving.planning.fit import (
     weight_bytes,
 )
 from llm_serving.planning.host import HostShare
-from llm_serving.spec import ModelFacts, ModelSource, Quantization, ReleaseSpec, release_hash
-from tests.unit.planning.builders import model, plan_instance, release
+from llm_serving.planning.rules import check
+from llm_serving.serving.engines import EngineRequest, engine
+from llm_serving.spec import EngineName, ModelFacts, ModelSource, Quantization, ReleaseSpec, release_hash
+from tests.unit.planning.builders import model, plan_instance, release, stack
 
 ONE = Parallelism()
 SOURCE = {"repository": "publisher/model", "revision": "0" * 40, "license": "apache-2.0"}
@@ -130,6 +135,36 @@ def test_what_is_served_as_it_is_stored_takes_what_was_counted():
     sixteen = facts(weights={"BF16": 16_381_470_720})
     assert weight_bytes(sixteen, Quantization.NONE) == 16_381_470_720
     assert weight_bytes(sixteen, Quantization.FP8) < 10e9
+
+
+def vectors(**fields):
+    """A release of a model that makes vectors."""
+    return released(task="embed", **fields)
+
+
+def test_a_model_that_makes_vectors_is_started_for_that_and_asked_for_no_text():
+    node = GCP.machine_node("a3-highgpu-1g")
+    spec, chat = vectors(), released()
+    plan = plan_instance(model(), spec, node)
+    request = EngineRequest(plan, spec, model().engine, "/weights")
+    assert "--runner=pooling" in engine(EngineName.VLLM).command(request)
+    assert "--runner=pooling" not in engine(EngineName.VLLM).command(replace(request, release=chat))
+    assert warms_up(model(), chat)
+    assert not warms_up(model(), spec)
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"model": {"autoscaling": {"max": 4, "ttftSeconds": 2}}}, "models[0].autoscaling.ttftSeconds"),
+        ({"release": {"engine": {"name": "sglang", "version": "0.5.23"}}}, "models[0].releases.stable"),
+        ({"model": {"engine": {"flags": {"runner": "generate"}}}}, "models[0].engine.flags.runner"),
+    ],
+)
+def test_what_asks_for_text_of_a_model_that_writes_none_is_refused(fields, path):
+    spec = ReleaseSpec.model_validate(vectors().model_dump(mode="json") | fields.get("release", {}))
+    shape = stack(releases=[spec], models=(model(**fields.get("model", {})),))
+    assert path in [problem.path for problem in check(shape)]
 
 
 def test_layers_with_other_kv_heads_must_be_cut_evenly_too():
