@@ -40,10 +40,10 @@ def refuse_objects_in_new_namespaces(stack: Stack) -> None:
     if not references:
         return
     before = last_outputs()
-    there = parse(NamespaceOutputs, before, "outputs of the last update").namespaces
-    if before and there is None:
+    namespaces = parse(NamespaceOutputs, before, "outputs of the last update").namespaces
+    if before and namespaces is None:
         return  # an older program's, which did not say
-    new = [team.name for team in stack.settings.teams if stack.has_models(team) and team.name not in (there or ())]
+    new = [team.name for team in stack.settings.teams if stack.has_models(team) and team.name not in (namespaces or ())]
     if new:
         lines = [
             f"{stack.source}: {NAMESPACE}:{each.path} = {each.name!r}: no such {each.kind} can be there: this update "

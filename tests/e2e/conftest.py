@@ -15,8 +15,8 @@ from tests.stand_in import image
 
 LAST = ("test_promises.py", "test_autoscaling.py", "test_restart.py", "test_destroy.py")
 """These leave instances that end, start the node again, or take away what others need."""
-STALL_SECONDS = 20
-"""Of the real engine, a third of the default: it still writes a token, or answers a request for one, within that on a
+STALL_SECONDS = 45
+"""Of the real engine, shorter than the default: it still writes a token, or answers a request for one, within that on a
 busy machine."""
 SECONDS = 3600
 """A guard for a test with what is set up for it, far more than it takes."""
@@ -57,7 +57,7 @@ def opened(
 @pytest.fixture(scope="session")
 def served(opened: Served) -> Served:
     """The stack with the engine that production has, brought up once."""
-    # Else every test of an engine that hangs waits a minute longer.
+    # An engine that hangs is restarted sooner.
     opened.change(lambda model: model.update(timeouts={"stallSeconds": STALL_SECONDS}))
     opened.up()
     wait_until(opened.answers, 60, "its Service leads to it")

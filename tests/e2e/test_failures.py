@@ -12,7 +12,7 @@ from tests.engine.local_stack import wait_until
 from tests.stand_in import control
 
 RESTART_SECONDS = 150
-"""After which an engine that is silent was restarted: its stall time of 60 s, six liveness probes, one every 10 s, and
+"""After which an engine that is silent was restarted: its stall time, six liveness probes, one every 10 s, and
 some more."""
 PATIENCE = 900
 _BODY = {"model": MODEL, "messages": QUESTION, "max_tokens": 8}

@@ -57,10 +57,9 @@ def bring_up_by_the_commands_of_the_page(stack: LocalStack) -> None:
     assert [user["user"]["exec"]["command"] for user in kubeconfig["users"]] == ["gke-gcloud-auth-plugin"]
 
 
+@pytest.mark.parametrize("stack", ["dev"], indirect=True)
 def test_what_is_there_is_shown_by_the_commands_of_the_page(stack: LocalStack) -> None:
     """The kubeconfig of a real cluster is replaced: no program here proves to Google who one is."""
-    if stack.name != "dev":
-        return
     write_json(stack.runner.project / "kubeconfig-dev", stack.cluster().kubeconfig())
     done = stack.shell("\n".join(page_commands("## 7. Up", "pulumi stack output --json")))
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]

@@ -83,13 +83,13 @@ class ImageReference(Frozen):
         registry."""
         host, _, rest = self.repository.partition("/")
         if not rest or (host != "localhost" and not {".", ":"} & set(host)):
-            host, rest = _DOCKER_HUB, self.repository
-        if host != _DOCKER_HUB:
+            host, rest = _DOCKER_HUB[0], self.repository
+        if host not in _DOCKER_HUB:
             return None
         return rest if "/" in rest else f"library/{rest}"
 
 
-_DOCKER_HUB = "docker.io"
+_DOCKER_HUB = ("docker.io", "index.docker.io")
 
 
 class ModelSource(Frozen):

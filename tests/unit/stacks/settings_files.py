@@ -54,3 +54,12 @@ def put(data: dict[str, Any], path: str, value: Any) -> None:
         target[index:] = [value] if index >= len(target) else [value, *target[index + 1 :]]
     else:
         target[last] = value
+
+
+def take_out(data: dict[str, Any], path: str) -> None:
+    """Remove one property: ``pools[0].capacity[0].max``."""
+    *steps, last = path.replace("[", ".[").split(".")
+    target: Any = data
+    for step in steps:
+        target = target[int(step[1:-1])] if step.startswith("[") else target[step]
+    del target[int(last[1:-1]) if last.startswith("[") else last]

@@ -246,6 +246,7 @@ def test_an_image_of_this_machine_has_no_launcher_inside_whatever_an_older_relea
         ("vllm/vllm-openai", "us-central1-docker.pkg.dev/images/hub/vllm/vllm-openai"),
         ("docker.io/redis", "us-central1-docker.pkg.dev/images/hub/library/redis"),
         ("redis", "us-central1-docker.pkg.dev/images/hub/library/redis"),
+        ("index.docker.io/library/redis", "us-central1-docker.pkg.dev/images/hub/library/redis"),
         ("ghcr.io/huggingface/text-generation-inference", None),
         ("localhost/llm-serving/vllm", None),
         ("registry:5000/vllm", None),
