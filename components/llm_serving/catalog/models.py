@@ -58,6 +58,7 @@ class Accelerator(Frozen):
         memory_gb: memory as marketed, a label rather than a quantity; ``None`` where it is the host's.
         memory_gib: total device memory as a process sees it, in GiB (2**30 bytes): what engines count with; ``None``
             where it is the host's.
+        step_tokens: tokens of one step of the engine's server by default.
         bandwidth_gb_s: memory bandwidth, 10**9 bytes a second.
         bf16_tflops, fp16_tflops, tf32_tflops, fp8_tflops: dense throughput in 10**12 operations a second.
         int8_tops: dense integer throughput in 10**12 operations a second.
@@ -76,6 +77,7 @@ class Accelerator(Frozen):
     resource: str | None
     memory_gb: float | None
     memory_gib: float | None
+    step_tokens: int
     bandwidth_gb_s: float | None
     bf16_tflops: float | None
     fp16_tflops: float | None

@@ -167,6 +167,30 @@ def test_what_asks_for_text_of_a_model_that_writes_none_is_refused(fields, path)
     assert path in [problem.path for problem in check(shape)]
 
 
+def test_weights_that_stay_in_host_memory_leave_room_on_the_gpu_and_take_it_from_the_host():
+    """70 billion parameters in 8 bits: 71 GiB, of which an H100 with 40 GiB of them elsewhere holds the rest."""
+    spec = release("llama-3.1-70b", quantization="fp8")
+    node = GCP.machine_node("a3-highgpu-1g")
+    with pytest.raises(ProblemsError, match="does not fit"):
+        plan_instance(model(), spec, node)
+    offloading = model(engine={"flags": {"cpu-offload-gb": 40}})
+    assert plan_instance(offloading, spec, node).kv_cache_gib > 20
+    with pytest.raises(ProblemsError, match=r"600 of weights \(engine\.flags\.cpu-offload-gb\)"):
+        plan_instance(model(engine={"flags": {"cpu-offload-gb": 600}}), spec, node)
+
+
+@pytest.mark.parametrize(("gpu", "step"), [("L4", 2048), ("A100-80GB", 2048), ("H100-80GB", 8192), ("B200", 16384)])
+def test_the_default_step_is_that_of_the_gpu(gpu, step):
+    accelerator = catalog.accelerator(gpu)
+    assert accelerator.step_tokens == step
+    host = HostShare(cpu=8, memory_gib=64, shm_gib=1)
+    by_default, asked = (
+        memory_budget(facts(), Quantization.NONE, accelerator, ONE, 0.9, host, Demands(step_tokens=tokens))
+        for tokens in (None, step)
+    )
+    assert by_default == asked
+
+
 def test_layers_with_other_kv_heads_must_be_cut_evenly_too():
     gemma = facts({"attention": "full", "count": 5, "kvHeads": 2, "headDim": 512}, FULL | {"kvHeads": 6})
     assert "6 KV heads" in parallelism_obstacle(gemma, Quantization.NONE, Parallelism(tensor=4))
