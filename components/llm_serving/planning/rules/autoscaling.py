@@ -8,8 +8,9 @@ from llm_serving.errors import Problem, nearest
 from llm_serving.metrics.engines import engine_metrics
 from llm_serving.metrics.series import SCRAPE_INTERVAL_SECONDS
 from llm_serving.planning.autoscaling import Cron, interruption, parse_cron
+from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.stack import StackShape
-from llm_serving.spec import AddonSource, AddonsSpec, AutoscalingSpec, ModelSpec, ScheduleSpec
+from llm_serving.spec import AddonSource, AddonsSpec, AutoscalingSpec, ModelSpec, ScheduleSpec, Task
 from llm_serving.spec.urls import check_user_info
 
 _LONGEST_HINT = 200
@@ -25,9 +26,20 @@ def check_autoscaling(stack: StackShape) -> Iterator[Problem]:
         if model.autoscaling is not None:
             yield from _bounds(path, model, model.autoscaling)
             yield from _cap(path, model, model.autoscaling)
-            yield from _objective(path, stack, model, model.autoscaling)
+            yield from _objective(path, model, model.autoscaling, stack)
+            yield from _bounds_of_objective(path, model, model.autoscaling, stack)
             for number, schedule in enumerate(model.autoscaling.schedules):
                 yield from _schedule(f"{path}.autoscaling.schedules[{number}]", schedule, model.autoscaling)
+
+
+def _objective(path: str, model: ModelSpec, scaling: AutoscalingSpec, stack: StackShape) -> Iterator[Problem]:
+    """Models that make vectors or scores have no first token: the signal would stay empty."""
+    if scaling.ttft_seconds is None:
+        return
+    releases = (stack.releases.get((model.name, version)) for _, version in releases_of(model))
+    if any(release is not None and release.task is not Task.GENERATE for release in releases):
+        reason = "the model writes no text, so there is no first token to wait for"
+        yield Problem(f"{path}.autoscaling.ttftSeconds", scaling.ttft_seconds, reason, "queueDepth")
 
 
 def check_addons(addons: AddonsSpec, models: Sequence[ModelSpec]) -> Iterator[Problem]:
@@ -96,7 +108,7 @@ def _cap(path: str, model: ModelSpec, spec: AutoscalingSpec) -> Iterator[Problem
         yield Problem(f"{path}.engine.maxQueuedRequests", cap, reason, f"more than {spec.queue_depth:g}")
 
 
-def _objective(path: str, stack: StackShape, model: ModelSpec, spec: AutoscalingSpec) -> Iterator[Problem]:
+def _bounds_of_objective(path: str, model: ModelSpec, spec: AutoscalingSpec, stack: StackShape) -> Iterator[Problem]:
     """A histogram says nothing below its first bound, where every quantile lies above the objective, and nothing above
     its last one, where none does."""
     release = stack.releases.get((model.name, model.releases.stable))
