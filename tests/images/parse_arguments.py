@@ -1,8 +1,9 @@
 """Run by a Python of its own: vLLM's own parser reads command lines, as ``vllm`` would.
 
-``python parse_arguments.py SITE_PACKAGES`` reads from standard input ``{"commands": {name: [words]}, "flags": folder}``
-and writes ``{"parsed": {name: {argument: value}}, "refused": {name: message}, "rows": [...]}``: the rows are what
-``tools/engines/flags.py``, in that folder, makes of the same parser.
+``python parse_arguments.py SITE_PACKAGES`` reads from standard input ``{"commands": {name: [words]}, "fields": {name:
+[configuration, field, value]}, "flags": folder}`` and writes ``{"parsed": {name: {argument: value}}, "refused": {name:
+message}, "rows": [...]}``: the rows are what ``tools/engines/flags.py``, in that folder, makes of the same parser. A
+field is refused by the configuration that vLLM makes after the parser.
 """
 
 import contextlib
@@ -12,6 +13,8 @@ import sys
 
 sys.path.insert(0, sys.argv[1])
 
+import vllm.config
+from pydantic import ValidationError
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.entrypoints.cli.serve import cmd_init
 from vllm.utils.argparse_utils import FlexibleArgumentParser
@@ -38,6 +41,12 @@ def main() -> None:
             refused[name] = repr(error)
         else:
             parsed[name] = {key: _plain(value) for key, value in vars(arguments).items()}
+    for name, (configuration, field, value) in request["fields"].items():
+        try:
+            getattr(vllm.config, configuration)(**{field: value})
+        except ValidationError as error:
+            if any(each["loc"][:1] == (field,) for each in error.errors()):
+                refused[name] = str(error)
     sys.path.insert(0, request["flags"])
     import flags
 

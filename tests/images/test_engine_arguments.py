@@ -133,7 +133,11 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         pytest.skip(f"NOT TESTED: {reason}")
     weights = str(tmp_path_factory.mktemp("weights"))
     bad = {f"bad {name}": [*_rendered(weights, _model(), _release()), name] for name in BAD}
-    request = {"commands": {**dict(_matrix(weights)), **bad}, "flags": str(REPOSITORY / "tools" / "engines")}
+    request = {
+        "commands": {**dict(_matrix(weights)), **bad},
+        "fields": BAD_FIELDS,
+        "flags": str(REPOSITORY / "tools" / "engines"),
+    }
     script = Path(__file__).with_name("parse_arguments.py")
     answer = vllm_distribution.run(python, packages, script, json.dumps(request))
     return {"weights": weights, **json.loads(answer.splitlines()[-1])}
@@ -145,13 +149,34 @@ BAD = (
     "--disable-log-stats=false",
     "--scheduling-policy=prio",
     "--seed=x",
+    "--seed=1.5",
+    "--compilation-config=banana",
+    "--compilation-config=3",
+    '--compilation-config={"mode": "banana"}',
+    '--compilation-config={"nonsense": 1}',
+    "--compilation-config.mode=banana",
+    "--compilation-config.nonsense=1",
+    "--attention-config.backend=X",
+    "--attention-config.flash_attn_version=7",
+    '--structured-outputs-config={"backend": "x"}',
+    "--kv-transfer-config=[1]",
+    "--kv-transfer-config.kv_role=kv_some",
 )
 """Refused by the parser, and by our rule when a stack asks for it."""
+
+BAD_FIELDS = {
+    "max-logprobs": ("ModelConfig", "max_logprobs", -5),
+    "cpu-offload-gb": ("UVAOffloadConfig", "cpu_offload_gb", -4),
+    "watermark": ("SchedulerConfig", "watermark", 1.0),
+    "stream-interval": ("SchedulerConfig", "stream_interval", 0),
+    "attention-backend": ("AttentionConfig", "backend", "X"),
+}
+"""Flags whose value is refused by the configuration that is made of it, and by our rule."""
 
 
 def test_every_rendered_command_line_is_read_by_vllms_own_parser(read):
     refused = {name: error for name, error in read["refused"].items() if not name.startswith("bad ")}
-    assert not refused
+    assert not refused.keys() - BAD_FIELDS
     assert {f"{name} {version}" for name, version in read_releases()} <= set(read["parsed"])
     assert {"everything", "leader", "worker", "cpu", "adapters"} <= set(read["parsed"])
 
@@ -189,10 +214,17 @@ def test_what_our_rule_refuses_vllm_refuses(read):
         assert list(check_flags("models[0]", release, options)), word
 
 
+@pytest.mark.parametrize("flag", BAD_FIELDS)
+def test_values_that_our_rule_refuses_vllms_configurations_refuse(read, flag):
+    assert flag in read["refused"]
+    options = EngineSpec.model_validate({"flags": {flag: BAD_FIELDS[flag][2]}})
+    assert list(check_flags("models[0]", EngineRelease(name=EngineName.VLLM, version=VERSION), options))
+
+
 def test_the_catalogs_flags_are_those_of_the_parser(read):
     data = REPOSITORY / "components" / "llm_serving" / "catalog" / "data" / "engine_flags.csv"
     lines = (line for line in data.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
-    columns = ("flag", "kind", "alias_of", "choices")
+    columns = ("flag", "kind", "alias_of", "choices", "bounds")
     recorded = [row for row in csv.DictReader(lines) if (row["engine"], row["version"]) == ("vllm", VERSION)]
     assert [[row[column] for column in columns] for row in recorded] == [
         [row[column] for column in columns] for row in read["rows"]

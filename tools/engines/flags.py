@@ -13,12 +13,23 @@ import argparse
 import csv
 import io
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
 from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-COLUMNS = ("engine", "version", "flag", "kind", "alias_of", "choices", "source", "date")
+COLUMNS = ("engine", "version", "flag", "kind", "alias_of", "choices", "bounds", "source", "date")
 
-_WHOLE = {"int", "human_readable_int", "human_readable_int_or_auto"}
-_JSON = {"loads", "parse_dataclass", "union_dict_and_str", "json_list_type", "parse_cuda_graph_config_arg"}
+_SIZES = {"human_readable_int", "human_readable_int_or_auto"}
+_JSON = {"loads", "parse_dataclass", "json_list_type", "parse_cuda_graph_config_arg"}
+_JSON_OR_TEXT = {"union_dict_and_str"}
+_WRAPPERS = {"_optional_type", "_parse_type"}
+_OF_SCHEMA = {"boolean": "switch", "integer": "integer", "number": "number", "string": "text", "array": "json"}
+"""Kinds by the type of a JSON schema. The value of a part of a JSON flag is JSON itself, a list among them."""
+_SPECULATIVE = "speculative_config"
+"""Of its parts, those that are configurations again are vLLM's own doing."""
+_BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
 
 def vllm_parser() -> tuple[argparse.ArgumentParser, str]:
@@ -56,21 +67,30 @@ PARSERS: dict[str, Callable[[], tuple[argparse.ArgumentParser, str]]] = {
 def rows(engine: str, version: str, date: str) -> list[dict[str, str]]:
     """One row a long option. Positional arguments and the help are left out."""
     parser, source = PARSERS[engine]()
+    typed = _vllm_fields() if engine == "vllm" else {}
     options: list[dict[str, str]] = []
     for action in parser._actions:
         names = [name[2:] for name in action.option_strings if name.startswith("--")]
         names = [name for name in names if not (_is_switch(action) and name.startswith("no-"))]
         if not names or isinstance(action, argparse._HelpAction):
             continue
-        for name in names:
+        field = typed.get(action.dest, _Field())
+        choices = sorted({str(choice) for choice in action.choices or () if choice is not None})
+        whole = _Field(kind(action), ";".join(choices), field.bounds)
+        if not choices and whole.kind == "text" and field.kind == "name":
+            whole = field  # vLLM looks the name up after the parser
+        parts = _parts(_parsed_into(action), deep=action.dest != _SPECULATIVE) if whole.kind == "json" else {}
+        rows_of_flag = dict.fromkeys(names, whole) | {f"{names[0]}.{key}": part for key, part in parts.items()}
+        for name, row in rows_of_flag.items():
             options.append(
                 {
                     "engine": engine,
                     "version": version,
                     "flag": name,
-                    "kind": kind(action),
-                    "alias_of": "" if name == names[0] else names[0],
-                    "choices": ";".join(sorted({str(choice) for choice in action.choices or () if choice is not None})),
+                    "kind": row.kind,
+                    "alias_of": names[0] if name in names[1:] else "",
+                    "choices": row.choices,
+                    "bounds": row.bounds,
                     "source": source,
                     "date": date,
                 }
@@ -78,9 +98,120 @@ def rows(engine: str, version: str, date: str) -> list[dict[str, str]]:
     return sorted(options, key=lambda row: row["flag"])
 
 
+@dataclass(frozen=True)
+class _Field:
+    """What follows a flag, or stands in a part of its JSON."""
+
+    kind: str = "text"
+    choices: str = ""
+    bounds: str = ""
+
+
+def _vllm_fields() -> dict[str, _Field]:
+    """Fields of vLLM's configurations, which are checked after the parser: bounds, and the names of enumerations."""
+    import vllm.config as config  # pyright: ignore[reportMissingImports]
+
+    classes = [each for each in vars(config).values() if isinstance(each, type) and is_dataclass(each)]
+    typed: dict[str, _Field] = {}
+    for each in classes:
+        for name, field in _parts(each, deep=False).items():
+            typed.setdefault(name, field)
+    # The parser's flag has another name than the configuration's field.
+    attention = _parts(config.AttentionConfig, deep=False)["backend"]
+    return typed | {"attention_backend": attention}
+
+
+def _parsed_into(action: argparse.Action) -> type | None:
+    """The dataclass that vLLM makes of a flag's JSON; ``None`` where it makes none."""
+    if action.dest == _SPECULATIVE:
+        from vllm.config import SpeculativeConfig  # pyright: ignore[reportMissingImports]
+
+        return SpeculativeConfig  # of which the parser makes a dictionary first
+    function: Any = action.type
+    while getattr(function, "__name__", "") in _WRAPPERS:
+        function = _closed_over(function)
+    defaults = getattr(function, "__defaults__", None) or ()
+    return next((value for value in defaults if isinstance(value, type) and is_dataclass(value)), None)
+
+
+def _parts(model: type | None, deep: bool = True) -> dict[str, _Field]:
+    """Fields of a dataclass by name, and of those inside it by ``name.name``; empty where pydantic cannot tell."""
+    if model is None:
+        return {}
+    schema = _schema(model)
+    parts: dict[str, _Field] = {}
+
+    def add(prefix: str, properties: dict[str, Any], owner: Any) -> None:
+        hints = _hints(owner) if owner is not None else {}
+        for name, said in properties.items():
+            inner, enumeration = _without_null(said), _inside(hints.get(name), Enum)
+            named = schema.get("$defs", {}).get(inner.get("$ref", "").rpartition("/")[2], inner)
+            if enumeration is not None and "enum" in named:
+                values = (str(each.value) for each in enumeration if isinstance(each.value, int | str))
+                names = {each.name for each in enumeration} | {value for value in values if value and "." not in value}
+                parts[prefix + name] = _Field("name", ";".join(sorted(names)))
+            elif "properties" in named:
+                parts[prefix + name] = _Field("json")
+                if deep:
+                    add(f"{prefix}{name}.", named["properties"], _inside(hints.get(name), object))
+            elif "anyOf" not in named:
+                kind = _OF_SCHEMA.get(named.get("type", ""), "json-or-text")
+                choices = ";".join(str(choice) for choice in named.get("enum", ()))
+                bounds = ";".join(f"{sign}{named[key]}" for key, sign in _BOUNDS.items() if key in named)
+                parts[prefix + name] = _Field(kind, choices, bounds)
+            else:
+                parts[prefix + name] = _Field("json-or-text")
+
+    add("", schema.get("properties", {}), model)
+    return parts
+
+
+def _hints(model: type) -> dict[str, Any]:
+    """Types of a dataclass's fields; none where they are imported for type checkers alone."""
+    try:
+        return get_type_hints(model)
+    except NameError:
+        return {}
+
+
+def _schema(model: type) -> dict[str, Any]:
+    """The JSON schema of a dataclass; without the fields that have none."""
+    from pydantic import TypeAdapter
+    from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
+
+    schema: dict[str, Any] = {"properties": {}, "$defs": {}}
+    hints = _hints(model)
+    for field in fields(model):
+        if field.name not in hints:
+            continue
+        try:
+            constraints = getattr(field.default, "metadata", ())
+            said = TypeAdapter(Annotated[hints[field.name], "", *constraints]).json_schema()
+        except (PydanticInvalidForJsonSchema, PydanticUserError):
+            continue
+        schema["$defs"] |= said.pop("$defs", {})
+        schema["properties"][field.name] = said
+    return schema
+
+
+def _without_null(said: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an optional value."""
+    others = [each for each in said.get("anyOf", ()) if each.get("type") != "null"]
+    return others[0] if len(others) == 1 else said
+
+
+def _inside(hint: Any, kind: type) -> Any:
+    """The dataclass or the enumeration in ``X | None``; ``None`` where there is none."""
+    if isinstance(hint, type):
+        return hint if (issubclass(hint, Enum) if kind is Enum else is_dataclass(hint)) else None
+    if get_origin(hint) not in (Union, UnionType):
+        return None
+    return next((found for each in get_args(hint) if (found := _inside(each, kind)) is not None), None)
+
+
 def kind(action: argparse.Action) -> str:
-    """What follows a flag: ``switch`` (with a ``--no-`` form), ``presence`` (without one), ``integer``, ``number``,
-    ``json`` (also nested, ``name.key``, where the engine allows it), ``list`` or ``text``."""
+    """What follows a flag: ``switch`` (with a ``--no-`` form), ``presence`` (without one), ``integer``, ``size`` (one
+    that may have a suffix), ``number``, ``json``, ``json-or-text``, ``list`` or ``text``."""
     if _is_switch(action):
         return "switch"
     if action.nargs == 0:
@@ -88,12 +219,16 @@ def kind(action: argparse.Action) -> str:
     if action.nargs in ("+", "*"):
         return "list"
     name = getattr(action.type, "__name__", "")
-    if name in ("_optional_type", "_parse_type"):
+    if name in _WRAPPERS:
         name = getattr(_closed_over(action.type), "__name__", "")
-    if name in _WHOLE:
+    if name in _SIZES:
+        return "size"
+    if name == "int":
         return "integer"
     if name == "float":
         return "number"
+    if name in _JSON_OR_TEXT:
+        return "json-or-text"
     return "json" if name in _JSON else "text"
 
 
@@ -106,7 +241,7 @@ def _closed_over(function: object) -> object:
     for cell in getattr(function, "__closure__", None) or ():
         if callable(cell.cell_contents):
             inner = cell.cell_contents
-            wrapped = getattr(inner, "__name__", "") in ("_optional_type", "_parse_type")
+            wrapped = getattr(inner, "__name__", "") in _WRAPPERS
             return _closed_over(inner) if wrapped else inner
     return None
 
@@ -123,7 +258,7 @@ def merge(text: str, new: Iterable[dict[str, str]]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for row in sorted([*kept, *fresh], key=lambda row: (row["engine"], row["version"], row["flag"])):
-        writer.writerow([row[column] for column in COLUMNS])
+        writer.writerow([row.get(column, "") for column in COLUMNS])
     return "\n".join([*comments, out.getvalue()])
 
 

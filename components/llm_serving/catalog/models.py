@@ -321,9 +321,14 @@ class FlagKind(StrEnum):
     PRESENCE = "presence"
     """Nothing; there is no opposite."""
     INTEGER = "integer"
+    SIZE = "size"
+    """A whole number, also with a suffix: ``16k``."""
     NUMBER = "number"
     JSON = "json"
     """A JSON object or list."""
+    JSON_OR_TEXT = "json-or-text"
+    NAME = "name"
+    """One of the choices, in upper or lower case."""
     LIST = "list"
     """One or more values."""
     TEXT = "text"
@@ -338,6 +343,7 @@ class EngineFlag(Frozen):
         kind: what follows it.
         alias_of: its first name, where this is another one.
         choices: values that are accepted; empty where any is.
+        bounds: of a number, such as ``>=0``.
         source, date: where that comes from and when it was read.
     """
 
@@ -347,6 +353,7 @@ class EngineFlag(Frozen):
     kind: FlagKind
     alias_of: str | None
     choices: tuple[str, ...] = ()
+    bounds: tuple[str, ...] = ()
     source: str
     date: str
 

@@ -263,7 +263,7 @@ def _engine_features() -> Mapping[EngineName, Mapping[Feature, EngineFeature]]:
 def _engine_flags() -> Mapping[tuple[EngineName, str], Mapping[str, EngineFlag]]:
     flags: dict[tuple[EngineName, str], dict[str, EngineFlag]] = {}
     for row in _rows("engine_flags.csv"):
-        entry = _model(EngineFlag, row, choices=_listed(row["choices"]))
+        entry = _model(EngineFlag, row, choices=_listed(row["choices"]), bounds=_listed(row["bounds"]))
         flags.setdefault((entry.engine, entry.version), {})[entry.flag] = entry
     return flags
 

@@ -73,8 +73,10 @@ def test_a_parsers_flags_are_read_with_what_follows_them(monkeypatch):
     parser.add_argument("--fast", action=argparse.BooleanOptionalAction)
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--names", nargs="+")
-    monkeypatch.setitem(flags.PARSERS, "vllm", lambda: (parser, "here"))
-    rows = [(row["flag"], row["kind"], row["alias_of"], row["choices"]) for row in flags.rows("vllm", "1.0.0", "today")]
+    monkeypatch.setitem(flags.PARSERS, "sglang", lambda: (parser, "here"))
+    rows = [
+        (row["flag"], row["kind"], row["alias_of"], row["choices"]) for row in flags.rows("sglang", "1.0.0", "today")
+    ]
     assert rows == [
         ("fast", "switch", "", ""),
         ("names", "list", "", ""),
@@ -90,5 +92,5 @@ def test_a_version_is_read_again_in_place_and_others_stay():
     text = flags.merge("# comment\n" + ",".join(flags.COLUMNS) + "\n", [row, row | {"version": "0.9.0"}])
     again = flags.merge(text, [row | {"flag": "new"}])
     assert again.startswith("# comment\nengine,version")
-    assert again.splitlines()[2:] == ["vllm,0.9.0,old,text,,,,", "vllm,1.0.0,new,text,,,,"]
+    assert again.splitlines()[2:] == ["vllm,0.9.0,old,text,,,,,", "vllm,1.0.0,new,text,,,,,"]
     assert flags.merge(again, [row | {"flag": "new"}]) == again

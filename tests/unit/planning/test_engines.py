@@ -217,7 +217,10 @@ def test_a_flag_that_something_else_decides_is_refused_with_what_does(engine, na
 @pytest.mark.parametrize(
     ("engine", "flags"),
     [
-        (VLLM, {"async-scheduling": False, "seed": 7, "scheduling-policy": "priority", "stream-interval": "1k"}),
+        (
+            VLLM,
+            {"async-scheduling": False, "seed": 7, "scheduling-policy": "priority", "max-num-scheduled-tokens": "1k"},
+        ),
         (VLLM, {"compilation-config.mode": 3, "speculative-config": '{"method": "ngram"}', "watermark": 0.1}),
         (SGLANG, {"schedule-policy": "lpm", "disable-overlap-schedule": True, "random-seed": 7.0}),
     ],
@@ -230,7 +233,7 @@ def test_flags_that_the_engine_knows_pass_with_values_that_it_takes(engine, flag
     ("engine", "name", "value", "reason"),
     [
         (VLLM, "async-scheduling", "yes", "true or false"),
-        (VLLM, "disable-log-stats", False, "nothing to turn off"),
+        (VLLM, "aggregate-engine-logging", False, "nothing to turn off"),
         (VLLM, "seed", "seven", "whole number"),
         (VLLM, "seed", True, "whole number"),
         (VLLM, "watermark", "much", "number"),

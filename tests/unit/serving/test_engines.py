@@ -164,6 +164,10 @@ def test_the_metrics_of_vllm_are_all_there_and_a_real_server_exports_them():
         assert name is not None, field
         if field.endswith("_label"):
             assert any(f'{name}="' in line for line in samples)
+        elif field.endswith("_bounds"):
+            series = getattr(metrics, field.removesuffix("_bounds"))
+            buckets = re.findall(rf'^{series}_bucket\{{.*le="([0-9.]+)"', "\n".join(samples), re.MULTILINE)
+            assert name == (min(map(float, buckets)), max(map(float, buckets)))
         else:
             assert any(re.match(rf"{name}(_bucket)?\{{", line) for line in samples), name
 

@@ -6,20 +6,26 @@ The flags come from the engine's own parser (catalog, ``engine_flags.csv``), wha
 """
 
 import json
+import operator
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import replace
+from math import isfinite
+from typing import Any, cast
 
 from llm_serving import catalog
 from llm_serving.catalog import EngineFlag, FlagKind
-from llm_serving.errors import Problem, nearest
+from llm_serving.errors import Problem, nearest, shorten
 from llm_serving.spec import EngineName, EngineRelease, EngineSpec
 
 _NESTED = frozenset({EngineName.VLLM})
 """Engines that take the keys of a JSON value one by one: ``--compilation-config.mode=3``."""
 
-_INTEGER = re.compile(r"-?\d+(\.\d+)?[kKmMgGtT]?i?")
+_SIZE = re.compile(r"-?\d+(\.\d+)?[kKmMgGtT]i?")
 """With the suffixes that both engines' ``human_readable_int`` knows."""
+
+_SIZES_AS_INTEGERS = frozenset({EngineName.SGLANG})
+"""Engines whose rows do not tell sizes from whole numbers."""
 
 
 def check_flags(path: str, engine: EngineRelease, options: EngineSpec) -> Iterator[Problem]:
@@ -32,25 +38,76 @@ def check_flags(path: str, engine: EngineRelease, options: EngineSpec) -> Iterat
         return
     for name, value in sorted(options.flags.items()):
         yield from _check(f"{path}.engine.flags.{name}", engine, known, name, value)
+    firsts = [name.partition(".")[0] for name in sorted(options.flags) if "." in name]
+    for name in sorted(set(firsts) & set(options.flags)):
+        reason = "is given whole and in parts, and one would take the other's place"
+        yield Problem(f"{path}.engine.flags.{name}", options.flags[name], reason, "the parts alone")
 
 
 def _check(
     path: str, engine: EngineRelease, known: Mapping[str, EngineFlag], name: str, value: Any
 ) -> Iterator[Problem]:
-    first, dot, _ = name.partition(".")
+    first, dot, parts = name.partition(".")
+    flag = known.get(first)
+    first = (flag.alias_of or first) if flag is not None else first
+    name = f"{first}{dot}{parts}"
     settings = catalog.engine_settings(engine.name)
     decision = settings.get(name) or settings.get(first)
     if decision is not None:
         reason = f"decided by {decision.setting}" if decision.setting else f"not a choice: {decision.why}"
         yield Problem(path, value, reason, decision.setting or "leave it out")
         return
-    flag = known.get(first)
     if flag is None:
         yield _unknown(path, engine, known, first, value)
-    elif dot and (flag.kind is not FlagKind.JSON or engine.name not in _NESTED):
+    elif dot and (flag.kind not in _WITH_PARTS or engine.name not in _NESTED):
         yield Problem(path, value, f"{engine.name} knows no parts of {first}", first)
-    elif reason := _wrong(flag, value, nested=bool(dot)):
-        yield Problem(path, value, reason, nearest(str(value), flag.choices) if flag.choices else "")
+    elif dot:
+        yield from _check_part(path, engine, known, name, value)
+    elif problem := _wrong(path, engine, flag, value):
+        yield problem
+    elif flag.kind is FlagKind.JSON:
+        whole = json.loads(str(value))
+        if not isinstance(whole, dict):
+            if any(known_name.startswith(f"{first}.") for known_name in known):
+                yield Problem(path, value, "takes a JSON object", f"{first}.<part>, a flag for each part")
+            return
+        for part, said in cast(dict[str, Any], whole).items():
+            for problem in _check_part(path, engine, known, f"{first}.{part}", said):
+                yield replace(problem, value=value, reason=f"{part} = {shorten(said)} in it: {problem.reason}")
+
+
+_WITH_PARTS = (FlagKind.JSON, FlagKind.JSON_OR_TEXT)
+
+
+def _check_part(
+    path: str, engine: EngineRelease, known: Mapping[str, EngineFlag], name: str, value: Any
+) -> Iterator[Problem]:
+    """A part of a flag's JSON, named ``flag.part``; a part of it may be an object again."""
+    decision = catalog.engine_settings(engine.name).get(name)
+    if decision is not None:
+        reason = f"decided by {decision.setting}" if decision.setting else f"not a choice: {decision.why}"
+        yield Problem(path, value, reason, decision.setting or "leave it out")
+        return
+    whole, _, last = name.rpartition(".")
+    siblings = [flag.rpartition(".")[2] for flag in known if flag.rpartition(".")[0] == whole]
+    flag = known.get(name)
+    if flag is None:
+        # Where no part is recorded, the engine takes any: a dictionary has keys of its own.
+        if siblings:
+            close = nearest(last, siblings)
+            reason = f"{engine.name} {engine.version} knows no {last} in {whole}"
+            yield Problem(path, value, reason, close if close.count(",") < _MOST_NAMES else "")
+    elif value is None or value == "null":
+        return
+    elif isinstance(value, dict):
+        for part, said in cast(dict[str, Any], value).items():
+            yield from _check_part(path, engine, known, f"{name}.{part}", said)
+        if flag.kind not in _WITH_PARTS:
+            yield Problem(path, value, f"takes {_TAKES[flag.kind]}, not an object")
+    elif flag.kind is FlagKind.SWITCH and value in ("true", "false"):
+        return
+    elif not isinstance(value, list) and (problem := _wrong(path, engine, flag, value)):
+        yield problem
 
 
 def _unknown(path: str, engine: EngineRelease, known: Mapping[str, EngineFlag], name: str, value: Any) -> Problem:
@@ -58,19 +115,58 @@ def _unknown(path: str, engine: EngineRelease, known: Mapping[str, EngineFlag], 
     if name.startswith("no-") and opposite is not None and opposite.kind is FlagKind.SWITCH:
         return Problem(path, value, "the opposite of a switch is its name and false", f"{opposite.flag}: false")
     reason = f"{engine.name} {engine.version} knows no such flag"
+    close = nearest(name, [flag for flag in known if "." not in flag])
+    if close.count(",") >= _MOST_NAMES:
+        return Problem(path, value, reason, "")
     settings = catalog.engine_settings(engine.name)
-    close = nearest(name, [flag for flag in known if flag not in settings])
-    return Problem(path, value, reason, close if close.count(",") < _MOST_NAMES else "")
+    instead = (settings[flag].setting if flag in settings else flag for flag in close.split(", "))
+    return Problem(path, value, reason, ", ".join(dict.fromkeys(each for each in instead if each)))
 
 
 _MOST_NAMES = 3
 """Where no name is near, every name would be suggested: hundreds."""
 
 
-def _wrong(flag: EngineFlag, value: Any, nested: bool) -> str:
-    """Why a flag does not take this value; empty where it does."""
-    if nested:
-        return ""
+def _wrong(path: str, engine: EngineRelease, flag: EngineFlag, value: Any) -> Problem | None:
+    """The refusal of a value that a flag does not take."""
+    if reason := _wrong_kind(engine, flag, value):
+        return Problem(path, value, reason, _example(flag, value))
+    if flag.choices and str(value) not in flag.choices:
+        if flag.kind is FlagKind.NAME and str(value).upper() in {choice.upper() for choice in flag.choices}:
+            return None
+        return Problem(path, value, "not one of the values that the engine takes", _example(flag, value))
+    for bound in flag.bounds if _is_number(value) else ():
+        sign, limit = _BOUND.fullmatch(bound).groups()  # pyright: ignore[reportOptionalMemberAccess]
+        if not _COMPARISONS[sign](float(value), float(limit)):
+            return Problem(path, value, f"the engine takes {_SAID[sign]} {limit}", _within(flag, sign, limit))
+    return None
+
+
+_BOUND = re.compile(r"([<>]=?)(.+)")
+_COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_SAID = {"<": "less than", "<=": "at most", ">": "more than", ">=": "at least"}
+
+
+def _within(flag: EngineFlag, sign: str, limit: str) -> str:
+    """The nearest value inside a bound; empty where there is no nearest one."""
+    if sign in ("<=", ">="):
+        return limit
+    return str(int(float(limit)) + (1 if sign == ">" else -1)) if flag.kind is FlagKind.INTEGER else ""
+
+
+def _example(flag: EngineFlag, value: Any) -> str:
+    if flag.kind in (FlagKind.INTEGER, FlagKind.SIZE) and _is_number(value) and isfinite(float(value)):
+        return str(round(float(value)))
+    close = nearest(str(value), flag.choices) if flag.choices else ""
+    return close if close.count(",") < _MOST_CHOICES else ""
+
+
+_MOST_CHOICES = 5
+"""Where none is near, all would be suggested: up to so many help."""
+
+
+def _wrong_kind(engine: EngineRelease, flag: EngineFlag, value: Any) -> str:
+    """Why a value is not of the flag's kind; empty where it is."""
     match flag.kind:
         case FlagKind.SWITCH:
             return "" if isinstance(value, bool) else "a switch: true or false"
@@ -78,26 +174,41 @@ def _wrong(flag: EngineFlag, value: Any, nested: bool) -> str:
             return "" if value is True else "there is nothing to turn off or to set: true, or leave it out"
         case _ if isinstance(value, bool):
             return f"takes {_TAKES[flag.kind]}, not true or false"
-        case FlagKind.INTEGER if not _INTEGER.fullmatch(str(value)):
+        case FlagKind.INTEGER if not _is_whole(value) and not (engine.name in _SIZES_AS_INTEGERS and _is_size(value)):
             return "takes a whole number"
-        case FlagKind.NUMBER if not _is_number(value):
+        case FlagKind.SIZE if not _is_whole(value) and not _is_size(value):
+            return "takes a whole number"
+        case FlagKind.NUMBER if not _is_number(value) or not isfinite(float(value)):
             return "takes a number"
         case FlagKind.JSON if not _is_json(value):
             return "takes JSON, and this is none"
+        case FlagKind.JSON_OR_TEXT if str(value).lstrip().startswith(("{", "[")) and not _is_json(value):
+            return "takes JSON, and this is none"
         case _:
-            pass
-    if flag.choices and str(value) not in flag.choices:
-        return "not one of the values that the engine takes"
-    return ""
+            return ""
 
 
 _TAKES = {
+    FlagKind.SWITCH: "true or false",
+    FlagKind.PRESENCE: "true",
     FlagKind.INTEGER: "a whole number",
+    FlagKind.SIZE: "a whole number",
     FlagKind.NUMBER: "a number",
     FlagKind.JSON: "JSON",
+    FlagKind.JSON_OR_TEXT: "JSON",
+    FlagKind.NAME: "a name",
     FlagKind.LIST: "a value",
     FlagKind.TEXT: "a value",
 }
+
+
+def _is_whole(value: Any) -> bool:
+    # The plugin protocol sends 7 as 7.0, and the adapters write it as 7.
+    return (isinstance(value, float) and value.is_integer()) or re.fullmatch(r"-?\d+", str(value)) is not None
+
+
+def _is_size(value: Any) -> bool:
+    return _SIZE.fullmatch(str(value)) is not None
 
 
 def _is_number(value: Any) -> bool:
@@ -109,12 +220,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_json(value: Any) -> bool:
-    """Some flags of this kind take a plain word too; what looks like JSON must be JSON."""
-    text = str(value).strip()
-    if not text.startswith(("{", "[")):
-        return True
     try:
-        json.loads(text)
+        json.loads(str(value))
     except ValueError:
         return False
     return True

@@ -6,6 +6,7 @@ Whether the model fits the GPUs is :mod:`llm_serving.planning.placement`.
 """
 
 from collections.abc import Iterator
+from math import floor
 
 from llm_serving import catalog
 from llm_serving.catalog import Feature
@@ -68,6 +69,7 @@ def _check(path: str, place: str, stack: StackShape, model: ModelSpec, release: 
         yield Problem(place, release.version, reason, "a release whose image is the publisher's own, launcher false")
     yield from _features(path, place, stack, model, release)
     yield from _scheduling(path, model, release)
+    yield from _on_gpu(path, stack, model, release)
     yield from _copies(path, model, release)
     yield from _adapters(path, place, model, release)
     yield from _parsers(place, release)
@@ -201,6 +203,24 @@ def _scheduling(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[P
     if options.max_queued_requests is not None and batch is None and release.engine.name in _COUNT_RUNNING:
         reason = f"{release.engine.name} counts running requests too: with maxQueuedRequests it must know how many run"
         yield Problem(f"{path}.engine.maxSequences", None, reason, "256, the engine's default on most GPUs")
+
+
+def _on_gpu(path: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
+    """What the engine compares with the GPU when it starts: free memory, and its default of tokens a step."""
+    node = stack.node(model.pool)
+    gpu = next((each for each in catalog.accelerators() if node is not None and each.name == node.accelerator), None)
+    if gpu is None or gpu.memory_gib is None or release.engine.name is not EngineName.VLLM:
+        return
+    # vLLM refuses to start where less is free than it may use, and the context of its process is never free.
+    context = catalog.device(gpu.device).context_gib
+    most = floor((1 - context / gpu.memory_gib) * 100) / 100
+    if gpu.device != CPU and model.gpu_memory_utilization > most:
+        reason = f"of a {gpu.name}'s {gpu.memory_gib:g} GiB the engine's own process takes {context:g} before it starts"
+        yield Problem(f"{path}.gpuMemoryUtilization", model.gpu_memory_utilization, reason, f"{most:g}")
+    batch, step = model.engine.max_sequences, gpu.step_tokens
+    if batch is not None and model.engine.max_batched_tokens is None and batch > step:
+        reason = f"a step has {step} tokens on a {gpu.name} by default, and each request of a batch takes one"
+        yield Problem(f"{path}.engine.maxSequences", batch, reason, f"{step}, or maxBatchedTokens of at least {batch}")
 
 
 def _copies(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
