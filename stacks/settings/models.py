@@ -267,6 +267,12 @@ _BY_CLOUD: dict[str, type[GcpSettings] | type[ExistingSettings]] = {
 """The model of each value that ``cloud`` may have."""
 
 
+def setting_names() -> frozenset[str]:
+    """Names of the settings of any stack, as they stand in files, without the namespace."""
+    fields = (field for model in _BY_CLOUD.values() for field in model.model_fields.items())
+    return frozenset(field.alias or name for name, field in fields)
+
+
 def parse_settings(data: Mapping[str, Any], source: str, images: Mapping[str, LockedImage] | None = None) -> Settings:
     """The settings of one stack.
 
