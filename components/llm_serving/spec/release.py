@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints, model_validator
 from llm_serving.arguments import Frozen, parse
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec.facts import ModelFacts, Task
+from llm_serving.spec.kubernetes import ImageRepository, ImageTag
 from llm_serving.spec.names import ModelName, Semver
 
 
@@ -49,9 +50,9 @@ class EngineRelease(Frozen):
 class ImageReference(Frozen):
     """Container image."""
 
-    repository: str
+    repository: ImageRepository
     """Repository, with its registry."""
-    tag: str
+    tag: ImageTag
     """Tag to pull where no digest is given.
 
     A digest, where given, decides.
