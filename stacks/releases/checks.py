@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from llm_serving import catalog
 from llm_serving.catalog import UnknownFact
 from llm_serving.errors import Problem, nearest
-from llm_serving.spec import EngineName, Quantization, ReleaseSpec, StoredQuantization
+from llm_serving.spec import EngineName, Quantization, ReleaseSpec, StoredQuantization, Task
 from stacks.checkpoint.chat_template import template_problem
 
 _SAMPLING: Mapping[str, tuple[float, float]] = {
@@ -42,7 +42,13 @@ _BY_METHOD = {
     "gptq": Quantization.GPTQ,
     "bitsandbytes": Quantization.BITSANDBYTES,
     "gguf": Quantization.GGUF,
+    "mxfp4": Quantization.MXFP4,
+    "gpt_oss_mxfp4": Quantization.MXFP4,
+    "modelopt_fp4": Quantization.NVFP4,
 }
+
+_BY_LAYOUT = {"mxfp4-pack-quantized": Quantization.MXFP4, "nvfp4-pack-quantized": Quantization.NVFP4}
+"""Four-bit floating point in the layouts of compressed-tensors."""
 
 _ON_THE_WAY = {Quantization.NONE, Quantization.FP8, Quantization.BITSANDBYTES}
 """What an engine makes of 16-bit weights while it loads them."""
@@ -58,6 +64,7 @@ def mismatches(spec: ReleaseSpec) -> Iterator[Problem]:
     """What in a release cannot be true together, with paths relative to the release."""
     yield from _quantization(spec)
     yield from _image(spec)
+    yield from _task(spec)
     yield from _sampling(spec)
     if spec.chat_template is not None and (problem := template_problem(spec.chat_template, "chatTemplate")):
         yield problem
@@ -75,8 +82,9 @@ def release_quantization(stored: StoredQuantization) -> Quantization | None:
             return Quantization.INT8
         if layout == "pack-quantized" and stored.bits == 4:
             return Quantization.GPTQ
-    if stored.method == "modelopt" and layout == "fp8":
-        return Quantization.FP8
+        return _BY_LAYOUT.get(layout)
+    if stored.method == "modelopt":
+        return {"fp8": Quantization.FP8, "nvfp4": Quantization.NVFP4}.get(layout)
     return None
 
 
@@ -114,6 +122,21 @@ def _quantization(spec: ReleaseSpec) -> Iterator[Problem]:
 def _in_words(stored: StoredQuantization) -> str:
     parts = [stored.method, stored.format, f"{stored.bits} bits" if stored.bits else None]
     return " ".join(part for part in parts if part)
+
+
+def _task(spec: ReleaseSpec) -> Iterator[Problem]:
+    """A model that makes vectors or scores writes no text, so nothing of it is sampled or parsed."""
+    if spec.task is Task.GENERATE:
+        return
+    writes_text: Mapping[str, object] = {
+        "sampling": spec.sampling,
+        "toolParser": spec.tool_parser,
+        "reasoningParser": spec.reasoning_parser,
+    }
+    for path, value in writes_text.items():
+        if value:
+            reason = f"the model's task is {spec.task}: it writes no text"
+            yield Problem(path, None, reason, "leave it out")
 
 
 def _image(spec: ReleaseSpec) -> Iterator[Problem]:

@@ -155,7 +155,7 @@ def _launcher(releases: Sequence[ReleaseReport]) -> Section:
                 release.version,
                 came if launcher.version is None else f"{launcher.version}, {came}",
                 "end, or are refused or ended with an error, and counted" if launcher.counts_drain else own_way,
-                "one request" if launcher.warm_up else "none: engine.warmUp",
+                "one request" if launcher.warm_up else "none",
                 "utilization, by NVML" if launcher.gpu_signal else "none: no GPU",
             )
         )

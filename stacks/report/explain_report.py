@@ -5,6 +5,7 @@ Nothing is decided here: what is reported was decided by ``planning`` or stands 
 
 from llm_serving.arguments import Frozen
 from llm_serving.catalog import accelerator
+from llm_serving.planning.cold_start import warms_up
 from llm_serving.planning.disruption import longer_than_window, plan_drain
 from llm_serving.planning.instance_cost import CapacityCost, capacity_costs, gpu_range
 from llm_serving.planning.nodes import NodeShape
@@ -224,7 +225,7 @@ def _launcher(stack: Stack, model: ServedModel, served: ServedRelease) -> Launch
         comes_with="image" if spec.image.launcher else "release",
         version=None if spec.image.launcher else stack.settings.launcher.version,
         counts_drain=spec.engine.name is EngineName.VLLM,
-        warm_up=engine.warm_up,
+        warm_up=warms_up(model.spec, spec),
         gpu_signal=_has_gpu(model),
     )
 

@@ -25,6 +25,7 @@ from llm_serving.spec import (
     Weights,
 )
 from llm_serving.spec.gcp import GcpClusterSpec, GcpModelCacheSpec, GcpNetworkSpec, GcpPoolSpec, GcpRegistrySpec
+from llm_serving.spec.names import ObjectName
 from llm_serving.spec.network import Cidr
 from stacks.images.lock import LockedImage, lookup, read_images
 from stacks.releases import RELEASES
@@ -35,6 +36,10 @@ NAMESPACE = "llm-serving"
 LabelValue = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-_a-z0-9]{0,61}[a-z0-9])?$")]
 """A value that GCP accepts as a label and Kubernetes as a label value."""
 LabelKey = Annotated[str, StringConstraints(pattern=r"^[a-z][-_a-z0-9]{0,62}$")]
+
+
+ContextName = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f]([^\x00-\x1f]{0,251}[^\s\x00-\x1f])?$")]
+"""A name in a kubeconfig: it may have spaces inside, and no control characters."""
 
 
 class CommonSettings(Frozen):
@@ -129,6 +134,11 @@ class GcpSettings(CommonSettings):
         return True
 
     @property
+    def made_claim(self) -> None:
+        """The weights are in a bucket."""
+        return None
+
+    @property
     def engine_images(self) -> Mapping[EngineName, ImageReference]:
         """Images in place of those that releases name, by engine: none."""
         return {}
@@ -189,9 +199,9 @@ class ExistingClusterSettings(Frozen):
         storage_ports: TCP ports of that store.
     """
 
-    name: str
-    context: str | None = None
-    cache_claim: str = "model-cache"
+    name: ContextName
+    context: ContextName | None = None
+    cache_claim: ObjectName = "model-cache"
     cache_storage: CacheStorageSpec | None = None
     clients: tuple[Cidr, ...] = ()
     storage: tuple[Cidr, ...] = ()
@@ -217,6 +227,11 @@ class ExistingSettings(CommonSettings):
     def pulled(self, image: ImageReference) -> ImageReference:
         """An image as nodes pull it: from where it is."""
         return image
+
+    @property
+    def made_claim(self) -> CacheStorageSpec | None:
+        """The claim for the weights that is made for each team; ``None`` where it is there."""
+        return self.cluster.cache_storage
 
     @property
     def account(self) -> str:

@@ -297,6 +297,7 @@ def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSp
         loader=settings.loader,
         launcher=settings.launcher,
         weights=settings.weights,
+        cache_storage=settings.made_claim,
         addons=settings.addons,
         sidecar=cloud.cache_sidecar,
     )

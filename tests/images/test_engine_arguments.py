@@ -34,6 +34,9 @@ RELEASE: dict[str, Any] = {
     "contextLength": 8192,
 }
 MIXTURE = {**RELEASE["model"], "architecture": "mixtral-8x7b"}
+VECTORS = {key: value for key, value in RELEASE["model"].items() if key != "architecture"} | {
+    "facts": {**catalog.architecture("llama-3.1-8b").facts.model_dump(mode="json", by_alias=True), "task": "embed"}
+}
 ADAPTERS = [{"name": name, "repository": "a/b", "revision": "1" * 40, "rank": 16} for name in ("sql", "prose")]
 
 ENGINE: dict[str, dict[str, Any]] = {
@@ -67,6 +70,7 @@ OF_RELEASE: dict[str, dict[str, Any]] = {
     "sampling": {"sampling": {"temperature": 0.6, "top_k": 20.0}},
     "tools": {"toolParser": "hermes"},
     "thoughts": {"reasoningParser": "qwen3"},
+    "vectors": {"model": VECTORS},
 }
 
 

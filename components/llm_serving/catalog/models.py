@@ -58,6 +58,7 @@ class Accelerator(Frozen):
         memory_gb: memory as marketed, a label rather than a quantity; ``None`` where it is the host's.
         memory_gib: total device memory as a process sees it, in GiB (2**30 bytes): what engines count with; ``None``
             where it is the host's.
+        step_tokens: tokens of one step of the engine's server by default.
         bandwidth_gb_s: memory bandwidth, 10**9 bytes a second.
         bf16_tflops, fp16_tflops, tf32_tflops, fp8_tflops: dense throughput in 10**12 operations a second.
         int8_tops: dense integer throughput in 10**12 operations a second.
@@ -76,6 +77,7 @@ class Accelerator(Frozen):
     resource: str | None
     memory_gb: float | None
     memory_gib: float | None
+    step_tokens: int
     bandwidth_gb_s: float | None
     bf16_tflops: float | None
     fp16_tflops: float | None
@@ -271,6 +273,8 @@ class Feature(StrEnum):
     INT8 = "int8"
     BITSANDBYTES = "bitsandbytes"
     GGUF = "gguf"
+    MXFP4 = "mxfp4"
+    NVFP4 = "nvfp4"
     CHUNKED_PREFILL = "chunked-prefill"
     PREFIX_CACHING = "prefix-caching"
     MAX_BATCHED_TOKENS = "max-batched-tokens"
@@ -286,6 +290,7 @@ class Feature(StrEnum):
     SHUTDOWN_TIMEOUT = "shutdown-timeout"
     CHAT_TEMPLATE = "chat-template"
     SAMPLING_DEFAULTS = "sampling-defaults"
+    POOLING = "pooling"
     CPU = "cpu"
 
 

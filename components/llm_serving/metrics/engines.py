@@ -24,6 +24,7 @@ class EngineMetrics:
         prefix_cache_queries: counter, tokens looked up.
         prefix_cache_hits: counter, tokens found.
         time_to_first_token: histogram, seconds.
+        time_to_first_token_bounds: its first bound and its last one but infinity, seconds; ``None`` where not recorded.
         inter_token_latency: histogram, seconds.
         request_latency: histogram, seconds from arrival to the last token.
         queue_time: histogram, seconds.
@@ -42,6 +43,7 @@ class EngineMetrics:
     prefix_cache_queries: str | None = None
     prefix_cache_hits: str | None = None
     time_to_first_token: str | None = None
+    time_to_first_token_bounds: tuple[float, float] | None = None
     inter_token_latency: str | None = None
     request_latency: str | None = None
     queue_time: str | None = None
@@ -62,6 +64,8 @@ _ENGINES = {
         prefix_cache_queries="vllm:prefix_cache_queries_total",
         prefix_cache_hits="vllm:prefix_cache_hits_total",
         time_to_first_token="vllm:time_to_first_token_seconds",
+        # Read of vLLM 0.32.0 (tests/images/exposition).
+        time_to_first_token_bounds=(0.001, 2560.0),
         inter_token_latency="vllm:inter_token_latency_seconds",
         request_latency="vllm:e2e_request_latency_seconds",
         queue_time="vllm:request_queue_time_seconds",

@@ -6,7 +6,10 @@ KEDA reads cron expressions with github.com/robfig/cron (five fields): lists, ra
 
 import calendar
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,53 @@ class Cron:
         if self.either_day or len(self.days) == len(range(1, 32)):
             return True
         return any(min(self.days) <= calendar.monthrange(_LONGEST_YEAR, month)[1] for month in self.months)
+
+    @cached_property
+    def times(self) -> tuple[int, ...]:
+        """Minutes of a day on which it happens, in order."""
+        return tuple(sorted(60 * hour + minute for hour in self.hours for minute in self.minutes))
+
+    def is_on(self, day: date) -> bool:
+        """Whether it happens on a day."""
+        of_month, of_week = day.day in self.days, day.isoweekday() % 7 in self.weekdays
+        return day.month in self.months and (of_month or of_week if self.either_day else of_month and of_week)
+
+
+def interruption(start: Cron, end: Cron) -> str:
+    """Why a window is not what lies between its starts and its ends; an empty string where it is.
+
+    KEDA counts a moment as inside while the next end comes before the next start (its cron scaler), so a second start
+    before an end closes the window, and a second end before a start opens it.
+    """
+    last: tuple[date, int, bool] | None = None
+    for moment in _moments(start, end):
+        if last is not None and moment[:2] == last[:2]:
+            return f"start and end are the same moment, {_clock(moment)}"
+        if last is not None and moment[2] == last[2]:
+            name, other = ("start", "end") if moment[2] else ("end", "start")
+            return f"{name} comes at {_clock(last)} and again at {_clock(moment)}, with no {other} between them"
+        last = moment
+    return ""
+
+
+_YEARS = 4
+"""Every date of the calendar comes in four years, the 29th of February among them."""
+
+
+def _moments(start: Cron, end: Cron) -> Iterator[tuple[date, int, bool]]:
+    """Day, minute, and whether it is a start, in order."""
+    first = date(_LONGEST_YEAR, 1, 1)
+    both = sorted([*((minute, True) for minute in start.times), *((minute, False) for minute in end.times)])
+    for number in range(_YEARS * 366):
+        day = first + timedelta(days=number)
+        starts, ends = start.is_on(day), end.is_on(day)
+        if starts or ends:
+            yield from ((day, minute, is_start) for minute, is_start in both if (starts if is_start else ends))
+
+
+def _clock(moment: tuple[date, int, bool]) -> str:
+    day, minute, _ = moment
+    return f"{minute // 60}:{minute % 60:02} on a {calendar.day_name[day.weekday()]}"
 
 
 def parse_cron(expression: str) -> Cron:

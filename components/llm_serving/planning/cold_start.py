@@ -17,7 +17,7 @@ from llm_serving.contract import ENGINE_CONTAINER
 from llm_serving.metrics.promql import selector, startup_seconds
 from llm_serving.metrics.series import KubeStateSeries, LaunchStage
 from llm_serving.planning.clouds.cloud import Cloud
-from llm_serving.spec import EngineName, ModelSpec, ReleaseSpec
+from llm_serving.spec import EngineName, ModelSpec, ReleaseSpec, Task
 from llm_serving.spec.names import Count
 
 _CONTAINER_STARTED = selector(KubeStateSeries.CONTAINER_STARTED, {"container": ENGINE_CONTAINER})
@@ -37,6 +37,12 @@ _OF_THE_CLUSTER = frozenset({StartupStage.NODE_START, StartupStage.IMAGE_PULL})
 
 _GRAPH_SIZES = (1, 2, 4, 8, 16, 24, 32, 64)
 """Sizes to suggest: those of the published measurement."""
+
+
+def warms_up(model: ModelSpec, release: ReleaseSpec) -> bool:
+    """Whether the launcher sends a request before an instance counts as ready. It asks for a text, which models that
+    make vectors or scores do not write."""
+    return model.engine.warm_up and model.engine.launcher and release.task is Task.GENERATE
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ class StartupChoices:
             weights_streamed=model.engine.stream_weights,
             compile_cached=model.compile_cache,
             graphs=len(set(model.engine.graph_sizes)) or None,
-            warm_up=model.engine.warm_up and model.engine.launcher,
+            warm_up=warms_up(model, release),
             placeholders=model.warm_pool.placeholders,
             launched=model.engine.launcher,
             told=release.engine.name is EngineName.VLLM,

@@ -41,10 +41,13 @@ LINEAR_BYTES: dict[Quantization, float] = {
     Quantization.GPTQ: (4 + (16 + 4) / GROUP_SIZE) / 8,
     Quantization.BITSANDBYTES: (4 + 32 / NF4_BLOCK) / 8,
     Quantization.GGUF: Q4_K_M_BYTES,
+    Quantization.MXFP4: (4 + 8 / 32) / 8,
+    Quantization.NVFP4: (4 + 8 / 16) / 8,
 }
 """Bytes of one parameter of a linear layer. Four bits carry a 16-bit scale and a 4-bit zero point a group:
 0.52 bytes; with the embeddings at 16 bits that gives 5.7 GB for Llama 3.1 8B and 39.8 GB for 70B, the sizes
-of the published AWQ checkpoints. Scales of 8-bit weights are one a channel and left out."""
+of the published AWQ checkpoints. Scales of 8-bit weights are one a channel and left out; MXFP4 has one of 8
+bits for 32 weights, NVFP4 for 16."""
 
 EMBEDDING_BYTES: dict[Quantization, float] = {Quantization.GGUF: Q4_K_M_BYTES}
 """Bytes of one parameter of the embedding table and the output projection, where they are not 16 bits."""
@@ -107,13 +110,15 @@ class Demands:
 
     Attributes:
         context_length: longest request in tokens; ``None`` for the model's own.
-        step_tokens: most tokens of one step; ``None`` for the engine's default.
+        step_tokens: most tokens of one step; ``None`` for the engine's default on the GPU.
+        offload_gib: weights on each GPU that the engine leaves in host memory, in GiB (``cpu-offload-gb``).
         loras: LoRA adapters that a batch holds at once.
         lora_rank: largest rank of them.
     """
 
     context_length: int | None = None
     step_tokens: int | None = None
+    offload_gib: float = 0.0
     loras: int = 0
     lora_rank: int = 16
 
@@ -284,9 +289,9 @@ def memory_budget(
     host: HostShare,
     demands: Demands = NO_DEMANDS,
 ) -> MemoryBudget:
-    """KV cache = utilization x memory - weights - LoRA - activation - non-torch memory (the way vLLM's worker
-    sizes it after its profiling run). Activation is not divided by the parallelism: it was not measured for more
-    than one GPU: an upper bound.
+    """KV cache = utilization x memory - weights - LoRA - activation - non-torch memory (the way vLLM's worker sizes it
+    after its profiling run); weights without those that stay in host memory. Activation is not divided by the
+    parallelism: it was not measured for more than one GPU: an upper bound.
 
     An accelerator without memory of its own gets an equal part of ``host``, the memory of the instance on one node,
     where the engine's processes live too.
@@ -298,15 +303,15 @@ def memory_budget(
         total = host.memory_gib / parallelism.gpus_per_node
         non_torch += least_memory_gib(device, parallelism.gpus_per_node) / parallelism.gpus_per_node
     usable = utilization * total
-    weights = gpu_weight_bytes(facts, quantization, parallelism) / GIB
+    weights = max(0.0, gpu_weight_bytes(facts, quantization, parallelism) / GIB - demands.offload_gib)
     lora = lora_bytes(facts, parallelism, demands) / GIB
     activation = catalog.activation_gib(facts)
-    activation *= max(1.0, (demands.step_tokens or 0) / MEASURED_STEP_TOKENS)
+    step = demands.step_tokens or accelerator.step_tokens
+    activation *= max(1.0, step / MEASURED_STEP_TOKENS)
     left = usable - weights - lora - activation - non_torch
     if device.kv_step_gib is not None:
         left = floor(left / device.kv_step_gib) * device.kv_step_gib
     context = demands.context_length or facts.max_context
-    step = demands.step_tokens or MEASURED_STEP_TOKENS
     per_token = kv_bytes_per_token(facts, parallelism.tensor, parallelism.pipeline)
     per_request = kv_bytes_per_request(facts, parallelism, context, step)
     return MemoryBudget(

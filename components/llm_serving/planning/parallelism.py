@@ -63,9 +63,19 @@ def demands(release: ReleaseSpec, options: EngineSpec) -> Demands:
     return Demands(
         context_length=release.context_length,
         step_tokens=options.max_batched_tokens,
+        offload_gib=_offload_gib(options),
         loras=options.max_loras if release.adapters else 0,
         lora_rank=options.max_lora_rank,
     )
+
+
+def _offload_gib(options: EngineSpec) -> float:
+    """Weights of each GPU that stay in host memory, by a flag that vLLM and SGLang share."""
+    value = options.flags.get("cpu-offload-gb", 0)
+    try:
+        return max(0.0, float(str(value)))
+    except ValueError:
+        return 0.0  # refused by the rules of flags
 
 
 def layout_problems(facts: ModelFacts, model: ModelSpec, node: NodeShape) -> Iterator[Problem]:
@@ -139,7 +149,7 @@ def choose_gpus(
             (f"a node has {node.gpus} GPUs" if on_node > node.gpus else "")
             or parallelism_obstacle(facts, release.quantization, parallelism)
             or _memory_obstacle(budget, release.context_length, needed)
-            or _host_obstacle(catalog.device(accelerator.device), host, on_node)
+            or _host_obstacle(catalog.device(accelerator.device), host, on_node, requested.offload_gib)
             or (_stream_obstacle(facts, release, accelerator, host, on_node) if streams else "")
         )
         if not why_not:
@@ -189,11 +199,13 @@ def _memory_obstacle(budget: MemoryBudget, context_length: int, needed: float) -
     return ""
 
 
-def _host_obstacle(device: Device, host: HostShare, gpus: int) -> str:
-    if host.memory_gib < least_memory_gib(device, gpus):
+def _host_obstacle(device: Device, host: HostShare, gpus: int, offload_gib: float) -> str:
+    needed = least_memory_gib(device, gpus) + offload_gib * gpus
+    if host.memory_gib < needed:
+        offloaded = f" with {offload_gib * gpus:g} of weights (engine.flags.cpu-offload-gb)" if offload_gib else ""
         return (
             f"the instance's share of the node's memory is {host.memory_gib:.1f} GiB and it needs "
-            f"{least_memory_gib(device, gpus):.1f}"
+            f"{needed:.1f}{offloaded}"
         )
     if host.cpu < least_cpu(device, gpus):
         return f"the instance's share of the node's cores is {host.cpu:.1f} and it needs {least_cpu(device, gpus):g}"

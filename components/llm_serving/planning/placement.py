@@ -17,7 +17,14 @@ from llm_serving.spec import ModelFacts, ModelSpec, Quantization, ReleaseSpec
 
 RELEASE = "releases.stable"
 
-_FOUR_BITS = (Quantization.AWQ, Quantization.GPTQ, Quantization.BITSANDBYTES, Quantization.GGUF)
+_FOUR_BITS = (
+    Quantization.AWQ,
+    Quantization.GPTQ,
+    Quantization.MXFP4,
+    Quantization.NVFP4,
+    Quantization.BITSANDBYTES,
+    Quantization.GGUF,
+)
 
 
 class ModelPlan(Frozen):

@@ -407,7 +407,8 @@ class ReleaseArgs(TypedDict):
     model: ModelSourceArgs
     """The weights."""
     quantization: NotRequired[str]
-    """How the weights are stored: `none` (16 bits), `fp8`, `int8`, `awq`, `gptq`, `bitsandbytes` or `gguf`."""
+    """How the weights are stored: `none` (16 bits), `fp8`, `int8`, `awq`, `gptq`, `mxfp4`, `nvfp4`,
+    `bitsandbytes` or `gguf`."""
     context_length: int
     """Longest request, prompt and answer together, in tokens."""
     sampling: NotRequired[dict[str, float]]

@@ -24,6 +24,7 @@ from llm_serving.contract import (
 from llm_serving.errors import problems_under
 from llm_serving.launchers import Launcher
 from llm_serving.planning.clouds import cloud_named
+from llm_serving.planning.cold_start import warms_up
 from llm_serving.planning.disruption import Drain
 from llm_serving.planning.host import SidecarRequests
 from llm_serving.planning.nodes import NodeShape
@@ -288,7 +289,7 @@ def _container(plan: ReleasePlan, context: PodContext, drain: pulumi.Output[Drai
             release.name,
             command,
             inside=release.image.launcher,
-            warm_up=plan.model.engine.warm_up,
+            warm_up=warms_up(plan.model, release),
             options=plan.launcher_options,
         )
         ports.append(core.v1.ContainerPortArgs(name=launcher.PORT_NAME, container_port=launcher.PORT))

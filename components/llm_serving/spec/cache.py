@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from llm_serving.arguments import Frozen
+from llm_serving.spec.names import ObjectName
 
 
 class CacheStorageSpec(Frozen):
@@ -15,7 +16,7 @@ class CacheStorageSpec(Frozen):
 
     size_gib: Annotated[int, Field(ge=1)]
     """Size in GiB."""
-    storage_class: str | None = None
+    storage_class: ObjectName | None = None
     """The cluster's storage class; left out: its default."""
     access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteOnce"
     """`ReadWriteOnce` (the default), or `ReadWriteMany` where pods of several nodes read it.

@@ -10,6 +10,7 @@ from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec.autoscaling import AutoscalingSpec
 from llm_serving.spec.disruption import DrainSpec
 from llm_serving.spec.engine import EngineSpec
+from llm_serving.spec.kubernetes import ImageName
 from llm_serving.spec.names import Count, Fraction, ModelName, NamespaceName, PoolName, PositiveCount, Semver
 from llm_serving.spec.timeouts import TimeoutsSpec
 
@@ -74,7 +75,7 @@ class WarmPoolSpec(Frozen):
 
     placeholders: Count = 0
     """Pods of the lowest priority, each as large as an instance, that hold nodes ready and give way."""
-    image: str = PAUSE_IMAGE
+    image: ImageName = PAUSE_IMAGE
     """Image of a program that waits; Kubernetes' own `pause` by default.
 
     Another name of it where nodes reach only a registry of yours.

@@ -60,6 +60,9 @@ Semver = Annotated[
 """A release's version, semantic versioning 2.0.0 without build metadata. It is part of names and a label's value, so
 each identifier begins and ends with a letter or digit."""
 
+ObjectName = Annotated[str, _dns_subdomain]
+"""Name of most objects of Kubernetes, a claim and a storage class among them: a DNS subdomain (RFC 1123)."""
+
 SecretName = Annotated[str, _dns_subdomain]
 """Name of a Secret: a DNS subdomain (RFC 1123), as most names of Kubernetes objects are."""
 

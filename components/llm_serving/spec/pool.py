@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from llm_serving.arguments import Frozen
+from llm_serving.spec.kubernetes import ExtendedResource, LabelKey, LabelValue
 from llm_serving.spec.names import Count, PoolName, PositiveCount
 from llm_serving.spec.toleration import Toleration
 
@@ -66,7 +67,7 @@ class PoolSpec(Frozen):
 
     Images of inference engines are large.
     """
-    labels: dict[str, str] = {}
+    labels: dict[LabelKey, LabelValue] = {}
     """More labels for the nodes."""
     idle_minutes: Annotated[int, Field(ge=1, le=1440)] = 10
     """How long a node stays after its last pod; 10 by default.
@@ -112,14 +113,14 @@ class ExistingPoolSpec(Frozen):
     """Cores that pods can use on one node."""
     memory_gib: Annotated[float, Field(gt=0)]
     """Memory that pods can use on one node, in GiB."""
-    node_selector: dict[str, str] = {}
+    node_selector: dict[LabelKey, LabelValue] = {}
     """Labels of the nodes."""
     tolerations: tuple[Toleration, ...] = ()
     """Taints of the nodes that pods must tolerate.
 
     Taints of the nodes that pods must tolerate, as core/v1 tolerations.
     """
-    gpu_resource: str | None = None
+    gpu_resource: ExtendedResource | None = None
     """Extended resource to ask for; left out: the accelerator's own, for example `nvidia.com/gpu`.
 
     ``None`` for the accelerator's own (catalog).

@@ -10,7 +10,8 @@ from pydantic import Field, StringConstraints, model_validator
 
 from llm_serving.arguments import Frozen, parse
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.spec.facts import ModelFacts
+from llm_serving.spec.facts import ModelFacts, Task
+from llm_serving.spec.kubernetes import ImageRepository, ImageTag
 from llm_serving.spec.names import ModelName, Semver
 
 
@@ -33,6 +34,8 @@ class Quantization(StrEnum):
     GPTQ = "gptq"
     BITSANDBYTES = "bitsandbytes"
     GGUF = "gguf"
+    MXFP4 = "mxfp4"
+    NVFP4 = "nvfp4"
 
 
 class EngineRelease(Frozen):
@@ -47,9 +50,9 @@ class EngineRelease(Frozen):
 class ImageReference(Frozen):
     """Container image."""
 
-    repository: str
+    repository: ImageRepository
     """Repository, with its registry."""
-    tag: str
+    tag: ImageTag
     """Tag to pull where no digest is given.
 
     A digest, where given, decides.
@@ -159,7 +162,8 @@ class ReleaseSpec(Frozen):
     model: ModelSource
     """The weights."""
     quantization: Quantization = Quantization.NONE
-    """How the weights are stored: `none` (16 bits), `fp8`, `int8`, `awq`, `gptq`, `bitsandbytes` or `gguf`."""
+    """How the weights are stored: `none` (16 bits), `fp8`, `int8`, `awq`, `gptq`, `mxfp4`, `nvfp4`,
+    `bitsandbytes` or `gguf`."""
     context_length: Annotated[int, Field(ge=256)]
     """Longest request, prompt and answer together, in tokens."""
     sampling: dict[str, float] = {}
@@ -172,6 +176,11 @@ class ReleaseSpec(Frozen):
     """How thoughts are told from answers, by the engine's name of the parser."""
     adapters: tuple[AdapterSource, ...] = ()
     """LoRA adapters, each under a name of its own."""
+
+    @property
+    def task(self) -> Task:
+        """What the model is asked for; those of the catalog write text."""
+        return self.model.facts.task if self.model.facts is not None else Task.GENERATE
 
     @property
     def quantization_while_loading(self) -> Quantization:

@@ -1,6 +1,7 @@
 """Teams that share a cluster."""
 
 from llm_serving.arguments import Frozen
+from llm_serving.spec.kubernetes import GroupName
 from llm_serving.spec.names import Count, NamespaceName
 
 
@@ -15,9 +16,9 @@ class TeamSpec(Frozen):
     ``None`` for what its models can reach: maxima, what a change of release starts beside them, canaries, a Job that
     compiles, and placeholders.
     """
-    viewers: tuple[str, ...] = ()
+    viewers: tuple[GroupName, ...] = ()
     """Groups (as the cloud names them) with read access to the namespace, Secrets excluded."""
-    editors: tuple[str, ...] = ()
+    editors: tuple[GroupName, ...] = ()
     """Groups that may also change workloads."""
     editors_exec: bool = False
     """Editors may run commands in the team's pods, for example `nvidia-smi`; false by default.

@@ -1,18 +1,30 @@
 """A Kubernetes toleration."""
 
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from llm_serving.arguments import Frozen
+from llm_serving.errors import Problem, ProblemsError
+from llm_serving.spec.kubernetes import LabelKey, LabelValue
 
 
 class Toleration(Frozen):
     """A toleration; the fields are those of core/v1."""
 
-    key: str
+    key: LabelKey
     """Key of the taint."""
     operator: Literal["Exists", "Equal"] = "Exists"
     """`Exists` (the default) or `Equal`."""
-    value: str | None = None
+    value: LabelValue | None = None
     """Value of the taint, with `Equal`."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """`NoSchedule`, `PreferNoSchedule` or `NoExecute`; left out: all of them."""
+
+    @model_validator(mode="after")
+    def _value_has_meaning(self) -> Self:
+        if self.operator == "Exists" and self.value:
+            # core/v1 validation: the value of such a toleration must be empty.
+            reason = "without meaning with operator Exists, which takes every value"
+            raise ProblemsError([Problem("value", self.value, reason, "leave it out, or operator Equal")])
+        return self

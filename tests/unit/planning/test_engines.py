@@ -7,7 +7,7 @@ from llm_serving.catalog import Feature
 from llm_serving.errors import ProblemsError
 from llm_serving.planning.clouds import EXISTING
 from llm_serving.planning.rules.engines import check_engines, requested_features
-from llm_serving.spec import EngineName, Quantization
+from llm_serving.spec import EngineName, Quantization, Task
 from tests.unit.planning.builders import existing_pool, model, plan_instance, release, stack
 
 VLLM = {"name": "vllm", "version": "0.32.0"}
@@ -77,6 +77,9 @@ def test_everything_that_can_be_asked_for_is_looked_up():
     features = set()
     for quantization in Quantization:
         release_spec = release(quantization=quantization, **ADAPTED)
+        shape = catalog.model_facts(release_spec.model).model_copy(update={"task": Task.EMBED})
+        source = release_spec.model.model_copy(update={"architecture": None, "facts": shape})
+        release_spec = release_spec.model_copy(update={"model": source})
         features |= {feature for feature, _, _ in requested_features("models[0]", "there", model_spec, release_spec)}
     assert features == set(Feature) - {Feature.CPU, Feature.SHUTDOWN_TIMEOUT}
 

@@ -1,11 +1,14 @@
 """A release that carries its model's facts is planned for by them: what each kind of layer keeps, what is stored."""
 
+from dataclasses import replace
+
 import pytest
 
 from llm_serving import catalog
 from llm_serving.arguments import parse
 from llm_serving.errors import ProblemsError
 from llm_serving.planning.clouds import GCP
+from llm_serving.planning.cold_start import warms_up
 from llm_serving.planning.fit import (
     Demands,
     Parallelism,
@@ -17,8 +20,10 @@ from llm_serving.planning.fit import (
     weight_bytes,
 )
 from llm_serving.planning.host import HostShare
-from llm_serving.spec import ModelFacts, ModelSource, Quantization, ReleaseSpec, release_hash
-from tests.unit.planning.builders import model, plan_instance, release
+from llm_serving.planning.rules import check
+from llm_serving.serving.engines import EngineRequest, engine
+from llm_serving.spec import EngineName, ModelFacts, ModelSource, Quantization, ReleaseSpec, release_hash
+from tests.unit.planning.builders import model, plan_instance, release, stack
 
 ONE = Parallelism()
 SOURCE = {"repository": "publisher/model", "revision": "0" * 40, "license": "apache-2.0"}
@@ -60,6 +65,21 @@ def test_a_model_is_planned_by_its_own_facts_as_by_its_row_in_the_catalog():
     own, named = (plan_instance(model(), spec, node) for spec in (released(), release("qwen3-8b")))
     assert own.kv_cache_tokens == named.kv_cache_tokens
     assert own.tensor_parallelism == named.tensor_parallelism == 1
+
+
+def test_facts_are_taken_as_programs_in_other_languages_send_them():
+    """The plugin protocol has no integers, and Python's consumers write keys in their own way."""
+
+    def sent(value):
+        if isinstance(value, dict):
+            return {key: sent(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [sent(item) for item in value]
+        return float(value) if type(value) is int else value
+
+    whole = facts(weights={"BF16": 16381470720}, experts={"count": 8, "active": 2, "width": 512, "layers": 36})
+    for by_alias in (True, False):
+        assert parse(ModelFacts, sent(whole.model_dump(mode="json", by_alias=by_alias))) == whole
 
 
 @pytest.mark.parametrize("shape", [{}, {"architecture": "qwen3-8b", "facts": facts()}])
@@ -130,6 +150,60 @@ def test_what_is_served_as_it_is_stored_takes_what_was_counted():
     sixteen = facts(weights={"BF16": 16_381_470_720})
     assert weight_bytes(sixteen, Quantization.NONE) == 16_381_470_720
     assert weight_bytes(sixteen, Quantization.FP8) < 10e9
+
+
+def vectors(**fields):
+    """A release of a model that makes vectors."""
+    return released(task="embed", **fields)
+
+
+def test_a_model_that_makes_vectors_is_started_for_that_and_asked_for_no_text():
+    node = GCP.machine_node("a3-highgpu-1g")
+    spec, chat = vectors(), released()
+    plan = plan_instance(model(), spec, node)
+    request = EngineRequest(plan, spec, model().engine, "/weights")
+    assert "--runner=pooling" in engine(EngineName.VLLM).command(request)
+    assert "--runner=pooling" not in engine(EngineName.VLLM).command(replace(request, release=chat))
+    assert warms_up(model(), chat)
+    assert not warms_up(model(), spec)
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"model": {"autoscaling": {"max": 4, "ttftSeconds": 2}}}, "models[0].autoscaling.ttftSeconds"),
+        ({"release": {"engine": {"name": "sglang", "version": "0.5.23"}}}, "models[0].releases.stable"),
+        ({"model": {"engine": {"flags": {"runner": "generate"}}}}, "models[0].engine.flags.runner"),
+    ],
+)
+def test_what_asks_for_text_of_a_model_that_writes_none_is_refused(fields, path):
+    spec = ReleaseSpec.model_validate(vectors().model_dump(mode="json") | fields.get("release", {}))
+    shape = stack(releases=[spec], models=(model(**fields.get("model", {})),))
+    assert path in [problem.path for problem in check(shape)]
+
+
+def test_weights_that_stay_in_host_memory_leave_room_on_the_gpu_and_take_it_from_the_host():
+    """70 billion parameters in 8 bits: 71 GiB, of which an H100 with 40 GiB of them elsewhere holds the rest."""
+    spec = release("llama-3.1-70b", quantization="fp8")
+    node = GCP.machine_node("a3-highgpu-1g")
+    with pytest.raises(ProblemsError, match="does not fit"):
+        plan_instance(model(), spec, node)
+    offloading = model(engine={"flags": {"cpu-offload-gb": 40}})
+    assert plan_instance(offloading, spec, node).kv_cache_gib > 20
+    with pytest.raises(ProblemsError, match=r"600 of weights \(engine\.flags\.cpu-offload-gb\)"):
+        plan_instance(model(engine={"flags": {"cpu-offload-gb": 600}}), spec, node)
+
+
+@pytest.mark.parametrize(("gpu", "step"), [("L4", 2048), ("A100-80GB", 2048), ("H100-80GB", 8192), ("B200", 16384)])
+def test_the_default_step_is_that_of_the_gpu(gpu, step):
+    accelerator = catalog.accelerator(gpu)
+    assert accelerator.step_tokens == step
+    host = HostShare(cpu=8, memory_gib=64, shm_gib=1)
+    by_default, asked = (
+        memory_budget(facts(), Quantization.NONE, accelerator, ONE, 0.9, host, Demands(step_tokens=tokens))
+        for tokens in (None, step)
+    )
+    assert by_default == asked
 
 
 def test_layers_with_other_kv_heads_must_be_cut_evenly_too():

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from llm_serving.errors import ProblemsError
-from llm_serving.spec import ModelFacts, ReleaseSpec
+from llm_serving.spec import ModelFacts, ReleaseSpec, Task
 from stacks.checkpoint.chat_template import template_problem
 from stacks.releases import add_release, lock_releases, read_releases
 from stacks.releases.checks import mismatches
@@ -49,6 +49,9 @@ def test_what_ships_agrees_with_itself(committed: Any) -> None:
         ({"method": "compressed-tensors", "bits": 8, "format": "int-quantized"}, "int8"),
         ({"method": "compressed-tensors", "bits": 4, "format": "pack-quantized", "groupSize": 128}, "gptq"),
         ({"method": "modelopt", "format": "FP8"}, "fp8"),
+        ({"method": "modelopt", "format": "NVFP4"}, "nvfp4"),
+        ({"method": "compressed-tensors", "bits": 4, "format": "nvfp4-pack-quantized"}, "nvfp4"),
+        ({"method": "mxfp4"}, "mxfp4"),
         ({"method": "awq", "bits": 4}, "awq"),
     ],
 )
@@ -87,6 +90,16 @@ def test_a_sampling_default_that_vllm_does_not_read_or_refuses_is_refused(
 def test_sampling_defaults_that_vllm_reads_pass() -> None:
     sampling = {"temperature": 0, "top_p": 1, "top_k": -1, "min_p": 0.05, "repetition_penalty": 1.1}
     assert list(mismatches(release(sampling=sampling))) == []
+
+
+def test_a_model_that_writes_no_text_is_neither_sampled_nor_parsed() -> None:
+    release_of_vectors = release(sampling={"temperature": 0.6}, tool_parser="hermes")
+    facts = release_of_vectors.model.facts
+    assert facts is not None
+    embedding = facts.model_copy(update={"task": Task.EMBED})
+    source = release_of_vectors.model.model_copy(update={"facts": embedding})
+    problems = mismatches(release_of_vectors.model_copy(update={"model": source}))
+    assert {problem.path for problem in problems} == {"sampling", "toolParser"}
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ SERVED = [
     "nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
     "nvidia--Llama-3.1-70B-Instruct-FP8",
     "nvidia--Nemotron-H-56B-Base-8K",
+    "nvidia--Qwen3.5-122B-A10B-NVFP4",
+    "openai--gpt-oss-120b",
 ]
 """Models with latent attention, windows, chunks, states, experts, pictures, and weights in 8 bits."""
 

@@ -303,6 +303,7 @@ def test_a_gated_model_is_not_asked_of_the_hub_without_a_token(source: str, refu
     image = {"repository": "registry.example/model-loader", "tag": "1.0.0"}
     data = settings_data("local") | {"loader": {"image": image, "source": source}, "pools": [BIG]}
     data["models"] = [GATED | {"team": "chat"}]
+    put(data, "cluster.cacheStorage.sizeGib", 200)
     if not refused:
         resolve(parse_settings(data, "local"), "local")
         return

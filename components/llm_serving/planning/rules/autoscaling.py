@@ -5,10 +5,12 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from llm_serving.errors import Problem, nearest
+from llm_serving.metrics.engines import engine_metrics
 from llm_serving.metrics.series import SCRAPE_INTERVAL_SECONDS
-from llm_serving.planning.autoscaling import parse_cron
+from llm_serving.planning.autoscaling import Cron, interruption, parse_cron
+from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.stack import StackShape
-from llm_serving.spec import AddonSource, AddonsSpec, AutoscalingSpec, ModelSpec, ScheduleSpec
+from llm_serving.spec import AddonSource, AddonsSpec, AutoscalingSpec, ModelSpec, ScheduleSpec, Task
 from llm_serving.spec.urls import check_user_info
 
 _LONGEST_HINT = 200
@@ -24,8 +26,20 @@ def check_autoscaling(stack: StackShape) -> Iterator[Problem]:
         if model.autoscaling is not None:
             yield from _bounds(path, model, model.autoscaling)
             yield from _cap(path, model, model.autoscaling)
+            yield from _objective(path, model, model.autoscaling, stack)
+            yield from _bounds_of_objective(path, model, model.autoscaling, stack)
             for number, schedule in enumerate(model.autoscaling.schedules):
                 yield from _schedule(f"{path}.autoscaling.schedules[{number}]", schedule, model.autoscaling)
+
+
+def _objective(path: str, model: ModelSpec, scaling: AutoscalingSpec, stack: StackShape) -> Iterator[Problem]:
+    """Models that make vectors or scores have no first token: the signal would stay empty."""
+    if scaling.ttft_seconds is None:
+        return
+    releases = (stack.releases.get((model.name, version)) for _, version in releases_of(model))
+    if any(release is not None and release.task is not Task.GENERATE for release in releases):
+        reason = "the model writes no text, so there is no first token to wait for"
+        yield Problem(f"{path}.autoscaling.ttftSeconds", scaling.ttft_seconds, reason, "queueDepth")
 
 
 def check_addons(addons: AddonsSpec, models: Sequence[ModelSpec]) -> Iterator[Problem]:
@@ -94,6 +108,18 @@ def _cap(path: str, model: ModelSpec, spec: AutoscalingSpec) -> Iterator[Problem
         yield Problem(f"{path}.engine.maxQueuedRequests", cap, reason, f"more than {spec.queue_depth:g}")
 
 
+def _bounds_of_objective(path: str, model: ModelSpec, spec: AutoscalingSpec, stack: StackShape) -> Iterator[Problem]:
+    """A histogram says nothing below its first bound, where every quantile lies above the objective, and nothing above
+    its last one, where none does."""
+    release = stack.releases.get((model.name, model.releases.stable))
+    bounds = None if release is None else engine_metrics(release.engine.name).time_to_first_token_bounds
+    if spec.ttft_seconds is None or bounds is None or bounds[0] <= spec.ttft_seconds < bounds[1]:
+        return
+    reason = f"the engine counts times to the first token from {bounds[0]:g} to {bounds[1]:g} seconds"
+    nearest_bound = bounds[0] if spec.ttft_seconds < bounds[0] else bounds[1] / 2
+    yield Problem(f"{path}.autoscaling.ttftSeconds", spec.ttft_seconds, reason, f"{nearest_bound:g}")
+
+
 def _schedule(path: str, schedule: ScheduleSpec, spec: AutoscalingSpec) -> Iterator[Problem]:
     if schedule.replicas > spec.max:
         yield Problem(f"{path}.replicas", schedule.replicas, f"more than max ({spec.max})", str(spec.max))
@@ -106,7 +132,7 @@ def _schedule(path: str, schedule: ScheduleSpec, spec: AutoscalingSpec) -> Itera
         reason = "not a name in the IANA time zone data base"
         close = nearest(schedule.timezone, known)
         yield Problem(f"{path}.timezone", schedule.timezone, reason, close if len(close) < _LONGEST_HINT else "Etc/UTC")
-    moments: list[object] = []
+    moments: list[Cron] = []
     for name, expression in (("start", schedule.start), ("end", schedule.end)):
         try:
             cron = parse_cron(expression)
@@ -115,7 +141,23 @@ def _schedule(path: str, schedule: ScheduleSpec, spec: AutoscalingSpec) -> Itera
             continue
         if not cron.happens:
             yield Problem(f"{path}.{name}", expression, "there is no such day in any year", "0 8 * * mon-fri")
+            continue
         moments.append(cron)
-    if len(moments) == len(("start", "end")) and moments[0] == moments[1]:
-        reason = "the same moment as start, so that the window has no end"
-        yield Problem(f"{path}.end", schedule.end, reason, "a later hour; or autoscaling.min, for all day")
+    match moments:
+        case [start, end] if start == end:
+            reason = "the same moment as start, so that the window has no end"
+            yield Problem(f"{path}.end", schedule.end, reason, "a later hour; or autoscaling.min, for all day")
+        case [start, end] if reason := interruption(start, end):
+            name, expression = ("end", schedule.end) if reason.startswith("end ") else ("start", schedule.start)
+            yield Problem(f"{path}.{name}", expression, reason, _once_a_day(expression))
+        case _:
+            pass
+
+
+def _once_a_day(expression: str) -> str:
+    """The nearest expression that happens once on each of its days; where it does already, a weekly window."""
+    minute, hour, *days = expression.split()
+    once = " ".join([minute if minute.isdigit() else "0", hour if hour.isdigit() else "8", *days])
+    return (
+        once if once != expression else "start and end on the same days, such as 0 8 * * mon-fri and 0 18 * * mon-fri"
+    )

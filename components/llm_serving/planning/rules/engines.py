@@ -15,7 +15,7 @@ from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.engine_flags import check_flags
 from llm_serving.planning.rules.models import ROLE_PATHS
 from llm_serving.planning.rules.stack import StackShape
-from llm_serving.spec import EngineName, ModelSpec, Quantization, ReleaseSpec
+from llm_serving.spec import EngineName, ModelSpec, Quantization, ReleaseSpec, Task
 
 CPU = "cpu"
 
@@ -122,6 +122,7 @@ def requested_features(
     )
     yield from ((feature, f"{path}.{where}", value) for feature, wanted, where, value in of_stack if wanted)
     of_release: tuple[tuple[Feature, bool], ...] = (
+        (Feature.POOLING, release.task is not Task.GENERATE),
         (Feature.LORA, bool(release.adapters)),
         (Feature.TOOL_PARSER, release.tool_parser is not None),
         (Feature.REASONING_PARSER, release.reasoning_parser is not None),
@@ -163,6 +164,7 @@ _PHRASES = {
     Feature.STRUCTURED_OUTPUTS_OFF: "a way to turn structured outputs off",
     Feature.SAMPLING_DEFAULTS: "sampling defaults",
     Feature.CHAT_TEMPLATE: "a chat template from outside the model",
+    Feature.POOLING: "models that make vectors or scores",
     Feature.LORA: "LoRA adapters under names of their own",
 }
 

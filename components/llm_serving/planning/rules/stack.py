@@ -9,7 +9,17 @@ from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.host import NO_SIDECAR, SidecarRequests
 from llm_serving.planning.node_room import NodeRoom
 from llm_serving.planning.nodes import DEFAULT_MAX_PODS, NodeShape
-from llm_serving.spec import AddonsSpec, LauncherSpec, LoaderSpec, ModelSpec, Pool, ReleaseSpec, TeamSpec, Weights
+from llm_serving.spec import (
+    AddonsSpec,
+    CacheStorageSpec,
+    LauncherSpec,
+    LoaderSpec,
+    ModelSpec,
+    Pool,
+    ReleaseSpec,
+    TeamSpec,
+    Weights,
+)
 from llm_serving.spec.gcp import GcpClusterSpec, GcpNetworkSpec, GcpPoolSpec, GcpRegistrySpec
 
 
@@ -47,6 +57,7 @@ class StackShape:
         loader: what fills the model cache; ``None`` where somebody else does.
         launcher: what runs the engines.
         weights: who that is, where the stack says so.
+        cache_storage: the claim for the weights that is made in the namespace of each team; ``None`` where none is.
         addons: what the cluster needs beside the models, and who brings it.
         sidecar: what the cloud's model cache puts beside every engine.
     """
@@ -63,6 +74,7 @@ class StackShape:
     loader: LoaderSpec | None = None
     launcher: LauncherSpec = field(default_factory=LauncherSpec)
     weights: Weights | None = None
+    cache_storage: CacheStorageSpec | None = None
     addons: AddonsSpec = field(default_factory=AddonsSpec)
     sidecar: SidecarRequests = NO_SIDECAR
 

@@ -1,9 +1,14 @@
-"""Weights: somebody brings them into the model cache."""
+"""Weights: somebody brings them into the model cache, and the cache holds them."""
 
 from collections.abc import Iterator
+from math import ceil
 
+from llm_serving import catalog
 from llm_serving.errors import Problem
+from llm_serving.planning.fit import GIB, weight_bytes
+from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.stack import StackShape
+from llm_serving.spec import CacheStorageSpec
 
 LOADER = "loader, with the image of images/model-loader: it loads from the Hugging Face hub, or from a mirror"
 EXTERNAL = "weights: external, where somebody else fills the bucket before the models start"
@@ -17,3 +22,24 @@ def check_weights(stack: StackShape) -> Iterator[Problem]:
     if stack.models and stack.cloud.makes_model_cache and stack.loader is None and stack.weights is None:
         reason = "nothing fills the bucket that this stack makes, and its models would wait for their weights for ever"
         yield Problem("loader", None, reason, f"{LOADER}; or {EXTERNAL}")
+    if stack.cache_storage is not None:
+        for team in stack.teams:
+            yield from _claim(stack, stack.cache_storage, team.name)
+
+
+def _claim(stack: StackShape, claim: CacheStorageSpec, team: str) -> Iterator[Problem]:
+    """The claim of a team's namespace holds the weights of its releases, and every pod of theirs can mount it."""
+    path = "cluster.cacheStorage"
+    models = [model for model in stack.models if model.team == team]
+    served = {(model.name, version) for model in models for _, version in releases_of(model)}
+    releases = [stack.releases[key] for key in sorted(served) if key in stack.releases]
+    needed = sum(weight_bytes(catalog.model_facts(release.model), release.quantization) for release in releases) / GIB
+    if needed > claim.size_gib:
+        reason = f"the weights of team {team}'s releases are {needed:.1f} GiB"
+        yield Problem(f"{path}.sizeGib", claim.size_gib, reason, f"{ceil(needed)}, and room for the next release")
+    pods = sum((model.most_replicas + model.surge) * model.engine.nodes for model in models)
+    nodes = sum(pool.max_nodes for pool in stack.pools if pool.name in {model.pool for model in models})
+    if claim.access_mode == "ReadWriteOnce" and nodes > 1 and pods > 1:
+        # Kubernetes documentation, "Persistent Volumes", "Access Modes": one node mounts it, with all of its pods.
+        reason = f"one node alone mounts such a claim, and the pods of team {team} run on up to {min(nodes, pods)}"
+        yield Problem(f"{path}.accessMode", claim.access_mode, reason, "ReadWriteMany, of a class that has it")

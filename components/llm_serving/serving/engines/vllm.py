@@ -19,7 +19,7 @@ from llm_serving.serving.engines.engine import (
     sampling_json,
     user_flags,
 )
-from llm_serving.spec import EngineName, Quantization
+from llm_serving.spec import EngineName, Quantization, Task
 
 _NAMED_QUANTIZATION = {Quantization.FP8: "fp8"}
 
@@ -133,6 +133,8 @@ def _scheduling(request: EngineRequest) -> Iterator[str]:
 
 def _answers(request: EngineRequest) -> Iterator[str]:
     release, options = request.release, request.options
+    if release.task is not Task.GENERATE:
+        yield "--runner=pooling"
     quantization = _NAMED_QUANTIZATION.get(release.quantization_while_loading)
     if quantization is not None:
         yield f"--quantization={quantization}"
