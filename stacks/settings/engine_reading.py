@@ -8,7 +8,7 @@ readings of what is accepted.
 
 import re
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import yaml
 from yaml.resolver import Resolver
@@ -112,7 +112,7 @@ def _check_scalar(node: yaml.ScalarNode, path: str) -> Iterator[Problem]:
     if node.style == '"' and _SLASH_ESCAPE.match(_source(node)):
         yield Problem(path, text, r"holds the escape \/, which the Pulumi engine refuses", "/ without the backslash")
     is_plain = node.style is None
-    implied = Resolver().resolve(yaml.ScalarNode, text, (is_plain, not is_plain))
+    implied: str = cast(Any, Resolver()).resolve(yaml.ScalarNode, text, (is_plain, not is_plain))
     if node.tag != implied:
         yield Problem(path, text, f"has the tag {_shown(node.tag)}, which the Pulumi engine ignores", "no tag")
     elif is_plain and (reason := _differs(text, node.tag.removeprefix(_TAG))):

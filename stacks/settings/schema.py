@@ -30,8 +30,8 @@ def settings_schema() -> dict[str, Any]:
         "type": "object",
         "required": ["config"],
         "properties": {
-            **dict.fromkeys(sorted(FILE_KEYS), {}),
             "config": {"anyOf": [_in_namespace(variant) for variant in variants]},
+            **dict.fromkeys(sorted(FILE_KEYS - {"config"}), True),
         },
         "additionalProperties": False,
         "$defs": definitions,
