@@ -21,9 +21,7 @@ from stacks.files import write_atomically
 from stacks.images.lock import read_images
 from stacks.releases import RELEASES
 from stacks.settings import NAMESPACE
-
-ENCRYPTION = frozenset({"encryptionsalt", "encryptedkey", "secretsprovider"})
-"""What Pulumi itself writes into a settings file, beside ``config``."""
+from stacks.settings.document import ENCRYPTION
 
 
 def sync_project(state: Path, stack: str, source: Path = REPOSITORY, more: Mapping[str, Any] | None = None) -> Path:

@@ -1,13 +1,18 @@
 """Strict reading of YAML files (a key given twice is refused, because the second would silently win), and writing of
 YAML."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 
 from llm_serving.errors import Problem, ProblemsError
+
+Check = Callable[[yaml.Node], Iterable[Problem]]
+"""What is refused of a document before values are made of it."""
+
+MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -16,7 +21,8 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = cast(Hashable, cast(Any, self).construct_object(key_node, deep=True))
+            is_merge = key_node.tag == MERGE_TAG
+            key = "<<" if is_merge else cast(Hashable, cast(Any, self).construct_object(key_node, deep=True))
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} is given twice in one mapping", key_node.start_mark
@@ -25,31 +31,48 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load_yaml(path: Path, shown_as: str = "") -> Any:
+def load_yaml(path: Path, shown_as: str = "", check: Check | None = None) -> Any:
     """The YAML document in ``path``.
 
     Raises:
-        ProblemsError: the file is missing, is not YAML, or has a key twice.
+        ProblemsError: the file is missing, is not YAML in UTF-8, has a key twice, or is refused by ``check``.
     """
     source = shown_as or path.name
     try:
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     except FileNotFoundError:
         others = sorted(other.name for other in path.parent.glob(f"*{path.suffix}"))
         raise ProblemsError([Problem("", None, "no such file", ", ".join(others))], source) from None
-    return parse_yaml(text, source)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        reason = f"not valid YAML: the byte 0x{data[error.start]:02X} in line {line} is not UTF-8"
+        raise ProblemsError([Problem("", None, reason, "save the file as UTF-8")], source) from None
+    return parse_yaml(text, source, check)
 
 
-def parse_yaml(text: str, source: str) -> Any:
+def parse_yaml(text: str, source: str, check: Check | None = None) -> Any:
     """The YAML document in ``text``; ``source`` names it in messages.
 
     Raises:
-        ProblemsError: it is not YAML, or has a key twice.
+        ProblemsError: it is not YAML, has a key twice, or is refused by ``check``.
     """
     try:
-        return yaml.load(text, _StrictLoader)
+        loader = _StrictLoader(text)
+        node = cast("yaml.Node | None", cast(Any, loader).get_single_node())
+        if node is None:
+            return None
+        problems = [*check(node)] if check is not None else []
+        if not problems:
+            return cast(Any, loader).construct_document(node)
     except yaml.YAMLError as error:
         raise ProblemsError([Problem("", None, f"not valid YAML: {_one_line(error)}")], source) from None
+    except ValueError as error:  # a date or a number that Python cannot hold
+        raise ProblemsError([Problem("", None, f"not valid YAML: {error}")], source) from None
+    except RecursionError:
+        raise ProblemsError([Problem("", None, "not valid YAML: nested too deeply")], source) from None
+    raise ProblemsError(problems, source)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -70,4 +93,11 @@ def dump_yaml(data: Any) -> str:
 
 
 def _one_line(error: yaml.YAMLError) -> str:
-    return " ".join(str(error).split())
+    """What is wrong and where, without the line itself: a secret may stand there."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return " ".join(str(error).split())
+    parts = [error.context, error.problem]
+    mark = error.problem_mark or error.context_mark
+    if mark is not None:
+        parts.append(f"line {mark.line + 1}, column {mark.column + 1}")
+    return ", ".join(part for part in parts if part)

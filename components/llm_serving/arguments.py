@@ -25,6 +25,7 @@ class Frozen(BaseModel):
         populate_by_name=True,
         validate_default=True,
         arbitrary_types_allowed=True,
+        allow_inf_nan=False,
     )
 
 

@@ -36,7 +36,8 @@ class Problem:
     def __str__(self) -> str:
         value = "" if self.value is None else f" = {shorten(self.value)}"
         hint = f" (try: {self.suggestion})" if self.suggestion else ""
-        return f"{self.path}{value}: {self.reason}{hint}"
+        where = f"{self.path}{value}: " if self.path or value else ""
+        return f"{where}{self.reason}{hint}"
 
 
 class ProblemsError(ValueError):

@@ -1,12 +1,24 @@
 """Reading of a settings file from disk, for commands that run without the Pulumi engine."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Problem, ProblemsError, nearest
 from stacks.documents import load_yaml
-from stacks.settings.models import NAMESPACE, Settings
-from stacks.settings.secrets import parse_with_secrets
+from stacks.settings.engine_reading import check_reading
+from stacks.settings.models import NAMESPACE, Settings, setting_names
+from stacks.settings.secrets import SECRETS, parse_with_secrets
+
+ENCRYPTION = frozenset({"encryptionsalt", "encryptedkey", "secretsprovider"})
+"""What Pulumi itself writes into a settings file, beside ``config``."""
+
+FILE_KEYS = frozenset({"config", "environment", *ENCRYPTION})
+"""What a settings file of Pulumi has ("Pulumi stack settings file reference", November 2026)."""
+
+NAMESPACES = frozenset({NAMESPACE, "pulumi"})
+"""Namespaces that are read: ours, and the engine's own (``pulumi:tags``). The stack configures its providers itself, so
+that ``gcp:project`` would have no effect."""
 
 
 def read_settings_file(path: Path) -> Settings:
@@ -15,14 +27,38 @@ def read_settings_file(path: Path) -> Settings:
     Raises:
         ProblemsError: naming the file and the property path of everything that is refused.
     """
-    document: Any = load_yaml(path)
+    document: Any = load_yaml(path, check=check_reading)
     config: Any = cast(dict[str, Any], document).get("config") if isinstance(document, dict) else None
+    problems = [*_check_file_keys(cast(dict[str, Any], document))] if isinstance(document, dict) else []
     if not isinstance(config, dict):
-        raise ProblemsError([Problem("config", None, "required, but not given")], path.name)
+        raise ProblemsError([*problems, Problem("config", None, "required, but not given")], path.name)
+    items = cast(dict[str, Any], config)
+    problems += _check_namespaces(items)
+    if problems:
+        raise ProblemsError(problems, path.name)
     prefix = f"{NAMESPACE}:"
-    items = cast(dict[str, Any], config).items()
-    data = {str(key)[len(prefix) :]: value for key, value in items if str(key).startswith(prefix)}
+    data = {key.removeprefix(prefix): value for key, value in items.items() if key.startswith(prefix)}
     return parse_with_secrets(data, path.name, _is_encrypted)
+
+
+def _check_file_keys(document: Mapping[str, Any]) -> Iterator[Problem]:
+    for key in document:
+        if key not in FILE_KEYS:
+            yield Problem(key, None, "unknown key of a settings file", nearest(key, FILE_KEYS))
+
+
+def _check_namespaces(config: Mapping[str, Any]) -> Iterator[Problem]:
+    names = {*setting_names(), *(path.partition(".")[0] for path in SECRETS)}
+    for key in config:
+        namespace, colon, name = key.partition(":")
+        if not colon:
+            known = nearest(key, names).split(", ")
+            suggestion = ", ".join(f"{NAMESPACE}:{name}" for name in known) if len(known) < len(names) else ""
+            yield Problem(key, None, "has no namespace", suggestion or f"{NAMESPACE}:{key}")
+        elif namespace not in NAMESPACES:
+            near = nearest(namespace, NAMESPACES).split(", ")
+            suggestion = ", ".join(f"{other}:{name}" for other in near)
+            yield Problem(key, None, "is in a namespace that nothing of the stack reads", suggestion)
 
 
 def _is_encrypted(path: str, value: Any) -> bool:

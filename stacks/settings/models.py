@@ -152,6 +152,11 @@ class GcpSettings(CommonSettings):
         return image.model_copy(update={"repository": f"{url}/{path}"})
 
     @property
+    def claim_of_others(self) -> str | None:
+        """Name of the claim for the weights that somebody else makes in each namespace: none, there is a bucket."""
+        return None
+
+    @property
     def fixed(self) -> dict[str, str]:
         """What may not change in the life of a stack, by property path."""
         cluster, network = self.cluster, self.network
@@ -234,6 +239,11 @@ class ExistingSettings(CommonSettings):
         return self.cluster.cache_storage
 
     @property
+    def claim_of_others(self) -> str | None:
+        """Name of the claim for the weights that somebody else makes in each namespace; ``None`` where we make it."""
+        return self.cluster.cache_claim if self.cluster.cache_storage is None else None
+
+    @property
     def account(self) -> str:
         """Whose quotas and bill it is: nobody's that this project knows."""
         return ""
@@ -280,6 +290,12 @@ _BY_CLOUD: dict[str, type[GcpSettings] | type[ExistingSettings]] = {
     cloud: model for model in get_args(Settings) for cloud in get_args(model.model_fields["cloud"].annotation)
 }
 """The model of each value that ``cloud`` may have."""
+
+
+def setting_names() -> frozenset[str]:
+    """Names of the settings of any stack, as they stand in files, without the namespace."""
+    fields = (field for model in _BY_CLOUD.values() for field in model.model_fields.items())
+    return frozenset(field.alias or name for name, field in fields)
 
 
 def parse_settings(data: Mapping[str, Any], source: str, images: Mapping[str, LockedImage] | None = None) -> Settings:

@@ -12,6 +12,9 @@ from stacks.settings.models import NAMESPACE, in_file
 from stacks.settings.resolve import Stack, refuse_unpushed, resolve
 from stacks.settings.secrets import SECRETS, parse_with_secrets
 
+_FILLED = frozenset({"project", "region"})
+"""Keys that the engine fills with an empty text where they are not given: `Pulumi.yaml` declares them."""
+
 
 def current_stack() -> Stack:
     """The stack that is being previewed or updated.
@@ -43,8 +46,7 @@ def _settings_data(source: str) -> dict[str, Any]:
         if is_config_secret(full_key) and not _holds_secret(key, data[key]):
             problem = Problem(key, None, "is a secret, but settings appear in plans and outputs", "set it in the clear")
             raise ProblemsError([in_file(problem)], source)
-    # The engine fills declared keys with their defaults; an empty text means "not given".
-    return {key: value for key, value in data.items() if value != ""}
+    return {key: value for key, value in data.items() if value != "" or key not in _FILLED}
 
 
 def _holds_secret(key: str, value: Any) -> bool:

@@ -5,12 +5,13 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from stacks.images.lock import NAME
+from stacks.settings.document import FILE_KEYS, NAMESPACES
 from stacks.settings.models import NAMESPACE, Settings
 from stacks.settings.secrets import SECRETS
 
 
 def settings_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a settings file: the keys of our namespace, any key of another."""
+    """JSON Schema (draft 2020-12) of a settings file: our keys, and those of Pulumi itself."""
     inner = TypeAdapter(Settings).json_schema(by_alias=True, ref_template="#/$defs/{model}")
     definitions: dict[str, Any] = inner.pop("$defs")
     # Settings may name an image of the lock; components, which know no lock, get what it stands for.
@@ -28,7 +29,11 @@ def settings_schema() -> dict[str, Any]:
         "title": "Settings of an llm-serving stack",
         "type": "object",
         "required": ["config"],
-        "properties": {"config": {"anyOf": [_in_namespace(variant) for variant in variants]}},
+        "properties": {
+            "config": {"anyOf": [_in_namespace(variant) for variant in variants]},
+            **dict.fromkeys(sorted(FILE_KEYS - {"config"}), True),
+        },
+        "additionalProperties": False,
         "$defs": definitions,
     }
 
@@ -54,6 +59,6 @@ def _in_namespace(variant: dict[str, Any]) -> dict[str, Any]:
         "type": "object",
         "properties": properties,
         "required": [f"{NAMESPACE}:{key}" for key in variant["required"]],
-        "patternProperties": {f"^(?!{NAMESPACE}:)": {}},
+        "patternProperties": {f"^{namespace}:": {} for namespace in sorted(NAMESPACES - {NAMESPACE})},
         "additionalProperties": False,
     }

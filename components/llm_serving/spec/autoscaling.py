@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, field_validator
 
 from llm_serving.arguments import Frozen
-from llm_serving.spec.names import Count, PositiveCount
+from llm_serving.spec.names import MAX_COUNT, Count, PositiveCount
 
 Percent = Annotated[int, Field(ge=1, le=100)]
 
@@ -42,16 +42,16 @@ class ScalingPaceSpec(Frozen):
 class AutoscalingSpec(Frozen):
     """Bounds and signals of a release's autoscaling. The number wanted is the largest that any signal asks for."""
 
-    min: int = 1
+    min: Annotated[int, Field(le=MAX_COUNT, json_schema_extra={"minimum": 1})] = 1
     """Fewest instances; 1 by default."""
     max: PositiveCount
     """Most instances."""
-    queue_depth: Annotated[float, Field(gt=0)] = 10
+    queue_depth: Annotated[float, Field(gt=0, le=MAX_COUNT)] = 10
     """Requests that may wait an instance; 10 by default.
 
     More of them ask for more instances.
     """
-    ttft_seconds: Annotated[float, Field(gt=0)] | None = None
+    ttft_seconds: Annotated[float, Field(gt=0, le=MAX_COUNT)] | None = None
     """Objective for the time to the first token (95th percentile).
 
     Counts only while requests wait.

@@ -14,7 +14,7 @@ class CacheStorageSpec(Frozen):
     A claim for the model cache that is made in the namespace of each team.
     """
 
-    size_gib: Annotated[int, Field(ge=1)]
+    size_gib: Annotated[int, Field(ge=1, le=1024**2)]
     """Size in GiB."""
     storage_class: ObjectName | None = None
     """The cluster's storage class; left out: its default."""

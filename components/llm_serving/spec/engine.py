@@ -1,19 +1,22 @@
 """How a stack runs an inference engine: everything about speed and size, nothing that changes answers."""
 
+import math
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, StringConstraints
 
 from llm_serving.arguments import Frozen
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.spec.names import PositiveCount
+from llm_serving.spec.names import Count, PositiveAmount, PositiveCount
 
 FlagName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*([-.][a-z0-9_]+)*$")]
 """Name of a flag without its dashes: ``max-num-seqs``, or ``compilation-config.mode`` for a nested one."""
 
 
 def _plain_value(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("not a finite number")
     if isinstance(value, bool | int | float | str):
         return value
     raise ValueError("not a flag's value: true for a switch, false for its --no- form, or a number or a text")
@@ -71,7 +74,7 @@ class EngineSpec(Frozen):
     """Mix parts of long prompts with the tokens of running requests."""
     prefix_caching: bool | None = None
     """Keep the KV cache of common beginnings."""
-    max_batched_tokens: PositiveCount | None = None
+    max_batched_tokens: PositiveAmount | None = None
     """Tokens of one step of the engine."""
     max_sequences: PositiveCount | None = None
     """Requests in one batch.
@@ -84,11 +87,11 @@ class EngineSpec(Frozen):
     Requests that may wait, when batches are full, before the engine answers 503: its admission cap. vLLM counts running
     requests too, and needs ``max_sequences`` for it.
     """
-    max_queued_tokens: PositiveCount | None = None
+    max_queued_tokens: PositiveAmount | None = None
     """Prompt tokens that may wait before the engine answers 503."""
     structured_outputs: bool = True
     """Allow answers that must match a grammar or a JSON schema."""
-    max_loras: Annotated[int, Field(ge=0)] = 0
+    max_loras: Count = 0
     """Adapters that a batch can hold at once.
 
     Adapters of the release that a batch can hold at once; at least 1 where the release has some.

@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from llm_serving.arguments import Frozen
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.spec.names import Count, PositiveCount
+from llm_serving.spec.names import Amount, Count, PositiveAmount, PositiveCount
 
 LongCount = Annotated[int, Field(ge=0, le=10**15)]
 """A number of parameters or of bytes: no model of this decade has a quadrillion of either."""
@@ -66,11 +66,11 @@ class LayerFacts(Frozen):
     """Width of one key head."""
     value_dim: PositiveCount | None = None
     """Width of one value head; as wide as a key head where it is left out."""
-    window: PositiveCount | None = None
+    window: PositiveAmount | None = None
     """Tokens that a `sliding` layer keeps."""
     latent_dim: PositiveCount | None = None
     """Values that a `latent` layer keeps of a token: rank of key and value, and width of the rotary part."""
-    index_bytes: Count = 0
+    index_bytes: Amount = 0
     """Bytes that a `latent` layer with sparse attention keeps of a token for its index."""
     state_bytes: LongCount | None = None
     """Bytes of the state of one request in one `state` layer, all GPUs together."""
@@ -130,11 +130,11 @@ class ModelFacts(Frozen):
     """Query heads."""
     intermediate_size: PositiveCount
     """Width of the MLP of dense layers; of an expert where all layers have experts."""
-    vocabulary: PositiveCount
+    vocabulary: PositiveAmount
     """Rows of the embedding table."""
     tied_embeddings: bool = False
     """The output projection is the embedding table."""
-    max_context: PositiveCount
+    max_context: PositiveAmount
     """Longest context that the model was made for, in tokens."""
     experts: ExpertFacts | None = None
     """Experts of a mixture; left out for dense models."""

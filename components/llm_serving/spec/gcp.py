@@ -184,7 +184,7 @@ class GcpModelCacheSpec(Frozen):
 
     How long deleted objects can be restored: 0, or 7 to 90 (Cloud Storage documentation, "Soft delete").
     """
-    noncurrent_days: Annotated[int, Field(ge=1)] = 14
+    noncurrent_days: Annotated[int, Field(ge=1, le=3650)] = 14
     """How long an overwritten version of an object is kept."""
     force_destroy: bool = False
     """Let a destroy delete a bucket that still holds objects, and its key.
@@ -207,7 +207,7 @@ def _spot_shutdown(value: int) -> int:
     return value
 
 
-SpotShutdown = Annotated[int, AfterValidator(_spot_shutdown)]
+SpotShutdown = Annotated[int, AfterValidator(_spot_shutdown), Field(json_schema_extra={"enum": list(_SPOT_SHUTDOWNS)})]
 """The shutdown grace periods that GKE allows on Spot nodes: 30, its default, and 120 seconds (GKE documentation,
 "Customizing node system configuration", ``shutdownGracePeriodSeconds``)."""
 

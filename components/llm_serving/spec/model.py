@@ -11,7 +11,7 @@ from llm_serving.spec.autoscaling import AutoscalingSpec
 from llm_serving.spec.disruption import DrainSpec
 from llm_serving.spec.engine import EngineSpec
 from llm_serving.spec.kubernetes import ImageName
-from llm_serving.spec.names import Count, Fraction, ModelName, NamespaceName, PoolName, PositiveCount, Semver
+from llm_serving.spec.names import MAX_COUNT, Count, Fraction, ModelName, NamespaceName, PoolName, PositiveCount, Semver
 from llm_serving.spec.timeouts import TimeoutsSpec
 
 
@@ -124,7 +124,7 @@ class ModelSpec(Frozen):
     """GPUs of one instance; left out: the smallest number that fits."""
     gpu_memory_utilization: Fraction = 0.9
     """Share of the GPU's memory that the engine may use; 0.9 by default."""
-    min_concurrency: Annotated[float, Field(ge=1)] = 1
+    min_concurrency: Annotated[float, Field(ge=1, le=MAX_COUNT)] = 1
     """Requests of full context length that must fit the KV cache at once; 1 by default."""
     surge: Count = 0
     """Instances that a rollout may start beyond `replicas`. With 0, the default, an instance ends before its

@@ -66,6 +66,17 @@ ObjectName = Annotated[str, _dns_subdomain]
 SecretName = Annotated[str, _dns_subdomain]
 """Name of a Secret: a DNS subdomain (RFC 1123), as most names of Kubernetes objects are."""
 
-Count = Annotated[int, Field(ge=0)]
-PositiveCount = Annotated[int, Field(ge=1)]
+MAX_COUNT = 150_000
+"""Pods of the largest cluster that Kubernetes is made for ("Considerations for large clusters", November 2026): nothing
+that is counted is more."""
+
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+PositiveCount = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+
+MAX_AMOUNT = 100_000_000
+"""Ten times the longest context of a published model (10,485,760 tokens, Llama 4 Scout, April 2025)."""
+
+Amount = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
+"""Tokens, bytes and the like, of which there are more than of what is counted."""
+PositiveAmount = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]
 Fraction = Annotated[float, Field(gt=0, le=1)]

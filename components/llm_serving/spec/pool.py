@@ -109,9 +109,9 @@ class ExistingPoolSpec(Frozen):
     """
     nodes: PositiveCount = 1
     """How many nodes there are; 1 by default."""
-    cpu: Annotated[float, Field(gt=0)]
+    cpu: Annotated[float, Field(gt=0, le=4096)]
     """Cores that pods can use on one node."""
-    memory_gib: Annotated[float, Field(gt=0)]
+    memory_gib: Annotated[float, Field(gt=0, le=128 * 1024)]
     """Memory that pods can use on one node, in GiB."""
     node_selector: dict[LabelKey, LabelValue] = {}
     """Labels of the nodes."""

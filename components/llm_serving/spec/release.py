@@ -12,7 +12,7 @@ from llm_serving.arguments import Frozen, parse
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec.facts import ModelFacts, Task
 from llm_serving.spec.kubernetes import ImageRepository, ImageTag
-from llm_serving.spec.names import ModelName, Semver
+from llm_serving.spec.names import MAX_AMOUNT, ModelName, Semver
 
 
 class EngineName(StrEnum):
@@ -67,7 +67,7 @@ class ImageReference(Frozen):
 
     False for all others, the publisher's own among them: the launcher comes to them with the release.
     """
-    user_id: Annotated[int, Field(ge=1)] | None = None
+    user_id: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     """User that the engine runs as, one that the image knows by name.
 
     Left out: the one that is known of the image by its name (catalog, ``engine_images.csv``), else 1000.
@@ -164,7 +164,7 @@ class ReleaseSpec(Frozen):
     quantization: Quantization = Quantization.NONE
     """How the weights are stored: `none` (16 bits), `fp8`, `int8`, `awq`, `gptq`, `mxfp4`, `nvfp4`,
     `bitsandbytes` or `gguf`."""
-    context_length: Annotated[int, Field(ge=256)]
+    context_length: Annotated[int, Field(ge=256, le=MAX_AMOUNT)]
     """Longest request, prompt and answer together, in tokens."""
     sampling: dict[str, float] = {}
     """Default sampling parameters, passed to the engine as they are."""

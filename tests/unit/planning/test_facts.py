@@ -67,6 +67,21 @@ def test_a_model_is_planned_by_its_own_facts_as_by_its_row_in_the_catalog():
     assert own.tensor_parallelism == named.tensor_parallelism == 1
 
 
+def test_facts_are_taken_as_programs_in_other_languages_send_them():
+    """The plugin protocol has no integers, and Python's consumers write keys in their own way."""
+
+    def sent(value):
+        if isinstance(value, dict):
+            return {key: sent(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [sent(item) for item in value]
+        return float(value) if type(value) is int else value
+
+    whole = facts(weights={"BF16": 16381470720}, experts={"count": 8, "active": 2, "width": 512, "layers": 36})
+    for by_alias in (True, False):
+        assert parse(ModelFacts, sent(whole.model_dump(mode="json", by_alias=by_alias))) == whole
+
+
 @pytest.mark.parametrize("shape", [{}, {"architecture": "qwen3-8b", "facts": facts()}])
 def test_a_release_has_its_shape_from_exactly_one_place(shape):
     with pytest.raises(ProblemsError) as caught:

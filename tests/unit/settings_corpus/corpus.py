@@ -47,7 +47,7 @@ class Row:
             ProblemsError: it is refused.
         """
         path = folder / f"Pulumi.{self.stack}.yaml"
-        path.write_bytes(self._file().encode("utf-8", "surrogateescape"))
+        path.write_bytes(self._file().encode().replace(b"\\xE9", b"\xe9"))
         return resolve(read_settings_file(path), path.name)
 
     def _file(self) -> str:

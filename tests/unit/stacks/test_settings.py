@@ -1,5 +1,6 @@
 """Every bad input is refused with the file, the property path and, where something is near, what would work."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -407,3 +408,25 @@ def test_editors_know_both_ways_to_name_the_image_of_a_loader(image: Any, fine: 
     config = {f"llm-serving:{key}": value for key, value in loading(loader={"image": image}).items()}
     validator = jsonschema.Draft202012Validator(settings_schema())
     assert validator.is_valid({"config": config}) == fine
+
+
+def test_every_number_of_a_settings_file_has_bounds() -> None:
+    """A count without one is multiplied by others, and what is as long as it takes the memory of the machine."""
+    unbounded = [path for path, node in _numbers(settings_schema(), "") if not _is_bounded(node)]
+    assert unbounded == []
+
+
+def _numbers(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(node, list):
+        for index, item in enumerate(node):
+            yield from _numbers(item, f"{path}/{index}")
+    elif isinstance(node, dict):
+        if node.get("type") in ("integer", "number"):
+            yield path, node
+        for key, item in node.items():
+            yield from _numbers(item, f"{path}/{key}")
+
+
+def _is_bounded(node: dict[str, Any]) -> bool:
+    is_from = "minimum" in node or "exclusiveMinimum" in node
+    return "enum" in node or (is_from and ("maximum" in node or "exclusiveMaximum" in node))
