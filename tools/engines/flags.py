@@ -186,7 +186,8 @@ def _schema(model: type) -> dict[str, Any]:
             continue
         try:
             constraints = getattr(field.default, "metadata", ())
-            said = TypeAdapter(Annotated[hints[field.name], "", *constraints]).json_schema()
+            constrained: Any = Annotated.__class_getitem__((hints[field.name], "", *constraints))
+            said = TypeAdapter(constrained).json_schema()
         except (PydanticInvalidForJsonSchema, PydanticUserError):
             continue
         schema["$defs"] |= said.pop("$defs", {})
