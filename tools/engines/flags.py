@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
 
 COLUMNS = ("engine", "version", "flag", "kind", "alias_of", "choices", "bounds", "source", "date")
 
@@ -180,13 +180,13 @@ def _schema(model: type) -> dict[str, Any]:
     from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
 
     schema: dict[str, Any] = {"properties": {}, "$defs": {}}
-    hints = _hints(model)
+    hints, annotated = _hints(model), cast(Any, Annotated)
     for field in fields(model):
         if field.name not in hints:
             continue
         try:
             constraints = getattr(field.default, "metadata", ())
-            constrained: Any = Annotated.__class_getitem__((hints[field.name], "", *constraints))
+            constrained = annotated[(hints[field.name], "", *constraints)]
             said = TypeAdapter(constrained).json_schema()
         except (PydanticInvalidForJsonSchema, PydanticUserError):
             continue
