@@ -9,7 +9,7 @@ from infra.last_update import last_outputs
 from llm_serving.arguments import parse
 from llm_serving.spec.loader import HUB_TOKEN_SECRET
 from stacks.outputs import NamespaceOutputs
-from stacks.settings import NAMESPACE, ExistingSettings, Stack
+from stacks.settings import NAMESPACE, Stack
 from stacks.settings.secrets import HUB_TOKEN
 
 
@@ -66,6 +66,7 @@ def _references(stack: Stack) -> Iterator[_Reference]:
             yield _Reference(path, name, "Secret", "imagePull.registry and imagePull.username")
     if settings.egress is not None and settings.egress.ca_config_map is not None:
         yield _Reference("egress.caConfigMap", settings.egress.ca_config_map, "ConfigMap", "egress.caCertificates")
-    if isinstance(settings, ExistingSettings) and settings.cluster.cache_storage is None:
-        claim = settings.cluster.cache_claim
-        yield _Reference("cluster.cacheClaim", claim, "PersistentVolumeClaim", "cluster.cacheStorage")
+    if settings.claim_of_others is not None:
+        yield _Reference(
+            "cluster.cacheClaim", settings.claim_of_others, "PersistentVolumeClaim", "cluster.cacheStorage"
+        )

@@ -152,6 +152,11 @@ class GcpSettings(CommonSettings):
         return image.model_copy(update={"repository": f"{url}/{path}"})
 
     @property
+    def claim_of_others(self) -> str | None:
+        """Name of the claim for the weights that somebody else makes in each namespace: none, there is a bucket."""
+        return None
+
+    @property
     def fixed(self) -> dict[str, str]:
         """What may not change in the life of a stack, by property path."""
         cluster, network = self.cluster, self.network
@@ -232,6 +237,11 @@ class ExistingSettings(CommonSettings):
     def made_claim(self) -> CacheStorageSpec | None:
         """The claim for the weights that is made for each team; ``None`` where it is there."""
         return self.cluster.cache_storage
+
+    @property
+    def claim_of_others(self) -> str | None:
+        """Name of the claim for the weights that somebody else makes in each namespace; ``None`` where we make it."""
+        return self.cluster.cache_claim if self.cluster.cache_storage is None else None
 
     @property
     def account(self) -> str:
