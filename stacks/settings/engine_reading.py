@@ -114,7 +114,7 @@ def _check_scalar(node: yaml.ScalarNode, path: str) -> Iterator[Problem]:
     is_plain = node.style is None
     implied: str = cast(Any, Resolver()).resolve(yaml.ScalarNode, text, (is_plain, not is_plain))
     if node.tag != implied:
-        yield Problem(path, text, f"has the tag {_shown(node.tag)}, which the Pulumi engine ignores", "no tag")
+        yield Problem(path, None, f"has the tag {_shown(node.tag)}, which the Pulumi engine ignores", "no tag")
     elif is_plain and (reason := _differs(text, node.tag.removeprefix(_TAG))):
         yield Problem(path, text, *reason)
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec.loader import HUB, HUB_TOKEN_SECRET
+from stacks.settings.credentials import HUB_TOKEN_KIND, KUBECONFIG_KIND, check_credentials
 from stacks.settings.models import NAMESPACE, Settings, in_file, parse_settings
 
 KUBECONFIG = "kubeconfig"
@@ -68,7 +69,8 @@ def parse_with_secrets(data: Mapping[str, Any], source: str, is_encrypted: Calla
         ProblemsError: with every refused value. Secrets are never part of a message.
     """
     plain, secrets = _split(data)
-    problems = [*_name_made_secret(plain, secrets)]
+    # Alone and first: other messages would repeat them.
+    problems = [*check_credentials(plain, _BELONGS_TO)] or [*_name_made_secret(plain, secrets)]
     if not problems:
         settings = parse_settings(plain, source)
         problems = [*_check(settings, {path: is_encrypted(path, value) for path, value in secrets.items()})]
@@ -115,6 +117,8 @@ def _check(settings: Settings, given: Mapping[str, bool]) -> Iterator[Problem]:
         settings: the stack's settings.
         given: the secrets that the file has, and whether each is encrypted.
     """
+    if not given.get(KUBECONFIG, True):
+        yield Problem(KUBECONFIG, None, "stands in the file in the clear", _command("set --secret", KUBECONFIG))
     for path, secret in OWNED.items():
         command = _command("set --secret", path)
         has_owner = secret.has_owner(settings)
@@ -128,3 +132,14 @@ def _check(settings: Settings, given: Mapping[str, bool]) -> Iterator[Problem]:
 
 def _command(verb: str, path: str) -> str:
     return f"pulumi config {verb}{' --path' if '.' in path else ''} {NAMESPACE}:{path}"
+
+
+_BELONGS_TO = {
+    HUB_TOKEN_KIND: _command("set --secret", HUB_TOKEN),
+    KUBECONFIG_KIND: _command("set --secret", KUBECONFIG),
+    "loader": _command("set --secret", HUB_TOKEN),
+    "imagePull": _command("set --secret", IMAGE_PULL_PASSWORD),
+    "addons": _command("set --secret", PROMETHEUS_CREDENTIAL),
+    "egress": "a proxy or mirror that knows its clients by their addresses",
+}
+"""Where a credential belongs, by its kind or by the key of the settings that it stands below."""
