@@ -31,6 +31,7 @@ _GO_NUMBER = re.compile(
 """Numbers of yaml.v3 (``resolve.go``), once ``_`` is left out."""
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}(\D|$)", re.ASCII)
 _SLASH_ESCAPE = re.compile(r"([^\\]|\\[^/])*\\/", re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _COLON_WITHOUT_SPACE = re.compile(r"\s*:[,\[\]{}]")
 """To Go's yaml.v3 the colon is a part of the text before it."""
 _WORDS = {"true": "bool", "false": "bool", "null": "null", "~": "null", "": "null"}
@@ -75,6 +76,9 @@ class _Walk:
         if not isinstance(key, yaml.ScalarNode):
             yield Problem(path, None, "has a key that is a list or an object", "a text as key")
             return
+        if _SURROGATE.search(key.value):
+            yield Problem(path, None, "has a key with half a character (a surrogate)", "the character itself")
+            return
         inner = key.value if path == "" or (depth == 1 and path == "config") else f"{path}.{key.value}"
         yield from _check_key(key, inner)
         if key.style is None and _COLON_WITHOUT_SPACE.match(cast(str, key.start_mark.buffer), key.end_mark.pointer):
@@ -106,7 +110,7 @@ def _check_single_value(node: yaml.ScalarNode, path: str) -> Iterator[Problem]:
 
 def _check_scalar(node: yaml.ScalarNode, path: str) -> Iterator[Problem]:
     text: str = node.value
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if _SURROGATE.search(text):
         yield Problem(path, None, "holds half a character (a surrogate)", "the character itself")
         return
     if node.style == '"' and _SLASH_ESCAPE.match(_source(node)):

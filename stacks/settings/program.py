@@ -57,6 +57,9 @@ def _holds_secret(key: str, value: Any) -> bool:
 
 def _value(text: Any) -> Any:
     """Objects and lists arrive as JSON, scalars as they are."""
-    if isinstance(text, str) and text[:1] in ("{", "["):
+    if not isinstance(text, str) or text[:1] not in ("{", "["):
+        return text
+    try:
         return json.loads(text)
-    return text
+    except json.JSONDecodeError:
+        return text  # a text that begins like one

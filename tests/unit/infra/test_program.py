@@ -105,6 +105,20 @@ def test_a_preview_refuses_an_image_that_is_in_no_registry() -> None:
         run({**settings_data("dev"), "loader": {"image": nowhere}}, preview=True)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": ""}, "llm-serving:labels"),  # `llm-serving:labels:` in the file, as the engine reads it
+        ({"region": ""}, "llm-serving:region: required, but not given"),  # what the engine fills in
+        ({"region": "{us-central1"}, "llm-serving:region = '{us-central1'"),
+        ({"labels": {"owner": "hf_madeUpMadeUpMadeUpMadeUp"}}, "llm-serving:labels.owner: holds a token"),
+    ],
+)
+def test_a_preview_refuses_what_the_check_refuses(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(pulumi.RunError, match=message):
+        run({**settings_data("dev"), **changes}, preview=True)
+
+
 def test_nodes_pull_from_the_registry_that_all_environments_share() -> None:
     shared = {"project": "acme-llm-images", "region": "us-east4"}
     program_run = run({**settings_data("dev"), "loader": LOADER, "registry": shared})
