@@ -126,7 +126,13 @@ class GcpSettings(CommonSettings):
     @property
     def gcp_shape(self) -> GcpShape:
         """What the rules of Google Cloud look at."""
-        return GcpShape(network=self.network, cluster=self.cluster, pools=self.pools, registry=self.registry)
+        return GcpShape(
+            network=self.network,
+            cluster=self.cluster,
+            pools=self.pools,
+            registry=self.registry,
+            labels=self.labels,
+        )
 
     @property
     def buys_nodes(self) -> bool:

@@ -1,13 +1,16 @@
 """What only Google Cloud has: the settings of a GKE cluster, of its VPC network and of the bucket of the model cache,
 and what a pool on GKE has beside what every pool has."""
 
+import re
+from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Network
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from llm_serving.arguments import Frozen
+from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec.names import ClusterName, PoolName, PositiveCount
 from llm_serving.spec.network import Cidr
 from llm_serving.spec.pool import PoolSpec
@@ -40,7 +43,18 @@ class GcpControlPlaneAccess(Frozen):
     """
 
 
-Instant = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$")]
+def _check_instant(value: str) -> str:
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", value):
+        reason = "not a moment in UTC: year-month-day, T, hour:minute:second and Z, in quotes"
+        raise ProblemsError([Problem("", value, reason, '"2026-01-03T02:00:00Z"')])
+    try:
+        datetime.fromisoformat(value)
+    except ValueError as error:
+        raise ProblemsError([Problem("", value, f"no such moment: {error}", '"2026-01-03T02:00:00Z"')]) from None
+    return value
+
+
+Instant = Annotated[str, AfterValidator(_check_instant)]
 """RFC 3339 in UTC, for example ``2026-01-03T02:00:00Z``."""
 
 
@@ -63,6 +77,32 @@ class GcpMaintenanceExclusion(Frozen):
     """What is left undone: `all` upgrades, `minor` versions, or `minor-and-nodes`."""
 
 
+_RECURRENCE_PARTS = ("FREQ", "INTERVAL", "BYDAY", "BYMONTH", "BYMONTHDAY", "BYSETPOS", "WKST")
+"""Parts of a rule of RFC 5545 that say on which days; the time of day is that of the first window."""
+
+
+def _check_recurrence(value: str) -> str:
+    parts = [part.partition("=") for part in value.split(";")]
+    names = [name for name, _, _ in parts]
+    example = "FREQ=WEEKLY;BYDAY=SA,SU"
+
+    def refuse(reason: str) -> ProblemsError:
+        return ProblemsError([Problem("", value, reason, example)])
+
+    if parts[0] not in (("FREQ", "=", "DAILY"), ("FREQ", "=", "WEEKLY")):
+        raise refuse("not a rule that begins with FREQ=DAILY or FREQ=WEEKLY")
+    for name, equals, said in parts:
+        if not equals or not said:
+            raise refuse(f"not a rule of RFC 5545: {name!r} has no value")
+        if name in ("UNTIL", "COUNT"):
+            raise refuse(f"has an end, {name}, after which GKE would find no time for upgrades")
+        if name not in _RECURRENCE_PARTS:
+            raise refuse(f"not a rule of days: {name} is not one of {', '.join(_RECURRENCE_PARTS)}")
+        if names.count(name) > 1:
+            raise refuse(f"says {name} twice")
+    return value
+
+
 class GcpMaintenanceWindow(Frozen):
     """When the cloud may upgrade the cluster."""
 
@@ -76,7 +116,7 @@ class GcpMaintenanceWindow(Frozen):
 
     GKE wants at least 4 hours, and 48 in every 92 days.
     """
-    recurrence: Annotated[str, StringConstraints(pattern=r"^FREQ=(DAILY|WEEKLY)(;.+)?$")] = "FREQ=WEEKLY;BYDAY=SA,SU"
+    recurrence: Annotated[str, AfterValidator(_check_recurrence)] = "FREQ=WEEKLY;BYDAY=SA,SU"
     """RFC 5545 rule, for example `FREQ=WEEKLY;BYDAY=SA,SU`."""
     exclusions: tuple[GcpMaintenanceExclusion, ...] = ()
     """Times in which nothing is upgraded although a window is open."""
@@ -91,6 +131,31 @@ class GcpSystemPool(Frozen):
     """Nodes a zone that the pool starts with and that stay. Where it grows later, nodes come with pods."""
     max: PositiveCount = 3
     """Most nodes a zone."""
+
+
+def _version_text(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        # YAML reads 1.30 as 1.3.
+        raise ProblemsError([Problem("", value, "is a number, and a version is a text: quote it", f'"{value}"')])
+    return value
+
+
+def _check_version(value: str) -> str:
+    if not re.fullmatch(r"1\.\d{1,2}(\.\d{1,2}(-gke\.\d+)?)?", value):
+        reason = "not a version of GKE: 1.<minor>, 1.<minor>.<patch> or 1.<minor>.<patch>-gke.<build>"
+        raise ProblemsError([Problem("", value, reason, '"1.35", or leave it out')])
+    return value
+
+
+KubernetesVersion = Annotated[str, BeforeValidator(_version_text), AfterValidator(_check_version)]
+
+
+def _check_security_group(value: str) -> str:
+    # GKE documentation, "Configure Google Groups for RBAC": the name is fixed.
+    if not re.fullmatch(r"gke-security-groups@([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)+[a-z]{2,}", value):
+        reason = "not the group that GKE looks into: its name is gke-security-groups, in your domain"
+        raise ProblemsError([Problem("", value, reason, "gke-security-groups@example.com")])
+    return value
 
 
 class GcpClusterSpec(Frozen):
@@ -110,14 +175,14 @@ class GcpClusterSpec(Frozen):
     """
     release_channel: GcpReleaseChannel = GcpReleaseChannel.REGULAR
     """How early the cluster gets new Kubernetes versions: `rapid`, `regular`, `stable` or `extended`."""
-    version: str | None = None
+    version: KubernetesVersion | None = None
     """Smallest Kubernetes version; the channel's default if left out.
 
     Smallest Kubernetes version, or ``None`` for the channel's default.
     """
     access: GcpControlPlaneAccess = GcpControlPlaneAccess()
     """Who reaches the control plane."""
-    security_group: Annotated[str, StringConstraints(pattern=r"^gke-security-groups@[-.a-z0-9]+$")] | None = None
+    security_group: Annotated[str, AfterValidator(_check_security_group)] | None = None
     """Group `gke-security-groups@<domain>` that contains the groups of teams; without it GKE looks up nobody's.
 
     Without it GKE looks up nobody's groups, and viewers and editors may do nothing (GKE documentation, "Configure

@@ -1,11 +1,13 @@
 """GPU pools: capacity of one kind of GPU, in order of preference."""
 
+import re
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from llm_serving.arguments import Frozen
+from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec.kubernetes import ExtendedResource, LabelKey, LabelValue
 from llm_serving.spec.names import Count, PoolName, PositiveCount
 from llm_serving.spec.toleration import Toleration
@@ -22,6 +24,20 @@ class Market(StrEnum):
 
 NON_PREEMPTIBLE_MARKETS = (Market.ON_DEMAND, Market.RESERVATION)
 """Capacity that is not taken away."""
+
+
+_RESERVATION = re.compile(r"(projects/[a-z0-9.:-]+/reservations/)?[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def _check_reservation(value: str) -> str:
+    if not _RESERVATION.fullmatch(value):
+        reason = "not the name of a reservation: up to 63 lower-case letters, digits and '-', beginning with a letter"
+        shared = "of another project: projects/<project>/reservations/<name>"
+        raise ProblemsError([Problem("", value, reason, f"its name; one {shared}")])
+    return value
+
+
+ReservationName = Annotated[str, AfterValidator(_check_reservation)]
 
 
 class CapacityEntry(Frozen):
@@ -44,7 +60,7 @@ class CapacityEntry(Frozen):
 
     Empty for the cluster's zones in which the machine exists.
     """
-    reservation: str | None = None
+    reservation: ReservationName | None = None
     """Name of the reservation to consume.
 
     Needed by ``reservation`` and refused elsewhere.

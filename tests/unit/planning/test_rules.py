@@ -95,6 +95,11 @@ def test_the_suggested_range_is_accepted(ranges):
         ({"systemPool": {"machineType": "g2-standard-4"}}, "cluster.systemPool.machineType", "e2-standard-2"),
         ({"access": {"mode": "authorized"}}, "cluster.access.authorized", "mode dns"),
         ({"access": {"mode": "dns", "authorized": ["10.0.0.0/8"]}}, "cluster.access.authorized", "authorized"),
+        (
+            {"access": {"mode": "private", "authorized": [f"10.0.{number}.0/24" for number in range(101)]}},
+            "cluster.access.authorized",
+            "larger ranges",
+        ),
     ],
 )
 def test_cluster_settings_that_contradict_each_other_are_refused(fields, path, suggestion):

@@ -11,8 +11,10 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 import pulumi_gcp as gcp
 
+from llm_serving import catalog
 from llm_serving.cloud.gcp import access
 from llm_serving.cloud.gcp.arguments import ClusterArgs
+from llm_serving.cloud.gcp.boot_disks import boot_disk_type
 from llm_serving.cloud.gcp.checks import obey_rules
 from llm_serving.cloud.gcp.keys import service_key
 from llm_serving.cloud.gcp.names import ProjectId, Region, node_account_id
@@ -311,7 +313,7 @@ class GcpCluster(pulumi.ComponentResource):
             node_config=node_config(
                 machine_type=pool.machine_type,
                 disk_gb=SYSTEM_DISK_GB,
-                disk_type="pd-balanced",
+                disk_type=boot_disk_type(catalog.machine_type("gcp", pool.machine_type).series),
                 service_account=account.email,
                 node_labels={},
                 resource_labels=inputs.labels,

@@ -32,12 +32,14 @@ class GcpShape:
         cluster: its cluster.
         pools: its GPU pools, in the order of :attr:`StackShape.pools`.
         registry: the registry of images that is there already.
+        labels: put on every resource.
     """
 
     network: GcpNetworkSpec | None = None
     cluster: GcpClusterSpec | None = None
     pools: Sequence[GcpPoolSpec] = ()
     registry: GcpRegistrySpec | None = None
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,18 @@ def _system_pool(cloud: Cloud, cluster: GcpClusterSpec) -> Iterator[Problem]:
         )
 
 
+MOST_AUTHORIZED = 100
+"""GKE documentation, "Add authorized networks for control plane access", of clusters with private nodes."""
+
+
 def _access(access: GcpControlPlaneAccess) -> Iterator[Problem]:
     ranges = [str(network) for network in access.authorized]
+    if len(ranges) > MOST_AUTHORIZED:
+        reason = f"GKE takes at most {MOST_AUTHORIZED}"
+        yield Problem("cluster.access.authorized", f"{len(ranges)} ranges", reason, "larger ranges, or mode dns")
+    for index, network in enumerate(ranges):
+        if network in ranges[:index]:
+            yield Problem(f"cluster.access.authorized[{index}]", network, "named twice", "leave it out")
     if access.mode == "authorized" and not ranges:
         yield Problem(
             "cluster.access.authorized",

@@ -21,6 +21,9 @@ AVAILABLE = timedelta(hours=48)
 SHORTEST_BLOCK = timedelta(hours=4)
 LONGEST_FREEZE = timedelta(days=90)
 ADVISABLE_FREEZE = timedelta(days=30)
+LONGEST_SUPPORT = timedelta(days=2 * 366)
+"""The extended channel supports a version for 24 months, every other one for less; exclusions of the other scopes end
+with that support."""
 MOST_FREEZES = 3
 MOST_EXCLUSIONS = 20
 
@@ -59,6 +62,9 @@ def _exclusions(exclusions: Sequence[GcpMaintenanceExclusion]) -> Iterator[Probl
         if exclusion.end <= exclusion.start:
             yield Problem(f"{path}.end", exclusion.end, f"not after the start, {exclusion.start}")
         if exclusion.scope != "all":
+            if _length(exclusion) > LONGEST_SUPPORT:
+                reason = f"{_days(exclusion)}, and no version is supported for longer than 24 months"
+                yield Problem(f"{path}.end", exclusion.end, reason, "an earlier end")
             continue
         freezes += 1
         if _length(exclusion) > LONGEST_FREEZE:
