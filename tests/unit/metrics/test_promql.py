@@ -13,7 +13,7 @@ ENGINE_SERIES = {
     name
     for engine in EngineName
     for field in EngineMetrics.__dataclass_fields__
-    if not field.endswith("_label") and (name := getattr(engine_metrics(engine), field)) is not None
+    if isinstance(name := getattr(engine_metrics(engine), field), str) and not field.endswith("_label")
 }
 
 
