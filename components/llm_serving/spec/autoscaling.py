@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, field_validator
 
 from llm_serving.arguments import Frozen
-from llm_serving.spec.names import MAX_COUNT, Count, PositiveCount
+from llm_serving.spec.names import MAX_AMOUNT, MAX_COUNT, Count, PositiveCount
 
 Percent = Annotated[int, Field(ge=1, le=100)]
 
@@ -46,7 +46,7 @@ class AutoscalingSpec(Frozen):
     """Fewest instances; 1 by default."""
     max: PositiveCount
     """Most instances."""
-    queue_depth: Annotated[float, Field(gt=0, le=MAX_COUNT)] = 10
+    queue_depth: Annotated[float, Field(gt=0, le=MAX_AMOUNT)] = 10
     """Requests that may wait an instance; 10 by default.
 
     More of them ask for more instances.
