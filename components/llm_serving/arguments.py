@@ -97,7 +97,7 @@ def _problem(model: type[BaseModel], error: Any) -> Problem:
         # Where none is near, all are named.
         suggestion = near if near.count(",") + 1 < len(choices) else expected
         return Problem(path, value, "not one of the values that are known", suggestion)
-    message: str = _WORDS.get(kind, error["msg"])
+    message: str = _WORDS.get(kind) or error["msg"]
     # A version that YAML read as a number.
     quoted = f'"{value}", in quotes' if kind == "string_type" and isinstance(value, int | float) else ""
     return Problem(path, _plain(value), message[:1].lower() + message[1:], quoted)
