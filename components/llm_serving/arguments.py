@@ -97,8 +97,28 @@ def _problem(model: type[BaseModel], error: Any) -> Problem:
         # Where none is near, all are named.
         suggestion = near if near.count(",") + 1 < len(choices) else expected
         return Problem(path, value, "not one of the values that are known", suggestion)
-    message: str = error["msg"]
-    return Problem(path, _plain(value), message[:1].lower() + message[1:])
+    message: str = _WORDS.get(kind) or error["msg"]
+    # A version that YAML read as a number.
+    quoted = f'"{value}", in quotes' if kind == "string_type" and isinstance(value, int | float) else ""
+    return Problem(path, _plain(value), message[:1].lower() + message[1:], quoted)
+
+
+_WORDS = {
+    "string_type": "takes a text",
+    "string_pattern_mismatch": "not in the form that this setting has (docs/settings.md)",
+    "int_type": "takes a whole number",
+    "int_parsing": "takes a whole number",
+    "int_from_float": "takes a whole number",
+    "float_type": "takes a number",
+    "float_parsing": "takes a number",
+    "bool_type": "takes true or false",
+    "bool_parsing": "takes true or false",
+    "tuple_type": "takes a list",
+    "list_type": "takes a list",
+    "dict_type": "takes keys with values",
+    "model_type": "takes keys with values",
+}
+"""Refusals of pydantic in words of the file, by their type."""
 
 
 def _plain(value: Any) -> Any:

@@ -62,7 +62,7 @@ REFUSED: list[tuple[str, Any, str, str, str]] = [
     ("cluster.zones", ["europe-west4-a"], "cluster.zones[0]", "region", ""),
     ("models[0].name", "gpt-5", "models[0]", "release", ""),
     ("models[0].releases.stable", "9.9.9", "models[0].releases.stable", "", "1.0.0"),
-    ("models[0].releases.stable", "latest", "models[0].releases.stable", "match", ""),
+    ("models[0].releases.stable", "latest", "models[0].releases.stable", "form", ""),
     ("models[0].pool", "h100", "models[0].pool", "", "l4"),
     ("models[0].team", "nobody", "models[0].team", "", "chat"),
     ("models[0].tensorParallelism", 3, "models[0].tensorParallelism", "", ""),
@@ -76,7 +76,7 @@ REFUSED: list[tuple[str, Any, str, str, str]] = [
         "at most",
     ),
     ("cloud", "azure", "cloud", "not a cloud", "gcp"),
-    ("region", "mars", "region", "match", ""),
+    ("region", "mars", "region", "form", ""),
 ]
 
 
