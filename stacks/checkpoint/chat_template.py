@@ -2,7 +2,7 @@
 functions and the tag for what the model itself said (``transformers/utils/chat_template_utils.py``, 5.19)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -48,7 +48,14 @@ def _now(pattern: str) -> str:
 
 def template_problem(template: str, path: str) -> Problem | None:
     """What is wrong with a chat template, or ``None``: it is no Jinja, it fails on a sample conversation, or it leaves
-    out what the user asked."""
+    out what the user asked. Contents are texts or, where the template reads them so, lists of parts: vLLM finds out
+    which and gives it that (``_detect_content_format`` of ``vllm/renderers/hf.py``, 0.32.0)."""
+    parts = [{**message, "content": [{"type": "text", "text": message["content"]}]} for message in SAMPLE]
+    problem = _problem_with(template, path, SAMPLE)
+    return None if problem is None or _problem_with(template, path, parts) is None else problem
+
+
+def _problem_with(template: str, path: str, messages: Sequence[Mapping[str, Any]]) -> Problem | None:
     environment: Any = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, LoopControls]
     )
@@ -56,7 +63,7 @@ def template_problem(template: str, path: str) -> Problem | None:
     environment.globals |= {"raise_exception": _refuse, "strftime_now": _now}
     try:
         text = environment.from_string(template).render(
-            messages=[dict(message) for message in SAMPLE],
+            messages=[dict(message) for message in messages],
             add_generation_prompt=True,
             bos_token="<s>",
             eos_token="</s>",

@@ -47,20 +47,28 @@ _TASKS: Mapping[str, Task] = {
 _SCALED_ALREADY = frozenset(
     {"default", "su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling", "proportional", "mrope"}
 )
-"""Kinds of rope scaling whose factor ``max_position_embeddings`` has in it already (``_get_and_verify_max_len`` of
-vLLM 0.32.0)."""
+"""Kinds of rope scaling whose factor ``max_position_embeddings`` has in it already, as it has with every kind in models
+of type ``gemma3`` (``_get_and_verify_max_len`` of vLLM 0.32.0)."""
 
 _UNGATED = ("gelu", "gelu_new", "gelu_fast", "gelu_10", "relu", "relu2", "quick_gelu")
 """Activations between two matrices; all others are between three, of which one is the gate."""
 
 
-def model_facts(config: Config, weights: WeightSizes | None = None, embeds: bool = False) -> ModelFacts:
+def model_facts(
+    config: Config,
+    weights: WeightSizes | None = None,
+    embeds: bool = False,
+    tokenizer: Config | None = None,
+    sentences: Config | None = None,
+) -> ModelFacts:
     """What planning must know of a model.
 
     Args:
         config: its ``config.json``.
         weights: sizes of its weights, where they were read.
         embeds: its repository says that it makes vectors of texts (it is laid out for Sentence Transformers).
+        tokenizer: its ``tokenizer_config.json``, where it has one.
+        sentences: its ``sentence_bert_config.json``, where it has one.
 
     Raises:
         ProblemsError: the file lacks a fact, or says it in a way that is not known here.
@@ -74,16 +82,19 @@ def model_facts(config: Config, weights: WeightSizes | None = None, embeds: bool
     stored = _quantization(config, text)
     if weights is not None and stored is None:
         parameters = weights.parameters
+    task = Task.EMBED if embeds else task_of(architecture(config))
+    # vLLM counts the tokenizer's limit where a pooling model has a table of positions.
+    counts_tokenizer = task is not Task.GENERATE and config.get("position_embedding_type") == "absolute"
     return ModelFacts(
         architecture=architecture(config),
-        task=Task.EMBED if embeds else task_of(architecture(config)),
+        task=task,
         layers=layer_facts(text),
         hidden_size=hidden_size(text),
         heads=heads(text),
         intermediate_size=_mlp_width(text) if experts is None or experts.layers < layer_count(text) else experts.width,
         vocabulary=number(text, "vocab_size", "padded_vocab_size"),
         tied_embeddings=_is_tied(config, text),
-        max_context=max_context(text),
+        max_context=max_context(text, tokenizer if counts_tokenizer else None, sentences),
         experts=experts,
         parameters=parameters,
         weights=dict(weights.bytes_by_dtype) if weights is not None else {},
@@ -115,19 +126,31 @@ def task_of(name: str) -> Task:
     raise ProblemsError([Problem("architectures[0]", name, "no class of a language model", nearest(name, _TASKS))])
 
 
-def max_context(config: Config) -> int:
-    """Longest context in tokens, as vLLM derives it: the least of what the file says, times the factor of those kinds
-    of rope scaling that leave it out."""
+def max_context(config: Config, tokenizer: Config | None = None, sentences: Config | None = None) -> int:
+    """Longest context in tokens, as vLLM derives it (``_get_and_verify_max_len``, 0.32.0): the least of what the file
+    and the tokenizer's say, times the factor of those kinds of rope scaling that leave it out; where the file for
+    Sentence Transformers says a length, that one.
+
+    Args:
+        config: the language model's part of its ``config.json``.
+        tokenizer: the ``tokenizer_config.json`` of a model whose tokenizer counts.
+        sentences: its ``sentence_bert_config.json``.
+    """
+    if sentences and (length := number(sentences, "max_seq_length", default=0)):
+        return length
     keys = (
         *("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length"),
         *("max_target_positions", "max_sequence_length", "max_seq_length", "seq_len"),
     )
     lengths = [int(config[key]) for key in keys if isinstance(config.get(key), int | float)]
+    if tokenizer and (length := number(tokenizer, "model_max_length", default=0)):
+        lengths.append(length)
     if not lengths:
         return 2048  # what vLLM assumes then
     rope = cast(Config, config.get("rope_scaling") or config.get("rope_parameters") or {})
     kind = str(rope.get("rope_type") or rope.get("type") or "default")
-    factor = rope.get("factor") if kind not in _SCALED_ALREADY else None
+    is_scaled = kind in _SCALED_ALREADY or "gemma3" in str(config.get("model_type"))
+    factor = None if is_scaled else rope.get("factor")
     return int(min(lengths) * (float(factor) if factor else 1))
 
 

@@ -1,7 +1,8 @@
 """Which layers a model has, read from its ``config.json``: what each keeps of a request, and how wide it is.
 
 Publishers write the same facts under different keys. The tables here have the keys that transformers and vLLM read,
-most usual first (transformers 5.14 and vLLM 0.32.0, read on 2026-11-28); what a model is called decides nothing.
+most usual first (transformers 5.14 and vLLM 0.32.0, read on 2026-11-28). A model's type decides only where it does in
+vLLM.
 """
 
 from collections import Counter
@@ -150,17 +151,21 @@ def layer_kinds(config: Config) -> list[Kind]:
     if any(config.get(key) for key in _STATE_SIZES):
         if "linear_num_value_heads" not in config:  # transformers 5 calls states of both kinds linear attention
             kinds = [Kind.MAMBA if kind is Kind.LINEAR else kind for kind in kinds]
-        if Kind.MAMBA not in kinds:
+        if Kind.MAMBA not in kinds and not any(config.get(key) for key in _LISTS):
             key = next(key for key in _STATE_SIZES if config.get(key))
             reason = "layers that are state and attention at once are not planned for"
             raise ProblemsError([Problem(key, config[key], reason)])
     return kinds
 
 
+_LISTS = ("layer_types", "layers_block_type", "block_types", "attn_type_list", "hybrid_layer_pattern")
+"""Keys of lists that name the kind of each layer."""
+
+
 def _kinds(config: Config, count: int) -> list[Kind]:
     if alone := blocks(config):
         return _listed("layers_block_type", alone, count)
-    for key in ("layer_types", "layers_block_type", "block_types", "attn_type_list", "hybrid_layer_pattern"):
+    for key in _LISTS:
         if config.get(key):
             return _listed(key, config[key], count)
     for key, read in _PATTERNS.items():
@@ -190,7 +195,7 @@ def _listed(key: str, listed: Sequence[Any], count: int) -> list[Kind]:
 
 
 def _every(full: str) -> Callable[[Config, int], list[Kind]]:
-    """Linear attention, but for every so-manieth layer."""
+    """Linear attention, but for every n-th layer."""
 
     def read(config: Config, count: int) -> list[Kind]:
         return [Kind.FULL if (index + 1) % int(config[full]) == 0 else Kind.LINEAR for index in range(count)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
+from llm_serving_load.checks import select_files
 from llm_serving_load.errors import InterruptedTransferError, LoadError
 from llm_serving_load.sources import Source, SourceFile, open_source
 from llm_serving_load.sources.folder import FolderSource
@@ -19,7 +20,7 @@ from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec import ModelFacts
 from stacks.checkpoint.checkpoint import Checkpoint
 from stacks.checkpoint.configuration import model_facts
-from stacks.checkpoint.layers import layer_count, text_config
+from stacks.checkpoint.layers import Config, layer_count, text_config
 from stacks.checkpoint.safetensors_headers import WeightSizes, read_header, weight_sizes
 
 _AT_ONCE = 16
@@ -27,6 +28,13 @@ _AT_ONCE = 16
 
 _CONFIG, _GENERATION, _TOKENIZER = "config.json", "generation_config.json", "tokenizer_config.json"
 _QUANTIZATION = "hf_quant_config.json"
+_SENTENCES = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+"""Where models for Sentence Transformers say how many tokens they were made for; vLLM takes the first that is there
+(``get_sentence_transformer_tokenizer_config`` of vLLM 0.32.0)."""
+
 _TEMPLATE, _CARD, _VECTORS = "chat_template.jinja", "README.md", "modules.json"
 
 
@@ -58,7 +66,7 @@ def read_config(path: Path) -> Checkpoint:
         content = path.read_bytes()
     except OSError as error:
         raise ProblemsError([Problem("--config", str(path), f"cannot be read: {error.strerror}")]) from None
-    return Checkpoint(str(path), _facts(_json(content, str(path)), None, False, str(path)))
+    return Checkpoint(str(path), _facts(_json(content, str(path)), str(path)))
 
 
 def _folder(place: str) -> Source:
@@ -85,10 +93,12 @@ def _read(source: Source) -> Checkpoint:
         parsed["quantization_config"] = {"producer": said.get("producer"), **(said.get("quantization") or {})}
     sizes = _weights(source, files, layer_count(text_config(parsed)))
     tokenizer = _json(read(_TOKENIZER) or b"{}", f"{source.where}/{_TOKENIZER}")
+    sentences = next((name for name in _SENTENCES if files.get(name)), None)
+    limits = _json(read(sentences) or b"{}", f"{source.where}/{sentences}") if sentences else {}
     template = read(_TEMPLATE)
     return Checkpoint(
         where=source.where,
-        facts=_facts(parsed, sizes, _VECTORS in files, where),
+        facts=_facts(parsed, where, sizes, _VECTORS in files, tokenizer, limits),
         sampling=_json(read(_GENERATION) or b"{}", f"{source.where}/{_GENERATION}"),
         chat_template=template.decode() if template is not None else _default_template(tokenizer.get("chat_template")),
         license=_license(read(_CARD)),
@@ -96,16 +106,25 @@ def _read(source: Source) -> Checkpoint:
     )
 
 
-def _facts(config: Mapping[str, Any], sizes: WeightSizes | None, embeds: bool, where: str) -> ModelFacts:
+def _facts(
+    config: Config,
+    where: str,
+    sizes: WeightSizes | None = None,
+    embeds: bool = False,
+    tokenizer: Config | None = None,
+    sentences: Config | None = None,
+) -> ModelFacts:
     try:
-        return model_facts(config, sizes, embeds)
+        return model_facts(config, sizes, embeds, tokenizer, sentences)
     except ProblemsError as error:
         raise error.from_source(where) from None
 
 
 def _weights(source: Source, files: Mapping[str, SourceFile], layers: int) -> WeightSizes | None:
-    """Sizes by the headers of all safetensors files at the top; ``None`` where there are none."""
-    names = sorted(name for name in files if name.endswith(".safetensors") and "/" not in name)
+    """Sizes by the headers of the safetensors files that the loader brings, those at the top; ``None`` where there are
+    none."""
+    selected = [file.name for file in select_files(list(files.values()))]
+    names = sorted(name for name in selected if name.endswith(".safetensors") and "/" not in name)
     sharded = [name for name in names if "-of-" in name]
     names = sharded or [name for name in names if name == "model.safetensors"] or names
     if not names:

@@ -66,8 +66,7 @@ def mismatches(spec: ReleaseSpec) -> Iterator[Problem]:
     yield from _image(spec)
     yield from _task(spec)
     yield from _sampling(spec)
-    if spec.chat_template is not None and (problem := template_problem(spec.chat_template, "chatTemplate")):
-        yield problem
+    yield from _template(spec)
 
 
 def release_quantization(stored: StoredQuantization) -> Quantization | None:
@@ -137,6 +136,15 @@ def _task(spec: ReleaseSpec) -> Iterator[Problem]:
         if value:
             reason = f"the model's task is {spec.task}: it writes no text"
             yield Problem(path, None, reason, "leave it out")
+
+
+def _template(spec: ReleaseSpec) -> Iterator[Problem]:
+    """Of models that write text: a reranker's template takes a question and a passage, and no conversation."""
+    if spec.chat_template is None or spec.task is not Task.GENERATE:
+        return
+    problem = template_problem(spec.chat_template, "chatTemplate")
+    if problem is not None:
+        yield problem
 
 
 def _image(spec: ReleaseSpec) -> Iterator[Problem]:

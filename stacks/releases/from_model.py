@@ -7,7 +7,7 @@ from typing import Any, cast
 from llm_serving import catalog
 from llm_serving.arguments import plain_set
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.spec import EngineName, ModelFacts, Quantization
+from llm_serving.spec import EngineName, ModelFacts, Quantization, Task
 from stacks.checkpoint.chat_template import template_problem
 from stacks.checkpoint.checkpoint import Checkpoint
 from stacks.releases.checks import release_quantization
@@ -107,7 +107,7 @@ def stale_facts_problems(start: _Data, data: _Data) -> list[Problem]:
 def model_problems(read: ReadModel, data: _Data) -> list[Problem]:
     """What is wrong with the model's own files where the release does not replace them."""
     template = read.checkpoint.chat_template
-    if template is None or data.get("chatTemplate") is not None:
+    if template is None or data.get("chatTemplate") is not None or read.checkpoint.facts.task is not Task.GENERATE:
         return []
     problem = template_problem(template, "chatTemplate")
     return [] if problem is None else [Problem(problem.path, None, f"the model's own {problem.reason}", "one of yours")]

@@ -181,6 +181,13 @@ def weight_bytes(facts: ModelFacts, quantization: Quantization) -> float:
     return linear + embeddings * EMBEDDING_BYTES.get(quantization, 2.0)
 
 
+def loaded_weight_bytes(facts: ModelFacts, quantization: Quantization) -> float:
+    """Bytes of all weights once they are loaded: engines take 32-bit weights in 16 bits ("Downcast for float32 models"
+    in ``vllm/config/model.py`` 0.32.0)."""
+    in_32_bits = facts.weights.get("F32", 0) if facts.quantization is None and quantization is Quantization.NONE else 0
+    return weight_bytes(facts, quantization) - in_32_bits / 2
+
+
 def is_stored(facts: ModelFacts, quantization: Quantization) -> bool:
     """Whether the model's repository has the weights in this quantization already, so that the engine converts none."""
     return (facts.quantization is None) is (quantization is Quantization.NONE)
@@ -204,7 +211,8 @@ def gpu_weight_bytes(facts: ModelFacts, quantization: Quantization, parallelism:
     stage = stage_layers(facts.layer_count, parallelism.pipeline) / facts.layer_count
     table_bytes = EMBEDDING_BYTES.get(quantization, 2.0)
     linear_parameters = facts.parameters - embeddings
-    linear_bytes = max(0.0, weight_bytes(facts, quantization) - embeddings * table_bytes) / max(1, linear_parameters)
+    loaded = loaded_weight_bytes(facts, quantization)
+    linear_bytes = max(0.0, loaded - embeddings * table_bytes) / max(1, linear_parameters)
     experts = min(expert_parameters(facts), linear_parameters)
     linear = (linear_parameters - experts) / parallelism.tensor + experts / parallelism.gpus_of_an_expert_layer
     return linear * stage * linear_bytes + tables * table_bytes / parallelism.tensor

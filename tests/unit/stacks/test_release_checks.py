@@ -98,7 +98,8 @@ def test_a_model_that_writes_no_text_is_neither_sampled_nor_parsed() -> None:
     assert facts is not None
     embedding = facts.model_copy(update={"task": Task.EMBED})
     source = release_of_vectors.model.model_copy(update={"facts": embedding})
-    problems = mismatches(release_of_vectors.model_copy(update={"model": source}))
+    template = "{{ messages[7]['content'] }}"
+    problems = mismatches(release_of_vectors.model_copy(update={"model": source, "chat_template": template}))
     assert {problem.path for problem in problems} == {"sampling", "toolParser"}
 
 
@@ -123,11 +124,22 @@ CHATML = """{% for message in messages %}<|im_start|>{{ message['role'] }}
 {% endif %}"""
 
 
+PARTS = """{% for message in messages %}{{ message['role'] }}: {% for part in message['content'] %}
+{%- if part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}
+{% endfor %}"""
+SELECTED_PARTS = """{% for message in messages %}
+{%- for part in message['content'] | selectattr('type', 'equalto', 'text') %}{{ part['text'] }}{% endfor %}
+{% endfor %}"""
+
+
 @pytest.mark.parametrize(
     ("template", "reason"),
     [
         (CHATML, ""),
         (CHATML + "{% generation %}{% endgeneration %}{{ tools | tojson }}{{ strftime_now('%Y') }}", ""),
+        (PARTS, ""),
+        (SELECTED_PARTS, ""),
+        (PARTS.replace("part['text']", "part['texts']"), "leaves out what the user asks"),
         ("{% for message in messages %}", "is no Jinja template"),
         ("{{ raise_exception('no assistants here') }}", "no assistants here"),
         ("{{ messages[7]['content'] }}", "fails on a conversation"),

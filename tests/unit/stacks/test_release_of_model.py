@@ -16,10 +16,11 @@ from llm_serving.planning.placement import plan_model
 from llm_serving.spec import AttentionKind, ModelFacts, ModelSpec, Quantization, Task
 from stacks.checkpoint.configuration import max_context, model_facts, task_of
 from stacks.checkpoint.reading import read_checkpoint, read_config
+from stacks.checkpoint.safetensors_headers import WeightSizes
 from stacks.cli import app
 from stacks.releases import ReadModel, add_release, read_releases
 from tests import published_configs
-from tests.images.models import NAME, put
+from tests.images.models import NAME, put, safetensors
 from tests.unit.stacks.settings_files import copy_releases
 
 REVISION = "0123456789" * 4
@@ -139,6 +140,59 @@ def test_a_model_laid_out_for_sentence_transformers_makes_vectors_whatever_its_c
     assert checkpoint.facts.task is Task.EMBED
 
 
+@pytest.mark.parametrize(
+    ("files", "length"),
+    [
+        ({}, 512),
+        ({"sentence_bert_config.json": {"max_seq_length": 256}}, 256),
+        ({"sentence_xlm-roberta_config.json": {"max_seq_length": 384}}, 384),
+        ({"sentence_bert_config.json": {"max_seq_length": None}}, 512),
+        ({"tokenizer_config.json": {"model_max_length": 500}}, 500),
+        ({"tokenizer_config.json": {"model_max_length": 10**30}}, 512),
+        (
+            {"tokenizer_config.json": {"model_max_length": 500}, "sentence_bert_config.json": {"max_seq_length": 256}},
+            256,
+        ),
+    ],
+)
+def test_the_context_of_a_model_for_sentences_is_what_its_other_files_say(
+    tmp_path: Path, files: dict[str, dict[str, Any]], length: int
+) -> None:
+    config = BERT | {"architectures": ["BertModel"], "position_embedding_type": "absolute"}
+    texts = {name: json.dumps(content).encode() for name, content in {**files, "config.json": config}.items()}
+    assert read_checkpoint(str(put(tmp_path, texts)), NAME, REVISION).facts.max_context == length
+
+
+def test_a_tokenizers_limit_is_no_limit_of_a_model_that_writes_text(tmp_path: Path) -> None:
+    config = LLAMA | {"position_embedding_type": "absolute"}
+    files = {"config.json": config, "tokenizer_config.json": {"model_max_length": 500}}
+    place = put(tmp_path, {name: json.dumps(content).encode() for name, content in files.items()})
+    assert read_checkpoint(str(place), NAME, REVISION).facts.max_context == 4096
+
+
+def test_weights_in_the_publishers_own_layout_do_not_count_twice(tmp_path: Path) -> None:
+    files = {"config.json": json.dumps(LLAMA).encode()}
+    for index in (1, 2):
+        shard = safetensors({f"model.layers.{index - 1}.mlp.weight": 16384})
+        files |= {f"{layout}-0000{index}-of-00002.safetensors": shard for layout in ("model", "consolidated")}
+    assert read_checkpoint(str(put(tmp_path, files)), NAME, REVISION).facts.weights == {"U8": 2 * 16384}
+
+
+def test_weights_in_32_bits_take_16_on_a_gpu_and_32_while_they_are_loaded() -> None:
+    half = model_facts(LLAMA, WeightSizes({"BF16": 2_000_000}, 1_000_000))
+    full = model_facts(LLAMA, WeightSizes({"F32": 4_000_000}, 1_000_000))
+    on_gpu = [gpu_weight_bytes(each, Quantization.NONE, Parallelism()) for each in (half, full)]
+    assert on_gpu == [2_000_000, 2_000_000]
+    assert [weight_bytes(each, Quantization.NONE) for each in (half, full)] == [2_000_000, 4_000_000]
+
+
+def test_layers_that_a_list_names_are_what_it_says_beside_keys_of_states() -> None:
+    granite = LLAMA | {"layer_types": ["attention", "attention"], "mamba_d_state": 128, "mamba_n_heads": 48}
+    assert [(group.attention, group.count) for group in model_facts(granite).layers] == [(AttentionKind.FULL, 2)]
+    with pytest.raises(ProblemsError, match="mamba_d_state = 128: layers that are state and attention at once"):
+        model_facts(LLAMA | {"mamba_d_state": 128})
+
+
 LLAMA: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
     "hidden_size": 256,
@@ -161,6 +215,7 @@ LLAMA: dict[str, Any] = {
         ({"rope_scaling": {"type": "dynamic", "factor": 2}}, 8192),
         ({"rope_scaling": {"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 1024}}, 4096),
         ({"rope_parameters": {"rope_type": "llama3", "factor": 8}}, 4096),
+        ({"model_type": "gemma3_text", "rope_scaling": {"rope_type": "linear", "factor": 8.0}}, 4096),
     ],
 )
 def test_scaled_positions_count_once(more: dict[str, Any], length: int) -> None:
