@@ -21,12 +21,12 @@ _BY_FORM = {
     "an API key of Google Cloud": re.compile(r"\bAIza[\w-]{35}"),
     "an access key of AWS": re.compile(r"\b(AKIA|ASIA)[A-Z0-9]{16}\b"),
     "a JSON web token": re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\."),
-    KUBECONFIG_KIND: re.compile(r"client-key-data|(?s:\bclusters\b.*\busers\b|\bcontexts\b.*\busers\b)"),
+    KUBECONFIG_KIND: re.compile(r"""client-key-data|\A(?s:(?=.*\bclusters["']?\s*:)(?=.*\busers["']?\s*:))"""),
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY"),
     "credentials in a URL": re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s@]*@"),
 }
 _KUBECONFIG_KEYS = {"clusters", "users"}
-_BY_NAME = re.compile(r"(token|password|api_?key|access_?key|private_?key|secret_?key)$")
+_BY_NAME = re.compile(r"((?<!per_)(?<!first_)token|password|api_?key|access_?key|private_?key|secret_?key)$")
 _SWITCHES = {"", "0", "1", "true", "false"}
 
 

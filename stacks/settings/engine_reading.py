@@ -28,8 +28,8 @@ _LONG_NUMBER = re.compile(r"[-+]?\d{19,}(\.\d*)?|[-+]?\d+\.\d{18,}")
 _GO_NUMBER = re.compile(
     r"[-+]?(0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?)", re.ASCII
 )
-"""Numbers of yaml.v3 (``resolve.go``), once ``_`` is left out."""
-_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}(\D|$)", re.ASCII)
+"""Numbers of yaml.v3 (``resolve.go``), once ``_`` is left out, which none begins with."""
+_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([Tt ]|$)", re.ASCII)
 _SLASH_ESCAPE = re.compile(r"([^\\]|\\[^/])*\\/", re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _COLON_WITHOUT_SPACE = re.compile(r"\s*:[,\[\]{}]")
@@ -142,7 +142,7 @@ def _differs(text: str, kind: str) -> tuple[str, str] | None:
         return "is a number of more digits than the Pulumi engine keeps", f"a shorter one, or {quoted}"
     if kind == "timestamp" or _DATE.match(text):
         return "is a date in YAML, which the Pulumi engine writes in another form", quoted
-    if kind in ("int", "float") or _GO_NUMBER.fullmatch(text.replace("_", "")):
+    if kind in ("int", "float") or (not text.startswith("_") and _GO_NUMBER.fullmatch(text.replace("_", ""))):
         return "is a number that the Pulumi engine may read otherwise", f"a decimal number, or {quoted}"
     return None if kind == "str" else ("has a meaning of its own in YAML 1.1", quoted)
 

@@ -28,7 +28,12 @@ def _is_qualified(text: str) -> bool:
     return _is_name(name) and (has_prefix or not slash)
 
 
-def _check_label_key(value: str) -> str:
+def check_label_key(value: str) -> str:
+    """The key itself.
+
+    Raises:
+        ValueError: it is none; says what one is.
+    """
     if not _is_qualified(value):
         raise ValueError(
             f"not the key of a label: up to {_LONGEST_NAME} {_KEY_RULE}; "
@@ -43,7 +48,7 @@ def _check_label_value(value: str) -> str:
     return value
 
 
-LabelKey = Annotated[str, AfterValidator(_check_label_key)]
+LabelKey = Annotated[str, AfterValidator(check_label_key)]
 """Key of a label, of a node selector or of a taint: ``name``, or ``domain/name``."""
 LabelValue = Annotated[str, AfterValidator(_check_label_value)]
 """Value of a label or of a taint."""

@@ -26,7 +26,11 @@ NON_PREEMPTIBLE_MARKETS = (Market.ON_DEMAND, Market.RESERVATION)
 """Capacity that is not taken away."""
 
 
-_RESERVATION = re.compile(r"(projects/[a-z0-9.:-]+/reservations/)?[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+_NAME = "[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
+_RESERVATION = re.compile(
+    f"(projects/[a-z0-9.:-]+/reservations/)?{_NAME}(/reservationBlocks/{_NAME}(/reservationSubBlocks/{_NAME})?)?"
+)
+"""A block of a reservation is named behind it (GKE documentation, "Consuming reserved zonal resources")."""
 
 
 def _check_reservation(value: str) -> str:

@@ -1,19 +1,23 @@
 """A Kubernetes toleration."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from llm_serving.arguments import Frozen
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.spec.kubernetes import LabelKey, LabelValue
+from llm_serving.spec.kubernetes import LabelValue, check_label_key
+
+
+def _check_taint_key(value: str) -> str:
+    return value and check_label_key(value)
 
 
 class Toleration(Frozen):
     """A toleration; the fields are those of core/v1."""
 
-    key: LabelKey
-    """Key of the taint."""
+    key: Annotated[str, AfterValidator(_check_taint_key)]
+    """Key of the taint; empty, with `Exists`: every taint."""
     operator: Literal["Exists", "Equal"] = "Exists"
     """`Exists` (the default) or `Equal`."""
     value: LabelValue | None = None
@@ -27,4 +31,7 @@ class Toleration(Frozen):
             # core/v1 validation: the value of such a toleration must be empty.
             reason = "without meaning with operator Exists, which takes every value"
             raise ProblemsError([Problem("value", self.value, reason, "leave it out, or operator Equal")])
+        if self.operator == "Equal" and not self.key:
+            # core/v1 validation: an empty key needs operator Exists.
+            raise ProblemsError([Problem("key", self.key, "empty, and Equal compares one taint's value", "Exists")])
         return self

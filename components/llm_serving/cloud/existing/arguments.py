@@ -8,7 +8,7 @@ class TolerationArgs(TypedDict):
     """A toleration; the fields are those of core/v1."""
 
     key: str
-    """Key of the taint."""
+    """Key of the taint; empty, with `Exists`: every taint."""
     operator: NotRequired[str]
     """`Exists` (the default) or `Equal`."""
     value: NotRequired[str]
