@@ -7,9 +7,10 @@ left out, the matrices of attention, MLP and experts. A test compares that with 
 from collections.abc import Mapping
 from typing import Any, cast
 
-from llm_serving.errors import Problem, ProblemsError, nearest
+from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec import ExpertFacts, ModelFacts, StoredQuantization, Task
 from stacks.checkpoint.layers import (
+    STATE_SIZES,
     Config,
     Kind,
     blocks,
@@ -38,11 +39,30 @@ _TASKS: Mapping[str, Task] = {
     "ForMaskedLM": Task.EMBED,
     "ForSequenceClassification": Task.CLASSIFY,
     "ForTokenClassification": Task.CLASSIFY,
-    "ForRewardModeling": Task.CLASSIFY,
-    "RewardModel": Task.CLASSIFY,
+    "ForAudioClassification": Task.CLASSIFY,
+    "ForImageClassification": Task.CLASSIFY,
+    "ForVideoClassification": Task.CLASSIFY,
+    "ClassificationModel": Task.CLASSIFY,
+    "ForRewardModeling": Task.EMBED,
+    "RewardModel": Task.EMBED,
     "Model": Task.EMBED,
 }
-"""Tasks by the end of the model's class, as vLLM tells them (``_SUFFIX_TO_DEFAULTS`` of ``vllm/config/model.py``)."""
+"""Tasks by the end of the model's class, as vLLM tells them (``_SUFFIX_TO_DEFAULTS`` of ``vllm/config/model.py``
+0.32.0)."""
+
+_NAMED_OTHERWISE: Mapping[str, Task] = {
+    "ChatGLMModel": Task.GENERATE,
+    "MiDashengLMModel": Task.GENERATE,
+    "MossAudioModel": Task.GENERATE,
+    "Qwen2_5OmniModel": Task.GENERATE,
+    "UltravoxModel": Task.GENERATE,
+    "ColPaliForRetrieval": Task.EMBED,
+    "Terratorch": Task.EMBED,
+    "ClefOmniForJointSchema": Task.CLASSIFY,
+    "JinaVLForRanking": Task.CLASSIFY,
+}
+"""Classes of vLLM's registry whose names do not end as their tasks (``vllm/model_executor/models/registry.py`` 0.32.0,
+read on 2026-11-29)."""
 
 _SCALED_ALREADY = frozenset(
     {"default", "su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling", "proportional", "mrope"}
@@ -77,6 +97,7 @@ def model_facts(
     if text.get("compress_ratios"):
         reason = "layers that compress their tokens by different ratios are not planned for"
         raise ProblemsError([Problem("compress_ratios", None, reason)])
+    _refuse_nested_sizes(text)
     experts = _experts(text)
     parameters = _parameters(text, experts)
     stored = _quantization(config, text)
@@ -102,6 +123,16 @@ def model_facts(
     )
 
 
+def _refuse_nested_sizes(text: Config) -> None:
+    """DBRX and its likes have heads and experts in objects of their own."""
+    for key, sizes in (("attn_config", ("kv_n_heads",)), ("ffn_config", ("ffn_hidden_size", "moe_num_experts"))):
+        part = cast(Config, text[key]) if isinstance(text.get(key), dict) else {}
+        size = next((size for size in sizes if part.get(size)), None)
+        if size is not None:
+            reason = "sizes in an object of their own are not understood"
+            raise ProblemsError([Problem(f"{key}.{size}", part[size], reason)])
+
+
 def architecture(config: Config) -> str:
     """Class of the model.
 
@@ -115,15 +146,9 @@ def architecture(config: Config) -> str:
 
 
 def task_of(name: str) -> Task:
-    """What models of a class are asked for.
-
-    Raises:
-        ProblemsError: its name ends like none of those that vLLM knows.
-    """
-    for suffix, task in _TASKS.items():
-        if name.endswith(suffix):
-            return task
-    raise ProblemsError([Problem("architectures[0]", name, "no class of a language model", nearest(name, _TASKS))])
+    """What models of a class are asked for: text, as in vLLM, where its name says nothing."""
+    by_suffix = next((task for suffix, task in _TASKS.items() if name.endswith(suffix)), Task.GENERATE)
+    return _NAMED_OTHERWISE.get(name, by_suffix)
 
 
 def max_context(config: Config, tokenizer: Config | None = None, sentences: Config | None = None) -> int:
@@ -159,7 +184,12 @@ def _is_tied(config: Config, text: Config) -> bool:
     no projection."""
     if is_encoder(text):
         return True
-    return bool(text.get("tie_word_embeddings", config.get("tie_word_embeddings", "n_embd" in text)))
+    return bool(text.get("tie_word_embeddings", config.get("tie_word_embeddings", _is_old(text))))
+
+
+def _is_old(config: Config) -> bool:
+    """Whether a config is one of GPT-2's likes or BLOOM's, by their name for the width."""
+    return bool({"n_embd", "n_embed"} & set(config))
 
 
 def _quantization(config: Config, text: Config) -> StoredQuantization | None:
@@ -167,7 +197,9 @@ def _quantization(config: Config, text: Config) -> StoredQuantization | None:
     if not isinstance(stored, dict):
         return None
     stored = cast(Config, stored)
-    method = stored.get("quant_method") or cast(Config, stored.get("producer") or {}).get("name")
+    producer = stored.get("producer")
+    named = cast(Config, producer).get("name") if isinstance(producer, dict) else producer
+    method = stored.get("quant_method") or named
     if not method and stored.get("load_in_4bit"):
         method = "bitsandbytes"
     if not method:
@@ -179,6 +211,8 @@ def _quantization(config: Config, text: Config) -> StoredQuantization | None:
     bits = stored.get("bits") or stored.get("w_bit") or first.get("num_bits")
     group = stored.get("group_size") or stored.get("q_group_size") or first.get("group_size")
     layout = stored.get("format") or stored.get("quant_algo") or stored.get("fmt")
+    if layout == "naive-quantized" and first.get("type"):
+        layout = f"{layout} {first['type']}"  # the one layout whose name does not say whether it is int or float
     return StoredQuantization(
         method=str(method),
         bits=int(bits) if bits else None,
@@ -244,7 +278,7 @@ def _mlp_width(config: Config) -> int:
 
 def _matrices(config: Config) -> int:
     activation = config.get("mlp_hidden_act") or config.get("hidden_act") or config.get("activation_function")
-    return 2 if activation in _UNGATED or "n_embd" in config or config.get("multi_query") else 3
+    return 2 if activation in _UNGATED or _is_old(config) or config.get("multi_query") else 3
 
 
 def _parameters(config: Config, experts: ExpertFacts | None) -> int:
@@ -323,7 +357,7 @@ def _latent_parameters(config: Config) -> int:
 
 
 def _mamba_parameters(config: Config) -> int:
-    hidden, state = hidden_size(config), number(config, "ssm_state_size", "mamba_d_state", "state_size")
+    hidden, state = hidden_size(config), number(config, *STATE_SIZES)
     inner, count, groups = mamba_shape(config)
     if not count:
         rank = number(config, "mamba_dt_rank", "time_step_rank", default=hidden // 16)

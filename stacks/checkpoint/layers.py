@@ -54,13 +54,51 @@ def text_config(config: Config) -> Config:
     """The part of ``config.json`` that is about the language model: most models with pictures have one."""
     for key in ("text_config", "llm_config", "language_config"):
         if isinstance(config.get(key), dict):
-            return {**{k: v for k, v in config.items() if k in _INHERITED}, **config[key]}
+            part = cast(Config, config[key])
+            inherited = {name: value for name, value in config.items() if name in _INHERITED}
+            return {**_LEFT_OUT.get(str(part.get("model_type")), {}), **inherited, **part}
     thinker = config.get("thinker_config")
     return text_config(cast(Config, thinker)) if isinstance(thinker, dict) else config
 
 
 _INHERITED = ("tie_word_embeddings", "vocab_size", "torch_dtype", "dtype")
 """Keys that may stand beside the language model's part and hold for it."""
+
+
+_LEFT_OUT: Mapping[str, Config] = {
+    "gemma3_text": {
+        "vocab_size": 262208,
+        "hidden_size": 2304,
+        "intermediate_size": 9216,
+        "num_hidden_layers": 26,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+        "max_position_embeddings": 131072,
+        "sliding_window": 4096,
+        "sliding_window_pattern": 6,
+        "tie_word_embeddings": True,
+    },
+    "llama": {
+        "vocab_size": 32000,
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "max_position_embeddings": 2048,
+    },
+    "mistral": {
+        "vocab_size": 32000,
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 131072,
+    },
+}
+"""What the language model's part of a published file leaves to transformers, by its ``model_type``: defaults of its
+configuration (``Gemma3TextConfig``, ``LlamaConfig``, ``MistralConfig`` of transformers 5.19.0, read on 2026-11-29)."""
 
 
 def number(config: Config, *keys: str, default: int | None = None) -> int:
@@ -78,8 +116,9 @@ def number(config: Config, *keys: str, default: int | None = None) -> int:
             return int(value)
     if default is not None:
         return default
-    known = " or ".join(keys)
-    raise ProblemsError([Problem(keys[0], config.get(keys[0]), f"the model's config has no number as {known}")])
+    reason = f"the model's config has no number as {' or '.join(keys)}: it leaves that to a default of transformers"
+    hint = f"--config with a copy of config.json that has {keys[0]}"
+    raise ProblemsError([Problem(keys[0], config.get(keys[0]), reason, hint)])
 
 
 def layer_count(config: Config) -> int:
@@ -118,7 +157,7 @@ def head_dim(config: Config) -> int:
 
 def hidden_size(config: Config) -> int:
     """Width of the residual stream."""
-    return number(config, "hidden_size", "n_embd", "d_model")
+    return number(config, "hidden_size", "n_embd", "n_embed", "d_model")
 
 
 def is_encoder(config: Config) -> bool:
@@ -129,13 +168,13 @@ def is_encoder(config: Config) -> bool:
 
 _OF_ENCODERS = frozenset({"type_vocab_size", "global_attn_every_n_layers", "local_attention"})
 
-_STATE_SIZES = ("ssm_state_size", "mamba_d_state", "state_size")
+STATE_SIZES = ("ssm_state_size", "mamba_d_state", "state_size")
 """Keys for the values that a state-space model keeps for each channel."""
 
 
 def _is_state_space(config: Config) -> bool:
     """Whether a model has states and no attention."""
-    return "num_attention_heads" not in config and any(config.get(key) for key in _STATE_SIZES)
+    return "num_attention_heads" not in config and any(config.get(key) for key in STATE_SIZES)
 
 
 def layer_kinds(config: Config) -> list[Kind]:
@@ -148,11 +187,11 @@ def layer_kinds(config: Config) -> list[Kind]:
     if is_encoder(config):
         return [Kind.NONE] * count
     kinds = _kinds(config, count)
-    if any(config.get(key) for key in _STATE_SIZES):
+    if any(config.get(key) for key in STATE_SIZES):
         if "linear_num_value_heads" not in config:  # transformers 5 calls states of both kinds linear attention
             kinds = [Kind.MAMBA if kind is Kind.LINEAR else kind for kind in kinds]
         if Kind.MAMBA not in kinds and not any(config.get(key) for key in _LISTS):
-            key = next(key for key in _STATE_SIZES if config.get(key))
+            key = next(key for key in STATE_SIZES if config.get(key))
             reason = "layers that are state and attention at once are not planned for"
             raise ProblemsError([Problem(key, config[key], reason)])
     return kinds
@@ -264,7 +303,7 @@ def layer(config: Config, index: int, kind: Kind) -> LayerFacts:
     """One layer by itself."""
     match kind:
         case Kind.FULL if config.get("kv_lora_rank"):
-            return _latent(config)
+            return _latent(config) if _keeps_latent(config) else _expanded(config)
         case Kind.FULL:
             return LayerFacts(
                 attention=AttentionKind.FULL,
@@ -288,6 +327,25 @@ def layer(config: Config, index: int, kind: Kind) -> LayerFacts:
             return LayerFacts(attention=AttentionKind.STATE, count=1, state_bytes=state_bytes(config, kind))
         case Kind.NONE:
             return LayerFacts(attention=AttentionKind.NONE, count=1)
+
+
+_LATENT = frozenset(
+    {"axk1", "bailing_hybrid", "deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4", "deepseek_v41"}
+    | {"dots3_note", "glm4_moe_lite", "glm5_next", "glm5_next_text", "glm_moe_dsa", "hy_v4", "kimi_k2", "kimi_linear"}
+    | {"longcat_flash", "pangu_ultra_moe"}
+)
+"""Types of models whose latent vectors vLLM keeps as they are (``is_deepseek_mla`` of vLLM 0.32.0, read on 2026-11-29,
+without those that only guess tokens ahead)."""
+
+
+def _keeps_latent(config: Config) -> bool:
+    return str(config.get("model_type") or "deepseek_v3") in _LATENT
+
+
+def _expanded(config: Config) -> LayerFacts:
+    """Latent attention whose vectors are expanded before they are kept, values as wide as keys (MiniCPM3)."""
+    width = number(config, "qk_nope_head_dim") + number(config, "qk_rope_head_dim")
+    return LayerFacts(attention=AttentionKind.FULL, count=1, kv_heads=heads(config), head_dim=width)
 
 
 def _latent(config: Config) -> LayerFacts:
@@ -336,7 +394,7 @@ def state_bytes(config: Config, kind: Kind) -> int:
 
 
 def _mamba_bytes(config: Config) -> int:
-    state = number(config, *_STATE_SIZES)
+    state = number(config, *STATE_SIZES)
     kernel = number(config, "conv_kernel", "mamba_d_conv", default=4)
     inner, count, groups = mamba_shape(config)
     if not count:

@@ -50,6 +50,9 @@ _BY_METHOD = {
 _BY_LAYOUT = {"mxfp4-pack-quantized": Quantization.MXFP4, "nvfp4-pack-quantized": Quantization.NVFP4}
 """Four-bit floating point in the layouts of compressed-tensors."""
 
+_INT8_LAYOUTS = ("pack-quantized", "naive-quantized int")
+"""Layouts of compressed-tensors with 8-bit integers beside those whose names say so."""
+
 _ON_THE_WAY = {Quantization.NONE, Quantization.FP8, Quantization.BITSANDBYTES}
 """What an engine makes of 16-bit weights while it loads them."""
 
@@ -75,9 +78,9 @@ def release_quantization(stored: StoredQuantization) -> Quantization | None:
     if stored.method in _BY_METHOD:
         return _BY_METHOD[stored.method]
     if stored.method in ("compressed-tensors", "compressed_tensors"):
-        if "float-quantized" in layout and stored.bits == 8:
+        if ("float-quantized" in layout or layout == "naive-quantized float") and stored.bits == 8:
             return Quantization.FP8
-        if "int-quantized" in layout and stored.bits == 8:
+        if ("int-quantized" in layout or layout in _INT8_LAYOUTS) and stored.bits == 8:
             return Quantization.INT8
         if layout == "pack-quantized" and stored.bits == 4:
             return Quantization.GPTQ

@@ -131,7 +131,6 @@ BERT: dict[str, Any] = {
 def test_an_encoder_keeps_nothing_of_a_request() -> None:
     encoder = model_facts(BERT)
     assert (encoder.task, kv_bytes_per_token(encoder)) == (Task.CLASSIFY, 0)
-    assert task_of("BertModel") is Task.EMBED
 
 
 def test_a_model_laid_out_for_sentence_transformers_makes_vectors_whatever_its_class_is(tmp_path: Path) -> None:
@@ -227,7 +226,8 @@ def test_scaled_positions_count_once(more: dict[str, Any], length: int) -> None:
     [
         ({"hidden_size": None}, "hidden_size"),
         ({"architectures": []}, "architectures"),
-        ({"architectures": ["ResNetForImageClassification"]}, "architectures[0]"),
+        ({"attn_config": {"kv_n_heads": 8}, "ffn_config": {"moe_num_experts": 16}}, "attn_config.kv_n_heads"),
+        ({"ffn_config": {"moe_num_experts": 16}}, "ffn_config.moe_num_experts"),
         ({"layer_types": ["full_attention", "holographic"]}, "layer_types[1]"),
         ({"quantization_config": {"bits": 4}}, "quantization_config.quant_method"),
         ({"layer_types": ["mamba", "mamba"]}, "ssm_state_size"),
@@ -237,6 +237,107 @@ def test_a_config_that_lacks_a_fact_is_refused_by_its_key(change: dict[str, Any]
     with pytest.raises(ProblemsError) as caught:
         model_facts(LLAMA | change)
     assert caught.value.problems[0].path == path
+
+
+@pytest.mark.parametrize(
+    ("stored", "method", "layout"),
+    [
+        ({"producer": {"name": "modelopt"}, "quant_algo": "FP8"}, "modelopt", "FP8"),
+        ({"producer": "modelopt", "quant_algo": "FP8"}, "modelopt", "FP8"),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "format": "naive-quantized",
+                "config_groups": {"group_0": {"weights": {"num_bits": 8, "type": "float"}}},
+            },
+            "compressed-tensors",
+            "naive-quantized float",
+        ),
+    ],
+)
+def test_how_weights_are_stored_is_read_from_where_the_publisher_says_it(
+    stored: dict[str, Any], method: str, layout: str
+) -> None:
+    quantization = model_facts(LLAMA | {"quantization_config": stored}).quantization
+    assert quantization is not None
+    assert (quantization.method, quantization.format) == (method, layout)
+
+
+def test_a_key_that_is_left_to_a_default_is_named_with_the_way_to_give_it() -> None:
+    with pytest.raises(ProblemsError, match=r"num_attention_heads.*default of transformers.*--config"):
+        model_facts({key: value for key, value in LLAMA.items() if key != "num_attention_heads"})
+
+
+GEMMA_3: dict[str, Any] = {
+    "architectures": ["Gemma3ForConditionalGeneration"],
+    "text_config": {
+        "model_type": "gemma3_text",
+        "hidden_size": 2560,
+        "intermediate_size": 10240,
+        "num_hidden_layers": 34,
+        "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+        "sliding_window": 1024,
+    },
+}
+LLAVA: dict[str, Any] = {
+    "architectures": ["LlavaForConditionalGeneration"],
+    "text_config": {"model_type": "llama", "max_position_embeddings": 4096, "vocab_size": 32064},
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "billions", "length"), [(GEMMA_3, 3.9, 131072), (LLAVA, 6.7, 4096)], ids=["Gemma 3 4B", "LLaVA 1.5 7B"]
+)
+def test_what_a_published_file_leaves_to_transformers_is_its_default(
+    config: dict[str, Any], billions: float, length: int
+) -> None:
+    understood = model_facts(config)
+    assert understood.parameters / 1e9 == pytest.approx(billions, rel=0.02)
+    assert understood.max_context == length
+
+
+def test_gemma_3_keeps_all_tokens_in_every_sixth_layer() -> None:
+    counts = {group.attention: group.count for group in model_facts(GEMMA_3).layers}
+    assert counts == {AttentionKind.SLIDING: 29, AttentionKind.FULL: 5}
+
+
+def test_a_width_is_read_under_blooms_name_for_it() -> None:
+    bloom = {
+        "architectures": ["BloomForCausalLM"],
+        "n_embed": 1024,
+        "n_layer": 24,
+        "num_attention_heads": 16,
+        "vocab_size": 250880,
+        "seq_length": 2048,
+    }
+    understood = model_facts(bloom)
+    assert (understood.hidden_size, understood.tied_embeddings) == (1024, True)
+    assert understood.parameters / 1e6 == pytest.approx(559, rel=0.01)
+
+
+def test_latent_vectors_that_the_engine_expands_are_kept_whole() -> None:
+    minicpm = LLAMA | {"kv_lora_rank": 256, "q_lora_rank": 768, "qk_nope_head_dim": 64, "qk_rope_head_dim": 32}
+    minicpm |= {"v_head_dim": 64, "num_attention_heads": 40, "num_key_value_heads": 40}
+    assert kv_bytes_per_token(model_facts(minicpm | {"model_type": "minicpm3"})) == 2 * 2 * 40 * 96 * 2
+    assert kv_bytes_per_token(model_facts(minicpm | {"model_type": "deepseek_v3"})) == 2 * (256 + 32) * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("BertModel", Task.EMBED),
+        ("Qwen2ForRewardModel", Task.EMBED),
+        ("LlamaForRewardModeling", Task.EMBED),
+        ("ResNetForImageClassification", Task.CLASSIFY),
+        ("JinaVLForRanking", Task.CLASSIFY),
+        ("ChatGLMModel", Task.GENERATE),
+        ("UltravoxModel", Task.GENERATE),
+        ("MiniCPMV", Task.GENERATE),
+        ("NVLM_D", Task.GENERATE),
+    ],
+)
+def test_a_class_has_the_task_that_vllm_gives_it(name: str, task: Task) -> None:
+    assert task_of(name) is task
 
 
 def run(folder: Path, *arguments: str) -> tuple[int, str]:
