@@ -126,7 +126,8 @@ def model_facts(
 def _refuse_nested_sizes(text: Config) -> None:
     """DBRX and its likes have heads and experts in objects of their own."""
     for key, sizes in (("attn_config", ("kv_n_heads",)), ("ffn_config", ("ffn_hidden_size", "moe_num_experts"))):
-        part = cast(Config, text[key]) if isinstance(text.get(key), dict) else {}
+        none: Config = {}
+        part = cast(Config, text[key]) if isinstance(text.get(key), dict) else none
         size = next((size for size in sizes if part.get(size)), None)
         if size is not None:
             reason = "sizes in an object of their own are not understood"
