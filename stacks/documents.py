@@ -22,7 +22,9 @@ class _StrictLoader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             is_merge = key_node.tag == MERGE_TAG
-            key = "<<" if is_merge else cast(Hashable, cast(Any, self).construct_object(key_node, deep=True))
+            key: Any = "<<" if is_merge else cast(Any, self).construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(None, None, "a key is no single value", key_node.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} is given twice in one mapping", key_node.start_mark

@@ -5,8 +5,9 @@ read, by ranges.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,9 @@ from llm_serving_load.checks import select_files
 from llm_serving_load.errors import InterruptedTransferError, LoadError
 from llm_serving_load.sources import Source, SourceFile, open_source
 from llm_serving_load.sources.folder import FolderSource
+from pydantic import ValidationError
 
+from llm_serving.arguments import property_path
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec import ModelFacts
 from stacks.checkpoint.checkpoint import Checkpoint
@@ -90,8 +93,12 @@ def _read(source: Source) -> Checkpoint:
     # ModelOpt writes beside the config how it stored the weights; vLLM reads it there, too.
     if "quantization_config" not in parsed and (apart := read(_QUANTIZATION)) is not None:
         said = _json(apart, f"{source.where}/{_QUANTIZATION}")
-        parsed["quantization_config"] = {"producer": said.get("producer"), **(said.get("quantization") or {})}
-    sizes = _weights(source, files, layer_count(text_config(parsed)))
+        quantization = said.get("quantization")
+        stored = cast(dict[str, Any], quantization) if isinstance(quantization, dict) else {}
+        parsed["quantization_config"] = {"producer": said.get("producer"), **stored}
+    with _understanding(where):
+        layers = layer_count(text_config(parsed))
+    sizes = _weights(source, files, layers)
     tokenizer = _json(read(_TOKENIZER) or b"{}", f"{source.where}/{_TOKENIZER}")
     sentences = next((name for name in _SENTENCES if files.get(name)), None)
     limits = _json(read(sentences) or b"{}", f"{source.where}/{sentences}") if sentences else {}
@@ -100,7 +107,9 @@ def _read(source: Source) -> Checkpoint:
         where=source.where,
         facts=_facts(parsed, where, sizes, _VECTORS in files, tokenizer, limits),
         sampling=_json(read(_GENERATION) or b"{}", f"{source.where}/{_GENERATION}"),
-        chat_template=template.decode() if template is not None else _default_template(tokenizer.get("chat_template")),
+        chat_template=_default_template(tokenizer.get("chat_template"))
+        if template is None
+        else _text(template, f"{source.where}/{_TEMPLATE}"),
         license=_license(read(_CARD)),
         has_weights=sizes is not None,
     )
@@ -114,10 +123,26 @@ def _facts(
     tokenizer: Config | None = None,
     sentences: Config | None = None,
 ) -> ModelFacts:
-    try:
+    with _understanding(where):
         return model_facts(config, sizes, embeds, tokenizer, sentences)
+
+
+@contextmanager
+def _understanding(where: str) -> Generator[None]:
+    """Refuse a publisher's file, whatever is odd about it, by its name."""
+    try:
+        yield
     except ProblemsError as error:
         raise error.from_source(where) from None
+    except ValidationError as error:
+        problems = [_as_problem(refused) for refused in error.errors()]
+        raise ProblemsError(problems, where) from None
+    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ProblemsError([Problem("", None, f"cannot be understood: {error}")], where) from None
+
+
+def _as_problem(refused: Any) -> Problem:
+    return Problem(property_path(refused["loc"]), refused["input"], f"cannot be understood: {refused['msg']}")
 
 
 def _weights(source: Source, files: Mapping[str, SourceFile], layers: int) -> WeightSizes | None:
@@ -154,10 +179,17 @@ def _bytes(source: Source, file: SourceFile, offset: int = 0, count: int | None 
     return bytes(wanted[: len(wanted) - len(view)])
 
 
+def _text(content: bytes, where: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise ProblemsError([Problem("", None, f"is no text in UTF-8: {error.reason}")], where) from None
+
+
 def _json(content: bytes, where: str) -> dict[str, Any]:
     try:
         data = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProblemsError([Problem("", None, f"is no JSON: {error}")], where) from None
     if not isinstance(data, dict):
         raise ProblemsError([Problem("", None, "is no JSON object")], where)
@@ -167,8 +199,8 @@ def _json(content: bytes, where: str) -> dict[str, Any]:
 def _default_template(template: Any) -> str | None:
     """The template of a tokenizer: one, or several of which one is called ``default``."""
     if isinstance(template, list):
-        named = {str(each.get("name")): each.get("template") for each in cast(list[dict[str, Any]], template)}
-        template = named.get("default")
+        several = [cast(dict[str, Any], each) for each in cast(list[Any], template) if isinstance(each, dict)]
+        template = next((each.get("template") for each in several if each.get("name") == "default"), None)
     return template if isinstance(template, str) else None
 
 
@@ -178,10 +210,12 @@ def _license(card: bytes | None) -> str | None:
         return None
     try:
         head = yaml.safe_load(card.decode(errors="replace").split("---", 2)[1])
-    except (yaml.YAMLError, IndexError):
+    except (yaml.YAMLError, IndexError, ValueError):  # ValueError: a date that no calendar has
         return None
     if not isinstance(head, dict):
         return None
     said = cast(dict[str, Any], head)
     license = said.get("license_name") if said.get("license") == "other" else said.get("license")
+    if isinstance(license, list):
+        license = ", ".join(str(each) for each in cast(list[Any], license))
     return str(license) if license else None

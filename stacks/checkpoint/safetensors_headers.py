@@ -53,7 +53,20 @@ def read_header(read: Any, name: str) -> dict[str, Any]:
         header = None
     if not isinstance(header, dict):
         raise ProblemsError([Problem(name, None, "is no safetensors file: its header is no JSON object")])
-    return {key: value for key, value in cast(dict[str, Any], header).items() if key != "__metadata__"}
+    tensors = {key: value for key, value in cast(dict[str, Any], header).items() if key != "__metadata__"}
+    damaged = next((tensor for tensor, said in tensors.items() if not _is_whole(said)), None)
+    if damaged is not None:
+        raise ProblemsError([Problem(name, None, f"is damaged: its header does not say what {damaged} is")])
+    return tensors
+
+
+def _is_whole(tensor: Any) -> bool:
+    """Whether a header says type, shape and place of a tensor."""
+    match tensor:
+        case {"dtype": str(), "shape": [*shape], "data_offsets": [int(), int()]}:
+            return all(isinstance(size, int) for size in shape)
+        case _:
+            return False
 
 
 def weight_sizes(headers: Iterable[Mapping[str, Any]], layers: int) -> WeightSizes:

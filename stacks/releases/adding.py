@@ -14,7 +14,9 @@ from stacks.releases.checks import release_problems
 from stacks.releases.from_model import (
     ReadModel,
     first_release,
+    license_problems,
     model_notes,
+    model_of,
     model_problems,
     stale_facts_problems,
     with_model,
@@ -33,6 +35,11 @@ from stacks.releases.store import (
 from stacks.releases.versions import minor, precedence
 
 _Data = dict[str, Any]
+
+_TEXTS = frozenset(
+    field.alias or name for name, field in ReleaseSpec.model_fields.items() if field.annotation == str | None
+)
+"""Keys of a release that take a text, a template among them, which need not be YAML."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,8 @@ def add_release(
         begun = _read_into(start, read, changed)
         data, notes = _with_changes(begun, changed, images, display_path(path))
         data = _with_name_and_version(data, model, version, base, display_path(path))
+        if read is not None and (missing := license_problems(read, data)):
+            raise ProblemsError(missing, display_path(path))
         release = release_of(data, images, path.relative_to(folder).as_posix(), display_path(path))
         problems = [*_stale_image_problems(start, data, base), *release_problems(release.spec)]
         problems += stale_facts_problems(start, data) if read is None else model_problems(read, data)
@@ -146,7 +155,7 @@ def _read_into(start: _Data, read: ReadModel | None, changes: dict[str, str]) ->
         return start
     if changes.get("model.architecture") == "null":
         del changes["model.architecture"]
-        start = {**start, "model": {key: value for key, value in start["model"].items() if key != "architecture"}}
+        start = {**start, "model": {key: value for key, value in model_of(start).items() if key != "architecture"}}
     return with_model(start, read)
 
 
@@ -194,12 +203,19 @@ def _set_value(data: _Data, steps: list[str], text: str, path: str, source: str)
         if not isinstance(inner, dict):
             raise ProblemsError([Problem(path, text, f"{step} is not a group of keys", f"{step}=…")], source)
         target = cast(_Data, inner)
-    value = parse_yaml(text, f"--set {path}")
+    replaced = target.get(last)
+    takes_text = isinstance(replaced, str) or (not groups and last in _TEXTS)
+    try:
+        value = parse_yaml(text, f"--set {path}")
+    except ProblemsError:
+        if not takes_text:
+            raise
+        value = text
     if value is None:
         if last not in target:
             raise ProblemsError([Problem(path, None, "is not there and cannot be removed", nearest(last, target))])
         del target[last]
-    elif isinstance(target.get(last), str) and not isinstance(value, dict | list):
+    elif isinstance(replaced, str) and not isinstance(value, dict | list):
         target[last] = text
     else:
         target[last] = value

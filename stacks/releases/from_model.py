@@ -49,13 +49,19 @@ def first_release(read: ReadModel, images: Mapping[str, object]) -> _Data:
     }
 
 
+def model_of(data: _Data) -> _Data:
+    """What a release's data says of its model; empty where it says nothing, or nothing that has keys."""
+    model = data.get("model")
+    return cast(_Data, model) if isinstance(model, dict) else {}
+
+
 def with_model(data: _Data, read: ReadModel) -> _Data:
     """``data`` with this model in the place of its own.
 
     Raises:
         ProblemsError: the row of the catalog that it names has another shape.
     """
-    before = cast(_Data, data.get("model") or {})
+    before = model_of(data)
     if "architecture" in before:
         _refuse_other_shape(str(before["architecture"]), read)
     same = before.get("repository") == read.repository
@@ -89,7 +95,7 @@ def _shape(facts: ModelFacts) -> tuple[int, int, int]:
 
 def stale_facts_problems(start: _Data, data: _Data) -> list[Problem]:
     """Facts that were read from another model, or from another commit, than the release names now."""
-    before, after = (cast(_Data, each.get("model") or {}) for each in (start, data))
+    before, after = model_of(start), model_of(data)
     if "facts" not in after or before.get("facts") != after["facts"]:
         return []
     return [
@@ -102,6 +108,13 @@ def stale_facts_problems(start: _Data, data: _Data) -> list[Problem]:
         for key in ("repository", "revision")
         if before.get(key) != after.get(key)
     ][:1]
+
+
+def license_problems(read: ReadModel, data: _Data) -> list[Problem]:
+    """A licence that neither the model's card nor anybody else names."""
+    if model_of(data).get("license"):
+        return []
+    return [Problem("model.license", None, f"the card of {read.repository} names none", "--set model.license=NAME")]
 
 
 def model_problems(read: ReadModel, data: _Data) -> list[Problem]:

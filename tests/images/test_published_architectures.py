@@ -16,6 +16,9 @@ from stacks.checkpoint.configuration import model_facts
 from tests import published_configs
 from tests.images import vllm_distribution
 
+pytestmark = pytest.mark.timeout(3600)
+"""The first test waits for vLLM to build every model: minutes, and many more where other runs share the machine."""
+
 VERSION = "0.32.0"
 
 LANGUAGE_PARTS = {

@@ -18,6 +18,9 @@ from tests.images.hub import Hub
 from tests.images.models import NAME, REPOSITORY, REVISION, is_of_a_cloud, put
 from tests.images.storage import Bucket, GoogleBucket, S3Bucket
 
+pytestmark = pytest.mark.timeout(1800)
+"""Each test runs the command as a process of its own, which takes seconds, and minutes on a busy machine."""
+
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],
     "hidden_size": 64,

@@ -164,7 +164,7 @@ class ReleaseSpec(Frozen):
     quantization: Quantization = Quantization.NONE
     """How the weights are stored: `none` (16 bits), `fp8`, `int8`, `awq`, `gptq`, `mxfp4`, `nvfp4`,
     `bitsandbytes` or `gguf`."""
-    context_length: Annotated[int, Field(ge=256, le=MAX_AMOUNT)]
+    context_length: Annotated[int, Field(ge=64, le=MAX_AMOUNT)]
     """Longest request, prompt and answer together, in tokens."""
     sampling: dict[str, float] = {}
     """Default sampling parameters, passed to the engine as they are."""

@@ -340,6 +340,116 @@ def test_a_class_has_the_task_that_vllm_gives_it(name: str, task: Task) -> None:
     assert task_of(name) is task
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_key_value_heads": 0},
+        {"model_max_length": 10**30, "max_position_embeddings": None},
+        {"full_attention_interval": 0},
+        {"num_experts": 8, "moe_intermediate_size": 64, "mlp_layer_types": ["sparse"]},
+        {"quantization_config": {"quant_method": "awq", "bits": "int4"}},
+        {"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {"group_0": ["weights"]}}},
+        {"quantization_config": {"quant_method": "compressed-tensors", "config_groups": ["group_0"]}},
+        {"rope_scaling": {"type": "linear", "factor": "8x"}},
+        {"rope_scaling": "linear"},
+        {"layers_block_type": 7},
+        {"architectures": {"LlamaForCausalLM": 1}},
+    ],
+    ids=str,
+)
+def test_a_config_with_odd_values_is_refused_by_its_name(tmp_path: Path, change: dict[str, Any]) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(LLAMA | change))
+    with pytest.raises(ProblemsError, match=rf"{config}: .*cannot be understood: "):
+        read_config(config)
+    with pytest.raises(ProblemsError, match=r"config\.json: .*cannot be understood: "):
+        read_checkpoint(str(tmp_path), NAME, REVISION)
+
+
+@pytest.mark.parametrize(
+    ("card", "license"),
+    [
+        (b"---\nlicense: [mit, apache-2.0]\n---\n", "mit, apache-2.0"),
+        (b"---\nlicense: mit\ndate: 2024-02-30\n---\n", None),
+        (b"---\nlicense: [\n---\n", None),
+        (b"---\nlicense: mit", "mit"),
+    ],
+)
+def test_the_licence_of_a_card_is_read_or_left_out(tmp_path: Path, card: bytes, license: str | None) -> None:
+    place = put(tmp_path, {"config.json": json.dumps(LLAMA).encode(), "README.md": card})
+    assert read_checkpoint(str(place), NAME, REVISION).license == license
+
+
+@pytest.mark.parametrize(
+    ("templates", "chosen"),
+    [
+        ([{"name": "rag", "template": "a"}, {"name": "default", "template": "b"}], "b"),
+        (["a", {"name": "default", "template": "b"}], "b"),
+        (["a"], None),
+    ],
+)
+def test_of_several_templates_the_default_is_taken(tmp_path: Path, templates: list[Any], chosen: str | None) -> None:
+    tokenizer = json.dumps({"chat_template": templates}).encode()
+    place = put(tmp_path, {"config.json": json.dumps(LLAMA).encode(), "tokenizer_config.json": tokenizer})
+    assert read_checkpoint(str(place), NAME, REVISION).chat_template == chosen
+
+
+def header(tensor: Any) -> bytes:
+    text = json.dumps({"model.norm.weight": tensor}).encode()
+    return len(text).to_bytes(8, "little") + text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("chat_template.jinja", b"{{ messages }} \xff", r"chat_template\.jinja: is no text in UTF-8"),
+        ("model.safetensors", header({"dtype": "BF16", "shape": [1]}), "model.norm.weight"),
+        ("model.safetensors", header({"dtype": "BF16", "shape": [1], "data_offsets": [0]}), "model.norm.weight"),
+        ("model.safetensors", header("BF16"), r"model\.safetensors: is damaged"),
+    ],
+)
+def test_a_damaged_file_is_refused_by_its_name(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    place = put(tmp_path, {"config.json": json.dumps(LLAMA).encode(), name: content})
+    with pytest.raises(ProblemsError, match=message):
+        read_checkpoint(str(place), NAME, REVISION)
+
+
+def test_a_quantization_that_is_no_object_leaves_the_method_that_its_producer_names(tmp_path: Path) -> None:
+    apart = json.dumps({"producer": {"name": "modelopt"}, "quantization": "FP8"}).encode()
+    place = put(tmp_path, {"config.json": json.dumps(LLAMA).encode(), "hf_quant_config.json": apart})
+    quantization = read_checkpoint(str(place), NAME, REVISION).facts.quantization
+    assert quantization is not None
+    assert quantization.format is None
+
+
+@pytest.mark.parametrize("model", ["", "model: a/b\n", "model: {architecture: qwen3-0.6b}\n"])
+def test_a_file_to_start_from_needs_no_model_where_one_is_read(folder: Path, tmp_path: Path, model: str) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(LLAMA))
+    start = tmp_path / "start.yaml"
+    start.write_text("engine: {name: vllm, version: 0.32.0}\nimage: vllm-openai@0.32.0\ncontextLength: 2048\n" + model)
+    read_model = ReadModel(NAME, REVISION, read_config(config))
+    changes = ["model.architecture=null", "model.license=mit"]
+    added = add_release("mine", "1.0.0", source=start, read=read_model, changes=changes, folder=folder)
+    assert added.release.spec.model.repository == NAME
+
+
+def test_a_model_without_a_licence_in_its_card_is_answered_with_how_to_name_it(folder: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(LLAMA))
+    read_model = ReadModel(NAME, REVISION, read_config(config))
+    with pytest.raises(ProblemsError, match=r"model\.license: the card of acme/tiny names none.*--set model\.license="):
+        add_release("mine", "1.0.0", read=read_model, folder=folder)
+
+
+def test_a_model_for_sentences_of_128_tokens_gets_a_release(folder: Path, tmp_path: Path) -> None:
+    files = {"config.json": BERT, "sentence_bert_config.json": {"max_seq_length": 128}}
+    place = put(tmp_path, {name: json.dumps(content).encode() for name, content in files.items()})
+    read_model = ReadModel(NAME, REVISION, read_checkpoint(str(place), NAME, REVISION))
+    added = add_release("mine", "1.0.0", read=read_model, changes=["model.license=mit"], folder=folder)
+    assert added.release.spec.context_length == 128
+
+
 def run(folder: Path, *arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(app, ["release", "add", *arguments, "--releases", str(folder)])
     return result.exit_code, result.output + str(result.exception or "")

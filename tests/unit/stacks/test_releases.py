@@ -222,6 +222,20 @@ def test_a_text_stays_a_text_whatever_it_looks_like(folder: Path) -> None:
     assert add(folder, "1.3.0", "model.license=no").release.spec.model.license == "no"
 
 
+@pytest.mark.parametrize("template", ["{{ messages }}", "{% for m in messages %}{{ m.content }}{% endfor %}"])
+def test_a_template_need_not_be_yaml(folder: Path, template: str) -> None:
+    asks = "{% for message in messages %}{{ message.content }}{% endfor %}"
+    first = add(folder, "1.2.0", f"chatTemplate={asks}")
+    assert first.release.spec.chat_template == asks
+    assert add(folder, "1.3.0", f"chatTemplate={template}", base="1.2.0").release.spec.chat_template == template
+    assert add(folder, "1.4.0", "chatTemplate=null", base="1.3.0").release.spec.chat_template is None
+
+
+def test_a_key_that_is_no_single_value_is_refused(folder: Path) -> None:
+    with pytest.raises(ProblemsError, match=r"--set sampling: not valid YAML: a key is no single value, line 1"):
+        add(folder, "1.2.0", "sampling={{a: 1}: 2}")
+
+
 def test_null_takes_a_key_away(folder: Path) -> None:
     add(folder, "1.2.0", "sampling={temperature: 0.7, top_p: 0.9}")
     assert add(folder, "1.3.0", "sampling.top_p=null", base="1.2.0").release.spec.sampling == {"temperature": 0.7}
