@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 from local.cluster.errors import ClusterError
-from local.cluster.layout import Layout, tools
+from local.cluster.layout import Layout, shipped_stages
 from local.cluster.pod_startup import MAY_START
 from stacks.files import write_atomically
 
@@ -17,9 +17,9 @@ def write_stages(layout: Layout) -> None:
     """Write the stages of a cluster.
 
     Raises:
-        ClusterError: KWOK's own have no stage in which pods become ready.
+        ClusterError: KWOK's own are missing, or have no stage in which pods become ready.
     """
-    path = tools() / "kwok" / "stages.yaml"
+    path = shipped_stages()
     stages: list[dict[str, Any]] = [stage for stage in yaml.safe_load_all(path.read_text(encoding="utf-8")) if stage]
     ready = [stage for stage in stages if stage["metadata"]["name"] == _READY]
     if not ready:

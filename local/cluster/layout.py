@@ -131,7 +131,19 @@ def program(name: str) -> Path:
     Raises:
         ClusterError: it is not there.
     """
-    path = tools() / "bin" / name
+    return _present(tools() / "bin" / name)
+
+
+def shipped_stages() -> Path:
+    """KWOK's stages as KWOK ships them.
+
+    Raises:
+        ClusterError: they are not there.
+    """
+    return _present(tools() / "kwok" / "stages.yaml")
+
+
+def _present(path: Path) -> Path:
     if not path.exists():
         raise ClusterError(f"{path} is missing: run `make setup`, which builds the programs of the local clouds")
     return path
