@@ -152,7 +152,8 @@ SELECTED_PARTS = """{% for message in messages %}
 )
 def test_a_chat_template_is_run_on_a_conversation(template: str, reason: str) -> None:
     problem = template_problem(template, "chatTemplate")
-    assert reason in problem.reason if problem else not reason
+    assert (problem is None) is (reason == "")
+    assert problem is None or reason in problem.reason
 
 
 def test_a_release_with_a_template_that_fails_is_neither_added_nor_served(tmp_path: Path) -> None:

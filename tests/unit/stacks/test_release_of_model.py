@@ -442,6 +442,13 @@ def test_a_model_without_a_licence_in_its_card_is_answered_with_how_to_name_it(f
         add_release("mine", "1.0.0", read=read_model, folder=folder)
 
 
+def test_a_template_of_a_model_that_writes_no_text_need_not_take_a_conversation(folder: Path, tmp_path: Path) -> None:
+    tokenizer = json.dumps({"chat_template": "{{ messages[7]['content'] }}"}).encode()
+    files = {"config.json": json.dumps(BERT).encode(), "tokenizer_config.json": tokenizer}
+    read_model = ReadModel(NAME, REVISION, read_checkpoint(str(put(tmp_path, files)), NAME, REVISION))
+    add_release("mine", "1.0.0", read=read_model, changes=["model.license=mit"], folder=folder)
+
+
 def test_a_model_for_sentences_of_128_tokens_gets_a_release(folder: Path, tmp_path: Path) -> None:
     files = {"config.json": BERT, "sentence_bert_config.json": {"max_seq_length": 128}}
     place = put(tmp_path, {name: json.dumps(content).encode() for name, content in files.items()})
