@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from tests.e2e.served import MODEL, QUESTION, Served
+from tests.engine.local_stack import wait_until
 
 PAUSE_SECONDS = 0.3
 """Between an answer and the next question, so that on two cores an instance that starts gets some of them; after an
@@ -19,7 +20,7 @@ class Load:
     """Requests in flight while a test does something.
 
     Attributes:
-        served: whom to ask.
+        served: whom to ask; answers before the first of these requests.
         clients: how many ask at the same time.
         tokens: how long an answer is.
         patience: seconds after which a request without an answer has failed.
@@ -38,6 +39,8 @@ class Load:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> "Load":
+        # What came before may have left an instance that is ready, and of which its Service has not heard yet.
+        wait_until(self.served.answers, 60, "the Service leads to an instance")
         base = self.served.base()
         self._threads = [threading.Thread(target=self._ask, args=(base,), daemon=True) for _ in range(self.clients)]
         for thread in self._threads:

@@ -83,7 +83,7 @@ def test_an_engine_that_is_late_with_its_health_and_computes_is_not_restarted(st
             control.unmute(base)
             control.release(base)
             assert answer.result() == 200
-        wait_until(lambda: bool(stand_in.ready_pods()), 120, "it gets requests again")
+        wait_until(stand_in.answers, 120, "it gets requests again")
         assert _restarts(_again(stand_in, pod)) == restarts
     finally:
         control.unmute(base)
