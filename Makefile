@@ -47,7 +47,7 @@ down: setup-python ## end all processes, of the node and of the local clouds; th
 status: setup-python ## what runs: the node, its pods and images, the local clouds
 	@python -m local status
 
-check: setup-python ## lint, types, direction of imports, releases, unit tests; two minutes
+check: setup-python ## lint, types, direction of imports, releases, unit tests; three minutes
 	@$(MAKE) -j 2 $(SYNC) check-static check-unit
 
 check-static:
