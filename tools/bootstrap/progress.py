@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -59,7 +59,8 @@ class Progress:
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
-        with log.open("w") as output:
+        with log.open("w") as output, contextlib.ExitStack() as start:
+            start.enter_context(signals_held())
             process = subprocess.Popen(
                 [str(part) for part in command],
                 stdin=subprocess.DEVNULL,
@@ -70,6 +71,7 @@ class Progress:
                 start_new_session=True,
             )
             try:
+                start.close()
                 self._wait(process, started)
             except BaseException:
                 if to_the_end:
@@ -100,6 +102,24 @@ class Progress:
 
     def _write(self, text: str) -> None:
         print(text, end="", file=self._stream, flush=True)
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Keep SIGTERM and SIGINT until the end of the block: one that ends ``Popen`` half-way leaves a process that nobody
+    knows of, and on a busy machine that process has long begun."""
+    came: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, _frame: came.append(number))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -16,7 +16,7 @@ from tests.unit.tools.bootstrap.tiny import Workshop, executable
 from tools.bootstrap.downloads import Downloads
 from tools.bootstrap.folders import Platform
 from tools.bootstrap.install import Installer
-from tools.bootstrap.progress import Progress
+from tools.bootstrap.progress import Progress, signals_held
 from tools.bootstrap.recipes import GoBuild, ModuleFile, OverlaidGoBuild, Program
 from tools.bootstrap.versions import Range
 
@@ -97,6 +97,18 @@ def test_ended_set_up_ends_its_compiler_and_tidies_up(workshop: Workshop, sign: 
     assert process.returncode == 128 + sign
     _wait_for(lambda: not _is_alive(compiler))
     assert workshop.finished() == workshop.unfinished() == []
+
+
+def test_a_signal_while_a_command_is_being_started_comes_once_the_command_is_known() -> None:
+    events: list[str] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: events.append("signal"))
+    try:
+        with signals_held():
+            signal.raise_signal(signal.SIGTERM)
+            events.append("known")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert events == ["known", "signal"]
 
 
 def test_two_set_ups_at_once_build_once(workshop: Workshop) -> None:
