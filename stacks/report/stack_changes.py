@@ -16,6 +16,7 @@ from llm_serving.planning.replicas import placeholder_name
 from llm_serving.spec import CapacityEntry, Market
 from stacks.engine_events import UNCHANGED, Event, StepEvent, StepState
 from stacks.outputs import StackOutputs
+from stacks.report.cost_bounds import CostBounds, cost_bounds
 from stacks.settings import Stack
 
 _REPLACES = frozenset({"replace", "create-replacement", "delete-replaced"})
@@ -30,23 +31,14 @@ _WITHOUT_NEW_NODES = ("autoscaling", "initialNodeCount")
 """Properties of a node pool that change nothing about nodes that are there."""
 
 
-class StackFigures(Frozen):
+class StackFigures(CostBounds):
     """What a stack takes, from the fewest nodes on which its models serve to the most, in USD and GPUs.
 
     Attributes:
-        min_usd_per_hour, max_usd_per_hour: cost of the nodes; lower bounds where they are not complete.
-        min_usd_per_month, max_usd_per_month: the same for 730 hours.
-        min_complete, max_complete: whether every price in these sums is known.
         min_gpus, max_gpus: GPUs of the nodes; ``None`` where a machine is not known.
         quotas: what each quota must be at least.
     """
 
-    min_usd_per_hour: float
-    min_usd_per_month: float
-    min_complete: bool
-    max_usd_per_hour: float
-    max_usd_per_month: float
-    max_complete: bool
     min_gpus: int | None
     max_gpus: int | None
     quotas: tuple[Quota, ...]
@@ -121,12 +113,7 @@ def figures(cost: CostEstimate) -> StackFigures:
         for line in cost.lines
     ]
     return StackFigures(
-        min_usd_per_hour=cost.min_usd_per_hour,
-        min_usd_per_month=cost.min_usd_per_month,
-        min_complete=cost.min_complete,
-        max_usd_per_hour=cost.max_usd_per_hour,
-        max_usd_per_month=cost.max_usd_per_month,
-        max_complete=cost.complete,
+        **dict(cost_bounds(cost)),
         min_gpus=_gpus(cost, [line.min_nodes for line in cost.lines]),
         max_gpus=_gpus(cost, [line.max_nodes for line in cost.lines]),
         quotas=tuple(capacity_quotas(cloud, cost.region, capacity)),

@@ -13,6 +13,7 @@ from llm_serving.planning.cost import CostEstimate, CostLine
 from llm_serving.planning.replicas import Role, plan_replicas
 from stacks.outputs import ModelOutputs, StackOutputs
 from stacks.report.cluster_view import ClusterView, NodeView, PodState, PodView
+from stacks.report.cost_bounds import CostBounds, cost_bounds
 from stacks.settings import ServedModel, ServedRelease, Stack
 
 
@@ -87,15 +88,12 @@ class CostLineReport(CostLine):
     usd_per_hour_now: float | None
 
 
-class CostReport(Frozen):
-    """What the GPU nodes cost, in USD. A sum that is not complete is a lower bound: it leaves unknown prices out.
+class CostReport(CostBounds):
+    """What the GPU nodes cost.
 
     Attributes:
         lines: one for each capacity entry.
-        now_usd_per_hour, now_complete: of the nodes that there are; ``None`` where no cluster was asked.
-        min_usd_per_hour, max_usd_per_hour: of the fewest and of the most nodes.
-        min_usd_per_month, max_usd_per_month: the same for 730 hours.
-        min_complete, max_complete: whether every price in these sums is known.
+        now_usd_per_hour, now_complete: the sum for the nodes that there are; ``None`` where no cluster was asked.
         unknown: what has no known price.
         left_out: what no sum contains.
     """
@@ -103,12 +101,6 @@ class CostReport(Frozen):
     lines: tuple[CostLineReport, ...]
     now_usd_per_hour: float | None
     now_complete: bool | None
-    min_usd_per_hour: float
-    min_usd_per_month: float
-    min_complete: bool
-    max_usd_per_hour: float
-    max_usd_per_month: float
-    max_complete: bool
     unknown: tuple[str, ...]
     left_out: tuple[str, ...]
 
@@ -274,12 +266,7 @@ def _cost(cost: CostEstimate, view: ClusterView | None) -> CostReport:
         ),
         now_usd_per_hour=None if view is None else round(sum(usd or 0 for usd in now), 4),
         now_complete=None if view is None else None not in now,
-        min_usd_per_hour=cost.min_usd_per_hour,
-        min_usd_per_month=cost.min_usd_per_month,
-        min_complete=cost.min_complete,
-        max_usd_per_hour=cost.max_usd_per_hour,
-        max_usd_per_month=cost.max_usd_per_month,
-        max_complete=cost.complete,
+        **dict(cost_bounds(cost)),
         unknown=cost.unknown,
         left_out=cost.left_out,
     )
