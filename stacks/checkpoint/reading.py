@@ -20,10 +20,9 @@ from pydantic import ValidationError
 
 from llm_serving.arguments import property_path
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.spec import ModelFacts
 from stacks.checkpoint.checkpoint import Checkpoint
 from stacks.checkpoint.configuration import model_facts
-from stacks.checkpoint.layers import Config, layer_count, text_config
+from stacks.checkpoint.layers import layer_count, text_config
 from stacks.checkpoint.safetensors_headers import WeightSizes, read_header, weight_sizes
 
 _AT_ONCE = 16
@@ -69,7 +68,9 @@ def read_config(path: Path) -> Checkpoint:
         content = path.read_bytes()
     except OSError as error:
         raise ProblemsError([Problem("--config", str(path), f"cannot be read: {error.strerror}")]) from None
-    return Checkpoint(str(path), _facts(_json(content, str(path)), str(path)))
+    config = _json(content, str(path))
+    with _understanding(str(path)):
+        return Checkpoint(str(path), model_facts(config))
 
 
 def _folder(place: str) -> Source:
@@ -103,9 +104,11 @@ def _read(source: Source) -> Checkpoint:
     sentences = next((name for name in _SENTENCES if files.get(name)), None)
     limits = _json(read(sentences) or b"{}", f"{source.where}/{sentences}") if sentences else {}
     template = read(_TEMPLATE)
+    with _understanding(where):
+        facts = model_facts(parsed, sizes, _VECTORS in files, tokenizer, limits)
     return Checkpoint(
         where=source.where,
-        facts=_facts(parsed, where, sizes, _VECTORS in files, tokenizer, limits),
+        facts=facts,
         sampling=_json(read(_GENERATION) or b"{}", f"{source.where}/{_GENERATION}"),
         chat_template=_default_template(tokenizer.get("chat_template"))
         if template is None
@@ -113,18 +116,6 @@ def _read(source: Source) -> Checkpoint:
         license=_license(read(_CARD)),
         has_weights=sizes is not None,
     )
-
-
-def _facts(
-    config: Config,
-    where: str,
-    sizes: WeightSizes | None = None,
-    embeds: bool = False,
-    tokenizer: Config | None = None,
-    sentences: Config | None = None,
-) -> ModelFacts:
-    with _understanding(where):
-        return model_facts(config, sizes, embeds, tokenizer, sentences)
 
 
 @contextmanager
