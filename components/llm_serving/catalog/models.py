@@ -95,6 +95,12 @@ class Accelerator(Frozen):
     date: str
 
     @property
+    def batch(self) -> int:
+        """Requests that the engine runs at once by default: vLLM chooses it together with the tokens of a step
+        (``EngineArgs.get_batch_defaults`` of 0.32.0)."""
+        return 1024 if self.step_tokens > 2048 else 128 if self.memory_gib is None else 256
+
+    @property
     def reaches_peers_by_pcie(self) -> bool:
         """Whether the GPUs of a node have nothing but PCIe between them."""
         return self.form == "PCIe"
@@ -190,20 +196,6 @@ class EngineImage(Frozen):
     user: str
     checked: str
     date: str
-
-
-class EngineMemory(Frozen):
-    """GPU memory that the engine takes beside weights and KV cache.
-
-    Attributes:
-        family: model family (:attr:`Architecture.family`), or ``default``.
-        activation_gib: peak of activations, one GPU, in GiB.
-        source: engine version and GPU of the measurement.
-    """
-
-    family: str
-    activation_gib: float
-    source: str
 
 
 class StartupStage(StrEnum):
@@ -379,7 +371,6 @@ class Architecture(Frozen):
 
     Attributes:
         name: our name, for example ``llama-3.1-8b``.
-        family: which measurement of engine memory applies.
         layers: transformer blocks.
         hidden_size: width of the residual stream.
         heads: query heads.
@@ -397,7 +388,6 @@ class Architecture(Frozen):
     """
 
     name: str
-    family: str
     layers: int
     hidden_size: int
     heads: int

@@ -15,7 +15,6 @@ from llm_serving.catalog.models import (
     EngineFeature,
     EngineFlag,
     EngineImage,
-    EngineMemory,
     EngineSetting,
     Feature,
     MachineType,
@@ -29,8 +28,6 @@ from llm_serving.spec import EngineName, Market, ModelFacts, ModelSource
 
 CLOUDS = ("gcp", "aws")
 """Clouds that sell machines. ``existing``, for existing clusters, sells none."""
-
-DEFAULT_FAMILY = "default"
 
 ANY = "any"
 """In ``startup.csv``: a row that holds on every cloud, or on every device."""
@@ -113,19 +110,6 @@ def device(name: str) -> Device:
 def engine_image(repository: str) -> EngineImage | None:
     """What is known of the image of a repository, by the last part of its name; ``None`` where nothing is."""
     return _engine_images().get(repository.rpartition("/")[2])
-
-
-def engine_memory(family: str) -> EngineMemory:
-    """What the engine takes beside weights and KV cache; families never measured get the largest value."""
-    rows = _engine_memory()
-    return rows.get(family, rows[DEFAULT_FAMILY])
-
-
-def activation_gib(facts: ModelFacts) -> float:
-    """Peak of activations of a model on one GPU in GiB: of its family where it is in the catalog, else the largest that
-    was measured."""
-    known = _architectures().get(facts.architecture)
-    return engine_memory(known.family if known else DEFAULT_FAMILY).activation_gib
 
 
 def engine_features(engine: EngineName) -> Mapping[Feature, EngineFeature]:
@@ -242,12 +226,6 @@ def _architectures() -> Mapping[str, Architecture]:
 def _engine_images() -> Mapping[str, EngineImage]:
     entries = (_model(EngineImage, row) for row in _rows("engine_images.csv"))
     return {entry.image: entry for entry in entries}
-
-
-@cache
-def _engine_memory() -> Mapping[str, EngineMemory]:
-    entries = (_model(EngineMemory, row) for row in _rows("engine_memory.csv"))
-    return {entry.family: entry for entry in entries}
 
 
 @cache

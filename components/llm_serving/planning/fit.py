@@ -12,11 +12,12 @@ from llm_serving import catalog
 from llm_serving.arguments import Frozen
 from llm_serving.catalog import Accelerator
 from llm_serving.planning.host import HostShare, least_memory_gib
+from llm_serving.planning.profile_run import activation_bytes, graph_bytes, graph_count
 from llm_serving.spec import AttentionKind, LayerFacts, ModelFacts, Quantization
 
 GIB = 2**30
 CACHE_BYTES = 2
-"""Bytes of one value in the KV cache: 16 bits, the engine's default whatever the weights' quantization."""
+"""Bytes of one value in the KV cache: 16 bits, the engine's default where neither release nor model says otherwise."""
 
 BLOCK_TOKENS = 16
 """Tokens of one block of the KV cache (vLLM's default on CUDA): the cache holds whole blocks."""
@@ -54,13 +55,6 @@ EMBEDDING_BYTES: dict[Quantization, float] = {Quantization.GGUF: Q4_K_M_BYTES}
 
 GROUPED = frozenset({Quantization.AWQ, Quantization.GPTQ})
 """Quantizations whose weights must be cut between groups of :data:`GROUP_SIZE`."""
-
-BATCH = 256
-"""Requests that the engine runs at once by default on most GPUs (``EngineArgs.get_batch_defaults`` of vLLM)."""
-
-MEASURED_STEP_TOKENS = 8192
-"""Tokens of one step in the measurements of activations: the default of vLLM's server on the H100, where they were made
-(``EngineArgs.get_batch_defaults``). Activations grow with the step."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +105,11 @@ class Demands:
     Attributes:
         context_length: longest request in tokens; ``None`` for the model's own.
         step_tokens: most tokens of one step; ``None`` for the engine's default on the GPU.
+        batch: most requests of one batch; ``None`` for the engine's default on the GPU.
+        captures_graphs: the engine captures CUDA graphs.
+        counts_graphs: it takes them off the KV cache; else they come on top of what it may use.
+        graph_sizes: sizes of batches for which it captures them; none for its default.
+        cache_bytes: bytes of one value in the KV cache.
         offload_gib: weights on each GPU that the engine leaves in host memory, in GiB (``cpu-offload-gb``).
         loras: LoRA adapters that a batch holds at once.
         lora_rank: largest rank of them.
@@ -118,6 +117,11 @@ class Demands:
 
     context_length: int | None = None
     step_tokens: int | None = None
+    batch: int | None = None
+    captures_graphs: bool = True
+    counts_graphs: bool = True
+    graph_sizes: tuple[int, ...] = ()
+    cache_bytes: int = CACHE_BYTES
     offload_gib: float = 0.0
     loras: int = 0
     lora_rank: int = 16
@@ -134,7 +138,8 @@ class MemoryBudget(Frozen):
         usable_gib: memory that the engine may use: utilization x total.
         weights_gib: weights.
         lora_gib: room for LoRA adapters.
-        activation_gib: peak of activations (catalog, ``engine_memory.csv``), more where the step is longer.
+        activation_gib: peak of activations.
+        graph_gib: CUDA graphs.
         non_torch_gib: CUDA context and communication buffers; the engine's processes where it runs in host memory.
         kv_cache_gib: what is left, in whole steps where the engine is told; negative where the weights alone are too
             large.
@@ -150,6 +155,7 @@ class MemoryBudget(Frozen):
     weights_gib: float
     lora_gib: float
     activation_gib: float
+    graph_gib: float
     non_torch_gib: float
     kv_cache_gib: float
     kv_step_gib: float | None
@@ -165,9 +171,8 @@ class MemoryBudget(Frozen):
     def static_share(self) -> float:
         """Share of the memory that weights and KV cache take together, rounded down to thousandths: how engines count
         that do not measure activations."""
-        return max(
-            0.0, floor((self.usable_gib - self.activation_gib - self.non_torch_gib) / self.total_gib * 1000) / 1000
-        )
+        static = self.usable_gib - self.activation_gib - self.graph_gib - self.non_torch_gib
+        return max(0.0, floor(static / self.total_gib * 1000) / 1000)
 
 
 def weight_bytes(facts: ModelFacts, quantization: Quantization) -> float:
@@ -250,20 +255,24 @@ def lora_bytes(facts: ModelFacts, parallelism: Parallelism, demands: Demands) ->
     return 2.0 * demands.loras * demands.lora_rank * (layers + projection)
 
 
-def kv_bytes_per_token(facts: ModelFacts, tensor_parallelism: int = 1, stages: int = 1) -> int:
+def kv_bytes_per_token(
+    facts: ModelFacts, tensor_parallelism: int = 1, stages: int = 1, cache_bytes: int = CACHE_BYTES
+) -> int:
     """Bytes of KV cache that each further token of a request takes on each GPU, in the layers that keep all tokens,
     those of the longest pipeline stage: layers x KV heads x (width of key + width of value) x bytes. The KV heads are
     split over the GPUs; where there are more GPUs than KV heads each GPU holds a whole one (vLLM replicates them), and
     each holds all of a latent vector (``MLAAttentionSpec``)."""
     keep_all = (AttentionKind.FULL, AttentionKind.LATENT)
     return sum(
-        stage_layers(group.count, stages) * _token_bytes(group, tensor_parallelism)
+        stage_layers(group.count, stages) * _token_bytes(group, tensor_parallelism, cache_bytes)
         for group in facts.layers
         if group.attention in keep_all
     )
 
 
-def kv_bytes_per_request(facts: ModelFacts, parallelism: Parallelism, context_length: int, step_tokens: int) -> int:
+def kv_bytes_per_request(
+    facts: ModelFacts, parallelism: Parallelism, context_length: int, step_tokens: int, cache_bytes: int = CACHE_BYTES
+) -> int:
     """Bytes of KV cache that a request of this length takes on each GPU beside what grows with each token: a window of
     tokens with those of the steps in flight (``SlidingWindowSpec``, ``ChunkedLocalAttentionSpec``), and the state of
     layers that have one (``MambaSpec``), cut over the GPUs."""
@@ -273,19 +282,19 @@ def kv_bytes_per_request(facts: ModelFacts, parallelism: Parallelism, context_le
         if group.attention is AttentionKind.SLIDING:
             in_flight = (parallelism.pipeline + 1) * step_tokens
             tokens = min(ceil(((group.window or 0) + in_flight) / BLOCK_TOKENS + 1) * BLOCK_TOKENS, context_length)
-            total += layers * tokens * _token_bytes(group, parallelism.tensor)
+            total += layers * tokens * _token_bytes(group, parallelism.tensor, cache_bytes)
         elif group.attention is AttentionKind.STATE:
             total += layers * ceil((group.state_bytes or 0) / parallelism.tensor)
     return total
 
 
-def _token_bytes(group: LayerFacts, tensor_parallelism: int) -> int:
+def _token_bytes(group: LayerFacts, tensor_parallelism: int, cache_bytes: int) -> int:
     """Bytes of one token in one layer."""
     if group.attention is AttentionKind.LATENT:
-        return (group.latent_dim or 0) * CACHE_BYTES + group.index_bytes
+        return (group.latent_dim or 0) * cache_bytes + group.index_bytes
     heads = ceil((group.kv_heads or 0) / tensor_parallelism)
     width = (group.head_dim or 0) + (group.value_dim or group.head_dim or 0)
-    return heads * width * CACHE_BYTES
+    return heads * width * cache_bytes
 
 
 def memory_budget(
@@ -297,15 +306,15 @@ def memory_budget(
     host: HostShare,
     demands: Demands = NO_DEMANDS,
 ) -> MemoryBudget:
-    """KV cache = utilization x memory - weights - LoRA - activation - non-torch memory (the way vLLM's worker sizes it
-    after its profiling run); weights without those that stay in host memory. Activation is not divided by the
-    parallelism: it was not measured for more than one GPU: an upper bound.
+    """KV cache = utilization x memory - weights - LoRA - activations - CUDA graphs - non-torch memory (the way vLLM's
+    worker sizes it after its profiling run); weights without those that stay in host memory.
 
     An accelerator without memory of its own gets an equal part of ``host``, the memory of the instance on one node,
     where the engine's processes live too.
     """
     device = catalog.device(accelerator.device)
-    non_torch = device.context_gib if parallelism.gpus == 1 else device.context_parallel_gib
+    is_cut = parallelism.tensor > 1 or parallelism.experts
+    non_torch = device.context_parallel_gib if is_cut else device.context_gib
     total = accelerator.memory_gib
     if total is None:
         total = host.memory_gib / parallelism.gpus_per_node
@@ -313,38 +322,45 @@ def memory_budget(
     usable = utilization * total
     weights = max(0.0, gpu_weight_bytes(facts, quantization, parallelism) / GIB - demands.offload_gib)
     lora = lora_bytes(facts, parallelism, demands) / GIB
-    activation = catalog.activation_gib(facts)
     step = demands.step_tokens or accelerator.step_tokens
-    activation *= max(1.0, step / MEASURED_STEP_TOKENS)
-    left = usable - weights - lora - activation - non_torch
+    batch = min(demands.batch or accelerator.batch, step)
+    expert_gpus = parallelism.gpus_of_an_expert_layer
+    activation = activation_bytes(facts, step, batch, parallelism.tensor, expert_gpus) / GIB
+    graphs = 0.0
+    if device.compiles and demands.captures_graphs:
+        layers = stage_layers(facts.layer_count, parallelism.pipeline)
+        graphs = graph_bytes(layers, graph_count(accelerator, batch, demands.graph_sizes)) / GIB
+    counted = graphs if demands.counts_graphs else 0.0
+    left = usable - weights - lora - activation - counted - non_torch
     if device.kv_step_gib is not None:
         left = floor(left / device.kv_step_gib) * device.kv_step_gib
     context = demands.context_length or facts.max_context
-    per_token = kv_bytes_per_token(facts, parallelism.tensor, parallelism.pipeline)
-    per_request = kv_bytes_per_request(facts, parallelism, context, step)
+    per_token = kv_bytes_per_token(facts, parallelism.tensor, parallelism.pipeline, demands.cache_bytes)
+    per_request = kv_bytes_per_request(facts, parallelism, context, step, demands.cache_bytes)
     return MemoryBudget(
         total_gib=total,
         usable_gib=usable,
         weights_gib=weights,
         lora_gib=lora,
         activation_gib=activation,
+        graph_gib=graphs,
         non_torch_gib=non_torch,
         kv_cache_gib=left,
         kv_step_gib=device.kv_step_gib,
         kv_bytes_per_token=per_token,
         kv_bytes_per_request=per_request,
-        kv_cache_tokens=_cache_tokens(max(0.0, left) * GIB, per_token, per_request, context),
+        kv_cache_tokens=_cache_tokens(max(0.0, left) * GIB, per_token, per_request, context, batch),
     )
 
 
-def _cache_tokens(cache_bytes: float, per_token: int, per_request: int, context_length: int) -> int:
+def _cache_tokens(cache_bytes: float, per_token: int, per_request: int, context_length: int, batch: int) -> int:
     """Tokens that a cache holds. Where requests take something beside their tokens, those of as many requests of full
     length as there is room for; a model that keeps nothing is limited by the size of its batches alone."""
     if per_request:
         return int(cache_bytes / (per_request + per_token * context_length) * context_length)
     if per_token:
         return int(cache_bytes // (per_token * BLOCK_TOKENS)) * BLOCK_TOKENS
-    return BATCH * context_length if cache_bytes else 0
+    return batch * context_length if cache_bytes else 0
 
 
 def parallelism_obstacle(facts: ModelFacts, quantization: Quantization, parallelism: Parallelism) -> str:

@@ -63,10 +63,21 @@ def demands(release: ReleaseSpec, options: EngineSpec) -> Demands:
     return Demands(
         context_length=release.context_length,
         step_tokens=options.max_batched_tokens,
+        batch=options.max_sequences,
+        captures_graphs=str(options.flag_part("compilation-config", "cudagraph_mode")) not in _NO_GRAPHS,
+        counts_graphs=options.environment.get(COUNTS_GRAPHS) != "0",
+        graph_sizes=tuple(sorted(set(options.graph_sizes))),
         offload_gib=_offload_gib(options),
         loras=options.max_loras if release.adapters else 0,
         lora_rank=options.max_lora_rank,
     )
+
+
+COUNTS_GRAPHS = "VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS"
+"""Variable of vLLM: with 0 it does not take CUDA graphs off the KV cache, as it does by default since 0.21."""
+
+_NO_GRAPHS = frozenset({"NONE", "none", "0"})
+"""``CUDAGraphMode.NONE``, by name and by number."""
 
 
 def _offload_gib(options: EngineSpec) -> float:
@@ -148,7 +159,7 @@ def choose_gpus(
         why_not = (
             (f"a node has {node.gpus} GPUs" if on_node > node.gpus else "")
             or parallelism_obstacle(facts, release.quantization, parallelism)
-            or _memory_obstacle(budget, release.context_length, needed)
+            or _memory_obstacle(budget, release.context_length, needed, requested.counts_graphs)
             or _host_obstacle(catalog.device(accelerator.device), host, on_node, requested.offload_gib)
             or (_stream_obstacle(facts, release, accelerator, host, on_node) if streams else "")
         )
@@ -178,12 +189,20 @@ def _spreads(model: ModelSpec, node: NodeShape) -> Iterator[Parallelism]:
         )
 
 
-def _memory_obstacle(budget: MemoryBudget, context_length: int, needed: float) -> str:
+def _memory_obstacle(budget: MemoryBudget, context_length: int, needed: float, counts_graphs: bool) -> str:
     loras = f", room for LoRA adapters ({budget.lora_gib:.1f})" if budget.lora_gib else ""
+    graphs = f", CUDA graphs ({budget.graph_gib:.1f})" if budget.graph_gib else ""
     used = (
-        f"weights ({budget.weights_gib:.1f} GiB){loras}, activations ({budget.activation_gib:.1f}) and the rest "
-        f"({budget.non_torch_gib:.1f})"
+        f"weights ({budget.weights_gib:.1f} GiB){loras}, activations ({budget.activation_gib:.1f}){graphs} and the "
+        f"rest ({budget.non_torch_gib:.1f})"
     )
+    beside = budget.total_gib - budget.usable_gib
+    if not counts_graphs and beside < budget.graph_gib + budget.non_torch_gib:
+        return (
+            f"CUDA graphs ({budget.graph_gib:.1f} GiB) and the engine's own process ({budget.non_torch_gib:.1f}) do "
+            f"not fit beside the {budget.usable_gib:.1f} GiB that the engine may use of each GPU, and "
+            f"{COUNTS_GRAPHS} is 0"
+        )
     if budget.kv_step_gib is not None and budget.kv_cache_gib <= 0:
         return (
             f"of the {budget.usable_gib:.1f} GiB that the engine may use, {used} leave less than "

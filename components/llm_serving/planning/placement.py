@@ -12,7 +12,7 @@ from llm_serving.planning.fit import GIB, MemoryBudget, Parallelism, weight_byte
 from llm_serving.planning.host import NO_SIDECAR, SidecarRequests, image_storage_gib, stream_buffer_bytes
 from llm_serving.planning.machine_offers import describe_offers
 from llm_serving.planning.nodes import NodeShape
-from llm_serving.planning.parallelism import choose_gpus, layout_problems
+from llm_serving.planning.parallelism import choose_gpus, demands, layout_problems
 from llm_serving.spec import ModelFacts, ModelSpec, Quantization, ReleaseSpec
 
 RELEASE = "releases.stable"
@@ -238,6 +238,8 @@ def _reasons(
     elif spread.nodes > 1:
         origin = "what is left of whole nodes"
     loras = f" - {budget.lora_gib:.2f} for LoRA adapters" if budget.lora_gib else ""
+    counts_graphs = budget.graph_gib and demands(release, model.engine).counts_graphs
+    graphs = f" - {budget.graph_gib:.2f} CUDA graphs" if counts_graphs else ""
     per_request = f" and {budget.kv_bytes_per_request} a request" if budget.kv_bytes_per_request else ""
     copies = f", {spread.data} copies" if spread.data > 1 else ""
     reasons = {
@@ -250,7 +252,7 @@ def _reasons(
         "max_model_len": f"the release's context length; {facts.architecture} allows {facts.max_context}",
         "kv_cache_gib": (
             f"{budget.usable_gib:.2f} GiB usable of {budget.total_gib:.2f} ({model.gpu_memory_utilization:g})"
-            f" - {budget.weights_gib:.2f} weights{loras} - {budget.activation_gib:.2f} activations"
+            f" - {budget.weights_gib:.2f} weights{loras} - {budget.activation_gib:.2f} activations{graphs}"
             f" - {budget.non_torch_gib:.2f} outside PyTorch, on each GPU"
             + (f", in whole steps of {budget.kv_step_gib:g} GiB" if budget.kv_step_gib else "")
         ),

@@ -1,8 +1,9 @@
 """How a stack runs an inference engine: everything about speed and size, nothing that changes answers."""
 
+import json
 import math
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, BeforeValidator, StringConstraints
 
@@ -130,3 +131,13 @@ class EngineSpec(Frozen):
 
     Refused where the engine does not know them, or where another setting decides them.
     """
+
+    def flag_part(self, flag: str, part: str) -> Any:
+        """A part of a flag that takes JSON, given as ``flag.part`` or inside the whole; ``None`` where it is not."""
+        if f"{flag}.{part}" in self.flags:
+            return self.flags[f"{flag}.{part}"]
+        try:
+            whole = json.loads(str(self.flags.get(flag, "")))
+        except ValueError:
+            return None  # refused by the rules of flags
+        return cast(dict[str, Any], whole).get(part) if isinstance(whole, dict) else None

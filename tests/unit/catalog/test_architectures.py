@@ -33,10 +33,3 @@ def test_heads_are_shared_evenly_and_the_source_is_named(model):
     assert model.repository.count("/") == 1
     assert model.source
     assert model.date
-
-
-def test_a_family_without_a_measurement_gets_the_largest_one():
-    measured = {model.family for model in catalog.architectures()} - {"mistral"}
-    largest = max(catalog.engine_memory(family).activation_gib for family in measured)
-    assert catalog.engine_memory("mistral").activation_gib == largest
-    assert catalog.engine_memory("llama").activation_gib == 1.89

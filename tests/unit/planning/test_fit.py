@@ -377,7 +377,10 @@ def test_adapters_cost_kv_cache_only_where_the_release_has_some():
 def test_longer_steps_take_more_for_activations():
     short, long = (plan_instance(engine(maxBatchedTokens=count), release(), H100_NODE) for count in (8192, 32768))
     assert short.kv_cache_gib == plan_instance(model(), release(), H100_NODE).kv_cache_gib
-    assert short.kv_cache_gib - long.kv_cache_gib == pytest.approx(3 * 1.89, abs=0.02)
+    # Sampling is the peak of the short step, the layers that of the long one: four residuals and three projections.
+    layers = 2 * 32768 * (4 * 4096 + 3 * 14336)
+    sampling = 2 * 8192 * 2 * 4096 + 14.5 * 1024 * 128256
+    assert short.kv_cache_gib - long.kv_cache_gib == pytest.approx((layers - sampling) / GIB, abs=0.02)
 
 
 def test_an_instance_asks_for_the_gpus_of_all_its_stages_and_copies():
@@ -457,3 +460,29 @@ def test_four_bits_need_no_warning_and_a_cpu_refuses_what_it_has_no_kernels_for(
     if quantization != "awq":
         problem = refusal(model(), release("tiny-llama", quantization=quantization, contextLength=2048), CPU_NODE)
         assert "kernels for CPU" in problem.reason
+
+
+def test_cuda_graphs_come_off_the_kv_cache_and_are_explained():
+    plan, none = (
+        plan_instance(spec, release(), H100_NODE)
+        for spec in (model(), engine(flags={"compilation-config.cudagraph_mode": "NONE"}))
+    )
+    graphs = (256 + 0.2 * 32 * (51 + 51)) / 1024
+    assert none.kv_cache_gib - plan.kv_cache_gib == pytest.approx(graphs, abs=0.02)
+    assert f"{graphs:.2f} CUDA graphs" in plan.reasons["kv_cache_gib"]
+    assert "CUDA graphs" not in none.reasons["kv_cache_gib"]
+    fewer = plan_instance(engine(graphSizes=[1, 2, 4]), release(), H100_NODE)
+    assert plan.kv_cache_gib < fewer.kv_cache_gib < none.kv_cache_gib
+
+
+def test_cuda_graphs_beside_the_engines_share_must_fit_there():
+    beside = {"environment": {"VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS": "0"}}
+    plan = plan_instance(engine(**beside), release(), H100_NODE)
+    assert plan.kv_cache_gib > plan_instance(model(), release(), H100_NODE).kv_cache_gib
+    problem = refusal(model(gpuMemoryUtilization=0.99, engine=beside), release(), H100_NODE)
+    assert "CUDA graphs" in problem.reason
+
+
+def test_a_smaller_batch_takes_less_for_sampling():
+    large, small = (plan_instance(engine(maxSequences=count), release(), H100_NODE) for count in (1024, 256))
+    assert small.kv_cache_gib > large.kv_cache_gib + 0.9
