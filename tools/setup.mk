@@ -6,7 +6,7 @@ VENV := $(CURDIR)/.venv
 export LLM_SERVING_TOOLS := $(TOOLS)
 export PATH := $(VENV)/bin:$(TOOLS)/bin:$(PATH)
 
-.PHONY: setup setup-node setup-autoscaling setup-official-kubernetes setup-python tools-status
+.PHONY: setup setup-node setup-autoscaling setup-karpenter setup-official-kubernetes setup-python tools-status
 
 setup: ## get everything that the other targets need (a first run may build for some minutes)
 	@sh tools/bootstrap.sh ensure
@@ -16,6 +16,9 @@ setup-node: setup ## the same, and what a real local node needs (Linux; as root 
 
 setup-autoscaling: setup ## the same, and KEDA, kube-state-metrics and Prometheus (a first run builds for a quarter of an hour)
 	@sh tools/bootstrap.sh ensure autoscaling
+
+setup-karpenter: setup ## the same, and Karpenter, which makes the nodes of the local AWS (a first run builds for five minutes)
+	@sh tools/bootstrap.sh ensure karpenter
 
 setup-official-kubernetes: setup ## the same, and Pulumi's own Kubernetes plugin, for LLM_SERVING_KUBERNETES_PLUGIN=official
 	@sh tools/bootstrap.sh ensure official-kubernetes

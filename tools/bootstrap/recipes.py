@@ -272,6 +272,8 @@ CRDS: tuple[Recipe, ...] = (
             _crds("gateway-api", "sigs.k8s.io/gateway-api", "config/crd/standard"),
             _crds("inference-extension", "sigs.k8s.io/gateway-api-inference-extension", "config/crd/bases"),
             _crds("keda", "github.com/kedacore/keda/v2", "config/crd/bases"),
+            # The provider's module holds the core's definitions too, with what the cloud adds to them.
+            _crds("karpenter", "github.com/aws/karpenter-provider-aws", "pkg/apis/crds"),
             _crds("lws", "sigs.k8s.io/lws", "config/crd/bases"),
             _crds(
                 "prometheus-operator",
@@ -317,6 +319,21 @@ AUTOSCALING: tuple[Recipe, ...] = (
     ),
 )
 
+KARPENTER: tuple[Recipe, ...] = (
+    # Its releases hold an image and a chart, no program.
+    Program(
+        build=GoBuild(
+            name="karpenter",
+            wrapper="karpenter",
+            module="github.com/aws/karpenter-provider-aws",
+            package="github.com/aws/karpenter-provider-aws/cmd/controller",
+            ldflags="-s -w -X sigs.k8s.io/karpenter/pkg/operator.Version={version}",
+            minutes=4,
+        ),
+        fits=Range((1, 14, 0), (1, 15, 0)),
+    ),
+)
+
 _PULUMI_KUBERNETES = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 
 OFFICIAL_KUBERNETES: tuple[Recipe, ...] = (
@@ -351,10 +368,11 @@ GROUPS: dict[str, tuple[Recipe, ...]] = {
     "crds": CRDS,
     "node": NODE,
     "autoscaling": AUTOSCALING,
+    "karpenter": KARPENTER,
     "official-kubernetes": OFFICIAL_KUBERNETES,
 }
 
-ON_REQUEST = ("node", "autoscaling", "official-kubernetes")
+ON_REQUEST = ("node", "autoscaling", "karpenter", "official-kubernetes")
 """The groups that a set-up without names leaves out. `node` and `autoscaling` need packages of the distribution, `node`
-also Linux and root; `autoscaling` takes longer to build than all the others together; `official-kubernetes` is a choice
-of the user (local/kubernetes_plugin.py)."""
+also Linux and root; `autoscaling` takes longer to build than all the others together; `karpenter` makes the nodes of
+the local AWS alone; `official-kubernetes` is a choice of the user (local/kubernetes_plugin.py)."""

@@ -1,8 +1,9 @@
 module llm-serving/tools/crds
 
-go 1.26.0
+go 1.26.5
 
 require (
+	github.com/aws/karpenter-provider-aws v1.14.0
 	github.com/kedacore/keda/v2 v2.21.0
 	github.com/prometheus-operator/prometheus-operator v0.85.0
 	sigs.k8s.io/gateway-api v1.6.1
