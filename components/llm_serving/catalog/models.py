@@ -282,6 +282,7 @@ class Feature(StrEnum):
     SHUTDOWN_TIMEOUT = "shutdown-timeout"
     CHAT_TEMPLATE = "chat-template"
     SAMPLING_DEFAULTS = "sampling-defaults"
+    KV_CACHE_FP8 = "kv-cache-fp8"
     POOLING = "pooling"
     CPU = "cpu"
 

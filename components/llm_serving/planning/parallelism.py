@@ -12,6 +12,7 @@ from llm_serving import catalog
 from llm_serving.catalog import Accelerator, Device
 from llm_serving.errors import Problem
 from llm_serving.planning.fit import (
+    CACHE_BYTES,
     GIB,
     Demands,
     MemoryBudget,
@@ -30,7 +31,7 @@ from llm_serving.planning.host import (
     stream_buffer_bytes,
 )
 from llm_serving.planning.nodes import NodeShape
-from llm_serving.spec import EngineSpec, ModelFacts, ModelSpec, ReleaseSpec
+from llm_serving.spec import EngineSpec, KvCacheType, ModelFacts, ModelSpec, ReleaseSpec
 
 SIZES = (1, 2, 4, 8, 16)
 """Numbers of GPUs that are tried where the user leaves the choice open."""
@@ -67,6 +68,7 @@ def demands(release: ReleaseSpec, options: EngineSpec) -> Demands:
         captures_graphs=str(options.flag_part("compilation-config", "cudagraph_mode")) not in _NO_GRAPHS,
         counts_graphs=options.environment.get(COUNTS_GRAPHS) != "0",
         graph_sizes=tuple(sorted(set(options.graph_sizes))),
+        cache_bytes=1 if release.kv_cache is KvCacheType.FP8 else CACHE_BYTES,
         offload_gib=_offload_gib(options),
         loras=options.max_loras if release.adapters else 0,
         lora_rank=options.max_lora_rank,

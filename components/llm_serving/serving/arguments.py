@@ -409,6 +409,9 @@ class ReleaseArgs(TypedDict):
     quantization: NotRequired[str]
     """How the weights are stored: `none` (16 bits), `fp8`, `int8`, `awq`, `gptq`, `mxfp4`, `nvfp4`,
     `bitsandbytes` or `gguf`."""
+    kv_cache: NotRequired[str]
+    """How keys and values of tokens are kept: `auto` (as the model computes, 16 bits) or `fp8`, which holds twice the
+    tokens and changes answers a little."""
     context_length: int
     """Longest request, prompt and answer together, in tokens."""
     sampling: NotRequired[dict[str, float]]

@@ -38,6 +38,13 @@ class Quantization(StrEnum):
     NVFP4 = "nvfp4"
 
 
+class KvCacheType(StrEnum):
+    """How keys and values of tokens are kept."""
+
+    AUTO = "auto"
+    FP8 = "fp8"
+
+
 class EngineRelease(Frozen):
     """Engine and its exact version."""
 
@@ -164,6 +171,9 @@ class ReleaseSpec(Frozen):
     quantization: Quantization = Quantization.NONE
     """How the weights are stored: `none` (16 bits), `fp8`, `int8`, `awq`, `gptq`, `mxfp4`, `nvfp4`,
     `bitsandbytes` or `gguf`."""
+    kv_cache: KvCacheType = KvCacheType.AUTO
+    """How keys and values of tokens are kept: `auto` (as the model computes, 16 bits) or `fp8`, which holds twice the
+    tokens and changes answers a little."""
     context_length: Annotated[int, Field(ge=64, le=MAX_AMOUNT)]
     """Longest request, prompt and answer together, in tokens."""
     sampling: dict[str, float] = {}

@@ -12,6 +12,7 @@ from tests.unit.planning.builders import existing_pool, model, plan_instance, re
 
 VLLM = {"name": "vllm", "version": "0.32.0"}
 SGLANG = {"name": "sglang", "version": "0.5.23"}
+NGRAM = '{"method": "ngram", "num_speculative_tokens": 3}'
 TGI = {"name": "tgi", "version": "3.3.5"}
 TRITON = {"name": "triton", "version": "25.10.0"}
 
@@ -57,6 +58,7 @@ EVERYTHING = {
 ADAPTED = {
     "adapters": [adapter()],
     "sampling": {"top_k": 20},
+    "kvCache": "fp8",
     "chatTemplate": "{{ messages }}",
     "toolParser": "hermes",
     "reasoningParser": "qwen3",
@@ -221,7 +223,7 @@ def test_a_flag_that_something_else_decides_is_refused_with_what_does(engine, na
             VLLM,
             {"async-scheduling": False, "seed": 7, "scheduling-policy": "priority", "max-num-scheduled-tokens": "1k"},
         ),
-        (VLLM, {"compilation-config.mode": 3, "speculative-config": '{"method": "ngram"}', "watermark": 0.1}),
+        (VLLM, {"compilation-config.mode": 3, "speculative-config": NGRAM, "watermark": 0.1}),
         (SGLANG, {"schedule-policy": "lpm", "disable-overlap-schedule": True, "random-seed": 7.0}),
     ],
 )
@@ -315,3 +317,24 @@ def test_a_parser_that_the_engine_does_not_know_is_refused_with_the_nearest(engi
     problem = single_problem(release(engine=engine, **{field: name}))
     assert problem.path == "models[0].releases.stable"
     assert near in problem.suggestion
+
+
+def test_a_kv_cache_in_fp8_is_refused_where_no_kernel_reads_it():
+    fp8 = release(kvCache="fp8")
+    assert not problems(fp8)
+    assert not problems(release(engine=SGLANG, kvCache="fp8"))
+    assert "a KV cache in FP8" in single_problem(release(engine=TGI, kvCache="fp8")).reason
+    lab = {"cloud": EXISTING, "pools": (existing_pool(accelerator="CPU", name="l4"),)}
+    refused = [problem for problem in problems(fp8, **lab) if "KV cache" in problem.reason]
+    assert [problem.suggestion for problem in refused] == ["a release with kvCache auto"]
+
+
+@pytest.mark.parametrize("method", ["mtp", "eagle3", "medusa", "suffix"])
+def test_speculation_that_needs_further_weights_is_refused_with_what_needs_none(method):
+    wanted = {"speculative-config.method": method, "speculative-config.num_speculative_tokens": 3}
+    problem = single_problem(model_spec=options(flags=wanted))
+    assert problem.path.endswith("engine.flags.speculative-config.method")
+    assert "weights" in problem.reason
+    assert not problems(model_spec=options(flags=wanted | {"speculative-config.method": problem.suggestion}))
+    whole = single_problem(model_spec=options(flags={"speculative-config": '{"num_speculative_tokens": 3}'}))
+    assert not problems(model_spec=options(flags={"speculative-config": whole.suggestion}))

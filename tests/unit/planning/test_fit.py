@@ -486,3 +486,9 @@ def test_cuda_graphs_beside_the_engines_share_must_fit_there():
 def test_a_smaller_batch_takes_less_for_sampling():
     large, small = (plan_instance(engine(maxSequences=count), release(), H100_NODE) for count in (1024, 256))
     assert small.kv_cache_gib > large.kv_cache_gib + 0.9
+
+
+def test_a_kv_cache_in_fp8_holds_twice_the_tokens():
+    plain, fp8 = (plan_instance(model(), release(kvCache=kind), H100_NODE) for kind in ("auto", "fp8"))
+    assert fp8.kv_cache_gib == plain.kv_cache_gib
+    assert fp8.kv_cache_tokens == pytest.approx(2 * plain.kv_cache_tokens, rel=0.001)

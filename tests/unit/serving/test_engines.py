@@ -257,3 +257,9 @@ def test_tritons_model_repository_holds_what_its_vllm_is_told():
 @pytest.mark.parametrize("name", [EngineName.VLLM, EngineName.SGLANG, EngineName.TGI])
 def test_other_engines_need_no_files(name):
     assert engine(name).files(request(name)) == {}
+
+
+def test_a_release_with_its_kv_cache_in_fp8_says_so_to_the_engine():
+    assert "--kv-cache-dtype=fp8" in command(EngineName.VLLM, kv_cache="fp8")
+    assert "--kv-cache-dtype=fp8_e4m3" in command(EngineName.SGLANG, kv_cache="fp8")
+    assert not [word for word in command(EngineName.VLLM) if "kv-cache-dtype" in word]

@@ -16,7 +16,7 @@ from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.engine_flags import check_flags
 from llm_serving.planning.rules.models import ROLE_PATHS
 from llm_serving.planning.rules.stack import StackShape
-from llm_serving.spec import EngineName, ModelSpec, Quantization, ReleaseSpec, Task
+from llm_serving.spec import EngineName, KvCacheType, ModelSpec, Quantization, ReleaseSpec, Task
 
 CPU = "cpu"
 
@@ -70,6 +70,8 @@ def _check(path: str, place: str, stack: StackShape, model: ModelSpec, release: 
     yield from _features(path, place, stack, model, release)
     yield from _scheduling(path, model, release)
     yield from _on_gpu(path, stack, model, release)
+    yield from _kv_cache(place, stack, model, release)
+    yield from _speculation(path, model, release)
     yield from _copies(path, model, release)
     yield from _adapters(path, place, model, release)
     yield from _parsers(place, release)
@@ -124,6 +126,7 @@ def requested_features(
     )
     yield from ((feature, f"{path}.{where}", value) for feature, wanted, where, value in of_stack if wanted)
     of_release: tuple[tuple[Feature, bool], ...] = (
+        (Feature.KV_CACHE_FP8, release.kv_cache is KvCacheType.FP8),
         (Feature.POOLING, release.task is not Task.GENERATE),
         (Feature.LORA, bool(release.adapters)),
         (Feature.TOOL_PARSER, release.tool_parser is not None),
@@ -166,6 +169,7 @@ _PHRASES = {
     Feature.STRUCTURED_OUTPUTS_OFF: "a way to turn structured outputs off",
     Feature.SAMPLING_DEFAULTS: "sampling defaults",
     Feature.CHAT_TEMPLATE: "a chat template from outside the model",
+    Feature.KV_CACHE_FP8: "a KV cache in FP8",
     Feature.POOLING: "models that make vectors or scores",
     Feature.LORA: "LoRA adapters under names of their own",
 }
@@ -221,6 +225,48 @@ def _on_gpu(path: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec
     if batch is not None and model.engine.max_batched_tokens is None and batch > step:
         reason = f"a step has {step} tokens on a {gpu.name} by default, and each request of a batch takes one"
         yield Problem(f"{path}.engine.maxSequences", batch, reason, f"{step}, or maxBatchedTokens of at least {batch}")
+
+
+def _kv_cache(place: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
+    """A KV cache in FP8 needs an attention kernel that reads it."""
+    node = stack.node(model.pool)
+    gpu = next((each for each in catalog.accelerators() if node is not None and each.name == node.accelerator), None)
+    if release.kv_cache is not KvCacheType.FP8 or gpu is None:
+        return
+    # FlashInfer, which is what is left where FlashAttention 3 is not, begins at 8.0 (``supports_compute_capability``,
+    # vLLM 0.32.0).
+    if gpu.compute_capability is None or float(gpu.compute_capability) < _LEAST_FP8_CACHE:
+        reason = (
+            f"release {release.version} keeps its KV cache in FP8, for which {release.engine.name} has no kernel on "
+        )
+        yield Problem(place, release.version, f"{reason}{gpu.name}", "a release with kvCache auto")
+
+
+_LEAST_FP8_CACHE = 8.0
+
+
+def _speculation(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
+    """Speculative decoding without a second model: what vLLM guesses from the request itself."""
+    method = model.engine.flag_part("speculative-config", "method")
+    count = model.engine.flag_part("speculative-config", "num_speculative_tokens")
+    if release.engine.name is not EngineName.VLLM or (method is None and count is None):
+        return
+    if model.engine.flag_part("speculative-config", "model") is not None:
+        return  # refused by the rules of flags
+    parts = "speculative-config.method" in model.engine.flags
+    where = f"{path}.engine.flags.speculative-config{'.method' if parts else ''}"
+    instead = "ngram" if parts else '{"method": "ngram", "num_speculative_tokens": 3}'
+    if method not in _GUESSING:
+        reason = "needs further weights, which the loader does not bring and planning does not count"
+        yield Problem(where, method, reason, instead)
+    elif count is None:
+        suggestion = "num_speculative_tokens too, 3 for example" if parts else instead
+        yield Problem(where, method, "how many tokens are guessed is not said", suggestion)
+
+
+_GUESSING = ("ngram", "ngram_gpu")
+"""Methods that repeat what the prompt has: no weights, no cache. "suffix" needs the package arctic-inference, which is
+no requirement of vLLM."""
 
 
 def _copies(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:

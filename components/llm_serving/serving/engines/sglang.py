@@ -16,7 +16,7 @@ from llm_serving.serving.engines.engine import (
     InferenceEngine,
     user_flags,
 )
-from llm_serving.spec import EngineName, EngineSpec, Quantization
+from llm_serving.spec import EngineName, EngineSpec, KvCacheType, Quantization
 
 _NAMED_QUANTIZATION = {Quantization.FP8: "fp8"}
 
@@ -123,6 +123,8 @@ def _answers(request: EngineRequest) -> Iterator[str]:
         yield f"--chat-template={request.chat_template}"
     if release.tool_parser is not None:
         yield f"--tool-call-parser={release.tool_parser}"
+    if release.kv_cache is KvCacheType.FP8:
+        yield "--kv-cache-dtype=fp8_e4m3"
     if release.reasoning_parser is not None:
         yield f"--reasoning-parser={release.reasoning_parser}"
     if not request.options.structured_outputs:

@@ -19,7 +19,7 @@ from llm_serving.serving.engines.engine import (
     sampling_json,
     user_flags,
 )
-from llm_serving.spec import EngineName, Quantization, Task
+from llm_serving.spec import EngineName, KvCacheType, Quantization, Task
 
 _NAMED_QUANTIZATION = {Quantization.FP8: "fp8"}
 
@@ -138,6 +138,8 @@ def _answers(request: EngineRequest) -> Iterator[str]:
     quantization = _NAMED_QUANTIZATION.get(release.quantization_while_loading)
     if quantization is not None:
         yield f"--quantization={quantization}"
+    if release.kv_cache is not KvCacheType.AUTO:
+        yield f"--kv-cache-dtype={release.kv_cache}"
     if request.chat_template is not None:
         yield f"--chat-template={request.chat_template}"
     if release.sampling:
