@@ -46,7 +46,9 @@ def driver_variables(model: ModelSpec, release: ReleaseSpec, node: NodeShape) ->
     its own. A variable of a pod takes the place of the image's, so behind that folder stands what CUDA's base images
     name (``/usr/local/cuda/lib64``, of which the compiler's is ``stubs``), or what the user names.
 
-    Nothing for engines whose publisher's image names more folders than that; those name the driver's too.
+    Nothing for engines whose publisher's image names more folders than that; those name the driver's too: TGI's adds
+    ``/opt/conda/lib/``, where its Rust programs find libpython, to what nvidia/cuda names (its Dockerfile); Triton's
+    begins with ``/opt/tritonserver/backends/onnxruntime`` and ``/opt/hpcx`` (its build.py), before its base's.
     """
     libraries = cloud_named(node.cloud).driver_libraries
     if libraries is None or release.engine.name not in _ON_CUDA_BASE_IMAGES:
@@ -58,7 +60,9 @@ def driver_variables(model: ModelSpec, release: ReleaseSpec, node: NodeShape) ->
 
 
 _ON_CUDA_BASE_IMAGES = frozenset({EngineName.VLLM, EngineName.SGLANG})
-"""Engines whose publishers build on nvidia/cuda (their Dockerfiles, read 2026-11-28)."""
+"""Engines whose publishers build on nvidia/cuda and add no folder but the driver's (docker/Dockerfile of
+vllm-project/vllm and of sgl-project/sglang, stored copies of 2025 read 2026-11-29; not seen in the images of the pinned
+versions)."""
 
 
 def check_environment(
