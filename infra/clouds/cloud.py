@@ -41,6 +41,10 @@ class Cloud(ABC, Generic[SpecT, PoolT]):
     pools: Sequence[SpecT]
     reach: pulumi.Output[dict[str, Any]]
 
+    def checked_reach(self, kubernetes: k8s.Provider) -> pulumi.Output[dict[str, Any]]:
+        """``reach``, known only of a cluster that models can run on: what the namespaces of teams wait for."""
+        return self.reach
+
     @abstractmethod
     def make_pool(self, spec: SpecT, kubernetes: k8s.Provider) -> PoolT:
         """The nodes of one pool."""

@@ -19,7 +19,7 @@ from llm_serving.cloud.existing import (
 from llm_serving.serving import TeamNamespace
 from llm_serving.spec import ExistingPoolSpec
 from stacks.outputs import ClusterOutputs
-from stacks.settings import ExistingSettings
+from stacks.settings import NAMESPACE, ExistingSettings
 
 
 class ExistingCloud(Cloud[ExistingPoolSpec, ExistingPool]):
@@ -43,6 +43,29 @@ class ExistingCloud(Cloud[ExistingPoolSpec, ExistingPool]):
         self.kubeconfig = self.cluster.kubeconfig
         self.cluster_identifier = self.settings.name
         self.reach = self.cluster.reach
+
+    def checked_reach(self, kubernetes: k8s.Provider) -> pulumi.Output[dict[str, Any]]:
+        """As the settings say, where the cluster's first addresses are IPv4.
+
+        Every cluster has the Service ``kubernetes``, and its address is of the family that pods and Services get unless
+        they ask for another (https://kubernetes.io/docs/concepts/services-networking/dual-stack/).
+        """
+        api = k8s.core.v1.Service.get(
+            "kubernetes-api", "default/kubernetes", pulumi.ResourceOptions(provider=kubernetes)
+        )
+        name = self.settings.name
+
+        def check(known: list[Any]) -> dict[str, Any]:
+            reach, address = known
+            if address and ":" in address:
+                raise pulumi.RunError(
+                    f"{NAMESPACE}:cluster.name = {name!r}: Services of this cluster have IPv6 addresses first (that of "
+                    f"the Kubernetes API is {address}), and engines listen on IPv4 (try: a cluster whose addresses are "
+                    "IPv4, or IPv4 first)"
+                )
+            return reach
+
+        return pulumi.Output.all(self.reach, api.spec.cluster_ip).apply(check)
 
     def make_pool(self, spec: ExistingPoolSpec, kubernetes: k8s.Provider) -> ExistingPool:
         """Nodes that are there."""

@@ -67,7 +67,7 @@ def build_platform(cloud: Cloud[SpecT, PoolT]) -> Platform:
     return Platform(
         kubernetes=kubernetes,
         scheduling={name: pool.scheduling for name, pool in pools.items()},
-        reach=cloud.reach,
+        reach=cloud.checked_reach(kubernetes),
         model_cache=model_cache,
         identity=identity,
         is_reached_privately=cloud.is_reached_privately,

@@ -18,9 +18,9 @@ from local.cluster.control_plane import LocalCluster
 from local.cluster.rest import Kubernetes
 from local.stack_runner import StackRunner
 from local.state_folder import REPOSITORY, StateFolder
+from stacks.engine_events import UNCHANGED
 
 PROJECT = "llm-serving"
-SAME = "same"
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class LocalStack:
         """Steps of a preview that change something; fails the test where the preview fails."""
         done, steps = self.preview()
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-        return [step for step in steps if step.op != SAME]
+        return [step for step in steps if step.op not in UNCHANGED]
 
     def up(self, *args: str) -> subprocess.CompletedProcess[str]:
         self.prepare()

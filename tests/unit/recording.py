@@ -215,6 +215,7 @@ def record(
     preview: bool = False,
     outputs: Mapping[str, Callable[[str, dict[str, Any]], dict[str, Any]]] | None = None,
     functions: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] | None = None,
+    existing: Mapping[tuple[str, str], dict[str, Any]] | None = None,
 ) -> Recording:
     """Run ``program`` against a recording monitor, wait for everything that it started, and say what it asked for.
 
@@ -225,12 +226,19 @@ def record(
         preview: outputs that :data:`OUTPUTS` computes, and ids, stay unknown.
         outputs: more functions like those in :data:`OUTPUTS`; they come first.
         functions: more functions like those in :data:`FUNCTIONS`; they come first.
+        existing: more resources like those in :data:`EXISTING`; they come first.
 
     Raises:
         Exception: what the program, or a resource that it made, raised.
     """
     recording = Recording()
-    monitor = RecordingMonitor(recording, preview, {**OUTPUTS, **(outputs or {})}, {**FUNCTIONS, **(functions or {})})
+    monitor = RecordingMonitor(
+        recording,
+        preview,
+        {**OUTPUTS, **(outputs or {})},
+        {**FUNCTIONS, **(functions or {})},
+        {**EXISTING, **(existing or {})},
+    )
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
@@ -293,12 +301,14 @@ class RecordingMonitor(mocks.MockMonitor):
         preview: bool,
         outputs: Mapping[str, Callable[[str, dict[str, Any]], dict[str, Any]]],
         functions: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]],
+        existing: Mapping[tuple[str, str], dict[str, Any]],
     ) -> None:
         super().__init__(_NoMocks())
         self._recording = recording
         self._preview = preview
         self._outputs = outputs
         self._functions = functions
+        self._existing = existing
         self._lock = threading.Lock()
         self._urns: set[str] = set()
 
@@ -331,6 +341,18 @@ class RecordingMonitor(mocks.MockMonitor):
         answer.update({key: value for key, value in computed.items() if key != "id"})
         known_id = "" if self._preview or not request.custom else computed.get("id", request.name)
         return resource_pb2.RegisterResourceResponse(urn=urn, id=known_id, object=answer)
+
+    def ReadResource(self, request: Any) -> Any:  # noqa: N802 the protocol's name
+        """Answer with what :data:`EXISTING` holds. What is only read is not among the resources.
+
+        Raises:
+            AssertionError: nothing with that id is there.
+        """
+        urn = self.make_urn(request.parent, request.type, request.name)
+        assert (request.type, request.id) in self._existing, f"no {request.type} {request.id}"
+        answer = struct_pb2.Struct()
+        answer.update(self._existing[request.type, request.id])
+        return resource_pb2.ReadResourceResponse(urn=urn, properties=answer)
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 the protocol's name
         """Write the outputs of a component down."""
@@ -494,3 +516,8 @@ FUNCTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     },
 }
 """Answers of provider functions by token."""
+
+EXISTING: dict[tuple[str, str], dict[str, Any]] = {
+    ("kubernetes:core/v1:Service", "default/kubernetes"): {"spec": {"clusterIP": "10.96.0.1", "ipFamilies": ["IPv4"]}},
+}
+"""Outputs of what a program reads without making it, by type and id."""

@@ -45,9 +45,10 @@ def run(
     *,
     preview: bool = False,
     before: dict[str, Any] | None = None,
+    existing: dict[tuple[str, str], dict[str, Any]] | None = None,
 ) -> Run:
     """Run the folder as Pulumi's language host does; ``secrets`` are settings that are encrypted in the file,
-    ``before`` the outputs of the last update."""
+    ``before`` the outputs of the last update, ``existing`` what is there already."""
     outputs: dict[str, Any] = {}
 
     def export(name: str, value: Any) -> None:
@@ -67,6 +68,7 @@ def run(
             stack="dev",
             preview=preview,
             functions={"pulumi:pulumi:readStackOutputs": lambda _: {"outputs": before or {}}},
+            existing=existing,
         )
     return Run(settings, recording, json.loads(json.dumps(outputs)))
 
@@ -190,6 +192,17 @@ def test_readers_and_writers_of_the_weights_have_identities_of_their_own(gcp_run
     roles = {member.name: member["role"] for member in members}
     assert roles[f"{model['name']}-bucket"] == "roles/storage.objectViewer"
     assert roles[f"{model['team']}-model-loader-bucket"] == "roles/storage.objectUser"
+
+
+def test_a_cluster_whose_first_addresses_are_ipv6_is_refused_at_preview(existing_run: Run) -> None:
+    api = ("kubernetes:core/v1:Service", "default/kubernetes")
+    with pytest.raises(pulumi.RunError, match=r"cluster\.name = 'lab': .*IPv6 addresses first.*fd00::1"):
+        run(
+            existing_run.settings,
+            preview=True,
+            before={"namespaces": ["chat"]},
+            existing={api: {"spec": {"clusterIP": "fd00::1", "ipFamilies": ["IPv6", "IPv4"]}}},
+        )
 
 
 def test_loaders_on_an_existing_cluster_need_no_identity(existing_run: Run) -> None:
