@@ -1,5 +1,6 @@
 import json
 import re
+from functools import cache
 
 import grpc
 import pytest
@@ -12,8 +13,14 @@ from tests.unit.plugin.wire import EVERY_COMPONENT, POOL_URN, camel
 from tests.unit.serving.served import RELEASE, SCHEDULING
 
 
+@cache
+def declared_resources():
+    """Reading the types of all components takes some tenths of a second, and they do not change."""
+    return json.loads(schema())["resources"]
+
+
 def declared_outputs(component):
-    return json.loads(schema())["resources"][f"llm-serving:index:{component}"]["properties"]
+    return declared_resources()[f"llm-serving:index:{component}"]["properties"]
 
 
 UNKNOWN_QUANTIZATION = {**camel(RELEASE), "quantization": "fp7"}
@@ -99,7 +106,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_name(plugin, component):
 
 @pytest.mark.parametrize("component", EVERY_COMPONENT)
 def test_a_missing_key_is_refused(plugin, component):
-    required = json.loads(schema())["resources"][f"llm-serving:index:{component}"].get("requiredInputs", [])
+    required = declared_resources()[f"llm-serving:index:{component}"].get("requiredInputs", [])
     for key in required[:1]:
         inputs = {name: value for name, value in EVERY_COMPONENT[component].items() if name != key}
         assert refusal(plugin, component, inputs).reasons == {key: "required, but not given"}
