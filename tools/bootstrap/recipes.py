@@ -328,7 +328,7 @@ KARPENTER: tuple[Recipe, ...] = (
             module="github.com/aws/karpenter-provider-aws",
             package="github.com/aws/karpenter-provider-aws/cmd/controller",
             ldflags="-s -w -X sigs.k8s.io/karpenter/pkg/operator.Version={version}",
-            minutes=4,
+            minutes=5,
         ),
         fits=Range((1, 14, 0), (1, 15, 0)),
     ),
@@ -374,5 +374,5 @@ GROUPS: dict[str, tuple[Recipe, ...]] = {
 
 ON_REQUEST = ("node", "autoscaling", "karpenter", "official-kubernetes")
 """The groups that a set-up without names leaves out. `node` and `autoscaling` need packages of the distribution, `node`
-also Linux and root; `autoscaling` takes longer to build than all the others together; `karpenter` makes the nodes of
-the local AWS alone; `official-kubernetes` is a choice of the user (local/kubernetes_plugin.py)."""
+also Linux and root; `autoscaling` takes longer to build than all the others together; nothing uses
+`karpenter` yet; `official-kubernetes` is a choice of the user (local/kubernetes_plugin.py)."""
