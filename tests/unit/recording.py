@@ -306,14 +306,14 @@ class RecordingMonitor(mocks.MockMonitor):
         preview: bool,
         outputs: Mapping[str, Callable[[str, dict[str, Any]], dict[str, Any]]],
         functions: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]],
-        existing: Mapping[tuple[str, str], dict[str, Any]] | None = None,
+        existing: Mapping[tuple[str, str], dict[str, Any]],
     ) -> None:
         super().__init__(_NoMocks())
         self._recording = recording
         self._preview = preview
         self._outputs = outputs
         self._functions = functions
-        self._existing = EXISTING if existing is None else existing
+        self._existing = existing
         self._lock = threading.Lock()
         self._urns: set[str] = set()
 

@@ -140,6 +140,7 @@ class MemoryBudget(Frozen):
         lora_gib: room for LoRA adapters.
         activation_gib: peak of activations.
         graph_gib: CUDA graphs.
+        counts_graphs: the engine takes them off the KV cache; else they come on top of what it may use.
         non_torch_gib: CUDA context and communication buffers; the engine's processes where it runs in host memory.
         kv_cache_gib: what is left, in whole steps where the engine is told; negative where the weights alone are too
             large.
@@ -156,6 +157,7 @@ class MemoryBudget(Frozen):
     lora_gib: float
     activation_gib: float
     graph_gib: float
+    counts_graphs: bool
     non_torch_gib: float
     kv_cache_gib: float
     kv_step_gib: float | None
@@ -344,6 +346,7 @@ def memory_budget(
         lora_gib=lora,
         activation_gib=activation,
         graph_gib=graphs,
+        counts_graphs=demands.counts_graphs,
         non_torch_gib=non_torch,
         kv_cache_gib=left,
         kv_step_gib=device.kv_step_gib,

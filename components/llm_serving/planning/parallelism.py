@@ -161,7 +161,7 @@ def choose_gpus(
         why_not = (
             (f"a node has {node.gpus} GPUs" if on_node > node.gpus else "")
             or parallelism_obstacle(facts, release.quantization, parallelism)
-            or _memory_obstacle(budget, release.context_length, needed, requested.counts_graphs)
+            or _memory_obstacle(budget, release.context_length, needed)
             or _host_obstacle(catalog.device(accelerator.device), host, on_node, requested.offload_gib)
             or (_stream_obstacle(facts, release, accelerator, host, on_node) if streams else "")
         )
@@ -191,7 +191,7 @@ def _spreads(model: ModelSpec, node: NodeShape) -> Iterator[Parallelism]:
         )
 
 
-def _memory_obstacle(budget: MemoryBudget, context_length: int, needed: float, counts_graphs: bool) -> str:
+def _memory_obstacle(budget: MemoryBudget, context_length: int, needed: float) -> str:
     loras = f", room for LoRA adapters ({budget.lora_gib:.1f})" if budget.lora_gib else ""
     graphs = f", CUDA graphs ({budget.graph_gib:.1f})" if budget.graph_gib else ""
     used = (
@@ -199,7 +199,7 @@ def _memory_obstacle(budget: MemoryBudget, context_length: int, needed: float, c
         f"rest ({budget.non_torch_gib:.1f})"
     )
     beside = budget.total_gib - budget.usable_gib
-    if not counts_graphs and beside < budget.graph_gib + budget.non_torch_gib:
+    if not budget.counts_graphs and beside < budget.graph_gib + budget.non_torch_gib:
         return (
             f"CUDA graphs ({budget.graph_gib:.1f} GiB) and the engine's own process ({budget.non_torch_gib:.1f}) do "
             f"not fit beside the {budget.usable_gib:.1f} GiB that the engine may use of each GPU, and "

@@ -12,7 +12,7 @@ from llm_serving.planning.fit import GIB, MemoryBudget, Parallelism, weight_byte
 from llm_serving.planning.host import NO_SIDECAR, SidecarRequests, image_storage_gib, stream_buffer_bytes
 from llm_serving.planning.machine_offers import describe_offers
 from llm_serving.planning.nodes import NodeShape
-from llm_serving.planning.parallelism import choose_gpus, demands, layout_problems
+from llm_serving.planning.parallelism import choose_gpus, layout_problems
 from llm_serving.spec import ModelFacts, ModelSpec, Quantization, ReleaseSpec
 
 RELEASE = "releases.stable"
@@ -238,8 +238,7 @@ def _reasons(
     elif spread.nodes > 1:
         origin = "what is left of whole nodes"
     loras = f" - {budget.lora_gib:.2f} for LoRA adapters" if budget.lora_gib else ""
-    counts_graphs = budget.graph_gib and demands(release, model.engine).counts_graphs
-    graphs = f" - {budget.graph_gib:.2f} CUDA graphs" if counts_graphs else ""
+    graphs = f" - {budget.graph_gib:.2f} CUDA graphs" if budget.graph_gib and budget.counts_graphs else ""
     per_request = f" and {budget.kv_bytes_per_request} a request" if budget.kv_bytes_per_request else ""
     copies = f", {spread.data} copies" if spread.data > 1 else ""
     reasons = {

@@ -4,8 +4,6 @@ Estimates by the shape of the model, with constants fitted on vLLM's own logs; h
 ``docs/gpu-memory.md``, and a test reproduces that table. Every size is for one GPU.
 """
 
-from math import ceil
-
 from llm_serving.catalog import Accelerator
 from llm_serving.spec import ModelFacts, Task
 
@@ -63,4 +61,4 @@ def graph_count(accelerator: Accelerator, batch: int, sizes: tuple[int, ...] = (
 def graph_bytes(layers: int, graphs: int) -> float:
     """GPU memory that vLLM sets aside for so many CUDA graphs of a model (``profile_cudagraph_memory``; since 0.21 it
     takes them off the KV cache). It measures two of a kind and multiplies; so does this."""
-    return ceil(FIRST_GRAPH_BYTES + GRAPH_LAYER_BYTES * layers * graphs) if graphs else 0
+    return FIRST_GRAPH_BYTES + GRAPH_LAYER_BYTES * layers * graphs if graphs else 0.0

@@ -202,9 +202,12 @@ def test_sglang_is_told_the_share_of_weights_and_cache_alone():
 )
 def test_an_option_of_the_stack_becomes_sglangs_flag(engine_options, words):
     bare = command(EngineName.SGLANG)
-    other = [word for word in command(EngineName.SGLANG, engine_options) if word not in bare]
     # What is left for weights and cache follows from some of them.
-    assert [word for word in other if not word.startswith("--mem-fraction-static=")] == words
+    share = f"--mem-fraction-static={request(EngineName.SGLANG, engine_options).plan.static_memory_share}"
+    shares = [] if share in bare else [share]
+    other = [word for word in command(EngineName.SGLANG, engine_options) if word not in bare]
+    assert sorted(other) == sorted([*shares, *words])
+    assert [word for word in other if word != share] == words
 
 
 def test_sglang_deals_experts_to_the_gpus_of_a_copy():

@@ -209,10 +209,15 @@ def _scheduling(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[P
         yield Problem(f"{path}.engine.maxSequences", None, reason, "256, the engine's default on most GPUs")
 
 
+def _accelerator(stack: StackShape, model: ModelSpec) -> catalog.Accelerator | None:
+    """The accelerator of the model's pool; ``None`` where other rules refuse the pool or its accelerator."""
+    node = stack.node(model.pool)
+    return next((each for each in catalog.accelerators() if node is not None and each.name == node.accelerator), None)
+
+
 def _on_gpu(path: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
     """What the engine compares with the GPU when it starts: free memory, and its default of tokens a step."""
-    node = stack.node(model.pool)
-    gpu = next((each for each in catalog.accelerators() if node is not None and each.name == node.accelerator), None)
+    gpu = _accelerator(stack, model)
     if gpu is None or gpu.memory_gib is None or release.engine.name is not EngineName.VLLM:
         return
     # vLLM refuses to start where less is free than it may use, and the context of its process is never free.
@@ -229,8 +234,7 @@ def _on_gpu(path: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec
 
 def _kv_cache(place: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
     """A KV cache in FP8 needs an attention kernel that reads it."""
-    node = stack.node(model.pool)
-    gpu = next((each for each in catalog.accelerators() if node is not None and each.name == node.accelerator), None)
+    gpu = _accelerator(stack, model)
     if release.kv_cache is not KvCacheType.FP8 or gpu is None:
         return
     # FlashInfer, which is what is left where FlashAttention 3 is not, begins at 8.0 (``supports_compute_capability``,
