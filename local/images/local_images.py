@@ -10,12 +10,13 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from local.images import debootstrap, package_registries
-from local.images.builders import BuildRequest, ImageBuilder, StoredImage, find_builder
+from local.images.builders import BuildRequest, ImageBuilder, StoredImage, UnreadableLayerError, find_builder
 from local.images.cache import ImageCache, check_room, gigabytes
 from local.images.logged_commands import Say, elapsed
 from local.images.recipes import BASE, RECIPES, REPOSITORY_NAME, Recipe
@@ -27,6 +28,7 @@ BASE_SETTING = "LLM_SERVING_BASE_IMAGE"
 
 _BASE_TIMEOUT_S = 600.0
 _UNFINISHED = ".unfinished"
+_Written = TypeVar("_Written")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class BuiltImage:
         size_bytes: its layers, unpacked.
         seconds: how long getting it took.
         built: whether it was built now; else it was there.
+        source: the folder that it was made from, where it needs one.
     """
 
     name: str
@@ -48,6 +51,7 @@ class BuiltImage:
     size_bytes: int
     seconds: float
     built: bool
+    source: Path | None = None
 
 
 class LocalImages:
@@ -101,7 +105,7 @@ class LocalImages:
         seconds = time.monotonic() - started
         if built:
             self._say(f"{name}: built in {elapsed(seconds)}, {gigabytes(image.size_bytes)}")
-        return BuiltImage(name, reference, image.image_id, image.size_bytes, seconds, built)
+        return BuiltImage(name, reference, image.image_id, image.size_bytes, seconds, built, source)
 
     def names(self) -> list[str]:
         """What :meth:`build` builds, each after what it is based on. A base that a registry has is not among them."""
@@ -133,49 +137,22 @@ class LocalImages:
 
         Returns:
             The file. It stays until someone removes it; an archive of the same image and content is not written again.
+            An image that is gone or damaged meanwhile is built again first, and has another id then.
 
         Raises:
-            ImageError: the image is gone, the disk is full, or the program failed.
+            ImageError: the image is gone and its inputs have changed, the disk is full, or the program failed.
         """
-        stored = self._builder.find(image.reference)
-        if stored is None:
-            raise ImageError(f"{image.reference} is not there any more (build it again)")
-        folder = folder or self._cache.archives
-        folder.mkdir(parents=True, exist_ok=True)
-        known = self._layers_of(known_images) & set(stored.layers)
-        tag = image.reference.rpartition(":")[2]
-        target = folder / (
-            f"{image.name}-{tag}-{build_context.digest_of(sorted(known))}.tar" if known else f"{image.name}-{tag}.tar"
-        )
-        if target.exists():
-            return target
-        with self._locked():
-            started = time.monotonic()
-            unfinished = folder / _UNFINISHED
-            shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir()
-            try:
-                log = self._cache.log(f"{image.name}-archive")
-                partial = unfinished / target.name
-                self._builder.archive(stored, partial, skip_layers=known, log=log, say=self._say)
-                partial.replace(target)
-            finally:
-                shutil.rmtree(unfinished, ignore_errors=True)
-        size = gigabytes(target.stat().st_size)
-        self._say(f"{image.name}: archive written in {elapsed(time.monotonic() - started)}, {size}")
-        return target
+        return self._written(image, lambda stored: self._archive(image, stored, folder, known_images))
 
     def oci_archive(self, image: BuiltImage, target: Path) -> None:
         """Write the image as an OCI archive with all its layers, as ``stacks images push`` takes it.
 
         Raises:
-            ImageError: the image is gone, the disk is full, or the program failed.
+            ImageError: as :meth:`archive`.
         """
-        stored = self._builder.find(image.reference)
-        if stored is None:
-            raise ImageError(f"{image.reference} is not there any more (build it again)")
         target.parent.mkdir(parents=True, exist_ok=True)
-        self._builder.oci_archive(stored, target, log=self._cache.log(f"{image.name}-archive"), say=self._say)
+        log = self._cache.log(f"{image.name}-archive")
+        self._written(image, lambda stored: self._builder.oci_archive(stored, target, log=log, say=self._say))
 
     def stored(self) -> list[StoredImage]:
         """Every image of ours that is there, whatever its inputs were."""
@@ -200,6 +177,55 @@ class LocalImages:
                 if folder.exists():
                     shutil.rmtree(folder)
         return gone
+
+    def _written(self, image: BuiltImage, write: Callable[[StoredImage], _Written]) -> _Written:
+        """What ``write`` makes of the image; a damaged one is built anew, once."""
+        try:
+            return write(self._kept(image))
+        except UnreadableLayerError as error:
+            # Files of the store lie open to every program of the machine: one that adds a certificate authority to
+            # each bundle that it finds is enough.
+            self._say(f"{image.name}: layer {error.layer} is damaged; the images that have it are built again")
+            with self._locked():
+                self._builder.remove([stored.reference for stored in self.stored() if error.layer in stored.layers])
+        return write(self._kept(image))
+
+    def _kept(self, image: BuiltImage) -> StoredImage:
+        stored = self._builder.find(image.reference)
+        if stored is None and self.reference(image.name, image.source) == image.reference:
+            self.build(image.name, image.source)
+            stored = self._builder.find(image.reference)
+        if stored is None:
+            raise ImageError(f"{image.reference} is not there any more, and today's inputs give another (build it)")
+        return stored
+
+    def _archive(
+        self, image: BuiltImage, stored: StoredImage, folder: Path | None, known_images: Collection[str]
+    ) -> Path:
+        folder = folder or self._cache.archives
+        folder.mkdir(parents=True, exist_ok=True)
+        known = self._layers_of(known_images) & set(stored.layers)
+        tag = image.reference.rpartition(":")[2]
+        target = folder / (
+            f"{image.name}-{tag}-{build_context.digest_of(sorted(known))}.tar" if known else f"{image.name}-{tag}.tar"
+        )
+        if target.exists():
+            return target
+        with self._locked():
+            started = time.monotonic()
+            unfinished = folder / _UNFINISHED
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            try:
+                log = self._cache.log(f"{image.name}-archive")
+                partial = unfinished / target.name
+                self._builder.archive(stored, partial, skip_layers=known, log=log, say=self._say)
+                partial.replace(target)
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
+        size = gigabytes(target.stat().st_size)
+        self._say(f"{image.name}: archive written in {elapsed(time.monotonic() - started)}, {size}")
+        return target
 
     def _recipe(self, name: str) -> Recipe:
         if name not in self._recipes:

@@ -176,11 +176,35 @@ def test_a_full_disk_is_noticed_before_the_build(images, tiny, monkeypatch, tmp_
     assert not (tmp_path / "cache" / "logs").exists()
 
 
-def test_an_image_that_is_gone_cannot_be_archived(images):
+def test_an_image_that_is_gone_is_built_again_while_its_inputs_are_the_same(images, context):
     built = images.build("tiny")
     images.clean(everything=True)
-    with pytest.raises(ImageError, match="not there any more"):
+    (read,) = read_archive(images.archive(built))
+    assert read.references == (built.reference,)
+    (context / "code" / "main.py").write_text("print(2)\n")
+    images.clean(everything=True)
+    with pytest.raises(ImageError, match="not there any more, and today's inputs give another"):
         images.archive(built)
+
+
+@pytest.mark.parametrize("change", [lambda file: file.write_bytes(b"other"), Path.unlink], ids=["changed", "gone"])
+def test_a_layer_that_another_program_damaged_is_built_anew_and_so_is_what_stands_on_it(
+    images, context, monkeypatch, tmp_path, change
+):
+    dockerfile = context / "derived.Dockerfile"
+    dockerfile.write_text("ARG BASE\nFROM ${BASE}\nCOPY code /again\n")
+    derived = Recipe("derived", dockerfile, context, bases={"BASE": "tiny"}, needed_bytes=1, timeout_s=60)
+    monkeypatch.setitem(RECIPES, "derived", derived)
+    built = images.build("derived")
+    (file,) = (tmp_path / "cache" / "containers" / "overlay").glob("*/diff/large")
+    change(file)
+    target = tmp_path / "pushed.tar"
+    images.oci_archive(built, target)
+    assert any("is damaged; the images that have it are built again" in line for line in images.lines)
+    assert target.exists()
+    _, (large, _, _), names = archived(images.archive(built))
+    assert f"blobs/sha256/{large.removeprefix('sha256:')}" in names
+    assert [image.reference for image in images.stored()] == sorted([built.reference, images.reference("tiny")])
 
 
 def test_an_unknown_image_is_refused_with_those_that_there_are(images):

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from local.images.builders.buildah import Buildah
 from local.images.builders.docker import Docker
-from local.images.builders.interface import BuildRequest, ImageBuilder, StoredImage
+from local.images.builders.interface import BuildRequest, ImageBuilder, StoredImage, UnreadableLayerError
 from local.images.cache import ImageCache
 from stacks.docker import daemon_answers
 from stacks.images import ImageError
 
-__all__ = ["BuildRequest", "Buildah", "Docker", "ImageBuilder", "StoredImage", "find_builder"]
+__all__ = ["BuildRequest", "Buildah", "Docker", "ImageBuilder", "StoredImage", "UnreadableLayerError", "find_builder"]
 
 
 def find_builder(cache: ImageCache, environment: Mapping[str, str] = os.environ) -> ImageBuilder:

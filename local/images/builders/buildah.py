@@ -8,12 +8,13 @@ RUN lines run in a chroot: buildah's other isolation changes the machine's netwo
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from local.images.archives import OciLayout
-from local.images.builders.interface import BuildRequest, StoredImage
+from local.images.builders.interface import BuildRequest, StoredImage, UnreadableLayerError
 from local.images.cache import check_room
 from local.images.logged_commands import Say, output_of, run_logged
 from stacks.images import ImageError
@@ -21,6 +22,8 @@ from stacks.images import ImageError
 _PUSH_TIMEOUT_S = 1800
 _SMALL = 100_000_000
 """Bytes of new layers up to which they are written alone: the program compresses them on the way, at 30 MB a second."""
+_UNREADABLE = re.compile(r"reading blob (sha256:[0-9a-f]{64})")
+"""What the program says of a layer whose files are not those that it stored (``putBlob`` of containers/image)."""
 NAMESPACES = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc")
 """Mounts and processes of a command that end with it."""
 
@@ -138,13 +141,18 @@ class Buildah:
 
     def _push(self, image: StoredImage, target: str, log: Path, say: Say) -> None:
         with self._running() as command:
-            run_logged(
-                [*command, "push", image.image_id.removeprefix("sha256:"), target],
-                doing=f"writing the archive of {image.reference}",
-                log=log,
-                timeout_s=_PUSH_TIMEOUT_S,
-                say=say,
-            )
+            try:
+                run_logged(
+                    [*command, "push", image.image_id.removeprefix("sha256:"), target],
+                    doing=f"writing the archive of {image.reference}",
+                    log=log,
+                    timeout_s=_PUSH_TIMEOUT_S,
+                    say=say,
+                )
+            except ImageError as error:
+                if unreadable := _UNREADABLE.search(str(error)):
+                    raise UnreadableLayerError(str(error), unreadable[1]) from None
+                raise
 
     def _remove_containers(self) -> None:
         with self._running() as command:

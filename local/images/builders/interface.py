@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from local.images.logged_commands import Say
+from stacks.images import ImageError
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,19 @@ class StoredImage:
     layers: tuple[str, ...]
 
 
+class UnreadableLayerError(ImageError):
+    """A layer of a stored image is not what was built: something has changed or removed its files since.
+
+    Args:
+        reason: what the program said.
+        layer: digest of the unpacked layer.
+    """
+
+    def __init__(self, reason: str, layer: str) -> None:
+        super().__init__(reason)
+        self.layer = layer
+
+
 class ImageBuilder(Protocol):
     """A program that builds images and keeps them. Each method raises ImageError when the program fails."""
 
@@ -62,11 +76,19 @@ class ImageBuilder(Protocol):
         ...
 
     def archive(self, image: StoredImage, target: Path, *, skip_layers: Collection[str], log: Path, say: Say) -> None:
-        """Write an image as one file, without ``skip_layers`` where the program can leave them out."""
+        """Write an image as one file, without ``skip_layers`` where the program can leave them out.
+
+        Raises:
+            UnreadableLayerError: a layer is damaged, and the program can say which.
+        """
         ...
 
     def oci_archive(self, image: StoredImage, target: Path, *, log: Path, say: Say) -> None:
-        """Write an image as an OCI archive with every layer, for a registry."""
+        """Write an image as an OCI archive with every layer, for a registry.
+
+        Raises:
+            UnreadableLayerError: as :meth:`archive`.
+        """
         ...
 
     def stored(self, prefix: str) -> dict[str, str]:
