@@ -76,7 +76,8 @@ class Host(ComponentProvider):
         if component not in self._component_defs:
             close = nearest(component, self._component_defs)
             # Without the empty list the SDK fails to make a status of the error.
-            raise InputPropertiesError(f"{resource_type}: no such component (try: {close})", [])
+            hint = f" (try: {close})" if close else ""
+            raise InputPropertiesError(f"{resource_type}: no such component{hint}", [])
         problems = self.problems(inputs, self._component_defs[component].inputs)
         if problems:
             raise to_input_errors(ProblemsError(problems, f"{component} {name!r}"))
@@ -105,7 +106,7 @@ class Host(ComponentProvider):
             if key in properties:
                 problems += self._value_problems(value, properties[key], value_path)
             elif not key.startswith("__"):  # `__defaults` and the like are the Pulumi engine's own
-                problems.append(Problem(value_path, _shown(value), "unknown key", nearest(key, properties)))
+                problems.append(Problem(value_path, _shown(value), "unknown key", nearest(key, properties).as_keys()))
         for key, definition in properties.items():
             if values.get(key) is None and not definition.optional:
                 problems.append(Problem(f"{path}.{key}" if path else key, None, "required, but not given"))

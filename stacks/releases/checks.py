@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from llm_serving import catalog
 from llm_serving.catalog import UnknownFact
-from llm_serving.errors import Problem, nearest
+from llm_serving.errors import Problem, Suggestion, nearest
 from llm_serving.spec import EngineName, Quantization, ReleaseSpec, StoredQuantization, Task
 from stacks.checkpoint.chat_template import template_problem
 
@@ -166,7 +166,12 @@ def _sampling(spec: ReleaseSpec) -> Iterator[Problem]:
         path = f"sampling.{key}"
         if key not in _SAMPLING:
             reason = "vLLM reads no such default, and says nothing about it"
-            yield Problem(path, value, reason, _MEANT[key] if key in _MEANT else nearest(key, _SAMPLING))
+            yield Problem(
+                path,
+                value,
+                reason,
+                Suggestion(keys=[_MEANT[key]]) if key in _MEANT else nearest(key, _SAMPLING).as_keys(),
+            )
             continue
         least, most = _SAMPLING[key]
         if not least <= value <= most or (value == 0 and key in _ABOVE_ZERO):

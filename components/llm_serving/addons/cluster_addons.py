@@ -20,6 +20,7 @@ from llm_serving.serving.arguments import ImagePullArgs
 from llm_serving.serving.image_pull import check_password, pull_secret
 from llm_serving.serving.network_policies import NAMESPACE_NAME, service_policy
 from llm_serving.spec import ImagePullSpec
+from llm_serving.spec.forms import BASE_URL
 from llm_serving.spec.toleration import Toleration
 from llm_serving.spec.urls import check_user_info
 
@@ -62,7 +63,7 @@ class ClusterAddonsInputs(Frozen):
     keda: bool = False
     monitoring: bool = False
     leader_worker_set: bool = False
-    prometheus_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*[^\s/])?$")] | None = None
+    prometheus_url: Annotated[str, BASE_URL] | None = None
     retention_days: Annotated[int, Field(ge=1)] = 15
     storage_gib: Annotated[int, Field(ge=10)] = 50
     storage_class: str | None = None

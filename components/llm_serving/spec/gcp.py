@@ -7,10 +7,11 @@ from enum import StrEnum
 from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from llm_serving.arguments import Frozen
 from llm_serving.errors import Problem, ProblemsError
+from llm_serving.spec.forms import GCP_NAME, PROJECT, REGION
 from llm_serving.spec.names import ClusterName, PoolName, PositiveCount
 from llm_serving.spec.network import Cidr
 from llm_serving.spec.pool import PoolSpec
@@ -64,7 +65,7 @@ class GcpMaintenanceExclusion(Frozen):
     A time in which the cloud leaves the cluster as it is, for example around a launch.
     """
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
+    name: Annotated[str, GCP_NAME]
     """What it is for; unique in the cluster."""
     start: Instant
     """First moment, RFC 3339 in UTC."""
@@ -280,9 +281,9 @@ SpotShutdown = Annotated[int, AfterValidator(_spot_shutdown), Field(json_schema_
 class GcpRegistrySpec(Frozen):
     """A registry of images that is there already: that of the prepared project, one for all environments."""
 
-    project: Annotated[str, StringConstraints(pattern=r"^[a-z][-a-z0-9]{4,28}[a-z0-9]$")] | None = None
+    project: Annotated[str, PROJECT] | None = None
     """Id of its project; the stack's own where it is left out."""
-    region: Annotated[str, StringConstraints(pattern=r"^[a-z]+-[a-z]+\d+$")] | None = None
+    region: Annotated[str, REGION] | None = None
     """Its region; the stack's own where it is left out. Images are streamed from the cluster's own region only."""
     name: ClusterName = "llm-serving"
     """Name of its repository."""

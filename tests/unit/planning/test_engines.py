@@ -175,7 +175,7 @@ def test_stages_do_not_run_on_cpus():
 @pytest.mark.parametrize(
     ("name", "value", "suggestion"),
     [
-        ("max-num-seqz", 4, "max-num-active-seqs"),
+        ("max-num-seqz", 4, "engine.maxSequences"),
         ("enable-mfu-metric", True, "enable-mfu-metrics"),
         ("speculative-confg.method", "ngram", "speculative-config"),
         ("no-async-scheduling", True, "async-scheduling: false"),

@@ -4,12 +4,12 @@ import hashlib
 import json
 from typing import Annotated, Any
 
-from pydantic import StringConstraints
+from llm_serving.spec.forms import REGION, SCOPED_PROJECT
 
-ProjectId = Annotated[str, StringConstraints(pattern=r"^([a-z0-9.-]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]$")]
+ProjectId = Annotated[str, SCOPED_PROJECT]
 """Id (not the number) of a Google Cloud project, with the domain in front where the project has one."""
 
-Region = Annotated[str, StringConstraints(pattern=r"^[a-z]+-[a-z]+[0-9]+$")]
+Region = Annotated[str, REGION]
 """A region such as ``us-central1``."""
 
 COMPUTE_CLASS_LABEL = "cloud.google.com/compute-class"
