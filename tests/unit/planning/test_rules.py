@@ -617,6 +617,10 @@ def test_a_remote_repository_is_where_the_nodes_stream_from():
         ("us-east4", "us-central1", False),
         ("europe", "us-central1", False),
         ("us", "northamerica-northeast1", False),  # the multi-region is the country
+        ("europe", "europe-west4", True),
+        ("europe", "europe-west2", False),  # London: the multi-region is the European Union
+        ("asia", "asia-southeast1", True),
+        ("asia", "australia-southeast1", False),
     ],
 )
 def test_an_image_of_another_region_is_not_counted_as_streamed_without_a_note(location, region, streamed):
