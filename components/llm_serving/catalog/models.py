@@ -198,6 +198,27 @@ class EngineImage(Frozen):
     date: str
 
 
+class QuantizationQuality(Frozen):
+    """What one quantized checkpoint scores in one benchmark.
+
+    Attributes:
+        base: repositories of the 16-bit weights.
+        checkpoint: repository of the quantized ones.
+        quantization: how they are quantized, as a release names it.
+        benchmark: which.
+        score_percent: its score, in percent of that of the 16-bit weights.
+        source, date: where that comes from and when it was read.
+    """
+
+    base: tuple[str, ...]
+    checkpoint: str
+    quantization: Quantization
+    benchmark: str
+    score_percent: float
+    source: str
+    date: str
+
+
 class StartupStage(StrEnum):
     """The stages of a cold start, one after the other."""
 
