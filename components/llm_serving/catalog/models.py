@@ -279,6 +279,7 @@ class Feature(StrEnum):
     STRUCTURED_OUTPUTS_OFF = "structured-outputs-off"
     STREAM_WEIGHTS = "stream-weights"
     GRAPH_SIZES = "graph-sizes"
+    MEDIA_PER_PROMPT = "media-per-prompt"
     SHUTDOWN_TIMEOUT = "shutdown-timeout"
     CHAT_TEMPLATE = "chat-template"
     SAMPLING_DEFAULTS = "sampling-defaults"

@@ -7,7 +7,8 @@ from llm_serving.catalog import LocalSsd, UnknownFact
 from llm_serving.spec import Market, Quantization
 
 EXPECTED_GPUS = {
-    "A100-40GB", "A100-80GB", "H100-80GB", "H200", "B200", "L4", "L40S", "A10G", "RTX-A6000", "RTX-4090",
+    "A100-40GB", "A100-80GB", "H100-80GB", "H100-NVL", "H200", "B200", "B300", "L4", "L40S", "A10G", "T4",
+    "RTX-A6000", "RTX-3090", "RTX-4090", "RTX-PRO-6000",
 }  # fmt: skip
 
 CLOUD_MACHINES = [machine for cloud in catalog.CLOUDS for machine in catalog.machine_types(cloud)]
@@ -47,18 +48,28 @@ def test_a_gpu_computes_in_a_quantization_only_with_units_for_it(gpu):
     assert gpu.runs(Quantization.NONE)
     # Dense throughput doubles when the width of a number halves; more would be a sparsity number.
     for throughput in (gpu.fp8_tflops, gpu.int8_tops):
-        assert throughput is None or throughput <= 4.01 * gpu.bf16_tflops
-    assert gpu.tf32_tflops <= gpu.bf16_tflops / 2 * 1.02
+        assert throughput is None or throughput <= 4.01 * gpu.fp16_tflops
+    # BF16 and TF32 came with Ampere, compute capability 8.0.
+    assert [mode is None for mode in (gpu.bf16_tflops, gpu.tf32_tflops)] == [float(gpu.compute_capability) < 8] * 2
+    if gpu.bf16_tflops is not None:
+        assert gpu.bf16_tflops == gpu.fp16_tflops
+        assert gpu.tf32_tflops <= gpu.bf16_tflops / 2 * 1.02
 
 
 def test_fp8_is_weight_only_before_ada_and_int8_does_not_run_on_blackwell():
     assert Quantization.FP8 in catalog.accelerator("A100-80GB").weight_only
     assert Quantization.FP8 in catalog.accelerator("L4").accelerates
-    assert not catalog.accelerator("B200").runs(Quantization.INT8)
+    assert Quantization.FP8 in catalog.accelerator("RTX-3090").weight_only
+    blackwell = [gpu for gpu in GPUS if float(gpu.compute_capability) >= 10]
+    assert {gpu.name for gpu in blackwell} == {"B200", "B300", "RTX-PRO-6000"}
+    assert not [gpu.name for gpu in blackwell if gpu.runs(Quantization.INT8)]
+    assert not catalog.accelerator("T4").runs(Quantization.FP8)
 
 
 def test_gpus_that_no_cloud_sells_are_for_existing_clusters():
-    assert {gpu.name for gpu in GPUS if not gpu.sold_by} == {"RTX-A6000", "RTX-4090"}
+    assert {gpu.name for gpu in GPUS if not gpu.sold_by} == {
+        "B300", "H100-NVL", "RTX-A6000", "RTX-3090", "RTX-4090", "RTX-PRO-6000", "T4",
+    }  # fmt: skip
     assert catalog.accelerator("L4").sold_by == ("gcp", "aws")
     assert catalog.accelerator("L40S").sold_by == ("aws",)
 
