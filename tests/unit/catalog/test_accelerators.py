@@ -29,6 +29,18 @@ def test_a_cpu_is_an_accelerator_without_memory_of_its_own_that_nobody_counts():
     assert cpu.runs(Quantization.NONE)
 
 
+def test_four_bit_weights_run_on_cpus_with_avx512_alone():
+    four_bits = {Quantization.AWQ, Quantization.GPTQ}
+    assert {each for each in four_bits if catalog.accelerator("CPU-AVX512").runs(each)} == four_bits
+    assert not [each for each in four_bits if catalog.accelerator("CPU").runs(each)]
+
+
+@pytest.mark.parametrize("gpu", GPUS, ids=lambda gpu: gpu.name)
+def test_a_gpu_has_kernels_for_both_layouts_of_gptq_or_for_none(gpu):
+    # compressed-tensors' pack-quantized is a release's gptq too (vLLM 0.32.0: CompressedTensorsWNA16 begins at 7.5).
+    assert not gpu.runs(Quantization.GPTQ) or float(gpu.compute_capability) >= 7.5
+
+
 def test_what_the_engine_takes_of_its_host_is_known_for_every_device():
     for accelerator in catalog.accelerators():
         device = catalog.device(accelerator.device)
