@@ -78,6 +78,29 @@ def test_fp8_is_weight_only_before_ada_and_int8_does_not_run_on_blackwell():
     assert not catalog.accelerator("T4").runs(Quantization.FP8)
 
 
+MIG_PROFILES = [profile for gpu in GPUS for profile in catalog.mig_profiles(gpu.name).values()]
+
+
+def test_gpus_without_mig_have_no_profiles():
+    assert {profile.accelerator for profile in MIG_PROFILES} == {
+        "A100-40GB", "A100-80GB", "H100-80GB", "H100-NVL", "H200", "B200", "B300", "RTX-PRO-6000",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("profile", MIG_PROFILES, ids=lambda profile: f"{profile.accelerator} {profile.profile}")
+def test_the_instances_of_a_gpu_have_no_more_memory_than_the_gpu(profile):
+    gpu = catalog.accelerator(profile.accelerator)
+    marketed = float(profile.profile.partition(".")[2].removesuffix("gb"))
+    assert profile.instances * marketed <= gpu.memory_gb * 1.05
+    if profile.memory_gib is not None:
+        assert profile.instances * profile.memory_gib <= gpu.memory_gib
+        assert 0.85 * marketed < profile.memory_gib < marketed
+
+
+def test_every_row_of_mig_is_of_a_gpu_of_the_catalog():
+    assert len(MIG_PROFILES) == 39
+
+
 def test_gpus_that_no_cloud_sells_are_for_existing_clusters():
     assert {gpu.name for gpu in GPUS if not gpu.sold_by} == {
         "B300", "H100-NVL", "RTX-A6000", "RTX-3090", "RTX-4090", "RTX-PRO-6000", "T4",
