@@ -110,6 +110,24 @@ class Accelerator(Frozen):
         return quantization is Quantization.NONE or quantization in self.accelerates or quantization in self.weight_only
 
 
+class MigProfile(Frozen):
+    """A kind of instance that MIG divides a GPU into.
+
+    Attributes:
+        accelerator: the whole GPU in the catalog.
+        profile: NVIDIA's name, for example ``1g.10gb``.
+        instances: how many of them one GPU is divided into.
+        memory_gib: memory that a process sees of one, in GiB; ``None`` where it is not known.
+        date: when that was read.
+    """
+
+    accelerator: str
+    profile: str
+    instances: int
+    memory_gib: float | None
+    date: str
+
+
 class MachineType(Frozen):
     """A machine that a cloud sells.
 

@@ -18,6 +18,7 @@ from llm_serving.catalog.models import (
     EngineSetting,
     Feature,
     MachineType,
+    MigProfile,
     Price,
     QuantizationQuality,
     QuotaMetric,
@@ -49,6 +50,11 @@ def accelerator(name: str) -> Accelerator:
 def accelerators() -> tuple[Accelerator, ...]:
     """Every accelerator, smallest marketed memory first; those without memory of their own before all others."""
     return tuple(sorted(_accelerators().values(), key=lambda gpu: (gpu.memory_gb or 0, gpu.name)))
+
+
+def mig_profiles(accelerator: str) -> Mapping[str, MigProfile]:
+    """The kinds of instances that MIG divides a GPU into, by name; empty for one without MIG."""
+    return _mig_profiles().get(accelerator, {})
 
 
 def machine_type(cloud: str, name: str) -> MachineType:
@@ -205,6 +211,15 @@ def _accelerators() -> Mapping[str, Accelerator]:
         )
         for row in _rows("accelerators.csv")
     )
+
+
+@cache
+def _mig_profiles() -> Mapping[str, Mapping[str, MigProfile]]:
+    profiles: dict[str, dict[str, MigProfile]] = {}
+    for row in _rows("mig_profiles.csv"):
+        entry = _model(MigProfile, row)
+        profiles.setdefault(entry.accelerator, {})[entry.profile] = entry
+    return profiles
 
 
 @cache

@@ -129,7 +129,10 @@ def test_bitsandbytes_is_refused_by_vllm_and_served_by_tgi():
     assert not problems(release(engine=TGI, quantization="bitsandbytes"))
 
 
-@pytest.mark.parametrize(("gpu", "quantization"), [("B200", "int8"), ("CPU", "fp8"), ("CPU", "bitsandbytes")])
+@pytest.mark.parametrize(
+    ("gpu", "quantization"),
+    [("B200", "int8"), ("CPU", "fp8"), ("CPU", "bitsandbytes"), ("CPU", "awq"), ("CPU", "gptq")],
+)
 def test_a_quantization_that_the_gpu_has_no_kernels_for_is_refused(gpu, quantization):
     pool = existing_pool(accelerator=gpu)
     shape = stack(cloud=EXISTING, pools=(pool,), models=(model(pool="lab"),), releases=[release()])

@@ -74,6 +74,18 @@ def test_weights_that_no_release_can_name_are_refused_in_the_models_own_words() 
     assert "hqq 3 bits" in problem.reason
 
 
+@pytest.mark.parametrize("method", ["fbgemm_fp8", "fp_quant"])
+def test_weights_that_vllm_has_given_up_are_refused_before_it_refuses_them(method: str) -> None:
+    (problem,) = mismatches(release("fp8", {"method": method, "bits": 8}))
+    assert problem.path == "quantization"
+    assert f"{method} 8 bits, which vLLM" in problem.reason
+
+
+def test_another_engine_may_serve_what_vllm_has_given_up() -> None:
+    other = {"name": "tgi", "version": "3.3.6"}
+    assert list(mismatches(release("fp8", {"method": "fbgemm_fp8", "bits": 8}, engine=other))) == []
+
+
 @pytest.mark.parametrize(
     ("sampling", "suggestion"),
     [
