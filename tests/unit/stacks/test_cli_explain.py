@@ -108,8 +108,7 @@ def test_each_release_has_its_role_its_share_and_its_instances(tmp_path: Path) -
 def test_what_a_quantization_costs_is_told_with_its_source_or_as_not_measured(
     quantization: str, repository: str, text: str
 ) -> None:
-    served = stack(name="llama-3-1-8b")
-    (report,) = report_models(served, "llama-3-1-8b").models
+    (report,) = report_models(stack(), MODEL).models
     assert "quality" not in plain_text(model_sections(report))
     quality = catalog.quantization_quality(repository, Quantization(quantization))
     changed = {"quantization": quantization, "repository": repository, "quality": quality}
