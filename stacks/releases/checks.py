@@ -47,6 +47,10 @@ _BY_METHOD = {
     "modelopt_fp4": Quantization.NVFP4,
 }
 
+_DEPRECATED_IN_VLLM = ("fbgemm_fp8", "fp_quant")
+"""Methods that vLLM 0.32.0 refuses without ``--allow-deprecated-quantization`` (its
+``DEPRECATED_QUANTIZATION_METHODS``), a flag that no stack may give."""
+
 _BY_LAYOUT = {"mxfp4-pack-quantized": Quantization.MXFP4, "nvfp4-pack-quantized": Quantization.NVFP4}
 """Four-bit floating point in the layouts of compressed-tensors."""
 
@@ -113,7 +117,11 @@ def _quantization(spec: ReleaseSpec) -> Iterator[Problem]:
         return
     stored = release_quantization(facts.quantization)
     said = _in_words(facts.quantization)
-    if stored is None:
+    if spec.engine.name is EngineName.VLLM and facts.quantization.method in _DEPRECATED_IN_VLLM:
+        reason = f"the model's weights are stored as {said}, which vLLM is about to drop and refuses to serve"
+        hint = "a repository with other weights, for example fp8 of compressed-tensors"
+        yield Problem("quantization", spec.quantization.value, reason, hint)
+    elif stored is None:
         reason = f"the model's weights are stored as {said}, which no release can name yet"
         yield Problem("quantization", spec.quantization.value, reason, "a repository with other weights")
     elif stored is not spec.quantization:

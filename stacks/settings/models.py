@@ -24,7 +24,15 @@ from llm_serving.spec import (
     TeamSpec,
     Weights,
 )
-from llm_serving.spec.gcp import GcpClusterSpec, GcpModelCacheSpec, GcpNetworkSpec, GcpPoolSpec, GcpRegistrySpec
+from llm_serving.spec.gcp import (
+    GcpClusterSpec,
+    GcpModelCacheSpec,
+    GcpNetworkSpec,
+    GcpPoolSpec,
+    GcpRegistrySpec,
+    ProjectId,
+    Region,
+)
 from llm_serving.spec.names import ObjectName
 from llm_serving.spec.network import Cidr
 from stacks.images.lock import LockedImage, lookup, read_images
@@ -100,8 +108,8 @@ class GcpSettings(CommonSettings):
     """
 
     cloud: Literal["gcp"]
-    project: Annotated[str, StringConstraints(pattern=r"^[a-z][-a-z0-9]{4,28}[a-z0-9]$")]
-    region: Annotated[str, StringConstraints(pattern=r"^[a-z]+-[a-z]+\d+$")]
+    project: ProjectId
+    region: Region
     network: GcpNetworkSpec = GcpNetworkSpec()
     cluster: GcpClusterSpec
     model_cache: GcpModelCacheSpec = GcpModelCacheSpec()

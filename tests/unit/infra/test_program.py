@@ -207,6 +207,15 @@ def test_what_a_stack_on_a_cloud_puts_out_can_be_read(gcp_run: Run) -> None:
     assert list(outputs.pools or {}) == [pool["name"] for pool in gcp_run.settings["pools"]]
 
 
+def test_the_next_preview_can_say_how_many_instances_a_model_had() -> None:
+    settings = settings_data("dev")
+    put(settings, "models[0].autoscaling", {"min": 1, "max": 2})
+    put(settings, "models[0].releases", {"stable": "1.1.0", "previous": "1.0.0"})
+    put(settings, "pools[0].capacity[0].max", 6)
+    (model,) = read_outputs(run({**settings, "loader": LOADER}).outputs).models.values()
+    assert (model.min_instances, model.max_instances) == (2, 3)
+
+
 def test_what_a_stack_on_an_existing_cluster_puts_out_can_be_read(existing_run: Run) -> None:
     outputs = read_outputs(existing_run.outputs)
     assert outputs.to_data() == existing_run.outputs

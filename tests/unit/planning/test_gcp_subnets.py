@@ -70,6 +70,10 @@ def test_gkes_published_table_of_blocks_comes_out(max_pods, prefix):
     assert subnets.pod_block_prefix(max_pods) == prefix
 
 
+def test_gkes_own_range_of_services_is_no_range_of_a_subnet():
+    assert "not a private range" in subnets.unusable(subnets.MANAGED_SERVICES)
+
+
 @pytest.mark.parametrize("network", ["10.0.0.0/20", "172.16.0.0/16", "192.168.4.0/22", "100.64.0.0/14", "240.0.0.0/8"])
 def test_private_ranges_are_usable(network):
     assert subnets.unusable(IPv4Network(network)) == ""

@@ -10,9 +10,10 @@ import pulumi
 import pulumi_gcp as gcp
 from pydantic import StringConstraints
 
-from llm_serving.cloud.gcp.names import ProjectId, account_id
+from llm_serving.cloud.gcp.names import account_id
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.contract import WorkloadIdentityBinding
+from llm_serving.spec.gcp import ProjectId
 from llm_serving.spec.names import DNS_LABEL, NamespaceName
 
 IMPERSONATE = "roles/iam.workloadIdentityUser"

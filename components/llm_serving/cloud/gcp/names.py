@@ -2,15 +2,7 @@
 
 import hashlib
 import json
-from typing import Annotated, Any
-
-from pydantic import StringConstraints
-
-ProjectId = Annotated[str, StringConstraints(pattern=r"^([a-z0-9.-]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]$")]
-"""Id (not the number) of a Google Cloud project, with the domain in front where the project has one."""
-
-Region = Annotated[str, StringConstraints(pattern=r"^[a-z]+-[a-z]+[0-9]+$")]
-"""A region such as ``us-central1``."""
+from typing import Any
 
 COMPUTE_CLASS_LABEL = "cloud.google.com/compute-class"
 GPU_TAINT = "nvidia.com/gpu"

@@ -42,6 +42,11 @@ PROHIBITED_RANGES: Mapping[IPv4Network, str] = {
 """What must not be part of a subnet: VPC documentation, "Prohibited IPv4 subnet ranges", and the Docker
 bridge, which GKE's documentation on IP address planning says to leave out."""
 
+MANAGED_SERVICES = IPv4Network("34.118.224.0/20")
+"""GKE's own range, which a cluster without a range for Services of its own takes: the same in every cluster, and no
+range of the subnet (GKE documentation, "VPC-native clusters", "GKE-managed" Services ranges; Standard clusters since
+1.29)."""
+
 SUGGESTED_SPACE = IPv4Network("10.0.0.0/8")
 """Where free ranges are looked for when one must be suggested."""
 
