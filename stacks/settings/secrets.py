@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from llm_serving.credentials import HUB_TOKEN_KIND, KUBECONFIG_KIND, check_credentials
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec.loader import HUB, HUB_TOKEN_SECRET
-from stacks.settings.credentials import HUB_TOKEN_KIND, KUBECONFIG_KIND, check_credentials
 from stacks.settings.models import NAMESPACE, Settings, in_file, parse_settings
 
 KUBECONFIG = "kubeconfig"
