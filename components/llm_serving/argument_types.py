@@ -46,6 +46,7 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "PrometheusAuthArgs": spec.PrometheusAuthSpec,
         "LayerFactsArgs": spec.LayerFacts,
         "ExpertFactsArgs": spec.ExpertFacts,
+        "EncoderFactsArgs": spec.EncoderFacts,
         "StoredQuantizationArgs": spec.StoredQuantization,
         "ModelFactsArgs": spec.ModelFacts,
         "ModelSourceArgs": spec.ModelSource,

@@ -77,7 +77,7 @@ def _without_echoes(errors: list[Any]) -> list[Any]:
 
 
 def _problem(model: type[BaseModel], error: Any) -> Problem:
-    location = _as_in_the_file(model, tuple(error["loc"]))
+    location = as_in_the_file(model, tuple(error["loc"]))
     kind: str = error["type"]
     value: Any = error.get("input")
     path = property_path(location)
@@ -245,7 +245,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, Mapping | BaseModel) else value
 
 
-def _as_in_the_file(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+def as_in_the_file(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """The location with Python's spelling of a field (``machine_type``) replaced by the other (``machineType``), and
     without pydantic's mark of a dictionary's key."""
     location = location[:-1] if location[-1:] == ("[key]",) else location

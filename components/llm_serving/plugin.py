@@ -27,7 +27,7 @@ from pulumi.runtime import known_types
 
 import llm_serving
 from llm_serving import argument_types
-from llm_serving.component import PACKAGE, to_input_errors
+from llm_serving.component import PACKAGE, credential_problems, to_input_errors
 from llm_serving.errors import Problem, ProblemsError, nearest
 
 SCHEMA = Path(__file__).parents[1] / "schema.json"
@@ -78,7 +78,10 @@ class Host(ComponentProvider):
             # Without the empty list the SDK fails to make a status of the error.
             hint = f" (try: {close})" if close else ""
             raise InputPropertiesError(f"{resource_type}: no such component{hint}", [])
-        problems = self.problems(inputs, self._component_defs[component].inputs)
+        properties = self._component_defs[component].inputs
+        plain = {key: value for key, value in inputs.items() if key not in properties or properties[key].plain}
+        # Alone and first: other messages would repeat them.
+        problems = [*credential_problems(plain)] or self.problems(inputs, properties)
         if problems:
             raise to_input_errors(ProblemsError(problems, f"{component} {name!r}"))
         try:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec import ExpertFacts, ModelFacts, StoredQuantization, Task
+from stacks.checkpoint.encoders import encoders
 from stacks.checkpoint.layers import (
     STATE_SIZES,
     Config,
@@ -80,6 +81,8 @@ def model_facts(
     embeds: bool = False,
     tokenizer: Config | None = None,
     sentences: Config | None = None,
+    picture: Config | None = None,
+    video: Config | None = None,
 ) -> ModelFacts:
     """What planning must know of a model.
 
@@ -89,6 +92,8 @@ def model_facts(
         embeds: its repository says that it makes vectors of texts (it is laid out for Sentence Transformers).
         tokenizer: its ``tokenizer_config.json``, where it has one.
         sentences: its ``sentence_bert_config.json``, where it has one.
+        picture: its ``preprocessor_config.json``, where it has one.
+        video: its ``video_preprocessor_config.json``, where it has one.
 
     Raises:
         ProblemsError: the file lacks a fact, or says it in a way that is not known here.
@@ -120,6 +125,7 @@ def model_facts(
         parameters=parameters,
         weights=dict(weights.bytes_by_dtype) if weights is not None else {},
         quantization=stored,
+        encoders=encoders(config, picture, video),
     )
 
 

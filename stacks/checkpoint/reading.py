@@ -30,6 +30,7 @@ _AT_ONCE = 16
 
 _CONFIG, _GENERATION, _TOKENIZER = "config.json", "generation_config.json", "tokenizer_config.json"
 _QUANTIZATION = "hf_quant_config.json"
+_PICTURE, _VIDEO = "preprocessor_config.json", "video_preprocessor_config.json"
 _SENTENCES = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
@@ -103,9 +104,10 @@ def _read(source: Source) -> Checkpoint:
     tokenizer = _json(read(_TOKENIZER) or b"{}", f"{source.where}/{_TOKENIZER}")
     sentences = next((name for name in _SENTENCES if files.get(name)), None)
     limits = _json(read(sentences) or b"{}", f"{source.where}/{sentences}") if sentences else {}
+    preprocessors = [_json(read(name) or b"{}", f"{source.where}/{name}") for name in (_PICTURE, _VIDEO)]
     template = read(_TEMPLATE)
     with _understanding(where):
-        facts = model_facts(parsed, sizes, _VECTORS in files, tokenizer, limits)
+        facts = model_facts(parsed, sizes, _VECTORS in files, tokenizer, limits, *preprocessors)
     return Checkpoint(
         where=source.where,
         facts=facts,

@@ -24,8 +24,16 @@ from llm_serving.spec import (
     TeamSpec,
     Weights,
 )
-from llm_serving.spec.forms import CONTEXT, LABEL_KEY, LABEL_VALUE, PROJECT, REGION
-from llm_serving.spec.gcp import GcpClusterSpec, GcpModelCacheSpec, GcpNetworkSpec, GcpPoolSpec, GcpRegistrySpec
+from llm_serving.spec.forms import CONTEXT, LABEL_KEY, LABEL_VALUE
+from llm_serving.spec.gcp import (
+    GcpClusterSpec,
+    GcpModelCacheSpec,
+    GcpNetworkSpec,
+    GcpPoolSpec,
+    GcpRegistrySpec,
+    ProjectId,
+    Region,
+)
 from llm_serving.spec.names import ObjectName
 from llm_serving.spec.network import Cidr
 from stacks.images.lock import LockedImage, lookup, read_images
@@ -101,8 +109,8 @@ class GcpSettings(CommonSettings):
     """
 
     cloud: Literal["gcp"]
-    project: Annotated[str, PROJECT]
-    region: Annotated[str, REGION]
+    project: ProjectId
+    region: Region
     network: GcpNetworkSpec = GcpNetworkSpec()
     cluster: GcpClusterSpec
     model_cache: GcpModelCacheSpec = GcpModelCacheSpec()

@@ -464,7 +464,8 @@ def _path(kind: str) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
 
 def _service_account(_: str, inputs: dict[str, Any]) -> dict[str, Any]:
     project = inputs.get("project", "test-project")
-    email = f"{inputs['accountId']}@{project}.iam.gserviceaccount.com"
+    domain = ".".join(reversed(project.split(":")))  # of a project of a domain, example.com:my-project
+    email = f"{inputs['accountId']}@{domain}.iam.gserviceaccount.com"
     name = f"projects/{project}/serviceAccounts/{email}"
     return {"id": name, "name": name, "email": email, "member": f"serviceAccount:{email}", "uniqueId": "1"}
 

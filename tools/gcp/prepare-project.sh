@@ -12,7 +12,9 @@ set -eu
 usage="usage: sh tools/gcp/prepare-project.sh PROJECT REGION [BUCKET]"
 project=${1:?$usage}
 region=${2:?$usage}
-bucket=${3:-$project-pulumi-state}
+# A project of a domain, example.com:my-project: its id has a colon, which no bucket and no registry's path has.
+bucket=${3:-$(printf %s "$project" | tr ':.' '[-*]')-pulumi-state}
+images=$region-docker.pkg.dev/$(printf %s "$project" | tr ':' '/')
 ring=pulumi
 key=state
 registry=llm-serving
@@ -39,13 +41,13 @@ fi
 # Versions of the state are the way back from a mistake.
 gcloud storage buckets update "gs://$bucket" --versioning --quiet >/dev/null
 
-step "registry $region-docker.pkg.dev/$project/$registry"
+step "registry $images/$registry"
 if ! gcloud artifacts repositories describe "$registry" --project "$project" --location "$region" >/dev/null 2>&1; then
     gcloud artifacts repositories create "$registry" --project "$project" --location "$region" --quiet \
         --repository-format docker --immutable-tags --description "Images of llm-serving, for all environments"
 fi
 
-step "remote repository $region-docker.pkg.dev/$project/$pull_through, which caches Docker Hub's images"
+step "remote repository $images/$pull_through, which caches Docker Hub's images"
 if ! gcloud artifacts repositories describe "$pull_through" --project "$project" --location "$region" >/dev/null 2>&1; then
     gcloud artifacts repositories create "$pull_through" --project "$project" --location "$region" --quiet \
         --repository-format docker --mode remote-repository --remote-docker-repo DOCKER-HUB \
@@ -65,7 +67,7 @@ cat <<EOF
 
 Ready. Next, with STACK one of dev, staging, prod (docs/cloud-account.md, from step 4 on):
   stacks quotas STACK        # the GPU quotas to ask for
-  stacks images push model-loader@0.1.0 --archive FILE --to $region-docker.pkg.dev/$project/$registry    # once
+  stacks images push model-loader@0.1.0 --archive FILE --to $images/$registry    # once
   pulumi login gs://$bucket
   pulumi stack init STACK --secrets-provider "gcpkms://projects/$project/locations/$region/keyRings/$ring/cryptoKeys/$key"
   pulumi preview --stack STACK

@@ -22,7 +22,6 @@ from llm_serving.serving.network_policies import NAMESPACE_NAME, service_policy
 from llm_serving.spec import ImagePullSpec
 from llm_serving.spec.forms import BASE_URL
 from llm_serving.spec.toleration import Toleration
-from llm_serving.spec.urls import check_user_info
 
 INSTALL_SECONDS = 600
 """How long the workloads of a chart may take to be ready; a system node may have to start first."""
@@ -75,8 +74,6 @@ class ClusterAddonsInputs(Frozen):
 
     @model_validator(mode="after")
     def _one_prometheus(self) -> "ClusterAddonsInputs":
-        if problems := check_user_info("prometheusUrl", self.prometheus_url or "", "prometheusAuth of ModelService"):
-            raise ProblemsError(problems)
         if self.monitoring and self.prometheus_url is not None:
             reason = "is another Prometheus than the one that monitoring installs"
             raise ProblemsError([Problem("prometheusUrl", self.prometheus_url, reason, "one of the two")])

@@ -110,6 +110,24 @@ class Accelerator(Frozen):
         return quantization is Quantization.NONE or quantization in self.accelerates or quantization in self.weight_only
 
 
+class MigProfile(Frozen):
+    """A kind of instance that MIG divides a GPU into.
+
+    Attributes:
+        accelerator: the whole GPU in the catalog.
+        profile: NVIDIA's name, for example ``1g.10gb``.
+        instances: how many of them one GPU is divided into.
+        memory_gib: memory that a process sees of one, in GiB; ``None`` where it is not known.
+        date: when that was read.
+    """
+
+    accelerator: str
+    profile: str
+    instances: int
+    memory_gib: float | None
+    date: str
+
+
 class MachineType(Frozen):
     """A machine that a cloud sells.
 
@@ -124,6 +142,8 @@ class MachineType(Frozen):
         local_ssd: whether local SSDs are always there, can be attached, or neither.
         local_ssd_disks: how many of them there are, or can be at most.
         local_ssd_gib: their size together.
+        efa_interfaces: most interfaces of AWS's Elastic Fabric Adapter, by which GPUs of several nodes reach each
+            other; 0 for machines without it and on other clouds.
         accelerator_label: value of GKE's node label ``cloud.google.com/gke-accelerator``; ``None`` elsewhere.
         zones: zones that offer the machine; empty where that is not known (it never means "nowhere").
         source, date: where the values come from and when they were read.
@@ -140,6 +160,7 @@ class MachineType(Frozen):
     local_ssd: LocalSsd
     local_ssd_disks: int
     local_ssd_gib: float
+    efa_interfaces: int = 0
     accelerator_label: str | None
     zones: tuple[str, ...] = ()
     source: str
@@ -195,6 +216,27 @@ class EngineImage(Frozen):
     user_id: int
     user: str
     checked: str
+    date: str
+
+
+class QuantizationQuality(Frozen):
+    """What one quantized checkpoint scores in one benchmark.
+
+    Attributes:
+        base: repositories of the 16-bit weights.
+        checkpoint: repository of the quantized ones.
+        quantization: how they are quantized, as a release names it.
+        benchmark: which.
+        score_percent: its score, in percent of that of the 16-bit weights.
+        source, date: where that comes from and when it was read.
+    """
+
+    base: tuple[str, ...]
+    checkpoint: str
+    quantization: Quantization
+    benchmark: str
+    score_percent: float
+    source: str
     date: str
 
 
@@ -279,6 +321,7 @@ class Feature(StrEnum):
     STRUCTURED_OUTPUTS_OFF = "structured-outputs-off"
     STREAM_WEIGHTS = "stream-weights"
     GRAPH_SIZES = "graph-sizes"
+    MEDIA_PER_PROMPT = "media-per-prompt"
     SHUTDOWN_TIMEOUT = "shutdown-timeout"
     CHAT_TEMPLATE = "chat-template"
     SAMPLING_DEFAULTS = "sampling-defaults"

@@ -5,15 +5,16 @@ Pure arithmetic on one engine instance. Which parallelism to take is :mod:`.para
 2**30 bytes.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import ceil, floor
 
 from llm_serving import catalog
 from llm_serving.arguments import Frozen
 from llm_serving.catalog import Accelerator
 from llm_serving.planning.host import HostShare, least_memory_gib
-from llm_serving.planning.profile_run import activation_bytes, graph_bytes, graph_count
-from llm_serving.spec import AttentionKind, LayerFacts, ModelFacts, Quantization
+from llm_serving.planning.profile_run import activation_bytes, encoder_bytes, graph_bytes, graph_count
+from llm_serving.spec import AttentionKind, LayerFacts, Modality, ModelFacts, Quantization
 
 GIB = 2**30
 CACHE_BYTES = 2
@@ -113,6 +114,7 @@ class Demands:
         offload_gib: weights on each GPU that the engine leaves in host memory, in GiB (``cpu-offload-gb``).
         loras: LoRA adapters that a batch holds at once.
         lora_rank: largest rank of them.
+        media: most items of a request by modality; any number where none is set.
     """
 
     context_length: int | None = None
@@ -125,6 +127,7 @@ class Demands:
     offload_gib: float = 0.0
     loras: int = 0
     lora_rank: int = 16
+    media: Mapping[Modality, int] = field(default_factory=dict[Modality, int])
 
 
 NO_DEMANDS = Demands()
@@ -138,7 +141,7 @@ class MemoryBudget(Frozen):
         usable_gib: memory that the engine may use: utilization x total.
         weights_gib: weights.
         lora_gib: room for LoRA adapters.
-        activation_gib: peak of activations.
+        activation_gib: peak of activations, the outputs of an encoder of pictures or sound among them.
         graph_gib: CUDA graphs.
         counts_graphs: the engine takes them off the KV cache; else they come on top of what it may use.
         non_torch_gib: CUDA context and communication buffers; the engine's processes where it runs in host memory.
@@ -327,7 +330,10 @@ def memory_budget(
     step = demands.step_tokens or accelerator.step_tokens
     batch = min(demands.batch or accelerator.batch, step)
     expert_gpus = parallelism.gpus_of_an_expert_layer
-    activation = activation_bytes(facts, step, batch, parallelism.tensor, expert_gpus) / GIB
+    context = demands.context_length or facts.max_context
+    encoding, encoded = encoder_bytes(facts, step, batch, context, demands.media, parallelism.tensor)
+    answering = activation_bytes(facts, step, batch, parallelism.tensor, expert_gpus)
+    activation = (encoded + max(encoding, answering)) / GIB
     graphs = 0.0
     if device.compiles and demands.captures_graphs:
         layers = stage_layers(facts.layer_count, parallelism.pipeline)
@@ -336,7 +342,6 @@ def memory_budget(
     left = usable - weights - lora - activation - counted - non_torch
     if device.kv_step_gib is not None:
         left = floor(left / device.kv_step_gib) * device.kv_step_gib
-    context = demands.context_length or facts.max_context
     per_token = kv_bytes_per_token(facts, parallelism.tensor, parallelism.pipeline, demands.cache_bytes)
     per_request = kv_bytes_per_request(facts, parallelism, context, step, demands.cache_bytes)
     return MemoryBudget(

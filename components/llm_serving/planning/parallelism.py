@@ -72,6 +72,7 @@ def demands(release: ReleaseSpec, options: EngineSpec) -> Demands:
         offload_gib=_offload_gib(options),
         loras=options.max_loras if release.adapters else 0,
         lora_rank=options.max_lora_rank,
+        media=options.media_per_prompt,
     )
 
 

@@ -4,8 +4,10 @@ Estimates by the shape of the model, with constants fitted on vLLM's own logs; h
 ``docs/gpu-memory.md``, and a test reproduces that table. Every size is for one GPU.
 """
 
+from collections.abc import Mapping
+
 from llm_serving.catalog import Accelerator
-from llm_serving.spec import ModelFacts, Task
+from llm_serving.spec import EncoderFacts, Modality, ModelFacts, Task
 
 ACTIVATION_BYTES = 2
 """Bytes of one value that layers hand on: 16 bits."""
@@ -45,6 +47,51 @@ def activation_bytes(facts: ModelFacts, step_tokens: int, batch: int, tensor: in
         width = facts.experts.width / (tensor if expert_gpus == tensor else 1)
         experts = token * facts.experts.active * (facts.hidden_size + 3 * width)
     return experts + max(layers, sampling)
+
+
+def encoder_bytes(
+    facts: ModelFacts, step_tokens: int, batch: int, context: int, limits: Mapping[Modality, int], tensor: int
+) -> tuple[float, float]:
+    """What the encoder of pictures or sound takes: the peak of its own run, and its outputs, which are there before
+    that and stay while the language model runs.
+
+    The profiling run encodes as many of the largest items, of the modality that has the largest, as the encoder's
+    budget holds: a step, or one such item where that has more tokens (``MultiModalBudget``,
+    ``compute_mm_encoder_budget``). A modality that a limit forbids is left out.
+
+    Args:
+        facts: the model.
+        step_tokens: tokens of one step.
+        batch: requests of one batch.
+        context: longest request in tokens.
+        limits: most items of a request by modality; any number where none is set.
+        tensor: GPUs over which the encoder's layers are cut, as those of the language model.
+    """
+    sizes = [
+        (_item_tokens(facts, encoder, step_tokens, context), encoder)
+        for encoder in facts.encoders
+        if limits.get(encoder.modality) != 0
+    ]
+    if not sizes:
+        return 0.0, 0.0
+    tokens, encoder = max(sizes, key=lambda each: each[0])
+    a_request = max(1, min(limits.get(encoder.modality, context), context // tokens))
+    encoded = tokens * max(1, min(max(step_tokens, tokens) // tokens, batch * a_request))
+    widths = 4 * encoder.hidden_size + 2 * encoder.intermediate_size / tensor
+    peak = ACTIVATION_BYTES * encoded * encoder.positions * widths
+    return peak, ACTIVATION_BYTES * encoded * facts.hidden_size * encoder.outputs
+
+
+def _item_tokens(facts: ModelFacts, encoder: EncoderFacts, step_tokens: int, context: int) -> int:
+    """Tokens of the largest item of a modality. A video has as many frames as the context holds, and at least one, a
+    picture; where the model's files do not say how large an item gets, it counts as a step, the least that the
+    encoder's budget has."""
+    if encoder.tokens is None:
+        return step_tokens
+    if encoder.modality is not Modality.VIDEO:
+        return encoder.tokens
+    pictures = [each.tokens or 0 for each in facts.encoders if each.modality is Modality.IMAGE]
+    return min(encoder.tokens, max(context, *pictures, 0))
 
 
 def graph_count(accelerator: Accelerator, batch: int, sizes: tuple[int, ...] = ()) -> int:

@@ -117,6 +117,8 @@ class EngineArgs(TypedDict):
     """Adapters that a batch can hold at once."""
     max_lora_rank: NotRequired[int]
     """Largest rank of an adapter that is accepted."""
+    media_per_prompt: NotRequired[dict[str, int]]
+    """Most pictures, videos and pieces of sound of one request."""
     stream_weights: NotRequired[bool]
     """Read the weights with the Run:ai streamer."""
     graph_sizes: NotRequired[list[int]]
@@ -319,6 +321,23 @@ class ExpertFactsArgs(TypedDict):
     """Width of what every token passes through beside its experts; 0 where there is none."""
 
 
+class EncoderFactsArgs(TypedDict):
+    """How a model reads items of one modality: each goes through an encoder, and becomes tokens."""
+
+    modality: str
+    """What the items are: `image`, `video`, `audio` or `vision_chunk`."""
+    tokens: NotRequired[int]
+    """Tokens of the largest item; left out where the model's files do not say it."""
+    positions: NotRequired[int]
+    """Positions of the encoder that become one token."""
+    hidden_size: int
+    """Width of the encoder."""
+    intermediate_size: int
+    """Width of its MLP."""
+    outputs: NotRequired[int]
+    """Vectors as wide as the language model that are kept of a token: more than one where deeper layers take some."""
+
+
 class StoredQuantizationArgs(TypedDict):
     """How the weights are stored in the model's repository, by its own `quantization_config`."""
 
@@ -361,6 +380,8 @@ class ModelFactsArgs(TypedDict):
     """Bytes of the weights by their type, for example `{BF16: 16381470720}`; empty where no weights were read."""
     quantization: NotRequired[StoredQuantizationArgs]
     """How the weights are stored; left out where they are not quantized."""
+    encoders: NotRequired[list[EncoderFactsArgs]]
+    """What it reads beside text, one entry a modality; left out for text alone."""
 
 
 class ModelSourceArgs(TypedDict):

@@ -11,7 +11,16 @@ from llm_serving.spec.cache import CacheStorageSpec
 from llm_serving.spec.disruption import DrainSpec
 from llm_serving.spec.egress import EgressSpec
 from llm_serving.spec.engine import EngineSpec
-from llm_serving.spec.facts import AttentionKind, ExpertFacts, LayerFacts, ModelFacts, StoredQuantization, Task
+from llm_serving.spec.facts import (
+    AttentionKind,
+    EncoderFacts,
+    ExpertFacts,
+    LayerFacts,
+    Modality,
+    ModelFacts,
+    StoredQuantization,
+    Task,
+)
 from llm_serving.spec.image_pull import ImagePullSpec
 from llm_serving.spec.launcher import LauncherSpec
 from llm_serving.spec.loader import LoaderSpec, Weights
@@ -45,6 +54,7 @@ __all__ = [
     "CapacityEntry",
     "DrainSpec",
     "EgressSpec",
+    "EncoderFacts",
     "EngineName",
     "EngineRelease",
     "EngineSpec",
@@ -57,6 +67,7 @@ __all__ = [
     "LayerFacts",
     "LoaderSpec",
     "Market",
+    "Modality",
     "ModelFacts",
     "ModelSource",
     "ModelSpec",

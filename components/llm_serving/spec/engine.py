@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 from llm_serving.arguments import Frozen
 from llm_serving.errors import Problem, ProblemsError
+from llm_serving.spec.facts import Modality
 from llm_serving.spec.forms import FLAG
 from llm_serving.spec.names import Count, PositiveAmount, PositiveCount
 
@@ -100,6 +101,12 @@ class EngineSpec(Frozen):
     """
     max_lora_rank: PositiveCount = 16
     """Largest rank of an adapter that is accepted."""
+    media_per_prompt: dict[Modality, Count] = {}
+    """Most pictures, videos and pieces of sound of one request.
+
+    Most items of one request by what they are: `image`, `video`, `audio` (and `vision_chunk` for Kimi's models). 0
+    turns a kind away, and its encoder takes no memory. What is left out is not limited.
+    """
     stream_weights: bool = False
     """Read the weights with the Run:ai streamer.
 

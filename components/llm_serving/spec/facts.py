@@ -85,6 +85,33 @@ class LayerFacts(Frozen):
         return self
 
 
+class Modality(StrEnum):
+    """What a model reads beside text, by vLLM's names."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+    VISION_CHUNK = "vision_chunk"
+    """A picture or a piece of a video, which Kimi's models read alike."""
+
+
+class EncoderFacts(Frozen):
+    """How a model reads items of one modality: each goes through an encoder, and becomes tokens."""
+
+    modality: Modality
+    """What the items are: `image`, `video`, `audio` or `vision_chunk`."""
+    tokens: PositiveAmount | None = None
+    """Tokens of the largest item; left out where the model's files do not say it."""
+    positions: PositiveCount = 1
+    """Positions of the encoder that become one token."""
+    hidden_size: PositiveCount
+    """Width of the encoder."""
+    intermediate_size: PositiveCount
+    """Width of its MLP."""
+    outputs: PositiveCount = 1
+    """Vectors as wide as the language model that are kept of a token: more than one where deeper layers take some."""
+
+
 class ExpertFacts(Frozen):
     """The experts of a mixture."""
 
@@ -145,6 +172,8 @@ class ModelFacts(Frozen):
     """Bytes of the weights by their type, for example `{BF16: 16381470720}`; empty where no weights were read."""
     quantization: StoredQuantization | None = None
     """How the weights are stored; left out where they are not quantized."""
+    encoders: tuple[EncoderFacts, ...] = ()
+    """What it reads beside text, one entry a modality; left out for text alone."""
 
     @property
     def layer_count(self) -> int:

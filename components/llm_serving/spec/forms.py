@@ -54,11 +54,6 @@ def repaired(value: str) -> Iterator[str]:
     yield re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-")
 
 
-def project_id(value: str) -> str:
-    """A project's id out of its resource name, ``projects/my-project``."""
-    return value.strip().rpartition("/")[2].lower()
-
-
 VERSION = Form(
     r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z]+(-[0-9A-Za-z]+)*(\.[0-9A-Za-z]+(-[0-9A-Za-z]+)*)*)?$",
     "not a version: three numbers as in 1.0.0, and after them a mark such as -rc.1 where there is one",
@@ -94,17 +89,6 @@ GCP_NAME = Form(
     r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$",
     "not a name of Google Cloud: at most 63 small letters, digits and '-', from a letter to a letter or digit",
 )
-PROJECT = Form(
-    r"^[a-z][-a-z0-9]{4,28}[a-z0-9]$",
-    "not the id of a project: 6 to 30 small letters, digits and '-', from a letter to a letter or digit; its number "
-    "and its display name are something else",
-    project_id,
-)
-SCOPED_PROJECT = Form(
-    r"^([a-z0-9.-]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]$",
-    f"{PROJECT.reason}; example.com: may stand before it",
-    project_id,
-)
 REGION = Form(
     r"^[a-z]+-[a-z]+\d+$",
     "not a region: as in us-central1, without the letter of a zone",
@@ -133,3 +117,7 @@ CONTEXT = Form(
     "not a name in a kubeconfig: 1 to 253 characters, without line breaks and without spaces around it",
 )
 INPUTS_HASH = Form(r"^[0-9a-f]{12}$", "not a hash of an image's inputs: 12 hexadecimal digits in small letters")
+ENGINE_VERSION = Form(
+    r"^\d+\.\d+\.\d+[0-9A-Za-z.+-]{0,64}$",
+    "not the version of an engine: three numbers as in 0.32.0, and a mark",
+)

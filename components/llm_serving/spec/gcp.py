@@ -11,10 +11,32 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from llm_serving.arguments import Frozen
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.spec.forms import GCP_NAME, PROJECT, REGION
+from llm_serving.spec.forms import GCP_NAME, REGION
 from llm_serving.spec.names import ClusterName, PoolName, PositiveCount
 from llm_serving.spec.network import Cidr
 from llm_serving.spec.pool import PoolSpec
+
+_PROJECT = re.compile(
+    r"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]"
+)
+
+
+def _check_project(value: str) -> str:
+    if not _PROJECT.fullmatch(value):
+        reason = (
+            "not the id of a Google Cloud project: 6 to 30 lower-case letters, digits and '-', starting with a letter "
+            "and ending with a letter or digit, with its domain and ':' in front where it has one"
+        )
+        raise ProblemsError([Problem("", value, reason, "my-project, or example.com:my-project")])
+    return value
+
+
+ProjectId = Annotated[str, AfterValidator(_check_project)]
+"""Id (not the number) of a Google Cloud project, with the domain in front where the project has one
+(``example.com:my-project``)."""
+
+Region = Annotated[str, REGION]
+"""A region such as ``us-central1``."""
 
 
 class GcpReleaseChannel(StrEnum):
@@ -32,15 +54,15 @@ class GcpControlPlaneAccess(Frozen):
     mode: Literal["dns", "authorized", "private"] = "dns"
     """`dns` (guarded by IAM), `authorized` (a public address for some ranges) or `private`.
 
-    ``dns``: by the DNS endpoint, guarded by the cloud's identity and access management; ``authorized``: by a public
-    address from ``authorized`` ranges only; ``private``: by an address inside the network, from the
-    cluster's nodes and pods and from ``authorized`` ranges.
+    ``dns``: by the DNS endpoint, guarded by the cloud's identity and access management, and by a public address from
+    ``authorized`` ranges where there are some; ``authorized``: by a public address from ``authorized`` ranges only;
+    ``private``: by an address inside the network, from the cluster's nodes and pods and from ``authorized`` ranges.
     """
     authorized: tuple[Cidr, ...] = ()
-    """Ranges that may connect; refused with `dns`.
+    """Ranges that may connect to an address of the control plane.
 
-    Needed by ``authorized``, allowed with ``private`` (other subnets, and ranges reached by a VPN or a peering),
-    refused with ``dns``.
+    Needed by ``authorized``, allowed with ``private`` (other subnets, and ranges reached by a VPN or a peering) and
+    with ``dns``, which has no address without them.
     """
 
 
@@ -215,7 +237,7 @@ class GcpNetworkSpec(Frozen):
     pods: Cidr = IPv4Network("10.64.0.0/14")
     """Range from which every node gets a block for its pods."""
     services: Cidr = IPv4Network("10.0.32.0/20")
-    """Range of the cluster's Services."""
+    """Range of the cluster's Services; `34.118.224.0/20` is GKE's own, which takes nothing of the network."""
     proxies: Cidr = IPv4Network("10.0.16.0/23")
     """Range of the proxies of regional gateways (proxy-only subnet, at least a /26)."""
     nat_addresses: Annotated[int, Field(ge=0, le=16)] = 0
@@ -281,9 +303,9 @@ SpotShutdown = Annotated[int, AfterValidator(_spot_shutdown), Field(json_schema_
 class GcpRegistrySpec(Frozen):
     """A registry of images that is there already: that of the prepared project, one for all environments."""
 
-    project: Annotated[str, PROJECT] | None = None
+    project: ProjectId | None = None
     """Id of its project; the stack's own where it is left out."""
-    region: Annotated[str, REGION] | None = None
+    region: Region | None = None
     """Its region; the stack's own where it is left out. Images are streamed from the cluster's own region only."""
     name: ClusterName = "llm-serving"
     """Name of its repository."""

@@ -7,6 +7,7 @@ from typing import Any
 from llm_serving.errors import Problem
 from local.providers.gcp.cloud import GoogleError, project_number
 from local.providers.gcp.kinds import Kind
+from local.providers.gcp.types import iam_domain
 from local.providers.properties import Properties
 
 _ACCOUNT = "gcp:serviceaccount/account:Account"
@@ -90,10 +91,11 @@ class Membership(Kind):
             )
 
     def _manages(self, project: str) -> bool:
-        """Whether a project is one of this cloud's: accounts of any other are taken on trust."""
-        return any(record.outputs.get("project") == project for record in self.cloud.ready(_ACCOUNT)) or (
-            self.cloud.settings.get("project") == project
-        )
+        """Whether a project, by its id or as addresses write it, is one of this cloud's: accounts of any other are
+        taken on trust."""
+        ours = {str(record.outputs.get("project")) for record in self.cloud.ready(_ACCOUNT)}
+        ours.add(str(self.cloud.settings.get("project")))
+        return project in ours or project in {iam_domain(id) for id in ours}
 
 
 class ServiceIdentity(Kind):

@@ -11,6 +11,7 @@ from local.providers.gcp.cloud import Cloud, GoogleError
 from local.providers.gcp.kinds import Kind
 from local.providers.gcp.nodes import PoolShape, check_accelerators, initial_size, node_config, sizes
 from local.providers.gcp.quotas import refuse_excess
+from local.providers.gcp.types import iam_domain
 from local.providers.properties import UNKNOWN, Properties
 from local.providers.provider import CloudError
 from local.providers.store import Record
@@ -270,7 +271,7 @@ def refuse_unknown_account(cloud: Cloud, config: Mapping[str, Any], project: str
         GoogleError: 400, as GKE answers.
     """
     email = str(config.get("serviceAccount") or "default")
-    if not email.endswith(f"@{project}.iam.gserviceaccount.com"):
+    if not email.endswith(f"@{iam_domain(project)}.iam.gserviceaccount.com"):
         return  # the default account, or one of another project
     if cloud.look_up("gcp:serviceaccount/account:Account", email) is None:
         raise GoogleError(400, f'Service account "{email}" does not exist', "badRequest")

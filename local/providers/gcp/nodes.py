@@ -17,7 +17,6 @@ from llm_serving.planning.clouds.machine_cloud import KERNEL_SHARE
 from llm_serving.planning.nodes import GIB_PER_GB
 from llm_serving.spec import Market
 from local.cluster import NodePool
-from local.providers.gcp import locations
 from local.providers.gcp.cloud import GoogleError
 from local.providers.gcp.types import long_number
 
@@ -83,7 +82,7 @@ class PoolShape:
         if driver == "INSTALLATION_DISABLED":
             return 0  # until somebody installs a driver, the device plugin offers none
         if profile := first.get("gpuPartitionSize"):
-            count *= mig_profiles(self.machine)[profile]
+            count *= catalog.mig_profiles(self.machine.accelerator or "")[profile].instances
         return count * int((first.get("gpuSharingConfig") or {}).get("maxSharedClientsPerGpu") or 1)
 
     @property
@@ -288,11 +287,6 @@ def node_config(inputs: Mapping[str, Any] | None) -> dict[str, Any]:
     return {**defaults, **(inputs or {})}
 
 
-def mig_profiles(machine: MachineType) -> Mapping[str, int]:
-    """MIG profile -> into how many instances of it one GPU of the machine is divided; empty for a GPU without MIG."""
-    return locations.data("mig-profiles.yaml").get(machine.accelerator_label or "", {})
-
-
 def check_accelerators(config: Mapping[str, Any], machine: MachineType) -> None:
     """Refuse GPUs that are not those of the machine, and partitions that they cannot have.
 
@@ -309,11 +303,12 @@ def check_accelerators(config: Mapping[str, Any], machine: MachineType) -> None:
                 "badRequest",
             )
         profile = accelerator.get("gpuPartitionSize")
-        if profile and profile not in mig_profiles(machine):
+        known = catalog.mig_profiles(machine.accelerator or "")
+        if profile and profile not in known:
             raise GoogleError(
                 400,
                 f"Accelerator {kind} cannot be divided into partitions of size {profile}; it has "
-                f"{', '.join(mig_profiles(machine)) or 'no partitions'}",
+                f"{', '.join(known) or 'no partitions'}",
                 "badRequest",
             )
 

@@ -232,12 +232,17 @@ def fill(template: str, known: Mapping[str, Any]) -> str:
     return re.sub(r"\{([A-Za-z:]+)\}", one, template)
 
 
+def iam_domain(project: str) -> str:
+    """What stands for a project in the addresses of its service accounts: ``name.example.com`` for a project
+    ``example.com:name`` of a domain (IAM documentation, "Service account overview", formats of e-mail addresses)."""
+    return ".".join(reversed(project.split(":")))
+
+
 _FORMS = {
     "": lambda value: value,
     "last": lambda value: value.rpartition("/")[2],
     "zoneOrLocation": lambda value: f"{'zones' if locations.is_zone(value) else 'locations'}/{value}",
-    # The domain of a project "example.com:name" is written name.example.com in addresses.
-    "iamDomain": lambda value: ".".join(reversed(value.split(":"))),
+    "iamDomain": iam_domain,
 }
 
 

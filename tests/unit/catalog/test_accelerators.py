@@ -7,7 +7,8 @@ from llm_serving.catalog import LocalSsd, UnknownFact
 from llm_serving.spec import Market, Quantization
 
 EXPECTED_GPUS = {
-    "A100-40GB", "A100-80GB", "H100-80GB", "H200", "B200", "L4", "L40S", "A10G", "RTX-A6000", "RTX-4090",
+    "A100-40GB", "A100-80GB", "H100-80GB", "H100-NVL", "H200", "B200", "B300", "L4", "L40S", "A10G", "T4",
+    "RTX-A6000", "RTX-3090", "RTX-4090", "RTX-PRO-6000",
 }  # fmt: skip
 
 CLOUD_MACHINES = [machine for cloud in catalog.CLOUDS for machine in catalog.machine_types(cloud)]
@@ -26,6 +27,18 @@ def test_a_cpu_is_an_accelerator_without_memory_of_its_own_that_nobody_counts():
     cpu = catalog.accelerator("CPU")
     assert (cpu.resource, cpu.memory_gib, cpu.sold_by) == (None, None, ())
     assert cpu.runs(Quantization.NONE)
+
+
+def test_four_bit_weights_run_on_cpus_with_avx512_alone():
+    four_bits = {Quantization.AWQ, Quantization.GPTQ}
+    assert {each for each in four_bits if catalog.accelerator("CPU-AVX512").runs(each)} == four_bits
+    assert not [each for each in four_bits if catalog.accelerator("CPU").runs(each)]
+
+
+@pytest.mark.parametrize("gpu", GPUS, ids=lambda gpu: gpu.name)
+def test_a_gpu_has_kernels_for_both_layouts_of_gptq_or_for_none(gpu):
+    # compressed-tensors' pack-quantized is a release's gptq too (vLLM 0.32.0: CompressedTensorsWNA16 begins at 7.5).
+    assert not gpu.runs(Quantization.GPTQ) or float(gpu.compute_capability) >= 7.5
 
 
 def test_what_the_engine_takes_of_its_host_is_known_for_every_device():
@@ -47,19 +60,53 @@ def test_a_gpu_computes_in_a_quantization_only_with_units_for_it(gpu):
     assert gpu.runs(Quantization.NONE)
     # Dense throughput doubles when the width of a number halves; more would be a sparsity number.
     for throughput in (gpu.fp8_tflops, gpu.int8_tops):
-        assert throughput is None or throughput <= 4.01 * gpu.bf16_tflops
-    assert gpu.tf32_tflops <= gpu.bf16_tflops / 2 * 1.02
+        assert throughput is None or throughput <= 4.01 * gpu.fp16_tflops
+    # BF16 and TF32 came with Ampere, compute capability 8.0.
+    assert [mode is None for mode in (gpu.bf16_tflops, gpu.tf32_tflops)] == [float(gpu.compute_capability) < 8] * 2
+    if gpu.bf16_tflops is not None:
+        assert gpu.bf16_tflops == gpu.fp16_tflops
+        assert gpu.tf32_tflops <= gpu.bf16_tflops / 2 * 1.02
 
 
 def test_fp8_is_weight_only_before_ada_and_int8_does_not_run_on_blackwell():
     assert Quantization.FP8 in catalog.accelerator("A100-80GB").weight_only
     assert Quantization.FP8 in catalog.accelerator("L4").accelerates
-    assert not catalog.accelerator("B200").runs(Quantization.INT8)
+    assert Quantization.FP8 in catalog.accelerator("RTX-3090").weight_only
+    blackwell = [gpu for gpu in GPUS if float(gpu.compute_capability) >= 10]
+    assert {gpu.name for gpu in blackwell} == {"B200", "B300", "RTX-PRO-6000"}
+    assert not [gpu.name for gpu in blackwell if gpu.runs(Quantization.INT8)]
+    assert not catalog.accelerator("T4").runs(Quantization.FP8)
+
+
+MIG_PROFILES = [profile for gpu in GPUS for profile in catalog.mig_profiles(gpu.name).values()]
+
+
+def test_gpus_without_mig_have_no_profiles():
+    assert {profile.accelerator for profile in MIG_PROFILES} == {
+        "A100-40GB", "A100-80GB", "H100-80GB", "H100-NVL", "H200", "B200", "B300", "RTX-PRO-6000",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("profile", MIG_PROFILES, ids=lambda profile: f"{profile.accelerator} {profile.profile}")
+def test_the_instances_of_a_gpu_have_no_more_memory_than_the_gpu(profile):
+    gpu = catalog.accelerator(profile.accelerator)
+    marketed = float(profile.profile.partition(".")[2].removesuffix("gb"))
+    assert profile.instances * marketed <= gpu.memory_gb * 1.05
+    if profile.memory_gib is not None:
+        assert profile.instances * profile.memory_gib <= gpu.memory_gib
+        assert 0.85 * marketed < profile.memory_gib < marketed
+
+
+def test_every_row_of_mig_is_of_a_gpu_of_the_catalog():
+    assert len(MIG_PROFILES) == 39
 
 
 def test_gpus_that_no_cloud_sells_are_for_existing_clusters():
-    assert {gpu.name for gpu in GPUS if not gpu.sold_by} == {"RTX-A6000", "RTX-4090"}
+    assert {gpu.name for gpu in GPUS if not gpu.sold_by} == {
+        "H100-NVL", "RTX-A6000", "RTX-3090", "RTX-4090", "T4",
+    }  # fmt: skip
     assert catalog.accelerator("L4").sold_by == ("gcp", "aws")
+    assert catalog.accelerator("B300").sold_by == catalog.accelerator("RTX-PRO-6000").sold_by == ("aws",)
     assert catalog.accelerator("L40S").sold_by == ("aws",)
 
 

@@ -7,7 +7,7 @@ from llm_serving.catalog import Feature
 from llm_serving.errors import ProblemsError
 from llm_serving.planning.clouds import EXISTING
 from llm_serving.planning.rules.engines import check_engines, requested_features
-from llm_serving.spec import EngineName, Quantization, Task
+from llm_serving.spec import EncoderFacts, EngineName, Quantization, ReleaseSpec, Task
 from tests.unit.planning.builders import existing_pool, model, plan_instance, release, stack
 
 VLLM = {"name": "vllm", "version": "0.32.0"}
@@ -34,6 +34,14 @@ def options(**fields):
     return model(engine=fields)
 
 
+def with_pictures(release_spec: ReleaseSpec) -> ReleaseSpec:
+    """The same model, which now reads pictures and videos."""
+    encoders = [EncoderFacts(modality=each, hidden_size=1152, intermediate_size=4304) for each in ("image", "video")]
+    facts = catalog.model_facts(release_spec.model).model_copy(update={"encoders": tuple(encoders)})
+    source = release_spec.model.model_copy(update={"architecture": None, "facts": facts})
+    return release_spec.model_copy(update={"model": source})
+
+
 def test_a_plain_model_is_served_by_vllm_sglang_and_the_two_others():
     assert not problems()
     for engine in (SGLANG, TGI, TRITON):
@@ -52,6 +60,7 @@ EVERYTHING = {
     "maxQueuedTokens": 100000,
     "streamWeights": True,
     "graphSizes": [1, 2],
+    "mediaPerPrompt": {"image": 2},
     "maxLoras": 2,
     "maxLoraRank": 32,
 }
@@ -67,7 +76,7 @@ ADAPTED = {
 
 def test_vllm_does_all_that_can_be_asked_for_but_to_refuse_structured_outputs():
     model_spec = model(tensorParallelism=2, engine={**EVERYTHING, "nodes": 2, "structuredOutputs": False})
-    release_spec = release(quantization="fp8", **ADAPTED)
+    release_spec = with_pictures(release(quantization="fp8", **ADAPTED))
     problem = single_problem(release_spec, model_spec)
     assert problem.path == "models[0].engine.structuredOutputs"
     assert "sglang or tgi" in problem.suggestion
@@ -120,7 +129,10 @@ def test_bitsandbytes_is_refused_by_vllm_and_served_by_tgi():
     assert not problems(release(engine=TGI, quantization="bitsandbytes"))
 
 
-@pytest.mark.parametrize(("gpu", "quantization"), [("B200", "int8"), ("CPU", "fp8"), ("CPU", "bitsandbytes")])
+@pytest.mark.parametrize(
+    ("gpu", "quantization"),
+    [("B200", "int8"), ("CPU", "fp8"), ("CPU", "bitsandbytes"), ("CPU", "awq"), ("CPU", "gptq")],
+)
 def test_a_quantization_that_the_gpu_has_no_kernels_for_is_refused(gpu, quantization):
     pool = existing_pool(accelerator=gpu)
     shape = stack(cloud=EXISTING, pools=(pool,), models=(model(pool="lab"),), releases=[release()])
@@ -327,6 +339,19 @@ def test_a_kv_cache_in_fp8_is_refused_where_no_kernel_reads_it():
     lab = {"cloud": EXISTING, "pools": (existing_pool(accelerator="CPU", name="l4"),)}
     refused = [problem for problem in problems(fp8, **lab) if "KV cache" in problem.reason]
     assert [problem.suggestion for problem in refused] == ["a release with kvCache auto"]
+
+
+def test_limits_of_pictures_are_for_models_that_read_them():
+    limited = options(mediaPerPrompt={"image": 4, "video": 0})
+    assert not problems(with_pictures(release()), limited)
+    assert not problems(with_pictures(release(engine=SGLANG)), limited)
+    problem = single_problem(with_pictures(release()), options(mediaPerPrompt={"audio": 1}))
+    assert (problem.path, problem.suggestion) == ("models[0].engine.mediaPerPrompt.audio", "image, video")
+    assert "image, video" in problem.reason
+    problem = single_problem(release(), options(mediaPerPrompt={"image": 1}))
+    assert (problem.path, problem.suggestion) == ("models[0].engine.mediaPerPrompt.image", "leave it out")
+    flag = single_problem(with_pictures(release()), options(flags={"limit-mm-per-prompt": '{"image": 1}'}))
+    assert flag.suggestion == "engine.mediaPerPrompt"
 
 
 @pytest.mark.parametrize("method", ["mtp", "eagle3", "medusa", "suffix"])

@@ -194,7 +194,12 @@ def test_weights_that_stay_in_host_memory_leave_room_on_the_gpu_and_take_it_from
         plan_instance(model(engine={"flags": {"cpu-offload-gb": 600}}), spec, node)
 
 
-@pytest.mark.parametrize(("gpu", "step"), [("L4", 2048), ("A100-80GB", 2048), ("H100-80GB", 8192), ("B200", 16384)])
+@pytest.mark.parametrize(
+    ("gpu", "step"),
+    [
+        ("L4", 2048), ("A100-80GB", 2048), ("H100-80GB", 8192), ("RTX-PRO-6000", 8192), ("B200", 16384), ("B300", 16384)
+    ],
+)  # fmt: skip
 def test_the_default_step_is_that_of_the_gpu(gpu, step):
     accelerator = catalog.accelerator(gpu)
     assert accelerator.step_tokens == step

@@ -94,7 +94,6 @@ def test_the_suggested_range_is_accepted(ranges):
         ({"systemPool": {"machineType": "e2-standart-4"}}, "cluster.systemPool.machineType", "e2-standard-4"),
         ({"systemPool": {"machineType": "g2-standard-4"}}, "cluster.systemPool.machineType", "e2-standard-2"),
         ({"access": {"mode": "authorized"}}, "cluster.access.authorized", "mode dns"),
-        ({"access": {"mode": "dns", "authorized": ["10.0.0.0/8"]}}, "cluster.access.authorized", "authorized"),
         (
             {"access": {"mode": "private", "authorized": [f"10.0.{number}.0/24" for number in range(101)]}},
             "cluster.access.authorized",
@@ -107,8 +106,9 @@ def test_cluster_settings_that_contradict_each_other_are_refused(fields, path, s
     assert suggestion in problem.suggestion
 
 
-def test_private_access_may_name_ranges():
-    access = {"mode": "private", "authorized": ["192.168.0.0/16"]}
+@pytest.mark.parametrize("mode", ["private", "dns"])
+def test_access_from_inside_or_by_dns_may_name_ranges_too(mode):
+    access = {"mode": mode, "authorized": ["192.168.0.0/16"]}
     assert check(stack(cluster=cluster(access=access))) == []
 
 
@@ -617,6 +617,10 @@ def test_a_remote_repository_is_where_the_nodes_stream_from():
         ("us-east4", "us-central1", False),
         ("europe", "us-central1", False),
         ("us", "northamerica-northeast1", False),  # the multi-region is the country
+        ("europe", "europe-west4", True),
+        ("europe", "europe-west2", False),  # London: the multi-region is the European Union
+        ("asia", "asia-southeast1", True),
+        ("asia", "australia-southeast1", False),
     ],
 )
 def test_an_image_of_another_region_is_not_counted_as_streamed_without_a_note(location, region, streamed):

@@ -61,7 +61,7 @@ def test_a_misspelt_l4_is_an_l4(typed: str) -> None:
 def test_a_name_without_its_size_is_every_size_of_it() -> None:
     gpus = [gpu.name for gpu in catalog.accelerators()]
     assert nearest("a100", gpus).values == ("A100-40GB", "A100-80GB")
-    assert nearest("H100", gpus).values == ("H100-80GB",)
+    assert nearest("H100", gpus).values == ("H100-80GB", "H100-NVL")
 
 
 def test_where_nothing_is_near_nothing_is_suggested_unless_there_are_few() -> None:

@@ -23,6 +23,15 @@ PAGES = sorted(
 MAKE = "".join((REPOSITORY / file).read_text() for file in ("Makefile", "tools/setup.mk"))
 TARGETS = set(re.findall(r"^([a-z][\w-]*):", MAKE, re.MULTILINE))
 PROGRAMS = {"stacks": stacks.cli.app, "local": local.cli.app}
+GNU_ONLY = {
+    "base64": "-w",
+    "date": "-d",
+    "grep": "-P",
+    "sed": "-i",
+    "stat": "-c",
+}
+"""Options that the BSD programs of macOS lack or read in another way (its manual pages): what follows `sed -i` is the
+ending of a backup there."""
 INLINE = r"`((?:python -m (?:stacks|local)|\.venv/bin/stacks|stacks|make) [^`\n]+)`"
 
 
@@ -38,6 +47,12 @@ def test_commands_are_accepted_by_the_programs_that_they_name(page: Path) -> Non
         elif words and words[0] == "make":
             unknown = {word for word in words[1:] if not word.startswith("-") and "=" not in word} - TARGETS
             assert not unknown, f"{shlex.join(command)}: no such target"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_commands_work_on_macos_as_on_linux(page: Path) -> None:
+    for command in commands(page.read_text()):
+        assert GNU_ONLY.get(command[0] if command else "") not in command[1:], f"{shlex.join(command)}: GNU only"
 
 
 def test_documents_have_commands_of_every_kind() -> None:
@@ -69,8 +84,9 @@ def simple_commands(line: str) -> Iterator[list[str]]:
             words = []
         else:
             words.append(word)
-    if ">" in words:
-        words = words[: words.index(">")]
+    for redirection in ("<", ">"):
+        if redirection in words:
+            words = words[: words.index(redirection)]
     if words:
         yield words
 

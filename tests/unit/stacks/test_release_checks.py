@@ -1,5 +1,8 @@
 """What a release says is held against its model, its image and its engine, when it is added and when it is served."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +11,11 @@ import pytest
 from llm_serving.errors import ProblemsError
 from llm_serving.spec import ModelFacts, ReleaseSpec, Task
 from stacks.checkpoint.chat_template import template_problem
+from stacks.images.lock import LockedImage
 from stacks.releases import add_release, lock_releases, read_releases
 from stacks.releases.checks import mismatches
 from stacks.settings import parse_settings, resolve
-from tests.unit.stacks.settings_files import copy_releases, settings_data
+from tests.unit.stacks.settings_files import REPOSITORY, copy_releases, settings_data
 
 RELEASE = read_releases()["qwen3-0-6b", "1.0.0"].spec
 FACTS: dict[str, Any] = {
@@ -71,6 +75,18 @@ def test_weights_that_no_release_can_name_are_refused_in_the_models_own_words() 
     assert "hqq 3 bits" in problem.reason
 
 
+@pytest.mark.parametrize("method", ["fbgemm_fp8", "fp_quant"])
+def test_weights_that_vllm_has_given_up_are_refused_before_it_refuses_them(method: str) -> None:
+    (problem,) = mismatches(release("fp8", {"method": method, "bits": 8}))
+    assert problem.path == "quantization"
+    assert f"{method} 8 bits, which vLLM" in problem.reason
+
+
+def test_another_engine_may_serve_what_vllm_has_given_up() -> None:
+    other = {"name": "tgi", "version": "3.3.6"}
+    assert list(mismatches(release("fp8", {"method": "fbgemm_fp8", "bits": 8}, engine=other))) == []
+
+
 @pytest.mark.parametrize(
     ("sampling", "suggestion"),
     [
@@ -121,6 +137,29 @@ def test_an_image_is_of_the_engine_that_the_release_names(repository: str, tag: 
     assert [problem.path for problem in problems] == ([] if fits else ["engine.version"])
 
 
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("repository", "locked", "said"),
+    [
+        ("docker.io/vllm/vllm-openai", {"version": "0.31.0"}, "0.31.0"),
+        ("mirror.example.com/vllm/vllm-openai", {"version": "0.32.0+cu130"}, None),
+        ("docker.io/vllm/vllm-openai", {"digest": DIGEST.replace("0", "f"), "version": "0.31.0"}, None),
+        ("registry.example.com/serving/vllm", {"tag": "0.31.0", "inputs": "0123456789ab"}, "0.31.0"),
+        ("registry.example.com/serving/vllm", {"tag": "0.32.0", "inputs": "0123456789ab"}, None),
+        ("registry.example.com/team/our-engine", {"version": "2.0.0"}, None),
+    ],
+)
+def test_the_image_of_a_digest_is_of_the_engine_that_the_release_names(
+    repository: str, locked: dict[str, str], said: str | None
+) -> None:
+    image = {"repository": repository, "tag": "nightly", "digest": DIGEST}
+    images = {"engine@1": LockedImage.model_validate(image | locked)}
+    problems = list(mismatches(release(image=image), images))
+    assert [(problem.path, problem.suggestion) for problem in problems] == ([("engine.version", said)] if said else [])
+
+
 CHATML = """{% for message in messages %}<|im_start|>{{ message['role'] }}
 {{ message['content'] }}<|im_end|>
 {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
@@ -168,3 +207,20 @@ def test_a_release_with_a_template_that_fails_is_neither_added_nor_served(tmp_pa
     settings["models"][0] |= {"name": "qwen3-0-6b", "releases": {"stable": "3.0.0"}}
     with pytest.raises(ProblemsError, match=r"releases\.stable.*chatTemplate: is no Jinja template"):
         resolve(parse_settings(settings, "dev"), "dev", folder)
+
+
+def test_jinja_is_loaded_for_a_template_alone() -> None:
+    """Every preview reads all releases, and most stacks have no template of their own."""
+    script = (
+        "import sys; from pathlib import Path; "
+        "import infra.arguments, infra.clouds, infra.existing_objects, infra.launcher_version, infra.notes; "
+        "import infra.outputs, infra.queued_releases, stacks.settings.program; "
+        "from stacks.settings import read_settings_file, resolve; "
+        "resolve(read_settings_file(Path('Pulumi.prod.yaml')), 'prod'); "
+        "assert 'jinja2' not in sys.modules; "
+        "from stacks.checkpoint.chat_template import template_problem; "
+        "assert template_problem('{{ messages[-1].content }}', 'chatTemplate') is None; "
+        "assert 'jinja2' in sys.modules"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "components")])}
+    subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, env=environment, check=True)

@@ -128,6 +128,77 @@ BERT: dict[str, Any] = {
 }
 
 
+@NEEDS_CONFIGS
+@pytest.mark.parametrize(
+    ("name", "preprocessors", "tokens"),
+    [
+        ("Qwen--Qwen3-VL-8B-Instruct", {}, {"image": None, "video": None}),
+        (
+            "Qwen--Qwen3-VL-8B-Instruct",
+            {
+                "preprocessor_config.json": {"size": {"longest_edge": 16777216, "shortest_edge": 65536}},
+                "video_preprocessor_config.json": {"size": {"longest_edge": 25165824, "shortest_edge": 4096}},
+            },
+            {"image": 16384, "video": 12288},
+        ),
+        ("google--gemma-4-26B-A4B", {}, {"image": 280, "video": None}),
+        ("nvidia--MiniMax-M3-NVFP4", {}, {"image": 5184, "video": None}),
+        ("moonshotai--Kimi-K2.5", {}, {"vision_chunk": None}),
+        ("Qwen--Qwen3-32B", {}, {}),
+    ],
+)
+def test_what_a_model_reads_beside_text_is_what_its_files_say(
+    tmp_path: Path, name: str, preprocessors: dict[str, Any], tokens: dict[str, int | None]
+) -> None:
+    files = {"config.json": published_configs.config(name), **preprocessors}
+    folder = put(tmp_path, {file: json.dumps(content).encode() for file, content in files.items()})
+    encoders = read_checkpoint(str(folder), NAME, REVISION).facts.encoders
+    assert {encoder.modality.value: encoder.tokens for encoder in encoders} == tokens
+    assert all(encoder.hidden_size == 1152 or name.startswith("nvidia") for encoder in encoders)
+    assert not encoders or encoders[0].positions == (9 if "gemma" in name else 4)
+    assert not encoders or encoders[0].outputs == (4 if "VL" in name else 1)
+
+
+QWEN2_VL = {
+    "architectures": ["Qwen2_5_VLForConditionalGeneration"],
+    "video_token_id": 151656,
+    "vision_config": {"hidden_size": 1280, "intermediate_size": 3420, "patch_size": 14, "spatial_merge_size": 2}
+    | {"temporal_patch_size": 2},
+}
+LLAVA_NEXT = {
+    "architectures": ["LlavaNextForConditionalGeneration"],
+    "image_grid_pinpoints": [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]],
+    "vision_config": {"hidden_size": 1024, "intermediate_size": 4096, "image_size": 336, "patch_size": 14},
+}
+INTERNVL = {
+    "architectures": ["InternVLChatModel"],
+    "max_dynamic_patch": 12,
+    "downsample_ratio": 0.5,
+    "vision_config": {"hidden_size": 1024, "intermediate_size": 4096, "image_size": 448, "patch_size": 14},
+}
+QWEN2_AUDIO = {
+    "architectures": ["Qwen2AudioForConditionalGeneration"],
+    "audio_config": {"d_model": 1280, "encoder_ffn_dim": 5120, "max_source_positions": 1500},
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "preprocessor", "tokens"),
+    [
+        (QWEN2_VL, {"max_pixels": 12845056, "merge_size": 2}, {"image": 16384, "video": 7 * 16384}),
+        (LLAVA_NEXT, {}, {"image": 4 * 576 + 576}),
+        (INTERNVL, {}, {"image": 13 * 256}),
+        (QWEN2_AUDIO, {}, {"audio": 750}),
+    ],
+    ids=["pixels", "grid", "tiles", "sound"],
+)
+def test_the_largest_item_is_counted_as_the_models_kind_cuts_it(
+    more: dict[str, Any], preprocessor: dict[str, Any], tokens: dict[str, int]
+) -> None:
+    read = model_facts(LLAMA | more, picture=preprocessor).encoders
+    assert {encoder.modality.value: encoder.tokens for encoder in read} == tokens
+
+
 def test_an_encoder_keeps_nothing_of_a_request() -> None:
     encoder = model_facts(BERT)
     assert (encoder.task, kv_bytes_per_token(encoder)) == (Task.CLASSIFY, 0)

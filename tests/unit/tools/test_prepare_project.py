@@ -36,7 +36,7 @@ esac
 def _run(tmp_path: Path, *args: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     calls = tmp_path / "calls"
     calls.write_text("")
-    for tool in ("sh", "cat", "date", "touch"):  # nothing else: a real Google Cloud CLI must not be found
+    for tool in ("sh", "cat", "date", "touch", "tr"):  # nothing else: a real Google Cloud CLI must not be found
         with contextlib.suppress(FileExistsError):
             (tmp_path / "bin" / tool).symlink_to(str(shutil.which(tool)))
     env = os.environ | {
@@ -72,6 +72,13 @@ def test_nodes_get_a_registry_for_images_of_ours_and_one_that_brings_docker_hubs
     assert "--immutable-tags" in ours
     assert "create docker-hub --project acme-llm-dev --location us-central1" in remote
     assert "--mode remote-repository --remote-docker-repo DOCKER-HUB" in remote
+
+
+def test_a_project_of_a_domain_gets_names_that_buckets_and_registries_take(gcloud: Path) -> None:
+    done, calls = _run(gcloud, "example.com:my-project", "us-central1")
+    create = next(call for call in calls if "buckets create" in call)
+    assert "gs://example-com-my-project-pulumi-state --project example.com:my-project" in create
+    assert "us-central1-docker.pkg.dev/example.com/my-project/llm-serving" in done.stdout
 
 
 def test_the_state_bucket_is_private_and_keeps_versions(gcloud: Path) -> None:

@@ -8,30 +8,38 @@ from llm_serving.spec.gcp import GcpControlPlaneAccess
 
 
 def control_plane_endpoints(access: GcpControlPlaneAccess) -> gcp.container.ClusterControlPlaneEndpointsConfigArgs:
-    """The endpoints that exist: the DNS endpoint alone, or addresses alone."""
+    """The endpoints that exist: the DNS endpoint, addresses, or both (GKE documentation, "Customize your network
+    isolation": each is switched by itself)."""
     by_dns = access.mode == "dns"
     return gcp.container.ClusterControlPlaneEndpointsConfigArgs(
         dns_endpoint_config=gcp.container.ClusterControlPlaneEndpointsConfigDnsEndpointConfigArgs(
             allow_external_traffic=by_dns
         ),
-        ip_endpoints_config=gcp.container.ClusterControlPlaneEndpointsConfigIpEndpointsConfigArgs(enabled=not by_dns),
+        ip_endpoints_config=gcp.container.ClusterControlPlaneEndpointsConfigIpEndpointsConfigArgs(
+            enabled=_has_address(access)
+        ),
     )
 
 
 def private_cluster(access: GcpControlPlaneAccess) -> gcp.container.ClusterPrivateClusterConfigArgs:
-    """Nodes are private in every mode; a public address of the control plane exists with ``authorized`` only.
+    """Nodes are private in every mode; a public address of the control plane exists for ``authorized`` ranges only.
 
-    With ``dns`` there is no address at all, so whether it is private is GKE's to say (:func:`drift`).
+    Where there is no address at all, whether it is private is GKE's to say (:func:`drift`).
     """
     return gcp.container.ClusterPrivateClusterConfigArgs(
         enable_private_nodes=True,
-        enable_private_endpoint=None if access.mode == "dns" else access.mode == "private",
+        enable_private_endpoint=access.mode == "private" if _has_address(access) else None,
     )
 
 
 def drift(access: GcpControlPlaneAccess) -> list[str]:
     """Properties about access that GKE fills in by itself."""
-    return ["privateClusterConfig.enablePrivateEndpoint"] if access.mode == "dns" else []
+    return [] if _has_address(access) else ["privateClusterConfig.enablePrivateEndpoint"]
+
+
+def _has_address(access: GcpControlPlaneAccess) -> bool:
+    """Whether the control plane is reached by an address, beside its DNS endpoint or without one."""
+    return access.mode != "dns" or bool(access.authorized)
 
 
 def authorized_networks(
@@ -42,7 +50,7 @@ def authorized_networks(
 
     The list counts for the public address alone, unless it is enforced on the private one too (GKE documentation,
     "Customize your network isolation", ``--enable-authorized-networks-on-private-endpoint``)."""
-    if access.mode == "dns":
+    if not _has_address(access):
         return None
     return gcp.container.ClusterMasterAuthorizedNetworksConfigArgs(
         cidr_blocks=[

@@ -10,7 +10,7 @@ class ControlPlaneAccessArgs(TypedDict):
     mode: NotRequired[str]
     """`dns` (guarded by IAM), `authorized` (a public address for some ranges) or `private`."""
     authorized: NotRequired[list[str]]
-    """Ranges that may connect; refused with `dns`."""
+    """Ranges that may connect to an address of the control plane."""
 
 
 class MaintenanceExclusionArgs(TypedDict):
@@ -87,7 +87,7 @@ class NetworkRangesArgs(TypedDict):
     pods: NotRequired[str]
     """Range from which every node gets a block for its pods."""
     services: NotRequired[str]
-    """Range of the cluster's Services."""
+    """Range of the cluster's Services; `34.118.224.0/20` is GKE's own, which takes nothing of the network."""
     proxies: NotRequired[str]
     """Range of the proxies of regional gateways (proxy-only subnet, at least a /26)."""
     nat_addresses: NotRequired[int]

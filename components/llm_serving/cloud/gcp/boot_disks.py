@@ -1,6 +1,6 @@
 """Which boot disk a machine series takes."""
 
-HYPERDISK_ONLY = frozenset({"a3-ultragpu", "a4-highgpu", "a4x-highgpu", "g4-standard", "n4"})
+HYPERDISK_ONLY = frozenset({"a3-ultragpu", "a4-highgpu", "a4x-highgpu", "g4-standard", "n4", "c4"})
 """Series without Persistent Disk (Compute Engine documentation, "Hyperdisk support by machine series")."""
 
 

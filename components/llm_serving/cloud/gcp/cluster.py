@@ -17,11 +17,11 @@ from llm_serving.cloud.gcp.arguments import ClusterArgs
 from llm_serving.cloud.gcp.boot_disks import boot_disk_type
 from llm_serving.cloud.gcp.checks import obey_rules
 from llm_serving.cloud.gcp.keys import service_key
-from llm_serving.cloud.gcp.names import ProjectId, Region, node_account_id
+from llm_serving.cloud.gcp.names import node_account_id
 from llm_serving.cloud.gcp.nodes import GROWS_BY_ITSELF, NODE_POOL_TIMEOUTS, node_config
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.planning.rules.stack import GcpShape
-from llm_serving.spec.gcp import GcpClusterSpec, GcpMaintenanceWindow
+from llm_serving.spec.gcp import GcpClusterSpec, GcpMaintenanceWindow, ProjectId, Region
 
 NODE_ROLE = "roles/container.defaultNodeServiceAccount"
 """The least that a node needs: logs, metrics, and GKE's own bookkeeping (GKE documentation, "Use least privilege IAM
@@ -69,7 +69,7 @@ class GcpClusterArgs(TypedDict):
     pods_range_name: pulumi.Input[str]
     """Name of the subnet's secondary range for pods."""
     services_range_name: pulumi.Input[str]
-    """Name of the subnet's secondary range for Services."""
+    """Name of the subnet's secondary range for Services; empty for GKE's own range."""
     labels: NotRequired[dict[str, str]]
     """Labels of the cluster, its nodes and its key; on the bill as well."""
 
@@ -243,7 +243,11 @@ class GcpCluster(pulumi.ComponentResource):
             networking_mode="VPC_NATIVE",
             ip_allocation_policy=gcp.container.ClusterIpAllocationPolicyArgs(
                 cluster_secondary_range_name=inputs.pods_range_name,
-                services_secondary_range_name=inputs.services_range_name,
+                # Without a name GKE takes its own range. Its address cannot be said beside a name for pods
+                # (hashicorp/terraform-provider-google#20448).
+                services_secondary_range_name=pulumi.Output.from_input(inputs.services_range_name).apply(
+                    lambda range_name: range_name or None
+                ),
             ),
             default_max_pods_per_node=spec.max_pods_per_node,
             datapath_provider="ADVANCED_DATAPATH",

@@ -22,8 +22,6 @@ from llm_serving.cloud.gcp.checks import obey_rules
 from llm_serving.cloud.gcp.markets import TERMS, purchase, spot_shutdown
 from llm_serving.cloud.gcp.names import (
     COMPUTE_CLASS_LABEL,
-    ProjectId,
-    Region,
     digest,
 )
 from llm_serving.cloud.gcp.nodes import GROWS_BY_ITSELF, NODE_POOL_TIMEOUTS, node_config
@@ -35,7 +33,7 @@ from llm_serving.planning.clouds.gcp import initial_nodes_per_zone
 from llm_serving.planning.rules.stack import GcpShape
 from llm_serving.planning.rules.zones import zones_of_entry
 from llm_serving.spec import CapacityEntry, Market
-from llm_serving.spec.gcp import GcpPoolSpec
+from llm_serving.spec.gcp import GcpPoolSpec, ProjectId, Region
 
 
 class GcpGpuPoolArgs(TypedDict):

@@ -9,9 +9,10 @@ from typing import Any, Literal, NotRequired, TypedDict
 import pulumi
 import pulumi_gcp as gcp
 
-from llm_serving.cloud.gcp.names import ProjectId, account_id
+from llm_serving.cloud.gcp.names import account_id
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.contract import WorkloadIdentityBinding
+from llm_serving.spec.gcp import ProjectId
 from llm_serving.spec.names import DnsLabel, NamespaceName
 
 IMPERSONATE = "roles/iam.workloadIdentityUser"

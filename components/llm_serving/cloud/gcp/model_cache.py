@@ -11,11 +11,11 @@ import pulumi_gcp as gcp
 
 from llm_serving.cloud.gcp.arguments import ModelCacheArgs
 from llm_serving.cloud.gcp.keys import service_key
-from llm_serving.cloud.gcp.names import BUCKET_LIMIT, ProjectId, Region, bounded
+from llm_serving.cloud.gcp.names import BUCKET_LIMIT, bounded
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.contract import ModelCacheVolume
 from llm_serving.planning.clouds import GCP
-from llm_serving.spec.gcp import GcpModelCacheSpec
+from llm_serving.spec.gcp import GcpModelCacheSpec, ProjectId, Region
 from llm_serving.spec.names import ClusterName
 
 SECONDS_PER_DAY = 24 * 3600

@@ -2,15 +2,7 @@
 
 import hashlib
 import json
-from typing import Annotated, Any
-
-from llm_serving.spec.forms import REGION, SCOPED_PROJECT
-
-ProjectId = Annotated[str, SCOPED_PROJECT]
-"""Id (not the number) of a Google Cloud project, with the domain in front where the project has one."""
-
-Region = Annotated[str, REGION]
-"""A region such as ``us-central1``."""
+from typing import Any
 
 COMPUTE_CLASS_LABEL = "cloud.google.com/compute-class"
 GPU_TAINT = "nvidia.com/gpu"

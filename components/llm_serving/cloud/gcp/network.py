@@ -6,6 +6,7 @@ load balancers) and what pods may reach: that is for network policies, which kno
 """
 
 from collections.abc import Sequence
+from ipaddress import IPv4Network
 from typing import Annotated, Any, NotRequired, TypedDict
 
 import pulumi
@@ -15,11 +16,11 @@ from pydantic import Field
 from llm_serving.addons import table
 from llm_serving.cloud.gcp.arguments import NetworkRangesArgs
 from llm_serving.cloud.gcp.checks import obey_rules
-from llm_serving.cloud.gcp.names import ProjectId, Region
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.contract import NetworkReach
+from llm_serving.planning.clouds.gcp_subnets import MANAGED_SERVICES
 from llm_serving.planning.rules.stack import GcpShape
-from llm_serving.spec.gcp import GcpNetworkSpec
+from llm_serving.spec.gcp import GcpNetworkSpec, ProjectId, Region
 from llm_serving.spec.names import ClusterName
 
 PODS_RANGE = "pods"
@@ -89,7 +90,7 @@ class GcpNetwork(pulumi.ComponentResource):
     pods_range_name: pulumi.Output[str]
     """Name of the subnet's secondary range for pods."""
     services_range_name: pulumi.Output[str]
-    """Name of the subnet's secondary range for Services."""
+    """Name of the subnet's secondary range for Services; empty where the cluster takes GKE's own range."""
     proxy_subnet_id: pulumi.Output[str]
     """Id of the subnet of the gateways' proxies."""
     reach: pulumi.Output[dict[str, Any]]
@@ -121,7 +122,9 @@ class GcpNetwork(pulumi.ComponentResource):
         self.subnet_id = ready.apply(lambda ids: str(ids[0]))
         self.subnet_name = nodes.name
         self.pods_range_name = pulumi.Output.from_input(PODS_RANGE)
-        self.services_range_name = pulumi.Output.from_input(SERVICES_RANGE)
+        self.services_range_name = pulumi.Output.from_input(
+            SERVICES_RANGE if SERVICES_RANGE in secondary_ranges(inputs.ranges) else ""
+        )
         self.proxy_subnet_id = proxies.id
         self.reach = pulumi.Output.from_input(network_reach(inputs.ranges).to_data())
         self.register_outputs(
@@ -147,12 +150,8 @@ class GcpNetwork(pulumi.ComponentResource):
             network=network.id,
             ip_cidr_range=str(inputs.ranges.nodes),
             secondary_ip_ranges=[
-                gcp.compute.SubnetworkSecondaryIpRangeArgs(
-                    range_name=PODS_RANGE, ip_cidr_range=str(inputs.ranges.pods)
-                ),
-                gcp.compute.SubnetworkSecondaryIpRangeArgs(
-                    range_name=SERVICES_RANGE, ip_cidr_range=str(inputs.ranges.services)
-                ),
+                gcp.compute.SubnetworkSecondaryIpRangeArgs(range_name=range_name, ip_cidr_range=str(network_range))
+                for range_name, network_range in secondary_ranges(inputs.ranges).items()
             ],
             private_ip_google_access=True,
             log_config=gcp.compute.SubnetworkLogConfigArgs(
@@ -323,6 +322,12 @@ class GcpNetwork(pulumi.ComponentResource):
             opts=child(self),
         )
         return [gateways, webhooks, refusal]
+
+
+def secondary_ranges(ranges: GcpNetworkSpec) -> dict[str, IPv4Network]:
+    """Secondary ranges of the node subnet by name. GKE's own range for Services is none of the subnet's."""
+    own_services = {} if ranges.services == MANAGED_SERVICES else {SERVICES_RANGE: ranges.services}
+    return {PODS_RANGE: ranges.pods, **own_services}
 
 
 def network_reach(ranges: GcpNetworkSpec) -> NetworkReach:

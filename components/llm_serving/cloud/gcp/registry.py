@@ -9,9 +9,9 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 import pulumi_gcp as gcp
 
-from llm_serving.cloud.gcp.names import ProjectId, Region
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.planning.clouds.gcp import repository_url
+from llm_serving.spec.gcp import ProjectId, Region
 from llm_serving.spec.names import ClusterName
 
 READER = "roles/artifactregistry.reader"

@@ -72,6 +72,7 @@ def _check(path: str, place: str, stack: StackShape, model: ModelSpec, release: 
     yield from _on_gpu(path, stack, model, release)
     yield from _kv_cache(place, stack, model, release)
     yield from _speculation(path, model, release)
+    yield from _media(path, model, release)
     yield from _copies(path, model, release)
     yield from _adapters(path, place, model, release)
     yield from _parsers(place, release)
@@ -123,6 +124,12 @@ def requested_features(
         (Feature.STRUCTURED_OUTPUTS_OFF, not options.structured_outputs, "engine.structuredOutputs", False),
         (Feature.STREAM_WEIGHTS, options.stream_weights, "engine.streamWeights", True),
         (Feature.GRAPH_SIZES, bool(options.graph_sizes), "engine.graphSizes", list(options.graph_sizes)),
+        (
+            Feature.MEDIA_PER_PROMPT,
+            bool(options.media_per_prompt),
+            "engine.mediaPerPrompt",
+            dict(options.media_per_prompt),
+        ),
     )
     yield from ((feature, f"{path}.{where}", value) for feature, wanted, where, value in of_stack if wanted)
     of_release: tuple[tuple[Feature, bool], ...] = (
@@ -247,6 +254,17 @@ def _kv_cache(place: str, stack: StackShape, model: ModelSpec, release: ReleaseS
 
 
 _LEAST_FP8_CACHE = 8.0
+
+
+def _media(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
+    """Limits of pictures and sound are for models that read them."""
+    facts = release.model.facts
+    read = [encoder.modality.value for encoder in facts.encoders] if facts is not None else []
+    for modality, count in model.engine.media_per_prompt.items():
+        if modality not in read:
+            kinds = ", ".join(read) if read else "text alone, as far as the release says"
+            reason = f"the model of release {release.version} reads {kinds}"
+            yield Problem(f"{path}.engine.mediaPerPrompt.{modality}", count, reason, ", ".join(read) or "leave it out")
 
 
 def _speculation(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:

@@ -138,6 +138,11 @@ def sampling_json(release: ReleaseSpec) -> str:
     return json.dumps({key: integral(value) for key, value in sorted(release.sampling.items())})
 
 
+def media_json(options: EngineSpec) -> str:
+    """The limits of pictures, videos and sound as JSON."""
+    return json.dumps(dict(sorted(options.media_per_prompt.items())))
+
+
 def integral(value: float) -> float | int:
     """Whole numbers as such: ``top_k`` must be one, and the plugin protocol sends 20.0."""
     return int(value) if value.is_integer() else value

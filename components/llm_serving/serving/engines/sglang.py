@@ -14,6 +14,7 @@ from llm_serving.serving.engines.engine import (
     EngineRequest,
     GroupCommand,
     InferenceEngine,
+    media_json,
     user_flags,
 )
 from llm_serving.spec import EngineName, EngineSpec, KvCacheType, Quantization
@@ -109,6 +110,8 @@ def _scheduling(options: EngineSpec) -> Iterator[str]:
         yield f"--max-running-requests={options.max_sequences}"
     if options.max_queued_requests is not None:
         yield f"--max-queued-requests={options.max_queued_requests}"
+    if options.media_per_prompt:
+        yield f"--limit-mm-data-per-request={media_json(options)}"
     if options.graph_sizes:
         yield "--cuda-graph-bs-decode"
         yield from (str(size) for size in sorted(set(options.graph_sizes)))

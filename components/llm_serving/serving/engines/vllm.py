@@ -16,6 +16,7 @@ from llm_serving.serving.engines.engine import (
     GroupCommand,
     InferenceEngine,
     adapter_folder,
+    media_json,
     sampling_json,
     user_flags,
 )
@@ -126,6 +127,8 @@ def _scheduling(request: EngineRequest) -> Iterator[str]:
         yield f"--max-num-queued-reqs={running + options.max_queued_requests}"
     if options.max_queued_tokens is not None:
         yield f"--max-num-queued-tokens={options.max_queued_tokens}"
+    if options.media_per_prompt:
+        yield f"--limit-mm-per-prompt={media_json(options)}"
     if options.graph_sizes:
         yield "--cudagraph-capture-sizes"
         yield from (str(size) for size in sorted(set(options.graph_sizes)))

@@ -66,8 +66,9 @@ def gpu_pool(*capacity: dict[str, Any], preview: bool = False, args: Any = None,
     return record(program, preview=preview)
 
 
-def model_cache(*, preview: bool = False, **cache: Any) -> Recording:
+def model_cache(*, preview: bool = False, args: dict[str, Any] | None = None, **cache: Any) -> Recording:
     inputs: Any = {"project": PROJECT, "region": REGION, "name": "models", "cache": cache, "labels": LABELS}
+    inputs |= args or {}
     return record(lambda: GcpModelCache("cache", inputs), preview=preview)
 
 

@@ -5,7 +5,7 @@ import pytest
 from kubernetes.config.kube_config import KubeConfigLoader
 from pulumi.errors import InputPropertiesError
 
-from tests.unit.cloud.gcp.environment import LABELS, REGION, ZONES, cluster
+from tests.unit.cloud.gcp.environment import LABELS, REGION, ZONES, cluster, model_cache, registry
 
 CLUSTER = "container/cluster:Cluster"
 POOL = "container/nodePool:NodePool"
@@ -35,6 +35,49 @@ def test_authorized_access_names_its_ranges_and_no_others() -> None:
     assert networks["privateEndpointEnforcementEnabled"] is False
     assert control_plane["controlPlaneEndpointsConfig.dnsEndpointConfig.allowExternalTraffic"] is False
     assert control_plane["privateClusterConfig.enablePrivateEndpoint"] is False
+
+
+def test_ranges_beside_the_dns_endpoint_open_a_public_address_for_them_alone() -> None:
+    recording = cluster(access={"mode": "dns", "authorized": ["203.0.113.0/24"]})
+    control_plane = recording.one(CLUSTER)
+    assert control_plane["controlPlaneEndpointsConfig.dnsEndpointConfig.allowExternalTraffic"] is True
+    assert control_plane["controlPlaneEndpointsConfig.ipEndpointsConfig.enabled"] is True
+    assert control_plane["privateClusterConfig.enablePrivateEndpoint"] is False
+    blocks = control_plane["masterAuthorizedNetworksConfig.cidrBlocks"]
+    assert [block["cidrBlock"] for block in blocks] == ["203.0.113.0/24"]
+    assert control_plane["masterAuthorizedNetworksConfig.privateEndpointEnforcementEnabled"] is False
+    assert "privateClusterConfig.enablePrivateEndpoint" not in control_plane.ignore_changes
+    assert recording.output("endpoint").endswith(".gke.goog")
+
+
+def test_a_project_of_a_domain_is_named_as_each_service_writes_it() -> None:
+    project = "example.com:my-project"
+    recording = cluster(args={"project": project})
+    assert recording.output("nodeServiceAccount") == "serving-nodes@my-project.example.com.iam.gserviceaccount.com"
+    assert all(
+        pool["nodeConfig.serviceAccount"] == recording.output("nodeServiceAccount") for pool in recording.all(POOL)
+    )
+    images = registry(project=project)
+    assert images.output("repositoryUrl") == "us-central1-docker.pkg.dev/example.com/my-project/images"
+    bucket = model_cache(args={"project": project}).one("storage/bucket:Bucket")
+    assert bucket["name"] == "example-com-my-project-models"
+
+
+@pytest.mark.parametrize(
+    "project", ["my_project", "My-project", "example.com:", ":my-project", "a:my-project", "x.y:z\n"]
+)
+def test_what_is_no_id_of_a_project_is_refused(project: str) -> None:
+    with pytest.raises(InputPropertiesError) as caught:
+        cluster(args={"project": project})
+    assert [error["property_path"] for error in caught.value.errors or []] == ["project"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "disk"), [("c4-standard-4", "hyperdisk-balanced"), ("c3d-standard-4", "pd-balanced")]
+)
+def test_system_nodes_get_a_boot_disk_that_their_series_takes(machine: str, disk: str) -> None:
+    pool = cluster(system_pool={"machine_type": machine}).one(POOL)
+    assert pool["nodeConfig.diskType"] == disk
 
 
 def test_private_access_has_no_public_address_and_lets_nobody_in_from_outside() -> None:

@@ -32,6 +32,30 @@ def test_names_of_the_ranges_are_those_of_the_subnet() -> None:
     assert {recording.output("podsRangeName"), recording.output("servicesRangeName")} == ranges
 
 
+def test_gkes_own_range_of_services_takes_nothing_of_the_subnet() -> None:
+    recording = network(ranges={"services": "34.118.224.0/20"})
+    assert [r["rangeName"] for r in recording.one(name="network-nodes")["secondaryIpRanges"]] == ["pods"]
+    services = recording.output("servicesRangeName")
+    policy = cluster(args={"services_range_name": services}).one("container/cluster:Cluster")["ipAllocationPolicy"]
+    assert {key: value for key, value in policy.items() if value is not None} == {"clusterSecondaryRangeName": "pods"}
+
+
+@pytest.mark.parametrize(
+    ("ranges", "path", "hint"),
+    [
+        ({"services": "34.118.224.0/24"}, "ranges.services", "34.118.224.0/20"),
+        ({"services": "34.118.0.0/16"}, "ranges.services", "34.118.224.0/20"),
+        ({"pods": "34.118.224.0/20"}, "ranges.pods", "10."),
+    ],
+)
+def test_gkes_own_range_is_for_services_alone_and_whole(ranges: dict[str, str], path: str, hint: str) -> None:
+    with pytest.raises(InputPropertiesError) as caught:
+        network(ranges=ranges)
+    errors = {error["property_path"]: error["reason"] for error in caught.value.errors or []}
+    assert set(errors) == {path}
+    assert f"try: {hint}" in errors[path]
+
+
 def test_gateways_get_a_proxy_only_subnet() -> None:
     proxies = network().one(name="network-proxies")
     assert (proxies["purpose"], proxies["role"]) == ("REGIONAL_MANAGED_PROXY", "ACTIVE")

@@ -83,10 +83,3 @@ def _access(access: GcpControlPlaneAccess) -> Iterator[Problem]:
             "mode authorized lets in the ranges of this list only, and it is empty",
             "the ranges of your runners and administrators, or mode dns",
         )
-    if access.mode == "dns" and ranges:
-        yield Problem(
-            "cluster.access.authorized",
-            ", ".join(ranges),
-            "mode dns asks for an identity and looks at no address, so these ranges would have no effect",
-            "leave it out, or mode authorized",
-        )

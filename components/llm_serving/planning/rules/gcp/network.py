@@ -5,17 +5,17 @@ from ipaddress import IPv4Network
 
 from llm_serving.errors import Problem
 from llm_serving.planning.clouds.gcp_subnets import (
+    MANAGED_SERVICES,
     SMALLEST_PROXY_PREFIX,
     SMALLEST_SERVICES_PREFIX,
-    free_range,
     node_capacity,
-    overlaps,
     pod_block_prefix,
     pod_node_capacity,
     prefix_for_nodes,
     prefix_for_pods,
     unusable,
 )
+from llm_serving.planning.ranges import free_range, overlaps
 from llm_serving.planning.rules.stack import StackShape
 
 SURGE_NODES = 1
@@ -35,7 +35,12 @@ def check_network(stack: StackShape) -> Iterator[Problem]:
         "proxies": network_spec.proxies,
     }
     for name, network in ranges.items():
-        if reason := unusable(network):
+        if name == "services" and network == MANAGED_SERVICES:
+            continue
+        if name == "services" and network.overlaps(MANAGED_SERVICES):
+            reason = f"is a part of GKE's own range of Services, which a cluster takes as a whole: {MANAGED_SERVICES}"
+            yield Problem(f"network.{name}", str(network), reason, str(MANAGED_SERVICES))
+        elif reason := unusable(network):
             yield _problem(name, ranges, reason, network.prefixlen)
     for first, second in overlaps(ranges):
         yield _problem(second, ranges, f"overlaps network.{first} ({ranges[first]})", ranges[second].prefixlen)

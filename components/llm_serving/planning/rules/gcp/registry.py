@@ -1,5 +1,6 @@
-"""Where images come from: GKE streams those of Artifact Registry from the nodes' own region, and pulls all others whole
-(GKE documentation, "Use Image streaming to pull container images", requirements)."""
+"""Where images come from: GKE streams those of Artifact Registry from the nodes' own region or the multi-region around
+it, and pulls all others whole (docs.cloud.google.com/kubernetes-engine/docs/how-to/image-streaming, "Requirements":
+nodes in us-east1 stream from repositories of us-east1 and of us)."""
 
 from collections.abc import Iterator
 
@@ -9,9 +10,13 @@ from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.models import ROLE_PATHS
 from llm_serving.planning.rules.stack import StackShape
 
-_MULTI_REGIONS = {"us": ("us-",), "europe": ("europe-",), "asia": ("asia-",)}
-"""Locations of Artifact Registry that hold regions, by the beginnings of their names (its documentation, "Repository
-locations")."""
+_MULTI_REGIONS = {"us": "us-", "europe": "europe-", "asia": "asia-"}
+"""Multi-regions of Artifact Registry, and how the names of their regions begin
+(docs.cloud.google.com/artifact-registry/docs/repositories/repo-locations, "Available multi-regions")."""
+
+_NOT_IN_EUROPE = frozenset({"europe-west2", "europe-west6"})
+"""London and Zurich: the multi-region is data centers within member states of the European Union (same page; so for
+buckets, docs.cloud.google.com/storage/docs/locations, which names the two)."""
 
 
 def check_registry(stack: StackShape) -> Iterator[Problem]:
@@ -30,8 +35,15 @@ def note_registry(stack: StackShape) -> Iterator[Problem]:
             release = stack.releases.get((model.name, version))
             repository = "" if release is None else release.image.repository
             location = registry_location(repository)
-            if location is not None and not stack.region.startswith(_MULTI_REGIONS.get(location, (location,))):
+            if location is not None and not _streams(location, stack.region):
                 reason = f"is pulled whole from {location}, and its cold start is counted as if it were streamed"
                 yield Problem(
                     f"models[{index}].{ROLE_PATHS[role]}", repository, reason, f"a registry in {stack.region}"
                 )
+
+
+def _streams(location: str, region: str) -> bool:
+    """Whether nodes of a region stream images of a repository at that location."""
+    if location not in _MULTI_REGIONS:
+        return location == region
+    return region.startswith(_MULTI_REGIONS[location]) and not (location == "europe" and region in _NOT_IN_EUROPE)

@@ -7,7 +7,6 @@ from importlib import import_module
 import pytest
 import yaml
 
-from llm_serving import catalog
 from local.providers.gcp import locations
 from local.providers.gcp.cloud import SDK
 from local.providers.gcp.kinds import _MODULES
@@ -122,8 +121,3 @@ def test_zones_and_regions_are_told_apart() -> None:
     assert locations.exists("us-east1-b")
     assert not locations.exists("us-east1-a")
     assert not locations.exists("us-middle1")
-
-
-def test_every_gpu_with_partitions_is_one_of_the_catalog() -> None:
-    labels = {machine.accelerator_label for machine in catalog.machine_types("gcp")}
-    assert set(locations.data("mig-profiles.yaml")) <= labels
