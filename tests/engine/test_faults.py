@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from local.cluster.rest import ApiError, UnreachableError
 from local.external_weights import seed
 from stacks.settings import read_settings_file, resolve
 from tests.engine.local_stack import LocalStack, kill_session, wait_until
@@ -115,6 +114,8 @@ def test_a_stack_that_nobody_brings_weights_to_does_not_come_up_and_says_why(env
         updating = stack.start_up()
         settings = resolve(read_settings_file(stack.settings / f"Pulumi.{environment}.yaml"), environment)
         models = {model.spec.name for model in settings.models}
+        # Before that the control plane may not have begun to answer.
+        wait_until(lambda: _exists(stack, "NodePool", updating), 400, "a NodePool on the local cloud")
         wait_until(lambda: _without_weights(stack, updating) == models, 400, f"pods of {models} that miss weights")
         assert not any(_is_ready(pod) for pod in stack.engine_pods())
         assert not stack.kubernetes().list("batch/v1", "Job", labels="app.kubernetes.io/component=loader")
@@ -138,13 +139,9 @@ def _without_loader(config: dict[str, Any]) -> None:
 def _without_weights(stack: LocalStack, updating: subprocess.Popen[str]) -> set[str]:
     """Models with a pod that says that its weights are missing."""
     assert updating.poll() is None, updating.communicate()[0][-4000:]
-    try:
-        pods = stack.engine_pods()
-    except (ValueError, ApiError, UnreachableError):  # no cluster, or one that is about to answer
-        return set()
     return {
         pod["metadata"]["labels"]["llm-serving.dev/model"]
-        for pod in pods
+        for pod in stack.engine_pods()
         if "no weights in gs://" in str(pod["status"])
     }
 
