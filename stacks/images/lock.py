@@ -39,6 +39,8 @@ class LockedImage(ImageReference):
 
     inputs: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")] | None = None
     """Hash of all that went into the image; ``None`` for images of other publishers."""
+    version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+[0-9A-Za-z.+-]{0,64}$")] | None = None
+    """Version that another publisher's image says of itself, read when it was pinned; ``None`` where it says none."""
 
     @property
     def pushed(self) -> bool:
@@ -47,7 +49,7 @@ class LockedImage(ImageReference):
 
     def image(self) -> ImageReference:
         """What a release or a loader has of it."""
-        return ImageReference(**self.model_dump(exclude={"inputs"}))
+        return ImageReference(**self.model_dump(exclude={"inputs", "version"}))
 
 
 def is_nowhere(image: ImageReference) -> bool:

@@ -100,7 +100,7 @@ def add_release(
         if read is not None and (missing := license_problems(read, data)):
             raise ProblemsError(missing, display_path(path))
         release = release_of(data, images, path.relative_to(folder).as_posix(), display_path(path))
-        problems = [*_stale_image_problems(start, data, base), *release_problems(release.spec)]
+        problems = [*_stale_image_problems(start, data, base), *release_problems(release.spec, images)]
         problems += stale_facts_problems(start, data) if read is None else model_problems(read, data)
         if problems:
             raise ProblemsError(problems, display_path(path))

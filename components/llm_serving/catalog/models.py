@@ -142,6 +142,8 @@ class MachineType(Frozen):
         local_ssd: whether local SSDs are always there, can be attached, or neither.
         local_ssd_disks: how many of them there are, or can be at most.
         local_ssd_gib: their size together.
+        efa_interfaces: most interfaces of AWS's Elastic Fabric Adapter, by which GPUs of several nodes reach each
+            other; 0 for machines without it and on other clouds.
         accelerator_label: value of GKE's node label ``cloud.google.com/gke-accelerator``; ``None`` elsewhere.
         zones: zones that offer the machine; empty where that is not known (it never means "nowhere").
         source, date: where the values come from and when they were read.
@@ -158,6 +160,7 @@ class MachineType(Frozen):
     local_ssd: LocalSsd
     local_ssd_disks: int
     local_ssd_gib: float
+    efa_interfaces: int = 0
     accelerator_label: str | None
     zones: tuple[str, ...] = ()
     source: str

@@ -228,8 +228,15 @@ def _machine_types() -> Mapping[str, Mapping[str, MachineType]]:
     for row in _rows("zones.csv"):
         key = (row["cloud"], row["machine_type"])
         zones[key] = (*zones.get(key, ()), *_listed(row["zones"]))
+    efa = {("aws", row["machine_type"]): row["interfaces"] for row in _rows("efa.csv")}
     machines = [
-        _model(MachineType, row, notes=row["notes"], zones=zones.get((row["cloud"], row["name"]), ()))
+        _model(
+            MachineType,
+            row,
+            notes=row["notes"],
+            zones=zones.get((row["cloud"], row["name"]), ()),
+            efa_interfaces=efa.get((row["cloud"], row["name"]), 0),
+        )
         for row in _rows("machine_types.csv")
     ]
     return {cloud: _by_name(m for m in machines if m.cloud == cloud) for cloud in CLOUDS}

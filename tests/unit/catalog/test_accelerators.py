@@ -103,9 +103,10 @@ def test_every_row_of_mig_is_of_a_gpu_of_the_catalog():
 
 def test_gpus_that_no_cloud_sells_are_for_existing_clusters():
     assert {gpu.name for gpu in GPUS if not gpu.sold_by} == {
-        "B300", "H100-NVL", "RTX-A6000", "RTX-3090", "RTX-4090", "RTX-PRO-6000", "T4",
+        "H100-NVL", "RTX-A6000", "RTX-3090", "RTX-4090", "T4",
     }  # fmt: skip
     assert catalog.accelerator("L4").sold_by == ("gcp", "aws")
+    assert catalog.accelerator("B300").sold_by == catalog.accelerator("RTX-PRO-6000").sold_by == ("aws",)
     assert catalog.accelerator("L40S").sold_by == ("aws",)
 
 
