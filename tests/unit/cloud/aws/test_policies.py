@@ -71,7 +71,7 @@ def test_aws_knows_every_action_and_condition(name: str) -> None:
 
 @pytest.mark.parametrize("name", IDENTITY_POLICIES)
 def test_every_action_has_all_the_resources_that_it_needs(name: str) -> None:
-    """Of all statements together: a launch needs rights on what it uses and on what it makes, under other conditions."""
+    """Of all statements together: a launch needs rights on what it uses and what it makes, under other conditions."""
     resources: dict[str, list[str]] = {}
     for statement in statements(name):
         for action in actions(statement):
