@@ -84,8 +84,9 @@ def simple_commands(line: str) -> Iterator[list[str]]:
             words = []
         else:
             words.append(word)
-    if ">" in words:
-        words = words[: words.index(">")]
+    for redirection in ("<", ">"):
+        if redirection in words:
+            words = words[: words.index(redirection)]
     if words:
         yield words
 

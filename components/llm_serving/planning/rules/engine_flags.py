@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from llm_serving import catalog
 from llm_serving.catalog import EngineFlag, FlagKind
-from llm_serving.errors import Problem, nearest, shorten
+from llm_serving.errors import LEAVE_OUT, Problem, Suggestion, nearest, nearest_or_few, shorten
 from llm_serving.spec import EngineName, EngineRelease, EngineSpec
 
 _NESTED = frozenset({EngineName.VLLM})
@@ -55,7 +55,7 @@ def _check(
     decision = settings.get(name) or settings.get(first)
     if decision is not None:
         reason = f"decided by {decision.setting}" if decision.setting else f"not a choice: {decision.why}"
-        yield Problem(path, value, reason, decision.setting or "leave it out")
+        yield Problem(path, value, reason, decision.setting or LEAVE_OUT)
         return
     if flag is None:
         yield _unknown(path, engine, known, first, value)
@@ -86,7 +86,7 @@ def _check_part(
     decision = catalog.engine_settings(engine.name).get(name)
     if decision is not None:
         reason = f"decided by {decision.setting}" if decision.setting else f"not a choice: {decision.why}"
-        yield Problem(path, value, reason, decision.setting or "leave it out")
+        yield Problem(path, value, reason, decision.setting or LEAVE_OUT)
         return
     whole, _, last = name.rpartition(".")
     siblings = [flag.rpartition(".")[2] for flag in known if flag.rpartition(".")[0] == whole]
@@ -96,7 +96,7 @@ def _check_part(
         if siblings:
             close = nearest(last, siblings)
             reason = f"{engine.name} {engine.version} knows no {last} in {whole}"
-            yield Problem(path, value, reason, close if close.count(",") < _MOST_NAMES else "")
+            yield Problem(path, value, reason, close if path.endswith(name) else str(close))
     elif value is None or value == "null":
         return
     elif isinstance(value, dict):
@@ -116,15 +116,11 @@ def _unknown(path: str, engine: EngineRelease, known: Mapping[str, EngineFlag], 
         return Problem(path, value, "the opposite of a switch is its name and false", f"{opposite.flag}: false")
     reason = f"{engine.name} {engine.version} knows no such flag"
     close = nearest(name, [flag for flag in known if "." not in flag])
-    if close.count(",") >= _MOST_NAMES:
-        return Problem(path, value, reason, "")
     settings = catalog.engine_settings(engine.name)
-    instead = (settings[flag].setting if flag in settings else flag for flag in close.split(", "))
+    if not any(flag in settings for flag in close.values):
+        return Problem(path, value, reason, close.as_keys())
+    instead = (settings[flag].setting if flag in settings else flag for flag in close.values)
     return Problem(path, value, reason, ", ".join(dict.fromkeys(each for each in instead if each)))
-
-
-_MOST_NAMES = 3
-"""Where no name is near, every name would be suggested: hundreds."""
 
 
 def _wrong(path: str, engine: EngineRelease, flag: EngineFlag, value: Any) -> Problem | None:
@@ -150,19 +146,20 @@ _SAID = {"<": "less than", "<=": "at most", ">": "more than", ">=": "at least"}
 def _within(flag: EngineFlag, sign: str, limit: str) -> str:
     """The nearest value inside a bound; empty where there is no nearest one."""
     if sign in ("<=", ">="):
-        return limit
-    return str(int(float(limit)) + (1 if sign == ">" else -1)) if flag.kind is FlagKind.INTEGER else ""
+        return Suggestion(values=[int(limit) if limit.lstrip("-").isdecimal() else float(limit)])
+    inside = int(float(limit)) + (1 if sign == ">" else -1)
+    return Suggestion(values=[inside] if flag.kind is FlagKind.INTEGER else ())
 
 
 def _example(flag: EngineFlag, value: Any) -> str:
-    if flag.kind in (FlagKind.INTEGER, FlagKind.SIZE) and _is_number(value) and isfinite(float(value)):
-        return str(round(float(value)))
-    close = nearest(str(value), flag.choices) if flag.choices else ""
-    return close if close.count(",") < _MOST_CHOICES else ""
-
-
-_MOST_CHOICES = 5
-"""Where none is near, all would be suggested: up to so many help."""
+    if (
+        not flag.choices
+        and flag.kind in (FlagKind.INTEGER, FlagKind.SIZE)
+        and _is_number(value)
+        and isfinite(float(value))
+    ):
+        return Suggestion(values=[round(float(value))])
+    return nearest_or_few(str(value), flag.choices)
 
 
 def _wrong_kind(engine: EngineRelease, flag: EngineFlag, value: Any) -> str:

@@ -10,7 +10,7 @@ from math import floor
 
 from llm_serving import catalog
 from llm_serving.catalog import Feature, UnknownFact
-from llm_serving.errors import Problem, nearest
+from llm_serving.errors import Problem, nearest, nearest_or_few
 from llm_serving.launchers import launchers
 from llm_serving.planning.gpu_sharing import process_gpu
 from llm_serving.planning.replicas import releases_of
@@ -39,7 +39,7 @@ def check_engines(stack: StackShape) -> Iterator[Problem]:
     version, carried = stack.launcher.version, launchers()
     if version is not None and version not in carried:
         reason = "is not a launcher that the installed package carries"
-        yield Problem("launcher.version", version, reason, nearest(version, carried))
+        yield Problem("launcher.version", version, reason, nearest_or_few(version, carried))
     reported: list[Problem] = []
     for index, model in enumerate(stack.models):
         for role, version in releases_of(model):
@@ -60,7 +60,7 @@ def _check(path: str, place: str, stack: StackShape, model: ModelSpec, release: 
             place,
             release.version,
             f"nothing is recorded of {release.engine.name} {release.engine.version}: no flag of it can be checked",
-            f"a release with {release.engine.name} {nearest(release.engine.version, known)}; "
+            f"a release with {release.engine.name} {nearest_or_few(release.engine.version, known)}; "
             "tools/engines/flags.py records another version",
         )
         return

@@ -1,0 +1,1 @@
+"""Amazon Web Services: what fulfils the contract there."""

@@ -1,0 +1,48 @@
+"""Names that this package gives to things on AWS, each within the limit of its service."""
+
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+from llm_serving.cloud.bounded_names import bounded, digest
+
+AccountId = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
+"""Number of an AWS account; a string, because it may begin with 0."""
+
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,4}(-[a-z]+){1,2}-[0-9]$")]
+"""A region such as ``us-east-1`` or ``us-gov-west-1``."""
+
+ROLE_LIMIT = 64
+"""IAM documentation, "IAM and AWS STS quotas"."""
+CLUSTER_LIMIT = 100
+"""EKS API, ``CreateCluster``."""
+BUCKET_LIMIT = 63
+"""S3 documentation, "General purpose bucket naming rules"."""
+QUEUE_LIMIT = 80
+"""SQS API, ``CreateQueue``."""
+RULE_LIMIT = 64
+"""EventBridge API, ``PutRule``."""
+
+
+def role_name(region: str, cluster: str, *owner: str) -> str:
+    """Name of the IAM role of one owner in a cluster. An account has one list of roles for all regions, and ``-`` is a
+    letter of every name: the hash tells apart what reads alike."""
+    tail = digest([region, cluster, *owner], length=8)
+    return f"{'-'.join((cluster, *owner))[: ROLE_LIMIT - len(tail) - 1].rstrip('-')}-{tail}"
+
+
+def bucket_name(account: str, region: str, cluster: str) -> str:
+    """Name of the bucket of a cluster's weights, which no other in the world has: accounts are in front. The region at
+    the end keeps it from the endings that S3 refuses, the number in front from such beginnings; no dots, which would
+    break TLS to the bucket's own host."""
+    return bounded(account, cluster, region, limit=BUCKET_LIMIT)
+
+
+def queue_name(cluster: str) -> str:
+    """Name of the queue of notices that a cluster's nodes end."""
+    return bounded(cluster, "interruptions", limit=QUEUE_LIMIT)
+
+
+def rule_name(cluster: str, event: str) -> str:
+    """Name of the EventBridge rule that sends one kind of event to a cluster's queue."""
+    return bounded(cluster, event, limit=RULE_LIMIT)

@@ -1,0 +1,167 @@
+"""What a message suggests works: each suggestion is put into the file, and the same refusal is gone.
+
+A suggestion that names what to do without a value ("raise max of capacity[0]") has nothing to put there.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from llm_serving import catalog
+from llm_serving.errors import MOST_CANDIDATES, Problem, ProblemsError, Suggestion, nearest, nearest_or_few
+from stacks.settings import NAMESPACE, read_settings_file, resolve
+from tests.unit.settings_corpus.corpus import Row, refusal, rows, subjects
+
+
+class _Quoting(yaml.SafeDumper):
+    """Writes every text in quotes: PyYAML leaves them out of what only the Pulumi engine takes for a number."""
+
+
+_Quoting.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+
+_Edit = Callable[[dict[str, Any]], None]
+
+
+@pytest.mark.parametrize("subject", subjects())
+def test_a_suggestion_that_is_applied_passes_the_check_that_made_it(subject: str, tmp_path: Path) -> None:
+    failures = [failure for row in rows(subject)[0] for failure in _failures(row, tmp_path)]
+    assert not failures, "\n".join([f"{len(failures)} suggestions:", *failures])
+
+
+def test_most_messages_of_the_corpus_suggest_something_that_can_be_applied(tmp_path: Path) -> None:
+    problems = [
+        problem
+        for subject in ("shapes", "limits", "types")
+        for row in rows(subject)[0]
+        if (error := refusal(row, tmp_path))
+        for problem in error.problems
+    ]
+    applicable = [problem for problem in problems if [*_edits(problem)]]
+    assert len(applicable) > 0.6 * len(problems), "\n".join(map(str, problems))
+
+
+def test_no_message_of_the_corpus_names_more_candidates_than_a_reader_compares(tmp_path: Path) -> None:
+    for subject in subjects():
+        for row in rows(subject)[0]:
+            error = refusal(row, tmp_path)
+            for problem in error.problems if error else ():
+                assert len([*_edits(problem)]) <= MOST_CANDIDATES, f"{row.line}\n    {problem}"
+                assert not re.search(r"\\[dwsS]|\(\?|pydantic|<class|NoneType", str(problem)), problem
+
+
+@pytest.mark.parametrize("typed", ["L5", "l4", "L44", "LL4", "14", "nvidia-l4", "NVIDIA L4"])
+def test_a_misspelt_l4_is_an_l4(typed: str) -> None:
+    assert nearest(typed, [gpu.name for gpu in catalog.accelerators()]).values[0] == "L4"
+
+
+def test_a_name_without_its_size_is_every_size_of_it() -> None:
+    gpus = [gpu.name for gpu in catalog.accelerators()]
+    assert nearest("a100", gpus).values == ("A100-40GB", "A100-80GB")
+    assert nearest("H100", gpus).values == ("H100-80GB", "H100-NVL")
+
+
+def test_where_nothing_is_near_nothing_is_suggested_unless_there_are_few() -> None:
+    assert nearest("mainframe", [gpu.name for gpu in catalog.accelerators()]) == ""
+    assert nearest("mainframe", ["chat", "search"]) == ""
+    assert nearest_or_few("mainframe", ["search", "chat"]).values == ("chat", "search")
+
+
+def test_a_suggested_text_that_yaml_reads_as_something_else_is_in_quotes() -> None:
+    assert Suggestion(values=["1.35", "1.0.0", "on", "l4", 3, True]) == (
+        '"1.35", in quotes, 1.0.0, "on", in quotes, l4, 3, true'
+    )
+
+
+def _failures(row: Row, folder: Path) -> Iterator[str]:
+    error = refusal(row, folder)
+    path = folder / f"Pulumi.{row.stack}.yaml"
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        return
+    if error is None or not isinstance(document, dict) or len(text) * 100 < len(str(document)):
+        return
+    for problem in error.problems:
+        for shown, edit in _edits(problem):
+            edited = yaml.safe_load(text)
+            edit(edited)
+            path.write_text(yaml.dump(edited, Dumper=_Quoting, sort_keys=False), encoding="utf-8")
+            if again := _same(path, problem):
+                yield f"{row.line}\n    {problem}\n    {shown}: {again}"
+
+
+def _same(path: Path, problem: Problem) -> Problem | None:
+    """The same refusal of the same property."""
+    try:
+        resolve(read_settings_file(path), path.name)
+    except ProblemsError as error:
+        same = (each for each in error.problems if _bare(each.path) == _bare(problem.path))
+        return next((each for each in same if each.reason == problem.reason), None)
+    return None
+
+
+def _bare(path: str) -> str:
+    return path.removeprefix(f"{NAMESPACE}:")
+
+
+def _edits(problem: Problem) -> Iterator[tuple[str, _Edit]]:
+    """What a problem's suggestion changes in a document, each candidate on its own."""
+    suggestion = problem.suggestion
+    if not isinstance(suggestion, Suggestion):
+        return
+    for value in suggestion.values:
+        yield f"set to {value!r}", lambda document, value=value: _set(document, problem.path, value)
+    for key in suggestion.keys:
+        yield f"renamed to {key!r}", lambda document, key=key: _rename(document, problem.path, key)
+    if suggestion.removal:
+        yield "left out", lambda document: _remove(document, problem.path)
+
+
+def _set(document: dict[str, Any], path: str, value: Any) -> None:
+    container, key = _place(document, path)
+    container[key] = value
+
+
+def _rename(document: dict[str, Any], path: str, name: str) -> None:
+    container, key = _place(document, path)
+    value = container.pop(key)
+    container[name] = value
+
+
+def _remove(document: dict[str, Any], path: str) -> None:
+    container, key = _place(document, path)
+    del container[key]
+
+
+def _place(document: dict[str, Any], path: str) -> tuple[Any, Any]:
+    """Where a message's path points: the list or object, and the index or key in it."""
+    if path in document:
+        return document, path
+    config = document["config"]
+    return _inside(config, path if ":" in path.partition(".")[0] or path in config else f"{NAMESPACE}:{path}")
+
+
+def _said(key: Any) -> str:
+    """A key as it stands in the corpus; PyYAML makes a truth value of ``yes``."""
+    return ("yes" if key else "no") if isinstance(key, bool) else str(key)
+
+
+def _inside(value: Any, path: str) -> tuple[Any, Any]:
+    if match := re.match(r"\[(\d+)\]\.?", path):
+        rest = path[match.end() :]
+        return _inside(value[int(match[1])], rest) if rest else (value, int(match[1]))
+    # Keys have dots themselves, those of labels: the longest one that fits.
+    said = {_said(key): key for key in value}
+    for name in sorted((name for name in said if path.startswith(name)), key=len, reverse=True):
+        key, rest = said[name], path[len(name) :]
+        if not rest:
+            return value, key
+        if rest[0] in ".[":
+            return _inside(value[key], rest.removeprefix("."))
+    key, _, rest = path.partition(".")
+    return _inside(value.setdefault(key, {}), rest) if rest else (value, key)
