@@ -5,7 +5,7 @@ from typing import Any
 
 import pulumi
 
-from llm_serving.planning.replicas import Role, total_replicas
+from llm_serving.planning.replicas import Role
 from llm_serving.serving import ModelService
 from stacks.outputs import ModelOutputs, ReleaseOutputs, Section, output_key
 from stacks.settings import ServedModel, Stack
@@ -32,7 +32,7 @@ def export_outputs(
         "launcher": launcher,
         **platform,
         "namespaces": [team.name for team in stack.settings.teams],
-        "models": {model.spec.name: _model(model, services[model.spec.name]) for model in stack.models},
+        "models": {name: _model(service) for name, service in services.items()},
         "releases": {model.spec.name: dict(_releases(model)) for model in stack.models},
         "cost": _cost(stack),
     }
@@ -40,16 +40,13 @@ def export_outputs(
         pulumi.export(output_key(field), value)
 
 
-def _model(model: ServedModel, service: ModelService) -> pulumi.Output[dict[str, Any]]:
-    instances = total_replicas(model.spec)
+def _model(service: ModelService) -> pulumi.Output[dict[str, Any]]:
     return section(
         ModelOutputs,
         url=service.url,
         release=service.release,
         release_urls=service.release_urls,
         deployment=service.deployment_name,
-        min_instances=instances.fewest,
-        max_instances=instances.most,
     )
 
 

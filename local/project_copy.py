@@ -4,8 +4,8 @@ the repository.
 Pulumi writes how a stack's secrets are encrypted into ``Pulumi.<stack>.yaml``. A local run must not change the files
 that people commit, nor ask the key service of a real cloud that they name, so the project file and the settings are
 copied here before every run, without those keys; ``main`` and the virtual environment point back into the repository.
-The salt that a local run wrote into the earlier copy is kept, and so are the copy's own secrets, as long as a setting
-asks for them: what another key has encrypted no local run can read.
+The salt that a local run wrote into the earlier copy is kept, and so are the copy's own secrets: what another key has
+encrypted no local run can read.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,8 @@ from local.state_folder import REPOSITORY
 from stacks.files import write_atomically
 from stacks.images.lock import read_images
 from stacks.releases import RELEASES
-from stacks.settings import NAMESPACE, parse_settings
+from stacks.settings import NAMESPACE
 from stacks.settings.document import ENCRYPTION
-from stacks.settings.secrets import secrets_without_owner
 
 
 def sync_project(state: Path, stack: str, source: Path = REPOSITORY, more: Mapping[str, Any] | None = None) -> Path:
@@ -60,10 +59,8 @@ def sync_settings(source: Path, target: Path, more: Mapping[str, Any] | None = N
     unreadable, config = _part_secrets(document["config"])
     own, _ = _part_secrets(before.get("config") or {})
     document["config"] = {**_stand_in_images(config), **config, **(more or {})}
-    without_meaning = _secrets_without_meaning(document["config"])
     for path, secret in own.items():
-        if path in unreadable or ".".join(path) not in without_meaning:
-            _put(document["config"], path, secret)
+        _put(document["config"], path, secret)
     if "encryptionsalt" in before:
         document["encryptionsalt"] = before["encryptionsalt"]
     _write(target, document)
@@ -95,18 +92,6 @@ def _part_secrets(config: Mapping[str, Any]) -> tuple[dict[_Path, Any], dict[str
             inner, rest[key] = _part_secrets(cast(dict[str, Any], value))
             secrets |= {(key, *path): secret for path, secret in inner.items()}
     return secrets, rest
-
-
-def _secrets_without_meaning(config: Mapping[str, Any]) -> set[str]:
-    """Paths of secrets that no setting asks for any more: nobody could take one of the copy's own out of the file that
-    people edit. Empty where the settings themselves are refused, which the run then says."""
-    prefix = f"{NAMESPACE}:"
-    data = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
-    try:
-        settings = parse_settings(data, NAMESPACE)
-    except ProblemsError:
-        return set()
-    return {f"{prefix}{path}" for path in secrets_without_owner(settings)}
 
 
 def _put(config: dict[str, Any], path: _Path, secret: Any) -> None:

@@ -62,16 +62,12 @@ class ModelOutputs(Section):
         release: version of the stable release.
         release_urls: base URL of each release's API, by version.
         deployment: name of the stable release's Deployment or LeaderWorkerSet.
-        min_instances, max_instances: fewest and most instances of all its releases together; ``None`` where an older
-            program put the outputs out.
     """
 
     url: str
     release: str
     release_urls: dict[str, str]
     deployment: str
-    min_instances: int | None = None
-    max_instances: int | None = None
 
 
 class ReleaseOutputs(Section):

@@ -4,15 +4,14 @@ Keys may be written as in YAML and in other languages (``machineType``) or as in
 always name the first spelling, because that is what stands in the file.
 """
 
-import math
 import re
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from llm_serving.errors import LEAVE_OUT, MOST_CANDIDATES, Problem, ProblemsError, Suggestion, nearest
+from llm_serving.errors import Problem, ProblemsError, nearest
 
 
 class Frozen(BaseModel):
@@ -77,14 +76,13 @@ def _without_echoes(errors: list[Any]) -> list[Any]:
 
 
 def _problem(model: type[BaseModel], error: Any) -> Problem:
-    location = as_in_the_file(model, tuple(error["loc"]))
+    location = _as_in_the_file(model, tuple(error["loc"]))
     kind: str = error["type"]
     value: Any = error.get("input")
     path = property_path(location)
     if kind == "extra_forbidden":
-        return Problem(
-            path, value, "unknown key", nearest(str(location[-1]), _sibling_keys(model, location[:-1])).as_keys()
-        )
+        siblings = _sibling_keys(model, location[:-1])
+        return Problem(path, value, "unknown key", nearest(str(location[-1]), siblings) if siblings else "")
     if kind == "missing":
         return Problem(path, None, "required, but not given")
     if kind == "value_error":
@@ -92,160 +90,42 @@ def _problem(model: type[BaseModel], error: Any) -> Problem:
         if isinstance(inner, ProblemsError) and inner.problems:
             return inner.problems[0].under(path)
         return Problem(path, _plain(value), str(inner))
-    field = _type_at(model, location)
     if kind in ("literal_error", "enum"):
-        return _not_a_choice(path, value, re.findall(r"'([^']*)'", str(error["ctx"]["expected"])))
-    reason = _reason(kind, error.get("ctx", {})) or error["msg"][:1].lower() + error["msg"][1:]
-    if kind == "string_type" and isinstance(value, bool | int | float):
-        # A version that YAML read as a number. In quotes it may be refused for another reason, which is the one to say.
-        quoted = str(value).lower() if isinstance(value, bool) else str(value)
-        problem = _refusal(field, quoted)
-        return Problem(path, value, reason, Suggestion(values=[quoted])) if problem is None else problem.under(path)
-    candidates = [each for each in _candidates(kind, error.get("ctx", {}), value) if _refusal(field, each) is None]
-    return Problem(path, _plain(value), reason, Suggestion(values=candidates) or _if_optional(kind, value, field))
-
-
-def _not_a_choice(path: str, value: Any, choices: list[str]) -> Problem:
-    reason = "not one of the values that are known"
-    near = nearest(str(value), choices)
-    if near or len(choices) <= MOST_CANDIDATES:
-        return Problem(path, _plain(value), reason, near or Suggestion(values=choices))
-    return Problem(path, _plain(value), f"{reason}: {', '.join(choices)}")
-
-
-def _reason(kind: str, limits: Mapping[str, Any]) -> str:
-    """A refusal of pydantic in words of the file; an empty string for one that has none here."""
-    template = _WORDS.get(kind, "")
-    return template.format(**{name: _number(limit) for name, limit in limits.items()}) if template else ""
-
-
-def _number(limit: Any) -> Any:
-    """A limit as people write it: 1, and not 1.0."""
-    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
-
-
-def _candidates(kind: str, limits: Mapping[str, Any], value: Any) -> Iterable[Any]:
-    """Values that may do in place of a refused one, the nearest first."""
-    if kind in ("greater_than_equal", "less_than_equal"):
-        yield _number(limits["ge" if kind == "greater_than_equal" else "le"])
-    elif kind == "greater_than":
-        yield from (_number(limits["gt"]) + 1,) if isinstance(value, int) else ()
-    elif kind == "less_than":
-        yield from (_number(limits["lt"]) - 1,) if isinstance(value, int) else ()
-    elif kind in ("int_from_float", "int_parsing", "float_parsing"):
-        yield from _numbers_near(value)
-    elif kind in ("bool_parsing", "bool_type"):
-        yield from (True, False)
-    elif kind in ("tuple_type", "list_type") and not isinstance(value, Mapping):
-        yield [value]
-
-
-def _numbers_near(value: Any) -> Iterable[int | float]:
-    """The numbers that a text or a fraction is near to: ``1_000``, ``2 GiB``, 1.5."""
-    if isinstance(value, float):
-        yield from (math.ceil(value), math.floor(value))
-        return
-    match = re.search(r"[-+]?\d{1,15}(\.\d{1,15})?", str(value).replace("_", "").replace(",", ""), re.ASCII)
-    if match:
-        number = float(match[0])
-        yield from (int(number),) if number.is_integer() else (number, math.ceil(number))
-
-
-def _if_optional(kind: str, value: Any, field: Any) -> str:
-    """An emptied key may as well not be there, where it has to have no value."""
-    return LEAVE_OUT if value is None and kind.endswith("_type") and field is not Any else ""
+        expected = str(error["ctx"]["expected"])
+        choices = re.findall(r"'([^']*)'", expected)
+        near = nearest(str(value), choices)
+        # Where none is near, all are named.
+        suggestion = near if near.count(",") + 1 < len(choices) else expected
+        return Problem(path, value, "not one of the values that are known", suggestion)
+    message: str = _WORDS.get(kind) or error["msg"]
+    # A version that YAML read as a number.
+    quoted = f'"{value}", in quotes' if kind == "string_type" and isinstance(value, int | float) else ""
+    return Problem(path, _plain(value), message[:1].lower() + message[1:], quoted)
 
 
 _WORDS = {
     "string_type": "takes a text",
+    "string_pattern_mismatch": "not in the form that this setting has (docs/settings.md)",
     "int_type": "takes a whole number",
     "int_parsing": "takes a whole number",
-    "int_parsing_size": "has more digits than a setting can have",
     "int_from_float": "takes a whole number",
     "float_type": "takes a number",
     "float_parsing": "takes a number",
-    "finite_number": "is not a number that a setting can have",
     "bool_type": "takes true or false",
     "bool_parsing": "takes true or false",
     "tuple_type": "takes a list",
     "list_type": "takes a list",
     "dict_type": "takes keys with values",
     "model_type": "takes keys with values",
-    "greater_than_equal": "must be at least {ge}",
-    "greater_than": "must be more than {gt}",
-    "less_than_equal": "must be at most {le}",
-    "less_than": "must be less than {lt}",
-    "multiple_of": "must be a multiple of {multiple_of}",
-    "too_short": "must have {min_length} or more entries (has {actual_length})",
-    "too_long": "must have at most {max_length} entries (has {actual_length})",
-    "string_too_short": "must have {min_length} or more characters",
-    "string_too_long": "must have at most {max_length} characters",
 }
 """Refusals of pydantic in words of the file, by their type."""
-
-
-def _refusal(field: Any, value: Any) -> Problem | None:
-    """Why a type refuses a value; ``None`` where it does not, and where the type is not known."""
-    if field is Any:
-        return None
-    try:
-        TypeAdapter(field).validate_python(value)
-    except ValidationError as error:
-        return _problem(_Nothing, {**error.errors()[0], "loc": ()})
-    return None
-
-
-class _Nothing(BaseModel):
-    """A model without fields: the place of a value whose own place is put in front later."""
-
-
-def _type_at(model: type[BaseModel], location: tuple[int | str, ...]) -> Any:
-    """The type of the value at a location, with its limits; ``Any`` where it is not known."""
-    current: Any = model
-    for step in location:
-        current = next((inner for option in _options(current) if (inner := _inner(option, step)) is not None), Any)
-    return current if location else Any
-
-
-def scalar_types_at(model: type[BaseModel], path: str) -> frozenset[type]:
-    """Types of the single values (``bool``, ``int``, ``float``, ``str``) that a model takes at a property path; empty
-    where it has no such property."""
-    steps = [int(step[1:-1]) if step.startswith("[") else step for step in re.findall(r"\[\d+\]|[^.\[\]]+", path)]
-    kinds: set[type] = set()
-    for option in _options(_type_at(model, tuple(steps))):
-        kinds |= {kind for kind in (bool, int, float, str) if isinstance(option, type) and issubclass(option, kind)}
-    return frozenset(kinds - ({int} if bool in kinds else set()))
-
-
-def _options(annotation: Any) -> Iterable[Any]:
-    """The types in ``Annotated``, ``X | None`` and the like."""
-    if isinstance(annotation, type) or get_origin(annotation) in (list, tuple, dict):
-        yield annotation
-    elif get_origin(annotation) is Annotated:
-        yield from _options(get_args(annotation)[0])
-    else:
-        for option in get_args(annotation):
-            yield from _options(option)
-
-
-def _inner(annotation: Any, step: int | str) -> Any:
-    if isinstance(step, int):
-        return get_args(annotation)[0] if get_origin(annotation) in (list, tuple) else None
-    if get_origin(annotation) is dict:
-        return get_args(annotation)[1]
-    if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-        return None
-    for name, field in annotation.model_fields.items():
-        if step in (name, field.alias):
-            return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
-    return None
 
 
 def _plain(value: Any) -> Any:
     return None if isinstance(value, Mapping | BaseModel) else value
 
 
-def as_in_the_file(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+def _as_in_the_file(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """The location with Python's spelling of a field (``machine_type``) replaced by the other (``machineType``), and
     without pydantic's mark of a dictionary's key."""
     location = location[:-1] if location[-1:] == ("[key]",) else location

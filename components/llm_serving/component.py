@@ -1,15 +1,13 @@
 """What every public component of this package has in common: the door through which its arguments come in."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
 import pulumi
 from pulumi.errors import InputPropertiesError, InputPropertyErrorDetails
-from pydantic import BaseModel
 
-from llm_serving.arguments import Frozen, M, as_in_the_file, parse
-from llm_serving.credentials import HUB_TOKEN_KIND, KUBECONFIG_KIND, Location, check_credentials
+from llm_serving.arguments import Frozen, M, parse
 from llm_serving.errors import Problem, ProblemsError, problems_under, shorten
 
 PACKAGE = "llm-serving"
@@ -23,50 +21,15 @@ def token(component: str) -> str:
 
 
 def validated(model: type[M], args: Any, component: str, name: str) -> M:
-    """The arguments of a component as its frozen inner model. No message repeats a credential: arguments that hold one
-    in plain text are refused first.
+    """The arguments of a component as its frozen inner model.
 
     Raises:
         InputPropertiesError: with the property path of every refused value, which the Pulumi engine shows.
     """
-    source = f"{component} {name!r}"
-    data = dict(args)
     try:
-        plain = {key: value for key, value in data.items() if not _is_input(model, key)}
-        if problems := [*credential_problems(plain, lambda location: as_in_the_file(model, location))]:
-            raise ProblemsError(problems, source)
-        return parse(model, data, source)
+        return parse(model, dict(args), f"{component} {name!r}")
     except ProblemsError as error:
         raise to_input_errors(error) from None
-
-
-def credential_problems(
-    arguments: Mapping[str, Any], spelling: Callable[[Location], Location] = tuple
-) -> Iterator[Problem]:
-    """A problem for each credential that arguments hold in plain text.
-
-    Args:
-        arguments: plain ones; an input that Pulumi keeps, and that may be a secret, is not among them.
-        spelling: the location as it is shown.
-    """
-    return check_credentials(arguments, _BELONGS_TO, "arguments", spelling)
-
-
-_BELONGS_TO = {
-    HUB_TOKEN_KIND: "hubToken of TeamNamespace, a secret",
-    KUBECONFIG_KIND: "kubeconfig of ExistingCluster, a secret",
-    "loader": "hubToken of TeamNamespace, a secret",
-    "imagePull": "imagePullPassword, a secret",
-    "prometheusAuth": "prometheusCredential of TeamNamespace, a secret",
-    "prometheusUrl": "prometheusAuth of ModelService and TeamNamespace",
-    "egress": "a proxy or mirror that knows its clients by their addresses",
-}
-"""Where a credential belongs, by its kind or by the argument that it stands below."""
-
-
-def _is_input(model: type[BaseModel], key: str) -> bool:
-    """Whether an argument is an input that goes into resources as it is, and may be a secret of Pulumi there."""
-    return any(key in (name, field.alias) and field.annotation is Any for name, field in model.model_fields.items())
 
 
 def to_input_errors(error: ProblemsError) -> InputPropertiesError:
@@ -126,7 +89,6 @@ __all__ = [
     "PACKAGE",
     "Frozen",
     "child",
-    "credential_problems",
     "parse_output",
     "raising_input_errors",
     "to_input_errors",

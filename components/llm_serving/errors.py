@@ -5,59 +5,11 @@ object it looked at; the layer above puts its own prefix in front (:meth:`Proble
 it when the problem is shown.
 """
 
-import json
-import re
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
-from typing import Any, Self
-
-
-class Suggestion(str):
-    """What would work: the text that people read, and with it what a program can put into the file.
-
-    Attributes:
-        values: values that may stand in place of the refused one, the best first.
-        keys: names that the refused key may have instead.
-        removal: the setting may be left out.
-    """
-
-    __slots__ = ("keys", "removal", "values")
-
-    values: tuple[Any, ...]
-    keys: tuple[str, ...]
-    removal: bool
-
-    def __new__(
-        cls, text: str = "", values: Iterable[Any] = (), keys: Iterable[str] = (), removal: bool = False
-    ) -> Self:
-        """A suggestion; without a text the values or the names are the text."""
-        values, keys = tuple(values), tuple(keys)
-        suggestion = super().__new__(cls, text or ", ".join([*map(_as_in_yaml, values), *keys]))
-        suggestion.values, suggestion.keys, suggestion.removal = values, keys, removal
-        return suggestion
-
-    def as_keys(self) -> "Suggestion":
-        """The same names, for a key in place of a value."""
-        return Suggestion(str(self), keys=map(str, self.values))
-
-
-LEAVE_OUT = Suggestion("leave it out", removal=True)
-
-
-def _as_in_yaml(value: Any) -> str:
-    """A value as it is written: a text that YAML would read as something else is in quotes."""
-    if not isinstance(value, str):
-        return json.dumps(value)
-    return f'"{value}", in quotes' if _NO_TEXT.fullmatch(value) else value
-
-
-_NO_TEXT = re.compile(
-    r"[-+]?(\d[\d_]*(\.\d*)?|\.\d+)(e[-+]?\d+)?|0[xob][\da-f_]+|\d+:\d+|\d{4}-\d{1,2}-\d{1,2}"
-    r"|true|false|yes|no|on|off|null|~",
-    re.IGNORECASE,
-)
+from difflib import get_close_matches
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -119,53 +71,12 @@ def problems_under(prefix: str) -> Generator[None]:
         raise ProblemsError([problem.under(prefix) for problem in error.problems], error.source) from None
 
 
-MOST_CANDIDATES = 5
-"""More names than that are a list to search, no suggestion."""
-
-
-def nearest(value: str, choices: Iterable[str]) -> Suggestion:
-    """The choices that ``value`` may mean, the likeliest first; none where none is near."""
-    scores = {choice: _likeness(value, choice) for choice in choices}
-    near = sorted((name for name, score in scores.items() if score >= _NEAR), key=lambda name: (-scores[name], name))
-    # Beside one that is meant almost certainly, others only distract.
-    best = [name for name in near if scores[name] >= scores[near[0]] - _BESIDE]
-    return Suggestion(values=best[:MOST_CANDIDATES])
-
-
-def nearest_or_few(value: str, choices: Iterable[str]) -> Suggestion:
-    """The nearest choices, or all of them where none is near and they are few."""
-    known = sorted(choices)
-    return nearest(value, known) or Suggestion(values=known if len(known) <= MOST_CANDIDATES else ())
-
-
-_NEAR = 0.6
-_BESIDE = 0.15
-_NUMBERS = re.compile(r"\d{1,18}", re.ASCII)
-_NOISE = {"nvidia", "tesla", "amd"}
-"""Makers, which the catalog's names of GPUs leave out."""
-
-
-def _likeness(value: str, choice: str) -> float:
-    """How likely a choice is meant, between 0 and 1."""
-    left, right = value.casefold(), choice.casefold()
-    said, known = _parts(left), _parts(right)
-    if left == right or "".join(said) == "".join(known):
-        return 1.0
-    # A name of which a part is left out, or to which one is added: A100 for A100-80GB.
-    if said and known and (set(said) <= set(known) or set(known) <= set(said)):
-        return 0.95 if said[0] == known[0] else 0.8
-    # Sizes and versions that differ in numbers alone: the nearest number is the likeliest.
-    if _NUMBERS.sub("#", left) == _NUMBERS.sub("#", right):
-        pairs = [(int(a), int(b)) for a, b in zip(_NUMBERS.findall(left), _NUMBERS.findall(right), strict=True)]
-        return 0.8 - 0.1 * sum(abs(a - b) / max(a, b, 1) for a, b in pairs) / len(pairs)
-    # One letter is another.
-    replaced = len(left) == len(right) > 1 and sum(a != b for a, b in zip(left, right, strict=True)) == 1
-    return max(SequenceMatcher(None, left, right).ratio(), _NEAR if replaced else 0.0)
-
-
-def _parts(name: str) -> list[str]:
-    """Words of a name, without case and without makers."""
-    return [part for part in re.split(r"[^a-z0-9]+", name) if part and part not in _NOISE]
+def nearest(value: str, choices: Iterable[str]) -> str:
+    """The choices that look like ``value``, or all of them where none does: what to suggest for a misspelt name."""
+    known: Sequence[str] = sorted(choices)
+    folded = {choice.lower(): choice for choice in known}
+    close = [folded[name] for name in get_close_matches(value.lower(), folded, n=3, cutoff=0.6)]
+    return ", ".join(close or known)
 
 
 def shorten(value: Any, limit: int = 80) -> str:

@@ -27,7 +27,7 @@ from pulumi.runtime import known_types
 
 import llm_serving
 from llm_serving import argument_types
-from llm_serving.component import PACKAGE, credential_problems, to_input_errors
+from llm_serving.component import PACKAGE, to_input_errors
 from llm_serving.errors import Problem, ProblemsError, nearest
 
 SCHEMA = Path(__file__).parents[1] / "schema.json"
@@ -76,12 +76,8 @@ class Host(ComponentProvider):
         if component not in self._component_defs:
             close = nearest(component, self._component_defs)
             # Without the empty list the SDK fails to make a status of the error.
-            hint = f" (try: {close})" if close else ""
-            raise InputPropertiesError(f"{resource_type}: no such component{hint}", [])
-        properties = self._component_defs[component].inputs
-        plain = {key: value for key, value in inputs.items() if key not in properties or properties[key].plain}
-        # Alone and first: other messages would repeat them.
-        problems = [*credential_problems(plain)] or self.problems(inputs, properties)
+            raise InputPropertiesError(f"{resource_type}: no such component (try: {close})", [])
+        problems = self.problems(inputs, self._component_defs[component].inputs)
         if problems:
             raise to_input_errors(ProblemsError(problems, f"{component} {name!r}"))
         try:
@@ -109,7 +105,7 @@ class Host(ComponentProvider):
             if key in properties:
                 problems += self._value_problems(value, properties[key], value_path)
             elif not key.startswith("__"):  # `__defaults` and the like are the Pulumi engine's own
-                problems.append(Problem(value_path, _shown(value), "unknown key", nearest(key, properties).as_keys()))
+                problems.append(Problem(value_path, _shown(value), "unknown key", nearest(key, properties)))
         for key, definition in properties.items():
             if values.get(key) is None and not definition.optional:
                 problems.append(Problem(f"{path}.{key}" if path else key, None, "required, but not given"))

@@ -2,24 +2,22 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import pulumi
 import pulumi_kubernetes as k8s
 
+from llm_serving.cloud.existing import ExistingPool
+from llm_serving.cloud.gcp import GcpGpuPool
 from llm_serving.serving import TeamNamespace
 from llm_serving.spec import ExistingPoolSpec, PoolSpec
-
-if TYPE_CHECKING:
-    from llm_serving.cloud.existing import ExistingPool
-    from llm_serving.cloud.gcp import GcpGpuPool
 
 Access = Literal["reader", "writer"]
 """What a workload may do with the model cache."""
 
 
 SpecT = TypeVar("SpecT", PoolSpec, ExistingPoolSpec)
-PoolT = TypeVar("PoolT", "GcpGpuPool", "ExistingPool")
+PoolT = TypeVar("PoolT", GcpGpuPool, ExistingPool)
 
 
 class Cloud(ABC, Generic[SpecT, PoolT]):

@@ -34,7 +34,7 @@ import yaml
 from pydantic import Field
 
 from llm_serving.arguments import Frozen, parse
-from llm_serving.errors import Problem, ProblemsError, nearest, nearest_or_few
+from llm_serving.errors import Problem, ProblemsError, nearest
 from local.providers.gcp.types import type_tokens
 from local.providers.kubernetes.sdk import sdk as kubernetes_sdk
 from local.state_folder import StateFolder
@@ -197,7 +197,7 @@ class FaultPlan:
             names = sorted({name for token, name in having if fnmatchcase(token, entry.type)})
             if entry.key not in counted and not any(fnmatchcase(name, entry.name) for name in names):
                 path, reason = f"{self._file.name}[{index}].name", f"no {entry.type} has this name: nothing was struck"
-                problems.append(Problem(path, entry.name, reason, nearest_or_few(entry.name, names)))
+                problems.append(Problem(path, entry.name, reason, nearest(entry.name, names)))
         return problems
 
     def draw(self, token: str, name: str, operation: str) -> Fault | None:

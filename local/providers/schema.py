@@ -22,7 +22,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from llm_serving.errors import Problem, nearest, nearest_or_few
+from llm_serving.errors import Problem, nearest
 from local.providers.properties import UNKNOWN, Secret, Special, child
 
 
@@ -501,7 +501,7 @@ def _check_values(values: tuple[str, ...], value: Any, path: str, problems: list
         for index, item in enumerate(value):
             _check_values(values, item, child(path, index), problems)
     elif isinstance(value, str) and value not in values:
-        problems.append(Problem(path, value, "not one of the values that are known", nearest_or_few(value, values)))
+        problems.append(Problem(path, value, "not one of the values that are known", nearest(value, values)))
 
 
 def _is_a(kind: str, value: Any) -> bool:
@@ -564,4 +564,5 @@ def _alike(key: str, properties: Mapping[str, Property]) -> str:
     word = key.replace("_", "").lower()
     if word in folded:
         return folded[word]
-    return nearest(key, properties)
+    suggestion = nearest(key, properties)
+    return suggestion if len(suggestion.split(", ")) <= 3 or len(properties) <= 12 else ""

@@ -31,7 +31,7 @@ def changes(
     plain: Plain = False,
     form: Formatted = Format.TABLE,
 ) -> None:
-    """Show what an update changes: cost, GPUs, quotas, instances before and after, models that restart or move."""
+    """Show what an update changes: cost, GPUs and quotas before and after, models that restart or move."""
     told = None if events is None else read_events(events.read_text(encoding="utf-8").splitlines())
     report = compare_stack(read_stack(stack, folder), read_stack_outputs(outputs), told)
     print_report(report, change_sections(report), form, plain=plain)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from llm_serving.errors import Problem, ProblemsError, nearest_or_few
+from llm_serving.errors import Problem, ProblemsError, nearest
 from stacks.commands.options import Folder, Format, Formatted, Plain, StackName, print_report, read_stack
 from stacks.report.explain import model_sections
 from stacks.report.explain_report import report_models
@@ -24,7 +24,7 @@ def explain(
     explained = read_stack(stack, folder)
     names = [served.spec.name for served in explained.models]
     if model is not None and model not in names:
-        problem = Problem("MODEL", model, "is not served by this stack", nearest_or_few(model, names))
+        problem = Problem("MODEL", model, "is not served by this stack", nearest(model, names))
         raise ProblemsError([problem], explained.source)
     report = report_models(explained, model)
     parts = [part for reported in report.models for part in model_sections(reported)]

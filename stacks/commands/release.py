@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from llm_serving.errors import Problem, ProblemsError, nearest_or_few
+from llm_serving.errors import Problem, ProblemsError, nearest
 from stacks.commands.options import Folder, Plain, Releases, print_parts
 from stacks.releases import (
     RELEASES,
@@ -114,7 +114,7 @@ def list_releases(
     known = read_releases(releases)
     names = {name for name, _ in known}
     if model is not None and model not in names:
-        raise ProblemsError([Problem("MODEL", model, "has no releases", nearest_or_few(model, names))])
+        raise ProblemsError([Problem("MODEL", model, "has no releases", nearest(model, names))])
     uses, unreadable = read_uses(folder)
     listed = [release for release in known.values() if model in (None, release.spec.name)]
     print_parts([releases_section(listed, uses)], plain=plain)

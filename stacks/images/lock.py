@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, cast
 
+from pydantic import StringConstraints
+
 from llm_serving.arguments import parse
 from llm_serving.errors import Problem, ProblemsError, nearest
 from llm_serving.spec import ImageReference
-from llm_serving.spec.forms import ENGINE_VERSION, INPUTS_HASH
 from stacks.documents import dump_yaml, load_yaml, parse_yaml
 from stacks.files import folder_locked, write_atomically
 
@@ -36,10 +37,8 @@ _HEADER = (
 class LockedImage(ImageReference):
     """An entry of the lock."""
 
-    inputs: Annotated[str, INPUTS_HASH] | None = None
+    inputs: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")] | None = None
     """Hash of all that went into the image; ``None`` for images of other publishers."""
-    version: Annotated[str, ENGINE_VERSION] | None = None
-    """Version that another publisher's image says of itself, read when it was pinned; ``None`` where it says none."""
 
     @property
     def pushed(self) -> bool:
@@ -48,7 +47,7 @@ class LockedImage(ImageReference):
 
     def image(self) -> ImageReference:
         """What a release or a loader has of it."""
-        return ImageReference(**self.model_dump(exclude={"inputs", "version"}))
+        return ImageReference(**self.model_dump(exclude={"inputs"}))
 
 
 def is_nowhere(image: ImageReference) -> bool:

@@ -29,8 +29,7 @@ LAUNCHER = "llm-serving-engine"
 """The program that watches an engine, in images that have our launcher inside."""
 
 _NO_VERSION = "0.0.0"
-VERSION_LABEL = "org.opencontainers.image.version"
-"""Label in which an image says its version (OCI image specification, "Pre-Defined Annotation Keys")."""
+_VERSION_LABEL = "org.opencontainers.image.version"
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ class OciArchive:
     def _said(self) -> tuple[str, str | None]:
         for configuration in self._configurations():
             labels = cast(dict[str, Any], configuration.get("Labels") or {})
-            match = re.fullmatch(r"(.+)[-+]([0-9a-f]{12})", str(labels.get(VERSION_LABEL, "")))
+            match = re.fullmatch(r"(.+)[-+]([0-9a-f]{12})", str(labels.get(_VERSION_LABEL, "")))
             if match is not None:
                 return match[1], match[2]
         return "", None

@@ -5,7 +5,6 @@ it where tags are immutable.
 """
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -84,8 +83,8 @@ def pin_image(
     say: Say = print,
     environment: Mapping[str, str] = os.environ,
 ) -> LockedImage:
-    """Write the digest to which an image's tag leads now into the lock, with the version that the image says of itself;
-    its entry. One that is pinned stays as it is, and no registry is asked.
+    """Write the digest to which an image's tag leads now into the lock; its entry. One that is pinned stays as it is,
+    and no registry is asked.
 
     Args:
         name: ``name@version``.
@@ -120,18 +119,9 @@ def pin_image(
     # GKE documentation, "Use Image streaming to pull container images", limitations.
     if any(len(set(layers)) < len(layers) for layers in client.layers_of(digest)):
         say(f"note: {name} has a layer twice, so GKE pulls all of it before a container starts, and streams none of it")
-    pinned = entry.model_copy(update={"digest": digest, "version": _version(entry, client, digest)})
+    pinned = entry.model_copy(update={"digest": digest})
     write_image(folder, name, pinned)
     return pinned
-
-
-def _version(entry: LockedImage, client: RegistryClient, digest: str) -> str | None:
-    """The version that the image of another publisher says of itself, where it is one of three numbers: an image that
-    has no label of its own has that of its base, ``22.04`` for instance. Of ours the tag is the version."""
-    if entry.inputs is not None:
-        return None
-    said = re.fullmatch(r"v?(\d+\.\d+\.\d+[0-9A-Za-z.+-]{0,64})", client.version_of(digest) or "")
-    return said and said[1]
 
 
 def _has_tag(client: RegistryClient, tag: str, digest: str) -> bool:

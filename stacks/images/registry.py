@@ -10,7 +10,7 @@ import hashlib
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, cast
 from urllib.parse import urljoin, urlsplit
@@ -22,7 +22,7 @@ from urllib3.util import Retry
 
 from stacks.images.build_context import ImageError
 from stacks.images.credentials import ECR_PASSWORD, GOOGLE_TOKEN, IDENTITY_TOKEN_USER, login_for
-from stacks.images.oci_archive import INDEX_TYPES, MANIFEST_TYPES, VERSION_LABEL, Descriptor, Manifest
+from stacks.images.oci_archive import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Manifest
 
 DOCKER_HUB = "docker.io"
 _HOSTS = {DOCKER_HUB: "registry-1.docker.io"}
@@ -146,31 +146,13 @@ class RegistryClient:
 
     def layers_of(self, reference: str) -> list[list[str]]:
         """Digests of an image's layers, from the base up: a list for each of its platforms."""
-        return [[layer["digest"] for layer in manifest.get("layers", ())] for manifest in self._platforms(reference)]
-
-    def version_of(self, reference: str) -> str | None:
-        """The version that an image says of itself on its first platform; ``None`` where it says none."""
-        for manifest in self._platforms(reference):
-            about: Any = manifest.get("config") or {}
-            if "digest" not in about:
-                return None
-            data: Any = self._ask("GET", f"blobs/{about['digest']}", fine=(200,)).json()
-            container: Any = data.get("config") or {}
-            labels: Any = container.get("Labels") or {}
-            return labels.get(VERSION_LABEL)
-        return None
-
-    def _platforms(self, reference: str) -> Iterator[dict[str, Any]]:
-        """The manifest of an image for each of its platforms."""
         accept = {"Accept": ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))}
         manifest: Any = self._ask("GET", f"manifests/{reference}", headers=accept, fine=(200,)).json()
         if "manifests" not in manifest:
-            yield manifest
-            return
-        for entry in manifest["manifests"]:
-            # Attestations of buildx are entries of an unknown platform.
-            if entry.get("platform", {}).get("os") != "unknown":
-                yield from self._platforms(entry["digest"])
+            return [[layer["digest"] for layer in manifest.get("layers", ())]]
+        # Attestations of buildx are entries of an unknown platform.
+        platforms = (entry for entry in manifest["manifests"] if entry.get("platform", {}).get("os") != "unknown")
+        return [layers for entry in platforms for layers in self.layers_of(entry["digest"])]
 
     def has_blob(self, digest: str) -> bool:
         """Whether the repository has a blob."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from llm_serving.errors import Problem, ProblemsError, nearest, nearest_or_few
+from llm_serving.errors import Problem, ProblemsError, nearest
 from llm_serving.spec import ReleaseSpec
 from stacks.documents import dump_yaml, load_yaml, parse_yaml
 from stacks.files import write_atomically
@@ -100,7 +100,7 @@ def add_release(
         if read is not None and (missing := license_problems(read, data)):
             raise ProblemsError(missing, display_path(path))
         release = release_of(data, images, path.relative_to(folder).as_posix(), display_path(path))
-        problems = [*_stale_image_problems(start, data, base), *release_problems(release.spec, images)]
+        problems = [*_stale_image_problems(start, data, base), *release_problems(release.spec)]
         problems += stale_facts_problems(start, data) if read is None else model_problems(read, data)
         if problems:
             raise ProblemsError(problems, display_path(path))
@@ -132,17 +132,9 @@ def _start_from_release(folder: Path, model: str, base: str, known: Mapping[tupl
     if release is None:
         versions = sorted((version for name, version in known if name == model), key=precedence)
         if versions:
-            raise ProblemsError(
-                [Problem("--from", base, f"{model} has no such release", nearest_or_few(base, versions))]
-            )
+            raise ProblemsError([Problem("--from", base, f"{model} has no such release", nearest(base, versions))])
         near = nearest(model, {name for name, _ in known})
-        raise ProblemsError(
-            [
-                Problem(
-                    "MODEL", model, "has no releases to start from", f"--file, or one of {near}" if near else "--file"
-                )
-            ]
-        )
+        raise ProblemsError([Problem("MODEL", model, "has no releases to start from", f"--file, or one of {near}")])
     return cast(_Data, load_yaml(folder / release.file))
 
 
@@ -221,9 +213,7 @@ def _set_value(data: _Data, steps: list[str], text: str, path: str, source: str)
         value = text
     if value is None:
         if last not in target:
-            raise ProblemsError(
-                [Problem(path, None, "is not there and cannot be removed", nearest(last, target).as_keys())]
-            )
+            raise ProblemsError([Problem(path, None, "is not there and cannot be removed", nearest(last, target))])
         del target[last]
     elif isinstance(replaced, str) and not isinstance(value, dict | list):
         target[last] = text

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping
 
 from llm_serving import catalog
 from llm_serving.catalog import UnknownFact
-from llm_serving.errors import Problem, Suggestion, nearest
+from llm_serving.errors import Problem, nearest
 from llm_serving.spec import EngineName, Quantization, ReleaseSpec, StoredQuantization, Task
 from stacks.checkpoint.chat_template import template_problem
-from stacks.images.lock import LockedImage
 
 _SAMPLING: Mapping[str, tuple[float, float]] = {
     "temperature": (0, 2),
@@ -34,9 +33,6 @@ _ABOVE_ZERO = ("top_p", "repetition_penalty")
 _TAGGED = {EngineName.VLLM: "vllm-openai", EngineName.SGLANG: "sglang", EngineName.TGI: "text-generation-inference"}
 """Last part of the publisher's repository, whose tags are the engine's versions."""
 
-_BUILT_HERE = {EngineName.VLLM: "vllm"}
-"""Last part of the repository of an image of ours, whose tag is the engine's version."""
-
 _IN_TAG = re.compile(r"(?:^|[^0-9.])(\d+\.\d+\.\d+)(?![0-9.])")
 
 _BY_METHOD = {
@@ -51,10 +47,6 @@ _BY_METHOD = {
     "modelopt_fp4": Quantization.NVFP4,
 }
 
-_DEPRECATED_IN_VLLM = ("fbgemm_fp8", "fp_quant")
-"""Methods that vLLM 0.32.0 refuses without ``--allow-deprecated-quantization`` (its
-``DEPRECATED_QUANTIZATION_METHODS``), a flag that no stack may give."""
-
 _BY_LAYOUT = {"mxfp4-pack-quantized": Quantization.MXFP4, "nvfp4-pack-quantized": Quantization.NVFP4}
 """Four-bit floating point in the layouts of compressed-tensors."""
 
@@ -65,21 +57,16 @@ _ON_THE_WAY = {Quantization.NONE, Quantization.FP8, Quantization.BITSANDBYTES}
 """What an engine makes of 16-bit weights while it loads them."""
 
 
-def release_problems(spec: ReleaseSpec, images: Mapping[str, LockedImage] = {}) -> Iterator[Problem]:
-    """Everything that would be refused of a release wherever it is served, with paths relative to the release.
-
-    Args:
-        spec: the release.
-        images: the lock of images, which knows what the image of a digest says of itself.
-    """
+def release_problems(spec: ReleaseSpec) -> Iterator[Problem]:
+    """Everything that would be refused of a release wherever it is served, with paths relative to the release."""
     yield from _context(spec)
-    yield from mismatches(spec, images)
+    yield from mismatches(spec)
 
 
-def mismatches(spec: ReleaseSpec, images: Mapping[str, LockedImage] = {}) -> Iterator[Problem]:
-    """What in a release cannot be true together, with paths relative to the release. ``images``: the lock of images."""
+def mismatches(spec: ReleaseSpec) -> Iterator[Problem]:
+    """What in a release cannot be true together, with paths relative to the release."""
     yield from _quantization(spec)
-    yield from _image(spec, images)
+    yield from _image(spec)
     yield from _task(spec)
     yield from _sampling(spec)
     yield from _template(spec)
@@ -126,11 +113,7 @@ def _quantization(spec: ReleaseSpec) -> Iterator[Problem]:
         return
     stored = release_quantization(facts.quantization)
     said = _in_words(facts.quantization)
-    if spec.engine.name is EngineName.VLLM and facts.quantization.method in _DEPRECATED_IN_VLLM:
-        reason = f"the model's weights are stored as {said}, which vLLM is about to drop and refuses to serve"
-        hint = "a repository with other weights, for example fp8 of compressed-tensors"
-        yield Problem("quantization", spec.quantization.value, reason, hint)
-    elif stored is None:
+    if stored is None:
         reason = f"the model's weights are stored as {said}, which no release can name yet"
         yield Problem("quantization", spec.quantization.value, reason, "a repository with other weights")
     elif stored is not spec.quantization:
@@ -167,26 +150,13 @@ def _template(spec: ReleaseSpec) -> Iterator[Problem]:
         yield problem
 
 
-def _image(spec: ReleaseSpec, images: Mapping[str, LockedImage]) -> Iterator[Problem]:
-    """The image of a digest says its version in a label, which the lock keeps; a tag that names a version names the
-    engine's, where tags of that repository do."""
+def _image(spec: ReleaseSpec) -> Iterator[Problem]:
+    """A tag that names a version names the engine's, where tags of that repository do."""
     repository = spec.image.repository.rpartition("/")[2]
-    engine = spec.engine.version.partition("-")[0]
-    locked = (image for image in images.values() if image.digest is not None and image.digest == spec.image.digest)
-    entry = next(locked, None)
-    said: list[tuple[str, str]] = []
-    if entry is not None and entry.inputs is not None and repository == _BUILT_HERE.get(spec.engine.name):
-        said.append((entry.tag, f"the image of the release's digest is {repository} {entry.tag}"))
-    if repository == _TAGGED.get(spec.engine.name):
-        if entry is not None and entry.version is not None:
-            said.append((entry.version, f"the image of the release's digest says that it is {entry.version}"))
+    found = _IN_TAG.search(spec.image.tag)
+    if repository == _TAGGED.get(spec.engine.name) and found and found[1] != spec.engine.version.partition("-")[0]:
         reason = f"the image's tag {spec.image.tag} is of another version than the release's engine"
-        said.append((spec.image.tag, reason))
-    for text, reason in said:
-        found = _IN_TAG.search(text)
-        if found and found[1] != engine:
-            yield Problem("engine.version", spec.engine.version, reason, found[1])
-            return
+        yield Problem("engine.version", spec.engine.version, reason, found[1])
 
 
 def _sampling(spec: ReleaseSpec) -> Iterator[Problem]:
@@ -196,12 +166,7 @@ def _sampling(spec: ReleaseSpec) -> Iterator[Problem]:
         path = f"sampling.{key}"
         if key not in _SAMPLING:
             reason = "vLLM reads no such default, and says nothing about it"
-            yield Problem(
-                path,
-                value,
-                reason,
-                Suggestion(keys=[_MEANT[key]]) if key in _MEANT else nearest(key, _SAMPLING).as_keys(),
-            )
+            yield Problem(path, value, reason, _MEANT[key] if key in _MEANT else nearest(key, _SAMPLING))
             continue
         least, most = _SAMPLING[key]
         if not least <= value <= most or (value == 0 and key in _ABOVE_ZERO):

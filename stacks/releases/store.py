@@ -3,7 +3,6 @@
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -168,14 +167,6 @@ def release_of(data: Any, images: Mapping[str, LockedImage], file: str, source: 
 
 
 def _read(folder: Path) -> dict[tuple[str, str], Release]:
-    """Every release of a folder. Nothing is parsed twice in one process: a program asks for them many times, and they
-    take most of the time in which a stack is checked."""
-    files = sorted(path for path in folder.glob("**/*.yaml") if path.is_file())
-    return dict(_parsed(folder, tuple((path, path.read_bytes()) for path in files)))
-
-
-@lru_cache(maxsize=8)
-def _parsed(folder: Path, _contents: tuple[tuple[Path, bytes], ...]) -> Mapping[tuple[str, str], Release]:
     images = read_images(folder)
     releases: dict[tuple[str, str], Release] = {}
     for path in sorted(folder.glob("*/*.yaml")):

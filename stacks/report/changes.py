@@ -1,20 +1,17 @@
 """What an update changes, as sections."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from stacks.report.sections import Part, Section, Sentence, prose, usd_sum
-from stacks.report.stack_changes import InstanceRange, ModelInstances, StackChanges, StackFigures
-from stacks.report.summary import instance_range
+from stacks.report.stack_changes import StackChanges, StackFigures
 
 
 def change_sections(changes: StackChanges) -> Iterator[Part]:
-    """Figures and instances before and after, and interruptions."""
+    """Figures before and after, and interruptions."""
     if changes.after is None:
         yield Sentence("cost, GPUs and quotas: the nodes are already there, and their owner's", "")
     else:
         yield _figures(changes.before, changes.after, is_new=changes.is_new)
-    if changes.instances:
-        yield _instances(changes.instances)
     if changes.interruptions is None or changes.starts is None:
         yield Sentence("interruptions: not known without a preview", "")
     elif not changes.interruptions:
@@ -41,25 +38,6 @@ def _figures(before: StackFigures | None, after: StackFigures, *, is_new: bool) 
         why = "no update of the stack has completed" if is_new else "the last update put no cost out"
         notes.insert(0, f"before: none, because {why}")
     return Section("What the update changes", ("what", "before", "after"), rows, notes=notes)
-
-
-def _instances(models: Sequence[ModelInstances]) -> Section:
-    """Of releases together, because a change moves instances from one to another."""
-    rows = [
-        (
-            model.model,
-            "none" if model.is_new else _range(model.before, "unknown"),
-            _range(model.after, "none"),
-        )
-        for model in models
-    ]
-    silent = any(model.before is None and not model.is_new for model in models)
-    notes = ["unknown: an older program made the last update; the next one puts the number out"] if silent else []
-    return Section("Instances of all releases", ("model", "before", "after"), rows, notes=notes)
-
-
-def _range(instances: InstanceRange | None, otherwise: str) -> str:
-    return otherwise if instances is None else instance_range(instances.min, instances.max)
 
 
 def _cells(figures: StackFigures | None) -> dict[str, str]:

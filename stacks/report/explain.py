@@ -6,7 +6,7 @@ from typing import Any
 from llm_serving.planning.disruption import EXIT_SECONDS
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.planning.replicas import NOT_IN_FORCE
-from llm_serving.spec import AutoscalingSpec, Quantization
+from llm_serving.spec import AutoscalingSpec
 from stacks.report.explain_report import DrainReport, LauncherReport, ModelReport, ReleaseReport
 from stacks.report.releases import HASH_DIGITS
 from stacks.report.sections import Part, Section, Sentence, prose, usd
@@ -36,7 +36,7 @@ def _model(model: ModelReport) -> Section:
     rows = [
         ("team, namespace", model.team),
         ("pool", f"{model.pool}: {model.accelerator}; {', then '.join(model.capacity) or 'existing nodes'}"),
-        ("a node", f"{node.gpus} x {node.accelerator}, {node.cpu:g} cores, {node.memory_gib:g} GiB for pods"),
+        ("a node", f"{node.gpus} x {node.gpu_label}, {node.cpu:g} cores, {node.memory_gib:g} GiB for pods"),
     ]
     return Section(f"Model {model.name}", ("what", prose("value")), rows)
 
@@ -61,21 +61,9 @@ def _releases(releases: Sequence[ReleaseReport]) -> Section:
             notes.append(f"{release.version}: canary, weight {release.weight} %{in_force}")
         notes.append(f"{release.version}: hash {release.sha256[:HASH_DIGITS]}")
         notes.append(f"{release.version}: image {release.image}")
-        if release.quantization != Quantization.NONE:
-            notes.append(f"{release.version}: quality {_quality(release)}")
         notes.append(f"{release.version}: weights {release.repository} at {release.revision[:HASH_DIGITS]}")
     columns = ("release", "role", "engine", "quantization", "context", "instances")
     return Section("Releases", columns, rows, notes=notes)
-
-
-def _quality(release: ReleaseReport) -> str:
-    """What the quantization costs, by published scores in percent of those of the 16-bit weights."""
-    if not release.quality:
-        return f"in {release.quantization}: not measured, as far as is known here"
-    scores = ", ".join(f"{row.score_percent:g} % in {row.benchmark}" for row in release.quality)
-    first = release.quality[0]
-    alike = "" if first.checkpoint == release.repository else "of another checkpoint, "
-    return f"of the 16-bit weights': {scores} ({alike}{first.checkpoint}, {first.source}, {first.date})"
 
 
 def _instance(plan: ModelPlan, versions: str) -> Section:

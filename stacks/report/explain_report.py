@@ -4,7 +4,7 @@ Nothing is decided here: what is reported was decided by ``planning`` or stands 
 """
 
 from llm_serving.arguments import Frozen
-from llm_serving.catalog import QuantizationQuality, accelerator, quantization_quality
+from llm_serving.catalog import accelerator
 from llm_serving.planning.cold_start import warms_up
 from llm_serving.planning.disruption import longer_than_window, plan_drain
 from llm_serving.planning.instance_cost import CapacityCost, capacity_costs, gpu_range
@@ -47,7 +47,6 @@ class ReleaseReport(Frozen):
         engine, engine_version, image: the engine.
         repository, revision: the weights.
         quantization: of the weights.
-        quality: what is published of the quality of the weights in that quantization.
         context_length: longest request in tokens.
         min_instances, max_instances: its fewest and its most instances.
         base_instances: of these, instances on capacity that is not taken away.
@@ -69,7 +68,6 @@ class ReleaseReport(Frozen):
     repository: str
     revision: str
     quantization: str
-    quality: tuple[QuantizationQuality, ...]
     context_length: int
     min_instances: int
     max_instances: int
@@ -176,7 +174,7 @@ def _model(stack: Stack, index: int) -> ModelReport:
         name=model.spec.name,
         team=model.spec.team,
         pool=pool.name,
-        accelerator=pool.accelerator,
+        accelerator=model.node.gpu_label,
         capacity=tuple(f"{entry.market.value} {entry.machine_type}" for entry in pool.capacity),
         node=model.node,
         has_gpu=_has_gpu(model),
@@ -207,7 +205,6 @@ def _release(stack: Stack, model: ServedModel, index: int) -> ReleaseReport:
         repository=spec.model.repository,
         revision=spec.model.revision,
         quantization=spec.quantization.value,
-        quality=quantization_quality(spec.model.repository, spec.quantization),
         context_length=spec.context_length,
         min_instances=instances.replicas,
         max_instances=instances.most,

@@ -1,10 +1,10 @@
-"""What an update changes: cost, GPUs, quotas and instances before and after, and which models it interrupts.
+"""What an update changes: cost, GPUs and quotas before and after, and which models it interrupts.
 
 Pure. Before is what the last update put out, after is what the settings lead to, and interruptions are read from the
 steps of the engine's preview. What cannot be known is ``None``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from llm_serving import catalog
 from llm_serving.arguments import Frozen
@@ -12,10 +12,10 @@ from llm_serving.catalog import UnknownFact
 from llm_serving.planning.clouds import cloud_named
 from llm_serving.planning.cost import CostEstimate
 from llm_serving.planning.quota import Quota, capacity_quotas
-from llm_serving.planning.replicas import placeholder_name, total_replicas
+from llm_serving.planning.replicas import placeholder_name
 from llm_serving.spec import CapacityEntry, Market
 from stacks.engine_events import UNCHANGED, Event, StepEvent, StepState
-from stacks.outputs import ModelOutputs, StackOutputs
+from stacks.outputs import StackOutputs
 from stacks.report.cost_bounds import CostBounds, cost_bounds
 from stacks.settings import Stack
 
@@ -42,29 +42,6 @@ class StackFigures(CostBounds):
     min_gpus: int | None
     max_gpus: int | None
     quotas: tuple[Quota, ...]
-
-
-class InstanceRange(Frozen):
-    """Instances of all releases of a model together, at the fewest and at the most."""
-
-    min: int
-    max: int
-
-
-class ModelInstances(Frozen):
-    """How many instances a model has.
-
-    Attributes:
-        model: name of the model.
-        is_new: no update of the stack has brought it.
-        before: since the last update; ``None`` for a new model, and where the last update did not put it out.
-        after: what the settings lead to; ``None`` for a model that goes.
-    """
-
-    model: str
-    is_new: bool
-    before: InstanceRange | None
-    after: InstanceRange | None
 
 
 class Interruption(Frozen):
@@ -94,7 +71,6 @@ class StackChanges(Frozen):
             somebody else's.
         after: what it will take; ``None`` where the nodes are somebody else's.
         is_new: no update of the stack has completed.
-        instances: of each model, those that go last.
         starts: workloads that are new, by ``Deployment qwen3-8b-1-1-0``; ``None`` where no steps are known.
         interruptions: what ends, moves or starts again; ``None`` where no steps are known.
     """
@@ -103,7 +79,6 @@ class StackChanges(Frozen):
     before: StackFigures | None
     after: StackFigures | None
     is_new: bool
-    instances: tuple[ModelInstances, ...]
     starts: tuple[str, ...] | None
     interruptions: tuple[Interruption, ...] | None
 
@@ -122,7 +97,6 @@ def compare_stack(stack: Stack, outputs: StackOutputs, events: Iterable[Event] |
         before=None if outputs.cost is None else figures(outputs.cost),
         after=figures(stack.cost) if stack.settings.buys_nodes else None,
         is_new=not outputs.fixed,
-        instances=tuple(_instances(stack, outputs.models)),
         starts=None if steps is None else tuple(_name(step) for step in steps if _model(step) and step.op == "create"),
         interruptions=None if steps is None else tuple(_interruptions(stack, steps)),
     )
@@ -144,24 +118,6 @@ def figures(cost: CostEstimate) -> StackFigures:
         max_gpus=_gpus(cost, [line.max_nodes for line in cost.lines]),
         quotas=tuple(capacity_quotas(cloud, cost.region, capacity)),
     )
-
-
-def _instances(stack: Stack, before: Mapping[str, ModelOutputs]) -> Iterator[ModelInstances]:
-    after = {model.spec.name: total_replicas(model.spec) for model in stack.models}
-    for name in dict.fromkeys([*after, *before]):
-        planned = after.get(name)
-        yield ModelInstances(
-            model=name,
-            is_new=name not in before,
-            before=_range_of(before[name]) if name in before else None,
-            after=None if planned is None else InstanceRange(min=planned.fewest, max=planned.most),
-        )
-
-
-def _range_of(model: ModelOutputs) -> InstanceRange | None:
-    if model.min_instances is None or model.max_instances is None:
-        return None
-    return InstanceRange(min=model.min_instances, max=model.max_instances)
 
 
 def _gpus(cost: CostEstimate, nodes: list[int]) -> int | None:

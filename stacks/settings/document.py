@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from llm_serving.errors import LEAVE_OUT, Problem, ProblemsError, Suggestion, nearest
+from llm_serving.errors import Problem, ProblemsError, nearest
 from stacks.documents import load_yaml
 from stacks.settings.engine_reading import check_reading
-from stacks.settings.models import NAMESPACE, Settings, scalar_types, setting_names
+from stacks.settings.models import NAMESPACE, Settings, setting_names
 from stacks.settings.secrets import SECRETS, parse_with_secrets
 
 ENCRYPTION = frozenset({"encryptionsalt", "encryptedkey", "secretsprovider"})
@@ -27,7 +27,7 @@ def read_settings_file(path: Path) -> Settings:
     Raises:
         ProblemsError: naming the file and the property path of everything that is refused.
     """
-    document: Any = load_yaml(path, check=lambda root: check_reading(root, scalar_types))
+    document: Any = load_yaml(path, check=check_reading)
     config: Any = cast(dict[str, Any], document).get("config") if isinstance(document, dict) else None
     problems = [*_check_file_keys(cast(dict[str, Any], document))] if isinstance(document, dict) else []
     if not isinstance(config, dict):
@@ -44,7 +44,7 @@ def read_settings_file(path: Path) -> Settings:
 def _check_file_keys(document: Mapping[str, Any]) -> Iterator[Problem]:
     for key in document:
         if key not in FILE_KEYS:
-            yield Problem(key, None, "unknown key of a settings file", nearest(key, FILE_KEYS).as_keys())
+            yield Problem(key, None, "unknown key of a settings file", nearest(key, FILE_KEYS))
 
 
 def _check_namespaces(config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -52,12 +52,12 @@ def _check_namespaces(config: Mapping[str, Any]) -> Iterator[Problem]:
     for key in config:
         namespace, colon, name = key.partition(":")
         if not colon:
-            near = [key] if key in names else nearest(key, names).values
-            suggestion = Suggestion(keys=[f"{NAMESPACE}:{known}" for known in near])
-            yield Problem(key, None, "has no namespace", suggestion)
+            known = nearest(key, names).split(", ")
+            suggestion = ", ".join(f"{NAMESPACE}:{name}" for name in known) if len(known) < len(names) else ""
+            yield Problem(key, None, "has no namespace", suggestion or f"{NAMESPACE}:{key}")
         elif namespace not in NAMESPACES:
-            near = [name] if name in names else nearest(name, names).values
-            suggestion = Suggestion(keys=[f"{NAMESPACE}:{known}" for known in near]) or LEAVE_OUT
+            near = nearest(namespace, NAMESPACES).split(", ")
+            suggestion = ", ".join(f"{other}:{name}" for other in near)
             yield Problem(key, None, "is in a namespace that nothing of the stack reads", suggestion)
 
 

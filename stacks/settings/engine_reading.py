@@ -7,13 +7,13 @@ readings of what is accepted.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, cast
 
 import yaml
 from yaml.resolver import Resolver
 
-from llm_serving.errors import Problem, Suggestion
+from llm_serving.errors import Problem
 from stacks.documents import MERGE_TAG
 
 MAX_VALUES = 100_000
@@ -38,30 +38,16 @@ _WORDS = {"true": "bool", "false": "bool", "null": "null", "~": "null", "": "nul
 """Words that are no texts, in small letters, and what they are."""
 
 
-Types = Callable[[str], frozenset[type]]
-"""Types of the single values that a property takes, by its path; none for one that is not known."""
-
-
-def _unknown_types(path: str) -> frozenset[type]:
-    return frozenset()
-
-
-def check_reading(root: yaml.Node, types: Types | None = None) -> Iterator[Problem]:
-    """What the engine would read otherwise; paths are those of the file, without ``config``.
-
-    Args:
-        root: the document.
-        types: decides what is suggested: to whom a number is wanted no quotes help.
-    """
-    yield from _Walk(types or _unknown_types).check(root, "", 0)
+def check_reading(root: yaml.Node) -> Iterator[Problem]:
+    """What the engine would read otherwise; paths are those of the file, without ``config``."""
+    yield from _Walk().check(root, "", 0)
 
 
 class _Walk:
     """One pass over a document."""
 
-    def __init__(self, types: Types) -> None:
+    def __init__(self) -> None:
         self.values = 0
-        self.types = types
 
     def check(self, node: yaml.Node, path: str, depth: int) -> Iterator[Problem]:
         self.values += 1
@@ -73,7 +59,7 @@ class _Walk:
             line = node.start_mark.line + 1
             yield Problem("", None, f"is nested more than {MAX_DEPTH} levels deep, by line {line}")
         elif isinstance(node, yaml.ScalarNode):
-            yield from _check_scalar(node, path, self.types)
+            yield from _check_scalar(node, path)
         elif isinstance(node, yaml.SequenceNode):
             yield from _check_collection(node, path)
             for index, item in enumerate(cast(list[yaml.Node], node.value)):
@@ -109,27 +95,20 @@ def _check_collection(node: yaml.CollectionNode, path: str) -> Iterator[Problem]
 
 def _check_key(key: yaml.ScalarNode, path: str) -> Iterator[Problem]:
     if key.tag != f"{_TAG}str":
-        yield Problem(path, None, "is a key that YAML does not read as a text", _quoted(key.value).as_keys())
+        yield Problem(path, None, "is a key that YAML does not read as a text", f'"{key.value}", in quotes')
     else:
-        yield from _check_scalar(key, path, _unknown_types)
+        yield from _check_scalar(key, path)
 
 
 def _check_single_value(node: yaml.ScalarNode, path: str) -> Iterator[Problem]:
     """The engine hands over a value that is no list and no object as a text, and an empty one as ``""``."""
     if node.tag == f"{_TAG}null":
-        yield Problem(path, None, "has no value, which the Pulumi engine reads as an empty text", _REMOVE)
+        yield Problem(path, None, "has no value, which the Pulumi engine reads as an empty text", "remove the key")
     elif node.tag == f"{_TAG}bool" or (_NUMBER.fullmatch(node.value) and node.style is None):
-        yield Problem(path, node.value, "is a text to the Pulumi engine", _quoted(node.value))
+        yield Problem(path, node.value, "is a text to the Pulumi engine", f'"{node.value}", in quotes')
 
 
-_REMOVE = Suggestion("remove the key", removal=True)
-
-
-def _quoted(text: str) -> Suggestion:
-    return Suggestion(f'"{text}", in quotes', values=[text])
-
-
-def _check_scalar(node: yaml.ScalarNode, path: str, types: Types) -> Iterator[Problem]:
+def _check_scalar(node: yaml.ScalarNode, path: str) -> Iterator[Problem]:
     text: str = node.value
     if _SURROGATE.search(text):
         yield Problem(path, None, "holds half a character (a surrogate)", "the character itself")
@@ -140,59 +119,32 @@ def _check_scalar(node: yaml.ScalarNode, path: str, types: Types) -> Iterator[Pr
     implied: str = cast(Any, Resolver()).resolve(yaml.ScalarNode, text, (is_plain, not is_plain))
     if node.tag != implied:
         yield Problem(path, None, f"has the tag {_shown(node.tag)}, which the Pulumi engine ignores", "no tag")
-    elif is_plain and (reason := _differs(text, node.tag.removeprefix(_TAG), lambda: types(path))):
+    elif is_plain and (reason := _differs(text, node.tag.removeprefix(_TAG))):
         yield Problem(path, text, *reason)
 
 
-def _differs(text: str, kind: str, types_here: Callable[[], frozenset[type]]) -> tuple[str, str] | None:
+def _differs(text: str, kind: str) -> tuple[str, str] | None:
     """Why both read a text without quotes differently, and what to write in its place; ``None`` where they do not.
 
     Args:
         text: as it stands in the file.
         kind: what PyYAML makes of it: ``int``, ``str``, ``timestamp``.
-        types_here: what the setting takes; empty where that is not known. Asked where something is refused alone.
     """
+    quoted = f'"{text}", in quotes'
     if _WORDS.get(text.lower()) == kind or _NUMBER.fullmatch(text):
         return None
-    if kind == "str" and not (_GO_NUMBER.fullmatch(text.replace("_", "")) or _DATE.match(text)):
-        return None
-    types = types_here()
     if kind == "bool":
-        other = [text.lower() in ("yes", "on")] if not types or bool in types else []
-        return "is a truth value in YAML 1.1 and a text to the Pulumi engine", _instead(text, other, types)
+        other = "true" if text.lower() in ("yes", "on") else "false"
+        return "is a truth value in YAML 1.1 and a text to the Pulumi engine", f"{other}, or {quoted}"
     if text.lower().lstrip("+-") in (".inf", ".nan"):
         return "is not a number that a setting can have, and the Pulumi engine cannot read it", "a number"
     if _LONG_NUMBER.fullmatch(text):
-        return "is a number of more digits than the Pulumi engine keeps", _instead(text, [], types) or "a shorter one"
+        return "is a number of more digits than the Pulumi engine keeps", f"a shorter one, or {quoted}"
     if kind == "timestamp" or _DATE.match(text):
-        return "is a date in YAML, which the Pulumi engine writes in another form", _quoted(text)
+        return "is a date in YAML, which the Pulumi engine writes in another form", quoted
     if kind in ("int", "float") or (not text.startswith("_") and _GO_NUMBER.fullmatch(text.replace("_", ""))):
-        numbers = _decimals(text) if not types or types & {int, float} else []
-        return "is a number that the Pulumi engine may read otherwise", _instead(text, numbers, types)
-    return None if kind == "str" else ("has a meaning of its own in YAML 1.1", _quoted(text))
-
-
-def _instead(text: str, values: list[Any], types: frozenset[type]) -> Suggestion:
-    """The values, and the text in quotes where the setting takes a text."""
-    quoted = [text] if not types or str in types else []
-    shown = [*(str(value).lower() for value in values), *(f'"{each}", in quotes' for each in quoted)]
-    return Suggestion(", or ".join(shown), values=[*values, *quoted])
-
-
-def _decimals(text: str) -> list[int | float]:
-    """What a number in another form may be meant as, written in decimals that both read alike."""
-    digits = text.replace("_", "").lower().lstrip("+")
-    meant: list[float] = []
-    if ":" in digits:
-        meant = [float(yaml.safe_load(text))]
-    elif re.fullmatch(r"-?0[xob][0-9a-f]+", digits):
-        meant = [float(int(digits, 0))]
-    else:
-        # A number with a zero before it: people count in decimals, and YAML 1.1 in octal digits.
-        octal = [float(int(digits, 8))] if re.fullmatch(r"-?0[0-7]+", digits) else []
-        meant = [float(digits), *octal]
-    numbers = [int(number) if number.is_integer() else number for number in dict.fromkeys(meant)]
-    return [number for number in numbers if _NUMBER.fullmatch(str(number))]
+        return "is a number that the Pulumi engine may read otherwise", f"a decimal number, or {quoted}"
+    return None if kind == "str" else ("has a meaning of its own in YAML 1.1", quoted)
 
 
 def _source(node: yaml.ScalarNode) -> str:

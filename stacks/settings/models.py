@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, cast, get_args
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, StringConstraints
 
-from llm_serving.arguments import Frozen, parse, plain, scalar_types_at
-from llm_serving.errors import Problem, ProblemsError, nearest_or_few
+from llm_serving.arguments import Frozen, parse, plain
+from llm_serving.errors import Problem, ProblemsError, nearest
 from llm_serving.planning.clouds.gcp import repository_url
 from llm_serving.planning.nodes import DEFAULT_MAX_PODS
 from llm_serving.planning.rules.stack import GcpShape
@@ -24,7 +24,6 @@ from llm_serving.spec import (
     TeamSpec,
     Weights,
 )
-from llm_serving.spec.forms import CONTEXT, LABEL_KEY, LABEL_VALUE
 from llm_serving.spec.gcp import (
     GcpClusterSpec,
     GcpModelCacheSpec,
@@ -42,12 +41,12 @@ from stacks.releases import RELEASES
 NAMESPACE = "llm-serving"
 """Namespace of the settings in ``Pulumi.<stack>.yaml``: the project's name, as Pulumi has it."""
 
-LabelValue = Annotated[str, LABEL_VALUE]
+LabelValue = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-_a-z0-9]{0,61}[a-z0-9])?$")]
 """A value that GCP accepts as a label and Kubernetes as a label value."""
-LabelKey = Annotated[str, LABEL_KEY]
+LabelKey = Annotated[str, StringConstraints(pattern=r"^[a-z][-_a-z0-9]{0,62}$")]
 
 
-ContextName = Annotated[str, CONTEXT]
+ContextName = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f]([^\x00-\x1f]{0,251}[^\s\x00-\x1f])?$")]
 """A name in a kubeconfig: it may have spaces inside, and no control characters."""
 
 
@@ -313,13 +312,6 @@ def setting_names() -> frozenset[str]:
     return frozenset(field.alias or name for name, field in fields)
 
 
-def scalar_types(path: str) -> frozenset[type]:
-    """Types of the single values that a setting of any stack takes; empty where there is no such setting."""
-    return frozenset(
-        kind for model in _BY_CLOUD.values() for kind in scalar_types_at(model, path.removeprefix(f"{NAMESPACE}:"))
-    )
-
-
 def parse_settings(data: Mapping[str, Any], source: str, images: Mapping[str, LockedImage] | None = None) -> Settings:
     """The settings of one stack.
 
@@ -334,7 +326,7 @@ def parse_settings(data: Mapping[str, Any], source: str, images: Mapping[str, Lo
     cloud = data.get("cloud")
     if not isinstance(cloud, str) or cloud not in _BY_CLOUD:
         reason = "required, but not given" if cloud is None else "not a cloud that is known"
-        problem = Problem("cloud", cloud, reason, nearest_or_few(str(cloud or ""), _BY_CLOUD))
+        problem = Problem("cloud", cloud, reason, nearest(str(cloud or ""), _BY_CLOUD))
         raise ProblemsError([in_file(problem)], source)
     try:
         return _with_named_images(_BY_CLOUD[cloud], data, read_images(RELEASES) if images is None else images)

@@ -171,7 +171,7 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
     known = read_releases(releases)
     pulled = {key: _as_pulled(release, settings) for key, release in known.items()}
     shape = stack_shape(settings, {key: release.spec for key, release in pulled.items()})
-    problems = [*check(shape), *_check_mirror(settings), *_check_releases(settings, known, read_images(releases))]
+    problems = [*check(shape), *_check_mirror(settings), *_check_releases(settings, known)]
     if problems:
         raise ProblemsError(map(in_file, problems), source)
     models = tuple(_served(model, pulled, shape) for model in settings.models)
@@ -196,16 +196,14 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
     )
 
 
-def _check_releases(
-    settings: Settings, known: Mapping[tuple[str, str], Release], images: Mapping[str, LockedImage]
-) -> Iterator[Problem]:
+def _check_releases(settings: Settings, known: Mapping[tuple[str, str], Release]) -> Iterator[Problem]:
     """Releases that are served although something in them cannot be: files written by hand are locked unread."""
     for index, model in enumerate(settings.models):
         for role, version in releases_of(model):
             release = known.get((model.name, version))
             if release is None:
                 continue
-            for problem in mismatches(release.spec, images):
+            for problem in mismatches(release.spec):
                 said = "" if problem.value is None else f" = {problem.value}"
                 reason = f"{release.file}: {problem.path}{said}: {problem.reason}"
                 yield Problem(f"models[{index}].{ROLE_PATHS[role]}", version, reason, problem.suggestion)

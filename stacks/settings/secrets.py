@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from llm_serving.credentials import HUB_TOKEN_KIND, KUBECONFIG_KIND, check_credentials
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec.loader import HUB, HUB_TOKEN_SECRET
+from stacks.settings.credentials import HUB_TOKEN_KIND, KUBECONFIG_KIND, check_credentials
 from stacks.settings.models import NAMESPACE, Settings, in_file, parse_settings
 
 KUBECONFIG = "kubeconfig"
@@ -55,11 +55,6 @@ OWNED: Mapping[str, SecretSetting] = {
 
 SECRETS = frozenset({KUBECONFIG, *OWNED})
 """Property path of every secret: a key of its own, or one of an object."""
-
-
-def secrets_without_owner(settings: Settings) -> frozenset[str]:
-    """Property paths of the secrets that have no meaning beside these settings, and are refused."""
-    return frozenset(path for path, secret in OWNED.items() if not secret.has_owner(settings))
 
 
 def parse_with_secrets(data: Mapping[str, Any], source: str, is_encrypted: Callable[[str, Any], bool]) -> Settings:
@@ -124,10 +119,9 @@ def _check(settings: Settings, given: Mapping[str, bool]) -> Iterator[Problem]:
     """
     if not given.get(KUBECONFIG, True):
         yield Problem(KUBECONFIG, None, "stands in the file in the clear", _command("set --secret", KUBECONFIG))
-    without_owner = secrets_without_owner(settings)
     for path, secret in OWNED.items():
         command = _command("set --secret", path)
-        has_owner = path not in without_owner
+        has_owner = secret.has_owner(settings)
         if has_owner and secret.is_required and path not in given:
             yield Problem(path, None, f"required where {secret.owner} is given", command)
         elif path in given and not has_owner:

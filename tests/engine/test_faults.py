@@ -3,13 +3,10 @@
 import re
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local.external_weights import seed
-from stacks.settings import read_settings_file, resolve
 from tests.engine.local_stack import LocalStack, kill_session, wait_until
 
 # (what fails, what the message must name). They are met one after the other on the way up.
@@ -102,53 +99,6 @@ def test_of_two_updates_at_once_one_is_refused_cleanly(stack: LocalStack) -> Non
     assert second.returncode != 0
     assert "currently locked" in second.stdout + second.stderr
     _assert_whole(stack)
-
-
-@pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
-def test_a_stack_that_nobody_brings_weights_to_does_not_come_up_and_says_why(environment: str, tmp_path: Path) -> None:
-    """As shipped the loaders' Jobs bring them. An update waits twice the planned cold start at least, many minutes, so
-    that its end is not awaited here: the weights come, and nothing else was missing."""
-    stack = LocalStack(tmp_path, environment)
-    try:
-        stack.change(_without_loader)
-        updating = stack.start_up()
-        settings = resolve(read_settings_file(stack.settings / f"Pulumi.{environment}.yaml"), environment)
-        models = {model.spec.name for model in settings.models}
-        # Before that the control plane may not have begun to answer.
-        wait_until(lambda: _exists(stack, "NodePool", updating), 400, "a NodePool on the local cloud")
-        wait_until(lambda: _without_weights(stack, updating) == models, 400, f"pods of {models} that miss weights")
-        assert not any(_is_ready(pod) for pod in stack.engine_pods())
-        assert not stack.kubernetes().list("batch/v1", "Job", labels="app.kubernetes.io/component=loader")
-        assert updating.poll() is None
-        assert list(seed(stack.runner.state, environment, settings))
-        output, _ = updating.communicate(timeout=480)
-        assert updating.returncode == 0, output[-4000:]
-        assert all(_is_ready(pod) for pod in stack.engine_pods())
-    finally:
-        stack.close()
-
-
-def _without_loader(config: dict[str, Any]) -> None:
-    """Also without the Job that compiles, which needs the loader's identity."""
-    del config["loader"]
-    config["weights"] = "external"
-    for model in config["models"]:
-        model.pop("compileCache", None)
-
-
-def _without_weights(stack: LocalStack, updating: subprocess.Popen[str]) -> set[str]:
-    """Models with a pod that says that its weights are missing."""
-    assert updating.poll() is None, updating.communicate()[0][-4000:]
-    return {
-        pod["metadata"]["labels"]["llm-serving.dev/model"]
-        for pod in stack.engine_pods()
-        if "no weights in gs://" in str(pod["status"])
-    }
-
-
-def _is_ready(pod: dict[str, Any]) -> bool:
-    conditions = pod["status"].get("conditions") or []
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def _exists(stack: LocalStack, kind: str, updating: subprocess.Popen[str]) -> bool:

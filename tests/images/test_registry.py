@@ -321,20 +321,6 @@ def test_pinning_writes_what_the_tag_leads_to_now_and_never_again(registry, fold
     assert (folder / LOCK).read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("label", "version"), [("v0.32.0", "0.32.0"), ("0.32.0+cu130", "0.32.0+cu130"), ("22.04", None)]
-)
-def test_pinning_notes_the_version_that_the_image_says_of_itself(registry, folder, tmp_path, label, version):
-    """An image without a label of its own has that of its base, a version of Ubuntu for instance."""
-    made = Archive(tmp_path / "engine.tar")
-    platforms = [made.image([cpu.encode()], version=label, architecture=cpu) for cpu in ("amd64", "arm64")]
-    publisher = tmp_path / "publisher"
-    publisher.mkdir()
-    push(publisher, made.write(made.index(*platforms)), registry, "engine@nightly")
-    pinned = pin_image("engine@1", f"{registry}/engine:nightly", folder, environment=NOBODY)
-    assert (pinned.version, read_images(folder)["engine@1"]) == (version, pinned)
-
-
 def test_an_image_that_nodes_cannot_stream_is_told_when_it_is_pinned(registry, folder, tmp_path):
     publisher = tmp_path / "publisher"
     publisher.mkdir()

@@ -20,8 +20,8 @@ from llm_serving.serving.arguments import ImagePullArgs
 from llm_serving.serving.image_pull import check_password, pull_secret
 from llm_serving.serving.network_policies import NAMESPACE_NAME, service_policy
 from llm_serving.spec import ImagePullSpec
-from llm_serving.spec.forms import BASE_URL
 from llm_serving.spec.toleration import Toleration
+from llm_serving.spec.urls import check_user_info
 
 INSTALL_SECONDS = 600
 """How long the workloads of a chart may take to be ready; a system node may have to start first."""
@@ -62,7 +62,7 @@ class ClusterAddonsInputs(Frozen):
     keda: bool = False
     monitoring: bool = False
     leader_worker_set: bool = False
-    prometheus_url: Annotated[str, BASE_URL] | None = None
+    prometheus_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*[^\s/])?$")] | None = None
     retention_days: Annotated[int, Field(ge=1)] = 15
     storage_gib: Annotated[int, Field(ge=10)] = 50
     storage_class: str | None = None
@@ -74,6 +74,8 @@ class ClusterAddonsInputs(Frozen):
 
     @model_validator(mode="after")
     def _one_prometheus(self) -> "ClusterAddonsInputs":
+        if problems := check_user_info("prometheusUrl", self.prometheus_url or "", "prometheusAuth of ModelService"):
+            raise ProblemsError(problems)
         if self.monitoring and self.prometheus_url is not None:
             reason = "is another Prometheus than the one that monitoring installs"
             raise ProblemsError([Problem("prometheusUrl", self.prometheus_url, reason, "one of the two")])

@@ -142,8 +142,6 @@ class MachineType(Frozen):
         local_ssd: whether local SSDs are always there, can be attached, or neither.
         local_ssd_disks: how many of them there are, or can be at most.
         local_ssd_gib: their size together.
-        efa_interfaces: most interfaces of AWS's Elastic Fabric Adapter, by which GPUs of several nodes reach each
-            other; 0 for machines without it and on other clouds.
         accelerator_label: value of GKE's node label ``cloud.google.com/gke-accelerator``; ``None`` elsewhere.
         zones: zones that offer the machine; empty where that is not known (it never means "nowhere").
         source, date: where the values come from and when they were read.
@@ -160,7 +158,6 @@ class MachineType(Frozen):
     local_ssd: LocalSsd
     local_ssd_disks: int
     local_ssd_gib: float
-    efa_interfaces: int = 0
     accelerator_label: str | None
     zones: tuple[str, ...] = ()
     source: str
@@ -216,27 +213,6 @@ class EngineImage(Frozen):
     user_id: int
     user: str
     checked: str
-    date: str
-
-
-class QuantizationQuality(Frozen):
-    """What one quantized checkpoint scores in one benchmark.
-
-    Attributes:
-        base: repositories of the 16-bit weights.
-        checkpoint: repository of the quantized ones.
-        quantization: how they are quantized, as a release names it.
-        benchmark: which.
-        score_percent: its score, in percent of that of the 16-bit weights.
-        source, date: where that comes from and when it was read.
-    """
-
-    base: tuple[str, ...]
-    checkpoint: str
-    quantization: Quantization
-    benchmark: str
-    score_percent: float
-    source: str
     date: str
 
 

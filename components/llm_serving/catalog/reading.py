@@ -20,13 +20,12 @@ from llm_serving.catalog.models import (
     MachineType,
     MigProfile,
     Price,
-    QuantizationQuality,
     QuotaMetric,
     StartupEstimate,
     StartupStage,
 )
 from llm_serving.errors import nearest
-from llm_serving.spec import EngineName, Market, ModelFacts, ModelSource, Quantization
+from llm_serving.spec import EngineName, Market, ModelFacts, ModelSource
 
 CLOUDS = ("gcp", "aws")
 """Clouds that sell machines. ``existing``, for existing clusters, sells none."""
@@ -117,14 +116,6 @@ def device(name: str) -> Device:
 def engine_image(repository: str) -> EngineImage | None:
     """What is known of the image of a repository, by the last part of its name; ``None`` where nothing is."""
     return _engine_images().get(repository.rpartition("/")[2])
-
-
-def quantization_quality(repository: str, quantization: Quantization) -> tuple[QuantizationQuality, ...]:
-    """What is published on the quality of a quantized model: of this very checkpoint, else of another one in the same
-    quantization that was made of these weights; nothing where nobody has measured it."""
-    rows = [row for row in _quantization_quality() if row.quantization is quantization]
-    of_checkpoint = tuple(row for row in rows if row.checkpoint == repository)
-    return of_checkpoint or tuple(row for row in rows if repository in row.base)
 
 
 def engine_features(engine: EngineName) -> Mapping[Feature, EngineFeature]:
@@ -228,15 +219,8 @@ def _machine_types() -> Mapping[str, Mapping[str, MachineType]]:
     for row in _rows("zones.csv"):
         key = (row["cloud"], row["machine_type"])
         zones[key] = (*zones.get(key, ()), *_listed(row["zones"]))
-    efa = {("aws", row["machine_type"]): row["interfaces"] for row in _rows("efa.csv")}
     machines = [
-        _model(
-            MachineType,
-            row,
-            notes=row["notes"],
-            zones=zones.get((row["cloud"], row["name"]), ()),
-            efa_interfaces=efa.get((row["cloud"], row["name"]), 0),
-        )
+        _model(MachineType, row, notes=row["notes"], zones=zones.get((row["cloud"], row["name"]), ()))
         for row in _rows("machine_types.csv")
     ]
     return {cloud: _by_name(m for m in machines if m.cloud == cloud) for cloud in CLOUDS}
@@ -257,12 +241,6 @@ def _architectures() -> Mapping[str, Architecture]:
 def _engine_images() -> Mapping[str, EngineImage]:
     entries = (_model(EngineImage, row) for row in _rows("engine_images.csv"))
     return {entry.image: entry for entry in entries}
-
-
-@cache
-def _quantization_quality() -> tuple[QuantizationQuality, ...]:
-    rows = _rows("quantization_quality.csv")
-    return tuple(_model(QuantizationQuality, row, base=tuple(row["base"].split())) for row in rows)
 
 
 @cache

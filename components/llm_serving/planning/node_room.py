@@ -66,14 +66,9 @@ def pods_of_fewest(model: ModelSpec, plans: Mapping[str, ModelPlan]) -> list[Pod
 def pods_that_fit(pods: Sequence[PodSize], room: NodeRoom, nodes: int) -> int:
     """How many pods, largest first, find one of so many nodes with enough room (first fit)."""
     free = [room] * nodes
-    count, first = 0, 0
-    previous: PodSize | None = None
+    count = 0
     for pod in sorted(pods, reverse=True):
-        # What one pod found no room on has none for its like: a hundred thousand of them are one pass over the nodes.
-        first = first if pod == previous else 0
-        previous = pod
-        slot = next((number for number in range(first, nodes) if free[number].holds(pod)), None)
-        first = nodes if slot is None else slot
+        slot = next((number for number, left in enumerate(free) if left.holds(pod)), None)
         if slot is None:
             continue
         free[slot] = free[slot].without(pod)

@@ -97,20 +97,6 @@ def plan_replicas(model: ModelSpec) -> tuple[ReleaseReplicas, ...]:
     )
 
 
-@dataclass(frozen=True)
-class ReplicaRange:
-    """Instances at the fewest and at the most."""
-
-    fewest: int
-    most: int
-
-
-def total_replicas(model: ModelSpec) -> ReplicaRange:
-    """The instances of all releases of ``model`` together."""
-    releases = plan_replicas(model)
-    return ReplicaRange(fewest=sum(one.replicas for one in releases), most=sum(one.most for one in releases))
-
-
 def _bounds(model: ModelSpec, role: Role, fewest: int) -> AutoscalingSpec | None:
     """Schedules hold for the stable release alone: they say how much the model is used."""
     spec = model.autoscaling

@@ -12,7 +12,7 @@ import pulumi
 from pulumi_kubernetes import core, meta
 
 from llm_serving.component import child
-from llm_serving.errors import Problem, ProblemsError, nearest_or_few
+from llm_serving.errors import Problem, ProblemsError, nearest
 from llm_serving.launchers import COMMAND, Launcher, current, launchers
 from llm_serving.serving.engines import InferenceEngine
 from llm_serving.spec import ModelSpec, ReleaseSpec
@@ -48,7 +48,7 @@ def travelling(model: ModelSpec, release: ReleaseSpec, version: str | None) -> L
     carried = launchers()
     if version not in carried:
         reason = "is not a launcher that this version of the package carries"
-        raise ProblemsError([Problem("launcherVersion", version, reason, nearest_or_few(version, carried))])
+        raise ProblemsError([Problem("launcherVersion", version, reason, nearest(version, carried))])
     return carried[version]
 
 

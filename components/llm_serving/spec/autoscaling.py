@@ -2,10 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, StringConstraints, field_validator
 
 from llm_serving.arguments import Frozen
-from llm_serving.spec.forms import CRON
 from llm_serving.spec.names import MAX_AMOUNT, MAX_COUNT, Count, PositiveCount
 
 Percent = Annotated[int, Field(ge=1, le=100)]
@@ -14,9 +13,9 @@ Percent = Annotated[int, Field(ge=1, le=100)]
 class ScheduleSpec(Frozen):
     """A floor for the number of instances in a part of the week."""
 
-    start: Annotated[str, CRON]
+    start: Annotated[str, StringConstraints(pattern=r"^\S+( \S+){4}$")]
     """Cron expression (five fields) of its begin."""
-    end: Annotated[str, CRON]
+    end: Annotated[str, StringConstraints(pattern=r"^\S+( \S+){4}$")]
     """Cron expression of its end."""
     timezone: str = "Etc/UTC"
     """Name in the IANA data base; `Etc/UTC` by default."""

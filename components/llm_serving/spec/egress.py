@@ -6,11 +6,10 @@ from ipaddress import IPv4Address
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, StringConstraints, model_validator
 
 from llm_serving.arguments import Frozen
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.spec.forms import HOST
 from llm_serving.spec.names import SecretName
 from llm_serving.spec.network import Cidr
 from llm_serving.spec.urls import check_user_info
@@ -43,7 +42,7 @@ def _check_certificates(value: str) -> str:
 
 SiteUrl = Annotated[str, AfterValidator(_check_url)]
 Certificates = Annotated[str, AfterValidator(_check_certificates)]
-DirectHost = Annotated[str, HOST]
+DirectHost = Annotated[str, StringConstraints(pattern=r"^[^\s,]+$")]
 
 
 class EgressSpec(Frozen):

@@ -5,15 +5,14 @@ import math
 import re
 from typing import Annotated, Any, cast
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, StringConstraints
 
 from llm_serving.arguments import Frozen
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec.facts import Modality
-from llm_serving.spec.forms import FLAG
 from llm_serving.spec.names import Count, PositiveAmount, PositiveCount
 
-FlagName = Annotated[str, FLAG]
+FlagName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*([-.][a-z0-9_]+)*$")]
 """Name of a flag without its dashes: ``max-num-seqs``, or ``compilation-config.mode`` for a nested one."""
 
 

@@ -8,11 +8,10 @@ from enum import StrEnum
 from math import prod
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from llm_serving.arguments import Frozen
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.spec.forms import NUMBER_FORMAT
 from llm_serving.spec.names import Amount, Count, PositiveAmount, PositiveCount
 
 LongCount = Annotated[int, Field(ge=0, le=10**15)]
@@ -140,7 +139,7 @@ class StoredQuantization(Frozen):
     """Number format or layout, as the model calls it, for example `float-quantized`."""
 
 
-Dtype = Annotated[str, NUMBER_FORMAT]
+Dtype = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{1,15}$")]
 
 
 class ModelFacts(Frozen):

@@ -7,11 +7,10 @@ from enum import StrEnum
 from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from llm_serving.arguments import Frozen
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.spec.forms import GCP_NAME, REGION
 from llm_serving.spec.names import ClusterName, PoolName, PositiveCount
 from llm_serving.spec.network import Cidr
 from llm_serving.spec.pool import PoolSpec
@@ -35,7 +34,7 @@ ProjectId = Annotated[str, AfterValidator(_check_project)]
 """Id (not the number) of a Google Cloud project, with the domain in front where the project has one
 (``example.com:my-project``)."""
 
-Region = Annotated[str, REGION]
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z]+-[a-z]+[0-9]+$")]
 """A region such as ``us-central1``."""
 
 
@@ -87,7 +86,7 @@ class GcpMaintenanceExclusion(Frozen):
     A time in which the cloud leaves the cluster as it is, for example around a launch.
     """
 
-    name: Annotated[str, GCP_NAME]
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")]
     """What it is for; unique in the cluster."""
     start: Instant
     """First moment, RFC 3339 in UTC."""

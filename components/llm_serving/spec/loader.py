@@ -2,10 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from llm_serving.arguments import Frozen
-from llm_serving.spec.forms import SOURCE
 from llm_serving.spec.names import SecretName
 from llm_serving.spec.release import ImageReference
 from llm_serving.spec.timeouts import DAY_SECONDS
@@ -31,7 +30,7 @@ class LoaderSpec(Frozen):
 
     image: ImageReference
     """Image with the loader (`images/model-loader`)."""
-    source: Annotated[str, SOURCE] = HUB
+    source: Annotated[str, StringConstraints(pattern=r"^(hf://|(file:///|gs://|s3://)[^\s]+)$")] = HUB
     """`hf://` (the default) for the Hugging Face hub; `gs://`, `s3://` or `file:///` for a mirror.
 
     Where weights come from: ``hf://`` for the Hugging Face hub, ``gs://bucket/prefix``, ``s3://bucket/prefix`` or

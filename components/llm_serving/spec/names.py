@@ -3,17 +3,9 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
-
-from llm_serving.errors import Problem, ProblemsError, Suggestion
-from llm_serving.spec.forms import VERSION, repaired
+from pydantic import AfterValidator, Field, StringConstraints
 
 DNS_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
-
-
-def _nearest_name(value: str, pattern: str, limit: int) -> Suggestion:
-    fits = (text for text in repaired(value) if len(text) <= limit and re.fullmatch(pattern, text))
-    return Suggestion(values=[*fits][:1])
 
 
 def _dns_label(limit: int) -> AfterValidator:
@@ -21,11 +13,10 @@ def _dns_label(limit: int) -> AfterValidator:
         if len(value) > limit:
             raise ValueError(f"{len(value)} characters, at most {limit} are allowed")
         if not re.fullmatch(DNS_LABEL, value):
-            reason = (
+            raise ValueError(
                 "not a name that Kubernetes and the clouds accept: lower-case letters, digits and '-', "
                 "starting with a letter and ending with a letter or digit"
             )
-            raise ProblemsError([Problem("", value, reason, _nearest_name(value, DNS_LABEL, limit))])
         return value
 
     return AfterValidator(check)
@@ -37,11 +28,10 @@ _LONGEST_SUBDOMAIN = 253
 
 def _check_subdomain(value: str) -> str:
     if len(value) > _LONGEST_SUBDOMAIN or not re.fullmatch(DNS_SUBDOMAIN, value):
-        reason = (
+        raise ValueError(
             "not a name that Kubernetes accepts: at most 253 lower-case letters, digits, '-' and '.', "
             "starting and ending with a letter or digit"
         )
-        raise ProblemsError([Problem("", value, reason, _nearest_name(value, DNS_SUBDOMAIN, _LONGEST_SUBDOMAIN))])
     return value
 
 
@@ -56,15 +46,17 @@ PoolName = Annotated[str, _dns_label(POOL_NAME_LIMIT)]
 ModelName = Annotated[str, _dns_label(40)]
 """Name of a model: a DNS label, shorter than 63 because Kubernetes objects add a role to it."""
 
-DnsLabel = Annotated[str, _dns_label(63)]
-"""A DNS label (RFC 1123) that begins with a letter."""
-
 NamespaceName = Annotated[str, _dns_label(40)]
 
 ClusterName = Annotated[str, _dns_label(30)]
 """Name of a cluster. GKE allows 40 characters; service accounts derived from it have only 30."""
 
-Semver = Annotated[str, VERSION]
+Semver = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z]+(-[0-9A-Za-z]+)*(\.[0-9A-Za-z]+(-[0-9A-Za-z]+)*)*)?$"
+    ),
+]
 """A release's version, semantic versioning 2.0.0 without build metadata. It is part of names and a label's value, so
 each identifier begins and ends with a letter or digit."""
 

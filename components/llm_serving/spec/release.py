@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from llm_serving.arguments import Frozen, parse
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec.facts import ModelFacts, Task
-from llm_serving.spec.forms import COMMIT, DIGEST, HUB_REPOSITORY
 from llm_serving.spec.kubernetes import ImageRepository, ImageTag
 from llm_serving.spec.names import MAX_AMOUNT, ModelName, Semver
 
@@ -65,7 +64,7 @@ class ImageReference(Frozen):
 
     A digest, where given, decides.
     """
-    digest: Annotated[str, DIGEST] | None = None
+    digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
     """`sha256:` and 64 hexadecimal digits; decides where it is given.
 
     ``None`` while the image has no recorded digest.
@@ -114,9 +113,9 @@ class ModelSource(Frozen):
 
     Either this or `architecture`.
     """
-    repository: Annotated[str, HUB_REPOSITORY]
+    repository: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
     """Repository on the Hugging Face hub."""
-    revision: Annotated[str, COMMIT]
+    revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
     """Full commit, 40 hexadecimal digits.
 
     A branch name would change answers without a release.
@@ -142,9 +141,9 @@ class AdapterSource(Frozen):
 
     name: ModelName
     """Name under which clients ask for it."""
-    repository: Annotated[str, HUB_REPOSITORY]
+    repository: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
     """Repository on the Hugging Face hub."""
-    revision: Annotated[str, COMMIT]
+    revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
     """Full commit, 40 hexadecimal digits."""
     rank: Annotated[int, Field(ge=1, le=512)]
     """Its rank."""

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from llm_serving.errors import Problem, nearest_or_few
+from llm_serving.errors import Problem, nearest
 from local.providers.differences import Difference, as_pattern, compare
 from local.providers.gcp import locations
 from local.providers.properties import UNKNOWN, Secret, child
@@ -104,7 +104,7 @@ class GcpType:
                 for place, item in _members(path, value):
                     if isinstance(item, str) and item not in allowed:
                         problems.append(
-                            Problem(place, item, "not one of the values that are known", nearest_or_few(item, allowed))
+                            Problem(place, item, "not one of the values that are known", nearest(item, allowed))
                         )
         return problems
 

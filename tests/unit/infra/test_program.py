@@ -2,9 +2,7 @@
 
 import importlib.util
 import json
-import os
 import runpy
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,45 +82,20 @@ def gcp_run() -> Run:
     return run({**settings_data("dev"), "loader": LOADER})
 
 
-def existing_settings() -> dict[str, Any]:
-    pool = {"name": "a6000", "accelerator": "RTX-A6000", "gpusPerNode": 2, "nodes": 3, "cpu": 32, "memoryGib": 128}
-    return {
-        "cloud": "existing",
-        "cluster": {"name": "lab", "cacheClaim": "weights"},
-        "pools": [pool],
-        "teams": [{"name": "chat"}],
-        "loader": LOADER,
-        "models": [{"name": "qwen3-32b", "team": "chat", "pool": "a6000", "releases": {"stable": "1.0.0"}}],
-    }
-
-
 @pytest.fixture(scope="module")
 def existing_run() -> Run:
-    # Its owner has put the claim there since.
-    return run(existing_settings(), before={"namespaces": ["chat"]})
-
-
-@pytest.mark.parametrize(
-    ("settings", "sdks"),
-    [("existing_settings()", []), ("{**settings_data('dev'), 'loader': LOADER}", ["pulumi_gcp"])],
-    ids=["existing", "gcp"],
-)
-def test_a_stack_imports_the_sdk_of_its_own_cloud_and_no_other(settings: str, sdks: list[str]) -> None:
-    """In a process of its own: others of this one have imported what they need."""
-    script = (
-        "import json, sys; from tests.unit.infra.test_program import LOADER, existing_settings, run, settings_data; "
-        f"run({settings}, before={{'namespaces': ['chat']}}); "
-        "print(json.dumps(sorted(sys.modules.keys() & {'pulumi_aws', 'pulumi_gcp'})))"
+    pool = {"name": "a6000", "accelerator": "RTX-A6000", "gpusPerNode": 2, "nodes": 3, "cpu": 32, "memoryGib": 128}
+    return run(
+        {
+            "cloud": "existing",
+            "cluster": {"name": "lab", "cacheClaim": "weights"},
+            "pools": [pool],
+            "teams": [{"name": "chat"}],
+            "loader": LOADER,
+            "models": [{"name": "qwen3-32b", "team": "chat", "pool": "a6000", "releases": {"stable": "1.0.0"}}],
+        },
+        before={"namespaces": ["chat"]},  # its owner has put the claim there since
     )
-    process = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=FOLDER.parent,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    assert json.loads(process.stdout.splitlines()[-1]) == sdks
 
 
 def test_a_preview_refuses_an_image_that_is_in_no_registry() -> None:
@@ -205,15 +178,6 @@ def test_what_a_stack_on_a_cloud_puts_out_can_be_read(gcp_run: Run) -> None:
     assert outputs.cluster.endpoint
     assert list(outputs.models) == list(outputs.releases) == [model["name"] for model in gcp_run.settings["models"]]
     assert list(outputs.pools or {}) == [pool["name"] for pool in gcp_run.settings["pools"]]
-
-
-def test_the_next_preview_can_say_how_many_instances_a_model_had() -> None:
-    settings = settings_data("dev")
-    put(settings, "models[0].autoscaling", {"min": 1, "max": 2})
-    put(settings, "models[0].releases", {"stable": "1.1.0", "previous": "1.0.0"})
-    put(settings, "pools[0].capacity[0].max", 6)
-    (model,) = read_outputs(run({**settings, "loader": LOADER}).outputs).models.values()
-    assert (model.min_instances, model.max_instances) == (2, 3)
 
 
 def test_what_a_stack_on_an_existing_cluster_puts_out_can_be_read(existing_run: Run) -> None:
@@ -441,3 +405,17 @@ def test_no_module_of_the_program_hides_another(monkeypatch: pytest.MonkeyPatch)
         name = path.stem
         if not name.startswith("__"):
             assert importlib.util.find_spec(name) is None, f"infra/{path.name} hides the package {name}"
+
+
+def test_pods_of_a_shared_pool_ask_for_one_part_and_take_their_part_of_the_memory() -> None:
+    settings = {**settings_data("dev"), "loader": LOADER}
+    put(settings, "pools[0].sharing", {"strategy": "time-sharing", "clients": 2})
+    put(settings, "pools[0].capacity[0].machineType", "g2-standard-32")
+    recording = run(settings).recording
+    pods = [deployment["spec"]["template"]["spec"] for deployment in recording.all("kubernetes:apps/v1:Deployment")]
+    engines = [(pod, box) for pod in pods for box in pod["containers"] if box["name"] == "engine"]
+    assert engines
+    for pod, engine in engines:
+        assert engine["resources"]["limits"]["nvidia.com/gpu"] == "1"
+        assert "--gpu-memory-utilization=0.45" in [*engine["command"], *engine.get("args", ())]
+        assert pod["nodeSelector"]["cloud.google.com/gke-max-shared-clients-per-gpu"] == "2"

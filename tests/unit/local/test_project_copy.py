@@ -11,9 +11,7 @@ from local.pulumi_home import clean_environment
 from local.state_folder import REPOSITORY, StateFolder
 from stacks.images.lock import read_images
 from stacks.releases import RELEASES
-from stacks.settings import NAMESPACE, read_settings_file, refuse_unpushed, resolve
-from stacks.settings.secrets import HUB_TOKEN, OWNED
-from tests.unit.stacks.settings_files import put, settings_data, write_settings
+from stacks.settings import read_settings_file, refuse_unpushed, resolve
 
 STACKS = ("dev", "staging", "prod")
 
@@ -85,41 +83,6 @@ def test_secrets_of_a_local_run_are_its_own(tmp_path: Path) -> None:
     settings.write_text("config: {n:key: clear}\n")
     sync_project(state, "dev", source)
     assert yaml.safe_load(copy.read_text())["config"] == {"n:key": "clear"}
-
-
-SECRET_SETTINGS = {
-    "imagePullPassword": {"imagePull": {"registry": "registry.example", "username": "robot"}},
-    "prometheusCredential": {
-        "addons": {"monitoring": "existing", "prometheusUrl": "https://p", "prometheusAuth": {"mode": "bearer"}}
-    },
-    "loader.token": {},
-}
-"""Settings that each secret belongs to; a stack loads from the hub unless it says something else."""
-
-
-@pytest.mark.parametrize("secret", OWNED)
-def test_a_secret_of_a_local_run_ends_with_the_setting_that_it_belongs_to(tmp_path: Path, secret: str) -> None:
-    """Else the run is refused for a secret that the settings do not have."""
-    source, state = tmp_path / "source", tmp_path / "state"
-    source.mkdir()
-    (source / "Pulumi.yaml").write_text((REPOSITORY / "Pulumi.yaml").read_text())
-    without = settings_data()
-    without["loader"] = {"image": "model-loader@0.1.0", "source": "gs://mirror/weights"}
-    loader = {"loader": {"image": "model-loader@0.1.0"}} if secret == HUB_TOKEN else {}
-    write_settings(source, {**without, **SECRET_SETTINGS[secret], **loader})
-    copy = sync_project(state, "dev", source) / "Pulumi.dev.yaml"
-    document = yaml.safe_load(copy.read_text())
-    put(document["config"], f"{NAMESPACE}:{secret}", {"secure": "v1:o"})
-    copy.write_text(yaml.safe_dump({**document, "encryptionsalt": "v1:ours"}))
-    for _ in range(2):
-        sync_project(state, "dev", source)
-        assert "v1:o" in copy.read_text()
-        read_settings_file(copy)
-
-    write_settings(source, without)
-    sync_project(state, "dev", source)
-    assert "v1:o" not in copy.read_text().replace("v1:ours", "")
-    read_settings_file(copy)
 
 
 def test_a_stack_without_settings_is_told_with_those_that_have_some(tmp_path: Path) -> None:

@@ -129,10 +129,7 @@ def test_bitsandbytes_is_refused_by_vllm_and_served_by_tgi():
     assert not problems(release(engine=TGI, quantization="bitsandbytes"))
 
 
-@pytest.mark.parametrize(
-    ("gpu", "quantization"),
-    [("B200", "int8"), ("CPU", "fp8"), ("CPU", "bitsandbytes"), ("CPU", "awq"), ("CPU", "gptq")],
-)
+@pytest.mark.parametrize(("gpu", "quantization"), [("B200", "int8"), ("CPU", "fp8"), ("CPU", "bitsandbytes")])
 def test_a_quantization_that_the_gpu_has_no_kernels_for_is_refused(gpu, quantization):
     pool = existing_pool(accelerator=gpu)
     shape = stack(cloud=EXISTING, pools=(pool,), models=(model(pool="lab"),), releases=[release()])
@@ -187,7 +184,7 @@ def test_stages_do_not_run_on_cpus():
 @pytest.mark.parametrize(
     ("name", "value", "suggestion"),
     [
-        ("max-num-seqz", 4, "engine.maxSequences"),
+        ("max-num-seqz", 4, "max-num-active-seqs"),
         ("enable-mfu-metric", True, "enable-mfu-metrics"),
         ("speculative-confg.method", "ngram", "speculative-config"),
         ("no-async-scheduling", True, "async-scheduling: false"),

@@ -9,6 +9,39 @@ from hypothesis import strategies as st
 from llm_serving.planning.clouds import gcp_subnets as subnets
 
 
+def networks(shortest=8, longest=29):
+    def build(prefix, start):
+        size = 2 ** (32 - prefix)
+        return IPv4Network((start // size * size, prefix))
+
+    starts = st.integers(min_value=0, max_value=2**32 - 1)
+    return st.builds(build, st.integers(min_value=shortest, max_value=longest), starts)
+
+
+@given(networks(), networks())
+def test_overlap_means_a_shared_address(first, second):
+    shares = first.network_address in second or second.network_address in first
+    assert list(subnets.overlaps({"a": first, "b": second})) == ([("a", "b")] if shares else [])
+
+
+@given(st.dictionaries(st.text(max_size=3), networks(), max_size=6), st.integers(min_value=9, max_value=29))
+def test_a_free_range_overlaps_nothing(taken, prefix):
+    free = subnets.free_range(prefix, taken)
+    if free is None:
+        return
+    assert free.prefixlen == prefix
+    assert free.subnet_of(subnets.SUGGESTED_SPACE)
+    assert not any(free.overlaps(other) for other in taken.values())
+
+
+@pytest.mark.parametrize("prefix", [9, 11, 13])
+def test_a_free_range_is_found_exactly_as_long_as_there_is_one(prefix):
+    taken = {}
+    while (free := subnets.free_range(prefix, taken)) is not None:
+        taken[str(free)] = free
+    assert len(taken) == 2 ** (prefix - subnets.SUGGESTED_SPACE.prefixlen)
+
+
 @given(st.integers(min_value=1, max_value=100_000))
 def test_the_prefix_for_nodes_is_the_longest_that_holds_them(nodes):
     prefix = subnets.prefix_for_nodes(nodes)

@@ -135,7 +135,7 @@ def test_certificates_are_a_config_map_whose_name_changes_with_them():
 @pytest.mark.parametrize(
     ("egress", "path", "reason"),
     [
-        ({"https_proxy": "http://me:hunter2@10.0.0.1:3128"}, "egress.httpsProxy", "holds credentials"),
+        ({"https_proxy": "http://me:hunter2@10.0.0.1:3128"}, "egress.httpsProxy", "carries credentials"),
         ({"https_proxy": "proxy.example.com:3128"}, "egress.httpsProxy", "not a URL"),
         ({"https_proxy": "http://proxy.example.com:3128"}, "egress.addresses", "required for proxy.example.com"),
         ({"hub_endpoint": "https://hub.example.com:8443"}, "egress.addresses", "required for hub.example.com"),

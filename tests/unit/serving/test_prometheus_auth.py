@@ -110,14 +110,14 @@ def test_credentials_that_do_not_go_together_are_refused_and_not_shown(arguments
     assert TOKEN not in str(caught.value)
 
 
-def test_a_url_that_carries_credentials_is_refused_everywhere_and_they_are_not_shown():
+def test_a_url_that_carries_credentials_is_refused_everywhere_and_shown_without_them():
     url = f"https://scaler:{TOKEN}@prometheus.example.com/base"
     addons: Any = {"prometheus_url": url}
-    for make, reason in (
-        (lambda: serve(model=SCALED, prometheus_url=url), r"https://\*\*\*@prometheus.example.com/base"),
-        (lambda: record(lambda: ClusterAddons("addons", addons)), "prometheusUrl: holds credentials in a URL"),
+    for make in (
+        lambda: serve(model=SCALED, prometheus_url=url),
+        lambda: record(lambda: ClusterAddons("addons", addons)),
     ):
-        with pytest.raises(InputPropertiesError, match=reason) as caught:
+        with pytest.raises(InputPropertiesError, match=r"https://\*\*\*@prometheus.example.com/base") as caught:
             make()
         assert TOKEN not in str(caught.value)
     (problem,) = problems(monitoring="existing", prometheus_url=url)

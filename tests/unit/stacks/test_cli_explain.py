@@ -13,7 +13,7 @@ from llm_serving.planning.cold_start import ColdStart, StartupChoices, cold_star
 from llm_serving.planning.fit import weight_bytes
 from llm_serving.planning.instance_cost import capacity_costs
 from llm_serving.planning.timeouts import TIMEOUT_FACTOR
-from llm_serving.spec import EngineName, Quantization
+from llm_serving.spec import EngineName
 from stacks.cli import app
 from stacks.outputs import read_outputs
 from stacks.report.cluster_view import ClusterView, PodState, PodView
@@ -82,38 +82,6 @@ def test_each_release_has_its_role_its_share_and_its_instances(tmp_path: Path) -
     assert "One instance of 1.1.0" in text
     assert "One instance of 1.0.0" in text
     assert "Cold start of 1.1.0, 1.0.0" in text
-
-
-@pytest.mark.parametrize(
-    ("quantization", "repository", "text"),
-    [
-        (
-            "fp8",
-            "meta-llama/Llama-3.1-8B-Instruct",
-            "99.7 % in OpenLLM v1, 101.2 % in OpenLLM v2, 105.4 % in Arena-Hard",
-        ),
-        (
-            "fp8",
-            "meta-llama/Llama-3.1-8B-Instruct",
-            "(of another checkpoint, RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8",
-        ),
-        (
-            "gptq",
-            "RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16",
-            "93 % in Arena-Hard, 99.7 % in HumanEval (RedHat",
-        ),
-        ("awq", "meta-llama/Llama-3.1-8B-Instruct", "quality in awq: not measured"),
-    ],
-)
-def test_what_a_quantization_costs_is_told_with_its_source_or_as_not_measured(
-    quantization: str, repository: str, text: str
-) -> None:
-    (report,) = report_models(stack(), MODEL).models
-    assert "quality" not in plain_text(model_sections(report))
-    quality = catalog.quantization_quality(repository, Quantization(quantization))
-    changed = {"quantization": quantization, "repository": repository, "quality": quality}
-    release = report.releases[0].model_copy(update=changed)
-    assert text in plain_text(model_sections(report.model_copy(update={"releases": (release,)})))
 
 
 def test_the_drain_is_held_against_the_clouds_notice(tmp_path: Path) -> None:

@@ -84,9 +84,8 @@ def simple_commands(line: str) -> Iterator[list[str]]:
             words = []
         else:
             words.append(word)
-    for redirection in ("<", ">"):
-        if redirection in words:
-            words = words[: words.index(redirection)]
+    if ">" in words:
+        words = words[: words.index(">")]
     if words:
         yield words
 

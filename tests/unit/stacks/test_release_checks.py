@@ -11,7 +11,6 @@ import pytest
 from llm_serving.errors import ProblemsError
 from llm_serving.spec import ModelFacts, ReleaseSpec, Task
 from stacks.checkpoint.chat_template import template_problem
-from stacks.images.lock import LockedImage
 from stacks.releases import add_release, lock_releases, read_releases
 from stacks.releases.checks import mismatches
 from stacks.settings import parse_settings, resolve
@@ -75,18 +74,6 @@ def test_weights_that_no_release_can_name_are_refused_in_the_models_own_words() 
     assert "hqq 3 bits" in problem.reason
 
 
-@pytest.mark.parametrize("method", ["fbgemm_fp8", "fp_quant"])
-def test_weights_that_vllm_has_given_up_are_refused_before_it_refuses_them(method: str) -> None:
-    (problem,) = mismatches(release("fp8", {"method": method, "bits": 8}))
-    assert problem.path == "quantization"
-    assert f"{method} 8 bits, which vLLM" in problem.reason
-
-
-def test_another_engine_may_serve_what_vllm_has_given_up() -> None:
-    other = {"name": "tgi", "version": "3.3.6"}
-    assert list(mismatches(release("fp8", {"method": "fbgemm_fp8", "bits": 8}, engine=other))) == []
-
-
 @pytest.mark.parametrize(
     ("sampling", "suggestion"),
     [
@@ -135,29 +122,6 @@ def test_a_model_that_writes_no_text_is_neither_sampled_nor_parsed() -> None:
 def test_an_image_is_of_the_engine_that_the_release_names(repository: str, tag: str, fits: bool) -> None:
     problems = list(mismatches(release(image={"repository": repository, "tag": tag})))
     assert [problem.path for problem in problems] == ([] if fits else ["engine.version"])
-
-
-DIGEST = "sha256:" + "0123456789abcdef" * 4
-
-
-@pytest.mark.parametrize(
-    ("repository", "locked", "said"),
-    [
-        ("docker.io/vllm/vllm-openai", {"version": "0.31.0"}, "0.31.0"),
-        ("mirror.example.com/vllm/vllm-openai", {"version": "0.32.0+cu130"}, None),
-        ("docker.io/vllm/vllm-openai", {"digest": DIGEST.replace("0", "f"), "version": "0.31.0"}, None),
-        ("registry.example.com/serving/vllm", {"tag": "0.31.0", "inputs": "0123456789ab"}, "0.31.0"),
-        ("registry.example.com/serving/vllm", {"tag": "0.32.0", "inputs": "0123456789ab"}, None),
-        ("registry.example.com/team/our-engine", {"version": "2.0.0"}, None),
-    ],
-)
-def test_the_image_of_a_digest_is_of_the_engine_that_the_release_names(
-    repository: str, locked: dict[str, str], said: str | None
-) -> None:
-    image = {"repository": repository, "tag": "nightly", "digest": DIGEST}
-    images = {"engine@1": LockedImage.model_validate(image | locked)}
-    problems = list(mismatches(release(image=image), images))
-    assert [(problem.path, problem.suggestion) for problem in problems] == ([("engine.version", said)] if said else [])
 
 
 CHATML = """{% for message in messages %}<|im_start|>{{ message['role'] }}

@@ -29,10 +29,10 @@ REFUSED: list[tuple[str, Any, str, str, str]] = [
     ("netwrk", {}, "netwrk", "unknown key", "network"),
     ("pools[0].capcity", [], "pools[0].capcity", "unknown key", "capacity"),
     ("pools[0].capacity[0].machine", "x", "pools[0].capacity[0].machine", "unknown key", "machineType"),
-    ("pools[0].capacity[0].max", 0, "pools[0].capacity[0].max", "must be at least 1", ""),
-    ("pools[0].capacity[0].min", -1, "pools[0].capacity[0].min", "must be at least 0", ""),
+    ("pools[0].capacity[0].max", 0, "pools[0].capacity[0].max", "greater than or equal to 1", ""),
+    ("pools[0].capacity[0].min", -1, "pools[0].capacity[0].min", "greater than or equal to 0", ""),
     ("pools[0].capacity[0].min", 3, "pools[0].capacity[0].min", "max", ""),
-    ("models[0].replicas", 0, "models[0].replicas", "must be at least 1", ""),
+    ("models[0].replicas", 0, "models[0].replicas", "greater than or equal to 1", ""),
     ("network.pods", "10.10.0.0/18", "network.pods", "overlap", ""),
     ("network.nodes", "10.10.0.0/29", "network.nodes", "", "/"),
     ("network.pods", "10.64.0.0/25", "network.pods", "", "/"),
@@ -62,7 +62,7 @@ REFUSED: list[tuple[str, Any, str, str, str]] = [
     ("cluster.zones", ["europe-west4-a"], "cluster.zones[0]", "region", ""),
     ("models[0].name", "gpt-5", "models[0]", "release", ""),
     ("models[0].releases.stable", "9.9.9", "models[0].releases.stable", "", "1.0.0"),
-    ("models[0].releases.stable", "latest", "models[0].releases.stable", "not a version", ""),
+    ("models[0].releases.stable", "latest", "models[0].releases.stable", "form", ""),
     ("models[0].pool", "h100", "models[0].pool", "", "l4"),
     ("models[0].team", "nobody", "models[0].team", "", "chat"),
     ("models[0].tensorParallelism", 3, "models[0].tensorParallelism", "", ""),
@@ -76,7 +76,7 @@ REFUSED: list[tuple[str, Any, str, str, str]] = [
         "at most",
     ),
     ("cloud", "azure", "cloud", "not a cloud", "gcp"),
-    ("region", "mars", "region", "not a region", ""),
+    ("region", "mars", "region", "form", ""),
 ]
 
 

@@ -102,37 +102,6 @@ def test_cost_gpus_and_quotas_are_told_before_and_after(tmp_path: Path) -> None:
     assert ["GPUs,", "at", "minimum", "1", "3"] in rows
 
 
-def test_instances_are_told_before_and_after_with_models_that_come_and_go(tmp_path: Path) -> None:
-    planned = stack(
-        tmp_path,
-        **{
-            "models[0].autoscaling": {"min": 2, "max": 5},
-            "models[0].releases.previous": "1.0.0",
-            "models[0].releases.stable": "1.1.0",
-            "pools[0].capacity[0].max": 6,
-        },
-    )
-    served = {"url": "http://m", "release": "1.0.0", "releaseUrls": {}, "deployment": "m-1-0-0"}
-    models = {
-        MODEL: {**served, "minInstances": 1, "maxInstances": 3},
-        "gone": {**served, "minInstances": 2, "maxInstances": 2},
-    }
-    rows = instance_rows(planned, models)
-    assert [MODEL, "1-3", "3-6"] in rows  # five at most of the stable release, and the one of the release before it
-    assert ["gone", "2", "none"] in rows
-    assert [MODEL, "none", "3-6"] in instance_rows(planned, {})
-
-
-def test_outputs_of_an_older_program_say_no_instances(tmp_path: Path) -> None:
-    served = {"url": "http://m", "release": "1.0.0", "releaseUrls": {}, "deployment": "m-1-0-0"}
-    assert [MODEL, "unknown", "1-2"] in instance_rows(stack(tmp_path), {MODEL: served})
-
-
-def instance_rows(planned: Stack, models: dict[str, Any]) -> list[list[str]]:
-    changes = compare_stack(planned, read_outputs({"models": models}), events())
-    return [line.split() for line in plain_text(change_sections(changes)).splitlines()]
-
-
 def test_a_quota_that_is_no_longer_needed_is_told_too(tmp_path: Path) -> None:
     before = stack(tmp_path)
     capacity = {"market": "on-demand", "machineType": "g2-standard-8", "max": 2}

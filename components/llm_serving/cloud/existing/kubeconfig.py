@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import yaml
 
-from llm_serving.errors import Problem, ProblemsError, nearest_or_few
+from llm_serving.errors import Problem, ProblemsError, nearest
 
 _EMBEDDED = {
     "clusters": {"certificate-authority": "certificate-authority-data"},
@@ -62,7 +62,7 @@ def one_context(text: str, context: str | None) -> str:
     wanted = context or str(config.get("current-context") or "")
     if wanted not in contexts:
         reason = "has no current context" if not wanted else "is not a context of the kubeconfig"
-        raise ProblemsError([Problem("context", wanted or None, reason, nearest_or_few(wanted, contexts))])
+        raise ProblemsError([Problem("context", wanted or None, reason, nearest(wanted, contexts))])
     context_entry: dict[str, Any] = contexts[wanted].get("context") or {}
     reduced: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", "current-context": wanted}
     for kind, key in (("clusters", "cluster"), ("users", "user")):

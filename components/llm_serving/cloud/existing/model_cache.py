@@ -5,16 +5,16 @@ A folder of the node is not offered: Pod Security "restricted", which team names
 PersistentVolume of type ``local`` or ``hostPath`` behind the claim does the same with the administrator's consent.
 """
 
-from typing import Any, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import pulumi
 from pulumi_kubernetes import core, meta
+from pydantic import StringConstraints
 
 from llm_serving.cloud.existing.arguments import CacheStorageArgs
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.contract import ModelCacheVolume
 from llm_serving.spec import CacheStorageSpec
-from llm_serving.spec.names import ObjectName
 
 
 class ExistingModelCacheArgs(TypedDict):
@@ -31,7 +31,7 @@ class ExistingModelCacheArgs(TypedDict):
 class ExistingModelCacheInputs(Frozen):
     """Arguments of :class:`ExistingModelCache`, validated."""
 
-    claim: ObjectName
+    claim: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253)]
     storage: CacheStorageSpec | None = None
     namespace: Any = None
 

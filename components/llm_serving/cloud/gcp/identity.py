@@ -4,16 +4,17 @@ Owns the service account and its role on the model cache. Leaves alone the Kuber
 workload) and grants nothing on the project.
 """
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import pulumi
 import pulumi_gcp as gcp
+from pydantic import StringConstraints
 
 from llm_serving.cloud.gcp.names import account_id
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.contract import WorkloadIdentityBinding
 from llm_serving.spec.gcp import ProjectId
-from llm_serving.spec.names import DnsLabel, NamespaceName
+from llm_serving.spec.names import DNS_LABEL, NamespaceName
 
 IMPERSONATE = "roles/iam.workloadIdentityUser"
 BUCKET_ROLES = {"reader": "roles/storage.objectViewer", "writer": "roles/storage.objectUser"}
@@ -45,7 +46,7 @@ class GcpWorkloadIdentityInputs(Frozen):
     """The validated arguments."""
 
     project: ProjectId
-    name: DnsLabel
+    name: Annotated[str, StringConstraints(pattern=DNS_LABEL)]
     namespace: NamespaceName
     service_account: str
     workload_pool: Any

@@ -9,10 +9,9 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 import pulumi_gcp as gcp
 
-from llm_serving.cloud.bounded_names import bounded
 from llm_serving.cloud.gcp.arguments import ModelCacheArgs
 from llm_serving.cloud.gcp.keys import service_key
-from llm_serving.cloud.gcp.names import BUCKET_LIMIT
+from llm_serving.cloud.gcp.names import BUCKET_LIMIT, bounded
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.contract import ModelCacheVolume
 from llm_serving.planning.clouds import GCP

@@ -6,7 +6,7 @@ with a module here and a line below, and no rule changes.
 
 from collections.abc import Mapping
 
-from llm_serving.errors import Problem, ProblemsError, nearest_or_few
+from llm_serving.errors import Problem, ProblemsError, nearest
 from llm_serving.planning.clouds.aws import AWS
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.clouds.existing import EXISTING
@@ -22,7 +22,7 @@ def cloud_named(name: str, path: str = "cloud") -> Cloud:
         ProblemsError: there is none; the problem has the path ``path``.
     """
     if name not in CLOUDS:
-        raise ProblemsError([Problem(path, name, "not a cloud that is known", nearest_or_few(name, CLOUDS))])
+        raise ProblemsError([Problem(path, name, "not a cloud that is known", nearest(name, CLOUDS))])
     return CLOUDS[name]
 
 

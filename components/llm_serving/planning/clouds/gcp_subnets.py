@@ -1,11 +1,12 @@
-"""Address arithmetic of a VPC network on Google Cloud: how many nodes, pods and Services a range holds.
+"""Address arithmetic of a private network: overlaps, and how many nodes, pods and Services a range holds.
 
 Knows the reservations of Google Cloud and GKE; whether a range is large enough for a stack is decided in
 ``rules.network``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
+from itertools import combinations
 
 RESERVED_ADDRESSES = 4
 """Addresses of a primary range that Google Cloud keeps: network, gateway, second to last, broadcast (VPC
@@ -45,6 +46,34 @@ MANAGED_SERVICES = IPv4Network("34.118.224.0/20")
 """GKE's own range, which a cluster without a range for Services of its own takes: the same in every cluster, and no
 range of the subnet (GKE documentation, "VPC-native clusters", "GKE-managed" Services ranges; Standard clusters since
 1.29)."""
+
+SUGGESTED_SPACE = IPv4Network("10.0.0.0/8")
+"""Where free ranges are looked for when one must be suggested."""
+
+
+def overlaps(ranges: Mapping[str, IPv4Network]) -> Iterator[tuple[str, str]]:
+    """Pairs of names whose ranges share an address, in the order of the mapping."""
+    return ((first, second) for first, second in combinations(ranges, 2) if ranges[first].overlaps(ranges[second]))
+
+
+def free_range(prefix: int, taken: Mapping[str, IPv4Network]) -> IPv4Network | None:
+    """The first range of this size inside 10.0.0.0/8 that overlaps nothing of ``taken``; ``None`` where all
+    is taken or ``prefix`` is shorter than the space's own."""
+    if prefix < SUGGESTED_SPACE.prefixlen:
+        return None
+    size = 2 ** (32 - prefix)
+    start = int(SUGGESTED_SPACE.network_address)
+    end = start + SUGGESTED_SPACE.num_addresses
+    while start + size <= end:
+        candidate = IPv4Network((start, prefix))
+        hit = max(
+            (int(other.broadcast_address) for other in taken.values() if other.overlaps(candidate)),
+            default=None,
+        )
+        if hit is None:
+            return candidate
+        start = -(-(hit + 1) // size) * size
+    return None
 
 
 def node_capacity(nodes: IPv4Network) -> int:

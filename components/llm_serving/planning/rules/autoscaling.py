@@ -13,6 +13,9 @@ from llm_serving.planning.rules.stack import StackShape
 from llm_serving.spec import AddonSource, AddonsSpec, AutoscalingSpec, ModelSpec, ScheduleSpec, Task
 from llm_serving.spec.urls import check_user_info
 
+_LONGEST_HINT = 200
+"""``nearest`` names all of six hundred where none is near."""
+
 
 def check_autoscaling(stack: StackShape) -> Iterator[Problem]:
     """Everything about ``models[].autoscaling`` and what goes with it."""
@@ -128,7 +131,7 @@ def _schedule(path: str, schedule: ScheduleSpec, spec: AutoscalingSpec) -> Itera
     if known and schedule.timezone not in known:
         reason = "not a name in the IANA time zone data base"
         close = nearest(schedule.timezone, known)
-        yield Problem(f"{path}.timezone", schedule.timezone, reason, close or "Etc/UTC")
+        yield Problem(f"{path}.timezone", schedule.timezone, reason, close if len(close) < _LONGEST_HINT else "Etc/UTC")
     moments: list[Cron] = []
     for name, expression in (("start", schedule.start), ("end", schedule.end)):
         try:

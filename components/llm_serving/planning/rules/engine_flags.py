@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from llm_serving import catalog
 from llm_serving.catalog import EngineFlag, FlagKind
-from llm_serving.errors import LEAVE_OUT, Problem, Suggestion, nearest, nearest_or_few, shorten
+from llm_serving.errors import Problem, nearest, shorten
 from llm_serving.spec import EngineName, EngineRelease, EngineSpec
 
 _NESTED = frozenset({EngineName.VLLM})
@@ -52,7 +52,7 @@ def _check(
     decision = settings.get(name) or settings.get(first)
     if decision is not None:
         reason = f"decided by {decision.setting}" if decision.setting else f"not a choice: {decision.why}"
-        yield Problem(path, value, reason, decision.setting or LEAVE_OUT)
+        yield Problem(path, value, reason, decision.setting or "leave it out")
         return
     if flag is None:
         yield _unknown(path, engine, known, first, value)
@@ -83,7 +83,7 @@ def _check_part(
     decision = catalog.engine_settings(engine.name).get(name)
     if decision is not None:
         reason = f"decided by {decision.setting}" if decision.setting else f"not a choice: {decision.why}"
-        yield Problem(path, value, reason, decision.setting or LEAVE_OUT)
+        yield Problem(path, value, reason, decision.setting or "leave it out")
         return
     whole, _, last = name.rpartition(".")
     siblings = [flag.rpartition(".")[2] for flag in known if flag.rpartition(".")[0] == whole]
@@ -93,7 +93,7 @@ def _check_part(
         if siblings:
             close = nearest(last, siblings)
             reason = f"{engine.name} {engine.version} knows no {last} in {whole}"
-            yield Problem(path, value, reason, close if path.endswith(name) else str(close))
+            yield Problem(path, value, reason, close if close.count(",") < _MOST_NAMES else "")
     elif value is None or value == "null":
         return
     elif isinstance(value, dict):
@@ -113,11 +113,15 @@ def _unknown(path: str, engine: EngineRelease, known: Mapping[str, EngineFlag], 
         return Problem(path, value, "the opposite of a switch is its name and false", f"{opposite.flag}: false")
     reason = f"{engine.name} {engine.version} knows no such flag"
     close = nearest(name, [flag for flag in known if "." not in flag])
+    if close.count(",") >= _MOST_NAMES:
+        return Problem(path, value, reason, "")
     settings = catalog.engine_settings(engine.name)
-    if not any(flag in settings for flag in close.values):
-        return Problem(path, value, reason, close.as_keys())
-    instead = (settings[flag].setting if flag in settings else flag for flag in close.values)
+    instead = (settings[flag].setting if flag in settings else flag for flag in close.split(", "))
     return Problem(path, value, reason, ", ".join(dict.fromkeys(each for each in instead if each)))
+
+
+_MOST_NAMES = 3
+"""Where no name is near, every name would be suggested: hundreds."""
 
 
 def _wrong(path: str, engine: EngineRelease, flag: EngineFlag, value: Any) -> Problem | None:
@@ -143,20 +147,19 @@ _SAID = {"<": "less than", "<=": "at most", ">": "more than", ">=": "at least"}
 def _within(flag: EngineFlag, sign: str, limit: str) -> str:
     """The nearest value inside a bound; empty where there is no nearest one."""
     if sign in ("<=", ">="):
-        return Suggestion(values=[int(limit) if limit.lstrip("-").isdecimal() else float(limit)])
-    inside = int(float(limit)) + (1 if sign == ">" else -1)
-    return Suggestion(values=[inside] if flag.kind is FlagKind.INTEGER else ())
+        return limit
+    return str(int(float(limit)) + (1 if sign == ">" else -1)) if flag.kind is FlagKind.INTEGER else ""
 
 
 def _example(flag: EngineFlag, value: Any) -> str:
-    if (
-        not flag.choices
-        and flag.kind in (FlagKind.INTEGER, FlagKind.SIZE)
-        and _is_number(value)
-        and isfinite(float(value))
-    ):
-        return Suggestion(values=[round(float(value))])
-    return nearest_or_few(str(value), flag.choices)
+    if flag.kind in (FlagKind.INTEGER, FlagKind.SIZE) and _is_number(value) and isfinite(float(value)):
+        return str(round(float(value)))
+    close = nearest(str(value), flag.choices) if flag.choices else ""
+    return close if close.count(",") < _MOST_CHOICES else ""
+
+
+_MOST_CHOICES = 5
+"""Where none is near, all would be suggested: up to so many help."""
 
 
 def _wrong_kind(engine: EngineRelease, flag: EngineFlag, value: Any) -> str:

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from math import floor
 
 from llm_serving import catalog
-from llm_serving.catalog import Feature
-from llm_serving.errors import Problem, nearest, nearest_or_few
+from llm_serving.catalog import Feature, UnknownFact
+from llm_serving.errors import Problem, nearest
 from llm_serving.launchers import launchers
+from llm_serving.planning.gpu_sharing import process_gpu
 from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.engine_flags import check_flags
 from llm_serving.planning.rules.models import ROLE_PATHS
@@ -38,7 +39,7 @@ def check_engines(stack: StackShape) -> Iterator[Problem]:
     version, carried = stack.launcher.version, launchers()
     if version is not None and version not in carried:
         reason = "is not a launcher that the installed package carries"
-        yield Problem("launcher.version", version, reason, nearest_or_few(version, carried))
+        yield Problem("launcher.version", version, reason, nearest(version, carried))
     reported: list[Problem] = []
     for index, model in enumerate(stack.models):
         for role, version in releases_of(model):
@@ -59,7 +60,7 @@ def _check(path: str, place: str, stack: StackShape, model: ModelSpec, release: 
             place,
             release.version,
             f"nothing is recorded of {release.engine.name} {release.engine.version}: no flag of it can be checked",
-            f"a release with {release.engine.name} {nearest_or_few(release.engine.version, known)}; "
+            f"a release with {release.engine.name} {nearest(release.engine.version, known)}; "
             "tools/engines/flags.py records another version",
         )
         return
@@ -217,9 +218,12 @@ def _scheduling(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[P
 
 
 def _accelerator(stack: StackShape, model: ModelSpec) -> catalog.Accelerator | None:
-    """The accelerator of the model's pool; ``None`` where other rules refuse the pool or its accelerator."""
+    """What a pod of the model's pool can use of a GPU; ``None`` where other rules refuse the pool or its GPU."""
     node = stack.node(model.pool)
-    return next((each for each in catalog.accelerators() if node is not None and each.name == node.accelerator), None)
+    try:
+        return None if node is None else process_gpu(node)
+    except UnknownFact:
+        return None
 
 
 def _on_gpu(path: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from llm_serving import catalog
-from llm_serving.errors import Problem, ProblemsError, nearest, nearest_or_few
+from llm_serving.errors import Problem, ProblemsError, nearest
 from llm_serving.planning.node_room import NodeRoom, PodSize, pods_of_instance, pods_that_fit, shortage
 from llm_serving.planning.nodes import gpu_resource
 from llm_serving.planning.placement import RELEASE, ModelPlan, plan_model
@@ -74,13 +74,13 @@ def _known_gpu(name: str) -> bool:
 def _team(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
     names = [team.name for team in stack.teams]
     if model.team not in names:
-        yield Problem(f"{path}.team", model.team, "no such team", nearest_or_few(model.team, names))
+        yield Problem(f"{path}.team", model.team, "no such team", nearest(model.team, names))
 
 
 def _pool(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
     if stack.pool(model.pool) is None:
         names = [pool.name for pool in stack.pools]
-        yield Problem(f"{path}.pool", model.pool, "no such pool", nearest_or_few(model.pool, names))
+        yield Problem(f"{path}.pool", model.pool, "no such pool", nearest(model.pool, names))
 
 
 def _releases(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
@@ -95,7 +95,7 @@ def _releases(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Proble
             continue
         versions = [known for name, known in stack.releases if name == model.name]
         if versions:
-            yield Problem(place, version, f"{model.name} has no such release", nearest_or_few(version, versions))
+            yield Problem(place, version, f"{model.name} has no such release", nearest(version, versions))
         elif role is Role.STABLE:
             models = {name for name, _ in stack.releases}
             reason = "there are no releases of a model of this name"
@@ -236,9 +236,7 @@ def _most_that_fit(
 ) -> int:
     """The most instances of the stable release with which the model fits; 0 where none does."""
     scaling = model.autoscaling
-    # Every instance has a GPU of its own, or a share of a node's CPU that is counted like one.
-    highest = min(model.most_replicas - 1, nodes * int(room.gpus))
-    for most in range(highest, max(1, model.fewest_replicas if scaling else 1) - 1, -1):
+    for most in range(model.most_replicas - 1, max(1, model.fewest_replicas if scaling else 1) - 1, -1):
         change = {"replicas": most} if scaling is None else {"autoscaling": scaling.model_copy(update={"max": most})}
         pods = [*others, *pods_of_model(model.model_copy(update=change), plans)]
         if pods_that_fit(pods, room, nodes) == len(pods):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from llm_serving import catalog
 from llm_serving.catalog import LocalSsd, MachineType, UnknownFact
-from llm_serving.errors import MOST_CANDIDATES, Problem, Suggestion, nearest
+from llm_serving.errors import Problem, nearest
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.planning.rules.zones import check_zone_names, zones_of_region
@@ -37,7 +37,7 @@ def _accelerator(path: str, cloud: Cloud, pool: Pool) -> Iterator[Problem]:
             f"{path}.accelerator",
             pool.accelerator,
             f"{cloud.name} has no machine type with this GPU",
-            Suggestion(values=enough[:1] or [other.name for other in available][-1:]),
+            next(iter(enough), ", ".join(other.name for other in available)),
         )
 
 
@@ -54,22 +54,18 @@ def _machines(path: str, cloud: Cloud, pool: Pool) -> Iterator[Problem]:
         except UnknownFact as unknown:
             reason = f"not a machine type that is known on {cloud.name}"
             with_gpu = _with_gpu(cloud, pool.accelerator)
-            suggestion = nearest(entry.machine_type, with_gpu) or _some(with_gpu) if with_gpu else unknown.nearest
+            suggestion = nearest(entry.machine_type, with_gpu) if with_gpu else unknown.nearest
             yield Problem(place, entry.machine_type, reason, suggestion)
             continue
         if machine.accelerator != pool.accelerator:
             has = f"has {machine.accelerator}" if machine.accelerator else "has no GPU"
             reason = f"{has}, the pool's GPU is {pool.accelerator}"
-            yield Problem(place, entry.machine_type, reason, _some(_with_gpu(cloud, pool.accelerator)))
+            yield Problem(place, entry.machine_type, reason, ", ".join(_with_gpu(cloud, pool.accelerator)))
         elif first is not None and machine.gpus != first.gpus:
             reason = f"has {machine.gpus} GPUs and {first.name} has {first.gpus}; nodes of a pool have the same number"
-            yield Problem(place, entry.machine_type, reason, _some(_with_gpu(cloud, pool.accelerator, first.gpus)))
+            yield Problem(place, entry.machine_type, reason, ", ".join(_with_gpu(cloud, pool.accelerator, first.gpus)))
         else:
             first = first or machine
-
-
-def _some(machines: list[str]) -> Suggestion:
-    return Suggestion(values=machines[:MOST_CANDIDATES])
 
 
 def _with_gpu(cloud: Cloud, accelerator: str, gpus: int | None = None) -> list[str]:
@@ -86,7 +82,7 @@ def _local_ssd(path: str, cloud: Cloud, pool: Pool) -> Iterator[Problem]:
     for entry in pool.capacity:
         machine = cloud.machine(entry)
         if machine is not None and machine.local_ssd is LocalSsd.NONE:
-            yield Problem(f"{path}.localSsd", True, f"{machine.name} has no local SSD", Suggestion(values=[False]))
+            yield Problem(f"{path}.localSsd", True, f"{machine.name} has no local SSD", "false")
 
 
 def _duplicates(path: str, pool: Pool) -> Iterator[Problem]:
@@ -106,18 +102,16 @@ def _duplicates(path: str, pool: Pool) -> Iterator[Problem]:
 
 def _entry(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Problem]:
     if entry.min > entry.max:
-        yield Problem(f"{path}.min", entry.min, f"more than the maximum of {entry.max}", Suggestion(values=[entry.max]))
+        yield Problem(f"{path}.min", entry.min, f"more than the maximum of {entry.max}", str(entry.max))
     if entry.market not in stack.cloud.markets:
         yield Problem(
             f"{path}.market",
             entry.market.value,
             f"{stack.cloud.name} does not sell on these terms",
-            Suggestion(values=sorted(stack.cloud.markets)),
+            ", ".join(sorted(stack.cloud.markets)),
         )
     if entry.market is Market.FLEX_START and entry.min:
-        yield Problem(
-            f"{path}.min", entry.min, "flex-start nodes end after 7 days: none can be kept", Suggestion(values=[0])
-        )
+        yield Problem(f"{path}.min", entry.min, "flex-start nodes end after 7 days: none can be kept", "0")
     if entry.market is Market.RESERVATION and not entry.reservation:
         yield Problem(f"{path}.reservation", None, "market reservation needs the name of the reservation to consume")
     if entry.market is not Market.RESERVATION and entry.reservation:
@@ -125,7 +119,7 @@ def _entry(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Probl
             f"{path}.reservation",
             entry.reservation,
             f"capacity of market {entry.market} does not come from a reservation",
-            Suggestion("leave it out, or market reservation", removal=True),
+            "leave it out, or market reservation",
         )
     zone_problems = tuple(check_zone_names(f"{path}.zones", stack.cloud, stack.region, entry.zones))
     yield from zone_problems
@@ -153,7 +147,7 @@ def _offered(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Pro
             if (other.accelerator, other.gpus) == (machine.accelerator, machine.gpus)
             and zones_of_region(other, stack.cloud, stack.region)
         ]
-        yield Problem(f"{path}.machineType", entry.machine_type, reason, _some(alternatives))
+        yield Problem(f"{path}.machineType", entry.machine_type, reason, ", ".join(alternatives))
         return
     for index, zone in enumerate(entry.zones):
         if zone not in offered:

@@ -39,7 +39,7 @@ def test_every_mistake_is_named_with_its_path_at_once() -> None:
         "clustr = 'demo': unknown property (try: cluster)",
         "cluster: required, but not given",
         "initialNodeCount = 1.5: expected an integer, not a number",
-        "nodeConfig.machineTyp = 'e2-standard-4': unknown property (try: machineType)",
+        "nodeConfig.machineTyp = 'e2-standard-4': unknown property (try: machineType, imageType)",
         "nodeConfig.diskSizeGb = '100': expected an integer, not a string",
         "nodeConfig.labels.team = 3: expected a string, not a number",
         "nodeConfig.taints[1].effect: required, but not given",

@@ -8,14 +8,15 @@ from llm_serving.planning.clouds.gcp_subnets import (
     MANAGED_SERVICES,
     SMALLEST_PROXY_PREFIX,
     SMALLEST_SERVICES_PREFIX,
+    free_range,
     node_capacity,
+    overlaps,
     pod_block_prefix,
     pod_node_capacity,
     prefix_for_nodes,
     prefix_for_pods,
     unusable,
 )
-from llm_serving.planning.ranges import free_range, overlaps
 from llm_serving.planning.rules.stack import StackShape
 
 SURGE_NODES = 1

@@ -1,1 +1,0 @@
-"""Rules of what only AWS has."""
