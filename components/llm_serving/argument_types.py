@@ -63,10 +63,12 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "NetworkRangesArgs": gcp.GcpNetworkSpec,
         "ModelCacheArgs": gcp.GcpModelCacheSpec,
         "CapacityArgs": spec.CapacityEntry,
+        "SharingArgs": spec.SharingSpec,
         "PoolArgs": gcp.GcpPoolSpec,
     },
     "cloud/existing/arguments.py": {
         "TolerationArgs": spec.Toleration,
+        "ExistingSharingArgs": spec.SharingSpec,
         "ExistingPoolSpecArgs": spec.ExistingPoolSpec,
         "CacheStorageArgs": spec.CacheStorageSpec,
     },

@@ -49,11 +49,12 @@ class PoolScheduling(ContractModel):
 
     Attributes:
         pool: the pool's name.
-        accelerator: the GPU's name in the catalog.
+        accelerator: the GPU's name in the catalog; of a shared one also the part that a pod gets, as
+            ``L4 shared by 4`` or ``A100-40GB 1g.10gb``.
         node_selector: labels that the pod must select.
         tolerations: taints of the nodes that the pod must tolerate, those of every capacity entry.
         gpu_resource: extended resource to request; ``None`` where the accelerator is a CPU.
-        gpus_per_node: GPUs of one node.
+        gpus_per_node: GPUs of one node that pods can ask for: whole ones, or the parts of shared ones.
         node_allocatable_cpu: cores that pods can use on the smallest node of the pool, before daemon sets.
         node_allocatable_memory_gib: memory that pods can use on the smallest node of the pool, in GiB.
         spot_notice_seconds: time that pods get between notice and end, by the shortest termination notice of the

@@ -36,7 +36,7 @@ def _model(model: ModelReport) -> Section:
     rows = [
         ("team, namespace", model.team),
         ("pool", f"{model.pool}: {model.accelerator}; {', then '.join(model.capacity) or 'existing nodes'}"),
-        ("a node", f"{node.gpus} x {node.accelerator}, {node.cpu:g} cores, {node.memory_gib:g} GiB for pods"),
+        ("a node", f"{node.gpus} x {node.gpu_label}, {node.cpu:g} cores, {node.memory_gib:g} GiB for pods"),
     ]
     return Section(f"Model {model.name}", ("what", prose("value")), rows)
 

@@ -176,7 +176,7 @@ def _model(stack: Stack, index: int) -> ModelReport:
         name=model.spec.name,
         team=model.spec.team,
         pool=pool.name,
-        accelerator=pool.accelerator,
+        accelerator=model.node.gpu_label,
         capacity=tuple(f"{entry.market.value} {entry.machine_type}" for entry in pool.capacity),
         node=model.node,
         has_gpu=_has_gpu(model),

@@ -8,7 +8,6 @@ from typing import Annotated
 from pydantic import Field
 
 from llm_serving.arguments import Frozen
-from llm_serving.catalog import machine_type
 from llm_serving.planning.cost import CostEstimate, CostLine
 from llm_serving.planning.replicas import Role, plan_replicas
 from stacks.outputs import ModelOutputs, StackOutputs
@@ -197,14 +196,15 @@ def errors(view: ClusterView) -> list[str]:
 def _capacity(stack: Stack, view: ClusterView | None) -> list[CapacityReport]:
     capacity: list[CapacityReport] = []
     for pool in stack.settings.pools:
+        node = stack.cloud.pool_node(pool)
         if not pool.capacity:
             capacity.append(
                 CapacityReport(
                     pool=pool.name,
-                    accelerator=pool.accelerator,
+                    accelerator=node.gpu_label,
                     market="existing",
                     machine_type=None,
-                    gpus_per_node=stack.cloud.pool_node(pool).gpus,
+                    gpus_per_node=node.gpus,
                     min_nodes=pool.max_nodes,
                     max_nodes=pool.max_nodes,
                     nodes=None,
@@ -213,10 +213,10 @@ def _capacity(stack: Stack, view: ClusterView | None) -> list[CapacityReport]:
         capacity += [
             CapacityReport(
                 pool=pool.name,
-                accelerator=pool.accelerator,
+                accelerator=node.gpu_label,
                 market=entry.market,
                 machine_type=entry.machine_type,
-                gpus_per_node=machine_type(stack.cloud.name, entry.machine_type).gpus,
+                gpus_per_node=node.gpus,
                 min_nodes=entry.min,
                 max_nodes=entry.max,
                 nodes=None if view is None else _node_count(view, pool.name, entry.market, entry.machine_type),

@@ -6,10 +6,12 @@ Run it with a Python in which that engine can be imported; a GPU is not needed. 
 image installs, of the same version. SGLang: its wheel and, without their own dependencies, the packages that the module
 ``sglang.srt.server_args`` imports. Rows of the same engine and version are replaced, all others stay.
 
-Owns how a parser is read. What the rows are used for is ``llm_serving.planning.rules.engine_flags``.
+Owns how a parser is read, and what the engine checks after it. What the rows are used for is
+``llm_serving.planning.rules.engine_flags``.
 """
 
 import argparse
+import ast
 import csv
 import io
 from collections.abc import Callable, Iterable
@@ -67,7 +69,7 @@ PARSERS: dict[str, Callable[[], tuple[argparse.ArgumentParser, str]]] = {
 def rows(engine: str, version: str, date: str) -> list[dict[str, str]]:
     """One row a long option. Positional arguments and the help are left out."""
     parser, source = PARSERS[engine]()
-    typed = _vllm_fields() if engine == "vllm" else {}
+    typed = CHECKED_LATER[engine]()
     options: list[dict[str, str]] = []
     for action in parser._actions:
         names = [name[2:] for name in action.option_strings if name.startswith("--")]
@@ -119,6 +121,90 @@ def _vllm_fields() -> dict[str, _Field]:
     # The parser's flag has another name than the configuration's field.
     attention = _parts(config.AttentionConfig, deep=False)["backend"]
     return typed | {"attention_backend": attention}
+
+
+_SGLANG_CHECKS = ("validation_hook", "serving_hook")
+"""Modules of ``sglang.srt.arg_groups`` that check the arguments of any server; others do for one model or one GPU."""
+
+_SIGNS: dict[type[ast.cmpop], str] = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
+_OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+
+def _sglang_fields() -> dict[str, _Field]:
+    """Arguments that SGLang compares with a number when it starts: its checks are code, and are read as that."""
+    from importlib.util import find_spec
+
+    fields: dict[str, _Field] = {}
+    for module in _SGLANG_CHECKS:
+        spec = find_spec(f"sglang.srt.arg_groups.{module}")
+        if spec is None or spec.origin is None:
+            raise FileNotFoundError(f"sglang.srt.arg_groups.{module} is not there any more")
+        bounds = asserted_bounds(Path(spec.origin).read_text(encoding="utf-8"))
+        fields |= {name: _Field(bounds=bound) for name, bound in bounds.items()}
+    return fields
+
+
+def asserted_bounds(source: str) -> dict[str, str]:
+    """Bounds of fields, as the column has them, that the functions of a Python source insist on whatever else is
+    given."""
+    bounds: dict[str, list[str]] = {}
+    for function in ast.walk(ast.parse(source)):
+        for statement in function.body if isinstance(function, ast.FunctionDef) else ():
+            for name, bound in _asserted(statement):
+                bounds.setdefault(name, []).append(bound)
+    return {name: ";".join(dict.fromkeys(found)) for name, found in bounds.items()}
+
+
+def _asserted(statement: ast.stmt) -> Iterable[tuple[str, str]]:
+    """Fields and bounds that hold after a statement: an ``assert``, or an ``if`` that raises."""
+    if isinstance(statement, ast.Assert):
+        yield from _compared(statement.test)
+    elif isinstance(statement, ast.If) and not statement.orelse and isinstance(statement.body[-1], ast.Raise):
+        test = statement.test
+        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            yield from _compared(test.operand)
+            return
+        alternatives = test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or) else [test]
+        for refused in map(_where_given, alternatives):
+            if isinstance(refused, ast.Compare) and len(refused.ops) == 1:
+                yield from ((name, _OPPOSITE[sign] + limit) for name, sign, limit in _comparisons(refused))
+
+
+def _where_given(test: ast.expr) -> ast.expr:
+    """The comparison in ``field is not None and field < 1``, which is a bound of every value."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) and len(test.values) == 2:
+        given, compared = test.values
+        if isinstance(given, ast.Compare) and isinstance(given.ops[0], ast.IsNot) and isinstance(compared, ast.Compare):
+            return compared if ast.dump(given.left) == ast.dump(compared.left) else test
+    return test
+
+
+def _compared(test: ast.expr) -> Iterable[tuple[str, str]]:
+    if isinstance(test, ast.Compare):
+        yield from ((name, sign + limit) for name, sign, limit in _comparisons(test))
+
+
+def _comparisons(test: ast.Compare) -> Iterable[tuple[str, str, str]]:
+    """Comparisons of a field with a number in ``0 < arguments.field <= 1``."""
+    operands = [test.left, *test.comparators]
+    for left, operator, right in zip(operands, test.ops, operands[1:], strict=False):
+        sign = _SIGNS.get(type(operator))
+        for field, number, said in ((left, right, sign), (right, left, _MIRRORED.get(sign or ""))):
+            if said and isinstance(field, ast.Attribute) and (limit := _number(number)):
+                yield field.attr, said, limit
+
+
+def _number(expression: ast.expr) -> str:
+    try:
+        value = ast.literal_eval(expression)
+    except ValueError:
+        return ""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+
+
+CHECKED_LATER: dict[str, Callable[[], dict[str, _Field]]] = {"vllm": _vllm_fields, "sglang": _sglang_fields}
+"""What an engine checks of its arguments after the parser, by the name of the field."""
 
 
 def _parsed_into(action: argparse.Action) -> type | None:

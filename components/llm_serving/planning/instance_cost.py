@@ -1,6 +1,7 @@
 """What a model's instances cost an hour: their share of the nodes that they run on.
 
-Unknown prices stay unknown. What nodes cost whether they are full or not is ``cost``.
+A part of a shared GPU costs that part of it. Unknown prices stay unknown. What nodes cost whether they are full or not
+is ``cost``.
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from llm_serving import catalog
 from llm_serving.arguments import Frozen
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.cost import estimate
+from llm_serving.planning.gpu_sharing import parts_of_gpu
 from llm_serving.planning.replicas import plan_replicas
 from llm_serving.spec import ModelSpec, Pool
 
@@ -52,7 +54,8 @@ def capacity_costs(cloud: Cloud, region: str, pool: Pool, model: ModelSpec, gpus
     costs: list[CapacityCost] = []
     for line in estimate(cloud, region, [pool]).lines:
         machine_gpus = catalog.machine_type(cloud.name, line.machine_type).gpus if line.machine_type else 0
-        per_gpu = None if line.usd_per_hour is None or not machine_gpus else line.usd_per_hour / machine_gpus
+        parts = machine_gpus * parts_of_gpu(pool.accelerator, pool.sharing)
+        per_gpu = None if line.usd_per_hour is None or not parts else line.usd_per_hour / parts
         costs.append(
             CapacityCost(
                 market=line.market,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from llm_serving import catalog
 from llm_serving.planning.clouds.cloud import Cloud
+from llm_serving.planning.gpu_sharing import process_gpu, roomier
 from llm_serving.planning.host import NO_SIDECAR, SidecarRequests
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.parallelism import SIZES, choose_gpus, layout_problems
@@ -51,12 +52,15 @@ def smallest_offer(
 def describe_offers(
     model: ModelSpec, release: ReleaseSpec, node: NodeShape, cloud: Cloud, sidecar: SidecarRequests = NO_SIDECAR
 ) -> str:
-    """The suggestion of a refusal: the smallest that the cloud sells and that fits. Where it sells none, a larger host
-    for the node's own GPUs where that is all that is missing, else the smallest GPUs of all. An empty string where
-    nothing fits."""
+    """The suggestion of a refusal: a larger part of the node's own GPUs where they are shared; else the smallest that
+    the cloud sells and that fits. Where it sells none, a larger host for the node's own GPUs where that is all that is
+    missing, else the smallest GPUs of all. An empty string where nothing fits."""
+    setting = next((setting for setting, larger in roomier(node) if _fits(model, release, larger, sidecar)), "")
+    if setting:
+        return setting
     sells = bool(cloud.gpu_nodes())
     roomy = node.model_copy(update={"cpu": UNLIMITED, "memory_gib": UNLIMITED})
-    if not sells and catalog.accelerator(node.accelerator).memory_gib and _fits(model, release, roomy, sidecar):
+    if not sells and process_gpu(node).memory_gib and _fits(model, release, roomy, sidecar):
         return "nodes with more cores and memory"
     offer = smallest_offer(model, release, cloud if sells else None, sidecar)
     return f"a pool with nodes of at least {offer}" if offer else ""
@@ -89,7 +93,7 @@ def _price(cloud: Cloud, offer: Offer) -> float:
 
 def _fits(model: ModelSpec, release: ReleaseSpec, node: NodeShape, sidecar: SidecarRequests) -> bool:
     facts = catalog.model_facts(release.model)
-    accelerator = catalog.accelerator(node.accelerator)
+    accelerator = process_gpu(node)
     if not accelerator.runs(release.quantization) or release.context_length > facts.max_context:
         return False
     any_size = model.model_copy(update={"tensor_parallelism": None})

@@ -28,7 +28,11 @@ class NodeShape(Frozen):
     accelerator: str
     """GPU in the catalog, for example `H100-80GB`."""
     gpus: PositiveCount
-    """GPUs of one node."""
+    """GPUs of one node that pods can ask for: whole ones, or the parts of shared ones."""
+    partition: str | None = None
+    """MIG profile of the instances into which its GPUs are divided; whole GPUs if left out."""
+    clients: PositiveCount = 1
+    """Pods that take turns on each of its GPUs; 1 by default."""
     cpu: Annotated[float, Field(gt=0)]
     """Cores that pods can ask for, daemon sets included."""
     memory_gib: Annotated[float, Field(gt=0)]
@@ -44,6 +48,18 @@ class NodeShape(Frozen):
 
     Name of the cloud that the node is of (:func:`llm_serving.planning.clouds.cloud_named`).
     """
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether what a pod asks for is a part of a GPU."""
+        return self.partition is not None or self.clients > 1
+
+    @property
+    def gpu_label(self) -> str:
+        """What a pod asks for, as people read it: ``L4``, ``L4 shared by 4``, ``A100-40GB 1g.10gb``."""
+        if self.partition is not None:
+            return f"{self.accelerator} {self.partition}"
+        return f"{self.accelerator} shared by {self.clients}" if self.clients > 1 else self.accelerator
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,9 @@ def _offload_gib(options: EngineSpec) -> float:
 def layout_problems(facts: ModelFacts, model: ModelSpec, node: NodeShape) -> Iterator[Problem]:
     """What is wrong with stages, copies, experts and nodes whatever the size of GPUs is. Paths are relative to the
     model."""
+    if node.is_shared and (problems := tuple(_on_part_of_gpu(model, node))):
+        yield from problems
+        return
     options = model.engine
     shares = options.pipeline_parallelism * options.data_parallelism
     setting = "pipelineParallelism" if options.pipeline_parallelism > 1 else "dataParallelism"
@@ -117,6 +120,26 @@ def layout_problems(facts: ModelFacts, model: ModelSpec, node: NodeShape) -> Ite
         )
     elif options.nodes > 1:
         yield from _across_nodes(model, node, total, shares, setting, degree)
+
+
+def _on_part_of_gpu(model: ModelSpec, node: NodeShape) -> Iterator[Problem]:
+    """A process sees one instance of MIG however many it is given (NVIDIA's MIG user guide, "Device Enumeration"), and
+    GKE refuses pods that ask for more than one place on a GPU that pods share in turns ("GPU time-sharing",
+    limitations)."""
+    options = model.engine
+    reason = (
+        f"the pool's GPUs are divided into MIG instances ({node.partition}), and an engine sees one of them"
+        if node.partition is not None
+        else f"{node.clients} pods share each GPU of the pool in turns, and a pod can ask for one such place"
+    )
+    for path, degree in (
+        ("tensorParallelism", model.tensor_parallelism or 1),
+        ("engine.pipelineParallelism", options.pipeline_parallelism),
+        ("engine.dataParallelism", options.data_parallelism),
+        ("engine.nodes", options.nodes),
+    ):
+        if degree > 1:
+            yield Problem(path, degree, reason, "1, or a pool without sharing")
 
 
 def _across_nodes(
@@ -178,6 +201,8 @@ def _spreads(model: ModelSpec, node: NodeShape) -> Iterator[Parallelism]:
     shares = options.pipeline_parallelism * options.data_parallelism
     if model.tensor_parallelism is not None:
         sizes: tuple[int, ...] = (model.tensor_parallelism,)
+    elif node.is_shared:
+        sizes = (1,)
     elif options.nodes > 1:
         sizes = (max(1, options.nodes * node.gpus // shares),)
     else:

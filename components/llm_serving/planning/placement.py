@@ -9,6 +9,7 @@ from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.cold_start import ColdStart, StartupChoices, cold_start
 from llm_serving.planning.fit import GIB, MemoryBudget, Parallelism, weight_bytes
+from llm_serving.planning.gpu_sharing import process_gpu, share_of_whole
 from llm_serving.planning.host import NO_SIDECAR, SidecarRequests, image_storage_gib, stream_buffer_bytes
 from llm_serving.planning.machine_offers import describe_offers
 from llm_serving.planning.nodes import NodeShape
@@ -146,8 +147,8 @@ def plan_model(
         nodes=spread.nodes,
         gpus=spread.gpus,
         max_model_len=release.context_length,
-        gpu_memory_utilization=model.gpu_memory_utilization,
-        static_memory_share=fitting.budget.static_share,
+        gpu_memory_utilization=share_of_whole(node, model.gpu_memory_utilization),
+        static_memory_share=share_of_whole(node, fitting.budget.static_share),
         kv_cache_gib=round(fitting.budget.kv_cache_gib, 2),
         kv_cache_is_given=device.kv_step_gib is not None,
         compiles=device.compiles,
@@ -191,9 +192,10 @@ def _facts(release: ReleaseSpec) -> ModelFacts:
 
 def _accelerator(node: NodeShape) -> Accelerator:
     try:
-        return catalog.accelerator(node.accelerator)
+        return process_gpu(node)
     except UnknownFact as unknown:
-        raise _error("pool", None, f"its GPU {unknown.name!r} is not in the catalog", unknown.nearest) from None
+        kind = "GPU" if unknown.kind == "accelerator" else unknown.kind
+        raise _error("pool", None, f"its {kind} {unknown.name!r} is not in the catalog", unknown.nearest) from None
 
 
 def _does_not_fit(
@@ -270,6 +272,10 @@ def _reasons(
         "stream_buffer_bytes": "what the memory leaves beside engine and /dev/shm, for each process; at most 40 GB",
         "cold_start": "estimated by stage from published measurements",
     }
+    if node.clients > 1:
+        reasons["gpu_memory_utilization"] = (
+            f"{model.gpu_memory_utilization:g} of a part of the GPU, which {node.clients} pods share in turns"
+        )
     note = weight_only_note(release, accelerator)
     return reasons | {"quantization": note} if note else reasons
 

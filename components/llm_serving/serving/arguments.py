@@ -453,7 +453,11 @@ class NodeShapeArgs(TypedDict):
     accelerator: str
     """GPU in the catalog, for example `H100-80GB`."""
     gpus: int
-    """GPUs of one node."""
+    """GPUs of one node that pods can ask for: whole ones, or the parts of shared ones."""
+    partition: NotRequired[str]
+    """MIG profile of the instances into which its GPUs are divided; whole GPUs if left out."""
+    clients: NotRequired[int]
+    """Pods that take turns on each of its GPUs; 1 by default."""
     cpu: float
     """Cores that pods can ask for, daemon sets included."""
     memory_gib: float

@@ -44,11 +44,12 @@ USAGE_ERROR = 2
 """Exit code of a launcher that does not understand its command line."""
 
 
-def folder_of(release: ReleaseSpec, accelerator: str) -> str:
+def folder_of(release: ReleaseSpec, node: NodeShape) -> str:
     """Where a release's compile cache for a kind of GPU lies, from the root of the model cache on. What the engine
     compiles fits one version of it and one kind of GPU. Outside of the release's own folder, in which the loader lets
-    nothing stand that is not in its manifest."""
-    return f"{COMPILE_FOLDER}/{release.name}/{release.version}/{accelerator}-{release.engine.version}"
+    nothing stand that is not in its manifest. An instance of MIG is a kind of its own."""
+    gpu = node.accelerator if node.partition is None else f"{node.accelerator}-{node.partition}"
+    return f"{COMPILE_FOLDER}/{release.name}/{release.version}/{gpu}-{release.engine.version}"
 
 
 def read_options(folder: str) -> list[str]:
@@ -162,7 +163,7 @@ class CompileCache(pulumi.ComponentResource):
             plan = _plan_release(inputs)
         super().__init__(token("CompileCache"), name, {}, opts)
         cache = parse_output(ModelCacheVolume, inputs.cache, source, "cache", _not_writable)
-        folder = folder_of(inputs.release, inputs.node.accelerator)
+        folder = folder_of(inputs.release, inputs.node)
         timeout_seconds = plan.rollout.progress_deadline_seconds
         labels = _labels(inputs, inputs.labels)
         launcher_files = launcher.config_map(

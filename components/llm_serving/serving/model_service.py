@@ -293,7 +293,7 @@ def _launcher_options(model: ModelSpec, release: ReleaseSpec, node: NodeShape) -
     stall_seconds = model.timeouts.stall_seconds
     options = [] if stall_seconds is None else [f"--stall-seconds={stall_seconds}"]
     if model.compile_cache:
-        options += compile_cache.read_options(f"{MODELS}/{compile_cache.folder_of(release, node.accelerator)}")
+        options += compile_cache.read_options(f"{MODELS}/{compile_cache.folder_of(release, node)}")
     return tuple(options)
 
 
@@ -377,7 +377,7 @@ class _ContractInputs:
         model, node = self._model, self._node
         return _differences(
             ("pool", scheduling.pool, model.pool, "is another pool than model.pool"),
-            ("accelerator", scheduling.accelerator, node.accelerator, "is another GPU than node.accelerator"),
+            ("accelerator", scheduling.accelerator, node.gpu_label, "is another GPU than node.accelerator"),
         )
 
     def _plan_with_sidecar(self, plan: ReleasePlan, cache: ModelCacheVolume) -> ModelPlan:

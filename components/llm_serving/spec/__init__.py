@@ -25,7 +25,7 @@ from llm_serving.spec.image_pull import ImagePullSpec
 from llm_serving.spec.launcher import LauncherSpec
 from llm_serving.spec.loader import LoaderSpec, Weights
 from llm_serving.spec.model import CanaryChoice, ModelSpec, ReleaseChoice, ServiceClass, WarmPoolSpec
-from llm_serving.spec.pool import CapacityEntry, ExistingPoolSpec, Market, Pool, PoolSpec
+from llm_serving.spec.pool import CapacityEntry, ExistingPoolSpec, Market, Pool, PoolSpec, SharingSpec, SharingStrategy
 from llm_serving.spec.prometheus import PrometheusAuthMode, PrometheusAuthSpec
 from llm_serving.spec.release import (
     AdapterSource,
@@ -81,6 +81,8 @@ __all__ = [
     "ScalingPaceSpec",
     "ScheduleSpec",
     "ServiceClass",
+    "SharingSpec",
+    "SharingStrategy",
     "StoredQuantization",
     "Task",
     "TeamSpec",

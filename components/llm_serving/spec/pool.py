@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from llm_serving.arguments import Frozen
 from llm_serving.errors import Problem, ProblemsError
@@ -42,6 +42,36 @@ def _check_reservation(value: str) -> str:
 
 
 ReservationName = Annotated[str, AfterValidator(_check_reservation)]
+
+
+class SharingStrategy(StrEnum):
+    """How several pods share a whole GPU."""
+
+    TIME_SHARING = "time-sharing"
+
+
+def _strategy(value: object) -> object:
+    if value == "mps":
+        reason = "pods reach the MPS daemon by hostIPC, which Pod Security restricted, that of every team, forbids"
+        raise ProblemsError([Problem("", value, reason, SharingStrategy.TIME_SHARING.value)])
+    return value
+
+
+class SharingSpec(Frozen):
+    """How several pods share each GPU of a pool: `partition`, or `strategy` with `clients`."""
+
+    partition: Annotated[str, Field(max_length=20)] | None = None
+    """MIG profile of the instances into which every GPU is divided, one for each pod, for example `1g.10gb`."""
+    strategy: Annotated[SharingStrategy | None, BeforeValidator(_strategy)] = None
+    """`time-sharing`: pods take turns on a whole GPU, and divide its memory.
+
+    Nothing but the engines' own settings keeps a pod from the memory of the others.
+    """
+    clients: Annotated[int, Field(ge=2, le=48)] | None = None
+    """Pods that share a GPU with `strategy`: 2 to 48.
+
+    48 is GKE's limit (its documentation, "About GPU time-sharing").
+    """
 
 
 class CapacityEntry(Frozen):
@@ -87,6 +117,8 @@ class PoolSpec(Frozen):
 
     Images of inference engines are large.
     """
+    sharing: SharingSpec | None = None
+    """How several pods share each GPU; a GPU is one pod's alone if left out."""
     labels: dict[LabelKey, LabelValue] = {}
     """More labels for the nodes."""
     idle_minutes: Annotated[int, Field(ge=1, le=1440)] = 10
@@ -139,6 +171,11 @@ class ExistingPoolSpec(Frozen):
     """Taints of the nodes that pods must tolerate.
 
     Taints of the nodes that pods must tolerate, as core/v1 tolerations.
+    """
+    sharing: SharingSpec | None = None
+    """How the owner's device plugin shares each GPU among pods; a GPU is one pod's alone if left out.
+
+    With MIG its strategy `single`, so that instances are asked for as `gpu_resource` like whole GPUs.
     """
     gpu_resource: ExtendedResource | None = None
     """Extended resource to ask for; left out: the accelerator's own, for example `nvidia.com/gpu`.

@@ -74,6 +74,7 @@ def test_a_parsers_flags_are_read_with_what_follows_them(monkeypatch):
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--names", nargs="+")
     monkeypatch.setitem(flags.PARSERS, "sglang", lambda: (parser, "here"))
+    monkeypatch.setitem(flags.CHECKED_LATER, "sglang", dict)
     rows = [
         (row["flag"], row["kind"], row["alias_of"], row["choices"]) for row in flags.rows("sglang", "1.0.0", "today")
     ]
@@ -85,6 +86,27 @@ def test_a_parsers_flags_are_read_with_what_follows_them(monkeypatch):
         ("size", "integer", "", "1;2"),
         ("width", "integer", "size", "1;2"),
     ]
+
+
+def test_bounds_are_read_from_what_an_engine_insists_on_and_not_from_what_depends_on_more():
+    source = """
+def check(cfg):
+    assert cfg.step >= 1, "at least one"
+    if cfg.rounds < 0:
+        raise ValueError
+    if cfg.seconds is not None and cfg.seconds <= 0:
+        raise ValueError
+    if not 0 < cfg.share <= 1:
+        raise ValueError
+    if cfg.fast is not None and cfg.copies > 1:
+        raise ValueError
+    if cfg.fast:
+        assert cfg.size <= 8
+    if cfg.interval < -1:
+        cfg.interval = 0
+"""
+    bounds = {"step": ">=1", "rounds": ">=0", "seconds": ">0", "share": ">0;<=1"}
+    assert flags.asserted_bounds(source) == bounds
 
 
 def test_a_version_is_read_again_in_place_and_others_stay():

@@ -441,3 +441,17 @@ def test_no_module_of_the_program_hides_another(monkeypatch: pytest.MonkeyPatch)
         name = path.stem
         if not name.startswith("__"):
             assert importlib.util.find_spec(name) is None, f"infra/{path.name} hides the package {name}"
+
+
+def test_pods_of_a_shared_pool_ask_for_one_part_and_take_their_part_of_the_memory() -> None:
+    settings = {**settings_data("dev"), "loader": LOADER}
+    put(settings, "pools[0].sharing", {"strategy": "time-sharing", "clients": 2})
+    put(settings, "pools[0].capacity[0].machineType", "g2-standard-32")
+    recording = run(settings).recording
+    pods = [deployment["spec"]["template"]["spec"] for deployment in recording.all("kubernetes:apps/v1:Deployment")]
+    engines = [(pod, box) for pod in pods for box in pod["containers"] if box["name"] == "engine"]
+    assert engines
+    for pod, engine in engines:
+        assert engine["resources"]["limits"]["nvidia.com/gpu"] == "1"
+        assert "--gpu-memory-utilization=0.45" in [*engine["command"], *engine.get("args", ())]
+        assert pod["nodeSelector"]["cloud.google.com/gke-max-shared-clients-per-gpu"] == "2"

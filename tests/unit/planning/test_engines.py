@@ -237,6 +237,7 @@ def test_a_flag_that_something_else_decides_is_refused_with_what_does(engine, na
         ),
         (VLLM, {"compilation-config.mode": 3, "speculative-config": NGRAM, "watermark": 0.1}),
         (SGLANG, {"schedule-policy": "lpm", "disable-overlap-schedule": True, "random-seed": 7.0}),
+        (SGLANG, {"cuda-graph-prefill-max-context": "16k", "schedule-conservativeness": 0.3, "gpu-id-step": 1}),
     ],
 )
 def test_flags_that_the_engine_knows_pass_with_values_that_it_takes(engine, flags):
@@ -255,6 +256,12 @@ def test_flags_that_the_engine_knows_pass_with_values_that_it_takes(engine, flag
         (VLLM, "scheduling-policy", "prio", "values"),
         (SGLANG, "schedule-policy", "lpn", "values"),
         (SGLANG, "cuda-graph-config.decode", 1, "no parts"),
+        (SGLANG, "random-seed", "1k", "whole number"),
+        (SGLANG, "random-seed", 1.5, "whole number"),
+        (SGLANG, "schedule-conservativeness", "much", "number"),
+        (SGLANG, "schedule-conservativeness", -1, "at least 0"),
+        (SGLANG, "gpu-id-step", 0, "at least 1"),
+        (SGLANG, "tokenizer-worker-num", 0, "more than 0"),
         (VLLM, "seed.x", 1, "no parts"),
     ],
 )

@@ -9,6 +9,7 @@ from llm_serving_engine.options import parse
 from pulumi.errors import InputPropertiesError
 
 from llm_serving.launchers import COMMAND
+from llm_serving.planning.nodes import NodeShape
 from llm_serving.serving import compile_cache
 from llm_serving.serving.compile_cache import CompileCache
 from llm_serving.serving.environment import compile_variables
@@ -150,8 +151,17 @@ def test_the_folder_tells_release_engine_and_gpu_apart() -> None:
     release = ReleaseSpec.model_validate(RELEASE)
     newer = release.model_copy(update={"engine": release.engine.model_copy(update={"version": "0.33.0"})})
     other = release.model_copy(update={"version": "1.1.0"})
-    folders = [compile_cache.folder_of(r, gpu) for r in (release, newer, other) for gpu in ("L4", "H100-80GB")]
-    assert len(set(folders)) == 6
+    whole = NodeShape.model_validate(NODE)
+    nodes = [
+        whole.model_copy(update=gpu)
+        for gpu in (
+            {"accelerator": "L4"},
+            {"accelerator": "H100-80GB"},
+            {"accelerator": "H100-80GB", "partition": "1g.10gb"},
+        )
+    ]
+    folders = [compile_cache.folder_of(r, gpu) for r in (release, newer, other) for gpu in nodes]
+    assert len(set(folders)) == 9
     assert make().output("folder") == FOLDER
 
 

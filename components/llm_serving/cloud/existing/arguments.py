@@ -17,6 +17,17 @@ class TolerationArgs(TypedDict):
     """`NoSchedule`, `PreferNoSchedule` or `NoExecute`; left out: all of them."""
 
 
+class ExistingSharingArgs(TypedDict):
+    """How several pods share each GPU of a pool: `partition`, or `strategy` with `clients`."""
+
+    partition: NotRequired[str]
+    """MIG profile of the instances into which every GPU is divided, one for each pod, for example `1g.10gb`."""
+    strategy: NotRequired[str]
+    """`time-sharing`: pods take turns on a whole GPU, and divide its memory."""
+    clients: NotRequired[int]
+    """Pods that share a GPU with `strategy`: 2 to 48."""
+
+
 class ExistingPoolSpecArgs(TypedDict):
     """A pool of nodes that are already there."""
 
@@ -36,6 +47,8 @@ class ExistingPoolSpecArgs(TypedDict):
     """Labels of the nodes."""
     tolerations: NotRequired[list[TolerationArgs]]
     """Taints of the nodes that pods must tolerate."""
+    sharing: NotRequired[ExistingSharingArgs]
+    """How the owner's device plugin shares each GPU among pods; a GPU is one pod's alone if left out."""
     gpu_resource: NotRequired[str]
     """Extended resource to ask for; left out: the accelerator's own, for example `nvidia.com/gpu`."""
 

@@ -5,9 +5,12 @@ from typing import Any, TypedDict
 import pulumi
 
 from llm_serving.cloud.existing.arguments import ExistingPoolSpecArgs
-from llm_serving.component import Frozen, token, validated
+from llm_serving.component import Frozen, to_input_errors, token, validated
 from llm_serving.contract import PoolScheduling
+from llm_serving.errors import ProblemsError
+from llm_serving.planning.clouds import EXISTING
 from llm_serving.planning.nodes import gpu_resource
+from llm_serving.planning.rules.sharing import check_pool_sharing
 from llm_serving.spec import ExistingPoolSpec
 
 KEEP_IN_PLACE = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
@@ -36,14 +39,17 @@ class ExistingPool(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ExistingPoolArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         pool = validated(ExistingPoolInputs, args, "ExistingPool", name).pool
+        if pool.sharing is not None and (problems := [*check_pool_sharing("pool", pool, pool.sharing)]):
+            raise to_input_errors(ProblemsError(problems, f"ExistingPool {name!r}"))
+        node = EXISTING.pool_node(pool)
         super().__init__(token("ExistingPool"), name, {}, opts)
         scheduling = PoolScheduling(
             pool=pool.name,
-            accelerator=pool.accelerator,
+            accelerator=node.gpu_label,
             node_selector=pool.node_selector,
             tolerations=pool.tolerations,
             gpu_resource=gpu_resource(pool),
-            gpus_per_node=pool.gpus_per_node,
+            gpus_per_node=node.gpus,
             node_allocatable_cpu=pool.cpu,
             node_allocatable_memory_gib=pool.memory_gib,
             # Whose autoscaler there is, if any, is not known; this one Kubernetes' own and its relatives read.

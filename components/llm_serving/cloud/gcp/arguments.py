@@ -124,6 +124,17 @@ class CapacityArgs(TypedDict):
     """Name of the reservation to consume."""
 
 
+class SharingArgs(TypedDict):
+    """How several pods share each GPU of a pool: `partition`, or `strategy` with `clients`."""
+
+    partition: NotRequired[str]
+    """MIG profile of the instances into which every GPU is divided, one for each pod, for example `1g.10gb`."""
+    strategy: NotRequired[str]
+    """`time-sharing`: pods take turns on a whole GPU, and divide its memory."""
+    clients: NotRequired[int]
+    """Pods that share a GPU with `strategy`: 2 to 48."""
+
+
 class PoolArgs(TypedDict):
     """A pool: all of its capacity has the same GPU and the same number of GPUs a node."""
 
@@ -137,6 +148,8 @@ class PoolArgs(TypedDict):
     """Use the machine's local SSD for caches; where the machine always has it if left out."""
     disk_gb: NotRequired[int]
     """Size of the boot disk in GB."""
+    sharing: NotRequired[SharingArgs]
+    """How several pods share each GPU; a GPU is one pod's alone if left out."""
     labels: NotRequired[dict[str, str]]
     """More labels for the nodes."""
     idle_minutes: NotRequired[int]

@@ -30,7 +30,7 @@ from llm_serving.planning.clouds import GCP
 from llm_serving.planning.clouds.gcp import initial_nodes_per_zone
 from llm_serving.planning.rules.stack import GcpShape
 from llm_serving.planning.rules.zones import zones_of_entry
-from llm_serving.spec import CapacityEntry, Market
+from llm_serving.spec import CapacityEntry, Market, SharingSpec, SharingStrategy
 from llm_serving.spec.gcp import GcpPoolSpec, ProjectId, Region
 
 
@@ -170,15 +170,7 @@ class GcpGpuPool(pulumi.ComponentResource):
                     gcp.container.NodePoolNodeConfigTaintArgs(key=key, value=value, effect="NO_SCHEDULE")
                     for key, value in taints.items()
                 ],
-                guest_accelerators=[
-                    gcp.container.NodePoolNodeConfigGuestAcceleratorArgs(
-                        type=machine.accelerator_label or "",
-                        count=machine.gpus,
-                        gpu_driver_installation_config=gcp.container.NodePoolNodeConfigGuestAcceleratorGpuDriverInstallationConfigArgs(
-                            gpu_driver_version="LATEST"
-                        ),
-                    )
-                ],
+                guest_accelerators=[_guest_accelerator(machine, pool.sharing)],
                 ephemeral_storage_local_ssd_config=gcp.container.NodePoolNodeConfigEphemeralStorageLocalSsdConfigArgs(
                     local_ssd_count=planned.local_ssd_disks
                 )
@@ -215,6 +207,29 @@ class GcpGpuPool(pulumi.ComponentResource):
         )
 
 
+def _guest_accelerator(
+    machine: MachineType, sharing: SharingSpec | None
+) -> gcp.container.NodePoolNodeConfigGuestAcceleratorArgs:
+    """The GPUs of a machine; ``count`` is of whole ones, however many pods share each."""
+    return gcp.container.NodePoolNodeConfigGuestAcceleratorArgs(
+        type=machine.accelerator_label or "",
+        count=machine.gpus,
+        gpu_driver_installation_config=gcp.container.NodePoolNodeConfigGuestAcceleratorGpuDriverInstallationConfigArgs(
+            gpu_driver_version="LATEST"
+        ),
+        gpu_partition_size=None if sharing is None else sharing.partition,
+        gpu_sharing_config=gcp.container.NodePoolNodeConfigGuestAcceleratorGpuSharingConfigArgs(
+            gpu_sharing_strategy=_STRATEGIES[sharing.strategy], max_shared_clients_per_gpu=sharing.clients
+        )
+        if sharing is not None and sharing.strategy is not None and sharing.clients is not None
+        else None,
+    )
+
+
+_STRATEGIES = {SharingStrategy.TIME_SHARING: "TIME_SHARING"}
+"""The cloud's names."""
+
+
 def plan_node_pools(pool: GcpPoolSpec, cluster_zones: Sequence[str], max_pods_per_node: int) -> list[PlannedNodePool]:
     """The node pool of each capacity entry, in the pool's order.
 
@@ -236,6 +251,7 @@ def plan_node_pools(pool: GcpPoolSpec, cluster_zones: Sequence[str], max_pods_pe
             "diskGb": pool.disk_gb,
             "localSsdDisks": disks,
             "maxPodsPerNode": max_pods_per_node,
+            **({} if pool.sharing is None else {"sharing": pool.sharing.model_dump(mode="json", exclude_none=True)}),
             # GKE makes the nodes anew for it, and the way back to the default has no value to send (markets.py).
             **(spot_shutdown(pool) if entry.market is Market.SPOT else {}),
         }

@@ -4,6 +4,9 @@ from llm_serving.cloud.bounded_names import bounded, digest
 
 COMPUTE_CLASS_LABEL = "cloud.google.com/compute-class"
 GPU_TAINT = "nvidia.com/gpu"
+GPU_PARTITION_LABEL = "cloud.google.com/gke-gpu-partition-size"
+GPU_SHARING_LABEL = "cloud.google.com/gke-gpu-sharing-strategy"
+GPU_CLIENTS_LABEL = "cloud.google.com/gke-max-shared-clients-per-gpu"
 
 ACCOUNT_ID_LIMIT = 30
 BUCKET_LIMIT = 63

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from llm_serving.planning.clouds.cloud import Cloud
+from llm_serving.planning.gpu_sharing import share_gpus
 from llm_serving.planning.nodes import DEFAULT_MAX_PODS, NodeShape
 from llm_serving.spec import ExistingPoolSpec, Pool
 
@@ -18,9 +19,10 @@ class Existing(Cloud):
         """The sizes are what the owner says pods can request."""
         if not isinstance(pool, ExistingPoolSpec):
             raise ValueError(f"pool {pool.name} is not of nodes that are already there")
-        return NodeShape(
+        node = NodeShape(
             accelerator=pool.accelerator, gpus=pool.gpus_per_node, cpu=pool.cpu, memory_gib=pool.memory_gib
         )
+        return share_gpus(node, pool.sharing)
 
     def gpu_nodes(self) -> Mapping[str, NodeShape]:
         """Nobody sells machines here."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from llm_serving import catalog
 from llm_serving.catalog import LocalSsd, MachineType
 from llm_serving.planning.clouds.cloud import Cloud
+from llm_serving.planning.gpu_sharing import share_gpus
 from llm_serving.planning.nodes import DEFAULT_MAX_PODS, GIB_PER_GB, Allocatable, NodeShape, by_bracket
 from llm_serving.planning.purchase_options import is_preemptible, is_queued
 from llm_serving.spec import Pool, PoolSpec
@@ -123,7 +124,7 @@ class MachineCloud(Cloud):
             self.machine_node(entry.machine_type, max_pods=max_pods, disk_gb=pool.disk_gb, local_ssd=pool.local_ssd)
             for entry in pool.capacity
         ]
-        return NodeShape(
+        node = NodeShape(
             accelerator=nodes[0].accelerator,
             gpus=min(node.gpus for node in nodes),
             cpu=min(node.cpu for node in nodes),
@@ -133,6 +134,7 @@ class MachineCloud(Cloud):
             queued=is_queued(pool),
             cloud=self.name,
         )
+        return share_gpus(node, pool.sharing)
 
     def larger_storage(self, pool: Pool, is_enough: Callable[[Pool], bool]) -> str:
         """Local SSD where every machine can have it, and a boot disk that is just large enough."""

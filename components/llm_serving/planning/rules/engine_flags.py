@@ -24,9 +24,6 @@ _NESTED = frozenset({EngineName.VLLM})
 _SIZE = re.compile(r"-?\d+(\.\d+)?[kKmMgGtT]i?")
 """With the suffixes that both engines' ``human_readable_int`` knows."""
 
-_SIZES_AS_INTEGERS = frozenset({EngineName.SGLANG})
-"""Engines whose rows do not tell sizes from whole numbers."""
-
 
 def check_flags(path: str, engine: EngineRelease, options: EngineSpec) -> Iterator[Problem]:
     """Everything about ``engine.flags`` of a model whose release has this engine. ``path``: the model."""
@@ -171,7 +168,7 @@ def _wrong_kind(engine: EngineRelease, flag: EngineFlag, value: Any) -> str:
             return "" if value is True else "there is nothing to turn off or to set: true, or leave it out"
         case _ if isinstance(value, bool):
             return f"takes {_TAKES[flag.kind]}, not true or false"
-        case FlagKind.INTEGER if not _is_whole(value) and not (engine.name in _SIZES_AS_INTEGERS and _is_size(value)):
+        case FlagKind.INTEGER if not _is_whole(value):
             return "takes a whole number"
         case FlagKind.SIZE if not _is_whole(value) and not _is_size(value):
             return "takes a whole number"

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from math import floor
 
 from llm_serving import catalog
-from llm_serving.catalog import Feature
+from llm_serving.catalog import Feature, UnknownFact
 from llm_serving.errors import Problem, nearest, nearest_or_few
 from llm_serving.launchers import launchers
+from llm_serving.planning.gpu_sharing import process_gpu
 from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.engine_flags import check_flags
 from llm_serving.planning.rules.models import ROLE_PATHS
@@ -217,9 +218,12 @@ def _scheduling(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[P
 
 
 def _accelerator(stack: StackShape, model: ModelSpec) -> catalog.Accelerator | None:
-    """The accelerator of the model's pool; ``None`` where other rules refuse the pool or its accelerator."""
+    """What a pod of the model's pool can use of a GPU; ``None`` where other rules refuse the pool or its GPU."""
     node = stack.node(model.pool)
-    return next((each for each in catalog.accelerators() if node is not None and each.name == node.accelerator), None)
+    try:
+        return None if node is None else process_gpu(node)
+    except UnknownFact:
+        return None
 
 
 def _on_gpu(path: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:

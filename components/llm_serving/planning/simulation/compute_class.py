@@ -25,9 +25,11 @@ def _flag(name: str) -> Callable[[NodePool, Any], bool]:
 
 
 def _gpu(pool: NodePool, wanted: Object) -> bool:
+    """``count`` is of the machine's GPUs, however many pods share each of them."""
     count = wanted.get("count")
+    has = pool.labels.get("cloud.google.com/gke-accelerator-count", pool.capacity.get("nvidia.com/gpu"))
     return pool.labels.get("cloud.google.com/gke-accelerator") == wanted.get("type") and (
-        count is None or str(pool.capacity.get("nvidia.com/gpu")) == str(count)
+        count is None or str(has) == str(count)
     )
 
 

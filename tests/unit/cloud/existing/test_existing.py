@@ -184,6 +184,17 @@ def test_a_pool_may_count_its_gpus_under_another_name():
     assert PoolScheduling.model_validate(_scheduling(pool)).gpu_resource == "nvidia.com/gpu.shared"
 
 
+def test_a_pool_whose_gpus_are_shared_says_how_many_parts_a_node_has():
+    pool = {"name": "lab", "accelerator": "A100-40GB", "gpus_per_node": 2, "cpu": 8, "memory_gib": 64}
+    shared = {**pool, "sharing": {"partition": "1g.5gb"}}
+    recording = record(lambda: ExistingPool("p", {"pool": shared}))
+    scheduling = PoolScheduling.model_validate(recording.output("scheduling"))
+    assert (scheduling.gpus_per_node, scheduling.accelerator) == (14, "A100-40GB 1g.5gb")
+    assert scheduling.gpu_resource == "nvidia.com/gpu"
+    unknown = {**pool, "sharing": {"partition": "1g.6gb"}}
+    assert list(refusals(lambda: ExistingPool("p", {"pool": unknown}))) == ["pool.sharing.partition"]
+
+
 def test_a_refused_pool_names_the_property():
     pool = {"name": "Lab!", "accelerator": "RTX-A6000", "cpu": 0, "memory_gib": 1, "toleration": []}
     reasons = refusals(lambda: ExistingPool("p", {"pool": pool}))

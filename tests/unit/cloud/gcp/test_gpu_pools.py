@@ -228,6 +228,39 @@ def test_gke_installs_the_driver() -> None:
     assert gpus == [{"type": "nvidia-l4", "count": 2, "gpuDriverInstallationConfig": {"gpuDriverVersion": "LATEST"}}]
 
 
+def test_shared_gpus_are_asked_of_the_cloud_and_selected_by_pods() -> None:
+    sharing = {"strategy": "time-sharing", "clients": 3}
+    recording = gpu_pool({**SPOT, "machine_type": "g2-standard-24"}, sharing=sharing)
+    (pool,) = recording.all(POOL)
+    (gpu,) = pool["nodeConfig.guestAccelerators"]
+    assert gpu["gpuSharingConfig"] == {"gpuSharingStrategy": "TIME_SHARING", "maxSharedClientsPerGpu": 3}
+    assert (gpu["count"], "gpuPartitionSize" in gpu) == (2, False)
+    scheduling = recording.output("scheduling")
+    assert (scheduling["gpusPerNode"], scheduling["accelerator"]) == (6, "L4 shared by 3")
+    assert scheduling["nodeSelector"] == {
+        "cloud.google.com/compute-class": "l4",
+        "cloud.google.com/gke-gpu-sharing-strategy": "time-sharing",
+        "cloud.google.com/gke-max-shared-clients-per-gpu": "3",
+    }
+
+
+def test_gpus_are_divided_into_the_instances_of_the_setting() -> None:
+    capacity = {**SPOT, "machine_type": "a2-highgpu-1g"}
+    recording = gpu_pool(capacity, accelerator="A100-40GB", sharing={"partition": "2g.10gb"})
+    (pool,) = recording.all(POOL)
+    (gpu,) = pool["nodeConfig.guestAccelerators"]
+    assert (gpu["gpuPartitionSize"], gpu["count"], "gpuSharingConfig" in gpu) == ("2g.10gb", 1, False)
+    scheduling = recording.output("scheduling")
+    assert scheduling["gpusPerNode"] == 3
+    assert scheduling["nodeSelector"]["cloud.google.com/gke-gpu-partition-size"] == "2g.10gb"
+
+
+def test_another_way_of_sharing_is_another_node_pool() -> None:
+    ways: list[Any] = [None, {"strategy": "time-sharing", "clients": 2}, {"strategy": "time-sharing", "clients": 3}]
+    names = {gpu_pool(SPOT, sharing=way).one(POOL)["name"] for way in ways}
+    assert len(names) == 3
+
+
 @pytest.mark.parametrize(
     ("machine", "accelerator", "local_ssd", "disks"),
     [
@@ -344,6 +377,8 @@ def test_provider_waits_long_enough_for_gpus() -> None:
         (SPOT, {"name": "autopilot"}, "pool.name"),
         (SPOT, {"name": "default"}, "pool.name"),
         (SPOT, {"diskGb": 1}, "pool.diskGb"),
+        (SPOT, {"sharing": {"partition": "1g.5gb"}}, "pool.sharing.partition"),
+        (SPOT, {"sharing": {"strategy": "mps", "clients": 2}}, "pool.sharing.strategy"),
     ],
 )
 def test_wrong_settings_are_refused_with_their_path(

@@ -103,6 +103,19 @@ def test_a_pool_outside_of_the_priorities_is_used_only_where_the_class_allows():
     assert len(plan_scale_up(pods, [], pools, anyway).nodes) == 1
 
 
+def test_a_priority_counts_the_gpus_of_a_machine_however_many_pods_share_each():
+    labels = {
+        "cloud.google.com/compute-class": "m",
+        "cloud.google.com/gke-accelerator": "nvidia-l4",
+        "cloud.google.com/gke-accelerator-count": "1",
+    }
+    places = {"cpu": "7", "memory": "28Gi", "pods": "110", "nvidia.com/gpu": "4"}
+    shared = gpu_pool("shared", compute_class="m", labels=labels, capacity=places, allocatable=places)
+    of_class = {"m": {"metadata": {"name": "m"}, "spec": {"priorities": [{"gpu": {"type": "nvidia-l4", "count": 1}}]}}}
+    pods = gpu_pods(4, nodeSelector={"cloud.google.com/compute-class": "m"})
+    assert [node.pool for node in plan_scale_up(pods, [], [shared], of_class).nodes] == ["shared"]
+
+
 def test_a_missing_compute_class_is_named():
     pods = gpu_pods(1, nodeSelector={"cloud.google.com/compute-class": "m"})
     plan = plan_scale_up(pods, [], [pool_of_class("spot")], {})

@@ -5,10 +5,20 @@ from typing import Any
 import pytest
 
 from llm_serving import catalog
+from llm_serving.cloud.gcp.scheduling import pool_scheduling
 from llm_serving.planning.clouds import GCP
 from llm_serving.spec import Market
+from llm_serving.spec.gcp import GcpPoolSpec
 from local.providers.gcp.cloud import GoogleError
-from local.providers.gcp.nodes import PoolShape, check_accelerators, initial_size, machine, node_config, sizes
+from local.providers.gcp.nodes import (
+    COMPUTE_CLASS,
+    PoolShape,
+    check_accelerators,
+    initial_size,
+    machine,
+    node_config,
+    sizes,
+)
 
 
 def shape(config: dict[str, Any], **more: Any) -> PoolShape:
@@ -186,3 +196,27 @@ def test_machines_and_gpus_that_do_not_exist_are_refused() -> None:
         check_accelerators({"guestAccelerators": [{"type": "nvidia-l4", "count": 2}]}, machine_type)
     with pytest.raises(GoogleError, match="does not exist in zone 'africa-south1-a'"):
         machine("g2-standard-8", ("africa-south1-a",))
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "machine", "sharing"),
+    [
+        ("L4", "g2-standard-24", {"strategy": "time-sharing", "clients": 3}),
+        ("A100-40GB", "a2-highgpu-2g", {"partition": "2g.10gb"}),
+    ],
+)
+def test_nodes_of_a_shared_pool_have_the_parts_and_labels_that_pods_ask_for(
+    accelerator: str, machine: str, sharing: dict[str, Any]
+) -> None:
+    capacity = [{"market": "on-demand", "machineType": machine, "max": 1}]
+    pool = GcpPoolSpec.model_validate(
+        {"name": "p", "accelerator": accelerator, "capacity": capacity, "sharing": sharing}
+    )
+    gpu = catalog.machine_type("gcp", machine)
+    in_turns = {"gpuSharingStrategy": "TIME_SHARING", "maxSharedClientsPerGpu": sharing.get("clients")}
+    config = {"gpuPartitionSize": sharing["partition"]} if "partition" in sharing else {"gpuSharingConfig": in_turns}
+    guest = {"type": gpu.accelerator_label, "count": gpu.gpus, **config}
+    node = shape({"machineType": machine, "guestAccelerators": [guest], "labels": {COMPUTE_CLASS: "p"}})
+    scheduling = pool_scheduling(pool, 32)
+    assert node.gpus == scheduling.gpus_per_node
+    assert scheduling.node_selector.items() <= node.labels().items()
