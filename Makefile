@@ -19,7 +19,7 @@ SETUP := $(if $(OWN_NODE),setup-node,setup)
 # Every run says where its time went.
 PYTEST := python -m pytest --durations=20
 
-.PHONY: help up preview destroy down status check check-static check-unit test test-images test-engine test-e2e test-autoscaling test-official bench format clean
+.PHONY: help up preview destroy down status check check-static check-unit test test-images test-engine fuzz test-e2e test-autoscaling test-official bench format clean
 
 help: ## this list
 	@awk -v columns="$${COLUMNS:-80}" 'BEGIN {FS = ":.*## "} \
@@ -60,6 +60,9 @@ check-static:
 check-unit:
 	@# By file, so that what a file sets up is set up once.
 	@$(PYTEST) tests/unit -q -n 2 --dist loadfile
+
+fuzz: setup-python ## changes the committed settings at random, five minutes long: none may end in a traceback
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-10000} $(PYTEST) tests/unit/settings_corpus/test_mutations.py -q -n 0
 
 format: setup-python ## format and fix what can be fixed
 	@-ruff check --fix --quiet .

@@ -7,6 +7,7 @@ always name the first spelling, because that is what stands in the file.
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -90,7 +91,10 @@ def _problem(model: type[BaseModel], error: Any) -> Problem:
     if kind == "value_error":
         inner = error["ctx"]["error"]
         if isinstance(inner, ProblemsError) and inner.problems:
-            return inner.problems[0].under(path)
+            problem = inner.problems[0].under(path)
+            if error["loc"][-1:] == ("[key]",) and isinstance(problem.suggestion, Suggestion):
+                return replace(problem, suggestion=problem.suggestion.as_keys())
+            return problem
         return Problem(path, _plain(value), str(inner))
     field = _type_at(model, location)
     if kind in ("literal_error", "enum"):
@@ -126,12 +130,11 @@ def _number(limit: Any) -> Any:
 
 def _candidates(kind: str, limits: Mapping[str, Any], value: Any) -> Iterable[Any]:
     """Values that may do in place of a refused one, the nearest first."""
-    if kind in ("greater_than_equal", "less_than_equal"):
+    if kind == "less_than_equal" and limits["le"] == 1 and 1 < value <= 100:
+        # A share in percent.
+        yield value / 100
+    elif kind in ("greater_than_equal", "less_than_equal"):
         yield _number(limits["ge" if kind == "greater_than_equal" else "le"])
-    elif kind == "greater_than":
-        yield from (_number(limits["gt"]) + 1,) if isinstance(value, int) else ()
-    elif kind == "less_than":
-        yield from (_number(limits["lt"]) - 1,) if isinstance(value, int) else ()
     elif kind in ("int_from_float", "int_parsing", "float_parsing"):
         yield from _numbers_near(value)
     elif kind in ("bool_parsing", "bool_type"):
@@ -145,9 +148,11 @@ def _numbers_near(value: Any) -> Iterable[int | float]:
     if isinstance(value, float):
         yield from (math.ceil(value), math.floor(value))
         return
-    match = re.search(r"[-+]?\d{1,15}(\.\d{1,15})?", str(value).replace("_", "").replace(",", ""), re.ASCII)
+    text = str(value).strip().replace("_", "").replace(",", "")
+    match = re.fullmatch(r"([-+]?\d{1,15}(?:\.\d{1,15})?) ?(m|Gi|GiB|G|GB)?", text, re.ASCII)
     if match:
-        number = float(match[0])
+        # Kubernetes writes half a CPU as 500m.
+        number = float(match[1]) / (1000 if match[2] == "m" else 1)
         yield from (int(number),) if number.is_integer() else (number, math.ceil(number))
 
 

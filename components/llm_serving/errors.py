@@ -60,6 +60,10 @@ _NO_TEXT = re.compile(
 )
 
 
+_LONGEST_PATH = 300
+"""A path that is longer has a key that is no name of anything."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One reason why an input is refused.
@@ -84,7 +88,8 @@ class Problem:
     def __str__(self) -> str:
         value = "" if self.value is None else f" = {shorten(self.value)}"
         hint = f" (try: {self.suggestion})" if self.suggestion else ""
-        where = f"{self.path}{value}: " if self.path or value else ""
+        path = self.path if len(self.path) <= _LONGEST_PATH else f"{self.path[: _LONGEST_PATH - 1]}…"
+        where = f"{path}{value}: " if path or value else ""
         return f"{where}{self.reason}{hint}"
 
 
@@ -148,7 +153,7 @@ _NOISE = {"nvidia", "tesla", "amd"}
 def _likeness(value: str, choice: str) -> float:
     """How likely a choice is meant, between 0 and 1."""
     left, right = value.casefold(), choice.casefold()
-    said, known = _parts(left), _parts(right)
+    said, known = _parts(value), _parts(choice)
     if left == right or "".join(said) == "".join(known):
         return 1.0
     # A name of which a part is left out, or to which one is added: A100 for A100-80GB.
@@ -165,7 +170,8 @@ def _likeness(value: str, choice: str) -> float:
 
 def _parts(name: str) -> list[str]:
     """Words of a name, without case and without makers."""
-    return [part for part in re.split(r"[^a-z0-9]+", name) if part and part not in _NOISE]
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold()
+    return [part for part in re.split(r"[^a-z0-9]+", words) if part and part not in _NOISE]
 
 
 def shorten(value: Any, limit: int = 80) -> str:

@@ -27,7 +27,8 @@ def test_right_settings_are_accepted(subject: str, tmp_path: Path) -> None:
 
 def test_the_corpus_has_rows() -> None:
     """A folder that is not found would pass."""
-    assert sum(len(rows(subject)[0]) for subject in subjects()) >= 10
+    assert sum(len(rows(subject)[0]) for subject in subjects()) >= 300
+    assert sum(len(rows(subject)[1]) for subject in subjects()) >= 80
 
 
 def _failure(row: Row, error: ProblemsError | None) -> str:

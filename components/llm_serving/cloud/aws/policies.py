@@ -198,6 +198,14 @@ def karpenter(
     )
 
 
+def write_flow_logs(log_group_arn: str) -> Document:
+    """VPC Flow Logs writes into one log group (VPC documentation, "IAM role for publishing flow logs to CloudWatch
+    Logs")."""
+    return _document(
+        _allow(["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"], f"{log_group_arn}:*"),
+    )
+
+
 def interruption_queue(queue_arn: str, rule_arns: Sequence[str]) -> Document:
     """Of the queue itself: rules of EventBridge send notices to it, over TLS as everybody."""
     return _document(

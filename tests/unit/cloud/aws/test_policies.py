@@ -27,6 +27,7 @@ IDENTITY_POLICIES = {
     "read_weights of one folder": policies.read_weights(BUCKET, KEY, "qwen3-8b/"),
     "write_weights": policies.write_weights(BUCKET, KEY),
     "node": policies.node(CLUSTER, [f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/llm-serving/*"]),
+    "write_flow_logs": policies.write_flow_logs(f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/llm-serving/prod/flows"),
     "karpenter": policies.karpenter("aws", REGION, ACCOUNT, "prod", NODE_ROLE, PROFILE, QUEUE),
 }
 RESOURCE_POLICIES = {
