@@ -130,9 +130,9 @@ def _number(limit: Any) -> Any:
 
 def _candidates(kind: str, limits: Mapping[str, Any], value: Any) -> Iterable[Any]:
     """Values that may do in place of a refused one, the nearest first."""
-    if kind == "less_than_equal" and limits["le"] == 1 and 1 < value <= 100:
-        # A share in percent.
-        yield value / 100
+    if kind == "less_than_equal" and limits["le"] == 1 and 2 <= float(value) <= 100:
+        # A share in percent. The value may be a text, of which pydantic has read the number.
+        yield float(value) / 100
     elif kind in ("greater_than_equal", "less_than_equal"):
         yield _number(limits["ge" if kind == "greater_than_equal" else "le"])
     elif kind in ("int_from_float", "int_parsing", "float_parsing"):

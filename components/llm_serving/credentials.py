@@ -87,5 +87,5 @@ def _found_in(mapping: dict[Any, Any], location: Location) -> Iterator[tuple[Loc
 
 def _is_credential(key: str, value: Any) -> bool:
     """Whether a key is named as a credential, and its value may be one: no switch, and no path of a file."""
-    name = key.replace("-", "_").lower()
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).replace("-", "_").lower()
     return isinstance(value, str) and value.lower() not in _SWITCHES and value[0] != "/" and bool(_BY_NAME.search(name))

@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from operator import mul
 from typing import Any, Self
 
 
@@ -159,13 +160,20 @@ def _likeness(value: str, choice: str) -> float:
     # A name of which a part is left out, or to which one is added: A100 for A100-80GB.
     if said and known and (set(said) <= set(known) or set(known) <= set(said)):
         return 0.95 if said[0] == known[0] else 0.8
-    # Sizes and versions that differ in numbers alone: the nearest number is the likeliest.
-    if _NUMBERS.sub("#", left) == _NUMBERS.sub("#", right):
+    # Sizes and versions that differ in numbers alone: the nearest number is the likeliest, and the first ones name the
+    # family.
+    if _NUMBERS.split(left) == _NUMBERS.split(right):
         pairs = [(int(a), int(b)) for a, b in zip(_NUMBERS.findall(left), _NUMBERS.findall(right), strict=True)]
-        return 0.8 - 0.1 * sum(abs(a - b) / max(a, b, 1) for a, b in pairs) / len(pairs)
+        weights = range(len(pairs), 0, -1)
+        differences = (0.05 if abs(a - b) == 1 else abs(a - b) / max(a, b, 1) for a, b in pairs)
+        score = 0.95 - 0.4 * sum(map(mul, weights, differences)) / sum(weights)
+        return max(score, min(0.85, SequenceMatcher(None, left, right).ratio()))
     # One letter is another.
     replaced = len(left) == len(right) > 1 and sum(a != b for a, b in zip(left, right, strict=True)) == 1
-    return max(SequenceMatcher(None, left, right).ratio(), _NEAR if replaced else 0.0)
+    matcher = SequenceMatcher(None, left, right)
+    if matcher.real_quick_ratio() < _NEAR:  # of a long text each comparison would take milliseconds
+        return 0.0
+    return max(matcher.ratio(), _NEAR if replaced else 0.0)
 
 
 def _parts(name: str) -> list[str]:

@@ -179,16 +179,20 @@ class LocalImages:
         return gone
 
     def _written(self, image: BuiltImage, write: Callable[[StoredImage], _Written]) -> _Written:
-        """What ``write`` makes of the image; a damaged one is built anew, once."""
-        try:
-            return write(self._kept(image))
-        except UnreadableLayerError as error:
-            # Files of the store lie open to every program of the machine: one that adds a certificate authority to
-            # each bundle that it finds is enough.
-            self._say(f"{image.name}: layer {error.layer} is damaged; the images that have it are built again")
-            with self._locked():
-                self._builder.remove([stored.reference for stored in self.stored() if error.layer in stored.layers])
-        return write(self._kept(image))
+        """What ``write`` makes of the image; damaged layers are built anew, each once."""
+        damaged: set[str] = set()
+        while True:
+            try:
+                return write(self._kept(image))
+            except UnreadableLayerError as error:
+                if error.layer in damaged:
+                    raise
+                damaged.add(error.layer)
+                # Files of the store lie open to every program of the machine: one that adds a certificate authority to
+                # each bundle that it finds is enough.
+                self._say(f"{image.name}: layer {error.layer} is damaged; the images that have it are built again")
+                with self._locked():
+                    self._builder.remove([each.reference for each in self.stored() if error.layer in each.layers])
 
     def _kept(self, image: BuiltImage) -> StoredImage:
         stored = self._builder.find(image.reference)

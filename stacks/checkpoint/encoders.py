@@ -46,7 +46,8 @@ def _of_pictures(config: Config, picture: Config, video: Config) -> Iterator[Enc
     if tower is None:
         return
     merged = _merged(config, tower, picture)
-    outputs = 1 + len(tower.get("deepstack_visual_indexes") or ())
+    deeper = tower.get("deepstack_visual_indexes")
+    outputs = 1 + (len(cast(list[int], deeper)) if isinstance(deeper, list) else 0)
     tokens = _picture_tokens(config, tower, picture, merged)
     if config.get("use_unified_vision_chunk"):
         yield _encoder(Modality.VISION_CHUNK, config, tower, tokens, merged, outputs)
@@ -71,7 +72,10 @@ def _encoder(
 ) -> EncoderFacts:
     """Where the tower does not say how wide it is, it counts as wide as the language model, which is wider."""
     width = number(tower, *_WIDTHS, default=hidden_size(text_config(config)))
-    mlp = number(tower, *_MLP_WIDTHS, default=int(width * float(tower.get("mlp_ratio") or 4)))
+    ratio = tower.get("mlp_ratio")
+    mlp = number(
+        tower, *_MLP_WIDTHS, default=int(width * (ratio if isinstance(ratio, int | float) and ratio > 0 else 4))
+    )
     return EncoderFacts(
         modality=modality,
         tokens=tokens or None,
@@ -91,7 +95,8 @@ def _merged(config: Config, tower: Config, picture: Config) -> int:
             return edge * edge
         if isinstance(part.get("merge_kernel_size"), list):
             return prod(cast(list[int], part["merge_kernel_size"]))
-        if ratio := part.get("pixel_shuffle_ratio") or part.get("downsample_ratio"):
+        ratio = part.get("pixel_shuffle_ratio") or part.get("downsample_ratio")
+        if isinstance(ratio, int | float) and 0 < ratio <= 1:
             return round(1 / float(ratio) ** 2)
     return number(picture, "merge_size", default=1) ** 2
 

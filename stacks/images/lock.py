@@ -192,6 +192,11 @@ def change_refused(name: str, before: LockedImage, after: LockedImage | None) ->
         if now.get(key) != value:
             version = "a new version of the image, under a name of its own"
             return Problem(f"{name}.{key}", now.get(key), f"is {value} in the lock, and is written once", version)
+    if before.digest is not None and now.get("version") != kept.get("version"):
+        # Releases that were locked since count the whole entry.
+        return Problem(
+            f"{name}.version", now.get("version"), "is written together with the digest alone", "leave it out"
+        )
     return None
 
 

@@ -120,17 +120,23 @@ def pin_image(
     # GKE documentation, "Use Image streaming to pull container images", limitations.
     if any(len(set(layers)) < len(layers) for layers in client.layers_of(digest)):
         say(f"note: {name} has a layer twice, so GKE pulls all of it before a container starts, and streams none of it")
-    pinned = entry.model_copy(update={"digest": digest, "version": _version(entry, client, digest)})
+    pinned = entry.model_copy(update={"digest": digest, "version": _version(entry, client, digest, say)})
     write_image(folder, name, pinned)
     return pinned
 
 
-def _version(entry: LockedImage, client: RegistryClient, digest: str) -> str | None:
+def _version(entry: LockedImage, client: RegistryClient, digest: str, say: Say) -> str | None:
     """The version that the image of another publisher says of itself, where it is one of three numbers: an image that
     has no label of its own has that of its base, ``22.04`` for instance. Of ours the tag is the version."""
     if entry.inputs is not None:
         return None
-    said = re.fullmatch(r"v?(\d+\.\d+\.\d+[0-9A-Za-z.+-]{0,64})", client.version_of(digest) or "")
+    try:
+        label = client.version_of(digest) or ""
+    except (ImageError, ValueError) as error:
+        # Some registries keep the image's configuration on a host that a site does not reach.
+        say(f"note: {entry.repository}@{digest}: its version could not be read, and is not recorded ({error})")
+        return None
+    said = re.fullmatch(r"v?(\d+\.\d+\.\d+[0-9A-Za-z.+-]{0,64})", label)
     return said and said[1]
 
 

@@ -157,7 +157,8 @@ class RegistryClient:
             data: Any = self._ask("GET", f"blobs/{about['digest']}", fine=(200,)).json()
             container: Any = data.get("config") or {}
             labels: Any = container.get("Labels") or {}
-            return labels.get(VERSION_LABEL)
+            version = labels.get(VERSION_LABEL)
+            return version if isinstance(version, str) else None
         return None
 
     def _platforms(self, reference: str) -> Iterator[dict[str, Any]]:

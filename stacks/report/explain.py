@@ -1,6 +1,7 @@
 """The report of a model as sections: releases, an instance and its cost, cold start, drain, scaling."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from llm_serving.planning.disruption import EXIT_SECONDS
@@ -72,10 +73,14 @@ def _quality(release: ReleaseReport) -> str:
     """What the quantization costs, by published scores in percent of those of the 16-bit weights."""
     if not release.quality:
         return f"in {release.quantization}: not measured, as far as is known here"
-    scores = ", ".join(f"{row.score_percent:g} % in {row.benchmark}" for row in release.quality)
-    first = release.quality[0]
-    alike = "" if first.checkpoint == release.repository else "of another checkpoint, "
-    return f"of the 16-bit weights': {scores} ({alike}{first.checkpoint}, {first.source}, {first.date})"
+    texts: list[str] = []
+    for _, rows in groupby(release.quality, key=lambda row: (row.checkpoint, row.source, row.date)):
+        alike = list(rows)
+        scores = ", ".join(f"{row.score_percent:g} % in {row.benchmark}" for row in alike)
+        first = alike[0]
+        other = "" if first.checkpoint == release.repository else "of another checkpoint, "
+        texts.append(f"{scores} ({other}{first.checkpoint}, {first.source}, {first.date})")
+    return f"of the 16-bit weights': {'; '.join(texts)}"
 
 
 def _instance(plan: ModelPlan, versions: str) -> Section:

@@ -196,8 +196,9 @@ def test_a_layer_that_another_program_damaged_is_built_anew_and_so_is_what_stand
     derived = Recipe("derived", dockerfile, context, bases={"BASE": "tiny"}, needed_bytes=1, timeout_s=60)
     monkeypatch.setitem(RECIPES, "derived", derived)
     built = images.build("derived")
-    (file,) = (tmp_path / "cache" / "containers" / "overlay").glob("*/diff/large")
-    change(file)
+    for path in ("large", "again/main.py"):
+        (file,) = (tmp_path / "cache" / "containers" / "overlay").glob(f"*/diff/{path}")
+        change(file)
     target = tmp_path / "pushed.tar"
     images.oci_archive(built, target)
     assert any("is damaged; the images that have it are built again" in line for line in images.lines)

@@ -114,14 +114,19 @@ def test_private_ranges_of_the_right_size_are_accepted(vpc, pods):
         ({"services": "10.0.240.0/20"}, "services", "overlaps vpc (10.0.0.0/16)"),
         ({"pods": "10.0.0.0/18"}, "pods", "overlaps vpc (10.0.0.0/16)"),
         ({"pods": "192.168.0.0/16"}, "pods", "lets no VPC of 10.0.0.0/16 have a second range"),
+        ({"vpc": "192.168.0.0/16", "pods": "192.168.0.0/18"}, "pods", "overlaps vpc"),
+        ({"vpc": "100.64.0.0/16", "pods": "100.64.0.0/16"}, "pods", "overlaps vpc"),
+        ({"vpc": "192.168.0.0/16", "pods": "8.8.0.0/16"}, "pods", "not a private range"),
     ],
 )
 def test_other_ranges_are_refused_in_words_with_one_that_would_do(ranges, path, reason):
-    given = {"vpc": VPC, "pods": PODS, "services": SERVICES} | {key: IPv4Network(text) for key, text in ranges.items()}
-    problems = list(check_ranges(**given))
+    arguments = {"vpc": VPC, "pods": PODS, "services": SERVICES} | {
+        key: IPv4Network(text) for key, text in ranges.items()
+    }
+    problems = list(check_ranges(**arguments))
     assert [p.path for p in problems if reason in p.reason] == [path], problems
     for problem in problems:
-        assert not list(check_ranges(**{**given, problem.path: IPv4Network(problem.suggestion)}))
+        assert not list(check_ranges(**{**arguments, problem.path: IPv4Network(problem.suggestion)}))
 
 
 def test_a_second_range_may_be_of_the_same_private_space():

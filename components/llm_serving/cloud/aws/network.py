@@ -6,7 +6,7 @@ reach: that is for network policies, which know pods.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
@@ -71,7 +71,7 @@ class AwsNetworkInputs(Frozen):
     services: Cidr = Field(default="172.20.0.0/16", validate_default=True)  # type: ignore[assignment]
     nat: Literal["none", "one", "per-zone"] = "per-zone"
     endpoints: tuple[str, ...] = ()
-    flow_log_days: Annotated[Literal[0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365], Field()] = 30
+    flow_log_days: Literal[0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365] = 30
     tags: dict[str, str] = {}
 
 

@@ -7,6 +7,8 @@ Knows the reservations of Google Cloud and GKE; whether a range is large enough 
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 
+from llm_serving.planning.ranges import DOCKER_BRIDGE
+
 RESERVED_ADDRESSES = 4
 """Addresses of a primary range that Google Cloud keeps: network, gateway, second to last, broadcast (VPC
 documentation, "Unusable addresses in IPv4 subnet ranges")."""
@@ -36,7 +38,7 @@ PROHIBITED_RANGES: Mapping[IPv4Network, str] = {
     IPv4Network("199.36.153.8/30"): "private.googleapis.com",
     IPv4Network("224.0.0.0/4"): "multicast",
     IPv4Network("255.255.255.255/32"): "broadcast",
-    IPv4Network("172.17.0.0/16"): "the Docker bridge of machines and CI runners that would reach this network",
+    DOCKER_BRIDGE: "the Docker bridge of machines and CI runners that would reach this network",
 }
 """What must not be part of a subnet: VPC documentation, "Prohibited IPv4 subnet ranges", and the Docker
 bridge, which GKE's documentation on IP address planning says to leave out."""

@@ -24,6 +24,10 @@ CPU = "cpu"
 _COUNT_RUNNING = frozenset({EngineName.VLLM})
 """Engines whose cap counts running requests too: what may wait can only be told from the size of a batch."""
 
+_SHARES_OF_WHOLE_GPU = frozenset({EngineName.VLLM})
+"""Engines whose share of memory is of the whole GPU (``gpu_memory_utilization`` of vLLM). SGLang's
+``mem_fraction_static`` is of what is free when it starts."""
+
 _COPIES_ON_ONE_NODE = frozenset({EngineName.SGLANG})
 """Engines that cannot have several copies where an instance spans nodes (SGLang, ``validation_hook``)."""
 
@@ -74,6 +78,7 @@ def _check(path: str, place: str, stack: StackShape, model: ModelSpec, release: 
     yield from _kv_cache(place, stack, model, release)
     yield from _speculation(path, model, release)
     yield from _media(path, model, release)
+    yield from _in_turns(place, stack, model, release)
     yield from _copies(path, model, release)
     yield from _adapters(path, place, model, release)
     yield from _parsers(place, release)
@@ -129,7 +134,7 @@ def requested_features(
             Feature.MEDIA_PER_PROMPT,
             bool(options.media_per_prompt),
             "engine.mediaPerPrompt",
-            dict(options.media_per_prompt),
+            {modality.value: count for modality, count in options.media_per_prompt.items()},
         ),
     )
     yield from ((feature, f"{path}.{where}", value) for feature, wanted, where, value in of_stack if wanted)
@@ -258,6 +263,18 @@ def _kv_cache(place: str, stack: StackShape, model: ModelSpec, release: ReleaseS
 
 
 _LEAST_FP8_CACHE = 8.0
+
+
+def _in_turns(place: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
+    """On a GPU that pods use in turns each engine must take a share of the whole GPU, whatever its neighbours hold."""
+    node = stack.node(model.pool)
+    if node is not None and node.clients > 1 and release.engine.name not in _SHARES_OF_WHOLE_GPU:
+        reason = (
+            f"the pods of pool {model.pool} use a GPU in turns, and {release.engine.name} counts its share from the "
+            "memory that its neighbours have left when it starts"
+        )
+        known = ", ".join(sorted(_SHARES_OF_WHOLE_GPU))
+        yield Problem(place, release.version, reason, f"a release with {known}, or a pool with sharing.partition")
 
 
 def _media(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:

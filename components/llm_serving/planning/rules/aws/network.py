@@ -17,9 +17,7 @@ from llm_serving.planning.clouds.aws_subnets import (
     may_be_second_range,
     zone_letter,
 )
-from llm_serving.planning.ranges import free_range, overlaps
-
-_DOCKER_BRIDGE = IPv4Network("172.17.0.0/16")
+from llm_serving.planning.ranges import DOCKER_BRIDGE, SUGGESTED_SPACE, free_range, overlaps
 
 
 def check_zones(region: str, zones: Sequence[str]) -> Iterator[Problem]:
@@ -27,7 +25,8 @@ def check_zones(region: str, zones: Sequence[str]) -> Iterator[Problem]:
     example = f"{region}b"
     if len(set(zones)) < FEWEST_ZONES:
         reason = f"an EKS cluster has subnets in {FEWEST_ZONES} zones at least"
-        first = next((zone for zone in zones if zone_letter(zone)), f"{region}a")
+        known = (zone for zone in zones if AWS.in_region(region, zone) and zone_letter(zone))
+        first = next(known, f"{region}a")
         other = example if first != example else f"{region}a"
         yield Problem("zones", list(zones), reason, f"[{first}, {other}]")
     for index, zone in enumerate(zones):
@@ -59,17 +58,20 @@ def check_ranges(vpc: IPv4Network, services: IPv4Network, pods: IPv4Network | No
         if not any(network.subnet_of(private) for private in allowed):
             reason = f"not a private range that AWS takes there: {', '.join(map(str, allowed))}"
             yield _problem(name, ranges, reason, max(largest, min(network.prefixlen, smallest)))
-        elif network.overlaps(_DOCKER_BRIDGE):
-            reason = f"overlaps {_DOCKER_BRIDGE}, the Docker bridge of machines and CI runners that would reach it"
+        elif network.overlaps(DOCKER_BRIDGE):
+            reason = f"overlaps {DOCKER_BRIDGE}, the Docker bridge of machines and CI runners that would reach it"
             yield _problem(name, ranges, reason, max(largest, min(network.prefixlen, smallest)))
     for first, second in overlaps(ranges):
         yield _problem(second, ranges, f"overlaps {first} ({ranges[first]})", ranges[second].prefixlen)
-    if pods is not None and not pods.overlaps(vpc) and not may_be_second_range(vpc, pods):
+    is_private = pods is not None and any(pods.subnet_of(private) for private in (*RFC_1918, SHARED_SPACE))
+    if pods is not None and is_private and not pods.overlaps(vpc) and not may_be_second_range(vpc, pods):
         reason = f"AWS lets no VPC of {vpc} have a second range there"
-        yield Problem("pods", str(pods), reason, f"{SHARED_SPACE.network_address}/{LARGEST_PREFIX}")
+        yield _problem("pods", ranges, reason, max(LARGEST_PREFIX, min(pods.prefixlen, SMALLEST_PREFIX)))
 
 
 def _problem(name: str, ranges: Mapping[str, IPv4Network], reason: str, prefix: int) -> Problem:
     """A refused range, with a free one of a size that would do."""
-    free = free_range(prefix, {other: network for other, network in ranges.items() if other != name})
+    # A second range may always be of the shared space; which private one it may be of depends on the first.
+    space = SHARED_SPACE if name == "pods" else SUGGESTED_SPACE
+    free = free_range(prefix, {other: network for other, network in ranges.items() if other != name}, space)
     return Problem(name, str(ranges[name]), reason, str(free) if free else "")

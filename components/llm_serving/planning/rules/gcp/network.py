@@ -38,7 +38,7 @@ def check_network(stack: StackShape) -> Iterator[Problem]:
         if name == "services" and network == MANAGED_SERVICES:
             continue
         if name == "services" and network.overlaps(MANAGED_SERVICES):
-            reason = f"is a part of GKE's own range of Services, which a cluster takes as a whole: {MANAGED_SERVICES}"
+            reason = f"overlaps GKE's own range of Services, which a cluster takes as a whole: {MANAGED_SERVICES}"
             yield Problem(f"network.{name}", str(network), reason, str(MANAGED_SERVICES))
         elif reason := unusable(network):
             yield _problem(name, ranges, reason, network.prefixlen)
