@@ -25,7 +25,7 @@ from stacks.cli import app, main
 from stacks.images import ImageError
 from stacks.images.lock import LOCK, LockedImage, read_images, write_image
 from stacks.images.publish import pin_image, push_image
-from stacks.images.registry import parse_repository
+from stacks.images.registry import RegistryClient, parse_repository
 from tests.images.registry_server import (
     PASSWORDS,
     Archive,
@@ -333,6 +333,23 @@ def test_pinning_notes_the_version_that_the_image_says_of_itself(registry, folde
     push(publisher, made.write(made.index(*platforms)), registry, "engine@nightly")
     pinned = pin_image("engine@1", f"{registry}/engine:nightly", folder, environment=NOBODY)
     assert (pinned.version, read_images(folder)["engine@1"]) == (version, pinned)
+
+
+def test_an_image_whose_version_cannot_be_read_is_pinned_all_the_same(registry, folder, tmp_path, monkeypatch):
+    """Some registries keep an image's configuration on a host that a site does not reach."""
+    made = Archive(tmp_path / "engine.tar")
+    publisher = tmp_path / "publisher"
+    publisher.mkdir()
+    push(publisher, made.write(made.index(made.image([b"code"], version="v0.32.0"))), registry, "engine@nightly")
+
+    def unreachable(self, reference):
+        raise ImageError("blobs.example.com does not answer")
+
+    monkeypatch.setattr(RegistryClient, "version_of", unreachable)
+    said = []
+    pinned = pin_image("engine@1", f"{registry}/engine:nightly", folder, environment=NOBODY, say=said.append)
+    assert (pinned.digest is not None, pinned.version) == (True, None)
+    assert any("could not be read, and is not recorded" in line for line in said)
 
 
 def test_an_image_that_nodes_cannot_stream_is_told_when_it_is_pinned(registry, folder, tmp_path):

@@ -50,6 +50,17 @@ def test_pods_that_take_turns_are_told_their_part_of_the_whole_memory():
     assert f"{0.4 * whole:.2f} GiB usable of {whole / 2:.2f}" in plan.reasons["kv_cache_gib"]
 
 
+def test_an_engine_whose_share_is_of_what_neighbours_left_is_refused_on_gpus_used_in_turns():
+    releases = {"vllm": {"name": "vllm", "version": "0.32.0"}, "sglang": {"name": "sglang", "version": "0.5.23"}}
+    refused = {}
+    for name, engine in releases.items():
+        served = release("qwen3-0.6b", contextLength=4096, engine=engine)
+        shape = stack(pools=(shared_l4(),), models=(model(gpuMemoryUtilization=0.8),), releases=[served])
+        refused[name] = [problem for problem in check(shape) if "neighbours" in problem.reason]
+    assert not refused["vllm"]
+    assert [problem.path for problem in refused["sglang"]] == ["models[0].releases.stable"]
+
+
 @pytest.mark.parametrize("clients", [2, 3, 7, 13])
 def test_all_pods_of_a_gpu_together_are_never_told_more_than_one_alone(clients):
     node = GCP.pool_node(

@@ -63,6 +63,15 @@ def test_what_is_there_stays_and_what_is_missing_is_filled_in_once(tmp_path, bef
     assert read_images(tmp_path)["image@1"] == before
 
 
+def test_a_version_is_noted_with_the_digest_and_not_later(tmp_path):
+    pinned = changed(ENGINE, digest=DIGEST)
+    write_image(tmp_path, "image@1", pinned)
+    with pytest.raises(ProblemsError, match=r"image@1\.version.*written together with the digest"):
+        write_image(tmp_path, "image@1", changed(pinned, version="0.32.0"))
+    assert write_image(tmp_path, "image@2", ENGINE)
+    assert write_image(tmp_path, "image@2", changed(pinned, version="0.32.0"))
+
+
 def test_an_entry_that_is_gone_is_told():
     assert "never removed" in str(change_refused("image@1", ENGINE, None))
 
