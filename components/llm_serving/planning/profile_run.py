@@ -91,7 +91,7 @@ def _item_tokens(facts: ModelFacts, encoder: EncoderFacts, step_tokens: int, con
     if encoder.modality is not Modality.VIDEO:
         return encoder.tokens
     pictures = [each.tokens or 0 for each in facts.encoders if each.modality is Modality.IMAGE]
-    return min(encoder.tokens, max(context, *pictures, 0))
+    return min(encoder.tokens, max([context, *pictures]))
 
 
 def graph_count(accelerator: Accelerator, batch: int, sizes: tuple[int, ...] = ()) -> int:

@@ -14,8 +14,6 @@ Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,4}(-[a-z]+){1,2}-[0
 
 ROLE_LIMIT = 64
 """IAM documentation, "IAM and AWS STS quotas"."""
-CLUSTER_LIMIT = 100
-"""EKS API, ``CreateCluster``."""
 BUCKET_LIMIT = 63
 """S3 documentation, "General purpose bucket naming rules"."""
 QUEUE_LIMIT = 80

@@ -6,6 +6,7 @@ reach: that is for network policies, which know pods.
 """
 
 from collections.abc import Sequence
+from ipaddress import IPv4Network
 from typing import Any, Literal, NotRequired, TypedDict
 
 import pulumi
@@ -106,7 +107,8 @@ class AwsNetwork(pulumi.ComponentResource):
         plan = zone_subnets(inputs.zones, inputs.vpc, inputs.pods)
 
         vpc = self._vpc(name, inputs)
-        nodes = [self._node_subnet(name, zone, vpc) for zone in plan]
+        of_nodes = {DISCOVERY_TAG: self._prefix, INTERNAL_BALANCERS_TAG: "1"}
+        nodes = [self._subnet(name, "nodes", zone.zone, zone.nodes, vpc.id, of_nodes) for zone in plan]
         pods = self._pod_subnets(name, inputs, plan, vpc)
         public, gateways, outward = self._way_out(name, inputs, plan, vpc)
         tables = self._private_routes(name, plan, vpc, nodes, pods, gateways)
@@ -153,15 +155,25 @@ class AwsNetwork(pulumi.ComponentResource):
         )
         return vpc
 
-    def _node_subnet(self, name: str, zone: ZoneSubnets, vpc: aws.ec2.Vpc) -> aws.ec2.Subnet:
+    def _subnet(
+        self,
+        name: str,
+        purpose: str,
+        zone: str,
+        network: IPv4Network | None,
+        vpc_id: pulumi.Output[str],
+        tags: dict[str, str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> aws.ec2.Subnet:
+        part = f"{purpose}-{zone}"
         return aws.ec2.Subnet(
-            f"{name}-nodes-{zone.zone}",
-            vpc_id=vpc.id,
-            availability_zone=zone.zone,
-            cidr_block=str(zone.nodes),
+            f"{name}-{part}",
+            vpc_id=vpc_id,
+            availability_zone=zone,
+            cidr_block=str(network),
             map_public_ip_on_launch=False,
-            tags=self._tagged(f"nodes-{zone.zone}", {DISCOVERY_TAG: self._prefix, INTERNAL_BALANCERS_TAG: "1"}),
-            opts=child(self),
+            tags=self._tagged(part, tags),
+            opts=opts or child(self),
         )
 
     def _pod_subnets(
@@ -173,15 +185,15 @@ class AwsNetwork(pulumi.ComponentResource):
             f"{name}-pods", vpc_id=vpc.id, cidr_block=str(inputs.pods), opts=child(self)
         )
         return [
-            aws.ec2.Subnet(
-                f"{name}-pods-{zone.zone}",
+            self._subnet(
+                name,
+                "pods",
+                zone.zone,
+                zone.pods,
                 # The range is the VPC's only once it is associated.
-                vpc_id=second.vpc_id,
-                availability_zone=zone.zone,
-                cidr_block=str(zone.pods),
-                map_public_ip_on_launch=False,
-                tags=self._tagged(f"pods-{zone.zone}", {POD_SUBNETS_TAG: "1"}),
-                opts=child(self, depends_on=[second]),
+                second.vpc_id,
+                {POD_SUBNETS_TAG: "1"},
+                child(self, depends_on=[second]),
             )
             for zone in plan
         ]
@@ -202,16 +214,7 @@ class AwsNetwork(pulumi.ComponentResource):
             opts=child(self),
         )
         subnets = [
-            aws.ec2.Subnet(
-                f"{name}-public-{zone.zone}",
-                vpc_id=vpc.id,
-                availability_zone=zone.zone,
-                cidr_block=str(zone.public),
-                map_public_ip_on_launch=False,
-                tags=self._tagged(f"public-{zone.zone}", {PUBLIC_BALANCERS_TAG: "1"}),
-                opts=child(self),
-            )
-            for zone in plan
+            self._subnet(name, "public", zone.zone, zone.public, vpc.id, {PUBLIC_BALANCERS_TAG: "1"}) for zone in plan
         ]
         associations = [
             aws.ec2.RouteTableAssociation(
