@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from llm_serving.planning.addons import plan_addons, read_gpu_exporter
@@ -9,7 +11,7 @@ from tests.unit.planning.builders import existing_pool, model, pool, stack
 SCALES = {"autoscaling": {"max": 3}}
 ALONE = {"engine": {"launcher": False}, **SCALES}
 """It scales by the GPU, and no launcher reports that."""
-LABELED = {"nodeSelector": {"gpu": "l4"}}
+LABELED: Any = {"nodeSelector": {"gpu": "l4"}}
 
 
 def pools_of(cloud):
@@ -35,6 +37,7 @@ def test_gpu_utilization_that_no_launcher_reports_is_nvidias_exporters_or_the_cl
     assert planned_addons([model(**ALONE)], "existing") == ["monitoring", "keda", "dcgm_exporter"]
     assert planned_addons([model(**ALONE)], "gcp") == ["monitoring", "keda"]
     exporter = read_gpu_exporter(AddonsSpec(), [model(**ALONE)], [pool()], GCP)
+    assert exporter is not None
     assert (exporter.namespace, exporter.port) == ("gke-managed-system", "metrics")
     assert read_gpu_exporter(AddonsSpec(), [model(**ALONE)], pools_of("existing"), EXISTING) is None
 
