@@ -15,7 +15,6 @@ reservations: # capacity reservations that the account has; type default or capa
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -94,24 +93,19 @@ class Capacity(Frozen):
     reservations: Sequence[Reservation] = ()
 
     @classmethod
-    def read(cls, file: Path) -> "Capacity":
-        """Read the file; one that is not there says nothing.
+    def parse(cls, text: str, source: str) -> "Capacity":
+        """From the text of the file; an empty one says nothing.
 
         Raises:
-            ProblemsError: it is not well-formed.
+            ProblemsError: it is not well-formed; ``source`` stands in front.
         """
-        if not file.exists():
-            return cls()
         try:
-            data: Any = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+            data: Any = yaml.safe_load(text) or {}
         except yaml.YAMLError as error:
-            raise ProblemsError([Problem("", None, f"not readable as YAML: {error}")], str(file)) from None
+            raise ProblemsError([Problem("", None, f"not readable as YAML: {error}")], source) from None
         if not isinstance(data, dict):
-            raise ProblemsError([Problem("", None, "not an object", "missing: [...]")], str(file))
-        try:
-            return parse(cls, data)
-        except ProblemsError as error:
-            raise ProblemsError(error.problems, str(file)) from None
+            raise ProblemsError([Problem("", None, "not an object", "missing: [...]")], source)
+        return parse(cls, data, source)
 
     def refusal(self, machine: Machine, running: Sequence[Machine]) -> tuple[str, str] | None:
         """Error code and message with which EC2 refuses a machine, or ``None`` where it is to be had."""
