@@ -63,8 +63,7 @@ class AwsGpuPoolArgs(TypedDict):
     max_pods_per_node: NotRequired[int]
     """Most pods on a node."""
     drain_seconds: NotRequired[int]
-    """The longest orderly end of a pod on the pool; nodes that go wait an hour at least. It is part of what makes a node
-    what it is: another value than an hour or less makes Karpenter's nodes anew."""
+    """The longest orderly end of a pod on the pool, in seconds. Nodes that go wait for their pods an hour at least."""
     tags: NotRequired[dict[str, str]]
     """Tags of nodes and of all else that is made."""
 

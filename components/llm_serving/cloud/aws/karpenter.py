@@ -36,8 +36,8 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
         "detail": {"service": ["EC2"], "eventTypeCategory": ["scheduledChange"]},
     },
 }
-"""Patterns of EventBridge of what Karpenter acts on (``pkg/controllers/interruption`` of v1.14.0). It takes no notice of
-rebalance recommendations. A capacity block has no such event: Karpenter knows its end and drains before it."""
+"""Patterns of EventBridge of what Karpenter acts on (``pkg/controllers/interruption`` of v1.14.0). It does nothing
+about rebalance recommendations. A capacity block has no such event: Karpenter knows its end and drains before it."""
 
 REPLICAS = 2
 

@@ -12,10 +12,10 @@ import pulumi
 import pulumi_gcp as gcp
 
 from llm_serving import catalog
+from llm_serving.cloud.checks import obey_rules
 from llm_serving.cloud.gcp import access
 from llm_serving.cloud.gcp.arguments import ClusterArgs
 from llm_serving.cloud.gcp.boot_disks import boot_disk_type
-from llm_serving.cloud.checks import obey_rules
 from llm_serving.cloud.gcp.keys import service_key
 from llm_serving.cloud.gcp.names import node_account_id
 from llm_serving.cloud.gcp.nodes import GROWS_BY_ITSELF, NODE_POOL_TIMEOUTS, node_config

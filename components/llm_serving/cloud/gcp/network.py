@@ -14,8 +14,8 @@ import pulumi_gcp as gcp
 from pydantic import Field
 
 from llm_serving.addons import table
-from llm_serving.cloud.gcp.arguments import NetworkRangesArgs
 from llm_serving.cloud.checks import obey_rules
+from llm_serving.cloud.gcp.arguments import NetworkRangesArgs
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.contract import NetworkReach
 from llm_serving.planning.clouds import GCP

@@ -12,7 +12,7 @@ class Aws(MachineCloud):
     """Formulas of the EKS AMI."""
 
     name = "aws"
-    markets = frozenset({Market.ON_DEMAND, Market.SPOT, Market.RESERVATION})
+    markets = frozenset({Market.ON_DEMAND, Market.SPOT, Market.RESERVATION, Market.CAPACITY_BLOCK})
 
     def notice_seconds(self, pool: Pool) -> int:
         """The same for every instance."""
