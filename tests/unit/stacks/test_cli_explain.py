@@ -203,9 +203,18 @@ def test_nothing_is_explained_that_nothing_provides(tmp_path: Path) -> None:
     assert "warm up" not in alone
     assert "llm_serving_startup_seconds" not in alone
     assert "weights: nothing measures it" in alone
-    assert "no launcher reports it" in alone
-    assert "llm-serving:models[0].autoscaling.gpuUtilization = 80: nothing of this stack measures it" in alone
+    assert "no launcher reports it: the exporter that the cloud runs does, and Prometheus reads it" in alone
+    assert "gpuUtilization" not in alone
     assert "gpuUtilization" not in launched
+
+
+def test_a_gpu_signal_that_nothing_brings_is_told() -> None:
+    settings = data(autoscaling={"max": 2}, engine={"launcher": False})
+    settings["addons"] = {"dcgmExporter": "existing"}
+    (model,) = report_models(resolve(parse_settings(settings, "dev"), "dev")).models
+    text = plain_text(model_sections(model))
+    assert "no launcher reports it: only where Prometheus has NVIDIA's exporter" in text
+    assert "llm-serving:models[0].autoscaling.gpuUtilization = 80: nothing of this stack measures it" in text
 
 
 def test_a_model_on_cpus_is_not_said_to_scale_by_what_gpus_do() -> None:
