@@ -70,7 +70,7 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "AwsControlPlaneAccessArgs": aws.AwsControlPlaneAccess,
         "AwsSystemPoolArgs": aws.AwsSystemPool,
         "AwsAdministratorArgs": aws.AwsAdministrator,
-        "AwsClusterArgs": aws.AwsClusterSpec,
+        "AwsClusterSettingsArgs": aws.AwsClusterSpec,
         "AwsModelCacheSettingsArgs": aws.AwsModelCacheSpec,
         "AwsCapacityArgs": spec.CapacityEntry,
         "AwsSharingArgs": spec.SharingSpec,

@@ -316,6 +316,7 @@ def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSp
         zones=settings.zones,
         max_pods_per_node=settings.max_pods_per_node,
         gcp=settings.gcp_shape,
+        aws=settings.aws_shape,
         pools=settings.pools,
         models=settings.models,
         releases=releases,
