@@ -35,14 +35,16 @@ def read_config(base: Path) -> dict[str, Any]:
     experts = [name for name in _EXPERTS if (config.get(name) or 0) > 1]
     if experts:
         raise QuantizeError(
-            f"{path}: it is a mixture of experts ({experts[0]} {config[experts[0]]}), whose experts need calibration of "
-            "their own; take a dense model, or a checkpoint that its publisher quantized"
+            f"{path}: it is a mixture of experts ({experts[0]} {config[experts[0]]}), whose experts need calibration "
+            "of their own; take a dense model, or a checkpoint that its publisher quantized"
         )
     encoders = [name for name in _ENCODERS if config.get(name)]
     if encoders:
         raise QuantizeError(f"{path}: it reads more than text ({encoders[0]}); take a model of text alone")
     if not architecture(config).endswith("ForCausalLM"):
-        raise QuantizeError(f"{path}: {architecture(config)!r} writes no text; take a model whose class ends ForCausalLM")
+        raise QuantizeError(
+            f"{path}: {architecture(config)!r} writes no text; take a model whose class ends ForCausalLM"
+        )
     return config
 
 
