@@ -4,7 +4,8 @@ The weights lie in host memory and come to the accelerator layer by layer ("sequ
 that one GPU is enough, and what has to be large is the host's memory.
 """
 
-# llm-compressor and torch are in the image alone. pyright: reportMissingImports=false
+# llm-compressor and torch are in the image alone.
+# pyright: reportMissingImports=false
 
 import random
 import shutil

@@ -1,6 +1,7 @@
 """The schemes that are offered, and llm-compressor's recipe for each."""
 
-# llm-compressor and torch are in the image alone. pyright: reportMissingImports=false
+# llm-compressor and torch are in the image alone.
+# pyright: reportMissingImports=false
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
