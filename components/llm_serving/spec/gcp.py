@@ -5,14 +5,14 @@ import re
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Network
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from llm_serving.arguments import Frozen
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec.forms import GCP_NAME, REGION
-from llm_serving.spec.names import ClusterName, PoolName, PositiveCount
+from llm_serving.spec.names import ClusterName, PoolName, PositiveCount, version_text
 from llm_serving.spec.network import Cidr
 from llm_serving.spec.pool import PoolSpec
 
@@ -156,13 +156,6 @@ class GcpSystemPool(Frozen):
     """Most nodes a zone."""
 
 
-def _version_text(value: Any) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        # YAML reads 1.30 as 1.3.
-        raise ProblemsError([Problem("", value, "is a number, and a version is a text: quote it", f'"{value}"')])
-    return value
-
-
 def _check_version(value: str) -> str:
     if not re.fullmatch(r"1\.\d{1,2}(\.\d{1,2}(-gke\.\d+)?)?", value):
         reason = "not a version of GKE: 1.<minor>, 1.<minor>.<patch> or 1.<minor>.<patch>-gke.<build>"
@@ -170,7 +163,7 @@ def _check_version(value: str) -> str:
     return value
 
 
-KubernetesVersion = Annotated[str, BeforeValidator(_version_text), AfterValidator(_check_version)]
+KubernetesVersion = Annotated[str, BeforeValidator(version_text), AfterValidator(_check_version)]
 
 
 def _check_security_group(value: str) -> str:

@@ -1,16 +1,6 @@
 """Names that this package gives to things on AWS, each within the limit of its service."""
 
-from typing import Annotated
-
-from pydantic import StringConstraints
-
 from llm_serving.cloud.bounded_names import bounded, digest
-
-AccountId = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
-"""Number of an AWS account; a string, because it may begin with 0."""
-
-Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,4}(-[a-z]+){1,2}-[0-9]$")]
-"""A region such as ``us-east-1`` or ``us-gov-west-1``."""
 
 ROLE_LIMIT = 64
 """IAM documentation, "IAM and AWS STS quotas"."""
@@ -44,3 +34,14 @@ def queue_name(cluster: str) -> str:
 def rule_name(cluster: str, event: str) -> str:
     """Name of the EventBridge rule that sends one kind of event to a cluster's queue."""
     return bounded(cluster, event, limit=RULE_LIMIT)
+
+
+def partition(region: str) -> str:
+    """Partition of a region, the second part of every ARN (AWS documentation, "Partitions")."""
+    known = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
+    return next((name for prefix, name in known.items() if region.startswith(prefix)), "aws")
+
+
+def managed_policy(region: str, name: str) -> str:
+    """ARN of a policy that AWS keeps itself, by its path and name."""
+    return f"arn:{partition(region)}:iam::aws:policy/{name}"

@@ -8,7 +8,7 @@ from llm_serving.errors import MOST_CANDIDATES, Problem, Suggestion, nearest
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.planning.rules.zones import check_zone_names, zones_of_region
-from llm_serving.spec import CapacityEntry, Market, Pool
+from llm_serving.spec import RESERVED_MARKETS, CapacityEntry, Market, Pool
 
 
 def check_pools(stack: StackShape) -> Iterator[Problem]:
@@ -118,9 +118,10 @@ def _entry(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Probl
         yield Problem(
             f"{path}.min", entry.min, "flex-start nodes end after 7 days: none can be kept", Suggestion(values=[0])
         )
-    if entry.market is Market.RESERVATION and not entry.reservation:
-        yield Problem(f"{path}.reservation", None, "market reservation needs the name of the reservation to consume")
-    if entry.market is not Market.RESERVATION and entry.reservation:
+    if entry.market in RESERVED_MARKETS and not entry.reservation:
+        reason = f"market {entry.market} needs the name of the reservation to consume"
+        yield Problem(f"{path}.reservation", None, reason)
+    if entry.market not in RESERVED_MARKETS and entry.reservation:
         yield Problem(
             f"{path}.reservation",
             entry.reservation,
