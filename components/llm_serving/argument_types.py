@@ -70,7 +70,7 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "AwsControlPlaneAccessArgs": aws.AwsControlPlaneAccess,
         "AwsSystemPoolArgs": aws.AwsSystemPool,
         "AwsAdministratorArgs": aws.AwsAdministrator,
-        "AwsClusterArgs": aws.AwsClusterSpec,
+        "AwsClusterSettingsArgs": aws.AwsClusterSpec,
         "AwsModelCacheSettingsArgs": aws.AwsModelCacheSpec,
         "AwsCapacityArgs": spec.CapacityEntry,
         "AwsSharingArgs": spec.SharingSpec,
@@ -82,7 +82,11 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "ExistingPoolSpecArgs": spec.ExistingPoolSpec,
         "CacheStorageArgs": spec.CacheStorageSpec,
     },
-    "addons/arguments.py": {"AddonTolerationArgs": spec.Toleration},
+    "addons/arguments.py": {
+        "AddonTolerationArgs": spec.Toleration,
+        "GpuNodesArgs": spec.GpuNodesSpec,
+        "GpuExporterArgs": spec.GpuExporterSpec,
+    },
 }
 """The generated modules, by path below the package: each class and its model, after the classes that it refers to."""
 

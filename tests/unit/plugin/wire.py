@@ -35,7 +35,6 @@ EKS = {
     "region": "us-east-1",
     "name": "serving",
     "clusterName": output("serving", dependencies=(EKS_URN,)),
-    "nodeRoleArn": output("arn:aws:iam::012345678901:role/serving-nodes", dependencies=(EKS_URN,)),
     "securityGroupId": output("sg-0123", dependencies=(EKS_URN,)),
     "subnetIds": output(["subnet-0a", "subnet-0b"]),
     "zones": ["us-east-1a", "us-east-1b"],
@@ -54,6 +53,7 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
         "clusterArn": output("arn:aws:eks:us-east-1:012345678901:cluster/serving", dependencies=(EKS_URN,)),
         "clusterEndpoint": output("https://serving.eks.amazonaws.com", dependencies=(EKS_URN,)),
         "nodeRoleName": output("serving-nodes", dependencies=(EKS_URN,)),
+        "nodeRoleArn": output("arn:aws:iam::012345678901:role/serving-nodes", dependencies=(EKS_URN,)),
         "systemPool": {"min": 1, "max": 2},
         "pools": [EKS_POOL],
     },
@@ -114,7 +114,12 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
         "identity": output(served.IDENTITY),
         "labels": {"llm-serving.example/environment": "test"},
     },
-    "ClusterAddons": {"keda": True, "monitoring": True, "leaderWorkerSet": True, "retentionDays": 7},
+    "ClusterAddons": {"keda": True, "monitoring": True, "leaderWorkerSet": True, "retentionDays": 7}
+    | {
+        "dcgmExporter": True,
+        "gpuNodes": [{"nodeSelector": {"gpu": "l4"}, "tolerations": [{"key": "nvidia.com/gpu"}]}],
+        "gpuExporter": {"namespace": "exporters", "pods": {"app": "exporter"}, "port": "metrics"},
+    },
     "PriorityClasses": {"labels": {"llm-serving.example/environment": "test"}},
     "CompileCache": {
         **{

@@ -31,7 +31,7 @@ class AwsAdministratorArgs(TypedDict):
     """ARN of an IAM role or user."""
 
 
-class AwsClusterArgs(TypedDict):
+class AwsClusterSettingsArgs(TypedDict):
     """The cluster of one environment."""
 
     name: str

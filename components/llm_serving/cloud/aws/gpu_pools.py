@@ -20,7 +20,7 @@ from llm_serving.cloud.aws import node_classes
 from llm_serving.cloud.aws.arguments import AwsPoolArgs
 from llm_serving.cloud.aws.efa import NetworkInterface, network_interfaces
 from llm_serving.cloud.aws.markets import TERMS, MarketTerms
-from llm_serving.cloud.aws.names import GPU_TAINT, NODE_GROUP_LIMIT, SHARING_LABEL, TEMPLATE_LIMIT
+from llm_serving.cloud.aws.names import GPU_TAINT, NODE_GROUP_LIMIT, SHARING_LABEL
 from llm_serving.cloud.aws.node_groups import NodeGroup, managed_node_group
 from llm_serving.cloud.aws.scheduling import pool_scheduling
 from llm_serving.cloud.bounded_names import bounded, digest
@@ -32,7 +32,7 @@ from llm_serving.planning.clouds import AWS
 from llm_serving.planning.rules.aws.sharing import check_sharing
 from llm_serving.planning.rules.zones import zones_of_entry
 from llm_serving.spec import CapacityEntry
-from llm_serving.spec.aws import AwsNodeImage, AwsPoolSpec, AwsProvisioner, Region
+from llm_serving.spec.aws import AwsNodeImage, AwsPoolSpec, AwsProvisioner, KubernetesVersion, Region
 from llm_serving.spec.names import ClusterName
 
 MOST_PREFERRED = 100
@@ -48,8 +48,10 @@ class AwsGpuPoolArgs(TypedDict):
     """Name of the cluster; names of what is made outside of it begin with it."""
     cluster_name: pulumi.Input[str]
     """Name of the cluster once its system node group has nodes."""
-    node_role_arn: pulumi.Input[str]
-    """ARN of the nodes' role, for managed node groups."""
+    node_group_role_arn: NotRequired[pulumi.Input[str]]
+    """ARN of the role of nodes of managed node groups; needed where the pool's are."""
+    version: NotRequired[str]
+    """Kubernetes version of managed node groups; that which the cluster has when they are made if left out."""
     instance_profile: NotRequired[pulumi.Input[str]]
     """Instance profile of Karpenter's nodes, AwsNodeProvisioner's; needed unless nodes are of managed node groups."""
     security_group_id: pulumi.Input[str]
@@ -74,7 +76,8 @@ class AwsGpuPoolInputs(Frozen):
     region: Region
     name: ClusterName
     cluster_name: Any
-    node_role_arn: Any
+    node_group_role_arn: Any = None
+    version: KubernetesVersion | None = None
     instance_profile: Any = None
     security_group_id: Any
     subnet_ids: Any
@@ -216,9 +219,9 @@ class AwsGpuPool(pulumi.ComponentResource):
             f"{name}-{nodes.name.removeprefix(f'{pool.name}-')}",
             NodeGroup(
                 name=nodes.name,
-                template_name=bounded(inputs.name, nodes.name, limit=TEMPLATE_LIMIT),
                 cluster_name=inputs.cluster_name,
-                node_role_arn=inputs.node_role_arn,
+                version=inputs.version,
+                node_role_arn=inputs.node_group_role_arn,
                 security_group_id=inputs.security_group_id,
                 subnet_ids=_subnets(inputs, nodes.zones),
                 image=pool.node_image,
@@ -293,9 +296,14 @@ def _check(inputs: AwsGpuPoolInputs, name: str) -> None:
         pools=(inputs.pool,),
     )
     problems = [*check_sharing("pool", inputs.pool)]
-    if inputs.pool.provisioner is AwsProvisioner.KARPENTER and inputs.instance_profile is None:
-        reason = "Karpenter's nodes have no role without it"
-        problems.append(Problem("instanceProfile", None, reason, "the output of that name of AwsNodeProvisioner"))
+    if inputs.pool.provisioner is AwsProvisioner.KARPENTER:
+        path, value = "instanceProfile", inputs.instance_profile
+        reason, hint = "Karpenter's nodes have no role without it", "the output of that name of AwsNodeProvisioner"
+    else:
+        path, value = "nodeGroupRoleArn", inputs.node_group_role_arn
+        reason, hint = "the nodes of managed node groups have no role without it", "that output of AwsCluster"
+    if value is None:
+        problems.append(Problem(path, None, reason, hint))
     if problems:
         raise to_input_errors(ProblemsError(problems, f"AwsGpuPool {name!r}"))
 

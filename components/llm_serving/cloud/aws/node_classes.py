@@ -7,7 +7,7 @@ import pulumi
 from pulumi_kubernetes import apiextensions, meta
 
 from llm_serving.cloud.aws.efa import NetworkInterface
-from llm_serving.cloud.aws.node_images import alias, node_class_disks
+from llm_serving.cloud.aws.node_images import alias, node_class_volumes
 from llm_serving.component import child
 from llm_serving.spec.aws import AwsNodeImage
 
@@ -47,7 +47,6 @@ def node_class_spec(
     reservation: str | None = None,
     interfaces: Sequence[NetworkInterface] = (),
     placement_group: str | None = None,
-    user_data: str | None = None,
 ) -> dict[str, Any]:
     """``spec`` of an ``EC2NodeClass`` (Karpenter documentation, "NodeClasses").
 
@@ -63,7 +62,6 @@ def node_class_spec(
         reservation: id of the capacity reservation to use.
         interfaces: network interfaces; none for what the machine has by itself.
         placement_group: name of the group that keeps them close to each other.
-        user_data: what they are told when they start, beside what Karpenter tells them.
     """
     optional: dict[str, Any] = {
         "instanceStorePolicy": "RAID0" if local_ssd else None,
@@ -73,7 +71,6 @@ def node_class_spec(
             for each in interfaces
         ],
         "placementGroupSelector": {"name": placement_group} if placement_group else None,
-        "userData": user_data,
         "tags": dict(tags),
     }
     return {
@@ -82,7 +79,7 @@ def node_class_spec(
         "subnetSelectorTerms": [{"id": subnet} for subnet in subnet_ids],
         "securityGroupSelectorTerms": [{"id": security_group_id}],
         "kubelet": {"maxPods": max_pods},
-        "blockDeviceMappings": node_class_disks(image, disk_gb),
+        "blockDeviceMappings": node_class_volumes(image, disk_gb),
         # One hop: pods do not reach the node's credentials.
         "metadataOptions": {
             "httpEndpoint": "enabled",

@@ -9,13 +9,10 @@ import pulumi_aws as aws
 
 from llm_serving.cloud.aws.efa import NetworkInterface
 from llm_serving.cloud.aws.markets import MarketTerms
-from llm_serving.cloud.aws.node_images import GPU_AMI_TYPES, THROUGHPUT_MIB, disks, user_data
+from llm_serving.cloud.aws.node_images import GPU_AMI_TYPES, THROUGHPUT_MIB, start_settings, volumes
+from llm_serving.cloud.aws.nodes import NODE_GROUP_TIMEOUTS, launch_template
 from llm_serving.component import child
 from llm_serving.spec.aws import AwsNodeImage
-
-TIMEOUTS = pulumi.CustomTimeouts(create="60m", update="120m", delete="60m")
-"""AWS's provider waits an hour at most by default; a drain that honours disruption budgets takes its time for each
-node."""
 
 CAPACITY_BLOCK = "capacity-block"
 
@@ -26,8 +23,8 @@ class NodeGroup:
 
     Attributes:
         name: of the node group.
-        template_name: of the launch template, which all clusters of an account share.
         cluster_name: of the cluster.
+        version: Kubernetes version of the nodes; ``None`` for that which the cluster has when they are made.
         node_role_arn: role of the nodes.
         security_group_id: of the nodes.
         subnet_ids: where they are.
@@ -48,8 +45,8 @@ class NodeGroup:
     """
 
     name: str
-    template_name: str
     cluster_name: pulumi.Input[str]
+    version: str | None
     node_role_arn: pulumi.Input[str]
     security_group_id: pulumi.Input[str]
     subnet_ids: pulumi.Input[list[str]]
@@ -71,12 +68,13 @@ class NodeGroup:
 
 def managed_node_group(parent: pulumi.Resource, resource: str, group: NodeGroup) -> aws.eks.NodeGroup:
     """The node group; EKS renews its nodes one at a time and within disruption budgets."""
-    template = _launch_template(parent, resource, group)
+    template = _template(parent, resource, group)
     return aws.eks.NodeGroup(
         resource,
         node_group_name=group.name,
         cluster_name=group.cluster_name,
         node_role_arn=group.node_role_arn,
+        version=group.version,
         subnet_ids=group.subnet_ids,
         ami_type=GPU_AMI_TYPES[group.image],
         capacity_type=group.terms.node_group_type,
@@ -97,68 +95,44 @@ def managed_node_group(parent: pulumi.Resource, resource: str, group: NodeGroup)
             for key, value in group.taints.items()
         ],
         tags=dict(group.tags),
-        opts=child(parent, custom_timeouts=TIMEOUTS),
+        opts=child(parent, custom_timeouts=NODE_GROUP_TIMEOUTS),
     )
 
 
-def _launch_template(parent: pulumi.Resource, resource: str, group: NodeGroup) -> aws.ec2.LaunchTemplate:
-    block: dict[str, Any] = {}
-    if _is_block(group):
-        block = {
-            "instance_type": group.machine_type,
-            "instance_market_options": aws.ec2.LaunchTemplateInstanceMarketOptionsArgs(market_type=CAPACITY_BLOCK),
-        }
-    return aws.ec2.LaunchTemplate(
-        resource,
-        name=group.template_name,
-        block_device_mappings=[
-            aws.ec2.LaunchTemplateBlockDeviceMappingArgs(
-                device_name=device,
-                ebs=aws.ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
-                    volume_size=size,
-                    volume_type="gp3",
-                    throughput=THROUGHPUT_MIB,
-                    encrypted="true",
-                    delete_on_termination="true",
-                ),
-            )
-            for device, size in disks(group.image, group.disk_gb)
-        ],
-        # One hop: pods do not reach the node's credentials.
-        metadata_options=aws.ec2.LaunchTemplateMetadataOptionsArgs(
-            http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
-        ),
-        network_interfaces=[
+def _template(parent: pulumi.Resource, resource: str, group: NodeGroup) -> aws.ec2.LaunchTemplate:
+    more: dict[str, Any] = {}
+    if group.interfaces:
+        more["network_interfaces"] = [
             aws.ec2.LaunchTemplateNetworkInterfaceArgs(
                 network_card_index=each.card,
                 device_index=each.device,
                 interface_type=each.type,
+                # EKS gives its group only to nodes whose template names no interfaces.
                 security_groups=[group.security_group_id],
                 delete_on_termination="true",
             )
             for each in group.interfaces
         ]
-        or None,
-        # EC2 takes no security group here where interfaces have theirs.
-        vpc_security_group_ids=None if group.interfaces else [group.security_group_id],
-        placement=aws.ec2.LaunchTemplatePlacementArgs(group_name=group.placement_group)
-        if group.placement_group is not None
-        else None,
-        capacity_reservation_specification=aws.ec2.LaunchTemplateCapacityReservationSpecificationArgs(
-            capacity_reservation_target=aws.ec2.LaunchTemplateCapacityReservationSpecificationCapacityReservationTargetArgs(
-                capacity_reservation_id=group.reservation
-            )
+    if group.placement_group is not None:
+        more["placement"] = aws.ec2.LaunchTemplatePlacementArgs(group_name=group.placement_group)
+    if group.reservation is not None:
+        target = aws.ec2.LaunchTemplateCapacityReservationSpecificationCapacityReservationTargetArgs(
+            capacity_reservation_id=group.reservation
         )
-        if group.reservation is not None
-        else None,
-        tag_specifications=[
-            aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type=kind, tags={**group.tags, "Name": group.name})
-            for kind in ("instance", "volume", "network-interface")
-        ],
-        user_data=user_data(group.image, group.max_pods, group.local_ssd, group.clients),
-        tags=dict(group.tags),
-        opts=child(parent),
-        **block,
+        more["capacity_reservation_specification"] = aws.ec2.LaunchTemplateCapacityReservationSpecificationArgs(
+            capacity_reservation_target=target
+        )
+    if _is_block(group):
+        more["instance_type"] = group.machine_type
+        more["instance_market_options"] = aws.ec2.LaunchTemplateInstanceMarketOptionsArgs(market_type=CAPACITY_BLOCK)
+    return launch_template(
+        parent,
+        resource,
+        volumes=volumes(group.image, group.disk_gb),
+        throughput=THROUGHPUT_MIB,
+        tags={**group.tags, "Name": group.name},
+        user_data=start_settings(group.image, group.max_pods, group.local_ssd, group.clients),
+        **more,
     )
 
 

@@ -8,6 +8,7 @@ import base64
 import math
 from typing import Any
 
+from llm_serving.cloud.aws.nodes import user_data
 from llm_serving.spec.aws import AwsNodeImage
 
 RELEASES = {
@@ -40,7 +41,7 @@ def alias(image: AwsNodeImage) -> str:
     return f"{image.value}@{RELEASES[image]}"
 
 
-def disks(image: AwsNodeImage, disk_gb: int) -> list[tuple[str, int]]:
+def volumes(image: AwsNodeImage, disk_gb: int) -> list[tuple[str, int]]:
     """Device and size in GiB of each volume of a node, whose disk for images and pods has ``disk_gb`` GB."""
     # EBS counts in GiB.
     size = math.ceil(disk_gb * 1000**3 / 1024**3)
@@ -49,20 +50,8 @@ def disks(image: AwsNodeImage, disk_gb: int) -> list[tuple[str, int]]:
     return [("/dev/xvda", size)]
 
 
-def sharing_settings(image: AwsNodeImage, clients: int | None) -> str | None:
-    """What Bottlerocket, which brings NVIDIA's device plugin along, is told of ``clients`` pods that share each GPU by
-    turns (Bottlerocket documentation, "settings.kubelet-device-plugins"); ``None`` where there is nothing to say."""
-    if clients is None or image is not AwsNodeImage.BOTTLEROCKET:
-        return None
-    plugin = "settings.kubelet-device-plugins.nvidia"
-    return (
-        f'[{plugin}]\ndevice-sharing-strategy = "time-slicing"\n\n'
-        f"[{plugin}.time-slicing]\nreplicas = {clients}\nrename-by-default = false\n"
-    )
-
-
-def user_data(image: AwsNodeImage, max_pods: int, local_ssd: bool, clients: int | None) -> str:
-    """What a node of a managed node group is told beside what EKS tells it: user data of EC2, base64.
+def start_settings(image: AwsNodeImage, max_pods: int, local_ssd: bool, clients: int | None) -> str:
+    """What a GPU node of a managed node group is told beside what EKS tells it: user data of EC2, base64.
 
     Args:
         image: what it starts from.
@@ -70,15 +59,15 @@ def user_data(image: AwsNodeImage, max_pods: int, local_ssd: bool, clients: int 
         local_ssd: put images and pods on its local SSDs, as one array.
         clients: pods that share each GPU; ``None`` where none do.
     """
-    text = (
-        _toml(image, max_pods, local_ssd, clients)
-        if image is AwsNodeImage.BOTTLEROCKET
-        else _nodeadm(max_pods, local_ssd)
-    )
-    return base64.b64encode(text.encode()).decode()
+    if image is AwsNodeImage.BOTTLEROCKET:
+        return base64.b64encode(_toml(max_pods, local_ssd, clients).encode()).decode()
+    storage = {"instance": {"localStorage": {"strategy": "RAID0"}}} if local_ssd else {}
+    return user_data({"kubelet": {"config": {"maxPods": max_pods}}, **storage})
 
 
-def _toml(image: AwsNodeImage, max_pods: int, local_ssd: bool, clients: int | None) -> str:
+def _toml(max_pods: int, local_ssd: bool, clients: int | None) -> str:
+    """Settings of Bottlerocket, which brings NVIDIA's device plugin along (Bottlerocket documentation,
+    "settings.bootstrap-commands", "settings.kubelet-device-plugins")."""
     parts = [f"[settings.kubernetes]\nmax-pods = {max_pods}\n"]
     if local_ssd:
         folders = ", ".join(f'"{folder}"' for folder in _INSTANCE_STORAGE_FOLDERS)
@@ -88,26 +77,17 @@ def _toml(image: AwsNodeImage, max_pods: int, local_ssd: bool, clients: int | No
             f'["apiclient", "ephemeral-storage", "bind", "--dirs", {folders}]]\n'
             'essential = true\nmode = "always"\n'
         )
-    sharing = sharing_settings(image, clients)
-    return "\n".join([*parts, *([sharing] if sharing else [])])
+    if clients is not None:
+        plugin = "settings.kubelet-device-plugins.nvidia"
+        parts.append(
+            f'[{plugin}]\ndevice-sharing-strategy = "time-slicing"\n\n'
+            f"[{plugin}.time-slicing]\nreplicas = {clients}\nrename-by-default = false\n"
+        )
+    return "\n".join(parts)
 
 
-def _nodeadm(max_pods: int, local_ssd: bool) -> str:
-    """EKS adds its part to a message of several (EKS documentation, "Customize managed nodes with launch
-    templates")."""
-    storage = "  instance:\n    localStorage:\n      strategy: RAID0\n" if local_ssd else ""
-    config = (
-        "apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec:\n"
-        f"  kubelet:\n    config:\n      maxPods: {max_pods}\n{storage}"
-    )
-    return (
-        'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="//"\n\n'
-        f"--//\nContent-Type: application/node.eks.aws\n\n{config}\n--//--\n"
-    )
-
-
-def node_class_disks(image: AwsNodeImage, disk_gb: int) -> list[dict[str, Any]]:
-    """:func:`disks` as an ``EC2NodeClass`` has them."""
+def node_class_volumes(image: AwsNodeImage, disk_gb: int) -> list[dict[str, Any]]:
+    """:func:`volumes` as an ``EC2NodeClass`` has them."""
     return [
         {
             "deviceName": device,
@@ -119,5 +99,5 @@ def node_class_disks(image: AwsNodeImage, disk_gb: int) -> list[dict[str, Any]]:
                 "deleteOnTermination": True,
             },
         }
-        for device, size in disks(image, disk_gb)
+        for device, size in volumes(image, disk_gb)
     ]

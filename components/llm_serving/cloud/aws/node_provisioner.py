@@ -17,7 +17,9 @@ from pydantic import Field
 from llm_serving.cloud.aws import device_plugins, karpenter, node_classes, policies
 from llm_serving.cloud.aws.arguments import AwsPoolArgs, AwsSystemPoolArgs
 from llm_serving.cloud.aws.markets import TERMS
-from llm_serving.cloud.aws.names import queue_name, role_name, rule_name
+from llm_serving.cloud.aws.names import partition, queue_name, role_name, rule_name
+from llm_serving.cloud.aws.nodes import SYSTEM_DISK_GB
+from llm_serving.cloud.aws.roles import role
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.helm_release import helm_release
 from llm_serving.spec import Market
@@ -28,7 +30,6 @@ RETENTION_SECONDS = 300
 
 SYSTEM = "system"
 """Name of the NodePool for pods without GPU; no GPU pool's NodePool is called so, for they end in a hash."""
-SYSTEM_DISK_GB = 100
 SYSTEM_IDLE_MINUTES = 10
 
 
@@ -39,8 +40,6 @@ class AwsNodeProvisionerArgs(TypedDict):
     """Region of the cluster."""
     account: str
     """Number of the account."""
-    partition: NotRequired[str]
-    """Partition of the region, `aws` by default."""
     name: str
     """Name of the cluster; names of what is made begin with it."""
     cluster_name: pulumi.Input[str]
@@ -76,7 +75,6 @@ class AwsNodeProvisionerInputs(Frozen):
 
     region: Region
     account: AccountId
-    partition: str = "aws"
     name: ClusterName
     cluster_name: Any
     cluster_arn: Any
@@ -166,29 +164,27 @@ class AwsNodeProvisioner(pulumi.ComponentResource):
         trust = pulumi.Output.from_input(inputs.cluster_arn).apply(
             lambda arn: policies.trust_of_pods(arn, karpenter.NAMESPACE, karpenter.SERVICE_ACCOUNT)
         )
-        role = aws.iam.Role(
+        policy = pulumi.Output.all(inputs.node_role_arn, profile.arn, queue.arn).apply(
+            lambda arns: policies.karpenter(partition(inputs.region), inputs.region, inputs.account, inputs.name, *arns)
+        )
+        made, rights = role(
+            self,
             f"{name}-karpenter",
-            name=role_name(inputs.region, inputs.name, karpenter.NAMESPACE, karpenter.SERVICE_ACCOUNT),
-            assume_role_policy=pulumi.Output.json_dumps(trust),
+            role_name=role_name(inputs.region, inputs.name, karpenter.NAMESPACE, karpenter.SERVICE_ACCOUNT),
+            trust=trust,
+            policy=policy,
             tags=inputs.tags,
-            opts=child(self),
-        )
-        rights = pulumi.Output.all(inputs.node_role_arn, profile.arn, queue.arn).apply(
-            lambda arns: policies.karpenter(inputs.partition, inputs.region, inputs.account, inputs.name, *arns)
-        )
-        policy = aws.iam.RolePolicy(
-            f"{name}-karpenter", role=role.name, policy=pulumi.Output.json_dumps(rights), opts=child(self)
         )
         association = aws.eks.PodIdentityAssociation(
             f"{name}-karpenter",
             cluster_name=inputs.cluster_name,
             namespace=karpenter.NAMESPACE,
             service_account=karpenter.SERVICE_ACCOUNT,
-            role_arn=role.arn,
+            role_arn=made.arn,
             tags=inputs.tags,
             opts=child(self),
         )
-        return [policy, association]
+        return [*rights, association]
 
     def _karpenter(
         self,

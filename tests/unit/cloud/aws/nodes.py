@@ -1,15 +1,15 @@
 """What gives a cluster its nodes, as a small environment would use it; keywords change the arguments."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
 from llm_serving.cloud.aws import AwsGpuPool, AwsNodeProvisioner
-from tests.unit.cloud.aws.environment import ACCOUNT, OUTPUTS, REGION, ZONES
+from tests.unit.cloud.aws.environment import ACCOUNT, OUTPUTS, REGION, TAGS, ZONES
 from tests.unit.recording import Recorded, Recording, record
 
-TAGS = {"owner": "platform"}
 SPOT = {"market": "spot", "machine_type": "g6.xlarge", "max": 4}
 ON_DEMAND = {"market": "on-demand", "machine_type": "g6.xlarge", "max": 2}
 RESERVED = {"market": "reservation", "machine_type": "g6.xlarge", "max": 2, "reservation": "cr-0123456789abcdef0"}
@@ -26,11 +26,11 @@ NODE_GROUP = "eks/nodeGroup:NodeGroup"
 TEMPLATE = "ec2/launchTemplate:LaunchTemplate"
 RELEASE = "kubernetes:helm.sh/v3:Release"
 
+NODE_GROUP_ROLE = f"arn:aws:iam::{ACCOUNT}:role/prod-node-groups"
 _CLUSTER = {
     "name": "prod",
     "region": REGION,
     "cluster_name": "prod",
-    "node_role_arn": f"arn:aws:iam::{ACCOUNT}:role/prod-nodes",
     "security_group_id": "sg-0123",
     "subnet_ids": ["subnet-0a", "subnet-0b", "subnet-0c"],
     "zones": ZONES,
@@ -38,7 +38,6 @@ _CLUSTER = {
 }
 NODE_OUTPUTS = {
     **OUTPUTS,
-    "aws:ec2/launchTemplate:LaunchTemplate": lambda name, _: {"latestVersion": 3},
     "aws:iam/instanceProfile:InstanceProfile": lambda _, inputs: {
         "arn": f"arn:aws:iam::{ACCOUNT}:instance-profile/{inputs['name']}"
     },
@@ -65,7 +64,8 @@ def gpu_pool(*capacity: dict[str, Any], preview: bool = False, args: Any = None,
 def node_group(*capacity: dict[str, Any], **settings: Any) -> Recording:
     """A pool of managed node groups, whose nodes are always there."""
     fixed = [{**entry, "min": entry["max"]} for entry in capacity or (ON_DEMAND,)]
-    return gpu_pool(*fixed, provisioner="node-group", **settings)
+    args = {"instance_profile": None, "node_group_role_arn": NODE_GROUP_ROLE, "version": "1.35"}
+    return gpu_pool(*fixed, provisioner="node-group", args=args, **settings)
 
 
 def provisioner(*pools: dict[str, Any], preview: bool = False, **args: Any) -> Recording:
@@ -75,10 +75,27 @@ def provisioner(*pools: dict[str, Any], preview: bool = False, **args: Any) -> R
         "cluster_arn": f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/prod",
         "cluster_endpoint": "https://example.eks.amazonaws.com",
         "node_role_name": "prod-nodes",
+        "node_role_arn": f"arn:aws:iam::{ACCOUNT}:role/prod-nodes",
         "pools": list(pools),
         **args,
     }
     return record(lambda: AwsNodeProvisioner("nodes", inputs, _options()), preview=preview, outputs=NODE_OUTPUTS)
+
+
+L4 = {"name": "l4", "accelerator": "L4", "capacity": [ON_DEMAND]}
+EFA = {**H100, "capacity": [H100_SPOT], "efa": True}
+SHARED = {
+    **L4,
+    "name": "shared",
+    "provisioner": "node-group",
+    "capacity": [{**ON_DEMAND, "min": 2}],
+    "sharing": {"strategy": "time-sharing", "clients": 4},
+}
+EVERY_COMPONENT: dict[str, Callable[[bool], Recording]] = {
+    "AwsNodeProvisioner": lambda preview: provisioner(L4, EFA, SHARED, preview=preview),
+    "AwsGpuPool": lambda preview: gpu_pool(H100_BLOCK, H100_SPOT, efa=True, preview=preview, **H100),
+}
+"""Each component with all of its parts; whether it is a preview."""
 
 
 def manifest(resource: Recorded) -> dict[str, Any]:
