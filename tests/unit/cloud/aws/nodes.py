@@ -16,7 +16,7 @@ RESERVED = {"market": "reservation", "machine_type": "g6.xlarge", "max": 2, "res
 BLOCK = {"market": "capacity-block", "machine_type": "g6.xlarge", "max": 1, "reservation": "cr-0fedcba9876543210"}
 EVERY_MARKET = (RESERVED, BLOCK, SPOT, ON_DEMAND)
 
-H100 = {"name": "h100", "accelerator": "H100-80GB"}
+H100: dict[str, Any] = {"name": "h100", "accelerator": "H100-80GB"}
 H100_SPOT = {"market": "spot", "machine_type": "p5.48xlarge", "max": 2, "zones": ZONES[:2]}
 H100_BLOCK = {**H100_SPOT, "market": "capacity-block", "reservation": "cr-0fedcba9876543210"}
 

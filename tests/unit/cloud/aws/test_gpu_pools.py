@@ -263,9 +263,9 @@ def test_a_capacity_block_is_named_in_the_launch_template_with_its_machine() -> 
 def nodeadm(template: Recorded) -> dict[str, Any]:
     """The configuration in the user data, as a reader of MIME finds it."""
     message = message_from_string(base64.b64decode(template["userData"]).decode())
-    (part,) = message.get_payload()
+    (part,) = [part for part in message.walk() if not part.is_multipart()]
     assert part.get_content_type() == "application/node.eks.aws"
-    return yaml.safe_load(part.get_payload())
+    return yaml.safe_load(str(part.get_payload()))
 
 
 def test_amazon_linux_is_told_the_most_pods_and_what_to_do_with_local_ssd() -> None:
@@ -311,7 +311,7 @@ def test_gpus_are_not_shared_where_karpenter_would_count_whole_ones() -> None:
 
 def test_instances_of_mig_are_refused_with_another_way() -> None:
     entry = {"market": "on-demand", "machine_type": "p4d.24xlarge", "min": 1, "max": 1}
-    a100 = {"name": "a100", "accelerator": "A100-40GB"}
+    a100: dict[str, Any] = {"name": "a100", "accelerator": "A100-40GB"}
     reasons = refused(lambda: node_group(entry, sharing={"partition": "1g.5gb"}, **a100))
     assert list(reasons) == ["pool.sharing.partition"]
     node_group(entry, sharing={"strategy": "time-sharing", "clients": 2}, **a100)
