@@ -187,7 +187,7 @@ def sidecar_requests(cache: ModelCacheVolume) -> SidecarRequests:
         cpu=cache.sidecar_cpu,
         memory_gib=cache.sidecar_memory_gib,
         storage_gib=cache.sidecar_storage_gib,
-        caches_weights=cache.storage_annotation is not None,
+        caches_weights=cache.caches_weights,
     )
 
 
@@ -309,7 +309,9 @@ def _container(plan: ReleasePlan, context: PodContext, drain: pulumi.Output[Drai
         command=command,
         env=[core.v1.EnvVarArgs(name=key, value=value) for key, value in environment.items()],
         ports=ports,
-        resources=pulumi.Output.all(context.scheduling, context.model_plan).apply(lambda outputs: _resources(*outputs)),
+        resources=pulumi.Output.all(context.scheduling, context.model_plan, context.cache).apply(
+            lambda outputs: _resources(*outputs)
+        ),
         security_context=RESTRICTED,
         startup_probe=core.v1.ProbeArgs(
             http_get=ready,
@@ -393,13 +395,17 @@ def _volumes(plan: ReleasePlan, context: PodContext) -> list[pulumi.Input[Any]]:
     return volumes
 
 
-def _resources(scheduling: PoolScheduling, plan: ModelPlan) -> core.v1.ResourceRequirementsArgs:
+def _resources(
+    scheduling: PoolScheduling, plan: ModelPlan, cache: ModelCacheVolume
+) -> core.v1.ResourceRequirementsArgs:
     memory = gibibytes(plan.memory_gib)
+    # What a driver without an annotation for it caches of weights has no request but this one.
+    storage = plan.image_gib + (plan.cached_gib if cache.caches_weights and not cache.storage_annotation else 0)
     # Extended resources cannot be overcommitted: request and limit are the same.
     gpus = {} if scheduling.gpu_resource is None else {scheduling.gpu_resource: str(plan.gpus_per_node)}
     # No CPU limit: throttling delays every token, while idle cores of a GPU node serve nobody else.
     return core.v1.ResourceRequirementsArgs(
-        requests={"cpu": cores(plan.cpu), "memory": memory, **storage_request(plan.image_gib), **gpus},
+        requests={"cpu": cores(plan.cpu), "memory": memory, **storage_request(storage), **gpus},
         limits={"memory": memory, **gpus},
     )
 

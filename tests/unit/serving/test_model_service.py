@@ -157,9 +157,15 @@ def test_what_is_cached_of_weights_on_the_node_is_requested():
     assert pod(recording)["metadata"]["annotations"]["gke-gcsfuse/ephemeral-storage-request"] == "21Gi"
     # Half of the node's GPUs: half of what images and engines take of a node's disk.
     assert container(recording)["resources"]["requests"]["ephemeral-storage"] == "15Gi"
-    unknown = serve(node={"ephemeral_gib": 0}, cache={"storageAnnotation": None})
+    unknown = serve(node={"ephemeral_gib": 0}, cache={"storageAnnotation": None, "cachesWeights": False})
     assert pod(unknown)["metadata"]["annotations"].keys() == {"gke-gcsfuse/volumes", "llm-serving.dev/release-hash"}
     assert "ephemeral-storage" not in container(unknown)["resources"]["requests"]
+
+
+def test_a_driver_that_runs_elsewhere_on_the_node_and_can_request_nothing_has_its_cache_requested_by_the_engine():
+    recording = serve(cache={"storageAnnotation": None})
+    assert container(recording)["resources"]["requests"]["ephemeral-storage"] == "36Gi"
+    assert "gke-gcsfuse/ephemeral-storage-request" not in pod(recording)["metadata"]["annotations"]
 
 
 def test_the_scheduler_puts_as_many_instances_on_a_node_as_planning_counts():
