@@ -99,7 +99,7 @@ def test_whoever_runs_with_an_identity_finds_it_in_force() -> None:
     ("args", "path"),
     [({"role": "owner"}, "role"), ({"namespace": "Team_A"}, "namespace"), ({"region": "us-east-1a"}, "region")],
 )
-def test_wrong_arguments_of_an_identity_are_refused_with_their_path(args: dict[str, str], path: str) -> None:
+def test_wrong_arguments_of_an_identity_are_refused_with_their_path(args: dict[str, Any], path: str) -> None:
     with pytest.raises(InputPropertiesError) as caught:
         identity(**args)
     assert [error["property_path"] for error in caught.value.errors or []] == [path]
