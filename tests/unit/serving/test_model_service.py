@@ -542,6 +542,8 @@ def test_without_the_launcher_probes_ask_the_engine_itself_and_nothing_of_it_is_
     only = container(recording)
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert only[probe]["httpGet"] == {"path": "/health", "port": "http"}
+    # Late health is no sign there that nothing is computed.
+    assert "terminationGracePeriodSeconds" not in only["livenessProbe"]
     assert only["command"][:2] == ["vllm", "serve"]
     assert [port["name"] for port in only["ports"]] == ["http"]
     assert recording.all("kubernetes:core/v1:ConfigMap") == []
@@ -616,6 +618,9 @@ def test_an_image_with_our_launcher_inside_runs_its_own():
     ports = {port["name"]: port["containerPort"] for port in engine["ports"]}
     for probe, path in (("startupProbe", "ready"), ("readinessProbe", "ready"), ("livenessProbe", "live")):
         assert engine[probe]["httpGet"] == {"path": f"/health/{path}", "port": "health"}
+    # A dead engine has no requests to end; until then a pod has the time of its drain.
+    (pod,) = (each["spec"]["template"]["spec"] for each in deployments(serve()).values())
+    assert engine["livenessProbe"]["terminationGracePeriodSeconds"] < pod["terminationGracePeriodSeconds"]
     assert f"--health-port={ports['health']}" in before
     assert f"--engine-url=http://127.0.0.1:{ports['http']}" in before
 
