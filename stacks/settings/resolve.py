@@ -21,7 +21,6 @@ from llm_serving.planning.tenancy import max_gpus
 from llm_serving.spec import (
     EgressSpec,
     EngineName,
-    ExistingPoolSpec,
     GpuExporterSpec,
     GpuNodesSpec,
     ImageReference,
@@ -149,8 +148,7 @@ class Stack:
         if DCGM_EXPORTER not in self.addons:
             return ()
         pools = pools_that_need(DCGM_EXPORTER, self.settings.models, self.settings.pools)
-        existing = [pool for pool in pools if isinstance(pool, ExistingPoolSpec)]
-        return tuple(GpuNodesSpec(node_selector=p.node_selector, tolerations=p.tolerations) for p in existing)
+        return tuple(nodes for pool in pools if (nodes := self.cloud.exporter_nodes(pool)) is not None)
 
     @property
     def launched_models(self) -> tuple[str, ...]:
@@ -318,6 +316,7 @@ def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSp
         zones=settings.zones,
         max_pods_per_node=settings.max_pods_per_node,
         gcp=settings.gcp_shape,
+        aws=settings.aws_shape,
         pools=settings.pools,
         models=settings.models,
         releases=releases,

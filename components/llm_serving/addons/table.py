@@ -14,7 +14,7 @@ from llm_serving.spec import ModelSpec, Pool
 PROMETHEUS_PORT = 9090
 DCGM_EXPORTER_PORT = 9400
 
-_BY_THE_STACK = {"gcp": AddonProvider.STACK, "existing": AddonProvider.STACK}
+_BY_THE_STACK = {"gcp": AddonProvider.STACK, "aws": AddonProvider.STACK, "existing": AddonProvider.STACK}
 
 
 def _scales(model: ModelSpec, pool: Pool) -> bool:
@@ -81,7 +81,7 @@ DCGM_EXPORTER = Addon(
     needed_by=_lacks_gpu_signal,
     # GKE runs one where the cluster's monitoring has the component DCGM, as ours has. Chart 4 finds no driver on GKE's
     # nodes (github.com/NVIDIA/dcgm-exporter, issues 484 and 530, open in November 2026).
-    providers={"gcp": AddonProvider.CLOUD, "existing": AddonProvider.STACK},
+    providers={**_BY_THE_STACK, "gcp": AddonProvider.CLOUD},
     control_plane_ports=(),
     service=AddonService(
         "dcgm-exporter", {"app.kubernetes.io/name": "dcgm-exporter"}, DCGM_EXPORTER_PORT, clients=("monitoring",)

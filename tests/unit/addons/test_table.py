@@ -10,7 +10,7 @@ from llm_serving.addons import cluster_addons, table
 from llm_serving.addons.addon import Addon, AddonProvider, AddonService, Chart
 from llm_serving.addons.cluster_addons import ClusterAddons, ClusterAddonsArgs, ClusterAddonsInputs
 from llm_serving.planning.addons import plan_addons
-from llm_serving.planning.clouds import EXISTING, GCP
+from llm_serving.planning.clouds import CLOUDS, EXISTING, GCP
 from llm_serving.planning.rules.names import check_names
 from llm_serving.serving.namespace import TeamNamespaceInputs
 from llm_serving.serving.roles import editor_rules, viewer_rules
@@ -85,7 +85,7 @@ def test_no_two_addons_share_a_name_a_namespace_or_a_release():
 
 def test_every_addon_says_who_brings_it_on_every_cloud_and_where_the_api_server_calls_it():
     for addon in table.ADDONS:
-        assert addon.providers.keys() == {"gcp", "existing"}
+        assert addon.providers.keys() == CLOUDS.keys()
         assert all(1 <= port <= 65535 for port in addon.control_plane_ports)
 
 

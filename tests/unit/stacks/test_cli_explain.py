@@ -55,7 +55,7 @@ def row(text: str, *starts: str) -> list[str]:
     return match
 
 
-@pytest.mark.parametrize("name", ["local", "dev", "staging", "prod"])
+@pytest.mark.parametrize("name", ["local", "dev", "staging", "prod", "prod-aws"])
 def test_every_model_of_every_committed_stack_is_explained(name: str) -> None:
     done = CliRunner().invoke(app, ["explain", name, "--folder", str(REPOSITORY)], env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
@@ -297,7 +297,7 @@ def test_an_update_waits_long_enough_for_an_image_that_is_not_streamed_yet(name:
         assert start.total - start.image_pull + pulled <= TIMEOUT_FACTOR * start.total
 
 
-@pytest.mark.parametrize("name", ["dev", "staging", "prod"])
+@pytest.mark.parametrize("name", ["dev", "staging", "prod", "prod-aws"])
 def test_engines_of_cloud_stacks_refuse_requests_that_would_wait_too_long(name: str) -> None:
     shipped = committed(name)
     for model in shipped.models:
