@@ -23,7 +23,14 @@ if TYPE_CHECKING:
         GcpRegistry,
         GcpWorkloadIdentity,
     )
-    from llm_serving.serving import CompileCache, ModelLoader, ModelService, PriorityClasses, TeamNamespace
+    from llm_serving.serving import (
+        CompileCache,
+        ModelLoader,
+        ModelService,
+        PriorityClasses,
+        QuantizationJob,
+        TeamNamespace,
+    )
 
 __all__ = [
     "ClusterAddons",
@@ -41,6 +48,7 @@ __all__ = [
     "ModelLoader",
     "ModelService",
     "PriorityClasses",
+    "QuantizationJob",
     "TeamNamespace",
 ]
 

@@ -6,7 +6,7 @@ from stacks.settings.document import read_settings_file
 from stacks.settings.existing import ExistingClusterSettings, ExistingSettings
 from stacks.settings.gcp import GcpSettings
 from stacks.settings.models import Settings, parse_settings
-from stacks.settings.resolve import ServedModel, ServedRelease, Stack, refuse_unpushed, resolve
+from stacks.settings.resolve import PlannedQuantization, ServedModel, ServedRelease, Stack, refuse_unpushed, resolve
 
 __all__ = [
     "NAMESPACE",
@@ -14,6 +14,7 @@ __all__ = [
     "ExistingClusterSettings",
     "ExistingSettings",
     "GcpSettings",
+    "PlannedQuantization",
     "ServedModel",
     "ServedRelease",
     "Settings",
