@@ -64,11 +64,12 @@ def _with_named_images(model: _Model, data: Mapping[str, Any], images: Mapping[s
     names: dict[str, str] = {}
 
     def with_image(owner: Any, path: str) -> Any:
-        name: Any = cast(dict[str, Any], owner).get("image") if isinstance(owner, dict) else None
+        data = cast(dict[str, Any], owner) if isinstance(owner, dict) else {}
+        name: Any = data.get("image")
         if not isinstance(name, str):
-            return owner
+            return cast(Any, owner)
         names[path] = name
-        return {**owner, "image": plain(lookup(name, images, path).image())}
+        return {**data, "image": plain(lookup(name, images, path).image())}
 
     data = dict(data)
     if "loader" in data:

@@ -112,6 +112,28 @@ class PlannedQuantization:
 
 
 @dataclass(frozen=True)
+class WantedWeights:
+    """Weights that must be in the model cache.
+
+    Attributes:
+        team: whose cache it is.
+        pool: pool whose nodes read them.
+        release: the release that they are of.
+        made_by: name of the quantization that makes them; ``None`` where none of the stack does.
+    """
+
+    team: str
+    pool: str
+    release: Release
+    made_by: str | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Model and version."""
+        return self.release.spec.name, self.release.spec.version
+
+
+@dataclass(frozen=True)
 class Stack:
     """A stack that passed every check.
 
@@ -198,14 +220,29 @@ class Stack:
         return any(model.spec.team == team.name for model in self.models) or any(jobs)
 
     @property
-    def bases_to_load(self) -> tuple[PlannedQuantization, ...]:
-        """Quantizations whose base no model serves, the first of each base: its weights are loaded for them."""
-        served = {(model.spec.name, each.release.spec.version) for model in self.models for each in model.releases}
-        first: dict[tuple[str, str], PlannedQuantization] = {}
-        for job in self.quantizations:
-            if job.base_key not in served:
-                first.setdefault(job.base_key, job)
-        return tuple(first.values())
+    def wanted_weights(self) -> tuple[WantedWeights, ...]:
+        """Weights that must be in the model cache: those of every release that is served, and those of which others
+        are made; each once."""
+        served = (
+            WantedWeights(model.spec.team, model.spec.pool, each.release, self._made_by(each.release))
+            for model in self.models
+            for each in model.releases
+        )
+        bases = (WantedWeights(job.spec.team, job.spec.pool, job.base, None) for job in self.quantizations)
+        wanted: dict[tuple[str, str], WantedWeights] = {}
+        for weights in (*served, *bases):
+            wanted.setdefault(weights.key, weights)
+        return tuple(wanted.values())
+
+    def _made_by(self, release: Release) -> str | None:
+        """The quantization whose result a release has; ``None`` where none of the stack makes it."""
+        source = release.spec.model
+        if source.source != "cache":
+            return None
+        made = (source.repository, source.revision)
+        return next(
+            (job.spec.name for job in self.quantizations if (job.plan.repository, job.plan.revision) == made), None
+        )
 
     def gpu_resource(self, team: TeamSpec) -> str:
         """The extended resource that a team's models ask for; of several, the quota covers the first."""

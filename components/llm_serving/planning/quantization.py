@@ -165,8 +165,9 @@ def plan_quantization(
         reasons={
             "gpus": f"the memory that belongs to {gpus} of the node's {node.gpus} holds {needed:.1f} GiB; it computes "
             "on one",
-            "memory_gib": f"{needed:.1f} GiB are needed: {weights:.1f} of weights, {result_bytes(spec, facts) / GIB:.1f} "
-            f"of the result, {calibration_gib(spec, facts):.1f} of calibration, {PROCESS_GIB} of the process",
+            "memory_gib": f"{needed:.1f} GiB are needed: {weights:.1f} of weights, "
+            f"{result_bytes(spec, facts) / GIB:.1f} of the result, {calibration_gib(spec, facts):.1f} of calibration, "
+            f"{PROCESS_GIB} of the process",
             "result_gib": "on the node's disk until it is in the cache",
             "revision": "of the base's weights, the scheme, the calibration and the image",
         },

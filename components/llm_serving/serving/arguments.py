@@ -392,9 +392,12 @@ class ModelSourceArgs(TypedDict):
     facts: NotRequired[ModelFactsArgs]
     """What the model's own files say of its shape, as `stacks release add` reads it."""
     repository: str
-    """Repository on the Hugging Face hub."""
+    """Repository on the Hugging Face hub; `quantized/<name>` for the result of a quantization."""
     revision: str
     """Full commit, 40 hexadecimal digits."""
+    source: NotRequired[str]
+    """`cache`: the weights lie in the model cache, under `<repository>/<revision>`, where a quantization puts its
+    result. Left out: they come from the loader's source."""
     license: str
     """SPDX identifier, or the publisher's own name of the licence."""
     gated: NotRequired[bool]

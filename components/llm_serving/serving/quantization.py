@@ -206,18 +206,22 @@ def _template(
                 _quantizer(inputs, plan, weights, scheduling, sizes),
             ],
             containers=[_publisher(inputs, plan, cache)],
-            volumes=cache.apply(
-                lambda cache: [
-                    {"name": "models", **cache.volume},
-                    {"name": "scratch", "emptyDir": {}},
-                    {"name": "result", "emptyDir": {"sizeLimit": f"{_result_limit(plan)}Gi"}},
-                    {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": gibibytes(plan.shm_gib)}},
-                    *([] if cache.loader_url else [{"name": "cache", **(cache.loader_volume or {})}]),
-                    *certificate_volumes(inputs.egress),
-                ]
-            ),
+            volumes=cache.apply(lambda cache: _volumes(inputs, plan, cache)),
         ),
     )
+
+
+def _volumes(inputs: QuantizationJobInputs, plan: QuantizationPlan, cache: ModelCacheVolume) -> list[Any]:
+    result: dict[str, Any] = {"name": "result", "emptyDir": {"sizeLimit": f"{_result_limit(plan)}Gi"}}
+    shared: dict[str, Any] = {"medium": "Memory", "sizeLimit": gibibytes(plan.shm_gib)}
+    return [
+        {"name": "models", **cache.volume},
+        {"name": "scratch", "emptyDir": {}},
+        result,
+        {"name": "shared-memory", "emptyDir": shared},
+        *([] if cache.loader_url else [{"name": "cache", **(cache.loader_volume or {})}]),
+        *certificate_volumes(inputs.egress),
+    ]
 
 
 def _annotations(cache: ModelCacheVolume, scheduling: PoolScheduling, plan: QuantizationPlan) -> dict[str, str]:

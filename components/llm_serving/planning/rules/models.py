@@ -117,7 +117,8 @@ def _cache(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
 
 def _licence(path: str, place: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
     loader = stack.loader
-    if release.model.gated and loader is not None and loader.source == HUB and loader.token_secret is None:
+    from_hub = loader is not None and loader.source == HUB and release.model.source is None
+    if release.model.gated and from_hub and loader.token_secret is None:
         yield Problem(
             place,
             release.version,
