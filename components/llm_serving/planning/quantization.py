@@ -212,8 +212,10 @@ def gpu_gib(spec: QuantizationSpec, facts: ModelFacts) -> float:
 
 
 def _share(node: NodeShape, needed: float, sidecar: SidecarRequests) -> tuple[int, HostShare] | None:
-    """The fewest GPUs to which enough host memory belongs; ``None`` where all of the node's do not have it."""
-    shares = ((gpus, host_share(node, gpus, sidecar)) for gpus in range(1, node.gpus + 1))
+    """The fewest GPUs to which enough host memory belongs; ``None`` where all that a pod may ask for do not have it: of
+    GPUs that are shared, one part."""
+    most = 1 if node.is_shared else node.gpus
+    shares = ((gpus, host_share(node, gpus, sidecar)) for gpus in range(1, most + 1))
     return next(((gpus, host) for gpus, host in shares if host.memory_gib >= needed and host.cpu > 0), None)
 
 
@@ -276,8 +278,9 @@ def _too_small(
         reason = f"a layer and what its quantization needs take {on_gpu:.1f} GiB of a GPU, and {node.gpu_label} has "
         reason += f"{gpu.memory_gib:.1f}"
     else:
-        most = host_share(node, node.gpus, sidecar).memory_gib
-        reason = f"the Job needs {needed:.1f} GiB of memory, and a node of the pool has {most:.1f} for it"
+        most = host_share(node, 1 if node.is_shared else node.gpus, sidecar).memory_gib
+        owner = f"a part of a node with {node.gpu_label}" if node.is_shared else "a node of the pool"
+        reason = f"the Job needs {needed:.1f} GiB of memory, and {owner} has {most:.1f} for it"
     return Problem("pool", spec.pool, reason, _larger_node(cloud, needed, on_gpu, sidecar))
 
 

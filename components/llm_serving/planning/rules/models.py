@@ -117,8 +117,8 @@ def _cache(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
 
 def _licence(path: str, place: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
     loader = stack.loader
-    from_hub = loader is not None and loader.source == HUB and release.model.source is None
-    if release.model.gated and from_hub and loader.token_secret is None:
+    lacks_token = loader is not None and loader.source == HUB and loader.token_secret is None
+    if release.model.gated and release.model.source is None and lacks_token:
         yield Problem(
             place,
             release.version,

@@ -76,7 +76,10 @@ def _base(stack: StackShape, quantization: QuantizationSpec) -> Iterator[Problem
 def _teams(stack: StackShape) -> Iterator[Problem]:
     """One team has a base: it is loaded once, into a folder that has one writer, and a claim is one team's."""
     owners = {(model.name, version): model.team for model in stack.models for _, version in releases_of(model)}
+    teams = {team.name for team in stack.teams}
     for index, quantization in enumerate(stack.quantizations):
+        if quantization.team not in teams:
+            continue
         base = (quantization.base.model, quantization.base.release)
         owner = owners.setdefault(base, quantization.team)
         if owner != quantization.team:
