@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llm_serving.addons.cluster_addons import ClusterAddons
+    from llm_serving.cloud.aws import AwsGpuPool, AwsNodeProvisioner
     from llm_serving.cloud.existing import (
         ExistingCluster,
         ExistingModelCache,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AwsGpuPool",
+    "AwsNodeProvisioner",
     "ClusterAddons",
     "CompileCache",
     "ExistingCluster",
@@ -53,6 +56,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Aws": "llm_serving.cloud.aws",
     "ClusterAddons": "llm_serving.addons.cluster_addons",
     "Existing": "llm_serving.cloud.existing",
     "Gcp": "llm_serving.cloud.gcp",

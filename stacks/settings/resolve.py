@@ -22,7 +22,6 @@ from llm_serving.planning.tenancy import max_gpus
 from llm_serving.spec import (
     EgressSpec,
     EngineName,
-    ExistingPoolSpec,
     GpuExporterSpec,
     GpuNodesSpec,
     ImageReference,
@@ -197,8 +196,7 @@ class Stack:
         if DCGM_EXPORTER not in self.addons:
             return ()
         pools = pools_that_need(DCGM_EXPORTER, self.settings.models, self.settings.pools)
-        existing = [pool for pool in pools if isinstance(pool, ExistingPoolSpec)]
-        return tuple(GpuNodesSpec(node_selector=p.node_selector, tolerations=p.tolerations) for p in existing)
+        return tuple(nodes for pool in pools if (nodes := self.cloud.exporter_nodes(pool)) is not None)
 
     @property
     def launched_models(self) -> tuple[str, ...]:

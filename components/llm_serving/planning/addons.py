@@ -40,6 +40,6 @@ def gpu_exporter_provider(settings: AddonsSpec, cloud: Cloud) -> AddonProvider:
     read by the Prometheus of the stack; what somebody else's reads is theirs."""
     if settings.dcgm_exporter is AddonSource.EXISTING:
         return AddonProvider.USER
-    provider = table.DCGM_EXPORTER.providers[cloud.name]
+    provider = table.DCGM_EXPORTER.providers.get(cloud.name, AddonProvider.USER)
     is_read = provider is not AddonProvider.CLOUD or settings.monitoring is AddonSource.INSTALL
     return provider if is_read else AddonProvider.USER

@@ -7,7 +7,7 @@ from llm_serving import catalog
 from llm_serving.catalog import MachineType, UnknownFact
 from llm_serving.planning.host import NO_SIDECAR, SidecarRequests
 from llm_serving.planning.nodes import DEFAULT_MAX_PODS, NodeShape
-from llm_serving.spec import CapacityEntry, GpuExporterSpec, Market, Pool
+from llm_serving.spec import CapacityEntry, GpuExporterSpec, GpuNodesSpec, Market, Pool
 
 
 class Cloud(ABC):
@@ -60,6 +60,10 @@ class Cloud(ABC):
     @abstractmethod
     def gpu_nodes(self) -> Mapping[str, NodeShape]:
         """The node that each machine type with GPUs becomes, by its name; empty where no machines are sold."""
+
+    def exporter_nodes(self, pool: Pool) -> GpuNodesSpec | None:
+        """How an exporter of the stack's finds the nodes of ``pool``; ``None`` where no labels say which they are."""
+        return None
 
     def longer_notice(self, pool: Pool) -> str:
         """The setting that would give pods of ``pool`` a longer notice; empty where there is none."""

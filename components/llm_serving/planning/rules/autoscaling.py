@@ -13,7 +13,7 @@ from llm_serving.planning.addons import gpu_exporter_provider, pools_that_need
 from llm_serving.planning.autoscaling import Cron, interruption, parse_cron
 from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.stack import StackShape
-from llm_serving.spec import AddonSource, AddonsSpec, AutoscalingSpec, ExistingPoolSpec, ModelSpec, ScheduleSpec, Task
+from llm_serving.spec import AddonSource, AddonsSpec, AutoscalingSpec, ModelSpec, ScheduleSpec, Task
 from llm_serving.spec.urls import check_user_info
 
 
@@ -70,12 +70,12 @@ def _gpu_nodes(stack: StackShape) -> Iterator[Problem]:
         return
     needed = pools_that_need(DCGM_EXPORTER, stack.models, stack.pools)
     for index, pool in enumerate(stack.pools):
-        if pool in needed and isinstance(pool, ExistingPoolSpec) and not pool.node_selector:
+        if pool in needed and stack.cloud.exporter_nodes(pool) is None:
             reason = (
                 "required where a model without the launcher scales by gpuUtilization: NVIDIA's exporter finds its "
             )
             hint = 'labels of the nodes, such as nvidia.com/gpu.present: "true"; or addons.dcgmExporter: existing'
-            yield Problem(f"pools[{index}].nodeSelector", pool.node_selector, f"{reason}nodes by their labels", hint)
+            yield Problem(f"pools[{index}].nodeSelector", None, f"{reason}nodes by their labels", hint)
 
 
 def note_autoscaling(stack: StackShape) -> Iterator[Problem]:
