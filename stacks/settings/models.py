@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self, cast, get_args
 from pydantic import Field, PrivateAttr
 
 from llm_serving.arguments import Frozen, parse, plain, scalar_types_at
-from llm_serving.errors import Problem, ProblemsError, nearest_or_few
+from llm_serving.errors import LEAVE_OUT, Problem, ProblemsError, nearest_or_few
 from llm_serving.planning.clouds.gcp import repository_url
 from llm_serving.planning.nodes import DEFAULT_MAX_PODS
 from llm_serving.planning.rules.stack import GcpShape
@@ -352,7 +352,7 @@ def _with_named_images(
         data = {**data, "loader": {**loader, "image": plain(lookup(name, images, "loader.image").image())}}
     settings = parse(model, data)
     problems = [
-        Problem(f"images.{key}", None, f"is {images[key].digest} in the lock, which decides", "remove it")
+        Problem(f"images.{key}", None, f"is {images[key].digest} in the lock, which decides", LEAVE_OUT)
         for key in settings.images
         if lookup(key, images, "images").digest is not None
     ]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.spec.names import DNS_SUBDOMAIN
 
 _LONGEST_NAME = 63
@@ -65,7 +65,7 @@ def _check_extended_resource(value: str) -> str:
                     "",
                     value,
                     "not a resource that a device plugin offers: the vendor's domain, '/' and a name",
-                    "nvidia.com/gpu",
+                    Suggestion(values=["nvidia.com/gpu"]),
                 )
             ]
         )
@@ -82,7 +82,8 @@ _LONGEST_GROUP = 253
 def _check_group(value: str) -> str:
     if value in _EVERYBODY or value == "system:masters":
         who = "whoever reaches the cluster is in it" if value in _EVERYBODY else "it may do everything already"
-        raise ProblemsError([Problem("", value, f"not a group of a team: {who}", "a group of the team's members")])
+        members = Suggestion("a group of the team's members", needs=Needs.FACT)
+        raise ProblemsError([Problem("", value, f"not a group of a team: {who}", members)])
     if not value.strip() or value != value.strip() or not value.isprintable() or len(value) > _LONGEST_GROUP:
         raise ValueError(f"not the name of a group: 1 to {_LONGEST_GROUP} characters, without a space around it")
     return value
@@ -106,9 +107,12 @@ def _check_repository(value: str) -> str:
     reason = "not the repository of an image: registry.example.com/team/name, in lower case and without https://"
     before, colon, tag = value.rpartition(":")
     if colon and _REPOSITORY.fullmatch(before) and _TAG.fullmatch(tag):
-        raise ProblemsError([Problem("", value, "carries the tag, which is a setting of its own", before)])
-    bare = value.partition("://")[2].lower()
-    raise ProblemsError([Problem("", value, reason, bare if _REPOSITORY.fullmatch(bare) else "")])
+        raise ProblemsError(
+            [Problem("", value, "carries the tag, which is a setting of its own", Suggestion(values=[before]))]
+        )
+    bare = value.strip().lower().rpartition("://")[2].strip("/")
+    fits = [text for text in (bare, bare.rpartition(":")[0]) if _REPOSITORY.fullmatch(text)]
+    raise ProblemsError([Problem("", value, reason, Suggestion(values=fits[:1]))])
 
 
 def _check_tag(value: str) -> str:
@@ -119,6 +123,9 @@ def _check_tag(value: str) -> str:
     return value
 
 
+_PAUSE = "registry.k8s.io/pause:3.10.1"
+
+
 def _check_image(value: str) -> str:
     rest, at, digest = value.partition("@")
     before, colon, tag = rest.rpartition(":")
@@ -126,7 +133,7 @@ def _check_image(value: str) -> str:
     has_tag = repository == rest or _TAG.fullmatch(tag) is not None
     if not _REPOSITORY.fullmatch(repository) or not has_tag or (at and not _DIGEST.fullmatch(digest)):
         raise ProblemsError(
-            [Problem("", value, "not an image: registry.example.com/team/name:tag", "registry.k8s.io/pause:3.10.1")]
+            [Problem("", value, "not an image: registry.example.com/team/name:tag", Suggestion(values=[_PAUSE]))]
         )
     return value
 

@@ -4,7 +4,7 @@ A suggestion that names what to do without a value ("raise max of capacity[0]") 
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,8 @@ def _edits(problem: Problem) -> Iterator[tuple[str, _Edit]]:
         yield f"renamed to {key!r}", lambda document, key=key: _rename(document, problem.path, key)
     if suggestion.removal:
         yield "left out", lambda document: _remove(document, problem.path)
+    for edit in suggestion.edits:
+        yield f"with {edit}", lambda document, edit=edit: _apply(document, problem.path, edit)
 
 
 def _set(document: dict[str, Any], path: str, value: Any) -> None:
@@ -136,6 +138,21 @@ def _rename(document: dict[str, Any], path: str, name: str) -> None:
 def _remove(document: dict[str, Any], path: str) -> None:
     container, key = _place(document, path)
     del container[key]
+
+
+def _apply(document: dict[str, Any], path: str, edit: Mapping[str, Any]) -> None:
+    """All changes of an edit; the refused setting itself goes last, so that indices before it stay."""
+    container, _ = _place(document, path)
+    for name, value in sorted(edit.items(), key=lambda item: item[0] == ""):
+        if name == "":
+            holder, key = _place(document, path)
+        else:
+            holder, key = _place(document, name[1:]) if name.startswith("/") else _inside(container, name)
+        if value is None:
+            if isinstance(holder, list) or key in holder:
+                del holder[key]
+        else:
+            holder[key] = value
 
 
 def _place(document: dict[str, Any], path: str) -> tuple[Any, Any]:

@@ -1,6 +1,6 @@
 """GPU pools: the GPU exists, the machines have it, and the cloud sells the capacity in the requested zones."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from llm_serving import catalog
 from llm_serving.catalog import LocalSsd, MachineType, UnknownFact
@@ -98,10 +98,15 @@ def _duplicates(path: str, pool: Pool) -> Iterator[Problem]:
                 f"{path}.capacity[{number}]",
                 entry.machine_type,
                 f"the same capacity as capacity[{seen[key]}]: market, machine type and zones are equal",
-                f"raise max of capacity[{seen[key]}]",
+                _together(path, pool, seen[key], number),
             )
         else:
             seen[key] = number
+
+
+def _together(path: str, pool: Pool, first: int, second: int) -> Suggestion:
+    most = pool.capacity[first].max + pool.capacity[second].max
+    return Suggestion(f"raise max of capacity[{first}]", edits=[{"": None, f"/{path}.capacity[{first}].max": most}])
 
 
 def _entry(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Problem]:
@@ -119,13 +124,16 @@ def _entry(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Probl
             f"{path}.min", entry.min, "flex-start nodes end after 7 days: none can be kept", Suggestion(values=[0])
         )
     if entry.market is Market.RESERVATION and not entry.reservation:
-        yield Problem(f"{path}.reservation", None, "market reservation needs the name of the reservation to consume")
+        reason = "market reservation needs the name of the reservation to consume"
+        others = sorted(stack.cloud.markets - {Market.RESERVATION})
+        instead = Suggestion("its name, or another market", edits=[{"market": other.value} for other in others])
+        yield Problem(f"{path}.reservation", None, reason, instead)
     if entry.market is not Market.RESERVATION and entry.reservation:
         yield Problem(
             f"{path}.reservation",
             entry.reservation,
             f"capacity of market {entry.market} does not come from a reservation",
-            Suggestion("leave it out, or market reservation", removal=True),
+            Suggestion(removal=True, edits=[{"market": Market.RESERVATION.value}]),
         )
     zone_problems = tuple(check_zone_names(f"{path}.zones", stack.cloud, stack.region, entry.zones))
     yield from zone_problems
@@ -139,13 +147,13 @@ def _offered(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Pro
     for index, zone in enumerate(entry.zones):
         if cluster_zones and zone not in cluster_zones:
             reason = f"not one of the cluster's zones ({', '.join(cluster_zones)})"
-            yield Problem(f"{path}.zones[{index}]", zone, reason, "add it to cluster.zones")
+            yield Problem(f"{path}.zones[{index}]", zone, reason, _with_zones(stack, [zone]))
     machine = stack.cloud.machine(entry)
     if machine is None or not machine.zones:
         return
     offered = zones_of_region(machine, stack.cloud, stack.region)
     if not offered:
-        elsewhere = sorted({zone.rpartition("-")[0] for zone in machine.zones})
+        elsewhere = sorted({stack.cloud.region_of(zone) for zone in machine.zones})
         reason = f"not offered in {stack.region}; it is in {', '.join(elsewhere)}"
         alternatives = [
             other.name
@@ -158,11 +166,17 @@ def _offered(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Pro
     for index, zone in enumerate(entry.zones):
         if zone not in offered:
             reason = f"{machine.name} is not offered there"
-            yield Problem(f"{path}.zones[{index}]", zone, reason, ", ".join(offered))
+            yield Problem(f"{path}.zones[{index}]", zone, reason, Suggestion(values=offered[:MOST_CANDIDATES]))
     if not entry.zones and cluster_zones and not set(cluster_zones) & set(offered):
         yield Problem(
             f"{path}.machineType",
             entry.machine_type,
             f"not offered in any of the cluster's zones ({', '.join(cluster_zones)})",
-            f"one of {', '.join(offered)} in cluster.zones",
+            _with_zones(stack, offered),
         )
+
+
+def _with_zones(stack: StackShape, zones: Sequence[str]) -> Suggestion:
+    """Each of the zones beside those that the cluster has."""
+    edits = [{"/cluster.zones": [*stack.zones, zone]} for zone in zones]
+    return Suggestion(f"{' or '.join(zones)} in cluster.zones", edits=edits[:MOST_CANDIDATES])
