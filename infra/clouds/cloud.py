@@ -47,6 +47,10 @@ class Cloud(ABC, Generic[SpecT, PoolT]):
         """``reach``, known only of a cluster that models can run on: what the namespaces of teams wait for."""
         return self.reach
 
+    def prepare_nodes(self, kubernetes: k8s.Provider) -> Sequence[pulumi.Resource]:
+        """What the cluster needs on it before any pool can have nodes: what the cloud does not do itself."""
+        return ()
+
     @abstractmethod
     def make_pool(self, spec: SpecT, kubernetes: k8s.Provider) -> PoolT:
         """The nodes of one pool."""

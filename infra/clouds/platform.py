@@ -52,6 +52,7 @@ def build_platform(cloud: Cloud[SpecT, PoolT]) -> Platform:
         cluster_identifier=cloud.cluster_identifier,
         enable_server_side_apply=True,
     )
+    preparations = cloud.prepare_nodes(kubernetes)
     pools = {spec.name: cloud.make_pool(spec, kubernetes) for spec in cloud.pools}
 
     @cache
@@ -72,5 +73,5 @@ def build_platform(cloud: Cloud[SpecT, PoolT]) -> Platform:
         identity=identity,
         is_reached_privately=cloud.is_reached_privately,
         outputs=cloud.outputs(pools),
-        foundations=(cloud.foundation, *pools.values()),
+        foundations=(cloud.foundation, *preparations, *pools.values()),
     )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from llm_serving.arguments import Frozen
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.prices import node_price
-from llm_serving.spec import CapacityEntry, Market, Pool
+from llm_serving.spec import RESERVED_MARKETS, CapacityEntry, Pool
 from llm_serving.spec.pool import NON_PREEMPTIBLE_MARKETS
 
 HOURS_PER_MONTH = 730
@@ -140,7 +140,7 @@ def estimate(
 
 def fewest_nodes(pool: Pool, in_use: NodesInUse) -> list[int]:
     """Fewest nodes of each capacity entry of a pool that are paid for while its models serve."""
-    fewest = [entry.max if entry.market is Market.RESERVATION else entry.min for entry in pool.capacity]
+    fewest = [entry.max if entry.market in RESERVED_MARKETS else entry.min for entry in pool.capacity]
     lasting = [index for index, entry in enumerate(pool.capacity) if entry.market in NON_PREEMPTIBLE_MARKETS]
     for nodes, entries in ((in_use.base, lasting), (in_use.all, range(len(fewest)))):
         missing = nodes - sum(fewest[index] for index in entries)

@@ -41,19 +41,21 @@ def node_price(cloud: Cloud, region: str, entry: CapacityEntry) -> NodePrice:
 
 def _in_market(price: Price, market: Market) -> float | None:
     """The price of a market. Reservations cost the on-demand price; flex-start has prices of its own that the
-    catalog does not have."""
+    catalog does not have, and a capacity block is paid for ahead."""
     match market:
         case Market.ON_DEMAND | Market.RESERVATION:
             return price.on_demand
         case Market.SPOT:
             return price.spot
-        case Market.FLEX_START:
+        case Market.FLEX_START | Market.CAPACITY_BLOCK:
             return None
 
 
 def _why_unknown(cloud: Cloud, region: str, entry: CapacityEntry) -> str:
     if entry.market is Market.FLEX_START:
         return "no flex-start prices are recorded; they are below the on-demand price"
+    if entry.market is Market.CAPACITY_BLOCK:
+        return "a capacity block is paid for when it is bought, at the price of that day"
     others = {
         price.region: usd
         for price in catalog.prices(cloud.name, entry.machine_type)

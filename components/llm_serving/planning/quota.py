@@ -8,7 +8,7 @@ from llm_serving import catalog
 from llm_serving.arguments import Frozen
 from llm_serving.catalog import QuotaMetric
 from llm_serving.planning.clouds.cloud import Cloud
-from llm_serving.spec import CapacityEntry, Market, Pool
+from llm_serving.spec import RESERVED_MARKETS, CapacityEntry, Market, Pool
 
 GLOBAL = "global"
 
@@ -48,7 +48,7 @@ def capacity_quotas(cloud: Cloud, region: str, capacity: Iterable[tuple[str, Cap
     gpus: list[tuple[int, str]] = []
     for pool, entry in capacity:
         machine = cloud.machine(entry)
-        if machine is None or entry.market is Market.RESERVATION:
+        if machine is None or entry.market in RESERVED_MARKETS:
             continue
         text = f"{pool}: {entry.max} x {machine.name}"
         gpus.append((entry.max * machine.gpus, text))

@@ -2,7 +2,7 @@
 
 The settings of a stack embed these models, the components validate their public arguments into them, and ``planning``
 reads them. They check what a field can know of itself; rules across fields live in ``planning.rules``. What only one
-cloud has is in a module of its own (``spec.gcp``).
+cloud has is in a module of its own (``spec.gcp``, ``spec.aws``).
 """
 
 from llm_serving.spec.addons import AddonSource, AddonsSpec
@@ -25,7 +25,16 @@ from llm_serving.spec.image_pull import ImagePullSpec
 from llm_serving.spec.launcher import LauncherSpec
 from llm_serving.spec.loader import LoaderSpec, Weights
 from llm_serving.spec.model import CanaryChoice, ModelSpec, ReleaseChoice, ServiceClass, WarmPoolSpec
-from llm_serving.spec.pool import CapacityEntry, ExistingPoolSpec, Market, Pool, PoolSpec, SharingSpec, SharingStrategy
+from llm_serving.spec.pool import (
+    RESERVED_MARKETS,
+    CapacityEntry,
+    ExistingPoolSpec,
+    Market,
+    Pool,
+    PoolSpec,
+    SharingSpec,
+    SharingStrategy,
+)
 from llm_serving.spec.prometheus import PrometheusAuthMode, PrometheusAuthSpec
 from llm_serving.spec.release import (
     AdapterSource,
@@ -44,6 +53,7 @@ from llm_serving.spec.timeouts import TimeoutsSpec
 from llm_serving.spec.toleration import Toleration
 
 __all__ = [
+    "RESERVED_MARKETS",
     "AdapterSource",
     "AddonSource",
     "AddonsSpec",

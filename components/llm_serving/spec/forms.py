@@ -99,6 +99,17 @@ REGION = Form(
     "not a region: as in us-central1, without the letter of a zone",
     lambda text: re.sub(r"-[a-z]$", "", text.strip().lower()),
 )
+AWS_ACCOUNT = Form(r"^[0-9]{12}$", "not the number of an AWS account: 12 digits, in quotes")
+AWS_REGION = Form(
+    r"^[a-z]{2,4}(-[a-z]+){1,2}-[0-9]$",
+    "not a region of AWS: as in us-east-1, without the letter of a zone",
+    lambda text: re.sub(r"(?<=[0-9])[a-z]$", "", text.strip().lower()),
+)
+EKS_VERSION = Form(
+    r"^1\.[1-9][0-9]$",
+    "not a version of EKS: 1.<minor>, which chooses its patches itself",
+    lambda text: ".".join(text.strip().lower().removeprefix("v").split(".")[:2]),
+)
 NUMBER_FORMAT = Form(
     r"^[A-Z][A-Z0-9_]{1,15}$", "not a number format: as in BF16 or F8_E4M3, in capital letters", str.upper
 )

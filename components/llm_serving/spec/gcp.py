@@ -5,14 +5,14 @@ import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from ipaddress import IPv4Network
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from llm_serving.arguments import Frozen
 from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.spec.forms import GCP_NAME, GCP_PROJECT, REGION
-from llm_serving.spec.names import ClusterName, PoolName, PositiveCount
+from llm_serving.spec.names import ClusterName, PoolName, PositiveCount, version_text
 from llm_serving.spec.network import Cidr
 from llm_serving.spec.pool import PoolSpec
 
@@ -150,15 +150,6 @@ class GcpSystemPool(Frozen):
     """Most nodes a zone."""
 
 
-def _version_text(value: Any) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        # YAML reads 1.30 as 1.3.
-        raise ProblemsError(
-            [Problem("", value, "is a number, and a version is a text: quote it", Suggestion(values=[str(value)]))]
-        )
-    return value
-
-
 _VERSION = re.compile(r"1\.\d{1,2}(\.\d{1,2}(-gke\.\d+)?)?", re.ASCII)
 
 
@@ -171,7 +162,7 @@ def _check_version(value: str) -> str:
     return value
 
 
-KubernetesVersion = Annotated[str, BeforeValidator(_version_text), AfterValidator(_check_version)]
+KubernetesVersion = Annotated[str, BeforeValidator(version_text), AfterValidator(_check_version)]
 
 
 _SECURITY_GROUP = re.compile(r"gke-security-groups@([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)+[a-z]{2,}")

@@ -1,7 +1,7 @@
 """Types of the names and quantities that several models share, with the rule of the platform that each one obeys."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
@@ -29,6 +29,20 @@ def _dns_label(limit: int) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def version_text(value: Any) -> Any:
+    """A version as it stands, unless YAML made a number of it.
+
+    Raises:
+        ProblemsError: it is a number.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        # YAML reads 1.30 as 1.3.
+        raise ProblemsError(
+            [Problem("", value, "is a number, and a version is a text: quote it", Suggestion(values=[str(value)]))]
+        )
+    return value
 
 
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"

@@ -21,10 +21,14 @@ class Market(StrEnum):
     SPOT = "spot"
     RESERVATION = "reservation"
     FLEX_START = "flex-start"
+    CAPACITY_BLOCK = "capacity-block"
 
 
 NON_PREEMPTIBLE_MARKETS = (Market.ON_DEMAND, Market.RESERVATION)
 """Capacity that is not taken away."""
+
+RESERVED_MARKETS = (Market.RESERVATION, Market.CAPACITY_BLOCK)
+"""Capacity that is paid for before any node starts; an entry names its reservation."""
 
 
 _NAME = "[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -81,7 +85,9 @@ class CapacityEntry(Frozen):
     """One kind of capacity of a pool. Counts are nodes of the whole pool, not per zone."""
 
     market: Market
-    """On which terms: `on-demand`, `spot`, `reservation` or `flex-start`."""
+    """On which terms: `on-demand`, `spot`, `reservation`, `flex-start` or `capacity-block`.
+
+    ``flex-start`` is Google Cloud's, ``capacity-block`` AWS's: capacity for a time that was booked ahead."""
     machine_type: str
     """The cloud's name of the machine."""
     min: Count = 0
@@ -100,7 +106,7 @@ class CapacityEntry(Frozen):
     reservation: ReservationName | None = None
     """Name of the reservation to consume.
 
-    Needed by ``reservation`` and refused elsewhere.
+    Needed by ``reservation`` and ``capacity-block`` and refused elsewhere.
     """
 
 

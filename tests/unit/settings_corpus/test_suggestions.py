@@ -91,17 +91,19 @@ def _failures(row: Row, folder: Path) -> Iterator[str]:
             edited = yaml.safe_load(text)
             edit(edited)
             path.write_text(yaml.dump(edited, Dumper=_Quoting, sort_keys=False), encoding="utf-8")
-            if again := _same(path, problem):
+            if again := _still(path, problem, error):
                 yield f"{row.line}\n    {problem}\n    {shown}: {again}"
 
 
-def _same(path: Path, problem: Problem) -> Problem | None:
-    """The same refusal of the same property."""
+def _still(path: Path, problem: Problem, before: ProblemsError) -> Problem | None:
+    """The same refusal of the same property, or another one of it that was not there before."""
     try:
         resolve(read_settings_file(path), path.name)
     except ProblemsError as error:
-        same = (each for each in error.problems if _bare(each.path) == _bare(problem.path))
-        return next((each for each in same if each.reason == problem.reason), None)
+        others = {(each.path, each.reason) for each in before.problems if each is not problem}
+        for each in error.problems:
+            if _bare(each.path) == _bare(problem.path) and (each.path, each.reason) not in others:
+                return each
     return None
 
 

@@ -1,16 +1,6 @@
 """Names that this package gives to things on AWS, each within the limit of its service."""
 
-from typing import Annotated
-
-from pydantic import StringConstraints
-
 from llm_serving.cloud.bounded_names import bounded, digest
-
-AccountId = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
-"""Number of an AWS account; a string, because it may begin with 0."""
-
-Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,4}(-[a-z]+){1,2}-[0-9]$")]
-"""A region such as ``us-east-1`` or ``us-gov-west-1``."""
 
 ROLE_LIMIT = 64
 """IAM documentation, "IAM and AWS STS quotas"."""

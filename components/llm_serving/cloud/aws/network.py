@@ -14,12 +14,13 @@ import pulumi_aws as aws
 from pydantic import Field
 
 from llm_serving.cloud.aws import policies
-from llm_serving.cloud.aws.names import Region, role_name
+from llm_serving.cloud.aws.names import role_name
 from llm_serving.component import Frozen, child, to_input_errors, token, validated
 from llm_serving.errors import ProblemsError
 from llm_serving.planning.clouds.aws_subnets import ZoneSubnets, zone_subnets
 from llm_serving.planning.rules.aws.endpoints import check_endpoints
 from llm_serving.planning.rules.aws.network import check_ranges, check_zones
+from llm_serving.spec.aws import Region
 from llm_serving.spec.names import ClusterName
 from llm_serving.spec.network import Cidr
 

@@ -111,7 +111,7 @@ class CapacityArgs(TypedDict):
     """One kind of capacity of a pool. Counts are nodes of the whole pool, not per zone."""
 
     market: str
-    """On which terms: `on-demand`, `spot`, `reservation` or `flex-start`."""
+    """On which terms: `on-demand`, `spot`, `reservation`, `flex-start` or `capacity-block`."""
     machine_type: str
     """The cloud's name of the machine."""
     min: NotRequired[int]

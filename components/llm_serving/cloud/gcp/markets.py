@@ -84,6 +84,8 @@ def purchase(entry: CapacityEntry) -> Purchase:
                     values=[entry.reservation or ""],
                 )
             )
+        case Market.CAPACITY_BLOCK:
+            raise ValueError(f"Google Cloud sells nothing as {entry.market}")
         case Market.FLEX_START:
             return Purchase(
                 flex_start=True,

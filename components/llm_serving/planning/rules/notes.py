@@ -15,7 +15,7 @@ from llm_serving.planning.rules.gcp import note_gcp
 from llm_serving.planning.rules.models import plans_of, pods_of_model
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.planning.rules.timeouts import note_timeouts
-from llm_serving.spec import Market, ModelSpec
+from llm_serving.spec import RESERVED_MARKETS, Market, ModelSpec
 
 
 def notes(stack: StackShape) -> list[Problem]:
@@ -41,7 +41,7 @@ def _pools(stack: StackShape) -> Iterator[Problem]:
                 reason = "in which zones it is offered is not known, so it was not checked"
                 yield Problem(f"{path}.machineType", machine.name, reason)
             zones = entry.zones or stack.zones
-            if entry.market is Market.RESERVATION and len(zones) > 1:
+            if entry.market in RESERVED_MARKETS and len(zones) > 1:
                 reason = f"a reservation is in one zone, and in the others of {', '.join(zones)} no node can start"
                 yield Problem(f"{path}.zones", None, reason, "the reservation's zone alone, unless each has one")
             if machine.notes and entry.market is Market.ON_DEMAND:

@@ -8,7 +8,7 @@ from llm_serving.errors import MOST_CANDIDATES, Problem, Suggestion, nearest
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.planning.rules.zones import check_zone_names, zones_of_region
-from llm_serving.spec import CapacityEntry, Market, Pool
+from llm_serving.spec import RESERVED_MARKETS, CapacityEntry, Market, Pool
 
 
 def check_pools(stack: StackShape) -> Iterator[Problem]:
@@ -117,23 +117,25 @@ def _entry(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Probl
             f"{path}.market",
             entry.market.value,
             f"{stack.cloud.name} does not sell on these terms",
-            Suggestion(values=sorted(stack.cloud.markets)),
+            Suggestion(values=sorted(market.value for market in stack.cloud.markets)),
         )
     if entry.market is Market.FLEX_START and entry.min:
         yield Problem(
             f"{path}.min", entry.min, "flex-start nodes end after 7 days: none can be kept", Suggestion(values=[0])
         )
-    if entry.market is Market.RESERVATION and not entry.reservation:
-        reason = "market reservation needs the name of the reservation to consume"
-        others = sorted(stack.cloud.markets - {Market.RESERVATION})
-        instead = Suggestion("its name, or another market", edits=[{"market": other.value} for other in others])
+    if entry.market in RESERVED_MARKETS and not entry.reservation:
+        reason = f"market {entry.market} needs the name of the reservation to consume"
+        others = sorted(market.value for market in stack.cloud.markets if market not in RESERVED_MARKETS)
+        instead = Suggestion("its name, or another market", edits=[{"market": other} for other in others])
         yield Problem(f"{path}.reservation", None, reason, instead)
-    if entry.market is not Market.RESERVATION and entry.reservation:
+    if entry.market not in RESERVED_MARKETS and entry.reservation:
         yield Problem(
             f"{path}.reservation",
             entry.reservation,
             f"capacity of market {entry.market} does not come from a reservation",
-            Suggestion(removal=True, edits=[{"market": Market.RESERVATION.value}]),
+            Suggestion(
+                removal=True, edits=[{"market": each.value} for each in RESERVED_MARKETS if each in stack.cloud.markets]
+            ),
         )
     zone_problems = tuple(check_zone_names(f"{path}.zones", stack.cloud, stack.region, entry.zones))
     yield from zone_problems
