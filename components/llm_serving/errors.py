@@ -119,7 +119,7 @@ class Problem:
     def __str__(self) -> str:
         value = "" if self.value is None else f" = {shorten(self.value)}"
         hint = f" (try: {self.suggestion})" if self.suggestion else ""
-        path = self.path if len(self.path) <= _LONGEST_PATH else f"{self.path[: _LONGEST_PATH - 1]}…"
+        path = shorten_text(self.path, _LONGEST_PATH)
         where = f"{path}{value}: " if path or value else ""
         return f"{where}{self.reason}{hint}"
 
@@ -214,5 +214,9 @@ def _parts(name: str) -> list[str]:
 
 def shorten(value: Any, limit: int = 80) -> str:
     """``value`` as it is shown in a message: strings quoted, long ones cut to ``limit`` characters."""
-    text = repr(value) if isinstance(value, str) else str(value)
+    return shorten_text(repr(value) if isinstance(value, str) else str(value), limit)
+
+
+def shorten_text(text: str, limit: int) -> str:
+    """``text``, cut to ``limit`` characters."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

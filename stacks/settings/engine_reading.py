@@ -122,7 +122,7 @@ def _check_single_value(node: yaml.ScalarNode, path: str) -> Iterator[Problem]:
         yield Problem(path, node.value, "is a text to the Pulumi engine", _quoted(node.value))
 
 
-_REMOVE = Suggestion("remove the key", removal=True)
+_REMOVE = Suggestion("a value, or remove the key", removal=True)
 
 
 def _spelt(text: str) -> Suggestion:

@@ -5,6 +5,7 @@ Each follows the validation of the API server (Kubernetes documentation, "Labels
 """
 
 import re
+from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -32,19 +33,32 @@ def check_label_key(value: str) -> str:
     """The key itself.
 
     Raises:
-        ValueError: it is none; says what one is.
+        ProblemsError: it is none; says what one is.
     """
     if not _is_qualified(value):
-        raise ValueError(
+        reason = (
             f"not the key of a label: up to {_LONGEST_NAME} {_KEY_RULE}; "
             "a domain in lower case and '/' may stand before it"
         )
+        prefix, slash, name = value.rpartition("/")
+        raise _refused(value, reason, f"{prefix.lower()}{slash}{_plainer(name)}", _plainer(value), fits=_is_qualified)
     return value
+
+
+def _plainer(text: str) -> str:
+    """A text without what names of labels and tags do not have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:_LONGEST_NAME].strip("-._")
+
+
+def _refused(value: str, reason: str, *near: str, fits: Callable[[str], bool]) -> ProblemsError:
+    """The refusal of a text, with the first of those near it that fits."""
+    return ProblemsError([Problem("", value, reason, Suggestion(values=[text for text in near if fits(text)][:1]))])
 
 
 def _check_label_value(value: str) -> str:
     if value and not _is_name(value):
-        raise ValueError(f"not the value of a label: empty, or up to {_LONGEST_NAME} {_KEY_RULE}")
+        reason = f"not the value of a label: empty, or up to {_LONGEST_NAME} {_KEY_RULE}"
+        raise _refused(value, reason, _plainer(value), fits=_is_name)
     return value
 
 
@@ -85,7 +99,10 @@ def _check_group(value: str) -> str:
         members = Suggestion("a group of the team's members", needs=Needs.FACT)
         raise ProblemsError([Problem("", value, f"not a group of a team: {who}", members)])
     if not value.strip() or value != value.strip() or not value.isprintable() or len(value) > _LONGEST_GROUP:
-        raise ValueError(f"not the name of a group: 1 to {_LONGEST_GROUP} characters, without a space around it")
+        reason = f"not the name of a group: 1 to {_LONGEST_GROUP} characters, without a space around it"
+        raise _refused(
+            value, reason, value.strip()[:_LONGEST_GROUP], fits=lambda text: bool(text) and text.isprintable()
+        )
     return value
 
 
@@ -117,9 +134,8 @@ def _check_repository(value: str) -> str:
 
 def _check_tag(value: str) -> str:
     if not _TAG.fullmatch(value):
-        raise ValueError(
-            "not the tag of an image: 1 to 128 letters, digits, '_', '-' and '.', not beginning with '-' or '.'"
-        )
+        reason = "not the tag of an image: 1 to 128 letters, digits, '_', '-' and '.', not beginning with '-' or '.'"
+        raise _refused(value, reason, _plainer(value), fits=lambda text: _TAG.fullmatch(text) is not None)
     return value
 
 

@@ -110,7 +110,8 @@ def _base(path: str, model: ModelSpec) -> Iterator[Problem]:
 
 def _bounds(path: str, model: ModelSpec, spec: AutoscalingSpec) -> Iterator[Problem]:
     if spec.max < spec.min:
-        yield Problem(f"{path}.autoscaling.max", spec.max, f"less than min ({spec.min})", Suggestion(values=[spec.min]))
+        either = Suggestion(values=[spec.min], edits=[{"min": spec.max}])
+        yield Problem(f"{path}.autoscaling.max", spec.max, f"less than min ({spec.min})", either)
     canary = model.releases.canary
     if canary is not None and canary.replicas > spec.max:
         reason = f"more than autoscaling.max ({spec.max}), which holds for each release"

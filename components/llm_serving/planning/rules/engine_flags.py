@@ -8,13 +8,13 @@ The flags come from the engine's own parser (catalog, ``engine_flags.csv``), wha
 import json
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import isfinite
 from typing import Any, cast
 
 from llm_serving import catalog
 from llm_serving.catalog import EngineFlag, EngineSetting, FlagKind
-from llm_serving.errors import LEAVE_OUT, Problem, Suggestion, nearest, nearest_or_few, shorten
+from llm_serving.errors import LEAVE_OUT, Problem, Suggestion, nearest, nearest_or_few, shorten, shorten_text
 from llm_serving.spec import EngineName, EngineRelease, EngineSpec
 
 _NESTED = frozenset({EngineName.VLLM})
@@ -134,7 +134,7 @@ def _check_part(
         if siblings:
             reason = f"{engine.name} {engine.version} knows no {last} in {whole}"
             inside = [part if name.endswith(path) else f"{whole}.{part}" for part in nearest(last, siblings).values]
-            yield Problem(path, value, reason, Suggestion(keys=inside))
+            yield Problem(path, value, reason if inside else f"{reason}: {_listed(siblings)}", Suggestion(keys=inside))
     elif value is None or value == "null":
         return
     elif isinstance(value, dict):
@@ -146,6 +146,11 @@ def _check_part(
         return
     elif not isinstance(value, list) and (problem := _wrong(path, engine, flag, value)):
         yield problem
+
+
+def _listed(names: Iterable[str]) -> str:
+    """All names where none is near, cut where that are more than a reader looks through."""
+    return shorten_text(", ".join(sorted(names)), 400)
 
 
 def _unknown(path: str, engine: EngineRelease, known: Mapping[str, EngineFlag], name: str, value: Any) -> Problem:
@@ -171,7 +176,8 @@ def _wrong(path: str, engine: EngineRelease, flag: EngineFlag, value: Any) -> Pr
     if flag.choices and str(value) not in flag.choices:
         if flag.kind is FlagKind.NAME and str(value).upper() in {choice.upper() for choice in flag.choices}:
             return None
-        return Problem(path, value, "not one of the values that the engine takes", _example(flag, value))
+        reason, near = "not one of the values that the engine takes", _example(flag, value)
+        return Problem(path, value, reason if near else f"{reason}: {_listed(flag.choices)}", near)
     for bound in flag.bounds if _is_number(value) else ():
         sign, limit = _BOUND.fullmatch(bound).groups()  # pyright: ignore[reportOptionalMemberAccess]
         if not _COMPARISONS[sign](float(value), float(limit)):

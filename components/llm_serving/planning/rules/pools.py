@@ -57,6 +57,8 @@ def _machines(path: str, cloud: Cloud, pool: Pool) -> Iterator[Problem]:
             suggestion = nearest(entry.machine_type, with_gpu) or _some(with_gpu) if with_gpu else unknown.nearest
             yield Problem(place, entry.machine_type, reason, suggestion)
             continue
+        if not _is_known(pool.accelerator):
+            continue  # refused as such
         if machine.accelerator != pool.accelerator:
             has = f"has {machine.accelerator}" if machine.accelerator else "has no GPU"
             reason = f"{has}, the pool's GPU is {pool.accelerator}"
@@ -66,6 +68,10 @@ def _machines(path: str, cloud: Cloud, pool: Pool) -> Iterator[Problem]:
             yield Problem(place, entry.machine_type, reason, _some(_with_gpu(cloud, pool.accelerator, first.gpus)))
         else:
             first = first or machine
+
+
+def _is_known(accelerator: str) -> bool:
+    return any(gpu.name == accelerator for gpu in catalog.accelerators())
 
 
 def _some(machines: list[str]) -> Suggestion:
@@ -137,7 +143,7 @@ def _entry(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Probl
                 removal=True, edits=[{"market": each.value} for each in RESERVED_MARKETS if each in stack.cloud.markets]
             ),
         )
-    zone_problems = tuple(check_zone_names(f"{path}.zones", stack.cloud, stack.region, entry.zones))
+    zone_problems = tuple(check_zone_names(f"{path}.zones", stack.cloud, stack.region, entry.zones, stack.zones))
     yield from zone_problems
     if not zone_problems:
         yield from _offered(path, stack, entry)

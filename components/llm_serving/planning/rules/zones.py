@@ -15,12 +15,15 @@ def check_zones(stack: StackShape) -> Iterator[Problem]:
     yield from check_zone_names("cluster.zones", stack.cloud, stack.region, stack.zones)
 
 
-def check_zone_names(path: str, cloud: Cloud, region: str, zones: Sequence[str]) -> Iterator[Problem]:
-    """Zones outside the region, and zones named twice."""
+def check_zone_names(
+    path: str, cloud: Cloud, region: str, zones: Sequence[str], cluster_zones: Sequence[str] = ()
+) -> Iterator[Problem]:
+    """Zones outside the region, and zones named twice. Where the cluster's are given, only those are suggested."""
     for index, zone in enumerate(zones):
         if not cloud.in_region(region, zone):
             reason = f"not a zone of the stack's region {region}"
-            known = _known_zones(cloud, region) or [f"{region}{cloud.zone_separator}a"]
+            inside = [each for each in cluster_zones if cloud.in_region(region, each)]
+            known = inside or _known_zones(cloud, region) or [f"{region}{cloud.zone_separator}a"]
             free = [other for other in known if other not in zones]
             yield Problem(f"{path}[{index}]", zone, reason, Suggestion(values=free[:MOST_CANDIDATES]))
         elif zone in zones[:index]:

@@ -47,6 +47,7 @@ def _system_pool(cloud: Cloud, cluster: GcpClusterSpec) -> Iterator[Problem]:
     if pool.min > pool.max:
         most = Suggestion(values=[pool.max])
         yield Problem("cluster.systemPool.min", pool.min, f"more than the maximum of {pool.max}", most)
+    plain = [other.name for other in catalog.machine_types(cloud.name) if other.accelerator is None]
     try:
         machine = catalog.machine_type(cloud.name, pool.machine_type)
     except UnknownFact as unknown:
@@ -54,11 +55,10 @@ def _system_pool(cloud: Cloud, cluster: GcpClusterSpec) -> Iterator[Problem]:
             "cluster.systemPool.machineType",
             pool.machine_type,
             f"not a machine type that is known on {cloud.name}",
-            unknown.nearest,
+            unknown.nearest or Suggestion(values=plain[:MOST_CANDIDATES]),
         )
         return
     if machine.accelerator is not None:
-        plain = [other.name for other in catalog.machine_types(cloud.name) if other.accelerator is None]
         yield Problem(
             "cluster.systemPool.machineType",
             pool.machine_type,
