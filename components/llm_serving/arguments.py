@@ -84,8 +84,7 @@ def _problem(model: type[BaseModel], error: Any) -> Problem:
     value: Any = error.get("input")
     path = property_path(location)
     if kind == "extra_forbidden":
-        near = nearest(str(location[-1]), _sibling_keys(model, location[:-1])).as_keys()
-        return Problem(path, value, "unknown key", near or _meant(model, location, value))
+        return Problem(path, value, "unknown key", _meant_key(model, location, value))
     if kind == "missing":
         return Problem(path, None, "required, but not given")
     if kind == "value_error":
@@ -110,19 +109,19 @@ def _problem(model: type[BaseModel], error: Any) -> Problem:
     return Problem(path, _plain(value), reason, Suggestion(values=candidates) or _if_optional(kind, value, field))
 
 
-def _meant(model: type[BaseModel], location: tuple[int | str, ...], value: Any) -> Suggestion:
-    """The setting that a key of another tool means: beside the key, inside of what is beside it, or elsewhere."""
-    for path in meant_settings(str(location[-1])):
-        steps = path.split(".")
-        for start in range(len(steps)):
-            field = _type_at(model, (*location[:-1], *steps[start:]))
-            if field is not Any:
-                name = ".".join(steps[start:])
-                fits = _refusal(field, value) is None
-                return Suggestion(keys=[name]) if fits else Suggestion(name, removal=True)
-    top = (path for path in meant_settings(str(location[-1])) if _type_at(model, tuple(path.split("."))) is not Any)
-    path = next(top, "")
-    return Suggestion(path, removal=True) if path else Suggestion()
+def _meant_key(model: type[BaseModel], location: tuple[int | str, ...], value: Any) -> Suggestion:
+    """What an unknown key may be: another tool's name of a setting beside it or inside one beside it, a misspelt one,
+    or another tool's name of a setting elsewhere."""
+    paths = meant_settings(str(location[-1]))
+    for steps in (path.split(".")[start:] for path in paths for start in range(path.count(".") + 1)):
+        field = _type_at(model, (*location[:-1], *steps))
+        if field is not Any:
+            name = ".".join(steps)
+            return Suggestion(keys=[name]) if _refusal(field, value) is None else Suggestion(name, removal=True)
+    if near := nearest(str(location[-1]), _sibling_keys(model, location[:-1])).as_keys():
+        return near
+    elsewhere = [path for path in paths if _type_at(model, tuple(path.split("."))) is not Any]
+    return Suggestion(elsewhere[0], removal=True) if elsewhere else Suggestion()
 
 
 def _not_a_choice(path: str, value: Any, choices: list[str]) -> Problem:

@@ -22,7 +22,7 @@ def _bare(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-_GROUPS: dict[str, str] = {
+PATHS: dict[str, str] = {
     # Models.
     "autoscaling": "scaling hpa keda scaledobject autoscaler horizontalpodautoscaler",
     "autoscaling.min": "minreplicas minreplicacount minscale mininstances",
@@ -123,7 +123,7 @@ _GROUPS: dict[str, str] = {
 """Names elsewhere by path here."""
 
 _SETTINGS: dict[str, list[str]] = {}
-for _path, _names in _GROUPS.items():
+for _path, _names in PATHS.items():
     for _name in _names.split():
         _SETTINGS.setdefault(_name, []).append(_path)
 

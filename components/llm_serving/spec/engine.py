@@ -33,7 +33,9 @@ def _text_of_variable(value: Any) -> Any:
     if isinstance(value, bool):
         # Programs read "1", "true" and "True" differently.
         reason = "is a boolean, and how the variable spells it is the program's"
-        raise ProblemsError([Problem("", value, reason, Suggestion(values=[str(int(value)), str(value).lower()]))])
+        either = str(int(value)), str(value).lower()
+        spelt = Suggestion(f'"{either[0]}" or "{either[1]}", in quotes', values=either)
+        raise ProblemsError([Problem("", value, reason, spelt)])
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
         return str(int(value))  # the plugin protocol sends 1.0
     if isinstance(value, float):

@@ -71,7 +71,7 @@ MOST_AUTHORIZED = 100
 """GKE documentation, "Add authorized networks for control plane access", of clusters with private nodes."""
 
 
-_NO_ADDRESSES = Suggestion("no addresses, and mode: dns", edits=[{"/cluster.access": {"mode": "dns"}}])
+_NO_ADDRESSES = Suggestion("larger ranges, or none and mode: dns", edits=[{"/cluster.access": {"mode": "dns"}}])
 
 
 def _access(access: GcpControlPlaneAccess) -> Iterator[Problem]:
