@@ -73,8 +73,9 @@ test: ## all tests that need no container: unit, images, the real engine on the 
 	@for tier in check test-images test-engine; do started=$$SECONDS; $(MAKE) $$tier; echo "make $$tier: $$(( (SECONDS - started) / 60 )) min $$(( (SECONDS - started) % 60 )) s"; done
 
 test-images: setup-python ## launcher, loader and image builds as real processes; a first run builds the engine's image
-	@# Not in a fixture: it takes minutes, and the processes of the tests would want it at once.
+	@# Not in fixtures: they take minutes, and the processes of the tests would want them at once.
 	@python -m tests.images.vllm_distribution
+	@python -m tests.images.quantizer_environment
 	@$(PYTEST) tests/images -q -n 2 --dist loadfile
 
 test-engine: setup ## previews, updates, faults and destroys on the real engine and a real control plane

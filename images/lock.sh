@@ -15,4 +15,6 @@ lock() {
 lock tools/requirements.in "$@"
 lock vllm/requirements-gpu.in "$@"
 lock vllm/requirements-cpu.in --override vllm/overrides-cpu.txt "$@"
+lock quantizer/requirements-gpu.in "$@"
+lock quantizer/requirements-cpu.in --override quantizer/overrides-cpu.txt "$@"
 lock model-loader/requirements.in "$@"

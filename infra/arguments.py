@@ -40,6 +40,11 @@ def addon_arguments(stack: Stack) -> ClusterAddonsArgs:
     )
     if url is not None:
         arguments["prometheus_url"] = url
+    if stack.exporter_nodes:
+        arguments["gpu_nodes"] = [plain(nodes) for nodes in stack.exporter_nodes]
+        arguments["monitoring_namespace"] = stack.settings.addons.monitoring_namespace
+    if stack.gpu_exporter is not None:
+        arguments["gpu_exporter"] = plain(stack.gpu_exporter)
     return arguments
 
 

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from llm_serving import spec
 from llm_serving.arguments import Frozen
 from llm_serving.planning.nodes import NodeShape
-from llm_serving.spec import gcp
+from llm_serving.spec import aws, gcp
 from llm_serving.spec.network import Cidr
 
 MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
@@ -66,13 +66,27 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "SharingArgs": spec.SharingSpec,
         "PoolArgs": gcp.GcpPoolSpec,
     },
+    "cloud/aws/arguments.py": {
+        "AwsControlPlaneAccessArgs": aws.AwsControlPlaneAccess,
+        "AwsSystemPoolArgs": aws.AwsSystemPool,
+        "AwsAdministratorArgs": aws.AwsAdministrator,
+        "AwsClusterSettingsArgs": aws.AwsClusterSpec,
+        "AwsModelCacheSettingsArgs": aws.AwsModelCacheSpec,
+        "AwsCapacityArgs": spec.CapacityEntry,
+        "AwsSharingArgs": spec.SharingSpec,
+        "AwsPoolArgs": aws.AwsPoolSpec,
+    },
     "cloud/existing/arguments.py": {
         "TolerationArgs": spec.Toleration,
         "ExistingSharingArgs": spec.SharingSpec,
         "ExistingPoolSpecArgs": spec.ExistingPoolSpec,
         "CacheStorageArgs": spec.CacheStorageSpec,
     },
-    "addons/arguments.py": {"AddonTolerationArgs": spec.Toleration},
+    "addons/arguments.py": {
+        "AddonTolerationArgs": spec.Toleration,
+        "GpuNodesArgs": spec.GpuNodesSpec,
+        "GpuExporterArgs": spec.GpuExporterSpec,
+    },
 }
 """The generated modules, by path below the package: each class and its model, after the classes that it refers to."""
 

@@ -75,6 +75,15 @@ RECIPES: Mapping[str, Recipe] = {
             timeout_s=900,
         ),
         Recipe(
+            "quantizer",
+            IMAGES / "quantizer" / "Dockerfile",
+            IMAGES,
+            bases={"BASE_IMAGE": BASE, "BUILDER_IMAGE": BASE},
+            arguments={"LOCK": "requirements-cpu.txt", "SYSTEM_PACKAGES": ""},
+            needed_bytes=15_000_000_000,
+            timeout_s=3600,
+        ),
+        Recipe(
             "tiny-model",
             _LOCAL / "tiny-model.Dockerfile",
             None,

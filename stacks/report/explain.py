@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
+from llm_serving.addons.addon import AddonProvider
 from llm_serving.planning.disruption import EXIT_SECONDS
 from llm_serving.planning.placement import ModelPlan
 from llm_serving.planning.replicas import NOT_IN_FORCE
@@ -228,13 +229,19 @@ def _scaling(model: ModelReport) -> Section:
     return Section("Number of instances", columns, rows, notes=notes)
 
 
+_EXPORTERS = {
+    AddonProvider.STACK: "NVIDIA's exporter does, which is installed",
+    AddonProvider.CLOUD: "the exporter that the cloud runs does, and Prometheus reads it",
+    AddonProvider.USER: "only where Prometheus has NVIDIA's exporter",
+}
+
+
 def _signals(spec: AutoscalingSpec, launcher: LauncherReport, model: ModelReport) -> Iterator[str]:
     yield f"more than {spec.queue_depth:g} waiting requests an instance"
     if spec.ttft_seconds is not None:
         yield f"time to first token (p95) over {spec.ttft_seconds:g} s, while requests wait"
     if spec.gpu_utilization is not None and model.has_gpu:
-        unreported = "; no launcher reports it: only where Prometheus has NVIDIA's exporter"
-        told = "" if launcher.gpu_signal else unreported
+        told = "" if launcher.gpu_signal else f"; no launcher reports it: {_EXPORTERS[model.gpu_exporter]}"
         yield f"GPU utilization over {spec.gpu_utilization} %, while requests wait{told}"
     for schedule in spec.schedules:
         yield f"at least {schedule.replicas} from {schedule.start} to {schedule.end} ({schedule.timezone})"

@@ -3,8 +3,10 @@
 Nothing is decided here: what is reported was decided by ``planning`` or stands in the settings.
 """
 
+from llm_serving.addons.addon import AddonProvider
 from llm_serving.arguments import Frozen
 from llm_serving.catalog import QuantizationQuality, accelerator, quantization_quality
+from llm_serving.planning.addons import gpu_exporter_provider
 from llm_serving.planning.cold_start import warms_up
 from llm_serving.planning.disruption import longer_than_window, plan_drain
 from llm_serving.planning.instance_cost import CapacityCost, capacity_costs, gpu_range
@@ -128,6 +130,7 @@ class ModelReport(Frozen):
         service_class: what gives way to what.
         placeholders: nodes that are held ready.
         surge: instances that a rollout starts beside those that they replace.
+        gpu_exporter: who brings the utilization of its GPUs to the Prometheus that scales, where no launcher does.
         prometheus_url: the Prometheus of somebody else that scaling asks; ``None`` for that of the stack.
         cost: cost of its instances.
         notes: what is accepted and may disappoint.
@@ -145,6 +148,7 @@ class ModelReport(Frozen):
     service_class: ServiceClass
     placeholders: int
     surge: int
+    gpu_exporter: AddonProvider
     prometheus_url: str | None
     cost: ModelCost
     notes: tuple[str, ...]
@@ -185,6 +189,7 @@ def _model(stack: Stack, index: int) -> ModelReport:
         service_class=model.spec.service_class,
         placeholders=model.spec.warm_pool.placeholders,
         surge=model.spec.surge,
+        gpu_exporter=gpu_exporter_provider(stack.settings.addons, stack.cloud),
         prometheus_url=stack.settings.addons.prometheus_url,
         cost=_cost(stack, model, pool),
         notes=tuple(str(note) for note in stack.notes if note.path == path or note.path.startswith(f"{path}.")),

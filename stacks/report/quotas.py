@@ -13,7 +13,7 @@ class QuotaReport(Frozen):
 
     Attributes:
         settings: the file that the stack comes from.
-        account: whose quotas they are: a project; ``None`` where the nodes are already there.
+        account: whose quotas they are: a project, or an account of AWS; ``None`` where the nodes are already there.
         quotas: what each must be at least.
     """
 
@@ -36,4 +36,4 @@ def quota_sections(report: QuotaReport) -> Iterator[Part]:
         return
     rows = [(quota.name, quota.region, str(quota.amount), quota.unit) for quota in report.quotas]
     notes = [f"{quota.name}: {quota.why}" for quota in report.quotas]
-    yield Section(f"GPU quotas of project {report.account}", ("quota", "region", "amount", "unit"), rows, notes=notes)
+    yield Section(f"GPU quotas of {report.account}", ("quota", "region", "amount", "unit"), rows, notes=notes)

@@ -6,8 +6,9 @@ from typing import Any, cast
 
 from llm_serving.errors import LEAVE_OUT, Problem, ProblemsError, Suggestion, nearest
 from stacks.documents import load_yaml
+from stacks.settings.common import NAMESPACE
 from stacks.settings.engine_reading import check_reading
-from stacks.settings.models import NAMESPACE, Settings, scalar_types, setting_names
+from stacks.settings.models import Settings, scalar_types, setting_names
 from stacks.settings.secrets import SECRETS, parse_with_secrets
 
 ENCRYPTION = frozenset({"encryptionsalt", "encryptedkey", "secretsprovider"})

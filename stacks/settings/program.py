@@ -8,11 +8,12 @@ import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
 
 from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
-from stacks.settings.models import NAMESPACE, in_file
+from stacks.settings.common import NAMESPACE
+from stacks.settings.models import in_file
 from stacks.settings.resolve import Stack, refuse_unpushed, resolve
 from stacks.settings.secrets import SECRETS, parse_with_secrets
 
-_FILLED = frozenset({"project", "region"})
+_FILLED = frozenset({"account", "project", "region"})
 """Keys that the engine fills with an empty text where they are not given: `Pulumi.yaml` declares them."""
 
 

@@ -6,8 +6,9 @@ from itertools import chain
 from pathlib import Path
 
 from llm_serving.addons.addon import Addon
+from llm_serving.addons.table import DCGM_EXPORTER
 from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
-from llm_serving.planning.addons import plan_addons
+from llm_serving.planning.addons import plan_addons, pools_that_need, read_gpu_exporter
 from llm_serving.planning.clouds import Cloud, cloud_named
 from llm_serving.planning.cost import CostEstimate, NodesInUse, estimate
 from llm_serving.planning.node_room import nodes_in_use
@@ -17,7 +18,17 @@ from llm_serving.planning.replicas import Role, releases_of
 from llm_serving.planning.rules import StackShape, check, notes
 from llm_serving.planning.rules.models import ROLE_PATHS
 from llm_serving.planning.tenancy import max_gpus
-from llm_serving.spec import EgressSpec, EngineName, ImageReference, ModelSpec, Pool, ReleaseSpec, TeamSpec
+from llm_serving.spec import (
+    EgressSpec,
+    EngineName,
+    GpuExporterSpec,
+    GpuNodesSpec,
+    ImageReference,
+    ModelSpec,
+    Pool,
+    ReleaseSpec,
+    TeamSpec,
+)
 from stacks.images.lock import (
     LockedImage,
     how_to_get_digest,
@@ -124,7 +135,20 @@ class Stack:
     @property
     def addons(self) -> tuple[Addon, ...]:
         """What is installed beside the models."""
-        return plan_addons(self.settings.addons, self.settings.models, self.cloud)
+        return plan_addons(self.settings.addons, self.settings.models, self.settings.pools, self.cloud)
+
+    @property
+    def gpu_exporter(self) -> GpuExporterSpec | None:
+        """The cloud's exporter of GPUs' utilization that Prometheus reads, where a model needs it."""
+        return read_gpu_exporter(self.settings.addons, self.settings.models, self.settings.pools, self.cloud)
+
+    @property
+    def exporter_nodes(self) -> tuple[GpuNodesSpec, ...]:
+        """Nodes that an exporter of the stack's own runs on, by pool."""
+        if DCGM_EXPORTER not in self.addons:
+            return ()
+        pools = pools_that_need(DCGM_EXPORTER, self.settings.models, self.settings.pools)
+        return tuple(nodes for pool in pools if (nodes := self.cloud.exporter_nodes(pool)) is not None)
 
     @property
     def launched_models(self) -> tuple[str, ...]:
@@ -301,6 +325,7 @@ def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSp
         zones=settings.zones,
         max_pods_per_node=settings.max_pods_per_node,
         gcp=settings.gcp_shape,
+        aws=settings.aws_shape,
         pools=settings.pools,
         models=settings.models,
         releases=releases,

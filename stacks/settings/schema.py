@@ -5,8 +5,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from stacks.images.lock import NAME
+from stacks.settings.common import NAMESPACE
 from stacks.settings.document import FILE_KEYS, NAMESPACES
-from stacks.settings.models import NAMESPACE, Settings
+from stacks.settings.models import Settings
 from stacks.settings.secrets import SECRETS
 
 

@@ -8,7 +8,8 @@ from typing import Any, cast
 from llm_serving.credentials import HUB_TOKEN_KIND, KUBECONFIG_KIND, check_credentials
 from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.spec.loader import HUB, HUB_TOKEN_SECRET
-from stacks.settings.models import NAMESPACE, Settings, in_file, parse_settings
+from stacks.settings.common import NAMESPACE
+from stacks.settings.models import Settings, in_file, parse_settings
 
 KUBECONFIG = "kubeconfig"
 IMAGE_PULL_PASSWORD = "imagePullPassword"

@@ -41,6 +41,10 @@ class Step:
         return f"{self.op} {self.kind} {self.name}"
 
 
+ENVIRONMENTS = ("dev", "staging", "prod")
+"""Stacks that come up on the local clouds. ``prod-aws`` is not one of them: no local cloud stands for AWS yet."""
+
+
 class LocalStack:
     """One stack, brought up by ``pulumi`` itself on local clouds under ``folder``."""
 

@@ -16,13 +16,13 @@ import yaml
 from local.stack_runner import up
 from local.state_folder import REPOSITORY
 from stacks.files import write_json
-from tests.engine.local_stack import LocalStack
+from tests.engine.local_stack import ENVIRONMENTS, LocalStack
 
 GOLDEN = Path(__file__).parent / "golden"
 SECRET_WORDS = re.compile(r"(private_key|BEGIN [A-Z ]*PRIVATE KEY|client-key-data|password\"|ya29\.|\"token\")")
 
 
-@pytest.fixture(scope="module", params=["dev", "staging", "prod"])
+@pytest.fixture(scope="module", params=ENVIRONMENTS)
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     stack = LocalStack(tmp_path_factory.mktemp(request.param), request.param)
     yield stack

@@ -10,7 +10,7 @@ import pytest
 
 from local.external_weights import seed
 from stacks.settings import read_settings_file, resolve
-from tests.engine.local_stack import LocalStack, kill_session, wait_until
+from tests.engine.local_stack import ENVIRONMENTS, LocalStack, kill_session, wait_until
 
 # (what fails, what the message must name). They are met one after the other on the way up.
 FAULTS: list[tuple[dict[str, Any], str]] = [
@@ -104,7 +104,7 @@ def test_of_two_updates_at_once_one_is_refused_cleanly(stack: LocalStack) -> Non
     _assert_whole(stack)
 
 
-@pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_a_stack_that_nobody_brings_weights_to_does_not_come_up_and_says_why(environment: str, tmp_path: Path) -> None:
     """As shipped the loaders' Jobs bring them. An update waits twice the planned cold start at least, many minutes, so
     that its end is not awaited here: the weights come, and nothing else was missing."""

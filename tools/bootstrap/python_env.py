@@ -72,7 +72,7 @@ def ensure(folders: SetupFolders, progress: Progress) -> None:
         if present == wanted:
             return
         started = time.monotonic()
-        uv = _uv(folders, progress)
+        uv = obtain_uv(folders, progress)
         fill = present is None or present.requirements != wanted.requirements
         (folders.venv / _STAMP).unlink(missing_ok=True)
         if fill:
@@ -115,7 +115,8 @@ def _is_of_this_interpreter(venv: Path) -> bool:
     return answer.stdout.split("\n")[:-1] == [*sys.version.split("\n"), sys.base_prefix]
 
 
-def _uv(folders: SetupFolders, progress: Progress) -> Path:
+def obtain_uv(folders: SetupFolders, progress: Progress) -> Path:
+    """Return the installer: one on PATH, else the pinned one, which is installed where it is not there."""
     on_path = path_programs.find(
         "uv", _UV_FITS, path_programs.search_path(os.environ.get("PATH", ""), [folders.venv / "bin"])
     )

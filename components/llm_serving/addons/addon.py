@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from llm_serving.spec import ModelSpec
+from llm_serving.spec import GpuExporterSpec, GpuNodesSpec, ModelSpec, Pool
 from llm_serving.spec.toleration import Toleration
 
 
@@ -76,6 +76,8 @@ class AddonContext:
     Attributes:
         placement: nodes of its workloads.
         storage: volume of Prometheus.
+        gpu_nodes: nodes with GPUs.
+        gpu_exporter: pods of somebody else's that Prometheus must read; ``None`` where there are none.
         installed: names of the add-ons that are installed together.
         pull_secrets: names of the Secrets with which their images are pulled.
     """
@@ -83,6 +85,8 @@ class AddonContext:
     placement: Placement
     storage: Storage
     installed: frozenset[str]
+    gpu_nodes: tuple[GpuNodesSpec, ...] = ()
+    gpu_exporter: GpuExporterSpec | None = None
     pull_secrets: tuple[str, ...] = ()
 
     @property
@@ -118,12 +122,13 @@ class Addon:
         namespace: where it runs; no team can have this name.
         chart: what is installed.
         values: what the chart is told; what is left out is the chart's own.
-        needed_by: whether a model needs it.
+        needed_by: whether a model on its pool needs it.
         providers: by cloud, who brings it.
         control_plane_ports: TCP ports on which its admission webhooks and aggregated APIs listen. The API server calls
             them, so a firewall between control plane and nodes must let it through.
         readable: its namespaced custom resources, by API group: what a team's viewers may read.
         service: what network policies guard; ``None`` where nothing but the API server asks it.
+        pod_security: what the Pod Security Standards let it run, by the level that its namespace enforces.
     """
 
     name: str
@@ -131,8 +136,9 @@ class Addon:
     namespace: str
     chart: Chart
     values: Callable[[AddonContext], dict[str, Any]]
-    needed_by: Callable[[ModelSpec], bool]
+    needed_by: Callable[[ModelSpec, Pool], bool]
     providers: Mapping[str, AddonProvider]
     control_plane_ports: tuple[int, ...]
     readable: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     service: AddonService | None = None
+    pod_security: str = "baseline"

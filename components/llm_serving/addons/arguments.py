@@ -15,3 +15,23 @@ class AddonTolerationArgs(TypedDict):
     """Value of the taint, with `Equal`."""
     effect: NotRequired[str]
     """`NoSchedule`, `PreferNoSchedule` or `NoExecute`; left out: all of them."""
+
+
+class GpuNodesArgs(TypedDict):
+    """Nodes with GPUs, as a DaemonSet finds them: those of one pool."""
+
+    node_selector: dict[str, str]
+    """Labels of the nodes."""
+    tolerations: NotRequired[list[AddonTolerationArgs]]
+    """Taints of the nodes."""
+
+
+class GpuExporterArgs(TypedDict):
+    """Pods that tell the utilization of GPUs as NVIDIA's DCGM exporter does, and that somebody else runs."""
+
+    namespace: str
+    """Their namespace."""
+    pods: dict[str, str]
+    """Their labels."""
+    port: str
+    """Name of the port at which they answer `/metrics`."""

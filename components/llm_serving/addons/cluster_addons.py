@@ -13,14 +13,15 @@ from pydantic import Field, model_validator
 
 from llm_serving.addons import table
 from llm_serving.addons.addon import Addon, AddonContext, Placement, Storage
-from llm_serving.addons.arguments import AddonTolerationArgs
+from llm_serving.addons.arguments import AddonTolerationArgs, GpuExporterArgs, GpuNodesArgs
 from llm_serving.component import Frozen, child, raising_input_errors, token, validated
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.serving.arguments import ImagePullArgs
 from llm_serving.serving.image_pull import check_password, pull_secret
 from llm_serving.serving.network_policies import NAMESPACE_NAME, service_policy
-from llm_serving.spec import ImagePullSpec
+from llm_serving.spec import GpuExporterSpec, GpuNodesSpec, ImagePullSpec
 from llm_serving.spec.forms import BASE_URL
+from llm_serving.spec.names import NamespaceName
 from llm_serving.spec.toleration import Toleration
 
 INSTALL_SECONDS = 600
@@ -36,6 +37,14 @@ class ClusterAddonsArgs(TypedDict):
     """Install Prometheus with its operator, and kube-state-metrics."""
     leader_worker_set: NotRequired[bool]
     """Install LeaderWorkerSet, for instances of more than one node."""
+    dcgm_exporter: NotRequired[bool]
+    """Install NVIDIA's DCGM exporter, for models that scale by the utilization of GPUs that no launcher reports."""
+    gpu_nodes: NotRequired[list[GpuNodesArgs]]
+    """Nodes that `dcgmExporter` runs on, by pool; needed with it."""
+    gpu_exporter: NotRequired[GpuExporterArgs]
+    """An exporter of GPUs' utilization that is there, and that the Prometheus of `monitoring` reads."""
+    monitoring_namespace: NotRequired[str]
+    """Namespace of the Prometheus that reads `dcgmExporter`; `monitoring` by default."""
     prometheus_url: NotRequired[str]
     """Where a Prometheus that is already there answers queries; not beside `monitoring`."""
     retention_days: NotRequired[int]
@@ -62,6 +71,10 @@ class ClusterAddonsInputs(Frozen):
     keda: bool = False
     monitoring: bool = False
     leader_worker_set: bool = False
+    dcgm_exporter: bool = False
+    gpu_nodes: tuple[GpuNodesSpec, ...] = ()
+    gpu_exporter: GpuExporterSpec | None = None
+    monitoring_namespace: NamespaceName = table.MONITORING.namespace
     prometheus_url: Annotated[str, BASE_URL] | None = None
     retention_days: Annotated[int, Field(ge=1)] = 15
     storage_gib: Annotated[int, Field(ge=10)] = 50
@@ -71,6 +84,13 @@ class ClusterAddonsInputs(Frozen):
     image_pull: ImagePullSpec | None = None
     image_pull_password: Any = None
     labels: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _gpu_nodes_are_known(self) -> "ClusterAddonsInputs":
+        if self.dcgm_exporter and not self.gpu_nodes:
+            reason = "required with dcgmExporter, which runs on each node with GPUs"
+            raise ProblemsError([Problem("gpuNodes", None, reason, "labels of the nodes of each pool")])
+        return self
 
     @model_validator(mode="after")
     def _one_prometheus(self) -> "ClusterAddonsInputs":
@@ -98,13 +118,15 @@ class ClusterAddons(pulumi.ComponentResource):
             placement=Placement(inputs.node_selector, inputs.tolerations),
             storage=Storage(inputs.retention_days, inputs.storage_gib, inputs.storage_class),
             installed=frozenset(addon.name for addon in requested),
+            gpu_nodes=inputs.gpu_nodes,
+            gpu_exporter=inputs.gpu_exporter,
             pull_secrets=() if inputs.image_pull is None else inputs.image_pull.secrets,
         )
         releases: list[helm.v3.Release] = []
         for addon in requested:
             # One after the other: the first one that is watched needs the definitions of the one that watches.
             releases.append(_release(self, name, addon, addon.values(context), inputs, releases[-1:]))
-            _network_policy(self, name, addon, releases[-1])
+            _network_policy(self, name, addon, inputs, releases[-1])
 
         url = table.PROMETHEUS_URL if inputs.monitoring else (inputs.prometheus_url or "")
         self.prometheus_url = pulumi.Output.from_input(url)
@@ -113,12 +135,17 @@ class ClusterAddons(pulumi.ComponentResource):
         self.register_outputs({"prometheusUrl": self.prometheus_url, "installed": self.installed})
 
 
-def _network_policy(parent: ClusterAddons, name: str, addon: Addon, release: helm.v3.Release) -> None:
+def _network_policy(
+    parent: ClusterAddons, name: str, addon: Addon, inputs: ClusterAddonsInputs, release: helm.v3.Release
+) -> None:
     """Who reaches the pods of an add-on's service."""
     service = addon.service
     if service is None:
         return
-    clients = [{NAMESPACE_NAME: client.namespace} for client in table.ADDONS if client.name in service.clients]
+    namespaces = {client.name: client.namespace for client in table.ADDONS}
+    # Somebody else's may run in another one.
+    namespaces[table.MONITORING.name] = inputs.monitoring_namespace
+    clients = [{NAMESPACE_NAME: namespaces[client]} for client in service.clients]
     networking.v1.NetworkPolicy(
         f"{name}-{service.name}",
         metadata=meta.v1.ObjectMetaArgs(name=service.name, namespace=addon.namespace),
@@ -144,8 +171,7 @@ def _release(
                 **inputs.labels,
                 "app.kubernetes.io/part-of": "llm-serving",
                 "app.kubernetes.io/managed-by": "pulumi",
-                # None of the charts needs the host.
-                "pod-security.kubernetes.io/enforce": "baseline",
+                "pod-security.kubernetes.io/enforce": addon.pod_security,
             },
         ),
         opts=child(parent),

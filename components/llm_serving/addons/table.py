@@ -6,21 +6,32 @@ Versions fit the definitions that tests validate against (``tools/go``): KEDA 2.
 LeaderWorkerSet 0.8. Ports are the defaults of these charts. Looked up in November 2026.
 """
 
+from llm_serving import catalog
 from llm_serving.addons import values
 from llm_serving.addons.addon import Addon, AddonProvider, AddonService, Chart
-from llm_serving.spec import ModelSpec
+from llm_serving.spec import ModelSpec, Pool
 
 PROMETHEUS_PORT = 9090
+DCGM_EXPORTER_PORT = 9400
 
-_BY_THE_STACK = {"gcp": AddonProvider.STACK, "existing": AddonProvider.STACK}
+_BY_THE_STACK = {"gcp": AddonProvider.STACK, "aws": AddonProvider.STACK, "existing": AddonProvider.STACK}
 
 
-def _scales(model: ModelSpec) -> bool:
+def _scales(model: ModelSpec, pool: Pool) -> bool:
     return model.autoscaling is not None
 
 
-def _is_multi_node(model: ModelSpec) -> bool:
+def _is_multi_node(model: ModelSpec, pool: Pool) -> bool:
     return model.engine.nodes > 1
+
+
+def _lacks_gpu_signal(model: ModelSpec, pool: Pool) -> bool:
+    """It scales by the utilization of NVIDIA's GPUs, and no launcher reports it: a DaemonSet with the host's devices is
+    not run for what the engine's own pod says as well."""
+    is_asked = model.autoscaling is not None and model.autoscaling.gpu_utilization is not None
+    resources = {accelerator.name: accelerator.resource or "" for accelerator in catalog.accelerators()}
+    is_nvidias = resources.get(pool.accelerator, "").startswith("nvidia.com/")
+    return is_asked and is_nvidias and not model.engine.launcher
 
 
 MONITORING = Addon(
@@ -61,7 +72,26 @@ LEADER_WORKER_SET = Addon(
     readable={"leaderworkerset.x-k8s.io": ("leaderworkersets",)},
 )
 
-ADDONS = (MONITORING, KEDA, LEADER_WORKER_SET)
+DCGM_EXPORTER = Addon(
+    name="dcgm_exporter",
+    title="NVIDIA's DCGM exporter",
+    namespace="dcgm-exporter",
+    chart=Chart("dcgm-exporter", "dcgm-exporter", "4.8.3", "https://nvidia.github.io/dcgm-exporter/helm-charts"),
+    values=values.dcgm_exporter,
+    needed_by=_lacks_gpu_signal,
+    # GKE runs one where the cluster's monitoring has the component DCGM, as ours has. Chart 4 finds no driver on GKE's
+    # nodes (github.com/NVIDIA/dcgm-exporter, issues 484 and 530, open in November 2026).
+    providers={**_BY_THE_STACK, "gcp": AddonProvider.CLOUD},
+    control_plane_ports=(),
+    service=AddonService(
+        "dcgm-exporter", {"app.kubernetes.io/name": "dcgm-exporter"}, DCGM_EXPORTER_PORT, clients=("monitoring",)
+    ),
+    # It mounts the kubelet's folder of the pods' devices from the host, and adds the capability SYS_ADMIN, and baseline
+    # allows neither (https://kubernetes.io/docs/concepts/security/pod-security-standards/). Nothing else runs there.
+    pod_security="privileged",
+)
+
+ADDONS = (MONITORING, KEDA, LEADER_WORKER_SET, DCGM_EXPORTER)
 
 
 def control_plane_ports() -> frozenset[int]:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from llm_serving.addons.addon import AddonContext
-from llm_serving.metrics.series import SCRAPE_INTERVAL_SECONDS
+from llm_serving.metrics.series import DCGM_GPU_UTILIZATION, SCRAPE_INTERVAL_SECONDS
+from llm_serving.spec import GpuExporterSpec
 
 PROMETHEUS_SERVICE = "monitoring-prometheus"
 
@@ -55,7 +56,10 @@ def monitoring(context: AddonContext) -> dict[str, Any]:
         **({"global": _pull_secrets(context)} if context.pull_secrets else {}),
         # Else names would hold the chart's name too.
         "fullnameOverride": PROMETHEUS_SERVICE.removesuffix("-prometheus"),
-        "prometheus": {"prometheusSpec": prometheus},
+        "prometheus": {
+            "prometheusSpec": prometheus,
+            **({} if context.gpu_exporter is None else {"additionalPodMonitors": [_reading(context.gpu_exporter)]}),
+        },
         "prometheusOperator": {
             **placement.values(),
             "resources": _resources("100m", "128Mi", "512Mi"),
@@ -91,6 +95,40 @@ def leader_worker_set(context: AddonContext) -> dict[str, Any]:
         **_pull_secrets(context),
         "replicaCount": 1,
         "resources": _resources("100m", "128Mi", "512Mi"),
+    }
+
+
+def dcgm_exporter(context: AddonContext) -> dict[str, Any]:
+    """The exporter on every node with GPUs that a model needs it for, with the one series that scaling reads.
+
+    Of a device that a pod has it tells the pod's name and namespace; those are the labels of its series only where
+    Prometheus does not put the exporter's own in their place (``honorLabels``).
+    """
+    terms = [
+        {"matchExpressions": [{"key": key, "operator": "In", "values": [value]} for key, value in labels.items()]}
+        for labels in (nodes.node_selector for nodes in context.gpu_nodes)
+    ]
+    tolerations = dict.fromkeys(toleration for nodes in context.gpu_nodes for toleration in nodes.tolerations)
+    return {
+        **_pull_secrets(context),
+        "fullnameOverride": "dcgm-exporter",
+        # One term a pool: a node of any of them.
+        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}},
+        "tolerations": [toleration.model_dump(exclude_none=True) for toleration in tolerations],
+        "resources": _resources("100m", "256Mi", "1Gi"),
+        "customMetrics": f"{DCGM_GPU_UTILIZATION}, gauge, GPU utilization (in %).\n",
+        "serviceMonitor": {"enabled": True, "interval": f"{SCRAPE_INTERVAL_SECONDS}s", "honorLabels": True},
+    }
+
+
+def _reading(exporter: GpuExporterSpec) -> dict[str, Any]:
+    """A PodMonitor of somebody else's pods, for the series that scaling reads."""
+    kept = {"sourceLabels": ["__name__"], "regex": DCGM_GPU_UTILIZATION, "action": "keep"}
+    return {
+        "name": "gpu-exporter",
+        "namespaceSelector": {"matchNames": [exporter.namespace]},
+        "selector": {"matchLabels": dict(exporter.pods)},
+        "podMetricsEndpoints": [{"port": exporter.port, "honorLabels": True, "metricRelabelings": [kept]}],
     }
 
 

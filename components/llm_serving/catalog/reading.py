@@ -32,7 +32,7 @@ CLOUDS = ("gcp", "aws")
 """Clouds that sell machines. ``existing``, for existing clusters, sells none."""
 
 ANY = "any"
-"""In ``startup.csv``: a row that holds on every cloud, or on every device."""
+"""In ``startup.csv``: a row that holds on every cloud, or on every device; in ``eks_addons.csv``: for every version."""
 
 F = TypeVar("F", bound=Frozen)
 T = TypeVar("T")
@@ -192,6 +192,22 @@ def _lookup(kind: str, name: str, known: Mapping[str, T]) -> T:
         raise UnknownFact(kind, name, nearest(name, known)) from None
 
 
+def eks_addons(kubernetes: str) -> Mapping[str, str]:
+    """Version of each of Amazon's add-ons for a cluster of a Kubernetes version such as ``1.35``, by name.
+
+    Raises:
+        UnknownFact: with the nearest version whose add-ons are known.
+    """
+    common, others = _eks_addons().get(ANY, {}), {key: own for key, own in _eks_addons().items() if key != ANY}
+    return {**common, **_lookup("Kubernetes version of EKS", kubernetes, others)}
+
+
+def eks_registry(region: str) -> str:
+    """Number of the account whose registry has the images of Amazon's add-ons in a region."""
+    accounts = {row["region"]: row["account"] for row in _rows("eks_registries.csv")}
+    return accounts.get(region, accounts["other"])
+
+
 @cache
 def _accelerators() -> Mapping[str, Accelerator]:
     def sold_by(name: str) -> tuple[str, ...]:
@@ -301,6 +317,14 @@ def _devices() -> Mapping[str, Device]:
 def _quota_metrics() -> Mapping[tuple[str, str, Market], QuotaMetric]:
     entries = (_model(QuotaMetric, row, code=row["code"]) for row in _rows("quotas.csv"))
     return {(entry.cloud, entry.series, entry.market): entry for entry in entries}
+
+
+@cache
+def _eks_addons() -> Mapping[str, Mapping[str, str]]:
+    versions: dict[str, dict[str, str]] = {}
+    for row in _rows("eks_addons.csv"):
+        versions.setdefault(row["kubernetes"], {})[row["addon"]] = row["version"]
+    return versions
 
 
 @cache

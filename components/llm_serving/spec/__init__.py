@@ -5,7 +5,7 @@ reads them. They check what a field can know of itself; rules across fields live
 cloud has is in a module of its own (``spec.gcp``, ``spec.aws``).
 """
 
-from llm_serving.spec.addons import AddonSource, AddonsSpec
+from llm_serving.spec.addons import AddonSource, AddonsSpec, GpuExporterSpec, GpuNodesSpec
 from llm_serving.spec.autoscaling import AutoscalingSpec, ScalingPaceSpec, ScheduleSpec
 from llm_serving.spec.cache import CacheStorageSpec
 from llm_serving.spec.disruption import DrainSpec
@@ -70,6 +70,8 @@ __all__ = [
     "EngineSpec",
     "ExistingPoolSpec",
     "ExpertFacts",
+    "GpuExporterSpec",
+    "GpuNodesSpec",
     "ImagePullSpec",
     "ImageReference",
     "KvCacheType",

@@ -1,10 +1,15 @@
 """What a cluster needs beside the models."""
 
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
 
 from llm_serving.arguments import Frozen
+from llm_serving.spec.kubernetes import LabelKey, LabelValue
 from llm_serving.spec.names import NamespaceName
 from llm_serving.spec.prometheus import PrometheusAuthSpec
+from llm_serving.spec.toleration import Toleration
 
 
 class AddonSource(StrEnum):
@@ -12,6 +17,26 @@ class AddonSource(StrEnum):
 
     INSTALL = "install"
     EXISTING = "existing"
+
+
+class GpuNodesSpec(Frozen):
+    """Nodes with GPUs, as a DaemonSet finds them: those of one pool."""
+
+    node_selector: Annotated[dict[LabelKey, LabelValue], Field(min_length=1)]
+    """Labels of the nodes."""
+    tolerations: tuple[Toleration, ...] = ()
+    """Taints of the nodes."""
+
+
+class GpuExporterSpec(Frozen):
+    """Pods that tell the utilization of GPUs as NVIDIA's DCGM exporter does, and that somebody else runs."""
+
+    namespace: NamespaceName
+    """Their namespace."""
+    pods: dict[LabelKey, LabelValue]
+    """Their labels."""
+    port: str
+    """Name of the port at which they answer `/metrics`."""
 
 
 class AddonsSpec(Frozen):
@@ -22,6 +47,7 @@ class AddonsSpec(Frozen):
         monitoring: Prometheus with its operator, and kube-state-metrics.
         priority_classes: the cluster's priority classes; ``existing`` where another stack on the cluster made them.
         leader_worker_set: LeaderWorkerSet, for instances of more than one node.
+        dcgm_exporter: NVIDIA's DCGM exporter, for models that scale by a utilization of GPUs that no launcher tells.
         prometheus_url: where Prometheus answers queries; ``None`` for the one that ``monitoring`` installs.
         prometheus_auth: how KEDA proves to that Prometheus who it is; ``None`` where it asks nobody.
         monitoring_namespace: namespace of Prometheus, which may read the engines' metrics.
@@ -31,6 +57,7 @@ class AddonsSpec(Frozen):
     monitoring: AddonSource = AddonSource.INSTALL
     priority_classes: AddonSource = AddonSource.INSTALL
     leader_worker_set: AddonSource = AddonSource.INSTALL
+    dcgm_exporter: AddonSource = AddonSource.INSTALL
     prometheus_url: str | None = None
     prometheus_auth: PrometheusAuthSpec | None = None
     monitoring_namespace: NamespaceName = "monitoring"

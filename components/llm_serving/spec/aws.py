@@ -26,7 +26,7 @@ class AwsControlPlaneAccess(Frozen):
     mode: Literal["private", "authorized"] = "private"
     """`private` (from inside the network alone) or `authorized` (by a public address too, from some ranges)."""
     authorized: tuple[Cidr, ...] = ()
-    """Ranges that may connect to the public address; needed by ``authorized`` and refused elsewhere."""
+    """Ranges that may connect to the public address; needed by `authorized` and refused elsewhere."""
 
 
 class AwsLogType(StrEnum):

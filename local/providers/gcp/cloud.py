@@ -1,8 +1,8 @@
 """The state that all resources of the local Google Cloud share, and what the API says about them."""
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,12 +10,13 @@ import grpc
 
 from llm_serving.spec.gcp import GcpRegistrySpec
 from local.providers.gcp import types
-from local.providers.gcp.types import GcpType, find, long_number, names, relative
+from local.providers.gcp.types import GcpType, names, relative
 from local.providers.properties import reveal
-from local.providers.provider import CloudError, Engine
-from local.providers.schema import ResourceType, Sdk
-from local.providers.store import Phase, Record, Store
-from local.state_folder import StateFolder
+from local.providers.provider import CloudError
+from local.providers.schema import ResourceType
+from local.providers.simulated import cloud
+from local.providers.simulated.types import long_number
+from local.providers.store import Phase, Record
 
 SDK = "pulumi_gcp"
 
@@ -39,26 +40,15 @@ class GoogleError(CloudError):
 
 
 @dataclass
-class Cloud:
-    """Records, settings and types.
+class Cloud(cloud.Cloud[GcpType]):
+    """Records, settings and types of Google's.
 
-    Attributes:
-        state_folder: folders of this machine's clouds.
-        engine: messages to the user.
-        settings: the provider's settings: ``project``, ``region``, ``zone``, ``defaultLabels`` and so on.
+    Settings are ``project``, ``region``, ``zone``, ``defaultLabels`` and so on.
     """
 
-    state_folder: StateFolder
-    engine: Engine
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.store = Store(self.state_folder.clouds / "gcp")
-        self.sdk = Sdk(SDK)
-
-    def schema(self, token: str) -> ResourceType | None:
-        """The SDK's view of a type."""
-        return self.sdk.resource(token)
+    name = "gcp"
+    package = SDK
+    places = ("project", "region", "zone")
 
     def type(self, token: str) -> GcpType:
         """Our view of a type that the SDK knows."""
@@ -115,12 +105,10 @@ class Cloud:
         mark = {} if self.settings.get("addPulumiAttributionLabel") is False else {"goog-pulumi-provisioned": "true"}
         return {**default, **mark, **(labels or {})}
 
-    def ready(self, token: str) -> Iterator[Record]:
-        """The resources of a type that exist."""
-        return (record for record in self.store.all(token) if record.phase in (Phase.READY, Phase.DELETING))
-
-    def look_up(self, token: str, reference: str, project: str | None = None) -> Record | None:
-        """The resource of a type that a reference means: a self link, an id, or a bare name in ``project``."""
+    def look_up(self, token: str, reference: str, place: Mapping[str, Any] | None = None) -> Record | None:
+        """The resource of a type that a reference means: a self link, an id, or a bare name in the project of
+        ``place``."""
+        project = (place or {}).get("project")
         exact = self.store.get(token, relative(reference))
         if exact is not None:
             return exact if exact.phase in (Phase.READY, Phase.DELETING) else None
@@ -132,26 +120,17 @@ class Cloud:
                 return record
         return None
 
-    def require(self, type: GcpType, known: Mapping[str, Any]) -> None:
-        """Refuse references to what does not exist.
+    def missing(self, type: GcpType, path: str, reference: str, token: str) -> CloudError:
+        """404."""
+        kind = token.rpartition(":")[2].lower()
+        return GoogleError(
+            404,
+            f"The resource '{relative(reference)}' was not found: {type.token} names it in {path}, and the local cloud "
+            f"has no such {kind}. Create it first, and pass its output instead of its name",
+            "notFound",
+        )
 
-        Raises:
-            GoogleError: 404, as the API answers.
-        """
-        for pattern, token in type.needs.items():
-            for path, value in find(known, pattern):
-                if not isinstance(value, str) or self._is_foreign(value, known):
-                    continue
-                if self.look_up(token, value, known.get("project")) is None:
-                    kind = token.rpartition(":")[2].lower()
-                    raise GoogleError(
-                        404,
-                        f"The resource '{relative(value)}' was not found: {type.token} names it in {path}, and the "
-                        f"local cloud has no such {kind}. Create it first, and pass its output instead of its name",
-                        "notFound",
-                    )
-
-    def _is_foreign(self, reference: str, known: Mapping[str, Any]) -> bool:
+    def is_foreign(self, reference: str, known: Mapping[str, Any]) -> bool:
         """Whether a reference leaves what Pulumi manages here: the default network, the repositories that
         tools/gcp/prepare-project.sh makes, or somebody else's project.
         """
@@ -163,29 +142,46 @@ class Cloud:
         own = {known.get("project"), self.settings.get("project")} - {None}
         return project is not None and any(project != other for other in own)
 
-    def unused(self, type: GcpType, record: Record) -> None:
-        """Refuse to delete what something else needs.
+    def refers(self, reference: str, user: Record, record: Record) -> bool:
+        """By name, within one project."""
+        projects = {record.outputs.get("project"), user.outputs.get("project")} - {None}
+        return names(reference, record.id) and len(projects) < 2
 
-        Raises:
-            GoogleError: 400, as the API answers.
-        """
-        for user in type.used_by:
-            if user.unless and record.outputs.get(user.unless):
-                continue
-            for other in self.ready(user.type):
-                for _, value in find(other.inputs, user.property):
-                    if isinstance(value, str) and names(value, record.id) and self._same_project(record, other):
-                        raise GoogleError(
-                            400,
-                            f"The {type.token.rpartition(':')[2].lower()} resource '{record.id}' is already being "
-                            f"used by '{other.id}'",
-                            "resourceInUseByAnotherResource",
-                        )
+    def in_use(self, type: GcpType, record: Record, user: Record) -> CloudError:
+        """400."""
+        return GoogleError(
+            400,
+            f"The {type.token.rpartition(':')[2].lower()} resource '{record.id}' is already being used by '{user.id}'",
+            "resourceInUseByAnotherResource",
+        )
 
-    @staticmethod
-    def _same_project(one: Record, other: Record) -> bool:
-        projects = {one.outputs.get("project"), other.outputs.get("project")} - {None}
-        return len(projects) < 2
+    def gone(self, id: str) -> CloudError:
+        """404."""
+        return GoogleError(
+            404,
+            f"The resource '{id}' was not found: it was deleted outside of Pulumi. Run `pulumi refresh`, then the "
+            "update again",
+            "notFound",
+        )
+
+    def taken(self, type: GcpType, urn: str, record: Record) -> CloudError:
+        """409."""
+        return GoogleError(409, _taken(type, urn, record), "alreadyExists")
+
+
+def _taken(type: GcpType, urn: str, record: Record) -> str:
+    if record.phase is Phase.ABANDONED:
+        return (
+            f"{type.token.rpartition(':')[2]} {record.id} already exists. It can never be deleted, only forgotten "
+            "(an earlier `pulumi destroy` did so): use another name, or leave the name out so that Pulumi draws one"
+        )
+    if record.busy:
+        return (
+            f"The resource '{record.id}' already exists: another update is creating or deleting it right now "
+            f"({record.urn})"
+        )
+    owner = "the resource that is being replaced" if record.urn == urn else record.urn
+    return f"The resource '{record.id}' already exists; it belongs to {owner}. Use another name, or `pulumi import` it"
 
 
 def project_number(project: str) -> int:

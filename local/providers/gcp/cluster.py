@@ -18,9 +18,9 @@ from local.providers.gcp.cloud import GoogleError, project_number
 from local.providers.gcp.kinds import Kind
 from local.providers.gcp.node_pool import POOL, check_sizes, refuse_unknown_account
 from local.providers.gcp.nodes import PoolShape, check_accelerators, node_config, sizes
-from local.providers.gcp.types import long_number
 from local.providers.properties import Properties, reveal
 from local.providers.provider import CloudError
+from local.providers.simulated.types import long_number
 
 _SUBNET = "gcp:compute/subnetwork:Subnetwork"
 _DEFAULT_POOL = "default-pool"
@@ -172,7 +172,7 @@ class Cluster(Kind):
     def _ranges(self, known: Properties) -> None:
         """The named ranges have to be those of the subnet."""
         policy = known.get("ipAllocationPolicy") or {}
-        subnet = self.cloud.look_up(_SUBNET, known["subnetwork"], known["project"]) if known.get("subnetwork") else None
+        subnet = self.cloud.look_up(_SUBNET, known["subnetwork"], known) if known.get("subnetwork") else None
         if subnet is None:
             return
         ranges = {item["rangeName"] for item in subnet.inputs.get("secondaryIpRanges") or ()}
@@ -193,7 +193,7 @@ class Cluster(Kind):
 
     def _range(self, known: Mapping[str, Any], name_key: str, block_key: str, default: str) -> str:
         policy = known.get("ipAllocationPolicy") or {}
-        subnet = self.cloud.look_up(_SUBNET, known["subnetwork"], known["project"]) if known.get("subnetwork") else None
+        subnet = self.cloud.look_up(_SUBNET, known["subnetwork"], known) if known.get("subnetwork") else None
         for item in (subnet.inputs.get("secondaryIpRanges") or ()) if subnet else ():
             if item["rangeName"] == policy.get(name_key):
                 return str(item["ipCidrRange"])

@@ -7,8 +7,9 @@ from typing import Any
 from llm_serving.errors import Problem
 from local.providers.gcp.cloud import GoogleError
 from local.providers.gcp.kinds import Kind
-from local.providers.gcp.types import find, long_number, names, relative
+from local.providers.gcp.types import names, relative
 from local.providers.properties import Properties
+from local.providers.simulated.types import find, long_number
 
 _SUBNET = "gcp:compute/subnetwork:Subnetwork"
 

@@ -18,7 +18,7 @@ from llm_serving.planning.nodes import GIB_PER_GB
 from llm_serving.spec import Market
 from local.cluster import NodePool
 from local.providers.gcp.cloud import GoogleError
-from local.providers.gcp.types import long_number
+from local.providers.simulated.types import long_number
 
 GPU = "nvidia.com/gpu"
 GPU_TAINT = {"key": GPU, "value": "present", "effect": "NO_SCHEDULE"}

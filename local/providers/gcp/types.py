@@ -1,38 +1,24 @@
-"""What ``data/types.yaml`` says of a resource type, and the little language that it is written in.
+"""What ``data/types.yaml`` says of a resource type. The keys that every cloud has are in ``simulated/types.py``; these
+are Google's:
 
-Keys of an entry:
-
-- ``id``, ``self_link``, ``computed``: templates. ``{region}`` stands for an input or output of that name;
-  ``{cluster:last}`` for the last part of a path; ``{id}`` for the id itself.
-- ``name``: how names are drawn and checked: ``property`` (default ``name``), ``limit``, ``pattern``.
-- ``rfc1035``, ``cidr``, ``cidr_or_size``, ``upper``: properties of that form, as patterns
-(``rules[*].range``).
-- ``values``: pattern -> ``allowed`` and ``source``.
-- ``defaults``: outputs where nothing was given. ``numbers``: outputs that are long numbers, as text or
-number.
-- ``replaces``, ``replaces_when_disabled``, ``unordered``: patterns, see the data file.
-- ``unknown``: inputs, by path, that the cloud fills in where they are not given.
-- ``needs``: pattern -> type that the value must name; ``used_by``: what keeps a resource from being deleted.
-- ``shared``: several resources of a program may stand for one and the same thing (an IAM membership).
-- ``stays``: the cloud never deletes it; a resource with the same name cannot be made again.
+- ``self_link``: template. ``{location:zoneOrLocation}`` stands for ``zones/...`` or ``locations/...``,
+  ``{project:iamDomain}`` for a project in an e-mail address.
+- ``rfc1035``, ``upper``: properties of that form, as patterns (``rules[*].range``).
+- ``numbers``: outputs that are long numbers, as text or number.
 
 A type without an entry gets :func:`generic`: an id in Google's usual form, and no knowledge of what replaces
 it beyond its name and place.
 """
 
-import hashlib
-import ipaddress
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from llm_serving.errors import Problem, nearest_or_few
-from local.providers.differences import Difference, as_pattern, compare
 from local.providers.gcp import locations
-from local.providers.properties import UNKNOWN, Secret, child
 from local.providers.schema import ResourceType
+from local.providers.simulated.types import CloudType, fields_of, fill, long_number
 
 RFC1035 = "^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"
 _API = re.compile(r"^(?:https?:)?//(?:www\.)?[a-z]+\.googleapis\.com/(?:[a-z]+/)?v\d\w*/")
@@ -40,118 +26,28 @@ _PLACE = ("name", "project", "region", "zone", "location")
 
 
 @dataclass(frozen=True)
-class User:
-    """A type whose resources keep another one from being deleted: where they name it."""
-
-    type: str
-    property: str
-    unless: str = ""
-
-
-@dataclass(frozen=True)
-class GcpType:
+class GcpType(CloudType):
     """One resource type."""
 
-    token: str
-    id: str
     self_link: str = ""
-    name: Mapping[str, Any] = field(default_factory=dict)
     rfc1035: tuple[str, ...] = ()
-    cidr: tuple[str, ...] = ()
-    cidr_or_size: tuple[str, ...] = ()
     upper: tuple[str, ...] = ()
-    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    defaults: Mapping[str, Any] = field(default_factory=dict)
     numbers: Mapping[str, str] = field(default_factory=dict)
-    computed: Mapping[str, Any] = field(default_factory=dict)
-    replaces: frozenset[str] = frozenset()
-    replaces_when_disabled: tuple[str, ...] = ()
-    unordered: frozenset[str] = frozenset()
-    unknown: tuple[str, ...] = ()
-    needs: Mapping[str, str] = field(default_factory=dict)
-    used_by: tuple[User, ...] = ()
-    shared: bool = False
-    stays: bool = False
 
-    @property
-    def name_property(self) -> str:
-        """The input that holds the name."""
-        return str(self.name.get("property", "name"))
+    def forms(self) -> Iterator[tuple[str, str]]:
+        """Names as RFC 1035 has them, beside what every cloud has."""
+        yield from super().forms()
+        yield from ((path, RFC1035) for path in self.rfc1035)
 
-    @property
-    def name_limit(self) -> int:
-        """The longest name."""
-        return int(self.name.get("limit", 63))
-
-    def check(self, inputs: Mapping[str, Any]) -> list[Problem]:
-        """Check what the SDK's types cannot know: forms and values."""
-        problems: list[Problem] = []
-        named = [self.name_property] if self.name.get("pattern") else []
-        for pattern, form in (
-            *((path, str(self.name["pattern"])) for path in named),
-            *((path, RFC1035) for path in self.rfc1035),
-        ):
-            for path, value in find(inputs, pattern):
-                if isinstance(value, str) and not re.match(form, value):
-                    problems.append(Problem(path, value, f"does not have the form {form}"))
-        for pattern in self.cidr:
-            for path, value in find(inputs, pattern):
-                if isinstance(value, str) and not self._is_range(pattern, value):
-                    problems.append(Problem(path, value, "not an address range", _corrected(value)))
-        for pattern, rule in self.values.items():
-            allowed = [str(item) for item in rule["allowed"]]
-            for path, value in find(inputs, pattern):
-                for place, item in _members(path, value):
-                    if isinstance(item, str) and item not in allowed:
-                        problems.append(
-                            Problem(place, item, "not one of the values that are known", nearest_or_few(item, allowed))
-                        )
-        return problems
-
-    def _is_range(self, pattern: str, value: str) -> bool:
-        if pattern in self.cidr_or_size and (value == "" or re.fullmatch(r"/\d{1,2}", value)):
-            return True
-        try:
-            ipaddress.ip_network(value, strict=True)
-        except ValueError:
-            return False
-        return "/" in value
-
-    def compare(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> Difference:
-        """What changed, and what of it replaces the resource."""
-        difference = compare(
-            old, new, replaces=lambda path: path in self.replaces, unordered=lambda path: path in self.unordered
-        )
-        switched_off = {
-            path
-            for path in difference.changes
-            if as_pattern(path) in self.replaces_when_disabled and old.get(path) is True and new.get(path) is not True
-        }
-        named = self.name_property
-        # As Pulumi's bridge does: a name that was drawn changes with the resource, a given one collides.
-        drawn = named in (new.get("__defaults") or ())
-        same_name = old.get(named) == new.get(named) and old.get(named) is not None
-        return Difference(difference.changes, difference.replacing | switched_off, same_name and not drawn)
-
-    def expected(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
-        """``inputs`` with what the cloud fills in: as it is in ``outputs``, or unknown."""
-        result = dict(inputs)
-        for path in self.unknown:
-            _fill_in(result, outputs, path.split("."))
-        return result
-
-    def identify(self, known: Mapping[str, Any]) -> str:
-        """The id of a resource with these properties."""
-        return fill(self.id, known)
+    def fill(self, template: str, known: Mapping[str, Any]) -> str:
+        """With Google's forms."""
+        return fill(template, known, _FORMS)
 
     def outputs(self, schema: ResourceType, known: Mapping[str, Any], id: str) -> dict[str, Any]:
         """Outputs that follow from the type alone."""
-        values: dict[str, Any] = {key: value for key, value in self.defaults.items() if known.get(key) is None}
-        scope = {**values, **known, "id": id}
-        for key, template in self.computed.items():
-            values[key] = scope[key] = fill(template, scope) if isinstance(template, str) else template
+        values = super().outputs(schema, known, id)
         if self.self_link and "selfLink" in schema.outputs:
-            values["selfLink"] = fill(self.self_link, scope)
+            values["selfLink"] = self.fill(self.self_link, {**values, **known, "id": id})
         for key, form in self.numbers.items():
             number = long_number(f"{id}/{key}")
             values[key] = str(number) if form == "text" else number
@@ -178,25 +74,11 @@ def described(token: str) -> GcpType:
     entry = dict(_entries()[token])
     return GcpType(
         token=token,
-        id=entry["id"],
+        **fields_of(entry),
         self_link=entry.get("self_link", ""),
-        name=entry.get("name", {}),
         rfc1035=tuple(entry.get("rfc1035", ())),
-        cidr=tuple(entry.get("cidr", ())),
-        cidr_or_size=tuple(entry.get("cidr_or_size", ())),
         upper=tuple(entry.get("upper", ())),
-        values=entry.get("values", {}),
-        defaults=entry.get("defaults", {}),
         numbers=entry.get("numbers", {}),
-        computed=entry.get("computed", {}),
-        replaces=frozenset(entry.get("replaces", ())),
-        replaces_when_disabled=tuple(entry.get("replaces_when_disabled", ())),
-        unordered=frozenset(entry.get("unordered", ())),
-        unknown=tuple(entry.get("unknown", ())),
-        needs=entry.get("needs", {}),
-        used_by=tuple(User(**user) for user in entry.get("used_by", ())),
-        shared=entry.get("shared", False),
-        stays=entry.get("stays", False),
     )
 
 
@@ -215,23 +97,6 @@ def generic(schema: ResourceType) -> GcpType:
     )
 
 
-def fill(template: str, known: Mapping[str, Any]) -> str:
-    """Fill a template.
-
-    Raises:
-        LookupError: a value that it needs is not there.
-    """
-
-    def one(match: re.Match[str]) -> str:
-        name, _, form = match.group(1).partition(":")
-        value = plain(known.get(name))
-        if value is None:
-            raise LookupError(name)
-        return _FORMS[form](str(value))
-
-    return re.sub(r"\{([A-Za-z:]+)\}", one, template)
-
-
 def iam_domain(project: str) -> str:
     """What stands for a project in the addresses of its service accounts: ``name.example.com`` for a project
     ``example.com:name`` of a domain (IAM documentation, "Service account overview", formats of e-mail addresses)."""
@@ -239,54 +104,9 @@ def iam_domain(project: str) -> str:
 
 
 _FORMS = {
-    "": lambda value: value,
-    "last": lambda value: value.rpartition("/")[2],
     "zoneOrLocation": lambda value: f"{'zones' if locations.is_zone(value) else 'locations'}/{value}",
     "iamDomain": iam_domain,
 }
-
-
-def _fill_in(target: dict[str, Any], source: Mapping[str, Any], path: Sequence[str]) -> None:
-    key, rest = path[0], path[1:]
-    value = source.get(key)
-    value = value.value if isinstance(value, Secret) else value
-    if target.get(key) is None:
-        target[key] = UNKNOWN if value is None else value
-    elif rest and isinstance(target[key], Mapping):
-        target[key] = dict(target[key])
-        _fill_in(target[key], value if isinstance(value, Mapping) else {}, rest)
-
-
-def plain(value: Any) -> Any:
-    """A value without its secret wrapper; ``None`` where it is unknown."""
-    inner = value.value if isinstance(value, Secret) else value
-    return None if inner is UNKNOWN else inner
-
-
-def find(inputs: Any, pattern: str, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value at a pattern such as ``rules[*].range``, with its path."""
-    value = inputs.value if isinstance(inputs, Secret) else inputs
-    if not pattern:
-        if value is not None and value is not UNKNOWN:
-            yield path, value
-        return
-    if pattern.startswith("[*]"):
-        if isinstance(value, list):
-            for index, item in enumerate(value):
-                yield from find(item, pattern[3:].removeprefix("."), child(path, index))
-        return
-    step = re.match(r"[^.\[]+", pattern)
-    if step and isinstance(value, Mapping) and step.group() in value:
-        rest = pattern[step.end() :].removeprefix(".")
-        yield from find(value[step.group()], rest, child(path, step.group()))
-
-
-def _members(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            yield child(path, index), item
-    else:
-        yield path, value
 
 
 def relative(reference: str) -> str:
@@ -298,16 +118,3 @@ def names(reference: str, id: str) -> bool:
     """Whether a reference (a self link, an id or a bare name) means the resource with this id."""
     path = relative(reference)
     return path == id or ("/" not in path and id.rpartition("/")[2] == path)
-
-
-def long_number(text: str) -> int:
-    """A number with 16 digits that depends on ``text`` alone: the most that a double holds exactly."""
-    digest = hashlib.sha256(text.encode()).digest()
-    return 10**15 + int.from_bytes(digest[:8], "big") % (8 * 10**15)
-
-
-def _corrected(value: str) -> str:
-    try:
-        return str(ipaddress.ip_network(value, strict=False))
-    except ValueError:
-        return ""

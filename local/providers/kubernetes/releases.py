@@ -45,7 +45,7 @@ def chart_name(chart: str) -> str:
 def definitions(chart: str) -> list[dict[str, Any]]:
     """The custom resource definitions of a chart; none where it has none that we know of."""
     entry = _charts().get(chart_name(chart))
-    return [] if entry is None else read_crds(entry["definitions"])
+    return [] if entry is None or "definitions" not in entry else read_crds(entry["definitions"])
 
 
 def stays(chart: str) -> bool:

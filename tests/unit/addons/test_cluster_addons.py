@@ -6,10 +6,17 @@ import pytest
 from pulumi.errors import InputPropertiesError
 
 from llm_serving.addons.cluster_addons import ClusterAddons
+from llm_serving.metrics.series import DCGM_GPU_UTILIZATION
 from tests.unit.recording import record
 from tests.unit.serving.crds import assert_valid
 
-EVERYTHING = {"keda": True, "monitoring": True, "leader_worker_set": True}
+L4_NODES = {"node_selector": {"gpu": "l4"}, "tolerations": [{"key": "nvidia.com/gpu"}]}
+A100_NODES = {
+    "node_selector": {"gpu": "a100", "rack": "7"},
+    "tolerations": [{"key": "nvidia.com/gpu"}, {"key": "batch", "effect": "NoSchedule"}],
+}
+EXPORTER = {"dcgm_exporter": True, "gpu_nodes": [L4_NODES, A100_NODES]}
+EVERYTHING = {"keda": True, "monitoring": True, "leader_worker_set": True, **EXPORTER}
 SYSTEM = {
     "node_selector": {"llm-serving.dev/system": "true"},
     "tolerations": [{"key": "components.gke.io/gke-managed-components", "effect": "NoSchedule"}],
@@ -36,15 +43,16 @@ def test_nothing_is_installed_that_is_not_asked_for():
 
 
 @pytest.mark.parametrize(
-    ("argument", "chart", "namespace"),
+    ("arguments", "chart", "namespace"),
     [
-        ("keda", "keda", "keda"),
-        ("monitoring", "monitoring", "monitoring"),
-        ("leader_worker_set", "lws", "lws-system"),
+        ({"keda": True}, "keda", "keda"),
+        ({"monitoring": True}, "monitoring", "monitoring"),
+        ({"leader_worker_set": True}, "lws", "lws-system"),
+        (EXPORTER, "dcgm-exporter", "dcgm-exporter"),
     ],
 )
-def test_each_addon_comes_alone_in_a_namespace_of_its_own(argument, chart, namespace):
-    recording = addons(**{argument: True})
+def test_each_addon_comes_alone_in_a_namespace_of_its_own(arguments, chart, namespace):
+    recording = addons(**arguments)
     installed = recording.one(RELEASE)
     assert (installed["name"], installed["namespace"]) == (chart, namespace)
     assert recording.one("Namespace")["metadata.name"] == namespace
@@ -55,7 +63,7 @@ def test_each_addon_comes_alone_in_a_namespace_of_its_own(argument, chart, names
 def test_every_object_is_a_child_of_the_component_and_valid():
     recording = addons(**EVERYTHING, labels={"environment": "test"})
     owner = recording.one("llm-serving:index:ClusterAddons")
-    assert len(recording.children(owner)) == len(recording.resources) - 1 == 7
+    assert len(recording.children(owner)) == len(recording.resources) - 1 == 10
     for namespace in recording.all("Namespace"):
         assert namespace["metadata.labels"]["environment"] == "test"
         kubernetes_validate.validate(namespace.inputs, "1.34", strict=True)
@@ -142,9 +150,77 @@ def test_every_workload_of_every_chart_runs_where_it_is_told_to():
             ]
 
 
+def test_the_exporter_runs_on_the_nodes_of_every_pool_and_on_no_others():
+    values = release(addons(**EVERYTHING, **SYSTEM), "dcgm-exporter")["values"]
+    assert "nodeSelector" not in values
+    terms = values["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert [
+        [(rule["key"], rule["operator"], *rule["values"]) for rule in term["matchExpressions"]] for term in terms
+    ] == [
+        [("gpu", "In", "l4")],
+        [("gpu", "In", "a100"), ("rack", "In", "7")],
+    ]
+    assert values["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists"},
+        {"key": "batch", "operator": "Exists", "effect": "NoSchedule"},
+    ]
+    pod = {"containers": [], "affinity": values["affinity"], "tolerations": values["tolerations"]}
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "exporter"}, "spec": pod}
+    kubernetes_validate.validate(manifest, "1.34", strict=True)
+
+
+def test_the_exporters_series_carry_the_names_of_the_pods_that_have_the_gpus():
+    values = release(addons(**EVERYTHING), "dcgm-exporter")["values"]
+    assert values["serviceMonitor"] == {"enabled": True, "interval": "15s", "honorLabels": True}
+    assert [line.split(",")[0] for line in values["customMetrics"].splitlines()] == [DCGM_GPU_UTILIZATION]
+
+
+def test_only_the_namespace_of_what_mounts_the_host_allows_it():
+    levels = {
+        namespace["metadata.name"]: namespace["metadata.labels"]["pod-security.kubernetes.io/enforce"]
+        for namespace in addons(**EVERYTHING).all("Namespace")
+    }
+    assert levels.pop("dcgm-exporter") == "privileged"
+    assert set(levels.values()) == {"baseline"}
+
+
+@pytest.mark.parametrize("namespace", ["monitoring", "theirs"])
+def test_only_prometheus_reaches_the_exporter_wherever_it_runs(namespace):
+    policy = addons(**EXPORTER, monitoring_namespace=namespace).one("NetworkPolicy")
+    assert policy["spec.podSelector.matchLabels"] == {"app.kubernetes.io/name": "dcgm-exporter"}
+    _, clients = policy["spec.ingress"]
+    assert clients["from"] == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}},
+    ]
+    assert clients["ports"] == [{"protocol": "TCP", "port": 9400}]
+
+
+def test_prometheus_reads_the_exporter_that_a_cloud_runs_with_the_names_of_pods():
+    labels = {"app.kubernetes.io/name": "gke-managed-dcgm-exporter"}
+    exporter = {"namespace": "gke-managed-system", "pods": labels, "port": "metrics"}
+    prometheus = release(addons(monitoring=True, gpu_exporter=exporter), "monitoring")["values"]["prometheus"]
+    (monitor,) = prometheus["additionalPodMonitors"]
+    assert monitor["podMetricsEndpoints"][0]["honorLabels"] is True
+    spec = {key: value for key, value in monitor.items() if key != "name"}
+    assert (spec["namespaceSelector"], spec["selector"]) == (
+        {"matchNames": ["gke-managed-system"]},
+        {"matchLabels": labels},
+    )
+    pod_monitor = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PodMonitor",
+        "metadata": {"name": monitor["name"]},
+        "spec": spec,
+    }
+    assert_valid(pod_monitor, "prometheus-operator/monitoring.coreos.com_podmonitors.yaml")
+    assert "additionalPodMonitors" not in release(addons(monitoring=True), "monitoring")["values"]["prometheus"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "path"),
     [
+        ({"dcgm_exporter": True}, "gpuNodes"),
+        ({"dcgm_exporter": True, "gpu_nodes": [{"node_selector": {}}]}, "gpuNodes[0].nodeSelector"),
         ({"monitoring": True, "prometheus_url": "http://there:9090"}, "prometheusUrl"),
         ({"prometheus_url": "there:9090"}, "prometheusUrl"),
         ({"prometheus_url": "http://there:9090/"}, "prometheusUrl"),

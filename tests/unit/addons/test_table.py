@@ -10,7 +10,7 @@ from llm_serving.addons import cluster_addons, table
 from llm_serving.addons.addon import Addon, AddonProvider, AddonService, Chart
 from llm_serving.addons.cluster_addons import ClusterAddons, ClusterAddonsArgs, ClusterAddonsInputs
 from llm_serving.planning.addons import plan_addons
-from llm_serving.planning.clouds import EXISTING, GCP
+from llm_serving.planning.clouds import CLOUDS, EXISTING, GCP
 from llm_serving.planning.rules.names import check_names
 from llm_serving.serving.namespace import TeamNamespaceInputs
 from llm_serving.serving.roles import editor_rules, viewer_rules
@@ -19,7 +19,7 @@ from local.cluster.autoscaling import programs
 from local.endpoint.serving_clusters import OwnNode
 from local.providers.kubernetes import releases
 from local.state_folder import StateFolder
-from tests.unit.planning.builders import model, stack
+from tests.unit.planning.builders import model, pool, stack
 from tests.unit.recording import record
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs/addons.md").read_text()
@@ -32,7 +32,7 @@ IMAGINARY = Addon(
     namespace="backup-system",
     chart=Chart("backup", "backup", "1.2.3", "https://charts.example.com"),
     values=lambda context: {**context.placement.values(), "with": sorted(context.installed)},
-    needed_by=lambda spec: spec.replicas > 1,
+    needed_by=lambda spec, pool: spec.replicas > 1,
     providers={"gcp": AddonProvider.STACK, "existing": AddonProvider.USER},
     control_plane_ports=(9444,),
     readable={"backup.example.com": ("backups",)},
@@ -51,7 +51,7 @@ def check_settings():
 
 def row(addon):
     chart = addon.chart.name.rpartition("/")[2]
-    ports = ", ".join(map(str, addon.control_plane_ports))
+    ports = ", ".join(map(str, addon.control_plane_ports)) or "none"
     return (
         f"| {addon.title} | `addons.{to_camel(addon.name)}` | `{chart}` {addon.chart.version} | `{addon.namespace}` |",
         f"| {ports} |",
@@ -85,8 +85,7 @@ def test_no_two_addons_share_a_name_a_namespace_or_a_release():
 
 def test_every_addon_says_who_brings_it_on_every_cloud_and_where_the_api_server_calls_it():
     for addon in table.ADDONS:
-        assert addon.providers.keys() == {"gcp", "existing"}
-        assert addon.control_plane_ports
+        assert addon.providers.keys() == CLOUDS.keys()
         assert all(1 <= port <= 65535 for port in addon.control_plane_ports)
 
 
@@ -130,10 +129,10 @@ class Settings(AddonsSpec):
 
 def test_a_new_entry_is_planned_where_a_model_needs_it_and_the_stack_brings_it(imaginary_addon):
     several = [model(replicas=2)]
-    assert plan_addons(Settings(), several, GCP) == (imaginary_addon,)
-    assert plan_addons(Settings(), [model()], GCP) == ()
-    assert plan_addons(Settings(), several, EXISTING) == ()
-    assert plan_addons(Settings(backup=AddonSource.EXISTING), several, GCP) == ()
+    assert plan_addons(Settings(), several, [pool()], GCP) == (imaginary_addon,)
+    assert plan_addons(Settings(), [model()], [pool()], GCP) == ()
+    assert plan_addons(Settings(), several, [pool()], EXISTING) == ()
+    assert plan_addons(Settings(backup=AddonSource.EXISTING), several, [pool()], GCP) == ()
 
 
 def test_a_new_entry_is_installed_in_its_namespace_behind_its_policy(imaginary_addon):

@@ -241,6 +241,26 @@ def test_a_cluster_whose_first_addresses_are_ipv6_is_refused_at_preview(existing
         )
 
 
+def test_gpu_utilization_of_a_model_without_the_launcher_reaches_prometheus_on_every_cloud() -> None:
+    def prometheus_and_exporter(settings: dict[str, Any]) -> tuple[dict[str, Any], list[Recorded]]:
+        settings["models"][0] |= {"engine": {"launcher": False}, "autoscaling": {"max": 2}}
+        made = run(settings, before={"namespaces": ["chat"]}).recording
+        exporters = [r for r in made.all("helm.sh/v3:Release") if r["name"] == "dcgm-exporter"]
+        return made.one("helm.sh/v3:Release", "addons-monitoring")["values"]["prometheus"], exporters
+
+    on_gke, none = prometheus_and_exporter({**settings_data("dev"), "loader": LOADER})
+    assert none == []
+    (monitor,) = on_gke["additionalPodMonitors"]
+    assert monitor["namespaceSelector"] == {"matchNames": ["gke-managed-system"]}
+
+    settings = existing_settings()
+    settings["pools"][0] |= {"nodeSelector": {"gpu": "a6000"}, "tolerations": [{"key": "nvidia.com/gpu"}]}
+    theirs, (exporter,) = prometheus_and_exporter(settings)
+    assert "additionalPodMonitors" not in theirs
+    assert exporter["values"]["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists"}]
+    assert "a6000" in json.dumps(exporter["values"]["affinity"])
+
+
 def test_loaders_on_an_existing_cluster_need_no_identity(existing_run: Run) -> None:
     identities = existing_run.recording.all("llm-serving:index:ExistingWorkloadIdentity")
     assert [identity.name for identity in identities] == ["qwen3-32b"]

@@ -2,7 +2,9 @@
 
 import json
 import os
+import pty
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,41 @@ def test_destroy_says_what_it_removes_and_asks(
     assert any(" destroy " in call for call in calls.read_text().splitlines()) == answer
 
 
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A real terminal as standard input; what is written to it is typed."""
+    keyboard, screen = pty.openpty()
+    with os.fdopen(screen, encoding="utf-8") as typed:
+        monkeypatch.setattr("sys.stdin", typed)
+        yield keyboard
+    os.close(keyboard)
+
+
+@pytest.mark.parametrize(
+    ("typed", "is_removed"),
+    [("y", True), (" YES ", True), ("n", False), ("", False), ("yy", False)],
+    ids=["y", "yes", "no", "only the enter key", "something else"],
+)
+def test_the_prompt_takes_a_yes_from_a_terminal_and_everything_else_for_a_no(
+    dev: StackRunner, calls: Path, terminal: int, capsys: pytest.CaptureFixture[str], typed: str, is_removed: bool
+) -> None:
+    os.write(terminal, f"{typed}\n".encode())
+    assert exit_status("destroy", "dev") == (0 if is_removed else 1)
+    said = capsys.readouterr().out
+    assert said.index("1 Cluster, 1 NodePool") < said.index("Remove these 2 resources? [y/N] ")
+    assert ("nothing of dev was removed" in said) != is_removed
+    assert any(" destroy " in call for call in calls.read_text().splitlines()) == is_removed
+
+
+def test_a_yes_asks_nothing_and_still_says_what_goes(
+    dev: StackRunner, calls: Path, terminal: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_status("destroy", "dev", "--yes") == 0
+    said = capsys.readouterr().out
+    assert "1 Cluster, 1 NodePool" in said
+    assert "[y/N]" not in said
+
+
 def test_a_protected_stack_is_not_destroyed_and_the_way_is_said(
     calls: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,5 +183,5 @@ def test_an_image_that_there_is_not_is_one_line(calls: Path, capsys: pytest.Capt
         patch.setenv("PATH", f"{calls.parent / 'bin'}")
         assert exit_status("images", "build", "vlm") == 1
     assert capsys.readouterr().err.splitlines() == [
-        "error: there is no image 'vlm' (try: base, vllm, model-loader, tiny-model)"
+        "error: there is no image 'vlm' (try: base, vllm, model-loader, quantizer, tiny-model)"
     ]

@@ -15,7 +15,7 @@ from stacks.settings import NAMESPACE, read_settings_file, refuse_unpushed, reso
 from stacks.settings.secrets import HUB_TOKEN, OWNED
 from tests.unit.stacks.settings_files import put, settings_data, write_settings
 
-STACKS = ("dev", "staging", "prod")
+STACKS = ("dev", "staging", "prod", "prod-aws")
 
 
 def test_the_copy_runs_the_same_program_with_the_same_settings(tmp_path: Path) -> None:

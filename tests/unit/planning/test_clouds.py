@@ -23,6 +23,10 @@ which cloud (facts, like the catalog's), and the module that starts the right on
 CLASSES = frozenset(
     {
         "Aws",
+        "AwsClusterSpec",
+        "AwsNetworkSpec",
+        "AwsPoolSpec",
+        "AwsSettings",
         "Existing",
         "ExistingClusterSettings",
         "ExistingPoolSpec",

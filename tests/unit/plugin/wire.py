@@ -87,7 +87,12 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
         "identity": output(served.IDENTITY),
         "labels": {"llm-serving.example/environment": "test"},
     },
-    "ClusterAddons": {"keda": True, "monitoring": True, "leaderWorkerSet": True, "retentionDays": 7},
+    "ClusterAddons": {"keda": True, "monitoring": True, "leaderWorkerSet": True, "retentionDays": 7}
+    | {
+        "dcgmExporter": True,
+        "gpuNodes": [{"nodeSelector": {"gpu": "l4"}, "tolerations": [{"key": "nvidia.com/gpu"}]}],
+        "gpuExporter": {"namespace": "exporters", "pods": {"app": "exporter"}, "port": "metrics"},
+    },
     "PriorityClasses": {"labels": {"llm-serving.example/environment": "test"}},
     "CompileCache": {
         **{

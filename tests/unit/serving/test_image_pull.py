@@ -28,6 +28,7 @@ def everything(image_pull: dict[str, Any], **password: Any) -> Recording:
     def program() -> None:
         credentials: dict[str, Any] = {"image_pull": image_pull, **password}
         addons: Any = {"keda": True, "monitoring": True, "leader_worker_set": True, **credentials}
+        addons |= {"dcgm_exporter": True, "gpu_nodes": [{"node_selector": {"gpu": "l4"}}]}
         team: Any = {"team": {"name": "chat"}, "gpu_quota": 4, **credentials}
         ClusterAddons("addons", addons)
         TeamNamespace("chat", team)
@@ -107,7 +108,7 @@ def test_the_secret_is_made_in_each_namespace_before_its_pods_and_never_in_the_c
     assert (
         {secret["metadata.namespace"] for secret in secrets}
         == namespaces
-        == {"chat", "monitoring", "keda"} | {"lws-system"}
+        == {"chat", "monitoring", "keda"} | {"lws-system", "dcgm-exporter"}
     )
     for secret in secrets:
         assert secret["type"] == "kubernetes.io/dockerconfigjson"

@@ -24,7 +24,7 @@ from llm_serving.errors import ProblemsError
 from stacks.settings import NAMESPACE, read_settings_file, resolve
 from tests.unit.stacks.settings_files import settings_data
 
-STACKS = ("dev", "local", "prod", "staging")
+STACKS = ("dev", "local", "prod", "prod-aws", "staging")
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 """Examples of a long run; 0 for the fixed ones of `make check`."""
 MEMORY_MIB = 300

@@ -55,7 +55,7 @@ def row(text: str, *starts: str) -> list[str]:
     return match
 
 
-@pytest.mark.parametrize("name", ["local", "dev", "staging", "prod"])
+@pytest.mark.parametrize("name", ["local", "dev", "staging", "prod", "prod-aws"])
 def test_every_model_of_every_committed_stack_is_explained(name: str) -> None:
     done = CliRunner().invoke(app, ["explain", name, "--folder", str(REPOSITORY)], env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
@@ -203,9 +203,18 @@ def test_nothing_is_explained_that_nothing_provides(tmp_path: Path) -> None:
     assert "warm up" not in alone
     assert "llm_serving_startup_seconds" not in alone
     assert "weights: nothing measures it" in alone
-    assert "no launcher reports it" in alone
-    assert "llm-serving:models[0].autoscaling.gpuUtilization = 80: nothing of this stack measures it" in alone
+    assert "no launcher reports it: the exporter that the cloud runs does, and Prometheus reads it" in alone
+    assert "gpuUtilization" not in alone
     assert "gpuUtilization" not in launched
+
+
+def test_a_gpu_signal_that_nothing_brings_is_told() -> None:
+    settings = data(autoscaling={"max": 2}, engine={"launcher": False})
+    settings["addons"] = {"dcgmExporter": "existing"}
+    (model,) = report_models(resolve(parse_settings(settings, "dev"), "dev")).models
+    text = plain_text(model_sections(model))
+    assert "no launcher reports it: only where Prometheus has NVIDIA's exporter" in text
+    assert "llm-serving:models[0].autoscaling.gpuUtilization = 80: nothing of this stack measures it" in text
 
 
 def test_a_model_on_cpus_is_not_said_to_scale_by_what_gpus_do() -> None:
@@ -288,7 +297,7 @@ def test_an_update_waits_long_enough_for_an_image_that_is_not_streamed_yet(name:
         assert start.total - start.image_pull + pulled <= TIMEOUT_FACTOR * start.total
 
 
-@pytest.mark.parametrize("name", ["dev", "staging", "prod"])
+@pytest.mark.parametrize("name", ["dev", "staging", "prod", "prod-aws"])
 def test_engines_of_cloud_stacks_refuse_requests_that_would_wait_too_long(name: str) -> None:
     shipped = committed(name)
     for model in shipped.models:

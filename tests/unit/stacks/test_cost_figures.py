@@ -17,7 +17,7 @@ def _stack(path: Path) -> Stack:
     return resolve(read_settings_file(path), str(path))
 
 
-@pytest.mark.parametrize("stack", ["dev", "staging", "prod"])
+@pytest.mark.parametrize("stack", ["dev", "staging", "prod", "prod-aws"])
 def test_a_pool_costs_at_least_the_nodes_of_its_models_fewest_instances(stack: str) -> None:
     planned = _stack(REPOSITORY / f"Pulumi.{stack}.yaml")
     for pool in planned.settings.pools:

@@ -12,7 +12,7 @@ from tests.unit.stacks.settings_files import REPOSITORY, put, settings_data, wri
 GOLDEN = Path(__file__).parent / "golden"
 
 
-@pytest.mark.parametrize("stack", ["local", "dev", "staging", "prod"])
+@pytest.mark.parametrize("stack", ["local", "dev", "staging", "prod", "prod-aws"])
 def test_the_plan_is_the_one_that_was_reviewed(stack: str) -> None:
     done = CliRunner().invoke(app, ["plan", stack, "--folder", str(REPOSITORY), "--plain"])
     assert done.exit_code == 0, done.output

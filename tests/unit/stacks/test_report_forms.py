@@ -28,7 +28,7 @@ from stacks.report.summary import summary_sections
 from stacks.settings import Stack, read_settings_file, resolve
 from tests.unit.stacks.settings_files import REPOSITORY, put, settings_data, write_settings
 
-STACKS = ("local", "dev", "staging", "prod")
+STACKS = ("local", "dev", "staging", "prod", "prod-aws")
 WIDTHS = (40, 80, 100, 160)
 BOUNDS = ("minNodes", "maxNodes")
 BOX = re.compile("[─-╿]")

@@ -16,7 +16,7 @@ from stacks.settings.schema import settings_schema
 from stacks.settings.secrets import SECRETS
 from tests.unit.stacks.settings_files import REPOSITORY, copy_releases, put, settings_data, write_settings
 
-STACKS = ["local", "dev", "staging", "prod"]
+STACKS = ["local", "dev", "staging", "prod", "prod-aws"]
 LLAMA_70B = {"name": "llama-3-1-70b", "team": "chat", "pool": "l4", "releases": {"stable": "1.0.0"}}
 SECOND_POOL = {
     "name": "l4",

@@ -1,5 +1,6 @@
-"""Amazon Web Services: what fulfils the contract there. So far the network; no stack runs there yet."""
+"""Amazon Web Services: what fulfils the contract there."""
 
+from llm_serving.cloud.aws.cluster import AwsCluster, AwsClusterArgs
 from llm_serving.cloud.aws.network import AwsNetwork, AwsNetworkArgs
 
-__all__ = ["AwsNetwork", "AwsNetworkArgs"]
+__all__ = ["AwsCluster", "AwsClusterArgs", "AwsNetwork", "AwsNetworkArgs"]

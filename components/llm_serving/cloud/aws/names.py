@@ -34,3 +34,14 @@ def queue_name(cluster: str) -> str:
 def rule_name(cluster: str, event: str) -> str:
     """Name of the EventBridge rule that sends one kind of event to a cluster's queue."""
     return bounded(cluster, event, limit=RULE_LIMIT)
+
+
+def partition(region: str) -> str:
+    """Partition of a region, the second part of every ARN (AWS documentation, "Partitions")."""
+    known = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
+    return next((name for prefix, name in known.items() if region.startswith(prefix)), "aws")
+
+
+def managed_policy(region: str, name: str) -> str:
+    """ARN of a policy that AWS keeps itself, by its path and name."""
+    return f"arn:{partition(region)}:iam::aws:policy/{name}"

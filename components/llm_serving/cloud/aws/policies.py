@@ -59,6 +59,11 @@ def trust_of_service(service: str) -> Document:
     return _document({"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"})
 
 
+def ec2_service(partition: str) -> str:
+    """EC2 as a principal: of China it has another name."""
+    return "ec2.amazonaws.com.cn" if partition == "aws-cn" else "ec2.amazonaws.com"
+
+
 def read_weights(bucket_arn: str, key_arn: str, prefix: str = "") -> Document:
     """A model reads and lists weights.
 
@@ -187,11 +192,7 @@ def karpenter(
         _allow(
             ["iam:PassRole"],
             node_role_arn,
-            condition={
-                "StringEquals": {
-                    "iam:PassedToService": "ec2.amazonaws.com.cn" if partition == "aws-cn" else "ec2.amazonaws.com"
-                }
-            },
+            condition={"StringEquals": {"iam:PassedToService": ec2_service(partition)}},
         ),
         _allow(["iam:GetInstanceProfile"], instance_profile_arn),
         _allow(["sqs:DeleteMessage", "sqs:GetQueueUrl", "sqs:ReceiveMessage"], queue_arn),

@@ -8,6 +8,22 @@ INTERRUPTION_NOTICE_SECONDS = 120
 """EC2 documentation, "Spot Instance interruption notices"."""
 
 
+def dns_suffix(region: str) -> str:
+    """End of the host names of AWS in a region: China has one of its own (AWS documentation, "Partitions")."""
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+
+
+def repository_url(account: str, region: str, prefix: str) -> str:
+    """Host and path in front of an image's name in a private registry of ECR.
+
+    Args:
+        account: number of the registry's account.
+        region: its region.
+        prefix: what the names of its repositories begin with: those of a stack, or those of a pull-through rule.
+    """
+    return f"{account}.dkr.ecr.{region}.{dns_suffix(region)}/{prefix}"
+
+
 class Aws(MachineCloud):
     """Formulas of the EKS AMI."""
 

@@ -7,7 +7,7 @@ from llm_serving import catalog
 from llm_serving.catalog import MachineType, UnknownFact
 from llm_serving.planning.host import NO_SIDECAR, SidecarRequests
 from llm_serving.planning.nodes import DEFAULT_MAX_PODS, NodeShape
-from llm_serving.spec import CapacityEntry, Market, Pool
+from llm_serving.spec import CapacityEntry, GpuExporterSpec, GpuNodesSpec, Market, Pool
 
 
 class Cloud(ABC):
@@ -29,6 +29,8 @@ class Cloud(ABC):
         driver_libraries: folder at which its nodes mount the GPU driver's libraries into containers; ``None`` where the
             container runtime puts them where the linker looks.
         private_domains: domains of its services that pods reach without leaving its network.
+        gpu_exporter: the exporter of GPUs' utilization that it runs itself on nodes with GPUs; ``None`` where it runs
+            none that can be read.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Cloud(ABC):
     all_regions_gpu_quota: str | None = None
     driver_libraries: str | None = None
     private_domains: tuple[str, ...] = ()
+    gpu_exporter: GpuExporterSpec | None = None
 
     @abstractmethod
     def pool_node(self, pool: Pool, *, max_pods: int = DEFAULT_MAX_PODS) -> NodeShape:
@@ -57,6 +60,10 @@ class Cloud(ABC):
     @abstractmethod
     def gpu_nodes(self) -> Mapping[str, NodeShape]:
         """The node that each machine type with GPUs becomes, by its name; empty where no machines are sold."""
+
+    def exporter_nodes(self, pool: Pool) -> GpuNodesSpec | None:
+        """How an exporter of the stack's finds the nodes of ``pool``; ``None`` where no labels say which they are."""
+        return None
 
     def longer_notice(self, pool: Pool) -> str:
         """The setting that would give pods of ``pool`` a longer notice; empty where there is none."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.gpu_sharing import share_gpus
 from llm_serving.planning.nodes import DEFAULT_MAX_PODS, NodeShape
-from llm_serving.spec import ExistingPoolSpec, Pool
+from llm_serving.spec import ExistingPoolSpec, GpuNodesSpec, Pool
 
 
 class Existing(Cloud):
@@ -23,6 +23,12 @@ class Existing(Cloud):
             accelerator=pool.accelerator, gpus=pool.gpus_per_node, cpu=pool.cpu, memory_gib=pool.memory_gib
         )
         return share_gpus(node, pool.sharing)
+
+    def exporter_nodes(self, pool: Pool) -> GpuNodesSpec | None:
+        """By the labels and taints that the owner names."""
+        if not isinstance(pool, ExistingPoolSpec) or not pool.node_selector:
+            return None
+        return GpuNodesSpec(node_selector=pool.node_selector, tolerations=pool.tolerations)
 
     def gpu_nodes(self) -> Mapping[str, NodeShape]:
         """Nobody sells machines here."""

@@ -4,7 +4,7 @@ from llm_serving.catalog import MachineType
 from llm_serving.planning.clouds.machine_cloud import MachineCloud, visible_gib
 from llm_serving.planning.host import SidecarRequests
 from llm_serving.planning.nodes import by_bracket
-from llm_serving.spec import Market, Pool
+from llm_serving.spec import GpuExporterSpec, Market, Pool
 from llm_serving.spec.gcp import LONGEST_SPOT_SHUTDOWN_SECONDS, SPOT_SHUTDOWN_SECONDS, GcpPoolSpec
 
 CRITICAL_PODS_SECONDS = 15
@@ -70,6 +70,14 @@ class Gcp(MachineCloud):
     driver_libraries = "/usr/local/nvidia/lib64"
     # The network resolves both to its private addresses (Private Google Access).
     private_domains = (".googleapis.com", ".pkg.dev")
+    # GKE installs it with the component DCGM of a cluster's monitoring, and sends what it says to its own service (GKE
+    # documentation, "Collect and view DCGM metrics"). Its pods answer whoever scrapes them: the guide to autoscaling by
+    # GPU metrics in github.com/kubernetes/examples, AI/vllm-deployment/hpa, reads them so. Read 2026-11-29.
+    gpu_exporter = GpuExporterSpec(
+        namespace="gke-managed-system",
+        pods={"app.kubernetes.io/name": "gke-managed-dcgm-exporter"},
+        port="metrics",
+    )
 
     def notice_seconds(self, pool: Pool) -> int:
         """What a Spot node takes to end, less what the kubelet keeps of it."""

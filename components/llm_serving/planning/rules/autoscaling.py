@@ -4,9 +4,12 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
+from llm_serving.addons.addon import AddonProvider
+from llm_serving.addons.table import DCGM_EXPORTER
 from llm_serving.errors import Needs, Problem, Suggestion, nearest
 from llm_serving.metrics.engines import engine_metrics
 from llm_serving.metrics.series import SCRAPE_INTERVAL_SECONDS
+from llm_serving.planning.addons import gpu_exporter_provider, pools_that_need
 from llm_serving.planning.autoscaling import Cron, interruption, parse_cron
 from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.stack import StackShape
@@ -17,6 +20,7 @@ from llm_serving.spec.urls import check_user_info
 def check_autoscaling(stack: StackShape) -> Iterator[Problem]:
     """Everything about ``models[].autoscaling`` and what goes with it."""
     yield from check_addons(stack.addons, stack.models)
+    yield from _gpu_nodes(stack)
     for index, model in enumerate(stack.models):
         path = f"models[{index}]"
         yield from _base(path, model)
@@ -74,8 +78,24 @@ def check_addons(addons: AddonsSpec, models: Sequence[ModelSpec]) -> Iterator[Pr
 _EXAMPLE_URL = "http://prometheus.monitoring.svc:9090"
 
 
+def _gpu_nodes(stack: StackShape) -> Iterator[Problem]:
+    """A DaemonSet finds nodes by their labels alone: it asks for no GPU."""
+    if gpu_exporter_provider(stack.addons, stack.cloud) is not AddonProvider.STACK:
+        return
+    needed = pools_that_need(DCGM_EXPORTER, stack.models, stack.pools)
+    for index, pool in enumerate(stack.pools):
+        if pool in needed and stack.cloud.exporter_nodes(pool) is None:
+            reason = (
+                "required where a model without the launcher scales by gpuUtilization: NVIDIA's exporter finds its "
+            )
+            labels = 'labels of the nodes, such as nvidia.com/gpu.present: "true"; or addons.dcgmExporter: existing'
+            hint = Suggestion(labels, edits=[{"/addons.dcgmExporter": AddonSource.EXISTING.value}])
+            yield Problem(f"pools[{index}].nodeSelector", None, f"{reason}nodes by their labels", hint)
+
+
 def note_autoscaling(stack: StackShape) -> Iterator[Problem]:
     """What will disappoint, although nothing is refused."""
+    provider = gpu_exporter_provider(stack.addons, stack.cloud)
     for index, model in enumerate(stack.models):
         spec, path = model.autoscaling, f"models[{index}].autoscaling"
         if spec is None:
@@ -88,7 +108,8 @@ def note_autoscaling(stack: StackShape) -> Iterator[Problem]:
             yield Problem(
                 f"{path}.pollingSeconds", spec.polling_seconds, reason, Suggestion(values=[SCRAPE_INTERVAL_SECONDS])
             )
-        if spec.gpu_utilization is not None and not model.engine.launcher:
+        is_measured = model.engine.launcher or provider is not AddonProvider.USER
+        if spec.gpu_utilization is not None and not is_measured:
             reason = "nothing of this stack measures it: the launcher would, and the engine runs without it"
             exporter = "leave it out, or NVIDIA's exporter in the Prometheus that scales, with honorLabels"
             hint = Suggestion(exporter, removal=True)

