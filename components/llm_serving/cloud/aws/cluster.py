@@ -222,7 +222,7 @@ class AwsCluster(pulumi.ComponentResource):
 
     def _node_role(
         self, name: str, inputs: AwsClusterInputs, purpose: str
-    ) -> tuple[aws.iam.Role, list[pulumi.Resource]]:
+    ) -> tuple[aws.iam.Role, list[pulumi.CustomResource]]:
         """Nodes join and pull the images of Amazon's add-ons; what else they may pull, whoever has the images says."""
         arn, spec = f"arn:{partition(inputs.region)}", inputs.cluster
         return role(
@@ -284,7 +284,7 @@ class AwsCluster(pulumi.ComponentResource):
 
     def _addon_identity(
         self, name: str, inputs: AwsClusterInputs, cluster: aws.eks.Cluster, addon: ClusterAddon
-    ) -> tuple[list[aws.eks.AddonPodIdentityAssociationArgs] | None, list[pulumi.Resource]]:
+    ) -> tuple[list[aws.eks.AddonPodIdentityAssociationArgs] | None, list[pulumi.CustomResource]]:
         account, policy = addon.service_account, addon.managed_policy
         if account is None or policy is None:
             return None, []
