@@ -11,7 +11,7 @@ from math import ceil
 from llm_serving import catalog
 from llm_serving.arguments import Frozen
 from llm_serving.catalog import UnknownFact
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import LEAVE_OUT, Needs, Problem, ProblemsError, Suggestion
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.fit import GIB, weight_bytes
 from llm_serving.planning.gpu_sharing import process_gpu
@@ -38,6 +38,8 @@ side: on a CPU it takes 1.2 GiB."""
 
 CONTEXT_GIB = 1.5
 """Memory of a GPU outside of PyTorch's tensors, and what its allocator loses in fragments. An assumption."""
+
+_OTHER_CHECKPOINT = Suggestion("a checkpoint that the publisher quantized", needs=Needs.ELSEWHERE)
 
 _STORED_ONLY = frozenset(
     {
@@ -225,19 +227,26 @@ def _base_problems(base: ReleaseSpec, facts: ModelFacts) -> Iterator[Problem]:
         stored = base.quantization.value
     if stored is not None:
         reason = f"its weights are quantized already ({stored})"
-        yield Problem("base.release", base.version, reason, "a release of the 16-bit weights")
+        yield Problem(
+            "base.release", base.version, reason, Suggestion("a release of the 16-bit weights", needs=Needs.ELSEWHERE)
+        )
     if facts.experts is not None:
         reason = f"it is a mixture of {facts.experts.count} experts, each of which needs calibration of its own"
-        yield Problem("base.release", base.version, reason, "a checkpoint that the publisher quantized")
+        yield Problem("base.release", base.version, reason, _OTHER_CHECKPOINT)
     if facts.encoders:
         reason = f"it reads {facts.encoders[0].modality} beside text, and the quantizer takes text alone"
-        yield Problem("base.release", base.version, reason, "a checkpoint that the publisher quantized")
+        yield Problem("base.release", base.version, reason, _OTHER_CHECKPOINT)
     if facts.task is not Task.GENERATE:
         reason = f"its task is {facts.task}, and the quantizer takes models that write text"
-        yield Problem("base.release", base.version, reason, "a release of a model that writes text")
+        yield Problem(
+            "base.release",
+            base.version,
+            reason,
+            Suggestion("a release of a model that writes text", needs=Needs.ELSEWHERE),
+        )
     if any(group.attention in (AttentionKind.STATE, AttentionKind.NONE) for group in facts.layers):
         reason = "not all of its layers have attention, and the quantizer's recipes are for those that do"
-        yield Problem("base.release", base.version, reason, "a checkpoint that the publisher quantized")
+        yield Problem("base.release", base.version, reason, _OTHER_CHECKPOINT)
 
 
 def _calibration_problems(spec: QuantizationSpec, facts: ModelFacts) -> Iterator[Problem]:
@@ -245,16 +254,16 @@ def _calibration_problems(spec: QuantizationSpec, facts: ModelFacts) -> Iterator
     if calibration is None:
         if spec.scheme.calibrates:
             reason = f"{spec.scheme} needs text that the model reads while it is quantized"
-            free = QuantizationScheme.FP8_DYNAMIC
-            yield Problem("calibration.path", None, reason, f"a folder of the cache with text; or scheme {free}")
+            free = QuantizationScheme.FP8_DYNAMIC.value
+            hint = f"a folder of the cache with text; or scheme {free}"
+            yield Problem("calibration", None, reason, Suggestion(hint, edits=[{"scheme": free}]))
         return
     if not spec.scheme.calibrates:
-        yield Problem("calibration.path", calibration.path, f"{spec.scheme} calibrates nothing", "leave it out")
+        yield Problem("calibration", calibration.path, f"{spec.scheme} calibrates nothing", LEAVE_OUT)
     if calibration.sequence_length > facts.max_context:
         reason = f"{facts.architecture} was made for at most {facts.max_context} tokens"
-        yield Problem(
-            "calibration.sequenceLength", calibration.sequence_length, reason, str(min(2048, facts.max_context))
-        )
+        shorter = Suggestion(values=[min(2048, facts.max_context)])
+        yield Problem("calibration.sequenceLength", calibration.sequence_length, reason, shorter)
 
 
 def _width_problems(spec: QuantizationSpec, facts: ModelFacts) -> Iterator[Problem]:
@@ -262,7 +271,10 @@ def _width_problems(spec: QuantizationSpec, facts: ModelFacts) -> Iterator[Probl
     uneven = [width for width in (facts.hidden_size, facts.intermediate_size) if width % group]
     if uneven:
         reason = f"its groups of {group} weights do not divide a width of {uneven[0]}"
-        yield Problem("scheme", spec.scheme.value, reason, QuantizationScheme.FP8_DYNAMIC.value)
+        # It calibrates nothing.
+        even = {"": QuantizationScheme.FP8_DYNAMIC.value, "calibration": None}
+        hint = f"{QuantizationScheme.FP8_DYNAMIC}, without calibration"
+        yield Problem("scheme", spec.scheme.value, reason, Suggestion(hint, edits=[even]))
 
 
 def _too_small(
@@ -284,7 +296,7 @@ def _too_small(
     return Problem("pool", spec.pool, reason, _larger_node(cloud, needed, on_gpu, sidecar))
 
 
-def _larger_node(cloud: Cloud, needed: float, on_gpu: float, sidecar: SidecarRequests) -> str:
+def _larger_node(cloud: Cloud, needed: float, on_gpu: float, sidecar: SidecarRequests) -> Suggestion:
     """The smallest machine on which the Job fits."""
 
     def fits(node: NodeShape) -> bool:
@@ -294,5 +306,6 @@ def _larger_node(cloud: Cloud, needed: float, on_gpu: float, sidecar: SidecarReq
     nodes = cloud.gpu_nodes()
     fitting = sorted((node.gpus, node.memory_gib, name) for name, node in nodes.items() if fits(node))
     if fitting:
-        return f"a pool of {fitting[0][2]}"
-    return f"a pool whose nodes have {ceil(needed)} GiB for pods and GPUs of {ceil(on_gpu)} GiB"
+        return Suggestion(f"a pool of {fitting[0][2]}", needs=Needs.CHOICE)
+    hint = f"a pool whose nodes have {ceil(needed)} GiB for pods and GPUs of {ceil(on_gpu)} GiB"
+    return Suggestion(hint, needs=Needs.CHOICE)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from llm_serving.errors import Problem, ProblemsError, nearest, nearest_or_few
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion, nearest, nearest_or_few
 from llm_serving.planning.quantization import FOLDER, QuantizationPlan, plan_quantization
 from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.stack import StackShape
@@ -21,11 +21,17 @@ def check_quantizations(stack: StackShape) -> Iterator[Problem]:
     yield from problems
     if stack.quantizations and stack.loader is None:
         reason = "the Job verifies the base and writes the result with the loader, and there is none"
-        yield Problem("loader", None, reason, "loader, with the image of images/model-loader")
+        hint = Suggestion("loader, with the image of images/model-loader", needs=Needs.FACT)
+        yield Problem("loader", None, reason, hint)
     for index, model in enumerate(stack.models):
         if stack.quantizations and model.name == FOLDER:
             reason = "results of quantizations lie in the folder of this name"
-            yield Problem(f"models[{index}].name", model.name, reason, f"{FOLDER}-model")
+            yield Problem(
+                f"models[{index}].name",
+                model.name,
+                reason,
+                Suggestion(f"another name, such as {FOLDER}-model, and releases of it", needs=Needs.ELSEWHERE),
+            )
 
 
 def quantization_plans(stack: StackShape) -> tuple[dict[int, QuantizationPlan], list[Problem]]:
@@ -67,10 +73,11 @@ def _base(stack: StackShape, quantization: QuantizationSpec) -> Iterator[Problem
     loader, source = stack.loader, release.model
     if source.gated and loader is not None and loader.source == HUB and loader.token_secret is None:
         reason = f"{source.repository} is gated, and the loader has no token for the hub"
-        yield Problem("base.release", base.release, reason, "loader.token, a secret of the stack")
+        hint = Suggestion("loader.token, a secret of the stack", needs=Needs.COMMAND)
+        yield Problem("base.release", base.release, reason, hint)
     if source.gated and not quantization.accept_license:
         reason = f"{source.repository} is gated: its licence ({source.license}) must be accepted"
-        yield Problem("acceptLicense", False, reason, "true, after reading it")
+        yield Problem("acceptLicense", False, reason, Suggestion("true, after reading it", values=[True]))
 
 
 def _teams(stack: StackShape) -> Iterator[Problem]:
@@ -84,4 +91,4 @@ def _teams(stack: StackShape) -> Iterator[Problem]:
         owner = owners.setdefault(base, quantization.team)
         if owner != quantization.team:
             reason = f"team {owner} has the weights of {base[0]} {base[1]} in this stack"
-            yield Problem(f"quantizations[{index}].team", quantization.team, reason, owner)
+            yield Problem(f"quantizations[{index}].team", quantization.team, reason, Suggestion(values=[owner]))
