@@ -124,6 +124,8 @@ class LocalCluster:
         if autoscaling is not None:  # before anything is decided or stops
             check_autoscaling()
         if karpenter is not None:
+            if node is not None:
+                raise ClusterError("a cluster has a real node or Karpenter: create one without `node` or `karpenter`")
             check_karpenter()
         layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not layout.config.exists():
