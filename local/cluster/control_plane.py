@@ -197,10 +197,11 @@ class LocalCluster:
         with file_locked(self._layout.start_lock):
             self._stop()
 
-    def _stop(self) -> None:
+    def _stop(self, *, at_once: bool = False) -> None:
+        """End its processes; ``at_once`` without time to leave anything in order."""
         supervisor = self._supervisor()
         if supervisor is not None and supervisor.alive():
-            supervisor.send(signal.SIGTERM)
+            supervisor.send(signal.SIGKILL if at_once else signal.SIGTERM)
             if not supervisor.wait(_STOP_SECONDS):
                 supervisor.send(signal.SIGKILL)
                 supervisor.wait(5.0)
@@ -217,7 +218,11 @@ class LocalCluster:
             return
         if not self.exists() and any(self.directory.iterdir()):
             raise ClusterError(f"{self.directory} holds no local cluster, so it is left alone")
-        self.stop()
+        if self.exists():
+            with file_locked(self._layout.start_lock):
+                # The API server would wait for those who still watch, to keep a state that is removed. A node has
+                # containers and mounts to clear away.
+                self._stop(at_once=ClusterConfig.read(self._layout).node is None)
         shutil.rmtree(self.directory)
 
     def running(self) -> bool:

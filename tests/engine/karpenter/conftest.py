@@ -34,10 +34,11 @@ def watched(cluster):
 
 
 @pytest.fixture(scope="session")
-def node_class(cluster):
-    """The EC2NodeClass of the NodePools."""
-    made = lab.node_class("gpu")
-    cluster.apply([made])
+def node_class(cluster, api, watched):  # noqa: F811 (fixture)
+    """The EC2NodeClass of the NodePools. It is ready before they are there: Karpenter passes over pods that want
+    another, for a while."""
+    made = api.create(lab.node_class("gpu"))
+    watched.until(lambda: watched.is_ready("EC2NodeClass", "gpu"))
     return made
 
 

@@ -10,7 +10,7 @@ from local.aws import AwsApi
 from local.cluster.controller_runtime import ChangeSignal, Informer
 
 REGION, CLUSTER, QUEUE = "us-east-1", "local", "interruptions"
-RESERVATION = "cr-0123456789abcdef0"
+RESERVATION = {"id": "cr-0123456789abcdef0", "machine": "g6.xlarge", "zone": "us-east-1b", "count": 1}
 _DISCOVERY = {"karpenter.sh/discovery": CLUSTER}
 _GUARD_SECONDS = 300
 """How long anything is waited for, far more than it takes."""
@@ -22,6 +22,7 @@ class Account:
     def __init__(self, folder):
         self.api = AwsApi(folder / "aws", folder / "capacity.yaml")
         self.address = self.api.start()
+        self.lacks()
         self.ec2, self.sqs = self.api.client("ec2", REGION), self.api.client("sqs", REGION)
         self.iam = self.api.client("iam", REGION)
         tags = [{"Key": key, "Value": value} for key, value in _DISCOVERY.items()]
@@ -46,9 +47,9 @@ class Account:
             kubernetesNetworkConfig={"serviceIpv4Cidr": "10.96.0.0/16"},
         )
 
-    def has(self, **capacity):
-        """Say what machines there are."""
-        self.api.capacity.write_text(yaml.safe_dump(capacity))
+    def lacks(self, *missing):
+        """Say which machines EC2 does not have. It has all others, and a capacity reservation of the account."""
+        self.api.capacity.write_text(yaml.safe_dump({"missing": list(missing), "reservations": [RESERVATION]}))
 
     def instances(self, pool=None):
         """The instances that are not terminated, of one NodePool or of all."""
@@ -76,7 +77,13 @@ class Account:
 class Watched:
     """What the cluster has, as watches tell it."""
 
-    KINDS = {"NodeClaim": "karpenter.sh/v1", "Node": "v1", "Pod": "v1", "Event": "v1"}
+    KINDS = {
+        "EC2NodeClass": "karpenter.k8s.aws/v1",
+        "NodeClaim": "karpenter.sh/v1",
+        "Node": "v1",
+        "Pod": "v1",
+        "Event": "v1",
+    }
 
     def __init__(self, client):
         self._signal = ChangeSignal()
@@ -95,6 +102,16 @@ class Watched:
 
     def _all(self, kind):
         return self._informers[kind].objects() or []
+
+    def is_ready(self, kind, name):
+        """The condition ``Ready`` of an object of the cluster."""
+        conditions = [
+            condition
+            for each in self._all(kind)
+            if each["metadata"]["name"] == name
+            for condition in each.get("status", {}).get("conditions", [])
+        ]
+        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
     def claims(self, pool):
         return [each for each in self._all("NodeClaim") if each["metadata"]["labels"]["karpenter.sh/nodepool"] == pool]
@@ -138,7 +155,7 @@ def node_class(name):
             "amiSelectorTerms": [{"alias": "al2023@latest"}],
             "subnetSelectorTerms": selection,
             "securityGroupSelectorTerms": selection,
-            "capacityReservationSelectorTerms": [{"id": RESERVATION}],
+            "capacityReservationSelectorTerms": [{"id": RESERVATION["id"]}],
         },
     }
 
