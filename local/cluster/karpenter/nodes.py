@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from llm_serving.planning.simulation.node_pool import HOSTNAME, REGION, ZONE, region_of
+from llm_serving.planning.simulation.node_pool import HOSTNAME, REGION, ZONE, pool_of, region_of
 from local.aws.api import client as aws_client
 from local.cluster import identities, rest, simulated_nodes
 from local.cluster.config import ClusterConfig
@@ -62,25 +62,33 @@ def reconcile(
         nodes: the Nodes.
         machines: id and name in the network of the instances that run.
     """
-    known = {node["spec"].get("providerID") for node in nodes}
+    known = {_provider_id(node) for node in nodes}
     for claim in claims:
-        provider_id = claim.get("status", {}).get("providerID")
-        hostname = machines.get(_instance(provider_id or ""))
+        provider_id = claim.get("status", {}).get("providerID", "")
+        hostname = machines.get(_instance(provider_id))
         if hostname and provider_id not in known and "deletionTimestamp" not in claim["metadata"]:
             simulated_nodes.create(client, node_of(claim, hostname))
             _LOG.info("NodeClaim %s: node %s", claim["metadata"]["name"], hostname)
     for node in nodes:
-        instance = _instance(node["spec"].get("providerID", ""))
-        leaving = "deletionTimestamp" in node["metadata"]
-        if instance and instance not in machines and simulated_nodes.is_simulated(node) and not leaving:
+        instance, leaving = _instance(_provider_id(node)), "deletionTimestamp" in node["metadata"]
+        if _is_machine(node) and instance not in machines and not leaving:
             name = node["metadata"]["name"]
             _LOG.info("instance %s has gone, and with it node %s", instance, name)
             simulated_nodes.remove(client, node, client.list("v1", "Pod", fields=f"spec.nodeName={name}"))
 
 
+def _is_machine(node: rest.Object) -> bool:
+    """It was made here: the nodes of node groups, which have no instance in EC2, are of the ``pool_controller``."""
+    return simulated_nodes.is_simulated(node) and pool_of(node) is None
+
+
+def _provider_id(node: rest.Object) -> str:
+    return node["spec"].get("providerID", "")
+
+
 def _instance(provider_id: str) -> str:
-    """``i-...`` of ``aws:///us-east-1a/i-...``; an empty string for a node that is no instance of EC2."""
-    return provider_id.rpartition("/")[2] if provider_id.startswith("aws:///") else ""
+    """``i-...`` of ``aws:///us-east-1a/i-...``."""
+    return provider_id.rpartition("/")[2]
 
 
 def _machines(ec2: Any) -> dict[str, str]:
@@ -113,7 +121,7 @@ def main(arguments: list[str]) -> int:
             print(f"machines of Karpenter get no nodes: {error}", file=sys.stderr, flush=True)
             return 1
         existing, registered = claims.objects() or [], nodes.objects() or []
-        if not existing and not any(_instance(node["spec"].get("providerID", "")) for node in registered):
+        if not existing and not any(map(_is_machine, registered)):
             continue
         try:
             reconcile(client, existing, registered, _machines(ec2))

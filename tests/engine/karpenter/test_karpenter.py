@@ -3,6 +3,7 @@
 Karpenter remembers for three minutes what EC2 did not have, so each test wants a machine type of its own.
 """
 
+from local.cluster import NodePool
 from tests.engine.cluster.helpers import gpu_pod
 from tests.engine.karpenter.lab import RESERVATION
 
@@ -77,13 +78,22 @@ def test_a_spot_machine_that_is_to_be_interrupted_is_cordoned_drained_and_termin
     watched.until(lambda: not account.instances("interrupted"))
 
 
-def test_the_node_of_an_instance_that_ec2_ends_of_its_own_accord_goes(api, account, watched, node_pool, namespace):
+def test_the_node_of_an_instance_that_ec2_ends_of_its_own_accord_goes(
+    api, account, cluster, watched, node_pool, namespace
+):
+    shape = {"cpu": "4", "memory": "16Gi", "pods": "58"}
+    cluster.put_pool(
+        NodePool("group", 1, 1, shape, shape, ("us-east-1a",), provider_id="aws:///{zone}/{name}")
+    )  # a node group, whose nodes EC2 does not know
+    cluster.wait_pool("group")
     node_pool("lost", "g6e.2xlarge", "spot", pool="lost")
     api.create(gpu_pod(namespace, "a", "lost"))
     watched.until(lambda: watched.pool_of(namespace, "a") == "lost")
     (instance,) = account.instances("lost")
     account.ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
     watched.until(lambda: not watched.nodes("lost") and not watched.claims("lost"))
+    cluster.wait_pool("group")
+    cluster.delete_pool("group")
 
 
 def test_deleted_node_pools_leave_nothing(api, cluster, account, watched, node_pool, node_class, namespace):
