@@ -29,15 +29,15 @@ from local.cluster.config import (
     NodeOptions,
 )
 from local.cluster.errors import ClusterError, last_lines, with_log
-from local.cluster.karpenter.programs import PORTS as KARPENTER_PORTS
-from local.cluster.karpenter.programs import check as check_karpenter
+from local.cluster.karpenter import programs as karpenter_programs
 from local.cluster.kwok_stages import write_stages
 from local.cluster.layout import POOL_CONTROLLER, REPOSITORY, Layout, program
 from local.cluster.node import namespace_owner, requirements
 from local.cluster.node.addresses import AddressSlot
 from local.cluster.node.local_node import LocalNode, NodeHealth
+from local.cluster.probes import answers
 from local.cluster.processes import Process, environment, wait_until
-from stacks.files import file_locked, read_json
+from stacks.files import file_locked, read_json, write_atomically
 
 START_SECONDS = 120.0
 """How long a start may take: seconds on an idle machine, a minute where several start on two busy cores."""
@@ -126,7 +126,8 @@ class LocalCluster:
         if karpenter is not None:
             if node is not None:
                 raise ClusterError("a cluster has a real node or Karpenter: create one without `node` or `karpenter`")
-            check_karpenter()
+            if karpenter.queue is not None:
+                karpenter_programs.check()
         layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not layout.config.exists():
             ClusterConfig(
@@ -294,6 +295,44 @@ class LocalCluster:
         if name not in config.ports:
             raise ClusterError(f"the cluster in {self.directory} has no {name}: it has no autoscaling")
         return f"http://{config.api_address}:{config.ports[name]}"
+
+    # Karpenter
+
+    def karpenter(self) -> KarpenterOptions | None:
+        """What it was created with; ``None`` where it never has a Karpenter."""
+        return ClusterConfig.read(self._layout).karpenter
+
+    def run_karpenter(self, queue: str) -> None:
+        """Let the Karpenter run that was created to wait, or run with another queue, and wait until it is ready. Its
+        definitions are served already.
+
+        Args:
+            queue: as in :class:`~local.cluster.config.KarpenterOptions`.
+
+        Raises:
+            ClusterError: the cluster has no Karpenter that waits, a program is missing, or it does not get ready.
+        """
+        karpenter_programs.check()
+        config = ClusterConfig.read(self._layout)
+        if config.karpenter is None or config.karpenter.queue is not None:
+            raise ClusterError(f"the cluster in {self.directory} has no Karpenter that waits to be installed")
+        wanted = karpenter_programs.variables(queue)
+        if not self._layout.karpenter.exists() or self._layout.karpenter.read_text() != wanted:
+            self.end_karpenter()
+            write_atomically(self._layout.karpenter, wanted)
+        health, log = karpenter_programs.health(config), self._layout.log(karpenter_programs.KARPENTER)
+        wait_until(lambda: answers(health), START_SECONDS, lambda: with_log("Karpenter does not get ready", log))
+
+    def end_karpenter(self) -> None:
+        """Let it wait again; nothing happens if it does."""
+        self._layout.karpenter.unlink(missing_ok=True)
+        programs: dict[str, Any] = read_json(self._layout.programs) or {}
+        for name in (karpenter_programs.KARPENTER, karpenter_programs.NODES):
+            process = Process.from_json((programs.get(name) or {}).get("process"))
+            if process is not None and process.alive():
+                process.send(signal.SIGTERM)
+                if not process.wait(_STOP_SECONDS):
+                    process.send(signal.SIGKILL)
 
     # The node of this machine
 
@@ -472,7 +511,7 @@ class LocalCluster:
             names = (
                 *CONTROL_PLANE_PORTS,
                 *(() if config.autoscaling is None else AUTOSCALING_PORTS),
-                *(() if config.karpenter is None else KARPENTER_PORTS),
+                *(() if config.karpenter is None else karpenter_programs.PORTS),
             )
             config = config.with_ports(ports.choose(names, config.ports))
             config.write(self._layout)
@@ -510,7 +549,7 @@ class LocalCluster:
             if config.autoscaling is not None:
                 self.install_crds("keda", "prometheus-operator")
                 startup.put_objects(self._layout, config, client)
-            if config.karpenter is not None:
+            if config.karpenter is not None and config.karpenter.queue is not None:
                 self.install_crds("karpenter")
         self._layout.definitions_served.touch()
 

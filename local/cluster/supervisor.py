@@ -12,7 +12,6 @@ supervisor proper is their first process. As such it also reaps processes whose 
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,8 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-import requests
-
 from local.cluster import identities, rest
 from local.cluster.commands import commands
 from local.cluster.config import ClusterConfig
@@ -30,6 +27,7 @@ from local.cluster.errors import ClusterError
 from local.cluster.layout import Layout
 from local.cluster.node import namespace_owner, proc
 from local.cluster.node.programs import KUBELET
+from local.cluster.probes import answers
 from local.cluster.processes import Command, Owner, Process, dies_with_parent, environment
 from stacks.files import file_locked, write_json
 
@@ -237,28 +235,12 @@ class _Probes:
         if command.name == "kube-apiserver":
             return self._apiserver.ready(timeout=1.0)
         if command.name not in _PROBED:
-            return _answers(command.probe)
+            return answers(command.probe)
         try:
             answer = self._etcd.request("GET", "/health", timeout=1.0)
         except (rest.ApiError, rest.UnreachableError):
             return False
         return "true" in str(answer)
-
-
-def _answers(probe: str) -> bool:
-    if probe.startswith("http"):
-        with contextlib.suppress(requests.RequestException), requests.Session() as session:
-            session.trust_env = False
-            return session.get(probe, timeout=1.0).ok
-        return False
-    path = Path(probe)
-    if not probe or not path.is_socket():
-        return not probe or path.exists()
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(1.0)
-        connection.connect(probe)
-        return True
-    return False
 
 
 def shorten(log: Path) -> None:
