@@ -3,6 +3,7 @@
 Karpenter remembers for three minutes what EC2 did not have, so each test wants a machine type of its own.
 """
 
+from llm_serving.planning.simulation.node_pool import pool_of
 from local.cluster import NodePool
 from tests.engine.cluster.helpers import gpu_pod
 from tests.engine.karpenter.lab import RESERVATION
@@ -86,13 +87,18 @@ def test_the_node_of_an_instance_that_ec2_ends_of_its_own_accord_goes(
         NodePool("group", 1, 1, shape, shape, ("us-east-1a",), provider_id="aws:///{zone}/{name}")
     )  # a node group, whose nodes EC2 does not know
     cluster.wait_pool("group")
+
+    def group_nodes():
+        return [each["metadata"]["name"] for each in api.list("v1", "Node") if pool_of(each) == "group"]
+
+    group = group_nodes()
     node_pool("lost", "g6e.2xlarge", "spot", pool="lost")
     api.create(gpu_pod(namespace, "a", "lost"))
     watched.until(lambda: watched.pool_of(namespace, "a") == "lost")
     (instance,) = account.instances("lost")
     account.ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
     watched.until(lambda: not watched.nodes("lost") and not watched.claims("lost"))
-    cluster.wait_pool("group")
+    assert group_nodes() == group
     cluster.delete_pool("group")
 
 
