@@ -317,9 +317,9 @@ class LocalCluster:
         if config.karpenter is None or config.karpenter.queue is not None:
             raise ClusterError(f"the cluster in {self.directory} has no Karpenter that waits to be installed")
         wanted = karpenter_programs.variables(queue)
-        if not self._layout.karpenter.exists() or self._layout.karpenter.read_text() != wanted:
+        if self._layout.karpenter.exists() and self._layout.karpenter.read_text() != wanted:
             self.end_karpenter()
-            write_atomically(self._layout.karpenter, wanted)
+        write_atomically(self._layout.karpenter, wanted)
         health, log = karpenter_programs.health(config), self._layout.log(karpenter_programs.KARPENTER)
         wait_until(lambda: answers(health), START_SECONDS, lambda: with_log("Karpenter does not get ready", log))
 
