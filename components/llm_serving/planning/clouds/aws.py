@@ -32,7 +32,7 @@ class Aws(MachineCloud):
 
     name = "aws"
     markets = frozenset({Market.ON_DEMAND, Market.SPOT, Market.RESERVATION, Market.CAPACITY_BLOCK})
-    # What Karpenter takes off before it has seen a machine of its kind (its chart, ``settings.vmMemoryOverheadPercent``).
+    # What Karpenter takes off before it has seen such a machine (its chart, ``settings.vmMemoryOverheadPercent``).
     kernel_share = 0.075
     # The pod in which the driver of the model cache runs Mountpoint for Amazon S3; in 4 GiB it reads as fast as most
     # networks are (github.com/awslabs/mountpoint-s3-csi-driver, docs/MEMORY.md). Its cache is on the node's ephemeral
@@ -49,7 +49,7 @@ class Aws(MachineCloud):
 
     def kube_reserved(self, machine: MachineType, max_pods: int) -> dict[str, str]:
         """``kubeReserved`` of a node's kubelet: nodeadm's formula for the pods that the node may have. By itself
-        nodeadm, and Karpenter with it, counts those that its network interfaces have addresses for: up to 8 GiB more."""
+        nodeadm, and Karpenter with it, counts those that the machine has addresses for: up to 8 GiB more."""
         return {
             "cpu": f"{ceil(reserved_cores(machine) * 1000)}m",
             "memory": f"{_reserved_mib(max_pods)}Mi",
