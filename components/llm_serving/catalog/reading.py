@@ -244,14 +244,17 @@ def _machine_types() -> Mapping[str, Mapping[str, MachineType]]:
     for row in _rows("zones.csv"):
         key = (row["cloud"], row["machine_type"])
         zones[key] = (*zones.get(key, ()), *_listed(row["zones"]))
-    efa = {("aws", row["machine_type"]): row["interfaces"] for row in _rows("efa.csv")}
+    efa = {
+        ("aws", row["machine_type"]): {"efa_interfaces": row["interfaces"], "efa_first_card": row["first_card"]}
+        for row in _rows("efa.csv")
+    }
     machines = [
         _model(
             MachineType,
             row,
             notes=row["notes"],
             zones=zones.get((row["cloud"], row["name"]), ()),
-            efa_interfaces=efa.get((row["cloud"], row["name"]), 0),
+            **efa.get((row["cloud"], row["name"]), {}),
         )
         for row in _rows("machine_types.csv")
     ]

@@ -29,7 +29,7 @@ class Aws(MachineCloud):
     """Formulas of the EKS AMI."""
 
     name = "aws"
-    markets = frozenset({Market.ON_DEMAND, Market.SPOT, Market.RESERVATION})
+    markets = frozenset({Market.ON_DEMAND, Market.SPOT, Market.RESERVATION, Market.CAPACITY_BLOCK})
     # The pod in which the driver of the model cache runs Mountpoint for Amazon S3; in 4 GiB it reads as fast as most
     # networks are (github.com/awslabs/mountpoint-s3-csi-driver, docs/MEMORY.md). Its cache is on the node's ephemeral
     # storage and holds every file that a pod reads.
