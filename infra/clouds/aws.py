@@ -155,7 +155,7 @@ class AmazonCloud(Cloud[AwsPoolSpec, AwsGpuPool]):
             "region": self.settings.region,
             "name": self.name,
             "cluster_name": self.cluster.name,
-            "node_role_arn": self.cluster.node_group_role_arn,
+            "version": self.settings.cluster.version,
             "security_group_id": self.cluster.security_group_id,
             "subnet_ids": self.network.node_subnet_ids,
             "zones": list(self.settings.cluster.zones),
@@ -164,11 +164,12 @@ class AmazonCloud(Cloud[AwsPoolSpec, AwsGpuPool]):
             "drain_seconds": self._drain_seconds(spec),
             "tags": self.settings.labels,
         }
+        if spec.provisioner is AwsProvisioner.NODE_GROUP:
+            arguments["node_group_role_arn"] = self.cluster.node_group_role_arn
         needs: list[pulumi.Resource] = [self.cluster]
         if self.provisioner is not None:
             needs.append(self.provisioner)
-            if spec.provisioner is AwsProvisioner.KARPENTER:
-                arguments["instance_profile"] = self.provisioner.instance_profile
+            arguments["instance_profile"] = self.provisioner.instance_profile
         return AwsGpuPool(spec.name, arguments, self._options(kubernetes, depends_on=needs))
 
     def _drain_seconds(self, pool: AwsPoolSpec) -> int:
