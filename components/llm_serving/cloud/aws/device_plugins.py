@@ -4,9 +4,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from llm_serving import catalog
 from llm_serving.addons.addon import Chart
 from llm_serving.cloud.aws.names import GPU_RESOURCE
 from llm_serving.contract import LABEL_POOL
+from llm_serving.planning.clouds.aws import dns_suffix
 from llm_serving.spec.aws import AwsNodeImage, AwsPoolSpec
 
 NVIDIA = Chart("nvidia-device-plugin", "nvidia-device-plugin", "0.19.3", "https://nvidia.github.io/k8s-device-plugin")
@@ -48,9 +50,12 @@ def nvidia_values(pools: Sequence[AwsPoolSpec]) -> dict[str, Any]:
     }
 
 
-def efa_values(pools: Sequence[AwsPoolSpec]) -> dict[str, Any]:
-    """What the chart of EFA's plugin is told: our pools in place of its list of machines."""
+def efa_values(pools: Sequence[AwsPoolSpec], region: str) -> dict[str, Any]:
+    """What the chart of EFA's plugin is told: our pools in place of its list of machines, and the region's own registry
+    in place of one in us-west-2, which nodes without internet do not reach."""
+    registry = f"{catalog.eks_registry(region)}.dkr.ecr.{region}.{dns_suffix(region)}"
     return {
+        "image": {"repository": f"{registry}/eks/aws-efa-k8s-device-plugin"},
         "supportedInstanceLabels": {"keys": [LABEL_POOL], "values": [pool.name for pool in pools]},
         "tolerations": EVERYWHERE,
     }

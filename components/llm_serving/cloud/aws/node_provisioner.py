@@ -220,7 +220,8 @@ class AwsNodeProvisioner(pulumi.ComponentResource):
         efa_pools = device_plugins.with_efa(inputs.pools)
         if not efa_pools:
             return
-        helm_release(self, f"{name}-efa", device_plugins.EFA, karpenter.NAMESPACE, device_plugins.efa_values(efa_pools))
+        values = device_plugins.efa_values(efa_pools, inputs.region)
+        helm_release(self, f"{name}-efa", device_plugins.EFA, karpenter.NAMESPACE, values)
         # A rule for every address is none for EFA, whose traffic has no addresses (EC2 documentation, "Get started with
         # EFA": an EFA-enabled security group). The group that EKS makes has the one for what comes in.
         aws.vpc.SecurityGroupEgressRule(

@@ -27,7 +27,9 @@ EC2_READS = (
 )
 """What Karpenter 1.14 asks EC2 (``pkg/aws/sdk.go`` of github.com/aws/karpenter-provider-aws)."""
 
-WITHOUT_RESOURCES = frozenset({*EC2_READS, "ecr:GetAuthorizationToken", "pricing:GetProducts"})
+WITHOUT_RESOURCES = frozenset(
+    {*EC2_READS, "ecr:GetAuthorizationToken", "iam:ListInstanceProfiles", "pricing:GetProducts"}
+)
 """Actions that know no resource, so that ``*`` is the one that can be named (Service Authorization Reference)."""
 
 NODE_POOL_TAG = "karpenter.sh/nodepool"
@@ -191,7 +193,15 @@ def karpenter(
             node_role_arn,
             condition={"StringEquals": {"iam:PassedToService": ec2_service(partition)}},
         ),
-        _allow(["iam:GetInstanceProfile"], instance_profile_arn),
+        # Before a node class goes Karpenter looks for a profile that an earlier release would have made for it, and for
+        # those under a path of its own (``cleanupManagedInstanceProfiles`` of v1.14.0). There is none; but refused, it
+        # would never let the node class go.
+        _allow(
+            ["iam:GetInstanceProfile"],
+            instance_profile_arn,
+            f"arn:{partition}:iam::{account}:instance-profile/{cluster}_*",
+        ),
+        _allow(["iam:ListInstanceProfiles"], "*"),
         _allow(["sqs:DeleteMessage", "sqs:GetQueueUrl", "sqs:ReceiveMessage"], queue_arn),
     )
 

@@ -34,8 +34,10 @@ EXPLAINED = {
 @cache
 def known_actions() -> dict[str, dict[str, Any]]:
     """What AWS says of each action, by service and name."""
+    # Of IAM the data have an older list too, with fewer actions.
+    services = sorted(parliament.iam_definition, key=lambda service: len(service["privileges"]))
     return {
         f"{service['prefix']}:{privilege['privilege']}": privilege
-        for service in parliament.iam_definition
+        for service in services
         for privilege in service["privileges"]
     }

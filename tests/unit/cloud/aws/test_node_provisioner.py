@@ -10,7 +10,7 @@ from pulumi.errors import InputPropertiesError
 from llm_serving.cloud.aws import AwsGpuPool, AwsNodeProvisioner
 from tests.unit.cloud.aws import nodes
 from tests.unit.cloud.aws.environment import ACCOUNT, REGION, ZONES
-from tests.unit.cloud.aws.nodes import EFA, L4, NODE_CLASS, NODE_POOL, RELEASE, SHARED, manifest, provisioner
+from tests.unit.cloud.aws.nodes import EFA, H100_SPOT, L4, NODE_CLASS, NODE_POOL, RELEASE, SHARED, manifest, provisioner
 from tests.unit.recording import Recorded, Recording, record
 from tests.unit.serving.crds import assert_valid
 
@@ -211,6 +211,12 @@ def test_a_gpu_is_offered_as_often_as_pods_share_it_on_that_pool_alone() -> None
     assert resource == {"name": "nvidia.com/gpu", "replicas": 4}
     assert "sharing" not in yaml.safe_load(configs["map"][configs["default"]])
     assert "config" not in release(provisioner(L4), "nvidia-device-plugin")["values"]
+
+
+def test_the_image_of_efas_plugin_comes_from_the_nodes_own_region() -> None:
+    recording = provisioner({**EFA, "capacity": [{**H100_SPOT, "zones": ["eu-south-1a"]}]}, region="eu-south-1")
+    repository = release(recording, "aws-efa-k8s-device-plugin")["values.image.repository"]
+    assert repository == "590381155156.dkr.ecr.eu-south-1.amazonaws.com/eks/aws-efa-k8s-device-plugin"
 
 
 def test_efa_is_let_out_of_the_security_group() -> None:

@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -148,7 +149,17 @@ def test_karpenter_ends_and_tags_nothing_of_another_cluster() -> None:
 
 def test_karpenter_changes_no_identity() -> None:
     listed = {action for statement in statements("karpenter") for action in actions(statement)}
-    assert {action for action in listed if action.startswith("iam:")} == {"iam:PassRole", "iam:GetInstanceProfile"}
+    assert {action for action in listed if action.startswith("iam:")} == {
+        "iam:PassRole", "iam:GetInstanceProfile", "iam:ListInstanceProfiles",
+    }  # fmt: skip
+
+
+def test_karpenter_is_told_that_a_node_class_has_no_profile_of_its_own_left() -> None:
+    """It asks for the name that a release before 1.0 gave: the cluster's, ``_`` and a number."""
+    (asking,) = [s for s in statements("karpenter") if "iam:GetInstanceProfile" in s["Action"]]
+    asked = f"arn:aws:iam::{ACCOUNT}:instance-profile/prod_15403273042423432168"
+    assert any(fnmatchcase(asked, pattern) for pattern in asking["Resource"])
+    assert not any(fnmatchcase(f"arn:aws:iam::{ACCOUNT}:instance-profile/other", p) for p in asking["Resource"])
 
 
 def test_pods_of_another_account_or_namespace_cannot_take_a_role() -> None:
