@@ -411,11 +411,13 @@ def _resources(
     # What a driver without an annotation for it caches of weights has no request but this one.
     storage = plan.image_gib + (plan.cached_gib if cache.caches_weights and not cache.storage_annotation else 0)
     # Extended resources cannot be overcommitted: request and limit are the same.
-    gpus = {} if scheduling.gpu_resource is None else {scheduling.gpu_resource: str(plan.gpus_per_node)}
+    devices = {} if scheduling.gpu_resource is None else {scheduling.gpu_resource: str(plan.gpus_per_node)}
+    if plan.nodes > 1:
+        devices |= {resource: str(count) for resource, count in scheduling.network_devices.items()}
     # No CPU limit: throttling delays every token, while idle cores of a GPU node serve nobody else.
     return core.v1.ResourceRequirementsArgs(
-        requests={"cpu": cores(plan.cpu), "memory": memory, **storage_request(storage), **gpus},
-        limits={"memory": memory, **gpus},
+        requests={"cpu": cores(plan.cpu), "memory": memory, **storage_request(storage), **devices},
+        limits={"memory": memory, **devices},
     )
 
 
