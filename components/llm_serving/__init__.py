@@ -33,7 +33,14 @@ if TYPE_CHECKING:
         GcpRegistry,
         GcpWorkloadIdentity,
     )
-    from llm_serving.serving import CompileCache, ModelLoader, ModelService, PriorityClasses, TeamNamespace
+    from llm_serving.serving import (
+        CompileCache,
+        ModelLoader,
+        ModelService,
+        PriorityClasses,
+        QuantizationJob,
+        TeamNamespace,
+    )
 
 __all__ = [
     "AwsCluster",
@@ -59,6 +66,7 @@ __all__ = [
     "ModelLoader",
     "ModelService",
     "PriorityClasses",
+    "QuantizationJob",
     "TeamNamespace",
 ]
 

@@ -242,14 +242,15 @@ def weights_folder(release: ReleaseSpec) -> str:
 def _verifications(release: ReleaseSpec, loader: LoaderSpec) -> Iterator[core.v1.ContainerArgs]:
     """Refuse a cache that is not whole, before the engine loads half of a model."""
     weights = weights_of(release)
-    yield _verification("verify-weights", weights, release.model, loader)
+    yield verification("verify-weights", weights, release.model, loader)
     for index, adapter in enumerate(release.adapters):
-        yield _verification(f"verify-adapter-{index}", adapter_folder(weights, adapter.name), adapter, loader)
+        yield verification(f"verify-adapter-{index}", adapter_folder(weights, adapter.name), adapter, loader)
 
 
-def _verification(
+def verification(
     name: str, folder: str, source: ModelSource | AdapterSource, loader: LoaderSpec
 ) -> core.v1.ContainerArgs:
+    """The loader, which fails where a folder of the model cache is not whole."""
     return core.v1.ContainerArgs(
         name=name,
         image=loader.image.reference,
