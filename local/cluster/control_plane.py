@@ -320,8 +320,12 @@ class LocalCluster:
         if self._layout.karpenter.exists() and self._layout.karpenter.read_text() != wanted:
             self.end_karpenter()
         write_atomically(self._layout.karpenter, wanted)
-        health, log = karpenter_programs.health(config), self._layout.log(karpenter_programs.KARPENTER)
-        wait_until(lambda: answers(health), START_SECONDS, lambda: with_log("Karpenter does not get ready", log))
+        log = self._layout.log(karpenter_programs.KARPENTER)
+        wait_until(self.karpenter_answers, START_SECONDS, lambda: with_log("Karpenter does not get ready", log))
+
+    def karpenter_answers(self) -> bool:
+        """Its Karpenter runs and is ready."""
+        return answers(karpenter_programs.health(ClusterConfig.read(self._layout)))
 
     def end_karpenter(self) -> None:
         """Let it wait again; nothing happens if it does."""
