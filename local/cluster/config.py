@@ -111,14 +111,13 @@ class KarpenterOptions:
         aws: address of the API of AWS, ``http://127.0.0.1:PORT`` of a local one; its owner starts it before.
         region: region of the cluster.
         cluster: name of the EKS cluster, of which the API has a record.
-        queue: name of the SQS queue with the interruptions of machines; empty where nobody tells of them; ``None``
-            where Karpenter is installed later, by :meth:`~local.cluster.control_plane.LocalCluster.run_karpenter`.
+        queue: name of the SQS queue with the interruptions of machines; empty where nobody tells of them.
     """
 
     aws: str
     region: str
     cluster: str
-    queue: str | None = ""
+    queue: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,8 @@ from local.cluster.layout import POOL_CONTROLLER, REPOSITORY, Layout, program
 from local.cluster.node import namespace_owner, requirements
 from local.cluster.node.addresses import AddressSlot
 from local.cluster.node.local_node import LocalNode, NodeHealth
-from local.cluster.probes import answers
 from local.cluster.processes import Process, environment, wait_until
-from stacks.files import file_locked, read_json, write_atomically
+from stacks.files import file_locked, read_json
 
 START_SECONDS = 120.0
 """How long a start may take: seconds on an idle machine, a minute where several start on two busy cores."""
@@ -100,8 +99,8 @@ class LocalCluster:
         bucket_weights: Path | None = None,
     ) -> None:
         """Create keys, tokens and ports unless they are there, and start. What was decided at the first call
-        stays, but for ``autoscaling`` and ``karpenter``: where one is given and other than before, a cluster that runs
-        is started again with it.
+        stays, but for ``autoscaling`` and ``karpenter``. Where the first is given and other than before, a cluster that
+        runs is started again with it; Karpenter comes to one that runs, or is started again itself.
 
         Args:
             kubernetes_version: the version that the cloud would run; see :meth:`version_note`.
@@ -126,8 +125,7 @@ class LocalCluster:
         if karpenter is not None:
             if node is not None:
                 raise ClusterError("a cluster has a real node or Karpenter: create one without `node` or `karpenter`")
-            if karpenter.queue is not None:
-                karpenter_programs.check()
+            karpenter_programs.check()
         layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not layout.config.exists():
             ClusterConfig(
@@ -140,17 +138,33 @@ class LocalCluster:
                 bucket_weights=None if bucket_weights is None else str(bucket_weights.absolute()),
             ).write(layout)
         else:
-            self._change({"autoscaling": autoscaling, "karpenter": karpenter})
+            if autoscaling not in (None, ClusterConfig.read(layout).autoscaling):
+                with file_locked(self._layout.start_lock):
+                    self._stop()
+                    replace(ClusterConfig.read(layout), autoscaling=autoscaling).write(layout)
+            if karpenter not in (None, ClusterConfig.read(layout).karpenter):
+                self._put_karpenter(karpenter)
         self.start()
 
-    def _change(self, options: Mapping[str, Any]) -> None:
-        """Decide anew what is given and other than before; a cluster that runs stops for it."""
-        config = ClusterConfig.read(self._layout)
-        changed = replace(config, **{name: value for name, value in options.items() if value is not None})
-        if changed != config:
-            with file_locked(self._layout.start_lock):
-                self._stop()
-                changed.write(self._layout)
+    def _put_karpenter(self, options: KarpenterOptions) -> None:
+        """Want this Karpenter; the supervisor of a cluster that runs takes it from the configuration."""
+        with file_locked(self._layout.start_lock), ports.choosing():
+            config = ClusterConfig.read(self._layout)
+            self._layout.definitions_served.unlink(missing_ok=True)
+            config = config.with_ports({**config.ports, **ports.choose(karpenter_programs.PORTS, {})})
+            replace(config, karpenter=options).write(self._layout)
+            if self._supervisor_alive():
+                self._start_controllers()
+
+    def end_karpenter(self) -> None:
+        """Want no Karpenter any more; the supervisor of a cluster that runs ends it, and the machines stay."""
+        with file_locked(self._layout.start_lock):
+            replace(ClusterConfig.read(self._layout), karpenter=None).write(self._layout)
+        wait_until(
+            lambda: not self._supervisor_alive() or karpenter_programs.KARPENTER not in self.programs(),
+            _STOP_SECONDS,
+            lambda: with_log("Karpenter does not end", self._layout.log(karpenter_programs.KARPENTER)),
+        )
 
     def exists(self) -> bool:
         """It was created and not deleted."""
@@ -178,8 +192,7 @@ class LocalCluster:
                 except BaseException:
                     self._end_leftovers(ClusterConfig.read(self._layout))
                     raise
-            self._let_controllers_start(config)
-            self._wait_ready()
+            self._start_controllers()
             with self.client() as client:
                 if config.node is not None:
                     LocalNode(self._layout).install_addons(config, client)
@@ -295,48 +308,6 @@ class LocalCluster:
         if name not in config.ports:
             raise ClusterError(f"the cluster in {self.directory} has no {name}: it has no autoscaling")
         return f"http://{config.api_address}:{config.ports[name]}"
-
-    # Karpenter
-
-    def karpenter(self) -> KarpenterOptions | None:
-        """What it was created with; ``None`` where it never has a Karpenter."""
-        return ClusterConfig.read(self._layout).karpenter
-
-    def run_karpenter(self, queue: str) -> None:
-        """Let the Karpenter run that was created to wait, or run with another queue, and wait until it is ready. Its
-        definitions are served already.
-
-        Args:
-            queue: as in :class:`~local.cluster.config.KarpenterOptions`.
-
-        Raises:
-            ClusterError: the cluster has no Karpenter that waits, a program is missing, or it does not get ready.
-        """
-        karpenter_programs.check()
-        config = ClusterConfig.read(self._layout)
-        if config.karpenter is None or config.karpenter.queue is not None:
-            raise ClusterError(f"the cluster in {self.directory} has no Karpenter that waits to be installed")
-        wanted = karpenter_programs.variables(queue)
-        if self._layout.karpenter.exists() and self._layout.karpenter.read_text() != wanted:
-            self.end_karpenter()
-        write_atomically(self._layout.karpenter, wanted)
-        log = self._layout.log(karpenter_programs.KARPENTER)
-        wait_until(self.karpenter_answers, START_SECONDS, lambda: with_log("Karpenter does not get ready", log))
-
-    def karpenter_answers(self) -> bool:
-        """Its Karpenter runs and is ready."""
-        return answers(karpenter_programs.health(ClusterConfig.read(self._layout)))
-
-    def end_karpenter(self) -> None:
-        """Let it wait again; nothing happens if it does."""
-        self._layout.karpenter.unlink(missing_ok=True)
-        programs: dict[str, Any] = read_json(self._layout.programs) or {}
-        for name in (karpenter_programs.KARPENTER, karpenter_programs.NODES):
-            process = Process.from_json((programs.get(name) or {}).get("process"))
-            if process is not None and process.alive():
-                process.send(signal.SIGTERM)
-                if not process.wait(_STOP_SECONDS):
-                    process.send(signal.SIGKILL)
 
     # The node of this machine
 
@@ -553,13 +524,17 @@ class LocalCluster:
             if config.autoscaling is not None:
                 self.install_crds("keda", "prometheus-operator")
                 startup.put_objects(self._layout, config, client)
-            if config.karpenter is not None and config.karpenter.queue is not None:
+            if config.karpenter is not None:
                 self.install_crds("karpenter")
         self._layout.definitions_served.touch()
 
-    def _wait_ready(self) -> None:
+    def _start_controllers(self) -> None:
+        """Give the controllers what they wait for, and wait until everything is ready."""
+        config = ClusterConfig.read(self._layout)
+        self._let_controllers_start(config)
+        wanted = {command.name for command in commands(self._layout, config)}
         with self.client() as client:
-            self._wait_until(lambda: self._all_ready() and client.ready() and self._has_service_account(client))
+            self._wait_until(lambda: self._all_ready(wanted) and client.ready() and self._has_service_account(client))
 
     def _wait_until(self, ready: Callable[[], bool]) -> None:
         begun, seen = time.monotonic(), False
@@ -572,9 +547,9 @@ class LocalCluster:
                 raise ClusterError(self._why_not_ready(f"not ready after {START_SECONDS:g} s"))
             time.sleep(0.1)
 
-    def _all_ready(self) -> bool:
+    def _all_ready(self, wanted: Collection[str]) -> bool:
         programs: dict[str, Any] = read_json(self._layout.programs) or {}
-        return bool(programs) and all(state["ready"] and state["process"] for state in programs.values())
+        return programs.keys() >= set(wanted) and all(s["ready"] and s["process"] for s in programs.values())
 
     @staticmethod
     def _has_service_account(client: rest.Kubernetes) -> bool:

@@ -91,11 +91,6 @@ class Layout:
         return self.root / "run" / "definitions-served"
 
     @property
-    def karpenter(self) -> Path:
-        """There while a Karpenter that waits to be installed is (a shell reads it): variables of its environment."""
-        return self.root / "karpenter.env"
-
-    @property
     def init(self) -> Path:
         """The first process of the node's namespaces, as process number (of the machine) and start."""
         return self.root / "run" / "init.json"

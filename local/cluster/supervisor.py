@@ -12,13 +12,16 @@ supervisor proper is their first process. As such it also reaps processes whose 
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
+
+import requests
 
 from local.cluster import identities, rest
 from local.cluster.commands import commands
@@ -27,7 +30,6 @@ from local.cluster.errors import ClusterError
 from local.cluster.layout import Layout
 from local.cluster.node import namespace_owner, proc
 from local.cluster.node.programs import KUBELET
-from local.cluster.probes import answers
 from local.cluster.processes import Command, Owner, Process, dies_with_parent, environment
 from stacks.files import file_locked, write_json
 
@@ -128,12 +130,15 @@ class Supervisor:
             ClusterError: a program is missing.
         """
         config = ClusterConfig.read(self.layout)
-        self.children = [_Child(c, self.layout.log(c.name)) for c in commands(self.layout, config)]
+        self._take(commands(self.layout, config))
         self.listen()
         probes = _Probes(self.layout, config)
         try:
             checked = 0.0
             while self._is_wanted():
+                if (changed := ClusterConfig.read(self.layout)) != config:
+                    config = changed
+                    self._take(commands(self.layout, config))
                 if self._step(probes):
                     self._report()
                 if time.monotonic() - checked > 30:
@@ -142,6 +147,14 @@ class Supervisor:
                 time.sleep(0.05 if not all(child.ready for child in self.children) else 0.5)
         finally:
             self._end()
+
+    def _take(self, wanted: Sequence[Command]) -> None:
+        """Run these from here on. A program whose command is another than before is started again."""
+        kept = {child.command.name: child for child in self.children if child.command in wanted}
+        for child in self.children:
+            if child.command.name not in kept:
+                child.stop()
+        self.children = [kept.get(each.name) or _Child(each, self.layout.log(each.name)) for each in wanted]
 
     def listen(self) -> None:
         """Stop at SIGTERM and SIGINT, also at one that comes before :meth:`run`."""
@@ -235,12 +248,28 @@ class _Probes:
         if command.name == "kube-apiserver":
             return self._apiserver.ready(timeout=1.0)
         if command.name not in _PROBED:
-            return answers(command.probe)
+            return _answers(command.probe)
         try:
             answer = self._etcd.request("GET", "/health", timeout=1.0)
         except (rest.ApiError, rest.UnreachableError):
             return False
         return "true" in str(answer)
+
+
+def _answers(probe: str) -> bool:
+    if probe.startswith("http"):
+        with contextlib.suppress(requests.RequestException), requests.Session() as session:
+            session.trust_env = False
+            return session.get(probe, timeout=1.0).ok
+        return False
+    path = Path(probe)
+    if not probe or not path.is_socket():
+        return not probe or path.exists()
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(1.0)
+        connection.connect(probe)
+        return True
+    return False
 
 
 def shorten(log: Path) -> None:

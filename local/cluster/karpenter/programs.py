@@ -1,31 +1,16 @@
 """Command lines of Karpenter and of what makes its machines nodes."""
 
-import shlex
 import sys
 
 from local.cluster import identities
 from local.cluster.config import ClusterConfig
 from local.cluster.errors import ClusterError
-from local.cluster.layout import Layout, tools
+from local.cluster.layout import Layout, program, tools
 from local.cluster.processes import LESS_MEMORY, Command
 
 KARPENTER, NODES = identities.KARPENTER, identities.KARPENTER_NODES
 PORTS = ("karpenter-health", "karpenter-metrics")
 """Karpenter listens there on all addresses of the machine: it has no flag for one address. Both only answer."""
-
-
-_WAIT = 'until [ -e "$0" ]; do sleep 1; done; . "$0"; export INTERRUPTION_QUEUE; exec "$@"'
-"""Waits for the file that says Karpenter is installed, and becomes the program. The supervisor sees one process."""
-
-
-def variables(queue: str) -> str:
-    """What the file says: how Karpenter, which waited for it, runs."""
-    return f"INTERRUPTION_QUEUE={shlex.quote(queue)}\n"
-
-
-def health(config: ClusterConfig) -> str:
-    """Where Karpenter says that it is ready."""
-    return f"http://127.0.0.1:{config.ports['karpenter-health']}/readyz"
 
 
 def check() -> None:
@@ -49,25 +34,23 @@ def commands(layout: Layout, config: ClusterConfig) -> tuple[Command, ...]:
     options = config.karpenter
     if options is None:
         return ()
-    waits = options.queue is None
-    if not waits:
-        check()
-    first = ("sh", "-c", _WAIT, str(layout.karpenter)) if waits else ()
+    check()
+    health = config.ports["karpenter-health"]
     return (
         Command(
             KARPENTER,
-            (*first, str(tools() / "bin" / KARPENTER)),
+            (str(program(KARPENTER)),),
             after=("kube-apiserver",),
             needs=(layout.definitions_served,),
             environment={
                 **LESS_MEMORY,
                 "KUBECONFIG": str(identities.kubeconfig_file(layout, KARPENTER)),
                 "DISABLE_LEADER_ELECTION": "true",
-                "HEALTH_PROBE_PORT": str(config.ports["karpenter-health"]),
+                "HEALTH_PROBE_PORT": str(health),
                 "METRICS_PORT": str(config.ports["karpenter-metrics"]),
                 "CLUSTER_NAME": options.cluster,
                 "CLUSTER_ENDPOINT": config.server,
-                "INTERRUPTION_QUEUE": options.queue or "",
+                "INTERRUPTION_QUEUE": options.queue,
                 # Prices that Karpenter brings along: the local AWS has no price list.
                 "ISOLATED_VPC": "true",
                 "AWS_ENDPOINT_URL": options.aws,
@@ -79,11 +62,11 @@ def commands(layout: Layout, config: ClusterConfig) -> tuple[Command, ...]:
                 "AWS_CONFIG_FILE": "/dev/null",
                 "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
             },
-            probe="" if waits else health(config),
+            probe=f"http://127.0.0.1:{health}/readyz",
         ),
         Command(
             NODES,
-            (*first, sys.executable, "-m", "local.cluster.karpenter.nodes", str(layout.root)),
+            (sys.executable, "-m", "local.cluster.karpenter.nodes", str(layout.root)),
             after=("kube-apiserver",),
             needs=(layout.definitions_served,),
         ),

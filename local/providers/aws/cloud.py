@@ -130,22 +130,13 @@ class Cloud(cloud.Cloud[CloudType]):
         except (BotoCoreError, ClusterError) as error:
             raise CloudError(f"the local AWS does not answer {words}: {error}") from None
 
-    def api_address(self) -> str:
-        """Where the account's API answers; it is started if need be."""
-        with self._guard:
-            return self._started().address()
-
-    def _started(self) -> AwsApi:
-        if self._api is None:
-            self._api = self.state_folder.aws_api(self.account)
-            self._api.start()
-        return self._api
-
     def _client(self, service: str, region: str) -> Any:
         with self._guard:
-            api = self._started()
+            if self._api is None:
+                self._api = self.state_folder.aws_api(self.account)
+                self._api.start()
             if (service, region) not in self._clients:
-                self._clients[service, region] = api.client(service, region)
+                self._clients[service, region] = self._api.client(service, region)
             return self._clients[service, region]
 
     # What it answers

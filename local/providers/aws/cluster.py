@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_serving.errors import Problem
-from local.cluster import ClusterError, KarpenterOptions, LocalCluster
+from local.cluster import ClusterError, LocalCluster
 from local.providers import host_names
 from local.providers.aws import eks
 from local.providers.aws.cloud import AwsError
@@ -274,7 +274,6 @@ class Cluster(Kind):
                 kubernetes_version=str(known.get("version") or self._default()),
                 admission_plugins=eks.ADMISSION_PLUGINS,
                 bucket_weights=self.cloud.state_folder.bucket_weights.folder,
-                karpenter=self._karpenter(id, known),
             )
             local.apply(eks.facts()["cluster"])
             host_names.register(self._host(id, known), directory, self.cloud.state_folder)
@@ -286,13 +285,9 @@ class Cluster(Kind):
 
     def _start(self, id: str, known: Properties) -> None:
         try:
-            LocalCluster(eks.directory(self.cloud, known, id)).create(karpenter=self._karpenter(id, known))
+            LocalCluster(eks.directory(self.cloud, known, id)).start()
         except ClusterError as error:
             raise CloudError(f"updating EKS Cluster ({id}): {error}") from None
-
-    def _karpenter(self, id: str, known: Properties) -> KarpenterOptions:
-        """It runs once its chart is installed (``kubernetes/controllers.py``)."""
-        return KarpenterOptions(self.cloud.api_address(), self.cloud.region(known), id, queue=None)
 
     def _uid(self, id: str, known: Mapping[str, Any]) -> str:
         return hashlib.sha256(f"{self.cloud.account}/{self.cloud.region(known)}/{id}".encode()).hexdigest()[:32]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from local.cluster import ClusterError, LocalCluster
+from local.cluster import ClusterError, KarpenterOptions, LocalCluster
 from local.providers import host_names
 from local.providers.kubernetes.releases import chart_name
 from local.state_folder import StateFolder
@@ -12,7 +12,7 @@ _KARPENTER = "karpenter"
 
 
 def run(host: str, values: Mapping[str, Any], state: StateFolder | None = None) -> bool:
-    """Let the controller of a release run; whether it has one that this machine has.
+    """Let the controller of a release run, as its values say; whether it has one that this machine has.
 
     Args:
         host: of the cluster's API server.
@@ -25,25 +25,29 @@ def run(host: str, values: Mapping[str, Any], state: StateFolder | None = None) 
     cluster = _cluster(host, values, state)
     if cluster is None:
         return False
+    folder = state or StateFolder.of()
+    account, region, name = cluster.directory.relative_to(folder.clusters.resolve()).parts
     settings = (values.get("values") or {}).get("settings") or {}
-    options, name = cluster.karpenter(), settings.get("clusterName")
-    if options is None:
-        return False
-    if name != options.cluster:
+    if settings.get("clusterName") != name:
         raise ClusterError(
-            f"Karpenter finds no cluster {name!r}: settings.clusterName has to be this one's name, {options.cluster!r}"
+            f"Karpenter finds no cluster {settings.get('clusterName')!r}: settings.clusterName has to be this one's "
+            f"name, {name!r}"
         )
-    cluster.run_karpenter(str(settings.get("interruptionQueue") or ""))
+    queue = str(settings.get("interruptionQueue") or "")
+    cluster.create(karpenter=KarpenterOptions(folder.aws_api(account).start(), region, name, queue))
     return True
 
 
 def end(host: str, values: Mapping[str, Any], state: StateFolder | None = None) -> None:
     """End the controller of a release that goes."""
     cluster = _cluster(host, values, state)
-    if cluster is not None:
+    if cluster is not None and cluster.exists():
         cluster.end_karpenter()
 
 
 def _cluster(host: str, values: Mapping[str, Any], state: StateFolder | None) -> LocalCluster | None:
-    directory = host_names.resolve(host, state) if chart_name(str(values["chart"])) == _KARPENTER else None
+    """The cluster of EKS behind a host, where the release is Karpenter's."""
+    if chart_name(str(values["chart"])) != _KARPENTER or not host.endswith(".eks.amazonaws.com"):
+        return None
+    directory = host_names.resolve(host, state)
     return None if directory is None else LocalCluster(directory)

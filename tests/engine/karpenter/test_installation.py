@@ -1,8 +1,8 @@
-"""Karpenter that comes with its chart: until then nothing of it is there, and with the chart it goes again."""
+"""Karpenter comes to a cluster of EKS with its chart, and goes with it."""
 
 import pytest
 
-from local.cluster import ClusterError, KarpenterOptions, LocalCluster
+from local.cluster import ClusterError, LocalCluster
 from local.cluster.processes import wait_until
 from local.providers import host_names
 from local.providers.kubernetes import controllers
@@ -10,10 +10,11 @@ from local.state_folder import StateFolder
 from tests.engine.karpenter import lab
 
 HOST = "0123.gr7.us-east-1.eks.amazonaws.com"
+ACCOUNT, NAME = "123456789012", "installed"
 CHART = {"chart": "oci://public.ecr.aws/karpenter/karpenter"}
 
 
-def values(cluster=lab.CLUSTER, queue=lab.QUEUE):
+def values(cluster=NAME, queue="installed-interruptions"):
     return {**CHART, "values": {"settings": {"clusterName": cluster, "interruptionQueue": queue}}}
 
 
@@ -23,15 +24,26 @@ def state(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def waiting(account, state):
-    """A cluster whose Karpenter waits, under a name as EKS gives it."""
-    made = LocalCluster(state.cluster("123456789012", lab.REGION, lab.CLUSTER))
+def cluster(state):
+    """A cluster under a name as EKS gives it, with what its account has before Karpenter comes."""
+    made = LocalCluster(state.cluster(ACCOUNT, lab.REGION, NAME))
     host_names.register(HOST, made.directory, state)
+    api = state.aws_api(ACCOUNT)
+    api.start()
+    subnet = api.client("ec2", lab.REGION).describe_subnets()["Subnets"][0]["SubnetId"]
+    api.client("sqs", lab.REGION).create_queue(QueueName="installed-interruptions")
+    api.client("eks", lab.REGION).create_cluster(
+        name=NAME,
+        roleArn=f"arn:aws:iam::{ACCOUNT}:role/cluster",
+        resourcesVpcConfig={"subnetIds": [subnet]},
+        kubernetesNetworkConfig={"serviceIpv4Cidr": "10.96.0.0/16"},
+    )
     try:
-        made.create(karpenter=KarpenterOptions(account.address, lab.REGION, lab.CLUSTER, queue=None))
+        made.create()
         yield made
     finally:
         made.delete()
+        api.stop()
 
 
 def status(client, name):
@@ -39,34 +51,25 @@ def status(client, name):
     return client.get("karpenter.k8s.aws/v1", "EC2NodeClass", name).get("status")
 
 
-def test_nothing_of_karpenter_is_there_before_its_chart(waiting):
-    with waiting.client() as client:
-        assert client.find("apiextensions.k8s.io/v1", "CustomResourceDefinition", "nodepools.karpenter.sh") is None
-    assert not waiting.karpenter_answers()
+def test_other_charts_and_other_clusters_run_nothing(cluster, state):
+    assert not controllers.run(HOST, {"chart": "kedacore/keda"}, state)
+    assert not controllers.run("elsewhere.eks.amazonaws.com", values(), state)
+    assert "karpenter" not in cluster.programs()
 
 
-def test_a_chart_that_names_another_cluster_is_refused(waiting, state):
-    with pytest.raises(ClusterError, match=f"this one's name, '{lab.CLUSTER}'"):
+def test_a_chart_that_names_another_cluster_is_refused(cluster, state):
+    with pytest.raises(ClusterError, match=f"this one's name, '{NAME}'"):
         controllers.run(HOST, values(cluster="another"), state)
 
 
-def test_other_charts_and_other_clusters_run_nothing(waiting, state):
-    assert not controllers.run(HOST, {"chart": "kedacore/keda"}, state)
-    assert not controllers.run("elsewhere.example.com", values(), state)
-
-
-def test_karpenter_runs_while_its_chart_is_installed(waiting, state):
-    waiting.install_crds("karpenter")
+def test_karpenter_runs_while_its_chart_is_installed(cluster, state):
+    before = cluster.programs()["kube-apiserver"]
     assert controllers.run(HOST, values(), state)
-    controllers.run(HOST, values(), state)
-    assert waiting.programs()["karpenter"].restarts == 0
-    waiting.stop()
-    waiting.start()
-    assert controllers.run(HOST, values(), state)
-    with waiting.client() as client:
-        client.create(lab.node_class("gpu"))
-        wait_until(lambda: status(client, "gpu"), 120.0, lambda: "nobody looks at the EC2NodeClass")
+    with cluster.client() as client:
+        client.create(lab.node_class("first"))
+        wait_until(lambda: status(client, "first"), 120.0, lambda: "nobody looks at the EC2NodeClass")
+        assert cluster.programs()["kube-apiserver"] == before
         controllers.end(HOST, CHART, state)
-        assert not waiting.karpenter_answers()
+        assert "karpenter" not in cluster.programs()
         client.create(lab.node_class("late"))
         assert not status(client, "late")
