@@ -32,7 +32,7 @@ from local.state_folder import StateFolder
 
 ROUNDS = 3
 PORT = 18200
-START_SECONDS = 900
+START_SECONDS = 300
 TOTAL = "together"
 
 
@@ -122,8 +122,8 @@ def measure(runner: StackRunner, rounds: int, console: Console) -> None:
         for number in range(rounds):
             bare = bare_start(root, alone, model)
             measured.append((start_anew(runner), bare))
-            total = measured[-1][0][TOTAL]
-            console.print(f"round {number + 1} of {rounds}: make up {total:.1f} s, bare {bare:.1f} s")
+            parts = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in measured[-1][0].items())
+            console.print(f"round {number + 1} of {rounds}: {parts}; bare {bare:.1f} s")
     console.print(table(measured))
 
 
