@@ -1,16 +1,26 @@
-"""Amazon Web Services: EKS nodes, Spot Instances, zones. The catalog knows its machines; no stack runs there yet."""
+"""Amazon Web Services: EKS nodes, Spot Instances, zones."""
 
 from llm_serving.catalog import MachineType
 from llm_serving.planning.clouds.machine_cloud import MachineCloud
+from llm_serving.planning.host import SidecarRequests
 from llm_serving.spec import Market, Pool
 
 INTERRUPTION_NOTICE_SECONDS = 120
 """EC2 documentation, "Spot Instance interruption notices"."""
 
 
+_PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
+_DNS_SUFFIXES = {"aws-cn": "amazonaws.com.cn", "aws-eusc": "amazonaws.eu"}
+
+
+def partition(region: str) -> str:
+    """Partition of a region, the second part of every ARN (AWS documentation, "Partitions")."""
+    return next((name for prefix, name in _PARTITIONS.items() if region.startswith(prefix)), "aws")
+
+
 def dns_suffix(region: str) -> str:
-    """End of the host names of AWS in a region: China has one of its own (AWS documentation, "Partitions")."""
-    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    """End of the host names of AWS in a region, one a partition (botocore, ``partitions.json``)."""
+    return _DNS_SUFFIXES.get(partition(region), "amazonaws.com")
 
 
 def repository_url(account: str, region: str, prefix: str) -> str:
@@ -28,7 +38,24 @@ class Aws(MachineCloud):
     """Formulas of the EKS AMI."""
 
     name = "aws"
-    markets = frozenset({Market.ON_DEMAND, Market.SPOT, Market.RESERVATION})
+    markets = frozenset({Market.ON_DEMAND, Market.SPOT, Market.RESERVATION, Market.CAPACITY_BLOCK})
+    # The pod in which the driver of the model cache runs Mountpoint for Amazon S3; in 4 GiB it reads as fast as most
+    # networks are (github.com/awslabs/mountpoint-s3-csi-driver, docs/MEMORY.md). Its cache is on the node's ephemeral
+    # storage and holds every file that a pod reads.
+    cache_sidecar = SidecarRequests(cpu=1, memory_gib=4, caches_weights=True)
+    title = "AWS"
+    # Flex-start nodes end after seven days, those of a capacity block when its time is over; neither is taken away.
+    similar_markets = {Market.FLEX_START: Market.CAPACITY_BLOCK}
+    # Karpenter refuses labels of the first two on a NodePool (its documentation, "NodePools", spec.template.metadata).
+    reserved_label_domains = ("karpenter.sh", "karpenter.k8s.aws", "eks.amazonaws.com", "vpc.amazonaws.com")
+    # Amazon's own add-ons, and Mountpoint's pods (mountpoint-s3-csi-driver, docs/CONFIGURATION.md).
+    reserved_namespaces = ("amazon-", "aws-", "karpenter", "mount-s3")
+    reservation_form = "its id: cr- and 17 hexadecimal digits"
+    # On a GPU node: network, kube-proxy, pod identity, disk and S3 drivers, device plugins of GPUs and of EFA, a node
+    # exporter, a DCGM exporter; and one of Mountpoint's pods for each of eight engines. An assumption on the safe side.
+    daemon_pods = 9 + 8
+    # Endpoints of AWS in the network answer under the services' own names (private DNS), S3 by a route of its own.
+    private_domains = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")
 
     def notice_seconds(self, pool: Pool) -> int:
         """The same for every instance."""
