@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llm_serving.addons.cluster_addons import ClusterAddons
+    from llm_serving.cloud.aws import AwsGpuPool, AwsNodeProvisioner
     from llm_serving.cloud.existing import (
         ExistingCluster,
         ExistingModelCache,
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from llm_serving.serving import CompileCache, ModelLoader, ModelService, PriorityClasses, TeamNamespace
 
 __all__ = [
+    "AwsGpuPool",
+    "AwsNodeProvisioner",
     "ClusterAddons",
     "CompileCache",
     "ExistingCluster",
@@ -45,6 +48,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Aws": "llm_serving.cloud.aws",
     "ClusterAddons": "llm_serving.addons.cluster_addons",
     "Existing": "llm_serving.cloud.existing",
     "Gcp": "llm_serving.cloud.gcp",

@@ -107,7 +107,8 @@ class ModelCacheVolume(ContractModel):
         sidecar_memory_gib: memory of the sidecar.
         sidecar_storage_gib: what the sidecar writes to the node's ephemeral storage beside cached weights, in GiB.
         storage_annotation: annotation of the pod by which the sidecar requests ephemeral storage of the node (a
-            quantity), where it caches weights there; ``None`` where it does not.
+            quantity), where it caches weights there; ``None`` where it cannot request any.
+        caches_weights: the driver caches weights on the node's ephemeral storage, whoever requests it.
     """
 
     volume: dict[str, Any]
@@ -118,6 +119,7 @@ class ModelCacheVolume(ContractModel):
     sidecar_memory_gib: float = 0
     sidecar_storage_gib: float = 0
     storage_annotation: str | None = None
+    caches_weights: bool = False
 
 
 class NetworkReach(ContractModel):

@@ -145,6 +145,7 @@ class MachineType(Frozen):
         local_ssd_gib: their size together.
         efa_interfaces: most interfaces of AWS's Elastic Fabric Adapter, by which GPUs of several nodes reach each
             other; 0 for machines without it and on other clouds.
+        efa_first_card: the first network card that can have one, each of the next has one too.
         accelerator_label: value of GKE's node label ``cloud.google.com/gke-accelerator``; ``None`` elsewhere.
         zones: zones that offer the machine; empty where that is not known (it never means "nowhere").
         regions: regions that offer it; empty where that is not known.
@@ -164,6 +165,7 @@ class MachineType(Frozen):
     local_ssd_disks: int
     local_ssd_gib: float
     efa_interfaces: int = 0
+    efa_first_card: int = 0
     accelerator_label: str | None
     zones: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()

@@ -262,7 +262,10 @@ def _machine_types() -> Mapping[str, Mapping[str, MachineType]]:
         key = (row["cloud"], row["machine_type"])
         zones[key] = (*zones.get(key, ()), *_listed(row["zones"]))
     offers = {("aws", row["machine_type"]): row for row in _rows("ec2_offers.csv")}
-    efa = {("aws", row["machine_type"]): row["interfaces"] for row in _rows("efa.csv")}
+    efa = {
+        ("aws", row["machine_type"]): {"efa_interfaces": row["interfaces"], "efa_first_card": row["first_card"]}
+        for row in _rows("efa.csv")
+    }
     machines = [
         _model(
             MachineType,
@@ -270,7 +273,7 @@ def _machine_types() -> Mapping[str, Mapping[str, MachineType]]:
             notes=row["notes"],
             zones=zones.get((row["cloud"], row["name"]), ()),
             **_offers(offers.get((row["cloud"], row["name"]), {})),
-            efa_interfaces=efa.get((row["cloud"], row["name"]), 0),
+            **efa.get((row["cloud"], row["name"]), {}),
         )
         for row in _rows("machine_types.csv")
     ]

@@ -56,6 +56,8 @@ def test_interfaces_of_efa_are_those_of_ec2(machine):
     network = EC2[machine.name]["NetworkInfo"]
     assert machine.efa_interfaces == network.get("EfaInfo", {}).get("MaximumEfaInterfaces", 0)
     assert bool(machine.efa_interfaces) == network["EfaSupported"]
+    if machine.efa_interfaces:
+        assert machine.efa_first_card + machine.efa_interfaces == network["MaximumNetworkCards"]
 
 
 @named

@@ -30,7 +30,34 @@ PLACE = {"project": "acme-dev", "region": "us-central1"}
 GCP = {**PLACE, "labels": {"environment": "test"}}
 ZONES = ["us-central1-a", "us-central1-b"]
 
+EKS_URN = "urn:pulumi:test::consumer::aws:eks/cluster:Cluster::serving"
+EKS = {
+    "region": "us-east-1",
+    "name": "serving",
+    "clusterName": output("serving", dependencies=(EKS_URN,)),
+    "securityGroupId": output("sg-0123", dependencies=(EKS_URN,)),
+    "subnetIds": output(["subnet-0a", "subnet-0b"]),
+    "zones": ["us-east-1a", "us-east-1b"],
+    "tags": {"environment": "test"},
+}
+EKS_POOL = {
+    "name": "l4",
+    "accelerator": "L4",
+    "capacity": [{"market": "spot", "machineType": "g6.xlarge", "max": 4}],
+}
+
 EVERY_COMPONENT: dict[str, dict[str, Any]] = {
+    "AwsNodeProvisioner": {
+        **EKS,
+        "account": "012345678901",
+        "clusterArn": output("arn:aws:eks:us-east-1:012345678901:cluster/serving", dependencies=(EKS_URN,)),
+        "clusterEndpoint": output("https://serving.eks.amazonaws.com", dependencies=(EKS_URN,)),
+        "nodeRoleName": output("serving-nodes", dependencies=(EKS_URN,)),
+        "nodeRoleArn": output("arn:aws:iam::012345678901:role/serving-nodes", dependencies=(EKS_URN,)),
+        "systemPool": {"min": 1, "max": 2},
+        "pools": [EKS_POOL],
+    },
+    "AwsGpuPool": {**EKS, "instanceProfile": output("serving-nodes"), "pool": EKS_POOL},
     "ExistingCluster": {
         "kubeconfig": output(KUBECONFIG, secret=True),
         "context": "lab",

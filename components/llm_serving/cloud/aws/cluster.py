@@ -19,17 +19,17 @@ from llm_serving.cloud.aws.arguments import AwsClusterSettingsArgs
 from llm_serving.cloud.aws.cluster_addons import NAMESPACE, ClusterAddon, cluster_addons
 from llm_serving.cloud.aws.keys import service_key
 from llm_serving.cloud.aws.names import managed_policy, partition, role_name
-from llm_serving.cloud.aws.nodes import NODE_GROUP_TIMEOUTS, launch_template, user_data
+from llm_serving.cloud.aws.node_images import volumes
+from llm_serving.cloud.aws.nodes import NODE_GROUP_TIMEOUTS, SYSTEM_DISK_GB, launch_template, user_data
 from llm_serving.cloud.aws.roles import role
 from llm_serving.cloud.bounded_names import digest
 from llm_serving.component import Frozen, child, to_input_errors, token, validated
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.rules.aws.network import check_zones
-from llm_serving.spec.aws import AccountId, AwsClusterSpec, Region
+from llm_serving.spec.aws import AccountId, AwsClusterSpec, AwsNodeImage, Region
 from llm_serving.spec.network import Cidr
 
 LOG_DAYS = 90
-SYSTEM_DISK_GB = 100
 CLUSTER_ADMINISTRATOR = "AmazonEKSClusterAdminPolicy"
 """EKS documentation, "Review access policy permissions"."""
 
@@ -222,7 +222,7 @@ class AwsCluster(pulumi.ComponentResource):
 
     def _node_role(
         self, name: str, inputs: AwsClusterInputs, purpose: str
-    ) -> tuple[aws.iam.Role, list[pulumi.Resource]]:
+    ) -> tuple[aws.iam.Role, list[pulumi.CustomResource]]:
         """Nodes join and pull the images of Amazon's add-ons; what else they may pull, whoever has the images says."""
         arn, spec = f"arn:{partition(inputs.region)}", inputs.cluster
         return role(
@@ -284,7 +284,7 @@ class AwsCluster(pulumi.ComponentResource):
 
     def _addon_identity(
         self, name: str, inputs: AwsClusterInputs, cluster: aws.eks.Cluster, addon: ClusterAddon
-    ) -> tuple[list[aws.eks.AddonPodIdentityAssociationArgs] | None, list[pulumi.Resource]]:
+    ) -> tuple[list[aws.eks.AddonPodIdentityAssociationArgs] | None, list[pulumi.CustomResource]]:
         account, policy = addon.service_account, addon.managed_policy
         if account is None or policy is None:
             return None, []
@@ -311,7 +311,7 @@ class AwsCluster(pulumi.ComponentResource):
         template = launch_template(
             self,
             f"{name}-system",
-            disk_gb=SYSTEM_DISK_GB,
+            volumes=volumes(AwsNodeImage.AL2023, SYSTEM_DISK_GB),
             tags={**inputs.tags, "Name": f"{spec.name}-system"},
             user_data=user_data({"kubelet": {"config": {"maxPods": spec.max_pods_per_node}}}),
         )
