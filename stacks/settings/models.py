@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, cast, get_args
 
 from llm_serving.arguments import parse, plain, scalar_types_at
-from llm_serving.errors import Problem, ProblemsError, nearest_or_few
+from llm_serving.errors import LEAVE_OUT, Problem, ProblemsError, nearest_or_few
 from stacks.images.lock import LockedImage, lookup, read_images
 from stacks.releases import RELEASES
 from stacks.settings.aws import AwsSettings
@@ -68,7 +68,7 @@ def _with_named_images(model: _Model, data: Mapping[str, Any], images: Mapping[s
         data = {**data, "loader": {**loader, "image": plain(lookup(name, images, "loader.image").image())}}
     settings = parse(model, data)
     problems = [
-        Problem(f"images.{key}", None, f"is {images[key].digest} in the lock, which decides", "remove it")
+        Problem(f"images.{key}", None, f"is {images[key].digest} in the lock, which decides", LEAVE_OUT)
         for key in settings.images
         if lookup(key, images, "images").digest is not None
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llm_serving.addons.addon import Addon
 from llm_serving.addons.table import DCGM_EXPORTER
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.planning.addons import plan_addons, pools_that_need, read_gpu_exporter
 from llm_serving.planning.clouds import Cloud, cloud_named
 from llm_serving.planning.cost import CostEstimate, NodesInUse, estimate
@@ -207,7 +207,12 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
     images = _images(settings, known)
     unpushed = tuple(in_file(_unpushed(image, lock)) for image in images if is_nowhere(image.reference))
     by_tag = (
-        Problem(image.path, image.reference.reference, "is pulled by its tag, which may be another image tomorrow", how)
+        Problem(
+            image.path,
+            image.reference.reference,
+            "is pulled by its tag, which may be another image tomorrow",
+            Suggestion(how, needs=Needs.COMMAND),
+        )
         for image in images
         if not is_nowhere(image.reference) and (how := how_to_get_digest(image.reference, image.name, lock))
     )
@@ -233,7 +238,8 @@ def _check_releases(
             for problem in mismatches(release.spec, images):
                 said = "" if problem.value is None else f" = {problem.value}"
                 reason = f"{release.file}: {problem.path}{said}: {problem.reason}"
-                yield Problem(f"models[{index}].{ROLE_PATHS[role]}", version, reason, problem.suggestion)
+                in_release = Suggestion(problem.suggestion, needs=Needs.ELSEWHERE)
+                yield Problem(f"models[{index}].{ROLE_PATHS[role]}", version, reason, in_release)
 
 
 def refuse_unpushed(stack: Stack) -> Stack:
@@ -277,11 +283,12 @@ def _images(settings: Settings, releases: Mapping[tuple[str, str], Release]) -> 
 def _unpushed(image: _Image, lock: Mapping[str, LockedImage]) -> Problem:
     reason = "is in no registry yet"
     if image.name is not None:
-        return Problem(image.path, image.name, reason, push_command(image.name))
+        return Problem(image.path, image.name, reason, Suggestion(push_command(image.name), needs=Needs.COMMAND))
     # What is written out does not change with the lock.
     last = image.reference.repository.rpartition("/")[2]
     name = name_of(image.reference, lock) or f"{last}@{image.reference.tag}"
-    return Problem(image.path, image.reference.reference, reason, f"{push_command(name)}, then {name} in its place")
+    pushed = Suggestion(f"{push_command(name)}, then {name} in its place", needs=Needs.COMMAND)
+    return Problem(image.path, image.reference.reference, reason, pushed)
 
 
 def _check_mirror(settings: Settings) -> Iterator[Problem]:
@@ -291,7 +298,9 @@ def _check_mirror(settings: Settings) -> Iterator[Problem]:
         return
     if endpoint.startswith("http:"):
         reason = "would be sent the hub's token in the clear"
-        yield Problem("egress.hubEndpoint", endpoint, reason, f"https:{endpoint.removeprefix('http:')}")
+        yield Problem(
+            "egress.hubEndpoint", endpoint, reason, Suggestion(values=[f"https:{endpoint.removeprefix('http:')}"])
+        )
 
 
 def _check_environments(models: Sequence[ServedModel], egress: EgressSpec | None) -> Iterator[Problem]:

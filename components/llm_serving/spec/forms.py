@@ -89,6 +89,11 @@ GCP_NAME = Form(
     r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$",
     "not a name of Google Cloud: at most 63 small letters, digits and '-', from a letter to a letter or digit",
 )
+GCP_PROJECT = Form(
+    r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]$",
+    "not the id of a Google Cloud project: 6 to 30 lower-case letters, digits and '-', starting with a letter and "
+    "ending with a letter or digit, with its domain and ':' in front where it has one",
+)
 REGION = Form(
     r"^[a-z]+-[a-z]+\d+$",
     "not a region: as in us-central1, without the letter of a zone",

@@ -95,6 +95,10 @@ class Cloud(ABC):
         except UnknownFact:
             return None
 
+    def region_of(self, zone: str) -> str:
+        """The region that a zone is in: its name without the separator and the letter."""
+        return zone[:-1].removesuffix(self.zone_separator)
+
     def in_region(self, region: str, zone: str) -> bool:
         """Whether a zone's name is one of the region's."""
         prefix = f"{region}{self.zone_separator}"

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from llm_serving import catalog
-from llm_serving.errors import Problem, ProblemsError, nearest, nearest_or_few
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion, nearest, nearest_or_few
 from llm_serving.planning.node_room import NodeRoom, PodSize, pods_of_instance, pods_that_fit, shortage
 from llm_serving.planning.nodes import gpu_resource
 from llm_serving.planning.placement import RELEASE, ModelPlan, plan_model
@@ -106,10 +106,16 @@ def _cache(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
     """What the cache cannot hold yet."""
     if model.compile_cache and (stack.loader is None or not stack.cloud.has_workload_identity):
         reason = "the Job that compiles writes to the cache as the loader does, and there is none with an identity here"
-        yield Problem(f"{path}.compileCache", True, reason, "a loader, on a cloud; or false")
+        yield Problem(
+            f"{path}.compileCache", True, reason, Suggestion("false; or a loader, on a cloud", values=[False])
+        )
     if model.compile_cache and not model.engine.launcher:
         reason = "the launcher keeps the compile cache, and the engine runs without it"
-        yield Problem(f"{path}.engine.launcher", False, reason, "true, or compileCache false")
+        yield Problem(f"{path}.engine.launcher", False, reason, _with_launcher(path))
+
+
+def _with_launcher(path: str) -> Suggestion:
+    return Suggestion(values=[True], edits=[{f"/{path}.compileCache": False}])
 
 
 def _licence(path: str, place: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
@@ -119,15 +125,18 @@ def _licence(path: str, place: str, stack: StackShape, model: ModelSpec, release
             place,
             release.version,
             f"{release.model.repository} is gated, and the loader has no token for the hub",
-            "loader.token, a secret of the stack; loader.tokenSecret, the name of a Secret in the team's namespace; or "
-            "a mirror as loader.source",
+            Suggestion(
+                "loader.token, a secret of the stack; loader.tokenSecret, the name of a Secret in the team's "
+                "namespace; or a mirror as loader.source",
+                needs=Needs.FACT,
+            ),
         )
     if release.model.gated and not model.accept_license:
         yield Problem(
             f"{path}.acceptLicense",
             model.accept_license,
             f"{release.model.repository} is gated: its licence ({release.model.license}) must be accepted",
-            "true, after reading it",
+            Suggestion("true, after reading it", values=[True]),
         )
 
 
@@ -141,12 +150,15 @@ def _names(stack: StackShape) -> Iterator[Problem]:
                 other = taken.setdefault((model.team, wanted), f"release {version} of {model.name}")
                 if other != f"release {version} of {model.name}":
                     reason = f"release {version} of {model.name} needs the name {wanted}, which {other} has"
-                    yield Problem(f"models[{index}].{ROLE_PATHS[role]}", version, reason, f"another name for {other}")
+                    renamed = Suggestion(f"another name for {other}", needs=Needs.ELSEWHERE)
+                    yield Problem(f"models[{index}].{ROLE_PATHS[role]}", version, reason, renamed)
             longest = _LONGEST_GROUP_NAME if model.engine.nodes > 1 else _LONGEST_NAME
             if len(name) > longest:
                 reason = f"its objects would be called {name}: {len(name)} characters, at most {longest} work"
-                yield Problem(f"models[{index}].{ROLE_PATHS[role]}", version, reason, "a shorter version")
+                yield Problem(f"models[{index}].{ROLE_PATHS[role]}", version, reason, _SHORTER)
 
+
+_SHORTER = Suggestion("a release with a shorter version", needs=Needs.ELSEWHERE)
 
 _LONGEST_NAME = 63 - len("-placeholder")
 """A Service's name is a DNS label (63 characters), and a role is put behind it."""
@@ -168,7 +180,7 @@ def _identity(place: str, model: ModelSpec, version: str, release: ReleaseSpec) 
             place,
             version,
             f"the release found under {wanted[0]} {wanted[1]} calls itself {release.name} {release.version}",
-            "correct name and version in the release's file, or its place",
+            Suggestion("correct name and version in the release's file, or its place", needs=Needs.ELSEWHERE),
         )
 
 
@@ -208,7 +220,9 @@ def _no_room(
             f"each of its {len(wanted)} pod(s) keeps up to {largest:.0f} GiB on the disk of its node (cached weights, "
             f"and a part of the images), of which pods can have {room.storage_gib:.0f} GiB: at most {nodes} node(s) "
             f"hold {held} of {len(pods)} pod(s){shared}",
-            _more_storage(stack, pool, pods, more_nodes_help=largest <= room.storage_gib),
+            Suggestion(
+                _more_storage(stack, pool, pods, more_nodes_help=largest <= room.storage_gib), needs=Needs.CHOICE
+            ),
         )
     if missing == "pods":
         return Problem(
@@ -216,7 +230,7 @@ def _no_room(
             stack.max_pods_per_node,
             f"a node of pool {pool.name} runs {stack.cloud.daemon_pods} pods of its own, and has room for "
             f"{max(0, room.pods):g} of models: at most {nodes} node(s) hold {held} of {len(pods)}",
-            str((stack.cloud.daemon_pods or 0) + room.gpus),
+            Suggestion(values=[(stack.cloud.daemon_pods or 0) + room.gpus]),
         )
     planned = plan_replicas(model)
     beside = sum(instances.most for instances in planned if instances.role is not Role.STABLE)
@@ -227,7 +241,7 @@ def _no_room(
         model.most_replicas,
         f"{count} instance(s) of up to {max(plan.gpus for plan in plans.values())} GPU(s){of_others} do not fit pool "
         f"{pool.name}: at most {nodes} node(s) with {room.gpus} GPU(s) hold {held} of {len(pods)} pod(s){shared}",
-        str(fitting) if fitting else f"more nodes in pool {pool.name}",
+        Suggestion(values=[fitting]) if fitting else Suggestion(f"more nodes in pool {pool.name}", needs=Needs.CHOICE),
     )
 
 
@@ -292,5 +306,5 @@ def _team_quotas(stack: StackShape, plans: Plans) -> Iterator[Problem]:
                 team.gpu_quota,
                 f"the team's models ask for up to {needed} GPUs: maxima, the instances that a change of release starts "
                 "beside the old ones, canaries, placeholders and a Job that compiles",
-                str(needed),
+                Suggestion(values=[needed]),
             )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from llm_serving.addons import table
-from llm_serving.errors import Problem
+from llm_serving.errors import Problem, Suggestion
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.spec.names import POOL_NAME_LIMIT
@@ -26,7 +26,7 @@ def check_names(stack: StackShape) -> Iterator[Problem]:
     for index, model in enumerate(stack.models):
         if model.name in RESERVED_MODELS:
             reason = "a model's name is that of its service account, and this one is taken in every namespace"
-            yield Problem(f"models[{index}].name", model.name, reason, f"{model.name}-model")
+            yield Problem(f"models[{index}].name", model.name, reason, Suggestion(values=[f"{model.name}-model"]))
     for index, team in enumerate(stack.teams):
         for reserved in (
             *PLATFORM_NAMESPACES,
@@ -38,7 +38,7 @@ def check_names(stack: StackShape) -> Iterator[Problem]:
                     f"teams[{index}].name",
                     team.name,
                     "a team's name is its namespace, and this one belongs to the platform",
-                    f"team-{team.name}",
+                    Suggestion(values=[f"team-{team.name}"[:40].rstrip("-")]),
                 )
     for index, pool in enumerate(stack.pools):
         yield from _reserved_pool(f"pools[{index}].name", stack.cloud, pool.name)
@@ -50,7 +50,7 @@ def check_names(stack: StackShape) -> Iterator[Problem]:
                         f"pools[{index}].labels.{key}",
                         None,
                         f"node labels of {reserved} are set by the platform",
-                        key.rpartition("/")[2],
+                        Suggestion(keys=[key.rpartition("/")[2]]),
                     )
 
 
@@ -60,7 +60,7 @@ def _reserved_pool(path: str, cloud: Cloud, name: str) -> Iterator[Problem]:
         *(reason for prefix, reason in cloud.reserved_pool_prefixes.items() if name.startswith(prefix)),
     ]
     if reasons:
-        yield Problem(path, name, reasons[0], f"gpu-{name}"[:POOL_NAME_LIMIT].rstrip("-"))
+        yield Problem(path, name, reasons[0], Suggestion(values=[f"gpu-{name}"[:POOL_NAME_LIMIT].rstrip("-")]))
 
 
 def _duplicates(what: str, names: Sequence[str]) -> Iterator[Problem]:
@@ -68,6 +68,8 @@ def _duplicates(what: str, names: Sequence[str]) -> Iterator[Problem]:
     for index, name in enumerate(names):
         if name in seen:
             free = next(other for n in range(2, len(names) + 2) if (other := f"{name}-{n}") not in names)
-            yield Problem(f"{what}[{index}].name", name, f"{what}[{seen[name]}] has the same name", free)
+            yield Problem(
+                f"{what}[{index}].name", name, f"{what}[{seen[name]}] has the same name", Suggestion(values=[free])
+            )
         else:
             seen[name] = index

@@ -1,6 +1,6 @@
 """GPU pools: the GPU exists, the machines have it, and the cloud sells the capacity in the requested zones."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from llm_serving import catalog
 from llm_serving.catalog import LocalSsd, MachineType, UnknownFact
@@ -57,6 +57,8 @@ def _machines(path: str, cloud: Cloud, pool: Pool) -> Iterator[Problem]:
             suggestion = nearest(entry.machine_type, with_gpu) or _some(with_gpu) if with_gpu else unknown.nearest
             yield Problem(place, entry.machine_type, reason, suggestion)
             continue
+        if not _is_known(pool.accelerator):
+            continue  # refused as such
         if machine.accelerator != pool.accelerator:
             has = f"has {machine.accelerator}" if machine.accelerator else "has no GPU"
             reason = f"{has}, the pool's GPU is {pool.accelerator}"
@@ -66,6 +68,10 @@ def _machines(path: str, cloud: Cloud, pool: Pool) -> Iterator[Problem]:
             yield Problem(place, entry.machine_type, reason, _some(_with_gpu(cloud, pool.accelerator, first.gpus)))
         else:
             first = first or machine
+
+
+def _is_known(accelerator: str) -> bool:
+    return any(gpu.name == accelerator for gpu in catalog.accelerators())
 
 
 def _some(machines: list[str]) -> Suggestion:
@@ -98,10 +104,15 @@ def _duplicates(path: str, pool: Pool) -> Iterator[Problem]:
                 f"{path}.capacity[{number}]",
                 entry.machine_type,
                 f"the same capacity as capacity[{seen[key]}]: market, machine type and zones are equal",
-                f"raise max of capacity[{seen[key]}]",
+                _together(path, pool, seen[key], number),
             )
         else:
             seen[key] = number
+
+
+def _together(path: str, pool: Pool, first: int, second: int) -> Suggestion:
+    most = pool.capacity[first].max + pool.capacity[second].max
+    return Suggestion(f"raise max of capacity[{first}]", edits=[{"": None, f"/{path}.capacity[{first}].max": most}])
 
 
 def _entry(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Problem]:
@@ -114,15 +125,20 @@ def _entry(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Probl
         )
     if entry.market in RESERVED_MARKETS and not entry.reservation:
         reason = f"market {entry.market} needs the name of the reservation to consume"
-        yield Problem(f"{path}.reservation", None, reason, stack.cloud.reservation_form)
+        others = sorted(market.value for market in stack.cloud.markets if market not in RESERVED_MARKETS)
+        hint = f"{stack.cloud.reservation_form or 'its name'}, or another market"
+        instead = Suggestion(hint, edits=[{"market": other} for other in others])
+        yield Problem(f"{path}.reservation", None, reason, instead)
     if entry.market not in RESERVED_MARKETS and entry.reservation:
         yield Problem(
             f"{path}.reservation",
             entry.reservation,
             f"capacity of market {entry.market} does not come from a reservation",
-            Suggestion("leave it out, or market reservation", removal=True),
+            Suggestion(
+                removal=True, edits=[{"market": each.value} for each in RESERVED_MARKETS if each in stack.cloud.markets]
+            ),
         )
-    zone_problems = tuple(check_zone_names(f"{path}.zones", stack.cloud, stack.region, entry.zones))
+    zone_problems = tuple(check_zone_names(f"{path}.zones", stack.cloud, stack.region, entry.zones, stack.zones))
     yield from zone_problems
     if not zone_problems:
         yield from _offered(path, stack, entry)
@@ -155,7 +171,7 @@ def _offered(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Pro
     for index, zone in enumerate(entry.zones):
         if cluster_zones and zone not in cluster_zones:
             reason = f"not one of the cluster's zones ({', '.join(cluster_zones)})"
-            yield Problem(f"{path}.zones[{index}]", zone, reason, "add it to cluster.zones")
+            yield Problem(f"{path}.zones[{index}]", zone, reason, _with_zones(stack, [zone]))
     machine = stack.cloud.machine(entry)
     if machine is not None and machine.regions and stack.region in catalog.regions_with_offers(stack.cloud.name):
         yield from _offered_in_region(path, stack, machine)
@@ -163,7 +179,7 @@ def _offered(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Pro
         return
     offered = zones_of_region(machine, stack.cloud, stack.region)
     if not offered:
-        elsewhere = sorted({zone.rpartition("-")[0] for zone in machine.zones})
+        elsewhere = sorted({stack.cloud.region_of(zone) for zone in machine.zones})
         reason = f"not offered in {stack.region}; it is in {', '.join(elsewhere)}"
         alternatives = [
             other.name
@@ -176,13 +192,13 @@ def _offered(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Pro
     for index, zone in enumerate(entry.zones):
         if zone not in offered:
             reason = f"{machine.name} is not offered there"
-            yield Problem(f"{path}.zones[{index}]", zone, reason, ", ".join(offered))
+            yield Problem(f"{path}.zones[{index}]", zone, reason, Suggestion(values=offered[:MOST_CANDIDATES]))
     if not entry.zones and cluster_zones and not set(cluster_zones) & set(offered):
         yield Problem(
             f"{path}.machineType",
             entry.machine_type,
             f"not offered in any of the cluster's zones ({', '.join(cluster_zones)})",
-            f"one of {', '.join(offered)} in cluster.zones",
+            _with_zones(stack, offered),
         )
 
 
@@ -196,3 +212,9 @@ def _offered_in_region(path: str, stack: StackShape, machine: MachineType) -> It
     ]
     reason = f"not offered in {stack.region}; it is in {', '.join(machine.regions)}"
     yield Problem(f"{path}.machineType", machine.name, reason, _some(alternatives))
+
+
+def _with_zones(stack: StackShape, zones: Sequence[str]) -> Suggestion:
+    """Each of the zones beside those that the cluster has."""
+    edits = [{"/cluster.zones": [*stack.zones, zone]} for zone in zones]
+    return Suggestion(f"{' or '.join(zones)} in cluster.zones", edits=edits[:MOST_CANDIDATES])

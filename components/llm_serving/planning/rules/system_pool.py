@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from llm_serving import catalog
 from llm_serving.catalog import UnknownFact
-from llm_serving.errors import Problem
+from llm_serving.errors import MOST_CANDIDATES, Problem, Suggestion
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.spec.aws import AwsSystemPool
 from llm_serving.spec.gcp import GcpSystemPool
@@ -13,7 +13,9 @@ from llm_serving.spec.gcp import GcpSystemPool
 def check_system_pool(cloud: Cloud, pool: GcpSystemPool | AwsSystemPool) -> Iterator[Problem]:
     """Everything about ``cluster.systemPool``."""
     if pool.min > pool.max:
-        yield Problem("cluster.systemPool.min", pool.min, f"more than the maximum of {pool.max}", str(pool.max))
+        most = Suggestion(values=[pool.max])
+        yield Problem("cluster.systemPool.min", pool.min, f"more than the maximum of {pool.max}", most)
+    plain = [other.name for other in catalog.machine_types(cloud.name) if other.accelerator is None]
     try:
         machine = catalog.machine_type(cloud.name, pool.machine_type)
     except UnknownFact as unknown:
@@ -21,14 +23,13 @@ def check_system_pool(cloud: Cloud, pool: GcpSystemPool | AwsSystemPool) -> Iter
             "cluster.systemPool.machineType",
             pool.machine_type,
             f"not a machine type that is known on {cloud.name}",
-            unknown.nearest,
+            unknown.nearest or Suggestion(values=plain[:MOST_CANDIDATES]),
         )
         return
     if machine.accelerator is not None:
-        plain = ", ".join(other.name for other in catalog.machine_types(cloud.name) if other.accelerator is None)
         yield Problem(
             "cluster.systemPool.machineType",
             pool.machine_type,
             f"has {machine.gpus} x {machine.accelerator}; system nodes need no GPU",
-            plain,
+            Suggestion(values=plain[:MOST_CANDIDATES]),
         )

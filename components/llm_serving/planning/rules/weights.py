@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from math import ceil
 
 from llm_serving import catalog
-from llm_serving.errors import Problem
+from llm_serving.errors import Problem, Suggestion
 from llm_serving.planning.fit import GIB, weight_bytes
 from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.stack import StackShape
@@ -18,10 +18,15 @@ def check_weights(stack: StackShape) -> Iterator[Problem]:
     """One of the two brings the weights: the stack's loader, or somebody else."""
     if stack.loader is not None and stack.weights is not None:
         reason = "somebody else brings the weights, and the loader would bring them too"
-        yield Problem("weights", stack.weights, reason, "one of the two: weights, or loader")
+        yield Problem(
+            "weights",
+            stack.weights,
+            reason,
+            Suggestion("leave it out, or the loader", removal=True, edits=[{"/loader": None}]),
+        )
     if stack.models and stack.cloud.makes_model_cache and stack.loader is None and stack.weights is None:
         reason = "nothing fills the bucket that this stack makes, and its models would wait for their weights for ever"
-        yield Problem("loader", None, reason, f"{LOADER}; or {EXTERNAL}")
+        yield Problem("loader", None, reason, Suggestion(f"{LOADER}; or {EXTERNAL}", edits=[{"/weights": "external"}]))
     if stack.cache_storage is not None:
         for team in stack.teams:
             yield from _claim(stack, stack.cache_storage, team.name)
@@ -36,10 +41,15 @@ def _claim(stack: StackShape, claim: CacheStorageSpec, team: str) -> Iterator[Pr
     needed = sum(weight_bytes(catalog.model_facts(release.model), release.quantization) for release in releases) / GIB
     if needed > claim.size_gib:
         reason = f"the weights of team {team}'s releases are {needed:.1f} GiB"
-        yield Problem(f"{path}.sizeGib", claim.size_gib, reason, f"{ceil(needed)}, and room for the next release")
+        yield Problem(f"{path}.sizeGib", claim.size_gib, reason, _room_for_next(ceil(needed)))
     pods = sum((model.most_replicas + model.surge) * model.engine.nodes for model in models)
     nodes = sum(pool.max_nodes for pool in stack.pools if pool.name in {model.pool for model in models})
     if claim.access_mode == "ReadWriteOnce" and nodes > 1 and pods > 1:
         # Kubernetes documentation, "Persistent Volumes", "Access Modes": one node mounts it, with all of its pods.
         reason = f"one node alone mounts such a claim, and the pods of team {team} run on up to {min(nodes, pods)}"
-        yield Problem(f"{path}.accessMode", claim.access_mode, reason, "ReadWriteMany, of a class that has it")
+        shared = Suggestion("ReadWriteMany, of a class that has it", values=["ReadWriteMany"])
+        yield Problem(f"{path}.accessMode", claim.access_mode, reason, shared)
+
+
+def _room_for_next(least: int) -> Suggestion:
+    return Suggestion(f"{least}, and room for the next release", values=[least])

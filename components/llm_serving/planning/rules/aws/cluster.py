@@ -45,14 +45,16 @@ def note_cluster(stack: StackShape) -> Iterator[Problem]:
     for index, network in enumerate(cluster.access.authorized):
         if network == EVERYONE:
             path = f"cluster.access.authorized[{index}]"
-            yield Problem(path, str(network), "lets everybody reach the control plane", "mode private")
+            instead = Suggestion("mode private", edits=[{"/cluster.access": {"mode": "private"}}])
+            yield Problem(path, str(network), "lets everybody reach the control plane", instead)
     if cluster.max_pods_per_node > MOST_PODS_OF_SMALL:
         names = {cluster.system_pool.machine_type, *(e.machine_type for pool in stack.aws.pools for e in pool.capacity)}
         machines = (machine for machine in catalog.machine_types(stack.cloud.name) if machine.name in names)
         small = [machine.name for machine in machines if machine.vcpus < SMALL_VCPUS]
         if small:
+            most = Suggestion(values=[MOST_PODS_OF_SMALL])
             reason = f"EKS recommends at most {MOST_PODS_OF_SMALL} pods on nodes as small as {', '.join(small)}"
-            yield Problem("cluster.maxPodsPerNode", cluster.max_pods_per_node, reason, str(MOST_PODS_OF_SMALL))
+            yield Problem("cluster.maxPodsPerNode", cluster.max_pods_per_node, reason, most)
 
 
 def _version(version: str, today: date | None) -> Iterator[Problem]:
@@ -71,7 +73,7 @@ def _end_of_support(version: str, today: date | None) -> Iterator[Problem]:
     if support is None or today is None:
         return
     later = [other for other in catalog.eks_addon_versions() if _number(other) > _number(version)]
-    hint = ", ".join(later)
+    hint = Suggestion(values=later)
     if today > support.standard_until:
         reason = f"its standard support ended on {support.standard_until}: EKS upgrades such clusters by itself"
         yield Problem("cluster.version", version, reason, hint)
@@ -89,23 +91,25 @@ def _access(access: AwsControlPlaneAccess) -> Iterator[Problem]:
     path = "cluster.access.authorized"
     if len(ranges) > MOST_AUTHORIZED:
         reason = f"EKS takes at most {MOST_AUTHORIZED}"
-        yield Problem(path, f"{len(ranges)} ranges", reason, "larger ranges, or mode private")
+        instead = Suggestion("larger ranges, or mode private", edits=[{"mode": "private", "authorized": None}])
+        yield Problem(path, f"{len(ranges)} ranges", reason, instead)
     for index, network in enumerate(ranges):
         if network in ranges[:index]:
             yield Problem(f"{path}[{index}]", network, "named twice", LEAVE_OUT)
     if access.mode == "authorized" and not ranges:
         reason = "mode authorized lets in the ranges of this list only, and it is empty"
-        yield Problem(path, None, reason, "the ranges of your runners and administrators, or mode private")
+        text = "the ranges of your runners and administrators, or mode private"
+        yield Problem(path, None, reason, Suggestion(text, edits=[{"mode": "private"}]))
     if access.mode == "private" and ranges:
         reason = "the control plane has no public address with mode private, so these ranges would have no effect"
-        yield Problem(path, ranges, reason, Suggestion("mode authorized, or leave it out", removal=True))
+        yield Problem(path, ranges, reason, Suggestion(removal=True, edits=[{"mode": "authorized"}]))
 
 
 def _administrators(cluster: AwsClusterSpec) -> Iterator[Problem]:
     principals = [administrator.principal for administrator in cluster.administrators]
     for index, principal in enumerate(principals):
         if principal in principals[:index]:
-            yield Problem(f"cluster.administrators[{index}].principal", principal, "named twice", "leave it out")
+            yield Problem(f"cluster.administrators[{index}]", principal, "named twice", LEAVE_OUT)
     for index, kind in enumerate(cluster.log_types):
         if kind in cluster.log_types[:index]:
             yield Problem(f"cluster.logTypes[{index}]", kind.value, "named twice", LEAVE_OUT)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
 
-from llm_serving.errors import Problem, Suggestion
+from llm_serving.errors import Needs, Problem, Suggestion
 from llm_serving.planning.clouds.aws import AWS
 from llm_serving.planning.clouds.aws_subnets import (
     FEWEST_ZONES,
@@ -55,7 +55,7 @@ def check_zones(region: str, zones: Sequence[str]) -> Iterator[Problem]:
     """Everything about the zones of a VPC; paths begin with ``zones``."""
     for index, zone in enumerate(zones):
         if not AWS.in_region(region, zone):
-            yield Problem(f"zones[{index}]", zone, f"not a zone of region {region}", f"{region}a")
+            yield Problem(f"zones[{index}]", zone, f"not a zone of region {region}", Suggestion(values=[f"{region}a"]))
     for zone, count in Counter(zones).items():
         if count > 1:
             yield Problem("zones", zone, f"is there {count} times")
@@ -70,11 +70,11 @@ def _check_subnets(region: str, zones: Sequence[str]) -> Iterator[Problem]:
         known = (zone for zone in zones if AWS.in_region(region, zone) and zone_letter(zone))
         first = next(known, f"{region}a")
         other = example if first != example else f"{region}a"
-        yield Problem("zones", list(zones), reason, f"[{first}, {other}]")
+        yield Problem("zones", list(zones), reason, Suggestion(values=[[first, other]]))
     for index, zone in enumerate(zones):
         if AWS.in_region(region, zone) and not zone_letter(zone):
             reason = f"ranges are cut into blocks for zones {ZONE_LETTERS[0]} to {ZONE_LETTERS[-1]}"
-            yield Problem(f"zones[{index}]", zone, reason, f"{region}{ZONE_LETTERS[-1]}")
+            yield Problem(f"zones[{index}]", zone, reason, Suggestion(values=[f"{region}{ZONE_LETTERS[-1]}"]))
 
 
 def check_ranges(vpc: IPv4Network, services: IPv4Network, pods: IPv4Network | None = None) -> Iterator[Problem]:
@@ -119,7 +119,7 @@ def _internet(stack: StackShape, network: AwsNetworkSpec) -> Iterator[Problem]:
             image = "" if release is None else release.image.repository
             if image and f".dkr.ecr.{stack.region}." not in image:
                 reason = "nodes without a way to the internet pull images from ECR in their own region alone"
-                hint = "registry.pullThrough, or an image of that registry"
+                hint = Suggestion("registry.pullThrough, or an image of that registry", needs=Needs.FACT)
                 yield Problem(f"models[{index}].{ROLE_PATHS[role]}", image, reason, hint)
 
 
@@ -153,7 +153,8 @@ def _sizes(stack: StackShape, network: AwsNetworkSpec) -> Iterator[Problem]:
             hint = Suggestion(values=[str(_SECOND_RANGE)])
             yield Problem("network.pods", None, f"network.vpc ({network.vpc}) is {reason}", hint)
         else:
-            hint = "fewer nodes in a zone (pools[].capacity[].zones), or fewer pods a node (cluster.maxPodsPerNode)"
+            text = "fewer nodes in a zone (pools[].capacity[].zones), or fewer pods a node (cluster.maxPodsPerNode)"
+            hint = Suggestion(text, needs=Needs.CHOICE)
             yield Problem(f"network.{name}", str(ranges[name]), reason, hint)
 
 
@@ -172,4 +173,4 @@ def _problem(name: str, ranges: Mapping[str, IPv4Network], reason: str, prefix: 
     # A second range may always be of the shared space; which private one it may be of depends on the first.
     space = SHARED_SPACE if name == "pods" else SUGGESTED_SPACE
     free = free_range(prefix, {other: network for other, network in ranges.items() if other != name}, space)
-    return Problem(name, str(ranges[name]), reason, str(free) if free else "")
+    return Problem(name, str(ranges[name]), reason, Suggestion(values=[str(free)] if free else []))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from llm_serving import catalog
-from llm_serving.errors import Problem, Suggestion
+from llm_serving.errors import Needs, Problem, Suggestion
 from llm_serving.planning.rules.aws.sharing import check_sharing
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.planning.rules.zones import zones_of_entry
@@ -47,15 +47,17 @@ def note_pools(stack: StackShape) -> Iterator[Problem]:
             yield Problem(f"{path}.efa", False, reason, Suggestion(values=[True]))
     if groups > MOST_NODE_GROUPS:
         reason = f"more node groups than EKS grants a cluster by default: {groups}, and it grants {MOST_NODE_GROUPS}"
-        yield Problem("pools", None, reason, "provisioner karpenter, or a larger quota of EKS")
+        hint = Suggestion("provisioner karpenter, or a larger quota of EKS", needs=Needs.CHOICE)
+        yield Problem("pools", None, reason, hint)
 
 
 def _reservation(path: str, entry: CapacityEntry) -> Iterator[Problem]:
     if entry.market not in RESERVED_MARKETS or entry.reservation is None:
         return
     if not _RESERVATION_ID.fullmatch(entry.reservation):
+        its_id = Suggestion("cr- and 17 hexadecimal digits, as EC2 shows it", needs=Needs.FACT)
         reason = "not the id of a capacity reservation of EC2"
-        yield Problem(path, entry.reservation, reason, "cr- and 17 hexadecimal digits, as EC2 shows it")
+        yield Problem(path, entry.reservation, reason, its_id)
 
 
 def _node_groups(path: str, pool: AwsPoolSpec) -> Iterator[Problem]:
@@ -73,13 +75,13 @@ def _note_node_groups(path: str, pool: AwsPoolSpec) -> Iterator[Problem]:
     for number, entry in enumerate(pool.capacity):
         place = f"{path}.capacity[{number}]"
         if entry.market is Market.SPOT:
+            karpenter = Suggestion(edits=[{f"/{path}.provisioner": AwsProvisioner.KARPENTER.value}])
             reason = "a managed node group waits for Spot capacity of its own: no other entry stands in for it"
-            yield Problem(
-                f"{place}.market", entry.market.value, reason, f"provisioner {AwsProvisioner.KARPENTER.value}"
-            )
+            yield Problem(f"{place}.market", entry.market.value, reason, karpenter)
         if entry.max > MOST_NODES_OF_GROUP:
             reason = f"EKS grants {MOST_NODES_OF_GROUP} nodes a managed node group by default"
-            yield Problem(f"{place}.max", entry.max, reason, "a larger quota, or several entries")
+            hint = Suggestion("a larger quota, or several entries", needs=Needs.CHOICE)
+            yield Problem(f"{place}.max", entry.max, reason, hint)
 
 
 def _interfaces(stack: StackShape, entry: CapacityEntry) -> int:
@@ -103,5 +105,6 @@ def _efa(path: str, stack: StackShape, pool: AwsPoolSpec) -> Iterator[Problem]:
             return
         zones = zones_of_entry(entry, machine, stack.zones)
         if len(zones) > 1:
+            first = Suggestion(values=[[zones[0]]])
             reason = f"nodes with EFA are close to each other, in one zone, and these may be in {', '.join(zones)}"
-            yield Problem(f"{path}.capacity[{number}].zones", list(entry.zones) or None, reason, f"[{zones[0]}]")
+            yield Problem(f"{path}.capacity[{number}].zones", list(entry.zones) or None, reason, first)

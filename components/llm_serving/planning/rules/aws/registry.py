@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from llm_serving.errors import Problem
+from llm_serving.errors import Needs, Problem, Suggestion
 from llm_serving.planning.clouds.aws import partition
 from llm_serving.planning.rules.stack import StackShape
 
@@ -13,7 +13,7 @@ def check_registry(stack: StackShape) -> Iterator[Problem]:
     if registry is None or registry.region is None or partition(registry.region) == partition(stack.region):
         return
     reason = f"no node in {stack.region} can prove who it is there: they are separate partitions of AWS"
-    yield Problem("registry.region", registry.region, reason, stack.region)
+    yield Problem("registry.region", registry.region, reason, Suggestion(values=[stack.region]))
 
 
 def note_registry(stack: StackShape) -> Iterator[Problem]:
@@ -21,4 +21,5 @@ def note_registry(stack: StackShape) -> Iterator[Problem]:
     registry = stack.aws.registry
     if registry is not None and registry.region not in (None, stack.region):
         reason = f"nodes in {stack.region} pull all images from another region, which takes longer and is billed"
-        yield Problem("registry.region", registry.region, reason, f"a registry that is replicated to {stack.region}")
+        hint = Suggestion(f"a registry that is replicated to {stack.region}", needs=Needs.ELSEWHERE)
+        yield Problem("registry.region", registry.region, reason, hint)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from llm_serving.errors import Problem
+from llm_serving.errors import Needs, Problem, Suggestion
 from llm_serving.planning.rules.stack import StackShape
 
 MOST_TAGS = 50
@@ -17,4 +17,5 @@ def check_tags(stack: StackShape) -> Iterator[Problem]:
     labels = stack.aws.labels
     if len(labels) > MOST_TAGS - OWN_TAGS:
         reason = f"a resource of AWS has at most {MOST_TAGS} tags, and {OWN_TAGS} are kept for EKS and Karpenter"
-        yield Problem("labels", f"{len(labels)} labels", reason, f"{MOST_TAGS - OWN_TAGS} or fewer")
+        fewer = Suggestion(f"{MOST_TAGS - OWN_TAGS} or fewer", needs=Needs.CHOICE)
+        yield Problem("labels", f"{len(labels)} labels", reason, fewer)

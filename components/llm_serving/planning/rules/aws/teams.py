@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from llm_serving.errors import Problem, ProblemsError, Suggestion
+from llm_serving.errors import LEAVE_OUT, Needs, Problem, ProblemsError, Suggestion
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.spec.forms import IAM_PRINCIPAL
 
@@ -23,11 +23,12 @@ def check_teams(stack: StackShape) -> Iterator[Problem]:
 def _principal(path: str, principal: str, account: str, administrators: set[str]) -> Iterator[Problem]:
     if principal in administrators:
         reason = "one of cluster.administrators, who may do everything already"
-        yield Problem(path, principal, reason, Suggestion("leave it out", removal=True))
+        yield Problem(path, principal, reason, LEAVE_OUT)
         return
     try:
         IAM_PRINCIPAL.check(principal)
     except ProblemsError as error:
         problem = error.problems[0]
-        hint = problem.suggestion or f"arn:aws:iam::{account or '<account>'}:role/<name>"
+        example = f"arn:aws:iam::{account or '<account>'}:role/<name>"
+        hint = problem.suggestion or Suggestion(example, needs=Needs.FACT)
         yield Problem(path, principal, f"{problem.reason}, by which EKS knows people", hint)
