@@ -24,7 +24,14 @@ if TYPE_CHECKING:
         GcpRegistry,
         GcpWorkloadIdentity,
     )
-    from llm_serving.serving import CompileCache, ModelLoader, ModelService, PriorityClasses, TeamNamespace
+    from llm_serving.serving import (
+        CompileCache,
+        ModelLoader,
+        ModelService,
+        PriorityClasses,
+        QuantizationJob,
+        TeamNamespace,
+    )
 
 __all__ = [
     "AwsGpuPool",
@@ -44,6 +51,7 @@ __all__ = [
     "ModelLoader",
     "ModelService",
     "PriorityClasses",
+    "QuantizationJob",
     "TeamNamespace",
 ]
 

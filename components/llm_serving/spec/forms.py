@@ -70,6 +70,12 @@ HUB_REPOSITORY = Form(
     lambda text: re.sub(r"^(https?://)?(huggingface\.co/)?", "", text.strip()).rstrip("/"),
 )
 COMMIT = Form(r"^[0-9a-f]{40}$", "not a commit: its 40 hexadecimal digits in small letters; branches and tags may move")
+CACHE_PATH = Form(
+    r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$",
+    "not a path below the model cache: names of letters, digits, '.', '-' and '_' with '/' between them, none with a "
+    "'.' in front",
+    lambda text: "/".join(part for part in text.strip().replace(" ", "-").split("/") if part.strip(".")),
+)
 SOURCE = Form(
     r"^(hf://|(file:///|gs://|s3://)[^\s]+)$",
     "not a source of weights: hf://, gs://bucket/prefix, s3://bucket/prefix or file:///folder, without spaces",

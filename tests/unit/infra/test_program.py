@@ -475,3 +475,36 @@ def test_pods_of_a_shared_pool_ask_for_one_part_and_take_their_part_of_the_memor
         assert engine["resources"]["limits"]["nvidia.com/gpu"] == "1"
         assert "--gpu-memory-utilization=0.45" in [*engine["command"], *engine.get("args", ())]
         assert pod["nodeSelector"]["cloud.google.com/gke-max-shared-clients-per-gpu"] == "2"
+
+
+QUANTIZER = {"repository": "registry.example/quantizer", "tag": "0.1.0"}
+
+
+def quantizing(*releases: str) -> dict[str, Any]:
+    """A stack that quantizes the weights of a release, and serves these releases of the same model."""
+    job = {
+        "name": "qwen3-32b-fp8",
+        "team": "chat",
+        "pool": "h100",
+        "base": {"model": "qwen3-32b", "release": "1.0.0"},
+        "scheme": "FP8_DYNAMIC",
+        "image": QUANTIZER,
+    }
+    pool = {"name": "h100", "accelerator": "H100-80GB", "gpusPerNode": 4, "nodes": 2, "cpu": 96, "memoryGib": 900}
+    served = [{"name": "qwen3-32b", "team": "chat", "pool": "h100", "releases": {"stable": each}} for each in releases]
+    return {**existing_settings(), "pools": [pool], "models": served, "quantizations": [job]}
+
+
+@pytest.mark.parametrize("releases", [(), ("1.0.0",)], ids=["not served", "served"])
+def test_a_base_is_loaded_once_and_before_it_is_quantized(releases: tuple[str, ...]) -> None:
+    recording = run(quantizing(*releases), before={"namespaces": ["chat"]}).recording
+    loader = recording.one("llm-serving:index:ModelLoader")
+    job = recording.one("llm-serving:index:QuantizationJob")
+    load, quantize = recording.all("kubernetes:batch/v1:Job")
+    assert (load.parent, quantize.parent) == (loader.urn, job.urn)
+    assert load.urn in job.dependencies
+
+
+def test_the_quota_of_a_team_lets_its_jobs_run() -> None:
+    recording = run(quantizing(), before={"namespaces": ["chat"]}).recording
+    assert recording.one("ResourceQuota")["spec.hard"] == {"requests.nvidia.com/gpu": "1"}

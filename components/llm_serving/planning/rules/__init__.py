@@ -16,6 +16,7 @@ from llm_serving.planning.rules.models import check_models
 from llm_serving.planning.rules.names import check_names
 from llm_serving.planning.rules.notes import notes
 from llm_serving.planning.rules.pools import check_pools
+from llm_serving.planning.rules.quantizations import check_quantizations
 from llm_serving.planning.rules.sharing import check_sharing
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.planning.rules.timeouts import check_timeouts
@@ -30,6 +31,7 @@ TOPICS = (
     check_pools,
     check_sharing,
     check_models,
+    check_quantizations,
     check_weights,
     check_engines,
     check_autoscaling,

@@ -23,6 +23,7 @@ def check_names(stack: StackShape) -> Iterator[Problem]:
     yield from _duplicates("pools", [pool.name for pool in stack.pools])
     yield from _duplicates("models", [model.name for model in stack.models])
     yield from _duplicates("teams", [team.name for team in stack.teams])
+    yield from _duplicates("quantizations", [each.name for each in stack.quantizations])
     for index, model in enumerate(stack.models):
         if model.name in RESERVED_MODELS:
             reason = "a model's name is that of its service account, and this one is taken in every namespace"

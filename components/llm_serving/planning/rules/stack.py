@@ -17,6 +17,7 @@ from llm_serving.spec import (
     LoaderSpec,
     ModelSpec,
     Pool,
+    QuantizationSpec,
     ReleaseSpec,
     TeamSpec,
     Weights,
@@ -78,6 +79,7 @@ class StackShape:
         aws: what only AWS has.
         pools: GPU pools.
         models: models to serve.
+        quantizations: weights to quantize.
         releases: every release that exists, by model and version.
         teams: teams that share the cluster.
         loader: what fills the model cache; ``None`` where somebody else does.
@@ -97,6 +99,7 @@ class StackShape:
     aws: AwsShape = field(default_factory=AwsShape)
     pools: Sequence[Pool] = ()
     models: Sequence[ModelSpec] = ()
+    quantizations: Sequence[QuantizationSpec] = ()
     releases: Mapping[tuple[str, str], ReleaseSpec] = field(default_factory=dict[tuple[str, str], ReleaseSpec])
     teams: Sequence[TeamSpec] = ()
     loader: LoaderSpec | None = None

@@ -222,6 +222,15 @@ def test_a_node_has_one_address_and_all_interfaces_of_efa() -> None:
     assert all(each["securityGroups"] == ["sg-0123"] for each in template)
 
 
+def test_instances_of_several_nodes_are_told_of_as_many_devices_as_the_node_has() -> None:
+    recording = gpu_pool(H100_SPOT, efa=True, **H100)
+    (node_class,) = recording.all(NODE_CLASS)
+    devices = [each for each in node_class["spec.networkInterfaces"] if each["interfaceType"] == "efa-only"]
+    assert recording.output("scheduling")["networkDevices"] == {"vpc.amazonaws.com/efa": len(devices)}
+    assert recording.output("scheduling")["networkDevices"]["vpc.amazonaws.com/efa"] == 32
+    assert gpu_pool(H100_SPOT, **H100).output("scheduling")["networkDevices"] == {}
+
+
 @pytest.mark.parametrize(
     "machine", [m for m in catalog.machine_types("aws") if m.efa_interfaces], ids=lambda machine: machine.name
 )
