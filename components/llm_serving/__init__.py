@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llm_serving.addons.cluster_addons import ClusterAddons
-    from llm_serving.cloud.aws import AwsGpuPool, AwsNodeProvisioner
+    from llm_serving.cloud.aws import (
+        AwsCluster,
+        AwsGpuPool,
+        AwsModelCache,
+        AwsModelVolume,
+        AwsNetwork,
+        AwsNodeProvisioner,
+        AwsRegistry,
+        AwsWorkloadIdentity,
+    )
     from llm_serving.cloud.existing import (
         ExistingCluster,
         ExistingModelCache,
@@ -34,8 +43,14 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AwsCluster",
     "AwsGpuPool",
+    "AwsModelCache",
+    "AwsModelVolume",
+    "AwsNetwork",
     "AwsNodeProvisioner",
+    "AwsRegistry",
+    "AwsWorkloadIdentity",
     "ClusterAddons",
     "CompileCache",
     "ExistingCluster",

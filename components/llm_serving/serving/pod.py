@@ -409,8 +409,7 @@ def _resources(
     scheduling: PoolScheduling, plan: ModelPlan, cache: ModelCacheVolume
 ) -> core.v1.ResourceRequirementsArgs:
     memory = gibibytes(plan.memory_gib)
-    # What a driver without an annotation for it caches of weights has no request but this one.
-    storage = plan.image_gib + (plan.cached_gib if cache.caches_weights and not cache.storage_annotation else 0)
+    storage = plan.image_gib + unrequested_cache_gib(cache, plan.cached_gib)
     # Extended resources cannot be overcommitted: request and limit are the same.
     devices = {} if scheduling.gpu_resource is None else {scheduling.gpu_resource: str(plan.gpus_per_node)}
     if plan.nodes > 1:
@@ -420,6 +419,12 @@ def _resources(
         requests={"cpu": cores(plan.cpu), "memory": memory, **storage_request(storage), **devices},
         limits={"memory": memory, **devices},
     )
+
+
+def unrequested_cache_gib(cache: ModelCacheVolume, cached_gib: float) -> float:
+    """What the container itself requests of what is cached of weights: all of it where the driver can request nothing,
+    nothing where its sidecar does."""
+    return cached_gib if cache.caches_weights and not cache.storage_annotation else 0
 
 
 def storage_request(gib: float) -> dict[str, str]:

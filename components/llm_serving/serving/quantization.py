@@ -40,6 +40,7 @@ from llm_serving.serving.pod import (
     sidecar_requests,
     storage_request,
     tolerations,
+    unrequested_cache_gib,
     verification,
     weights_of,
 )
@@ -203,7 +204,7 @@ def _template(
             ),
             init_containers=[
                 verification("verify-base", weights, inputs.base.model, inputs.loader),
-                _quantizer(inputs, plan, weights, scheduling, sizes),
+                _quantizer(inputs, plan, weights, scheduling, sizes, cache),
             ],
             containers=[_publisher(inputs, plan, cache)],
             volumes=cache.apply(lambda cache: _volumes(inputs, plan, cache)),
@@ -240,6 +241,7 @@ def _quantizer(
     weights: str,
     scheduling: pulumi.Output[PoolScheduling],
     sizes: pulumi.Output[QuantizationPlan],
+    cache: pulumi.Output[ModelCacheVolume],
 ) -> core.v1.ContainerArgs:
     spec = inputs.quantization
     calibration = spec.calibration
@@ -268,7 +270,7 @@ def _quantizer(
             f"--unless={MODELS}/{plan.folder}",
         ],
         env=[core.v1.EnvVarArgs(name=key, value=value) for key, value in {"HOME": "/tmp", **driver}.items()],
-        resources=pulumi.Output.all(scheduling, sizes).apply(lambda outputs: _resources(*outputs)),
+        resources=pulumi.Output.all(scheduling, sizes, cache).apply(lambda outputs: _resources(*outputs)),
         security_context=RESTRICTED,
         volume_mounts=[
             core.v1.VolumeMountArgs(name="models", mount_path=MODELS, read_only=True),
@@ -281,10 +283,13 @@ def _quantizer(
     )
 
 
-def _resources(scheduling: PoolScheduling, plan: QuantizationPlan) -> core.v1.ResourceRequirementsArgs:
+def _resources(
+    scheduling: PoolScheduling, plan: QuantizationPlan, cache: ModelCacheVolume
+) -> core.v1.ResourceRequirementsArgs:
     memory = gibibytes(plan.memory_gib)
     gpus = {} if scheduling.gpu_resource is None else {scheduling.gpu_resource: str(plan.gpus)}
-    storage = storage_request(plan.image_gib + _result_limit(plan)) if plan.image_gib else {}
+    needed = plan.image_gib + _result_limit(plan) + unrequested_cache_gib(cache, plan.cached_gib)
+    storage = storage_request(needed) if plan.image_gib else {}
     return core.v1.ResourceRequirementsArgs(
         requests={"cpu": cores(plan.cpu), "memory": memory, **storage, **gpus}, limits={"memory": memory, **gpus}
     )

@@ -17,6 +17,7 @@ from pulumi.runtime.config import set_all_config
 import infra
 from stacks.outputs import read_outputs
 from stacks.settings import NAMESPACE, read_settings_file, resolve
+from tests.unit.cloud.aws import outputs as aws
 from tests.unit.recording import Recorded, Recording, record
 from tests.unit.stacks.settings_files import put, settings_data, write_settings
 
@@ -69,7 +70,8 @@ def run(
             program,
             stack="dev",
             preview=preview,
-            functions={"pulumi:pulumi:readStackOutputs": lambda _: {"outputs": before or {}}},
+            outputs=aws.OUTPUTS,
+            functions={"pulumi:pulumi:readStackOutputs": lambda _: {"outputs": before or {}}, **aws.FUNCTIONS},
             existing=existing,
         )
     return Run(settings, recording, json.loads(json.dumps(outputs)))
@@ -104,8 +106,12 @@ def existing_run() -> Run:
 
 @pytest.mark.parametrize(
     ("settings", "sdks"),
-    [("existing_settings()", []), ("{**settings_data('dev'), 'loader': LOADER}", ["pulumi_gcp"])],
-    ids=["existing", "gcp"],
+    [
+        ("existing_settings()", []),
+        ("{**settings_data('dev'), 'loader': LOADER}", ["pulumi_gcp"]),
+        ("{**settings_data('prod-aws'), 'loader': LOADER}", ["pulumi_aws"]),
+    ],
+    ids=["existing", "gcp", "aws"],
 )
 def test_a_stack_imports_the_sdk_of_its_own_cloud_and_no_other(settings: str, sdks: list[str]) -> None:
     """In a process of its own: others of this one have imported what they need."""

@@ -38,19 +38,6 @@ _CLUSTER = {
     "zones": ZONES,
     "tags": TAGS,
 }
-NODE_OUTPUTS = {
-    **OUTPUTS,
-    "aws:iam/instanceProfile:InstanceProfile": lambda _, inputs: {
-        "arn": f"arn:aws:iam::{ACCOUNT}:instance-profile/{inputs['name']}"
-    },
-    "aws:sqs/queue:Queue": lambda _, inputs: {
-        "arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{inputs['name']}",
-        "url": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{inputs['name']}",
-    },
-    "aws:cloudwatch/eventRule:EventRule": lambda _, inputs: {
-        "arn": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{inputs['name']}"
-    },
-}
 
 
 def _options() -> pulumi.ResourceOptions:
@@ -62,7 +49,7 @@ def gpu_pool(*capacity: dict[str, Any], preview: bool = False, args: Any = None,
     accelerator = catalog.machine_type("aws", entries[0]["machine_type"]).accelerator
     pool = {"name": "l4", "accelerator": accelerator, "capacity": entries, **settings}
     inputs: Any = {**_CLUSTER, "instance_profile": "prod-nodes", "pool": pool, **(args or {})}
-    return record(lambda: AwsGpuPool("pool", inputs, _options()), preview=preview, outputs=NODE_OUTPUTS)
+    return record(lambda: AwsGpuPool("pool", inputs, _options()), preview=preview, outputs=OUTPUTS)
 
 
 def node_group(*capacity: dict[str, Any], **settings: Any) -> Recording:
@@ -83,7 +70,7 @@ def provisioner(*pools: dict[str, Any], preview: bool = False, **args: Any) -> R
         "pools": list(pools),
         **args,
     }
-    return record(lambda: AwsNodeProvisioner("nodes", inputs, _options()), preview=preview, outputs=NODE_OUTPUTS)
+    return record(lambda: AwsNodeProvisioner("nodes", inputs, _options()), preview=preview, outputs=OUTPUTS)
 
 
 L4 = {"name": "l4", "accelerator": "L4", "capacity": [ON_DEMAND]}
