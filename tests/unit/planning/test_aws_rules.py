@@ -185,3 +185,10 @@ def test_capacity_that_is_reserved_needs_no_quota_on_aws_either() -> None:
 def test_labels_of_karpenter_and_eks_are_the_platforms() -> None:
     for key in ("karpenter.sh/nodepool", "karpenter.k8s.aws/ec2nodeclass", "eks.amazonaws.com/nodegroup"):
         assert paths(stack((pool(labels={key: "a"}),))) == [f"pools[0].labels.{key}"]
+
+
+def test_an_exporter_of_the_stacks_own_runs_on_every_node_of_a_pool_on_eks() -> None:
+    """Its pods ask for no GPU, so that they tolerate what keeps such pods away."""
+    nodes = AWS.exporter_nodes(pool())
+    assert nodes.node_selector == {"llm-serving.dev/pool": "l4"}
+    assert {toleration.key for toleration in nodes.tolerations} == {"nvidia.com/gpu", "llm-serving.dev/market"}

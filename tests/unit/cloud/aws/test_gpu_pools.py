@@ -277,6 +277,24 @@ def nodeadm(template: Recorded) -> dict[str, Any]:
     return yaml.safe_load(str(part.get_payload()))
 
 
+@pytest.mark.parametrize("image", ["al2023", "bottlerocket"])
+def test_a_node_keeps_as_much_as_planning_says(image: str) -> None:
+    machine = catalog.machine_type("aws", "g6.xlarge")
+    kept = gpu_pool(ON_DEMAND, node_image=image).one(NODE_CLASS)["spec.kubelet"]
+    template = node_group(node_image=image).one(TEMPLATE)
+    if image == "al2023":
+        assert nodeadm(template)["spec"]["kubelet"]["config"] == kept
+    else:
+        settings = tomllib.loads(base64.b64decode(template["userData"]).decode())["settings"]["kubernetes"]
+        assert {"maxPods": settings["max-pods"], "kubeReserved": settings["kube-reserved"]} == kept
+    reserved = kept["kubeReserved"]
+    contract = gpu_pool(ON_DEMAND).output("scheduling")
+    assert contract["nodeAllocatableCpu"] == machine.vcpus - int(reserved["cpu"].removesuffix("m")) / 1000
+    # Karpenter takes its 7.5 % and 100 MiB for evictions off too.
+    left = machine.memory_gib * 0.925 - (int(reserved["memory"].removesuffix("Mi")) + 100) / 1024
+    assert contract["nodeAllocatableMemoryGib"] == pytest.approx(left, abs=0.001)
+
+
 def test_amazon_linux_is_told_the_most_pods_and_what_to_do_with_local_ssd() -> None:
     spec = nodeadm(node_group(local_ssd=True).one(TEMPLATE))["spec"]
     assert spec["kubelet"]["config"]["maxPods"] == 32
