@@ -124,12 +124,15 @@ def start() -> None:
 
 @app.command()
 def stop() -> None:
-    """Stop all control planes; their state stays."""
+    """Stop all control planes and APIs of the local AWS; their state stays."""
     from local.state_folder import StateFolder
 
-    for directory, cluster in StateFolder.of().control_planes().items():
+    state = StateFolder.of()
+    for directory, cluster in state.control_planes().items():
         cluster.stop()
         print(f"{directory}: stopped")
+    for api in state.aws_apis():
+        api.stop()
 
 
 @app.command()

@@ -195,7 +195,9 @@ def destroy(runner: StackRunner, stack: str, args: Sequence[str], agrees: Callab
     if agrees is not None and resources and not agrees(f"Remove these {len(resources)} resources?"):
         print(f"nothing of {stack} was removed")
         return 1
-    return runner.run("destroy", "--yes", "--stack", stack, *args).returncode
+    status = runner.run("destroy", "--yes", "--stack", stack, *args).returncode
+    runner.state.end_unused_apis()
+    return status
 
 
 def _counted(resources: Sequence[Mapping[str, Any]]) -> str:

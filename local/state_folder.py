@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from local.aws import AwsApi
 from local.cluster import LocalCluster
 from local.cluster.bucket_weights import BucketWeights
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PLUGINS: Mapping[str, str] = {"gcp": "pulumi-gcp", "kubernetes": "pulumi-kubernetes"}
+PLUGINS: Mapping[str, str] = {"aws": "pulumi-aws", "gcp": "pulumi-gcp", "kubernetes": "pulumi-kubernetes"}
 """Plugin name -> the Python distribution whose version it takes. The module is ``local.providers.<name>``."""
 
 _ENTRIES = frozenset(
     {
         "pulumi-home", "backend", "clouds", "clusters", "names.json", "names.lock", "passphrase", "faults.yaml",
-        "quotas.yaml", "project", "kubeconfig", "models", "loaded-images", "logs",
+        "quotas.yaml", "capacity.yaml", "project", "kubeconfig", "models", "loaded-images", "logs",
     }
 )  # fmt: skip
 
@@ -55,6 +56,26 @@ class StateFolder:
     def clouds(self) -> Path:
         """Records of the resources of each cloud."""
         return self.root / "clouds"
+
+    def aws_account(self, account: str) -> Path:
+        """What there is of an account of the local AWS: records of Pulumi's resources, a folder a region, and ``api``,
+        the records of its API."""
+        return self.clouds / "aws" / account
+
+    def aws_api(self, account: str) -> AwsApi:
+        """The API of an account of the local AWS. ``capacity.yaml`` says what machines there are."""
+        return AwsApi(self.aws_account(account) / "api", self.root / "capacity.yaml", account)
+
+    def aws_apis(self) -> list[AwsApi]:
+        """The APIs of all accounts that were started."""
+        return [self.aws_api(path.parent.name) for path in sorted(self.clouds.glob("aws/*/api"))]
+
+    def end_unused_apis(self) -> None:
+        """End the APIs of accounts of the local AWS in which Pulumi has nothing any more; what others made in them
+        stays."""
+        for api in self.aws_apis():
+            if not any(api.folder.parent.glob("*/resources/*/[!.]*.json")):
+                api.stop()
 
     @property
     def bucket_weights(self) -> BucketWeights:
@@ -105,5 +126,7 @@ class StateFolder:
         for folder, cluster in self.control_planes().items():
             cluster.delete()
             print(f"{folder}: removed")
+        for api in self.aws_apis():
+            api.delete()
         shutil.rmtree(self.root)
         print(f"{self.root}: removed")

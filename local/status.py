@@ -20,7 +20,7 @@ def show_status(state: StateFolder) -> None:
         ClusterError: a cluster cannot be asked.
     """
     clusters = state.control_planes()
-    folders = [folder for folder in sorted(state.clouds.glob("*")) if folder.is_dir()]
+    folders = [path.parent for path in sorted(state.clouds.rglob("resources")) if path.is_dir()]
     records = [record for folder in folders for record in Store(folder).all()]
     print(f"State: {state.root}; kubernetes plugin: {kubernetes_plugin.describe(state)}")
     parts: list[Part] = []

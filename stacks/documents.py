@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import yaml
 
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 
 Check = Callable[[yaml.Node], Iterable[Problem]]
 """What is refused of a document before values are made of it."""
@@ -51,7 +51,9 @@ def load_yaml(path: Path, shown_as: str = "", check: Check | None = None) -> Any
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         reason = f"not valid YAML: the byte 0x{data[error.start]:02X} in line {line} is not UTF-8"
-        raise ProblemsError([Problem("", None, reason, "save the file as UTF-8")], source) from None
+        raise ProblemsError(
+            [Problem("", None, reason, Suggestion("save the file as UTF-8", needs=Needs.TEXT))], source
+        ) from None
     return parse_yaml(text, source, check)
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from llm_serving.errors import LEAVE_OUT, MOST_CANDIDATES, Problem, ProblemsError, Suggestion, nearest
+from llm_serving.other_names import meant_settings, meant_value
 
 
 class Frozen(BaseModel):
@@ -83,9 +84,7 @@ def _problem(model: type[BaseModel], error: Any) -> Problem:
     value: Any = error.get("input")
     path = property_path(location)
     if kind == "extra_forbidden":
-        return Problem(
-            path, value, "unknown key", nearest(str(location[-1]), _sibling_keys(model, location[:-1])).as_keys()
-        )
+        return Problem(path, value, "unknown key", _meant_key(model, location, value))
     if kind == "missing":
         return Problem(path, None, "required, but not given")
     if kind == "value_error":
@@ -105,13 +104,30 @@ def _problem(model: type[BaseModel], error: Any) -> Problem:
         quoted = str(value).lower() if isinstance(value, bool) else str(value)
         problem = _refusal(field, quoted)
         return Problem(path, value, reason, Suggestion(values=[quoted])) if problem is None else problem.under(path)
-    candidates = [each for each in _candidates(kind, error.get("ctx", {}), value) if _refusal(field, each) is None]
+    near = [*_candidates(kind, error.get("ctx", {}), value), *_times_near(str(location[-1:]), value)]
+    candidates = [each for each in near if _refusal(field, each) is None]
     return Problem(path, _plain(value), reason, Suggestion(values=candidates) or _if_optional(kind, value, field))
+
+
+def _meant_key(model: type[BaseModel], location: tuple[int | str, ...], value: Any) -> Suggestion:
+    """What an unknown key may be: another tool's name of a setting beside it or inside one beside it, a misspelt one,
+    or another tool's name of a setting elsewhere."""
+    paths = meant_settings(str(location[-1]))
+    for steps in (path.split(".")[start:] for path in paths for start in range(path.count(".") + 1)):
+        field = _type_at(model, (*location[:-1], *steps))
+        if field is not Any:
+            name = ".".join(steps)
+            return Suggestion(keys=[name]) if _refusal(field, value) is None else Suggestion(name, removal=True)
+    if near := nearest(str(location[-1]), _sibling_keys(model, location[:-1])).as_keys():
+        return near
+    elsewhere = [path for path in paths if _type_at(model, tuple(path.split("."))) is not Any]
+    return Suggestion(elsewhere[0], removal=True) if elsewhere else Suggestion()
 
 
 def _not_a_choice(path: str, value: Any, choices: list[str]) -> Problem:
     reason = "not one of the values that are known"
-    near = nearest(str(value), choices)
+    meant = meant_value(str(value))
+    near = Suggestion(values=[meant]) if meant in choices else nearest(str(value), choices)
     if near or len(choices) <= MOST_CANDIDATES:
         return Problem(path, _plain(value), reason, near or Suggestion(values=choices))
     return Problem(path, _plain(value), f"{reason}: {', '.join(choices)}")
@@ -141,6 +157,36 @@ def _candidates(kind: str, limits: Mapping[str, Any], value: Any) -> Iterable[An
         yield from (True, False)
     elif kind in ("tuple_type", "list_type") and not isinstance(value, Mapping):
         yield [value]
+    elif kind == "dict_type" and isinstance(value, list):
+        yield from filter(None, (_as_keys(cast(list[Any], value)),))
+
+
+def _as_keys(items: list[Any]) -> dict[str, Any]:
+    """A list of names with values as Kubernetes has it, or of flags as a command line has them; empty for another."""
+    keys: dict[str, Any] = {}
+    for item in items:
+        if isinstance(item, dict) and cast(dict[str, Any], item).keys() == {"name", "value"}:
+            named = cast(dict[str, Any], item)
+            keys[str(named["name"])] = named["value"]
+        elif isinstance(item, str) and item.startswith("--"):
+            name, equals, value = item.removeprefix("--").partition("=")
+            keys[name] = value if equals else True
+        else:
+            return {}
+    return keys
+
+
+_SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+_UNITS = {"Seconds": 1, "Minutes": 60, "Days": 86_400}
+"""Units that the names of settings end with, in seconds."""
+
+
+def _times_near(name: str, value: Any) -> Iterable[int]:
+    """A time as Go and Kubernetes write it, in the unit that the setting's name says: 10m is 600 seconds."""
+    match = re.fullmatch(r"(\d{1,9})(s|sec|m|min|h|d)", str(value).strip(), re.ASCII)
+    unit = next((seconds for end, seconds in _UNITS.items() if name.rstrip("',)").endswith(end)), None)
+    if match and unit is not None and not int(match[1]) * _SECONDS[match[2]] % unit:
+        yield int(match[1]) * _SECONDS[match[2]] // unit
 
 
 def _numbers_near(value: Any) -> Iterable[int | float]:

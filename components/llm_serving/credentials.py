@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from llm_serving.arguments import property_path
-from llm_serving.errors import Problem
+from llm_serving.errors import Needs, Problem, Suggestion
 
 HUB_TOKEN_KIND = "a token of the Hugging Face hub"
 KUBECONFIG_KIND = "a kubeconfig"
@@ -55,7 +55,7 @@ def check_credentials(
         holds = "has a credential as a key" if is_key else f"holds {kind} in plain text"
         belongs = suggestions.get(kind) or suggestions.get(str(shown[0]) if shown else "", "")
         reason = f"{holds}, and {whose} appear in plans and outputs"
-        yield Problem(path, None, reason, "" if is_key else belongs)
+        yield Problem(path, None, reason, Suggestion("" if is_key else belongs, needs=Needs.COMMAND))
 
 
 def _found(value: Any, location: Location) -> Iterator[tuple[Location, str, bool]]:

@@ -7,12 +7,23 @@ it when the problem is shown.
 
 import json
 import re
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from enum import StrEnum
 from operator import mul
 from typing import Any, Self
+
+
+class Needs(StrEnum):
+    """What a suggestion in prose alone needs, that no program can put into the file."""
+
+    FACT = "a fact of the reader's, such as a name, an account or an address"
+    CHOICE = "a choice between settings that change what the stack costs or does"
+    COMMAND = "a command, for what the file must not hold or cannot say"
+    ELSEWHERE = "another release, image or kubeconfig"
+    TEXT = "another spelling in the file's text"
 
 
 class Suggestion(str):
@@ -22,29 +33,40 @@ class Suggestion(str):
         values: values that may stand in place of the refused one, the best first.
         keys: names that the refused key may have instead.
         removal: the setting may be left out.
+        edits: changes of other settings, each one enough by itself: values by name beside the refused setting, or
+            behind ``/`` by path in the stack. The empty name is the refused setting; what is ``None`` is left out.
+        needs: why none of these says what would work; ``None`` where one does.
     """
 
-    __slots__ = ("keys", "removal", "values")
+    __slots__ = ("edits", "keys", "needs", "removal", "values")
 
     values: tuple[Any, ...]
     keys: tuple[str, ...]
     removal: bool
+    edits: tuple[Mapping[str, Any], ...]
+    needs: Needs | None
 
     def __new__(
-        cls, text: str = "", values: Iterable[Any] = (), keys: Iterable[str] = (), removal: bool = False
+        cls,
+        text: str = "",
+        values: Iterable[Any] = (),
+        keys: Iterable[str] = (),
+        removal: bool = False,
+        edits: Sequence[Mapping[str, Any]] = (),
+        needs: Needs | None = None,
     ) -> Self:
-        """A suggestion; without a text the values or the names are the text."""
-        values, keys = tuple(values), tuple(keys)
-        suggestion = super().__new__(cls, text or ", ".join([*map(_as_in_yaml, values), *keys]))
+        """A suggestion; without a text values, names and edits are the text."""
+        values, keys, edits = tuple(values), tuple(keys), tuple(edits)
+        said = ", ".join([*map(_as_in_yaml, values), *keys])
+        alternatives = [said, "leave it out" if removal else "", *map(_as_settings, edits)]
+        suggestion = super().__new__(cls, text or ", or ".join(filter(None, alternatives)))
         suggestion.values, suggestion.keys, suggestion.removal = values, keys, removal
+        suggestion.edits, suggestion.needs = edits, needs
         return suggestion
 
     def as_keys(self) -> "Suggestion":
         """The same names, for a key in place of a value."""
         return Suggestion(str(self), keys=map(str, self.values))
-
-
-LEAVE_OUT = Suggestion("leave it out", removal=True)
 
 
 def _as_in_yaml(value: Any) -> str:
@@ -54,11 +76,19 @@ def _as_in_yaml(value: Any) -> str:
     return f'"{value}", in quotes' if _NO_TEXT.fullmatch(value) else value
 
 
+def _as_settings(edit: Mapping[str, Any]) -> str:
+    shown = {name.removeprefix("/"): value for name, value in edit.items() if name and value is not None}
+    return " and ".join(f"{name}: {_as_in_yaml(value)}" for name, value in shown.items())
+
+
 _NO_TEXT = re.compile(
     r"[-+]?(\d[\d_]*(\.\d*)?|\.\d+)(e[-+]?\d+)?|0[xob][\da-f_]+|\d+:\d+|\d{4}-\d{1,2}-\d{1,2}"
     r"|true|false|yes|no|on|off|null|~",
     re.IGNORECASE,
 )
+
+
+LEAVE_OUT = Suggestion(removal=True)
 
 
 _LONGEST_PATH = 300
@@ -89,7 +119,7 @@ class Problem:
     def __str__(self) -> str:
         value = "" if self.value is None else f" = {shorten(self.value)}"
         hint = f" (try: {self.suggestion})" if self.suggestion else ""
-        path = self.path if len(self.path) <= _LONGEST_PATH else f"{self.path[: _LONGEST_PATH - 1]}…"
+        path = shorten_text(self.path, _LONGEST_PATH)
         where = f"{path}{value}: " if path or value else ""
         return f"{where}{self.reason}{hint}"
 
@@ -184,5 +214,9 @@ def _parts(name: str) -> list[str]:
 
 def shorten(value: Any, limit: int = 80) -> str:
     """``value`` as it is shown in a message: strings quoted, long ones cut to ``limit`` characters."""
-    text = repr(value) if isinstance(value, str) else str(value)
+    return shorten_text(repr(value) if isinstance(value, str) else str(value), limit)
+
+
+def shorten_text(text: str, limit: int) -> str:
+    """``text``, cut to ``limit`` characters."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -15,9 +15,17 @@ from local.cluster.processes import Process, environment, wait_until
 from stacks.files import file_locked, read_json
 
 ENDPOINT, JOURNAL, LOCK = "endpoint.json", "journal.jsonl", "server.lock"
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
-"""moto checks none, but clients sign with some."""
+DEFAULT_ACCOUNT = "123456789012"
+"""The account where nobody names one: moto's."""
 _START_SECONDS = 60.0
+
+
+def client(address: str, service: str, region: str) -> Any:
+    """A client of one service at an address. moto checks no credentials, but clients sign with some."""
+    import boto3
+
+    keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+    return boto3.client(service, region_name=region, endpoint_url=address, **keys)  # pyright: ignore
 
 
 @dataclass(frozen=True)
@@ -27,10 +35,12 @@ class AwsApi:
     Attributes:
         folder: what it keeps.
         capacity: the file of :mod:`local.aws.capacity`; it need not be there.
+        account: number of the account; fixed once the folder holds records.
     """
 
     folder: Path
     capacity: Path
+    account: str = DEFAULT_ACCOUNT
 
     def start(self) -> str:
         """Start it unless it runs; its address, ``http://127.0.0.1:PORT``.
@@ -46,11 +56,12 @@ class AwsApi:
 
     def _launch(self) -> None:
         log = self.folder / "server.log"
+        settings = {"MOTO_ACCOUNT_ID": self.account, "MOTO_IAM_LOAD_MANAGED_POLICIES": "true"}
         with log.open("ab") as file:
             command = [sys.executable, "-m", "local.aws.server", str(self.folder), str(self.capacity)]
             started = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd=REPOSITORY, env=environment(),
-                check=False,
+                command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd=REPOSITORY,
+                env={**environment(), **settings}, check=False,
             )  # fmt: skip
         if started.returncode:
             raise ClusterError(with_log("the local AWS does not start", log))
@@ -69,10 +80,7 @@ class AwsApi:
 
     def client(self, service: str, region: str) -> Any:
         """A client of one service, of a process that was started."""
-        import boto3
-
-        keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-        return boto3.client(service, region_name=region, endpoint_url=self.address(), **keys)  # pyright: ignore
+        return client(self.address(), service, region)
 
     def stop(self) -> None:
         """End the process; what it keeps stays."""

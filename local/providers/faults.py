@@ -5,7 +5,7 @@ The plan is a YAML or JSON file: ``LLM_SERVING_FAULTS`` names it, else ``faults.
 is read again for every operation. Each entry says what is hit and how:
 
 ```yaml
-- type: gcp:container/nodePool:NodePool   # token or glob
+- type: gcp:container/nodePool:NodePool   # token or glob; likewise aws:eks/nodeGroup:NodeGroup
   name: "*-spot"                          # name in the program; glob; default any
   operation: create                       # create, update, delete or read
   call: 1                                 # the n-th matching call fails (default 1), so that a retry passes
@@ -35,7 +35,8 @@ from pydantic import Field
 
 from llm_serving.arguments import Frozen, parse
 from llm_serving.errors import Problem, ProblemsError, nearest, nearest_or_few
-from local.providers.gcp.types import type_tokens
+from local.providers.aws.types import type_tokens as aws_tokens
+from local.providers.gcp.types import type_tokens as gcp_tokens
 from local.providers.kubernetes.sdk import sdk as kubernetes_sdk
 from local.state_folder import StateFolder
 from stacks.files import file_locked, write_atomically
@@ -70,8 +71,7 @@ class Fault:
             print(f"crash of the local {cloud} on {operation} of {token} {name}, as asked for", file=sys.stderr)
             sys.stderr.flush()
             os._exit(CRASH_STATUS)
-        words = _kubernetes_message if cloud == "kubernetes" else _google_message
-        raise InjectedFaultError(words(self.kind, token, name, operation, inputs), _CODES[self.kind])
+        raise InjectedFaultError(_WORDS[cloud](self.kind, token, name, operation, inputs), _CODES[self.kind])
 
 
 _CODES: Mapping[Kind, grpc.StatusCode] = {
@@ -114,6 +114,32 @@ def _kubernetes_message(kind: Kind, token: str, name: str, operation: str, input
         "The object may exist; run the update again.",
     }
     return f"{token} {name!r}: error on {operation}: {words[kind]}"
+
+
+def _aws_message(kind: Kind, token: str, name: str, operation: str, inputs: Mapping[str, Any]) -> str:
+    """The words of AWS's Go SDK, the resource in front, what to do behind."""
+    module, _, resource = token.split(":")[1].partition("/")
+    called = inputs.get("name") or inputs.get("nodeGroupName") or inputs.get("bucket") or name
+    does = f"{operation.capitalize()}{resource[:1].upper()}{resource[1:]}"
+    words = {
+        "quota": "api error VcpuLimitExceeded: You have requested more vCPU capacity than your current vCPU limit of 0 "
+        "allows for the instance bucket that the specified instance type belongs to. Ask for more (Service Quotas, "
+        "Amazon EC2), or use another region or machine type."
+        if (module, resource) == ("eks", "nodeGroup")
+        else f"api error LimitExceeded: The maximum number of {resource}s has been reached. Ask for more (Service "
+        "Quotas).",
+        "permission-denied": "https response error StatusCode: 403, api error AccessDenied: User: arn:aws:iam::"
+        f"123456789012:user/local is not authorized to perform: {module}:{does} on resource: {called!r} because no "
+        "identity-based policy allows it. Grant the identity that runs Pulumi this action.",
+        "rate-limit": "exceeded maximum number of attempts, 25, https response error StatusCode: 400, api error "
+        "Throttling: Rate exceeded. Wait a minute and run the update again.",
+        "timeout": "context deadline exceeded: timeout while waiting for state to become 'ACTIVE'. The operation may "
+        "still finish in the cloud; run the update again, which picks it up.",
+    }
+    return f"{token} {name!r}: operation error {module.upper()}: {does} ({called!r}), {words[kind]}"
+
+
+_WORDS = {"aws": _aws_message, "gcp": _google_message, "kubernetes": _kubernetes_message}
 
 
 def _service(token: str) -> str:
@@ -236,10 +262,14 @@ class _Entry(Frozen):
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 
 
+def _known_types() -> list[str]:
+    return [*gcp_tokens(), *aws_tokens(), *kubernetes_sdk().tokens()]
+
+
 def _matches_some(pattern: str) -> bool:
-    """Whether a type of Google Cloud or Kubernetes matches. Clusters take types of their own, too, so of an API group
-    that Kubernetes does not have any ``group/version:Kind`` may be one."""
-    known = [*type_tokens(), *kubernetes_sdk().tokens()]
+    """Whether a type of AWS, Google Cloud or Kubernetes matches. Clusters take types of their own, too, so of an API
+    group that Kubernetes does not have any ``group/version:Kind`` may be one."""
+    known = _known_types()
     if any(fnmatchcase(token, pattern) for token in known):
         return True
     package, _, rest = pattern.partition(":")
@@ -255,7 +285,8 @@ def _group(rest: str) -> str:
 
 def _nearest_types(pattern: str) -> str:
     """Of a kind without its package and module (``NodePool``) the types of that name."""
-    known = type_tokens() if pattern.startswith("gcp:") else [*type_tokens(), *kubernetes_sdk().tokens()]
+    own = [token for token in _known_types() if token.partition(":")[0] == pattern.partition(":")[0]]
+    known = own if pattern.startswith(("aws:", "gcp:")) else _known_types()
     return ", ".join(token for token in known if token.endswith(f":{pattern}")) or nearest(pattern, known)
 
 

@@ -154,7 +154,8 @@ class Sdk:
             _, path, name = token.split(":")
         except ValueError:
             return None
-        directory = self.root / path.rpartition("/")[0]
+        module = path.rpartition("/")[0]
+        directory = self.root if module in ("", "index") else self.root / module
         file = _file_of(directory, name)
         if file is None:
             return None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 from llm_serving.arguments import parse
-from llm_serving.errors import Problem, ProblemsError, nearest
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion, nearest
 from llm_serving.spec import ImageReference
 from llm_serving.spec.forms import ENGINE_VERSION, INPUTS_HASH
 from stacks.documents import dump_yaml, load_yaml, parse_yaml
@@ -156,7 +156,8 @@ def lookup(name: Any, images: Mapping[str, LockedImage], path: str) -> LockedIma
     if name not in images:
         near = nearest(str(name), images)
         how = f"stacks images pin {name if is_name(name) else 'NAME@VERSION'} --image REPOSITORY:TAG adds one"
-        raise ProblemsError([Problem(path, name, f"no image of {LOCK}", f"{near}; {how}" if near else how)])
+        hint = Suggestion(f"{near}; {how}" if near else how, values=near.values, needs=None if near else Needs.COMMAND)
+        raise ProblemsError([Problem(path, name, f"no image of {LOCK}", hint)])
     return images[name]
 
 

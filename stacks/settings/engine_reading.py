@@ -13,7 +13,7 @@ from typing import Any, cast
 import yaml
 from yaml.resolver import Resolver
 
-from llm_serving.errors import Problem, Suggestion
+from llm_serving.errors import Needs, Problem, Suggestion
 from stacks.documents import MERGE_TAG
 
 MAX_VALUES = 100_000
@@ -88,15 +88,15 @@ class _Walk:
             yield from self.check(value, path, depth + 1)
             return
         if not isinstance(key, yaml.ScalarNode):
-            yield Problem(path, None, "has a key that is a list or an object", "a text as key")
+            yield Problem(path, None, "has a key that is a list or an object", _spelt("a text as key"))
             return
         if _SURROGATE.search(key.value):
-            yield Problem(path, None, "has a key with half a character (a surrogate)", "the character itself")
+            yield Problem(path, None, "has a key with half a character (a surrogate)", _spelt("the character itself"))
             return
         inner = key.value if path == "" or (depth == 1 and path == "config") else f"{path}.{key.value}"
         yield from _check_key(key, inner)
         if key.style is None and _COLON_WITHOUT_SPACE.match(cast(str, key.start_mark.buffer), key.end_mark.pointer):
-            yield Problem(inner, None, "has no space after its colon", f"{key.value}: with a space")
+            yield Problem(inner, None, "has no space after its colon", _spelt(f"{key.value}: with a space"))
         if depth == 1 and path == "config" and isinstance(value, yaml.ScalarNode):
             yield from _check_single_value(value, inner)
         yield from self.check(value, inner, depth + 1)
@@ -104,7 +104,7 @@ class _Walk:
 
 def _check_collection(node: yaml.CollectionNode, path: str) -> Iterator[Problem]:
     if node.tag not in (f"{_TAG}seq", f"{_TAG}map"):
-        yield Problem(path, None, f"has the tag {_shown(node.tag)}, which the Pulumi engine ignores", "no tag")
+        yield Problem(path, None, f"has the tag {_shown(node.tag)}, which the Pulumi engine ignores", _spelt("no tag"))
 
 
 def _check_key(key: yaml.ScalarNode, path: str) -> Iterator[Problem]:
@@ -122,7 +122,11 @@ def _check_single_value(node: yaml.ScalarNode, path: str) -> Iterator[Problem]:
         yield Problem(path, node.value, "is a text to the Pulumi engine", _quoted(node.value))
 
 
-_REMOVE = Suggestion("remove the key", removal=True)
+_REMOVE = Suggestion("a value, or remove the key", removal=True)
+
+
+def _spelt(text: str) -> Suggestion:
+    return Suggestion(text, needs=Needs.TEXT)
 
 
 def _quoted(text: str) -> Suggestion:
@@ -132,19 +136,20 @@ def _quoted(text: str) -> Suggestion:
 def _check_scalar(node: yaml.ScalarNode, path: str, types: Types) -> Iterator[Problem]:
     text: str = node.value
     if _SURROGATE.search(text):
-        yield Problem(path, None, "holds half a character (a surrogate)", "the character itself")
+        yield Problem(path, None, "holds half a character (a surrogate)", _spelt("the character itself"))
         return
     if node.style == '"' and _SLASH_ESCAPE.match(_source(node)):
-        yield Problem(path, text, r"holds the escape \/, which the Pulumi engine refuses", "/ without the backslash")
+        bare = _spelt("/ without the backslash")
+        yield Problem(path, text, r"holds the escape \/, which the Pulumi engine refuses", bare)
     is_plain = node.style is None
     implied: str = cast(Any, Resolver()).resolve(yaml.ScalarNode, text, (is_plain, not is_plain))
     if node.tag != implied:
-        yield Problem(path, None, f"has the tag {_shown(node.tag)}, which the Pulumi engine ignores", "no tag")
+        yield Problem(path, None, f"has the tag {_shown(node.tag)}, which the Pulumi engine ignores", _spelt("no tag"))
     elif is_plain and (reason := _differs(text, node.tag.removeprefix(_TAG), lambda: types(path))):
         yield Problem(path, text, *reason)
 
 
-def _differs(text: str, kind: str, types_here: Callable[[], frozenset[type]]) -> tuple[str, str] | None:
+def _differs(text: str, kind: str, types_here: Callable[[], frozenset[type]]) -> tuple[str, Suggestion] | None:
     """Why both read a text without quotes differently, and what to write in its place; ``None`` where they do not.
 
     Args:
@@ -161,15 +166,20 @@ def _differs(text: str, kind: str, types_here: Callable[[], frozenset[type]]) ->
         other = [text.lower() in ("yes", "on")] if not types or bool in types else []
         return "is a truth value in YAML 1.1 and a text to the Pulumi engine", _instead(text, other, types)
     if text.lower().lstrip("+-") in (".inf", ".nan"):
-        return "is not a number that a setting can have, and the Pulumi engine cannot read it", "a number"
+        return "is not a number that a setting can have, and the Pulumi engine cannot read it", Suggestion(
+            "a number", needs=Needs.FACT
+        )
     if _LONG_NUMBER.fullmatch(text):
-        return "is a number of more digits than the Pulumi engine keeps", _instead(text, [], types) or "a shorter one"
+        return "is a number of more digits than the Pulumi engine keeps", _instead(text, [], types) or _SHORTER
     if kind == "timestamp" or _DATE.match(text):
         return "is a date in YAML, which the Pulumi engine writes in another form", _quoted(text)
     if kind in ("int", "float") or (not text.startswith("_") and _GO_NUMBER.fullmatch(text.replace("_", ""))):
         numbers = _decimals(text) if not types or types & {int, float} else []
         return "is a number that the Pulumi engine may read otherwise", _instead(text, numbers, types)
     return None if kind == "str" else ("has a meaning of its own in YAML 1.1", _quoted(text))
+
+
+_SHORTER = Suggestion("a shorter one", needs=Needs.FACT)
 
 
 def _instead(text: str, values: list[Any], types: frozenset[type]) -> Suggestion:

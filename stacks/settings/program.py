@@ -7,7 +7,7 @@ from typing import Any, cast
 import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret
 
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from stacks.settings.common import NAMESPACE
 from stacks.settings.models import in_file
 from stacks.settings.resolve import Stack, refuse_unpushed, resolve
@@ -45,7 +45,12 @@ def _settings_data(source: str) -> dict[str, Any]:
             continue
         data[key] = value if key in SECRETS else _value(value)
         if is_config_secret(full_key) and not _holds_secret(key, data[key]):
-            problem = Problem(key, None, "is a secret, but settings appear in plans and outputs", "set it in the clear")
+            problem = Problem(
+                key,
+                None,
+                "is a secret, but settings appear in plans and outputs",
+                Suggestion("set it in the clear", needs=Needs.COMMAND),
+            )
             raise ProblemsError([in_file(problem)], source)
     return {key: value for key, value in data.items() if value != "" or key not in _FILLED}
 

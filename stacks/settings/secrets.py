@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from llm_serving.credentials import HUB_TOKEN_KIND, KUBECONFIG_KIND, check_credentials
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.spec.loader import HUB, HUB_TOKEN_SECRET
 from stacks.settings.common import NAMESPACE
 from stacks.settings.models import Settings, in_file, parse_settings
@@ -106,14 +106,14 @@ def _name_made_secret(plain: dict[str, Any], secrets: Mapping[str, Any]) -> Iter
     loader: dict[str, Any] = cast(dict[str, Any], value) if isinstance(value, dict) else {}
     named = loader.get("tokenSecret")
     if HUB_TOKEN in secrets and named is not None:
-        yield Problem(
-            "loader.tokenSecret", named, f"is a second way to the hub's token, beside {HUB_TOKEN}", "one of the two"
-        )
+        reason = f"is a second way to the hub's token, beside {HUB_TOKEN}"
+        yield Problem("loader.tokenSecret", named, reason, Suggestion("one of the two", removal=True))
     elif HUB_TOKEN in secrets:
         plain["loader"] = {**loader, "tokenSecret": HUB_TOKEN_SECRET}
     elif named == HUB_TOKEN_SECRET:
         reason = f"the stack makes the Secret of this name, of {HUB_TOKEN}"
-        yield Problem("loader.tokenSecret", named, reason, f"another name, or {_command('set --secret', HUB_TOKEN)}")
+        instead = Suggestion(f"another name, or {_command('set --secret', HUB_TOKEN)}", needs=Needs.FACT)
+        yield Problem("loader.tokenSecret", named, reason, instead)
 
 
 def _check(settings: Settings, given: Mapping[str, bool]) -> Iterator[Problem]:
@@ -132,13 +132,15 @@ def _check(settings: Settings, given: Mapping[str, bool]) -> Iterator[Problem]:
         if has_owner and secret.is_required and path not in given:
             yield Problem(path, None, f"required where {secret.owner} is given", command)
         elif path in given and not has_owner:
-            yield Problem(path, None, f"without meaning where {secret.owner} is not given", _command("rm", path))
+            unset = Suggestion(_command("rm", path), removal=True)
+            yield Problem(path, None, f"without meaning where {secret.owner} is not given", unset)
         elif path in given and not given[path]:
             yield Problem(path, None, "stands in the file in the clear", command)
 
 
-def _command(verb: str, path: str) -> str:
-    return f"pulumi config {verb}{' --path' if '.' in path else ''} {NAMESPACE}:{path}"
+def _command(verb: str, path: str) -> Suggestion:
+    command = f"pulumi config {verb}{' --path' if '.' in path else ''} {NAMESPACE}:{path}"
+    return Suggestion(command, needs=Needs.COMMAND)
 
 
 _BELONGS_TO = {

@@ -16,6 +16,7 @@ from llm_serving.addons.addon import Addon, AddonContext, Placement, Storage
 from llm_serving.addons.arguments import AddonTolerationArgs, GpuExporterArgs, GpuNodesArgs
 from llm_serving.component import Frozen, child, raising_input_errors, token, validated
 from llm_serving.errors import Problem, ProblemsError
+from llm_serving.helm_release import helm_release
 from llm_serving.serving.arguments import ImagePullArgs
 from llm_serving.serving.image_pull import check_password, pull_secret
 from llm_serving.serving.network_policies import NAMESPACE_NAME, service_policy
@@ -23,9 +24,6 @@ from llm_serving.spec import GpuExporterSpec, GpuNodesSpec, ImagePullSpec
 from llm_serving.spec.forms import BASE_URL
 from llm_serving.spec.names import NamespaceName
 from llm_serving.spec.toleration import Toleration
-
-INSTALL_SECONDS = 600
-"""How long the workloads of a chart may take to be ready; a system node may have to start first."""
 
 
 class ClusterAddonsArgs(TypedDict):
@@ -185,21 +183,4 @@ def _release(
         inputs.image_pull_password,
         inputs.labels,
     )
-    return helm.v3.Release(
-        f"{name}-{chart.release}",
-        name=chart.release,
-        namespace=namespace_name,
-        chart=chart.name,
-        version=chart.version,
-        repository_opts=None if chart.repository is None else helm.v3.RepositoryOptsArgs(repo=chart.repository),
-        values=values,
-        # A release that failed is taken back: left half installed, the next attempt would refuse to touch it.
-        atomic=True,
-        max_history=5,
-        timeout=INSTALL_SECONDS,
-        opts=child(
-            parent,
-            depends_on=[namespace, *secrets, *after],
-            custom_timeouts=pulumi.CustomTimeouts(create=f"{2 * INSTALL_SECONDS}s", update=f"{2 * INSTALL_SECONDS}s"),
-        ),
-    )
+    return helm_release(parent, f"{name}-{chart.release}", chart, namespace_name, values, [namespace, *secrets, *after])

@@ -8,7 +8,7 @@ notice does: preStop + shutdown timeout + exit <= grace period <= notice.
 
 from dataclasses import dataclass
 
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.spec import DrainSpec
 
 EXIT_SECONDS = 2
@@ -92,7 +92,12 @@ def _too_short(spec: DrainSpec, drain: Drain) -> Problem:
         f"a request may take {longest} s (drain.longestRequestSeconds), and nothing takes the nodes of this pool away: "
         f"no request needs to be cut after {drain.shutdown_timeout} s"
     )
-    return Problem("drain.shutdownTimeoutSeconds", spec.shutdown_timeout_seconds, reason, f"{longest}, or leave it out")
+    return Problem(
+        "drain.shutdownTimeoutSeconds",
+        spec.shutdown_timeout_seconds,
+        reason,
+        Suggestion(values=[longest], removal=True),
+    )
 
 
 def _too_long(spec: DrainSpec, drain: Drain, notice: int) -> Problem:
@@ -102,8 +107,10 @@ def _too_long(spec: DrainSpec, drain: Drain, notice: int) -> Problem:
     )
     if spec.shutdown_timeout_seconds is not None:
         most = notice - EXIT_SECONDS - (spec.pre_stop_seconds or 1)
-        hint = f"at most {most}" if most >= 1 else "a shorter drain.preStopSeconds, or a pool without spot capacity"
+        other = Suggestion("a shorter drain.preStopSeconds, or a pool without spot capacity", needs=Needs.CHOICE)
+        hint = Suggestion(f"at most {most}", values=[most]) if most >= 1 else other
         return Problem("drain.shutdownTimeoutSeconds", spec.shutdown_timeout_seconds, reason, hint)
     most = notice - EXIT_SECONDS - 1
-    hint = f"at most {most}" if most >= 1 else "a pool without spot capacity"
+    other = Suggestion("a pool without spot capacity", needs=Needs.CHOICE)
+    hint = Suggestion(f"at most {most}", values=[most]) if most >= 1 else other
     return Problem("drain.preStopSeconds", spec.pre_stop_seconds, reason, hint)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from llm_serving import catalog
 from llm_serving.catalog import Accelerator, Device
-from llm_serving.errors import Problem
+from llm_serving.errors import Problem, Suggestion
 from llm_serving.planning.fit import (
     CACHE_BYTES,
     GIB,
@@ -103,21 +103,25 @@ def layout_problems(facts: ModelFacts, model: ModelSpec, node: NodeShape) -> Ite
     setting = "pipelineParallelism" if options.pipeline_parallelism > 1 else "dataParallelism"
     degree = options.pipeline_parallelism if options.pipeline_parallelism > 1 else options.data_parallelism
     if options.expert_parallel and facts.experts is None:
-        yield Problem("engine.expertParallel", True, f"{facts.architecture} has no experts to deal out", "false")
+        yield Problem(
+            "engine.expertParallel",
+            True,
+            f"{facts.architecture} has no experts to deal out",
+            Suggestion(values=[False]),
+        )
     if options.pipeline_parallelism > facts.layer_count:
         yield Problem(
             "engine.pipelineParallelism",
             options.pipeline_parallelism,
             f"more stages than the {facts.layer_count} layers of {facts.architecture}",
-            str(facts.layer_count),
+            Suggestion(values=[facts.layer_count]),
         )
     total = options.nodes * node.gpus
     if shares > total:
         having = f"{options.nodes} nodes have" if options.nodes > 1 else "a node has"
         reason = f"{shares} stages and copies need a GPU each, and {having} {total}"
-        yield Problem(
-            f"engine.{setting}", degree, reason, "fewer, or larger nodes" if total < 2 else f"at most {total}"
-        )
+        most = max(1, total // (shares // degree))
+        yield Problem(f"engine.{setting}", degree, reason, Suggestion(f"{most}, or larger nodes", values=[most]))
     elif options.nodes > 1:
         yield from _across_nodes(model, node, total, shares, setting, degree)
 
@@ -139,7 +143,7 @@ def _on_part_of_gpu(model: ModelSpec, node: NodeShape) -> Iterator[Problem]:
         ("engine.nodes", options.nodes),
     ):
         if degree > 1:
-            yield Problem(path, degree, reason, "1, or a pool without sharing")
+            yield Problem(path, degree, reason, Suggestion("1, or a pool without sharing", values=[1]))
 
 
 def _across_nodes(
@@ -151,16 +155,16 @@ def _across_nodes(
     whole = f"{options.nodes} nodes have {total} GPUs, and an instance on several nodes takes them whole"
     if total % shares:
         reason = f"{shares} stages and copies do not share them evenly: {whole}"
-        yield Problem(f"engine.{setting}", degree, reason, f"a divisor of {total}")
+        even = [less for less in range(degree - 1, 0, -1) if total % (less * (shares // degree)) == 0]
+        yield Problem(f"engine.{setting}", degree, reason, Suggestion(values=even[:1] or [1]))
     elif tensor is not None and tensor * shares != total:
-        yield Problem(
-            "tensorParallelism", tensor, f"{tensor * shares} GPUs are asked for: {whole}", str(total // shares)
-        )
+        reason = f"{tensor * shares} GPUs are asked for: {whole}"
+        yield Problem("tensorParallelism", tensor, reason, Suggestion(values=[total // shares]))
     elif options.data_parallelism > 1:
         copy = total // options.data_parallelism
         if copy % node.gpus and node.gpus % copy:
             reason = f"a copy takes {copy} GPUs, which are neither whole nodes of {node.gpus} nor even parts of one"
-            suggestion = f"{options.nodes}, a copy on each node"
+            suggestion = Suggestion(f"{options.nodes}, a copy on each node", values=[options.nodes])
             yield Problem("engine.dataParallelism", options.data_parallelism, reason, suggestion)
 
 

@@ -5,7 +5,7 @@ from math import ceil
 from llm_serving import catalog
 from llm_serving.arguments import Frozen
 from llm_serving.catalog import Accelerator, UnknownFact
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.cold_start import ColdStart, StartupChoices, cold_start
 from llm_serving.planning.fit import GIB, MemoryBudget, Parallelism, weight_bytes
@@ -120,7 +120,7 @@ def plan_model(
             release.version,
             f"the release asks for {release.context_length} tokens of context, {facts.architecture} was made for "
             f"at most {facts.max_context}",
-            f"a release with contextLength {facts.max_context}",
+            Suggestion(f"a release with contextLength {facts.max_context}", needs=Needs.ELSEWHERE),
         )
     if not accelerator.runs(release.quantization):
         raise _error(
@@ -128,7 +128,7 @@ def plan_model(
             release.version,
             f"the engine has no {release.quantization} kernels for {accelerator.name}"
             + (f" (compute capability {accelerator.compute_capability})" if accelerator.compute_capability else ""),
-            describe_offers(model, release, node, cloud, sidecar),
+            Suggestion(describe_offers(model, release, node, cloud, sidecar), needs=Needs.CHOICE),
         )
     problems = tuple(layout_problems(facts, model, node))
     if problems:
@@ -186,7 +186,7 @@ def _facts(release: ReleaseSpec) -> ModelFacts:
             RELEASE,
             release.version,
             f"the release's architecture {unknown.name!r} is not in the catalog",
-            unknown.nearest,
+            Suggestion(unknown.nearest, needs=Needs.ELSEWHERE),
         ) from None
 
 
@@ -195,7 +195,8 @@ def _accelerator(node: NodeShape) -> Accelerator:
         return process_gpu(node)
     except UnknownFact as unknown:
         kind = "GPU" if unknown.kind == "accelerator" else unknown.kind
-        raise _error("pool", None, f"its {kind} {unknown.name!r} is not in the catalog", unknown.nearest) from None
+        near = Suggestion(unknown.nearest, needs=Needs.CHOICE)
+        raise _error("pool", None, f"its {kind} {unknown.name!r} is not in the catalog", near) from None
 
 
 def _does_not_fit(
@@ -208,14 +209,15 @@ def _does_not_fit(
 ) -> ProblemsError:
     reason = f"{release.name} {release.version} does not fit: " + "; ".join(refusals)
     if model.tensor_parallelism is None:
-        return _error("pool", model.pool, reason, describe_offers(model, release, node, cloud, sidecar))
+        offers = Suggestion(describe_offers(model, release, node, cloud, sidecar), needs=Needs.CHOICE)
+        return _error("pool", model.pool, reason, offers)
     any_size = model.model_copy(update={"tensor_parallelism": None})
     try:
         plan = plan_model(any_size, release, node, cloud, sidecar)
     except ProblemsError as error:
         suggestion = error.problems[0].suggestion
     else:
-        suggestion = str(plan.tensor_parallelism)
+        suggestion = Suggestion(values=[plan.tensor_parallelism])
     return _error("tensorParallelism", model.tensor_parallelism, reason, suggestion)
 
 

@@ -4,9 +4,10 @@ Of one number come all time-outs of one thing, so that none of them expires befo
 """
 
 from collections.abc import Iterator
+from math import ceil
 
 from llm_serving import catalog
-from llm_serving.errors import Problem
+from llm_serving.errors import Problem, Suggestion
 from llm_serving.planning.clouds import EXISTING
 from llm_serving.planning.cold_start import cold_start
 from llm_serving.planning.fit import weight_bytes
@@ -31,6 +32,10 @@ def is_awaited(timeouts: TimeoutsSpec, node: NodeShape) -> bool:
     return not node.queued or timeouts.capacity_seconds is not None
 
 
+def _or_more(seconds: float) -> Suggestion:
+    return Suggestion(f"{ceil(seconds)} or more", values=[ceil(seconds)])
+
+
 def timeout_problems(model: ModelSpec, cold_start_seconds: float, node: NodeShape) -> Iterator[Problem]:
     """A problem for each time-out that cannot work; paths are below the model.
 
@@ -42,13 +47,18 @@ def timeout_problems(model: ModelSpec, cold_start_seconds: float, node: NodeShap
     timeouts = model.timeouts
     if timeouts.startup_seconds is not None and timeouts.startup_seconds < cold_start_seconds:
         reason = f"ends every start: a cold start is planned to take {cold_start_seconds:g} s"
-        yield Problem("timeouts.startupSeconds", timeouts.startup_seconds, reason, f"{cold_start_seconds:g} or more")
+        yield Problem("timeouts.startupSeconds", timeouts.startup_seconds, reason, _or_more(cold_start_seconds))
     if timeouts.stall_seconds is not None and not model.engine.launcher:
         reason = "the launcher watches for stalls, and the engine runs without it"
-        yield Problem("timeouts.stallSeconds", timeouts.stall_seconds, reason, "left out, or engine.launcher true")
+        yield Problem(
+            "timeouts.stallSeconds",
+            timeouts.stall_seconds,
+            reason,
+            Suggestion("leave it out, or engine.launcher: true", removal=True),
+        )
     if model.compile_cache and not is_awaited(timeouts, node):
         reason = "the instances wait for the Job that compiles, and its node comes from a queue that names no end"
-        hint = "false, or timeouts.capacitySeconds: how long the update waits for a node"
+        hint = Suggestion("false, or timeouts.capacitySeconds: how long the update waits for a node", values=[False])
         yield Problem("compileCache", True, reason, hint)
 
 
@@ -81,4 +91,4 @@ def load_timeout_problems(loader: LoaderSpec, release: ReleaseSpec) -> Iterator[
     """
     if loader.timeout_seconds is not None and loader.timeout_seconds < (planned := load_seconds(release)):
         reason = f"ends the load of {release.name} {release.version}, which is planned to take {planned} s"
-        yield Problem("timeoutSeconds", loader.timeout_seconds, reason, f"{planned} or more")
+        yield Problem("timeoutSeconds", loader.timeout_seconds, reason, _or_more(planned))

@@ -25,7 +25,7 @@ from llm_serving.errors import problems_under
 from llm_serving.launchers import Launcher
 from llm_serving.planning.clouds import cloud_named
 from llm_serving.planning.cold_start import warms_up
-from llm_serving.planning.disruption import Drain
+from llm_serving.planning.disruption import EXIT_SECONDS, Drain
 from llm_serving.planning.host import SidecarRequests
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import ModelPlan, plan_model
@@ -49,7 +49,6 @@ PORT_NAME = "http"
 USER_ID = 1000
 """Where nothing is known of the image. Any but 0, which Pod Security "restricted" forbids: files of images are readable
 by everyone."""
-
 
 RESTRICTED = core.v1.SecurityContextArgs(
     allow_privilege_escalation=False,
@@ -187,7 +186,7 @@ def sidecar_requests(cache: ModelCacheVolume) -> SidecarRequests:
         cpu=cache.sidecar_cpu,
         memory_gib=cache.sidecar_memory_gib,
         storage_gib=cache.sidecar_storage_gib,
-        caches_weights=cache.storage_annotation is not None,
+        caches_weights=cache.caches_weights,
     )
 
 
@@ -243,14 +242,15 @@ def weights_folder(release: ReleaseSpec) -> str:
 def _verifications(release: ReleaseSpec, loader: LoaderSpec) -> Iterator[core.v1.ContainerArgs]:
     """Refuse a cache that is not whole, before the engine loads half of a model."""
     weights = weights_of(release)
-    yield _verification("verify-weights", weights, release.model, loader)
+    yield verification("verify-weights", weights, release.model, loader)
     for index, adapter in enumerate(release.adapters):
-        yield _verification(f"verify-adapter-{index}", adapter_folder(weights, adapter.name), adapter, loader)
+        yield verification(f"verify-adapter-{index}", adapter_folder(weights, adapter.name), adapter, loader)
 
 
-def _verification(
+def verification(
     name: str, folder: str, source: ModelSource | AdapterSource, loader: LoaderSpec
 ) -> core.v1.ContainerArgs:
+    """The loader, which fails where a folder of the model cache is not whole."""
     return core.v1.ContainerArgs(
         name=name,
         image=loader.image.reference,
@@ -283,6 +283,7 @@ def _container(plan: ReleasePlan, context: PodContext, drain: pulumi.Output[Drai
         command.append(drain.apply(lambda drain: engine.shutdown_argument(drain.shutdown_timeout) or ""))
     ports = [core.v1.ContainerPortArgs(name=PORT_NAME, container_port=engine.port)]
     ready = live = core.v1.HTTPGetActionArgs(path=engine.health_path, port=PORT_NAME)
+    end_of_dead: pulumi.Output[int] | None = None
     if plan.model.engine.launcher:
         command = launcher.launched(
             engine,
@@ -295,6 +296,9 @@ def _container(plan: ReleasePlan, context: PodContext, drain: pulumi.Output[Drai
         ports.append(core.v1.ContainerPortArgs(name=launcher.PORT_NAME, container_port=launcher.PORT))
         ready = core.v1.HTTPGetActionArgs(path=launcher.READY_PATH, port=launcher.PORT_NAME)
         live = core.v1.HTTPGetActionArgs(path=launcher.LIVE_PATH, port=launcher.PORT_NAME)
+        # There is nothing to drain (Kubernetes documentation, "Probe-level terminationGracePeriodSeconds"). Without
+        # the launcher an engine is not live as soon as its health is late, and may compute.
+        end_of_dead = drain.apply(lambda drain: drain.pre_stop + EXIT_SECONDS)
     environment = {
         **engine.environment(plan.model_plan),
         **plan.model.engine.environment,
@@ -309,7 +313,9 @@ def _container(plan: ReleasePlan, context: PodContext, drain: pulumi.Output[Drai
         command=command,
         env=[core.v1.EnvVarArgs(name=key, value=value) for key, value in environment.items()],
         ports=ports,
-        resources=pulumi.Output.all(context.scheduling, context.model_plan).apply(lambda outputs: _resources(*outputs)),
+        resources=pulumi.Output.all(context.scheduling, context.model_plan, context.cache).apply(
+            lambda outputs: _resources(*outputs)
+        ),
         security_context=RESTRICTED,
         startup_probe=core.v1.ProbeArgs(
             http_get=ready,
@@ -318,7 +324,13 @@ def _container(plan: ReleasePlan, context: PodContext, drain: pulumi.Output[Drai
             failure_threshold=plan.rollout.startup_failures,
         ),
         readiness_probe=core.v1.ProbeArgs(http_get=ready, period_seconds=5, timeout_seconds=5, failure_threshold=2),
-        liveness_probe=core.v1.ProbeArgs(http_get=live, period_seconds=10, timeout_seconds=10, failure_threshold=6),
+        liveness_probe=core.v1.ProbeArgs(
+            http_get=live,
+            period_seconds=10,
+            timeout_seconds=10,
+            failure_threshold=6,
+            termination_grace_period_seconds=end_of_dead,
+        ),
         lifecycle=core.v1.LifecycleArgs(
             pre_stop=core.v1.LifecycleHandlerArgs(
                 sleep=core.v1.SleepActionArgs(seconds=drain.apply(lambda drain: drain.pre_stop))
@@ -393,15 +405,26 @@ def _volumes(plan: ReleasePlan, context: PodContext) -> list[pulumi.Input[Any]]:
     return volumes
 
 
-def _resources(scheduling: PoolScheduling, plan: ModelPlan) -> core.v1.ResourceRequirementsArgs:
+def _resources(
+    scheduling: PoolScheduling, plan: ModelPlan, cache: ModelCacheVolume
+) -> core.v1.ResourceRequirementsArgs:
     memory = gibibytes(plan.memory_gib)
+    storage = plan.image_gib + unrequested_cache_gib(cache, plan.cached_gib)
     # Extended resources cannot be overcommitted: request and limit are the same.
-    gpus = {} if scheduling.gpu_resource is None else {scheduling.gpu_resource: str(plan.gpus_per_node)}
+    devices = {} if scheduling.gpu_resource is None else {scheduling.gpu_resource: str(plan.gpus_per_node)}
+    if plan.nodes > 1:
+        devices |= {resource: str(count) for resource, count in scheduling.network_devices.items()}
     # No CPU limit: throttling delays every token, while idle cores of a GPU node serve nobody else.
     return core.v1.ResourceRequirementsArgs(
-        requests={"cpu": cores(plan.cpu), "memory": memory, **storage_request(plan.image_gib), **gpus},
-        limits={"memory": memory, **gpus},
+        requests={"cpu": cores(plan.cpu), "memory": memory, **storage_request(storage), **devices},
+        limits={"memory": memory, **devices},
     )
+
+
+def unrequested_cache_gib(cache: ModelCacheVolume, cached_gib: float) -> float:
+    """What the container itself requests of what is cached of weights: all of it where the driver can request nothing,
+    nothing where its sidecar does."""
+    return cached_gib if cache.caches_weights and not cache.storage_annotation else 0
 
 
 def storage_request(gib: float) -> dict[str, str]:

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, model_validator
 
 from llm_serving.arguments import Frozen
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.spec.forms import HOST
 from llm_serving.spec.names import SecretName
 from llm_serving.spec.network import Cidr
@@ -33,11 +33,14 @@ def _check_url(value: str) -> str:
     return value
 
 
+_CERTIFICATES = Suggestion("certificates alone, each from -----BEGIN CERTIFICATE----- on", needs=Needs.FACT)
+
+
 def _check_certificates(value: str) -> str:
     if "PRIVATE KEY" in value:
-        raise ProblemsError([Problem("", None, "holds a private key", "certificates alone")])
+        raise ProblemsError([Problem("", None, "holds a private key", _CERTIFICATES)])
     if "-----BEGIN CERTIFICATE-----" not in value:
-        raise ProblemsError([Problem("", None, "holds no certificate in PEM", "-----BEGIN CERTIFICATE-----")])
+        raise ProblemsError([Problem("", None, "holds no certificate in PEM", _CERTIFICATES)])
     return value
 
 
@@ -74,14 +77,29 @@ class EgressSpec(Frozen):
     def _fits(self) -> "EgressSpec":
         if self.ca_config_map is not None and self.ca_certificates is not None:
             reason = "is a second source of the same certificates, beside caCertificates"
-            raise ProblemsError([Problem("caConfigMap", self.ca_config_map, reason, "one of the two")])
+            raise ProblemsError(
+                [Problem("caConfigMap", self.ca_config_map, reason, Suggestion("one of the two", removal=True))]
+            )
         if self.no_proxy and not self.has_proxy:
             reason = "without meaning where there is no proxy"
-            raise ProblemsError([Problem("noProxy", ", ".join(self.no_proxy), reason, "httpsProxy, or no exceptions")])
+            raise ProblemsError(
+                [
+                    Problem(
+                        "noProxy",
+                        ", ".join(self.no_proxy),
+                        reason,
+                        Suggestion("leave it out, or httpsProxy", removal=True),
+                    )
+                ]
+            )
         if not self.addresses and (url := next(self._unreachable(), None)) is not None:
             reason = f"required for {url.hostname}: a network policy knows addresses, and no names"
             raise ProblemsError(
-                [Problem("addresses", None, reason, "the range that its addresses are in, 10.1.2.0/28")]
+                [
+                    Problem(
+                        "addresses", None, reason, Suggestion("the range that its addresses are in", needs=Needs.FACT)
+                    )
+                ]
             )
         return self
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 from pydantic import AfterValidator, BeforeValidator
 
 from llm_serving.arguments import Frozen
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Problem, ProblemsError, Suggestion
 from llm_serving.spec.facts import Modality
 from llm_serving.spec.forms import FLAG
 from llm_serving.spec.names import Count, PositiveAmount, PositiveCount
@@ -33,11 +33,13 @@ def _text_of_variable(value: Any) -> Any:
     if isinstance(value, bool):
         # Programs read "1", "true" and "True" differently.
         reason = "is a boolean, and how the variable spells it is the program's"
-        raise ProblemsError([Problem("", value, reason, f'"{int(value)}" or "{str(value).lower()}", in quotes')])
+        either = str(int(value)), str(value).lower()
+        spelt = Suggestion(f'"{either[0]}" or "{either[1]}", in quotes', values=either)
+        raise ProblemsError([Problem("", value, reason, spelt)])
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
         return str(int(value))  # the plugin protocol sends 1.0
     if isinstance(value, float):
-        raise ProblemsError([Problem("", value, "is a number with a fraction", f'"{value}", in quotes')])
+        raise ProblemsError([Problem("", value, "is a number with a fraction", Suggestion(values=[str(value)]))])
     return value
 
 

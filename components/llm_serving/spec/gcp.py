@@ -2,7 +2,7 @@
 and what a pool on GKE has beside what every pool has."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
@@ -10,28 +10,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from llm_serving.arguments import Frozen
-from llm_serving.errors import Problem, ProblemsError
-from llm_serving.spec.forms import GCP_NAME, REGION
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
+from llm_serving.spec.forms import GCP_NAME, GCP_PROJECT, REGION
 from llm_serving.spec.names import ClusterName, PoolName, PositiveCount, version_text
 from llm_serving.spec.network import Cidr
 from llm_serving.spec.pool import PoolSpec
 
-_PROJECT = re.compile(
-    r"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]"
-)
-
-
-def _check_project(value: str) -> str:
-    if not _PROJECT.fullmatch(value):
-        reason = (
-            "not the id of a Google Cloud project: 6 to 30 lower-case letters, digits and '-', starting with a letter "
-            "and ending with a letter or digit, with its domain and ':' in front where it has one"
-        )
-        raise ProblemsError([Problem("", value, reason, "my-project, or example.com:my-project")])
-    return value
-
-
-ProjectId = Annotated[str, AfterValidator(_check_project)]
+ProjectId = Annotated[str, GCP_PROJECT]
 """Id (not the number) of a Google Cloud project, with the domain in front where the project has one
 (``example.com:my-project``)."""
 
@@ -69,12 +54,21 @@ class GcpControlPlaneAccess(Frozen):
 def _check_instant(value: str) -> str:
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", value):
         reason = "not a moment in UTC: year-month-day, T, hour:minute:second and Z, in quotes"
-        raise ProblemsError([Problem("", value, reason, '"2026-01-03T02:00:00Z"')])
+        raise ProblemsError([Problem("", value, reason, _nearest_instant(value))])
     try:
         datetime.fromisoformat(value)
     except ValueError as error:
-        raise ProblemsError([Problem("", value, f"no such moment: {error}", '"2026-01-03T02:00:00Z"')]) from None
+        raise ProblemsError([Problem("", value, f"no such moment: {error}", _nearest_instant(value))]) from None
     return value
+
+
+def _nearest_instant(value: str) -> Suggestion:
+    """The same moment as UTC, where it is one; else any."""
+    try:
+        moment = datetime.fromisoformat(value.strip()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        moment = datetime(2026, 1, 3, 2, tzinfo=UTC)
+    return Suggestion(values=[f"{moment:%Y-%m-%dT%H:%M:%SZ}"])
 
 
 Instant = Annotated[str, AfterValidator(_check_instant)]
@@ -110,7 +104,7 @@ def _check_recurrence(value: str) -> str:
     example = "FREQ=WEEKLY;BYDAY=SA,SU"
 
     def refuse(reason: str) -> ProblemsError:
-        return ProblemsError([Problem("", value, reason, example)])
+        return ProblemsError([Problem("", value, reason, Suggestion(values=[example]))])
 
     if parts[0] not in (("FREQ", "=", "DAILY"), ("FREQ", "=", "WEEKLY")):
         raise refuse("not a rule that begins with FREQ=DAILY or FREQ=WEEKLY")
@@ -156,21 +150,32 @@ class GcpSystemPool(Frozen):
     """Most nodes a zone."""
 
 
+_VERSION = re.compile(r"1\.\d{1,2}(\.\d{1,2}(-gke\.\d+)?)?", re.ASCII)
+
+
 def _check_version(value: str) -> str:
-    if not re.fullmatch(r"1\.\d{1,2}(\.\d{1,2}(-gke\.\d+)?)?", value):
+    if not _VERSION.fullmatch(value):
         reason = "not a version of GKE: 1.<minor>, 1.<minor>.<patch> or 1.<minor>.<patch>-gke.<build>"
-        raise ProblemsError([Problem("", value, reason, '"1.35", or leave it out')])
+        near = value.strip().removeprefix("v")
+        values = [near if _VERSION.fullmatch(near) else "1.35"]
+        raise ProblemsError([Problem("", value, reason, Suggestion(values=values, removal=True))])
     return value
 
 
 KubernetesVersion = Annotated[str, BeforeValidator(version_text), AfterValidator(_check_version)]
 
 
+_SECURITY_GROUP = re.compile(r"gke-security-groups@([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)+[a-z]{2,}")
+
+
 def _check_security_group(value: str) -> str:
     # GKE documentation, "Configure Google Groups for RBAC": the name is fixed.
-    if not re.fullmatch(r"gke-security-groups@([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)+[a-z]{2,}", value):
+    if not _SECURITY_GROUP.fullmatch(value):
+        named = f"gke-security-groups@{value.rpartition('@')[2].strip().lower()}"
+        near = Suggestion(values=[named] if _SECURITY_GROUP.fullmatch(named) else ())
         reason = "not the group that GKE looks into: its name is gke-security-groups, in your domain"
-        raise ProblemsError([Problem("", value, reason, "gke-security-groups@example.com")])
+        domain = Suggestion("gke-security-groups@<your domain>", needs=Needs.FACT)
+        raise ProblemsError([Problem("", value, reason, near or domain)])
     return value
 
 

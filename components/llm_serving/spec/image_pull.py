@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, model_validator
 
 from llm_serving.arguments import Frozen
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.spec.names import SecretName
 
 PULL_SECRET = "llm-serving-image-pull"
@@ -50,15 +50,22 @@ class ImagePullSpec(Frozen):
     def _one_way(self) -> "ImagePullSpec":
         if self.secret_names and self.registry is not None:
             reason = "is a second way to the same credentials, beside secretNames"
-            raise ProblemsError([Problem("registry", self.registry, reason, "one of the two")])
+            raise ProblemsError(
+                [Problem("registry", self.registry, reason, Suggestion("one of the two", removal=True))]
+            )
         if not self.secret_names and self.registry is None:
             reason = "required where no secretNames are given"
-            raise ProblemsError([Problem("registry", None, reason, "registry.example.com, or secretNames")])
+            raise ProblemsError(
+                [Problem("registry", None, reason, Suggestion("the registry, or secretNames", needs=Needs.FACT))]
+            )
         if self.registry is not None and self.username is None:
-            raise ProblemsError([Problem("username", None, "required where registry is given", "the user's name")])
+            name = Suggestion("the user's name", needs=Needs.FACT)
+            raise ProblemsError([Problem("username", None, "required where registry is given", name)])
         if self.registry is None and self.username is not None:
             reason = "without meaning where no registry is given"
-            raise ProblemsError([Problem("username", self.username, reason, "a registry, or no username")])
+            raise ProblemsError(
+                [Problem("username", self.username, reason, Suggestion("leave it out, or a registry", removal=True))]
+            )
         return self
 
     @property

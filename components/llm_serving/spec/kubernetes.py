@@ -5,11 +5,12 @@ Each follows the validation of the API server (Kubernetes documentation, "Labels
 """
 
 import re
+from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import AfterValidator
 
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.spec.names import DNS_SUBDOMAIN
 
 _LONGEST_NAME = 63
@@ -32,19 +33,32 @@ def check_label_key(value: str) -> str:
     """The key itself.
 
     Raises:
-        ValueError: it is none; says what one is.
+        ProblemsError: it is none; says what one is.
     """
     if not _is_qualified(value):
-        raise ValueError(
+        reason = (
             f"not the key of a label: up to {_LONGEST_NAME} {_KEY_RULE}; "
             "a domain in lower case and '/' may stand before it"
         )
+        prefix, slash, name = value.rpartition("/")
+        raise _refused(value, reason, f"{prefix.lower()}{slash}{_plainer(name)}", _plainer(value), fits=_is_qualified)
     return value
+
+
+def _plainer(text: str) -> str:
+    """A text without what names of labels and tags do not have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:_LONGEST_NAME].strip("-._")
+
+
+def _refused(value: str, reason: str, *near: str, fits: Callable[[str], bool]) -> ProblemsError:
+    """The refusal of a text, with the first of those near it that fits."""
+    return ProblemsError([Problem("", value, reason, Suggestion(values=[text for text in near if fits(text)][:1]))])
 
 
 def _check_label_value(value: str) -> str:
     if value and not _is_name(value):
-        raise ValueError(f"not the value of a label: empty, or up to {_LONGEST_NAME} {_KEY_RULE}")
+        reason = f"not the value of a label: empty, or up to {_LONGEST_NAME} {_KEY_RULE}"
+        raise _refused(value, reason, _plainer(value), fits=_is_name)
     return value
 
 
@@ -65,7 +79,7 @@ def _check_extended_resource(value: str) -> str:
                     "",
                     value,
                     "not a resource that a device plugin offers: the vendor's domain, '/' and a name",
-                    "nvidia.com/gpu",
+                    Suggestion(values=["nvidia.com/gpu"]),
                 )
             ]
         )
@@ -82,9 +96,13 @@ _LONGEST_GROUP = 253
 def _check_group(value: str) -> str:
     if value in _EVERYBODY or value == "system:masters":
         who = "whoever reaches the cluster is in it" if value in _EVERYBODY else "it may do everything already"
-        raise ProblemsError([Problem("", value, f"not a group of a team: {who}", "a group of the team's members")])
+        members = Suggestion("a group of the team's members", needs=Needs.FACT)
+        raise ProblemsError([Problem("", value, f"not a group of a team: {who}", members)])
     if not value.strip() or value != value.strip() or not value.isprintable() or len(value) > _LONGEST_GROUP:
-        raise ValueError(f"not the name of a group: 1 to {_LONGEST_GROUP} characters, without a space around it")
+        reason = f"not the name of a group: 1 to {_LONGEST_GROUP} characters, without a space around it"
+        raise _refused(
+            value, reason, value.strip()[:_LONGEST_GROUP], fits=lambda text: bool(text) and text.isprintable()
+        )
     return value
 
 
@@ -106,17 +124,22 @@ def _check_repository(value: str) -> str:
     reason = "not the repository of an image: registry.example.com/team/name, in lower case and without https://"
     before, colon, tag = value.rpartition(":")
     if colon and _REPOSITORY.fullmatch(before) and _TAG.fullmatch(tag):
-        raise ProblemsError([Problem("", value, "carries the tag, which is a setting of its own", before)])
-    bare = value.partition("://")[2].lower()
-    raise ProblemsError([Problem("", value, reason, bare if _REPOSITORY.fullmatch(bare) else "")])
+        raise ProblemsError(
+            [Problem("", value, "carries the tag, which is a setting of its own", Suggestion(values=[before]))]
+        )
+    bare = value.strip().lower().rpartition("://")[2].strip("/")
+    fits = [text for text in (bare, bare.rpartition(":")[0]) if _REPOSITORY.fullmatch(text)]
+    raise ProblemsError([Problem("", value, reason, Suggestion(values=fits[:1]))])
 
 
 def _check_tag(value: str) -> str:
     if not _TAG.fullmatch(value):
-        raise ValueError(
-            "not the tag of an image: 1 to 128 letters, digits, '_', '-' and '.', not beginning with '-' or '.'"
-        )
+        reason = "not the tag of an image: 1 to 128 letters, digits, '_', '-' and '.', not beginning with '-' or '.'"
+        raise _refused(value, reason, _plainer(value), fits=lambda text: _TAG.fullmatch(text) is not None)
     return value
+
+
+_PAUSE = "registry.k8s.io/pause:3.10.1"
 
 
 def _check_image(value: str) -> str:
@@ -126,7 +149,7 @@ def _check_image(value: str) -> str:
     has_tag = repository == rest or _TAG.fullmatch(tag) is not None
     if not _REPOSITORY.fullmatch(repository) or not has_tag or (at and not _DIGEST.fullmatch(digest)):
         raise ProblemsError(
-            [Problem("", value, "not an image: registry.example.com/team/name:tag", "registry.k8s.io/pause:3.10.1")]
+            [Problem("", value, "not an image: registry.example.com/team/name:tag", Suggestion(values=[_PAUSE]))]
         )
     return value
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from llm_serving.arguments import Frozen
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.spec.autoscaling import AutoscalingSpec
 from llm_serving.spec.disruption import DrainSpec
 from llm_serving.spec.engine import EngineSpec
@@ -54,9 +54,11 @@ class ReleaseChoice(Frozen):
     def _apart(self) -> "ReleaseChoice":
         if self.canary is not None and self.canary.release == self.stable:
             reason = "is the stable release already"
-            raise ProblemsError([Problem("canary.release", self.canary.release, reason, "another release, or none")])
+            other = Suggestion("another release, or no canary", needs=Needs.ELSEWHERE)
+            raise ProblemsError([Problem("canary.release", self.canary.release, reason, other)])
         if self.previous in (self.stable, self.canary.release if self.canary else None) and self.previous:
-            raise ProblemsError([Problem("previous", self.previous, "serves already", "an older release, or none")])
+            other = Suggestion("leave it out, or an older release", removal=True)
+            raise ProblemsError([Problem("previous", self.previous, "serves already", other)])
         return self
 
     @property

@@ -39,7 +39,9 @@ def version_text(value: Any) -> Any:
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         # YAML reads 1.30 as 1.3.
-        raise ProblemsError([Problem("", value, "is a number, and a version is a text: quote it", f'"{value}"')])
+        raise ProblemsError(
+            [Problem("", value, "is a number, and a version is a text: quote it", Suggestion(values=[str(value)]))]
+        )
     return value
 
 

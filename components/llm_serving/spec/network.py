@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer
 
+from llm_serving.errors import Problem, ProblemsError, Suggestion
+
 
 def _network(value: object) -> IPv4Network:
     if isinstance(value, IPv4Network):
@@ -14,7 +16,16 @@ def _network(value: object) -> IPv4Network:
     try:
         return IPv4Network(str(value), strict=True)
     except ValueError as error:
-        raise ValueError(f"not an IPv4 range in CIDR notation: {error}") from None
+        reason = f"not an IPv4 range in CIDR notation: {error}"
+        raise ProblemsError([Problem("", str(value), reason, _around(str(value)))]) from None
+
+
+def _around(value: str) -> Suggestion:
+    """The range that an address with a length is in."""
+    try:
+        return Suggestion(values=[str(IPv4Network(value.strip(), strict=False))])
+    except ValueError:
+        return Suggestion()
 
 
 Cidr = Annotated[IPv4Network, BeforeValidator(_network), PlainSerializer(str)]

@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from llm_serving.arguments import Frozen
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
+from llm_serving.spec.forms import repaired
 from llm_serving.spec.kubernetes import ExtendedResource, LabelKey, LabelValue
 from llm_serving.spec.names import Count, PoolName, PositiveCount
 from llm_serving.spec.toleration import Toleration
@@ -40,8 +41,10 @@ _RESERVATION = re.compile(
 def _check_reservation(value: str) -> str:
     if not _RESERVATION.fullmatch(value):
         reason = "not the name of a reservation: up to 63 lower-case letters, digits and '-', beginning with a letter"
-        shared = "of another project: projects/<project>/reservations/<name>"
-        raise ProblemsError([Problem("", value, reason, f"its name; one {shared}")])
+        near = [text for text in repaired(value) if _RESERVATION.fullmatch(text)][:1]
+        shared = "its name; one of another project: projects/<project>/reservations/<name>"
+        hint = Suggestion(values=near) if near else Suggestion(shared, needs=Needs.FACT)
+        raise ProblemsError([Problem("", value, reason, hint)])
     return value
 
 
@@ -57,7 +60,7 @@ class SharingStrategy(StrEnum):
 def _strategy(value: object) -> object:
     if value == "mps":
         reason = "pods reach the MPS daemon by hostIPC, which Pod Security restricted, that of every team, forbids"
-        raise ProblemsError([Problem("", value, reason, SharingStrategy.TIME_SHARING.value)])
+        raise ProblemsError([Problem("", value, reason, Suggestion(values=[SharingStrategy.TIME_SHARING.value]))])
     return value
 
 

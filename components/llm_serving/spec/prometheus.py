@@ -5,7 +5,7 @@ from enum import StrEnum
 from pydantic import model_validator
 
 from llm_serving.arguments import Frozen
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.spec.image_pull import Username
 
 
@@ -37,8 +37,18 @@ class PrometheusAuthSpec(Frozen):
     @model_validator(mode="after")
     def _user(self) -> "PrometheusAuthSpec":
         if self.mode is PrometheusAuthMode.BASIC and self.username is None:
-            raise ProblemsError([Problem("username", None, "required with mode basic", "the user's name")])
+            name = Suggestion("the user's name", needs=Needs.FACT)
+            raise ProblemsError([Problem("username", None, "required with mode basic", name)])
         if self.mode is not PrometheusAuthMode.BASIC and self.username is not None:
             reason = f"without meaning with mode {self.mode}"
-            raise ProblemsError([Problem("username", self.username, reason, "mode basic, or no username")])
+            raise ProblemsError(
+                [
+                    Problem(
+                        "username",
+                        self.username,
+                        reason,
+                        Suggestion(removal=True, edits=[{"mode": PrometheusAuthMode.BASIC.value}]),
+                    )
+                ]
+            )
         return self

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, model_validator
 
 from llm_serving.arguments import Frozen
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Problem, ProblemsError, Suggestion
 from llm_serving.spec.kubernetes import LabelValue, check_label_key
 
 
@@ -30,8 +30,10 @@ class Toleration(Frozen):
         if self.operator == "Exists" and self.value:
             # core/v1 validation: the value of such a toleration must be empty.
             reason = "without meaning with operator Exists, which takes every value"
-            raise ProblemsError([Problem("value", self.value, reason, "leave it out, or operator Equal")])
+            edits = [{"operator": "Equal"}] if self.key else []
+            raise ProblemsError([Problem("value", self.value, reason, Suggestion(removal=True, edits=edits))])
         if self.operator == "Equal" and not self.key:
             # core/v1 validation: an empty key needs operator Exists.
-            raise ProblemsError([Problem("key", self.key, "empty, and Equal compares one taint's value", "Exists")])
+            every = Suggestion(edits=[{"operator": "Exists", "value": None}])
+            raise ProblemsError([Problem("key", self.key, "empty, and Equal compares one taint's value", every)])
         return self

@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from local.providers.properties import Properties
@@ -35,10 +37,21 @@ class Cloud(ABC, Generic[T]):
     state_folder: StateFolder
     engine: Engine
     settings: dict[str, Any] = field(default_factory=dict)
+    _stores: dict[Path, Store] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.store = Store(self.state_folder.clouds / self.name)
-        self.sdk = Sdk(self.package)
+    @cached_property
+    def sdk(self) -> Sdk:
+        """What the SDK knows."""
+        return Sdk(self.package)
+
+    @property
+    def store(self) -> Store:
+        """The records."""
+        return self.store_in(self.state_folder.clouds / self.name)
+
+    def store_in(self, folder: Path) -> Store:
+        """The records in a folder; one object a folder, which reads the key of its secrets once."""
+        return self._stores.setdefault(folder, Store(folder))
 
     def schema(self, token: str) -> ResourceType | None:
         """The SDK's view of a type."""

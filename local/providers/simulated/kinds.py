@@ -38,12 +38,16 @@ class Kind(Generic[C, T]):
         """Refuse what the API would refuse."""
 
     def create(self, id: str, known: Properties, timeout: float) -> Properties:
-        """Make the thing and return outputs; called again for one that was half made.
+        """Make the thing and return outputs.
 
         Where the cloud draws the id (a type without a template for it), ``id`` is the plugin's own until the outputs
         have one under ``id``.
         """
         return {}
+
+    def resume(self, id: str, known: Properties, timeout: float) -> Properties:
+        """Make the thing of which an earlier create, which was interrupted, may have left a part or the whole."""
+        return self.create(id, known, timeout)
 
     def update(self, id: str, outputs: Properties, known: Properties, timeout: float) -> Properties:
         """Change the thing and return outputs."""

@@ -160,7 +160,8 @@ class CloudPlugin(Plugin, Generic[C]):
         try:
             self.cloud.require(kind.type, known)
             kind.refuse_create(id, known)
-            own = dict(kind.create(id, known, timeout))
+            make = kind.create if earlier is None else kind.resume
+            own = dict(make(id, known, timeout))
         except BaseException:
             if earlier is None:
                 self.cloud.store.remove(kind.type.token, id)

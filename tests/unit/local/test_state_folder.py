@@ -14,6 +14,7 @@ def test_pulumi_finds_a_plugin_for_each_sdk_at_its_version(tmp_path: Path) -> No
     state_folder = StateFolder(tmp_path / "state")
     launchers = prepare(state_folder)
     assert [str(path.relative_to(state_folder.pulumi_home)) for path in launchers] == [
+        f"plugins/resource-aws-v{version('pulumi-aws')}/pulumi-resource-aws",
         f"plugins/resource-gcp-v{version('pulumi-gcp')}/pulumi-resource-gcp",
         f"plugins/resource-kubernetes-v{version('pulumi-kubernetes')}/pulumi-resource-kubernetes",
     ]

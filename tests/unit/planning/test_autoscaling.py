@@ -31,7 +31,7 @@ def test_good_settings_pass():
 
 
 def test_the_maximum_is_at_least_the_minimum():
-    assert refusal("autoscaling.max", **autoscaled(min=5)).suggestion == "5"
+    assert refusal("autoscaling.max", **autoscaled(min=5)).suggestion == "5, or min: 4"
 
 
 def test_a_canary_starts_within_the_maximum():

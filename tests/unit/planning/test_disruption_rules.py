@@ -152,7 +152,10 @@ def test_placeholders_find_room_beside_the_fewest_instances():
 
 def test_placeholders_that_would_never_run_are_refused_with_what_fits():
     warm = model(replicas=1, warmPool={"placeholders": 3})
-    assert single_problem(refusals(models=(warm,)), "models[0].warmPool.placeholders").suggestion == "1"
+    assert (
+        single_problem(refusals(models=(warm,)), "models[0].warmPool.placeholders").suggestion
+        == "1, or more nodes in pool l4"
+    )
     full = model(replicas=2, warmPool={"placeholders": 1})
     assert "more nodes" in single_problem(refusals(models=(full,)), "models[0].warmPool.placeholders").suggestion
 

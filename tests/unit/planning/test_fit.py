@@ -409,10 +409,10 @@ def test_an_instance_on_several_nodes_takes_them_whole():
 @pytest.mark.parametrize(
     ("options", "path", "suggestion"),
     [
-        ({"nodes": 2, "pipelineParallelism": 3}, "engine.pipelineParallelism", "a divisor of 16"),
+        ({"nodes": 2, "pipelineParallelism": 3}, "engine.pipelineParallelism", "2"),
         ({"nodes": 3, "dataParallelism": 4}, "engine.dataParallelism", "a copy on each node"),
-        ({"pipelineParallelism": 16}, "engine.pipelineParallelism", "at most 8"),
-        ({"dataParallelism": 16}, "engine.dataParallelism", "at most 8"),
+        ({"pipelineParallelism": 16}, "engine.pipelineParallelism", "8, or larger nodes"),
+        ({"dataParallelism": 16}, "engine.dataParallelism", "8, or larger nodes"),
         ({"expertParallel": True}, "engine.expertParallel", "false"),
     ],
 )

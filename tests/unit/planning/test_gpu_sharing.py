@@ -152,12 +152,12 @@ def test_a_teams_quota_counts_parts():
     [
         ("A100-40GB", {"partition": "1g.6gb"}, "partition", "1g.5gb"),
         ("A100-40GB", {"partition": "7g.40gb"}, "partition", "3g.20gb"),
-        ("L4", {"partition": "1g.5gb"}, "partition", "strategy time-sharing"),
+        ("L4", {"partition": "1g.5gb"}, "partition", "strategy: time-sharing"),
         ("A100-40GB", {"partition": "1g.5gb", "clients": 2}, "clients", "leave it out"),
         ("A100-40GB", {"partition": "1g.5gb", **IN_TURNS}, "strategy", "leave it out"),
         ("L4", {"strategy": "time-sharing"}, "clients", "2"),
         ("L4", {"clients": 2}, "strategy", "time-sharing"),
-        ("L4", {}, None, "strategy time-sharing and clients 2"),
+        ("L4", {}, None, "strategy: time-sharing and clients: 2"),
         ("CPU", IN_TURNS, None, "gpusPerNode"),
     ],
 )

@@ -88,7 +88,7 @@ def test_a_refusal_says_what_is_left_and_what_would_work():
     assert "24 hours" in problem.reason
     assert "48 hours in every 92 days" in problem.reason
     (problem,) = check_maintenance(window(exclusion(end="2027-03-01")))
-    assert problem.suggestion == "2027-01-30T00:00:00Z, or scope minor-and-nodes"
+    assert problem.suggestion == "2027-01-30T00:00:00Z, or scope: minor-and-nodes"
 
 
 def test_more_than_a_month_without_security_patches_is_told():

@@ -54,6 +54,7 @@ CACHE: dict[str, Any] = {
     "sidecarMemoryGib": 4,
     "sidecarStorageGib": 5,
     "storageAnnotation": "gke-gcsfuse/ephemeral-storage-request",
+    "cachesWeights": True,
 }
 IDENTITY: dict[str, Any] = {
     "serviceAccount": "qwen3-8b",

@@ -128,6 +128,16 @@ def test_gpus_are_asked_for_as_request_and_limit_and_memory_too():
     assert "cpu" not in resources["limits"]
 
 
+def test_an_instance_of_several_nodes_takes_all_network_devices_of_each_and_another_none():
+    scheduling = {"networkDevices": {"example.com/fabric": 4}}
+    wide = {"tensor_parallelism": 2, "engine": {"nodes": 2, "pipeline_parallelism": 2}}
+    group = serve(scheduling=scheduling, model=wide).one("LeaderWorkerSet")["spec.leaderWorkerTemplate"]
+    for role in ("leaderTemplate", "workerTemplate"):
+        resources = group[role]["spec"]["containers"][0]["resources"]
+        assert resources["requests"]["example.com/fabric"] == resources["limits"]["example.com/fabric"] == "4"
+    assert "example.com/fabric" not in container(serve(scheduling=scheduling))["resources"]["limits"]
+
+
 def test_the_resource_of_another_vendor_or_of_none_is_taken_as_the_pool_says():
     amd = container(serve(scheduling={"gpuResource": "amd.com/gpu"}))["resources"]
     assert amd["limits"]["amd.com/gpu"] == "1"
@@ -157,9 +167,15 @@ def test_what_is_cached_of_weights_on_the_node_is_requested():
     assert pod(recording)["metadata"]["annotations"]["gke-gcsfuse/ephemeral-storage-request"] == "21Gi"
     # Half of the node's GPUs: half of what images and engines take of a node's disk.
     assert container(recording)["resources"]["requests"]["ephemeral-storage"] == "15Gi"
-    unknown = serve(node={"ephemeral_gib": 0}, cache={"storageAnnotation": None})
+    unknown = serve(node={"ephemeral_gib": 0}, cache={"storageAnnotation": None, "cachesWeights": False})
     assert pod(unknown)["metadata"]["annotations"].keys() == {"gke-gcsfuse/volumes", "llm-serving.dev/release-hash"}
     assert "ephemeral-storage" not in container(unknown)["resources"]["requests"]
+
+
+def test_a_driver_that_runs_elsewhere_on_the_node_and_can_request_nothing_has_its_cache_requested_by_the_engine():
+    recording = serve(cache={"storageAnnotation": None})
+    assert container(recording)["resources"]["requests"]["ephemeral-storage"] == "36Gi"
+    assert "gke-gcsfuse/ephemeral-storage-request" not in pod(recording)["metadata"]["annotations"]
 
 
 def test_the_scheduler_puts_as_many_instances_on_a_node_as_planning_counts():
@@ -536,6 +552,8 @@ def test_without_the_launcher_probes_ask_the_engine_itself_and_nothing_of_it_is_
     only = container(recording)
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert only[probe]["httpGet"] == {"path": "/health", "port": "http"}
+    # Late health is no sign there that nothing is computed.
+    assert "terminationGracePeriodSeconds" not in only["livenessProbe"]
     assert only["command"][:2] == ["vllm", "serve"]
     assert [port["name"] for port in only["ports"]] == ["http"]
     assert recording.all("kubernetes:core/v1:ConfigMap") == []
@@ -610,6 +628,9 @@ def test_an_image_with_our_launcher_inside_runs_its_own():
     ports = {port["name"]: port["containerPort"] for port in engine["ports"]}
     for probe, path in (("startupProbe", "ready"), ("readinessProbe", "ready"), ("livenessProbe", "live")):
         assert engine[probe]["httpGet"] == {"path": f"/health/{path}", "port": "health"}
+    # A dead engine has no requests to end; until then a pod has the time of its drain.
+    (pod,) = (each["spec"]["template"]["spec"] for each in deployments(serve()).values())
+    assert engine["livenessProbe"]["terminationGracePeriodSeconds"] < pod["terminationGracePeriodSeconds"]
     assert f"--health-port={ports['health']}" in before
     assert f"--engine-url=http://127.0.0.1:{ports['http']}" in before
 

@@ -1,10 +1,12 @@
-"""What a message suggests works: each suggestion is put into the file, and the same refusal is gone.
+"""What a message suggests works: each suggestion is put into the file, and the same refusal is gone. Where another one
+of the same setting appears, its suggestions lead on, and to an end.
 
-A suggestion that names what to do without a value ("raise max of capacity[0]") has nothing to put there.
+A suggestion in prose alone says why: what a reader must know, choose or do elsewhere.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 import yaml
 
 from llm_serving import catalog
-from llm_serving.errors import MOST_CANDIDATES, Problem, ProblemsError, Suggestion, nearest, nearest_or_few
+from llm_serving.errors import MOST_CANDIDATES, Needs, Problem, ProblemsError, Suggestion, nearest, nearest_or_few
 from stacks.settings import NAMESPACE, read_settings_file, resolve
 from tests.unit.settings_corpus.corpus import Row, refusal, rows, subjects
 
@@ -32,16 +34,20 @@ def test_a_suggestion_that_is_applied_passes_the_check_that_made_it(subject: str
     assert not failures, "\n".join([f"{len(failures)} suggestions:", *failures])
 
 
-def test_most_messages_of_the_corpus_suggest_something_that_can_be_applied(tmp_path: Path) -> None:
+def test_most_messages_suggest_what_can_be_applied_and_prose_alone_says_what_it_needs(tmp_path: Path) -> None:
     problems = [
         problem
-        for subject in ("shapes", "limits", "types")
+        for subject in subjects()
         for row in rows(subject)[0]
         if (error := refusal(row, tmp_path))
         for problem in error.problems
     ]
-    applicable = [problem for problem in problems if [*_edits(problem)]]
-    assert len(applicable) > 0.6 * len(problems), "\n".join(map(str, problems))
+    kinds = Counter(_kind(problem) for problem in problems)
+    unexplained = [str(problem) for problem in problems if _kind(problem) == "prose"]
+    assert not unexplained, "\n".join(unexplained)
+    in_prose = {need.name: kinds[need] for need in Needs}
+    assert sum(in_prose.values()) < 0.25 * len(problems), in_prose
+    assert kinds["data"] > 0.65 * len(problems), kinds
 
 
 def test_no_message_of_the_corpus_names_more_candidates_than_a_reader_compares(tmp_path: Path) -> None:
@@ -88,25 +94,55 @@ def _failures(row: Row, folder: Path) -> Iterator[str]:
         return
     for problem in error.problems:
         for shown, edit in _edits(problem):
-            edited = yaml.safe_load(text)
-            edit(edited)
-            path.write_text(yaml.dump(edited, Dumper=_Quoting, sort_keys=False), encoding="utf-8")
-            if again := _same(path, problem):
+            _edit_file(path, text, edit)
+            if again := _dead_end(path, problem, [each for each in error.problems if each is not problem]):
                 yield f"{row.line}\n    {problem}\n    {shown}: {again}"
 
 
-def _same(path: Path, problem: Problem) -> Problem | None:
-    """The same refusal of the same property."""
+_MOST_STEPS = 3
+
+
+def _dead_end(path: Path, problem: Problem, before: Sequence[Problem]) -> Problem | None:
+    """The refusal of the same property at which the suggestions end: the same one again, or one after too many."""
+    seen = {problem.reason}
+    for _ in range(_MOST_STEPS):
+        again = _refusal_of(path, problem.path, before)
+        if again is None:
+            return None
+        edit = next(_edits(again), None)
+        if again.reason in seen or edit is None:
+            return again if again.reason in seen else None
+        seen.add(again.reason)
+        _edit_file(path, path.read_text(encoding="utf-8"), edit[1])
+    return _refusal_of(path, problem.path, before)
+
+
+def _refusal_of(path: Path, place: str, before: Sequence[Problem]) -> Problem | None:
+    """Why the property is refused, beside what was refused of it before for another reason."""
+    others = {(problem.path, problem.reason) for problem in before}
     try:
         resolve(read_settings_file(path), path.name)
     except ProblemsError as error:
-        same = (each for each in error.problems if _bare(each.path) == _bare(problem.path))
-        return next((each for each in same if each.reason == problem.reason), None)
+        same = (each for each in error.problems if _bare(each.path) == _bare(place))
+        return next((each for each in same if (each.path, each.reason) not in others), None)
     return None
+
+
+def _edit_file(path: Path, text: str, edit: _Edit) -> None:
+    document = yaml.safe_load(text)
+    edit(document)
+    path.write_text(yaml.dump(document, Dumper=_Quoting, sort_keys=False), encoding="utf-8")
 
 
 def _bare(path: str) -> str:
     return path.removeprefix(f"{NAMESPACE}:")
+
+
+def _kind(problem: Problem) -> Needs | str:
+    """Whether a message suggests something that can be applied, ``data``; else what its prose needs."""
+    if not problem.suggestion or [*_edits(problem)]:
+        return "data" if problem.suggestion else "nothing"
+    return (problem.suggestion.needs if isinstance(problem.suggestion, Suggestion) else None) or "prose"
 
 
 def _edits(problem: Problem) -> Iterator[tuple[str, _Edit]]:
@@ -120,6 +156,8 @@ def _edits(problem: Problem) -> Iterator[tuple[str, _Edit]]:
         yield f"renamed to {key!r}", lambda document, key=key: _rename(document, problem.path, key)
     if suggestion.removal:
         yield "left out", lambda document: _remove(document, problem.path)
+    for edit in suggestion.edits:
+        yield f"with {edit}", lambda document, edit=edit: _apply(document, problem.path, edit)
 
 
 def _set(document: dict[str, Any], path: str, value: Any) -> None:
@@ -130,12 +168,28 @@ def _set(document: dict[str, Any], path: str, value: Any) -> None:
 def _rename(document: dict[str, Any], path: str, name: str) -> None:
     container, key = _place(document, path)
     value = container.pop(key)
-    container[name] = value
+    holder, last = _inside(container, name)
+    holder[last] = value
 
 
 def _remove(document: dict[str, Any], path: str) -> None:
     container, key = _place(document, path)
     del container[key]
+
+
+def _apply(document: dict[str, Any], path: str, edit: Mapping[str, Any]) -> None:
+    """All changes of an edit; the refused setting itself goes last, so that indices before it stay."""
+    container, _ = _place(document, path)
+    for name, value in sorted(edit.items(), key=lambda item: item[0] == ""):
+        if name == "":
+            holder, key = _place(document, path)
+        else:
+            holder, key = _place(document, name[1:]) if name.startswith("/") else _inside(container, name)
+        if value is None:
+            if isinstance(holder, list) or key in holder:
+                del holder[key]
+        else:
+            holder[key] = value
 
 
 def _place(document: dict[str, Any], path: str) -> tuple[Any, Any]:

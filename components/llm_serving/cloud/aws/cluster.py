@@ -19,17 +19,17 @@ from llm_serving.cloud.aws.arguments import AwsClusterSettingsArgs
 from llm_serving.cloud.aws.cluster_addons import NAMESPACE, ClusterAddon, cluster_addons
 from llm_serving.cloud.aws.keys import service_key
 from llm_serving.cloud.aws.names import managed_policy, partition, role_name
-from llm_serving.cloud.aws.nodes import NODE_GROUP_TIMEOUTS, launch_template, user_data
+from llm_serving.cloud.aws.node_images import volumes
+from llm_serving.cloud.aws.nodes import NODE_GROUP_TIMEOUTS, SYSTEM_DISK_GB, launch_template, user_data
 from llm_serving.cloud.aws.roles import role
 from llm_serving.cloud.bounded_names import digest
 from llm_serving.component import Frozen, child, to_input_errors, token, validated
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.rules.aws.network import check_zones
-from llm_serving.spec.aws import AccountId, AwsClusterSpec, Region
+from llm_serving.spec.aws import AccountId, AwsClusterSpec, AwsNodeImage, Region
 from llm_serving.spec.network import Cidr
 
 LOG_DAYS = 90
-SYSTEM_DISK_GB = 100
 CLUSTER_ADMINISTRATOR = "AmazonEKSClusterAdminPolicy"
 """EKS documentation, "Review access policy permissions"."""
 
@@ -47,6 +47,9 @@ class AwsClusterArgs(TypedDict):
     """Ids of the private subnets of nodes and control plane, one a zone."""
     services_range: str
     """Range of the cluster's Services."""
+    groups: NotRequired[list[str]]
+    """ARNs of IAM roles and users that may enter, each as a Kubernetes group of the same name: what they may do is said
+    by the roles of namespaces, those of teams for instance."""
     tags: NotRequired[dict[str, str]]
     """Tags of the cluster, its nodes, roles and key; on the bill as well."""
 
@@ -59,6 +62,7 @@ class AwsClusterInputs(Frozen):
     cluster: AwsClusterSpec
     node_subnet_ids: Any
     services_range: Cidr
+    groups: tuple[str, ...] = ()
     tags: dict[str, str] = {}
 
 
@@ -93,7 +97,7 @@ class AwsCluster(pulumi.ComponentResource):
         super().__init__(token("AwsCluster"), name, None, opts)
 
         cluster = self._control_plane(name, inputs)
-        self._administrators(name, inputs, cluster)
+        self._people(name, inputs, cluster)
         karpenter, karpenter_rights = self._node_role(name, inputs, "nodes")
         groups, group_rights = self._node_role(name, inputs, "node-groups")
         entry = self._entry_of_nodes(name, inputs, cluster, karpenter)
@@ -200,17 +204,22 @@ class AwsCluster(pulumi.ComponentResource):
             )
         ]
 
-    def _administrators(self, name: str, inputs: AwsClusterInputs, cluster: aws.eks.Cluster) -> None:
-        for administrator in inputs.cluster.administrators:
-            label = f"{name}-administrator-{digest(administrator.principal)}"
+    def _people(self, name: str, inputs: AwsClusterInputs, cluster: aws.eks.Cluster) -> None:
+        """A principal has one entry, whether it is an administrator, a group or both."""
+        administrators = [administrator.principal for administrator in inputs.cluster.administrators]
+        for principal in dict.fromkeys([*administrators, *inputs.groups]):
+            label = f"{name}-{digest(principal)}"
             entry = aws.eks.AccessEntry(
                 label,
                 cluster_name=cluster.name,
-                principal_arn=administrator.principal,
+                principal_arn=principal,
                 type="STANDARD",
+                kubernetes_groups=[principal] if principal in inputs.groups else [],
                 tags=inputs.tags,
                 opts=child(self),
             )
+            if principal not in administrators:
+                continue
             aws.eks.AccessPolicyAssociation(
                 label,
                 cluster_name=cluster.name,
@@ -222,7 +231,7 @@ class AwsCluster(pulumi.ComponentResource):
 
     def _node_role(
         self, name: str, inputs: AwsClusterInputs, purpose: str
-    ) -> tuple[aws.iam.Role, list[pulumi.Resource]]:
+    ) -> tuple[aws.iam.Role, list[pulumi.CustomResource]]:
         """Nodes join and pull the images of Amazon's add-ons; what else they may pull, whoever has the images says."""
         arn, spec = f"arn:{partition(inputs.region)}", inputs.cluster
         return role(
@@ -284,7 +293,7 @@ class AwsCluster(pulumi.ComponentResource):
 
     def _addon_identity(
         self, name: str, inputs: AwsClusterInputs, cluster: aws.eks.Cluster, addon: ClusterAddon
-    ) -> tuple[list[aws.eks.AddonPodIdentityAssociationArgs] | None, list[pulumi.Resource]]:
+    ) -> tuple[list[aws.eks.AddonPodIdentityAssociationArgs] | None, list[pulumi.CustomResource]]:
         account, policy = addon.service_account, addon.managed_policy
         if account is None or policy is None:
             return None, []
@@ -311,7 +320,7 @@ class AwsCluster(pulumi.ComponentResource):
         template = launch_template(
             self,
             f"{name}-system",
-            disk_gb=SYSTEM_DISK_GB,
+            volumes=volumes(AwsNodeImage.AL2023, SYSTEM_DISK_GB),
             tags={**inputs.tags, "Name": f"{spec.name}-system"},
             user_data=user_data({"kubelet": {"config": {"maxPods": spec.max_pods_per_node}}}),
         )

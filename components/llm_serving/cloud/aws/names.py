@@ -1,6 +1,7 @@
 """Names that this package gives to things on AWS, each within the limit of its service."""
 
 from llm_serving.cloud.bounded_names import bounded, digest
+from llm_serving.planning.clouds.aws import partition
 
 ROLE_LIMIT = 64
 """IAM documentation, "IAM and AWS STS quotas"."""
@@ -10,6 +11,8 @@ QUEUE_LIMIT = 80
 """SQS API, ``CreateQueue``."""
 RULE_LIMIT = 64
 """EventBridge API, ``PutRule``."""
+NODE_GROUP_LIMIT = 63
+"""EKS API, ``CreateNodegroup``; also the longest value of a label, such as Karpenter's name of a node's NodePool."""
 
 
 def role_name(region: str, cluster: str, *owner: str) -> str:
@@ -36,12 +39,15 @@ def rule_name(cluster: str, event: str) -> str:
     return bounded(cluster, event, limit=RULE_LIMIT)
 
 
-def partition(region: str) -> str:
-    """Partition of a region, the second part of every ARN (AWS documentation, "Partitions")."""
-    known = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
-    return next((name for prefix, name in known.items() if region.startswith(prefix)), "aws")
-
-
 def managed_policy(region: str, name: str) -> str:
     """ARN of a policy that AWS keeps itself, by its path and name."""
     return f"arn:{partition(region)}:iam::aws:policy/{name}"
+
+
+GPU_TAINT = "nvidia.com/gpu"
+"""Key of the taint that keeps pods without GPU from GPU nodes; its value is ``present``, as GKE's."""
+GPU_RESOURCE = "nvidia.com/gpu"
+EFA_RESOURCE = "vpc.amazonaws.com/efa"
+"""What the device plugin of EFA offers (EKS documentation, "Manage EFA devices on Amazon EKS")."""
+SHARING_LABEL = "nvidia.com/device-plugin.config"
+"""On nodes: which of its configurations NVIDIA's device plugin uses there (github.com/NVIDIA/k8s-device-plugin)."""

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from email.message import Message
 from email.mime.multipart import MIMEMultipart
 from typing import Any
@@ -15,8 +16,8 @@ NODE_GROUP_TIMEOUTS = pulumi.CustomTimeouts(create="60m", update="120m", delete=
 """AWS's provider waits 60 minutes by default; a drain that honours disruption budgets takes up to 15 minutes for each
 node before it fails (EKS documentation, "Understand each phase of node updates")."""
 
-ROOT_DEVICE = "/dev/xvda"
-"""Of the EKS-optimized AL2023 AMIs."""
+SYSTEM_DISK_GB = 100
+"""Of nodes for pods without GPU."""
 
 
 def user_data(*configs: dict[str, Any]) -> str:
@@ -39,14 +40,16 @@ def launch_template(
     owner: pulumi.Resource,
     name: str,
     *,
-    disk_gb: int,
+    volumes: Sequence[tuple[str, int]],
+    throughput: int | None = None,
     tags: dict[str, str],
     user_data: str,
     **more: Any,
 ) -> aws.ec2.LaunchTemplate:
-    """A node on an encrypted disk whose pods get no identity but their own: the role of the node is one network hop
-    away from them, and only one is allowed.
+    """A node on encrypted disks whose pods get no identity but their own: the role of the node is one network hop away
+    from them, and only one is allowed.
 
+    ``volumes``: device and size in GiB of each; ``throughput``: theirs in MiB/s, gp3's own where it is left out.
     ``more`` goes to the SDK's class as it is, which refuses what it does not know.
     """
     return aws.ec2.LaunchTemplate(
@@ -54,11 +57,16 @@ def launch_template(
         update_default_version=True,
         block_device_mappings=[
             aws.ec2.LaunchTemplateBlockDeviceMappingArgs(
-                device_name=ROOT_DEVICE,
+                device_name=device,
                 ebs=aws.ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
-                    volume_size=disk_gb, volume_type="gp3", encrypted="true", delete_on_termination="true"
+                    volume_size=size,
+                    volume_type="gp3",
+                    throughput=throughput,
+                    encrypted="true",
+                    delete_on_termination="true",
                 ),
             )
+            for device, size in volumes
         ],
         metadata_options=aws.ec2.LaunchTemplateMetadataOptionsArgs(
             http_endpoint="enabled",

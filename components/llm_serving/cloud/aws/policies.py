@@ -27,12 +27,16 @@ EC2_READS = (
 )
 """What Karpenter 1.14 asks EC2 (``pkg/aws/sdk.go`` of github.com/aws/karpenter-provider-aws)."""
 
-WITHOUT_RESOURCES = frozenset({*EC2_READS, "ecr:GetAuthorizationToken", "pricing:GetProducts"})
+WITHOUT_RESOURCES = frozenset(
+    {*EC2_READS, "ecr:GetAuthorizationToken", "iam:ListInstanceProfiles", "pricing:GetProducts"}
+)
 """Actions that know no resource, so that ``*`` is the one that can be named (Service Authorization Reference)."""
 
 NODE_POOL_TAG = "karpenter.sh/nodepool"
 """Karpenter puts it on all that it makes; the value is the NodePool's name."""
 CLUSTER_NAME_TAG = "eks:eks-cluster-name"
+
+PULLING = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 
 
 def trust_of_pods(cluster_arn: str, namespace: str, service_account: str) -> Document:
@@ -79,9 +83,10 @@ def write_weights(bucket_arn: str, key_arn: str, prefix: str = "") -> Document:
     """A loader reads, lists, writes and deletes weights, and gives up uploads that failed. The arguments are those of
     :func:`read_weights`; parts of an upload are decrypted again when it ends, hence both rights on the key (KMS
     documentation, "Amazon S3 multipart upload")."""
-    writing = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
+    writing = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject"]
     return _document(
         *_reading(bucket_arn, prefix),
+        _allow(["s3:ListBucketMultipartUploads"], bucket_arn),
         _allow(writing, f"{bucket_arn}/{prefix}*"),
         _allow(["kms:Decrypt", "kms:GenerateDataKey"], key_arn),
     )
@@ -92,20 +97,14 @@ def node(cluster_arn: str, repository_arns: Sequence[str]) -> Document:
 
     Args:
         cluster_arn: the EKS cluster.
-        repository_arns: repositories of ECR; patterns too. Of a pull-through rule, the pull is what fills them.
+        repository_arns: repositories of ECR; patterns too.
     """
-    pulling = [
-        "ecr:BatchCheckLayerAvailability",
-        "ecr:BatchGetImage",
-        "ecr:BatchImportUpstreamImage",
-        "ecr:GetDownloadUrlForLayer",
-    ]
     return _document(
         _allow(["eks-auth:AssumeRoleForPodIdentity"], cluster_arn),
         # The node's own name (github.com/awslabs/amazon-eks-ami, nodeadm).
         _allow(["ec2:DescribeInstances"], "*"),
         _allow(["ecr:GetAuthorizationToken"], "*"),
-        *([_allow(pulling, *repository_arns)] if repository_arns else []),
+        *([_allow(list(PULLING), *repository_arns)] if repository_arns else []),
     )
 
 
@@ -194,7 +193,15 @@ def karpenter(
             node_role_arn,
             condition={"StringEquals": {"iam:PassedToService": ec2_service(partition)}},
         ),
-        _allow(["iam:GetInstanceProfile"], instance_profile_arn),
+        # Before a node class goes Karpenter looks for a profile that an earlier release would have made for it, and for
+        # those under a path of its own (``cleanupManagedInstanceProfiles`` of v1.14.0). There is none; but refused, it
+        # would never let the node class go.
+        _allow(
+            ["iam:GetInstanceProfile"],
+            instance_profile_arn,
+            f"arn:{partition}:iam::{account}:instance-profile/{cluster}_*",
+        ),
+        _allow(["iam:ListInstanceProfiles"], "*"),
         _allow(["sqs:DeleteMessage", "sqs:GetQueueUrl", "sqs:ReceiveMessage"], queue_arn),
     )
 
@@ -204,6 +211,40 @@ def write_flow_logs(log_group_arn: str) -> Document:
     Logs")."""
     return _document(
         _allow(["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"], f"{log_group_arn}:*"),
+    )
+
+
+def pull_images(repository_arns: Sequence[str], pull_through_arns: Sequence[str] = ()) -> Document:
+    """Whoever has it pulls images of ECR.
+
+    Args:
+        repository_arns: repositories; patterns too.
+        pull_through_arns: those that a pull-through rule fills. The first pull of an image makes its repository (ECR
+            documentation, "IAM permissions required to sync an upstream registry").
+    """
+    return _document(
+        _allow(list(PULLING), *repository_arns, *pull_through_arns),
+        *(
+            [_allow(["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"], *pull_through_arns)]
+            if pull_through_arns
+            else []
+        ),
+    )
+
+
+def bucket(bucket_arn: str, account: str) -> Document:
+    """Of a bucket itself: nobody without TLS, and nobody of another account, whatever else is said. Rights are given by
+    the roles of the account; a denial may name all actions."""
+    of_bucket = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": [bucket_arn, f"{bucket_arn}/*"]}
+    return _document(
+        {**of_bucket, "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
+        {
+            **of_bucket,
+            "Condition": {
+                "StringNotEquals": {"aws:PrincipalAccount": account},
+                "BoolIfExists": {"aws:PrincipalIsAWSService": "false"},
+            },
+        },
     )
 
 

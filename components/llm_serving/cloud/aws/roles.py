@@ -18,7 +18,7 @@ def role(
     policy: pulumi.Input[dict[str, Any]] | None = None,
     managed_policies: Sequence[str] = (),
     tags: dict[str, str],
-) -> tuple[aws.iam.Role, list[pulumi.Resource]]:
+) -> tuple[aws.iam.Role, list[pulumi.CustomResource]]:
     """A role, and what must be there before it may do what it is for.
 
     Args:
@@ -37,7 +37,7 @@ def role(
         tags=tags,
         opts=child(owner),
     )
-    rights: list[pulumi.Resource] = [
+    rights: list[pulumi.CustomResource] = [
         aws.iam.RolePolicyAttachment(
             f"{name}-{arn.rpartition('/')[2]}", role=made.name, policy_arn=arn, opts=child(owner)
         )

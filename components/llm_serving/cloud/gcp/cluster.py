@@ -12,14 +12,15 @@ import pulumi
 import pulumi_gcp as gcp
 
 from llm_serving import catalog
+from llm_serving.cloud.checks import obey_rules
 from llm_serving.cloud.gcp import access
 from llm_serving.cloud.gcp.arguments import ClusterArgs
 from llm_serving.cloud.gcp.boot_disks import boot_disk_type
-from llm_serving.cloud.gcp.checks import obey_rules
 from llm_serving.cloud.gcp.keys import service_key
 from llm_serving.cloud.gcp.names import node_account_id
 from llm_serving.cloud.gcp.nodes import GROWS_BY_ITSELF, NODE_POOL_TIMEOUTS, node_config
 from llm_serving.component import Frozen, child, token, validated
+from llm_serving.planning.clouds import GCP
 from llm_serving.planning.rules.stack import GcpShape
 from llm_serving.spec.gcp import GcpClusterSpec, GcpMaintenanceWindow, ProjectId, Region
 
@@ -110,6 +111,7 @@ class GcpCluster(pulumi.ComponentResource):
             "GcpCluster",
             name,
             {},
+            cloud=GCP,
             region=inputs.region,
             zones=inputs.cluster.zones,
             max_pods_per_node=inputs.cluster.max_pods_per_node,

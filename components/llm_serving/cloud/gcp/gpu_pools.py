@@ -17,9 +17,9 @@ from pydantic import Field
 from llm_serving import catalog
 from llm_serving.catalog import MachineType
 from llm_serving.cloud.bounded_names import digest
+from llm_serving.cloud.checks import obey_rules
 from llm_serving.cloud.gcp.arguments import PoolArgs
 from llm_serving.cloud.gcp.boot_disks import boot_disk_type
-from llm_serving.cloud.gcp.checks import obey_rules
 from llm_serving.cloud.gcp.markets import TERMS, purchase, spot_shutdown
 from llm_serving.cloud.gcp.names import COMPUTE_CLASS_LABEL
 from llm_serving.cloud.gcp.nodes import GROWS_BY_ITSELF, NODE_POOL_TIMEOUTS, node_config
@@ -106,6 +106,7 @@ class GcpGpuPool(pulumi.ComponentResource):
             "GcpGpuPool",
             name,
             {"pools[0]": "pool", "cluster.zones": "zones"},
+            cloud=GCP,
             region=inputs.region,
             zones=inputs.zones,
             max_pods_per_node=inputs.max_pods_per_node,

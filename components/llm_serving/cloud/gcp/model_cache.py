@@ -164,4 +164,5 @@ def cache_volume(bucket: str) -> ModelCacheVolume:
         sidecar_memory_gib=SIDECAR.memory_gib,
         sidecar_storage_gib=SIDECAR.storage_gib,
         storage_annotation=STORAGE_ANNOTATION,
+        caches_weights=True,
     )

@@ -14,10 +14,11 @@ import pulumi_gcp as gcp
 from pydantic import Field
 
 from llm_serving.addons import table
+from llm_serving.cloud.checks import obey_rules
 from llm_serving.cloud.gcp.arguments import NetworkRangesArgs
-from llm_serving.cloud.gcp.checks import obey_rules
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.contract import NetworkReach
+from llm_serving.planning.clouds import GCP
 from llm_serving.planning.clouds.gcp_subnets import MANAGED_SERVICES
 from llm_serving.planning.rules.stack import GcpShape
 from llm_serving.spec.gcp import GcpNetworkSpec, ProjectId, Region
@@ -98,7 +99,14 @@ class GcpNetwork(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: GcpNetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = validated(GcpNetworkInputs, args, "GcpNetwork", name)
-        obey_rules("GcpNetwork", name, {"network": "ranges"}, region=inputs.region, gcp=GcpShape(network=inputs.ranges))
+        obey_rules(
+            "GcpNetwork",
+            name,
+            {"network": "ranges"},
+            cloud=GCP,
+            region=inputs.region,
+            gcp=GcpShape(network=inputs.ranges),
+        )
         super().__init__(token("GcpNetwork"), name, None, opts)
 
         network = gcp.compute.Network(

@@ -6,7 +6,7 @@ from zoneinfo import available_timezones
 
 from llm_serving.addons.addon import AddonProvider
 from llm_serving.addons.table import DCGM_EXPORTER
-from llm_serving.errors import Problem, nearest
+from llm_serving.errors import Needs, Problem, Suggestion, nearest
 from llm_serving.metrics.engines import engine_metrics
 from llm_serving.metrics.series import SCRAPE_INTERVAL_SECONDS
 from llm_serving.planning.addons import gpu_exporter_provider, pools_that_need
@@ -40,7 +40,12 @@ def _objective(path: str, model: ModelSpec, scaling: AutoscalingSpec, stack: Sta
     releases = (stack.releases.get((model.name, version)) for _, version in releases_of(model))
     if any(release is not None and release.task is not Task.GENERATE for release in releases):
         reason = "the model writes no text, so there is no first token to wait for"
-        yield Problem(f"{path}.autoscaling.ttftSeconds", scaling.ttft_seconds, reason, "queueDepth")
+        yield Problem(
+            f"{path}.autoscaling.ttftSeconds",
+            scaling.ttft_seconds,
+            reason,
+            Suggestion("leave it out: queueDepth scales", removal=True),
+        )
 
 
 def check_addons(addons: AddonsSpec, models: Sequence[ModelSpec]) -> Iterator[Problem]:
@@ -48,20 +53,29 @@ def check_addons(addons: AddonsSpec, models: Sequence[ModelSpec]) -> Iterator[Pr
     url, path = addons.prometheus_url, "addons.prometheusUrl"
     if addons.prometheus_auth is not None and url is None:
         reason = "without meaning for the Prometheus that this stack installs, which asks nobody who they are"
-        yield Problem("addons.prometheusAuth", None, reason, "addons.prometheusUrl, or no prometheusAuth")
+        yield Problem(
+            "addons.prometheusAuth", None, reason, Suggestion("leave it out, or addons.prometheusUrl", removal=True)
+        )
     if url is not None and (problems := check_user_info(path, url, "addons.prometheusAuth")):
         yield from problems
     elif url is not None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc or url.endswith("/") or parts.query:
             reason = "not a base URL: KEDA puts /api/v1/query behind it"
-            yield Problem(path, url, reason, "http://prometheus.monitoring.svc:9090")
+            base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+            has_host = parts.scheme in ("http", "https") and parts.netloc
+            yield Problem(path, url, reason, Suggestion(values=[base if has_host else _EXAMPLE_URL]))
         if addons.monitoring is AddonSource.INSTALL:
             reason = "is another Prometheus than the one that addons.monitoring installs"
-            yield Problem(path, url, reason, "monitoring: existing, or no URL")
+            instead = Suggestion(removal=True, edits=[{"monitoring": AddonSource.EXISTING.value}])
+            yield Problem(path, url, reason, instead)
     elif addons.monitoring is AddonSource.EXISTING and any(model.autoscaling is not None for model in models):
         reason = "required where a model scales and Prometheus is somebody else's"
-        yield Problem(path, None, reason, "http://prometheus.monitoring.svc:9090, or monitoring: install")
+        instead = Suggestion(values=[_EXAMPLE_URL], edits=[{"monitoring": AddonSource.INSTALL.value}])
+        yield Problem(path, None, reason, instead)
+
+
+_EXAMPLE_URL = "http://prometheus.monitoring.svc:9090"
 
 
 def _gpu_nodes(stack: StackShape) -> Iterator[Problem]:
@@ -74,7 +88,8 @@ def _gpu_nodes(stack: StackShape) -> Iterator[Problem]:
             reason = (
                 "required where a model without the launcher scales by gpuUtilization: NVIDIA's exporter finds its "
             )
-            hint = 'labels of the nodes, such as nvidia.com/gpu.present: "true"; or addons.dcgmExporter: existing'
+            labels = 'labels of the nodes, such as nvidia.com/gpu.present: "true"; or addons.dcgmExporter: existing'
+            hint = Suggestion(labels, edits=[{"/addons.dcgmExporter": AddonSource.EXISTING.value}])
             yield Problem(f"pools[{index}].nodeSelector", None, f"{reason}nodes by their labels", hint)
 
 
@@ -86,18 +101,23 @@ def note_autoscaling(stack: StackShape) -> Iterator[Problem]:
         if spec is None:
             continue
         if spec.min == spec.max:
-            yield Problem(f"{path}.max", spec.max, "equal to min: nothing is ever added", "replicas alone, or more")
+            more = Suggestion("replicas alone, or more", values=[spec.max + 1])
+            yield Problem(f"{path}.max", spec.max, "equal to min: nothing is ever added", more)
         if spec.polling_seconds < SCRAPE_INTERVAL_SECONDS:
             reason = f"engines are scraped every {SCRAPE_INTERVAL_SECONDS} s, so some readings say nothing new"
-            yield Problem(f"{path}.pollingSeconds", spec.polling_seconds, reason, str(SCRAPE_INTERVAL_SECONDS))
+            yield Problem(
+                f"{path}.pollingSeconds", spec.polling_seconds, reason, Suggestion(values=[SCRAPE_INTERVAL_SECONDS])
+            )
         is_measured = model.engine.launcher or provider is not AddonProvider.USER
         if spec.gpu_utilization is not None and not is_measured:
             reason = "nothing of this stack measures it: the launcher would, and the engine runs without it"
-            hint = "null, or NVIDIA's exporter in the Prometheus that scales, with honorLabels"
+            exporter = "leave it out, or NVIDIA's exporter in the Prometheus that scales, with honorLabels"
+            hint = Suggestion(exporter, removal=True)
             yield Problem(f"{path}.gpuUtilization", spec.gpu_utilization, reason, hint)
         if model.replicas > 1 and model.replicas != spec.min:
             reason = "without meaning beside autoscaling, which starts with its min"
-            yield Problem(f"models[{index}].replicas", model.replicas, reason, f"autoscaling.min {model.replicas}")
+            instead = Suggestion(edits=[{"": None, "autoscaling.min": model.replicas}])
+            yield Problem(f"models[{index}].replicas", model.replicas, reason, instead)
 
 
 def _base(path: str, model: ModelSpec) -> Iterator[Problem]:
@@ -105,16 +125,18 @@ def _base(path: str, model: ModelSpec) -> Iterator[Problem]:
     base, most = model.on_demand_base, model.most_replicas
     if base is not None and model.autoscaling is not None and base == model.fewest_replicas >= most:
         reason = f"with at most {most} instance(s) nothing is left to scale"
-        yield Problem(f"{path}.onDemandBase", base, reason, "a larger autoscaling.max, or a fixed number of replicas")
+        instead = Suggestion(edits=[{"autoscaling.max": most + 1}, {"autoscaling": None, "replicas": base}])
+        yield Problem(f"{path}.onDemandBase", base, reason, instead)
 
 
 def _bounds(path: str, model: ModelSpec, spec: AutoscalingSpec) -> Iterator[Problem]:
     if spec.max < spec.min:
-        yield Problem(f"{path}.autoscaling.max", spec.max, f"less than min ({spec.min})", str(spec.min))
+        either = Suggestion(values=[spec.min], edits=[{"min": spec.max}])
+        yield Problem(f"{path}.autoscaling.max", spec.max, f"less than min ({spec.min})", either)
     canary = model.releases.canary
     if canary is not None and canary.replicas > spec.max:
         reason = f"more than autoscaling.max ({spec.max}), which holds for each release"
-        yield Problem(f"{path}.releases.canary.replicas", canary.replicas, reason, str(spec.max))
+        yield Problem(f"{path}.releases.canary.replicas", canary.replicas, reason, Suggestion(values=[spec.max]))
 
 
 def _cap(path: str, model: ModelSpec, spec: AutoscalingSpec) -> Iterator[Problem]:
@@ -122,7 +144,7 @@ def _cap(path: str, model: ModelSpec, spec: AutoscalingSpec) -> Iterator[Problem
     cap = model.engine.max_queued_requests
     if cap is not None and cap <= spec.queue_depth:
         reason = f"requests beyond it are refused, so never more than queueDepth ({spec.queue_depth:g}) wait"
-        yield Problem(f"{path}.engine.maxQueuedRequests", cap, reason, f"more than {spec.queue_depth:g}")
+        yield Problem(f"{path}.engine.maxQueuedRequests", cap, reason, Suggestion(values=[int(spec.queue_depth) + 1]))
 
 
 def _bounds_of_objective(path: str, model: ModelSpec, spec: AutoscalingSpec, stack: StackShape) -> Iterator[Problem]:
@@ -134,47 +156,63 @@ def _bounds_of_objective(path: str, model: ModelSpec, spec: AutoscalingSpec, sta
         return
     reason = f"the engine counts times to the first token from {bounds[0]:g} to {bounds[1]:g} seconds"
     nearest_bound = bounds[0] if spec.ttft_seconds < bounds[0] else bounds[1] / 2
-    yield Problem(f"{path}.autoscaling.ttftSeconds", spec.ttft_seconds, reason, f"{nearest_bound:g}")
+    yield Problem(f"{path}.autoscaling.ttftSeconds", spec.ttft_seconds, reason, Suggestion(values=[nearest_bound]))
 
 
 def _schedule(path: str, schedule: ScheduleSpec, spec: AutoscalingSpec) -> Iterator[Problem]:
     if schedule.replicas > spec.max:
-        yield Problem(f"{path}.replicas", schedule.replicas, f"more than max ({spec.max})", str(spec.max))
+        yield Problem(
+            f"{path}.replicas", schedule.replicas, f"more than max ({spec.max})", Suggestion(values=[spec.max])
+        )
     elif schedule.replicas < spec.min:
         reason = f"less than min ({spec.min}), which holds at all times"
-        yield Problem(f"{path}.replicas", schedule.replicas, reason, f"more than {spec.min}, or no schedule")
+        yield Problem(f"{path}.replicas", schedule.replicas, reason, Suggestion(values=[min(spec.min + 1, spec.max)]))
     known = available_timezones()
     # A machine without the data base knows none; KEDA brings its own.
     if known and schedule.timezone not in known:
         reason = "not a name in the IANA time zone data base"
         close = nearest(schedule.timezone, known)
-        yield Problem(f"{path}.timezone", schedule.timezone, reason, close or "Etc/UTC")
+        yield Problem(f"{path}.timezone", schedule.timezone, reason, close or Suggestion(values=["Etc/UTC"]))
     moments: list[Cron] = []
     for name, expression in (("start", schedule.start), ("end", schedule.end)):
         try:
             cron = parse_cron(expression)
         except ValueError as error:
-            yield Problem(f"{path}.{name}", expression, str(error), "0 8 * * mon-fri")
+            yield Problem(f"{path}.{name}", expression, str(error), Suggestion(values=[_WORKING_HOURS[name]]))
             continue
         if not cron.happens:
-            yield Problem(f"{path}.{name}", expression, "there is no such day in any year", "0 8 * * mon-fri")
+            reason = "there is no such day in any year"
+            yield Problem(f"{path}.{name}", expression, reason, Suggestion(values=[_WORKING_HOURS[name]]))
             continue
         moments.append(cron)
     match moments:
         case [start, end] if start == end:
             reason = "the same moment as start, so that the window has no end"
-            yield Problem(f"{path}.end", schedule.end, reason, "a later hour; or autoscaling.min, for all day")
+            yield Problem(f"{path}.end", schedule.end, reason, _later(schedule.end))
         case [start, end] if reason := interruption(start, end):
             name, expression = ("end", schedule.end) if reason.startswith("end ") else ("start", schedule.start)
-            yield Problem(f"{path}.{name}", expression, reason, _once_a_day(expression))
+            yield Problem(f"{path}.{name}", expression, reason, _once_a_day(path, schedule, expression))
         case _:
             pass
 
 
-def _once_a_day(expression: str) -> str:
-    """The nearest expression that happens once on each of its days; where it does already, a weekly window."""
+_WORKING_HOURS = {"start": "0 8 * * mon-fri", "end": "0 18 * * mon-fri"}
+
+
+def _later(expression: str) -> Suggestion:
+    """The end of the same hour; where it is that, a matter of the reader's."""
+    minute, _, rest = expression.partition(" ")
+    if not minute.isdigit() or minute == "59":
+        return Suggestion("a later hour; or autoscaling.min, for all day", needs=Needs.CHOICE)
+    return Suggestion(values=[f"59 {rest}"])
+
+
+def _once_a_day(path: str, schedule: ScheduleSpec, expression: str) -> Suggestion:
+    """The nearest expression that happens once on each of its days; where it does already, the days of the start for
+    both."""
     minute, hour, *days = expression.split()
     once = " ".join([minute if minute.isdigit() else "0", hour if hour.isdigit() else "8", *days])
-    return (
-        once if once != expression else "start and end on the same days, such as 0 8 * * mon-fri and 0 18 * * mon-fri"
-    )
+    if once != expression:
+        return Suggestion(values=[once])
+    days, moment = schedule.start.split()[2:], schedule.end.split()[:2]
+    return Suggestion(edits=[{f"/{path}.end": " ".join([*moment, *days])}])

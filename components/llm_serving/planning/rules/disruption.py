@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from math import ceil
 
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.planning.disruption import longer_than_window, plan_drain
 from llm_serving.planning.node_room import PodSize, pods_of_fewest, pods_of_instance, pods_that_fit
 from llm_serving.planning.purchase_options import is_preemptible, non_preemptible_capacity, non_preemptible_nodes
@@ -35,9 +35,9 @@ def note_disruption(stack: StackShape) -> Iterator[Problem]:
         if model.service_class is ServiceClass.CRITICAL and not model.on_demand_base:
             reason = f"all its instances may run on spot capacity of pool {pool.name}, which can be taken away at once"
             hint = (
-                "an onDemandBase"
+                Suggestion(edits=[{"onDemandBase": model.fewest_replicas}])
                 if non_preemptible_capacity(pool)
-                else "onDemandBase, with on-demand capacity in the pool"
+                else Suggestion("onDemandBase, with on-demand capacity in the pool", needs=Needs.CHOICE)
             )
             yield Problem(f"models[{index}].serviceClass", model.service_class.value, reason, hint)
 
@@ -63,11 +63,12 @@ def _base(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
     if base > model.fewest_replicas:
         bound = "replicas" if model.autoscaling is None else "autoscaling.min"
         reason = f"more instances than there are at least ({bound} {model.fewest_replicas})"
-        yield Problem(path, base, reason, str(model.fewest_replicas))
+        yield Problem(path, base, reason, Suggestion(values=[model.fewest_replicas]))
     if pool is not None and pool.capacity and not non_preemptible_capacity(pool):
         markets = ", ".join(dict.fromkeys(entry.market.value for entry in pool.capacity))
         reason = f"all capacity of pool {pool.name} may be taken away (market {markets})"
-        yield Problem(path, base, reason, f"capacity of market {' or '.join(NON_PREEMPTIBLE_MARKETS)} in the pool")
+        other = f"leave it out, or capacity of market {' or '.join(NON_PREEMPTIBLE_MARKETS)} in the pool"
+        yield Problem(path, base, reason, Suggestion(other, removal=True))
 
 
 def _room_for_bases(stack: StackShape, plans: Plans) -> Iterator[Problem]:
@@ -95,7 +96,11 @@ def _room_for_bases(stack: StackShape, plans: Plans) -> Iterator[Problem]:
             model.on_demand_base,
             f"{model.on_demand_base} x {plan.gpus} GPUs do not fit the capacity of pool {pool.name} that is not taken "
             f"away: at most {nodes} node(s) with {node_room.gpus} GPU(s) hold {room} instance(s){shared}",
-            str(room) if room else f"more {' or '.join(NON_PREEMPTIBLE_MARKETS)} nodes in pool {pool.name}",
+            Suggestion(values=[room])
+            if room
+            else Suggestion(
+                f"leave it out, or more {' or '.join(NON_PREEMPTIBLE_MARKETS)} nodes in pool {pool.name}", removal=True
+            ),
         )
 
 
@@ -123,7 +128,7 @@ def _room_for_placeholders(stack: StackShape, plans: Plans) -> Iterator[Problem]
             wanted,
             f"{wanted} x {plan.gpus} GPUs beside the fewest instances of its models do not fit pool {pool.name}: at "
             f"most {pool.max_nodes} node(s) with {node_room.gpus} GPU(s) hold {room} of them",
-            str(room) if room else f"0, or more nodes in pool {pool.name}",
+            Suggestion(f"{room}, or more nodes in pool {pool.name}", values=[room]),
         )
 
 
@@ -139,4 +144,5 @@ def _cut(path: str, stack: StackShape, model: ModelSpec, pool: Pool) -> Iterator
             f"end: a longer one is ended with an error, and counted"
         )
         hints = [stack.cloud.longer_notice(pool), "a pool without spot capacity"]
-        yield Problem(path, model.drain.longest_request_seconds, reason, ", or ".join(filter(None, hints)))
+        hint = Suggestion(", or ".join(filter(None, hints)), needs=Needs.CHOICE)
+        yield Problem(path, model.drain.longest_request_seconds, reason, hint)

@@ -8,14 +8,13 @@ The flags come from the engine's own parser (catalog, ``engine_flags.csv``), wha
 import json
 import operator
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import isfinite
 from typing import Any, cast
 
 from llm_serving import catalog
-from llm_serving.catalog import EngineFlag, FlagKind
-from llm_serving.errors import LEAVE_OUT, Problem, Suggestion, nearest, nearest_or_few, shorten
+from llm_serving.catalog import EngineFlag, EngineSetting, FlagKind
+from llm_serving.errors import LEAVE_OUT, Problem, Suggestion, nearest, nearest_or_few, shorten, shorten_text
 from llm_serving.spec import EngineName, EngineRelease, EngineSpec
 
 _NESTED = frozenset({EngineName.VLLM})
@@ -31,14 +30,21 @@ def check_flags(path: str, engine: EngineRelease, options: EngineSpec) -> Iterat
     if not known:
         if options.flags and not catalog.engine_versions(engine.name):
             reason = f"no flags of {engine.name} are recorded, so none can be checked"
-            yield Problem(f"{path}.engine.flags", ", ".join(sorted(options.flags)), reason, "none, or another engine")
+            yield Problem(
+                f"{path}.engine.flags",
+                ", ".join(sorted(options.flags)),
+                reason,
+                Suggestion("leave them out, or another engine", removal=True),
+            )
         return
     for name, value in sorted(options.flags.items()):
         yield from _check(f"{path}.engine.flags.{name}", engine, known, name, value)
     firsts = [name.partition(".")[0] for name in sorted(options.flags) if "." in name]
     for name in sorted(set(firsts) & set(options.flags)):
         reason = "is given whole and in parts, and one would take the other's place"
-        yield Problem(f"{path}.engine.flags.{name}", options.flags[name], reason, "the parts alone")
+        yield Problem(
+            f"{path}.engine.flags.{name}", options.flags[name], reason, Suggestion("the parts alone", removal=True)
+        )
 
 
 def _check(
@@ -52,12 +58,12 @@ def _check(
     decision = settings.get(name) or settings.get(first)
     if decision is not None:
         reason = f"decided by {decision.setting}" if decision.setting else f"not a choice: {decision.why}"
-        yield Problem(path, value, reason, decision.setting or LEAVE_OUT)
+        yield Problem(path, value, reason, _decided(decision))
         return
     if flag is None:
         yield _unknown(path, engine, known, first, value)
     elif dot and (flag.kind not in _WITH_PARTS or engine.name not in _NESTED):
-        yield Problem(path, value, f"{engine.name} knows no parts of {first}", first)
+        yield Problem(path, value, f"{engine.name} knows no parts of {first}", Suggestion(keys=[first]))
     elif dot:
         yield from _check_part(path, engine, known, name, value)
     elif problem := _wrong(path, engine, flag, value):
@@ -66,11 +72,46 @@ def _check(
         whole = json.loads(str(value))
         if not isinstance(whole, dict):
             if any(known_name.startswith(f"{first}.") for known_name in known):
-                yield Problem(path, value, "takes a JSON object", f"{first}.<part>, a flag for each part")
+                instead = Suggestion(f"leave it out, or {first}.<part>, a flag for each part", removal=True)
+                yield Problem(path, value, "takes a JSON object", instead)
             return
         for part, said in cast(dict[str, Any], whole).items():
-            for problem in _check_part(path, engine, known, f"{first}.{part}", said):
-                yield replace(problem, value=value, reason=f"{part} = {shorten(said)} in it: {problem.reason}")
+            for problem in _check_part(f"{part}", engine, known, f"{first}.{part}", said):
+                reason = f"{part} = {shorten(said)} in it: {problem.reason}"
+                yield Problem(path, value, reason, _in_json(cast(dict[str, Any], whole), problem))
+
+
+def _decided(decision: EngineSetting) -> Suggestion:
+    return Suggestion(decision.setting, removal=True) if decision.setting else LEAVE_OUT
+
+
+def _in_json(whole: Mapping[str, Any], problem: Problem) -> Suggestion:
+    """The suggestion for a part of a flag's JSON, as one for the whole; ``problem.path`` is the part's."""
+    suggestion = problem.suggestion
+    if not isinstance(suggestion, Suggestion):
+        return Suggestion(suggestion)
+    steps = problem.path.split(".")
+
+    def changed(change: Callable[[dict[str, Any], str], None]) -> str:
+        document = json.loads(json.dumps(whole))
+        holder = document
+        for step in steps[:-1]:
+            holder = holder[step]
+        change(holder, steps[-1])
+        return json.dumps(document)
+
+    values = [changed(lambda holder, key, value=value: holder.update({key: value})) for value in suggestion.values]
+    values += [changed(lambda holder, key, name=name: _rename(holder, key, name)) for name in suggestion.keys]
+    values += [changed(lambda holder, key: _drop(holder, key))] if suggestion.removal else []
+    return Suggestion(str(suggestion), values=values)
+
+
+def _rename(holder: dict[str, Any], key: str, name: str) -> None:
+    holder[name] = holder.pop(key)
+
+
+def _drop(holder: dict[str, Any], key: str) -> None:
+    del holder[key]
 
 
 _WITH_PARTS = (FlagKind.JSON, FlagKind.JSON_OR_TEXT)
@@ -83,7 +124,7 @@ def _check_part(
     decision = catalog.engine_settings(engine.name).get(name)
     if decision is not None:
         reason = f"decided by {decision.setting}" if decision.setting else f"not a choice: {decision.why}"
-        yield Problem(path, value, reason, decision.setting or LEAVE_OUT)
+        yield Problem(path, value, reason, _decided(decision))
         return
     whole, _, last = name.rpartition(".")
     siblings = [flag.rpartition(".")[2] for flag in known if flag.rpartition(".")[0] == whole]
@@ -91,14 +132,14 @@ def _check_part(
     if flag is None:
         # Where no part is recorded, the engine takes any: a dictionary has keys of its own.
         if siblings:
-            close = nearest(last, siblings)
             reason = f"{engine.name} {engine.version} knows no {last} in {whole}"
-            yield Problem(path, value, reason, close if path.endswith(name) else str(close))
+            inside = [part if name.endswith(path) else f"{whole}.{part}" for part in nearest(last, siblings).values]
+            yield Problem(path, value, reason if inside else f"{reason}: {_listed(siblings)}", Suggestion(keys=inside))
     elif value is None or value == "null":
         return
     elif isinstance(value, dict):
         for part, said in cast(dict[str, Any], value).items():
-            yield from _check_part(path, engine, known, f"{name}.{part}", said)
+            yield from _check_part(f"{path}.{part}", engine, known, f"{name}.{part}", said)
         if flag.kind not in _WITH_PARTS:
             yield Problem(path, value, f"takes {_TAKES[flag.kind]}, not an object")
     elif flag.kind is FlagKind.SWITCH and value in ("true", "false"):
@@ -107,17 +148,25 @@ def _check_part(
         yield problem
 
 
+def _listed(names: Iterable[str]) -> str:
+    """All names where none is near, cut where that are more than a reader looks through."""
+    return shorten_text(", ".join(sorted(names)), 400)
+
+
 def _unknown(path: str, engine: EngineRelease, known: Mapping[str, EngineFlag], name: str, value: Any) -> Problem:
     opposite = known.get(name.removeprefix("no-"))
     if name.startswith("no-") and opposite is not None and opposite.kind is FlagKind.SWITCH:
-        return Problem(path, value, "the opposite of a switch is its name and false", f"{opposite.flag}: false")
+        instead = Suggestion(edits=[{"": None, opposite.flag: False}])
+        return Problem(path, value, "the opposite of a switch is its name and false", instead)
     reason = f"{engine.name} {engine.version} knows no such flag"
     close = nearest(name, [flag for flag in known if "." not in flag])
     settings = catalog.engine_settings(engine.name)
     if not any(flag in settings for flag in close.values):
         return Problem(path, value, reason, close.as_keys())
     instead = (settings[flag].setting if flag in settings else flag for flag in close.values)
-    return Problem(path, value, reason, ", ".join(dict.fromkeys(each for each in instead if each)))
+    text = ", ".join(dict.fromkeys(each for each in instead if each))
+    flags = [flag for flag in close.values if flag not in settings]
+    return Problem(path, value, reason, Suggestion(text, keys=flags, removal=not flags))
 
 
 def _wrong(path: str, engine: EngineRelease, flag: EngineFlag, value: Any) -> Problem | None:
@@ -127,7 +176,8 @@ def _wrong(path: str, engine: EngineRelease, flag: EngineFlag, value: Any) -> Pr
     if flag.choices and str(value) not in flag.choices:
         if flag.kind is FlagKind.NAME and str(value).upper() in {choice.upper() for choice in flag.choices}:
             return None
-        return Problem(path, value, "not one of the values that the engine takes", _example(flag, value))
+        reason, near = "not one of the values that the engine takes", _example(flag, value)
+        return Problem(path, value, reason if near else f"{reason}: {_listed(flag.choices)}", near)
     for bound in flag.bounds if _is_number(value) else ():
         sign, limit = _BOUND.fullmatch(bound).groups()  # pyright: ignore[reportOptionalMemberAccess]
         if not _COMPARISONS[sign](float(value), float(limit)):
@@ -140,7 +190,7 @@ _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": ope
 _SAID = {"<": "less than", "<=": "at most", ">": "more than", ">=": "at least"}
 
 
-def _within(flag: EngineFlag, sign: str, limit: str) -> str:
+def _within(flag: EngineFlag, sign: str, limit: str) -> Suggestion:
     """The nearest value inside a bound; empty where there is no nearest one."""
     if sign in ("<=", ">="):
         return Suggestion(values=[int(limit) if limit.lstrip("-").isdecimal() else float(limit)])
@@ -148,7 +198,11 @@ def _within(flag: EngineFlag, sign: str, limit: str) -> str:
     return Suggestion(values=[inside] if flag.kind is FlagKind.INTEGER else ())
 
 
-def _example(flag: EngineFlag, value: Any) -> str:
+def _example(flag: EngineFlag, value: Any) -> Suggestion:
+    if flag.kind is FlagKind.SWITCH:
+        return Suggestion(values=[True, False])
+    if flag.kind is FlagKind.PRESENCE:
+        return Suggestion(values=[True], removal=True)
     if (
         not flag.choices
         and flag.kind in (FlagKind.INTEGER, FlagKind.SIZE)

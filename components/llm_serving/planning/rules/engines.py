@@ -10,7 +10,7 @@ from math import floor
 
 from llm_serving import catalog
 from llm_serving.catalog import Feature, UnknownFact
-from llm_serving.errors import Problem, nearest, nearest_or_few
+from llm_serving.errors import LEAVE_OUT, Needs, Problem, Suggestion, nearest, nearest_or_few
 from llm_serving.launchers import launchers
 from llm_serving.planning.gpu_sharing import process_gpu
 from llm_serving.planning.replicas import releases_of
@@ -64,14 +64,18 @@ def _check(path: str, place: str, stack: StackShape, model: ModelSpec, release: 
             place,
             release.version,
             f"nothing is recorded of {release.engine.name} {release.engine.version}: no flag of it can be checked",
-            f"a release with {release.engine.name} {nearest_or_few(release.engine.version, known)}; "
-            "tools/engines/flags.py records another version",
+            Suggestion(
+                f"a release with {release.engine.name} {nearest_or_few(release.engine.version, known)}; "
+                "tools/engines/flags.py records another version",
+                needs=Needs.ELSEWHERE,
+            ),
         )
         return
     if release.image.launcher and release.engine.name not in _LAUNCHED:
         known = ", ".join(sorted(_LAUNCHED))
         reason = f"images with our launcher inside hold {known}, and the release names {release.engine.name}"
-        yield Problem(place, release.version, reason, "a release whose image is the publisher's own, launcher false")
+        other = Suggestion("a release whose image is the publisher's own, launcher false", needs=Needs.ELSEWHERE)
+        yield Problem(place, release.version, reason, other)
     yield from _features(path, place, stack, model, release)
     yield from _scheduling(path, model, release)
     yield from _on_gpu(path, stack, model, release)
@@ -171,11 +175,18 @@ def _on_cpu(path: str, model: ModelSpec, engine: EngineName) -> Iterator[Problem
     stages = model.engine.pipeline_parallelism
     if not known.has:
         reason = f"{engine} does not run on the pool's CPUs: {known.why}"
-        yield Problem(f"{path}.pool", model.pool, reason, f"a pool with GPUs, or {_having(Feature.CPU)}")
+        yield Problem(
+            f"{path}.pool",
+            model.pool,
+            reason,
+            Suggestion(f"a pool with GPUs, or {_having(Feature.CPU)}", needs=Needs.CHOICE),
+        )
     elif stages > 1:
         # Seen with vLLM 0.32.0: the engine dies of its first request, because its CPU runner hands on nothing.
         reason = f"{engine} does not run stages on CPUs"
-        yield Problem(f"{path}.engine.pipelineParallelism", stages, reason, "1, and tensorParallelism")
+        yield Problem(
+            f"{path}.engine.pipelineParallelism", stages, reason, Suggestion("1, and tensorParallelism", values=[1])
+        )
 
 
 _PHRASES = {
@@ -188,16 +199,21 @@ _PHRASES = {
 }
 
 
-def _instead(feature: Feature, engine: EngineName, *, of_release: bool) -> str:
+def _instead(feature: Feature, engine: EngineName, *, of_release: bool) -> Suggestion:
     """The nearest thing that works: an engine that has it; else another quantization; else nothing of the kind."""
     having = _having(feature)
     if having:
-        return f"a release with {having}"
+        release = f"a release with {having}"
+        return (
+            Suggestion(release, needs=Needs.ELSEWHERE)
+            if of_release
+            else Suggestion(f"leave it out, or {release}", removal=True)
+        )
     if feature.value in {quantization.value for quantization in Quantization}:
         features = catalog.engine_features(engine)
         others = [other.value for other in (Feature.AWQ, Feature.GPTQ, Feature.FP8) if features[other].has]
-        return f"a release with a checkpoint in {', '.join(others)}"
-    return "a release without it" if of_release else "leave it out"
+        return Suggestion(f"a release with a checkpoint in {', '.join(others)}", needs=Needs.ELSEWHERE)
+    return Suggestion("a release without it", needs=Needs.ELSEWHERE) if of_release else LEAVE_OUT
 
 
 def _having(feature: Feature) -> str:
@@ -213,13 +229,16 @@ def _scheduling(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[P
         reason = (
             f"without chunked prefill a prompt goes through in one step, and contexts have {release.context_length}"
         )
-        yield Problem(f"{path}.engine.maxBatchedTokens", step, reason, str(release.context_length))
+        yield Problem(f"{path}.engine.maxBatchedTokens", step, reason, Suggestion(values=[release.context_length]))
     elif step is not None and batch is not None and step < batch:
         reason = f"each of the {batch} requests of a batch takes a token of every step"
-        yield Problem(f"{path}.engine.maxBatchedTokens", step, reason, f"at least {batch}")
+        yield Problem(f"{path}.engine.maxBatchedTokens", step, reason, Suggestion(values=[batch]))
     if options.max_queued_requests is not None and batch is None and release.engine.name in _COUNT_RUNNING:
         reason = f"{release.engine.name} counts running requests too: with maxQueuedRequests it must know how many run"
-        yield Problem(f"{path}.engine.maxSequences", None, reason, "256, the engine's default on most GPUs")
+        yield Problem(f"{path}.engine.maxSequences", None, reason, _USUAL_BATCH)
+
+
+_USUAL_BATCH = Suggestion("256, the engine's default on most GPUs", values=[256])
 
 
 def _accelerator(stack: StackShape, model: ModelSpec) -> catalog.Accelerator | None:
@@ -241,11 +260,12 @@ def _on_gpu(path: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec
     most = floor((1 - context / gpu.memory_gib) * 100) / 100
     if gpu.device != CPU and model.gpu_memory_utilization > most:
         reason = f"of a {gpu.name}'s {gpu.memory_gib:g} GiB the engine's own process takes {context:g} before it starts"
-        yield Problem(f"{path}.gpuMemoryUtilization", model.gpu_memory_utilization, reason, f"{most:g}")
+        yield Problem(f"{path}.gpuMemoryUtilization", model.gpu_memory_utilization, reason, Suggestion(values=[most]))
     batch, step = model.engine.max_sequences, gpu.step_tokens
     if batch is not None and model.engine.max_batched_tokens is None and batch > step:
         reason = f"a step has {step} tokens on a {gpu.name} by default, and each request of a batch takes one"
-        yield Problem(f"{path}.engine.maxSequences", batch, reason, f"{step}, or maxBatchedTokens of at least {batch}")
+        instead = Suggestion(values=[step], edits=[{"maxBatchedTokens": batch}])
+        yield Problem(f"{path}.engine.maxSequences", batch, reason, instead)
 
 
 def _kv_cache(place: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
@@ -259,10 +279,11 @@ def _kv_cache(place: str, stack: StackShape, model: ModelSpec, release: ReleaseS
         reason = (
             f"release {release.version} keeps its KV cache in FP8, for which {release.engine.name} has no kernel on "
         )
-        yield Problem(place, release.version, f"{reason}{gpu.name}", "a release with kvCache auto")
+        yield Problem(place, release.version, f"{reason}{gpu.name}", _AUTO_CACHE)
 
 
 _LEAST_FP8_CACHE = 8.0
+_AUTO_CACHE = Suggestion("a release with kvCache auto", needs=Needs.ELSEWHERE)
 
 
 def _in_turns(place: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
@@ -274,7 +295,8 @@ def _in_turns(place: str, stack: StackShape, model: ModelSpec, release: ReleaseS
             "memory that its neighbours have left when it starts"
         )
         known = ", ".join(sorted(_SHARES_OF_WHOLE_GPU))
-        yield Problem(place, release.version, reason, f"a release with {known}, or a pool with sharing.partition")
+        other = Suggestion(f"a release with {known}, or a pool with sharing.partition", needs=Needs.ELSEWHERE)
+        yield Problem(place, release.version, reason, other)
 
 
 def _media(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
@@ -285,7 +307,10 @@ def _media(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[Proble
         if modality not in read:
             kinds = ", ".join(read) if read else "text alone, as far as the release says"
             reason = f"the model of release {release.version} reads {kinds}"
-            yield Problem(f"{path}.engine.mediaPerPrompt.{modality}", count, reason, ", ".join(read) or "leave it out")
+            free = [other for other in read if other not in model.engine.media_per_prompt]
+            yield Problem(
+                f"{path}.engine.mediaPerPrompt.{modality}", count, reason, Suggestion(keys=free, removal=not free)
+            )
 
 
 def _speculation(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
@@ -296,14 +321,15 @@ def _speculation(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[
         return
     if model.engine.flag_part("speculative-config", "model") is not None:
         return  # refused by the rules of flags
-    parts = "speculative-config.method" in model.engine.flags
+    parts = any(flag.startswith("speculative-config.") for flag in model.engine.flags)
     where = f"{path}.engine.flags.speculative-config{'.method' if parts else ''}"
-    instead = "ngram" if parts else '{"method": "ngram", "num_speculative_tokens": 3}'
+    instead = Suggestion(values=["ngram" if parts else '{"method": "ngram", "num_speculative_tokens": 3}'])
     if method not in _GUESSING:
         reason = "needs further weights, which the loader does not bring and planning does not count"
         yield Problem(where, method, reason, instead)
     elif count is None:
-        suggestion = "num_speculative_tokens too, 3 for example" if parts else instead
+        too = Suggestion(edits=[{"speculative-config.num_speculative_tokens": 3}])
+        suggestion = too if parts else instead
         yield Problem(where, method, "how many tokens are guessed is not said", suggestion)
 
 
@@ -316,7 +342,12 @@ def _copies(path: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[Probl
     options = model.engine
     if options.nodes > 1 and options.data_parallelism > 1 and release.engine.name in _COPIES_ON_ONE_NODE:
         reason = f"{release.engine.name} has one copy of the model where an instance spans nodes"
-        yield Problem(f"{path}.engine.dataParallelism", options.data_parallelism, reason, "1, and more instances")
+        yield Problem(
+            f"{path}.engine.dataParallelism",
+            options.data_parallelism,
+            reason,
+            Suggestion("1, and more instances", values=[1]),
+        )
 
 
 def _adapters(path: str, place: str, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
@@ -324,14 +355,14 @@ def _adapters(path: str, place: str, model: ModelSpec, release: ReleaseSpec) -> 
     options, names = model.engine, [adapter.name for adapter in release.adapters]
     for name in sorted(set(names)):
         if name == release.name:
-            yield Problem(place, release.version, f"its adapter {name} has the name of the model", "another name")
+            yield Problem(place, release.version, f"its adapter {name} has the name of the model", _OTHER_ADAPTERS)
         elif names.count(name) > 1:
-            yield Problem(place, release.version, f"two of its adapters are called {name}", "a name for each")
+            yield Problem(place, release.version, f"two of its adapters are called {name}", _OTHER_ADAPTERS)
     if not release.adapters or not catalog.engine_features(release.engine.name)[Feature.LORA].has:
         return
     if not options.max_loras:
         reason = f"release {release.version} has {len(names)} adapter(s), and a batch has room for none"
-        yield Problem(f"{path}.engine.maxLoras", options.max_loras, reason, str(len(names)))
+        yield Problem(f"{path}.engine.maxLoras", options.max_loras, reason, Suggestion(values=[len(names)]))
     ranks = _ranks(release)
     most = max(adapter.rank for adapter in release.adapters)
     if ranks and options.max_lora_rank not in ranks:
@@ -351,8 +382,11 @@ def _ranks(release: ReleaseSpec) -> list[int]:
     return [] if flag is None else sorted(int(choice) for choice in flag.choices)
 
 
-def _at_least(rank: int, ranks: list[int]) -> str:
-    return str(next((known for known in ranks if known >= rank), rank))
+def _at_least(rank: int, ranks: list[int]) -> Suggestion:
+    return Suggestion(values=[next((known for known in ranks if known >= rank), ranks[-1] if ranks else rank)])
+
+
+_OTHER_ADAPTERS = Suggestion("a release whose adapters have names of their own", needs=Needs.ELSEWHERE)
 
 
 def _parsers(place: str, release: ReleaseSpec) -> Iterator[Problem]:
@@ -361,4 +395,6 @@ def _parsers(place: str, release: ReleaseSpec) -> Iterator[Problem]:
         flag = flags.get(_PARSER_FLAGS[setting])
         if name is not None and flag is not None and name not in flag.choices:
             reason = f"{release.engine.name} {release.engine.version} knows no {setting} {name!r}"
-            yield Problem(place, release.version, reason, nearest(name, flag.choices))
+            near = nearest(name, flag.choices)
+            instead = Suggestion(f"a release with {setting} {near}" if near else "", needs=Needs.ELSEWHERE)
+            yield Problem(place, release.version, reason, instead)

@@ -5,11 +5,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from llm_serving import catalog
-from llm_serving.errors import Problem, ProblemsError, nearest, nearest_or_few
+from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion, nearest, nearest_or_few
 from llm_serving.planning.node_room import NodeRoom, PodSize, pods_of_instance, pods_that_fit, shortage
 from llm_serving.planning.nodes import gpu_resource
 from llm_serving.planning.placement import RELEASE, ModelPlan, plan_model
+from llm_serving.planning.quantization import QuantizationPlan
 from llm_serving.planning.replicas import Role, object_name, plan_replicas, releases_of
+from llm_serving.planning.rules.quantizations import quantization_plans
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.planning.tenancy import max_gpus
 from llm_serving.spec import ModelSpec, Pool, ReleaseSpec
@@ -26,8 +28,9 @@ def check_models(stack: StackShape) -> Iterator[Problem]:
     yield from _names(stack)
     plans, problems = plans_of(stack)
     yield from problems
-    yield from _capacity(stack, plans)
-    yield from _team_quotas(stack, plans)
+    quantizations, _ = quantization_plans(stack)
+    yield from _capacity(stack, plans, quantizations)
+    yield from _team_quotas(stack, plans, quantizations)
 
 
 Plans = dict[int, dict[str, ModelPlan]]
@@ -106,28 +109,38 @@ def _cache(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
     """What the cache cannot hold yet."""
     if model.compile_cache and (stack.loader is None or not stack.cloud.has_workload_identity):
         reason = "the Job that compiles writes to the cache as the loader does, and there is none with an identity here"
-        yield Problem(f"{path}.compileCache", True, reason, "a loader, on a cloud; or false")
+        yield Problem(
+            f"{path}.compileCache", True, reason, Suggestion("false; or a loader, on a cloud", values=[False])
+        )
     if model.compile_cache and not model.engine.launcher:
         reason = "the launcher keeps the compile cache, and the engine runs without it"
-        yield Problem(f"{path}.engine.launcher", False, reason, "true, or compileCache false")
+        yield Problem(f"{path}.engine.launcher", False, reason, _with_launcher(path))
+
+
+def _with_launcher(path: str) -> Suggestion:
+    return Suggestion(values=[True], edits=[{f"/{path}.compileCache": False}])
 
 
 def _licence(path: str, place: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
     loader = stack.loader
-    if release.model.gated and loader is not None and loader.source == HUB and loader.token_secret is None:
+    lacks_token = loader is not None and loader.source == HUB and loader.token_secret is None
+    if release.model.gated and release.model.source is None and lacks_token:
         yield Problem(
             place,
             release.version,
             f"{release.model.repository} is gated, and the loader has no token for the hub",
-            "loader.token, a secret of the stack; loader.tokenSecret, the name of a Secret in the team's namespace; or "
-            "a mirror as loader.source",
+            Suggestion(
+                "loader.token, a secret of the stack; loader.tokenSecret, the name of a Secret in the team's "
+                "namespace; or a mirror as loader.source",
+                needs=Needs.FACT,
+            ),
         )
     if release.model.gated and not model.accept_license:
         yield Problem(
             f"{path}.acceptLicense",
             model.accept_license,
             f"{release.model.repository} is gated: its licence ({release.model.license}) must be accepted",
-            "true, after reading it",
+            Suggestion("true, after reading it", values=[True]),
         )
 
 
@@ -141,12 +154,15 @@ def _names(stack: StackShape) -> Iterator[Problem]:
                 other = taken.setdefault((model.team, wanted), f"release {version} of {model.name}")
                 if other != f"release {version} of {model.name}":
                     reason = f"release {version} of {model.name} needs the name {wanted}, which {other} has"
-                    yield Problem(f"models[{index}].{ROLE_PATHS[role]}", version, reason, f"another name for {other}")
+                    renamed = Suggestion(f"another name for {other}", needs=Needs.ELSEWHERE)
+                    yield Problem(f"models[{index}].{ROLE_PATHS[role]}", version, reason, renamed)
             longest = _LONGEST_GROUP_NAME if model.engine.nodes > 1 else _LONGEST_NAME
             if len(name) > longest:
                 reason = f"its objects would be called {name}: {len(name)} characters, at most {longest} work"
-                yield Problem(f"models[{index}].{ROLE_PATHS[role]}", version, reason, "a shorter version")
+                yield Problem(f"models[{index}].{ROLE_PATHS[role]}", version, reason, _SHORTER)
 
+
+_SHORTER = Suggestion("a release with a shorter version", needs=Needs.ELSEWHERE)
 
 _LONGEST_NAME = 63 - len("-placeholder")
 """A Service's name is a DNS label (63 characters), and a role is put behind it."""
@@ -168,15 +184,18 @@ def _identity(place: str, model: ModelSpec, version: str, release: ReleaseSpec) 
             place,
             version,
             f"the release found under {wanted[0]} {wanted[1]} calls itself {release.name} {release.version}",
-            "correct name and version in the release's file, or its place",
+            Suggestion("correct name and version in the release's file, or its place", needs=Needs.ELSEWHERE),
         )
 
 
-def _capacity(stack: StackShape, plans: Plans) -> Iterator[Problem]:
-    """All instances of a pool's models find room on its nodes at their maximum."""
+def _capacity(stack: StackShape, plans: Plans, quantizations: dict[int, QuantizationPlan]) -> Iterator[Problem]:
+    """All instances of a pool's models find room on its nodes at their maximum, and the Jobs that quantize beside
+    them."""
     of_pool: dict[str, list[int]] = defaultdict(list)
     for index in plans:
         of_pool[stack.models[index].pool].append(index)
+    for index in quantizations:
+        of_pool.setdefault(stack.quantizations[index].pool, [])
     for name, indexes in of_pool.items():
         pool, room = stack.pool(name), stack.room(name)
         if pool is None or room is None:
@@ -188,6 +207,27 @@ def _capacity(stack: StackShape, plans: Plans) -> Iterator[Problem]:
                 pods += wanted
             else:
                 yield _no_room(stack, pool, room, index, plans[index], pods)
+        for index, plan in quantizations.items():
+            if stack.quantizations[index].pool != name:
+                continue
+            if pods_that_fit([*pods, plan.pod], room, pool.max_nodes) == len(pods) + 1:
+                pods.append(plan.pod)
+            else:
+                yield _no_room_to_quantize(pool, room, index, plan, pods)
+
+
+def _no_room_to_quantize(
+    pool: Pool, room: NodeRoom, index: int, plan: QuantizationPlan, others: list[PodSize]
+) -> Problem:
+    """A Job that does not fit its pool beside the pods of models."""
+    taken = f", and {len(others)} pod(s) of models and other quantizations want them at their most" if others else ""
+    reason = (
+        f"the Job takes {plan.gpus} GPU(s) and {plan.pod.storage_gib:.0f} GiB of its node's disk; at most "
+        f"{pool.max_nodes} node(s) have {room.gpus} GPU(s) and {room.storage_gib:.0f} GiB each{taken}"
+    )
+    larger = "" if room.holds(plan.pod) else ", with larger disks"
+    hint = Suggestion(f"more nodes in pool {pool.name}{larger}", needs=Needs.CHOICE)
+    return Problem(f"quantizations[{index}].pool", pool.name, reason, hint)
 
 
 def _no_room(
@@ -208,7 +248,9 @@ def _no_room(
             f"each of its {len(wanted)} pod(s) keeps up to {largest:.0f} GiB on the disk of its node (cached weights, "
             f"and a part of the images), of which pods can have {room.storage_gib:.0f} GiB: at most {nodes} node(s) "
             f"hold {held} of {len(pods)} pod(s){shared}",
-            _more_storage(stack, pool, pods, more_nodes_help=largest <= room.storage_gib),
+            Suggestion(
+                _more_storage(stack, pool, pods, more_nodes_help=largest <= room.storage_gib), needs=Needs.CHOICE
+            ),
         )
     if missing == "pods":
         return Problem(
@@ -216,7 +258,7 @@ def _no_room(
             stack.max_pods_per_node,
             f"a node of pool {pool.name} runs {stack.cloud.daemon_pods} pods of its own, and has room for "
             f"{max(0, room.pods):g} of models: at most {nodes} node(s) hold {held} of {len(pods)}",
-            str((stack.cloud.daemon_pods or 0) + room.gpus),
+            Suggestion(values=[(stack.cloud.daemon_pods or 0) + room.gpus]),
         )
     planned = plan_replicas(model)
     beside = sum(instances.most for instances in planned if instances.role is not Role.STABLE)
@@ -227,7 +269,7 @@ def _no_room(
         model.most_replicas,
         f"{count} instance(s) of up to {max(plan.gpus for plan in plans.values())} GPU(s){of_others} do not fit pool "
         f"{pool.name}: at most {nodes} node(s) with {room.gpus} GPU(s) hold {held} of {len(pods)} pod(s){shared}",
-        str(fitting) if fitting else f"more nodes in pool {pool.name}",
+        Suggestion(values=[fitting]) if fitting else Suggestion(f"more nodes in pool {pool.name}", needs=Needs.CHOICE),
     )
 
 
@@ -273,24 +315,31 @@ def _of_machine(pool: Pool, machine_type: str) -> Pool:
     return pool.model_copy(update={"capacity": capacity})
 
 
-def _is_counted(stack: StackShape, model: ModelSpec) -> bool:
-    """Whether a model's instances take something of a GPU quota; those on a CPU do not."""
-    pool = stack.pool(model.pool)
+def _is_counted(stack: StackShape, pool_name: str) -> bool:
+    """Whether pods of a pool take something of a GPU quota; those on a CPU do not."""
+    pool = stack.pool(pool_name)
     return pool is not None and _known_gpu(pool.accelerator) and gpu_resource(pool) is not None
 
 
-def _team_quotas(stack: StackShape, plans: Plans) -> Iterator[Problem]:
+def _team_quotas(stack: StackShape, plans: Plans, quantizations: dict[int, QuantizationPlan]) -> Iterator[Problem]:
     for number, team in enumerate(stack.teams):
         needed = sum(
             max_gpus(stack.models[index], max(plan.gpus for plan in model_plans.values()))
             for index, model_plans in plans.items()
-            if stack.models[index].team == team.name and _is_counted(stack, stack.models[index])
+            if stack.models[index].team == team.name and _is_counted(stack, stack.models[index].pool)
         )
+        jobs = sum(
+            plan.gpus
+            for index, plan in quantizations.items()
+            if (job := stack.quantizations[index]).team == team.name and _is_counted(stack, job.pool)
+        )
+        needed += jobs
+        beside = f", and {jobs} for quantizations" if jobs else ""
         if team.gpu_quota is not None and needed > team.gpu_quota:
             yield Problem(
                 f"teams[{number}].gpuQuota",
                 team.gpu_quota,
                 f"the team's models ask for up to {needed} GPUs: maxima, the instances that a change of release starts "
-                "beside the old ones, canaries, placeholders and a Job that compiles",
-                str(needed),
+                f"beside the old ones, canaries, placeholders and a Job that compiles{beside}",
+                Suggestion(values=[needed]),
             )

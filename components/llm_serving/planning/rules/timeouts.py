@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from llm_serving.errors import Problem
+from llm_serving.errors import Needs, Problem, Suggestion
 from llm_serving.planning.rules.models import plans_of
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.planning.timeouts import is_awaited, load_timeout_problems, timeout_problems
@@ -32,5 +32,5 @@ def note_timeouts(stack: StackShape) -> Iterator[Problem]:
                 f"nodes of pool {model.pool} may come from the queue of flex-start, which names no end: an update does "
                 "not wait for the instances, and its summary says which of them wait"
             )
-            hint = "a number of seconds, for which it waits"
+            hint = Suggestion("a number of seconds, for which it waits", needs=Needs.CHOICE)
             yield Problem(f"models[{index}].timeouts.capacitySeconds", None, reason, hint)

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from llm_serving import catalog
 from llm_serving.catalog import MachineType
-from llm_serving.errors import Problem
+from llm_serving.errors import LEAVE_OUT, MOST_CANDIDATES, Problem, Suggestion
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.spec import CapacityEntry
@@ -14,14 +15,25 @@ def check_zones(stack: StackShape) -> Iterator[Problem]:
     yield from check_zone_names("cluster.zones", stack.cloud, stack.region, stack.zones)
 
 
-def check_zone_names(path: str, cloud: Cloud, region: str, zones: Sequence[str]) -> Iterator[Problem]:
-    """Zones outside the region, and zones named twice."""
+def check_zone_names(
+    path: str, cloud: Cloud, region: str, zones: Sequence[str], cluster_zones: Sequence[str] = ()
+) -> Iterator[Problem]:
+    """Zones outside the region, and zones named twice. Where the cluster's are given, only those are suggested."""
     for index, zone in enumerate(zones):
         if not cloud.in_region(region, zone):
-            example = f"{region}{cloud.zone_separator}a"
-            yield Problem(f"{path}[{index}]", zone, f"not a zone of the stack's region {region}", example)
+            reason = f"not a zone of the stack's region {region}"
+            inside = [each for each in cluster_zones if cloud.in_region(region, each)]
+            known = inside or _known_zones(cloud, region) or [f"{region}{cloud.zone_separator}a"]
+            free = [other for other in known if other not in zones]
+            yield Problem(f"{path}[{index}]", zone, reason, Suggestion(values=free[:MOST_CANDIDATES]))
         elif zone in zones[:index]:
-            yield Problem(f"{path}[{index}]", zone, "named twice", "leave it out")
+            yield Problem(f"{path}[{index}]", zone, "named twice", LEAVE_OUT)
+
+
+def _known_zones(cloud: Cloud, region: str) -> list[str]:
+    """Zones of the region in which the cloud offers a machine of the catalog; regions leave letters out."""
+    machines = catalog.machine_types(cloud.name)
+    return sorted({zone for machine in machines for zone in machine.zones if cloud.in_region(region, zone)})
 
 
 def zones_of_region(machine: MachineType, cloud: Cloud, region: str) -> tuple[str, ...]:

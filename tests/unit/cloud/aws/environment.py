@@ -3,41 +3,25 @@
 from collections.abc import Callable
 from typing import Any
 
-from llm_serving.cloud.aws import AwsCluster, AwsNetwork
-from tests.unit.recording import CA_CERTIFICATE, Recording, record
+import pulumi
+import pulumi_kubernetes as kubernetes
 
-ACCOUNT, REGION = "012345678901", "us-east-1"
+from llm_serving.cloud.aws import (
+    AwsCluster,
+    AwsModelCache,
+    AwsModelVolume,
+    AwsNetwork,
+    AwsRegistry,
+    AwsWorkloadIdentity,
+)
+from tests.unit.cloud.aws.outputs import ACCOUNT, OUTPUTS, REGION
+from tests.unit.recording import Recording, record
+
 ZONES = ["us-east-1a", "us-east-1b", "us-east-1c"]
 TAGS = {"owner": "platform"}
 PRIVATE_ENDPOINTS = ["ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "sts"]
 EVERY_PART_OF_A_NETWORK = {"pods": "100.64.0.0/16", "endpoints": PRIVATE_ENDPOINTS, "tags": TAGS}
 CLUSTER_ARN = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/prod"
-
-
-def _arn(kind: str) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
-    return lambda name, inputs: {"arn": f"arn:aws:{kind}{inputs.get('name', name)}"}
-
-
-def _cluster(_: str, inputs: dict[str, Any]) -> dict[str, Any]:
-    host = "0123456789ABCDEF0123456789ABCDEF.gr7.us-east-1.eks.amazonaws.com"
-    return {
-        "id": inputs["name"],
-        "arn": f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/{inputs['name']}",
-        "endpoint": f"https://{host}",
-        "certificateAuthority": {"data": CA_CERTIFICATE},
-        "vpcConfig": {**inputs["vpcConfig"], "clusterSecurityGroupId": "sg-cluster"},
-    }
-
-
-OUTPUTS = {
-    "aws:cloudwatch/logGroup:LogGroup": _arn(f"logs:{REGION}:{ACCOUNT}:log-group:"),
-    "aws:iam/role:Role": _arn(f"iam::{ACCOUNT}:role/"),
-    "aws:ec2/eip:Eip": lambda name, _: {"allocationId": f"eipalloc-{name}"},
-    "aws:ec2/launchTemplate:LaunchTemplate": lambda name, _: {"id": f"lt-{name}", "latestVersion": 3},
-    "aws:ec2/natGateway:NatGateway": lambda name, _: {"publicIp": f"203.0.113.{ord(name[-1]) - 96}"},
-    "aws:eks/cluster:Cluster": _cluster,
-    "aws:kms/key:Key": _arn(f"kms:{REGION}:{ACCOUNT}:key/"),
-}
 
 
 def network(*, preview: bool = False, **args: Any) -> Recording:
@@ -62,6 +46,56 @@ def cluster(*, preview: bool = False, args: dict[str, Any] | None = None, **sett
     return record(lambda: AwsCluster("cluster", inputs), preview=preview, outputs=OUTPUTS)
 
 
+def model_cache(*, preview: bool = False, args: dict[str, Any] | None = None, **cache: Any) -> Recording:
+    inputs: Any = {"account": ACCOUNT, "region": REGION, "name": "prod", "cache": cache, "tags": TAGS, **(args or {})}
+    return record(lambda: AwsModelCache("cache", inputs), preview=preview, outputs=OUTPUTS)
+
+
+def model_volume(*, preview: bool = False, **args: Any) -> Recording:
+    inputs: Any = {
+        "region": REGION,
+        "name": "prod",
+        "namespace": "chat",
+        "bucket_name": "weights",
+        "cache_gib": 120,
+        **args,
+    }
+
+    def program() -> AwsModelVolume:
+        provider = kubernetes.Provider("kubernetes", kubeconfig="{}")
+        return AwsModelVolume("chat", inputs, pulumi.ResourceOptions(providers={"kubernetes": provider}))
+
+    return record(program, preview=preview, outputs=OUTPUTS)
+
+
+def registry(*readers: Any, preview: bool = False, **more: Any) -> Recording:
+    inputs: Any = {
+        "account": ACCOUNT,
+        "region": REGION,
+        "name": "llm-serving",
+        "readers": list(readers),
+        "tags": TAGS,
+        **more,
+    }
+    return record(lambda: AwsRegistry("registry", inputs), preview=preview, outputs=OUTPUTS)
+
+
+def identity(*, preview: bool = False, **args: Any) -> Recording:
+    inputs: Any = {
+        "region": REGION,
+        "name": "prod",
+        "cluster_name": "prod",
+        "cluster_arn": CLUSTER_ARN,
+        "namespace": "chat",
+        "service_account": "qwen3-8b",
+        "bucket_arn": "arn:aws:s3:::weights",
+        "key_arn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1",
+        "tags": TAGS,
+        **args,
+    }
+    return record(lambda: AwsWorkloadIdentity("identity", inputs), preview=preview, outputs=OUTPUTS)
+
+
 EVERY_COMPONENT: dict[str, Callable[[bool], Recording]] = {
     "AwsNetwork": lambda preview: network(preview=preview, **EVERY_PART_OF_A_NETWORK),
     "AwsCluster": lambda preview: cluster(
@@ -69,5 +103,9 @@ EVERY_COMPONENT: dict[str, Callable[[bool], Recording]] = {
         access={"mode": "authorized", "authorized": ["203.0.113.0/24"]},
         administrators=[{"principal": f"arn:aws:iam::{ACCOUNT}:role/administrator"}],
     ),
+    "AwsModelCache": lambda preview: model_cache(preview=preview),
+    "AwsModelVolume": lambda preview: model_volume(preview=preview),
+    "AwsRegistry": lambda preview: registry("nodes", create=["model-loader"], preview=preview),
+    "AwsWorkloadIdentity": lambda preview: identity(preview=preview),
 }
 """Each component with all of its parts; whether it is a preview."""

@@ -8,14 +8,27 @@ from pydantic import BaseModel
 
 from llm_serving.cloud import aws as ours
 from llm_serving.cloud.aws.cluster import AwsClusterInputs
+from llm_serving.cloud.aws.gpu_pools import AwsGpuPoolInputs
+from llm_serving.cloud.aws.identity import AwsWorkloadIdentityInputs
+from llm_serving.cloud.aws.model_cache import AwsModelCacheInputs, AwsModelVolumeInputs
 from llm_serving.cloud.aws.network import AwsNetworkInputs
+from llm_serving.cloud.aws.node_provisioner import AwsNodeProvisionerInputs
+from llm_serving.cloud.aws.registry import AwsRegistryInputs
 from local.providers.schema import Sdk, check
-from tests.unit.cloud.aws.environment import EVERY_COMPONENT
+from tests.unit.cloud.aws import environment, nodes
 from tests.unit.cloud.public_arguments import compare
+
+EVERY_COMPONENT = {**environment.EVERY_COMPONENT, **nodes.EVERY_COMPONENT}
 
 MODELS: list[tuple[Any, type[BaseModel]]] = [
     (ours.AwsClusterArgs, AwsClusterInputs),
+    (ours.AwsModelCacheArgs, AwsModelCacheInputs),
+    (ours.AwsModelVolumeArgs, AwsModelVolumeInputs),
     (ours.AwsNetworkArgs, AwsNetworkInputs),
+    (ours.AwsGpuPoolArgs, AwsGpuPoolInputs),
+    (ours.AwsNodeProvisionerArgs, AwsNodeProvisionerInputs),
+    (ours.AwsRegistryArgs, AwsRegistryInputs),
+    (ours.AwsWorkloadIdentityArgs, AwsWorkloadIdentityInputs),
 ]
 every_component = pytest.mark.parametrize("name", EVERY_COMPONENT)
 

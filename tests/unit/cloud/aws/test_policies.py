@@ -1,18 +1,16 @@
 """Policies give what they are for and no more; AWS's own list of actions knows all that they name (parliament)."""
 
+import inspect
 import json
-import warnings
-from collections.abc import Iterator
+import re
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
+from llm_serving_load.stores import s3
 
 from llm_serving.cloud.aws import policies
-
-with warnings.catch_warnings():
-    # It imports pkg_resources, which warns of its end; requirements-dev.in keeps the setuptools that has it.
-    warnings.simplefilter("ignore")
-    import parliament
+from tests.unit.cloud.aws.policy_lint import EXPLAINED, actions, findings, known_actions
 
 ACCOUNT, REGION = "012345678901", "us-east-1"
 BUCKET = "arn:aws:s3:::012345678901-prod-us-east-1"
@@ -27,10 +25,15 @@ IDENTITY_POLICIES = {
     "read_weights of one folder": policies.read_weights(BUCKET, KEY, "qwen3-8b/"),
     "write_weights": policies.write_weights(BUCKET, KEY),
     "node": policies.node(CLUSTER, [f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/llm-serving/*"]),
+    "pull_images": policies.pull_images(
+        [f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/llm-serving/*"],
+        [f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/docker-hub/*"],
+    ),
     "write_flow_logs": policies.write_flow_logs(f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/llm-serving/prod/flows"),
     "karpenter": policies.karpenter("aws", REGION, ACCOUNT, "prod", NODE_ROLE, PROFILE, QUEUE),
 }
 RESOURCE_POLICIES = {
+    "bucket": policies.bucket(BUCKET, ACCOUNT),
     "interruption_queue": policies.interruption_queue(QUEUE, [f"arn:aws:events:{REGION}:{ACCOUNT}:rule/prod-spot"]),
     "trust_of_pods": policies.trust_of_pods(CLUSTER, "chat", "qwen3-8b"),
     "trust_of_service": policies.trust_of_service("ec2.amazonaws.com"),
@@ -44,25 +47,6 @@ def document(name: str) -> dict[str, Any]:
 
 def statements(name: str) -> list[dict[str, Any]]:
     return document(name)["Statement"]
-
-
-def actions(statement: dict[str, Any]) -> Iterator[str]:
-    listed = statement["Action"]
-    yield from [listed] if isinstance(listed, str) else listed
-
-
-def findings(policy: dict[str, Any]) -> list[str]:
-    analyzed = parliament.analyze_policy_string(json.dumps(policy))
-    return [f"{finding.issue}: {finding.detail}" for finding in analyzed.findings]
-
-
-EXPLAINED = {
-    # Parameters of AWS itself belong to no account; the linter wants one in the ARN.
-    "ssm:GetParameter",
-    # The linter's data have no resource for it; ECR's documentation has ("Creating a pull through cache rule").
-    "ecr:BatchImportUpstreamImage",
-}
-"""Actions whose resource the linter does not know."""
 
 
 @pytest.mark.parametrize("name", IDENTITY_POLICIES)
@@ -91,8 +75,9 @@ def test_the_linter_finds_what_is_wrong() -> None:
 
 
 @every_policy
-def test_no_policy_names_an_action_with_a_star(name: str) -> None:
-    assert not [action for statement in statements(name) for action in actions(statement) if "*" in action]
+def test_no_policy_allows_an_action_with_a_star(name: str) -> None:
+    allowing = [statement for statement in statements(name) if statement["Effect"] == "Allow"]
+    assert not [action for statement in allowing for action in actions(statement) if "*" in action]
 
 
 @every_policy
@@ -105,9 +90,7 @@ def test_a_resource_is_everything_only_where_the_action_knows_none(name: str) ->
 
 @pytest.mark.parametrize("action", sorted(policies.WITHOUT_RESOURCES))
 def test_actions_on_everything_take_no_resource(action: str) -> None:
-    service, _, name = action.partition(":")
-    (entry,) = [entry for entry in parliament.iam_definition if entry["prefix"] == service]
-    (privilege,) = [one for one in entry["privileges"] if one["privilege"] == name]
+    privilege = known_actions()[action]
     assert {kind["resource_type"].rstrip("*") for kind in privilege["resource_types"]} == {""}
 
 
@@ -122,9 +105,24 @@ def test_a_model_cannot_change_weights_and_a_loader_can() -> None:
     writing = {action for statement in statements("write_weights") for action in actions(statement)}
     assert reading == {"s3:ListBucket", "s3:GetObject", "kms:Decrypt"}
     assert writing - reading == {
-        "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts",
+        "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListBucketMultipartUploads",
         "kms:GenerateDataKey",
     }  # fmt: skip
+
+
+def test_the_rights_of_a_loader_are_those_that_the_loader_names_when_one_is_missing() -> None:
+    message = inspect.getsource(s3)
+    asked = set(re.findall(r"s3:[A-Z][A-Za-z]+", message))
+    writing = {action for statement in statements("write_weights") for action in actions(statement)}
+    assert {action for action in writing if action.startswith("s3:")} == asked
+
+
+def test_a_bucket_lets_nobody_in_without_tls_or_from_another_account() -> None:
+    without_tls, others = statements("bucket")
+    assert without_tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert others["Condition"]["StringNotEquals"] == {"aws:PrincipalAccount": ACCOUNT}
+    assert {statement["Effect"] for statement in statements("bucket")} == {"Deny"}
+    assert without_tls["Resource"] == others["Resource"] == [BUCKET, f"{BUCKET}/*"]
 
 
 def test_a_model_of_one_folder_sees_no_other() -> None:
@@ -151,7 +149,17 @@ def test_karpenter_ends_and_tags_nothing_of_another_cluster() -> None:
 
 def test_karpenter_changes_no_identity() -> None:
     listed = {action for statement in statements("karpenter") for action in actions(statement)}
-    assert {action for action in listed if action.startswith("iam:")} == {"iam:PassRole", "iam:GetInstanceProfile"}
+    assert {action for action in listed if action.startswith("iam:")} == {
+        "iam:PassRole", "iam:GetInstanceProfile", "iam:ListInstanceProfiles",
+    }  # fmt: skip
+
+
+def test_karpenter_is_told_that_a_node_class_has_no_profile_of_its_own_left() -> None:
+    """It asks for the name that a release before 1.0 gave: the cluster's, ``_`` and a number."""
+    (asking,) = [s for s in statements("karpenter") if "iam:GetInstanceProfile" in s["Action"]]
+    asked = f"arn:aws:iam::{ACCOUNT}:instance-profile/prod_15403273042423432168"
+    assert any(fnmatchcase(asked, pattern) for pattern in asking["Resource"])
+    assert not any(fnmatchcase(f"arn:aws:iam::{ACCOUNT}:instance-profile/other", p) for p in asking["Resource"])
 
 
 def test_pods_of_another_account_or_namespace_cannot_take_a_role() -> None:

@@ -3,13 +3,11 @@
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
-from llm_serving import catalog
-from llm_serving.catalog import UnknownFact
-from llm_serving.errors import Problem
-from llm_serving.planning.clouds.cloud import Cloud
+from llm_serving.errors import LEAVE_OUT, Needs, Problem, Suggestion
 from llm_serving.planning.rules.gcp.maintenance import check_maintenance, note_maintenance
 from llm_serving.planning.rules.stack import StackShape
-from llm_serving.spec.gcp import GcpClusterSpec, GcpControlPlaneAccess
+from llm_serving.planning.rules.system_pool import check_system_pool
+from llm_serving.spec.gcp import GcpControlPlaneAccess
 
 EVERYONE = IPv4Network("0.0.0.0/0")
 
@@ -19,7 +17,7 @@ def check_cluster(stack: StackShape) -> Iterator[Problem]:
     cluster = stack.gcp.cluster
     if cluster is None:
         return
-    yield from _system_pool(stack.cloud, cluster)
+    yield from check_system_pool(stack.cloud, cluster.system_pool)
     yield from _access(cluster.access)
     yield from check_maintenance(cluster.maintenance)
 
@@ -33,53 +31,34 @@ def note_cluster(stack: StackShape) -> Iterator[Problem]:
     for index, network in enumerate(cluster.access.authorized):
         if network == EVERYONE:
             path = f"cluster.access.authorized[{index}]"
-            yield Problem(path, str(network), "lets everybody reach the control plane", "mode dns")
+            yield Problem(path, str(network), "lets everybody reach the control plane", _NO_ADDRESSES)
     if not cluster.security_group and any(team.viewers or team.editors for team in stack.teams):
         reason = "without it GKE looks up nobody's groups, so the viewers and editors of teams may do nothing"
-        yield Problem("cluster.securityGroup", None, reason, "gke-security-groups@<your domain>")
+        yield Problem(
+            "cluster.securityGroup", None, reason, Suggestion("gke-security-groups@<your domain>", needs=Needs.FACT)
+        )
     yield from note_maintenance(cluster.maintenance)
-
-
-def _system_pool(cloud: Cloud, cluster: GcpClusterSpec) -> Iterator[Problem]:
-    pool = cluster.system_pool
-    if pool.min > pool.max:
-        yield Problem("cluster.systemPool.min", pool.min, f"more than the maximum of {pool.max}", str(pool.max))
-    try:
-        machine = catalog.machine_type(cloud.name, pool.machine_type)
-    except UnknownFact as unknown:
-        yield Problem(
-            "cluster.systemPool.machineType",
-            pool.machine_type,
-            f"not a machine type that is known on {cloud.name}",
-            unknown.nearest,
-        )
-        return
-    if machine.accelerator is not None:
-        plain = ", ".join(other.name for other in catalog.machine_types(cloud.name) if other.accelerator is None)
-        yield Problem(
-            "cluster.systemPool.machineType",
-            pool.machine_type,
-            f"has {machine.gpus} x {machine.accelerator}; system nodes need no GPU",
-            plain,
-        )
 
 
 MOST_AUTHORIZED = 100
 """GKE documentation, "Add authorized networks for control plane access", of clusters with private nodes."""
 
 
+_NO_ADDRESSES = Suggestion("larger ranges, or none and mode: dns", edits=[{"/cluster.access": {"mode": "dns"}}])
+
+
 def _access(access: GcpControlPlaneAccess) -> Iterator[Problem]:
     ranges = [str(network) for network in access.authorized]
     if len(ranges) > MOST_AUTHORIZED:
         reason = f"GKE takes at most {MOST_AUTHORIZED}"
-        yield Problem("cluster.access.authorized", f"{len(ranges)} ranges", reason, "larger ranges, or mode dns")
+        yield Problem("cluster.access.authorized", f"{len(ranges)} ranges", reason, _NO_ADDRESSES)
     for index, network in enumerate(ranges):
         if network in ranges[:index]:
-            yield Problem(f"cluster.access.authorized[{index}]", network, "named twice", "leave it out")
+            yield Problem(f"cluster.access.authorized[{index}]", network, "named twice", LEAVE_OUT)
     if access.mode == "authorized" and not ranges:
         yield Problem(
             "cluster.access.authorized",
             None,
             "mode authorized lets in the ranges of this list only, and it is empty",
-            "the ranges of your runners and administrators, or mode dns",
+            Suggestion("the ranges of your runners and administrators, or mode: dns", edits=[{"mode": "dns"}]),
         )

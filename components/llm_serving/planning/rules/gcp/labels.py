@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from llm_serving.errors import Problem
+from llm_serving.errors import Needs, Problem, Suggestion
 from llm_serving.planning.rules.stack import StackShape
 
 MOST_LABELS = 64
@@ -19,11 +19,16 @@ def check_labels(stack: StackShape) -> Iterator[Problem]:
     labels = stack.gcp.labels
     if len(labels) > MOST_LABELS:
         reason = f"a resource of Google Cloud has at most {MOST_LABELS} labels"
-        yield Problem("labels", f"{len(labels)} labels", reason, "fewer")
+        yield Problem(
+            "labels",
+            f"{len(labels)} labels",
+            reason,
+            Suggestion(f"{len(labels) - MOST_LABELS} fewer", needs=Needs.CHOICE),
+        )
     for key in labels:
         if key.startswith(RESERVED_PREFIX):
             reason = f"Google keeps keys that begin with {RESERVED_PREFIX} for its own labels"
-            yield Problem(f"labels.{key}", labels[key], reason, f"x-{key}")
+            yield Problem(f"labels.{key}", labels[key], reason, Suggestion(keys=[f"x-{key}"[:63].rstrip("-_")]))
 
 
 def check_groups(stack: StackShape) -> Iterator[Problem]:
@@ -36,4 +41,5 @@ def check_groups(stack: StackShape) -> Iterator[Problem]:
             for number, group in enumerate(groups):
                 if not _EMAIL.fullmatch(group):
                     reason = "not the e-mail address of a Google group, by which GKE knows it"
-                    yield Problem(f"teams[{index}].{what}[{number}]", group, reason, f"{team.name}@<your domain>")
+                    address = Suggestion(f"{team.name}@<your domain>", needs=Needs.FACT)
+                    yield Problem(f"teams[{index}].{what}[{number}]", group, reason, address)

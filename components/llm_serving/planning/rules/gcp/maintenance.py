@@ -9,11 +9,11 @@ and 30 days.)
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import accumulate
+from itertools import accumulate, count
 
 from dateutil.rrule import rrulestr
 
-from llm_serving.errors import Problem
+from llm_serving.errors import Needs, Problem, Suggestion
 from llm_serving.spec.gcp import GcpMaintenanceExclusion, GcpMaintenanceWindow
 
 ROLLING = timedelta(days=92)
@@ -45,7 +45,7 @@ def note_maintenance(window: GcpMaintenanceWindow) -> Iterator[Problem]:
     for index, exclusion in enumerate(window.exclusions):
         if exclusion.scope == "all" and _length(exclusion) > ADVISABLE_FREEZE:
             reason = f"no security patch arrives for {_days(exclusion)}; GKE advises at most {ADVISABLE_FREEZE.days}"
-            yield Problem(f"{PATH}.exclusions[{index}].end", exclusion.end, reason, "scope minor-and-nodes")
+            yield Problem(f"{PATH}.exclusions[{index}].end", exclusion.end, reason, _NODES_STAY)
 
 
 def _exclusions(exclusions: Sequence[GcpMaintenanceExclusion]) -> Iterator[Problem]:
@@ -53,27 +53,38 @@ def _exclusions(exclusions: Sequence[GcpMaintenanceExclusion]) -> Iterator[Probl
     freezes = 0
     if len(exclusions) > MOST_EXCLUSIONS:
         reason = f"GKE takes at most {MOST_EXCLUSIONS} exclusions"
-        yield Problem(f"{PATH}.exclusions", f"{len(exclusions)} exclusions", reason, "drop those that have ended")
+        yield Problem(
+            f"{PATH}.exclusions",
+            f"{len(exclusions)} exclusions",
+            reason,
+            Suggestion("drop those that have ended", needs=Needs.CHOICE),
+        )
     for index, exclusion in enumerate(exclusions):
         path = f"{PATH}.exclusions[{index}]"
         if exclusion.name in names:
-            yield Problem(f"{path}.name", exclusion.name, "another exclusion has the same name")
+            taken = {other.name for other in exclusions}
+            free = next(name for number in count(2) if (name := f"{exclusion.name[:60]}-{number}") not in taken)
+            reason = "another exclusion has the same name"
+            yield Problem(f"{path}.name", exclusion.name, reason, Suggestion(values=[free]))
         names.add(exclusion.name)
         if exclusion.end <= exclusion.start:
-            yield Problem(f"{path}.end", exclusion.end, f"not after the start, {exclusion.start}")
+            yield Problem(
+                f"{path}.end", exclusion.end, f"not after the start, {exclusion.start}", _until(exclusion, _DAY)
+            )
         if exclusion.scope != "all":
             if _length(exclusion) > LONGEST_SUPPORT:
                 reason = f"{_days(exclusion)}, and no version is supported for longer than 24 months"
-                yield Problem(f"{path}.end", exclusion.end, reason, "an earlier end")
+                yield Problem(f"{path}.end", exclusion.end, reason, _until(exclusion, LONGEST_SUPPORT))
             continue
         freezes += 1
         if _length(exclusion) > LONGEST_FREEZE:
-            last = datetime.fromisoformat(exclusion.start) + LONGEST_FREEZE
             reason = f"{_days(exclusion)} without any upgrade; GKE takes at most {LONGEST_FREEZE.days}"
-            yield Problem(f"{path}.end", exclusion.end, reason, f"{last:%Y-%m-%dT%H:%M:%SZ}, or scope minor-and-nodes")
+            last = _until(exclusion, LONGEST_FREEZE)
+            instead = Suggestion(values=last.values, edits=_NODES_STAY.edits if last else ())
+            yield Problem(f"{path}.end", exclusion.end, reason, instead)
         if freezes > MOST_FREEZES:
             reason = f"GKE takes at most {MOST_FREEZES} exclusions of this scope"
-            yield Problem(f"{path}.scope", exclusion.scope, reason, "minor-and-nodes")
+            yield Problem(f"{path}.scope", exclusion.scope, reason, Suggestion(values=["minor-and-nodes"]))
 
 
 def _availability(window: GcpMaintenanceWindow) -> Iterator[Problem]:
@@ -82,18 +93,35 @@ def _availability(window: GcpMaintenanceWindow) -> Iterator[Problem]:
         least = _least_available(window, ())
     except ValueError as error:
         reason = f"not a rule of RFC 5545: {error}"
-        yield Problem(f"{PATH}.recurrence", window.recurrence, reason, "FREQ=WEEKLY;BYDAY=SA,SU")
+        weekly = Suggestion(values=["FREQ=WEEKLY;BYDAY=SA,SU"])
+        yield Problem(f"{PATH}.recurrence", window.recurrence, reason, weekly)
         return
     if least < AVAILABLE:
         reason = f"with {window.hours} hours each time GKE may upgrade for {_hours(least)}; {rule}"
-        yield Problem(f"{PATH}.recurrence", window.recurrence, reason, "more days, or more hours")
+        yield Problem(f"{PATH}.recurrence", window.recurrence, reason, Suggestion(values=["FREQ=DAILY"]))
         return
     freezes = [_span(exclusion) for exclusion in window.exclusions if exclusion.scope == "all"]
     least = _least_available(window, freezes)
     if least < AVAILABLE:
         reason = f"beside them the windows leave {_hours(least)}; {rule}"
-        names = ", ".join(exclusion.name for exclusion in window.exclusions if exclusion.scope == "all")
-        yield Problem(f"{PATH}.exclusions", names, reason, "shorter ones, scope minor-and-nodes, or longer windows")
+        freezing = {number: each for number, each in enumerate(window.exclusions) if each.scope == "all"}
+        names = ", ".join(exclusion.name for exclusion in freezing.values())
+        scopes = {f"/{PATH}.exclusions[{number}].scope": "minor-and-nodes" for number in freezing}
+        instead = Suggestion("shorter ones, scope: minor-and-nodes, or longer windows", edits=[scopes])
+        yield Problem(f"{PATH}.exclusions", names, reason, instead)
+
+
+_DAY = timedelta(days=1)
+_NODES_STAY = Suggestion(edits=[{"scope": "minor-and-nodes"}])
+
+
+def _until(exclusion: GcpMaintenanceExclusion, length: timedelta) -> Suggestion:
+    """The end that is so long after the start; none where that is no moment."""
+    try:
+        end = datetime.fromisoformat(exclusion.start) + length
+    except OverflowError:
+        return Suggestion()
+    return Suggestion(values=[f"{end:%Y-%m-%dT%H:%M:%SZ}"])
 
 
 def _least_available(window: GcpMaintenanceWindow, freezes: Sequence[Span]) -> timedelta:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
 
-from llm_serving.errors import Problem
+from llm_serving.errors import Problem, Suggestion
 from llm_serving.planning.clouds.gcp_subnets import (
     MANAGED_SERVICES,
     SMALLEST_PROXY_PREFIX,
@@ -39,7 +39,7 @@ def check_network(stack: StackShape) -> Iterator[Problem]:
             continue
         if name == "services" and network.overlaps(MANAGED_SERVICES):
             reason = f"overlaps GKE's own range of Services, which a cluster takes as a whole: {MANAGED_SERVICES}"
-            yield Problem(f"network.{name}", str(network), reason, str(MANAGED_SERVICES))
+            yield Problem(f"network.{name}", str(network), reason, Suggestion(values=[str(MANAGED_SERVICES)]))
         elif reason := unusable(network):
             yield _problem(name, ranges, reason, network.prefixlen)
     for first, second in overlaps(ranges):
@@ -87,4 +87,4 @@ def _problem(name: str, ranges: Mapping[str, IPv4Network], reason: str, prefix: 
     """A refused range, with a free one of the size that is needed."""
     others = {other: network for other, network in ranges.items() if other != name}
     free = free_range(prefix, others)
-    return Problem(f"network.{name}", str(ranges[name]), reason, str(free) if free else "")
+    return Problem(f"network.{name}", str(ranges[name]), reason, Suggestion(values=[str(free)] if free else []))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from llm_serving.errors import Problem
+from llm_serving.errors import Needs, Problem, Suggestion
 from llm_serving.planning.clouds.gcp import initial_nodes_per_zone
 from llm_serving.planning.node_room import nodes_in_use
 from llm_serving.planning.rules.models import Plans, plans_of
@@ -29,7 +29,7 @@ def note_node_minimum(stack: StackShape) -> Iterator[Problem]:
                     f"the pool starts with {started} nodes, as many in each of {', '.join(zones)}, and GKE adds "
                     "none to reach a minimum: it keeps those that pods have asked for"
                 )
-                hint = "warmPool.placeholders of a model, or fewer zones in the entry"
+                hint = Suggestion("warmPool.placeholders of a model, or fewer zones in the entry", needs=Needs.CHOICE)
                 yield Problem(f"pools[{index}].capacity[{number}].min", entry.min, reason, hint)
 
 

@@ -4,7 +4,7 @@ nodes in us-east1 stream from repositories of us-east1 and of us)."""
 
 from collections.abc import Iterator
 
-from llm_serving.errors import Problem
+from llm_serving.errors import Needs, Problem, Suggestion
 from llm_serving.planning.clouds.gcp import registry_location
 from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.models import ROLE_PATHS
@@ -25,7 +25,8 @@ def check_registry(stack: StackShape) -> Iterator[Problem]:
     if registry is None or registry.pull_through is None or registry.region in (None, stack.region):
         return
     reason = f"would be in {registry.region}, and nodes in {stack.region} stream images of their own region only"
-    yield Problem("registry.pullThrough", registry.pull_through, reason, f"region {stack.region}, or no pullThrough")
+    instead = Suggestion(removal=True, edits=[{"region": stack.region}])
+    yield Problem("registry.pullThrough", registry.pull_through, reason, instead)
 
 
 def note_registry(stack: StackShape) -> Iterator[Problem]:
@@ -37,9 +38,8 @@ def note_registry(stack: StackShape) -> Iterator[Problem]:
             location = registry_location(repository)
             if location is not None and not _streams(location, stack.region):
                 reason = f"is pulled whole from {location}, and its cold start is counted as if it were streamed"
-                yield Problem(
-                    f"models[{index}].{ROLE_PATHS[role]}", repository, reason, f"a registry in {stack.region}"
-                )
+                nearer = Suggestion(f"a registry in {stack.region}", needs=Needs.ELSEWHERE)
+                yield Problem(f"models[{index}].{ROLE_PATHS[role]}", repository, reason, nearer)
 
 
 def _streams(location: str, region: str) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from llm_serving.errors import Problem
+from llm_serving.errors import LEAVE_OUT, Problem, Suggestion
 from llm_serving.planning.purchase_options import is_preemptible
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.spec.gcp import SPOT_SHUTDOWN_SECONDS
@@ -19,10 +19,11 @@ def check_spot_shutdown(stack: StackShape) -> Iterator[Problem]:
         if seconds == SPOT_SHUTDOWN_SECONDS:
             continue
         if not is_preemptible(pool):
-            yield Problem(path, seconds, "the pool has no spot capacity, so this would have no effect", "leave it out")
+            yield Problem(path, seconds, "the pool has no spot capacity, so this would have no effect", LEAVE_OUT)
         elif version and _is_older(version):
             reason = f"needs GKE {LONG_SHUTDOWN_VERSION} or later, and cluster.version is {version}"
-            yield Problem(path, seconds, reason, f"{SPOT_SHUTDOWN_SECONDS}, or cluster.version {LONG_SHUTDOWN_VERSION}")
+            instead = Suggestion(values=[SPOT_SHUTDOWN_SECONDS], edits=_NEWER.edits)
+            yield Problem(path, seconds, reason, instead)
 
 
 def note_spot_shutdown(stack: StackShape) -> Iterator[Problem]:
@@ -32,7 +33,10 @@ def note_spot_shutdown(stack: StackShape) -> Iterator[Problem]:
         if pool.spot_shutdown_seconds > SPOT_SHUTDOWN_SECONDS and version is None:
             reason = f"needs GKE {LONG_SHUTDOWN_VERSION}; an older cluster refuses it, and cluster.version is not given"
             path = f"pools[{index}].spotShutdownSeconds"
-            yield Problem(path, pool.spot_shutdown_seconds, reason, f"cluster.version {LONG_SHUTDOWN_VERSION}")
+            yield Problem(path, pool.spot_shutdown_seconds, reason, _NEWER)
+
+
+_NEWER = Suggestion(edits=[{"/cluster.version": LONG_SHUTDOWN_VERSION}])
 
 
 def _is_older(version: str) -> bool:

@@ -10,7 +10,6 @@ from typing import Any
 
 from llm_serving.component import to_input_errors
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.planning.clouds import GCP
 from llm_serving.planning.rules import StackShape, check
 
 
@@ -27,12 +26,12 @@ def obey_rules(
         name: name of the component, for the message.
         paths: beginnings of paths in the settings and what they are called among the component's arguments, for
             example ``network`` and ``ranges``.
-        shape: fields of :class:`StackShape`.
+        shape: fields of :class:`StackShape`; ``cloud`` is one of them.
 
     Raises:
         InputPropertiesError: with the property path of every refused value.
     """
-    problems = [_renamed(problem, paths) for problem in check(StackShape(cloud=GCP, **shape))]
+    problems = [_renamed(problem, paths) for problem in check(StackShape(**shape))]
     if problems:
         raise to_input_errors(ProblemsError(problems, f"{component} {name!r}"))
 
