@@ -2,7 +2,6 @@ from typing import Any
 
 import pytest
 
-from llm_serving.contract import LABEL_POOL
 from llm_serving.planning.addons import plan_addons, read_gpu_exporter
 from llm_serving.planning.clouds import EXISTING, GCP, cloud_named
 from llm_serving.planning.rules import check, notes
@@ -82,16 +81,6 @@ def test_a_signal_that_nothing_of_the_stack_measures_is_told_and_no_other(cloud,
     shape = stack(cloud=cloud_named(cloud), pools=tuple(pools_of(cloud)), models=(model(**ALONE),), addons=addons)
     told = [note.path for note in notes(shape) if "nothing of this stack measures it" in note.reason]
     assert told == (["models[0].autoscaling.gpuUtilization"] if is_told else [])
-
-
-def test_on_machines_of_a_cloud_an_exporter_runs_on_the_nodes_of_the_pool_whatever_their_taints():
-    assert planned_addons([model(**ALONE)], "aws", [pool()]) == ["monitoring", "keda", "dcgm_exporter"]
-    nodes = cloud_named("aws").exporter_nodes(pool())
-    assert nodes is not None
-    assert nodes.node_selector == {LABEL_POOL: "l4"}
-    assert [toleration.model_dump(exclude_none=True) for toleration in nodes.tolerations] == [
-        {"key": "", "operator": "Exists"}
-    ]
 
 
 def test_an_exporter_finds_nodes_by_labels_so_a_pool_without_any_is_refused():

@@ -9,12 +9,11 @@ from collections.abc import Callable, Mapping
 
 from llm_serving import catalog
 from llm_serving.catalog import LocalSsd, MachineType
-from llm_serving.contract import LABEL_POOL
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.gpu_sharing import share_gpus
 from llm_serving.planning.nodes import DEFAULT_MAX_PODS, GIB_PER_GB, Allocatable, NodeShape, by_bracket
 from llm_serving.planning.purchase_options import is_preemptible, is_queued
-from llm_serving.spec import GpuNodesSpec, Pool, PoolSpec, Toleration
+from llm_serving.spec import Pool, PoolSpec
 
 KERNEL_SHARE = 0.03
 """Share of a machine's memory that Linux does not show. GKE's own example ("Plan GKE Standard node sizes")
@@ -126,10 +125,6 @@ class MachineCloud(Cloud):
             local_ssd_gib=free.local_ssd_gib,
             cloud=self.name,
         )
-
-    def exporter_nodes(self, pool: Pool) -> GpuNodesSpec | None:
-        """By the label that the nodes of a pool carry; whatever their taints are, it runs nowhere else."""
-        return GpuNodesSpec(node_selector={LABEL_POOL: pool.name}, tolerations=(Toleration(key=""),))
 
     def pool_node(self, pool: Pool, *, max_pods: int = DEFAULT_MAX_PODS) -> NodeShape:
         """The smallest of each quantity over the pool's capacity entries."""
