@@ -59,7 +59,14 @@ def _check_instant(value: str) -> str:
         datetime.fromisoformat(value)
     except ValueError as error:
         raise ProblemsError([Problem("", value, f"no such moment: {error}", _nearest_instant(value))]) from None
+    if value[:4] not in _YEARS:
+        reason = f"no such moment in the life of a cluster: the years {_YEARS[0]} to {_YEARS[-1]}"
+        raise ProblemsError([Problem("", value, reason, Suggestion(values=[f"2026{value[4:]}"]))])
     return value
+
+
+_YEARS = [str(year) for year in range(2015, 2100)]
+"""From the first GKE on; whatever is computed beyond these years still is a date."""
 
 
 def _nearest_instant(value: str) -> Suggestion:
@@ -101,10 +108,11 @@ _RECURRENCE_PARTS = ("FREQ", "INTERVAL", "BYDAY", "BYMONTH", "BYMONTHDAY", "BYSE
 def _check_recurrence(value: str) -> str:
     parts = [part.partition("=") for part in value.split(";")]
     names = [name for name, _, _ in parts]
-    example = "FREQ=WEEKLY;BYDAY=SA,SU"
+    plainer = re.sub(r"\s", "", value).upper().removeprefix("RRULE:")
 
     def refuse(reason: str) -> ProblemsError:
-        return ProblemsError([Problem("", value, reason, Suggestion(values=[example]))])
+        near = plainer if plainer != value and _is_recurrence(plainer) else "FREQ=WEEKLY;BYDAY=SA,SU"
+        return ProblemsError([Problem("", value, reason, Suggestion(values=[near]))])
 
     if parts[0] not in (("FREQ", "=", "DAILY"), ("FREQ", "=", "WEEKLY")):
         raise refuse("not a rule that begins with FREQ=DAILY or FREQ=WEEKLY")
@@ -117,7 +125,20 @@ def _check_recurrence(value: str) -> str:
             raise refuse(f"not a rule of days: {name} is not one of {', '.join(_RECURRENCE_PARTS)}")
         if names.count(name) > 1:
             raise refuse(f"says {name} twice")
+        if name == "BYDAY" and not _DAYS.fullmatch(said):
+            # RFC 5545, 3.3.10: a number before a day is for rules of months and years.
+            raise refuse("not a rule of days: BYDAY takes MO, TU, WE, TH, FR, SA and SU, with commas between them")
     return value
+
+
+_DAYS = re.compile("(MO|TU|WE|TH|FR|SA|SU)(,(MO|TU|WE|TH|FR|SA|SU))*")
+
+
+def _is_recurrence(value: str) -> bool:
+    try:
+        return bool(_check_recurrence(value))
+    except ProblemsError:
+        return False
 
 
 class GcpMaintenanceWindow(Frozen):
@@ -253,9 +274,10 @@ SHORTEST_SOFT_DELETE_DAYS = 7
 
 def _soft_delete_days(days: int) -> int:
     if 0 < days < SHORTEST_SOFT_DELETE_DAYS:
-        raise ValueError(
+        reason = (
             f"Cloud Storage keeps deleted objects for {SHORTEST_SOFT_DELETE_DAYS} to 90 days, or, with 0, not at all"
         )
+        raise ProblemsError([Problem("", days, reason, Suggestion(values=[SHORTEST_SOFT_DELETE_DAYS, 0]))])
     return days
 
 
