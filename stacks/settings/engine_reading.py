@@ -92,7 +92,7 @@ class _Walk:
                 path,
                 None,
                 "has a key that is a list or an object",
-                _spelt("a text as key; nothing here fills in templates"),
+                _spelt("a text as key; no template is filled in"),
             )
             return
         if _SURROGATE.search(key.value):

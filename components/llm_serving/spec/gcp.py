@@ -2,6 +2,8 @@
 and what a pool on GKE has beside what every pool has."""
 
 import re
+from calendar import monthrange
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from ipaddress import IPv4Network
@@ -101,7 +103,7 @@ class GcpMaintenanceExclusion(Frozen):
     """What is left undone: `all` upgrades, `minor` versions, or `minor-and-nodes`."""
 
 
-_RECURRENCE_PARTS = ("FREQ", "INTERVAL", "BYDAY", "BYMONTH", "BYMONTHDAY", "BYSETPOS", "WKST")
+_RECURRENCE_PARTS = ("FREQ", "INTERVAL", "BYDAY", "BYMONTH", "BYMONTHDAY", "WKST")
 """Parts of a rule of RFC 5545 that say on which days; the time of day is that of the first window."""
 
 
@@ -128,7 +130,22 @@ def _check_recurrence(value: str) -> str:
         if name == "BYDAY" and not _DAYS.fullmatch(said):
             # RFC 5545, 3.3.10: a number before a day is for rules of months and years.
             raise refuse("not a rule of days: BYDAY takes MO, TU, WE, TH, FR, SA and SU, with commas between them")
+    if not _happens({name: said for name, _, said in parts}):
+        raise refuse("not a rule of days: there is no such day in any year")
     return value
+
+
+def _happens(parts: Mapping[str, str]) -> bool:
+    """Whether a year has a day of the rule's months and numbers: whoever looks for the first one would not end."""
+    if not parts.keys() & {"BYMONTH", "BYMONTHDAY"}:
+        return True
+    try:
+        months = [int(month) for month in parts.get("BYMONTH", "1,2,3,4,5,6,7,8,9,10,11,12").split(",")]
+        days = [int(day) for day in parts.get("BYMONTHDAY", "1").split(",")]
+    except ValueError:
+        return False
+    lengths = {month: monthrange(2024, month)[1] for month in months if 1 <= month <= 12}
+    return any(1 <= abs(day) <= length for day in days for length in lengths.values())
 
 
 _DAYS = re.compile("(MO|TU|WE|TH|FR|SA|SU)(,(MO|TU|WE|TH|FR|SA|SU))*")
