@@ -78,7 +78,7 @@ test-images: setup-python ## launcher, loader and image builds as real processes
 	@python -m tests.images.quantizer_environment
 	@$(PYTEST) tests/images -q -n 2 --dist loadfile
 
-test-engine: setup ## previews, updates, faults and destroys on the real engine and a real control plane
+test-engine: setup-karpenter ## previews, updates, faults and destroys on the real engine and a real control plane
 	@# Each group makes what it needs; most of the time is spent waiting. conftest.py says which tests are a group.
 	@$(PYTEST) tests/engine -q -n 2 --dist loadscope
 

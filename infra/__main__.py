@@ -5,7 +5,6 @@ import pulumi
 from infra.arguments import (
     addon_arguments,
     compile_cache_arguments,
-    loader_arguments,
     model_arguments,
     namespace_arguments,
 )
@@ -15,9 +14,10 @@ from infra.launcher_version import launcher_version
 from infra.notes import warn_of_notes
 from infra.outputs import export_outputs
 from infra.queued_releases import refuse_unanswered_releases
+from infra.weights import load_weights
 from llm_serving.addons.cluster_addons import ClusterAddons
 from llm_serving.planning.replicas import object_name
-from llm_serving.serving import CompileCache, ModelLoader, ModelService, PriorityClasses, TeamNamespace
+from llm_serving.serving import CompileCache, ModelService, PriorityClasses, TeamNamespace
 from llm_serving.spec import AddonSource
 from stacks.settings.program import current_stack
 
@@ -43,19 +43,7 @@ namespaces = {
     for team in settings.teams
 }
 
-loader = settings.loader
-weights = {
-    model.spec.name: [
-        ModelLoader(
-            object_name(model.spec.name, served.release.spec.version),
-            loader_arguments(stack, platform, model, served, loader, namespaces[model.spec.team]),
-            platform.on_cluster(depends_on=[namespaces[model.spec.team]]),
-        )
-        for served in model.releases
-        if loader is not None
-    ]
-    for model in stack.models
-}
+weights = load_weights(stack, platform, namespaces)
 
 compile_caches = {
     model.spec.name: [

@@ -8,11 +8,18 @@ import pulumi
 from infra.clouds import Platform
 from llm_serving.addons.cluster_addons import ClusterAddonsArgs
 from llm_serving.arguments import plain
-from llm_serving.serving import CompileCacheArgs, ModelLoaderArgs, ModelServiceArgs, TeamNamespace, TeamNamespaceArgs
+from llm_serving.serving import (
+    CompileCacheArgs,
+    ModelLoaderArgs,
+    ModelServiceArgs,
+    QuantizationJobArgs,
+    TeamNamespace,
+    TeamNamespaceArgs,
+)
 from llm_serving.serving.arguments import EgressArgs, ImagePullArgs
 from llm_serving.spec import LoaderSpec, TeamSpec
 from llm_serving.spec.loader import HUB_TOKEN_SECRET
-from stacks.settings import ServedModel, ServedRelease, Stack
+from stacks.settings import PlannedQuantization, ServedModel, ServedRelease, Stack, WantedWeights
 from stacks.settings.secrets import HUB_TOKEN, IMAGE_PULL_PASSWORD, PROMETHEUS_CREDENTIAL
 
 LOADER_ACCOUNT = "model-loader"
@@ -81,21 +88,43 @@ def namespace_arguments(stack: Stack, platform: Platform, team: TeamSpec) -> Tea
 
 
 def loader_arguments(
-    stack: Stack, platform: Platform, model: ServedModel, served: ServedRelease, loader: LoaderSpec, team: TeamNamespace
+    stack: Stack, platform: Platform, wanted: WantedWeights, loader: LoaderSpec, team: TeamNamespace
 ) -> ModelLoaderArgs:
     """The Job that brings the weights of one release into the cache."""
     arguments: ModelLoaderArgs = {
-        "release": plain(served.release.spec),
-        "team": model.spec.team,
+        "release": plain(wanted.release.spec),
+        "team": wanted.team,
         "loader": plain(loader),
         "namespace": team.namespace,
-        "cache": platform.model_cache(model.spec.team, team),
-        "scheduling": platform.scheduling[model.spec.pool],
+        "cache": platform.model_cache(wanted.team, team),
+        "scheduling": platform.scheduling[wanted.pool],
         "labels": stack.settings.labels,
         **_image_pull(stack),
         **_egress(stack),
     }
-    identity = _loader_identity(stack, platform, model.spec.team)
+    identity = _loader_identity(stack, platform, wanted.team)
+    if identity is not None:
+        arguments["identity"] = identity
+    return arguments
+
+
+def quantization_arguments(
+    stack: Stack, platform: Platform, job: PlannedQuantization, loader: LoaderSpec, team: TeamNamespace
+) -> QuantizationJobArgs:
+    """The Job that quantizes the weights of a release, with the identity of a loader."""
+    arguments: QuantizationJobArgs = {
+        "quantization": plain(job.spec),
+        "base": plain(job.base.spec),
+        "loader": plain(loader),
+        "node": plain(job.node),
+        "namespace": team.namespace,
+        "scheduling": platform.scheduling[job.spec.pool],
+        "cache": platform.model_cache(job.spec.team, team),
+        "labels": stack.settings.labels,
+        **_image_pull(stack),
+        **_egress(stack),
+    }
+    identity = _loader_identity(stack, platform, job.spec.team)
     if identity is not None:
         arguments["identity"] = identity
     return arguments

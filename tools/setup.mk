@@ -17,7 +17,7 @@ setup-node: setup ## the same, and what a real local node needs (Linux; as root 
 setup-autoscaling: setup ## the same, and KEDA, kube-state-metrics and Prometheus (a first run builds for a quarter of an hour)
 	@sh tools/bootstrap.sh ensure autoscaling
 
-setup-karpenter: setup ## the same, and Karpenter, which nothing uses yet (a first run builds for five minutes)
+setup-karpenter: setup ## the same, and Karpenter, for the machines of a local AWS (a first run builds for five minutes)
 	@sh tools/bootstrap.sh ensure karpenter
 
 setup-official-kubernetes: setup ## the same, and Pulumi's own Kubernetes plugin, for LLM_SERVING_KUBERNETES_PLUGIN=official

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llm_serving.addons.cluster_addons import ClusterAddons
-    from llm_serving.cloud.aws import AwsGpuPool, AwsNodeProvisioner
+    from llm_serving.cloud.aws import (
+        AwsCluster,
+        AwsGpuPool,
+        AwsModelCache,
+        AwsModelVolume,
+        AwsNetwork,
+        AwsNodeProvisioner,
+        AwsRegistry,
+        AwsWorkloadIdentity,
+    )
     from llm_serving.cloud.existing import (
         ExistingCluster,
         ExistingModelCache,
@@ -24,11 +33,24 @@ if TYPE_CHECKING:
         GcpRegistry,
         GcpWorkloadIdentity,
     )
-    from llm_serving.serving import CompileCache, ModelLoader, ModelService, PriorityClasses, TeamNamespace
+    from llm_serving.serving import (
+        CompileCache,
+        ModelLoader,
+        ModelService,
+        PriorityClasses,
+        QuantizationJob,
+        TeamNamespace,
+    )
 
 __all__ = [
+    "AwsCluster",
     "AwsGpuPool",
+    "AwsModelCache",
+    "AwsModelVolume",
+    "AwsNetwork",
     "AwsNodeProvisioner",
+    "AwsRegistry",
+    "AwsWorkloadIdentity",
     "ClusterAddons",
     "CompileCache",
     "ExistingCluster",
@@ -44,6 +66,7 @@ __all__ = [
     "ModelLoader",
     "ModelService",
     "PriorityClasses",
+    "QuantizationJob",
     "TeamNamespace",
 ]
 

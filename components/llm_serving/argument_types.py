@@ -53,6 +53,9 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "AdapterArgs": spec.AdapterSource,
         "ReleaseArgs": spec.ReleaseSpec,
         "NodeShapeArgs": NodeShape,
+        "QuantizationBaseArgs": spec.QuantizationBase,
+        "CalibrationArgs": spec.CalibrationSpec,
+        "QuantizationArgs": spec.QuantizationSpec,
     },
     "cloud/gcp/arguments.py": {
         "ControlPlaneAccessArgs": gcp.GcpControlPlaneAccess,

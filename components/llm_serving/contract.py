@@ -55,6 +55,8 @@ class PoolScheduling(ContractModel):
         tolerations: taints of the nodes that the pod must tolerate, those of every capacity entry.
         gpu_resource: extended resource to request; ``None`` where the accelerator is a CPU.
         gpus_per_node: GPUs of one node that pods can ask for: whole ones, or the parts of shared ones.
+        network_devices: extended resources of one node by which its GPUs reach those of other nodes, with how many of
+            each it has; an instance of several nodes asks for all of them. Empty where the nodes' own network is all.
         node_allocatable_cpu: cores that pods can use on the smallest node of the pool, before daemon sets.
         node_allocatable_memory_gib: memory that pods can use on the smallest node of the pool, in GiB.
         spot_notice_seconds: time that pods get between notice and end, by the shortest termination notice of the
@@ -71,6 +73,7 @@ class PoolScheduling(ContractModel):
     tolerations: tuple[Toleration, ...] = ()
     gpu_resource: str | None = None
     gpus_per_node: Count
+    network_devices: dict[str, Count] = {}
     node_allocatable_cpu: Annotated[float, Field(gt=0)]
     node_allocatable_memory_gib: Annotated[float, Field(gt=0)]
     spot_notice_seconds: Count | None = None

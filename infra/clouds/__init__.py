@@ -4,11 +4,8 @@ A cloud's module is imported only where a stack runs on it: the cloud's SDK take
 is an extra of the package that need not be installed.
 """
 
-import pulumi
-
 from infra.clouds.immutable import refuse_changes_of_fixed_settings
 from infra.clouds.platform import Access, Platform, build_platform
-from llm_serving.errors import Problem
 from stacks.settings import ExistingSettings, GcpSettings, Stack
 
 __all__ = ["Access", "Platform", "bring_up"]
@@ -25,5 +22,6 @@ def bring_up(stack: Stack) -> Platform:
         from infra.clouds.gcp import GoogleCloud
 
         return build_platform(GoogleCloud(stack, stack.settings))
-    reason = "a stack on AWS can be checked and planned, and not be brought up yet"
-    raise pulumi.RunError(f"{stack.source}: {Problem('llm-serving:cloud', stack.settings.cloud, reason)}")
+    from infra.clouds.aws import AmazonCloud
+
+    return build_platform(AmazonCloud(stack, stack.settings))

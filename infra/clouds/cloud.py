@@ -9,8 +9,10 @@ import pulumi_kubernetes as k8s
 
 from llm_serving.serving import TeamNamespace
 from llm_serving.spec import ExistingPoolSpec, PoolSpec
+from llm_serving.spec.aws import AwsPoolSpec
 
 if TYPE_CHECKING:
+    from llm_serving.cloud.aws import AwsGpuPool
     from llm_serving.cloud.existing import ExistingPool
     from llm_serving.cloud.gcp import GcpGpuPool
 
@@ -18,8 +20,8 @@ Access = Literal["reader", "writer"]
 """What a workload may do with the model cache."""
 
 
-SpecT = TypeVar("SpecT", PoolSpec, ExistingPoolSpec)
-PoolT = TypeVar("PoolT", "GcpGpuPool", "ExistingPool")
+SpecT = TypeVar("SpecT", PoolSpec, AwsPoolSpec, ExistingPoolSpec)
+PoolT = TypeVar("PoolT", "GcpGpuPool", "AwsGpuPool", "ExistingPool")
 
 
 class Cloud(ABC, Generic[SpecT, PoolT]):

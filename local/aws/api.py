@@ -15,11 +15,17 @@ from local.cluster.processes import Process, environment, wait_until
 from stacks.files import file_locked, read_json
 
 ENDPOINT, JOURNAL, LOCK = "endpoint.json", "journal.jsonl", "server.lock"
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
-"""moto checks none, but clients sign with some."""
 DEFAULT_ACCOUNT = "123456789012"
 """The account where nobody names one: moto's."""
 _START_SECONDS = 60.0
+
+
+def client(address: str, service: str, region: str) -> Any:
+    """A client of one service at an address. moto checks no credentials, but clients sign with some."""
+    import boto3
+
+    keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+    return boto3.client(service, region_name=region, endpoint_url=address, **keys)  # pyright: ignore
 
 
 @dataclass(frozen=True)
@@ -74,10 +80,7 @@ class AwsApi:
 
     def client(self, service: str, region: str) -> Any:
         """A client of one service, of a process that was started."""
-        import boto3
-
-        keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-        return boto3.client(service, region_name=region, endpoint_url=self.address(), **keys)  # pyright: ignore
+        return client(self.address(), service, region)
 
     def stop(self) -> None:
         """End the process; what it keeps stays."""

@@ -138,12 +138,17 @@ def _launch(response: EC2Response, offer: Offer) -> list[Any]:
         {"LaunchTemplateSpecification": offer.template, "Overrides": [offer.override]}
     ]
     response.params["TargetCapacitySpecification"] = {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": market}
+    backend = response.ec2_backend
     launched: Any = Fleets.create_fleet(response).result
-    # What DescribeInstances shows of it, by which Karpenter tells markets apart (`capacityTypeFromInstance`).
-    for request in response.ec2_backend.get_fleet(launched["FleetId"]).spot_requests:
-        request.instance.spot_instance_request_id = request.id
+    instance = backend.get_instance(launched["Instances"][0]["InstanceIds"][0])
+    # moto's fleets leave the template's security groups out; Karpenter would replace a node without them.
+    interfaces = _data(backend, offer.template).get("NetworkInterfaces") or [{}]
+    if groups := interfaces[0].get("Groups"):
+        backend.modify_instance_security_groups(instance.id, groups)
+    # By these Karpenter tells markets apart (`capacityTypeFromInstance`).
+    for request in backend.get_fleet(launched["FleetId"]).spot_requests:
+        instance.spot_instance_request_id = request.id
     if offer.machine.reservation:
-        instance = response.ec2_backend.get_instance(launched["Instances"][0]["InstanceIds"][0])
         instance.capacity_reservation_id = offer.machine.reservation
         instance.capacity_reservation_specification = {"CapacityReservationPreference": "capacity-reservations-only"}
     return launched["Instances"]
@@ -170,12 +175,17 @@ def _running(backend: Any) -> list[Machine]:
     return machines
 
 
-def _reservation(backend: Any, template: Mapping[str, Any]) -> str:
-    """The capacity reservation that a launch template targets, or an empty string."""
+def _data(backend: Any, template: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a launch template says of machines."""
     id = template.get("LaunchTemplateId") or backend.launch_template_name_to_ids.get(template["LaunchTemplateName"])
     known = backend.launch_templates.get(id)
-    data = known.latest_version().data if known else {}
-    target = (data.get("CapacityReservationSpecification") or {}).get("CapacityReservationTarget") or {}
+    return known.latest_version().data if known else {}
+
+
+def _reservation(backend: Any, template: Mapping[str, Any]) -> str:
+    """The capacity reservation that a launch template targets, or an empty string."""
+    specification = _data(backend, template).get("CapacityReservationSpecification") or {}
+    target = specification.get("CapacityReservationTarget") or {}
     return str(target.get("CapacityReservationId") or "")
 
 

@@ -7,9 +7,11 @@ import sys
 from local.cluster import identities
 from local.cluster.autoscaling import programs as autoscaling
 from local.cluster.config import AutoscalingOptions, ClusterConfig
+from local.cluster.karpenter import programs as karpenter
 from local.cluster.layout import POOL_CONTROLLER, Layout, program
 from local.cluster.node import programs
 from local.cluster.processes import LESS_MEMORY, Command
+from local.cluster.simulated_nodes import KWOK_SELECTOR
 
 _SIMULATED_PODS = "10.244.0.0/16"
 _SIMULATED_PODS_BESIDE_REAL_ONES = "100.64.0.0/16"
@@ -35,6 +37,7 @@ def commands(layout: Layout, config: ClusterConfig) -> tuple[Command, ...]:
         ),
         *programs.commands(layout, config),
         *autoscaling.commands(layout, config),
+        *karpenter.commands(layout, config),
     )
 
 
@@ -168,7 +171,7 @@ def _kwok(layout: Layout, config: ClusterConfig) -> Command:
             f"--kubeconfig={identities.kubeconfig_file(layout, 'kwok')}",
             f"--config={layout.kwok_stages}",
             "--manage-all-nodes=false",
-            "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
+            f"--manage-nodes-with-annotation-selector={KWOK_SELECTOR}",
             f"--server-address=127.0.0.1:{config.ports['kwok']}",
             f"--cidr={_SIMULATED_PODS if config.node is None else _SIMULATED_PODS_BESIDE_REAL_ONES}",
             "--node-lease-duration-seconds=40",

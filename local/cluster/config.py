@@ -104,6 +104,23 @@ class AutoscalingOptions:
 
 
 @dataclass(frozen=True)
+class KarpenterOptions:
+    """What to ask of Karpenter.
+
+    Attributes:
+        aws: address of the API of AWS, ``http://127.0.0.1:PORT`` of a local one; its owner starts it before.
+        region: region of the cluster.
+        cluster: name of the EKS cluster, of which the API has a record.
+        queue: name of the SQS queue with the interruptions of machines; empty where nobody tells of them.
+    """
+
+    aws: str
+    region: str
+    cluster: str
+    queue: str = ""
+
+
+@dataclass(frozen=True)
 class ClusterConfig:
     """What was decided when the cluster was created.
 
@@ -116,6 +133,7 @@ class ClusterConfig:
             environment.
         node: the node of this machine; ``None`` where the cluster has none, and then no container runs.
         autoscaling: KEDA and its Prometheus; ``None`` where the cluster has neither.
+        karpenter: Karpenter and the machines that it gets from AWS; ``None`` where the cluster has neither.
         bucket_weights: folder of :class:`~local.cluster.bucket_weights.BucketWeights`; ``None`` where nobody knows what
             buckets hold, and no pod waits for weights.
     """
@@ -126,6 +144,7 @@ class ClusterConfig:
     scale_down_seconds: float | None = None
     node: NodeConfig | None = None
     autoscaling: AutoscalingOptions | None = None
+    karpenter: KarpenterOptions | None = None
     bucket_weights: str | None = None
 
     @classmethod
@@ -138,13 +157,14 @@ class ClusterConfig:
         data: dict[str, Any] | None = read_json(layout.config)
         if data is None:
             raise ClusterError(f"there is no local cluster in {layout.root}: create it first")
-        node, autoscaling = data.get("node"), data.get("autoscaling")
+        node, autoscaling, karpenter = (data.get(name) for name in ("node", "autoscaling", "karpenter"))
         return cls(
             **{
                 **data,
                 "admission_plugins": tuple(data["admission_plugins"]),
                 "node": None if node is None else NodeConfig(**node),
                 "autoscaling": None if autoscaling is None else AutoscalingOptions.from_json(autoscaling),
+                "karpenter": None if karpenter is None else KarpenterOptions(**karpenter),
             }
         )
 

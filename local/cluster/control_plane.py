@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,13 @@ from local.cluster.config import (
     KUBE_STATE_METRICS,
     AutoscalingOptions,
     ClusterConfig,
+    KarpenterOptions,
     NodeConfig,
     NodeOptions,
 )
 from local.cluster.errors import ClusterError, last_lines, with_log
+from local.cluster.karpenter.programs import PORTS as KARPENTER_PORTS
+from local.cluster.karpenter.programs import check as check_karpenter
 from local.cluster.kwok_stages import write_stages
 from local.cluster.layout import POOL_CONTROLLER, REPOSITORY, Layout, program
 from local.cluster.node import namespace_owner, requirements
@@ -93,11 +96,12 @@ class LocalCluster:
         scale_down_seconds: float | None = None,
         node: NodeOptions | None = None,
         autoscaling: AutoscalingOptions | None = None,
+        karpenter: KarpenterOptions | None = None,
         bucket_weights: Path | None = None,
     ) -> None:
         """Create keys, tokens and ports unless they are there, and start. What was decided at the first call
-        stays, but for ``autoscaling``: where that is given and other than before, a cluster that runs is started again
-        with it.
+        stays, but for ``autoscaling`` and ``karpenter``. Where the first is given and other than before, a cluster that
+        runs is started again with it; Karpenter comes to one that runs, or is started again itself.
 
         Args:
             kubernetes_version: the version that the cloud would run; see :meth:`version_note`.
@@ -107,6 +111,8 @@ class LocalCluster:
                 simulated.
             autoscaling: KEDA with its Prometheus and kube-state-metrics, which scale pods by metrics. Without it the
                 HPA controller runs, with no metrics to go by.
+            karpenter: the real Karpenter, whose machines join as simulated nodes; not beside a real node, which does
+                not reach the local AWS.
             bucket_weights: folder in which the cloud keeps what weights its buckets hold; without it no pod waits for
                 weights.
 
@@ -115,8 +121,12 @@ class LocalCluster:
                 cannot have a node; says why and what to do.
         """
         layout = self._layout
-        if autoscaling is not None:
-            check_autoscaling()  # before anything is decided or stops
+        if autoscaling is not None:  # before anything is decided or stops
+            check_autoscaling()
+        if karpenter is not None:
+            if node is not None:
+                raise ClusterError("a cluster has a real node or Karpenter: create one without `node` or `karpenter`")
+            check_karpenter()
         layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not layout.config.exists():
             ClusterConfig(
@@ -125,13 +135,27 @@ class LocalCluster:
                 scale_down_seconds=scale_down_seconds,
                 node=None if node is None else NodeConfig.of(node),
                 autoscaling=autoscaling,
+                karpenter=karpenter,
                 bucket_weights=None if bucket_weights is None else str(bucket_weights.absolute()),
             ).write(layout)
-        elif autoscaling not in (None, ClusterConfig.read(layout).autoscaling):
-            with file_locked(self._layout.start_lock):
-                self._stop()
-                replace(ClusterConfig.read(layout), autoscaling=autoscaling).write(layout)
+        else:
+            if autoscaling not in (None, ClusterConfig.read(layout).autoscaling):
+                with file_locked(self._layout.start_lock):
+                    self._stop()
+                    replace(ClusterConfig.read(layout), autoscaling=autoscaling).write(layout)
+            if karpenter not in (None, ClusterConfig.read(layout).karpenter):
+                self._put_karpenter(karpenter)
         self.start()
+
+    def _put_karpenter(self, options: KarpenterOptions) -> None:
+        """Want this Karpenter; the supervisor of a cluster that runs takes it from the configuration."""
+        with file_locked(self._layout.start_lock), ports.choosing():
+            config = ClusterConfig.read(self._layout)
+            self._layout.definitions_served.unlink(missing_ok=True)
+            config = config.with_ports({**config.ports, **ports.choose(KARPENTER_PORTS, {})})
+            replace(config, karpenter=options).write(self._layout)
+            if self._supervisor_alive():
+                self._start_controllers()
 
     def exists(self) -> bool:
         """It was created and not deleted."""
@@ -159,9 +183,7 @@ class LocalCluster:
                 except BaseException:
                     self._end_leftovers(ClusterConfig.read(self._layout))
                     raise
-            if config.autoscaling is not None:
-                self._let_autoscaling_start(config)
-            self._wait_ready()
+            self._start_controllers()
             with self.client() as client:
                 if config.node is not None:
                     LocalNode(self._layout).install_addons(config, client)
@@ -180,10 +202,11 @@ class LocalCluster:
         with file_locked(self._layout.start_lock):
             self._stop()
 
-    def _stop(self) -> None:
+    def _stop(self, *, at_once: bool = False) -> None:
+        """End its processes; ``at_once`` without time to leave anything in order."""
         supervisor = self._supervisor()
         if supervisor is not None and supervisor.alive():
-            supervisor.send(signal.SIGTERM)
+            supervisor.send(signal.SIGKILL if at_once else signal.SIGTERM)
             if not supervisor.wait(_STOP_SECONDS):
                 supervisor.send(signal.SIGKILL)
                 supervisor.wait(5.0)
@@ -200,7 +223,11 @@ class LocalCluster:
             return
         if not self.exists() and any(self.directory.iterdir()):
             raise ClusterError(f"{self.directory} holds no local cluster, so it is left alone")
-        self.stop()
+        if self.exists():
+            with file_locked(self._layout.start_lock):
+                # The API server would wait for those who still watch, to keep a state that is removed. A node has
+                # containers and mounts to clear away.
+                self._stop(at_once=ClusterConfig.read(self._layout).node is None)
         shutil.rmtree(self.directory)
 
     def running(self) -> bool:
@@ -447,10 +474,15 @@ class LocalCluster:
         if config.node is not None:
             config = LocalNode(self._layout).prepare(config)
         else:
-            names = CONTROL_PLANE_PORTS if config.autoscaling is None else (*CONTROL_PLANE_PORTS, *AUTOSCALING_PORTS)
+            names = (
+                *CONTROL_PLANE_PORTS,
+                *(() if config.autoscaling is None else AUTOSCALING_PORTS),
+                *(() if config.karpenter is None else KARPENTER_PORTS),
+            )
             config = config.with_ports(ports.choose(names, config.ports))
             config.write(self._layout)
         certificates.make(self._layout.certificates, config.slot)
+        self._layout.definitions_served.unlink(missing_ok=True)
         if config.autoscaling is not None:
             config = startup.prepare(self._layout, config)
         identities.make(self._layout, config)
@@ -474,18 +506,26 @@ class LocalCluster:
                 check=True,
             )
 
-    def _let_autoscaling_start(self, config: ClusterConfig) -> None:
-        """KEDA ends where its definitions are not served when it starts: they come first."""
-        if self._layout.autoscaling_ready.exists():
+    def _let_controllers_start(self, config: ClusterConfig) -> None:
+        """KEDA and Karpenter end where their definitions are not served when they start: they come first."""
+        if (config.autoscaling, config.karpenter) == (None, None) or self._layout.definitions_served.exists():
             return
         with self.client() as client:
             self._wait_until(client.ready)
-            self.install_crds("keda", "prometheus-operator")
-            startup.put_objects(self._layout, config, client)
+            if config.autoscaling is not None:
+                self.install_crds("keda", "prometheus-operator")
+                startup.put_objects(self._layout, config, client)
+            if config.karpenter is not None:
+                self.install_crds("karpenter")
+        self._layout.definitions_served.touch()
 
-    def _wait_ready(self) -> None:
+    def _start_controllers(self) -> None:
+        """Give the controllers what they wait for, and wait until everything is ready."""
+        config = ClusterConfig.read(self._layout)
+        self._let_controllers_start(config)
+        wanted = {command.name for command in commands(self._layout, config)}
         with self.client() as client:
-            self._wait_until(lambda: self._all_ready() and client.ready() and self._has_service_account(client))
+            self._wait_until(lambda: self._all_ready(wanted) and client.ready() and self._has_service_account(client))
 
     def _wait_until(self, ready: Callable[[], bool]) -> None:
         begun, seen = time.monotonic(), False
@@ -498,9 +538,9 @@ class LocalCluster:
                 raise ClusterError(self._why_not_ready(f"not ready after {START_SECONDS:g} s"))
             time.sleep(0.1)
 
-    def _all_ready(self) -> bool:
+    def _all_ready(self, wanted: Collection[str]) -> bool:
         programs: dict[str, Any] = read_json(self._layout.programs) or {}
-        return bool(programs) and all(state["ready"] and state["process"] for state in programs.values())
+        return programs.keys() >= set(wanted) and all(s["ready"] and s["process"] for s in programs.values())
 
     @staticmethod
     def _has_service_account(client: rest.Kubernetes) -> bool:

@@ -22,6 +22,8 @@ NETWORK_POLICY = "network-policy"
 KEDA = "keda"
 KUBE_STATE_METRICS = "kube-state-metrics"
 PROMETHEUS = "prometheus"
+KARPENTER = "karpenter"
+KARPENTER_NODES = "karpenter-nodes"
 
 _IDENTITIES = {
     ADMIN: ("llm-serving-admin", "system:masters"),
@@ -38,6 +40,8 @@ def users(config: ClusterConfig) -> dict[str, tuple[str, str]]:
         **_IDENTITIES,
         **({} if config.node is None else _of_node(config.node)),
         **({} if config.autoscaling is None else _AUTOSCALING),
+        # Also without Karpenter, which may come later: the API server reads its tokens when it starts.
+        **(_KARPENTER if config.node is None else {}),
     }
 
 
@@ -45,6 +49,12 @@ _AUTOSCALING = {
     KEDA: ("llm-serving-keda", "system:masters"),
     KUBE_STATE_METRICS: ("llm-serving-kube-state-metrics", "system:masters"),
     PROMETHEUS: ("llm-serving-prometheus", "system:masters"),
+}
+
+
+_KARPENTER = {
+    KARPENTER: ("llm-serving-karpenter", "system:masters"),
+    KARPENTER_NODES: ("llm-serving-karpenter-nodes", "system:masters"),
 }
 
 

@@ -86,9 +86,9 @@ class Layout:
         return self.prometheus / "targets.json"
 
     @property
-    def autoscaling_ready(self) -> Path:
-        """There once the API server has what KEDA must find when it starts."""
-        return self.root / "run" / "autoscaling-ready"
+    def definitions_served(self) -> Path:
+        """There once the API server has what KEDA and Karpenter must find when they start."""
+        return self.root / "run" / "definitions-served"
 
     @property
     def init(self) -> Path:

@@ -12,7 +12,7 @@ from llm_serving.contract import ENGINE_CONTAINER, LABEL_MODEL, LABEL_RELEASE
 
 Object = Mapping[str, Any]
 Find = Callable[[str, str], Object | None]
-"""A Secret or ConfigMap of the pod's namespace, by kind and name."""
+"""A Secret, ConfigMap or claim of the pod's namespace, or a volume, by kind and name."""
 FindWeights = Callable[[str, str], str | None]
 """The revision of the weights in a bucket, under a prefix."""
 
@@ -23,7 +23,9 @@ MAY_START = "PodReadyToStartContainers"
 _COMPONENT = "app.kubernetes.io/component"
 _ENGINE, _LOADER = "engine", "loader"
 
-GCS_FUSE = "gcsfuse.csi.storage.gke.io"
+GCS_FUSE, MOUNTPOINT = "gcsfuse.csi.storage.gke.io", "s3.csi.aws.com"
+_SCHEMES = {GCS_FUSE: "gs", MOUNTPOINT: "s3"}
+"""Drivers that mount buckets, and how URLs of their buckets begin."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,19 @@ class Weights:
         prefix: folder in it, without a slash at the end.
         revision: commit of the model; ``None`` where any will do.
         container: who reads them.
+        scheme: of the bucket's URL.
     """
 
     bucket: str
     prefix: str
     revision: str | None
     container: str
+    scheme: str = "gs"
+
+    @property
+    def place(self) -> str:
+        """Their URL."""
+        return f"{self.scheme}://{self.bucket}/{self.prefix}"
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ def find_obstacle(pod: Object, find: Find, find_weights: FindWeights | None) -> 
 
     Args:
         pod: bound to a node.
-        find: looks up Secrets and ConfigMaps.
+        find: looks up Secrets, ConfigMaps, claims and volumes.
         find_weights: looks up weights; ``None`` where nobody knows what buckets hold.
     """
     for volume in pod["spec"].get("volumes") or []:
@@ -78,9 +87,8 @@ def find_obstacle(pod: Object, find: Find, find_weights: FindWeights | None) -> 
             return Obstacle("CreateContainerConfigError", missing, container["name"])
     if find_weights is None:
         return None
-    for weights in wanted_weights(pod):
-        revision = find_weights(weights.bucket, weights.prefix)
-        place = f"gs://{weights.bucket}/{weights.prefix}"
+    for weights in wanted_weights(pod, find):
+        revision, place = find_weights(weights.bucket, weights.prefix), weights.place
         if revision is None:
             text = f"no weights in {place}: no loader has finished there (external ones: python -m local weights STACK)"
             return Obstacle("CrashLoopBackOff", text, weights.container, 1)
@@ -108,34 +116,45 @@ def loaded_weights(job: Object) -> Iterator[Weights]:
     if labels.get(_COMPONENT) != _LOADER or not complete:
         return
     for container in _containers(job["spec"]["template"]):
-        bucket, _, prefix = _option(container, "--target").removeprefix("gs://").partition("/")
+        scheme, _, path = _option(container, "--target").partition("://")
+        bucket, _, prefix = path.partition("/")
         revision = _option(container, "--revision")
-        if _option(container, "--target").startswith("gs://") and revision:
-            yield Weights(bucket, prefix.rstrip("/"), revision, container["name"])
+        if scheme in _SCHEMES.values() and revision:
+            yield Weights(bucket, prefix.rstrip("/"), revision, container["name"], scheme)
 
 
-def wanted_weights(pod: Object) -> Iterator[Weights]:
+def wanted_weights(pod: Object, find: Find) -> Iterator[Weights]:
     """Weights that a pod must find in the buckets that it mounts: those that its containers verify, and those of the
     release that it serves."""
+    mounted = ((volume["name"], _csi(volume, find)) for volume in pod["spec"].get("volumes") or [])
     buckets = {
-        volume["name"]: volume["csi"]["volumeAttributes"]["bucketName"]
-        for volume in pod["spec"].get("volumes") or []
-        if (volume.get("csi") or {}).get("driver") == GCS_FUSE
+        name: (_SCHEMES[csi["driver"]], csi["volumeAttributes"]["bucketName"])
+        for name, csi in mounted
+        if csi.get("driver") in _SCHEMES
     }
     labels = pod["metadata"].get("labels") or {}
     for container in _containers(pod):
         target = _option(container, "--target")
         for mount in container.get("volumeMounts") or []:
-            bucket = buckets.get(mount["name"])
-            if bucket is None:
+            if mount["name"] not in buckets:
                 continue
-            folder = f"{mount['mountPath']}/"
+            scheme, bucket = buckets[mount["name"]]
+            folder, name = f"{mount['mountPath']}/", container["name"]
             if target.startswith(folder):
-                yield Weights(
-                    bucket, target.removeprefix(folder), _option(container, "--revision") or None, container["name"]
-                )
-            elif labels.get(_COMPONENT) == _ENGINE and container["name"] == ENGINE_CONTAINER:
-                yield Weights(bucket, f"{labels[LABEL_MODEL]}/{labels[LABEL_RELEASE]}", None, container["name"])
+                revision = _option(container, "--revision") or None
+                yield Weights(bucket, target.removeprefix(folder), revision, name, scheme)
+            elif labels.get(_COMPONENT) == _ENGINE and name == ENGINE_CONTAINER:
+                yield Weights(bucket, f"{labels[LABEL_MODEL]}/{labels[LABEL_RELEASE]}", None, name, scheme)
+
+
+def _csi(volume: Object, find: Find) -> Object:
+    """The driver of a volume and what it is told, in the pod itself or in the volume that its claim is bound to."""
+    claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+    if not claim:
+        return volume.get("csi") or {}
+    bound = ((find("PersistentVolumeClaim", claim) or {}).get("spec") or {}).get("volumeName")
+    found = find("PersistentVolume", bound) if bound else None
+    return ((found or {}).get("spec") or {}).get("csi") or {}
 
 
 def _sources(volume: Object) -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ from typing import Any
 from llm_serving.planning.simulation import cluster_autoscaler, compute_class
 from llm_serving.planning.simulation.cluster_autoscaler import NewNode, ScaleUp
 from llm_serving.planning.simulation.node_pool import SHAPE_ANNOTATION, NodePool, is_ready, pool_of, zone_of
-from local.cluster import identities, load_balancers, pod_startup, pool_store, rest
+from local.cluster import identities, load_balancers, pod_startup, pool_store, rest, simulated_nodes
 from local.cluster.bucket_weights import BucketWeights
 from local.cluster.config import ClusterConfig
 from local.cluster.controller_runtime import ChangeSignal, Informer, event, log_to_stdout
@@ -38,8 +38,6 @@ _TRUST = 20.0
 """After so many seconds a pod that seems to fit on a node and is not bound does not fit."""
 _EVENT_PAUSE = 30.0
 _SOURCE = "cluster-autoscaler"
-_KWOK_NODE = {"kwok.x-k8s.io/node": "fake"}
-"""KWOK is the kubelet of the nodes that carry it."""
 _DELETION_TAINT = {"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}
 
 
@@ -65,7 +63,7 @@ class PoolController:
         wanted = pool_store.read_all(self.layout.pools)
         nodes = self.client.list("v1", "Node")
         pods = self.client.list("v1", "Pod")
-        self._start_pods(pods, {node["metadata"]["name"] for node in nodes if _is_simulated(node)})
+        self._start_pods(pods, {node["metadata"]["name"] for node in nodes if simulated_nodes.is_simulated(node)})
         by_pool: dict[str, list[rest.Object]] = {pool.name: [] for pool in wanted}
         for node in nodes:
             name = pool_of(node)
@@ -84,7 +82,8 @@ class PoolController:
             self._replace_outdated(pool, by_pool[pool.name], pods)
         everything = [node for node in nodes if pool_of(node) is None]
         everything += [node for group in by_pool.values() for node in group]
-        self._scale(wanted, everything, by_pool, pods)
+        if ClusterConfig.read(self.layout).karpenter is None:  # a cluster has one autoscaler
+            self._scale(wanted, everything, by_pool, pods)
 
     def balance(self) -> None:
         """Give load balancers their addresses."""
@@ -221,21 +220,14 @@ class PoolController:
 
     def _create(self, pool: NodePool, new: NewNode) -> rest.Object:
         ending = "".join(secrets.choice(_ALPHABET) for _ in range(4))
-        machine = pool.node(ending, new.zone)
-        machine["metadata"]["annotations"] |= _KWOK_NODE
-        node = self.client.create(machine)
+        node = simulated_nodes.create(self.client, pool.node(ending, new.zone))
         _LOG.info("pool %s: node %s in %s", pool.name, node["metadata"]["name"], new.zone)
         return node
 
     def _remove(self, nodes: list[rest.Object], pods: list[rest.Object]) -> None:
-        """Drain and remove: the pods of a node that is gone would stay for minutes otherwise."""
         for node in nodes:
-            name = node["metadata"]["name"]
-            for pod in pods:
-                if pod["spec"].get("nodeName") == name:
-                    self.client.delete(pod, grace_seconds=0)
-            self.client.delete(node)
-            self.empty_since.pop(name, None)
+            simulated_nodes.remove(self.client, node, pods)
+            self.empty_since.pop(node["metadata"]["name"], None)
 
     def _delete_pool(self, pool: NodePool, nodes: list[rest.Object], pods: list[rest.Object]) -> None:
         for node in nodes:
@@ -327,10 +319,6 @@ def _our_labels(node: rest.Object) -> set[str]:
     """The labels that an earlier change put on a node."""
     noted = (node["metadata"].get("annotations") or {}).get(_LABELS_ANNOTATION, "")
     return set(noted.split(",")) - {""}
-
-
-def _is_simulated(node: rest.Object) -> bool:
-    return (node["metadata"].get("annotations") or {}).items() >= _KWOK_NODE.items()
 
 
 def _waits_to_start(pod: rest.Object) -> bool:

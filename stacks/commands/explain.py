@@ -9,6 +9,7 @@ from llm_serving.errors import Problem, ProblemsError, nearest_or_few
 from stacks.commands.options import Folder, Format, Formatted, Plain, StackName, print_report, read_stack
 from stacks.report.explain import model_sections
 from stacks.report.explain_report import report_models
+from stacks.report.summary import quantizations_section
 
 
 def explain(
@@ -28,4 +29,6 @@ def explain(
         raise ProblemsError([problem], explained.source)
     report = report_models(explained, model)
     parts = [part for reported in report.models for part in model_sections(reported)]
+    if report.quantizations:
+        parts.append(quantizations_section(report.quantizations, explained=True))
     print_report(report, parts, form, plain=plain)

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from llm_serving.errors import Problem, ProblemsError
 from stacks.outputs import StackOutputs, read_outputs
+from stacks.releases import RELEASES
 from stacks.report.sections import Part, markdown, plain_text, print_tables, terminal
 from stacks.settings import Stack, read_settings_file, resolve
 
@@ -38,14 +39,14 @@ Formatted = Annotated[
 ]
 
 
-def read_stack(name: str, folder: Path) -> Stack:
-    """The stack of a settings file.
+def read_stack(name: str, folder: Path, releases: Path = RELEASES) -> Stack:
+    """The stack of a settings file, with the releases of a folder.
 
     Raises:
         ProblemsError: with everything that is refused.
     """
     path = folder / f"Pulumi.{name}.yaml"
-    return resolve(read_settings_file(path), path.name)
+    return resolve(read_settings_file(path), path.name, releases)
 
 
 def read_stack_outputs(path: Path) -> StackOutputs:

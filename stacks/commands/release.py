@@ -2,13 +2,15 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from llm_serving.errors import Problem, ProblemsError, nearest_or_few
-from stacks.commands.options import Folder, Plain, Releases, print_parts
+from llm_serving.spec.loader import HUB
+from stacks.commands.options import Folder, Plain, Releases, print_parts, read_stack
 from stacks.releases import (
     RELEASES,
     ReadModel,
@@ -19,7 +21,9 @@ from stacks.releases import (
     read_releases,
     verify_releases,
 )
+from stacks.releases.checks import release_quantization
 from stacks.report.releases import HASH_DIGITS, read_uses, releases_section
+from stacks.settings import PlannedQuantization
 
 app = typer.Typer(no_args_is_help=True, help="Model releases: add, verify, list.")
 
@@ -46,12 +50,28 @@ def add(
     config: Annotated[
         Path | None, typer.Option(help="The config.json of --model, where nothing else of it can be read.")
     ] = None,
+    quantization: Annotated[
+        str | None,
+        typer.Option(
+            "--from-quantization",
+            help="Result of a quantization of --stack, read at --source: its model cache, or the result's own folder.",
+        ),
+    ] = None,
+    stack: Annotated[str | None, typer.Option(help="Stack whose settings have --from-quantization.")] = None,
+    folder: Folder = Path(),
     releases: Releases = RELEASES,
 ) -> None:
     """Write a new release and lock it. What it starts from stays as it is."""
     if base is not None and file is not None:
         raise ProblemsError([Problem("--file", str(file), "there is --from already", "one of the two")])
-    read = _read(repository, revision, source, config)
+    if quantization is None:
+        read = _read(repository, revision, source, config)
+    else:
+        given = {"--model": repository, "--revision": revision, "--config": config}
+        job = _quantization(quantization, stack, (folder, releases), given)
+        read = _read_result(job, source)
+        if base is None and file is None and model == job.base.spec.name:
+            base = job.base.spec.version
     added = add_release(model, version, base=base, source=file, read=read, changes=changes or (), folder=releases)
     for note in added.notes:
         print(f"note: {note}", file=sys.stderr)
@@ -73,6 +93,44 @@ def _read(repository: str | None, revision: str | None, source: str, config: Pat
 
     checkpoint = read_config(config) if config is not None else read_checkpoint(source, repository, revision)
     return ReadModel(repository, revision, checkpoint)
+
+
+def _quantization(
+    name: str, stack: str | None, folders: tuple[Path, Path], given: Mapping[str, object]
+) -> PlannedQuantization:
+    """The quantization of that name, of the stack's settings; ``folders`` are those of settings and of releases.
+
+    Raises:
+        ProblemsError: there is none such, or options name another model.
+    """
+    others = [(option, str(value)) for option, value in given.items() if value is not None]
+    if others:
+        raise ProblemsError([Problem(*others[0], "there is --from-quantization already", "one of the two")])
+    if stack is None:
+        reason = "the stack is missing whose settings have it"
+        raise ProblemsError([Problem("--from-quantization", name, reason, "--stack STACK")])
+    planned = read_stack(stack, *folders)
+    jobs = {job.spec.name: job for job in planned.quantizations}
+    if name not in jobs:
+        reason = "is no quantization of this stack"
+        raise ProblemsError([Problem("--from-quantization", name, reason, nearest_or_few(name, jobs))], planned.source)
+    return jobs[name]
+
+
+def _read_result(job: PlannedQuantization, source: str) -> ReadModel:
+    """The result of a quantization, read where it lies."""
+    if source == HUB:
+        hint = "gs://BUCKET or s3://BUCKET of the stack's model cache, file:///FOLDER of it, or the result's own folder"
+        raise ProblemsError([Problem("--source", source, "the result is not on the hub", hint)])
+    from stacks.checkpoint.reading import read_checkpoint
+
+    checkpoint = read_checkpoint(source, job.plan.repository, job.plan.revision)
+    stored = checkpoint.facts.quantization
+    made = None if stored is None else release_quantization(stored)
+    if made is not job.plan.makes:
+        reason = f"its weights are stored as {made or 'plain 16 bits'}, and {job.spec.scheme} makes {job.plan.makes}"
+        raise ProblemsError([Problem("--source", source, reason, f"the folder {job.plan.folder} of the model cache")])
+    return ReadModel(job.plan.repository, job.plan.revision, checkpoint, job.base.spec.model)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Any, cast
 from llm_serving import catalog
 from llm_serving.arguments import plain_set
 from llm_serving.errors import Problem, ProblemsError
-from llm_serving.spec import EngineName, ModelFacts, Quantization, Task
+from llm_serving.spec import EngineName, ModelFacts, ModelSource, Quantization, Task
 from stacks.checkpoint.chat_template import template_problem
 from stacks.checkpoint.checkpoint import Checkpoint
 from stacks.releases.checks import release_quantization
@@ -26,11 +26,13 @@ class ReadModel:
         repository: on the hub.
         revision: its full commit.
         checkpoint: what its files say.
+        quantized: the model whose weights it has, quantized in a stack; ``None`` for one of a publisher.
     """
 
     repository: str
     revision: str
     checkpoint: Checkpoint
+    quantized: ModelSource | None = None
 
 
 def first_release(read: ReadModel, images: Mapping[str, object]) -> _Data:
@@ -67,6 +69,10 @@ def with_model(data: _Data, read: ReadModel) -> _Data:
     same = before.get("repository") == read.repository
     license = read.checkpoint.license or (before.get("license") if same else None)
     model: _Data = {"repository": read.repository, "revision": read.revision}
+    if read.quantized is not None:
+        # Whoever may use a model may use it quantized, and nobody else may.
+        license = read.quantized.license
+        model |= {"source": "cache"} | ({"gated": True} if read.quantized.gated else {})
     model |= {} if license is None else {"license": license}
     model |= {"gated": before["gated"]} if same and "gated" in before else {}
     model["facts"] = plain_set(read.checkpoint.facts)

@@ -16,6 +16,7 @@ from llm_serving.planning.replicas import Role, plan_replicas
 from llm_serving.planning.timeouts import startup_timeout_seconds
 from llm_serving.spec import AutoscalingSpec, EngineName, ModelSpec, Pool
 from llm_serving.spec.model import ServiceClass
+from stacks.report.stack_report import QuantizationReport, report_quantization
 from stacks.settings import NAMESPACE, ServedModel, ServedRelease, Stack
 
 
@@ -160,16 +161,19 @@ class ExplainReport(Frozen):
     Attributes:
         settings: the file that the stack comes from.
         models: the models that were asked for.
+        quantizations: those of which a model that was asked for is the base; all where none was asked for.
     """
 
     settings: str
     models: tuple[ModelReport, ...]
+    quantizations: tuple[QuantizationReport, ...]
 
 
 def report_models(stack: Stack, name: str | None = None) -> ExplainReport:
     """All models of a stack, or the one of that name."""
     models = tuple(_model(stack, index) for index, model in enumerate(stack.models) if name in (None, model.spec.name))
-    return ExplainReport(settings=stack.source, models=models)
+    jobs = (job for job in stack.quantizations if name in (None, job.base.spec.name))
+    return ExplainReport(settings=stack.source, models=models, quantizations=tuple(map(report_quantization, jobs)))
 
 
 def _model(stack: Stack, index: int) -> ModelReport:

@@ -13,7 +13,7 @@ from llm_serving.planning.replicas import Role, plan_replicas
 from stacks.outputs import ModelOutputs, StackOutputs
 from stacks.report.cluster_view import ClusterView, NodeView, PodState, PodView
 from stacks.report.cost_bounds import CostBounds, cost_bounds
-from stacks.settings import ServedModel, ServedRelease, Stack
+from stacks.settings import PlannedQuantization, ServedModel, ServedRelease, Stack
 
 
 class CapacityReport(Frozen):
@@ -76,6 +76,36 @@ class ServedReport(Frozen):
     pods: tuple[PodView, ...] | None
 
 
+class QuantizationReport(Frozen):
+    """Weights that a Job quantizes.
+
+    Attributes:
+        name, team, pool: what, whose and where.
+        base, base_release: model and release whose weights are quantized.
+        scheme: how.
+        quantization: what a release says of the result.
+        repository, revision: the result, as a release names it.
+        gpus: GPUs that the Job asks for.
+        memory_gib: memory that it asks for, in GiB.
+        image: image of the quantizer.
+        reasons: why, by field.
+    """
+
+    name: str
+    team: str
+    pool: str
+    base: str
+    base_release: str
+    scheme: str
+    quantization: str
+    repository: str
+    revision: str
+    gpus: int
+    memory_gib: float
+    image: str
+    reasons: dict[str, str]
+
+
 class CostLineReport(CostLine):
     """Cost of one capacity entry.
 
@@ -116,6 +146,7 @@ class StackReport(Frozen):
         pools: kinds of capacity.
         nodes: nodes that there are; ``None`` where no cluster was asked.
         models: what is served.
+        quantizations: what is quantized.
         cost: ``None`` where the nodes are somebody else's.
         notes: what is accepted and may disappoint.
         warnings: what may resolve itself.
@@ -135,6 +166,7 @@ class StackReport(Frozen):
     pools: tuple[CapacityReport, ...]
     nodes: tuple[NodeView, ...] | None
     models: tuple[ServedReport, ...]
+    quantizations: tuple[QuantizationReport, ...]
     cost: CostReport | None
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -168,10 +200,30 @@ def report_stack(stack: Stack, outputs: StackOutputs | None = None, view: Cluste
             for model in stack.models
             for index in range(len(model.releases))
         ),
+        quantizations=tuple(report_quantization(job) for job in stack.quantizations),
         cost=_cost(stack.cost, view) if stack.settings.buys_nodes else None,
         notes=tuple(map(str, stack.notes)),
         warnings=() if view is None else tuple(warnings(stack, view)),
         errors=() if view is None else tuple(errors(view)),
+    )
+
+
+def report_quantization(job: PlannedQuantization) -> QuantizationReport:
+    """The report of one quantization."""
+    return QuantizationReport(
+        name=job.spec.name,
+        team=job.spec.team,
+        pool=job.spec.pool,
+        base=job.base.spec.name,
+        base_release=job.base.spec.version,
+        scheme=job.spec.scheme.value,
+        quantization=job.plan.makes.value,
+        repository=job.plan.repository,
+        revision=job.plan.revision,
+        gpus=job.plan.gpus,
+        memory_gib=job.plan.memory_gib,
+        image=job.spec.image.reference,
+        reasons=job.plan.reasons,
     )
 
 

@@ -1,6 +1,6 @@
 """The report of a stack as sections: location, pools, nodes, models and their pods, endpoints, cost."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.text import Text
@@ -10,7 +10,7 @@ from llm_serving.planning.replicas import NOT_IN_FORCE
 from llm_serving.spec import Market
 from stacks.report.cluster_view import NodeView, PodState
 from stacks.report.sections import Column, Part, Section, Sentence, prose, usd, usd_sum
-from stacks.report.stack_report import CapacityReport, CostReport, ServedReport, StackReport
+from stacks.report.stack_report import CapacityReport, CostReport, QuantizationReport, ServedReport, StackReport
 
 _STYLES = {
     PodState.READY: "green",
@@ -27,6 +27,8 @@ def summary_sections(report: StackReport) -> Iterator[Part]:
     if report.nodes is not None:
         yield _nodes(report.nodes)
     yield _models(report.models)
+    if report.quantizations:
+        yield quantizations_section(report.quantizations)
     pods = [(served, pod) for served in report.models for pod in served.pods or ()]
     if pods:
         rows = [
@@ -39,6 +41,29 @@ def summary_sections(report: StackReport) -> Iterator[Part]:
     yield from (Sentence(f"note: {note}") for note in report.notes)
     yield from (Sentence(f"warning: {line}", "yellow") for line in report.warnings)
     yield from (Sentence(f"error: {line}", "bold red") for line in report.errors)
+
+
+def quantizations_section(quantizations: Sequence[QuantizationReport], *, explained: bool = False) -> Section:
+    """What is quantized, and where the result lies; ``explained``: with why."""
+    rows = [
+        (
+            each.name,
+            f"{each.base} {each.base_release}",
+            each.scheme,
+            each.pool,
+            str(each.gpus),
+            f"{each.memory_gib:g}",
+            f"{each.quantization}: {each.repository} at {each.revision}",
+        )
+        for each in quantizations
+    ]
+    columns = ("name", "of", "scheme", "pool", "GPUs", "GiB", prose("result, as a release names it"))
+    notes = [
+        f"{each.name}: {name.replace('_', ' ')}: {reason}"
+        for each in quantizations
+        for name, reason in (each.reasons.items() if explained else ())
+    ]
+    return Section("Quantizations", columns, rows, notes=notes)
 
 
 def instance_range(fewest: int, most: int) -> str:

@@ -6,7 +6,15 @@ from stacks.settings.document import read_settings_file
 from stacks.settings.existing import ExistingClusterSettings, ExistingSettings
 from stacks.settings.gcp import GcpSettings
 from stacks.settings.models import Settings, parse_settings
-from stacks.settings.resolve import ServedModel, ServedRelease, Stack, refuse_unpushed, resolve
+from stacks.settings.resolve import (
+    PlannedQuantization,
+    ServedModel,
+    ServedRelease,
+    Stack,
+    WantedWeights,
+    refuse_unpushed,
+    resolve,
+)
 
 __all__ = [
     "NAMESPACE",
@@ -14,10 +22,12 @@ __all__ = [
     "ExistingClusterSettings",
     "ExistingSettings",
     "GcpSettings",
+    "PlannedQuantization",
     "ServedModel",
     "ServedRelease",
     "Settings",
     "Stack",
+    "WantedWeights",
     "parse_settings",
     "read_settings_file",
     "refuse_unpushed",

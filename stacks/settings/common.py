@@ -1,5 +1,6 @@
 """What the settings of every stack have, wherever it runs."""
 
+from collections.abc import Mapping
 from typing import Annotated, Self
 
 from pydantic import Field, PrivateAttr
@@ -13,6 +14,7 @@ from llm_serving.spec import (
     LauncherSpec,
     LoaderSpec,
     ModelSpec,
+    QuantizationSpec,
     TeamSpec,
     Weights,
 )
@@ -33,6 +35,7 @@ class CommonSettings(Frozen):
         labels: put on every cloud resource and namespace, for cost reports.
         teams: teams that share the cluster; each gets a namespace.
         models: models to serve.
+        quantizations: weights to quantize. Their image may be a name of the lock of images, ``name@version``.
         loader: fills the model cache before an engine starts; ``None`` where somebody else does. Its image may be a
             name of the lock of images, ``name@version``.
         launcher: what runs the engines.
@@ -47,6 +50,7 @@ class CommonSettings(Frozen):
     labels: dict[LabelKey, LabelValue] = {}
     teams: Annotated[tuple[TeamSpec, ...], Field(min_length=1)]
     models: tuple[ModelSpec, ...] = ()
+    quantizations: tuple[QuantizationSpec, ...] = ()
     loader: LoaderSpec | None = None
     launcher: LauncherSpec = LauncherSpec()
     weights: Weights | None = None
@@ -54,16 +58,15 @@ class CommonSettings(Frozen):
     image_pull: ImagePullSpec | None = None
     addons: AddonsSpec = AddonsSpec()
     images: dict[str, ImageReference] = {}
-    _loader_image_name: str | None = PrivateAttr(None)
+    _image_names: Mapping[str, str] = PrivateAttr(default_factory=dict[str, str])
 
-    @property
-    def loader_image_name(self) -> str | None:
-        """The ``name@version`` by which the settings ask for the loader's image; ``None`` where they write it out, so
-        that the lock alone changes nothing."""
-        return self._loader_image_name
+    def image_name(self, path: str) -> str | None:
+        """The ``name@version`` by which the settings ask for the image at a property path; ``None`` where they write it
+        out, so that the lock alone changes nothing."""
+        return self._image_names.get(path)
 
-    def with_loader_image_name(self, name: str) -> Self:
-        """The settings, of which it is known that they name the loader's image so."""
+    def with_image_names(self, names: Mapping[str, str]) -> Self:
+        """The settings, of which it is known that they name these images so, by property path."""
         named = self.model_copy()
-        named._loader_image_name = name
+        named._image_names = names
         return named

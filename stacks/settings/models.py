@@ -6,12 +6,14 @@ from typing import Any, cast, get_args
 
 from llm_serving.arguments import parse, plain, scalar_types_at
 from llm_serving.errors import LEAVE_OUT, Problem, ProblemsError, nearest_or_few
+from llm_serving.spec import ImageReference
 from stacks.images.lock import LockedImage, lookup, read_images
 from stacks.releases import RELEASES
 from stacks.settings.aws import AwsSettings
 from stacks.settings.common import NAMESPACE
 from stacks.settings.existing import ExistingSettings
 from stacks.settings.gcp import GcpSettings
+from stacks.settings.other_clouds import explain_other_cloud
 
 Settings = GcpSettings | AwsSettings | ExistingSettings
 
@@ -55,15 +57,28 @@ def parse_settings(data: Mapping[str, Any], source: str, images: Mapping[str, Lo
     try:
         return _with_named_images(_BY_CLOUD[cloud], data, read_images(RELEASES) if images is None else images)
     except ProblemsError as error:
-        raise ProblemsError(map(in_file, error.problems), source) from None
+        problems = (explain_other_cloud(problem, _BY_CLOUD[cloud]) for problem in error.problems)
+        raise ProblemsError(map(in_file, problems), source) from None
 
 
 def _with_named_images(model: _Model, data: Mapping[str, Any], images: Mapping[str, LockedImage]) -> Settings:
-    """The settings with the image in the place of its name."""
-    loader: Any = data.get("loader")
-    name: Any = cast(dict[str, Any], loader).get("image") if isinstance(loader, dict) else None
-    if isinstance(name, str):
-        data = {**data, "loader": {**loader, "image": plain(lookup(name, images, "loader.image").image())}}
+    """The settings with images in the place of their names."""
+    names: dict[str, str] = {}
+
+    def with_image(owner: Any, path: str) -> Any:
+        data = cast(dict[str, Any], owner) if isinstance(owner, dict) else {}
+        name: Any = data.get("image")
+        if not isinstance(name, str):
+            return cast(Any, owner)
+        names[path] = name
+        return {**data, "image": plain(lookup(name, images, path).image())}
+
+    data = dict(data)
+    if "loader" in data:
+        data["loader"] = with_image(data["loader"], "loader.image")
+    if isinstance(data.get("quantizations"), list):
+        each = enumerate(cast(list[Any], data["quantizations"]))
+        data["quantizations"] = [with_image(job, f"quantizations[{index}].image") for index, job in each]
     settings = parse(model, data)
     problems = [
         Problem(f"images.{key}", None, f"is {images[key].digest} in the lock, which decides", LEAVE_OUT)
@@ -72,12 +87,24 @@ def _with_named_images(model: _Model, data: Mapping[str, Any], images: Mapping[s
     ]
     if problems:
         raise ProblemsError(problems)
-    if not isinstance(name, str) or settings.loader is None:
-        return settings
-    if name in settings.images:
-        other = settings.loader.model_copy(update={"image": settings.images[name]})
-        settings = settings.model_copy(update={"loader": other})
-    return settings.with_loader_image_name(name)
+    return _with_other_images(settings, names).with_image_names(names)
+
+
+def _with_other_images(settings: Settings, names: Mapping[str, str]) -> Settings:
+    """The settings with the images that they have in place of those of the lock; names by property path."""
+
+    def other(path: str) -> dict[str, ImageReference]:
+        image = settings.images.get(names.get(path, ""))
+        return {} if image is None else {"image": image}
+
+    changed: dict[str, Any] = {}
+    if settings.loader is not None:
+        changed["loader"] = settings.loader.model_copy(update=other("loader.image"))
+    jobs = enumerate(settings.quantizations)
+    changed["quantizations"] = tuple(
+        job.model_copy(update=other(f"quantizations[{index}].image")) for index, job in jobs
+    )
+    return settings.model_copy(update=changed)
 
 
 def in_file(problem: Problem) -> Problem:

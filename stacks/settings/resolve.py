@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from itertools import chain
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from llm_serving.planning.cost import CostEstimate, NodesInUse, estimate
 from llm_serving.planning.node_room import nodes_in_use
 from llm_serving.planning.nodes import NodeShape, gpu_resource
 from llm_serving.planning.placement import ModelPlan, plan_model
+from llm_serving.planning.quantization import QuantizationPlan, plan_quantization
 from llm_serving.planning.replicas import Role, releases_of
 from llm_serving.planning.rules import StackShape, check, notes
 from llm_serving.planning.rules.models import ROLE_PATHS
@@ -26,6 +28,7 @@ from llm_serving.spec import (
     ImageReference,
     ModelSpec,
     Pool,
+    QuantizationSpec,
     ReleaseSpec,
     TeamSpec,
 )
@@ -87,6 +90,50 @@ class ServedModel:
 
 
 @dataclass(frozen=True)
+class PlannedQuantization:
+    """Weights to quantize, with everything that has been decided about it.
+
+    Attributes:
+        spec: what the settings say.
+        base: the release whose weights are quantized.
+        node: the node that the Job runs on.
+        plan: the Job.
+    """
+
+    spec: QuantizationSpec
+    base: Release
+    node: NodeShape
+    plan: QuantizationPlan
+
+    @property
+    def base_key(self) -> tuple[str, str]:
+        """Model and version whose weights must be in the cache."""
+        return self.base.spec.name, self.base.spec.version
+
+
+@dataclass(frozen=True)
+class WantedWeights:
+    """Weights that must be in the model cache.
+
+    Attributes:
+        team: whose cache it is.
+        pool: pool whose nodes read them.
+        release: the release that they are of.
+        made_by: name of the quantization that makes them; ``None`` where none of the stack does.
+    """
+
+    team: str
+    pool: str
+    release: Release
+    made_by: str | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Model and version."""
+        return self.release.spec.name, self.release.spec.version
+
+
+@dataclass(frozen=True)
 class Stack:
     """A stack that passed every check.
 
@@ -94,6 +141,7 @@ class Stack:
         settings: what was asked for.
         cloud: where it runs.
         models: the models in the order of the settings.
+        quantizations: weights to quantize, in the order of the settings.
         notes: what a user should know although nothing is refused.
         unpushed: images that are in no registry yet: the stack can be planned, and not brought up.
         source: the file that the settings came from.
@@ -102,6 +150,7 @@ class Stack:
     settings: Settings
     cloud: Cloud
     models: tuple[ServedModel, ...]
+    quantizations: tuple[PlannedQuantization, ...]
     notes: tuple[Problem, ...]
     unpushed: tuple[Problem, ...]
     source: str = field(compare=False)
@@ -165,25 +214,55 @@ class Stack:
         return any(model.autoscaling is not None for model in self.settings.models)
 
     def has_models(self, team: TeamSpec) -> bool:
-        """Whether a team serves any model."""
-        return any(model.spec.team == team.name for model in self.models)
+        """Whether a team serves any model, or quantizes one: weights are loaded into its cache."""
+        jobs = (job.spec.team == team.name for job in self.quantizations)
+        return any(model.spec.team == team.name for model in self.models) or any(jobs)
+
+    @property
+    def wanted_weights(self) -> tuple[WantedWeights, ...]:
+        """Weights that must be in the model cache: those of every release that is served, and those of which others
+        are made; each once."""
+        served = (
+            WantedWeights(model.spec.team, model.spec.pool, each.release, self._made_by(each.release))
+            for model in self.models
+            for each in model.releases
+        )
+        bases = (WantedWeights(job.spec.team, job.spec.pool, job.base, None) for job in self.quantizations)
+        wanted: dict[tuple[str, str], WantedWeights] = {}
+        for weights in (*served, *bases):
+            wanted.setdefault(weights.key, weights)
+        return tuple(wanted.values())
+
+    def _made_by(self, release: Release) -> str | None:
+        """The quantization whose result a release has; ``None`` where none of the stack makes it."""
+        source = release.spec.model
+        if source.source != "cache":
+            return None
+        made = (source.repository, source.revision)
+        return next(
+            (job.spec.name for job in self.quantizations if (job.plan.repository, job.plan.revision) == made), None
+        )
 
     def gpu_resource(self, team: TeamSpec) -> str:
         """The extended resource that a team's models ask for; of several, the quota covers the first."""
         wanted = {model.spec.pool for model in self.models if model.spec.team == team.name}
+        wanted |= {job.spec.pool for job in self.quantizations if job.spec.team == team.name}
         resources = (gpu_resource(pool) for pool in self.settings.pools if pool.name in wanted)
         return next((resource for resource in resources if resource is not None), NVIDIA_GPU)
 
     def gpu_quota(self, team: TeamSpec) -> int:
-        """GPUs that a team may ask for: its setting, or the sum of what its models can reach."""
+        """GPUs that a team may ask for: its setting, or the sum of what its models can reach and its quantizations
+        take."""
         if team.gpu_quota is not None:
             return team.gpu_quota
         gpu_pools = {pool.name for pool in self.settings.pools if gpu_resource(pool) is not None}
-        return sum(
+        models = sum(
             max_gpus(model.spec, max(served.plan.gpus for served in model.releases))
             for model in self.models
             if model.spec.team == team.name and model.spec.pool in gpu_pools
         )
+        jobs = (job for job in self.quantizations if job.spec.team == team.name and job.spec.pool in gpu_pools)
+        return models + sum(job.plan.gpus for job in jobs)
 
 
 def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack:
@@ -219,6 +298,7 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
         settings=settings,
         cloud=shape.cloud,
         models=models,
+        quantizations=tuple(_quantization(job, pulled, shape) for job in settings.quantizations),
         notes=(*unpushed, *map(in_file, (*notes(shape), *by_tag))),
         unpushed=unpushed,
         source=source,
@@ -274,9 +354,12 @@ def _images(settings: Settings, releases: Mapping[tuple[str, str], Release]) -> 
         for role, version in releases_of(model)
     ]
     images = [_Image(path, _image(release, settings), release.image_name) for path, release in served]
+    for index, job in enumerate(settings.quantizations):
+        path = f"quantizations[{index}].image"
+        images.append(_Image(path, job.image, settings.image_name(path)))
     if settings.loader is None:
         return images
-    return [_Image("loader.image", settings.loader.image, settings.loader_image_name), *images]
+    return [_Image("loader.image", settings.loader.image, settings.image_name("loader.image")), *images]
 
 
 def _unpushed(image: _Image, lock: Mapping[str, LockedImage]) -> Problem:
@@ -328,6 +411,7 @@ def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSp
         aws=settings.aws_shape,
         pools=settings.pools,
         models=settings.models,
+        quantizations=settings.quantizations,
         releases=releases,
         teams=settings.teams,
         loader=settings.loader,
@@ -336,7 +420,13 @@ def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSp
         cache_storage=settings.made_claim,
         addons=settings.addons,
         sidecar=cloud.cache_sidecar,
+        today=today(),
     )
+
+
+def today() -> date:
+    """The day on which settings are checked: support of a version ends on a day."""
+    return date.today()
 
 
 def _as_pulled(release: Release, settings: Settings) -> Release:
@@ -354,6 +444,15 @@ def _served(model: ModelSpec, releases: Mapping[tuple[str, str], Release], shape
         return ServedRelease(role, release, plan_model(model, release.spec, node, shape.cloud, shape.sidecar))
 
     return ServedModel(model, tuple(served(role, version) for role, version in releases_of(model)), node)
+
+
+def _quantization(
+    spec: QuantizationSpec, releases: Mapping[tuple[str, str], Release], shape: StackShape
+) -> PlannedQuantization:
+    node = shape.node(spec.pool)
+    assert node is not None, "the rules refuse a quantization whose pool is not known"
+    base = releases[spec.base.model, spec.base.release]
+    return PlannedQuantization(spec, base, node, plan_quantization(spec, base.spec, node, shape.cloud, shape.sidecar))
 
 
 def _image(release: Release, settings: Settings) -> ImageReference:

@@ -16,12 +16,13 @@ def settings_schema() -> dict[str, Any]:
     inner = TypeAdapter(Settings).json_schema(by_alias=True, ref_template="#/$defs/{model}")
     definitions: dict[str, Any] = inner.pop("$defs")
     # Settings may name an image of the lock; components, which know no lock, get what it stands for.
-    image = definitions["LoaderSpec"]["properties"]["image"]
     named = {"type": "string", "pattern": f"^{NAME}$"}
-    definitions["LoaderSpec"]["properties"]["image"] = {
-        "anyOf": [named, {"$ref": image["$ref"]}],
-        **{key: value for key, value in image.items() if key != "$ref"},
-    }
+    for owner in ("LoaderSpec", "QuantizationSpec"):
+        image = definitions[owner]["properties"]["image"]
+        definitions[owner]["properties"]["image"] = {
+            "anyOf": [named, {"$ref": image["$ref"]}],
+            **{key: value for key, value in image.items() if key != "$ref"},
+        }
     variants = [definitions[ref["$ref"].rsplit("/", 1)[1]] for ref in inner["anyOf"]]
     for variant in variants:
         _add_secrets(variant["properties"], definitions)

@@ -374,5 +374,5 @@ GROUPS: dict[str, tuple[Recipe, ...]] = {
 
 ON_REQUEST = ("node", "autoscaling", "karpenter", "official-kubernetes")
 """The groups that a set-up without names leaves out. `node` and `autoscaling` need packages of the distribution, `node`
-also Linux and root; `autoscaling` takes longer to build than all the others together; nothing uses
-`karpenter` yet; `official-kubernetes` is a choice of the user (local/kubernetes_plugin.py)."""
+also Linux and root; `autoscaling` takes longer to build than all the others together; only clusters of
+a local AWS need `karpenter`; `official-kubernetes` is a choice of the user (local/kubernetes_plugin.py)."""

@@ -5,6 +5,7 @@ from llm_serving.serving.loader import ModelLoader, ModelLoaderArgs
 from llm_serving.serving.model_service import ModelService, ModelServiceArgs
 from llm_serving.serving.namespace import TeamNamespace, TeamNamespaceArgs
 from llm_serving.serving.priorities import PriorityClasses, PriorityClassesArgs
+from llm_serving.serving.quantization import QuantizationJob, QuantizationJobArgs
 
 __all__ = [
     "CompileCache",
@@ -15,6 +16,8 @@ __all__ = [
     "ModelServiceArgs",
     "PriorityClasses",
     "PriorityClassesArgs",
+    "QuantizationJob",
+    "QuantizationJobArgs",
     "TeamNamespace",
     "TeamNamespaceArgs",
 ]

@@ -392,9 +392,12 @@ class ModelSourceArgs(TypedDict):
     facts: NotRequired[ModelFactsArgs]
     """What the model's own files say of its shape, as `stacks release add` reads it."""
     repository: str
-    """Repository on the Hugging Face hub."""
+    """Repository on the Hugging Face hub; `quantized/<name>` for the result of a quantization."""
     revision: str
     """Full commit, 40 hexadecimal digits."""
+    source: NotRequired[str]
+    """`cache`: the weights lie in the model cache, under `<repository>/<revision>`, where a quantization puts its
+    result. Left out: they come from the loader's source."""
     license: str
     """SPDX identifier, or the publisher's own name of the licence."""
     gated: NotRequired[bool]
@@ -470,3 +473,46 @@ class NodeShapeArgs(TypedDict):
     """Nodes of the pool may come from a queue that names no end, as flex-start's does."""
     cloud: NotRequired[str]
     """`gcp`, `aws` or `existing`; decides what is suggested where a model does not fit."""
+
+
+class QuantizationBaseArgs(TypedDict):
+    """The release whose weights are quantized."""
+
+    model: str
+    """The model."""
+    release: str
+    """The release's version, for example `1.0.0`."""
+
+
+class CalibrationArgs(TypedDict):
+    """Text that the model reads while it is quantized."""
+
+    path: str
+    """A `.txt` or `.jsonl` file, or a folder of them, from the root of the model cache on."""
+    samples: NotRequired[int]
+    """Sequences of the text that are read; 512 by default."""
+    sequence_length: NotRequired[int]
+    """Tokens of a sequence; 2048 by default."""
+
+
+class QuantizationArgs(TypedDict):
+    """Quantized weights, made of those of a release by a Job into the model cache."""
+
+    name: str
+    """Name of the result."""
+    team: str
+    """Team in whose namespace the Job runs."""
+    pool: str
+    """Pool whose nodes it runs on."""
+    base: QuantizationBaseArgs
+    """Whose weights."""
+    scheme: str
+    """`FP8_DYNAMIC`, `W8A8`, `W4A16` or `NVFP4`, as llm-compressor calls them."""
+    calibration: NotRequired[CalibrationArgs]
+    """Text that the model reads meanwhile; needed by all schemes but `FP8_DYNAMIC`."""
+    image: ImageReferenceArgs
+    """Image with the quantizer (`images/quantizer`)."""
+    accept_license: NotRequired[bool]
+    """The licence of a gated base was read and accepted."""
+    timeout_seconds: NotRequired[int]
+    """Time in which the result must be there; six hours by default."""

@@ -7,7 +7,7 @@ model's pods.
 from collections.abc import Mapping
 
 from llm_serving.contract import DOMAIN, LABEL_MODEL, LABEL_POOL, LABEL_RELEASE, LABEL_TEAM
-from llm_serving.spec import ModelSpec, ReleaseSpec
+from llm_serving.spec import ModelSpec, QuantizationSpec, ReleaseSpec
 
 LABEL_SHARE = f"{DOMAIN}/share"
 SHARE_MAIN = "main"
@@ -21,6 +21,7 @@ COMPONENT_ENGINE = "engine"
 COMPONENT_LOADER = "loader"
 COMPONENT_COMPILE_CACHE = "compile-cache"
 COMPONENT_PLACEHOLDER = "placeholder"
+COMPONENT_QUANTIZATION = "quantization"
 
 _MANAGED = {"app.kubernetes.io/part-of": "llm-serving", "app.kubernetes.io/managed-by": "pulumi"}
 
@@ -69,6 +70,19 @@ def loader_labels(release: ReleaseSpec, team: str, more: Mapping[str, str]) -> d
         LABEL_MODEL: release.name,
         LABEL_RELEASE: release.version,
         LABEL_TEAM: team,
+    }
+
+
+def quantization_labels(quantization: QuantizationSpec, more: Mapping[str, str]) -> dict[str, str]:
+    """Labels of the Job that quantizes; ``more`` never replaces one of ours. None of a model: it is nobody's pod."""
+    return {
+        **more,
+        **_MANAGED,
+        LABEL_COMPONENT: COMPONENT_QUANTIZATION,
+        "app.kubernetes.io/name": "quantizer",
+        "app.kubernetes.io/instance": quantization.name,
+        LABEL_TEAM: quantization.team,
+        LABEL_POOL: quantization.pool,
     }
 
 

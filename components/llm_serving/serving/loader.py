@@ -180,13 +180,16 @@ def _container(
         return common if cache.loader_url else [*common, {"name": "cache", "mountPath": CACHE}]
 
     target = cache.apply(lambda cache: f"--target={cache.loader_url or CACHE}/{folder}")
+    origin: pulumi.Input[str] = f"--source={loader.source}"
+    if isinstance(source, ModelSource) and source.source == "cache":
+        origin = cache.apply(lambda cache: f"--source={cache.loader_url or f'file://{CACHE}'}")
     return core.v1.ContainerArgs(
         name=name,
         image=loader.image.reference,
         image_pull_policy="IfNotPresent",
         command=[
             "llm-serving-load",
-            f"--source={loader.source}",
+            origin,
             f"--repository={source.repository}",
             f"--revision={source.revision}",
             *rank,

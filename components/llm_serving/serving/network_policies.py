@@ -11,7 +11,16 @@ from collections.abc import Mapping, Sequence
 from pulumi_kubernetes import meta, networking
 
 from llm_serving.contract import NetworkReach
-from llm_serving.serving.labels import COMPONENT_COMPILE_CACHE, COMPONENT_ENGINE, COMPONENT_LOADER, LABEL_COMPONENT
+from llm_serving.serving.labels import (
+    COMPONENT_COMPILE_CACHE,
+    COMPONENT_ENGINE,
+    COMPONENT_LOADER,
+    COMPONENT_QUANTIZATION,
+    LABEL_COMPONENT,
+)
+
+_FILL_CACHES = (COMPONENT_LOADER, COMPONENT_COMPILE_CACHE, COMPONENT_QUANTIZATION)
+"""What writes into the model cache."""
 
 Policy = networking.v1.NetworkPolicySpecArgs
 Peer = networking.v1.NetworkPolicyPeerArgs
@@ -135,7 +144,7 @@ def _ingress_to_engines(reach: NetworkReach, ports: Sequence[int]) -> Policy:
 
 def _egress_to_engines(ports: Sequence[int]) -> Policy:
     """Pods of the namespace, except those of ours that ask no engine, may ask its engines."""
-    not_clients = [COMPONENT_ENGINE, COMPONENT_LOADER, COMPONENT_COMPILE_CACHE]
+    not_clients = [COMPONENT_ENGINE, *_FILL_CACHES]
     clients = meta.v1.LabelSelectorRequirementArgs(key=LABEL_COMPONENT, operator="NotIn", values=not_clients)
     engines = [Peer(pod_selector=_component(COMPONENT_ENGINE))]
     return Policy(
@@ -157,7 +166,7 @@ def _egress_to_identity_and_storage(reach: NetworkReach) -> Policy:
     """Engines and what fills their caches prove who they are, and reach the object store."""
     services = ((reach.identity_egress, reach.identity_ports), (reach.storage_egress, reach.storage_ports))
     return Policy(
-        pod_selector=_component(COMPONENT_ENGINE, COMPONENT_LOADER, COMPONENT_COMPILE_CACHE),
+        pod_selector=_component(COMPONENT_ENGINE, *_FILL_CACHES),
         policy_types=["Egress"],
         egress=[
             networking.v1.NetworkPolicyEgressRuleArgs(to=_ranges(ranges), ports=_tcp(ports))
@@ -171,7 +180,7 @@ def _egress_to_identity_and_storage(reach: NetworkReach) -> Policy:
 def _egress_to_site(ranges: Sequence[str], ports: Sequence[int]) -> Policy:
     """Engines and what fills their caches reach the site's proxy, or its mirror."""
     return Policy(
-        pod_selector=_component(COMPONENT_ENGINE, COMPONENT_LOADER, COMPONENT_COMPILE_CACHE),
+        pod_selector=_component(COMPONENT_ENGINE, *_FILL_CACHES),
         policy_types=["Egress"],
         egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=_ranges(ranges), ports=_tcp(ports))],
     )

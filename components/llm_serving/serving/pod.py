@@ -242,14 +242,15 @@ def weights_folder(release: ReleaseSpec) -> str:
 def _verifications(release: ReleaseSpec, loader: LoaderSpec) -> Iterator[core.v1.ContainerArgs]:
     """Refuse a cache that is not whole, before the engine loads half of a model."""
     weights = weights_of(release)
-    yield _verification("verify-weights", weights, release.model, loader)
+    yield verification("verify-weights", weights, release.model, loader)
     for index, adapter in enumerate(release.adapters):
-        yield _verification(f"verify-adapter-{index}", adapter_folder(weights, adapter.name), adapter, loader)
+        yield verification(f"verify-adapter-{index}", adapter_folder(weights, adapter.name), adapter, loader)
 
 
-def _verification(
+def verification(
     name: str, folder: str, source: ModelSource | AdapterSource, loader: LoaderSpec
 ) -> core.v1.ContainerArgs:
+    """The loader, which fails where a folder of the model cache is not whole."""
     return core.v1.ContainerArgs(
         name=name,
         image=loader.image.reference,
@@ -408,15 +409,22 @@ def _resources(
     scheduling: PoolScheduling, plan: ModelPlan, cache: ModelCacheVolume
 ) -> core.v1.ResourceRequirementsArgs:
     memory = gibibytes(plan.memory_gib)
-    # What a driver without an annotation for it caches of weights has no request but this one.
-    storage = plan.image_gib + (plan.cached_gib if cache.caches_weights and not cache.storage_annotation else 0)
+    storage = plan.image_gib + unrequested_cache_gib(cache, plan.cached_gib)
     # Extended resources cannot be overcommitted: request and limit are the same.
-    gpus = {} if scheduling.gpu_resource is None else {scheduling.gpu_resource: str(plan.gpus_per_node)}
+    devices = {} if scheduling.gpu_resource is None else {scheduling.gpu_resource: str(plan.gpus_per_node)}
+    if plan.nodes > 1:
+        devices |= {resource: str(count) for resource, count in scheduling.network_devices.items()}
     # No CPU limit: throttling delays every token, while idle cores of a GPU node serve nobody else.
     return core.v1.ResourceRequirementsArgs(
-        requests={"cpu": cores(plan.cpu), "memory": memory, **storage_request(storage), **gpus},
-        limits={"memory": memory, **gpus},
+        requests={"cpu": cores(plan.cpu), "memory": memory, **storage_request(storage), **devices},
+        limits={"memory": memory, **devices},
     )
+
+
+def unrequested_cache_gib(cache: ModelCacheVolume, cached_gib: float) -> float:
+    """What the container itself requests of what is cached of weights: all of it where the driver can request nothing,
+    nothing where its sidecar does."""
+    return cached_gib if cache.caches_weights and not cache.storage_annotation else 0
 
 
 def storage_request(gib: float) -> dict[str, str]:

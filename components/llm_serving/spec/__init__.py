@@ -36,6 +36,7 @@ from llm_serving.spec.pool import (
     SharingStrategy,
 )
 from llm_serving.spec.prometheus import PrometheusAuthMode, PrometheusAuthSpec
+from llm_serving.spec.quantization import CalibrationSpec, QuantizationBase, QuantizationScheme, QuantizationSpec
 from llm_serving.spec.release import (
     AdapterSource,
     EngineName,
@@ -60,6 +61,7 @@ __all__ = [
     "AttentionKind",
     "AutoscalingSpec",
     "CacheStorageSpec",
+    "CalibrationSpec",
     "CanaryChoice",
     "CapacityEntry",
     "DrainSpec",
@@ -88,6 +90,9 @@ __all__ = [
     "PrometheusAuthMode",
     "PrometheusAuthSpec",
     "Quantization",
+    "QuantizationBase",
+    "QuantizationScheme",
+    "QuantizationSpec",
     "ReleaseChoice",
     "ReleaseSpec",
     "ScalingPaceSpec",

@@ -72,6 +72,12 @@ HUB_REPOSITORY = Form(
     lambda text: re.sub(r"^(https?://)?(huggingface\.co/)?", "", text.strip()).rstrip("/"),
 )
 COMMIT = Form(r"^[0-9a-f]{40}$", "not a commit: its 40 hexadecimal digits in small letters; branches and tags may move")
+CACHE_PATH = Form(
+    r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$",
+    "not a path below the model cache: names of letters, digits, '.', '-' and '_' with '/' between them, none with a "
+    "'.' in front",
+    lambda text: "/".join(part for part in text.strip().replace(" ", "-").split("/") if part.strip(".")),
+)
 SOURCE = Form(
     r"^(hf://|(file:///|gs://|s3://)[^\s]+)$",
     "not a source of weights: hf://, gs://bucket/prefix, s3://bucket/prefix or file:///folder, without spaces",
@@ -111,6 +117,11 @@ EKS_VERSION = Form(
     r"^1\.[1-9][0-9]$",
     "not a version of EKS: 1.<minor>, which chooses its patches itself",
     lambda text: ".".join(text.strip().lower().removeprefix("v").split(".")[:2]),
+)
+IAM_PRINCIPAL = Form(
+    r"^arn:aws(-[a-z]+)*:iam::[0-9]{12}:(role|user)/[\w+=,.@/-]{1,512}$",
+    "not the ARN of an IAM role or user: arn:aws:iam::<account>:role/<name>",
+    lambda text: re.sub(r":sts::([0-9]{12}):assumed-role/([^/]+)/.*", r":iam::\1:role/\2", text.strip()),
 )
 NUMBER_FORMAT = Form(
     r"^[A-Z][A-Z0-9_]{1,15}$", "not a number format: as in BF16 or F8_E4M3, in capital letters", str.upper

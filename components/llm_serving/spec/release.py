@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -115,12 +115,15 @@ class ModelSource(Frozen):
     Either this or `architecture`.
     """
     repository: Annotated[str, HUB_REPOSITORY]
-    """Repository on the Hugging Face hub."""
+    """Repository on the Hugging Face hub; `quantized/<name>` for the result of a quantization."""
     revision: Annotated[str, COMMIT]
     """Full commit, 40 hexadecimal digits.
 
     A branch name would change answers without a release.
     """
+    source: Literal["cache"] | None = None
+    """`cache`: the weights lie in the model cache, under `<repository>/<revision>`, where a quantization puts its
+    result. Left out: they come from the loader's source."""
     license: str
     """SPDX identifier, or the publisher's own name of the licence."""
     gated: bool = False

@@ -14,7 +14,7 @@ class TeamSpec(Frozen):
     """Most GPUs that the team's pods may ask for, where the team names it itself.
 
     ``None`` for what its models can reach: maxima, what a change of release starts beside them, canaries, a Job that
-    compiles, and placeholders.
+    compiles, and placeholders; and for what its quantizations take.
     """
     viewers: tuple[GroupName, ...] = ()
     """Groups (as the cloud names them) with read access to the namespace, Secrets excluded."""

@@ -95,7 +95,7 @@ def _operator(layout: Layout, config: ClusterConfig) -> Command:
             "--enable-apiservice-patching=false",
         ),
         after=("kube-apiserver",),
-        needs=(layout.autoscaling_ready,),
+        needs=(layout.definitions_served,),
         environment=_keda_environment(layout),
         probe=f"http://{health}/readyz",
     )
@@ -120,7 +120,7 @@ def _adapter(layout: Layout, config: ClusterConfig) -> Command:
             f"--cert-dir={keys}",
         ),
         after=("kube-apiserver", OPERATOR),
-        needs=(layout.autoscaling_ready,),
+        needs=(layout.definitions_served,),
         environment=_keda_environment(layout),
     )
 
@@ -139,7 +139,7 @@ def _webhooks(layout: Layout, config: ClusterConfig) -> Command:
             "--cache-miss-to-direct-client=true",
         ),
         after=("kube-apiserver",),
-        needs=(layout.autoscaling_ready,),
+        needs=(layout.definitions_served,),
         environment=_keda_environment(layout),
         probe=f"http://{health}/readyz",
     )

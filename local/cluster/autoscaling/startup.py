@@ -32,7 +32,6 @@ def prepare(layout: Layout, config: ClusterConfig) -> ClusterConfig:
     if config.node is not None:  # a network namespace of the cluster's own: nothing to choose
         config = config.with_ports({**config.ports, **programs.FIXED_PORTS})
         config.write(layout)
-    layout.autoscaling_ready.unlink(missing_ok=True)
     layout.prometheus_targets.unlink(missing_ok=True)  # pods of before, whose addresses others may have now
     certificates.make_keda(layout.certificates, layout.keda_certificates)
     write_json(layout.prometheus_rules, {"groups": list(options.rules)})
@@ -78,9 +77,8 @@ def _with_file_discovery(job: dict[str, Any], targets: Path) -> dict[str, Any]:
 
 
 def put_objects(layout: Layout, config: ClusterConfig, client: rest.Kubernetes) -> None:
-    """Apply what KEDA must find when it starts; the definitions are served already. Lets its programs start."""
+    """Apply what KEDA must find when it starts; the definitions are served already."""
     client.apply_all(objects(layout, config))
-    layout.autoscaling_ready.touch()
 
 
 def wait(layout: Layout, config: ClusterConfig, client: rest.Kubernetes) -> None:

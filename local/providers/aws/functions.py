@@ -101,7 +101,7 @@ def _get_availability_zones(cloud: Cloud, arguments: Mapping[str, Any]) -> Prope
 def _get_managed_prefix_list(cloud: Cloud, arguments: Mapping[str, Any]) -> Properties:
     """Of the lists that AWS keeps, those of services with gateway endpoints."""
     region = _region(cloud, arguments)
-    lists = {f"com.amazonaws.{region}.{service}" for service in ("s3", "dynamodb")}
+    lists = [f"com.amazonaws.{region}.{service}" for service in _PREFIX_LISTS]
     wanted = arguments.get("name")
     name = next((each for each in lists if wanted == each or arguments.get("id") == regions.prefix_list_id(each)), None)
     if name is None:
@@ -121,9 +121,16 @@ def _get_managed_prefix_list(cloud: Cloud, arguments: Mapping[str, Any]) -> Prop
         "ownerId": "AWS",
         "maxEntries": 0,
         "version": 0,
-        "entries": [],
+        "entries": [{"cidr": block, "description": "default"} for block in _PREFIX_LISTS[name.rpartition(".")[2]]],
         "tags": {},
     }
+
+
+_PREFIX_LISTS = {
+    "s3": ("3.5.0.0/19", "52.216.0.0/15", "54.231.0.0/16"),
+    "dynamodb": ("3.218.180.0/23", "3.218.182.0/24", "52.94.0.0/22", "52.119.224.0/20"),
+}
+"""Ranges of services with gateway endpoints: those of us-east-1, as moto 5.2.5 has them for every region."""
 
 
 def _get_cluster(cloud: Cloud, arguments: Mapping[str, Any]) -> Properties:

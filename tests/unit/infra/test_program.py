@@ -17,6 +17,7 @@ from pulumi.runtime.config import set_all_config
 import infra
 from stacks.outputs import read_outputs
 from stacks.settings import NAMESPACE, read_settings_file, resolve
+from tests.unit.cloud.aws import outputs as aws
 from tests.unit.recording import Recorded, Recording, record
 from tests.unit.stacks.settings_files import put, settings_data, write_settings
 
@@ -69,7 +70,8 @@ def run(
             program,
             stack="dev",
             preview=preview,
-            functions={"pulumi:pulumi:readStackOutputs": lambda _: {"outputs": before or {}}},
+            outputs=aws.OUTPUTS,
+            functions={"pulumi:pulumi:readStackOutputs": lambda _: {"outputs": before or {}}, **aws.FUNCTIONS},
             existing=existing,
         )
     return Run(settings, recording, json.loads(json.dumps(outputs)))
@@ -104,8 +106,12 @@ def existing_run() -> Run:
 
 @pytest.mark.parametrize(
     ("settings", "sdks"),
-    [("existing_settings()", []), ("{**settings_data('dev'), 'loader': LOADER}", ["pulumi_gcp"])],
-    ids=["existing", "gcp"],
+    [
+        ("existing_settings()", []),
+        ("{**settings_data('dev'), 'loader': LOADER}", ["pulumi_gcp"]),
+        ("{**settings_data('prod-aws'), 'loader': LOADER}", ["pulumi_aws"]),
+    ],
+    ids=["existing", "gcp", "aws"],
 )
 def test_a_stack_imports_the_sdk_of_its_own_cloud_and_no_other(settings: str, sdks: list[str]) -> None:
     """In a process of its own: others of this one have imported what they need."""
@@ -475,3 +481,36 @@ def test_pods_of_a_shared_pool_ask_for_one_part_and_take_their_part_of_the_memor
         assert engine["resources"]["limits"]["nvidia.com/gpu"] == "1"
         assert "--gpu-memory-utilization=0.45" in [*engine["command"], *engine.get("args", ())]
         assert pod["nodeSelector"]["cloud.google.com/gke-max-shared-clients-per-gpu"] == "2"
+
+
+QUANTIZER = {"repository": "registry.example/quantizer", "tag": "0.1.0"}
+
+
+def quantizing(*releases: str) -> dict[str, Any]:
+    """A stack that quantizes the weights of a release, and serves these releases of the same model."""
+    job = {
+        "name": "qwen3-32b-fp8",
+        "team": "chat",
+        "pool": "h100",
+        "base": {"model": "qwen3-32b", "release": "1.0.0"},
+        "scheme": "FP8_DYNAMIC",
+        "image": QUANTIZER,
+    }
+    pool = {"name": "h100", "accelerator": "H100-80GB", "gpusPerNode": 4, "nodes": 2, "cpu": 96, "memoryGib": 900}
+    served = [{"name": "qwen3-32b", "team": "chat", "pool": "h100", "releases": {"stable": each}} for each in releases]
+    return {**existing_settings(), "pools": [pool], "models": served, "quantizations": [job]}
+
+
+@pytest.mark.parametrize("releases", [(), ("1.0.0",)], ids=["not served", "served"])
+def test_a_base_is_loaded_once_and_before_it_is_quantized(releases: tuple[str, ...]) -> None:
+    recording = run(quantizing(*releases), before={"namespaces": ["chat"]}).recording
+    loader = recording.one("llm-serving:index:ModelLoader")
+    job = recording.one("llm-serving:index:QuantizationJob")
+    load, quantize = recording.all("kubernetes:batch/v1:Job")
+    assert (load.parent, quantize.parent) == (loader.urn, job.urn)
+    assert load.urn in job.dependencies
+
+
+def test_the_quota_of_a_team_lets_its_jobs_run() -> None:
+    recording = run(quantizing(), before={"namespaces": ["chat"]}).recording
+    assert recording.one("ResourceQuota")["spec.hard"] == {"requests.nvidia.com/gpu": "1"}

@@ -22,6 +22,7 @@ from pulumi.runtime.proto import (
     status_pb2,
 )
 
+from tests.unit.cloud.aws import outputs as aws
 from tests.unit.recording import EXISTING, FUNCTIONS, OUTPUTS, Recording, RecordingMonitor, plain
 
 PLUGIN = Path(__file__).parents[3] / "components"
@@ -117,7 +118,7 @@ class Plugin:
             RefusedError: the plugin refused.
         """
         recording = Recording()
-        monitor = Monitor(recording, preview, OUTPUTS, FUNCTIONS, EXISTING)
+        monitor = Monitor(recording, preview, {**OUTPUTS, **aws.OUTPUTS}, FUNCTIONS, EXISTING)
         with _served(resource_pb2_grpc.add_ResourceMonitorServicer_to_server, _MonitorService(monitor)) as address:
             request = provider_pb2.ConstructRequest(
                 project=PROJECT,

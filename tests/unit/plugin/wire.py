@@ -46,11 +46,46 @@ EKS_POOL = {
     "capacity": [{"market": "spot", "machineType": "g6.xlarge", "max": 4}],
 }
 
+AWS = {"region": "us-east-1", "name": "serving", "tags": {"environment": "test"}}
+EKS_ARN = output("arn:aws:eks:us-east-1:012345678901:cluster/serving", dependencies=(EKS_URN,))
+
 EVERY_COMPONENT: dict[str, dict[str, Any]] = {
+    "AwsNetwork": {**AWS, "zones": ["us-east-1a", "us-east-1b"], "pods": "100.64.0.0/16"},
+    "AwsCluster": {
+        **{key: value for key, value in AWS.items() if key != "name"},
+        "account": "012345678901",
+        "cluster": {"name": "serving", "zones": ["us-east-1a", "us-east-1b"], "systemPool": {"min": 1, "max": 2}},
+        "nodeSubnetIds": output(["subnet-0a", "subnet-0b"]),
+        "servicesRange": "172.20.0.0/16",
+        "groups": ["arn:aws:iam::012345678901:role/readers"],
+    },
+    "AwsModelCache": {**AWS, "account": "012345678901", "cache": {"noncurrentDays": 7}},
+    "AwsModelVolume": {
+        "region": "us-east-1",
+        "name": "serving",
+        "namespace": output("chat"),
+        "bucketName": output("weights"),
+        "cacheGib": 100,
+    },
+    "AwsRegistry": {
+        **AWS,
+        "account": "012345678901",
+        "readers": [output("serving-nodes", dependencies=(EKS_URN,))],
+        "create": ["model-loader"],
+    },
+    "AwsWorkloadIdentity": {
+        **AWS,
+        "clusterName": output("serving", dependencies=(EKS_URN,)),
+        "clusterArn": EKS_ARN,
+        "namespace": "chat",
+        "serviceAccount": "qwen3-8b",
+        "bucketArn": output("arn:aws:s3:::weights"),
+        "keyArn": output("arn:aws:kms:us-east-1:012345678901:key/1"),
+    },
     "AwsNodeProvisioner": {
         **EKS,
         "account": "012345678901",
-        "clusterArn": output("arn:aws:eks:us-east-1:012345678901:cluster/serving", dependencies=(EKS_URN,)),
+        "clusterArn": EKS_ARN,
         "clusterEndpoint": output("https://serving.eks.amazonaws.com", dependencies=(EKS_URN,)),
         "nodeRoleName": output("serving-nodes", dependencies=(EKS_URN,)),
         "nodeRoleArn": output("arn:aws:iam::012345678901:role/serving-nodes", dependencies=(EKS_URN,)),
@@ -141,6 +176,24 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
         "namespace": output("chat"),
         "cache": output({"volume": {"emptyDir": {}}, "loaderVolume": {"emptyDir": {}}}),
         "scheduling": output(served.SCHEDULING, dependencies=(POOL_URN,)),
+        "labels": {"llm-serving.example/environment": "test"},
+    },
+    "QuantizationJob": {
+        "quantization": {
+            "name": "qwen3-8b-fp8",
+            "team": "chat",
+            "pool": "h100",
+            "base": {"model": "qwen3-8b", "release": "1.0.0"},
+            "scheme": "FP8_DYNAMIC",
+            "image": {"repository": "registry.example/quantizer", "tag": "0.1.0"},
+        },
+        "base": camel(served.RELEASE),
+        "loader": {"image": {"repository": "registry.example/model-loader", "tag": "1.0.0"}},
+        "node": camel(served.NODE),
+        "namespace": output("chat"),
+        "scheduling": output(served.SCHEDULING, dependencies=(POOL_URN,)),
+        "cache": output({**served.CACHE, "loaderVolume": {"emptyDir": {}}}),
+        "identity": output(served.IDENTITY),
         "labels": {"llm-serving.example/environment": "test"},
     },
     "TeamNamespace": {

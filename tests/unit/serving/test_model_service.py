@@ -128,6 +128,16 @@ def test_gpus_are_asked_for_as_request_and_limit_and_memory_too():
     assert "cpu" not in resources["limits"]
 
 
+def test_an_instance_of_several_nodes_takes_all_network_devices_of_each_and_another_none():
+    scheduling = {"networkDevices": {"example.com/fabric": 4}}
+    wide = {"tensor_parallelism": 2, "engine": {"nodes": 2, "pipeline_parallelism": 2}}
+    group = serve(scheduling=scheduling, model=wide).one("LeaderWorkerSet")["spec.leaderWorkerTemplate"]
+    for role in ("leaderTemplate", "workerTemplate"):
+        resources = group[role]["spec"]["containers"][0]["resources"]
+        assert resources["requests"]["example.com/fabric"] == resources["limits"]["example.com/fabric"] == "4"
+    assert "example.com/fabric" not in container(serve(scheduling=scheduling))["resources"]["limits"]
+
+
 def test_the_resource_of_another_vendor_or_of_none_is_taken_as_the_pool_says():
     amd = container(serve(scheduling={"gpuResource": "amd.com/gpu"}))["resources"]
     assert amd["limits"]["amd.com/gpu"] == "1"

@@ -47,6 +47,9 @@ class AwsClusterArgs(TypedDict):
     """Ids of the private subnets of nodes and control plane, one a zone."""
     services_range: str
     """Range of the cluster's Services."""
+    groups: NotRequired[list[str]]
+    """ARNs of IAM roles and users that may enter, each as a Kubernetes group of the same name: what they may do is said
+    by the roles of namespaces, those of teams for instance."""
     tags: NotRequired[dict[str, str]]
     """Tags of the cluster, its nodes, roles and key; on the bill as well."""
 
@@ -59,6 +62,7 @@ class AwsClusterInputs(Frozen):
     cluster: AwsClusterSpec
     node_subnet_ids: Any
     services_range: Cidr
+    groups: tuple[str, ...] = ()
     tags: dict[str, str] = {}
 
 
@@ -93,7 +97,7 @@ class AwsCluster(pulumi.ComponentResource):
         super().__init__(token("AwsCluster"), name, None, opts)
 
         cluster = self._control_plane(name, inputs)
-        self._administrators(name, inputs, cluster)
+        self._people(name, inputs, cluster)
         karpenter, karpenter_rights = self._node_role(name, inputs, "nodes")
         groups, group_rights = self._node_role(name, inputs, "node-groups")
         entry = self._entry_of_nodes(name, inputs, cluster, karpenter)
@@ -200,17 +204,22 @@ class AwsCluster(pulumi.ComponentResource):
             )
         ]
 
-    def _administrators(self, name: str, inputs: AwsClusterInputs, cluster: aws.eks.Cluster) -> None:
-        for administrator in inputs.cluster.administrators:
-            label = f"{name}-administrator-{digest(administrator.principal)}"
+    def _people(self, name: str, inputs: AwsClusterInputs, cluster: aws.eks.Cluster) -> None:
+        """A principal has one entry, whether it is an administrator, a group or both."""
+        administrators = [administrator.principal for administrator in inputs.cluster.administrators]
+        for principal in dict.fromkeys([*administrators, *inputs.groups]):
+            label = f"{name}-{digest(principal)}"
             entry = aws.eks.AccessEntry(
                 label,
                 cluster_name=cluster.name,
-                principal_arn=administrator.principal,
+                principal_arn=principal,
                 type="STANDARD",
+                kubernetes_groups=[principal] if principal in inputs.groups else [],
                 tags=inputs.tags,
                 opts=child(self),
             )
+            if principal not in administrators:
+                continue
             aws.eks.AccessPolicyAssociation(
                 label,
                 cluster_name=cluster.name,

@@ -1,7 +1,8 @@
 """How pods get onto the nodes of a GPU pool on EKS: the contract, from the pool's settings and facts alone."""
 
+from llm_serving import catalog
 from llm_serving.cloud.aws.markets import TERMS
-from llm_serving.cloud.aws.names import GPU_RESOURCE, GPU_TAINT
+from llm_serving.cloud.aws.names import EFA_RESOURCE, GPU_RESOURCE, GPU_TAINT
 from llm_serving.contract import LABEL_MARKET, LABEL_POOL, PoolScheduling
 from llm_serving.planning.clouds import AWS
 from llm_serving.planning.purchase_options import non_preemptible_markets
@@ -20,6 +21,7 @@ def pool_scheduling(pool: AwsPoolSpec, max_pods_per_node: int) -> PoolScheduling
     """
     node = AWS.pool_node(pool, max_pods=max_pods_per_node)
     tainted = sorted({entry.market.value for entry in pool.capacity if TERMS[entry.market].tainted})
+    interfaces = [catalog.machine_type(AWS.name, entry.machine_type).efa_interfaces for entry in pool.capacity]
     return PoolScheduling(
         pool=pool.name,
         accelerator=node.gpu_label,
@@ -30,6 +32,7 @@ def pool_scheduling(pool: AwsPoolSpec, max_pods_per_node: int) -> PoolScheduling
         ),
         gpu_resource=GPU_RESOURCE,
         gpus_per_node=node.gpus,
+        network_devices={EFA_RESOURCE: min(interfaces)} if pool.efa else {},
         node_allocatable_cpu=node.cpu,
         node_allocatable_memory_gib=node.memory_gib,
         spot_notice_seconds=AWS.spot_notice_seconds(pool),

@@ -8,6 +8,7 @@ is checked by its model in ``llm_serving.spec``; guardrails of an organization a
 
 from llm_serving.errors import Problem
 from llm_serving.planning.rules.autoscaling import check_autoscaling
+from llm_serving.planning.rules.aws import check_aws
 from llm_serving.planning.rules.disruption import check_disruption
 from llm_serving.planning.rules.engines import check_engines
 from llm_serving.planning.rules.gcp import check_gcp
@@ -15,6 +16,7 @@ from llm_serving.planning.rules.models import check_models
 from llm_serving.planning.rules.names import check_names
 from llm_serving.planning.rules.notes import notes
 from llm_serving.planning.rules.pools import check_pools
+from llm_serving.planning.rules.quantizations import check_quantizations
 from llm_serving.planning.rules.sharing import check_sharing
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.planning.rules.timeouts import check_timeouts
@@ -25,9 +27,11 @@ TOPICS = (
     check_names,
     check_zones,
     check_gcp,
+    check_aws,
     check_pools,
     check_sharing,
     check_models,
+    check_quantizations,
     check_weights,
     check_engines,
     check_autoscaling,

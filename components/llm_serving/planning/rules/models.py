@@ -10,7 +10,9 @@ from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion, neares
 from llm_serving.planning.node_room import NodeRoom, PodSize, pods_of_instance, pods_that_fit, shortage
 from llm_serving.planning.nodes import gpu_resource
 from llm_serving.planning.placement import RELEASE, ModelPlan, plan_model
+from llm_serving.planning.quantization import QuantizationPlan
 from llm_serving.planning.replicas import Role, object_name, plan_replicas, releases_of
+from llm_serving.planning.rules.quantizations import quantization_plans
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.planning.tenancy import max_gpus
 from llm_serving.spec import ModelSpec, Pool, ReleaseSpec
@@ -27,8 +29,9 @@ def check_models(stack: StackShape) -> Iterator[Problem]:
     yield from _names(stack)
     plans, problems = plans_of(stack)
     yield from problems
-    yield from _capacity(stack, plans)
-    yield from _team_quotas(stack, plans)
+    quantizations, _ = quantization_plans(stack)
+    yield from _capacity(stack, plans, quantizations)
+    yield from _team_quotas(stack, plans, quantizations)
 
 
 Plans = dict[int, dict[str, ModelPlan]]
@@ -121,7 +124,8 @@ def _with_launcher(path: str) -> Suggestion:
 
 def _licence(path: str, place: str, stack: StackShape, model: ModelSpec, release: ReleaseSpec) -> Iterator[Problem]:
     loader = stack.loader
-    if release.model.gated and loader is not None and loader.source == HUB and loader.token_secret is None:
+    lacks_token = loader is not None and loader.source == HUB and loader.token_secret is None
+    if release.model.gated and release.model.source is None and lacks_token:
         yield Problem(
             place,
             release.version,
@@ -185,11 +189,14 @@ def _identity(place: str, model: ModelSpec, version: str, release: ReleaseSpec) 
         )
 
 
-def _capacity(stack: StackShape, plans: Plans) -> Iterator[Problem]:
-    """All instances of a pool's models find room on its nodes at their maximum."""
+def _capacity(stack: StackShape, plans: Plans, quantizations: dict[int, QuantizationPlan]) -> Iterator[Problem]:
+    """All instances of a pool's models find room on its nodes at their maximum, and the Jobs that quantize beside
+    them."""
     of_pool: dict[str, list[int]] = defaultdict(list)
     for index in plans:
         of_pool[stack.models[index].pool].append(index)
+    for index in quantizations:
+        of_pool.setdefault(stack.quantizations[index].pool, [])
     for name, indexes in of_pool.items():
         pool, room = stack.pool(name), stack.room(name)
         if pool is None or room is None:
@@ -201,6 +208,27 @@ def _capacity(stack: StackShape, plans: Plans) -> Iterator[Problem]:
                 pods += wanted
             else:
                 yield _no_room(stack, pool, room, index, plans[index], pods)
+        for index, plan in quantizations.items():
+            if stack.quantizations[index].pool != name:
+                continue
+            if pods_that_fit([*pods, plan.pod], room, pool.max_nodes) == len(pods) + 1:
+                pods.append(plan.pod)
+            else:
+                yield _no_room_to_quantize(pool, room, index, plan, pods)
+
+
+def _no_room_to_quantize(
+    pool: Pool, room: NodeRoom, index: int, plan: QuantizationPlan, others: list[PodSize]
+) -> Problem:
+    """A Job that does not fit its pool beside the pods of models."""
+    taken = f", and {len(others)} pod(s) of models and other quantizations want them at their most" if others else ""
+    reason = (
+        f"the Job takes {plan.gpus} GPU(s) and {plan.pod.storage_gib:.0f} GiB of its node's disk; at most "
+        f"{pool.max_nodes} node(s) have {room.gpus} GPU(s) and {room.storage_gib:.0f} GiB each{taken}"
+    )
+    larger = "" if room.holds(plan.pod) else ", with larger disks"
+    hint = Suggestion(f"more nodes in pool {pool.name}{larger}", needs=Needs.CHOICE)
+    return Problem(f"quantizations[{index}].pool", pool.name, reason, hint)
 
 
 def _no_room(
@@ -291,24 +319,31 @@ def _of_machine(pool: Pool, machine_type: str) -> Pool:
     return pool.model_copy(update={"capacity": capacity})
 
 
-def _is_counted(stack: StackShape, model: ModelSpec) -> bool:
-    """Whether a model's instances take something of a GPU quota; those on a CPU do not."""
-    pool = stack.pool(model.pool)
+def _is_counted(stack: StackShape, pool_name: str) -> bool:
+    """Whether pods of a pool take something of a GPU quota; those on a CPU do not."""
+    pool = stack.pool(pool_name)
     return pool is not None and _known_gpu(pool.accelerator) and gpu_resource(pool) is not None
 
 
-def _team_quotas(stack: StackShape, plans: Plans) -> Iterator[Problem]:
+def _team_quotas(stack: StackShape, plans: Plans, quantizations: dict[int, QuantizationPlan]) -> Iterator[Problem]:
     for number, team in enumerate(stack.teams):
         needed = sum(
             max_gpus(stack.models[index], max(plan.gpus for plan in model_plans.values()))
             for index, model_plans in plans.items()
-            if stack.models[index].team == team.name and _is_counted(stack, stack.models[index])
+            if stack.models[index].team == team.name and _is_counted(stack, stack.models[index].pool)
         )
+        jobs = sum(
+            plan.gpus
+            for index, plan in quantizations.items()
+            if (job := stack.quantizations[index]).team == team.name and _is_counted(stack, job.pool)
+        )
+        needed += jobs
+        beside = f", and {jobs} for quantizations" if jobs else ""
         if team.gpu_quota is not None and needed > team.gpu_quota:
             yield Problem(
                 f"teams[{number}].gpuQuota",
                 team.gpu_quota,
                 f"the team's models ask for up to {needed} GPUs: maxima, the instances that a change of release starts "
-                "beside the old ones, canaries, placeholders and a Job that compiles",
+                f"beside the old ones, canaries, placeholders and a Job that compiles{beside}",
                 Suggestion(values=[needed]),
             )

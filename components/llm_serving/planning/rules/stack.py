@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from math import inf
 
 from llm_serving.catalog import UnknownFact
@@ -16,6 +17,7 @@ from llm_serving.spec import (
     LoaderSpec,
     ModelSpec,
     Pool,
+    QuantizationSpec,
     ReleaseSpec,
     TeamSpec,
     Weights,
@@ -77,6 +79,7 @@ class StackShape:
         aws: what only AWS has.
         pools: GPU pools.
         models: models to serve.
+        quantizations: weights to quantize.
         releases: every release that exists, by model and version.
         teams: teams that share the cluster.
         loader: what fills the model cache; ``None`` where somebody else does.
@@ -85,6 +88,7 @@ class StackShape:
         cache_storage: the claim for the weights that is made in the namespace of each team; ``None`` where none is.
         addons: what the cluster needs beside the models, and who brings it.
         sidecar: what the cloud's model cache puts beside every engine.
+        today: the day on which it is checked; ``None``: what ends on a day is not checked.
     """
 
     cloud: Cloud
@@ -95,6 +99,7 @@ class StackShape:
     aws: AwsShape = field(default_factory=AwsShape)
     pools: Sequence[Pool] = ()
     models: Sequence[ModelSpec] = ()
+    quantizations: Sequence[QuantizationSpec] = ()
     releases: Mapping[tuple[str, str], ReleaseSpec] = field(default_factory=dict[tuple[str, str], ReleaseSpec])
     teams: Sequence[TeamSpec] = ()
     loader: LoaderSpec | None = None
@@ -103,6 +108,7 @@ class StackShape:
     cache_storage: CacheStorageSpec | None = None
     addons: AddonsSpec = field(default_factory=AddonsSpec)
     sidecar: SidecarRequests = NO_SIDECAR
+    today: date | None = None
 
     def pool(self, name: str) -> Pool | None:
         """The first pool of that name."""

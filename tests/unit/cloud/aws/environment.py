@@ -14,43 +14,14 @@ from llm_serving.cloud.aws import (
     AwsRegistry,
     AwsWorkloadIdentity,
 )
-from tests.unit.recording import CA_CERTIFICATE, Recording, record
+from tests.unit.cloud.aws.outputs import ACCOUNT, OUTPUTS, REGION
+from tests.unit.recording import Recording, record
 
-ACCOUNT, REGION = "012345678901", "us-east-1"
 ZONES = ["us-east-1a", "us-east-1b", "us-east-1c"]
 TAGS = {"owner": "platform"}
 PRIVATE_ENDPOINTS = ["ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "sts"]
 EVERY_PART_OF_A_NETWORK = {"pods": "100.64.0.0/16", "endpoints": PRIVATE_ENDPOINTS, "tags": TAGS}
 CLUSTER_ARN = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/prod"
-
-
-def _arn(kind: str) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
-    return lambda name, inputs: {"arn": f"arn:aws:{kind}{inputs.get('name', name)}"}
-
-
-def _cluster(_: str, inputs: dict[str, Any]) -> dict[str, Any]:
-    host = "0123456789ABCDEF0123456789ABCDEF.gr7.us-east-1.eks.amazonaws.com"
-    return {
-        "id": inputs["name"],
-        "arn": f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/{inputs['name']}",
-        "endpoint": f"https://{host}",
-        "certificateAuthority": {"data": CA_CERTIFICATE},
-        "vpcConfig": {**inputs["vpcConfig"], "clusterSecurityGroupId": "sg-cluster"},
-    }
-
-
-OUTPUTS = {
-    "aws:cloudwatch/logGroup:LogGroup": _arn(f"logs:{REGION}:{ACCOUNT}:log-group:"),
-    "aws:iam/role:Role": _arn(f"iam::{ACCOUNT}:role/"),
-    "aws:ecr/repository:Repository": _arn(f"ecr:{REGION}:{ACCOUNT}:repository/"),
-    "aws:eks/podIdentityAssociation:PodIdentityAssociation": lambda name, _: {"associationId": f"a-{name}"},
-    "aws:s3/bucket:Bucket": lambda _, inputs: {"arn": f"arn:aws:s3:::{inputs['bucket']}"},
-    "aws:ec2/eip:Eip": lambda name, _: {"allocationId": f"eipalloc-{name}"},
-    "aws:ec2/launchTemplate:LaunchTemplate": lambda name, _: {"id": f"lt-{name}", "latestVersion": 3},
-    "aws:ec2/natGateway:NatGateway": lambda name, _: {"publicIp": f"203.0.113.{ord(name[-1]) - 96}"},
-    "aws:eks/cluster:Cluster": _cluster,
-    "aws:kms/key:Key": _arn(f"kms:{REGION}:{ACCOUNT}:key/"),
-}
 
 
 def network(*, preview: bool = False, **args: Any) -> Recording:

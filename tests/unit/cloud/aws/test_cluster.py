@@ -83,6 +83,18 @@ def test_administrators_may_do_everything_and_nobody_else_enters() -> None:
     assert recording.depends_on(grant, people[0])
 
 
+def test_members_of_teams_enter_as_groups_that_may_do_nothing_by_themselves() -> None:
+    reader = f"arn:aws:iam::{ACCOUNT}:role/reader"
+    recording = cluster(administrators=[{"principal": ADMINISTRATOR}], args={"groups": [reader, ADMINISTRATOR, reader]})
+    entries = {
+        r["principalArn"]: r["kubernetesGroups"]
+        for r in recording.all("eks/accessEntry:AccessEntry")
+        if r["type"] == "STANDARD"
+    }
+    assert entries == {reader: [reader], ADMINISTRATOR: [ADMINISTRATOR]}
+    assert [grant["principalArn"] for grant in recording.all("AccessPolicyAssociation")] == [ADMINISTRATOR]
+
+
 def test_it_never_stays_on_a_version_whose_support_costs_more() -> None:
     assert cluster().one(CLUSTER)["upgradePolicy"] == {"supportType": "STANDARD"}
 

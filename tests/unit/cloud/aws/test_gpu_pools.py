@@ -222,6 +222,15 @@ def test_a_node_has_one_address_and_all_interfaces_of_efa() -> None:
     assert all(each["securityGroups"] == ["sg-0123"] for each in template)
 
 
+def test_instances_of_several_nodes_are_told_of_as_many_devices_as_the_node_has() -> None:
+    recording = gpu_pool(H100_SPOT, efa=True, **H100)
+    (node_class,) = recording.all(NODE_CLASS)
+    devices = [each for each in node_class["spec.networkInterfaces"] if each["interfaceType"] == "efa-only"]
+    assert recording.output("scheduling")["networkDevices"] == {"vpc.amazonaws.com/efa": len(devices)}
+    assert recording.output("scheduling")["networkDevices"]["vpc.amazonaws.com/efa"] == 32
+    assert gpu_pool(H100_SPOT, **H100).output("scheduling")["networkDevices"] == {}
+
+
 @pytest.mark.parametrize(
     "machine", [m for m in catalog.machine_types("aws") if m.efa_interfaces], ids=lambda machine: machine.name
 )
@@ -252,7 +261,7 @@ def test_a_capacity_block_is_named_in_the_launch_template_with_its_machine() -> 
     template, group = recording.one(TEMPLATE), recording.one(NODE_GROUP)
     assert group["capacityType"] == "CAPACITY_BLOCK"
     assert group.get("instanceTypes") is None
-    assert template["instanceType"] == "g6.xlarge"
+    assert template["instanceType"] == BLOCK["machine_type"]
     assert template["instanceMarketOptions.marketType"] == "capacity-block"
     target = "capacityReservationSpecification.capacityReservationTarget.capacityReservationId"
     assert template[target] == BLOCK["reservation"]
@@ -266,6 +275,24 @@ def nodeadm(template: Recorded) -> dict[str, Any]:
     (part,) = [part for part in message.walk() if not part.is_multipart()]
     assert part.get_content_type() == "application/node.eks.aws"
     return yaml.safe_load(str(part.get_payload()))
+
+
+@pytest.mark.parametrize("image", ["al2023", "bottlerocket"])
+def test_a_node_keeps_as_much_as_planning_says(image: str) -> None:
+    machine = catalog.machine_type("aws", "g6.xlarge")
+    kept = gpu_pool(ON_DEMAND, node_image=image).one(NODE_CLASS)["spec.kubelet"]
+    template = node_group(node_image=image).one(TEMPLATE)
+    if image == "al2023":
+        assert nodeadm(template)["spec"]["kubelet"]["config"] == kept
+    else:
+        settings = tomllib.loads(base64.b64decode(template["userData"]).decode())["settings"]["kubernetes"]
+        assert {"maxPods": settings["max-pods"], "kubeReserved": settings["kube-reserved"]} == kept
+    reserved = kept["kubeReserved"]
+    contract = gpu_pool(ON_DEMAND).output("scheduling")
+    assert contract["nodeAllocatableCpu"] == machine.vcpus - int(reserved["cpu"].removesuffix("m")) / 1000
+    # Karpenter takes its 7.5 % and 100 MiB for evictions off too.
+    left = machine.memory_gib * 0.925 - (int(reserved["memory"].removesuffix("Mi")) + 100) / 1024
+    assert contract["nodeAllocatableMemoryGib"] == pytest.approx(left, abs=0.001)
 
 
 def test_amazon_linux_is_told_the_most_pods_and_what_to_do_with_local_ssd() -> None:

@@ -165,7 +165,7 @@ def test_whoever_has_the_instance_profile_finds_karpenter_running_and_goes_befor
         provider = kubernetes.Provider("kubernetes", kubeconfig="{}")
         program()
 
-    recording = record(with_provider, outputs=nodes.NODE_OUTPUTS)
+    recording = record(with_provider, outputs=nodes.OUTPUTS)
     karpenter = release(recording, "karpenter")
     for resource in (*recording.all(NODE_POOL), *recording.all(NODE_CLASS)):
         assert recording.depends_on(resource, karpenter), resource.name

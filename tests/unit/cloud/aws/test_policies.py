@@ -3,8 +3,6 @@
 import inspect
 import json
 import re
-import warnings
-from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -12,11 +10,7 @@ import pytest
 from llm_serving_load.stores import s3
 
 from llm_serving.cloud.aws import policies
-
-with warnings.catch_warnings():
-    # It imports pkg_resources, which warns of its end; requirements-dev.in keeps the setuptools that has it.
-    warnings.simplefilter("ignore")
-    import parliament
+from tests.unit.cloud.aws.policy_lint import EXPLAINED, actions, findings, known_actions
 
 ACCOUNT, REGION = "012345678901", "us-east-1"
 BUCKET = "arn:aws:s3:::012345678901-prod-us-east-1"
@@ -53,25 +47,6 @@ def document(name: str) -> dict[str, Any]:
 
 def statements(name: str) -> list[dict[str, Any]]:
     return document(name)["Statement"]
-
-
-def actions(statement: dict[str, Any]) -> Iterator[str]:
-    listed = statement["Action"]
-    yield from [listed] if isinstance(listed, str) else listed
-
-
-def findings(policy: dict[str, Any]) -> list[str]:
-    analyzed = parliament.analyze_policy_string(json.dumps(policy))
-    return [f"{finding.issue}: {finding.detail}" for finding in analyzed.findings]
-
-
-EXPLAINED = {
-    # Parameters of AWS itself belong to no account; the linter wants one in the ARN.
-    "ssm:GetParameter",
-    # The linter's data have no resource for it; ECR's documentation has ("Creating a pull through cache rule").
-    "ecr:BatchImportUpstreamImage",
-}
-"""Actions whose resource the linter does not know."""
 
 
 @pytest.mark.parametrize("name", IDENTITY_POLICIES)
@@ -115,13 +90,7 @@ def test_a_resource_is_everything_only_where_the_action_knows_none(name: str) ->
 
 @pytest.mark.parametrize("action", sorted(policies.WITHOUT_RESOURCES))
 def test_actions_on_everything_take_no_resource(action: str) -> None:
-    service, _, name = action.partition(":")
-    # Of IAM the data have an older list too, with fewer actions.
-    entry = max(
-        (entry for entry in parliament.iam_definition if entry["prefix"] == service),
-        key=lambda entry: len(entry["privileges"]),
-    )
-    (privilege,) = [one for one in entry["privileges"] if one["privilege"] == name]
+    privilege = known_actions()[action]
     assert {kind["resource_type"].rstrip("*") for kind in privilege["resource_types"]} == {""}
 
 

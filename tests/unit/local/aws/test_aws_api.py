@@ -31,9 +31,20 @@ def ec2(api):
 
 
 @pytest.fixture(scope="module")
-def subnets(ec2):
+def vpc(ec2):
+    """A network."""
+    return ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+
+
+@pytest.fixture(scope="module")
+def group(ec2, vpc):
+    """A security group."""
+    return ec2.create_security_group(GroupName="nodes", Description="nodes", VpcId=vpc)["GroupId"]
+
+
+@pytest.fixture(scope="module")
+def subnets(ec2, vpc):
     """A subnet in each of two zones, by zone."""
-    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     return {
         zone: ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{number}.0/24", AvailabilityZone=zone)["Subnet"]["SubnetId"]
         for number, zone in enumerate(("us-east-1a", "us-east-1b"))
@@ -52,12 +63,13 @@ def capacity(api):
 
 
 @pytest.fixture
-def fleet(ec2, subnets):
+def fleet(ec2, subnets, group):
     """Creates fleets, and terminates their machines in the end."""
     launched = []
 
     def create(machines=PRICES, zones=("us-east-1a",), market="on-demand", reservation=None, count=1):
-        data = {"ImageId": "ami-0d27e0fb3bac4d724"}
+        interface = {"DeviceIndex": 0, "Groups": [group]}
+        data = {"ImageId": "ami-0d27e0fb3bac4d724", "NetworkInterfaces": [interface]}
         if reservation:
             data["CapacityReservationSpecification"] = {
                 "CapacityReservationTarget": {"CapacityReservationId": reservation}
@@ -112,12 +124,13 @@ def describe(ec2, answer):
 
 
 @pytest.mark.parametrize("market", ["on-demand", "spot"])
-def test_a_fleet_takes_the_cheapest_machine_that_it_is_offered(ec2, fleet, market):
+def test_a_fleet_takes_the_cheapest_machine_that_it_is_offered(ec2, fleet, group, market):
     answer = fleet(market=market)
     assert types(answer) == ["g6.xlarge"]
     (instance,) = describe(ec2, answer)
     assert (instance["InstanceType"], instance["Placement"]["AvailabilityZone"]) == ("g6.xlarge", "us-east-1a")
     assert ("SpotInstanceRequestId" in instance) == (market == "spot")
+    assert [each["GroupId"] for each in instance["SecurityGroups"]] == [group]
 
 
 def test_of_equal_prices_the_smaller_machine_is_taken(fleet, monkeypatch):

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from llm_serving.contract import LABEL_MODEL, LABEL_RELEASE
 from local.cluster.bucket_weights import BucketWeights
 from local.cluster.pod_startup import Obstacle, blocked_status, find_obstacle, loaded_weights, wanted_weights
 from local.providers.kubernetes.diagnosis import why
@@ -61,7 +62,7 @@ def test_a_pod_waits_for_the_weights_that_its_stacks_loader_brings(loaded_stack:
 
 def test_another_revision_or_another_bucket_does_not_do(loaded_stack: Any, tmp_path: Any) -> None:
     _, pod = loaded_stack
-    wanted = next(each for each in wanted_weights(pod) if each.revision)
+    wanted = next(each for each in wanted_weights(pod, _objects_of_the_stack) if each.revision)
     weights = BucketWeights(tmp_path)
     weights.put("another", wanted.prefix, wanted.revision or "")
     assert "no weights" in _obstacle(pod, weights).message
@@ -69,9 +70,33 @@ def test_another_revision_or_another_bucket_does_not_do(loaded_stack: Any, tmp_p
     assert _obstacle(pod, weights).message.endswith(f"holds revision {'0' * 40}, not {wanted.revision}")
 
 
+def test_weights_in_a_bucket_that_a_claim_stands_for_are_waited_for_too(tmp_path: Any) -> None:
+    claim = {"spec": {"volumeName": "models"}}
+    csi = {"driver": "s3.csi.aws.com", "volumeAttributes": {"bucketName": "models-1"}}
+    there = {("PersistentVolumeClaim", "cache"): claim, ("PersistentVolume", "models"): {"spec": {"csi": csi}}}
+    pod = _plain_pod(volumes=[{"name": "cache", "persistentVolumeClaim": {"claimName": "cache"}}])
+    pod["metadata"]["labels"] = {
+        "app.kubernetes.io/component": "engine",
+        LABEL_MODEL: "qwen3",
+        LABEL_RELEASE: "1.0.0",
+    }
+    container = {"name": "engine", "volumeMounts": [{"name": "cache", "mountPath": "/models"}]}
+    pod["spec"]["containers"] = [container]
+    weights = BucketWeights(tmp_path)
+    find = lambda kind, name: there.get((kind, name))  # noqa: E731
+    obstacle = find_obstacle(pod, find, weights.find)
+    assert obstacle is not None
+    assert "no weights in s3://models-1/qwen3/1.0.0" in obstacle.message
+    arguments = ["--target=s3://models-1/qwen3/1.0.0", "--revision=abc"]
+    template = {"spec": {"containers": [{"name": "load", "args": arguments}]}}
+    labels = {"app.kubernetes.io/component": "loader"}
+    _put_loaded({"metadata": {"labels": labels}, "spec": {"template": template}, "status": COMPLETE}, weights)
+    assert find_obstacle(pod, find, weights.find) is None
+
+
 def test_weights_that_somebody_else_brings_are_waited_for_too(external_pod: dict[str, Any], tmp_path: Any) -> None:
     weights = BucketWeights(tmp_path)
-    (wanted,) = wanted_weights(external_pod)
+    (wanted,) = wanted_weights(external_pod, _objects_of_the_stack)
     assert wanted.prefix == "qwen3-0-6b/1.0.0"
     assert _obstacle(external_pod, weights).container == "engine"
     weights.put(wanted.bucket, wanted.prefix, "0" * 40)
