@@ -16,7 +16,6 @@ import yaml
 from llm_serving import catalog
 from llm_serving.catalog import MachineType, UnknownFact
 from llm_serving.planning.clouds import AWS
-from llm_serving.planning.clouds.machine_cloud import KERNEL_SHARE
 from llm_serving.planning.nodes import GIB_PER_GB
 from local.cluster import NodePool
 from local.providers.aws.cloud import AwsError
@@ -164,7 +163,7 @@ class GroupShape:
             max=self.count,
             capacity={
                 "cpu": str(machine.vcpus),
-                "memory": _kib(machine.memory_gib * (1 - KERNEL_SHARE)),
+                "memory": _kib(AWS.visible_gib(machine)),
                 "ephemeral-storage": _kib(storage),
                 "pods": str(max_pods),
                 **devices,

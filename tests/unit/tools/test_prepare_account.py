@@ -192,6 +192,28 @@ def test_it_ends_with_the_commands_to_type_next_and_every_quota_by_name(cli: Pat
             assert line.split("  L-")[0].strip() == row["name"]
 
 
+SERVICES = {"aws:cloudwatch/eventRule": "events", "aws:cloudwatch/eventTarget": "events", "aws:cloudwatch/log": "logs"}
+"""Service of AWS by the beginning of a type; any other has that of the type."""
+
+
+def test_the_page_names_every_service_that_whoever_runs_pulumi_needs() -> None:
+    types = {line.split()[0] for line in (ROOT / "tests/unit/infra/golden/prod-aws.txt").open()}
+    services = {
+        next(
+            (service for start, service in SERVICES.items() if token.startswith(start)),
+            token.split(":")[1].split("/")[0],
+        )
+        for token in types
+        if token.startswith("aws:")
+    }
+    page = (ROOT / "docs/cloud-account.md").read_text()
+    table = page.partition("### Who runs Pulumi on AWS")[2]
+    named = {
+        word for line in table.splitlines() if line.startswith("| `") for word in line.split("|")[1].split("`")[1::2]
+    }
+    assert named == services
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

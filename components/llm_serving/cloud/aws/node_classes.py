@@ -41,6 +41,7 @@ def node_class_spec(
     subnet_ids: Sequence[str],
     security_group_id: str,
     max_pods: int,
+    reserved: Mapping[str, str],
     disk_gb: int,
     tags: Mapping[str, str],
     local_ssd: bool = False,
@@ -56,6 +57,7 @@ def node_class_spec(
         subnet_ids: where they may be.
         security_group_id: their security group.
         max_pods: most pods on one.
+        reserved: what the kubelet keeps of it.
         disk_gb: size of the boot disk in GB.
         tags: of instances, volumes and interfaces.
         local_ssd: put images and pods on local SSDs, as one array.
@@ -78,7 +80,7 @@ def node_class_spec(
         "instanceProfile": instance_profile,
         "subnetSelectorTerms": [{"id": subnet} for subnet in subnet_ids],
         "securityGroupSelectorTerms": [{"id": security_group_id}],
-        "kubelet": {"maxPods": max_pods},
+        "kubelet": {"maxPods": max_pods, "kubeReserved": dict(reserved)},
         "blockDeviceMappings": node_class_volumes(image, disk_gb),
         # One hop: pods do not reach the node's credentials.
         "metadataOptions": {

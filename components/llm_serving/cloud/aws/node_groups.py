@@ -34,6 +34,7 @@ class NodeGroup:
         reservation: id of the capacity reservation; ``None`` without one.
         nodes: how many there are.
         max_pods: most pods on one.
+        reserved: what the kubelet keeps of it.
         disk_gb: size of the boot disk in GB.
         local_ssd: put images and pods on local SSDs, as one array.
         clients: pods that share each GPU; ``None`` where none do.
@@ -56,6 +57,7 @@ class NodeGroup:
     reservation: str | None
     nodes: int
     max_pods: int
+    reserved: Mapping[str, str]
     disk_gb: int
     local_ssd: bool
     clients: int | None
@@ -131,7 +133,9 @@ def _template(parent: pulumi.Resource, resource: str, group: NodeGroup) -> aws.e
         volumes=volumes(group.image, group.disk_gb),
         throughput=THROUGHPUT_MIB,
         tags={**group.tags, "Name": group.name},
-        user_data=start_settings(group.image, group.max_pods, group.local_ssd, group.clients),
+        user_data=start_settings(
+            group.image, group.max_pods, group.reserved, local_ssd=group.local_ssd, clients=group.clients
+        ),
         **more,
     )
 

@@ -6,6 +6,7 @@ another one makes every node of Karpenter anew, one at a time.
 
 import base64
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from llm_serving.cloud.aws.nodes import user_data
@@ -50,25 +51,29 @@ def volumes(image: AwsNodeImage, disk_gb: int) -> list[tuple[str, int]]:
     return [("/dev/xvda", size)]
 
 
-def start_settings(image: AwsNodeImage, max_pods: int, local_ssd: bool, clients: int | None) -> str:
+def start_settings(
+    image: AwsNodeImage, max_pods: int, reserved: Mapping[str, str], *, local_ssd: bool, clients: int | None
+) -> str:
     """What a GPU node of a managed node group is told beside what EKS tells it: user data of EC2, base64.
 
     Args:
         image: what it starts from.
         max_pods: most pods on it.
+        reserved: what the kubelet keeps of it.
         local_ssd: put images and pods on its local SSDs, as one array.
         clients: pods that share each GPU; ``None`` where none do.
     """
     if image is AwsNodeImage.BOTTLEROCKET:
-        return base64.b64encode(_toml(max_pods, local_ssd, clients).encode()).decode()
+        return base64.b64encode(_toml(max_pods, reserved, local_ssd, clients).encode()).decode()
     storage = {"instance": {"localStorage": {"strategy": "RAID0"}}} if local_ssd else {}
-    return user_data({"kubelet": {"config": {"maxPods": max_pods}}, **storage})
+    return user_data({"kubelet": {"config": {"maxPods": max_pods, "kubeReserved": dict(reserved)}}, **storage})
 
 
-def _toml(max_pods: int, local_ssd: bool, clients: int | None) -> str:
+def _toml(max_pods: int, reserved: Mapping[str, str], local_ssd: bool, clients: int | None) -> str:
     """Settings of Bottlerocket, which brings NVIDIA's device plugin along (Bottlerocket documentation,
     "settings.bootstrap-commands", "settings.kubelet-device-plugins")."""
-    parts = [f"[settings.kubernetes]\nmax-pods = {max_pods}\n"]
+    kept = "".join(f'{name} = "{quantity}"\n' for name, quantity in reserved.items())
+    parts = [f"[settings.kubernetes]\nmax-pods = {max_pods}\n", f"[settings.kubernetes.kube-reserved]\n{kept}"]
     if local_ssd:
         folders = ", ".join(f'"{folder}"' for folder in _INSTANCE_STORAGE_FOLDERS)
         parts.append(

@@ -14,6 +14,7 @@ import pulumi_aws as aws
 from pulumi_kubernetes import helm
 from pydantic import Field
 
+from llm_serving import catalog
 from llm_serving.cloud.aws import device_plugins, karpenter, node_classes, policies
 from llm_serving.cloud.aws.arguments import AwsPoolArgs, AwsSystemPoolArgs
 from llm_serving.cloud.aws.markets import TERMS
@@ -22,6 +23,7 @@ from llm_serving.cloud.aws.nodes import SYSTEM_DISK_GB
 from llm_serving.cloud.aws.roles import role
 from llm_serving.component import Frozen, child, token, validated
 from llm_serving.helm_release import helm_release
+from llm_serving.planning.clouds import AWS
 from llm_serving.spec import Market
 from llm_serving.spec.aws import AccountId, AwsNodeImage, AwsPoolSpec, AwsSystemPool, Region
 from llm_serving.spec.names import ClusterName
@@ -240,6 +242,7 @@ class AwsNodeProvisioner(pulumi.ComponentResource):
         most = (pool.max - pool.min) * len(inputs.zones)
         if most <= 0:
             return
+        machine = catalog.machine_type(AWS.name, pool.machine_type)
         spec = pulumi.Output.all(self.instance_profile, inputs.security_group_id, inputs.subnet_ids).apply(
             lambda known: node_classes.node_class_spec(
                 image=AwsNodeImage.AL2023,
@@ -247,6 +250,7 @@ class AwsNodeProvisioner(pulumi.ComponentResource):
                 security_group_id=known[1],
                 subnet_ids=known[2],
                 max_pods=inputs.max_pods_per_node,
+                reserved=AWS.kube_reserved(machine, inputs.max_pods_per_node),
                 disk_gb=SYSTEM_DISK_GB,
                 tags=inputs.tags,
             )

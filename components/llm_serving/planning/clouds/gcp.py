@@ -1,7 +1,7 @@
 """Google Cloud: GKE nodes, Spot VMs, GCS FUSE, zones and quotas."""
 
 from llm_serving.catalog import MachineType
-from llm_serving.planning.clouds.machine_cloud import MachineCloud, visible_gib
+from llm_serving.planning.clouds.machine_cloud import MachineCloud
 from llm_serving.planning.host import SidecarRequests
 from llm_serving.planning.nodes import by_bracket
 from llm_serving.spec import GpuExporterSpec, Market, Pool
@@ -47,6 +47,10 @@ class Gcp(MachineCloud):
 
     name = "gcp"
     markets = frozenset({Market.ON_DEMAND, Market.SPOT, Market.RESERVATION, Market.FLEX_START})
+    title = "Google Cloud"
+    # Both are booked ahead, for a time.
+    similar_markets = {Market.CAPACITY_BLOCK: Market.RESERVATION}
+    reserved_label_domains = ("cloud.google.com",)
     zone_separator = "-"
     # ``default`` is the class of pods that select none (GKE documentation, "About GKE ComputeClasses").
     reserved_pool_names = {"default": _COMPUTE_CLASS}
@@ -91,7 +95,7 @@ class Gcp(MachineCloud):
 
     def reserved_memory_gib(self, machine: MachineType, max_pods: int, image_streaming: bool) -> float:
         """GKE documentation: "Plan GKE Standard node sizes" and "Use Image streaming", memory reservation for it."""
-        memory = visible_gib(machine)
+        memory = self.visible_gib(machine)
         if memory < 1:
             return 255 / 1024
         kept = by_bracket(memory, _GIB_BRACKETS, _MEMORY_SHARES)

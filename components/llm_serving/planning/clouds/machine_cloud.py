@@ -35,7 +35,13 @@ _CPU_SHARES = (0.06, 0.01, 0.005, 0.0025)
 
 
 class MachineCloud(Cloud):
-    """Nodes are machines of the catalog."""
+    """Nodes are machines of the catalog.
+
+    Attributes:
+        kernel_share: share of a machine's memory that Linux does not show.
+    """
+
+    kernel_share: float = KERNEL_SHARE
 
     @abstractmethod
     def reserved_memory_gib(self, machine: MachineType, max_pods: int, image_streaming: bool) -> float:
@@ -49,6 +55,10 @@ class MachineCloud(Cloud):
     @abstractmethod
     def notice_seconds(self, pool: Pool) -> int:
         """Time that pods of a spot node of ``pool`` get from the cloud's notice to their end."""
+
+    def visible_gib(self, machine: MachineType) -> float:
+        """Memory of a machine that Linux shows, in GiB."""
+        return machine.memory_gib * (1 - self.kernel_share)
 
     def spot_notice_seconds(self, pool: Pool) -> int | None:
         """That of the pool's spot capacity, where it has some."""
@@ -81,8 +91,8 @@ class MachineCloud(Cloud):
         storage = self.ephemeral_gib(disk_gb * GIB_PER_GB, ssd_gib, disks)
         reserved = self.reserved_memory_gib(machine, max_pods, image_streaming)
         return Allocatable(
-            cpu=round(machine.vcpus - by_bracket(machine.vcpus, _CPU_BRACKETS, _CPU_SHARES), 3),
-            memory_gib=round(visible_gib(machine) - reserved - EVICTION_GIB, 3),
+            cpu=round(machine.vcpus - reserved_cores(machine), 3),
+            memory_gib=round(self.visible_gib(machine) - reserved - EVICTION_GIB, 3),
             ephemeral_gib=round(storage, 1),
             local_ssd_gib=round(storage, 1) if disks else 0.0,
             pods=max_pods,
@@ -155,9 +165,9 @@ class MachineCloud(Cloud):
         return {machine.name: self.machine_node(machine.name) for machine in machines if machine.accelerator}
 
 
-def visible_gib(machine: MachineType) -> float:
-    """Memory of a machine that Linux shows, in GiB."""
-    return machine.memory_gib * (1 - KERNEL_SHARE)
+def reserved_cores(machine: MachineType) -> float:
+    """Cores that the operating system and the kubelet keep."""
+    return by_bracket(machine.vcpus, _CPU_BRACKETS, _CPU_SHARES)
 
 
 def _disks_used(machine: MachineType, local_ssd: bool | None) -> int:

@@ -261,7 +261,7 @@ def test_a_capacity_block_is_named_in_the_launch_template_with_its_machine() -> 
     template, group = recording.one(TEMPLATE), recording.one(NODE_GROUP)
     assert group["capacityType"] == "CAPACITY_BLOCK"
     assert group.get("instanceTypes") is None
-    assert template["instanceType"] == "g6.xlarge"
+    assert template["instanceType"] == BLOCK["machine_type"]
     assert template["instanceMarketOptions.marketType"] == "capacity-block"
     target = "capacityReservationSpecification.capacityReservationTarget.capacityReservationId"
     assert template[target] == BLOCK["reservation"]
@@ -275,6 +275,24 @@ def nodeadm(template: Recorded) -> dict[str, Any]:
     (part,) = [part for part in message.walk() if not part.is_multipart()]
     assert part.get_content_type() == "application/node.eks.aws"
     return yaml.safe_load(str(part.get_payload()))
+
+
+@pytest.mark.parametrize("image", ["al2023", "bottlerocket"])
+def test_a_node_keeps_as_much_as_planning_says(image: str) -> None:
+    machine = catalog.machine_type("aws", "g6.xlarge")
+    kept = gpu_pool(ON_DEMAND, node_image=image).one(NODE_CLASS)["spec.kubelet"]
+    template = node_group(node_image=image).one(TEMPLATE)
+    if image == "al2023":
+        assert nodeadm(template)["spec"]["kubelet"]["config"] == kept
+    else:
+        settings = tomllib.loads(base64.b64decode(template["userData"]).decode())["settings"]["kubernetes"]
+        assert {"maxPods": settings["max-pods"], "kubeReserved": settings["kube-reserved"]} == kept
+    reserved = kept["kubeReserved"]
+    contract = gpu_pool(ON_DEMAND).output("scheduling")
+    assert contract["nodeAllocatableCpu"] == machine.vcpus - int(reserved["cpu"].removesuffix("m")) / 1000
+    # Karpenter takes its 7.5 % and 100 MiB for evictions off too.
+    left = machine.memory_gib * 0.925 - (int(reserved["memory"].removesuffix("Mi")) + 100) / 1024
+    assert contract["nodeAllocatableMemoryGib"] == pytest.approx(left, abs=0.001)
 
 
 def test_amazon_linux_is_told_the_most_pods_and_what_to_do_with_local_ssd() -> None:
