@@ -12,6 +12,7 @@ import pytest
 
 from local.cluster import LocalCluster
 from local.providers import host_names
+from local.providers.aws.plugin import AwsPlugin
 from local.state_folder import StateFolder
 from tests.unit.local.providers.aws.amazon import (
     ACCOUNT,
@@ -98,7 +99,8 @@ def world(state: Path) -> Iterator[World]:
         made = World(state, subnets, *roles, cluster=vpc)
         made.cluster = engine.create(CLUSTER, "c", made.inputs())
     yield made
-    made.local.delete()
+    for cluster in StateFolder(state).control_planes().values():
+        cluster.delete()
 
 
 @pytest.fixture
@@ -270,6 +272,20 @@ def test_a_service_account_has_one_role(world: World, engine: Engine) -> None:
     assert "does not trust pods.eks.amazonaws.com" in refused(engine, IDENTITY, "three", other)
     engine.delete(first)
     assert engine.create(IDENTITY, "two", inputs).id == first.id
+
+
+def test_a_cluster_whose_creation_was_killed_half_way_is_made_by_the_next_try(world: World, engine: Engine) -> None:
+    inputs = world.inputs(name="half")
+    assert isinstance(engine.plugin, AwsPlugin)
+    engine.plugin.cloud.store.begin(CLUSTER, "half", engine.urn(CLUSTER, "half"), inputs)
+    api(world.state, "eks").create_cluster(
+        name="half", roleArn=inputs["roleArn"], resourcesVpcConfig={"subnetIds": inputs["vpcConfig"]["subnetIds"]}
+    )
+    made = engine.create(CLUSTER, "half", inputs)
+    assert made.outputs["status"] == "ACTIVE"
+    assert LocalCluster(StateFolder(world.state).cluster(ACCOUNT, REGION, "half")).running()
+    engine.delete(made)
+    assert engine.read(made) is None
 
 
 def test_nothing_is_left_of_a_cluster_that_is_deleted(world: World, engine: Engine) -> None:
