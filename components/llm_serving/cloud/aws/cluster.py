@@ -249,8 +249,9 @@ class AwsCluster(pulumi.ComponentResource):
     def _entry_of_nodes(
         self, name: str, inputs: AwsClusterInputs, cluster: aws.eks.Cluster, nodes: aws.iam.Role
     ) -> aws.eks.AccessEntry:
-        """Nodes that Karpenter makes may join. EKS makes, and removes, the entry for managed node groups by itself
-        (EKS documentation, "Create access entries"), which is why these have another role."""
+        """Nodes that Karpenter makes may join. EKS makes the entry of managed node groups by itself, and removes it with
+        the last of them (EKS documentation, "Delete a managed node group from your cluster"), which is why these have
+        another role."""
         return aws.eks.AccessEntry(
             f"{name}-nodes",
             cluster_name=cluster.name,
