@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -100,8 +100,8 @@ class LocalCluster:
         bucket_weights: Path | None = None,
     ) -> None:
         """Create keys, tokens and ports unless they are there, and start. What was decided at the first call
-        stays, but for ``autoscaling`` and ``karpenter``: where one is given and other than before, a cluster that runs
-        is started again with it.
+        stays, but for ``autoscaling`` and ``karpenter``. Where the first is given and other than before, a cluster that
+        runs is started again with it; Karpenter comes to one that runs, or is started again itself.
 
         Args:
             kubernetes_version: the version that the cloud would run; see :meth:`version_note`.
@@ -139,17 +139,23 @@ class LocalCluster:
                 bucket_weights=None if bucket_weights is None else str(bucket_weights.absolute()),
             ).write(layout)
         else:
-            self._change({"autoscaling": autoscaling, "karpenter": karpenter})
+            if autoscaling not in (None, ClusterConfig.read(layout).autoscaling):
+                with file_locked(self._layout.start_lock):
+                    self._stop()
+                    replace(ClusterConfig.read(layout), autoscaling=autoscaling).write(layout)
+            if karpenter not in (None, ClusterConfig.read(layout).karpenter):
+                self._put_karpenter(karpenter)
         self.start()
 
-    def _change(self, options: Mapping[str, Any]) -> None:
-        """Decide anew what is given and other than before; a cluster that runs stops for it."""
-        config = ClusterConfig.read(self._layout)
-        changed = replace(config, **{name: value for name, value in options.items() if value is not None})
-        if changed != config:
-            with file_locked(self._layout.start_lock):
-                self._stop()
-                changed.write(self._layout)
+    def _put_karpenter(self, options: KarpenterOptions) -> None:
+        """Want this Karpenter; the supervisor of a cluster that runs takes it from the configuration."""
+        with file_locked(self._layout.start_lock), ports.choosing():
+            config = ClusterConfig.read(self._layout)
+            self._layout.definitions_served.unlink(missing_ok=True)
+            config = config.with_ports({**config.ports, **ports.choose(KARPENTER_PORTS, {})})
+            replace(config, karpenter=options).write(self._layout)
+            if self._supervisor_alive():
+                self._start_controllers()
 
     def exists(self) -> bool:
         """It was created and not deleted."""
@@ -177,8 +183,7 @@ class LocalCluster:
                 except BaseException:
                     self._end_leftovers(ClusterConfig.read(self._layout))
                     raise
-            self._let_controllers_start(config)
-            self._wait_ready()
+            self._start_controllers()
             with self.client() as client:
                 if config.node is not None:
                     LocalNode(self._layout).install_addons(config, client)
@@ -514,9 +519,13 @@ class LocalCluster:
                 self.install_crds("karpenter")
         self._layout.definitions_served.touch()
 
-    def _wait_ready(self) -> None:
+    def _start_controllers(self) -> None:
+        """Give the controllers what they wait for, and wait until everything is ready."""
+        config = ClusterConfig.read(self._layout)
+        self._let_controllers_start(config)
+        wanted = {command.name for command in commands(self._layout, config)}
         with self.client() as client:
-            self._wait_until(lambda: self._all_ready() and client.ready() and self._has_service_account(client))
+            self._wait_until(lambda: self._all_ready(wanted) and client.ready() and self._has_service_account(client))
 
     def _wait_until(self, ready: Callable[[], bool]) -> None:
         begun, seen = time.monotonic(), False
@@ -529,9 +538,9 @@ class LocalCluster:
                 raise ClusterError(self._why_not_ready(f"not ready after {START_SECONDS:g} s"))
             time.sleep(0.1)
 
-    def _all_ready(self) -> bool:
+    def _all_ready(self, wanted: Collection[str]) -> bool:
         programs: dict[str, Any] = read_json(self._layout.programs) or {}
-        return bool(programs) and all(state["ready"] and state["process"] for state in programs.values())
+        return programs.keys() >= set(wanted) and all(s["ready"] and s["process"] for s in programs.values())
 
     @staticmethod
     def _has_service_account(client: rest.Kubernetes) -> bool:

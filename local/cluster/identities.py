@@ -40,7 +40,8 @@ def users(config: ClusterConfig) -> dict[str, tuple[str, str]]:
         **_IDENTITIES,
         **({} if config.node is None else _of_node(config.node)),
         **({} if config.autoscaling is None else _AUTOSCALING),
-        **({} if config.karpenter is None else _KARPENTER),
+        # Also without Karpenter, which may come later: the API server reads its tokens when it starts.
+        **(_KARPENTER if config.node is None else {}),
     }
 
 

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -130,12 +130,15 @@ class Supervisor:
             ClusterError: a program is missing.
         """
         config = ClusterConfig.read(self.layout)
-        self.children = [_Child(c, self.layout.log(c.name)) for c in commands(self.layout, config)]
+        self._take(commands(self.layout, config))
         self.listen()
         probes = _Probes(self.layout, config)
         try:
             checked = 0.0
             while self._is_wanted():
+                if (changed := ClusterConfig.read(self.layout)) != config:
+                    config = changed
+                    self._take(commands(self.layout, config))
                 if self._step(probes):
                     self._report()
                 if time.monotonic() - checked > 30:
@@ -144,6 +147,14 @@ class Supervisor:
                 time.sleep(0.05 if not all(child.ready for child in self.children) else 0.5)
         finally:
             self._end()
+
+    def _take(self, wanted: Sequence[Command]) -> None:
+        """Run these from here on. A program whose command is another than before is started again."""
+        kept = {child.command.name: child for child in self.children if child.command in wanted}
+        for child in self.children:
+            if child.command.name not in kept:
+                child.stop()
+        self.children = [kept.get(each.name) or _Child(each, self.layout.log(each.name)) for each in wanted]
 
     def listen(self) -> None:
         """Stop at SIGTERM and SIGINT, also at one that comes before :meth:`run`."""

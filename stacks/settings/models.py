@@ -13,6 +13,7 @@ from stacks.settings.aws import AwsSettings
 from stacks.settings.common import NAMESPACE
 from stacks.settings.existing import ExistingSettings
 from stacks.settings.gcp import GcpSettings
+from stacks.settings.other_clouds import explain_other_cloud
 
 Settings = GcpSettings | AwsSettings | ExistingSettings
 
@@ -56,7 +57,8 @@ def parse_settings(data: Mapping[str, Any], source: str, images: Mapping[str, Lo
     try:
         return _with_named_images(_BY_CLOUD[cloud], data, read_images(RELEASES) if images is None else images)
     except ProblemsError as error:
-        raise ProblemsError(map(in_file, error.problems), source) from None
+        problems = (explain_other_cloud(problem, _BY_CLOUD[cloud]) for problem in error.problems)
+        raise ProblemsError(map(in_file, problems), source) from None
 
 
 def _with_named_images(model: _Model, data: Mapping[str, Any], images: Mapping[str, LockedImage]) -> Settings:

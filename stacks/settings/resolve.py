@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from itertools import chain
 from pathlib import Path
 
@@ -419,7 +420,13 @@ def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSp
         cache_storage=settings.made_claim,
         addons=settings.addons,
         sidecar=cloud.cache_sidecar,
+        today=today(),
     )
+
+
+def today() -> date:
+    """The day on which settings are checked: support of a version ends on a day."""
+    return date.today()
 
 
 def _as_pulled(release: Release, settings: Settings) -> Release:

@@ -1,5 +1,6 @@
 """The shapes of facts. Values, their sources and their dates are in ``data/``; decisions are not here."""
 
+import datetime
 from enum import StrEnum
 
 from pydantic import Field
@@ -147,6 +148,8 @@ class MachineType(Frozen):
         efa_first_card: the first network card that can have one, each of the next has one too.
         accelerator_label: value of GKE's node label ``cloud.google.com/gke-accelerator``; ``None`` elsewhere.
         zones: zones that offer the machine; empty where that is not known (it never means "nowhere").
+        regions: regions that offer it; empty where that is not known.
+        markets: terms on which it is sold, reservations aside; empty where that is not known.
         source, date: where the values come from and when they were read.
         notes: doubts about the values.
     """
@@ -165,6 +168,8 @@ class MachineType(Frozen):
     efa_first_card: int = 0
     accelerator_label: str | None
     zones: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    markets: frozenset[Market] = frozenset()
     source: str
     date: str
     notes: str = ""
@@ -200,6 +205,22 @@ class QuotaMetric(Frozen):
     name: str
     code: str
     unit: str
+    date: str
+
+
+class EksVersion(Frozen):
+    """Until when EKS supports a Kubernetes version.
+
+    Attributes:
+        version: for example ``1.35``.
+        standard_until: last day of standard support.
+        extended_until: last day of extended support, which costs extra.
+        date: when that was read.
+    """
+
+    version: str
+    standard_until: datetime.date
+    extended_until: datetime.date
     date: str
 
 

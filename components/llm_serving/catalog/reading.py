@@ -12,6 +12,7 @@ from llm_serving.catalog.models import (
     Accelerator,
     Architecture,
     Device,
+    EksVersion,
     EngineFeature,
     EngineFlag,
     EngineImage,
@@ -185,6 +186,11 @@ def regions(cloud: str) -> frozenset[str]:
     return frozenset(of_zones | {key[2] for key in _prices() if key[0] == cloud})
 
 
+def regions_with_offers(cloud: str) -> frozenset[str]:
+    """Regions of which it is known which machines they offer."""
+    return frozenset(region for machine in machine_types(cloud) for region in machine.regions)
+
+
 def _lookup(kind: str, name: str, known: Mapping[str, T]) -> T:
     try:
         return known[name]
@@ -200,6 +206,17 @@ def eks_addons(kubernetes: str) -> Mapping[str, str]:
     """
     common, others = _eks_addons().get(ANY, {}), {key: own for key, own in _eks_addons().items() if key != ANY}
     return {**common, **_lookup("Kubernetes version of EKS", kubernetes, others)}
+
+
+def eks_addon_versions() -> tuple[str, ...]:
+    """Kubernetes versions of EKS whose add-ons are known."""
+    return tuple(version for version in _eks_addons() if version != ANY)
+
+
+def eks_version(kubernetes: str) -> EksVersion | None:
+    """Until when EKS supports a Kubernetes version; ``None`` where that is not known."""
+    rows = (_model(EksVersion, row) for row in _rows("eks_versions.csv"))
+    return next((row for row in rows if row.version == kubernetes), None)
 
 
 def eks_registry(region: str) -> str:
@@ -244,6 +261,7 @@ def _machine_types() -> Mapping[str, Mapping[str, MachineType]]:
     for row in _rows("zones.csv"):
         key = (row["cloud"], row["machine_type"])
         zones[key] = (*zones.get(key, ()), *_listed(row["zones"]))
+    offers = {("aws", row["machine_type"]): row for row in _rows("ec2_offers.csv")}
     efa = {
         ("aws", row["machine_type"]): {"efa_interfaces": row["interfaces"], "efa_first_card": row["first_card"]}
         for row in _rows("efa.csv")
@@ -254,11 +272,17 @@ def _machine_types() -> Mapping[str, Mapping[str, MachineType]]:
             row,
             notes=row["notes"],
             zones=zones.get((row["cloud"], row["name"]), ()),
+            **_offers(offers.get((row["cloud"], row["name"]), {})),
             **efa.get((row["cloud"], row["name"]), {}),
         )
         for row in _rows("machine_types.csv")
     ]
     return {cloud: _by_name(m for m in machines if m.cloud == cloud) for cloud in CLOUDS}
+
+
+def _offers(row: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Terms and regions of a machine; nothing where they are not known."""
+    return {column: _listed(row[column]) for column in ("markets", "regions") if column in row}
 
 
 @cache

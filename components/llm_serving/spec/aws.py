@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from llm_serving.arguments import Frozen
-from llm_serving.spec.forms import AWS_ACCOUNT, AWS_REGION, EKS_VERSION
+from llm_serving.spec.forms import AWS_ACCOUNT, AWS_REGION, EKS_VERSION, IAM_PRINCIPAL
 from llm_serving.spec.names import ClusterName, PoolName, PositiveCount, version_text
 from llm_serving.spec.network import Cidr
 from llm_serving.spec.pool import PoolSpec
@@ -56,7 +56,7 @@ KubernetesVersion = Annotated[str, BeforeValidator(version_text), EKS_VERSION]
 class AwsAdministrator(Frozen):
     """Somebody who may do everything in the cluster beside whoever made it."""
 
-    principal: Annotated[str, Field(min_length=20, max_length=2048)]
+    principal: Annotated[str, IAM_PRINCIPAL]
     """ARN of an IAM role or user."""
 
 

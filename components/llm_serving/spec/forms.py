@@ -116,6 +116,11 @@ EKS_VERSION = Form(
     "not a version of EKS: 1.<minor>, which chooses its patches itself",
     lambda text: ".".join(text.strip().lower().removeprefix("v").split(".")[:2]),
 )
+IAM_PRINCIPAL = Form(
+    r"^arn:aws(-[a-z]+)*:iam::[0-9]{12}:(role|user)/[\w+=,.@/-]{1,512}$",
+    "not the ARN of an IAM role or user: arn:aws:iam::<account>:role/<name>",
+    lambda text: re.sub(r":sts::([0-9]{12}):assumed-role/([^/]+)/.*", r":iam::\1:role/\2", text.strip()),
+)
 NUMBER_FORMAT = Form(
     r"^[A-Z][A-Z0-9_]{1,15}$", "not a number format: as in BF16 or F8_E4M3, in capital letters", str.upper
 )

@@ -17,10 +17,15 @@ def account(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def cluster(account, tmp_path_factory):
-    """A cluster with Karpenter."""
+    """A cluster that Karpenter came to while it ran, as a stack makes both: first without the queue."""
     made = LocalCluster(tmp_path_factory.mktemp("karpenter") / "c")
     try:
-        made.create(karpenter=KarpenterOptions(account.address, lab.REGION, lab.CLUSTER, lab.QUEUE))
+        made.create()
+        before = lab.processes(made)
+        for queue in ("", lab.QUEUE):
+            made.create(karpenter=KarpenterOptions(account.address, lab.REGION, lab.CLUSTER, queue))
+        after = lab.processes(made)
+        assert {name: after[name] for name in before} == before, "the cluster was started again"
         yield made
     finally:
         made.delete()

@@ -143,6 +143,12 @@ class Watched:
         ]
 
 
+def processes(cluster):
+    """The processes of a cluster's programs by name."""
+    programs = json.loads((cluster.directory / "run" / "programs.json").read_text())
+    return {name: program["process"] for name, program in programs.items()}
+
+
 def node_class(name):
     """An EC2NodeClass with all that the account has."""
     selection = [{"tags": _DISCOVERY}]

@@ -70,8 +70,17 @@ def test_instance_storage_is_that_of_ec2(machine):
 
 
 @named
-def test_every_machine_is_sold_on_demand_and_as_spot(machine):
-    assert {"on-demand", "spot"} <= set(EC2[machine.name]["SupportedUsageClasses"])
+def test_machines_are_sold_on_the_terms_of_ec2(machine):
+    assert machine.markets == set(EC2[machine.name]["SupportedUsageClasses"])
+
+
+@named
+def test_machines_are_offered_in_the_regions_of_ec2(machine):
+    folder = Path(moto.__file__).parent / "ec2" / "resources" / "instance_type_offerings" / "region"
+    offers = {path.name.partition(".")[0]: json.loads(gzip.decompress(path.read_bytes())) for path in folder.iterdir()}
+    regions = [region for region, machines in offers.items() if machine.name in {m["InstanceType"] for m in machines}]
+    assert set(machine.regions) == set(regions)
+    assert {price.region for price in catalog.prices("aws", machine.name)} <= set(regions)
 
 
 def test_machines_of_other_clouds_have_no_efa():

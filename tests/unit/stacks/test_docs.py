@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from llm_serving import catalog
 from stacks.images.lock import read_images
 from stacks.releases.store import RELEASES, read_releases, release_of
-from stacks.settings import ExistingSettings, GcpSettings, Stack, read_settings_file, resolve
+from stacks.settings import AwsSettings, ExistingSettings, GcpSettings, Stack, read_settings_file, resolve
 from tests.unit.stacks.settings_files import REPOSITORY
 
 SETTINGS_PAGE = REPOSITORY / "docs/settings.md"
@@ -29,7 +29,11 @@ PAGES = sorted(
         *(REPOSITORY / "tools").rglob("*.md"),
     ]
 )
-SECTIONS = {GcpSettings: "On Google Cloud", ExistingSettings: "On a cluster that is already there"}
+SECTIONS = {
+    GcpSettings: "On Google Cloud",
+    AwsSettings: "On AWS",
+    ExistingSettings: "On a cluster that is already there",
+}
 COMMON = "Everywhere"
 
 
@@ -50,10 +54,9 @@ def test_the_settings_marked_as_fixed_are_those_that_an_update_compares() -> Non
         assert marked == set(resolve_example(example).settings.fixed), section
 
 
-@pytest.mark.parametrize("page", [REPOSITORY / "README.md", SETTINGS_PAGE], ids=lambda page: page.name)
-def test_example_settings_are_accepted(page: Path) -> None:
-    kinds = {type(resolve_example(example).settings) for example in examples(page)}
-    assert kinds == {GcpSettings, ExistingSettings}
+def test_example_settings_are_accepted_and_the_reference_has_one_of_every_cloud() -> None:
+    assert {type(resolve_example(example).settings) for example in examples(SETTINGS_PAGE)} == {*SECTIONS}
+    assert {type(resolve_example(example).settings) for example in examples(REPOSITORY / "README.md")} <= {*SECTIONS}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())

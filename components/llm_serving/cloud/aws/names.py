@@ -1,6 +1,7 @@
 """Names that this package gives to things on AWS, each within the limit of its service."""
 
 from llm_serving.cloud.bounded_names import bounded, digest
+from llm_serving.planning.clouds.aws import partition
 
 ROLE_LIMIT = 64
 """IAM documentation, "IAM and AWS STS quotas"."""
@@ -36,12 +37,6 @@ def queue_name(cluster: str) -> str:
 def rule_name(cluster: str, event: str) -> str:
     """Name of the EventBridge rule that sends one kind of event to a cluster's queue."""
     return bounded(cluster, event, limit=RULE_LIMIT)
-
-
-def partition(region: str) -> str:
-    """Partition of a region, the second part of every ARN (AWS documentation, "Partitions")."""
-    known = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
-    return next((name for prefix, name in known.items() if region.startswith(prefix)), "aws")
 
 
 def managed_policy(region: str, name: str) -> str:

@@ -1,19 +1,30 @@
-"""Amazon Web Services: EKS nodes, Spot Instances, zones. The catalog knows its machines; no stack runs there yet."""
+"""Amazon Web Services: EKS nodes, Spot Instances, zones."""
 
 from math import ceil
 
 from llm_serving.catalog import MachineType
+from llm_serving.contract import LABEL_MARKET, LABEL_POOL
 from llm_serving.planning.clouds.machine_cloud import MachineCloud, reserved_cores
 from llm_serving.planning.host import SidecarRequests
-from llm_serving.spec import Market, Pool
+from llm_serving.spec import GpuNodesSpec, Market, Pool, Toleration
 
 INTERRUPTION_NOTICE_SECONDS = 120
 """EC2 documentation, "Spot Instance interruption notices"."""
 
+_GPU_TAINT = "nvidia.com/gpu"
+
+_PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
+_DNS_SUFFIXES = {"aws-cn": "amazonaws.com.cn", "aws-eusc": "amazonaws.eu"}
+
+
+def partition(region: str) -> str:
+    """Partition of a region, the second part of every ARN (AWS documentation, "Partitions")."""
+    return next((name for prefix, name in _PARTITIONS.items() if region.startswith(prefix)), "aws")
+
 
 def dns_suffix(region: str) -> str:
-    """End of the host names of AWS in a region: China has one of its own (AWS documentation, "Partitions")."""
-    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    """End of the host names of AWS in a region, one a partition (botocore, ``partitions.json``)."""
+    return _DNS_SUFFIXES.get(partition(region), "amazonaws.com")
 
 
 def repository_url(account: str, region: str, prefix: str) -> str:
@@ -38,6 +49,27 @@ class Aws(MachineCloud):
     # networks are (github.com/awslabs/mountpoint-s3-csi-driver, docs/MEMORY.md). Its cache is on the node's ephemeral
     # storage and holds every file that a pod reads.
     cache_sidecar = SidecarRequests(cpu=1, memory_gib=4, caches_weights=True)
+    title = "AWS"
+    # Flex-start nodes end after seven days, those of a capacity block when its time is over; neither is taken away.
+    similar_markets = {Market.FLEX_START: Market.CAPACITY_BLOCK}
+    # Karpenter refuses labels of the first two on a NodePool (its documentation, "NodePools", spec.template.metadata).
+    reserved_label_domains = ("karpenter.sh", "karpenter.k8s.aws", "eks.amazonaws.com", "vpc.amazonaws.com")
+    # Amazon's own add-ons, and Mountpoint's pods (mountpoint-s3-csi-driver, docs/CONFIGURATION.md).
+    reserved_namespaces = ("amazon-", "aws-", "karpenter", "mount-s3")
+    reservation_form = "its id: cr- and 17 hexadecimal digits"
+    # On a GPU node: network, kube-proxy, pod identity, disk and S3 drivers, device plugins of GPUs and of EFA, a node
+    # exporter, a DCGM exporter; and one of Mountpoint's pods for each of eight engines. An assumption on the safe side.
+    daemon_pods = 9 + 8
+    # Endpoints of AWS in the network answer under the services' own names (private DNS), S3 by a route of its own.
+    private_domains = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")
+
+    def exporter_nodes(self, pool: Pool) -> GpuNodesSpec:
+        """By the label of the pool; nodes have the taint of GPUs, those of Spot capacity that of their market too."""
+        taints = (_GPU_TAINT, LABEL_MARKET)
+        return GpuNodesSpec(
+            node_selector={LABEL_POOL: pool.name},
+            tolerations=tuple(Toleration(key=key, operator="Exists", effect="NoSchedule") for key in taints),
+        )
 
     def notice_seconds(self, pool: Pool) -> int:
         """The same for every instance."""

@@ -23,6 +23,9 @@ SMALLEST_SUBNET_PREFIX = 28
 RESERVED_ADDRESSES = 5
 """The first four and the last address of every subnet are AWS's (VPC documentation, "Subnet CIDR blocks")."""
 
+ADDRESSES_OF_PREFIX = 16
+"""EC2 documentation, "Assigning prefixes to network interfaces": /28 of IPv4."""
+
 FEWEST_ZONES = 2
 """An EKS cluster has subnets in two zones at least (EKS documentation, "Subnet requirements for clusters")."""
 
@@ -101,6 +104,13 @@ def _subnets(zone: str, network: IPv4Network, pods: IPv4Network | None) -> ZoneS
 def subnet_capacity(subnet: IPv4Network) -> int:
     """Addresses of a subnet that instances and pods can have."""
     return max(0, subnet.num_addresses - RESERVED_ADDRESSES)
+
+
+def pod_addresses(max_pods: int) -> int:
+    """Addresses that the VPC CNI takes of a subnet for one node, warm ones included. With prefixes it takes 16 at once
+    and holds one prefix more than it needs (VPC CNI documentation, ``ENABLE_PREFIX_DELEGATION``,
+    ``WARM_PREFIX_TARGET`` of 1); without them, for few pods, this is a little more than it takes."""
+    return (-(-max_pods // ADDRESSES_OF_PREFIX) + 1) * ADDRESSES_OF_PREFIX
 
 
 def may_be_second_range(network: IPv4Network, second: IPv4Network) -> bool:

@@ -16,6 +16,11 @@ class Cloud(ABC):
     Attributes:
         name: as settings, arguments and the catalog's tables call it.
         markets: terms on which it sells machines.
+        title: as people call it.
+        similar_markets: for terms on which it does not sell, the nearest of its own.
+        reserved_label_domains: domains of node labels that it sets itself, beside those of Kubernetes.
+        reserved_namespaces: names of namespaces that are its own, or beginnings where they end in ``-``.
+        reservation_form: how a reservation is named.
         zone_separator: what stands between a region's name and a zone's letter.
         reserved_pool_names: names that no pool may have, each with the reason.
         reserved_pool_prefixes: beginnings that no pool's name may have, each with the reason.
@@ -35,6 +40,11 @@ class Cloud(ABC):
 
     name: str
     markets: frozenset[Market] = frozenset(Market)
+    title: str = "an existing cluster"
+    similar_markets: Mapping[Market, Market] = {}
+    reserved_label_domains: tuple[str, ...] = ()
+    reserved_namespaces: tuple[str, ...] = ()
+    reservation_form: str = ""
     zone_separator: str = ""
     reserved_pool_names: Mapping[str, str] = {}
     reserved_pool_prefixes: Mapping[str, str] = {}

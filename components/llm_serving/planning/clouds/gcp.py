@@ -47,6 +47,10 @@ class Gcp(MachineCloud):
 
     name = "gcp"
     markets = frozenset({Market.ON_DEMAND, Market.SPOT, Market.RESERVATION, Market.FLEX_START})
+    title = "Google Cloud"
+    # Both are booked ahead, for a time.
+    similar_markets = {Market.CAPACITY_BLOCK: Market.RESERVATION}
+    reserved_label_domains = ("cloud.google.com",)
     zone_separator = "-"
     # ``default`` is the class of pods that select none (GKE documentation, "About GKE ComputeClasses").
     reserved_pool_names = {"default": _COMPUTE_CLASS}

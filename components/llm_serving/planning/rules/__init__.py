@@ -8,6 +8,7 @@ is checked by its model in ``llm_serving.spec``; guardrails of an organization a
 
 from llm_serving.errors import Problem
 from llm_serving.planning.rules.autoscaling import check_autoscaling
+from llm_serving.planning.rules.aws import check_aws
 from llm_serving.planning.rules.disruption import check_disruption
 from llm_serving.planning.rules.engines import check_engines
 from llm_serving.planning.rules.gcp import check_gcp
@@ -26,6 +27,7 @@ TOPICS = (
     check_names,
     check_zones,
     check_gcp,
+    check_aws,
     check_pools,
     check_sharing,
     check_models,

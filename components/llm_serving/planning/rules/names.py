@@ -14,8 +14,8 @@ PLATFORM_NAMESPACES = ("default", "kube-", "gke-", "gmp-", "config-management-")
 RESERVED_MODELS = ("default", "model-loader")
 """Service accounts of a namespace that are not a model's: Kubernetes' own, and that of loaders."""
 
-RESERVED_LABEL_DOMAINS = ("kubernetes.io", "k8s.io", "cloud.google.com", "llm-serving.dev")
-"""Domains of node labels that Kubernetes, GKE and this package set themselves; GKE refuses the first two."""
+RESERVED_LABEL_DOMAINS = ("kubernetes.io", "k8s.io", "llm-serving.dev")
+"""Domains of node labels that Kubernetes and this package set themselves; GKE and Karpenter refuse the first two."""
 
 
 def check_names(stack: StackShape) -> Iterator[Problem]:
@@ -29,7 +29,11 @@ def check_names(stack: StackShape) -> Iterator[Problem]:
             reason = "a model's name is that of its service account, and this one is taken in every namespace"
             yield Problem(f"models[{index}].name", model.name, reason, Suggestion(values=[f"{model.name}-model"]))
     for index, team in enumerate(stack.teams):
-        for reserved in (*PLATFORM_NAMESPACES, *(addon.namespace for addon in table.ADDONS)):
+        for reserved in (
+            *PLATFORM_NAMESPACES,
+            *stack.cloud.reserved_namespaces,
+            *(addon.namespace for addon in table.ADDONS),
+        ):
             if team.name == reserved or (reserved.endswith("-") and team.name.startswith(reserved)):
                 yield Problem(
                     f"teams[{index}].name",
@@ -41,7 +45,7 @@ def check_names(stack: StackShape) -> Iterator[Problem]:
         yield from _reserved_pool(f"pools[{index}].name", stack.cloud, pool.name)
         for key in pool.labels:
             domain = key.rpartition("/")[0]
-            for reserved in RESERVED_LABEL_DOMAINS:
+            for reserved in (*RESERVED_LABEL_DOMAINS, *stack.cloud.reserved_label_domains):
                 if domain == reserved or domain.endswith(f".{reserved}"):
                     yield Problem(
                         f"pools[{index}].labels.{key}",

@@ -10,6 +10,7 @@ from llm_serving.planning.node_room import PodSize, pods_of_instance, pods_that_
 from llm_serving.planning.nodes import NodeShape
 from llm_serving.planning.placement import RELEASE, ModelPlan, weight_only_note
 from llm_serving.planning.rules.autoscaling import note_autoscaling
+from llm_serving.planning.rules.aws import note_aws
 from llm_serving.planning.rules.disruption import note_disruption
 from llm_serving.planning.rules.gcp import note_gcp
 from llm_serving.planning.rules.models import plans_of, pods_of_model
@@ -20,7 +21,7 @@ from llm_serving.spec import RESERVED_MARKETS, Market, ModelSpec
 
 def notes(stack: StackShape) -> list[Problem]:
     """Warnings, in the order of the settings. Meant for stacks that :func:`check` does not refuse."""
-    topics = (_region, note_gcp, _pools, _models, note_autoscaling, note_disruption, note_timeouts)
+    topics = (_region, note_gcp, note_aws, _pools, _models, note_autoscaling, note_disruption, note_timeouts)
     return [note for topic in topics for note in topic(stack)]
 
 
@@ -31,13 +32,15 @@ def _region(stack: StackShape) -> Iterator[Problem]:
 
 
 def _pools(stack: StackShape) -> Iterator[Problem]:
+    seen = set[str]()
     for index, pool in enumerate(stack.pools):
         for number, entry in enumerate(pool.capacity):
             machine = stack.cloud.machine(entry)
             if machine is None:
                 continue
             path = f"pools[{index}].capacity[{number}]"
-            if not machine.zones:
+            if not machine.zones and machine.name not in seen:
+                seen.add(machine.name)
                 reason = "in which zones it is offered is not known, so it was not checked"
                 yield Problem(f"{path}.machineType", machine.name, reason)
             zones = entry.zones or stack.zones

@@ -118,13 +118,7 @@ def _together(path: str, pool: Pool, first: int, second: int) -> Suggestion:
 def _entry(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Problem]:
     if entry.min > entry.max:
         yield Problem(f"{path}.min", entry.min, f"more than the maximum of {entry.max}", Suggestion(values=[entry.max]))
-    if entry.market not in stack.cloud.markets:
-        yield Problem(
-            f"{path}.market",
-            entry.market.value,
-            f"{stack.cloud.name} does not sell on these terms",
-            Suggestion(values=sorted(market.value for market in stack.cloud.markets)),
-        )
+    yield from _market(f"{path}.market", stack.cloud, entry)
     if entry.market is Market.FLEX_START and entry.min:
         yield Problem(
             f"{path}.min", entry.min, "flex-start nodes end after 7 days: none can be kept", Suggestion(values=[0])
@@ -132,7 +126,8 @@ def _entry(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Probl
     if entry.market in RESERVED_MARKETS and not entry.reservation:
         reason = f"market {entry.market} needs the name of the reservation to consume"
         others = sorted(market.value for market in stack.cloud.markets if market not in RESERVED_MARKETS)
-        instead = Suggestion("its name, or another market", edits=[{"market": other} for other in others])
+        hint = f"{stack.cloud.reservation_form or 'its name'}, or another market"
+        instead = Suggestion(hint, edits=[{"market": other} for other in others])
         yield Problem(f"{path}.reservation", None, reason, instead)
     if entry.market not in RESERVED_MARKETS and entry.reservation:
         yield Problem(
@@ -149,6 +144,27 @@ def _entry(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Probl
         yield from _offered(path, stack, entry)
 
 
+def _market(path: str, cloud: Cloud, entry: CapacityEntry) -> Iterator[Problem]:
+    """The cloud sells on these terms, and this machine too. What is reserved is on-demand capacity."""
+    if entry.market not in cloud.markets:
+        similar = cloud.similar_markets.get(entry.market)
+        values = [market.value for market in sorted(cloud.markets, key=lambda other: (other is not similar, other))]
+        yield Problem(path, entry.market.value, f"{cloud.name} does not sell on these terms", Suggestion(values=values))
+        return
+    machine = cloud.machine(entry)
+    market = Market.ON_DEMAND if entry.market is Market.RESERVATION else entry.market
+    if machine is not None and machine.markets and market not in machine.markets:
+        others = [
+            other.name
+            for other in catalog.machine_types(cloud.name)
+            if other.accelerator == machine.accelerator and market in other.markets
+        ]
+        reason = f"{machine.name} is not sold on these terms"
+        hint = f"; or machineType {others[0]}" if others else ""
+        values = sorted(market.value for market in machine.markets)
+        yield Problem(path, entry.market.value, reason, Suggestion(f"{', '.join(values)}{hint}", values=values))
+
+
 def _offered(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Problem]:
     """The machine exists in the zones: in each one that the entry names, or in one of the cluster's."""
     cluster_zones = [zone for zone in stack.zones if stack.cloud.in_region(stack.region, zone)]
@@ -157,6 +173,8 @@ def _offered(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Pro
             reason = f"not one of the cluster's zones ({', '.join(cluster_zones)})"
             yield Problem(f"{path}.zones[{index}]", zone, reason, _with_zones(stack, [zone]))
     machine = stack.cloud.machine(entry)
+    if machine is not None and machine.regions and stack.region in catalog.regions_with_offers(stack.cloud.name):
+        yield from _offered_in_region(path, stack, machine)
     if machine is None or not machine.zones:
         return
     offered = zones_of_region(machine, stack.cloud, stack.region)
@@ -182,6 +200,18 @@ def _offered(path: str, stack: StackShape, entry: CapacityEntry) -> Iterator[Pro
             f"not offered in any of the cluster's zones ({', '.join(cluster_zones)})",
             _with_zones(stack, offered),
         )
+
+
+def _offered_in_region(path: str, stack: StackShape, machine: MachineType) -> Iterator[Problem]:
+    if stack.region in machine.regions:
+        return
+    alternatives = [
+        other.name
+        for other in catalog.machine_types(stack.cloud.name)
+        if (other.accelerator, other.gpus) == (machine.accelerator, machine.gpus) and stack.region in other.regions
+    ]
+    reason = f"not offered in {stack.region}; it is in {', '.join(machine.regions)}"
+    yield Problem(f"{path}.machineType", machine.name, reason, _some(alternatives))
 
 
 def _with_zones(stack: StackShape, zones: Sequence[str]) -> Suggestion:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from math import inf
 
 from llm_serving.catalog import UnknownFact
@@ -87,6 +88,7 @@ class StackShape:
         cache_storage: the claim for the weights that is made in the namespace of each team; ``None`` where none is.
         addons: what the cluster needs beside the models, and who brings it.
         sidecar: what the cloud's model cache puts beside every engine.
+        today: the day on which it is checked; ``None``: what ends on a day is not checked.
     """
 
     cloud: Cloud
@@ -106,6 +108,7 @@ class StackShape:
     cache_storage: CacheStorageSpec | None = None
     addons: AddonsSpec = field(default_factory=AddonsSpec)
     sidecar: SidecarRequests = NO_SIDECAR
+    today: date | None = None
 
     def pool(self, name: str) -> Pool | None:
         """The first pool of that name."""

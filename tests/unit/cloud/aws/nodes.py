@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from llm_serving import catalog
 from llm_serving.cloud.aws import AwsGpuPool, AwsNodeProvisioner
 from tests.unit.cloud.aws.environment import ACCOUNT, OUTPUTS, REGION, TAGS, ZONES
 from tests.unit.recording import Recorded, Recording, record
@@ -13,8 +14,9 @@ from tests.unit.recording import Recorded, Recording, record
 SPOT = {"market": "spot", "machine_type": "g6.xlarge", "max": 4}
 ON_DEMAND = {"market": "on-demand", "machine_type": "g6.xlarge", "max": 2}
 RESERVED = {"market": "reservation", "machine_type": "g6.xlarge", "max": 2, "reservation": "cr-0123456789abcdef0"}
-BLOCK = {"market": "capacity-block", "machine_type": "g6.xlarge", "max": 1, "reservation": "cr-0fedcba9876543210"}
-EVERY_MARKET = (RESERVED, BLOCK, SPOT, ON_DEMAND)
+BLOCK = {"market": "capacity-block", "machine_type": "p5.4xlarge", "max": 1, "reservation": "cr-0fedcba9876543210"}
+EVERY_MARKET = tuple({**entry, "machine_type": BLOCK["machine_type"]} for entry in (RESERVED, BLOCK, SPOT, ON_DEMAND))
+"""Of a machine that EC2 sells as capacity blocks too."""
 
 H100: dict[str, Any] = {"name": "h100", "accelerator": "H100-80GB"}
 H100_SPOT = {"market": "spot", "machine_type": "p5.48xlarge", "max": 2, "zones": ZONES[:2]}
@@ -43,7 +45,9 @@ def _options() -> pulumi.ResourceOptions:
 
 
 def gpu_pool(*capacity: dict[str, Any], preview: bool = False, args: Any = None, **settings: Any) -> Recording:
-    pool = {"name": "l4", "accelerator": "L4", "capacity": list(capacity or (SPOT, ON_DEMAND)), **settings}
+    entries = list(capacity or (SPOT, ON_DEMAND))
+    accelerator = catalog.machine_type("aws", entries[0]["machine_type"]).accelerator
+    pool = {"name": "l4", "accelerator": accelerator, "capacity": entries, **settings}
     inputs: Any = {**_CLUSTER, "instance_profile": "prod-nodes", "pool": pool, **(args or {})}
     return record(lambda: AwsGpuPool("pool", inputs, _options()), preview=preview, outputs=OUTPUTS)
 

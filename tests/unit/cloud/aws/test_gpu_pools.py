@@ -261,7 +261,7 @@ def test_a_capacity_block_is_named_in_the_launch_template_with_its_machine() -> 
     template, group = recording.one(TEMPLATE), recording.one(NODE_GROUP)
     assert group["capacityType"] == "CAPACITY_BLOCK"
     assert group.get("instanceTypes") is None
-    assert template["instanceType"] == "g6.xlarge"
+    assert template["instanceType"] == BLOCK["machine_type"]
     assert template["instanceMarketOptions.marketType"] == "capacity-block"
     target = "capacityReservationSpecification.capacityReservationTarget.capacityReservationId"
     assert template[target] == BLOCK["reservation"]

@@ -94,7 +94,8 @@ def test_without_nat_a_missing_endpoint_is_refused_with_those_that_would_do() ->
     (error,) = caught.value.errors or []
     assert error["property_path"] == "endpoints"
     assert "ec2, ecr.dkr, eks, eks-auth, sts" in error["reason"]
-    assert not network(nat="none", endpoints=error["reason"].split("[")[-1].rstrip("])").split(", ")).warnings
+    suggested = json.loads(error["reason"].partition("(try: ")[2].rstrip(")"))
+    assert not network(nat="none", endpoints=suggested).warnings
 
 
 def test_weights_never_pass_nat() -> None:

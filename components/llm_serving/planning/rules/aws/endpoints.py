@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from llm_serving.errors import Problem, nearest
+from llm_serving.errors import LEAVE_OUT, Problem, Suggestion, nearest
 
 INTERFACE_ENDPOINTS = (
     "ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "logs", "monitoring", "sqs", "ssm", "sts",
@@ -26,8 +26,9 @@ def check_endpoints(endpoints: Sequence[str], reaches_internet: bool) -> Iterato
             reason = "not a service that nodes ask by an interface endpoint"
             yield Problem(f"endpoints[{index}]", endpoint, reason, nearest(endpoint, INTERFACE_ENDPOINTS))
         elif endpoint in endpoints[:index]:
-            yield Problem(f"endpoints[{index}]", endpoint, "is there twice")
+            yield Problem(f"endpoints[{index}]", endpoint, "is there twice", LEAVE_OUT)
     missing = [endpoint for endpoint in NODE_ENDPOINTS if endpoint not in endpoints]
     if missing and not reaches_internet:
         reason = f"without NAT nodes reach AWS by endpoints alone, and these are missing: {', '.join(missing)}"
-        yield Problem("endpoints", list(endpoints), reason, f"[{', '.join(dict.fromkeys([*endpoints, *missing]))}]")
+        enough = Suggestion(values=[list(dict.fromkeys([*endpoints, *missing]))])
+        yield Problem("endpoints", list(endpoints), reason, enough)

@@ -4,40 +4,77 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
 
-from llm_serving.errors import Problem
+from llm_serving.errors import Needs, Problem, Suggestion
 from llm_serving.planning.clouds.aws import AWS
 from llm_serving.planning.clouds.aws_subnets import (
     FEWEST_ZONES,
     LARGEST_PREFIX,
+    RESERVED_ADDRESSES,
     RFC_1918,
     SERVICES_PREFIXES,
     SHARED_SPACE,
     SMALLEST_PREFIX,
     ZONE_LETTERS,
     may_be_second_range,
+    pod_addresses,
+    subnet_capacity,
     zone_letter,
+    zone_subnets,
 )
 from llm_serving.planning.ranges import DOCKER_BRIDGE, SUGGESTED_SPACE, free_range, overlaps
+from llm_serving.planning.replicas import releases_of
+from llm_serving.planning.rules.aws.endpoints import check_endpoints
+from llm_serving.planning.rules.models import ROLE_PATHS
+from llm_serving.planning.rules.stack import StackShape
+from llm_serving.planning.rules.zones import zones_of_entry
+from llm_serving.spec.aws import AwsNetworkSpec
+from llm_serving.spec.loader import HUB
+
+SURGE_NODES = 1
+"""Of the system pool: an upgrade adds a node before it removes one."""
+
+_SECOND_RANGE = IPv4Network("100.64.0.0/16")
+
+
+def check_network(stack: StackShape) -> Iterator[Problem]:
+    """Everything about ``network``, and what a network says about ``cluster.zones``."""
+    network = stack.aws.network
+    if stack.zones and stack.aws.cluster is not None:
+        yield from (problem.under("cluster") for problem in _check_subnets(stack.region, stack.zones))
+    if network is None:
+        return
+    problems = [*check_ranges(network.vpc, network.services, network.pods)]
+    yield from (problem.under("network") for problem in problems)
+    yield from (problem.under("network") for problem in check_endpoints(network.endpoints, network.nat != "none"))
+    yield from _internet(stack, network)
+    if not problems:
+        yield from _sizes(stack, network)
 
 
 def check_zones(region: str, zones: Sequence[str]) -> Iterator[Problem]:
     """Everything about the zones of a VPC; paths begin with ``zones``."""
+    for index, zone in enumerate(zones):
+        if not AWS.in_region(region, zone):
+            yield Problem(f"zones[{index}]", zone, f"not a zone of region {region}", Suggestion(values=[f"{region}a"]))
+    for zone, count in Counter(zones).items():
+        if count > 1:
+            yield Problem("zones", zone, f"is there {count} times")
+    yield from _check_subnets(region, zones)
+
+
+def _check_subnets(region: str, zones: Sequence[str]) -> Iterator[Problem]:
+    """Zones in which the network has no subnets, and too few of them."""
     example = f"{region}b"
     if len(set(zones)) < FEWEST_ZONES:
         reason = f"an EKS cluster has subnets in {FEWEST_ZONES} zones at least"
         known = (zone for zone in zones if AWS.in_region(region, zone) and zone_letter(zone))
         first = next(known, f"{region}a")
         other = example if first != example else f"{region}a"
-        yield Problem("zones", list(zones), reason, f"[{first}, {other}]")
+        yield Problem("zones", list(zones), reason, Suggestion(values=[[first, other]]))
     for index, zone in enumerate(zones):
-        if not AWS.in_region(region, zone):
-            yield Problem(f"zones[{index}]", zone, f"not a zone of region {region}", f"{region}a")
-        elif not zone_letter(zone):
+        if AWS.in_region(region, zone) and not zone_letter(zone):
             reason = f"ranges are cut into blocks for zones {ZONE_LETTERS[0]} to {ZONE_LETTERS[-1]}"
-            yield Problem(f"zones[{index}]", zone, reason, f"{region}{ZONE_LETTERS[-1]}")
-    for zone, count in Counter(zones).items():
-        if count > 1:
-            yield Problem("zones", zone, f"is there {count} times")
+            yield Problem(f"zones[{index}]", zone, reason, Suggestion(values=[f"{region}{ZONE_LETTERS[-1]}"]))
 
 
 def check_ranges(vpc: IPv4Network, services: IPv4Network, pods: IPv4Network | None = None) -> Iterator[Problem]:
@@ -69,9 +106,71 @@ def check_ranges(vpc: IPv4Network, services: IPv4Network, pods: IPv4Network | No
         yield _problem("pods", ranges, reason, max(LARGEST_PREFIX, min(pods.prefixlen, SMALLEST_PREFIX)))
 
 
+def _internet(stack: StackShape, network: AwsNetworkSpec) -> Iterator[Problem]:
+    """What needs the internet, to which a network without NAT has no way."""
+    if network.nat != "none":
+        return
+    if stack.loader is not None and stack.loader.source == HUB:
+        reason = "the loader reads the Hugging Face hub, and nothing of the network reaches the internet"
+        yield Problem("network.nat", network.nat, reason, Suggestion(values=["per-zone", "one"]))
+    for index, model in enumerate(stack.models):
+        for role, version in releases_of(model):
+            release = stack.releases.get((model.name, version))
+            image = "" if release is None else release.image.repository
+            if image and f".dkr.ecr.{stack.region}." not in image:
+                reason = "nodes without a way to the internet pull images from ECR in their own region alone"
+                hint = Suggestion("registry.pullThrough, or an image of that registry", needs=Needs.FACT)
+                yield Problem(f"models[{index}].{ROLE_PATHS[role]}", image, reason, hint)
+
+
+def _sizes(stack: StackShape, network: AwsNetworkSpec) -> Iterator[Problem]:
+    """In every zone there are addresses for the nodes that may all start there, and for their pods."""
+    cluster = stack.aws.cluster
+    zones = [zone for zone in stack.zones if AWS.in_region(stack.region, zone) and zone_letter(zone)]
+    if cluster is None or not zones:
+        return
+    gpu = max(nodes_in_zone(stack, zone) for zone in zones)
+    nodes = gpu + cluster.system_pool.max + SURGE_NODES
+    summands = f"{gpu} of GPU pools, {cluster.system_pool.max} of the system pool, {SURGE_NODES} for upgrades"
+    of_pods = nodes * pod_addresses(cluster.max_pods_per_node)
+    needs = {"vpc": nodes, "pods": of_pods} if network.pods else {"vpc": nodes + of_pods}
+    ranges = {"vpc": network.vpc, **({"pods": network.pods} if network.pods else {}), "services": network.services}
+    for name, needed in needs.items():
+        (subnets,) = zone_subnets(zones[:1], network.vpc, network.pods)
+        subnet = subnets.nodes if name == "vpc" else subnets.pods
+        holds = 0 if subnet is None else subnet_capacity(subnet)
+        if holds >= needed:
+            continue
+        reason = (
+            f"too small: a zone's subnet has {holds} addresses, and {nodes} nodes ({summands}) with "
+            f"{cluster.max_pods_per_node} pods each need {needed}"
+        )
+        missing = (needed + RESERVED_ADDRESSES - 1).bit_length() - (32 - (subnet.prefixlen if subnet else 32))
+        prefix = ranges[name].prefixlen - missing
+        if prefix >= LARGEST_PREFIX:
+            yield _problem(name, ranges, reason, prefix).under("network")
+        elif network.pods is None:
+            hint = Suggestion(values=[str(_SECOND_RANGE)])
+            yield Problem("network.pods", None, f"network.vpc ({network.vpc}) is {reason}", hint)
+        else:
+            text = "fewer nodes in a zone (pools[].capacity[].zones), or fewer pods a node (cluster.maxPodsPerNode)"
+            hint = Suggestion(text, needs=Needs.CHOICE)
+            yield Problem(f"network.{name}", str(ranges[name]), reason, hint)
+
+
+def nodes_in_zone(stack: StackShape, zone: str) -> int:
+    """Nodes of GPU pools that may all start in one zone."""
+    machines = [(entry, stack.cloud.machine(entry)) for pool in stack.aws.pools for entry in pool.capacity]
+    return sum(
+        entry.max
+        for entry, machine in machines
+        if machine is not None and zone in zones_of_entry(entry, machine, stack.zones)
+    )
+
+
 def _problem(name: str, ranges: Mapping[str, IPv4Network], reason: str, prefix: int) -> Problem:
     """A refused range, with a free one of a size that would do."""
     # A second range may always be of the shared space; which private one it may be of depends on the first.
     space = SHARED_SPACE if name == "pods" else SUGGESTED_SPACE
     free = free_range(prefix, {other: network for other, network in ranges.items() if other != name}, space)
-    return Problem(name, str(ranges[name]), reason, str(free) if free else "")
+    return Problem(name, str(ranges[name]), reason, Suggestion(values=[str(free)] if free else []))

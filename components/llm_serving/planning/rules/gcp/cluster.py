@@ -3,13 +3,11 @@
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
-from llm_serving import catalog
-from llm_serving.catalog import UnknownFact
-from llm_serving.errors import LEAVE_OUT, MOST_CANDIDATES, Needs, Problem, Suggestion
-from llm_serving.planning.clouds.cloud import Cloud
+from llm_serving.errors import LEAVE_OUT, Needs, Problem, Suggestion
 from llm_serving.planning.rules.gcp.maintenance import check_maintenance, note_maintenance
 from llm_serving.planning.rules.stack import StackShape
-from llm_serving.spec.gcp import GcpClusterSpec, GcpControlPlaneAccess
+from llm_serving.planning.rules.system_pool import check_system_pool
+from llm_serving.spec.gcp import GcpControlPlaneAccess
 
 EVERYONE = IPv4Network("0.0.0.0/0")
 
@@ -19,7 +17,7 @@ def check_cluster(stack: StackShape) -> Iterator[Problem]:
     cluster = stack.gcp.cluster
     if cluster is None:
         return
-    yield from _system_pool(stack.cloud, cluster)
+    yield from check_system_pool(stack.cloud, cluster.system_pool)
     yield from _access(cluster.access)
     yield from check_maintenance(cluster.maintenance)
 
@@ -40,31 +38,6 @@ def note_cluster(stack: StackShape) -> Iterator[Problem]:
             "cluster.securityGroup", None, reason, Suggestion("gke-security-groups@<your domain>", needs=Needs.FACT)
         )
     yield from note_maintenance(cluster.maintenance)
-
-
-def _system_pool(cloud: Cloud, cluster: GcpClusterSpec) -> Iterator[Problem]:
-    pool = cluster.system_pool
-    if pool.min > pool.max:
-        most = Suggestion(values=[pool.max])
-        yield Problem("cluster.systemPool.min", pool.min, f"more than the maximum of {pool.max}", most)
-    plain = [other.name for other in catalog.machine_types(cloud.name) if other.accelerator is None]
-    try:
-        machine = catalog.machine_type(cloud.name, pool.machine_type)
-    except UnknownFact as unknown:
-        yield Problem(
-            "cluster.systemPool.machineType",
-            pool.machine_type,
-            f"not a machine type that is known on {cloud.name}",
-            unknown.nearest or Suggestion(values=plain[:MOST_CANDIDATES]),
-        )
-        return
-    if machine.accelerator is not None:
-        yield Problem(
-            "cluster.systemPool.machineType",
-            pool.machine_type,
-            f"has {machine.gpus} x {machine.accelerator}; system nodes need no GPU",
-            Suggestion(values=plain[:MOST_CANDIDATES]),
-        )
 
 
 MOST_AUTHORIZED = 100
