@@ -43,6 +43,7 @@ PROGRAMS: Mapping[str, Callable[[], str | None]] = {
     "launcher": _image_store,
     "batching": _image_store,
     "endpoint": _endpoint,
+    "up": _endpoint,
 }
 """Programs, and what each still needs on this machine."""
 

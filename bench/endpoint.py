@@ -182,6 +182,12 @@ def running_engine(node: OwnNode) -> tuple[str, str, list[str], dict[str, str], 
     return base, container["image"], engine, variables, pod["metadata"]["labels"]["llm-serving.dev/release"]
 
 
+def bare_command(command: Sequence[str], weights: str, port: int) -> list[str]:
+    """The engine's command line of a pod, for another folder of weights and another port."""
+    kept = [part for part in command if not part.startswith(("/models/", "--port="))]
+    return [*kept[:2], weights, f"--port={port}", *kept[2:]]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure in turn, and print the ratios."""
     parser = argparse.ArgumentParser(prog="python -m bench.endpoint", description=__doc__)
@@ -193,13 +199,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     variant = next(variant for variant in VARIANTS if variant.release == release)
     weights = make(state.root / "models", variant.seed).folder
     (model,) = [part.split("=", 1)[1] for part in command if part.startswith("--served-model-name=")]
-    bare_command = [part for part in command if not part.startswith(("/models/", "--port="))]
-    bare_command[2:2] = ["/tmp/weights", f"--port={PORT}"]
     pairs: list[tuple[Sample, Sample]] = []
     variables |= {"PATH": ENGINE_PATH}
     with (
         tempfile.TemporaryDirectory(prefix="llm-serving-bench-") as folder,
-        bare(image, weights, bare_command, variables, Path(folder)) as bare_base,
+        bare(image, weights, bare_command(command, "/tmp/weights", PORT), variables, Path(folder)) as bare_base,
     ):
         for address in (base, bare_base):
             sample(address, model)  # warms up

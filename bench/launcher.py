@@ -10,6 +10,7 @@ image's files.
 
 import argparse
 import contextlib
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -85,7 +86,8 @@ while read -r order; do
     fi
     mount -t tmpfs tmpfs "$root/tmp"
     # The order is the command line, quoted by whom it comes from.
-    chroot "$root" /usr/bin/env -i $ENVIRONMENT $order >>"$LOG" 2>&1 &
+    eval "set -- $order"
+    chroot "$root" /usr/bin/env -i $ENVIRONMENT "$@" >>"$LOG" 2>&1 &
     engine=$!
     echo started
     read -r order || true
@@ -114,7 +116,7 @@ class Root:
 
     def start(self, command: Sequence[str]) -> float:
         """Start a command; the clock at that moment."""
-        print(" ".join(command), file=self.orders, flush=True)
+        print(shlex.join(command), file=self.orders, flush=True)
         begin = time.monotonic()
         if self.answers.readline().strip() != "started":
             raise SystemExit(f"the engine was not started:\n{self.tail()}")

@@ -3,13 +3,17 @@
 import json
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from llm_serving.spec import Task
 from local.cluster import ClusterError
 from local.cluster.rest import ApiError, Kubernetes, UnreachableError
 
 QUESTION = "Say something."
+_MODELS = "/v1/models"
+_PARTS = {"/v1/chat/completions": "choices", "/v1/embeddings": "data", _MODELS: "data"}
+"""By path, what an answer has one of at least."""
 ANSWER_SECONDS = 60.0
 """How long a model whose pods are ready may take: a Service forwards up to two seconds later than that."""
 
@@ -42,19 +46,33 @@ def through_api_server(client: Kubernetes, namespace: str, service: str, port: i
     return ask
 
 
-def wait_for_answer(ask: Ask, model: str, seconds: float = ANSWER_SECONDS) -> str:
-    """Wait for the answer to a chat request and return its text.
+def request_for(task: Task, model: str, max_tokens: int = 16) -> tuple[str, dict[str, Any] | None]:
+    """Path and body of a request that a model answers; of one that gives scores, the list of models."""
+    if task is Task.GENERATE:
+        messages = [{"role": "user", "content": QUESTION}]
+        return "/v1/chat/completions", {"model": model, "messages": messages, "max_tokens": max_tokens}
+    if task is Task.EMBED:
+        return "/v1/embeddings", {"model": model, "input": QUESTION}
+    return _MODELS, None
+
+
+def wait_for_answer(
+    ask: Ask, model: str, seconds: float = ANSWER_SECONDS, task: Task = Task.GENERATE
+) -> Mapping[str, Any]:
+    """Wait for the answer to a request and return it.
 
     Raises:
         ClusterError: it does not answer in time; says what it said last.
     """
     end = time.monotonic() + seconds
-    body = {"model": model, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 16}
+    path, body = request_for(task, model)
     while True:
         try:
-            served = [entry["id"] for entry in ask("/v1/models", None)["data"]]
+            served = [entry["id"] for entry in ask(_MODELS, None)["data"]]
             if model in served:
-                return str(ask("/v1/chat/completions", body)["choices"][0]["message"]["content"])
+                answer = ask(path, body)
+                if answer[_PARTS[path]]:
+                    return answer
             last = f"it serves {', '.join(served) or 'nothing'}"
         except (OSError, ApiError, UnreachableError, KeyError, IndexError, TypeError, ValueError) as error:
             last = str(error) or type(error).__name__

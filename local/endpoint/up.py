@@ -1,20 +1,23 @@
 """``make up`` of stack ``local``: cluster, images, ``pulumi up``, first answer; and what other commands need of it."""
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from llm_serving.spec import Task
 from local import kubernetes_plugin
 from local.cluster import ClusterError
 from local.endpoint.cluster_choice import choose_cluster
-from local.endpoint.first_answer import directly, through_api_server, wait_for_answer
+from local.endpoint.first_answer import directly, request_for, through_api_server, wait_for_answer
 from local.endpoint.images import build, image_settings, load_missing, make_models
 from local.endpoint.serving_clusters import ServingCluster
 from local.images import LocalImages
 from local.stack_runner import StackRunner, up
 from stacks.documents import load_yaml
+from stacks.releases import RELEASES, read_releases
 from stacks.settings import NAMESPACE, ExistingSettings, read_settings_file
 
 STACK = "local"
@@ -155,9 +158,9 @@ def _endpoint(
     )
 
 
-def bring_up(runner: StackRunner, args: Sequence[str]) -> int:
-    """The whole way; the exit status."""
-    stages = Stages(STAGES_BEFORE + 2)
+def bring_up(runner: StackRunner, args: Sequence[str], stages: Stages | None = None) -> int:
+    """The whole way; the exit status. ``stages``, where given, keeps what each took."""
+    stages = stages or Stages(STAGES_BEFORE + 2)
     endpoint = open_endpoint(runner, stages)
     with stages.stage("pulumi up", f"kubernetes plugin: {kubernetes_plugin.describe(runner.state)}"):
         endpoint.runner.prepare(STACK)
@@ -165,14 +168,17 @@ def bring_up(runner: StackRunner, args: Sequence[str]) -> int:
     if status:
         return status
     with stages.stage("first answer"):
-        lines = [_first_answer(endpoint, model.name, model.team) for model in endpoint.settings.models]
+        known = read_releases(RELEASES)
+        tasks = [known[model.name, model.releases.stable].spec.task for model in endpoint.settings.models]
+        models = zip(endpoint.settings.models, tasks, strict=True)
+        lines = [_first_answer(endpoint, model.name, model.team, task) for model, task in models]
     print(f"\n{stages}\n")
     print("\n".join(lines))
     print("\nSee more: make status. Stop: make down (state survives). Remove: make destroy STACK=local.")
     return 0
 
 
-def _first_answer(endpoint: Endpoint, model: str, team: str) -> str:
+def _first_answer(endpoint: Endpoint, model: str, team: str, task: Task) -> str:
     client = endpoint.cluster.client()
     try:
         service = client.find("v1", "Service", model, team)
@@ -181,16 +187,17 @@ def _first_answer(endpoint: Endpoint, model: str, team: str) -> str:
         port = int(service["spec"]["ports"][0]["port"])
         base, forward = endpoint.cluster.service_address(team, model, service["spec"]["clusterIP"], port)
         ask = directly(base) if base else through_api_server(client, team, model, port)
-        wait_for_answer(ask, model)
+        wait_for_answer(ask, model, task=task)
     finally:
         client.close()
     base = base or f"http://localhost:{port}"
+    path, body = request_for(task, model, max_tokens=32)
+    data = "" if body is None else f" -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
     return "\n".join(
         [
             f"{model} answers: {base}/v1",
             *([f"  {forward}"] if forward else []),
-            f"  curl --noproxy '*' {base}/v1/chat/completions -H 'Content-Type: application/json' -d '"
-            f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}], "max_tokens": 32}}\'',
+            f"  curl --noproxy '*' {base}{path}{data}",
         ]
     )
 

@@ -91,9 +91,13 @@ class Served:
 
     def change(self, edit: Callable[[dict[str, Any]], object]) -> None:
         """Edit the model's settings."""
+        self.change_models(lambda models: edit(models[0]))
+
+    def change_models(self, edit: Callable[[list[dict[str, Any]]], object]) -> None:
+        """Edit the settings of all models."""
         path = self.settings / "Pulumi.local.yaml"
         document = yaml.safe_load(path.read_text())
-        edit(document["config"]["llm-serving:models"][0])
+        edit(document["config"]["llm-serving:models"])
         path.write_text(yaml.safe_dump(document))
 
     def model(self) -> dict[str, Any]:
@@ -153,14 +157,15 @@ class Served:
             self._client = self.node.client()
         return self._client
 
-    def base(self) -> str:
-        """Address of the API from this machine."""
-        service = self.kubernetes().get("v1", "Service", MODEL, TEAM)
+    def base(self, model: str = MODEL) -> str:
+        """Address of a model's API from this machine."""
+        service = self.kubernetes().get("v1", "Service", model, TEAM)
         return f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}"
 
-    def pods(self, *, ending: bool = False) -> list[dict[str, Any]]:
-        """The engine's pods; those on their way out too where ``ending`` is asked for."""
-        pods = self.kubernetes().list("v1", "Pod", TEAM, labels="app.kubernetes.io/component=engine")
+    def pods(self, *, ending: bool = False, model: str = MODEL) -> list[dict[str, Any]]:
+        """A model's pods; those on their way out too where ``ending`` is asked for."""
+        labels = f"app.kubernetes.io/component=engine,llm-serving.dev/model={model}"
+        pods = self.kubernetes().list("v1", "Pod", TEAM, labels=labels)
         return [pod for pod in pods if ending or "deletionTimestamp" not in pod["metadata"]]
 
     def ready_pods(self) -> list[dict[str, Any]]:

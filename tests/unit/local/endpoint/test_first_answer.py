@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from llm_serving.spec import Task
 from local.cluster import ClusterError
 from local.endpoint.first_answer import directly, wait_for_answer
 
@@ -53,8 +54,24 @@ def test_a_model_that_needs_a_moment_is_waited_for() -> None:
         return 200, MODELS if path == "/v1/models" else CHAT
 
     with api(reply) as base:
-        assert wait_for_answer(directly(base), "tiny-llama") == "Hello."
+        assert wait_for_answer(directly(base), "tiny-llama") == CHAT
     assert paths == ["/v1/models", "/v1/models", "/v1/chat/completions"]
+
+
+@pytest.mark.parametrize(
+    ("task", "asked"),
+    [(Task.EMBED, ["/v1/models", "/v1/embeddings"]), (Task.CLASSIFY, ["/v1/models", "/v1/models"])],
+)
+def test_a_model_that_writes_no_text_is_asked_for_what_it_gives(task: Task, asked: list[str]) -> None:
+    paths: list[str] = []
+
+    def reply(path: str) -> tuple[int, Any]:
+        paths.append(path)
+        return (200, MODELS) if path == "/v1/models" else (200, {"data": [{"embedding": [0.6, 0.8]}]})
+
+    with api(reply) as base:
+        assert wait_for_answer(directly(base), "tiny-llama", task=task)["data"]
+    assert paths == asked
 
 
 @pytest.mark.parametrize(
