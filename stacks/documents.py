@@ -46,6 +46,15 @@ def load_yaml(path: Path, shown_as: str = "", check: Check | None = None) -> Any
     except FileNotFoundError:
         others = sorted(other.name for other in path.parent.glob(f"*{path.suffix}"))
         raise ProblemsError([Problem("", None, "no such file", ", ".join(others))], source) from None
+    return parse_bytes(data, source, check)
+
+
+def parse_bytes(data: bytes, source: str, check: Check | None = None) -> Any:
+    """The YAML document of a file that was read.
+
+    Raises:
+        ProblemsError: it is not YAML in UTF-8, has a key twice, or is refused by ``check``.
+    """
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -104,7 +104,7 @@ def _problem(model: type[BaseModel], error: Any) -> Problem:
         quoted = str(value).lower() if isinstance(value, bool) else str(value)
         problem = _refusal(field, quoted)
         return Problem(path, value, reason, Suggestion(values=[quoted])) if problem is None else problem.under(path)
-    near = [*_candidates(kind, error.get("ctx", {}), value), *_times_near(str(location[-1:]), value)]
+    near = [*_candidates(kind, error.get("ctx", {}), value), *_times_near(path, value)]
     candidates = [each for each in near if _refusal(field, each) is None]
     return Problem(path, _plain(value), reason, Suggestion(values=candidates) or _if_optional(kind, value, field))
 
@@ -151,12 +151,14 @@ def _candidates(kind: str, limits: Mapping[str, Any], value: Any) -> Iterable[An
         yield float(value) / 100
     elif kind in ("greater_than_equal", "less_than_equal"):
         yield _number(limits["ge" if kind == "greater_than_equal" else "le"])
+    elif kind == "greater_than":
+        yield _number(limits["gt"]) + 1
     elif kind in ("int_from_float", "int_parsing", "float_parsing"):
         yield from _numbers_near(value)
     elif kind in ("bool_parsing", "bool_type"):
         yield from (True, False)
     elif kind in ("tuple_type", "list_type") and not isinstance(value, Mapping):
-        yield [value]
+        yield value.replace(",", " ").split() if isinstance(value, str) and "," in value else [value]
     elif kind == "dict_type" and isinstance(value, list):
         yield from filter(None, (_as_keys(cast(list[Any], value)),))
 
@@ -177,14 +179,14 @@ def _as_keys(items: list[Any]) -> dict[str, Any]:
 
 
 _SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
-_UNITS = {"Seconds": 1, "Minutes": 60, "Days": 86_400}
+_UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86_400}
 """Units that the names of settings end with, in seconds."""
 
 
 def _times_near(name: str, value: Any) -> Iterable[int]:
     """A time as Go and Kubernetes write it, in the unit that the setting's name says: 10m is 600 seconds."""
     match = re.fullmatch(r"(\d{1,9})(s|sec|m|min|h|d)", str(value).strip(), re.ASCII)
-    unit = next((seconds for end, seconds in _UNITS.items() if name.rstrip("',)").endswith(end)), None)
+    unit = next((seconds for end, seconds in _UNITS.items() if name.lower().endswith(end)), None)
     if match and unit is not None and not int(match[1]) * _SECONDS[match[2]] % unit:
         yield int(match[1]) * _SECONDS[match[2]] // unit
 

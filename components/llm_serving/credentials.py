@@ -18,6 +18,9 @@ _BY_FORM = {
     "a token of GitLab": re.compile(r"\bglpat-[\w-]{20,}"),
     "a token of Docker Hub": re.compile(r"\bdckr_[op]at_[\w-]{20,}"),
     "a key of NVIDIA's registry": re.compile(r"\bnvapi-[\w-]{20,}"),
+    "a key of OpenAI or Anthropic": re.compile(r"\bsk-[\w-]{20,}"),
+    "a token of Slack": re.compile(r"\bxox[abeoprs]-[\w-]{10,}|hooks\.slack\.com/services/\w"),
+    "a key of a service account": re.compile(r"""["']private_key(_id)?["']\s*:"""),
     "an access token of Google Cloud": re.compile(r"\bya29\.[\w-]{20,}"),
     "an API key of Google Cloud": re.compile(r"\bAIza[\w-]{35}"),
     "an access key of AWS": re.compile(r"\b(AKIA|ASIA)[A-Z0-9]{16}\b"),
@@ -27,7 +30,10 @@ _BY_FORM = {
     "credentials in a URL": re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s@]*@"),
 }
 _KUBECONFIG_KEYS = {"clusters", "users"}
-_BY_NAME = re.compile(r"((?<!per_)(?<!first_)token|password|api_?key|access_?key|private_?key|secret_?key)$")
+_BY_NAME = re.compile(
+    r"((?<!per_)(?<!first_)token|password|passwd|passphrase|(?<![a-z])pass|api_?key|access_?key|private_?key|secret_?key"
+    r"|(?<!token_)(?<![a-z])secret)$"
+)
 _SWITCHES = {"", "0", "1", "true", "false"}
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from enum import StrEnum
 from operator import mul
-from typing import Any, Self
+from typing import Any, Self, cast
 
 
 class Needs(StrEnum):
@@ -71,9 +71,17 @@ class Suggestion(str):
 
 def _as_in_yaml(value: Any) -> str:
     """A value as it is written: a text that YAML would read as something else is in quotes."""
+    if isinstance(value, list):
+        items = cast(list[Any], value)
+        return f"[{', '.join(each if _is_plain(each) else json.dumps(each) for each in items)}]"
     if not isinstance(value, str):
         return json.dumps(value)
     return f'"{value}", in quotes' if _NO_TEXT.fullmatch(value) else value
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a text needs no quotes inside a list."""
+    return isinstance(value, str) and re.fullmatch(r"[\w./-]+", value) is not None and not _NO_TEXT.fullmatch(value)
 
 
 def _as_settings(edit: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ name an image by ``name@version``; what a release pins is this entry.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -14,7 +15,7 @@ from llm_serving.arguments import parse
 from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion, nearest
 from llm_serving.spec import ImageReference
 from llm_serving.spec.forms import ENGINE_VERSION, INPUTS_HASH
-from stacks.documents import dump_yaml, load_yaml, parse_yaml
+from stacks.documents import dump_yaml, parse_bytes, parse_yaml
 from stacks.files import folder_locked, write_atomically
 
 LOCK = "images.lock.yaml"
@@ -110,7 +111,13 @@ def read_images(folder: Path) -> dict[str, LockedImage]:
         ProblemsError: it is not a table of images.
     """
     path = folder / LOCK
-    return images_of(load_yaml(path, LOCK), LOCK) if path.exists() else {}
+    return dict(_images_in(path.read_bytes())) if path.exists() else {}
+
+
+@lru_cache(maxsize=8)
+def _images_in(content: bytes) -> Mapping[str, LockedImage]:
+    """The entries of a lock with this content: a check of a stack asks for them several times."""
+    return images_of(parse_bytes(content, LOCK), LOCK)
 
 
 def images_of(data: Any, source: str) -> dict[str, LockedImage]:

@@ -65,7 +65,7 @@ _ON_THE_WAY = {Quantization.NONE, Quantization.FP8, Quantization.BITSANDBYTES}
 """What an engine makes of 16-bit weights while it loads them."""
 
 
-def release_problems(spec: ReleaseSpec, images: Mapping[str, LockedImage] = {}) -> Iterator[Problem]:
+def release_problems(spec: ReleaseSpec, images: Mapping[str, LockedImage]) -> Iterator[Problem]:
     """Everything that would be refused of a release wherever it is served, with paths relative to the release.
 
     Args:
@@ -76,7 +76,7 @@ def release_problems(spec: ReleaseSpec, images: Mapping[str, LockedImage] = {}) 
     yield from mismatches(spec, images)
 
 
-def mismatches(spec: ReleaseSpec, images: Mapping[str, LockedImage] = {}) -> Iterator[Problem]:
+def mismatches(spec: ReleaseSpec, images: Mapping[str, LockedImage]) -> Iterator[Problem]:
     """What in a release cannot be true together, with paths relative to the release. ``images``: the lock of images."""
     yield from _quantization(spec)
     yield from _image(spec, images)

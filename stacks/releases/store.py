@@ -10,7 +10,7 @@ from typing import Any, cast
 from llm_serving.arguments import parse, plain
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.spec import ReleaseSpec, content_hash
-from stacks.documents import dump_yaml, load_yaml
+from stacks.documents import dump_yaml, load_yaml, parse_bytes
 from stacks.files import folder_locked, write_atomically
 from stacks.images.lock import LockedImage, entry_data, lookup, read_images
 from stacks.releases.versions import next_minor
@@ -175,13 +175,15 @@ def _read(folder: Path) -> dict[tuple[str, str], Release]:
 
 
 @lru_cache(maxsize=8)
-def _parsed(folder: Path, _contents: tuple[tuple[Path, bytes], ...]) -> Mapping[tuple[str, str], Release]:
+def _parsed(folder: Path, contents: tuple[tuple[Path, bytes], ...]) -> Mapping[tuple[str, str], Release]:
     images = read_images(folder)
     releases: dict[tuple[str, str], Release] = {}
-    for path in sorted(folder.glob("*/*.yaml")):
+    for path, content in contents:
+        if path.parent.parent != folder:
+            continue
         file = path.relative_to(folder).as_posix()
         source = display_path(path)
-        data = load_yaml(path, source)
+        data = parse_bytes(content, source)
         release = release_of(data, images, file, source)
         spec = release.spec
         for key, actual, expected in (

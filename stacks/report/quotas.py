@@ -1,9 +1,9 @@
-"""GPU quotas, as data and as sections."""
+"""Quotas of machines, as data and as sections."""
 
 from collections.abc import Iterator
 
 from llm_serving.arguments import Frozen
-from llm_serving.planning.quota import Quota, gpu_quotas
+from llm_serving.planning.quota import Quota, capacity_quotas
 from stacks.report.sections import Part, Section, Sentence
 from stacks.settings import Stack
 
@@ -25,7 +25,8 @@ class QuotaReport(Frozen):
 def report_quotas(stack: Stack) -> QuotaReport:
     """The quotas that a stack needs at its maximum."""
     settings = stack.settings
-    quotas = gpu_quotas(stack.cloud, settings.region, settings.pools) if settings.buys_nodes else []
+    capacity = [*settings.system_capacity, *((pool.name, entry) for pool in settings.pools for entry in pool.capacity)]
+    quotas = capacity_quotas(stack.cloud, settings.region, capacity) if settings.buys_nodes else []
     return QuotaReport(settings=stack.source, account=settings.account or None, quotas=tuple(quotas))
 
 
@@ -34,6 +35,9 @@ def quota_sections(report: QuotaReport) -> Iterator[Part]:
     if report.account is None:
         yield Sentence(f"{report.settings}: the cluster is already there, no quota is needed", "")
         return
-    rows = [(quota.name, quota.region, str(quota.amount), quota.unit) for quota in report.quotas]
+    rows = [(quota.name, quota.code, quota.region, str(quota.amount), quota.unit) for quota in report.quotas]
+    columns = ("quota", "code", "region", "amount", "unit")
+    if not any(quota.code for quota in report.quotas):
+        rows, columns = [(name, *rest) for name, _, *rest in rows], ("quota", *columns[2:])
     notes = [f"{quota.name}: {quota.why}" for quota in report.quotas]
-    yield Section(f"GPU quotas of {report.account}", ("quota", "region", "amount", "unit"), rows, notes=notes)
+    yield Section(f"Quotas of {report.account}", columns, rows, notes=notes)

@@ -88,7 +88,12 @@ class _Walk:
             yield from self.check(value, path, depth + 1)
             return
         if not isinstance(key, yaml.ScalarNode):
-            yield Problem(path, None, "has a key that is a list or an object", _spelt("a text as key"))
+            yield Problem(
+                path,
+                None,
+                "has a key that is a list or an object",
+                _spelt("a text as key; no template is filled in"),
+            )
             return
         if _SURROGATE.search(key.value):
             yield Problem(path, None, "has a key with half a character (a surrogate)", _spelt("the character itself"))
@@ -175,7 +180,8 @@ def _differs(text: str, kind: str, types_here: Callable[[], frozenset[type]]) ->
         return "is a date in YAML, which the Pulumi engine writes in another form", _quoted(text)
     if kind in ("int", "float") or (not text.startswith("_") and _GO_NUMBER.fullmatch(text.replace("_", ""))):
         numbers = _decimals(text) if not types or types & {int, float} else []
-        return "is a number that the Pulumi engine may read otherwise", _instead(text, numbers, types)
+        instead = _instead(text, numbers, types) or Suggestion("a number in decimals", needs=Needs.FACT)
+        return "is a number that the Pulumi engine may read otherwise", instead
     return None if kind == "str" else ("has a meaning of its own in YAML 1.1", _quoted(text))
 
 

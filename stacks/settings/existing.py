@@ -7,7 +7,7 @@ from pydantic import Field
 from llm_serving.arguments import Frozen
 from llm_serving.planning.nodes import DEFAULT_MAX_PODS
 from llm_serving.planning.rules.stack import AwsShape, GcpShape
-from llm_serving.spec import CacheStorageSpec, EngineName, ExistingPoolSpec, ImageReference
+from llm_serving.spec import CacheStorageSpec, CapacityEntry, EngineName, ExistingPoolSpec, ImageReference
 from llm_serving.spec.forms import CONTEXT
 from llm_serving.spec.names import ObjectName
 from llm_serving.spec.network import Cidr
@@ -100,6 +100,11 @@ class ExistingSettings(CommonSettings):
     def region(self) -> str:
         """A cluster that is already there has no region that prices or zones are known of."""
         return ""
+
+    @property
+    def system_capacity(self) -> tuple[tuple[str, CapacityEntry], ...]:
+        """Nobody buys any."""
+        return ()
 
     @property
     def buys_nodes(self) -> bool:

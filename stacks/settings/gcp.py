@@ -5,7 +5,7 @@ from typing import Literal
 
 from llm_serving.planning.clouds.gcp import repository_url
 from llm_serving.planning.rules.stack import AwsShape, GcpShape
-from llm_serving.spec import EngineName, ImageReference
+from llm_serving.spec import CapacityEntry, EngineName, ImageReference, Market
 from llm_serving.spec.gcp import (
     GcpClusterSpec,
     GcpModelCacheSpec,
@@ -76,6 +76,13 @@ class GcpSettings(CommonSettings):
     def buys_nodes(self) -> bool:
         """The stack creates its nodes, so they need quota and are on its bill."""
         return True
+
+    @property
+    def system_capacity(self) -> tuple[tuple[str, CapacityEntry], ...]:
+        """The CPU nodes of the cluster at their maximum, with what they are called."""
+        pool = self.cluster.system_pool
+        nodes = pool.max * len(self.zones)
+        return (("systemPool", CapacityEntry(market=Market.ON_DEMAND, machine_type=pool.machine_type, max=nodes)),)
 
     @property
     def made_claim(self) -> None:

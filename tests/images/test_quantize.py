@@ -2,19 +2,23 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llm_serving.serving import QuantizationJob
 from llm_serving.spec import Quantization
 from local.model.maker import make
+from local.model.variants import REPOSITORY
 from stacks.checkpoint.reading import read_checkpoint
 from stacks.releases.checks import release_quantization
 from tests.images import quantizer_environment, vllm_distribution
 from tests.images.models import NEVER, ended, loader, verify
 from tests.images.quantizer_environment import SOURCES
+from tests.unit.recording import record
 
 pytestmark = pytest.mark.timeout(1800)
 """Each run imports llm-compressor, which takes seconds, and minutes on a busy machine."""
@@ -118,6 +122,74 @@ def test_the_loader_takes_the_result_into_a_cache_and_vllm_serves_it(
     answer: dict[str, Any] = json.loads(vllm_distribution.run(python, packages, script, request).splitlines()[-1])
     assert answer["quantization"] == "compressed-tensors"
     assert len(answer["tokens"]) == 5
+
+
+def test_the_commands_of_the_job_make_the_result_in_the_cache_and_make_it_once(
+    base: Path, texts: Path, tmp_path: Path
+) -> None:
+    """Those of the three containers, as processes one after the other, with folders in the place of their mounts."""
+    cache, result = tmp_path / "cache", tmp_path / "result"
+    result.mkdir()
+    model = {"architecture": "tiny-llama", "repository": REPOSITORY, "revision": base.name, "license": "Apache-2.0"}
+    release = {
+        "name": "tiny-llama",
+        "version": "1.0.0",
+        "engine": {"name": "vllm", "version": VLLM},
+        "image": {"repository": "localhost/llm-serving/vllm", "tag": VLLM},
+        "model": model,
+        "context_length": 2048,
+    }
+    quantization = {
+        "name": "tiny-w4",
+        "team": "chat",
+        "pool": "cpu",
+        "base": {"model": "tiny-llama", "release": "1.0.0"},
+        "scheme": "W4A16",
+        "calibration": {"path": "calibration/chat", "samples": 8, "sequence_length": 64},
+        "image": {"repository": "localhost/llm-serving/quantizer", "tag": "0.1.0"},
+    }
+    claim = {"persistentVolumeClaim": {"claimName": "weights"}}
+    arguments: Any = {
+        "quantization": quantization,
+        "base": release,
+        "loader": {"image": {"repository": "localhost/llm-serving/model-loader", "tag": "0.1.0"}},
+        "node": {"accelerator": "CPU", "gpus": 1, "cpu": 4, "memory_gib": 16},
+        "namespace": "chat",
+        "scheduling": {
+            "pool": "cpu",
+            "accelerator": "CPU",
+            "nodeSelector": {},
+            "gpusPerNode": 1,
+            "nodeAllocatableCpu": 4,
+            "nodeAllocatableMemoryGib": 16,
+        },
+        "cache": {"volume": claim, "loaderVolume": claim},
+    }
+    job = record(lambda: QuantizationJob("tiny-w4", arguments)).one("kubernetes:batch/v1:Job")
+    pod = job["spec.template"]["spec"]
+    shutil.copytree(texts, cache / "calibration" / "chat")
+    source = base.parents[2]
+    weights = [f"--repository={REPOSITORY}", f"--revision={base.name}", f"--target={cache}/tiny-llama/1.0.0"]
+    status, _, errors = ended(loader(f"--source=file://{source}", *weights))
+    assert status == 0, errors
+    for is_there in (False, True):
+        for container in (*pod["initContainers"], *pod["containers"]):
+            program, *words = container["command"]
+            for mount, folder in (("/models", cache), ("/cache", cache), ("/result", result)):
+                words = [word.replace(f"={mount}", f"={folder}").replace(f"//{mount}", f"//{folder}") for word in words]
+            if program == "llm-serving-quantize":
+                done = run(*words)
+                status, errors = done.returncode, done.stderr
+                assert ("nothing to do" in done.stdout) is is_there
+            else:
+                assert program == "llm-serving-load"
+                status, _, errors = ended(loader(*words))
+            assert status == 0, errors[-4000:]
+        shutil.rmtree(result)
+        result.mkdir()
+    (made,) = (cache / "quantized" / "tiny-w4").iterdir()
+    status, _, errors = verify(made, "--repository=quantized/tiny-w4", f"--revision={made.name}", "--deep")
+    assert status == 0, errors
 
 
 def test_a_result_that_is_in_the_cache_is_not_made_again(base: Path, tmp_path: Path) -> None:

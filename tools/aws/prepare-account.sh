@@ -136,7 +136,8 @@ Ready. Next, with STACK one of your stacks on AWS (docs/cloud-account.md):
   pulumi stack init STACK --secrets-provider "awskms://alias/$key?region=$region"
   pulumi preview --stack STACK
 
-A new account has no GPUs. The quotas of EC2, with the code that asks for more:
+A new account has no GPUs and few CPUs. The quotas of EC2, with the code that asks for more:
+  Running On-Demand Standard instances    L-1216C47A
   Running On-Demand G and VT instances    L-DB2E81BA
   All G and VT Spot Instance Requests     L-3819A6DF
   Running On-Demand P instances           L-417A185B

@@ -3,6 +3,7 @@
 Cores and memory need no count: each instance gets the part of them that it has of the node's GPUs
 (:mod:`llm_serving.planning.host`), so that pods whose GPUs find room have cores and memory too."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
@@ -40,13 +41,19 @@ class NodeRoom:
     storage_gib: float = inf
     pods: float = inf
 
-    def holds(self, pod: PodSize) -> bool:
-        """Whether the pod finds room."""
-        return pod.gpus <= self.gpus and pod.storage_gib <= self.storage_gib and self.pods >= 1
+    def holds(self, pod: PodSize) -> int:
+        """How many pods of this size find room."""
+        gpus = self.gpus // pod.gpus if pod.gpus else inf
+        storage = self.storage_gib // pod.storage_gib if pod.storage_gib else inf
+        return int(max(0, min(gpus, storage, self.pods, _MOST_PODS)))
 
-    def without(self, pod: PodSize) -> "NodeRoom":
-        """What is left beside the pod."""
-        return NodeRoom(self.gpus - pod.gpus, self.storage_gib - pod.storage_gib, self.pods - 1)
+    def without(self, pod: PodSize, count: int) -> "NodeRoom":
+        """What is left beside so many of the pod."""
+        return NodeRoom(self.gpus - count * pod.gpus, self.storage_gib - count * pod.storage_gib, self.pods - count)
+
+
+_MOST_PODS = 10**9
+"""Where a node has no bound: more than anything that is counted."""
 
 
 def pods_of_instance(plan: ModelPlan) -> list[PodSize]:
@@ -65,20 +72,7 @@ def pods_of_fewest(model: ModelSpec, plans: Mapping[str, ModelPlan]) -> list[Pod
 
 def pods_that_fit(pods: Sequence[PodSize], room: NodeRoom, nodes: int) -> int:
     """How many pods, largest first, find one of so many nodes with enough room (first fit)."""
-    free = [room] * nodes
-    count, first = 0, 0
-    previous: PodSize | None = None
-    for pod in sorted(pods, reverse=True):
-        # What one pod found no room on has none for its like: a hundred thousand of them are one pass over the nodes.
-        first = first if pod == previous else 0
-        previous = pod
-        slot = next((number for number in range(first, nodes) if free[number].holds(pod)), None)
-        first = nodes if slot is None else slot
-        if slot is None:
-            continue
-        free[slot] = free[slot].without(pod)
-        count += 1
-    return count
+    return _first_fit(pods, room, nodes)[0]
 
 
 def nodes_that_hold(pods: Sequence[PodSize], room: NodeRoom) -> int:
@@ -87,9 +81,33 @@ def nodes_that_hold(pods: Sequence[PodSize], room: NodeRoom) -> int:
     Raises:
         ValueError: a pod finds none on an empty node.
     """
-    if not all(room.holds(pod) for pod in pods):
+    if not all(room.holds(pod) for pod in {*pods}):
         raise ValueError(f"a pod that no node holds: {max(pods)} on {room}")
-    return next(nodes for nodes in range(len(pods) + 1) if pods_that_fit(pods, room, nodes) == len(pods))
+    # First fit opens a node only where none before it has room: with more nodes it takes the same ones.
+    return _first_fit(pods, room, len(pods))[1]
+
+
+def _first_fit(pods: Sequence[PodSize], room: NodeRoom, nodes: int) -> tuple[int, int]:
+    """How many pods find room, and how many nodes they take.
+
+    Nodes with equal room are counted together, so that the steps depend on how many sizes there are, and not on how
+    many pods and nodes.
+    """
+    runs: list[tuple[NodeRoom, int]] = [(room, nodes)]
+    placed = 0
+    for pod, count in sorted(Counter(pods).items(), reverse=True):
+        left = count
+        after: list[tuple[NodeRoom, int]] = []
+        for free, number in runs:
+            each = min(free.holds(pod), left)
+            full = min(number, left // each) if each else 0
+            rest = min(left - full * each, each) if full < number else 0
+            after += [(free.without(pod, each), full), (free.without(pod, rest), 1 if rest else 0)]
+            after.append((free, number - full - (1 if rest else 0)))
+            left -= full * each + rest
+        runs = [run for run in after if run[1]]
+        placed += count - left
+    return placed, sum(number for free, number in runs if free != room)
 
 
 def nodes_in_use(models: Iterable[tuple[ModelSpec, Mapping[str, ModelPlan]]], room: NodeRoom) -> NodesInUse:

@@ -51,7 +51,8 @@ def capacity_quotas(cloud: Cloud, region: str, capacity: Iterable[tuple[str, Cap
         if machine is None or entry.market in RESERVED_MARKETS:
             continue
         text = f"{pool}: {entry.max} x {machine.name}"
-        gpus.append((entry.max * machine.gpus, text))
+        if machine.gpus:
+            gpus.append((entry.max * machine.gpus, text))
         metric = catalog.quota_metric(cloud.name, machine.series, entry.market)
         if metric is not None:
             amount = entry.max * (machine.gpus if metric.unit == "gpu" else machine.vcpus)

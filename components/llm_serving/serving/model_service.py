@@ -11,7 +11,15 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 from pulumi_kubernetes import apps, core, meta
 
-from llm_serving.component import Frozen, child, parse_output, raising_input_errors, token, validated
+from llm_serving.component import (
+    Frozen,
+    child,
+    credential_problems,
+    parse_output,
+    raising_input_errors,
+    token,
+    validated,
+)
 from llm_serving.contract import SHARE_BASE, ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
 from llm_serving.errors import Problem, ProblemsError, problems_under
 from llm_serving.metrics.engines import engine_metrics
@@ -57,7 +65,6 @@ from llm_serving.spec import (
     release_hash,
 )
 from llm_serving.spec.names import Semver
-from llm_serving.spec.urls import check_user_info
 
 
 class ModelServiceArgs(TypedDict):
@@ -299,7 +306,7 @@ def _launcher_options(model: ModelSpec, release: ReleaseSpec, node: NodeShape) -
 
 def _missing_prometheus(inputs: ModelServiceInputs) -> list[Problem]:
     if isinstance(inputs.prometheus_url, str):
-        return check_user_info("prometheusUrl", inputs.prometheus_url, "prometheusAuth")
+        return [*credential_problems({"prometheusUrl": inputs.prometheus_url})]
     if inputs.model.autoscaling is None or inputs.prometheus_url is not None:
         return []
     return [Problem("prometheusUrl", None, "required where model.autoscaling is given", "an address of Prometheus")]

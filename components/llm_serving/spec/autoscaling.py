@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from llm_serving.arguments import Frozen
+from llm_serving.errors import Problem, ProblemsError, Suggestion
 from llm_serving.spec.forms import CRON
 from llm_serving.spec.names import MAX_AMOUNT, MAX_COUNT, Count, PositiveCount
 
@@ -73,5 +74,6 @@ class AutoscalingSpec(Frozen):
     @classmethod
     def _answers_always(cls, value: Count) -> Count:
         if value < 1:
-            raise ValueError("nobody would answer, and nothing wakes the model when a request comes: at least 1")
+            reason = "nobody would answer, and nothing wakes the model when a request comes: at least 1"
+            raise ProblemsError([Problem("", value, reason, Suggestion(values=[1]))])
         return value

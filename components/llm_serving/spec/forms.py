@@ -51,7 +51,9 @@ def repaired(value: str) -> Iterator[str]:
     text = value.strip()
     yield text
     yield text.lower()
-    yield re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-")
+    name = re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-")
+    yield name
+    yield name.lstrip("0123456789-")
 
 
 VERSION = Form(

@@ -2,6 +2,8 @@
 and what a pool on GKE has beside what every pool has."""
 
 import re
+from calendar import monthrange
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from ipaddress import IPv4Network
@@ -59,7 +61,14 @@ def _check_instant(value: str) -> str:
         datetime.fromisoformat(value)
     except ValueError as error:
         raise ProblemsError([Problem("", value, f"no such moment: {error}", _nearest_instant(value))]) from None
+    if value[:4] not in _YEARS:
+        reason = f"no such moment in the life of a cluster: the years {_YEARS[0]} to {_YEARS[-1]}"
+        raise ProblemsError([Problem("", value, reason, Suggestion(values=[f"2026{value[4:]}"]))])
     return value
+
+
+_YEARS = [str(year) for year in range(2015, 2100)]
+"""From the first GKE on; whatever is computed beyond these years still is a date."""
 
 
 def _nearest_instant(value: str) -> Suggestion:
@@ -94,17 +103,18 @@ class GcpMaintenanceExclusion(Frozen):
     """What is left undone: `all` upgrades, `minor` versions, or `minor-and-nodes`."""
 
 
-_RECURRENCE_PARTS = ("FREQ", "INTERVAL", "BYDAY", "BYMONTH", "BYMONTHDAY", "BYSETPOS", "WKST")
+_RECURRENCE_PARTS = ("FREQ", "INTERVAL", "BYDAY", "BYMONTH", "BYMONTHDAY", "WKST")
 """Parts of a rule of RFC 5545 that say on which days; the time of day is that of the first window."""
 
 
 def _check_recurrence(value: str) -> str:
     parts = [part.partition("=") for part in value.split(";")]
     names = [name for name, _, _ in parts]
-    example = "FREQ=WEEKLY;BYDAY=SA,SU"
+    plainer = re.sub(r"\s", "", value).upper().removeprefix("RRULE:")
 
     def refuse(reason: str) -> ProblemsError:
-        return ProblemsError([Problem("", value, reason, Suggestion(values=[example]))])
+        near = plainer if plainer != value and _is_recurrence(plainer) else "FREQ=WEEKLY;BYDAY=SA,SU"
+        return ProblemsError([Problem("", value, reason, Suggestion(values=[near]))])
 
     if parts[0] not in (("FREQ", "=", "DAILY"), ("FREQ", "=", "WEEKLY")):
         raise refuse("not a rule that begins with FREQ=DAILY or FREQ=WEEKLY")
@@ -117,7 +127,35 @@ def _check_recurrence(value: str) -> str:
             raise refuse(f"not a rule of days: {name} is not one of {', '.join(_RECURRENCE_PARTS)}")
         if names.count(name) > 1:
             raise refuse(f"says {name} twice")
+        if name == "BYDAY" and not _DAYS.fullmatch(said):
+            # RFC 5545, 3.3.10: a number before a day is for rules of months and years.
+            raise refuse("not a rule of days: BYDAY takes MO, TU, WE, TH, FR, SA and SU, with commas between them")
+    if not _happens({name: said for name, _, said in parts}):
+        raise refuse("not a rule of days: there is no such day in any year")
     return value
+
+
+def _happens(parts: Mapping[str, str]) -> bool:
+    """Whether a year has a day of the rule's months and numbers: whoever looks for the first one would not end."""
+    if not parts.keys() & {"BYMONTH", "BYMONTHDAY"}:
+        return True
+    try:
+        months = [int(month) for month in parts.get("BYMONTH", "1,2,3,4,5,6,7,8,9,10,11,12").split(",")]
+        days = [int(day) for day in parts.get("BYMONTHDAY", "1").split(",")]
+    except ValueError:
+        return False
+    lengths = {month: monthrange(2024, month)[1] for month in months if 1 <= month <= 12}
+    return any(1 <= abs(day) <= length for day in days for length in lengths.values())
+
+
+_DAYS = re.compile("(MO|TU|WE|TH|FR|SA|SU)(,(MO|TU|WE|TH|FR|SA|SU))*")
+
+
+def _is_recurrence(value: str) -> bool:
+    try:
+        return bool(_check_recurrence(value))
+    except ProblemsError:
+        return False
 
 
 class GcpMaintenanceWindow(Frozen):
@@ -253,9 +291,10 @@ SHORTEST_SOFT_DELETE_DAYS = 7
 
 def _soft_delete_days(days: int) -> int:
     if 0 < days < SHORTEST_SOFT_DELETE_DAYS:
-        raise ValueError(
+        reason = (
             f"Cloud Storage keeps deleted objects for {SHORTEST_SOFT_DELETE_DAYS} to 90 days, or, with 0, not at all"
         )
+        raise ProblemsError([Problem("", days, reason, Suggestion(values=[SHORTEST_SOFT_DELETE_DAYS, 0]))])
     return days
 
 

@@ -19,7 +19,8 @@ def _nearest_name(value: str, pattern: str, limit: int) -> Suggestion:
 def _dns_label(limit: int) -> AfterValidator:
     def check(value: str) -> str:
         if len(value) > limit:
-            raise ValueError(f"{len(value)} characters, at most {limit} are allowed")
+            reason = f"{len(value)} characters, at most {limit} are allowed"
+            raise ProblemsError([Problem("", value, reason, _nearest_name(value[:limit], DNS_LABEL, limit))])
         if not re.fullmatch(DNS_LABEL, value):
             reason = (
                 "not a name that Kubernetes and the clouds accept: lower-case letters, digits and '-', "

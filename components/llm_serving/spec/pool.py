@@ -10,7 +10,7 @@ from llm_serving.arguments import Frozen
 from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.spec.forms import repaired
 from llm_serving.spec.kubernetes import ExtendedResource, LabelKey, LabelValue
-from llm_serving.spec.names import Count, PoolName, PositiveCount
+from llm_serving.spec.names import MAX_COUNT, Count, PoolName, PositiveCount
 from llm_serving.spec.toleration import Toleration
 
 
@@ -74,10 +74,10 @@ class SharingSpec(Frozen):
 
     Nothing but the engines' own settings keeps a pod from the memory of the others.
     """
-    clients: Annotated[int, Field(ge=2, le=48)] | None = None
-    """Pods that share a GPU with `strategy`: 2 to 48.
+    clients: Annotated[int, Field(ge=2, le=MAX_COUNT)] | None = None
+    """Pods that share a GPU with `strategy`: 2 or more, on GKE at most 48.
 
-    48 is GKE's limit (its documentation, "About GPU time-sharing").
+    On a cluster that is there already its device plugin has the same number.
     """
 
 

@@ -15,7 +15,10 @@ from llm_serving.planning.rules.aws.network import nodes_in_zone
 from llm_serving.planning.rules.stack import AwsShape
 from llm_serving.spec import Market, ModelSpec, TeamSpec
 from llm_serving.spec.aws import AwsClusterSpec, AwsNetworkSpec, AwsPoolSpec, AwsRegistrySpec
+from stacks.report.quotas import report_quotas
+from stacks.settings import read_settings_file, resolve
 from tests.unit.planning.builders import model, release
+from tests.unit.stacks.settings_files import REPOSITORY
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 ROLE = "arn:aws:iam::111122223333:role/readers"
@@ -192,3 +195,9 @@ def test_an_exporter_of_the_stacks_own_runs_on_every_node_of_a_pool_on_eks() -> 
     nodes = AWS.exporter_nodes(pool())
     assert nodes.node_selector == {"llm-serving.dev/pool": "l4"}
     assert {toleration.key for toleration in nodes.tolerations} == {"nvidia.com/gpu", "llm-serving.dev/market"}
+
+
+def test_quotas_of_a_stack_on_aws_have_their_codes_and_count_its_system_nodes_too() -> None:
+    stack = resolve(read_settings_file(REPOSITORY / "Pulumi.prod-aws.yaml"), "prod-aws")
+    amounts = {quota.code: quota.amount for quota in report_quotas(stack).quotas}
+    assert amounts == {"L-1216C47A": 3 * 3 * 8, "L-417A185B": 96 + 2 * 192, "L-7212CCBC": 96, "L-C4BD4855": 2 * 192}

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 
 from llm_serving.errors import ProblemsError
-from stacks.settings import NAMESPACE, Stack, read_settings_file, resolve
+from stacks.settings import NAMESPACE, read_settings_file, resolve
 from tests.unit.stacks.settings_files import REPOSITORY, put, settings_data, take_out
 
 FOLDER = Path(__file__).parent
@@ -40,15 +41,10 @@ class Row:
     hides: str
     line: str
 
-    def check(self, folder: Path) -> Stack:
-        """The stack with the change, written to ``folder`` and read as `stacks check` reads it.
-
-        Raises:
-            ProblemsError: it is refused.
-        """
-        path = folder / f"Pulumi.{self.stack}.yaml"
-        path.write_bytes(self._file().encode().replace(b"\\xE9", b"\xe9"))
-        return resolve(read_settings_file(path), path.name)
+    @cached_property
+    def content(self) -> bytes:
+        """The changed file."""
+        return self._file().encode().replace(b"\\xE9", b"\xe9")
 
     def _file(self) -> str:
         text = _committed(self.stack)
@@ -76,6 +72,7 @@ def subjects() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+@cache
 def rows(subject: str) -> tuple[list[Row], list[Row]]:
     """The wrong and the right rows of a file."""
     text = (FOLDER / f"{subject}.yaml").read_text(encoding="utf-8")
@@ -106,10 +103,18 @@ def _row(subject: str, index: int, row: dict[str, Any], kinds: Mapping[str, str]
     )
 
 
-def refusal(row: Row, folder: Path) -> ProblemsError | None:
-    """What the row is refused with; ``None`` where it is accepted."""
-    try:
-        row.check(folder)
-    except ProblemsError as error:
-        return error
+def refusal(row: Row) -> ProblemsError | None:
+    """What the row is refused with; ``None`` where it is accepted. Asked for often, and found out once."""
+    return _refusal(row.stack, row.content)
+
+
+@cache
+def _refusal(stack: str, content: bytes) -> ProblemsError | None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"Pulumi.{stack}.yaml"
+        path.write_bytes(content)
+        try:
+            resolve(read_settings_file(path), path.name)
+        except ProblemsError as error:
+            return error
     return None

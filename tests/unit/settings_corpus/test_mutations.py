@@ -61,7 +61,21 @@ _TEXTS = st.one_of(
     ),
     st.sampled_from(["L4", "H100-80GB", "CPU", "g2-standard-8", "a3-highgpu-8g", "spot", "reservation", "flex-start"]),
     st.sampled_from(
-        ["qwen3-8b", "chat", "1.0.0", "10.0.0.0/8", "0.0.0.0/0", "* * * * *", "us-east4-a", "hf://", "gs://a/b"]
+        [
+            "0001-01-01T00:00:00Z",
+            "9999-12-31T23:59:59Z",
+            "FREQ=DAILY;INTERVAL=99999999999",
+            "30 8 1-31/2 * 0",
+            "qwen3-8b",
+            "chat",
+            "1.0.0",
+            "10.0.0.0/8",
+            "0.0.0.0/0",
+            "* * * * *",
+            "us-east4-a",
+            "hf://",
+            "gs://a/b",
+        ]
     ),
     st.text(max_size=20),
 )

@@ -4,7 +4,6 @@ All rows of a file are one test: a test for each would take longer to set up tha
 """
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -14,14 +13,14 @@ from tests.unit.settings_corpus.corpus import Row, refusal, rows, subjects
 
 
 @pytest.mark.parametrize("subject", subjects())
-def test_wrong_settings_are_refused_at_their_path_with_their_reason(subject: str, tmp_path: Path) -> None:
-    failures = [failure for row in rows(subject)[0] if (failure := _failure(row, refusal(row, tmp_path)))]
+def test_wrong_settings_are_refused_at_their_path_with_their_reason(subject: str) -> None:
+    failures = [failure for row in rows(subject)[0] if (failure := _failure(row, refusal(row)))]
     assert not failures, "\n".join([f"{len(failures)} rows:", *failures])
 
 
 @pytest.mark.parametrize("subject", subjects())
-def test_right_settings_are_accepted(subject: str, tmp_path: Path) -> None:
-    failures = [f"{row.line}\n    {error}" for row in rows(subject)[1] if (error := refusal(row, tmp_path))]
+def test_right_settings_are_accepted(subject: str) -> None:
+    failures = [f"{row.line}\n    {error}" for row in rows(subject)[1] if (error := refusal(row))]
     assert not failures, "\n".join([f"{len(failures)} rows:", *failures])
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,13 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 def settings_data(stack: str = "dev") -> dict[str, Any]:
     """Keys and values of a committed stack, without the namespace, to be changed at will."""
-    document = yaml.safe_load((REPOSITORY / f"Pulumi.{stack}.yaml").read_text())
-    return {key.removeprefix(f"{NAMESPACE}:"): copy.deepcopy(value) for key, value in document["config"].items()}
+    config = _document(stack)["config"]
+    return {key.removeprefix(f"{NAMESPACE}:"): copy.deepcopy(value) for key, value in config.items()}
+
+
+@cache
+def _document(stack: str) -> dict[str, Any]:
+    return yaml.safe_load((REPOSITORY / f"Pulumi.{stack}.yaml").read_text())
 
 
 def copy_releases(target: Path, **images: LockedImage) -> Path:

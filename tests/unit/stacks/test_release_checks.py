@@ -40,7 +40,7 @@ def release(quantization: str = "none", stored: dict[str, Any] | None = None, **
 
 @pytest.mark.parametrize("committed", read_releases().values(), ids=lambda each: each.file)
 def test_what_ships_agrees_with_itself(committed: Any) -> None:
-    assert list(mismatches(committed.spec)) == []
+    assert list(mismatches(committed.spec, {})) == []
 
 
 @pytest.mark.parametrize(
@@ -63,28 +63,28 @@ def test_what_ships_agrees_with_itself(committed: Any) -> None:
     ],
 )
 def test_a_release_says_how_its_models_weights_are_stored(stored: dict[str, Any] | None, said: str) -> None:
-    assert list(mismatches(release(said, stored))) == []
+    assert list(mismatches(release(said, stored), {})) == []
     other = "gptq" if said == "awq" else "awq"
-    (problem,) = mismatches(release(other, stored))
+    (problem,) = mismatches(release(other, stored), {})
     assert problem.path == "quantization"
     assert said in problem.suggestion
 
 
 def test_weights_that_no_release_can_name_are_refused_in_the_models_own_words() -> None:
-    (problem,) = mismatches(release("none", {"method": "hqq", "bits": 3}))
+    (problem,) = mismatches(release("none", {"method": "hqq", "bits": 3}), {})
     assert "hqq 3 bits" in problem.reason
 
 
 @pytest.mark.parametrize("method", ["fbgemm_fp8", "fp_quant"])
 def test_weights_that_vllm_has_given_up_are_refused_before_it_refuses_them(method: str) -> None:
-    (problem,) = mismatches(release("fp8", {"method": method, "bits": 8}))
+    (problem,) = mismatches(release("fp8", {"method": method, "bits": 8}), {})
     assert problem.path == "quantization"
     assert f"{method} 8 bits, which vLLM" in problem.reason
 
 
 def test_another_engine_may_serve_what_vllm_has_given_up() -> None:
     other = {"name": "tgi", "version": "3.3.6"}
-    assert list(mismatches(release("fp8", {"method": "fbgemm_fp8", "bits": 8}, engine=other))) == []
+    assert list(mismatches(release("fp8", {"method": "fbgemm_fp8", "bits": 8}, engine=other), {})) == []
 
 
 @pytest.mark.parametrize(
@@ -101,14 +101,14 @@ def test_another_engine_may_serve_what_vllm_has_given_up() -> None:
 def test_a_sampling_default_that_vllm_does_not_read_or_refuses_is_refused(
     sampling: dict[str, float], suggestion: str
 ) -> None:
-    (problem,) = mismatches(release(sampling=sampling))
+    (problem,) = mismatches(release(sampling=sampling), {})
     assert problem.path == f"sampling.{next(iter(sampling))}"
     assert suggestion in problem.suggestion
 
 
 def test_sampling_defaults_that_vllm_reads_pass() -> None:
     sampling = {"temperature": 0, "top_p": 1, "top_k": -1, "min_p": 0.05, "repetition_penalty": 1.1}
-    assert list(mismatches(release(sampling=sampling))) == []
+    assert list(mismatches(release(sampling=sampling), {})) == []
 
 
 def test_a_model_that_writes_no_text_is_neither_sampled_nor_parsed() -> None:
@@ -118,7 +118,7 @@ def test_a_model_that_writes_no_text_is_neither_sampled_nor_parsed() -> None:
     embedding = facts.model_copy(update={"task": Task.EMBED})
     source = release_of_vectors.model.model_copy(update={"facts": embedding})
     template = "{{ messages[7]['content'] }}"
-    problems = mismatches(release_of_vectors.model_copy(update={"model": source, "chat_template": template}))
+    problems = mismatches(release_of_vectors.model_copy(update={"model": source, "chat_template": template}), {})
     assert {problem.path for problem in problems} == {"sampling", "toolParser"}
 
 
@@ -133,7 +133,7 @@ def test_a_model_that_writes_no_text_is_neither_sampled_nor_parsed() -> None:
     ],
 )
 def test_an_image_is_of_the_engine_that_the_release_names(repository: str, tag: str, fits: bool) -> None:
-    problems = list(mismatches(release(image={"repository": repository, "tag": tag})))
+    problems = list(mismatches(release(image={"repository": repository, "tag": tag}), {}))
     assert [problem.path for problem in problems] == ([] if fits else ["engine.version"])
 
 

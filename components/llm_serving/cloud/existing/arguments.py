@@ -25,7 +25,7 @@ class ExistingSharingArgs(TypedDict):
     strategy: NotRequired[str]
     """`time-sharing`: pods take turns on a whole GPU, and divide its memory."""
     clients: NotRequired[int]
-    """Pods that share a GPU with `strategy`: 2 to 48."""
+    """Pods that share a GPU with `strategy`: 2 or more, on GKE at most 48."""
 
 
 class ExistingPoolSpecArgs(TypedDict):

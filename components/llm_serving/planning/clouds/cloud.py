@@ -26,6 +26,7 @@ class Cloud(ABC):
         reserved_pool_prefixes: beginnings that no pool's name may have, each with the reason.
         streaming_registry: end of the host names of registries whose images it streams to nodes; ``None`` where every
             image is pulled.
+        most_gpu_clients: pods that may share a GPU in turns at most; ``None`` where that is the device plugin's matter.
         cache_sidecar: what its model cache puts beside every engine.
         daemon_pods: pods of its own and of daemon sets on every GPU node; ``None`` where it is not known.
         makes_model_cache: the bucket of a stack's weights is the stack's own, and empty until somebody fills it.
@@ -49,6 +50,7 @@ class Cloud(ABC):
     reserved_pool_names: Mapping[str, str] = {}
     reserved_pool_prefixes: Mapping[str, str] = {}
     streaming_registry: str | None = None
+    most_gpu_clients: int | None = None
     cache_sidecar: SidecarRequests = NO_SIDECAR
     daemon_pods: int | None = None
     makes_model_cache: bool = True

@@ -53,6 +53,7 @@ class Gcp(MachineCloud):
     reserved_label_domains = ("cloud.google.com",)
     zone_separator = "-"
     # ``default`` is the class of pods that select none (GKE documentation, "About GKE ComputeClasses").
+    most_gpu_clients = 48  # GKE documentation, "About GPU time-sharing", and its ComputeClass: 2 to 48
     reserved_pool_names = {"default": _COMPUTE_CLASS}
     # GKE documentation, "ComputeClass CustomResourceDefinition", metadata.name.
     reserved_pool_prefixes = {prefix: _COMPUTE_CLASS_PREFIX.format(prefix) for prefix in ("gke", "autopilot")}

@@ -14,7 +14,6 @@ from llm_serving.planning.autoscaling import Cron, interruption, parse_cron
 from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.spec import AddonSource, AddonsSpec, AutoscalingSpec, ModelSpec, ScheduleSpec, Task
-from llm_serving.spec.urls import check_user_info
 
 
 def check_autoscaling(stack: StackShape) -> Iterator[Problem]:
@@ -56,9 +55,7 @@ def check_addons(addons: AddonsSpec, models: Sequence[ModelSpec]) -> Iterator[Pr
         yield Problem(
             "addons.prometheusAuth", None, reason, Suggestion("leave it out, or addons.prometheusUrl", removal=True)
         )
-    if url is not None and (problems := check_user_info(path, url, "addons.prometheusAuth")):
-        yield from problems
-    elif url is not None:
+    if url is not None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc or url.endswith("/") or parts.query:
             reason = "not a base URL: KEDA puts /api/v1/query behind it"

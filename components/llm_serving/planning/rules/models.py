@@ -1,6 +1,7 @@
 """Models: team, pool and release exist, the release fits the pool's nodes, and the pool is large enough for
 all."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -280,12 +281,15 @@ def _most_that_fit(
     scaling = model.autoscaling
     # Every instance has a GPU of its own, or a share of a node's CPU that is counted like one.
     highest = min(model.most_replicas - 1, nodes * int(room.gpus))
-    for most in range(highest, max(1, model.fewest_replicas if scaling else 1) - 1, -1):
+
+    def fits(most: int) -> bool:
         change = {"replicas": most} if scaling is None else {"autoscaling": scaling.model_copy(update={"max": most})}
         pods = [*others, *pods_of_model(model.model_copy(update=change), plans)]
-        if pods_that_fit(pods, room, nodes) == len(pods):
-            return most
-    return 0
+        return pods_that_fit(pods, room, nodes) == len(pods)
+
+    counts = range(max(1, model.fewest_replicas if scaling else 1), highest + 1)
+    fitting = bisect_left(counts, True, key=lambda most: not fits(most))
+    return counts[fitting - 1] if fitting else 0
 
 
 def _more_storage(stack: StackShape, pool: Pool, pods: list[PodSize], *, more_nodes_help: bool) -> str:

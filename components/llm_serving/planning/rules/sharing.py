@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from llm_serving import catalog
 from llm_serving.errors import Problem, Suggestion, nearest
+from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.spec import Pool, SharingSpec, SharingStrategy
 
@@ -21,6 +22,13 @@ def check_sharing(stack: StackShape) -> Iterator[Problem]:
     for index, pool in enumerate(stack.pools):
         if pool.sharing is not None:
             yield from check_pool_sharing(f"pools[{index}]", pool, pool.sharing)
+            yield from _clients(f"pools[{index}].sharing.clients", stack.cloud, pool.sharing)
+
+
+def _clients(path: str, cloud: Cloud, sharing: SharingSpec) -> Iterator[Problem]:
+    most = cloud.most_gpu_clients
+    if most is not None and sharing.clients is not None and sharing.clients > most:
+        yield Problem(path, sharing.clients, f"must be at most {most} on {cloud.name}", Suggestion(values=[most]))
 
 
 def check_pool_sharing(path: str, pool: Pool, sharing: SharingSpec) -> Iterator[Problem]:

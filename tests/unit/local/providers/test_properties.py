@@ -1,7 +1,7 @@
 from typing import Any
 
 from google.protobuf import struct_pb2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pulumi.provider.experimental.property_value import PropertyValue
 
@@ -38,6 +38,7 @@ _values = st.recursive(
 )
 
 
+@settings(max_examples=40, derandomize=True)
 @given(st.dictionaries(_words, _values, max_size=4))
 def test_values_survive_the_wire(properties: dict[str, Any]) -> None:
     sent = struct_pb2.Struct.FromString(to_struct(properties).SerializeToString())
@@ -56,6 +57,7 @@ def test_what_we_send_is_understood_by_the_sdk() -> None:
     assert PropertyValue.unmarshal_map(to_struct({"n": 3}))["n"].value == 3.0
 
 
+@settings(max_examples=40, derandomize=True)
 @given(st.dictionaries(_words, _values, max_size=4))
 def test_an_echoed_secret_stays_secret(inputs: dict[str, Any]) -> None:
     kept = keep_secret(inputs, reveal(inputs))

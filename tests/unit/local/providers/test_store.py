@@ -112,11 +112,11 @@ while True:
 
 
 def test_a_writer_killed_at_any_moment_leaves_whole_records_and_no_lock(store: Store) -> None:
-    for round in range(12):
+    for round in range(6):
         process = subprocess.Popen([sys.executable, "-c", _WRITER, str(store.directory)], stdout=subprocess.PIPE)
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(0.01 + 0.013 * round)
+        time.sleep(0.01 + 0.026 * round)
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
