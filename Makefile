@@ -15,6 +15,7 @@ include tools/setup.mk
 # Stack `local` runs on a node of its own where that is possible and no other cluster is named.
 OWN_NODE := $(shell [ "$(STACK)" = local ] && [ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ] && [ -z "$${KUBECONFIG:-}" ] && echo yes)
 SETUP := $(if $(OWN_NODE),setup-node,setup)
+UP_SETUP := $(if $(filter prod-aws,$(STACK)),setup-karpenter,$(SETUP))
 
 # Every run says where its time went.
 PYTEST := python -m pytest --durations=20
@@ -32,7 +33,7 @@ help: ## this list
 			print line}}' $(MAKEFILE_LIST)
 	@echo; echo "  Variables: STACK=local|dev|staging|prod (default local); YES=1: do not ask"
 
-up: $(SETUP) ## serve a model in real pods on this machine; STACK=dev|staging|prod: that stack on the local clouds
+up: $(UP_SETUP) ## serve a model in real pods on this machine; STACK=dev|staging|prod|prod-aws: that stack on the local clouds
 	@python -m local up $(STACK)
 
 preview: $(SETUP) ## show what `up` would change (STACK=prod)

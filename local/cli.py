@@ -116,7 +116,10 @@ def start() -> None:
     """Start control planes that do not run, for example after a reboot."""
     from local.state_folder import StateFolder
 
-    for directory, cluster in StateFolder.of().control_planes().items():
+    state = StateFolder.of()
+    for api in state.aws_apis():
+        api.start()
+    for directory, cluster in state.control_planes().items():
         if not cluster.running():
             print(f"starting the control plane of {directory}", flush=True)
             cluster.start()

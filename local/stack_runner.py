@@ -118,7 +118,9 @@ class StackRunner:
         if users_kubeconfig is not None:
             return Path(users_kubeconfig)
         cluster = read_outputs(self.outputs(stack)).cluster
-        directory = resolve_name(cluster.endpoint, self.state) if cluster and cluster.endpoint else None
+        # GKE says a host, EKS a URL.
+        host = cluster.endpoint.removeprefix("https://") if cluster and cluster.endpoint else ""
+        directory = resolve_name(host, self.state) if host else None
         if directory is None:
             return None
         control_plane = LocalCluster(directory)

@@ -29,8 +29,7 @@ from local.cluster.config import (
     NodeOptions,
 )
 from local.cluster.errors import ClusterError, last_lines, with_log
-from local.cluster.karpenter.programs import PORTS as KARPENTER_PORTS
-from local.cluster.karpenter.programs import check as check_karpenter
+from local.cluster.karpenter import programs as karpenter_programs
 from local.cluster.kwok_stages import write_stages
 from local.cluster.layout import POOL_CONTROLLER, REPOSITORY, Layout, program
 from local.cluster.node import namespace_owner, requirements
@@ -126,7 +125,7 @@ class LocalCluster:
         if karpenter is not None:
             if node is not None:
                 raise ClusterError("a cluster has a real node or Karpenter: create one without `node` or `karpenter`")
-            check_karpenter()
+            karpenter_programs.check()
         layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not layout.config.exists():
             ClusterConfig(
@@ -152,10 +151,20 @@ class LocalCluster:
         with file_locked(self._layout.start_lock), ports.choosing():
             config = ClusterConfig.read(self._layout)
             self._layout.definitions_served.unlink(missing_ok=True)
-            config = config.with_ports({**config.ports, **ports.choose(KARPENTER_PORTS, {})})
+            config = config.with_ports({**config.ports, **ports.choose(karpenter_programs.PORTS, {})})
             replace(config, karpenter=options).write(self._layout)
             if self._supervisor_alive():
                 self._start_controllers()
+
+    def end_karpenter(self) -> None:
+        """Want no Karpenter any more; the supervisor of a cluster that runs ends it, and the machines stay."""
+        with file_locked(self._layout.start_lock):
+            replace(ClusterConfig.read(self._layout), karpenter=None).write(self._layout)
+        wait_until(
+            lambda: not self._supervisor_alive() or karpenter_programs.KARPENTER not in self.programs(),
+            _STOP_SECONDS,
+            lambda: with_log("Karpenter does not end", self._layout.log(karpenter_programs.KARPENTER)),
+        )
 
     def exists(self) -> bool:
         """It was created and not deleted."""
@@ -477,7 +486,7 @@ class LocalCluster:
             names = (
                 *CONTROL_PLANE_PORTS,
                 *(() if config.autoscaling is None else AUTOSCALING_PORTS),
-                *(() if config.karpenter is None else KARPENTER_PORTS),
+                *(() if config.karpenter is None else karpenter_programs.PORTS),
             )
             config = config.with_ports(ports.choose(names, config.ports))
             config.write(self._layout)

@@ -139,6 +139,7 @@ class Supervisor:
                 if (changed := ClusterConfig.read(self.layout)) != config:
                     config = changed
                     self._take(commands(self.layout, config))
+                    self._report()
                 if self._step(probes):
                     self._report()
                 if time.monotonic() - checked > 30:

@@ -42,7 +42,7 @@ class Step:
 
 
 ENVIRONMENTS = ("dev", "staging", "prod")
-"""Stacks that come up on the local clouds. ``prod-aws`` is not one of them: no local cloud stands for AWS yet."""
+"""Stacks that come up on the local Google Cloud; ``prod-aws``, on the local AWS, has tests of its own."""
 
 
 class LocalStack:

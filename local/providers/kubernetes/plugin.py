@@ -8,10 +8,12 @@ import grpc
 
 from llm_serving.errors import Problem
 from local.cluster import rest
+from local.cluster.errors import ClusterError
 from local.providers.differences import Difference, compare
 from local.providers.faults import FaultPlan
 from local.providers.kubernetes import (
     checking,
+    controllers,
     ignoring,
     kubeconfig,
     manifests,
@@ -209,6 +211,7 @@ class KubernetesPlugin(Plugin):
         seconds = timeout or _timeout_annotation(inputs) or DEFAULT_SECONDS
         try:
             if resource.token == RELEASE:
+                controllers.end(self._configured.access().host, reveal(inputs))
                 releases.remove(client, waiter, inputs, releases.revision_of(outputs), seconds)
                 return
             kind = Kind.of(resource.token, inputs or outputs)
@@ -371,7 +374,11 @@ class KubernetesPlugin(Plugin):
             raise CloudError(str(error)) from None
         except (rest.ApiError, rest.UnreachableError) as error:
             raise self._as_cloud_error(resource, "install", error) from None
-        self.engine.warning(releases.not_rendered(reveal(inputs)), resource.urn)
+        try:
+            runs = controllers.run(self._configured.access().host, reveal(inputs))
+        except ClusterError as error:
+            raise CloudError(f"{_subject(resource)}: {error}") from None
+        self.engine.warning(releases.not_rendered(reveal(inputs), runs), resource.urn)
         return outputs
 
     @staticmethod

@@ -173,11 +173,12 @@ def revision_of(outputs: Properties) -> int:
     return int(status.get("revision") or 1)
 
 
-def not_rendered(values: Mapping[str, Any]) -> str:
-    """What to tell the user."""
+def not_rendered(values: Mapping[str, Any], runs: bool = False) -> str:
+    """What to tell the user; ``runs``: its controller runs all the same, as a program."""
     count = len(definitions(str(values["chart"])))
     with_it = f"its {count} custom resource definitions were installed and " if count else ""
+    workloads = "its controller runs beside the control plane" if runs else "its workloads do not run here"
     return (
         f"chart {values['chart']} was not rendered, because charts cannot be fetched for the local clouds: "
-        f"{with_it}the release was recorded; its workloads do not run here"
+        f"{with_it}the release was recorded; {workloads}"
     )

@@ -264,3 +264,13 @@ def test_a_process_that_starts_anew_has_the_records_of_the_one_before(tmp_path):
     finally:
         api.delete()
     assert not api.folder.exists()
+
+
+def test_the_interfaces_of_an_instance_go_with_it(ec2, fleet):
+    answer = fleet(machines=("g6.xlarge",))
+    [instance] = answer["Instances"][0]["InstanceIds"]
+    of_instance = [{"Name": "attachment.instance-id", "Values": [instance]}]
+    [interface] = ec2.describe_network_interfaces(Filters=of_instance)["NetworkInterfaces"]
+    ec2.terminate_instances(InstanceIds=[instance])
+    left = {each["NetworkInterfaceId"] for each in ec2.describe_network_interfaces()["NetworkInterfaces"]}
+    assert interface["NetworkInterfaceId"] not in left
