@@ -6,14 +6,13 @@ that is not an add-on of Amazon's.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
 
 from llm_serving import catalog
-from llm_serving.catalog import UnknownFact
 from llm_serving.cloud.aws import access, policies
 from llm_serving.cloud.aws.arguments import AwsClusterSettingsArgs
 from llm_serving.cloud.aws.cluster_addons import NAMESPACE, ClusterAddon, cluster_addons
@@ -23,9 +22,10 @@ from llm_serving.cloud.aws.node_images import volumes
 from llm_serving.cloud.aws.nodes import NODE_GROUP_TIMEOUTS, SYSTEM_DISK_GB, launch_template, user_data
 from llm_serving.cloud.aws.roles import role
 from llm_serving.cloud.bounded_names import digest
-from llm_serving.component import Frozen, child, to_input_errors, token, validated
-from llm_serving.errors import Problem, ProblemsError
-from llm_serving.planning.rules.aws.network import check_zones
+from llm_serving.cloud.checks import obey_rules
+from llm_serving.component import Frozen, child, token, validated
+from llm_serving.planning.clouds import AWS
+from llm_serving.planning.rules.stack import AwsShape
 from llm_serving.spec.aws import AccountId, AwsClusterSpec, AwsNodeImage, Region
 from llm_serving.spec.network import Cidr
 
@@ -92,8 +92,16 @@ class AwsCluster(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AwsClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = validated(AwsClusterInputs, args, "AwsCluster", name)
-        if problems := list(_problems(inputs)):
-            raise to_input_errors(ProblemsError(problems, f"AwsCluster {name!r}"))
+        obey_rules(
+            "AwsCluster",
+            name,
+            {},
+            cloud=AWS,
+            region=inputs.region,
+            zones=inputs.cluster.zones,
+            max_pods_per_node=inputs.cluster.max_pods_per_node,
+            aws=AwsShape(account=inputs.account, cluster=inputs.cluster),
+        )
         super().__init__(token("AwsCluster"), name, None, opts)
 
         cluster = self._control_plane(name, inputs)
@@ -249,8 +257,9 @@ class AwsCluster(pulumi.ComponentResource):
     def _entry_of_nodes(
         self, name: str, inputs: AwsClusterInputs, cluster: aws.eks.Cluster, nodes: aws.iam.Role
     ) -> aws.eks.AccessEntry:
-        """Nodes that Karpenter makes may join. EKS makes, and removes, the entry for managed node groups by itself
-        (EKS documentation, "Create access entries"), which is why these have another role."""
+        """Nodes that Karpenter makes may join. EKS makes the entry of managed node groups by itself, and removes it
+        with the last of them (EKS documentation, "Delete a managed node group from your cluster"), which is why these
+        have another role."""
         return aws.eks.AccessEntry(
             f"{name}-nodes",
             cluster_name=cluster.name,
@@ -348,14 +357,3 @@ class AwsCluster(pulumi.ComponentResource):
 def _after(ready: pulumi.Output[Any], value: pulumi.Output[str]) -> pulumi.Output[str]:
     """``value``, once ``ready`` is there."""
     return pulumi.Output.all(value, ready).apply(lambda known: str(known[0]))
-
-
-def _problems(inputs: AwsClusterInputs) -> Iterator[Problem]:
-    spec = inputs.cluster
-    for problem in check_zones(inputs.region, spec.zones):
-        yield problem.under("cluster")
-    try:
-        catalog.eks_addons(spec.version)
-    except UnknownFact as unknown:
-        reason = "the add-ons of this version are not known"
-        yield Problem("cluster.version", spec.version, reason, unknown.nearest)

@@ -29,7 +29,7 @@ from llm_serving.component import Frozen, child, to_input_errors, token, validat
 from llm_serving.contract import LABEL_MARKET, LABEL_POOL
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.clouds import AWS
-from llm_serving.planning.rules.aws.sharing import check_sharing
+from llm_serving.planning.rules.stack import AwsShape
 from llm_serving.planning.rules.zones import zones_of_entry
 from llm_serving.spec import CapacityEntry
 from llm_serving.spec.aws import AwsNodeImage, AwsPoolSpec, AwsProvisioner, KubernetesVersion, Region
@@ -259,9 +259,6 @@ def plan_nodes(pool: AwsPoolSpec, cluster_zones: Sequence[str], max_pods_per_nod
             machine.name, max_pods=max_pods_per_node, disk_gb=pool.disk_gb, local_ssd=pool.local_ssd
         )
         zones = zones_of_entry(entry, machine, cluster_zones)
-        if pool.efa and TERMS[entry.market].reservation_type is None:
-            # A placement group is in one zone, and so are nodes that work together. A reservation knows its own.
-            zones = zones[:1]
         other_nodes = {
             "machineType": machine.name,
             "reservation": entry.reservation,
@@ -296,8 +293,8 @@ def _check(inputs: AwsGpuPoolInputs, name: str) -> None:
         zones=inputs.zones,
         max_pods_per_node=inputs.max_pods_per_node,
         pools=(inputs.pool,),
+        aws=AwsShape(pools=(inputs.pool,)),
     )
-    problems = [*check_sharing("pool", inputs.pool)]
     if inputs.pool.provisioner is AwsProvisioner.KARPENTER:
         path, value = "instanceProfile", inputs.instance_profile
         reason, hint = "Karpenter's nodes have no role without it", "the output of that name of AwsNodeProvisioner"
@@ -305,9 +302,7 @@ def _check(inputs: AwsGpuPoolInputs, name: str) -> None:
         path, value = "nodeGroupRoleArn", inputs.node_group_role_arn
         reason, hint = "the nodes of managed node groups have no role without it", "that output of AwsCluster"
     if value is None:
-        problems.append(Problem(path, None, reason, hint))
-    if problems:
-        raise to_input_errors(ProblemsError(problems, f"AwsGpuPool {name!r}"))
+        raise to_input_errors(ProblemsError([Problem(path, None, reason, hint)], f"AwsGpuPool {name!r}"))
 
 
 def _labels(pool: AwsPoolSpec, nodes: PlannedNodes) -> dict[str, str]:

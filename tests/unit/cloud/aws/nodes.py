@@ -19,7 +19,7 @@ EVERY_MARKET = tuple({**entry, "machine_type": BLOCK["machine_type"]} for entry 
 """Of a machine that EC2 sells as capacity blocks too."""
 
 H100: dict[str, Any] = {"name": "h100", "accelerator": "H100-80GB"}
-H100_SPOT = {"market": "spot", "machine_type": "p5.48xlarge", "max": 2, "zones": ZONES[:2]}
+H100_SPOT = {"market": "spot", "machine_type": "p5.48xlarge", "max": 2, "zones": ZONES[:1]}
 H100_BLOCK = {**H100_SPOT, "market": "capacity-block", "reservation": "cr-0fedcba9876543210"}
 
 NODE_POOL = "kubernetes:karpenter.sh/v1:NodePool"

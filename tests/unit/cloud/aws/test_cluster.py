@@ -266,8 +266,11 @@ def test_regions_of_other_partitions_have_arns_of_theirs() -> None:
     ("settings", "args", "path", "hint"),
     [
         ({"zones": ZONES[:1]}, {}, "cluster.zones", "us-east-1a"),
-        ({"zones": [ZONES[0], "us-west-2a"]}, {}, "cluster.zones[1]", "us-east-1a"),
+        ({"zones": [ZONES[0], "us-west-2a"]}, {}, "cluster.zones[1]", "region us-east-1"),
         ({"version": "1.30"}, {}, "cluster.version", "1.3"),
+        ({"system_pool": {"machine_type": "m7i.exlarge"}}, {}, "cluster.systemPool.machineType", "m7i.xlarge"),
+        ({"system_pool": {"min": 4, "max": 3}}, {}, "cluster.systemPool.min", "3"),
+        ({"access": {"mode": "authorized"}}, {}, "cluster.access.authorized", ""),
         ({"access": {"mode": "dns"}}, {}, "cluster.access.mode", ""),
         ({"release_channel": "regular"}, {}, "cluster.release_channel", ""),
         ({}, {"account": "12"}, "account", ""),

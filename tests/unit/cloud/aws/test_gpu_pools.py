@@ -205,9 +205,8 @@ def test_nodes_that_work_together_are_in_one_zone_and_close_to_each_other() -> N
     block, spot = recording.all(NODE_POOL)
     assert requirements(spot)["topology.kubernetes.io/zone"] == ZONES[:1]
     assert class_of(recording, spot)["spec.placementGroupSelector"] == {"name": group["name"]}
-    # Where a reservation is, and with which neighbours, is its own.
+    # Next to whom a reservation is, is its own.
     assert class_of(recording, block).get("spec.placementGroupSelector") is None
-    assert requirements(block)["topology.kubernetes.io/zone"] == ZONES[:2]
     assert gpu_pool(H100_SPOT, **H100).all("PlacementGroup") == []
 
 
@@ -334,6 +333,12 @@ def test_gpus_are_not_shared_where_karpenter_would_count_whole_ones() -> None:
     assert list(reasons) == ["pool.provisioner"]
     assert "node-group" in reasons["pool.provisioner"]
     node_group(sharing=sharing)
+
+
+def test_efa_on_a_machine_without_it_and_a_reservation_by_name_are_refused() -> None:
+    assert "pool.efa" in refused(lambda: gpu_pool(ON_DEMAND, efa=True))
+    assert "pool.capacity[0].zones" in refused(lambda: gpu_pool({**H100_SPOT, "zones": ZONES[:2]}, efa=True, **H100))
+    assert "pool.capacity[0].reservation" in refused(lambda: gpu_pool({**RESERVED, "reservation": "ours"}))
 
 
 def test_instances_of_mig_are_refused_with_another_way() -> None:

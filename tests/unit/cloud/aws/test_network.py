@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 import pytest
+import yaml
 from pulumi.errors import InputPropertiesError
 
 from llm_serving.cloud.aws import AwsNetwork
@@ -94,7 +95,7 @@ def test_without_nat_a_missing_endpoint_is_refused_with_those_that_would_do() ->
     (error,) = caught.value.errors or []
     assert error["property_path"] == "endpoints"
     assert "ec2, ecr.dkr, eks, eks-auth, sts" in error["reason"]
-    suggested = json.loads(error["reason"].partition("(try: ")[2].rstrip(")"))
+    suggested = yaml.safe_load(error["reason"].partition("(try: ")[2].rstrip(")"))
     assert not network(nat="none", endpoints=suggested).warnings
 
 
