@@ -71,7 +71,8 @@ class Fault:
             print(f"crash of the local {cloud} on {operation} of {token} {name}, as asked for", file=sys.stderr)
             sys.stderr.flush()
             os._exit(CRASH_STATUS)
-        raise InjectedFaultError(_WORDS[cloud](self.kind, token, name, operation, inputs), _CODES[self.kind])
+        words = _WORDS.get(cloud, _google_message)
+        raise InjectedFaultError(words(self.kind, token, name, operation, inputs), _CODES[self.kind])
 
 
 _CODES: Mapping[Kind, grpc.StatusCode] = {
@@ -139,7 +140,7 @@ def _aws_message(kind: Kind, token: str, name: str, operation: str, inputs: Mapp
     return f"{token} {name!r}: operation error {module.upper()}: {does} ({called!r}), {words[kind]}"
 
 
-_WORDS = {"aws": _aws_message, "gcp": _google_message, "kubernetes": _kubernetes_message}
+_WORDS = {"aws": _aws_message, "kubernetes": _kubernetes_message}
 
 
 def _service(token: str) -> str:

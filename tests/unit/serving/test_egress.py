@@ -118,7 +118,7 @@ def test_network_policies_let_pods_through_to_the_site_alone():
     assert [peer["ipBlock"]["cidr"] for peer in rule["to"]] == ["10.1.2.0/28", "10.9.9.9/32"]
     assert [port["port"] for port in rule["ports"]] == [80, 3128]
     (selected,) = policy["spec.podSelector.matchExpressions"]
-    assert set(selected["values"]) == {"engine", "loader", "compile-cache"}
+    assert set(selected["values"]) == {"engine", "loader", "compile-cache", "quantization"}
     assert not team({"hub_endpoint": "https://hub.example.com"}).all(POLICY, "chat-way-out")
 
 

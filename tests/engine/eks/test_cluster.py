@@ -32,6 +32,7 @@ from tests.unit.local.providers.aws.amazon import (
     subnet_inputs,
     trust,
 )  # fmt: skip
+from tests.unit.local.providers.aws.conftest import state  # noqa: F401 (fixture)
 from tests.unit.local.providers.engine import Engine, Made, RefusedError
 
 TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
@@ -85,7 +86,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(state: Path) -> Iterator[World]:
+def world(state: Path) -> Iterator[World]:  # noqa: F811 (fixture)
     with run(state) as engine:
         vpc = engine.create(VPC, "net", {"cidrBlock": "10.0.0.0/16"})
         subnets = [
