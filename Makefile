@@ -15,7 +15,9 @@ include tools/setup.mk
 # Stack `local` runs on a node of its own where that is possible and no other cluster is named.
 OWN_NODE := $(shell [ "$(STACK)" = local ] && [ "$$(uname -s)" = Linux ] && [ "$$(id -u)" = 0 ] && [ -z "$${KUBECONFIG:-}" ] && echo yes)
 SETUP := $(if $(OWN_NODE),setup-node,setup)
-UP_SETUP := $(if $(filter prod-aws,$(STACK)),setup-karpenter,$(SETUP))
+# Karpenter brings the nodes of a stack on AWS.
+ON_AWS := $(shell grep -qsx ' *llm-serving:cloud: *aws' Pulumi.$(STACK).yaml && echo yes)
+UP_SETUP := $(if $(ON_AWS),setup-karpenter,$(SETUP))
 
 # Every run says where its time went.
 PYTEST := python -m pytest --durations=20
@@ -31,7 +33,7 @@ help: ## this list
 				if (length(line) + 1 + length(words[w]) > columns) {print line; line = sprintf("  %" width "s", "")} \
 				line = line " " words[w]} \
 			print line}}' $(MAKEFILE_LIST)
-	@echo; echo "  Variables: STACK=local|dev|staging|prod (default local); YES=1: do not ask"
+	@echo; echo "  Variables: STACK=local|dev|staging|prod|prod-aws (default local); YES=1: do not ask"
 
 up: $(UP_SETUP) ## serve a model in real pods on this machine; STACK=dev|staging|prod|prod-aws: that stack on the local clouds
 	@python -m local up $(STACK)

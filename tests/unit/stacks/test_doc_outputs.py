@@ -42,9 +42,9 @@ def test_a_console_shows_lines_of_what_its_commands_print(console: str, tmp_path
 
 def test_the_readmes_costs_are_those_of_the_plan() -> None:
     rows = re.findall(
-        r"^\| `(dev|staging|prod)` \| (.+?) \| (.+?) \|", (REPOSITORY / "README.md").read_text(), re.MULTILINE
+        r"^\| `(dev|staging|prod|prod-aws)` \| (.+?) \| (.+?) \|", (REPOSITORY / "README.md").read_text(), re.MULTILINE
     )
-    assert len(rows) == 3
+    assert len(rows) == 4
     for stack, fewest, most in rows:
         command = [sys.executable, "-m", "stacks", "plan", stack, "--format", "json"]
         done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)

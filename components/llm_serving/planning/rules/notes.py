@@ -32,17 +32,12 @@ def _region(stack: StackShape) -> Iterator[Problem]:
 
 
 def _pools(stack: StackShape) -> Iterator[Problem]:
-    seen = set[str]()
     for index, pool in enumerate(stack.pools):
         for number, entry in enumerate(pool.capacity):
             machine = stack.cloud.machine(entry)
             if machine is None:
                 continue
             path = f"pools[{index}].capacity[{number}]"
-            if not machine.zones and machine.name not in seen:
-                seen.add(machine.name)
-                reason = "in which zones it is offered is not known, so it was not checked"
-                yield Problem(f"{path}.machineType", machine.name, reason)
             zones = entry.zones or stack.zones
             if entry.market in RESERVED_MARKETS and len(zones) > 1:
                 reason = f"a reservation is in one zone, and in the others of {', '.join(zones)} no node can start"
