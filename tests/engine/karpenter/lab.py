@@ -59,19 +59,25 @@ class Account:
         return [instance for reservation in shown for instance in reservation["Instances"]]
 
     def interrupt(self, instance):
-        """Tell of a spot machine's end, as EventBridge does by the rule that a stack makes."""
-        event = {
+        """Tell of a spot machine's end."""
+        self.sqs.send_message(QueueUrl=self.queue, MessageBody=spot_notice(instance, "123456789012"))
+
+
+def spot_notice(instance, account):
+    """What EventBridge sends to the queue by the rule that a stack makes."""
+    return json.dumps(
+        {
             "version": "0",
             "id": str(uuid.uuid4()),
             "detail-type": "EC2 Spot Instance Interruption Warning",
             "source": "aws.ec2",
-            "account": "123456789012",
+            "account": account,
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "region": REGION,
             "resources": [f"arn:aws:ec2:us-east-1a:instance/{instance}"],
             "detail": {"instance-id": instance, "instance-action": "terminate"},
         }
-        self.sqs.send_message(QueueUrl=self.queue, MessageBody=json.dumps(event))
+    )
 
 
 class Watched:
