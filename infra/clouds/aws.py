@@ -142,7 +142,6 @@ class AmazonCloud(Cloud[AwsPoolSpec, AwsGpuPool]):
                 "system_pool": plain(settings.cluster.system_pool),
                 "pools": [plain(pool) for pool in settings.pools],
                 "max_pods_per_node": settings.cluster.max_pods_per_node,
-                "isolated": settings.network.nat == "none",
                 "tags": settings.labels,
             },
             self._options(kubernetes, depends_on=[self.cluster]),

@@ -108,6 +108,16 @@ def test_a_larger_pool_updates_its_node_pool_alone(stack: LocalStack) -> None:
     assert {f"{step.op} {step.kind}" for step in steps} == {"update NodePool"}, [str(step) for step in steps]
 
 
+def test_another_machine_of_the_system_takes_no_identity_and_no_gpu_node_away(stack: LocalStack) -> None:
+    stack.change(lambda settings: settings["cluster"]["systemPool"].update(machineType="m7i.4xlarge"))
+    steps = stack.changes()
+    stack.change(lambda settings: settings["cluster"]["systemPool"].update(machineType="m7i.2xlarge"))
+    groups = [step.op for step in steps if step.kind == "NodeGroup"]
+    assert sorted(groups) == ["create", "delete"]
+    others = {f"{step.op} {step.kind}" for step in steps if step.kind != "NodeGroup"}
+    assert not [each for each in others if not each.startswith("update")], [str(step) for step in steps]
+
+
 def test_another_account_is_refused(stack: LocalStack) -> None:
     stack.change(lambda settings: settings.update(account="444455556666"))
     done, _ = stack.preview()

@@ -41,6 +41,7 @@ export AWS_REGION="$region" AWS_PAGER=
 case "$region" in
 cn-*) partition=aws-cn suffix=amazonaws.com.cn ;;
 us-gov-*) partition=aws-us-gov suffix=amazonaws.com ;;
+eusc-*) partition=aws-eusc suffix=amazonaws.eu ;;
 *) partition=aws suffix=amazonaws.com ;;
 esac
 account=$(aws sts get-caller-identity --query Account --output text)

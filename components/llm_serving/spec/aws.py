@@ -54,7 +54,7 @@ KubernetesVersion = Annotated[str, BeforeValidator(version_text), EKS_VERSION]
 
 
 class AwsAdministrator(Frozen):
-    """Somebody who may do everything in the cluster beside whoever made it."""
+    """Somebody who may do everything in the cluster."""
 
     principal: Annotated[str, IAM_PRINCIPAL]
     """ARN of an IAM role or user."""
@@ -75,7 +75,11 @@ class AwsClusterSpec(Frozen):
     access: AwsControlPlaneAccess = AwsControlPlaneAccess()
     """Who reaches the control plane."""
     administrators: tuple[AwsAdministrator, ...] = ()
-    """Who may do everything in the cluster, beside the identity that makes it."""
+    """Who may do everything in the cluster: the role that runs Pulumi, and people. Nobody else may, not even who made
+    it.
+
+    One at least.
+    """
     log_types: tuple[AwsLogType, ...] = (AwsLogType.AUDIT, AwsLogType.AUTHENTICATOR)
     """What the control plane logs: `api`, `audit`, `authenticator`, `controllerManager`, `scheduler`."""
     max_pods_per_node: Annotated[int, Field(ge=8, le=250)] = 32

@@ -246,7 +246,11 @@ class Cluster(Kind):
         pairs = [{"Key": key, "Value": value} for key, value in tags.items() if not key.startswith("aws:")]
         self.cloud.ask("ec2", "create_tags", region, Resources=[group], Tags=pairs)
         everything = [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}]
-        self.cloud.ask("ec2", "authorize_security_group_ingress", region, GroupId=group, IpPermissions=everything)
+        # What goes out needs a rule of its own for EFA, whose traffic has no addresses.
+        for direction in ("ingress", "egress"):
+            self.cloud.ask(
+                "ec2", f"authorize_security_group_{direction}", region, GroupId=group, IpPermissions=everything
+            )
 
     def _find_security_group(self, id: str, known: Mapping[str, Any]) -> str:
         filters = [{"Name": "tag:Name", "Values": [f"eks-cluster-sg-{id}"]}]

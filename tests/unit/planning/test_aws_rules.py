@@ -21,6 +21,7 @@ from tests.unit.planning.builders import model, release
 from tests.unit.stacks.settings_files import REPOSITORY
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
+ADMINISTRATORS = [{"principal": "arn:aws:iam::111122223333:role/deployer"}]
 ROLE = "arn:aws:iam::111122223333:role/readers"
 
 
@@ -37,7 +38,9 @@ def pool(name="l4", accelerator="L4", capacity=None, **fields):
 def stack(pools=None, *, today=date(2026, 11, 29), cluster=None, network=None, **parts) -> StackShape:
     pools = pools or (pool(),)
     releases = [release(image={"repository": "acme/vllm", "tag": "1"})]
-    spec = AwsClusterSpec.model_validate({"name": "prod", "zones": ZONES} | (cluster or {}))
+    spec = AwsClusterSpec.model_validate(
+        {"name": "prod", "zones": ZONES, "administrators": ADMINISTRATORS} | (cluster or {})
+    )
     shape = AwsShape(
         account="111122223333",
         network=AwsNetworkSpec.model_validate(network or {}),

@@ -54,7 +54,12 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
     "AwsCluster": {
         **{key: value for key, value in AWS.items() if key != "name"},
         "account": "012345678901",
-        "cluster": {"name": "serving", "zones": ["us-east-1a", "us-east-1b"], "systemPool": {"min": 1, "max": 2}},
+        "cluster": {
+            "name": "serving",
+            "zones": ["us-east-1a", "us-east-1b"],
+            "administrators": [{"principal": "arn:aws:iam::111122223333:role/deployer"}],
+            "systemPool": {"min": 1, "max": 2},
+        },
         "nodeSubnetIds": output(["subnet-0a", "subnet-0b"]),
         "servicesRange": "172.20.0.0/16",
         "groups": ["arn:aws:iam::012345678901:role/readers"],

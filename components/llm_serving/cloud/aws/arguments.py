@@ -25,7 +25,7 @@ class AwsSystemPoolArgs(TypedDict):
 
 
 class AwsAdministratorArgs(TypedDict):
-    """Somebody who may do everything in the cluster beside whoever made it."""
+    """Somebody who may do everything in the cluster."""
 
     principal: str
     """ARN of an IAM role or user."""
@@ -43,7 +43,8 @@ class AwsClusterSettingsArgs(TypedDict):
     access: NotRequired[AwsControlPlaneAccessArgs]
     """Who reaches the control plane."""
     administrators: NotRequired[list[AwsAdministratorArgs]]
-    """Who may do everything in the cluster, beside the identity that makes it."""
+    """Who may do everything in the cluster: the role that runs Pulumi, and people. Nobody else may, not even who made
+    it."""
     log_types: NotRequired[list[str]]
     """What the control plane logs: `api`, `audit`, `authenticator`, `controllerManager`, `scheduler`."""
     max_pods_per_node: NotRequired[int]

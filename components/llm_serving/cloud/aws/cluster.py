@@ -70,7 +70,8 @@ class AwsCluster(pulumi.ComponentResource):
     """A private EKS cluster with add-ons and system nodes, ready for GPU nodes."""
 
     name: pulumi.Output[str]
-    """Name of the cluster. Whoever uses it waits for the system nodes and the add-ons."""
+    """Name of the cluster. It is known before the system nodes and the add-ons are there, so that a change of theirs
+    replaces nothing that is named after the cluster: whoever needs them depends on this component."""
     arn: pulumi.Output[str]
     """ARN of the cluster."""
     endpoint: pulumi.Output[str]
@@ -108,15 +109,14 @@ class AwsCluster(pulumi.ComponentResource):
         self._people(name, inputs, cluster)
         karpenter, karpenter_rights = self._node_role(name, inputs, "nodes")
         groups, group_rights = self._node_role(name, inputs, "node-groups")
-        entry = self._entry_of_nodes(name, inputs, cluster, karpenter)
+        self._entry_of_nodes(name, inputs, cluster, karpenter)
         addons = cluster_addons(inputs.cluster.max_pods_per_node)
         first = self._addons(name, inputs, cluster, [addon for addon in addons if addon.before_nodes], [])
         system = self._system_nodes(name, inputs, cluster, groups, [*first, *group_rights])
-        rest = self._addons(name, inputs, cluster, [addon for addon in addons if not addon.before_nodes], [system])
+        self._addons(name, inputs, cluster, [addon for addon in addons if not addon.before_nodes], [system])
 
-        ready = pulumi.Output.all(system.id, entry.id, *[addon.id for addon in (*first, *rest)])
         may_work = pulumi.Output.all(*[right.id for right in (*karpenter_rights, *group_rights)])
-        self.name = pulumi.Output.all(cluster.name, ready).apply(lambda known: str(known[0]))
+        self.name = cluster.name
         self.arn = cluster.arn
         self.endpoint = cluster.endpoint
         self.certificate_authority = cluster.certificate_authority.apply(lambda authority: authority.data or "")
@@ -165,8 +165,10 @@ class AwsCluster(pulumi.ComponentResource):
             upgrade_policy=aws.eks.ClusterUpgradePolicyArgs(support_type="STANDARD"),
             # Who gets in.
             vpc_config=access.endpoints(spec.access, inputs.node_subnet_ids),
+            # An entry that EKS makes by itself for whoever creates the cluster would be in the way of ours, and the
+            # next one who runs Pulumi has none.
             access_config=aws.eks.ClusterAccessConfigArgs(
-                authentication_mode="API", bootstrap_cluster_creator_admin_permissions=True
+                authentication_mode="API", bootstrap_cluster_creator_admin_permissions=False
             ),
             encryption_config=self._secret_encryption(name, inputs),
             kubernetes_network_config=aws.eks.ClusterKubernetesNetworkConfigArgs(
@@ -326,6 +328,8 @@ class AwsCluster(pulumi.ComponentResource):
     ) -> aws.eks.NodeGroup:
         spec, pool = inputs.cluster, inputs.cluster.system_pool
         count = pool.min * len(spec.zones)
+        # Both replace a group, and one that has a name is deleted first: CoreDNS and Karpenter would have no node.
+        kind = digest([pool.machine_type, *spec.zones])
         template = launch_template(
             self,
             f"{name}-system",
@@ -334,9 +338,9 @@ class AwsCluster(pulumi.ComponentResource):
             user_data=user_data({"kubelet": {"config": {"maxPods": spec.max_pods_per_node}}}),
         )
         return aws.eks.NodeGroup(
-            f"{name}-system",
+            f"{name}-system-{kind}",
             cluster_name=cluster.name,
-            node_group_name="system",
+            node_group_name=f"system-{kind}",
             node_role_arn=nodes.arn,
             subnet_ids=inputs.node_subnet_ids,
             version=spec.version,

@@ -20,7 +20,7 @@ from llm_serving.cloud.aws import node_classes
 from llm_serving.cloud.aws.arguments import AwsPoolArgs
 from llm_serving.cloud.aws.efa import NetworkInterface, network_interfaces
 from llm_serving.cloud.aws.markets import TERMS, MarketTerms
-from llm_serving.cloud.aws.names import GPU_TAINT, NODE_GROUP_LIMIT, SHARING_LABEL
+from llm_serving.cloud.aws.names import NODE_GROUP_LIMIT, SHARING_LABEL
 from llm_serving.cloud.aws.node_groups import NodeGroup, managed_node_group
 from llm_serving.cloud.aws.scheduling import pool_scheduling
 from llm_serving.cloud.bounded_names import bounded, digest
@@ -29,6 +29,7 @@ from llm_serving.component import Frozen, child, to_input_errors, token, validat
 from llm_serving.contract import LABEL_MARKET, LABEL_POOL
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.planning.clouds import AWS
+from llm_serving.planning.clouds.aws import GPU_TAINT
 from llm_serving.planning.rules.stack import AwsShape
 from llm_serving.planning.rules.zones import zones_of_entry
 from llm_serving.spec import CapacityEntry

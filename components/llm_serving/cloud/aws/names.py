@@ -44,8 +44,6 @@ def managed_policy(region: str, name: str) -> str:
     return f"arn:{partition(region)}:iam::aws:policy/{name}"
 
 
-GPU_TAINT = "nvidia.com/gpu"
-"""Key of the taint that keeps pods without GPU from GPU nodes; its value is ``present``, as GKE's."""
 GPU_RESOURCE = "nvidia.com/gpu"
 EFA_RESOURCE = "vpc.amazonaws.com/efa"
 """What the device plugin of EFA offers (EKS documentation, "Manage EFA devices on Amazon EKS")."""

@@ -31,7 +31,8 @@ PUBLIC_BALANCERS_TAG = "kubernetes.io/role/elb"
 """By which the load balancer controller finds subnets (EKS documentation, "Route internet traffic with AWS Load
 Balancer Controller")."""
 POD_SUBNETS_TAG = "kubernetes.io/role/cni"
-"""By which the VPC CNI finds more subnets for pods (github.com/aws/amazon-vpc-cni-k8s, ``ENABLE_SUBNET_DISCOVERY``)."""
+"""By which the VPC CNI finds subnets for pods, with ``1``, and leaves those of nodes to nodes, with ``0`` (EKS
+documentation, "Configure subnet selection for Pod IP addresses")."""
 
 FLOW_SECONDS = 600
 ANYWHERE = "0.0.0.0/0"
@@ -109,6 +110,9 @@ class AwsNetwork(pulumi.ComponentResource):
 
         vpc = self._vpc(name, inputs)
         of_nodes = {DISCOVERY_TAG: self._prefix, INTERNAL_BALANCERS_TAG: "1"}
+        if inputs.pods is not None:
+            # Else the first interface of a node gives pods its subnet's addresses too.
+            of_nodes[POD_SUBNETS_TAG] = "0"
         nodes = [self._subnet(name, "nodes", zone.zone, zone.nodes, vpc.id, of_nodes) for zone in plan]
         pods = self._pod_subnets(name, inputs, plan, vpc)
         public, gateways, outward = self._way_out(name, inputs, plan, vpc)

@@ -223,18 +223,9 @@ class AwsNodeProvisioner(pulumi.ComponentResource):
         if not efa_pools:
             return
         values = device_plugins.efa_values(efa_pools, inputs.region)
+        # The security group that EKS makes lets its members reach each other by EFA, both ways (EKS documentation,
+        # "View Amazon EKS security group requirements for clusters").
         helm_release(self, f"{name}-efa", device_plugins.EFA, karpenter.NAMESPACE, values)
-        # A rule for every address is none for EFA, whose traffic has no addresses (EC2 documentation, "Get started with
-        # EFA": an EFA-enabled security group). The group that EKS makes has the one for what comes in.
-        aws.vpc.SecurityGroupEgressRule(
-            f"{name}-efa",
-            security_group_id=inputs.security_group_id,
-            referenced_security_group_id=inputs.security_group_id,
-            ip_protocol="-1",
-            description="Nodes reach each other by EFA",
-            tags=inputs.tags,
-            opts=child(self),
-        )
 
     def _system_nodes(self, name: str, inputs: AwsNodeProvisionerInputs, after: pulumi.Resource) -> None:
         """Nodes for pods that find no room on the node group."""

@@ -2,9 +2,10 @@
 
 from llm_serving import catalog
 from llm_serving.cloud.aws.markets import TERMS
-from llm_serving.cloud.aws.names import EFA_RESOURCE, GPU_RESOURCE, GPU_TAINT
+from llm_serving.cloud.aws.names import EFA_RESOURCE, GPU_RESOURCE
 from llm_serving.contract import LABEL_MARKET, LABEL_POOL, PoolScheduling
 from llm_serving.planning.clouds import AWS
+from llm_serving.planning.clouds.aws import GPU_TAINT
 from llm_serving.planning.purchase_options import non_preemptible_markets
 from llm_serving.spec import Toleration
 from llm_serving.spec.aws import AwsPoolSpec

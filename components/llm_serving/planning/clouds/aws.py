@@ -11,7 +11,8 @@ from llm_serving.spec import GpuNodesSpec, Market, Pool, Toleration
 INTERRUPTION_NOTICE_SECONDS = 120
 """EC2 documentation, "Spot Instance interruption notices"."""
 
-_GPU_TAINT = "nvidia.com/gpu"
+GPU_TAINT = "nvidia.com/gpu"
+"""Key of the taint that keeps pods without GPU from GPU nodes; its value is ``present``, as GKE's."""
 
 _PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
 _DNS_SUFFIXES = {"aws-cn": "amazonaws.com.cn", "aws-eusc": "amazonaws.eu"}
@@ -65,7 +66,7 @@ class Aws(MachineCloud):
 
     def exporter_nodes(self, pool: Pool) -> GpuNodesSpec:
         """By the label of the pool; nodes have the taint of GPUs, those of Spot capacity that of their market too."""
-        taints = (_GPU_TAINT, LABEL_MARKET)
+        taints = (GPU_TAINT, LABEL_MARKET)
         return GpuNodesSpec(
             node_selector={LABEL_POOL: pool.name},
             tolerations=tuple(Toleration(key=key, operator="Exists", effect="NoSchedule") for key in taints),

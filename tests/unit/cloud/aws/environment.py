@@ -18,8 +18,9 @@ from tests.unit.cloud.aws.outputs import ACCOUNT, OUTPUTS, REGION
 from tests.unit.recording import Recording, record
 
 ZONES = ["us-east-1a", "us-east-1b", "us-east-1c"]
+ADMINISTRATORS = [{"principal": "arn:aws:iam::111122223333:role/deployer"}]
 TAGS = {"owner": "platform"}
-PRIVATE_ENDPOINTS = ["ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "sts"]
+PRIVATE_ENDPOINTS = ["ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "sqs", "ssm", "sts"]
 EVERY_PART_OF_A_NETWORK = {"pods": "100.64.0.0/16", "endpoints": PRIVATE_ENDPOINTS, "tags": TAGS}
 CLUSTER_ARN = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/prod"
 
@@ -33,7 +34,7 @@ def cluster_inputs(args: dict[str, Any] | None = None, **settings: Any) -> Any:
     return {
         "account": ACCOUNT,
         "region": REGION,
-        "cluster": {"name": "prod", "zones": ZONES, **settings},
+        "cluster": {"name": "prod", "zones": ZONES, "administrators": ADMINISTRATORS, **settings},
         "node_subnet_ids": [f"subnet-{zone[-1]}" for zone in ZONES],
         "services_range": "172.20.0.0/16",
         "tags": TAGS,

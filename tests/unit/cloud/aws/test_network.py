@@ -94,7 +94,7 @@ def test_without_nat_a_missing_endpoint_is_refused_with_those_that_would_do() ->
         network(nat="none", endpoints=["ecr.api"])
     (error,) = caught.value.errors or []
     assert error["property_path"] == "endpoints"
-    assert "ec2, ecr.dkr, eks, eks-auth, sts" in error["reason"]
+    assert "ec2, ecr.dkr, eks, eks-auth, sqs, ssm, sts" in error["reason"]
     suggested = yaml.safe_load(error["reason"].partition("(try: ")[2].rstrip(")"))
     assert not network(nat="none", endpoints=suggested).warnings
 

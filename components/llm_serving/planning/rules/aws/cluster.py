@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from ipaddress import IPv4Network
 
 from llm_serving import catalog
-from llm_serving.errors import LEAVE_OUT, Problem, Suggestion, nearest_or_few
+from llm_serving.errors import LEAVE_OUT, Needs, Problem, Suggestion, nearest_or_few
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.planning.rules.system_pool import check_system_pool
 from llm_serving.spec.aws import AwsClusterSpec, AwsControlPlaneAccess
@@ -32,7 +32,7 @@ def check_cluster(stack: StackShape) -> Iterator[Problem]:
     yield from check_system_pool(stack.cloud, cluster.system_pool)
     yield from _version(cluster.version, stack.today)
     yield from _access(cluster.access)
-    yield from _administrators(cluster)
+    yield from _administrators(cluster, stack.aws.account)
 
 
 def note_cluster(stack: StackShape) -> Iterator[Problem]:
@@ -105,8 +105,12 @@ def _access(access: AwsControlPlaneAccess) -> Iterator[Problem]:
         yield Problem(path, ranges, reason, Suggestion(removal=True, edits=[{"mode": "authorized"}]))
 
 
-def _administrators(cluster: AwsClusterSpec) -> Iterator[Problem]:
+def _administrators(cluster: AwsClusterSpec, account: str) -> Iterator[Problem]:
     principals = [administrator.principal for administrator in cluster.administrators]
+    if not principals:
+        reason = "nobody could make an object on the cluster: EKS lets in whom it is told, and not who made it"
+        text = f'the role that runs Pulumi: [{{principal: "arn:aws:iam::{account or "<account>"}:role/<its name>"}}]'
+        yield Problem("cluster.administrators", None, reason, Suggestion(text, needs=Needs.FACT))
     for index, principal in enumerate(principals):
         if principal in principals[:index]:
             yield Problem(f"cluster.administrators[{index}]", principal, "named twice", LEAVE_OUT)

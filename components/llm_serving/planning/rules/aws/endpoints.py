@@ -9,9 +9,10 @@ INTERFACE_ENDPOINTS = (
 )  # fmt: skip
 """Services of AWS that nodes and what runs on them ask, and that have an interface endpoint."""
 
-NODE_ENDPOINTS = ("ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "sts")
+NODE_ENDPOINTS = ("ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "sqs", "ssm", "sts")
 """Without these no node joins: its name, its images, its cluster, the roles of its pods (EKS documentation, "Deploy
-private clusters with limited internet access")."""
+private clusters with limited internet access"), and notices and machine images for Karpenter (its documentation,
+"Private clusters")."""
 
 
 def check_endpoints(endpoints: Sequence[str], reaches_internet: bool) -> Iterator[Problem]:

@@ -22,13 +22,10 @@ from llm_serving.planning.clouds.aws_subnets import (
     zone_subnets,
 )
 from llm_serving.planning.ranges import DOCKER_BRIDGE, SUGGESTED_SPACE, free_range, overlaps
-from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.aws.endpoints import check_endpoints
-from llm_serving.planning.rules.models import ROLE_PATHS
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.planning.rules.zones import zones_of_entry
 from llm_serving.spec.aws import AwsNetworkSpec
-from llm_serving.spec.loader import HUB
 
 SURGE_NODES = 1
 """Of the system pool: an upgrade adds a node before it removes one."""
@@ -45,8 +42,8 @@ def check_network(stack: StackShape) -> Iterator[Problem]:
         return
     problems = [*check_ranges(network.vpc, network.services, network.pods)]
     yield from (problem.under("network") for problem in problems)
-    yield from (problem.under("network") for problem in check_endpoints(network.endpoints, network.nat != "none"))
-    yield from _internet(stack, network)
+    yield from (problem.under("network") for problem in check_endpoints(network.endpoints, reaches_internet=True))
+    yield from _internet(network)
     if not problems:
         yield from _sizes(stack, network)
 
@@ -106,21 +103,14 @@ def check_ranges(vpc: IPv4Network, services: IPv4Network, pods: IPv4Network | No
         yield _problem("pods", ranges, reason, max(LARGEST_PREFIX, min(pods.prefixlen, SMALLEST_PREFIX)))
 
 
-def _internet(stack: StackShape, network: AwsNetworkSpec) -> Iterator[Problem]:
-    """What needs the internet, to which a network without NAT has no way."""
-    if network.nat != "none":
-        return
-    if stack.loader is not None and stack.loader.source == HUB:
-        reason = "the loader reads the Hugging Face hub, and nothing of the network reaches the internet"
+def _internet(network: AwsNetworkSpec) -> Iterator[Problem]:
+    """What needs the internet, to which a network without NAT has no way, whatever the models are."""
+    if network.nat == "none":
+        reason = (
+            "nodes pull the images of Karpenter, of NVIDIA's device plugin and of the add-ons from registries on the "
+            "internet, to which no endpoint leads"
+        )
         yield Problem("network.nat", network.nat, reason, Suggestion(values=["per-zone", "one"]))
-    for index, model in enumerate(stack.models):
-        for role, version in releases_of(model):
-            release = stack.releases.get((model.name, version))
-            image = "" if release is None else release.image.repository
-            if image and f".dkr.ecr.{stack.region}." not in image:
-                reason = "nodes without a way to the internet pull images from ECR in their own region alone"
-                hint = Suggestion("registry.pullThrough, or an image of that registry", needs=Needs.FACT)
-                yield Problem(f"models[{index}].{ROLE_PATHS[role]}", image, reason, hint)
 
 
 def _sizes(stack: StackShape, network: AwsNetworkSpec) -> Iterator[Problem]:

@@ -28,6 +28,8 @@ def check_pools(stack: StackShape) -> Iterator[Problem]:
             yield from _reservation(f"{path}.capacity[{number}].reservation", entry)
         if pool.provisioner is AwsProvisioner.NODE_GROUP:
             yield from _node_groups(path, pool)
+        else:
+            yield from _no_minimum(path, pool)
         if pool.efa:
             yield from _efa(path, stack, pool)
 
@@ -71,6 +73,14 @@ def _node_groups(path: str, pool: AwsPoolSpec) -> Iterator[Problem]:
         yield Problem(f"{path}.returnToPreferred", True, reason, Suggestion(values=[False]))
 
 
+def _no_minimum(path: str, pool: AwsPoolSpec) -> Iterator[Problem]:
+    for number, entry in enumerate(pool.capacity):
+        if entry.min:
+            reason = "Karpenter keeps no empty node: nodes come with pods, and warmPool.placeholders hold some ready"
+            node_group = Suggestion("0, or provisioner node-group", values=[0])
+            yield Problem(f"{path}.capacity[{number}].min", entry.min, reason, node_group)
+
+
 def _note_node_groups(path: str, pool: AwsPoolSpec) -> Iterator[Problem]:
     for number, entry in enumerate(pool.capacity):
         place = f"{path}.capacity[{number}]"
@@ -90,6 +100,7 @@ def _interfaces(stack: StackShape, entry: CapacityEntry) -> int:
 
 
 def _efa(path: str, stack: StackShape, pool: AwsPoolSpec) -> Iterator[Problem]:
+    together: tuple[str, ...] = ()
     for number, entry in enumerate(pool.capacity):
         machine = stack.cloud.machine(entry)
         if machine is None:
@@ -108,3 +119,11 @@ def _efa(path: str, stack: StackShape, pool: AwsPoolSpec) -> Iterator[Problem]:
             first = Suggestion(values=[[zones[0]]])
             reason = f"nodes with EFA are close to each other, in one zone, and these may be in {', '.join(zones)}"
             yield Problem(f"{path}.capacity[{number}].zones", list(entry.zones) or None, reason, first)
+        elif entry.market not in RESERVED_MARKETS:
+            # A placement group of the strategy cluster is in one zone (EC2 documentation, "Placement strategies").
+            if together and zones != together:
+                reason = f"nodes with EFA share a placement group, which is in {together[0]}"
+                yield Problem(
+                    f"{path}.capacity[{number}].zones", list(zones), reason, Suggestion(values=[list(together)])
+                )
+            together = together or zones
