@@ -19,7 +19,7 @@ from stacks.files import write_json
 from tests.engine.local_stack import ENVIRONMENTS, LocalStack
 
 GOLDEN = Path(__file__).parent / "golden"
-SECRET_WORDS = re.compile(r"(private_key|BEGIN [A-Z ]*PRIVATE KEY|client-key-data|password\"|ya29\.|\"token\")")
+SECRET_WORDS = re.compile(r"(private_key|BEGIN [A-Z ]*PRIVATE KEY|client-key-data|password\"|ya29\.|\"token\"\s*:)")
 
 
 @pytest.fixture(scope="module", params=ENVIRONMENTS)

@@ -148,16 +148,20 @@ def test_after_a_spot_notice_instances_run_on_the_next_capacity(stack: LocalStac
     assert markets() == ["spot"] * 4
     ec2, sqs = account(stack, "ec2"), account(stack, "sqs")
     (queue,) = sqs.list_queues()["QueueUrls"]
-    filters = [
-        {"Name": "instance-lifecycle", "Values": ["spot"]},
-        {"Name": "instance-state-name", "Values": ["running"]},
-    ]
-    ((instance,),) = (part["Instances"] for part in ec2.describe_instances(Filters=filters)["Reservations"])
+
+    def on_spot() -> list[str]:
+        """Ids of the Spot machines that run."""
+        running = [{"Name": "instance-state-name", "Values": ["running"]}]
+        shown = ec2.describe_instances(Filters=running)["Reservations"]
+        instances = [instance for part in shown for instance in part["Instances"]]
+        return [each["InstanceId"] for each in instances if each.get("InstanceLifecycle") == "spot"]
+
+    (instance,) = on_spot()
     capacity = stack.runner.state.aws_api(ACCOUNT).capacity
     capacity.write_text(yaml.safe_dump({"missing": [{"market": "spot"}]}))
-    sqs.send_message(QueueUrl=queue, MessageBody=spot_notice(instance["InstanceId"], ACCOUNT))
+    sqs.send_message(QueueUrl=queue, MessageBody=spot_notice(instance, ACCOUNT))
     wait_until(lambda: markets() == ["on-demand"] * 4, 600, "all instances on machines that stay")
-    wait_until(lambda: not ec2.describe_instances(Filters=filters)["Reservations"], 300, "the Spot machine is gone")
+    wait_until(lambda: not on_spot(), 300, "the Spot machine is gone")
 
 
 def test_destroy_leaves_nothing_in_the_account_and_no_process(stack: LocalStack) -> None:
