@@ -33,7 +33,7 @@ help: ## this list
 				if (length(line) + 1 + length(words[w]) > columns) {print line; line = sprintf("  %" width "s", "")} \
 				line = line " " words[w]} \
 			print line}}' $(MAKEFILE_LIST)
-	@echo; echo "  Variables: STACK=local|dev|staging|prod|prod-aws (default local); YES=1: do not ask"
+	@echo; echo "  Variables: STACK=local|dev|staging|prod|prod-aws; YES=1: do not ask"
 
 up: $(UP_SETUP) ## serve a model in real pods on this machine; STACK=dev|staging|prod|prod-aws: that stack on the local clouds
 	@python -m local up $(STACK)
