@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import pulumi
 from pulumi.errors import InputPropertiesError, InputPropertyErrorDetails
@@ -14,6 +14,8 @@ from llm_serving.errors import Problem, ProblemsError, problems_under, shorten
 
 PACKAGE = "llm-serving"
 """Name of the Pulumi package; the first part of every type token."""
+
+T = TypeVar("T")
 
 
 def token(component: str) -> str:
@@ -109,6 +111,11 @@ def parse_output(
         return model
 
     return pulumi.Output.from_input(value).apply(read)
+
+
+def after(ready: pulumi.Output[Any], value: pulumi.Output[T]) -> pulumi.Output[T]:
+    """``value``, once ``ready`` is there."""
+    return pulumi.Output.all(value, ready).apply(lambda known: known[0])
 
 
 def child(parent: pulumi.Resource, **options: Any) -> pulumi.ResourceOptions:

@@ -1,11 +1,10 @@
 """The settings of a stack on AWS."""
 
-from collections.abc import Mapping
 from typing import Literal
 
 from llm_serving.planning.clouds.aws import repository_url
 from llm_serving.planning.rules.stack import AwsShape, GcpShape
-from llm_serving.spec import CapacityEntry, EngineName, ImageReference, Market
+from llm_serving.spec import ImageReference
 from llm_serving.spec.aws import (
     AccountId,
     AwsClusterSpec,
@@ -15,10 +14,10 @@ from llm_serving.spec.aws import (
     AwsRegistrySpec,
     Region,
 )
-from stacks.settings.common import CommonSettings
+from stacks.settings.cloud import CloudSettings
 
 
-class AwsSettings(CommonSettings):
+class AwsSettings(CloudSettings[AwsClusterSpec]):
     """A stack that brings up everything on AWS.
 
     Attributes:
@@ -26,7 +25,6 @@ class AwsSettings(CommonSettings):
         account: number of the account. Fixed for the life of a stack.
         region: fixed for the life of a stack.
         network: address ranges. Fixed for the life of a stack.
-        cluster: the cluster.
         model_cache: the bucket that holds the weights.
         registry: the registry that nodes pull from, which is there already.
         pools: GPU pools.
@@ -36,20 +34,9 @@ class AwsSettings(CommonSettings):
     account: AccountId
     region: Region
     network: AwsNetworkSpec = AwsNetworkSpec()
-    cluster: AwsClusterSpec
     model_cache: AwsModelCacheSpec = AwsModelCacheSpec()
     registry: AwsRegistrySpec = AwsRegistrySpec()
     pools: tuple[AwsPoolSpec, ...] = ()
-
-    @property
-    def zones(self) -> tuple[str, ...]:
-        """Zones of the cluster."""
-        return self.cluster.zones
-
-    @property
-    def max_pods_per_node(self) -> int:
-        """Most pods on a node of the cluster."""
-        return self.cluster.max_pods_per_node
 
     @property
     def gcp_shape(self) -> GcpShape:
@@ -68,28 +55,6 @@ class AwsSettings(CommonSettings):
             labels=self.labels,
         )
 
-    @property
-    def buys_nodes(self) -> bool:
-        """The stack creates its nodes, so they need quota and are on its bill."""
-        return True
-
-    @property
-    def system_capacity(self) -> tuple[tuple[str, CapacityEntry], ...]:
-        """The CPU nodes of the cluster at their maximum, with what they are called."""
-        pool = self.cluster.system_pool
-        nodes = pool.max * len(self.zones)
-        return (("systemPool", CapacityEntry(market=Market.ON_DEMAND, machine_type=pool.machine_type, max=nodes)),)
-
-    @property
-    def made_claim(self) -> None:
-        """The weights are in a bucket."""
-        return None
-
-    @property
-    def engine_images(self) -> Mapping[EngineName, ImageReference]:
-        """Images in place of those that releases name, by engine: none."""
-        return {}
-
     def pulled(self, image: ImageReference) -> ImageReference:
         """An image as nodes pull it: one of Docker Hub through the registry's pull-through rule, where it has one."""
         path = image.docker_hub_path
@@ -98,11 +63,6 @@ class AwsSettings(CommonSettings):
         account, region = self.registry.account or self.account, self.registry.region or self.region
         url = repository_url(account, region, self.registry.pull_through)
         return image.model_copy(update={"repository": f"{url}/{path}"})
-
-    @property
-    def claim_of_others(self) -> str | None:
-        """Name of the claim for the weights that somebody else makes in each namespace: none, there is a bucket."""
-        return None
 
     @property
     def fixed(self) -> dict[str, str]:

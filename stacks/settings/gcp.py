@@ -1,11 +1,10 @@
 """The settings of a stack on Google Cloud."""
 
-from collections.abc import Mapping
 from typing import Literal
 
 from llm_serving.planning.clouds.gcp import repository_url
 from llm_serving.planning.rules.stack import AwsShape, GcpShape
-from llm_serving.spec import CapacityEntry, EngineName, ImageReference, Market
+from llm_serving.spec import ImageReference
 from llm_serving.spec.gcp import (
     GcpClusterSpec,
     GcpModelCacheSpec,
@@ -15,10 +14,10 @@ from llm_serving.spec.gcp import (
     ProjectId,
     Region,
 )
-from stacks.settings.common import CommonSettings
+from stacks.settings.cloud import CloudSettings
 
 
-class GcpSettings(CommonSettings):
+class GcpSettings(CloudSettings[GcpClusterSpec]):
     """A stack that brings up everything on Google Cloud.
 
     Attributes:
@@ -26,7 +25,6 @@ class GcpSettings(CommonSettings):
         project: project id. Fixed for the life of a stack.
         region: fixed for the life of a stack.
         network: address ranges. Fixed for the life of a stack.
-        cluster: the cluster.
         model_cache: the bucket that holds the weights.
         registry: the registry that nodes pull from; ``None``: one that the stack makes for itself.
         pools: GPU pools.
@@ -36,7 +34,6 @@ class GcpSettings(CommonSettings):
     project: ProjectId
     region: Region
     network: GcpNetworkSpec = GcpNetworkSpec()
-    cluster: GcpClusterSpec
     model_cache: GcpModelCacheSpec = GcpModelCacheSpec()
     registry: GcpRegistrySpec | None = None
     pools: tuple[GcpPoolSpec, ...] = ()
@@ -45,16 +42,6 @@ class GcpSettings(CommonSettings):
     def account(self) -> str:
         """Whose quotas and bill it is: the project."""
         return self.project
-
-    @property
-    def zones(self) -> tuple[str, ...]:
-        """Zones of the cluster."""
-        return self.cluster.zones
-
-    @property
-    def max_pods_per_node(self) -> int:
-        """Most pods on a node of the cluster."""
-        return self.cluster.max_pods_per_node
 
     @property
     def gcp_shape(self) -> GcpShape:
@@ -72,28 +59,6 @@ class GcpSettings(CommonSettings):
         """Nothing is on AWS."""
         return AwsShape()
 
-    @property
-    def buys_nodes(self) -> bool:
-        """The stack creates its nodes, so they need quota and are on its bill."""
-        return True
-
-    @property
-    def system_capacity(self) -> tuple[tuple[str, CapacityEntry], ...]:
-        """The CPU nodes of the cluster at their maximum, with what they are called."""
-        pool = self.cluster.system_pool
-        nodes = pool.max * len(self.zones)
-        return (("systemPool", CapacityEntry(market=Market.ON_DEMAND, machine_type=pool.machine_type, max=nodes)),)
-
-    @property
-    def made_claim(self) -> None:
-        """The weights are in a bucket."""
-        return None
-
-    @property
-    def engine_images(self) -> Mapping[EngineName, ImageReference]:
-        """Images in place of those that releases name, by engine: none."""
-        return {}
-
     def pulled(self, image: ImageReference) -> ImageReference:
         """An image as nodes pull it: one of Docker Hub through the registry's remote repository, where it has one."""
         path = image.docker_hub_path
@@ -101,11 +66,6 @@ class GcpSettings(CommonSettings):
             return image
         url = repository_url(self.region, self.registry.project or self.project, self.registry.pull_through)
         return image.model_copy(update={"repository": f"{url}/{path}"})
-
-    @property
-    def claim_of_others(self) -> str | None:
-        """Name of the claim for the weights that somebody else makes in each namespace: none, there is a bucket."""
-        return None
 
     @property
     def fixed(self) -> dict[str, str]:

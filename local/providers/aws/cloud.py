@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
+from llm_serving.planning.clouds.aws import partition
 from local.aws.api import DEFAULT_ACCOUNT, AwsApi
 from local.cluster.errors import ClusterError
 from local.providers.aws import types
@@ -71,7 +72,7 @@ class Cloud(cloud.Cloud[CloudType]):
     @property
     def partition(self) -> str:
         """The partition of the provider's region."""
-        return partition_of(self.region({}))
+        return partition(self.region({}))
 
     def region(self, known: Mapping[str, Any]) -> str:
         """Where a resource is.
@@ -197,14 +198,6 @@ class Cloud(cloud.Cloud[CloudType]):
                 else f"{record.urn}. Use another name, or `pulumi import` it"
             )
         return AwsError(service, f"Create{kind}", code, f"{kind} {record.id} already exists; {who}")
-
-
-def partition_of(region: str) -> str:
-    """The partition of a region (AWS documentation, "Amazon Resource Names")."""
-    for prefix, partition in (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov")):
-        if region.startswith(prefix):
-            return partition
-    return "aws"
 
 
 def _references(record: Record) -> tuple[Any, ...]:

@@ -1,20 +1,18 @@
-"""Functions of the local AWS: what a program can look up. Arguments are checked against the SDK first. A function that
-is not here is an error that says so: an invented answer would be worse.
+"""Functions of the local AWS: what a program can look up.
 
 What depends on account and region alone is answered without the account's API, so that a preview starts none.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-import grpc
-
 from llm_serving.errors import Problem, ProblemsError, nearest
+from llm_serving.planning.clouds.aws import dns_suffix
 from local.providers.aws import regions
-from local.providers.aws.cloud import AwsError, Cloud, partition_of
+from local.providers.aws.cloud import AwsError, Cloud
 from local.providers.properties import Properties
-from local.providers.provider import CloudError
-from local.providers.schema import check
+from local.providers.simulated import functions as simulated
 
 _CLUSTER = "aws:eks/cluster:Cluster"
 
@@ -26,19 +24,8 @@ def call(cloud: Cloud, token: str, arguments: Properties) -> Properties:
         ProblemsError: the arguments are not those that the SDK knows.
         CloudError: the SDK or the local cloud has no such function, or the cloud refuses.
     """
-    schema = cloud.sdk.function(token)
-    if schema is None:
-        raise CloudError(f"{token}: the SDK has no such function", grpc.StatusCode.NOT_FOUND)
-    problems, _ = check(schema.inputs, arguments)
-    if problems:
-        raise ProblemsError(problems, token)
-    function = _FUNCTIONS.get(token)
-    if function is None:
-        raise CloudError(
-            f"{token}: the local AWS does not answer this function; it knows {', '.join(sorted(_FUNCTIONS))}",
-            grpc.StatusCode.UNIMPLEMENTED,
-        )
-    return {**arguments, **function(cloud, arguments)}
+    functions = {name: partial(function, cloud) for name, function in _FUNCTIONS.items()}
+    return simulated.call(cloud.sdk, "AWS", functions, token, arguments)
 
 
 def _region(cloud: Cloud, arguments: Mapping[str, Any], key: str = "region") -> str:
@@ -64,16 +51,12 @@ def _get_region(cloud: Cloud, arguments: Mapping[str, Any]) -> Properties:
         "region": region,
         "name": region,
         "description": region,
-        "endpoint": f"ec2.{region}.{_dns_suffix(region)}",
+        "endpoint": f"ec2.{region}.{dns_suffix(region)}",
     }
 
 
-def _dns_suffix(region: str) -> str:
-    return "amazonaws.com.cn" if partition_of(region) == "aws-cn" else "amazonaws.com"
-
-
 def _get_partition(cloud: Cloud, arguments: Mapping[str, Any]) -> Properties:
-    suffix = _dns_suffix(cloud.region({}))
+    suffix = dns_suffix(cloud.region({}))
     return {
         "id": cloud.partition,
         "partition": cloud.partition,

@@ -1,20 +1,17 @@
 """Functions of the local Google Cloud: what a program can look up (``gcp.compute.get_zones`` and the like).
 
-One function of ours for each token; arguments are checked against the SDK first. A function that is not here
-is an error that says so: an invented answer would be worse.
+One function of ours for each token.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
-
-import grpc
 
 from llm_serving.errors import Problem, ProblemsError, nearest
 from local.providers.gcp import iam, locations
 from local.providers.gcp.cloud import Cloud, GoogleError, project_number
 from local.providers.properties import Properties
-from local.providers.provider import CloudError
-from local.providers.schema import check
+from local.providers.simulated import functions as simulated
 
 _CLUSTER = "gcp:container/cluster:Cluster"
 
@@ -26,19 +23,8 @@ def call(cloud: Cloud, token: str, arguments: Properties) -> Properties:
         ProblemsError: the arguments are not those that the SDK knows.
         CloudError: the SDK or the local cloud has no such function, or the cloud refuses.
     """
-    schema = cloud.sdk.function(token)
-    if schema is None:
-        raise CloudError(f"{token}: the SDK has no such function", grpc.StatusCode.NOT_FOUND)
-    problems, _ = check(schema.inputs, arguments)
-    if problems:
-        raise ProblemsError(problems, token)
-    function = _FUNCTIONS.get(token)
-    if function is None:
-        raise CloudError(
-            f"{token}: the local Google Cloud does not answer this function; it knows {', '.join(sorted(_FUNCTIONS))}",
-            grpc.StatusCode.UNIMPLEMENTED,
-        )
-    return {**arguments, **function(cloud, arguments)}
+    functions = {name: partial(function, cloud) for name, function in _FUNCTIONS.items()}
+    return simulated.call(cloud.sdk, "Google Cloud", functions, token, arguments)
 
 
 def _project(cloud: Cloud, arguments: Mapping[str, Any], key: str = "project") -> str:

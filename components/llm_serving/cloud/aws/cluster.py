@@ -23,7 +23,7 @@ from llm_serving.cloud.aws.nodes import NODE_GROUP_TIMEOUTS, SYSTEM_DISK_GB, lau
 from llm_serving.cloud.aws.roles import role
 from llm_serving.cloud.bounded_names import digest
 from llm_serving.cloud.checks import obey_rules
-from llm_serving.component import Frozen, child, token, validated
+from llm_serving.component import Frozen, after, child, token, validated
 from llm_serving.planning.clouds import AWS
 from llm_serving.planning.rules.stack import AwsShape
 from llm_serving.spec.aws import AccountId, AwsClusterSpec, AwsNodeImage, Region
@@ -123,10 +123,10 @@ class AwsCluster(pulumi.ComponentResource):
         self.kubeconfig = pulumi.Output.all(self.name, self.endpoint, self.certificate_authority).apply(
             lambda known: access.kubeconfig(known[0], inputs.region, known[1], known[2])
         )
-        self.node_role_name, self.node_role_arn = _after(may_work, karpenter.name), _after(may_work, karpenter.arn)
+        self.node_role_name, self.node_role_arn = after(may_work, karpenter.name), after(may_work, karpenter.arn)
         self.node_group_role_name, self.node_group_role_arn = (
-            _after(may_work, groups.name),
-            _after(may_work, groups.arn),
+            after(may_work, groups.name),
+            after(may_work, groups.arn),
         )
         self.security_group_id = cluster.vpc_config.apply(lambda config: config.cluster_security_group_id or "")
         self.register_outputs(
@@ -356,8 +356,3 @@ class AwsCluster(pulumi.ComponentResource):
             tags=inputs.tags,
             opts=child(self, depends_on=list(needs), custom_timeouts=NODE_GROUP_TIMEOUTS),
         )
-
-
-def _after(ready: pulumi.Output[Any], value: pulumi.Output[str]) -> pulumi.Output[str]:
-    """``value``, once ``ready`` is there."""
-    return pulumi.Output.all(value, ready).apply(lambda known: str(known[0]))

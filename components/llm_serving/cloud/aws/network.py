@@ -7,7 +7,7 @@ reach: that is for network policies, which know pods.
 
 from collections.abc import Sequence
 from ipaddress import IPv4Network
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
@@ -15,7 +15,8 @@ from pydantic import Field
 
 from llm_serving.cloud.aws import policies
 from llm_serving.cloud.aws.names import role_name
-from llm_serving.component import Frozen, child, to_input_errors, token, validated
+from llm_serving.cloud.aws.roles import role
+from llm_serving.component import Frozen, after, child, to_input_errors, token, validated
 from llm_serving.errors import ProblemsError
 from llm_serving.planning.clouds.aws_subnets import ZoneSubnets, zone_subnets
 from llm_serving.planning.rules.aws.endpoints import check_endpoints
@@ -125,9 +126,9 @@ class AwsNetwork(pulumi.ComponentResource):
             *[resource.id for resource in (*outward, *endpoints)], *[part.id for _, parts in tables for part in parts]
         )
         self.vpc_id = vpc.id
-        self.node_subnet_ids = _after(ready, [subnet.id for subnet in nodes])
-        self.pod_subnet_ids = _after(ready, [subnet.id for subnet in pods])
-        self.public_subnet_ids = _after(ready, [subnet.id for subnet in public])
+        self.node_subnet_ids = after(ready, pulumi.Output.all(*[subnet.id for subnet in nodes]).apply(list))
+        self.pod_subnet_ids = after(ready, pulumi.Output.all(*[subnet.id for subnet in pods]).apply(list))
+        self.public_subnet_ids = after(ready, pulumi.Output.all(*[subnet.id for subnet in public]).apply(list))
         self.services_range = pulumi.Output.from_input(str(inputs.services))
         self.nat_addresses = pulumi.Output.all(*[gateway.public_ip for gateway in gateways]).apply(list)
         self.register_outputs(
@@ -351,18 +352,13 @@ class AwsNetwork(pulumi.ComponentResource):
             tags=self._tagged("flows"),
             opts=child(self),
         )
-        role = aws.iam.Role(
+        writer, rights = role(
+            self,
             f"{name}-flows",
-            name=role_name(inputs.region, inputs.name, "flow-logs"),
-            assume_role_policy=pulumi.Output.json_dumps(policies.trust_of_service("vpc-flow-logs.amazonaws.com")),
+            role_name=role_name(inputs.region, inputs.name, "flow-logs"),
+            trust=policies.trust_of_service("vpc-flow-logs.amazonaws.com"),
+            policy=group.arn.apply(policies.write_flow_logs),
             tags=self._tagged("flows"),
-            opts=child(self),
-        )
-        policy = aws.iam.RolePolicy(
-            f"{name}-flows",
-            role=role.name,
-            policy=pulumi.Output.json_dumps(group.arn.apply(policies.write_flow_logs)),
-            opts=child(self),
         )
         aws.ec2.FlowLog(
             f"{name}-flows",
@@ -370,13 +366,8 @@ class AwsNetwork(pulumi.ComponentResource):
             traffic_type="ALL",
             log_destination_type="cloud-watch-logs",
             log_destination=group.arn,
-            iam_role_arn=role.arn,
+            iam_role_arn=writer.arn,
             max_aggregation_interval=FLOW_SECONDS,
             tags=self._tagged("flows"),
-            opts=child(self, depends_on=[policy]),
+            opts=child(self, depends_on=rights),
         )
-
-
-def _after(ready: pulumi.Output[Any], ids: Sequence[pulumi.Output[str]]) -> pulumi.Output[list[str]]:
-    """``ids``, once ``ready`` is there."""
-    return pulumi.Output.all(pulumi.Output.all(*ids), ready).apply(lambda known: [str(one) for one in known[0]])
