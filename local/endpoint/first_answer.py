@@ -4,6 +4,7 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from llm_serving.spec import Task
@@ -24,12 +25,15 @@ Ask = Callable[[str, dict[str, Any] | None], Any]
 """Asks the API: path below ``/v1`` and a body, or ``None`` to get."""
 
 
-def directly(base: str) -> Ask:
-    """Asks at an address."""
+def directly(base: str, key: str | None = None) -> Ask:
+    """Asks at an address, with a key where one is given."""
+    headers = {"Content-Type": "application/json"}
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
 
     def ask(path: str, body: dict[str, Any] | None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{base}{path}", data, {"Content-Type": "application/json"})
+        request = urllib.request.Request(f"{base}{path}", data, headers)
         with _STRAIGHT.open(request, timeout=ANSWER_SECONDS) as answer:
             return json.load(answer)
 
@@ -79,3 +83,25 @@ def wait_for_answer(
         if time.monotonic() > end:
             raise ClusterError(f"{model} does not answer after {seconds:g} s: {last}. See: make status STACK=local")
         time.sleep(0.5)
+
+
+def wait_for_refusal(ask: Ask, seconds: float = ANSWER_SECONDS) -> None:
+    """Wait until a gateway refuses a request without a key, as it does where it works.
+
+    Raises:
+        ClusterError: it does not in time; says what it said last.
+    """
+    end = time.monotonic() + seconds
+    last = ""
+    while time.monotonic() < end:
+        try:
+            ask(_MODELS, None)
+            last = "it lets in requests without a key"
+        except ApiError as error:
+            if error.status == HTTPStatus.UNAUTHORIZED:
+                return
+            last = str(error)
+        except (OSError, UnreachableError) as error:
+            last = str(error) or type(error).__name__
+        time.sleep(0.5)
+    raise ClusterError(f"the gateway does not answer after {seconds:g} s: {last}. See: make status STACK=local")

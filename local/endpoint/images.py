@@ -1,7 +1,7 @@
 """The images of stack ``local``: built here, brought to the cluster, named in the run's settings."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from local.endpoint.serving_clusters import ServingCluster
 from local.images import BuiltImage, LocalImages
 from local.model import ModelError
 from local.state_folder import StateFolder
+from stacks.settings import ExistingSettings
+from stacks.settings.models import GATEWAY_IMAGES
 
 ENGINE, LOADER = "vllm", "tiny-model"
 SOURCE = "/source"
@@ -24,37 +26,62 @@ class EndpointImages:
     Attributes:
         engine: image of the inference engine.
         loader: image of the loader, with the models that it loads.
+        gateway: images of the gateway's parts, by the ``name@version`` by which the settings ask for them.
     """
 
     engine: BuiltImage
     loader: BuiltImage
+    gateway: Mapping[str, BuiltImage] = field(default_factory=dict[str, BuiltImage])
+
+    @property
+    def all(self) -> tuple[BuiltImage, ...]:
+        """What the nodes must hold."""
+        return (self.engine, self.loader, *self.gateway.values())
 
     def settings(self) -> dict[str, Any]:
         """Settings that name them."""
-        return _settings(self.engine.reference, self.loader.reference)
+        references = {name: image.reference for name, image in self.gateway.items()}
+        return _settings(self.engine.reference, self.loader.reference, references)
 
 
-def build(images: LocalImages, models: Path) -> EndpointImages:
+def build(images: LocalImages, models: Path, gateway: Sequence[str] = ()) -> EndpointImages:
     """Build what changed.
 
     Args:
         images: builds, and keeps what is built.
         models: folder of models, as :func:`make_models` leaves it.
+        gateway: images of the gateway's parts, see :func:`gateway_images`.
 
     Raises:
         ImageError: a build fails, or there is no room for it.
     """
-    return EndpointImages(engine=images.build(ENGINE), loader=images.build(LOADER, source=models))
+    return EndpointImages(
+        engine=images.build(ENGINE),
+        loader=images.build(LOADER, source=models),
+        gateway={name: images.build(_recipe(name)) for name in gateway},
+    )
 
 
-def image_settings(images: LocalImages, models: Path) -> dict[str, Any]:
+def image_settings(images: LocalImages, models: Path, gateway: Sequence[str] = ()) -> dict[str, Any]:
     """Settings that name the images as a build would leave them, without building.
 
     Args:
         images: knows what goes into them.
         models: folder of models.
+        gateway: images of the gateway's parts, see :func:`gateway_images`.
     """
-    return _settings(images.reference(ENGINE), images.reference(LOADER, models))
+    references = {name: images.reference(_recipe(name)) for name in gateway}
+    return _settings(images.reference(ENGINE), images.reference(LOADER, models), references)
+
+
+def gateway_images(settings: ExistingSettings) -> tuple[str, ...]:
+    """Images of the gateway's parts that the settings ask for by ``name@version`` and bring no other for."""
+    names = [settings.image_name(f"gateway.{key}") for key in GATEWAY_IMAGES]
+    return tuple(name for name in names if name is not None and name not in settings.images)
+
+
+def _recipe(name: str) -> str:
+    return name.partition("@")[0]
 
 
 def make_models(state: StateFolder) -> Path:
@@ -105,10 +132,11 @@ def _load(cluster: ServingCluster, images: LocalImages, image: BuiltImage, known
         archive.unlink(missing_ok=True)
 
 
-def _settings(engine: str, loader: str) -> dict[str, Any]:
+def _settings(engine: str, loader: str, gateway: Mapping[str, str]) -> dict[str, Any]:
     return {
         "engineImages": {"vllm": _reference(engine)},
         "loader": {"image": _reference(loader), "source": f"file://{SOURCE}"},
+        **({"images": {name: _reference(image) for name, image in gateway.items()}} if gateway else {}),
     }
 
 

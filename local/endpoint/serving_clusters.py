@@ -29,18 +29,20 @@ class ServingCluster(ABC):
     """Address ranges from which this machine reaches pods."""
 
     @abstractmethod
-    def start(self, *, scales: bool = False) -> None:
+    def start(self, *, scales: bool = False, has_gateway: bool = False) -> None:
         """Make it run, where that is ours to do.
 
         Args:
             scales: some model scales, and what it needs for that is to be there.
+            has_gateway: the stack has a gateway, and the definitions of the Gateway API are to be there.
 
         Raises:
             ClusterError: it does not.
         """
 
-    def addons(self) -> Mapping[str, str]:
-        """Settings ``addons`` that hold for this cluster where a model scales and the stack's file says nothing."""
+    def addons(self, *, scales: bool, has_gateway: bool) -> Mapping[str, str]:
+        """Settings ``addons`` that hold for this cluster where the stack's file says nothing; arguments as for
+        :meth:`start`."""
         return {}
 
     @abstractmethod
@@ -80,7 +82,7 @@ class OwnNode(ServingCluster):
         self._kubeconfig = state.root / "kubeconfig" / "local.json"
         self.description = "a Kubernetes node of its own on this machine"
 
-    def start(self, *, scales: bool = False) -> None:
+    def start(self, *, scales: bool = False, has_gateway: bool = False) -> None:
         """Make it or start it again, with KEDA and Prometheus beside it where a model scales: their charts and images
         cannot be fetched from inside."""
         autoscaling = None
@@ -90,13 +92,18 @@ class OwnNode(ServingCluster):
 
             autoscaling = AutoscalingOptions(scrape=scrape_configurations())
         self.cluster.create(node=NodeOptions(labels={LABEL_POOL: POOL}), autoscaling=autoscaling)
+        if has_gateway:
+            self.cluster.install_crds("gateway-api")
         self.clients = (f"{self.cluster.addresses().host}/32",)
 
-    def addons(self) -> Mapping[str, str]:
+    def addons(self, *, scales: bool, has_gateway: bool) -> Mapping[str, str]:
         """All of them are there already, or will be with the next ``make up``."""
         existing = AddonSource.EXISTING.value
         prometheus = f"http://{self.cluster.addresses().node}:{FIXED_PORTS[PROMETHEUS]}"
-        return {"keda": existing, "monitoring": existing, "prometheusUrl": prometheus}
+        return {
+            **({"keda": existing, "monitoring": existing, "prometheusUrl": prometheus} if scales else {}),
+            **({"gatewayApi": existing} if has_gateway else {}),
+        }
 
     def kubeconfig(self) -> Path:
         """The administrator's, by token."""
@@ -167,7 +174,7 @@ class UsersCluster(ServingCluster):
         self._remembered = state.root / "loaded-images"
         self.description = f"cluster {context!r} of your kubeconfig"
 
-    def start(self, *, scales: bool = False) -> None:
+    def start(self, *, scales: bool = False, has_gateway: bool = False) -> None:
         """Only look whether it answers, and whether it can make the claim for the weights. What scales models is
         installed by the stack, as on any cluster."""
         try:

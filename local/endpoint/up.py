@@ -7,12 +7,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from llm_serving.arguments import plain_set
+from llm_serving.gateway.names import EDGE_SERVICE
 from llm_serving.spec import Task
 from local import kubernetes_plugin
 from local.cluster import ClusterError
 from local.endpoint.cluster_choice import choose_cluster
-from local.endpoint.first_answer import directly, request_for, through_api_server, wait_for_answer
-from local.endpoint.images import build, image_settings, load_missing, make_models
+from local.endpoint.first_answer import (
+    directly,
+    request_for,
+    through_api_server,
+    wait_for_answer,
+    wait_for_refusal,
+)
+from local.endpoint.gateway_access import ClientKey, client_key, gateway_settings
+from local.endpoint.images import build, gateway_images, image_settings, load_missing, make_models
 from local.endpoint.serving_clusters import ServingCluster
 from local.images import LocalImages
 from local.stack_runner import StackRunner, up
@@ -61,11 +70,13 @@ class Endpoint:
         runner: runs ``pulumi`` with the cluster's kubeconfig and the settings of this run.
         cluster: what it is served on.
         settings: what the stack's file says.
+        key: this machine's key; ``None`` where the stack has no gateway.
     """
 
     runner: StackRunner
     cluster: ServingCluster
     settings: ExistingSettings
+    key: ClientKey | None = None
 
 
 def open_endpoint(runner: StackRunner, stages: Stages | None = None) -> Endpoint:
@@ -83,10 +94,10 @@ def open_endpoint(runner: StackRunner, stages: Stages | None = None) -> Endpoint
     with stages.stage("model", str(runner.state.root / "models")):
         models = make_models(runner.state)
     with stages.stage("images", "build what changed" if images else "as the settings name them"):
-        built = build(images, models) if images else None
+        built = build(images, models, gateway_images(settings)) if images else None
     with stages.stage("loading images"):
         if images is not None and built is not None:
-            load_missing(cluster, images, (built.engine, built.loader))
+            load_missing(cluster, images, built.all)
     return _endpoint(runner, cluster, settings, built.settings() if built else {})
 
 
@@ -100,7 +111,9 @@ def look_at_endpoint(runner: StackRunner) -> Endpoint:
     """
     settings = _settings(runner)
     cluster = _start(runner, settings, Stages(1))
-    names = image_settings(LocalImages(), make_models(runner.state)) if _needs_images(settings) else {}
+    names: dict[str, Any] = {}
+    if _needs_images(settings):
+        names = image_settings(LocalImages(), make_models(runner.state), gateway_images(settings))
     return _endpoint(runner, cluster, settings, names)
 
 
@@ -120,7 +133,7 @@ def _start(runner: StackRunner, settings: ExistingSettings, stages: Stages, *, s
     left to commands that change the cluster."""
     cluster = choose_cluster(runner.state, settings.cluster)
     with stages.stage("cluster", cluster.description):
-        cluster.start(scales=scales)
+        cluster.start(scales=scales, has_gateway=settings.gateway is not None)
     return cluster
 
 
@@ -129,7 +142,7 @@ def _scales(settings: ExistingSettings) -> bool:
 
 
 def _needs_images(settings: ExistingSettings) -> bool:
-    return settings.loader is None or not settings.engine_images
+    return settings.loader is None or not settings.engine_images or bool(gateway_images(settings))
 
 
 def _endpoint(
@@ -144,10 +157,20 @@ def _endpoint(
     of_cluster = settings.cluster.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
     clients = [*of_cluster.get("clients", ()), *cluster.clients]
     more["cluster"] = {**of_cluster, "clients": clients} if clients else of_cluster
-    if _scales(settings):
+    brought = cluster.addons(scales=_scales(settings), has_gateway=settings.gateway is not None)
+    if brought:
         of_addons = settings.addons.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        more["addons"] = {**cluster.addons(), **of_addons}
+        more["addons"] = {**brought, **of_addons}
+    key = None
+    if settings.gateway is not None:
+        key = client_key(runner.state)
+        in_file = load_yaml(runner.settings / f"Pulumi.{STACK}.yaml")["config"][f"{NAMESPACE}:gateway"]
+        more["gateway"] = gateway_settings(in_file, key, settings.teams[0].name)
+    if "images" in more:
+        # Those of the file stay.
+        more["images"] |= {name: plain_set(image) for name, image in settings.images.items()}
     return Endpoint(
+        key=key,
         runner=replace(
             runner,
             more_settings={f"{NAMESPACE}:{key}": value for key, value in more.items()},
@@ -171,35 +194,70 @@ def bring_up(runner: StackRunner, args: Sequence[str], stages: Stages | None = N
         known = read_releases(RELEASES)
         tasks = [known[model.name, model.releases.stable].spec.task for model in endpoint.settings.models]
         models = zip(endpoint.settings.models, tasks, strict=True)
-        lines = [_first_answer(endpoint, model.name, model.team, task) for model, task in models]
+        lines = [_first_answer(endpoint, _front(endpoint, model.name, model.team), model.name, t) for model, t in models]
     print(f"\n{stages}\n")
     print("\n".join(lines))
     print("\nSee more: make status. Stop: make down (state survives). Remove: make destroy STACK=local.")
     return 0
 
 
-def _first_answer(endpoint: Endpoint, model: str, team: str, task: Task) -> str:
+@dataclass(frozen=True)
+class _Front:
+    """The Service that clients ask.
+
+    Attributes:
+        service: its name.
+        namespace: where it is.
+        key: what they show; ``None`` where a model is asked without one.
+    """
+
+    service: str
+    namespace: str
+    key: ClientKey | None = None
+
+
+def _front(endpoint: Endpoint, model: str, team: str) -> _Front:
+    gateway = endpoint.settings.gateway
+    if gateway is None:
+        return _Front(model, team)
+    return _Front(EDGE_SERVICE, gateway.namespace, endpoint.key)
+
+
+def _first_answer(endpoint: Endpoint, front: _Front, model: str, task: Task) -> str:
     client = endpoint.cluster.client()
     try:
-        service = client.find("v1", "Service", model, team)
+        service = client.find("v1", "Service", front.service, front.namespace)
         if service is None:
-            raise ClusterError(f"there is no Service {model!r} in namespace {team!r}")
+            raise ClusterError(f"there is no Service {front.service!r} in namespace {front.namespace!r}")
         port = int(service["spec"]["ports"][0]["port"])
-        base, forward = endpoint.cluster.service_address(team, model, service["spec"]["clusterIP"], port)
-        ask = directly(base) if base else through_api_server(client, team, model, port)
-        wait_for_answer(ask, model, task=task)
+        base, forward = endpoint.cluster.service_address(
+            front.namespace, front.service, service["spec"]["clusterIP"], port
+        )
+        if base:
+            wait_for_answer(directly(base, front.key and front.key.text), model, task=task)
+        elif front.key is None:
+            wait_for_answer(through_api_server(client, front.namespace, front.service, port), model, task=task)
+        else:
+            # The API server takes the header with the key for itself: that the gateway asks for one is all it tells.
+            wait_for_refusal(through_api_server(client, front.namespace, front.service, port))
     finally:
         client.close()
     base = base or f"http://localhost:{port}"
     path, body = request_for(task, model, max_tokens=32)
+    key = "" if front.key is None else f" -H \"Authorization: Bearer {_shown(front.key)}\""
     data = "" if body is None else f" -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
     return "\n".join(
         [
             f"{model} answers: {base}/v1",
             *([f"  {forward}"] if forward else []),
-            f"  curl --noproxy '*' {base}{path}{data}",
+            f"  curl --noproxy '*' {base}{path}{key}{data}",
         ]
     )
+
+
+def _shown(key: ClientKey) -> str:
+    """The key itself once, when it is new; later, what reads it."""
+    return key.text if key.is_new else f"$(cat {key.file})"
 
 
 def _settings(runner: StackRunner) -> ExistingSettings:
