@@ -15,6 +15,7 @@ from llm_serving.serving import launcher
 from llm_serving.serving.arguments import EgressArgs, ImagePullArgs, PrometheusAuthArgs, TeamArgs
 from llm_serving.serving.egress import certificates
 from llm_serving.serving.engines import engine
+from llm_serving.serving.gateway_access import GatewayAccess
 from llm_serving.serving.image_pull import check_password, pull_secret
 from llm_serving.serving.labels import team_labels
 from llm_serving.serving.monitoring import pod_monitor
@@ -68,6 +69,12 @@ class TeamNamespaceArgs(TypedDict):
     """Credentials for the registries of images. A Secret is made where it names a registry."""
     image_pull_password: NotRequired[pulumi.Input[str]]
     """Password of `imagePull.username`."""
+    gateway_namespace: NotRequired[str]
+    """Namespace of the gateway in front of the team's models, which is then the only way to them. Left out: pods of the
+    namespace, and `gatewaySources` of `reach`, ask engines themselves."""
+    gateway_routers: NotRequired[bool]
+    """A router stands before the engines of each release; true by default. False: the gateway's proxy asks them
+    itself."""
     labels: NotRequired[dict[str, str]]
     """More labels for the namespace and its objects."""
 
@@ -89,6 +96,8 @@ class TeamNamespaceInputs(Frozen):
     egress: EgressSpec | None = None
     image_pull: ImagePullSpec | None = None
     image_pull_password: Any = None
+    gateway_namespace: NamespaceName | None = None
+    gateway_routers: bool = True
     labels: dict[str, str] = {}
 
 
@@ -110,7 +119,7 @@ class TeamNamespace(pulumi.ComponentResource):
 
         namespace = core.v1.Namespace(
             name,
-            metadata=meta.v1.ObjectMetaArgs(name=team.name, labels={**labels, **_pod_security()}),
+            metadata=meta.v1.ObjectMetaArgs(name=team.name, labels={**labels, **pod_security()}),
             opts=child(self),
         )
         self.namespace = namespace.metadata.apply(lambda metadata: metadata.name or team.name)
@@ -232,10 +241,16 @@ def _policies(inputs: TeamNamespaceInputs, reach: NetworkReach) -> dict[str, net
         monitoring={NAMESPACE_NAME: inputs.monitoring_namespace},
         from_internet=inputs.from_internet,
         way_out=None if inputs.egress is None else (inputs.egress.ranges, inputs.egress.ports),
+        gateway=(
+            None
+            if inputs.gateway_namespace is None
+            else GatewayAccess(inputs.gateway_namespace, inputs.gateway_routers)
+        ),
     )
 
 
-def _pod_security() -> dict[str, str]:
+def pod_security() -> dict[str, str]:
+    """Labels of a namespace that enforces Pod Security "restricted"."""
     modes: dict[str, str] = {}
     for mode in ("enforce", "audit", "warn"):
         modes[f"pod-security.kubernetes.io/{mode}"] = POD_SECURITY

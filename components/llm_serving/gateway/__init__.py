@@ -1,0 +1,5 @@
+"""One address in front of all models: keys, limits, budgets, cache, guardrails and fallback, before a model is asked.
+
+The path of a request: client, edge of the proxy, LiteLLM, internal listener of the proxy, router of a release (or its
+Service), engine. ``docs/gateway.md`` explains it.
+"""
