@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         GcpRegistry,
         GcpWorkloadIdentity,
     )
+    from llm_serving.gateway.proxy import GatewayProxy
+    from llm_serving.gateway.routes import ModelRoute
     from llm_serving.serving import (
         CompileCache,
         ModelLoader,
@@ -57,6 +59,7 @@ __all__ = [
     "ExistingModelCache",
     "ExistingPool",
     "ExistingWorkloadIdentity",
+    "GatewayProxy",
     "GcpCluster",
     "GcpGpuPool",
     "GcpModelCache",
@@ -64,6 +67,7 @@ __all__ = [
     "GcpRegistry",
     "GcpWorkloadIdentity",
     "ModelLoader",
+    "ModelRoute",
     "ModelService",
     "PriorityClasses",
     "QuantizationJob",
@@ -74,7 +78,9 @@ _HOMES = {
     "Aws": "llm_serving.cloud.aws",
     "ClusterAddons": "llm_serving.addons.cluster_addons",
     "Existing": "llm_serving.cloud.existing",
+    "GatewayProxy": "llm_serving.gateway.proxy",
     "Gcp": "llm_serving.cloud.gcp",
+    "ModelRoute": "llm_serving.gateway.routes",
 }
 
 

@@ -90,6 +90,9 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "GpuNodesArgs": spec.GpuNodesSpec,
         "GpuExporterArgs": spec.GpuExporterSpec,
     },
+    "gateway/arguments.py": {
+        "GatewayReferenceArgs": spec.GatewayReference,
+    },
 }
 """The generated modules, by path below the package: each class and its model, after the classes that it refers to."""
 

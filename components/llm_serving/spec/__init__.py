@@ -21,6 +21,7 @@ from llm_serving.spec.facts import (
     StoredQuantization,
     Task,
 )
+from llm_serving.spec.gateway_reference import GatewayReference
 from llm_serving.spec.image_pull import ImagePullSpec
 from llm_serving.spec.launcher import LauncherSpec
 from llm_serving.spec.loader import LoaderSpec, Weights
@@ -72,6 +73,7 @@ __all__ = [
     "EngineSpec",
     "ExistingPoolSpec",
     "ExpertFacts",
+    "GatewayReference",
     "GpuExporterSpec",
     "GpuNodesSpec",
     "ImagePullSpec",
