@@ -85,13 +85,29 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "ExistingPoolSpecArgs": spec.ExistingPoolSpec,
         "CacheStorageArgs": spec.CacheStorageSpec,
     },
+    "gateway/arguments.py": {
+        "GatewayImageArgs": spec.ImageReference,
+        "BudgetArgs": spec.BudgetSpec,
+        "KeyArgs": spec.KeySpec,
+        "PriceArgs": spec.PriceSpec,
+        "GatewayTimeoutsArgs": spec.GatewayTimeoutsSpec,
+        "GatewayModelArgs": spec.GatewayModelSpec,
+        "GatewayReplicasArgs": spec.GatewayReplicasSpec,
+        "GatewayLimitsArgs": spec.GatewayLimitsSpec,
+        "RetriesArgs": spec.RetriesSpec,
+        "RedisSettingsArgs": spec.RedisSpec,
+        "LimitsRedisArgs": spec.LimitsRedisSpec,
+        "RedisStoresArgs": spec.RedisStoresSpec,
+        "AnswerCacheArgs": spec.AnswerCacheSpec,
+        "GuardrailsArgs": spec.GuardrailsSpec,
+        "GatewayTlsArgs": spec.GatewayTlsSpec,
+        "GatewaySettingsArgs": spec.GatewaySpec,
+        "GatewayReferenceArgs": spec.GatewayReference,
+    },
     "addons/arguments.py": {
         "AddonTolerationArgs": spec.Toleration,
         "GpuNodesArgs": spec.GpuNodesSpec,
         "GpuExporterArgs": spec.GpuExporterSpec,
-    },
-    "gateway/arguments.py": {
-        "GatewayReferenceArgs": spec.GatewayReference,
     },
 }
 """The generated modules, by path below the package: each class and its model, after the classes that it refers to."""
