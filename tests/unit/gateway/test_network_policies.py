@@ -15,17 +15,10 @@ from tests.unit.local.network_policy.evaluator import Connection, allowed
 from tests.unit.recording import record
 from tests.unit.serving.manifests import manifests
 
-EDGE, LITELLM, LITELLM_METRICS, MODELS, PROXY_METRICS, REDIS, API, SERVING = (
-    8080,
-    4000,
-    4001,
-    8081,
-    8082,
-    6379,
-    443,
-    8000,
-)
-ROUTER_METRICS = 29000
+EDGE, EDGE_TLS, MODELS, PROXY_METRICS = 8080, 8443, 8081, 8082
+LITELLM, LITELLM_METRICS, REDIS, API = 4000, 4001, 6379, 443
+SERVING, ROUTER_METRICS = 8000, 29000
+LAUNCHER = 8080
 CLIENT, INTERNET, API_SERVER = "10.1.0.7", "192.0.2.7", "10.128.0.2"
 
 
@@ -53,7 +46,7 @@ PODS: dict[str, Any] = {
 OUTSIDE = {CLIENT, INTERNET, API_SERVER}
 
 HOPS = {
-    *product(("shop", "app", CLIENT), ("proxy",), (EDGE, 8443)),
+    *product(("shop", "app", CLIENT), ("proxy",), (EDGE, EDGE_TLS)),
     ("proxy", "litellm", LITELLM),
     ("litellm", "proxy", MODELS),
     *product(("litellm",), ("limits", "cache"), (REDIS,)),
@@ -66,7 +59,7 @@ HOPS = {
     ("prometheus", "litellm", LITELLM_METRICS),
     ("prometheus", "proxy", PROXY_METRICS),
     *product(("prometheus",), ("qwen-router", "bge-router"), (ROUTER_METRICS,)),
-    *product(("prometheus",), ("qwen", "phi", "bge"), (SERVING,)),
+    *product(("prometheus",), ("qwen", "phi", "bge"), (SERVING, LAUNCHER)),
 }
 """All that is allowed, by source, target and TCP port."""
 
@@ -76,7 +69,11 @@ def objects() -> list[dict[str, Any]]:
     def program() -> None:
         Gateway(
             "gateway",
-            arguments(client_namespaces=["shop", "chat"], client_ranges=["10.1.0.0/24"], reach={}),
+            arguments(
+                client_namespaces=["shop", "chat"],
+                client_ranges=["10.1.0.0/24"],
+                api_server_ranges=[f"{API_SERVER}/32"],
+            ),
         )
         behind = {"gateway_namespace": "llm-gateway", "gateway_direct_models": ["phi"], "gpu_quota": 1}
         for team in ("chat", "search"):
@@ -101,7 +98,7 @@ def can_connect(source: str, target: str, port: int, protocol: str = "TCP") -> b
     return allowed(Connection(*ends, protocol, port), policies(), list(PODS.values()), namespaces())
 
 
-PORTS = (80, API, EDGE, 8443, LITELLM, LITELLM_METRICS, MODELS, PROXY_METRICS, REDIS, SERVING, ROUTER_METRICS)
+PORTS = (80, API, EDGE, EDGE_TLS, LITELLM, LITELLM_METRICS, MODELS, PROXY_METRICS, REDIS, SERVING, ROUTER_METRICS)
 OURS = {name for name, each in PODS.items() if each["metadata"]["namespace"] in ("llm-gateway", "chat", "search")}
 
 
