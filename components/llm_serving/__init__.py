@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         GcpRegistry,
         GcpWorkloadIdentity,
     )
+    from llm_serving.gateway import Gateway
     from llm_serving.gateway.proxy import GatewayProxy
     from llm_serving.gateway.routes import ModelRoute
     from llm_serving.serving import (
@@ -59,6 +60,7 @@ __all__ = [
     "ExistingModelCache",
     "ExistingPool",
     "ExistingWorkloadIdentity",
+    "Gateway",
     "GatewayProxy",
     "GcpCluster",
     "GcpGpuPool",
@@ -79,6 +81,7 @@ _HOMES = {
     "ClusterAddons": "llm_serving.addons.cluster_addons",
     "Existing": "llm_serving.cloud.existing",
     "GatewayProxy": "llm_serving.gateway.proxy",
+    "Gateway": "llm_serving.gateway",
     "Gcp": "llm_serving.cloud.gcp",
     "ModelRoute": "llm_serving.gateway.routes",
 }

@@ -103,6 +103,7 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "GatewayTlsArgs": spec.GatewayTlsSpec,
         "GatewaySettingsArgs": spec.GatewaySpec,
         "GatewayReferenceArgs": spec.GatewayReference,
+        "ModelEndpointArgs": spec.ModelEndpoint,
     },
     "addons/arguments.py": {
         "AddonTolerationArgs": spec.Toleration,

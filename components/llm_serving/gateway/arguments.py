@@ -242,3 +242,18 @@ class GatewayReferenceArgs(TypedDict):
     """Its namespace. It must let routes in: `allowedRoutes` of its listener."""
     listener: NotRequired[str]
     """The one listener that routes attach to (`sectionName`); left out: all of them."""
+
+
+class ModelEndpointArgs(TypedDict):
+    """A model that clients may ask by its name. Nothing of its releases, which change without the gateway."""
+
+    name: str
+    """Name of the model, as clients use it."""
+    context_tokens: int
+    """Tokens of prompt and answer together that every release of it takes."""
+    task: NotRequired[str]
+    """`generate` (the default), `embed` or `classify`: what it is asked for."""
+    service_class: NotRequired[str]
+    """`critical`, `standard` (the default) or `batch`."""
+    routing: NotRequired[str]
+    """`router` (the default): a router of its release asks its engines. `service`: the gateway's proxy does."""
