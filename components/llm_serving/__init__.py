@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         GcpRegistry,
         GcpWorkloadIdentity,
     )
+    from llm_serving.gateway import Redis, ReleaseRouter
     from llm_serving.serving import (
         CompileCache,
         ModelLoader,
@@ -67,6 +68,8 @@ __all__ = [
     "ModelService",
     "PriorityClasses",
     "QuantizationJob",
+    "Redis",
+    "ReleaseRouter",
     "TeamNamespace",
 ]
 
@@ -75,6 +78,8 @@ _HOMES = {
     "ClusterAddons": "llm_serving.addons.cluster_addons",
     "Existing": "llm_serving.cloud.existing",
     "Gcp": "llm_serving.cloud.gcp",
+    "Redis": "llm_serving.gateway",
+    "ReleaseRouter": "llm_serving.gateway",
 }
 
 

@@ -3,3 +3,8 @@
 The path of a request: client, edge of the proxy, LiteLLM, internal listener of the proxy, router of a release (or its
 Service), engine. ``docs/gateway.md`` explains it.
 """
+
+from llm_serving.gateway.redis import Redis
+from llm_serving.gateway.router import ReleaseRouter
+
+__all__ = ["Redis", "ReleaseRouter"]
