@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         GcpRegistry,
         GcpWorkloadIdentity,
     )
-    from llm_serving.gateway import Redis, ReleaseRouter
+    from llm_serving.gateway import Gateway, Redis, ReleaseRouter
     from llm_serving.serving import (
         CompileCache,
         ModelLoader,
@@ -58,6 +58,7 @@ __all__ = [
     "ExistingModelCache",
     "ExistingPool",
     "ExistingWorkloadIdentity",
+    "Gateway",
     "GcpCluster",
     "GcpGpuPool",
     "GcpModelCache",
@@ -77,6 +78,7 @@ _HOMES = {
     "Aws": "llm_serving.cloud.aws",
     "ClusterAddons": "llm_serving.addons.cluster_addons",
     "Existing": "llm_serving.cloud.existing",
+    "Gateway": "llm_serving.gateway",
     "Gcp": "llm_serving.cloud.gcp",
     "Redis": "llm_serving.gateway",
     "ReleaseRouter": "llm_serving.gateway",

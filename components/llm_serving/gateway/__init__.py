@@ -4,7 +4,8 @@ The path of a request: client, edge of the proxy, LiteLLM, internal listener of 
 Service), engine. ``docs/gateway.md`` explains it.
 """
 
-from llm_serving.gateway.redis import Redis
-from llm_serving.gateway.router import ReleaseRouter
+from llm_serving.gateway.gateway import Gateway, GatewayArgs
+from llm_serving.gateway.redis import Redis, RedisArgs
+from llm_serving.gateway.router import ReleaseRouter, ReleaseRouterArgs
 
-__all__ = ["Redis", "ReleaseRouter"]
+__all__ = ["Gateway", "GatewayArgs", "Redis", "RedisArgs", "ReleaseRouter", "ReleaseRouterArgs"]

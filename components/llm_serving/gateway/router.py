@@ -14,9 +14,9 @@ from pydantic import Field
 from llm_serving.component import Frozen, child, raising_input_errors, token, validated
 from llm_serving.contract import LABEL_MODEL, LABEL_RELEASE, LABEL_TEAM
 from llm_serving.errors import Problem, ProblemsError, Suggestion
-from llm_serving.gateway import api_server
 from llm_serving.gateway.arguments import GatewayImageArgs, RouterArgs
 from llm_serving.gateway.names import router_name
+from llm_serving.gateway.network_policies import PRIVATE
 from llm_serving.gateway.router_pod import METRICS_PORT_NAME, pod_spec, router_command
 from llm_serving.serving.arguments import ImagePullArgs
 from llm_serving.serving.disruption import disruption_budget
@@ -85,7 +85,7 @@ class ReleaseRouterInputs(Frozen):
     request_seconds: PositiveCount = 600
     awaited: bool = True
     api_server_ranges: tuple[Cidr, ...] = ()
-    api_server_ports: tuple[Port, ...] = api_server.PORTS
+    api_server_ports: tuple[Port, ...] = (443, 6443)
     image_pull: ImagePullSpec | None = None
     labels: dict[str, str] = {}
 
@@ -134,7 +134,7 @@ class ReleaseRouter(pulumi.ComponentResource):
             metadata=metadata(),
             spec=egress(
                 COMPONENT_ROUTER,
-                addresses([*map(str, inputs.api_server_ranges)] or api_server.PRIVATE_RANGES),
+                addresses([*map(str, inputs.api_server_ranges)] or PRIVATE),
                 inputs.api_server_ports,
             ),
             opts=child(self),
