@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from hashlib import sha256
+from typing import Any
 
 from llm_serving.errors import LEAVE_OUT, Needs, Problem, Suggestion, nearest_or_few
 from llm_serving.planning.rules.stack import StackShape
@@ -63,7 +64,7 @@ def _budget(path: str, stack: StackShape, gateway: GatewaySpec, key: KeySpec) ->
         return
     if gateway.redis.limits is None:
         reason = "what is spent is counted in redis.limits, and there is none: it would be forgotten"
-        kept = {"/gateway.redis.limits": {}}
+        kept: dict[str, Any] = {"/gateway.redis.limits": {}}
         yield Problem(f"{path}.budget", None, reason, Suggestion("redis.limits: {}", removal=True, edits=[kept]))
     models = [model.name for model in stack.models if not key.models or model.name in key.models]
     unpriced = [name for name in models if gateway.model(name).price is None]
