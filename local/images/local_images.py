@@ -84,7 +84,7 @@ class LocalImages:
         """The image of that name, built where its inputs have changed.
 
         Args:
-            name: ``base``, ``vllm``, ``model-loader``, ``quantizer`` or ``tiny-model``.
+            name: ``base``, ``vllm``, ``model-loader``, ``gateway``, ``quantizer`` or ``tiny-model``.
             source: folder of models; for ``tiny-model``, which needs it.
 
         Raises:

@@ -75,6 +75,14 @@ RECIPES: Mapping[str, Recipe] = {
             timeout_s=900,
         ),
         Recipe(
+            "gateway",
+            IMAGES / "gateway" / "Dockerfile",
+            IMAGES,
+            bases={"BASE_IMAGE": BASE, "BUILDER_IMAGE": BASE},
+            needed_bytes=2_000_000_000,
+            timeout_s=900,
+        ),
+        Recipe(
             "quantizer",
             IMAGES / "quantizer" / "Dockerfile",
             IMAGES,

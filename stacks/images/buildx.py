@@ -29,7 +29,7 @@ class RegistryBuild:
     """The build of one image for a registry.
 
     Attributes:
-        name: ``vllm``, ``quantizer`` or ``model-loader``.
+        name: ``vllm``, ``quantizer``, ``gateway`` or ``model-loader``.
         version: what the image says of itself: the version of what it runs and a hash over all that goes in.
         arguments: build arguments.
         platforms: as buildx names them, ``linux/amd64``.

@@ -21,7 +21,7 @@ named_by_folder = pytest.mark.parametrize("dockerfile", PRODUCTION, ids=lambda p
 
 
 def test_every_image_is_found():
-    assert {path.parent.name for path in PRODUCTION} == {"vllm", "model-loader", "quantizer"}
+    assert {path.parent.name for path in PRODUCTION} == {"vllm", "gateway", "model-loader", "quantizer"}
 
 
 @named_by_folder
@@ -85,7 +85,7 @@ def test_the_engine_image_is_labelled_stopped_and_probed_as_documented():
     assert ":8000/health" in probe[-1]
 
 
-@pytest.mark.parametrize("name", ["model-loader", "quantizer"])
+@pytest.mark.parametrize("name", ["gateway", "model-loader", "quantizer"])
 def test_code_comes_after_all_that_takes_long(name):
     final = (IMAGES / name / "Dockerfile").read_text().rpartition("\nFROM ")[2]
     assert final.index("uv pip sync") < final.index("COPY --from=code") < final.index("ARG VERSION")
