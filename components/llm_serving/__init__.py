@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         GcpRegistry,
         GcpWorkloadIdentity,
     )
-    from llm_serving.gateway import Gateway
+    from llm_serving.gateway import Gateway, Redis, ReleaseRouter
     from llm_serving.serving import (
         CompileCache,
         ModelLoader,
@@ -69,6 +69,8 @@ __all__ = [
     "ModelService",
     "PriorityClasses",
     "QuantizationJob",
+    "Redis",
+    "ReleaseRouter",
     "TeamNamespace",
 ]
 
@@ -78,6 +80,8 @@ _HOMES = {
     "Existing": "llm_serving.cloud.existing",
     "Gateway": "llm_serving.gateway",
     "Gcp": "llm_serving.cloud.gcp",
+    "Redis": "llm_serving.gateway",
+    "ReleaseRouter": "llm_serving.gateway",
 }
 
 

@@ -103,6 +103,7 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "GatewayTlsArgs": spec.GatewayTlsSpec,
         "GatewaySettingsArgs": spec.GatewaySpec,
         "ModelEndpointArgs": spec.ModelEndpoint,
+        "RouterArgs": spec.RouterSpec,
     },
     "addons/arguments.py": {
         "AddonTolerationArgs": spec.Toleration,
