@@ -41,10 +41,12 @@ from llm_serving.spec.gateway import (
     RetriesSpec,
     Routing,
 )
+from llm_serving.spec.gateway_reference import GatewayReference
 from llm_serving.spec.image_pull import ImagePullSpec
 from llm_serving.spec.launcher import LauncherSpec
 from llm_serving.spec.loader import LoaderSpec, Weights
 from llm_serving.spec.model import CanaryChoice, ModelSpec, ReleaseChoice, ServiceClass, WarmPoolSpec
+from llm_serving.spec.model_endpoint import ModelEndpoint
 from llm_serving.spec.pool import (
     RESERVED_MARKETS,
     CapacityEntry,
@@ -69,6 +71,7 @@ from llm_serving.spec.release import (
     content_hash,
     release_hash,
 )
+from llm_serving.spec.router import RouterSpec, RoutingPolicy
 from llm_serving.spec.team import TeamSpec
 from llm_serving.spec.timeouts import TimeoutsSpec
 from llm_serving.spec.toleration import Toleration
@@ -97,6 +100,7 @@ __all__ = [
     "ExpertFacts",
     "GatewayLimitsSpec",
     "GatewayModelSpec",
+    "GatewayReference",
     "GatewayReplicasSpec",
     "GatewaySpec",
     "GatewayTimeoutsSpec",
@@ -115,6 +119,7 @@ __all__ = [
     "LoaderSpec",
     "Market",
     "Modality",
+    "ModelEndpoint",
     "ModelFacts",
     "ModelSource",
     "ModelSpec",
@@ -132,7 +137,9 @@ __all__ = [
     "ReleaseChoice",
     "ReleaseSpec",
     "RetriesSpec",
+    "RouterSpec",
     "Routing",
+    "RoutingPolicy",
     "ScalingPaceSpec",
     "ScheduleSpec",
     "ServiceClass",
