@@ -194,7 +194,9 @@ def bring_up(runner: StackRunner, args: Sequence[str], stages: Stages | None = N
         known = read_releases(RELEASES)
         tasks = [known[model.name, model.releases.stable].spec.task for model in endpoint.settings.models]
         models = zip(endpoint.settings.models, tasks, strict=True)
-        lines = [_first_answer(endpoint, _front(endpoint, model.name, model.team), model.name, t) for model, t in models]
+        lines = [
+            _first_answer(endpoint, _front(endpoint, model.name, model.team), model.name, t) for model, t in models
+        ]
     print(f"\n{stages}\n")
     print("\n".join(lines))
     print("\nSee more: make status. Stop: make down (state survives). Remove: make destroy STACK=local.")
@@ -244,7 +246,7 @@ def _first_answer(endpoint: Endpoint, front: _Front, model: str, task: Task) -> 
         client.close()
     base = base or f"http://localhost:{port}"
     path, body = request_for(task, model, max_tokens=32)
-    key = "" if front.key is None else f" -H \"Authorization: Bearer {_shown(front.key)}\""
+    key = "" if front.key is None else f' -H "Authorization: Bearer {_shown(front.key)}"'
     data = "" if body is None else f" -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
     return "\n".join(
         [

@@ -24,6 +24,7 @@ from local.stack_runner import StackRunner
 from local.state_folder import REPOSITORY, StateFolder
 
 MODEL, TEAM = "tiny-llama", "chat"
+GATEWAY = "llm-serving:gateway"
 UP_SECONDS = 900
 VLLM = engine_metrics(EngineName.VLLM)
 ONE_PLACE: dict[str, Any] = {
@@ -62,9 +63,25 @@ class Served:
         self.built = dict(opened.runner.more_settings)
 
     def restore(self) -> None:
-        """The settings as they are committed."""
+        """The settings as they are committed, without the gateway: engines are asked themselves."""
         for file in ("Pulumi.yaml", "Pulumi.local.yaml"):
             shutil.copy(REPOSITORY / file, self.settings / file)
+        self.change_gateway(None)
+
+    def change_gateway(self, gateway: Mapping[str, Any] | None) -> None:
+        """Set the gateway's settings, or leave it out."""
+        path = self.settings / "Pulumi.local.yaml"
+        document = yaml.safe_load(path.read_text())
+        document["config"].pop(GATEWAY, None)
+        if gateway is not None:
+            document["config"][GATEWAY] = dict(gateway)
+        path.write_text(yaml.safe_dump(document))
+
+    @staticmethod
+    def committed_gateway() -> dict[str, Any]:
+        """The gateway's settings as they are committed."""
+        document = yaml.safe_load((REPOSITORY / "Pulumi.local.yaml").read_text())
+        return document["config"][GATEWAY]
 
     def replace_engine(self, image: BuiltImage) -> None:
         """Serve with an image that has the interface of the engine's own, from the next ``up`` on."""
@@ -169,7 +186,7 @@ class Served:
         return [pod for pod in pods if ending or "deletionTimestamp" not in pod["metadata"]]
 
     def ready_pods(self) -> list[dict[str, Any]]:
-        return [pod for pod in self.pods() if _ready(pod)]
+        return [pod for pod in self.pods() if is_ready(pod)]
 
     def ask(
         self, path: str, body: Mapping[str, Any] | None = None, *, base: str | None = None, timeout: float = 60
@@ -182,10 +199,11 @@ class Served:
         with urllib.request.urlopen(url, timeout=30) as answer:
             return answer.read().decode()
 
-    def from_node(self, url: str) -> str:
+    def from_node(self, url: str, method: str = "GET") -> str:
         """What the node reads at an address, as its kubelet does: policies keep all others from health checks. Empty
         where nobody answers."""
-        program = f"import urllib.request; print(urllib.request.urlopen({url!r}, timeout=10).read().decode())"
+        request = f"urllib.request.Request({url!r}, method={method!r})"
+        program = f"import urllib.request; print(urllib.request.urlopen({request}, timeout=10).read().decode())"
         return self.node.cluster.exec_in_node([sys.executable, "-c", program]).stdout
 
     def chat(self, **options: Any) -> dict[str, Any]:
@@ -202,8 +220,7 @@ class Served:
 
     def metric(self, pod: Mapping[str, Any], name: str) -> float:
         """The sum of a metric's series at a pod's engine."""
-        lines = [line for line in self.text(f"{engine_of(pod)}/metrics").splitlines() if line.startswith(f"{name}{{")]
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+        return sum_of(self.text(f"{engine_of(pod)}/metrics"), name)
 
     def stream(self, **options: Any) -> list[dict[str, Any]]:
         """The chunks of a streamed chat completion; fails where the stream does not end as it should."""
@@ -212,6 +229,12 @@ class Served:
             events = [line[6:].strip() for line in answer.read().decode().splitlines() if line.startswith("data: ")]
         assert events[-1] == "[DONE]"
         return [json.loads(event) for event in events[:-1]]
+
+
+def sum_of(exposition: str, name: str) -> float:
+    """The sum of a metric's series in Prometheus' text format."""
+    lines = [line for line in exposition.splitlines() if line.startswith(f"{name}{{")]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
 
 def engine_of(pod: Mapping[str, Any]) -> str:
@@ -230,6 +253,6 @@ def _request(url: str, body: Mapping[str, Any] | None) -> urllib.request.Request
     return urllib.request.Request(url, data, {"Content-Type": "application/json"})
 
 
-def _ready(pod: Mapping[str, Any]) -> bool:
+def is_ready(pod: Mapping[str, Any]) -> bool:
     conditions = pod.get("status", {}).get("conditions", [])
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

@@ -5,7 +5,8 @@
 and ``--middleware``; its other options change nothing here. Chat completions and completions, whole or streamed, have
 as many tokens as ``max_tokens`` says. ``PUT /stand-in/hold`` keeps every further token back until
 ``PUT /stand-in/release``; its steps go on meanwhile, as those of a long prompt do. ``PUT /stand-in/mute`` leaves
-``/health`` without an answer until ``PUT /stand-in/unmute``. Served by uvicorn, as vLLM is, so that the launcher's
+``/health`` without an answer until ``PUT /stand-in/unmute``; ``PUT /stand-in/fail`` answers requests with an error from
+then on. Served by uvicorn, as vLLM is, so that the launcher's
 middleware runs in it as it runs in vLLM.
 """
 
@@ -107,6 +108,7 @@ class Application:
         self._released.set()
         self._heard = asyncio.Event()
         self._heard.set()
+        self._fails = False
         self._figures = Figures(model)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -136,6 +138,11 @@ class Application:
             case "PUT", "/stand-in/unmute":
                 self._heard.set()
                 await _send_json(send, {})
+            case "PUT", "/stand-in/fail":
+                self._fails = True
+                await _send_json(send, {})
+            case "POST", "/v1/chat/completions" | "/v1/completions" if self._fails:
+                await _send_json(send, {"error": {"message": "the engine fails", "code": 500}}, 500)
             case "POST", ("/v1/chat/completions" | "/v1/completions") as path:
                 await self._complete(path, json.loads(await _body(receive)), receive, send)
             case _:
