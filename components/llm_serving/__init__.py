@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         GcpRegistry,
         GcpWorkloadIdentity,
     )
+    from llm_serving.gateway import Gateway
     from llm_serving.serving import (
         CompileCache,
         ModelLoader,
@@ -57,6 +58,7 @@ __all__ = [
     "ExistingModelCache",
     "ExistingPool",
     "ExistingWorkloadIdentity",
+    "Gateway",
     "GcpCluster",
     "GcpGpuPool",
     "GcpModelCache",
@@ -74,6 +76,7 @@ _HOMES = {
     "Aws": "llm_serving.cloud.aws",
     "ClusterAddons": "llm_serving.addons.cluster_addons",
     "Existing": "llm_serving.cloud.existing",
+    "Gateway": "llm_serving.gateway",
     "Gcp": "llm_serving.cloud.gcp",
 }
 

@@ -3,3 +3,7 @@
 The path of a request: client, edge of the proxy, LiteLLM, internal listener of the proxy, router of a release (or its
 Service), engine. ``docs/gateway.md`` explains it.
 """
+
+from llm_serving.gateway.gateway import Gateway, GatewayArgs
+
+__all__ = ["Gateway", "GatewayArgs"]

@@ -231,3 +231,18 @@ class GatewaySettingsArgs(TypedDict):
     """Personal data and secrets that are looked for; left out: none."""
     fail_closed_seconds: NotRequired[int]
     """How long keys with a budget are served while the Redis of limits does not answer, in seconds; 300 by default."""
+
+
+class ModelEndpointArgs(TypedDict):
+    """A model that clients may ask by its name. Nothing of its releases, which change without the gateway."""
+
+    name: str
+    """Name of the model, as clients use it."""
+    context_tokens: int
+    """Tokens of prompt and answer together that every release of it takes."""
+    task: NotRequired[str]
+    """`generate` (the default), `embed` or `classify`: what it is asked for."""
+    service_class: NotRequired[str]
+    """`critical`, `standard` (the default) or `batch`."""
+    routing: NotRequired[str]
+    """`router` (the default): a router of its release asks its engines. `service`: the gateway's proxy does."""

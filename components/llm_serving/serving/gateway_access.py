@@ -20,8 +20,8 @@ class GatewayAccess:
 
     Attributes:
         namespace: where the gateway runs.
-        routers: whether a router stands before the engines of a release; else the gateway's proxy asks them itself.
+        direct: models whose engines the gateway's proxy asks itself; a router stands before those of all others.
     """
 
     namespace: str
-    routers: bool = True
+    direct: tuple[str, ...] = ()

@@ -25,7 +25,7 @@ from llm_serving.serving.prometheus_auth import check_credential, trigger_authen
 from llm_serving.serving.roles import Rule, editor_rules, viewer_rules
 from llm_serving.spec import EgressSpec, EngineName, ImagePullSpec, PrometheusAuthSpec, TeamSpec
 from llm_serving.spec.loader import HUB_TOKEN_SECRET, TOKEN_KEY
-from llm_serving.spec.names import Count, NamespaceName
+from llm_serving.spec.names import Count, ModelName, NamespaceName
 
 POD_SECURITY = "restricted"
 POD_SECURITY_VERSION = "v1.34"
@@ -72,9 +72,8 @@ class TeamNamespaceArgs(TypedDict):
     gateway_namespace: NotRequired[str]
     """Namespace of the gateway in front of the team's models, which is then the only way to them. Left out: pods of the
     namespace, and `gatewaySources` of `reach`, ask engines themselves."""
-    gateway_routers: NotRequired[bool]
-    """A router stands before the engines of each release; true by default. False: the gateway's proxy asks them
-    itself."""
+    gateway_direct_models: NotRequired[list[str]]
+    """Models whose engines the gateway's proxy asks itself; a router stands before those of all others."""
     labels: NotRequired[dict[str, str]]
     """More labels for the namespace and its objects."""
 
@@ -97,7 +96,7 @@ class TeamNamespaceInputs(Frozen):
     image_pull: ImagePullSpec | None = None
     image_pull_password: Any = None
     gateway_namespace: NamespaceName | None = None
-    gateway_routers: bool = True
+    gateway_direct_models: tuple[ModelName, ...] = ()
     labels: dict[str, str] = {}
 
 
@@ -244,7 +243,7 @@ def _policies(inputs: TeamNamespaceInputs, reach: NetworkReach) -> dict[str, net
         gateway=(
             None
             if inputs.gateway_namespace is None
-            else GatewayAccess(inputs.gateway_namespace, inputs.gateway_routers)
+            else GatewayAccess(inputs.gateway_namespace, inputs.gateway_direct_models)
         ),
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from pulumi_kubernetes import meta, networking
 
-from llm_serving.contract import NetworkReach
+from llm_serving.contract import LABEL_MODEL, NetworkReach
 from llm_serving.serving.gateway_access import (
     EDGE_HTTP_PORT,
     EDGE_HTTPS_PORT,
@@ -172,16 +172,29 @@ def _policies_behind(
 ) -> dict[str, Policy]:
     """Each hop takes its predecessor alone: pods of the namespace ask the gateway, as everybody does."""
     proxy = pods_in({NAMESPACE_NAME: gateway.namespace}, COMPONENT_GATEWAY_PROXY)
-    policies = {"clients": _egress_to_gateway(proxy)}
-    if not gateway.routers:
-        return {**policies, "serving": ingress(COMPONENT_ENGINE, [proxy], serving_ports)}
-    return {
-        **policies,
-        "serving": ingress(COMPONENT_ENGINE, [Peer(pod_selector=pods_of(COMPONENT_ROUTER))], serving_ports),
+    routers, engines = (Peer(pod_selector=pods_of(component)) for component in (COMPONENT_ROUTER, COMPONENT_ENGINE))
+    policies = {
+        "clients": _egress_to_gateway(proxy),
+        "serving": _ingress_of_models("NotIn", gateway.direct, routers, serving_ports),
         "routers": ingress(COMPONENT_ROUTER, [proxy], [ROUTER_PORT]),
         "routers-metrics": ingress_of_scrapes(COMPONENT_ROUTER, [ROUTER_METRICS_PORT], monitoring),
-        "routers-engines": egress(COMPONENT_ROUTER, [Peer(pod_selector=pods_of(COMPONENT_ENGINE))], serving_ports),
+        "routers-engines": egress(COMPONENT_ROUTER, [engines], serving_ports),
     }
+    if gateway.direct:
+        policies["serving-direct"] = _ingress_of_models("In", gateway.direct, proxy, serving_ports)
+    return policies
+
+
+def _ingress_of_models(operator: str, models: Sequence[str], source: Peer, ports: Sequence[int]) -> Policy:
+    # Kubernetes refuses a requirement without values.
+    selected = [_requirement(operator, models, LABEL_MODEL)] if models else None
+    return Policy(
+        pod_selector=meta.v1.LabelSelectorArgs(
+            match_labels={LABEL_COMPONENT: COMPONENT_ENGINE}, match_expressions=selected
+        ),
+        policy_types=["Ingress"],
+        ingress=[networking.v1.NetworkPolicyIngressRuleArgs(from_=[source], ports=tcp(ports))],
+    )
 
 
 def _egress_to_gateway(proxy: Peer) -> Policy:
@@ -266,8 +279,10 @@ def _no_part_of_ours(*components: str) -> meta.v1.LabelSelectorArgs:
     return meta.v1.LabelSelectorArgs(match_expressions=[_requirement("NotIn", components)])
 
 
-def _requirement(operator: str, components: Sequence[str]) -> meta.v1.LabelSelectorRequirementArgs:
-    return meta.v1.LabelSelectorRequirementArgs(key=LABEL_COMPONENT, operator=operator, values=list(components))
+def _requirement(
+    operator: str, values: Sequence[str], key: str = LABEL_COMPONENT
+) -> meta.v1.LabelSelectorRequirementArgs:
+    return meta.v1.LabelSelectorRequirementArgs(key=key, operator=operator, values=list(values))
 
 
 def pods_in(labels: Mapping[str, str], *components: str) -> Peer:

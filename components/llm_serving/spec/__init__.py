@@ -45,6 +45,7 @@ from llm_serving.spec.image_pull import ImagePullSpec
 from llm_serving.spec.launcher import LauncherSpec
 from llm_serving.spec.loader import LoaderSpec, Weights
 from llm_serving.spec.model import CanaryChoice, ModelSpec, ReleaseChoice, ServiceClass, WarmPoolSpec
+from llm_serving.spec.model_endpoint import ModelEndpoint
 from llm_serving.spec.pool import (
     RESERVED_MARKETS,
     CapacityEntry,
@@ -115,6 +116,7 @@ __all__ = [
     "LoaderSpec",
     "Market",
     "Modality",
+    "ModelEndpoint",
     "ModelFacts",
     "ModelSource",
     "ModelSpec",

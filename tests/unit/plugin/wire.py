@@ -4,6 +4,7 @@ from typing import Any
 
 from pulumi.provider.experimental.util import camel_case
 
+from tests.unit.gateway import offered
 from tests.unit.plugin.engine import output
 from tests.unit.serving import served
 
@@ -108,6 +109,13 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
         "pool": {"name": "lab", "accelerator": "RTX-A6000", "gpusPerNode": 4, "cpu": 60.5, "memoryGib": 480}
     },
     "ExistingWorkloadIdentity": {"namespace": "chat", "serviceAccount": "qwen3-8b"},
+    "Gateway": {
+        **camel(offered.arguments()),
+        "reach": output({"gatewaySources": ["10.1.0.0/24"]}, dependencies=(NETWORK_URN,)),
+        "clientNamespaces": ["chat"],
+        "limitsPassword": output("hunter2", secret=True),
+        "labels": {"llm-serving.example/environment": "test"},
+    },
     "GcpNetwork": {**PLACE, "name": "serving", "ranges": {"nodes": "10.10.0.0/22"}},
     "GcpCluster": {
         **GCP,

@@ -204,19 +204,21 @@ BEHIND = {
     "other-router": pod("other-router", "10.64.1.3", "search", component("router")),
     "impostor": pod("impostor", "10.64.0.9", labels=component("gateway-proxy")),
 }
-HOPS_BEHIND = {
-    True: {("proxy", "router", SERVING), ("router", "engine", SERVING)},
-    False: {("proxy", "engine", SERVING)},
-}
-"""Who asks whom behind a gateway, with routers and without."""
+ROUTED = {("proxy", "router"), ("router", "engine"), ("router", "peer"), ("router", "canary")}
+HOPS_BEHIND = [
+    ((), ROUTED),
+    (("phi",), ROUTED),
+    (("qwen",), {("proxy", "router"), ("proxy", "engine"), ("proxy", "peer"), ("proxy", "canary")}),
+]
+"""Models whose engines the proxy asks itself, and who then asks whom."""
 
 
-@pytest.mark.parametrize("routers", HOPS_BEHIND, ids=["routers", "no routers"])
-def test_behind_a_gateway_each_hop_accepts_its_predecessor_alone(routers):
+@pytest.mark.parametrize(("direct", "hops"), HOPS_BEHIND, ids=["none", "another", "this one"])
+def test_behind_a_gateway_each_hop_accepts_its_predecessor_alone(direct, hops):
     rendered = [
         policy
         for name in ("chat", "search")
-        for policy in team_policies(name, gateway=GatewayAccess("llm-gateway", routers=routers))
+        for policy in team_policies(name, gateway=GatewayAccess("llm-gateway", direct))
     ]
     pods = {**PODS, **BEHIND}
     namespaces = [*NAMESPACES, namespace("llm-gateway")]
@@ -227,14 +229,14 @@ def test_behind_a_gateway_each_hop_accepts_its_predecessor_alone(routers):
 
     sources = {*pods, GATEWAY, PROBE, STRANGER}
     reached = {
-        (source, target, SERVING)
-        for target in ("engine", "router")
+        (source, target)
+        for target in ("engine", "peer", "canary", "router")
         for source in sources - {target}
         if connects(source, target, SERVING)
     }
     # Metrics are read by the engines' own port.
-    assert reached - {(each, "engine", SERVING) for each in ("prometheus", "grafana")} == HOPS_BEHIND[routers]
+    assert {(source, target) for source, target in reached if source not in ("prometheus", "grafana")} == hops
     assert connects("client", "proxy", 8080)
     assert not connects("client", "litellm", 4000)
     assert not connects("engine", "proxy", 8080)
-    assert connects("prometheus", "router", 29000) is routers
+    assert connects("prometheus", "router", 29000)
