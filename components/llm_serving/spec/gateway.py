@@ -12,7 +12,7 @@ from llm_serving.spec.instants import Instant
 from llm_serving.spec.model import ServiceClass
 from llm_serving.spec.names import (
     MAX_AMOUNT,
-    MAX_COUNT,
+    DnsLabel,
     ModelName,
     NamespaceName,
     ObjectName,
@@ -21,8 +21,9 @@ from llm_serving.spec.names import (
     SecretName,
 )
 from llm_serving.spec.release import ImageReference
+from llm_serving.spec.timeouts import DAY_SECONDS
 
-Seconds = Annotated[float, Field(gt=0, le=MAX_COUNT)]
+Seconds = Annotated[float, Field(gt=0, le=DAY_SECONDS)]
 Dollars = Annotated[float, Field(gt=0, le=MAX_AMOUNT)]
 PriceInDollars = Annotated[float, Field(ge=0, le=MAX_AMOUNT)]
 Days = Annotated[int, Field(ge=1, le=366)]
@@ -80,7 +81,7 @@ class BudgetSpec(Frozen):
 class KeySpec(Frozen):
     """Who may use the gateway, and how much. Of the key itself only its hash is known."""
 
-    name: ObjectName
+    name: DnsLabel
     """Name in metrics, logs and reports; unique."""
     sha256: Annotated[str, KEY_HASH]
     """SHA-256 of the key, 64 hexadecimal digits; `stacks keys new` makes a key and its hash."""
@@ -226,7 +227,7 @@ class RedisStoresSpec(Frozen):
     """Counts of limits and budgets; left out: each pod counts for itself, and there are no budgets."""
     cache: RedisSpec | None = None
     """Answers; left out: no cache."""
-    timeout_seconds: Annotated[float, Field(gt=0, le=5)] = 0.2
+    timeout_seconds: Annotated[float, Field(gt=0, le=0.3)] = 0.2
     """Longest wait for an answer of either, in seconds; 0.2 by default. A request goes on without it."""
 
 
