@@ -233,6 +233,17 @@ class GatewaySettingsArgs(TypedDict):
     """How long keys with a budget are served while the Redis of limits does not answer, in seconds; 300 by default."""
 
 
+class GatewayReferenceArgs(TypedDict):
+    """A Gateway of the Gateway API that somebody else runs."""
+
+    name: str
+    """Its name."""
+    namespace: str
+    """Its namespace. It must let routes in: `allowedRoutes` of its listener."""
+    listener: NotRequired[str]
+    """The one listener that routes attach to (`sectionName`); left out: all of them."""
+
+
 class ModelEndpointArgs(TypedDict):
     """A model that clients may ask by its name. Nothing of its releases, which change without the gateway."""
 
@@ -246,3 +257,21 @@ class ModelEndpointArgs(TypedDict):
     """`critical`, `standard` (the default) or `batch`."""
     routing: NotRequired[str]
     """`router` (the default): a router of its release asks its engines. `service`: the gateway's proxy does."""
+
+
+class RouterArgs(TypedDict):
+    """The router of a release."""
+
+    policy: NotRequired[str]
+    """Which engine gets a request: `cache_aware`, `round_robin`, `power_of_two` or `consistent_hash`. Left out:
+    `cache_aware` where answers are generated, else `round_robin`."""
+    replicas: NotRequired[int]
+    """Routers; 2 by default. Each knows of engines only what it saw itself."""
+    breaker_failures: NotRequired[int]
+    """Failures of an engine, one after the other, from which on it gets no requests; 3 by default. A request is tried
+    once more than that."""
+    breaker_seconds: NotRequired[int]
+    """Time after which such an engine is tried again, in seconds; 10 by default."""
+    health_timeout_seconds: NotRequired[int]
+    """Time in which an engine must say that it is well, in seconds; 10 by default. One that is late three times gets no
+    requests until it is in time again."""
