@@ -166,7 +166,9 @@ class AnswerCacheArgs(TypedDict):
     kind: NotRequired[str]
     """`exact` (the default): to the same request."""
     ttl_seconds: NotRequired[int]
-    """How long an answer is kept, in seconds; 300 by default."""
+    """How long an answer is given again, in seconds; 300 by default."""
+    stale_seconds: NotRequired[int]
+    """How old an answer may be that is given where no back end answers, in seconds; 3600 by default, 0 for none."""
     scope: NotRequired[str]
     """Who may be given it: the same `key` (the default), or every key of its `team`."""
 
@@ -231,6 +233,17 @@ class GatewaySettingsArgs(TypedDict):
     """Personal data and secrets that are looked for; left out: none."""
     fail_closed_seconds: NotRequired[int]
     """How long keys with a budget are served while the Redis of limits does not answer, in seconds; 300 by default."""
+
+
+class GatewayReferenceArgs(TypedDict):
+    """A Gateway of the Gateway API that somebody else runs."""
+
+    name: str
+    """Its name."""
+    namespace: str
+    """Its namespace. It must let routes in: `allowedRoutes` of its listener."""
+    listener: NotRequired[str]
+    """The one listener that routes attach to (`sectionName`); left out: all of them."""
 
 
 class ModelEndpointArgs(TypedDict):
