@@ -34,6 +34,8 @@ if TYPE_CHECKING:
         GcpWorkloadIdentity,
     )
     from llm_serving.gateway import Gateway
+    from llm_serving.gateway.proxy import GatewayProxy
+    from llm_serving.gateway.routes import ModelRoute
     from llm_serving.serving import (
         CompileCache,
         ModelLoader,
@@ -59,6 +61,7 @@ __all__ = [
     "ExistingPool",
     "ExistingWorkloadIdentity",
     "Gateway",
+    "GatewayProxy",
     "GcpCluster",
     "GcpGpuPool",
     "GcpModelCache",
@@ -66,6 +69,7 @@ __all__ = [
     "GcpRegistry",
     "GcpWorkloadIdentity",
     "ModelLoader",
+    "ModelRoute",
     "ModelService",
     "PriorityClasses",
     "QuantizationJob",
@@ -76,8 +80,10 @@ _HOMES = {
     "Aws": "llm_serving.cloud.aws",
     "ClusterAddons": "llm_serving.addons.cluster_addons",
     "Existing": "llm_serving.cloud.existing",
+    "GatewayProxy": "llm_serving.gateway.proxy",
     "Gateway": "llm_serving.gateway",
     "Gcp": "llm_serving.cloud.gcp",
+    "ModelRoute": "llm_serving.gateway.routes",
 }
 
 

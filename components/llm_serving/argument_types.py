@@ -102,6 +102,7 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "GuardrailsArgs": spec.GuardrailsSpec,
         "GatewayTlsArgs": spec.GatewayTlsSpec,
         "GatewaySettingsArgs": spec.GatewaySpec,
+        "GatewayReferenceArgs": spec.GatewayReference,
         "ModelEndpointArgs": spec.ModelEndpoint,
     },
     "addons/arguments.py": {

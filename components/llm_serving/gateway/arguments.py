@@ -233,6 +233,17 @@ class GatewaySettingsArgs(TypedDict):
     """How long keys with a budget are served while the Redis of limits does not answer, in seconds; 300 by default."""
 
 
+class GatewayReferenceArgs(TypedDict):
+    """A Gateway of the Gateway API that somebody else runs."""
+
+    name: str
+    """Its name."""
+    namespace: str
+    """Its namespace. It must let routes in: `allowedRoutes` of its listener."""
+    listener: NotRequired[str]
+    """The one listener that routes attach to (`sectionName`); left out: all of them."""
+
+
 class ModelEndpointArgs(TypedDict):
     """A model that clients may ask by its name. Nothing of its releases, which change without the gateway."""
 

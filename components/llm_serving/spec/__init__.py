@@ -41,6 +41,7 @@ from llm_serving.spec.gateway import (
     RetriesSpec,
     Routing,
 )
+from llm_serving.spec.gateway_reference import GatewayReference
 from llm_serving.spec.image_pull import ImagePullSpec
 from llm_serving.spec.launcher import LauncherSpec
 from llm_serving.spec.loader import LoaderSpec, Weights
@@ -98,6 +99,7 @@ __all__ = [
     "ExpertFacts",
     "GatewayLimitsSpec",
     "GatewayModelSpec",
+    "GatewayReference",
     "GatewayReplicasSpec",
     "GatewaySpec",
     "GatewayTimeoutsSpec",

@@ -168,6 +168,20 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
         "gpuNodes": [{"nodeSelector": {"gpu": "l4"}, "tolerations": [{"key": "nvidia.com/gpu"}]}],
         "gpuExporter": {"namespace": "exporters", "pods": {"app": "exporter"}, "port": "metrics"},
     },
+    "GatewayProxy": {
+        "namespace": output("llm-gateway"),
+        "teamNamespaces": {"chat": output("chat")},
+        "image": "docker.io/library/traefik:v3.7.15",
+        "host": "llm.example.com",
+        "labels": {"llm-serving.example/environment": "test"},
+    },
+    "ModelRoute": {
+        "model": camel(served.MODEL),
+        "namespace": output("chat"),
+        "parents": output([{"name": "models", "namespace": "llm-gateway"}]),
+        "releaseUrls": output({"1.0.0": "http://qwen3-8b-1-0-0.chat.svc:8000/v1"}),
+        "labels": {"llm-serving.example/environment": "test"},
+    },
     "PriorityClasses": {"labels": {"llm-serving.example/environment": "test"}},
     "CompileCache": {
         **{
