@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         GcpRegistry,
         GcpWorkloadIdentity,
     )
-    from llm_serving.gateway import Gateway
+    from llm_serving.gateway import Gateway, Redis, ReleaseRouter
     from llm_serving.gateway.proxy import GatewayProxy
     from llm_serving.gateway.routes import ModelRoute
     from llm_serving.serving import (
@@ -73,6 +73,8 @@ __all__ = [
     "ModelService",
     "PriorityClasses",
     "QuantizationJob",
+    "Redis",
+    "ReleaseRouter",
     "TeamNamespace",
 ]
 
@@ -84,6 +86,8 @@ _HOMES = {
     "Gateway": "llm_serving.gateway",
     "Gcp": "llm_serving.cloud.gcp",
     "ModelRoute": "llm_serving.gateway.routes",
+    "Redis": "llm_serving.gateway",
+    "ReleaseRouter": "llm_serving.gateway",
 }
 
 

@@ -104,6 +104,7 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "GatewaySettingsArgs": spec.GatewaySpec,
         "GatewayReferenceArgs": spec.GatewayReference,
         "ModelEndpointArgs": spec.ModelEndpoint,
+        "RouterArgs": spec.RouterSpec,
     },
     "addons/arguments.py": {
         "AddonTolerationArgs": spec.Toleration,

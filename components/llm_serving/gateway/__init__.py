@@ -5,5 +5,7 @@ Service), engine. ``docs/gateway.md`` explains it.
 """
 
 from llm_serving.gateway.gateway import Gateway, GatewayArgs
+from llm_serving.gateway.redis import Redis, RedisArgs
+from llm_serving.gateway.router import ReleaseRouter, ReleaseRouterArgs
 
-__all__ = ["Gateway", "GatewayArgs"]
+__all__ = ["Gateway", "GatewayArgs", "Redis", "RedisArgs", "ReleaseRouter", "ReleaseRouterArgs"]

@@ -257,3 +257,21 @@ class ModelEndpointArgs(TypedDict):
     """`critical`, `standard` (the default) or `batch`."""
     routing: NotRequired[str]
     """`router` (the default): a router of its release asks its engines. `service`: the gateway's proxy does."""
+
+
+class RouterArgs(TypedDict):
+    """The router of a release."""
+
+    policy: NotRequired[str]
+    """Which engine gets a request: `cache_aware`, `round_robin`, `power_of_two` or `consistent_hash`. Left out:
+    `cache_aware` where answers are generated, else `round_robin`."""
+    replicas: NotRequired[int]
+    """Routers; 2 by default. Each knows of engines only what it saw itself."""
+    breaker_failures: NotRequired[int]
+    """Failures of an engine, one after the other, from which on it gets no requests; 3 by default. A request is tried
+    once more than that."""
+    breaker_seconds: NotRequired[int]
+    """Time after which such an engine is tried again, in seconds; 10 by default."""
+    health_timeout_seconds: NotRequired[int]
+    """Time in which an engine must say that it is well, in seconds; 10 by default. One that is late three times gets no
+    requests until it is in time again."""

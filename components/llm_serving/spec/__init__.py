@@ -71,6 +71,7 @@ from llm_serving.spec.release import (
     content_hash,
     release_hash,
 )
+from llm_serving.spec.router import RouterSpec, RoutingPolicy
 from llm_serving.spec.team import TeamSpec
 from llm_serving.spec.timeouts import TimeoutsSpec
 from llm_serving.spec.toleration import Toleration
@@ -136,7 +137,9 @@ __all__ = [
     "ReleaseChoice",
     "ReleaseSpec",
     "RetriesSpec",
+    "RouterSpec",
     "Routing",
+    "RoutingPolicy",
     "ScalingPaceSpec",
     "ScheduleSpec",
     "ServiceClass",

@@ -223,6 +223,20 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
         "identity": output(served.IDENTITY),
         "labels": {"llm-serving.example/environment": "test"},
     },
+    "Redis": {
+        "limits": {"memoryMib": 128, "storageGib": 1},
+        "namespace": output("llm-gateway"),
+        "image": {"repository": "registry.example/redis", "tag": "0.1.0"},
+        "password": output("madeUp", secret=True),
+    },
+    "ReleaseRouter": {
+        "model": "qwen3-8b",
+        "release": "1.0.0",
+        "team": "chat",
+        "namespace": output("chat"),
+        "image": {"repository": "registry.example/router", "tag": "0.1.0"},
+        "router": {"policy": "power_of_two", "replicas": 3},
+    },
     "TeamNamespace": {
         "team": {"name": "chat", "viewers": ["readers@example.com"]},
         "gpuQuota": 4,
