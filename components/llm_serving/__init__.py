@@ -33,9 +33,7 @@ if TYPE_CHECKING:
         GcpRegistry,
         GcpWorkloadIdentity,
     )
-    from llm_serving.gateway import Gateway, Redis, ReleaseRouter
-    from llm_serving.gateway.proxy import GatewayProxy
-    from llm_serving.gateway.routes import ModelRoute
+    from llm_serving.gateway import Gateway, GatewayProxy, ModelRoute, Redis, ReleaseRouter
     from llm_serving.serving import (
         CompileCache,
         ModelLoader,
@@ -82,10 +80,9 @@ _HOMES = {
     "Aws": "llm_serving.cloud.aws",
     "ClusterAddons": "llm_serving.addons.cluster_addons",
     "Existing": "llm_serving.cloud.existing",
-    "GatewayProxy": "llm_serving.gateway.proxy",
     "Gateway": "llm_serving.gateway",
     "Gcp": "llm_serving.cloud.gcp",
-    "ModelRoute": "llm_serving.gateway.routes",
+    "ModelRoute": "llm_serving.gateway",
     "Redis": "llm_serving.gateway",
     "ReleaseRouter": "llm_serving.gateway",
 }

@@ -24,7 +24,7 @@ from llm_serving.spec.release import ImageReference
 from llm_serving.spec.timeouts import DAY_SECONDS
 
 Seconds = Annotated[float, Field(gt=0, le=DAY_SECONDS)]
-Dollars = Annotated[float, Field(gt=0, le=MAX_AMOUNT)]
+Dollars = Annotated[float, Field(gt=0, le=1_000_000)]
 PriceInDollars = Annotated[float, Field(ge=0, le=MAX_AMOUNT)]
 Days = Annotated[int, Field(ge=1, le=366)]
 
