@@ -101,10 +101,10 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "AnswerCacheArgs": spec.AnswerCacheSpec,
         "GuardrailsArgs": spec.GuardrailsSpec,
         "GatewayTlsArgs": spec.GatewayTlsSpec,
+        "RouterArgs": spec.RouterSpec,
         "GatewaySettingsArgs": spec.GatewaySpec,
         "GatewayReferenceArgs": spec.GatewayReference,
         "ModelEndpointArgs": spec.ModelEndpoint,
-        "RouterArgs": spec.RouterSpec,
     },
     "addons/arguments.py": {
         "AddonTolerationArgs": spec.Toleration,

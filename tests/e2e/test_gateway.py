@@ -126,7 +126,7 @@ def test_a_limit_of_requests_at_once_holds_over_all_replicas(gateway: GatewayCli
     try:
         running = threading.Thread(target=lambda: list(stream), daemon=True)
         running.start()
-        wait_until(lambda: gateway.served.metric(pod, "vllm:num_requests_running") == 1, 60, "the engine has the first")
+        wait_until(lambda: engine.metric("vllm:num_requests_running") == 1, 60, "the engine has the first")
         assert {client.chat().status for _ in range(6)} == {429}
     finally:
         engine.tell("release")

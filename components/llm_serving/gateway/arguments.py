@@ -130,6 +130,8 @@ class RedisSettingsArgs(TypedDict):
     """Connect to one that is there with TLS; false by default."""
     memory_mib: NotRequired[int]
     """Memory for data of the one that is installed, in MiB; 256 by default."""
+    cpu: NotRequired[float]
+    """Cores that the one that is installed requests; 0.1 by default."""
 
 
 class LimitsRedisArgs(TypedDict):
@@ -143,6 +145,8 @@ class LimitsRedisArgs(TypedDict):
     """Connect to one that is there with TLS; false by default."""
     memory_mib: NotRequired[int]
     """Memory for data of the one that is installed, in MiB; 256 by default."""
+    cpu: NotRequired[float]
+    """Cores that the one that is installed requests; 0.1 by default."""
     storage_gib: NotRequired[int]
     """Size of the disk of the one that is installed, in GiB; 2 by default."""
     storage_class: NotRequired[str]
@@ -192,6 +196,26 @@ class GatewayTlsArgs(TypedDict):
     """Secret of type `kubernetes.io/tls` in the gateway's namespace."""
 
 
+class RouterArgs(TypedDict):
+    """The router of a release."""
+
+    policy: NotRequired[str]
+    """Which engine gets a request: `cache_aware`, `round_robin`, `power_of_two` or `consistent_hash`. Left out:
+    `cache_aware` where answers are generated, else `round_robin`."""
+    replicas: NotRequired[int]
+    """Routers; 2 by default. Each knows of engines only what it saw itself."""
+    cpu: NotRequired[float]
+    """Cores that a router requests; 0.25 by default."""
+    breaker_failures: NotRequired[int]
+    """Failures of an engine, one after the other, from which on it gets no requests; 3 by default. A request is tried
+    once more than that."""
+    breaker_seconds: NotRequired[int]
+    """Time after which such an engine is tried again, in seconds; 10 by default."""
+    health_timeout_seconds: NotRequired[int]
+    """Time in which an engine must say that it is well, in seconds; 10 by default. One that is late three times gets no
+    requests until it is in time again."""
+
+
 class GatewaySettingsArgs(TypedDict):
     """The gateway in front of all models."""
 
@@ -213,6 +237,12 @@ class GatewaySettingsArgs(TypedDict):
     """Reached from inside the cluster's network alone; true by default."""
     replicas: NotRequired[GatewayReplicasArgs]
     """How many pods."""
+    cpu: NotRequired[float]
+    """Cores that one of its pods requests; 0.5 by default. A request takes 20 ms of one."""
+    proxy_cpu: NotRequired[float]
+    """Cores that a pod of its proxy requests; 0.2 by default."""
+    router: NotRequired[RouterArgs]
+    """Routers of releases: which instance gets a request, and which get none for a while."""
     routing: NotRequired[str]
     """What spreads requests over a release's instances: `router` (the default) or `service`."""
     models: NotRequired[list[GatewayModelArgs]]
@@ -259,21 +289,3 @@ class ModelEndpointArgs(TypedDict):
     """`critical`, `standard` (the default) or `batch`."""
     routing: NotRequired[str]
     """`router` (the default): a router of its release asks its engines. `service`: the gateway's proxy does."""
-
-
-class RouterArgs(TypedDict):
-    """The router of a release."""
-
-    policy: NotRequired[str]
-    """Which engine gets a request: `cache_aware`, `round_robin`, `power_of_two` or `consistent_hash`. Left out:
-    `cache_aware` where answers are generated, else `round_robin`."""
-    replicas: NotRequired[int]
-    """Routers; 2 by default. Each knows of engines only what it saw itself."""
-    breaker_failures: NotRequired[int]
-    """Failures of an engine, one after the other, from which on it gets no requests; 3 by default. A request is tried
-    once more than that."""
-    breaker_seconds: NotRequired[int]
-    """Time after which such an engine is tried again, in seconds; 10 by default."""
-    health_timeout_seconds: NotRequired[int]
-    """Time in which an engine must say that it is well, in seconds; 10 by default. One that is late three times gets no
-    requests until it is in time again."""

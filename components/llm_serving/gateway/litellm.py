@@ -17,6 +17,7 @@ from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.labels import COMPONENT_GATEWAY, LABEL_COMPONENT
 from llm_serving.serving.pod import PORT_NAME, RESTRICTED, USER_ID
 from llm_serving.serving.priorities import priority_class
+from llm_serving.serving.quantities import cores
 from llm_serving.spec import GatewaySpec, ImagePullSpec, ModelEndpoint, ServiceClass
 
 FILES = "/etc/llm-serving"
@@ -29,7 +30,7 @@ KEYS_FILE = "keys.json"
 REDIS_SECRET = "gateway-redis"
 CONFIGURATION_FILE = "gateway.json"
 
-REQUESTS = {"cpu": "500m", "memory": "640Mi"}
+MEMORY_REQUEST = "640Mi"
 LIMITS = {"memory": "1536Mi"}
 """LiteLLM 1.110.2 with our hooks took 441 MB, and 20 ms of a core for a request (November 2026). No CPU limit: it would
 delay every request."""
@@ -123,7 +124,7 @@ def _container(spec: GatewaySpec) -> core.v1.ContainerArgs:
             core.v1.ContainerPortArgs(name=PORT_NAME, container_port=LITELLM_PORT),
             core.v1.ContainerPortArgs(name=METRICS_PORT_NAME, container_port=LITELLM_METRICS_PORT),
         ],
-        resources=core.v1.ResourceRequirementsArgs(requests=REQUESTS, limits=LIMITS),
+        resources=core.v1.ResourceRequirementsArgs(requests={"cpu": cores(spec.cpu), "memory": MEMORY_REQUEST}, limits=LIMITS),
         security_context=RESTRICTED,
         startup_probe=probe("/health/readiness", STARTUP_PERIOD_SECONDS, STARTUP_FAILURES),
         readiness_probe=probe("/health/readiness", 5, 2),

@@ -48,6 +48,8 @@ class GatewayProxyArgs(TypedDict):
     """Image of Traefik 3.7; needed unless both Gateways are somebody else's."""
     replicas: NotRequired[int]
     """Pods; 2 by default, and never fewer."""
+    cpu: NotRequired[float]
+    """Cores that a pod requests; 0.2 by default."""
     host: NotRequired[str]
     """Host name that clients use; any by default."""
     tls_secret_name: NotRequired[str]
@@ -86,6 +88,7 @@ class GatewayProxyInputs(Frozen):
     team_namespaces: dict[NamespaceName, Any]
     image: ImageName | None = None
     replicas: Annotated[PositiveCount, Field(ge=2)] = 2
+    cpu: Annotated[float, Field(ge=0.01, le=64)] = 0.2
     host: ObjectName | None = None
     tls_secret_name: SecretName | None = None
     body_bytes: Annotated[int, Field(ge=1, le=1_000_000_000)] = 4_000_000
@@ -165,6 +168,7 @@ class GatewayProxy(pulumi.ComponentResource):
                 team_namespaces=inputs.team_namespaces,
                 image=inputs.image or "",
                 replicas=inputs.replicas,
+                cpu=inputs.cpu,
                 edge=edge,
                 longest_request_seconds=inputs.longest_request_seconds,
                 node_selector=inputs.node_selector,

@@ -13,6 +13,7 @@ from llm_serving.serving.disruption import disruption_budget, spread
 from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.labels import COMPONENT_GATEWAY_PROXY, LABEL_COMPONENT
 from llm_serving.serving.pod import RESTRICTED, USER_ID
+from llm_serving.serving.quantities import cores
 from llm_serving.spec import ImagePullSpec, Toleration
 
 _RBAC = "rbac.authorization.k8s.io"
@@ -31,6 +32,7 @@ class ProxyPods:
         team_namespaces: namespaces whose routes they serve beside their own, by name.
         image: Traefik.
         replicas: how many.
+        cpu: cores that one requests.
         edge: the listener of clients; ``None`` where somebody else has it.
         longest_request_seconds: how long an answer may take.
         node_selector: labels of their nodes.
@@ -44,6 +46,7 @@ class ProxyPods:
     team_namespaces: Mapping[str, pulumi.Input[str]]
     image: str
     replicas: int
+    cpu: float
     edge: traefik.EdgeListener | None
     longest_request_seconds: int
     node_selector: dict[str, str]
@@ -133,7 +136,7 @@ def _pod(pods: ProxyPods, files: core.v1.ConfigMap | None) -> core.v1.PodSpecArg
                 ports=[core.v1.ContainerPortArgs(name=key, container_port=port) for key, port in ports.items()],
                 # No CPU limit: a throttled proxy slows all models.
                 resources=core.v1.ResourceRequirementsArgs(
-                    requests={"cpu": "200m", "memory": _MEMORY["request"]}, limits={"memory": _MEMORY["limit"]}
+                    requests={"cpu": cores(pods.cpu), "memory": _MEMORY["request"]}, limits={"memory": _MEMORY["limit"]}
                 ),
                 security_context=RESTRICTED,
                 # By a route: one that has not read the cluster, for want of a right or of a definition, answers

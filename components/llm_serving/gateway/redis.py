@@ -149,6 +149,7 @@ def _install(parent: pulumi.Resource, name: str, inputs: RedisInputs) -> core.v1
             configuration_name,
             users_name,
             memory_mib,
+            inputs.settings.cpu,
             claim=None if claim is None else object_name,
             tls_secret=inputs.certificate and inputs.certificate.secret_name,
             image_pull=inputs.image_pull,

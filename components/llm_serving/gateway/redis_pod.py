@@ -13,6 +13,7 @@ from llm_serving.gateway.names import REDIS_PORT
 from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.pod import RESTRICTED, USER_ID
 from llm_serving.serving.priorities import priority_class
+from llm_serving.serving.quantities import cores
 from llm_serving.spec import ImagePullSpec, ImageReference, ServiceClass
 
 CONTAINER = "redis"
@@ -34,6 +35,7 @@ def configuration(memory_mib: int, *, persistent: bool, tls: bool) -> str:
 
     Args:
         memory_mib: memory for data.
+        cpu: cores that it requests.
         persistent: whether it writes everything to a disk and refuses what has no room; else it forgets what was not
             used for longest.
         tls: whether it speaks TLS alone.
@@ -79,6 +81,7 @@ def pod_spec(
     configuration_name: str,
     users_name: str,
     memory_mib: int,
+    cpu: float,
     *,
     claim: str | None,
     tls_secret: str | None,
@@ -128,7 +131,7 @@ def pod_spec(
             fs_group_change_policy="OnRootMismatch",
             seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
         ),
-        containers=[_container(image, mounts, memory_mib, persistent=claim is not None, tls=tls_secret is not None)],
+        containers=[_container(image, mounts, memory_mib, cpu, persistent=claim is not None, tls=tls_secret is not None)],
         volumes=[data, *files.values()],
     )
 
@@ -144,7 +147,7 @@ def probe_command(*, tls: bool) -> list[str]:
 
 
 def _container(
-    image: ImageReference, mounts: list[core.v1.VolumeMountArgs], memory_mib: int, *, persistent: bool, tls: bool
+    image: ImageReference, mounts: list[core.v1.VolumeMountArgs], memory_mib: int, cpu: float, *, persistent: bool, tls: bool
 ) -> core.v1.ContainerArgs:
     def probe(period: int, failures: int) -> core.v1.ProbeArgs:
         return core.v1.ProbeArgs(
@@ -163,7 +166,7 @@ def _container(
         command=["redis-server", f"{CONFIGURATION}/{CONFIGURATION_FILE}"],
         ports=[core.v1.ContainerPortArgs(name=PORT_NAME, container_port=REDIS_PORT)],
         resources=core.v1.ResourceRequirementsArgs(
-            requests={"cpu": "100m", "memory": f"{memory_mib + OVERHEAD_MIB}Mi"}, limits={"memory": f"{most_mib}Mi"}
+            requests={"cpu": cores(cpu), "memory": f"{memory_mib + OVERHEAD_MIB}Mi"}, limits={"memory": f"{most_mib}Mi"}
         ),
         security_context=RESTRICTED,
         # Reading a long log takes minutes.

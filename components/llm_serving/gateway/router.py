@@ -160,6 +160,7 @@ class ReleaseRouter(pulumi.ComponentResource):
                         object_name,
                         inputs.service_class,
                         inputs.request_seconds,
+                        inputs.router.cpu,
                         inputs.image_pull,
                     ),
                 ),

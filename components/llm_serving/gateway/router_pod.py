@@ -20,12 +20,13 @@ from llm_serving.serving.gateway_access import ROUTER_METRICS_PORT, ROUTER_PORT
 from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.pod import PORT_NAME, RESTRICTED, USER_ID
 from llm_serving.serving.priorities import priority_class
+from llm_serving.serving.quantities import cores
 from llm_serving.spec import ImagePullSpec, ImageReference, RouterSpec, RoutingPolicy, ServiceClass
 
 CONTAINER = "router"
 METRICS_PORT_NAME = "metrics"
 
-REQUESTS = {"cpu": "250m", "memory": "128Mi"}
+MEMORY_REQUEST = "128Mi"
 LIMITS = {"memory": "1Gi"}
 """It took 83 MB, and 2,200 requests a second of a busy machine (November 2026); the beginnings of prompts that it
 remembers come on top. No CPU limit: it would delay every request."""
@@ -97,6 +98,7 @@ def pod_spec(
     account: str,
     service_class: ServiceClass,
     request_seconds: int,
+    cpu: float,
     image_pull: ImagePullSpec | None,
 ) -> core.v1.PodSpecArgs:
     """The pod, under Pod Security "restricted" with a read-only root file system.
@@ -108,6 +110,7 @@ def pod_spec(
         account: service account that may watch the engines' pods.
         service_class: the model's.
         request_seconds: longest request.
+        cpu: cores that it requests.
         image_pull: credentials for the registry of its image.
     """
     return core.v1.PodSpecArgs(
@@ -125,12 +128,12 @@ def pod_spec(
             run_as_group=USER_ID,
             seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
         ),
-        containers=[_container(image, command)],
+        containers=[_container(image, command, cpu)],
         volumes=[core.v1.VolumeArgs(name="scratch", empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit="64Mi"))],
     )
 
 
-def _container(image: ImageReference, command: pulumi.Input[list[str]]) -> core.v1.ContainerArgs:
+def _container(image: ImageReference, command: pulumi.Input[list[str]], cpu: float) -> core.v1.ContainerArgs:
     def probe(path: str, period: int, failures: int) -> core.v1.ProbeArgs:
         return core.v1.ProbeArgs(
             http_get=core.v1.HTTPGetActionArgs(path=path, port=PORT_NAME),
@@ -148,7 +151,7 @@ def _container(image: ImageReference, command: pulumi.Input[list[str]]) -> core.
             core.v1.ContainerPortArgs(name=PORT_NAME, container_port=ROUTER_PORT),
             core.v1.ContainerPortArgs(name=METRICS_PORT_NAME, container_port=ROUTER_METRICS_PORT),
         ],
-        resources=core.v1.ResourceRequirementsArgs(requests=REQUESTS, limits=LIMITS),
+        resources=core.v1.ResourceRequirementsArgs(requests={"cpu": cores(cpu), "memory": MEMORY_REQUEST}, limits=LIMITS),
         security_context=RESTRICTED,
         startup_probe=probe("/liveness", 1, 60),
         # With no engine it is not ready, so that requests find a router that knows one, or are refused at once.

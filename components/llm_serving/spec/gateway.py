@@ -21,11 +21,14 @@ from llm_serving.spec.names import (
     SecretName,
 )
 from llm_serving.spec.release import ImageReference
+from llm_serving.spec.router import RouterSpec
 from llm_serving.spec.timeouts import DAY_SECONDS
 
 Seconds = Annotated[float, Field(gt=0, le=DAY_SECONDS)]
 Dollars = Annotated[float, Field(gt=0, le=1_000_000)]
 PriceInDollars = Annotated[float, Field(ge=0, le=MAX_AMOUNT)]
+Cores = Annotated[float, Field(ge=0.01, le=64)]
+"""CPU that a pod requests; it may use more."""
 Days = Annotated[int, Field(ge=1, le=366)]
 
 
@@ -189,6 +192,8 @@ class RedisSpec(Frozen):
     """Connect to one that is there with TLS; false by default."""
     memory_mib: Annotated[int, Field(ge=64, le=262_144)] = 256
     """Memory for data of the one that is installed, in MiB; 256 by default."""
+    cpu: Cores = 0.1
+    """Cores that the one that is installed requests; 0.1 by default."""
 
     @model_validator(mode="after")
     def _says_of_one_that_is_there(self) -> "RedisSpec":
@@ -284,6 +289,12 @@ class GatewaySpec(Frozen):
     """Reached from inside the cluster's network alone; true by default."""
     replicas: GatewayReplicasSpec = GatewayReplicasSpec()
     """How many pods."""
+    cpu: Cores = 0.5
+    """Cores that one of its pods requests; 0.5 by default. A request takes 20 ms of one."""
+    proxy_cpu: Cores = 0.2
+    """Cores that a pod of its proxy requests; 0.2 by default."""
+    router: RouterSpec = RouterSpec()
+    """Routers of releases: which instance gets a request, and which get none for a while."""
     routing: Routing = Routing.ROUTER
     """What spreads requests over a release's instances: `router` (the default) or `service`."""
     models: tuple[GatewayModelSpec, ...] = ()

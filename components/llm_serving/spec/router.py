@@ -34,6 +34,8 @@ class RouterSpec(Frozen):
     """
     replicas: Annotated[int, Field(ge=1, le=20)] = 2
     """Routers; 2 by default. Each knows of engines only what it saw itself."""
+    cpu: Annotated[float, Field(ge=0.01, le=64)] = 0.25
+    """Cores that a router requests; 0.25 by default."""
     breaker_failures: Annotated[int, Field(ge=1, le=20)] = 3
     """Failures of an engine, one after the other, from which on it gets no requests; 3 by default. A request is tried
     once more than that."""
