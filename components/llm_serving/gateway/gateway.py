@@ -190,7 +190,7 @@ class Gateway(pulumi.ComponentResource):
                         labels=labels, annotations={ANNOTATION_CONFIGURATION_HASH: content_hash(document)}
                     ),
                     spec=pulumi.Output.all(configuration_name, passwords_name).apply(
-                        lambda names: litellm.pod_spec(spec, inputs.models, *names, inputs.image_pull)
+                        lambda names: litellm.pod_spec(spec, inputs.models, names[0], names[1], inputs.image_pull)
                     ),
                 ),
             ),
