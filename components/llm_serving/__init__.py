@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         GcpRegistry,
         GcpWorkloadIdentity,
     )
-    from llm_serving.gateway import Gateway
+    from llm_serving.gateway import Gateway, GatewayProxy, ModelRoute, Redis, ReleaseRouter
     from llm_serving.serving import (
         CompileCache,
         ModelLoader,
@@ -59,6 +59,7 @@ __all__ = [
     "ExistingPool",
     "ExistingWorkloadIdentity",
     "Gateway",
+    "GatewayProxy",
     "GcpCluster",
     "GcpGpuPool",
     "GcpModelCache",
@@ -66,9 +67,12 @@ __all__ = [
     "GcpRegistry",
     "GcpWorkloadIdentity",
     "ModelLoader",
+    "ModelRoute",
     "ModelService",
     "PriorityClasses",
     "QuantizationJob",
+    "Redis",
+    "ReleaseRouter",
     "TeamNamespace",
 ]
 
@@ -78,6 +82,9 @@ _HOMES = {
     "Existing": "llm_serving.cloud.existing",
     "Gateway": "llm_serving.gateway",
     "Gcp": "llm_serving.cloud.gcp",
+    "ModelRoute": "llm_serving.gateway",
+    "Redis": "llm_serving.gateway",
+    "ReleaseRouter": "llm_serving.gateway",
 }
 
 

@@ -102,7 +102,9 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "GuardrailsArgs": spec.GuardrailsSpec,
         "GatewayTlsArgs": spec.GatewayTlsSpec,
         "GatewaySettingsArgs": spec.GatewaySpec,
+        "GatewayReferenceArgs": spec.GatewayReference,
         "ModelEndpointArgs": spec.ModelEndpoint,
+        "RouterArgs": spec.RouterSpec,
     },
     "addons/arguments.py": {
         "AddonTolerationArgs": spec.Toleration,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from llm_serving.credentials import HUB_TOKEN_KIND, KUBECONFIG_KIND, check_credentials
+from llm_serving.credentials import GATEWAY_KEY_KIND, HUB_TOKEN_KIND, KUBECONFIG_KIND, check_credentials
 from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.spec import RedisSpec
 from llm_serving.spec.loader import HUB, HUB_TOKEN_SECRET
@@ -163,6 +163,7 @@ def _command(verb: str, path: str) -> Suggestion:
 _BELONGS_TO = {
     HUB_TOKEN_KIND: _command("set --secret", HUB_TOKEN),
     KUBECONFIG_KIND: _command("set --secret", KUBECONFIG),
+    GATEWAY_KEY_KIND: Suggestion("its SHA-256 (stacks keys hash)", needs=Needs.COMMAND),
     "loader": _command("set --secret", HUB_TOKEN),
     "imagePull": _command("set --secret", IMAGE_PULL_PASSWORD),
     "addons": _command("set --secret", PROMETHEUS_CREDENTIAL),

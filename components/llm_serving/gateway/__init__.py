@@ -5,5 +5,20 @@ Service), engine. ``docs/gateway.md`` explains it.
 """
 
 from llm_serving.gateway.gateway import Gateway, GatewayArgs
+from llm_serving.gateway.proxy import GatewayProxy, GatewayProxyArgs
+from llm_serving.gateway.redis import Redis, RedisArgs
+from llm_serving.gateway.router import ReleaseRouter, ReleaseRouterArgs
+from llm_serving.gateway.routes import ModelRoute, ModelRouteArgs
 
-__all__ = ["Gateway", "GatewayArgs"]
+__all__ = [
+    "Gateway",
+    "GatewayArgs",
+    "GatewayProxy",
+    "GatewayProxyArgs",
+    "ModelRoute",
+    "ModelRouteArgs",
+    "Redis",
+    "RedisArgs",
+    "ReleaseRouter",
+    "ReleaseRouterArgs",
+]

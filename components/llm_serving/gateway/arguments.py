@@ -166,7 +166,9 @@ class AnswerCacheArgs(TypedDict):
     kind: NotRequired[str]
     """`exact` (the default): to the same request."""
     ttl_seconds: NotRequired[int]
-    """How long an answer is kept, in seconds; 300 by default."""
+    """How long an answer is given again, in seconds; 300 by default."""
+    stale_seconds: NotRequired[int]
+    """How old an answer may be that is given where no back end answers, in seconds; 3600 by default, 0 for none."""
     scope: NotRequired[str]
     """Who may be given it: the same `key` (the default), or every key of its `team`."""
 
@@ -233,6 +235,17 @@ class GatewaySettingsArgs(TypedDict):
     """How long keys with a budget are served while the Redis of limits does not answer, in seconds; 300 by default."""
 
 
+class GatewayReferenceArgs(TypedDict):
+    """A Gateway of the Gateway API that somebody else runs."""
+
+    name: str
+    """Its name."""
+    namespace: str
+    """Its namespace. It must let routes in: `allowedRoutes` of its listener."""
+    listener: NotRequired[str]
+    """The one listener that routes attach to (`sectionName`); left out: all of them."""
+
+
 class ModelEndpointArgs(TypedDict):
     """A model that clients may ask by its name. Nothing of its releases, which change without the gateway."""
 
@@ -246,3 +259,21 @@ class ModelEndpointArgs(TypedDict):
     """`critical`, `standard` (the default) or `batch`."""
     routing: NotRequired[str]
     """`router` (the default): a router of its release asks its engines. `service`: the gateway's proxy does."""
+
+
+class RouterArgs(TypedDict):
+    """The router of a release."""
+
+    policy: NotRequired[str]
+    """Which engine gets a request: `cache_aware`, `round_robin`, `power_of_two` or `consistent_hash`. Left out:
+    `cache_aware` where answers are generated, else `round_robin`."""
+    replicas: NotRequired[int]
+    """Routers; 2 by default. Each knows of engines only what it saw itself."""
+    breaker_failures: NotRequired[int]
+    """Failures of an engine, one after the other, from which on it gets no requests; 3 by default. A request is tried
+    once more than that."""
+    breaker_seconds: NotRequired[int]
+    """Time after which such an engine is tried again, in seconds; 10 by default."""
+    health_timeout_seconds: NotRequired[int]
+    """Time in which an engine must say that it is well, in seconds; 10 by default. One that is late three times gets no
+    requests until it is in time again."""

@@ -28,7 +28,7 @@ def gateway_document(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> dict
         "limits": _plain(spec.limits),
         "retries": _plain(spec.retries),
         "redis": _redis(spec),
-        "cache": None if spec.cache is None else _only(_plain(spec.cache), "ttlSeconds", "scope"),
+        "cache": None if spec.cache is None else _only(_plain(spec.cache), "ttlSeconds", "staleSeconds", "scope"),
         "guardrails": None if spec.guardrails is None else _plain(spec.guardrails),
         "replicas": spec.replicas.max,
         "failClosedSeconds": spec.fail_closed_seconds,
@@ -45,8 +45,8 @@ def file_content(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
-def offered_models_problems(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> Iterator[Problem]:
-    """What is wrong with the models that are offered; paths are those of the component's arguments."""
+def gateway_problems(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> Iterator[Problem]:
+    """What LiteLLM's pods would refuse to start with, or to take over; paths are those of the component's arguments."""
     names = [model.name for model in models]
     if not names:
         yield Problem("models", None, "required, but empty: a gateway without a model has nothing to answer with")
@@ -60,6 +60,11 @@ def offered_models_problems(spec: GatewaySpec, models: Sequence[ModelEndpoint]) 
         yield from _unknown(f"{path}.fallbacks", [each for each in model.fallbacks if each != model.name], names)
         if model.name in model.fallbacks:
             yield Problem(f"{path}.fallbacks", model.name, "is the model itself")
+    hashes = [key.sha256 for key in spec.keys]
+    for index, key in enumerate(spec.keys):
+        if key.sha256 in hashes[:index]:
+            first = spec.keys[hashes.index(key.sha256)].name
+            yield Problem(f"gateway.keys[{index}].sha256", None, f"is the key of {first} too")
 
 
 def _unknown(path: str, named: Iterable[str], names: Sequence[str]) -> Iterator[Problem]:

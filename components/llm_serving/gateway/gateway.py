@@ -18,8 +18,8 @@ from llm_serving.gateway.arguments import GatewaySettingsArgs, ModelEndpointArgs
 from llm_serving.gateway.configuration import (
     file_content,
     gateway_document,
+    gateway_problems,
     keys_document,
-    offered_models_problems,
 )
 from llm_serving.gateway.names import EDGE_SERVICE, LITELLM, service_host
 from llm_serving.gateway.network_policies import PRIVATE, Hops, gateway_policies
@@ -118,7 +118,7 @@ class Gateway(pulumi.ComponentResource):
         source = f"Gateway {name!r}"
         spec = inputs.gateway
         with raising_input_errors(source):
-            if problems := [*offered_models_problems(spec, inputs.models), *_misplaced_passwords(inputs)]:
+            if problems := [*gateway_problems(spec, inputs.models), *_misplaced_passwords(inputs)]:
                 raise ProblemsError(problems)
             check_password(inputs.image_pull, inputs.image_pull_password)
         super().__init__(token("Gateway"), name, {}, opts)

@@ -1,5 +1,7 @@
 """Names and ports by which the parts of the gateway find each other, and pure functions of them."""
 
+from llm_serving.planning.replicas import object_name
+
 LITELLM = "litellm"
 """Deployment and Service of LiteLLM."""
 LITELLM_PORT = 4000
@@ -20,6 +22,11 @@ PROXY_METRICS_PORT = 8082
 REDIS_LIMITS = "redis-limits"
 REDIS_CACHE = "redis-cache"
 REDIS_PORT = 6379
+
+
+def router_name(model: str, version: str) -> str:
+    """Deployment and Service of a release's router, in the team's namespace: ``qwen3-8b-1-4-0-router``."""
+    return f"{object_name(model, version)}-router"
 
 
 def service_host(name: str, namespace: str) -> str:

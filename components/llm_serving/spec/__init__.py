@@ -41,6 +41,7 @@ from llm_serving.spec.gateway import (
     RetriesSpec,
     Routing,
 )
+from llm_serving.spec.gateway_reference import GatewayReference
 from llm_serving.spec.image_pull import ImagePullSpec
 from llm_serving.spec.launcher import LauncherSpec
 from llm_serving.spec.loader import LoaderSpec, Weights
@@ -70,6 +71,7 @@ from llm_serving.spec.release import (
     content_hash,
     release_hash,
 )
+from llm_serving.spec.router import RouterSpec, RoutingPolicy
 from llm_serving.spec.team import TeamSpec
 from llm_serving.spec.timeouts import TimeoutsSpec
 from llm_serving.spec.toleration import Toleration
@@ -98,6 +100,7 @@ __all__ = [
     "ExpertFacts",
     "GatewayLimitsSpec",
     "GatewayModelSpec",
+    "GatewayReference",
     "GatewayReplicasSpec",
     "GatewaySpec",
     "GatewayTimeoutsSpec",
@@ -134,7 +137,9 @@ __all__ = [
     "ReleaseChoice",
     "ReleaseSpec",
     "RetriesSpec",
+    "RouterSpec",
     "Routing",
+    "RoutingPolicy",
     "ScalingPaceSpec",
     "ScheduleSpec",
     "ServiceClass",

@@ -12,7 +12,7 @@ from llm_serving.spec.instants import Instant
 from llm_serving.spec.model import ServiceClass
 from llm_serving.spec.names import (
     MAX_AMOUNT,
-    MAX_COUNT,
+    DnsLabel,
     ModelName,
     NamespaceName,
     ObjectName,
@@ -21,9 +21,10 @@ from llm_serving.spec.names import (
     SecretName,
 )
 from llm_serving.spec.release import ImageReference
+from llm_serving.spec.timeouts import DAY_SECONDS
 
-Seconds = Annotated[float, Field(gt=0, le=MAX_COUNT)]
-Dollars = Annotated[float, Field(gt=0, le=MAX_AMOUNT)]
+Seconds = Annotated[float, Field(gt=0, le=DAY_SECONDS)]
+Dollars = Annotated[float, Field(gt=0, le=1_000_000)]
 PriceInDollars = Annotated[float, Field(ge=0, le=MAX_AMOUNT)]
 Days = Annotated[int, Field(ge=1, le=366)]
 
@@ -80,7 +81,7 @@ class BudgetSpec(Frozen):
 class KeySpec(Frozen):
     """Who may use the gateway, and how much. Of the key itself only its hash is known."""
 
-    name: ObjectName
+    name: DnsLabel
     """Name in metrics, logs and reports; unique."""
     sha256: Annotated[str, KEY_HASH]
     """SHA-256 of the key, 64 hexadecimal digits; `stacks keys new` makes a key and its hash."""
@@ -226,7 +227,7 @@ class RedisStoresSpec(Frozen):
     """Counts of limits and budgets; left out: each pod counts for itself, and there are no budgets."""
     cache: RedisSpec | None = None
     """Answers; left out: no cache."""
-    timeout_seconds: Annotated[float, Field(gt=0, le=5)] = 0.2
+    timeout_seconds: Annotated[float, Field(gt=0, le=0.3)] = 0.2
     """Longest wait for an answer of either, in seconds; 0.2 by default. A request goes on without it."""
 
 
@@ -236,7 +237,9 @@ class AnswerCacheSpec(Frozen):
     kind: Literal["exact", "semantic"] = "exact"
     """`exact` (the default): to the same request."""
     ttl_seconds: Annotated[int, Field(ge=1, le=MAX_AMOUNT)] = 300
-    """How long an answer is kept, in seconds; 300 by default."""
+    """How long an answer is given again, in seconds; 300 by default."""
+    stale_seconds: Annotated[int, Field(ge=0, le=MAX_AMOUNT)] = 3600
+    """How old an answer may be that is given where no back end answers, in seconds; 3600 by default, 0 for none."""
     scope: CacheScope = CacheScope.KEY
     """Who may be given it: the same `key` (the default), or every key of its `team`."""
 

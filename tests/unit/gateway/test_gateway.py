@@ -180,6 +180,7 @@ WRONG = [
     (arguments({"redis": {}, "cache": None}, cache_password="x"), "cachePassword"),
     (arguments(image_pull_password="x"), "imagePullPassword"),
     (arguments(client_ranges=["10.0.0.1/8"]), "clientRanges[0]"),
+    (arguments({"keys": [*SETTINGS["keys"], {**SETTINGS["keys"][0], "name": "b"}]}), "gateway.keys[1].sha256"),
     ({"gateway": IMAGES}, "models"),
 ]
 

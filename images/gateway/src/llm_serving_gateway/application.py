@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_serving_gateway import encoding, requests
+from llm_serving_gateway.answer_keys import FIELD, directives
 from llm_serving_gateway.bounds import bound, price
 from llm_serving_gateway.configuration import Configuration, Files, Model, read_configuration
 from llm_serving_gateway.exchange import Exchange
@@ -41,14 +42,18 @@ def create() -> "Application":
     """The application of this process, from the files of its pod."""
     from litellm.proxy.proxy_server import app  # pyright: ignore[reportMissingImports]
 
+    from llm_serving_gateway import answer_cache, backends
+
     files = Files.from_environment()
     configuration = read_configuration(files.gateway)
+    backends.install(configuration)
     redis = configuration.redis
     shared = None
     if redis is not None and redis.limits is not None:
         shared = SharedLimits(redis.limits, files.password("limits"), redis.timeout_seconds)
     limiter = Limiter(shared, configuration.replicas, configuration.fail_closed_seconds)
-    return Application(configuration, Keys(files.keys), limiter, Metrics(), app)
+    inner = answer_cache.around(app, configuration, files)
+    return Application(configuration, Keys(files.keys), limiter, Metrics(), inner)
 
 
 @dataclass
@@ -137,7 +142,10 @@ class Application:
         entry.model = model.name
         if model.task is not requests.TASKS[path]:
             raise invalid(f"The model {model.name} does not answer {path}.", "model", "model_not_supported")
-        await self._hand_on(Exchange(uuid.uuid4().hex, key, model, path, headers, fields), scope, receive, send, entry)
+        asked = directives(fields, headers.get("cache-control", ""))
+        fields.pop(FIELD, None)
+        exchange = Exchange(uuid.uuid4().hex, key, model, path, headers, fields, asked)
+        await self._hand_on(exchange, scope, receive, send, entry)
 
     async def _hand_on(
         self, exchange: Exchange, scope: MutableMapping[str, Any], receive: Receive, send: Send, entry: _Entry

@@ -1,13 +1,9 @@
 """Metrics of the gateway, on a port of their own, without a key: they name models, keys and teams, never contents."""
 
 from prometheus_client import (  # pyright: ignore[reportMissingImports]
-    CollectorRegistry,
     Counter,
     Gauge,
-    GCCollector,
     Histogram,
-    PlatformCollector,
-    ProcessCollector,
     start_http_server,
 )
 
@@ -18,12 +14,9 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 
 class Metrics:
-    """All of one process. What has no key yet (401, 404) counts under empty labels."""
+    """Those of one process that concern clients. What has no key yet (401, 404) counts under empty labels."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=self.registry)
         who = ("model", "key", "team")
         self.requests = self._counter("requests", "Requests that ended, by the client's status", *who, "status")
         self.refused = self._counter("limit_refusals", "Requests refused by a limit", "kind", *who)
@@ -34,7 +27,6 @@ class Metrics:
             "llm_gateway_request_seconds",
             "From the request to the last byte of its answer",
             ("model",),
-            registry=self.registry,
             buckets=_SECONDS,
         )
 
@@ -52,10 +44,10 @@ class Metrics:
 
     def serve(self, host: str, port: int) -> None:
         """Answer ``/metrics`` in a thread of this process."""
-        start_http_server(port, host, self.registry)
+        start_http_server(port, host)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"llm_gateway_{name}", text, labels, registry=self.registry)
+        return Counter(f"llm_gateway_{name}", text, labels)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(f"llm_gateway_{name}", text, labels, registry=self.registry)
+        return Gauge(f"llm_gateway_{name}", text, labels)
