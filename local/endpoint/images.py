@@ -12,11 +12,13 @@ from local.images import BuiltImage, LocalImages
 from local.model import ModelError
 from local.state_folder import StateFolder
 from stacks.settings import ExistingSettings
-from stacks.settings.models import GATEWAY_IMAGES
 
 ENGINE, LOADER = "vllm", "tiny-model"
 SOURCE = "/source"
 """Where the loader's image holds the models (``images/tiny-model``)."""
+
+_GATEWAY_RECIPES = {"image": "gateway", "proxyImage": "proxy", "routerImage": "router", "redisImage": "redis"}
+"""What is built for each image of the gateway, by its setting."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class EndpointImages:
         return _settings(self.engine.reference, self.loader.reference, references)
 
 
-def build(images: LocalImages, models: Path, gateway: Sequence[str] = ()) -> EndpointImages:
+def build(images: LocalImages, models: Path, gateway: Mapping[str, str]) -> EndpointImages:
     """Build what changed.
 
     Args:
@@ -58,11 +60,11 @@ def build(images: LocalImages, models: Path, gateway: Sequence[str] = ()) -> End
     return EndpointImages(
         engine=images.build(ENGINE),
         loader=images.build(LOADER, source=models),
-        gateway={name: images.build(_recipe(name)) for name in gateway},
+        gateway={name: images.build(recipe) for name, recipe in gateway.items()},
     )
 
 
-def image_settings(images: LocalImages, models: Path, gateway: Sequence[str] = ()) -> dict[str, Any]:
+def image_settings(images: LocalImages, models: Path, gateway: Mapping[str, str]) -> dict[str, Any]:
     """Settings that name the images as a build would leave them, without building.
 
     Args:
@@ -70,18 +72,15 @@ def image_settings(images: LocalImages, models: Path, gateway: Sequence[str] = (
         models: folder of models.
         gateway: images of the gateway's parts, see :func:`gateway_images`.
     """
-    references = {name: images.reference(_recipe(name)) for name in gateway}
+    references = {name: images.reference(recipe) for name, recipe in gateway.items()}
     return _settings(images.reference(ENGINE), images.reference(LOADER, models), references)
 
 
-def gateway_images(settings: ExistingSettings) -> tuple[str, ...]:
-    """Images of the gateway's parts that the settings ask for by ``name@version`` and bring no other for."""
-    names = [settings.image_name(f"gateway.{key}") for key in GATEWAY_IMAGES]
-    return tuple(name for name in names if name is not None and name not in settings.images)
-
-
-def _recipe(name: str) -> str:
-    return name.partition("@")[0]
+def gateway_images(settings: ExistingSettings) -> Mapping[str, str]:
+    """Images of the gateway's parts that the settings ask for by ``name@version`` and bring no other for: the name,
+    and the recipe of what is built in its place."""
+    names = {settings.image_name(f"gateway.{key}"): recipe for key, recipe in _GATEWAY_RECIPES.items()}
+    return {name: recipe for name, recipe in names.items() if name is not None and name not in settings.images}
 
 
 def make_models(state: StateFolder) -> Path:
