@@ -13,6 +13,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from llm_serving_gateway import encoding, requests
+from llm_serving_gateway.answer_keys import FIELD, directives
 from llm_serving_gateway.configuration import Configuration, Files, Model, Task, read_configuration
 from llm_serving_gateway.exchange import Exchange
 from llm_serving_gateway.keys import Key, Keys
@@ -36,8 +37,12 @@ def create() -> "Application":
     """The application of this process, from the files of its pod."""
     from litellm.proxy.proxy_server import app  # pyright: ignore[reportMissingImports]
 
+    from llm_serving_gateway import answer_cache, backends
+
     files = Files.from_environment()
-    return Application(read_configuration(files.gateway), Keys(files.keys), app)
+    configuration = read_configuration(files.gateway)
+    backends.install(configuration)
+    return Application(configuration, Keys(files.keys), answer_cache.around(app, configuration, files))
 
 
 class Application:
@@ -96,7 +101,9 @@ class Application:
             raise invalid(f"{model.name} does not answer {path}.", "model", "model_not_supported")
         show_usage = bool((fields.get("stream_options") or {}).get("include_usage"))
         _bound(fields, model, self._configuration)
-        exchange = Exchange(uuid.uuid4().hex, key, model, path, headers, fields)
+        asked = directives(fields, headers.get("cache-control", ""))
+        fields.pop(FIELD, None)
+        exchange = Exchange(uuid.uuid4().hex, key, model, path, headers, fields, asked)
         await relay(self._inner, scope, receive, send, exchange, show_usage=show_usage)
 
     def _model(self, key: Key, name: str) -> Model:

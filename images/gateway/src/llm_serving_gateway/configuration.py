@@ -89,7 +89,7 @@ class RequestLimits(Settings):
 
 
 class Retries(Settings):
-    """How often a request is tried again before its first byte, over all back ends of a model."""
+    """How often a request is tried again on the stable back end, before its first byte."""
 
     attempts: Annotated[int, Field(ge=0, le=10)] = 2
 
@@ -111,9 +111,15 @@ class RedisEndpoints(Settings):
 
 
 class Cache(Settings):
-    """Answers kept for equal requests; ``scope`` is who shares them unless a key says otherwise."""
+    """Answers kept for equal requests.
+
+    Attributes:
+        scope: who shares them unless a key says otherwise.
+        stale_seconds: how old an answer may be that is given when no back end answers; 0 for none.
+    """
 
     ttl_seconds: Annotated[int, Field(gt=0)] = 300
+    stale_seconds: Annotated[int, Field(ge=0)] = 3600
     scope: Literal["key", "team"] = "key"
 
 

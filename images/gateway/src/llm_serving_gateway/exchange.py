@@ -6,8 +6,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from llm_serving_gateway.answer_keys import Directives
 from llm_serving_gateway.configuration import Model
 from llm_serving_gateway.keys import Key
+from llm_serving_gateway.upstream import Upstream
+
+RELEASE_HEADER = "x-llm-release"
+"""Of a response: the release that answered. Of a request: the release that is to answer."""
 
 
 @dataclass
@@ -21,8 +26,10 @@ class Exchange:
         path: ``/v1/chat/completions`` and the like.
         headers: the client's, by their names in lower case, without its key.
         body: what LiteLLM gets.
+        directives: what the client says about kept answers.
         started: of the monotonic clock.
         response_headers: hooks add those that the client is to see.
+        upstream: its way to the back ends.
         is_free: a hook says that the answer used no back end: its tokens count for no limit and no budget.
     """
 
@@ -32,9 +39,14 @@ class Exchange:
     path: str
     headers: Mapping[str, str]
     body: dict[str, Any]
+    directives: Directives = field(default_factory=Directives)
     started: float = field(default_factory=time.monotonic)
     response_headers: dict[str, str] = field(default_factory=dict)
     is_free: bool = False
+    upstream: Upstream = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.upstream = Upstream(self.key.may_use)
 
     @property
     def is_stream(self) -> bool:

@@ -1,16 +1,18 @@
 """LiteLLM's own configuration, written from ours at each start.
 
-Every model is two groups of LiteLLM: its name, with the weighted back end, and its name with ``STABLE``, which only
-fallbacks lead to. Limits, budgets and keys are not in it: they are ours.
+Every model is one group of LiteLLM. Behind its address our transport asks the weighted and the stable back end, with
+retries and time-outs (:mod:`llm_serving_gateway.backend_transport`); LiteLLM goes over to other models. Limits, budgets
+and keys are not in it: they are ours.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
+from llm_serving_gateway import guardrails
 from llm_serving_gateway.configuration import Configuration, Model, Task
 
-STABLE = "#stable"
-"""What the name of a model's second group ends with. No name that a client may send has it."""
+MARGIN_SECONDS = 10
+"""LiteLLM's time-outs are above ours, which come first."""
 
 AUTHENTICATION = "llm_serving_gateway.authentication.authenticate"
 CALLBACK = "llm_serving_gateway.hooks.callback"
@@ -20,14 +22,9 @@ _MODES = {Task.CHAT: "chat", Task.EMBED: "embedding", Task.CLASSIFY: "rerank"}
 
 def render(configuration: Configuration) -> Mapping[str, Any]:
     """What LiteLLM reads as its configuration file."""
-    groups = [
-        _group(model, name, str(url))
-        for model in configuration.models
-        for name, url in ((model.name, model.weighted_url), (model.name + STABLE, model.stable_url))
-    ]
-    fallbacks = [{model.name: [model.name + STABLE, *model.fallbacks]} for model in configuration.models]
+    fallbacks = [{model.name: [*model.fallbacks]} for model in configuration.models if model.fallbacks]
     return {
-        "model_list": groups,
+        "model_list": [_group(model) for model in configuration.models],
         "litellm_settings": {
             "callbacks": [CALLBACK],
             "drop_params": False,
@@ -36,10 +33,11 @@ def render(configuration: Configuration) -> Mapping[str, Any]:
             "redact_user_api_key_info": True,
             "disable_end_user_cost_tracking": True,
         },
+        "guardrails": guardrails.render(configuration.guardrails),
         "router_settings": {
-            "num_retries": configuration.retries.attempts,
-            "retry_after": 0,
+            "num_retries": 0,
             "fallbacks": fallbacks,
+            "context_window_fallbacks": fallbacks,
             "disable_cooldowns": True,
         },
         "general_settings": {
@@ -51,16 +49,17 @@ def render(configuration: Configuration) -> Mapping[str, Any]:
     }
 
 
-def _group(model: Model, name: str, url: str) -> Mapping[str, Any]:
+def _group(model: Model) -> Mapping[str, Any]:
     return {
-        "model_name": name,
+        "model_name": model.name,
         "litellm_params": {
             "model": f"hosted_vllm/{model.name}",
-            "api_base": url.rstrip("/"),
+            "api_base": str(model.weighted_url).rstrip("/"),
             # Engines behind the gateway know no keys; without one LiteLLM would look for OpenAI's in the environment.
             "api_key": "none",
-            "timeout": model.timeouts.total_seconds,
-            "stream_timeout": model.timeouts.first_token_seconds,
+            "timeout": model.timeouts.total_seconds + MARGIN_SECONDS,
+            "stream_timeout": model.timeouts.total_seconds + MARGIN_SECONDS,
+            "max_retries": 0,
             "input_cost_per_token": model.usd_per_million_input_tokens / 1e6,
             "output_cost_per_token": model.usd_per_million_output_tokens / 1e6,
         },

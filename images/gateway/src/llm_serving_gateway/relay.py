@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_serving_gateway import encoding
-from llm_serving_gateway.exchange import Exchange, current
-from llm_serving_gateway.litellm_configuration import STABLE
+from llm_serving_gateway.exchange import RELEASE_HEADER, Exchange, current
 from llm_serving_gateway.refusals import RefusalError, invalid, unavailable
 
 Event = MutableMapping[str, Any]
@@ -25,10 +24,9 @@ Inner = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 _HANDED_ON = ("accept", "traceparent", "tracestate", "baggage")
 """Headers of the client that LiteLLM gets. It takes orders from others (``x-litellm-...``)."""
 
-_SHOWN = {"llm_provider-x-llm-release": "x-llm-release"}
-"""Headers of LiteLLM's answer that the client gets, by LiteLLM's name and ours."""
-
 _TOO_LONG = re.compile(r"maximum (?:context|model) length|max_model_len|context window", re.IGNORECASE)
+_BLOCKED = "Content blocked"
+"""What the content filter says, with the name of its pattern."""
 _LOST = "The answer broke off: its back end failed."
 
 _log = logging.getLogger(__name__)
@@ -187,8 +185,9 @@ class _Answer:
 
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.status = status
-        shown = {_SHOWN[name]: value for name, value in self._inner_headers.items() if name in _SHOWN}
-        shown.update(self._exchange.response_headers)
+        shown = dict(self._exchange.response_headers)
+        if self._exchange.upstream.release is not None:
+            shown[RELEASE_HEADER] = self._exchange.upstream.release
         headers = headers + [(name.encode(), value.encode("latin-1")) for name, value in shown.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
@@ -212,7 +211,7 @@ class _Answer:
             return
         if isinstance(answer, dict):
             self.usage.read(answer.get("usage"))
-            answer = _presentable(answer)
+            answer = self._presentable(answer)
             body = encoding.dumps(answer)
         await self._start(200, [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())])
         await self._end(body)
@@ -233,6 +232,8 @@ class _Answer:
         except encoding.JSONDecodeError:
             return b""
         if "error" in chunk:
+            if _BLOCKED in str(chunk["error"]):
+                return _event(_blocked("answer"))
             _log.warning("a stream of %s broke off", self._exchange.model.name)
             return _event(unavailable(_LOST))
         self.usage.chunks += 1
@@ -243,7 +244,15 @@ class _Answer:
                 if not any(_says_something(choice) for choice in chunk.get("choices", [])):
                     return b""
                 del chunk["usage"]
-        return b"data: " + encoding.dumps(_presentable(chunk)) + b"\n\n"
+        return b"data: " + encoding.dumps(self._presentable(chunk)) + b"\n\n"
+
+    def _presentable(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """With the name of the model that answered, without what LiteLLM adds of its own."""
+        if "model" in answer:
+            answer["model"] = self._exchange.upstream.model or self._exchange.model.name
+        for name in ("provider_specific_fields", "_hidden_params"):
+            answer.pop(name, None)
+        return answer
 
 
 def _says_something(choice: Mapping[str, Any]) -> bool:
@@ -251,14 +260,8 @@ def _says_something(choice: Mapping[str, Any]) -> bool:
     return bool(choice.get("finish_reason") or choice.get("text") or any(delta.values()))
 
 
-def _presentable(answer: dict[str, Any]) -> dict[str, Any]:
-    """Without the names of LiteLLM's groups and what it adds of its own."""
-    model = answer.get("model")
-    if isinstance(model, str):
-        answer["model"] = model.removeprefix("hosted_vllm/").removesuffix(STABLE)
-    for name in ("provider_specific_fields", "_hidden_params"):
-        answer.pop(name, None)
-    return answer
+def _blocked(what: str) -> RefusalError:
+    return invalid(f"The {what} has personal data or a secret in it, which is not let through.", code="content_blocked")
 
 
 def _event(refusal: RefusalError) -> bytes:
@@ -273,6 +276,8 @@ def _as_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusal
     """
     if status in (400, 422):
         text = body.decode("utf-8", "replace")
+        if _BLOCKED in text:
+            return _blocked("request or its answer")
         if _TOO_LONG.search(text):
             return invalid(
                 "The prompt and max_tokens together are longer than the model's context.",

@@ -32,6 +32,7 @@ class Body(BaseModel):
 
     model: Annotated[StrictStr, Field(min_length=1, max_length=200)]
     user: StrictStr | None = None
+    cache: dict[str, StrictBool] | None = None
 
 
 class Sampling(Body):
