@@ -70,7 +70,6 @@ def proxy_arguments(
         "image": spec.proxy_image.reference,
         "replicas": proxy_replicas(spec),
         "cpu": spec.proxy_cpu,
-        "body_bytes": spec.limits.body_bytes,
         "longest_request_seconds": longest_request_seconds(spec, [model.name for model in stack.gateway_models]),
         "service_type": "ClusterIP" if spec.internal else "LoadBalancer",
         "labels": stack.settings.labels,

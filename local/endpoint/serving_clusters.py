@@ -40,9 +40,8 @@ class ServingCluster(ABC):
             ClusterError: it does not.
         """
 
-    def addons(self, *, scales: bool, has_gateway: bool) -> Mapping[str, str]:
-        """Settings ``addons`` that hold for this cluster where the stack's file says nothing; arguments as for
-        :meth:`start`."""
+    def addons(self) -> Mapping[str, str]:
+        """Settings ``addons`` that hold for this cluster where a model scales and the stack's file says nothing."""
         return {}
 
     @abstractmethod
@@ -96,14 +95,11 @@ class OwnNode(ServingCluster):
             self.cluster.install_crds("gateway-api")
         self.clients = (f"{self.cluster.addresses().host}/32",)
 
-    def addons(self, *, scales: bool, has_gateway: bool) -> Mapping[str, str]:
+    def addons(self) -> Mapping[str, str]:
         """All of them are there already, or will be with the next ``make up``."""
         existing = AddonSource.EXISTING.value
         prometheus = f"http://{self.cluster.addresses().node}:{FIXED_PORTS[PROMETHEUS]}"
-        return {
-            **({"keda": existing, "monitoring": existing, "prometheusUrl": prometheus} if scales else {}),
-            **({"gatewayApi": existing} if has_gateway else {}),
-        }
+        return {"keda": existing, "monitoring": existing, "prometheusUrl": prometheus}
 
     def kubeconfig(self) -> Path:
         """The administrator's, by token."""

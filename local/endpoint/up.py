@@ -157,10 +157,9 @@ def _endpoint(
     of_cluster = settings.cluster.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
     clients = [*of_cluster.get("clients", ()), *cluster.clients]
     more["cluster"] = {**of_cluster, "clients": clients} if clients else of_cluster
-    brought = cluster.addons(scales=_scales(settings), has_gateway=settings.gateway is not None)
-    if brought:
+    if _scales(settings):
         of_addons = settings.addons.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        more["addons"] = {**brought, **of_addons}
+        more["addons"] = {**cluster.addons(), **of_addons}
     key = None
     if settings.gateway is not None:
         key = client_key(runner.state)

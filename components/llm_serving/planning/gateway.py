@@ -105,7 +105,7 @@ def gateway_pods(
     yield GatewayPods("gateway", namespace, gateway.replicas.min, gateway.replicas.max, gateway.image)
     for endpoint, model in zip(endpoints, models, strict=True):
         if endpoint.routing is Routing.ROUTER and gateway.router_image is not None:
-            routers = RouterSpec().replicas * len(model.releases.versions)
+            routers = gateway.router.replicas * len(model.releases.versions)
             yield GatewayPods(f"routers of {model.name}", model.team, routers, routers, gateway.router_image)
     for store, redis in (("limits", gateway.redis.limits), ("cache", gateway.redis.cache)):
         if redis is not None and redis.is_installed and gateway.redis_image is not None:
