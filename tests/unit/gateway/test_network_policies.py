@@ -1,7 +1,7 @@
 """Who reaches whom on the path of a request, computed from the objects as they are rendered for two teams' namespaces
 and the gateway's, by an evaluator that knows nothing of how they were made."""
 
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from typing import Any
 
@@ -118,20 +118,50 @@ def namespaces() -> list[dict[str, Any]]:
     return [*ours, *map(namespace, ("shop", "other", "monitoring", "kube-system"))]
 
 
-def can_connect(source: str, target: str, port: int, protocol: str = "TCP") -> bool:
+def can_connect(source: str, target: str, port: int, protocol: str = "TCP", only: str | None = None) -> bool:
+    """Under all policies, or under one side of them: what is let in, or what is let out."""
     ends = [PODS[name]["status"]["podIP"] if name in PODS else name for name in (source, target)]
-    return allowed(Connection(*ends, protocol, port), policies(), list(PODS.values()), namespaces())
+    rendered = policies() if only is None else [each for each in map(partial(side, only), policies()) if each]
+    return allowed(Connection(*ends, protocol, port), rendered, list(PODS.values()), namespaces())
+
+
+def side(only: str, policy: dict[str, Any]) -> dict[str, Any] | None:
+    """One side of a policy; ``None`` where it has nothing to say of it."""
+    types = [each for each in policy["spec"]["policyTypes"] if each == only]
+    return {**policy, "spec": {**policy["spec"], "policyTypes": types}} if types else None
 
 
 PORTS = (80, API, EDGE, EDGE_TLS, LITELLM, LITELLM_METRICS, MODELS, PROXY_METRICS, REDIS, SERVING, ROUTER_METRICS)
 OURS = {name for name, each in PODS.items() if each["metadata"]["namespace"] in ("llm-gateway", "chat", "search")}
 
 
-def test_each_hop_accepts_its_predecessor_alone() -> None:
+ENDS = {*PODS, *OUTSIDE}
+
+
+def test_each_hop_is_all_that_is_allowed() -> None:
     """Every pair of which one end is ours, on every port of the path."""
-    ends = {*PODS, *OUTSIDE}
-    tried = [(a, b, port) for a, b, port in product(ends, ends, PORTS) if a != b and OURS & {a, b}]
+    tried = [(a, b, port) for a, b, port in product(ENDS, ENDS, PORTS) if a != b and OURS & {a, b}]
     assert {each for each in tried if can_connect(*each)} == HOPS
+
+
+def test_each_hop_accepts_its_predecessor_alone_whatever_that_lets_out() -> None:
+    """The edge knows clients by their namespace; engines in it let nothing out."""
+    clients = {name for name, each in PODS.items() if each["metadata"]["namespace"] in ("chat", "shop")}
+    tried = [(a, b, port) for a, b, port in product(ENDS, OURS, PORTS) if a != b]
+    assert {each for each in tried if can_connect(*each, only="Ingress")} == {
+        *(hop for hop in HOPS if hop[1] in OURS),
+        *product(clients, ("proxy",), (EDGE, EDGE_TLS)),
+    }
+
+
+NOT_TOLD_APART = {*product(("proxy",), ("qwen", "bge"), (SERVING,)), ("qwen-router", "phi", SERVING)}
+"""What a source may send and its target refuses: to a source, engines are engines."""
+
+
+def test_nobody_sends_to_anybody_but_the_next_hop() -> None:
+    tried = [(a, b, port) for a, b, port in product(OURS, ENDS, PORTS) if a != b]
+    sent = {each for each in tried if can_connect(*each, only="Egress")}
+    assert sent == {hop for hop in HOPS if hop[0] in OURS} | NOT_TOLD_APART
 
 
 @pytest.mark.parametrize("source", ["proxy", "litellm", "limits", "qwen-router"])
