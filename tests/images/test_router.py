@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -29,16 +29,25 @@ class Routed:
     router: Router
     backends: tuple[Backend, Backend]
 
-    def place(self, prompt: str) -> tuple[Backend, threading.Event]:
-        """Send a prompt that waits for its answer; where it is, and what lets it go."""
+    def place(self, prompt: str) -> tuple[Backend, Callable[[], None]]:
+        """Send a prompt that waits for its answer; where it is, and what waits until it is answered."""
         go = threading.Event()
         for backend in self.backends:
             backend.behaviour.hold = go
         asked = [len(each.requests) for each in self.backends]
-        threading.Thread(target=self.router.chat, args=(prompt,), daemon=True).start()
+        client = threading.Thread(target=self.router.chat, args=(prompt,), daemon=True)
+        client.start()
         until(lambda: [len(each.requests) for each in self.backends] != asked, "the request is somewhere")
         (place,) = [each for each, before in zip(self.backends, asked, strict=True) if len(each.requests) > before]
-        return place, go
+
+        def answer() -> None:
+            go.set()
+            client.join(PATIENCE)
+            for backend in self.backends:
+                backend.behaviour.hold = None
+                backend.requests.clear()
+
+        return place, answer
 
     def state(self, backend: Backend) -> float:
         """State of the breaker of a back end."""
@@ -80,14 +89,11 @@ def routed(started: Routed) -> Iterator[Routed]:
 
 def test_requests_with_one_beginning_go_to_one_engine(routed: Routed) -> None:
     beginnings = ("You are a pirate. " * 20, "Translate into Latin. " * 20)
-    first, go = routed.place(f"{beginnings[0]}1")
-    second, also = routed.place(f"{beginnings[1]}1")
+    first, answer_first = routed.place(f"{beginnings[0]}1")
+    second, answer_second = routed.place(f"{beginnings[1]}1")
     assert second is not first, "the less busy one gets what nobody has seen"
-    go.set()
-    also.set()
-    for backend in routed.backends:
-        backend.behaviour.hold = None
-        backend.requests.clear()
+    answer_first()
+    answer_second()
     for number in range(2, 6):
         assert [routed.router.chat(f"{beginning}{number}") for beginning in beginnings] == [200, 200]
     for backend, beginning in ((first, beginnings[0]), (second, beginnings[1])):
@@ -97,12 +103,9 @@ def test_requests_with_one_beginning_go_to_one_engine(routed: Routed) -> None:
 
 def test_an_engine_that_answers_500_costs_no_client_an_error_and_is_back_once_it_is_well(routed: Routed) -> None:
     prompt = "Where requests go that one engine knows. " * 10
-    failing, go = routed.place(prompt)
-    go.set()
-    for backend in routed.backends:
-        backend.behaviour.hold = None
+    failing, answer = routed.place(prompt)
+    answer()
     failing.behaviour.status = 500
-    failing.requests.clear()
     assert [routed.router.chat(prompt) for _ in range(10)] == [200] * 10
     assert routed.state(failing) == OPEN
     asked = len(failing.requests)
@@ -119,10 +122,8 @@ def test_an_engine_that_answers_500_costs_no_client_an_error_and_is_back_once_it
 
 def test_an_engine_that_still_fails_when_it_is_tried_costs_no_client_an_error(routed: Routed) -> None:
     prompt = "Another beginning that one engine knows. " * 10
-    failing, go = routed.place(prompt)
-    go.set()
-    for backend in routed.backends:
-        backend.behaviour.hold = None
+    failing, answer = routed.place(prompt)
+    answer()
     failing.behaviour.status = 503
     statuses = [routed.router.chat(prompt)]
     begin = routed.transitions()
