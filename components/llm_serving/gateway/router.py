@@ -17,7 +17,7 @@ from llm_serving.errors import Problem, ProblemsError, Suggestion
 from llm_serving.gateway.arguments import GatewayImageArgs, RouterArgs
 from llm_serving.gateway.names import router_name
 from llm_serving.gateway.network_policies import PRIVATE
-from llm_serving.gateway.router_pod import METRICS_PORT_NAME, discovery_options, pod_spec, router_command
+from llm_serving.gateway.router_pod import METRICS_PORT_NAME, POD_VERBS, discovery_options, pod_spec, router_command
 from llm_serving.serving.arguments import ImagePullArgs
 from llm_serving.serving.disruption import disruption_budget
 from llm_serving.serving.gateway_access import ROUTER_METRICS_PORT, ROUTER_PORT
@@ -118,8 +118,7 @@ class ReleaseRouter(pulumi.ComponentResource):
         role = rbac.v1.Role(
             name,
             metadata=metadata(),
-            # A watch of one namespace; it picks the release's pods itself.
-            rules=[rbac.v1.PolicyRuleArgs(api_groups=[""], resources=["pods"], verbs=["list", "watch"])],
+            rules=[rbac.v1.PolicyRuleArgs(api_groups=[""], resources=["pods"], verbs=list(POD_VERBS))],
             opts=child(self),
         )
         binding = rbac.v1.RoleBinding(

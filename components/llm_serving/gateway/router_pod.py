@@ -23,6 +23,8 @@ from llm_serving.serving.priorities import priority_class
 from llm_serving.spec import ImagePullSpec, ImageReference, RouterSpec, RoutingPolicy, ServiceClass
 
 CONTAINER = "router"
+POD_VERBS = ("list", "watch")
+"""What its account may do with the pods of its namespace; it picks its release's itself."""
 METRICS_PORT_NAME = "metrics"
 
 REQUESTS = {"cpu": "250m", "memory": "128Mi"}
