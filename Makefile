@@ -86,7 +86,8 @@ test-images: setup-python ## launcher, loader and image builds as real processes
 	@# Not in fixtures: they take minutes, and the processes of the tests would want them at once.
 	@python -m tests.images.vllm_distribution
 	@python -m tests.images.quantizer_environment
-	@$(PYTEST) tests/images -q -n 2 --dist loadfile
+	@python -m tests.images.gateway.environment
+	@$(PYTEST) tests/images -q -n 2 --dist loadscope
 
 test-engine: setup-karpenter ## previews, updates, faults and destroys on the real engine and a real control plane
 	@# Each group makes what it needs; most of the time is spent waiting. conftest.py says which tests are a group.

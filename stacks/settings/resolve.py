@@ -43,6 +43,7 @@ from stacks.images.lock import (
 )
 from stacks.releases import RELEASES, Release, read_releases
 from stacks.releases.checks import mismatches
+from stacks.settings.gateway_images import check_gateway_images, gateway_images
 from stacks.settings.models import Settings, in_file
 
 NVIDIA_GPU = "nvidia.com/gpu"
@@ -274,14 +275,19 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
     known = read_releases(releases)
     pulled = {key: _as_pulled(release, settings) for key, release in known.items()}
     shape = stack_shape(settings, {key: release.spec for key, release in pulled.items()})
-    problems = [*check(shape), *_check_mirror(settings), *_check_releases(settings, known, read_images(releases))]
+    lock = read_images(releases)
+    problems = [
+        *check(shape),
+        *_check_mirror(settings),
+        *_check_releases(settings, known, lock),
+        *check_gateway_images(settings, lock),
+    ]
     if problems:
         raise ProblemsError(map(in_file, problems), source)
     models = tuple(_served(model, pulled, shape) for model in settings.models)
     problems = [*_check_environments(models, settings.egress)]
     if problems:
         raise ProblemsError(map(in_file, problems), source)
-    lock = read_images(releases)
     images = _images(settings, known)
     unpushed = tuple(in_file(_unpushed(image, lock)) for image in images if is_nowhere(image.reference))
     by_tag = (
@@ -357,6 +363,7 @@ def _images(settings: Settings, releases: Mapping[tuple[str, str], Release]) -> 
     for index, job in enumerate(settings.quantizations):
         path = f"quantizations[{index}].image"
         images.append(_Image(path, job.image, settings.image_name(path)))
+    images += [_Image(path, image, settings.image_name(path)) for path, image in gateway_images(settings)]
     if settings.loader is None:
         return images
     return [_Image("loader.image", settings.loader.image, settings.image_name("loader.image")), *images]
@@ -419,6 +426,7 @@ def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSp
         weights=settings.weights,
         cache_storage=settings.made_claim,
         addons=settings.addons,
+        gateway=settings.gateway,
         sidecar=cloud.cache_sidecar,
         today=today(),
     )
