@@ -98,7 +98,8 @@ test-e2e: setup-node ## a real node and real pods: the endpoint under load, upda
 	@$(PYTEST) --durations=40 tests/node tests/e2e
 
 test-autoscaling: setup-autoscaling ## KEDA and the HPA controller on a real Prometheus (a first run builds KEDA: a quarter of an hour)
-	@$(PYTEST) tests/autoscaling
+	@# Two processes, each with a cluster: lulls that must last are waited for side by side.
+	@$(PYTEST) tests/autoscaling -q -n 2 --dist loadfile
 
 test-official: setup-official-kubernetes ## our Kubernetes plugin beside Pulumi's own (a first run builds that: some minutes)
 	@# Two processes, each with a control plane: the tests wait for `pulumi` most of the time.
