@@ -92,6 +92,22 @@ RECIPES: Mapping[str, Recipe] = {
             timeout_s=3600,
         ),
         Recipe(
+            "router",
+            IMAGES / "router" / "Dockerfile",
+            IMAGES,
+            bases={"BASE_IMAGE": BASE, "BUILDER_IMAGE": BASE},
+            needed_bytes=1_000_000_000,
+            timeout_s=900,
+        ),
+        Recipe(
+            "redis",
+            IMAGES / "redis" / "Dockerfile",
+            IMAGES,
+            bases={"BASE_IMAGE": BASE},
+            needed_bytes=500_000_000,
+            timeout_s=600,
+        ),
+        Recipe(
             "tiny-model",
             _LOCAL / "tiny-model.Dockerfile",
             None,

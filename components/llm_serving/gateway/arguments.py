@@ -166,7 +166,9 @@ class AnswerCacheArgs(TypedDict):
     kind: NotRequired[str]
     """`exact` (the default): to the same request."""
     ttl_seconds: NotRequired[int]
-    """How long an answer is kept, in seconds; 300 by default."""
+    """How long an answer is given again, in seconds; 300 by default."""
+    stale_seconds: NotRequired[int]
+    """How old an answer may be that is given where no back end answers, in seconds; 3600 by default, 0 for none."""
     scope: NotRequired[str]
     """Who may be given it: the same `key` (the default), or every key of its `team`."""
 

@@ -28,7 +28,7 @@ def gateway_document(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> dict
         "limits": _plain(spec.limits),
         "retries": _plain(spec.retries),
         "redis": _redis(spec),
-        "cache": None if spec.cache is None else _only(_plain(spec.cache), "ttlSeconds", "scope"),
+        "cache": None if spec.cache is None else _only(_plain(spec.cache), "ttlSeconds", "staleSeconds", "scope"),
         "guardrails": None if spec.guardrails is None else _plain(spec.guardrails),
         "replicas": spec.replicas.max,
         "failClosedSeconds": spec.fail_closed_seconds,

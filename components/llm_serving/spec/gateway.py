@@ -237,7 +237,9 @@ class AnswerCacheSpec(Frozen):
     kind: Literal["exact", "semantic"] = "exact"
     """`exact` (the default): to the same request."""
     ttl_seconds: Annotated[int, Field(ge=1, le=MAX_AMOUNT)] = 300
-    """How long an answer is kept, in seconds; 300 by default."""
+    """How long an answer is given again, in seconds; 300 by default."""
+    stale_seconds: Annotated[int, Field(ge=0, le=MAX_AMOUNT)] = 3600
+    """How old an answer may be that is given where no back end answers, in seconds; 3600 by default, 0 for none."""
     scope: CacheScope = CacheScope.KEY
     """Who may be given it: the same `key` (the default), or every key of its `team`."""
 

@@ -30,6 +30,7 @@ def test_every_lock_is_looked_at():
         "model-loader/requirements.txt",
         "quantizer/requirements-cpu.txt",
         "quantizer/requirements-gpu.txt",
+        "router/requirements.txt",
     }
 
 
