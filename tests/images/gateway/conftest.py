@@ -7,11 +7,26 @@ import pytest
 
 from tests.images.gateway import backend as backends
 from tests.images.gateway.backend import Backend, Behaviour
-from tests.images.gateway.pods import Pod, Redis, free_port, key, start, stop, wait_ready, write_keys
+from tests.images.gateway.pods import Pod, Redis, free_port, key, start, stop, wait_ready, wait_until, write_keys
 from tests.images.locked_environment import NotHereError
 
+TIMEOUT_SECONDS = 5
+"""Of Redis. More than in production: on a busy machine the gateway itself may rest so long."""
+
+CHAT = "/v1/chat/completions"
 KEYS = (key("any"),)
 """The keys that every test starts with."""
+
+
+def give_keys(pods: Sequence[Pod], *more: Mapping[str, Any]) -> None:
+    """Let these keys count, and those that every test starts with, in gateways that run."""
+    running = [pod for pod in pods if pod.process.poll() is None]
+    for pod in running:
+        write_keys(pod.folder, [*KEYS, *more])
+    for pod in running:
+        for each in (*KEYS, *more):
+            # Without a model it is refused before it counts.
+            wait_until(lambda pod=pod, name=each["name"]: pod.post(CHAT, {}, name).status_code == 400, "the keys")
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +72,7 @@ def configuration(weighted: Backend, stable: Backend, redis: Redis) -> Mapping[s
             {"name": "scores", "task": "classify", "contextTokens": 512, **urls},
         ],
         "limits": {"bodyBytes": 100_000, "maxOutputTokens": 512},
-        "redis": {"limits": {"host": "127.0.0.1", "port": redis.port}, "timeoutSeconds": 0.2},
+        "redis": {"limits": {"host": "127.0.0.1", "port": redis.port}, "timeoutSeconds": TIMEOUT_SECONDS},
         "replicas": 2,
     }
 
@@ -80,14 +95,14 @@ def pods(tmp_path_factory: pytest.TempPathFactory, configuration: Mapping[str, A
 
 
 @pytest.fixture
-def pod(pods: Sequence[Pod], weighted: Backend, stable: Backend) -> Iterator[Pod]:
-    """One of the two, with back ends that answer and have been asked nothing."""
+def pod(pods: Sequence[Pod], weighted: Backend, stable: Backend) -> Pod:
+    """One of the two, with the first keys, and back ends that answer and have been asked nothing."""
+    give_keys(pods)
     for backend in (weighted, stable):
         backend.behaviour = Behaviour()
         backend.requests.clear()
-    yield pods[0]
-    for pod in pods:
-        write_keys(pod.folder, KEYS)
+        backend.cut.clear()
+    return pods[0]
 
 
 @pytest.fixture(scope="session")

@@ -107,7 +107,7 @@ class RedisEndpoints(Settings):
 
     limits: RedisEndpoint | None = None
     cache: RedisEndpoint | None = None
-    timeout_seconds: Annotated[float, Field(gt=0, le=0.3)] = 0.2
+    timeout_seconds: Annotated[float, Field(gt=0, le=10)] = 0.2
 
 
 class Cache(Settings):
