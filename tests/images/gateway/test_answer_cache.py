@@ -188,7 +188,7 @@ def test_requests_are_answered_while_redis_is_frozen(protected, cache):
     with cache.frozen():
         answers = [ask(protected) for _ in range(8)]
         assert {(result, answer.status_code) for result, answer in answers} == {("miss", 200)}
-        assert protected.metrics()["llm_gateway_cache_redis_up"] == 0
+        assert protected.metrics()['llm_gateway_redis_away{redis="cache"}'] == 1
     until_kept(protected)
 
 
@@ -214,7 +214,7 @@ def test_requests_are_answered_while_redis_is_full_or_flushed(protected, cache):
         full = [ask(protected, content=f"other {number}") for number in range(4)]
         assert {(result, answer.status_code) for result, answer in full} == {("miss", 200)}
         assert ask(protected)[0] == "hit"
-        assert protected.metrics()["llm_gateway_cache_redis_up"] == 1
+        assert protected.metrics()['llm_gateway_redis_away{redis="cache"}'] == 0
     finally:
         assert cache.command("CONFIG", "SET", "maxmemory", "0") == "+OK"
     until_kept(protected, content="other 0")

@@ -11,7 +11,8 @@ from tests.images.gateway.backend import Behaviour
 from tests.images.gateway.conftest import give_keys
 from tests.images.gateway.pods import Pod, key, leaving, wait_until
 
-UP = 'llm_gateway_redis_up{redis="limits"}'
+AWAY = 'llm_gateway_redis_away{redis="limits"}'
+FAILURES = 'llm_gateway_redis_failures_total{reason="away",redis="limits"}'
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_a_flushed_redis_costs_nothing_and_budgets_are_remembered(pods, grant, r
 def test_a_frozen_redis_is_waited_for_once_and_each_replica_grants_its_share(pods, grant, redis):
     grant("frozen", requestsPerMinute=6, budget={"tokens": 10_000, "days": 30})
     assert [each.chat("frozen").status_code for each in pods] == [200, 200]
-    before = [each.metrics()["llm_gateway_redis_failures_total"] for each in pods]
+    before = [each.metrics().get(FAILURES, 0) for each in pods]
     with redis.frozen(), ThreadPoolExecutor(2) as pool:
 
         def ask(each: Pod) -> list[int]:
@@ -139,8 +140,8 @@ def test_a_frozen_redis_is_waited_for_once_and_each_replica_grants_its_share(pod
 
         # Three of six for each replica, of which one is used.
         assert list(pool.map(ask, pods)) == [[200, 200, 429, 429]] * 2
-        assert [each.metrics()[UP] for each in pods] == [0, 0]
-        after = [each.metrics()["llm_gateway_redis_failures_total"] for each in pods]
+        assert [each.metrics()[AWAY] for each in pods] == [1, 1]
+        after = [each.metrics().get(FAILURES, 0) for each in pods]
         assert all(now - then == 1 for now, then in zip(after, before, strict=True))
     everything_counted(pods)
     # Those in doubt count once.
@@ -174,5 +175,5 @@ def test_a_full_redis_is_like_one_that_is_away(pods, grant, redis):
 def everything_counted(pods: Sequence[Pod]) -> None:
     """Wait until Redis is in use again and knows of everything."""
     for each in pods:
-        wait_until(lambda each=each: each.metrics()[UP] == 1, "Redis")
+        wait_until(lambda each=each: each.metrics()[AWAY] == 0, "Redis")
         wait_until(lambda each=each: each.metrics()["llm_gateway_requests_unsettled"] == 0, "what was not counted")

@@ -62,7 +62,7 @@ def around(inner: Inner, configuration: Configuration, files: Files) -> Inner:
     cache, redis = configuration.cache, configuration.redis
     if cache is None or redis is None or redis.cache is None:
         return inner
-    return AnswerCache(inner, BoundedRedis(redis.cache, files.password("cache"), redis.timeout_seconds), cache)
+    return AnswerCache(inner, BoundedRedis("cache", redis.cache, files.password("cache"), redis.timeout_seconds), cache)
 
 
 class AnswerCache:

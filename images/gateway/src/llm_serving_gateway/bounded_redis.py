@@ -23,8 +23,21 @@ T = TypeVar("T")
 PROBE_SECONDS = 0.5
 """Pause between two probes of a Redis that is away."""
 
-_UP = Gauge("llm_gateway_cache_redis_up", "0 while the Redis of answers is left alone")
-_FAILURES = Counter("llm_gateway_cache_redis_failures", "Operations on it that failed", ["reason"])
+AWAY = Gauge("llm_gateway_redis_away", "1 while this Redis is left alone", ["redis"])
+FAILURES = Counter("llm_gateway_redis_failures_total", "Operations that failed", ["redis", "reason"])
+
+
+def connect(endpoint: RedisEndpoint, password: str | None, timeout_seconds: float) -> Redis:
+    """A client that tries nothing twice."""
+    return Redis(
+        host=endpoint.host,
+        port=endpoint.port,
+        password=password,
+        ssl=endpoint.tls,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        retry=Retry(NoBackoff(), 0),
+    )
 
 
 class RedisAwayError(Exception):
@@ -32,22 +45,14 @@ class RedisAwayError(Exception):
 
 
 class BoundedRedis:
-    """The Redis of answers; ``timeout_seconds`` is what an operation may take with all that it needs, name resolution
-    and connecting included."""
+    """One Redis by the name that its metrics have; ``timeout_seconds`` is what an operation may take with all that it
+    needs, name resolution and connecting included."""
 
-    def __init__(self, endpoint: RedisEndpoint, password: str | None, timeout_seconds: float) -> None:
-        self._timeout = timeout_seconds
-        self._client = Redis(
-            host=endpoint.host,
-            port=endpoint.port,
-            password=password,
-            ssl=endpoint.tls,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            retry=Retry(NoBackoff(), 0),
-        )
+    def __init__(self, name: str, endpoint: RedisEndpoint, password: str | None, timeout_seconds: float) -> None:
+        self._name, self._timeout = name, timeout_seconds
+        self._client = connect(endpoint, password, timeout_seconds)
         self._probe: asyncio.Task[None] | None = None
-        _UP.set(1)
+        AWAY.labels(name).set(0)
 
     @property
     def away(self) -> bool:
@@ -61,19 +66,19 @@ class BoundedRedis:
             RedisAwayError: it did not, within its limit.
         """
         if self.away:
-            raise RedisAwayError("Redis is away")
+            raise RedisAwayError(f"Redis {self._name} is away")
         try:
             async with asyncio.timeout(self._timeout):
                 return await operation(self._client)
         except ResponseError as error:
-            _FAILURES.labels("refused").inc()
-            raise RedisAwayError(str(error)) from error
+            FAILURES.labels(self._name, "refused").inc()
+            raise RedisAwayError(f"Redis {self._name}: {error}") from error
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
-            _FAILURES.labels("away").inc()
+            FAILURES.labels(self._name, "away").inc()
             if self._probe is None:
-                _UP.set(0)
+                AWAY.labels(self._name).set(1)
                 self._probe = asyncio.create_task(self._until_it_answers())
-            raise RedisAwayError(type(error).__name__) from error
+            raise RedisAwayError(f"Redis {self._name}: {type(error).__name__}") from error
 
     async def _until_it_answers(self) -> None:
         while True:
@@ -82,7 +87,7 @@ class BoundedRedis:
                 async with asyncio.timeout(self._timeout):
                     await self._client.ping()
                 break
-        _UP.set(1)
+        AWAY.labels(self._name).set(0)
         self._probe = None
 
     async def close(self) -> None:

@@ -22,7 +22,6 @@ class Metrics:
         self.refused = self._counter("limit_refusals", "Requests refused by a limit", "kind", *who)
         self.tokens = self._counter("tokens", "Tokens of answered requests, as engines counted them", *who, "direction")
         self.in_flight = self._gauge("requests_in_flight", "Requests that run", "model")
-        self.redis_up = self._gauge("redis_up", "1 if Redis answers", "redis")
         self.seconds = Histogram(
             "llm_gateway_request_seconds",
             "From the request to the last byte of its answer",
@@ -36,11 +35,9 @@ class Metrics:
             ("key_file_current", "1 if the newest file of keys counts", lambda: keys.is_current),
             ("key_file_versions_refused", "Broken versions of the file of keys so far", lambda: keys.refused_versions),
             ("keys", "Keys of the file that counts", lambda: keys.keys),
-            ("redis_failures_total", "Requests that waited for Redis in vain", lambda: limiter.failures),
             ("requests_unsettled", "Ended requests that Redis has not counted yet", lambda: limiter.unsettled),
         ):
             self._gauge(name, text).set_function(value)
-        self.redis_up.labels("limits").set_function(lambda: limiter.is_shared)
 
     def serve(self, host: str, port: int) -> None:
         """Answer ``/metrics`` in a thread of this process."""

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from llm_serving_gateway.bounded_redis import AWAY, FAILURES
 from llm_serving_gateway.limits.local import Account
 from llm_serving_gateway.limits.reservation import Reservation, Shortage, Spent
 from llm_serving_gateway.limits.shared import LEASE_SECONDS, AwayError, SharedLimits
@@ -15,6 +16,7 @@ from llm_serving_gateway.refusals import RefusalError
 
 PROBE_SECONDS = 0.5
 """How often a Redis that is away is asked whether it is back; requests do not ask it meanwhile."""
+_REDIS = "limits"
 _MAX_UNSETTLED = 100_000
 
 _log = logging.getLogger(__name__)
@@ -40,7 +42,6 @@ class _Unsettled:
     held: Reservation
     tokens: int
     nano: int
-    again: bool = False
     back: bool = False
 
 
@@ -72,13 +73,7 @@ class Limiter:
         self._unsettled: deque[_Unsettled] = deque(maxlen=_MAX_UNSETTLED)
         self._away_since: float | None = time.monotonic()
         self._probing = asyncio.Event()
-        self.failures = 0
-        """Operations for which a request waited in vain."""
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether Redis answers."""
-        return self._away_since is None
+        AWAY.labels(_REDIS).set(1)
 
     @property
     def unsettled(self) -> int:
@@ -108,14 +103,13 @@ class Limiter:
         account.end(granted.id, tokens, nano)
         if self._shared is None:
             return
-        tried = self._away_since is None
-        if tried:
+        if self._away_since is None:
             try:
                 account.told(await self._shared.settle(granted, tokens, nano, account.known))
                 return
             except AwayError as error:
                 self._went_away(error)
-        self._unsettled.append(_Unsettled(granted, tokens, nano, again=tried))
+        self._unsettled.append(_Unsettled(granted, tokens, nano))
 
     async def run(self) -> None:
         """Renew leases, and look for a Redis that is away, until cancelled."""
@@ -133,7 +127,7 @@ class Limiter:
             except AwayError as error:
                 self._went_away(error)
                 # It may be reserved there all the same: settling it gives that back.
-                self._unsettled.append(_Unsettled(wanted, 0, 0, again=True, back=True))
+                self._unsettled.append(_Unsettled(wanted, 0, 0, back=True))
             else:
                 if isinstance(answer, Spent):
                     if wanted.limits.has_budget:
@@ -147,9 +141,10 @@ class Limiter:
         return account.shortage(wanted, self._replicas)
 
     def _went_away(self, error: AwayError) -> None:
-        self.failures += 1
+        FAILURES.labels(_REDIS, "away").inc()
         if self._away_since is None:
             self._away_since = time.monotonic()
+            AWAY.labels(_REDIS).set(1)
             _log.error("Redis of the limits is away (%s): each replica grants its share", error)
             self._probing.set()
 
@@ -160,6 +155,7 @@ class Limiter:
                     await self._shared.ping()
                     await self._settle_all(self._shared)
                     self._away_since = None
+                    AWAY.labels(_REDIS).set(0)
                     self._probing.clear()
                     _log.warning("Redis of the limits answers")
             if self._away_since is None:
@@ -171,9 +167,7 @@ class Limiter:
         while self._unsettled:
             each = self._unsettled[0]
             account = self._accounts[each.held.limits.name]
-            spent = await shared.settle(
-                each.held, each.tokens, each.nano, account.known, again=each.again, back=each.back
-            )
+            spent = await shared.settle(each.held, each.tokens, each.nano, account.known, back=each.back)
             account.told(spent)
             self._unsettled.popleft()
 

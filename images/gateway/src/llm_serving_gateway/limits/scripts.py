@@ -69,7 +69,8 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now_ms, 'LIMIT
   end
 end
 
-if redis.call('ZSCORE', done, id .. ':back') then
+-- It came too late, or was sent again.
+if redis.call('ZSCORE', done, id .. ':back') or redis.call('HEXISTS', held, id) == 1 then
   return {'', period, number(budget, 'tokens'), number(budget, 'nano')}
 end
 
@@ -141,8 +142,8 @@ if has_budget then
   remember(tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]))
 end
 -- An operation that came too late for its caller is sent again, and counts once.
-local settled = id .. ':' .. ARGV[10]
-if tonumber(ARGV[9]) == 1 and redis.call('ZSCORE', done, settled) then
+local settled = id .. ':' .. ARGV[9]
+if redis.call('ZSCORE', done, settled) then
   return {'', period, number(budget, 'tokens'), number(budget, 'nano')}
 end
 redis.call('ZADD', done, now, settled)

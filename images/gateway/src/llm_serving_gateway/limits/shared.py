@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from redis.asyncio import Redis  # pyright: ignore[reportMissingImports]
-from redis.asyncio.retry import Retry  # pyright: ignore[reportMissingImports]
-from redis.backoff import NoBackoff  # pyright: ignore[reportMissingImports]
-from redis.exceptions import RedisError  # pyright: ignore[reportMissingImports]
+from redis.exceptions import ConnectionError, RedisError  # pyright: ignore[reportMissingImports]
 
+from llm_serving_gateway.bounded_redis import connect
 from llm_serving_gateway.configuration import RedisEndpoint
 from llm_serving_gateway.limits import scripts
 from llm_serving_gateway.limits.reservation import WINDOW_SECONDS, Reservation, Shortage, Spent
@@ -26,16 +24,7 @@ class SharedLimits:
 
     def __init__(self, endpoint: RedisEndpoint, password: str | None, timeout_seconds: float) -> None:
         self._timeout = timeout_seconds
-        self._redis = Redis(
-            host=endpoint.host,
-            port=endpoint.port,
-            password=password,
-            ssl=endpoint.tls,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
+        self._redis = connect(endpoint, password, timeout_seconds)
         self._acquire = self._redis.register_script(scripts.ACQUIRE)
         self._settle = self._redis.register_script(scripts.SETTLE)
         self._renew = self._redis.register_script(scripts.RENEW)
@@ -60,24 +49,21 @@ class SharedLimits:
         kind, *numbers = await self._run(self._acquire, _keys(limits.name), arguments)
         return Shortage(kind.decode(), numbers[0]) if kind else Spent(*numbers)
 
-    async def settle(
-        self, held: Reservation, tokens: int, nano: int, known: Spent, *, again: bool = False, back: bool = False
-    ) -> Spent:
+    async def settle(self, held: Reservation, tokens: int, nano: int, known: Spent, *, back: bool = False) -> Spent:
         """Replace a reservation by what was used.
 
         Args:
             held: the reservation.
             tokens: used, and ``nano`` likewise.
             known: what this replica was last told of the key's budget.
-            again: it may have been done before.
             back: the request was granted without Redis, which may have reserved it too late; it is settled once more.
 
         Raises:
-            AwayError: it may or may not be done.
+            AwayError: it may or may not be done; it counts once, however often it is tried within a minute.
         """
         limits = held.limits
         arguments = [held.id, tokens, nano, limits.period_seconds, int(limits.has_budget)]
-        arguments += [known.period, known.tokens, known.nano, int(again), "back" if back else "end"]
+        arguments += [known.period, known.tokens, known.nano, "back" if back else "end"]
         _, *numbers = await self._run(self._settle, _keys(limits.name), arguments)
         return Spent(*numbers)
 
@@ -105,7 +91,11 @@ class SharedLimits:
     async def _run(self, operation: Any, *arguments: Any) -> Any:
         try:
             async with asyncio.timeout(self._timeout):
-                return await operation(*arguments)
+                try:
+                    return await operation(*arguments)
+                except ConnectionError:
+                    # A connection of before Redis was started anew. Scripts that are run twice count once.
+                    return await operation(*arguments)
         except (RedisError, OSError, TimeoutError) as error:
             raise AwayError(type(error).__name__) from error
 
