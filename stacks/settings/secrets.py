@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from llm_serving.credentials import GATEWAY_KEY_KIND, HUB_TOKEN_KIND, KUBECONFIG_KIND, check_credentials
 from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
-from llm_serving.spec import RedisSpec
 from llm_serving.spec.loader import HUB, HUB_TOKEN_SECRET
 from stacks.settings.common import NAMESPACE
 from stacks.settings.models import Settings, in_file, parse_settings
@@ -48,16 +47,12 @@ def _loads_from_hub(settings: Settings) -> bool:
     return settings.loader is not None and settings.loader.source == HUB
 
 
-def _is_there(redis: RedisSpec | None) -> bool:
-    return redis is not None and not redis.is_installed
-
-
 def _has_limits_redis(settings: Settings) -> bool:
-    return settings.gateway is not None and _is_there(settings.gateway.redis.limits)
+    return settings.gateway is not None and settings.gateway.redis.limits is not None
 
 
 def _has_cache_redis(settings: Settings) -> bool:
-    return settings.gateway is not None and _is_there(settings.gateway.redis.cache)
+    return settings.gateway is not None and settings.gateway.redis.cache is not None
 
 
 OWNED: Mapping[str, SecretSetting] = {
@@ -66,8 +61,8 @@ OWNED: Mapping[str, SecretSetting] = {
         "addons.prometheusAuth with a token or password", _has_credential, is_required=True
     ),
     HUB_TOKEN: SecretSetting(f"loader.source {HUB}", _loads_from_hub, is_required=False),
-    REDIS_LIMITS_PASSWORD: SecretSetting("gateway.redis.limits.host", _has_limits_redis, is_required=False),
-    REDIS_CACHE_PASSWORD: SecretSetting("gateway.redis.cache.host", _has_cache_redis, is_required=False),
+    REDIS_LIMITS_PASSWORD: SecretSetting("gateway.redis.limits", _has_limits_redis, is_required=False),
+    REDIS_CACHE_PASSWORD: SecretSetting("gateway.redis.cache", _has_cache_redis, is_required=False),
 }
 """Secrets by property path; one belongs to each of the settings that they name."""
 

@@ -154,14 +154,16 @@ class Gateway(pulumi.ComponentResource):
                 opts=child(self),
             )
         ]
+        passwords_name = pulumi.Output.from_input(litellm.REDIS_SECRET)
+        # Neither has a name of its own: other data is another object, with which pods start anew; those that run keep
+        # the one that they started with.
         if passwords := _passwords(inputs):
-            files.append(
-                core.v1.Secret(
-                    f"{name}-redis", metadata=metadata(litellm.REDIS_SECRET), string_data=passwords, opts=child(self)
-                )
+            secret = core.v1.Secret(
+                f"{name}-redis", metadata=metadata(None), string_data=passwords, immutable=True, opts=child(self)
             )
+            passwords_name = secret.metadata.apply(lambda metadata: metadata.name or litellm.REDIS_SECRET)
+            files.append(secret)
         document = gateway_document(spec, inputs.models)
-        # No name of its own: other data is another ConfigMap, and pods keep the one that they started with.
         configuration = core.v1.ConfigMap(
             f"{name}-configuration",
             metadata=metadata(None),
@@ -169,6 +171,7 @@ class Gateway(pulumi.ComponentResource):
             immutable=True,
             opts=child(self),
         )
+        configuration_name = configuration.metadata.apply(lambda metadata: metadata.name or "")
         scaled = litellm.autoscaler_spec(spec)
         deployment = apps.v1.Deployment(
             name,
@@ -186,8 +189,8 @@ class Gateway(pulumi.ComponentResource):
                     metadata=meta.v1.ObjectMetaArgs(
                         labels=labels, annotations={ANNOTATION_CONFIGURATION_HASH: content_hash(document)}
                     ),
-                    spec=configuration.metadata.apply(
-                        lambda metadata: litellm.pod_spec(spec, inputs.models, metadata.name or "", inputs.image_pull)
+                    spec=pulumi.Output.all(configuration_name, passwords_name).apply(
+                        lambda names: litellm.pod_spec(spec, inputs.models, names[0], names[1], inputs.image_pull)
                     ),
                 ),
             ),

@@ -61,7 +61,11 @@ def custom_timeouts(spec: GatewaySpec) -> pulumi.CustomTimeouts:
 
 
 def pod_spec(
-    spec: GatewaySpec, models: Sequence[ModelEndpoint], configuration: str, image_pull: ImagePullSpec | None
+    spec: GatewaySpec,
+    models: Sequence[ModelEndpoint],
+    configuration: str,
+    passwords: str,
+    image_pull: ImagePullSpec | None,
 ) -> core.v1.PodSpecArgs:
     """The spec of a pod.
 
@@ -69,6 +73,7 @@ def pod_spec(
         spec: the gateway.
         models: models that it offers.
         configuration: name of the ConfigMap with ``gateway.json``.
+        passwords: name of the Secret with passwords of Redis, which need not be there.
         image_pull: credentials for the registry of the image; ``None`` where nodes need none.
     """
     return core.v1.PodSpecArgs(
@@ -93,7 +98,7 @@ def pod_spec(
             core.v1.VolumeArgs(name="keys", secret=core.v1.SecretVolumeSourceArgs(secret_name=KEYS_SECRET)),
             # A Redis that is there may have no password.
             core.v1.VolumeArgs(
-                name="redis", secret=core.v1.SecretVolumeSourceArgs(secret_name=REDIS_SECRET, optional=True)
+                name="redis", secret=core.v1.SecretVolumeSourceArgs(secret_name=passwords, optional=True)
             ),
         ],
     )

@@ -114,7 +114,6 @@ QUIET = {
     "another router": ({"router_image": {"repository": "registry.example/router", "tag": "2"}}, {}),
     "another proxy": ({"proxy_image": {"repository": "registry.example/proxy", "tag": "4"}}, {}),
     "clients": ({}, {"client_namespaces": ["shop"], "client_ranges": ["10.0.0.0/8"]}),
-    "a password": ({}, {"limits_password": "new"}),
     "more pods": ({"replicas": {"min": 3, "max": 4}}, {}),
 }
 
@@ -146,6 +145,9 @@ def test_the_configuration_names_no_release_no_weight_and_no_key() -> None:
 def test_keys_and_passwords_are_in_secrets_and_stay_secret() -> None:
     recording = gateway(limits_password="hunter2", cache_password="hunter3")
     keys, redis = recording.one(SECRET, "gateway-keys"), recording.one(SECRET, "gateway-redis")
+    # Pods read it at their start: another password is another Secret.
+    assert redis["immutable"] is True
+    assert redis.get("metadata.name") is None
     assert [key["name"] for key in file_of(keys, "keys.json")["keys"]] == ["search"]
     assert redis["stringData"] == {"limits": "hunter2", "cache": "hunter3"}
     assert {path.split(".")[0] for each in (keys, redis) for path in each.secret_paths} == {"stringData"}

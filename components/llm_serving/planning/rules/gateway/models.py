@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from llm_serving.errors import LEAVE_OUT, Problem, Suggestion, nearest_or_few
+from llm_serving.planning.gateway import why_without_router
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.spec import GatewayModelSpec, GatewaySpec, GatewayTimeoutsSpec, ModelSpec, ReleaseSpec, Routing, Task
 
@@ -24,7 +25,7 @@ def check_models(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
         else:
             seen[model.name] = index
             yield from (problem.under(path) for problem in _fallbacks(stack, model, served))
-            yield from _routing(path, model, served[model.name])
+            yield from (problem.under(path) for problem in _routing(stack, model, served[model.name]))
         if model.timeouts is not None:
             yield from (problem.under(f"{path}.timeouts") for problem in _timeouts(model.timeouts))
     yield from _cycles(gateway)
@@ -81,10 +82,10 @@ def _reached_from(name: str, fallbacks: Mapping[str, set[str]]) -> set[str]:
     return reached
 
 
-def _routing(path: str, model: GatewayModelSpec, served: ModelSpec) -> Iterator[Problem]:
-    if model.routing is Routing.ROUTER and served.engine.nodes > 1:
-        reason = f"a router spreads requests over pods, and of the {served.engine.nodes} of an instance one answers"
-        yield Problem(f"{path}.routing", model.routing.value, reason, Suggestion(values=[Routing.SERVICE.value]))
+def _routing(stack: StackShape, model: GatewayModelSpec, served: ModelSpec) -> Iterator[Problem]:
+    reason = why_without_router(served, _task(stack, served))
+    if model.routing is Routing.ROUTER and reason is not None:
+        yield Problem("routing", model.routing.value, reason, Suggestion(values=[Routing.SERVICE.value]))
 
 
 def _timeouts(timeouts: GatewayTimeoutsSpec) -> Iterator[Problem]:
