@@ -10,6 +10,7 @@ from infra.arguments import (
 )
 from infra.clouds import bring_up
 from infra.existing_objects import refuse_objects_in_new_namespaces
+from infra.gateway import put_gateway_in_front
 from infra.launcher_version import launcher_version
 from infra.notes import warn_of_notes
 from infra.outputs import export_outputs
@@ -69,4 +70,6 @@ services = {
     for model in stack.models
 }
 
-export_outputs(stack, platform.outputs, launcher, services)
+front_door = put_gateway_in_front(stack, platform, namespaces, services, shared)
+
+export_outputs(stack, platform.outputs, launcher, services, front_door)

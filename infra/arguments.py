@@ -17,7 +17,7 @@ from llm_serving.serving import (
     TeamNamespaceArgs,
 )
 from llm_serving.serving.arguments import EgressArgs, ImagePullArgs
-from llm_serving.spec import LoaderSpec, TeamSpec
+from llm_serving.spec import LoaderSpec, Routing, TeamSpec
 from llm_serving.spec.loader import HUB_TOKEN_SECRET
 from stacks.settings import PlannedQuantization, ServedModel, ServedRelease, Stack, WantedWeights
 from stacks.settings.secrets import HUB_TOKEN, IMAGE_PULL_PASSWORD, PROMETHEUS_CREDENTIAL
@@ -43,7 +43,7 @@ def addon_arguments(stack: Stack) -> ClusterAddonsArgs:
     url = stack.settings.addons.prometheus_url
     switches = {addon.name: True for addon in stack.addons}
     arguments = cast(
-        ClusterAddonsArgs, {**switches, "labels": stack.settings.labels, **_image_pull_with_password(stack)}
+        ClusterAddonsArgs, {**switches, "labels": stack.settings.labels, **image_pull_with_password(stack)}
     )
     if url is not None:
         arguments["prometheus_url"] = url
@@ -70,7 +70,7 @@ def namespace_arguments(stack: Stack, platform: Platform, team: TeamSpec) -> Tea
         "from_internet": loader_spec is not None
         and not platform.is_reached_privately(loader_spec.source)
         and not (egress is not None and egress.replaces_internet),
-        **_image_pull_with_password(stack),
+        **image_pull_with_password(stack),
         **_egress(stack),
     }
     auth, credential = stack.settings.addons.prometheus_auth, pulumi.Config().get_secret(PROMETHEUS_CREDENTIAL)
@@ -79,6 +79,10 @@ def namespace_arguments(stack: Stack, platform: Platform, team: TeamSpec) -> Tea
         arguments["prometheus_auth"] = plain(auth)
         if credential is not None:
             arguments["prometheus_credential"] = credential
+    if stack.settings.gateway is not None:
+        arguments["gateway_namespace"] = stack.settings.gateway.namespace
+        direct = [model.name for model in stack.gateway_models if model.routing is Routing.SERVICE]
+        arguments["gateway_direct_models"] = direct
     identity = _loader_identity(stack, platform, team.name)
     if identity is not None:
         arguments["loader_identity"] = identity
@@ -99,7 +103,7 @@ def loader_arguments(
         "cache": platform.model_cache(wanted.team, team),
         "scheduling": platform.scheduling[wanted.pool],
         "labels": stack.settings.labels,
-        **_image_pull(stack),
+        **image_pull(stack),
         **_egress(stack),
     }
     identity = _loader_identity(stack, platform, wanted.team)
@@ -121,7 +125,7 @@ def quantization_arguments(
         "scheduling": platform.scheduling[job.spec.pool],
         "cache": platform.model_cache(job.spec.team, team),
         "labels": stack.settings.labels,
-        **_image_pull(stack),
+        **image_pull(stack),
         **_egress(stack),
     }
     identity = _loader_identity(stack, platform, job.spec.team)
@@ -145,7 +149,7 @@ def compile_cache_arguments(
         "identity": platform.identity(model.spec.team, LOADER_ACCOUNT, "writer"),
         "launcher_version": launcher,
         "labels": stack.settings.labels,
-        **_image_pull(stack),
+        **image_pull(stack),
         **_egress(stack),
     }
 
@@ -172,7 +176,7 @@ def model_arguments(
         "identity": platform.identity(model.spec.team, model.spec.name, "reader"),
         "launcher_version": launcher,
         "labels": stack.settings.labels,
-        **_image_pull(stack),
+        **image_pull(stack),
         **_egress(stack),
     }
     if stack.settings.loader is not None:
@@ -193,16 +197,16 @@ def _egress(stack: Stack) -> _Egress:
     return {"egress": plain(spec.model_copy(update={"no_proxy": (*spec.no_proxy, *direct)}))}
 
 
-def _image_pull(stack: Stack) -> _ImagePull:
+def image_pull(stack: Stack) -> _ImagePull:
     """Credentials for registries, of every component that makes pods."""
     spec = stack.settings.image_pull
     return {} if spec is None else {"image_pull": plain(spec)}
 
 
-def _image_pull_with_password(stack: Stack) -> _ImagePullWithPassword:
+def image_pull_with_password(stack: Stack) -> _ImagePullWithPassword:
     """The same, of every component that makes namespaces."""
     password = pulumi.Config().get_secret(IMAGE_PULL_PASSWORD)
-    arguments = cast(_ImagePullWithPassword, _image_pull(stack))
+    arguments = cast(_ImagePullWithPassword, image_pull(stack))
     if password is not None:
         arguments["image_pull_password"] = password
     return arguments

@@ -5,9 +5,10 @@ from typing import Any
 
 import pulumi
 
+from infra.gateway import FrontDoor
 from llm_serving.planning.replicas import Role, total_replicas
 from llm_serving.serving import ModelService
-from stacks.outputs import ModelOutputs, ReleaseOutputs, Section, output_key
+from stacks.outputs import GatewayOutputs, ModelOutputs, ReleaseOutputs, Section, output_key
 from stacks.settings import ServedModel, Stack
 
 
@@ -17,7 +18,11 @@ def section(model: type[Section], **values: pulumi.Input[Any]) -> pulumi.Output[
 
 
 def export_outputs(
-    stack: Stack, platform: Mapping[str, Any], launcher: str, services: Mapping[str, ModelService]
+    stack: Stack,
+    platform: Mapping[str, Any],
+    launcher: str,
+    services: Mapping[str, ModelService],
+    front_door: FrontDoor | None,
 ) -> None:
     """Put everything out.
 
@@ -26,6 +31,7 @@ def export_outputs(
         platform: outputs of its cloud, by field of :class:`stacks.outputs.StackOutputs`.
         launcher: version of the launcher that comes with the releases.
         services: the models, by name.
+        front_door: the gateway; ``None`` where there is none.
     """
     outputs = {
         "fixed": stack.settings.fixed,
@@ -36,6 +42,10 @@ def export_outputs(
         "releases": {model.spec.name: dict(_releases(model)) for model in stack.models},
         "cost": _cost(stack),
     }
+    if front_door is not None:
+        outputs["gateway"] = section(
+            GatewayOutputs, namespace=front_door.namespace, url=front_door.url, address=front_door.address
+        )
     for field, value in outputs.items():
         pulumi.export(output_key(field), value)
 

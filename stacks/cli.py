@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from llm_serving.errors import ProblemsError
-from stacks.commands import images, release
+from stacks.commands import images, keys, release
 from stacks.commands.changes import changes
 from stacks.commands.check import check
 from stacks.commands.explain import explain
@@ -22,6 +22,7 @@ for command in (check, plan, explain, changes, summary, quotas, schema):
     app.command()(command)
 app.add_typer(release.app, name="release")
 app.add_typer(images.app, name="images")
+app.add_typer(keys.app, name="keys")
 
 
 def main(run: Callable[[], Any] = app) -> None:

@@ -74,6 +74,20 @@ class ModelOutputs(Section):
     max_instances: int | None = None
 
 
+class GatewayOutputs(Section):
+    """Where the gateway answers.
+
+    Attributes:
+        namespace: its namespace.
+        url: base URL of its API, by its host name; without one, of its Service inside the cluster.
+        address: address or name of its load balancer; empty where it has none.
+    """
+
+    namespace: str
+    url: str
+    address: str = ""
+
+
 class ReleaseOutputs(Section):
     """A release that a model serves.
 
@@ -129,6 +143,17 @@ class ReleasesOutputs(Section):
     releases: dict[str, dict[Role, ReleaseOutputs]] = {}
 
 
+class RedisPasswordOutputs(Section):
+    """What the next update goes on with, read alone as :class:`FixedOutputs` is, and by the program only: to others it
+    is a secret.
+
+    Attributes:
+        redis_passwords: passwords that an update made, by what a Redis of the gateway holds.
+    """
+
+    redis_passwords: dict[str, str] = {}
+
+
 class StackOutputs(FixedOutputs, NamespaceOutputs, LauncherOutputs, ReleasesOutputs):
     """Everything that a stack puts out; all of it is empty before the first update.
 
@@ -140,6 +165,7 @@ class StackOutputs(FixedOutputs, NamespaceOutputs, LauncherOutputs, ReleasesOutp
         model_cache: URL of the bucket that holds the weights.
         registry: address of the registry of images.
         models: where each model answers.
+        gateway: where the gateway answers; ``None`` where there is none.
         cost: cost an hour as planned; ``None`` where the stack buys no nodes.
     """
 
@@ -150,6 +176,7 @@ class StackOutputs(FixedOutputs, NamespaceOutputs, LauncherOutputs, ReleasesOutp
     model_cache: str | None = None
     registry: str | None = None
     models: dict[str, ModelOutputs] = {}
+    gateway: GatewayOutputs | None = None
     cost: CostEstimate | None = None
 
     @field_validator("cost", mode="before")

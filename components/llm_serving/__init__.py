@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         GcpRegistry,
         GcpWorkloadIdentity,
     )
+    from llm_serving.gateway import Gateway, GatewayProxy, ModelRoute, Redis, ReleaseRouter
     from llm_serving.serving import (
         CompileCache,
         ModelLoader,
@@ -57,6 +58,8 @@ __all__ = [
     "ExistingModelCache",
     "ExistingPool",
     "ExistingWorkloadIdentity",
+    "Gateway",
+    "GatewayProxy",
     "GcpCluster",
     "GcpGpuPool",
     "GcpModelCache",
@@ -64,9 +67,12 @@ __all__ = [
     "GcpRegistry",
     "GcpWorkloadIdentity",
     "ModelLoader",
+    "ModelRoute",
     "ModelService",
     "PriorityClasses",
     "QuantizationJob",
+    "Redis",
+    "ReleaseRouter",
     "TeamNamespace",
 ]
 
@@ -74,7 +80,11 @@ _HOMES = {
     "Aws": "llm_serving.cloud.aws",
     "ClusterAddons": "llm_serving.addons.cluster_addons",
     "Existing": "llm_serving.cloud.existing",
+    "Gateway": "llm_serving.gateway",
     "Gcp": "llm_serving.cloud.gcp",
+    "ModelRoute": "llm_serving.gateway",
+    "Redis": "llm_serving.gateway",
+    "ReleaseRouter": "llm_serving.gateway",
 }
 
 

@@ -10,6 +10,7 @@ from llm_serving.errors import Needs, Problem, Suggestion
 
 HUB_TOKEN_KIND = "a token of the Hugging Face hub"
 KUBECONFIG_KIND = "a kubeconfig"
+GATEWAY_KEY_KIND = "a key of the gateway"
 
 _BY_FORM = {
     # Secret scanning patterns of GitHub, GitLab and of the issuers themselves, November 2026.
@@ -18,6 +19,7 @@ _BY_FORM = {
     "a token of GitLab": re.compile(r"\bglpat-[\w-]{20,}"),
     "a token of Docker Hub": re.compile(r"\bdckr_[op]at_[\w-]{20,}"),
     "a key of NVIDIA's registry": re.compile(r"\bnvapi-[\w-]{20,}"),
+    GATEWAY_KEY_KIND: re.compile(r"\bsk-llm-\w"),
     "a key of OpenAI or Anthropic": re.compile(r"\bsk-[\w-]{20,}"),
     "a token of Slack": re.compile(r"\bxox[abeoprs]-[\w-]{10,}|hooks\.slack\.com/services/\w"),
     "a key of a service account": re.compile(r"""["']private_key(_id)?["']\s*:"""),

@@ -12,7 +12,10 @@ app = typer.Typer(no_args_is_help=True, help="Container images, built here: buil
 def build(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="base, vllm, model-loader, quantizer, tiny-model; by default all."),
+        typer.Argument(
+            metavar="[NAME]...",
+            help="base, vllm, model-loader, gateway, quantizer, router, redis, tiny-model; by default all.",
+        ),
     ] = None,
     source: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of models, for tiny-model.")] = None,
 ) -> None:
@@ -37,7 +40,7 @@ def build(
 
 @app.command()
 def archive(
-    name: Annotated[str, typer.Argument(help="vllm, model-loader or quantizer.")],
+    name: Annotated[str, typer.Argument(help="vllm, model-loader, gateway, quantizer, router or redis.")],
     to: Annotated[Path, typer.Option(metavar="FILE", help="OCI archive to write, for `stacks images push`.")],
 ) -> None:
     """Write an image, built where its inputs have changed, into an OCI archive."""

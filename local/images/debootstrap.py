@@ -122,20 +122,36 @@ def _strip(root: Path) -> None:
         (root / name).unlink(missing_ok=True)
 
 
+def apt_sources(source: Distribution) -> str:
+    """What this machine's apt gets packages from, as lines of a ``sources.list``: the suite, its updates and its
+    security updates.
+
+    Raises:
+        ImageError: apt's settings cannot be read.
+    """
+    suites = (source.suite, f"{source.suite}-updates", f"{source.suite}-security")
+    return "".join(f"deb {' '.join(target)}\n" for target in _targets() if target[1] in suites)
+
+
 def _mirror(source: Distribution) -> str:
     """The address that this machine's apt gets the distribution from."""
-    listed = output_of(
-        ["apt-get", "indextargets", "--format", "$(IDENTIFIER) $(REPO_URI) $(RELEASE) $(COMPONENT)"],
-        doing="reading apt's settings",
-    )
-    for line in listed.splitlines():
-        fields = line.split()
-        if len(fields) == 4 and fields[0] == "Packages" and fields[2:] == [source.suite, "main"]:
-            return fields[1]
+    for address, *suite in _targets():
+        if suite == [source.suite, "main"]:
+            return address
     raise ImageError(
         f"apt's settings name no mirror for {source.identity} {source.suite}, component main "
         "(see /etc/apt/sources.list and sources.list.d)"
     )
+
+
+def _targets() -> list[list[str]]:
+    """Address, suite and component of each list of packages that this machine's apt reads."""
+    listed = output_of(
+        ["apt-get", "indextargets", "--format", "$(IDENTIFIER) $(REPO_URI) $(RELEASE) $(COMPONENT)"],
+        doing="reading apt's settings",
+    )
+    fields = [line.split() for line in listed.splitlines()]
+    return [target[1:] for target in fields if len(target) == 4 and target[0] == "Packages"]
 
 
 def _available(names: tuple[str, ...]) -> str:

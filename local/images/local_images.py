@@ -84,7 +84,7 @@ class LocalImages:
         """The image of that name, built where its inputs have changed.
 
         Args:
-            name: ``base``, ``vllm``, ``model-loader``, ``quantizer`` or ``tiny-model``.
+            name: ``base``, or one of :data:`local.images.recipes.RECIPES`.
             source: folder of models; for ``tiny-model``, which needs it.
 
         Raises:
@@ -298,9 +298,12 @@ class LocalImages:
             recipe.dockerfile,
             folder / "context",
             {key: value for key, value in arguments.items() if key in declared},
-            package_registries.write_secrets(folder / "secrets", self._environment),
+            package_registries.write_secrets(folder / "secrets", self._environment, self._apt_sources()),
             pull=self._has_public_base(),
         )
+
+    def _apt_sources(self) -> str | None:
+        return None if self._has_public_base() else debootstrap.apt_sources(debootstrap.distribution())
 
     def _layers_of(self, image_ids: Collection[str]) -> set[str]:
         references = self._references() if image_ids else {}

@@ -1,8 +1,9 @@
 """How this machine reaches package registries, lent to a build as secrets: nothing of it stays in an image.
 
-A Dockerfile's RUN that installs packages mounts two secrets, both optional: ``build-settings``, a piece of shell that
-sets variables, and ``ca-bundle``, the certificates that this machine trusts. Owns their content. Leaves alone: HTTP
-proxies, which docker and buildah pass on themselves.
+A Dockerfile's RUN that installs packages mounts secrets, all of them optional: ``build-settings``, a piece of shell
+that sets variables, ``ca-bundle``, the certificates that this machine trusts, and ``apt-sources``, where a base that
+names no mirror gets packages of its distribution. Owns their content. Leaves alone: HTTP proxies, which docker and
+buildah pass on themselves.
 """
 
 import configparser
@@ -15,6 +16,7 @@ from stacks.images import ImageError
 
 SETTINGS = "build-settings"
 CERTIFICATES = "ca-bundle"
+APT_SOURCES = "apt-sources"
 
 _MOUNTED = f"/run/secrets/{CERTIFICATES}"
 _BUNDLES = (
@@ -36,8 +38,16 @@ _OF_PIP = {
 """pip's settings and uv's of the same meaning: a machine may be set up for one of them only."""
 
 
-def write_secrets(folder: Path, environment: Mapping[str, str] = os.environ) -> dict[str, Path]:
-    """Write what a build needs to know into ``folder``; return name of the secret -> file."""
+def write_secrets(
+    folder: Path, environment: Mapping[str, str] = os.environ, apt_sources: str | None = None
+) -> dict[str, Path]:
+    """Write what a build needs to know into ``folder``; return name of the secret -> file.
+
+    Args:
+        folder: where the files go.
+        environment: variables of this machine.
+        apt_sources: a ``sources.list`` for a base that has none.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     values = package_settings(environment)
     secrets: dict[str, Path] = {}
@@ -45,6 +55,9 @@ def write_secrets(folder: Path, environment: Mapping[str, str] = os.environ) -> 
     if bundle is not None:
         secrets[CERTIFICATES] = bundle
         values |= {"SSL_CERT_FILE": _MOUNTED, "PIP_CERT": _MOUNTED}
+    if apt_sources is not None:
+        secrets[APT_SOURCES] = folder / APT_SOURCES
+        secrets[APT_SOURCES].write_text(apt_sources)
     path = folder / SETTINGS
     path.touch(mode=0o600)
     path.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(values.items())))

@@ -75,6 +75,14 @@ RECIPES: Mapping[str, Recipe] = {
             timeout_s=900,
         ),
         Recipe(
+            "gateway",
+            IMAGES / "gateway" / "Dockerfile",
+            IMAGES,
+            bases={"BASE_IMAGE": BASE, "BUILDER_IMAGE": BASE},
+            needed_bytes=2_000_000_000,
+            timeout_s=900,
+        ),
+        Recipe(
             "quantizer",
             IMAGES / "quantizer" / "Dockerfile",
             IMAGES,
@@ -82,6 +90,22 @@ RECIPES: Mapping[str, Recipe] = {
             arguments={"LOCK": "requirements-cpu.txt", "SYSTEM_PACKAGES": ""},
             needed_bytes=15_000_000_000,
             timeout_s=3600,
+        ),
+        Recipe(
+            "router",
+            IMAGES / "router" / "Dockerfile",
+            IMAGES,
+            bases={"BASE_IMAGE": BASE, "BUILDER_IMAGE": BASE},
+            needed_bytes=1_000_000_000,
+            timeout_s=900,
+        ),
+        Recipe(
+            "redis",
+            IMAGES / "redis" / "Dockerfile",
+            IMAGES,
+            bases={"BASE_IMAGE": BASE},
+            needed_bytes=500_000_000,
+            timeout_s=600,
         ),
         Recipe(
             "tiny-model",

@@ -18,7 +18,9 @@ LockedName = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="The ima
 
 @app.command()
 def build(
-    name: Annotated[str, typer.Argument(help="vllm, quantizer (both for GPUs) or model-loader.")],
+    name: Annotated[
+        str, typer.Argument(help="vllm, quantizer (both for GPUs), gateway, model-loader, router or redis.")
+    ],
     archive: Annotated[Path, typer.Option(metavar="FILE", help="OCI archive to write.")],
     base: Annotated[str | None, typer.Option(metavar="IMAGE@DIGEST", help="Base in place of the Dockerfile's.")] = None,
     builder: Annotated[

@@ -29,7 +29,7 @@ class RegistryBuild:
     """The build of one image for a registry.
 
     Attributes:
-        name: ``vllm``, ``quantizer`` or ``model-loader``.
+        name: folder of the image, such as ``model-loader``.
         version: what the image says of itself: the version of what it runs and a hash over all that goes in.
         arguments: build arguments.
         platforms: as buildx names them, ``linux/amd64``.
@@ -84,7 +84,8 @@ def plan_build(
     arguments = {argument: base for argument, base in (bases or {}).items() if base}
     declared = build_context.arguments_of(text, arguments)
     for argument, flag in _BASES.items():
-        check_base(declared[argument], flag)
+        if argument in declared:
+            check_base(declared[argument], flag)
     sources = build_context.sources_of(text, arguments)
     values = [f"{key}={value}" for key, value in sorted(arguments.items())]
     inputs = build_context.fingerprint(IMAGES, sources, *build_context.lines_of(text), *values)
@@ -135,10 +136,19 @@ def check_base(base: str, flag: str) -> None:
         )
 
 
+_PINNED_IN = {
+    "vllm": ("requirements-gpu.in", r"^vllm==(\S+)"),
+    "router": ("requirements.in", r"^vllm-router==(\S+)"),
+    "redis": ("packages.txt", r"^redis-server=\d+:([\d.]+)\.\*"),
+}
+"""Images of others' programs: where their version stands, and how."""
+
+
 def version_of(name: str) -> str:
-    """The version of what an image runs: vLLM's for the engine, the project's own for the rest."""
-    if name == "vllm":
-        pinned = re.search(r"^vllm==(\S+)", (IMAGES / name / "requirements-gpu.in").read_text(), re.MULTILINE)
+    """The version of what an image runs: that of another's program, the project's own for the rest."""
+    if name in _PINNED_IN:
+        file, pattern = _PINNED_IN[name]
+        pinned = re.search(pattern, (IMAGES / name / file).read_text(), re.MULTILINE)
         if pinned is not None:
             return pinned[1]
     return str(tomllib.loads((IMAGES / name / "pyproject.toml").read_text())["project"]["version"])

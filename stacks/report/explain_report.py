@@ -208,7 +208,7 @@ def _release(stack: Stack, model: ServedModel, index: int) -> ReleaseReport:
         version=spec.version,
         role=served.role,
         weight=canary.weight if canary else None,
-        weight_in_force=False if canary else None,
+        weight_in_force=stack.settings.gateway is not None if canary else None,
         sha256=served.release.sha256,
         engine=spec.engine.name,
         engine_version=spec.engine.version,

@@ -40,15 +40,15 @@ def read_uses(folder: Path) -> tuple[ReleaseUses, list[str]]:
     unreadable: list[str] = []
     for path in sorted(folder.glob("Pulumi.*.yaml")):
         try:
-            models = read_settings_file(path).models
+            settings = read_settings_file(path)
         except ProblemsError as error:
             unreadable.append(f"{path.name} is refused, so what it serves is not listed; see `stacks check`: {error}")
             continue
         stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
-        for model in models:
+        for model in settings.models:
             for role, version in releases_of(model):
                 uses.setdefault((model.name, version), []).append(
-                    ReleaseUse(stack, describe_role(model.releases, role))
+                    ReleaseUse(stack, describe_role(model.releases, role, has_gateway=settings.gateway is not None))
                 )
     return uses, unreadable
 

@@ -8,9 +8,10 @@ from typing import Annotated
 from pydantic import Field
 
 from llm_serving.arguments import Frozen
-from llm_serving.planning.cost import CostEstimate, CostLine
+from llm_serving.planning.cost import CostLine
+from llm_serving.planning.gateway import gateway_pods
 from llm_serving.planning.replicas import Role, plan_replicas
-from stacks.outputs import ModelOutputs, StackOutputs
+from stacks.outputs import GatewayOutputs, ModelOutputs, StackOutputs
 from stacks.report.cluster_view import ClusterView, NodeView, PodState, PodView
 from stacks.report.cost_bounds import CostBounds, cost_bounds
 from stacks.settings import PlannedQuantization, ServedModel, ServedRelease, Stack
@@ -106,6 +107,43 @@ class QuantizationReport(Frozen):
     reasons: dict[str, str]
 
 
+class GatewayPartReport(Frozen):
+    """Pods of a part of the gateway.
+
+    Attributes:
+        part: which.
+        namespace: where they run.
+        min_pods, max_pods: fewest and most of them.
+        image: their image.
+    """
+
+    part: str
+    namespace: str
+    min_pods: int
+    max_pods: int
+    image: str
+
+
+class GatewayReport(Frozen):
+    """The gateway.
+
+    Attributes:
+        namespace: its namespace.
+        url: base URL of its API; ``None`` before the first update.
+        address: of its load balancer; ``None`` where it has none.
+        internal: whether it is reached from inside the cluster alone.
+        keys: how many may use it.
+        parts: its pods.
+    """
+
+    namespace: str
+    url: str | None
+    address: str | None
+    internal: bool
+    keys: int
+    parts: tuple[GatewayPartReport, ...]
+
+
 class CostLineReport(CostLine):
     """Cost of one capacity entry.
 
@@ -146,6 +184,7 @@ class StackReport(Frozen):
         pools: kinds of capacity.
         nodes: nodes that there are; ``None`` where no cluster was asked.
         models: what is served.
+        gateway: what is in front of them; ``None`` where there is none.
         quantizations: what is quantized.
         cost: ``None`` where the nodes are somebody else's.
         notes: what is accepted and may disappoint.
@@ -166,6 +205,7 @@ class StackReport(Frozen):
     pools: tuple[CapacityReport, ...]
     nodes: tuple[NodeView, ...] | None
     models: tuple[ServedReport, ...]
+    gateway: GatewayReport | None
     quantizations: tuple[QuantizationReport, ...]
     cost: CostReport | None
     notes: tuple[str, ...]
@@ -196,12 +236,13 @@ def report_stack(stack: Stack, outputs: StackOutputs | None = None, view: Cluste
         pools=tuple(_capacity(stack, view)),
         nodes=None if view is None else tuple(sorted(view.nodes, key=lambda node: (node.pool, node.name))),
         models=tuple(
-            _served(model, index, outputs.models.get(model.spec.name), view)
+            _served(stack, model, index, outputs.models.get(model.spec.name), view)
             for model in stack.models
             for index in range(len(model.releases))
         ),
+        gateway=_gateway(stack, outputs.gateway),
         quantizations=tuple(report_quantization(job) for job in stack.quantizations),
-        cost=_cost(stack.cost, view) if stack.settings.buys_nodes else None,
+        cost=_cost(stack, view) if stack.settings.buys_nodes else None,
         notes=tuple(map(str, stack.notes)),
         warnings=() if view is None else tuple(warnings(stack, view)),
         errors=() if view is None else tuple(errors(view)),
@@ -278,7 +319,9 @@ def _capacity(stack: Stack, view: ClusterView | None) -> list[CapacityReport]:
     return capacity
 
 
-def _served(model: ServedModel, index: int, addresses: ModelOutputs | None, view: ClusterView | None) -> ServedReport:
+def _served(
+    stack: Stack, model: ServedModel, index: int, addresses: ModelOutputs | None, view: ClusterView | None
+) -> ServedReport:
     served, instances = model.releases[index], plan_replicas(model.spec)[index]
     canary = model.spec.releases.canary if served.role is Role.CANARY else None
     return ServedReport(
@@ -286,7 +329,7 @@ def _served(model: ServedModel, index: int, addresses: ModelOutputs | None, view
         release=served.release.spec.version,
         role=served.role,
         weight=canary.weight if canary else None,
-        weight_in_force=False if canary else None,
+        weight_in_force=stack.settings.gateway is not None if canary else None,
         pool=model.spec.pool,
         min_instances=instances.replicas,
         max_instances=instances.most,
@@ -307,7 +350,35 @@ def _url(model: ModelOutputs | None, served: ServedRelease) -> str | None:
     return model.url if served.role is Role.STABLE else model.release_urls.get(served.release.spec.version)
 
 
-def _cost(cost: CostEstimate, view: ClusterView | None) -> CostReport:
+def _gateway(stack: Stack, outputs: GatewayOutputs | None) -> GatewayReport | None:
+    spec = stack.settings.gateway
+    if spec is None:
+        return None
+    return GatewayReport(
+        namespace=spec.namespace,
+        url=outputs.url if outputs else None,
+        address=(outputs.address or None) if outputs else None,
+        internal=spec.internal,
+        keys=len(spec.keys),
+        parts=tuple(
+            GatewayPartReport(
+                part=pods.part,
+                namespace=pods.namespace,
+                min_pods=pods.fewest,
+                max_pods=pods.most,
+                image=pods.image.reference,
+            )
+            for pods in gateway_pods(spec, stack.settings.models, stack.gateway_models)
+        ),
+    )
+
+
+GATEWAY_COST = "pods and disks of the gateway"
+"""What no sum contains where there is one: its pods run on system nodes."""
+
+
+def _cost(stack: Stack, view: ClusterView | None) -> CostReport:
+    cost = stack.cost
     now: list[float | None] = [
         None if view is None else line.usd_for(_node_count(view, line.pool, line.market, line.machine_type))
         for line in cost.lines
@@ -320,7 +391,7 @@ def _cost(cost: CostEstimate, view: ClusterView | None) -> CostReport:
         now_complete=None if view is None else None not in now,
         **dict(cost_bounds(cost)),
         unknown=cost.unknown,
-        left_out=cost.left_out,
+        left_out=(*cost.left_out, *(() if stack.settings.gateway is None else (GATEWAY_COST,))),
     )
 
 

@@ -10,7 +10,14 @@ from llm_serving.planning.replicas import NOT_IN_FORCE
 from llm_serving.spec import Market
 from stacks.report.cluster_view import NodeView, PodState
 from stacks.report.sections import Column, Part, Section, Sentence, prose, usd, usd_sum
-from stacks.report.stack_report import CapacityReport, CostReport, QuantizationReport, ServedReport, StackReport
+from stacks.report.stack_report import (
+    CapacityReport,
+    CostReport,
+    GatewayReport,
+    QuantizationReport,
+    ServedReport,
+    StackReport,
+)
 
 _STYLES = {
     PodState.READY: "green",
@@ -26,7 +33,9 @@ def summary_sections(report: StackReport) -> Iterator[Part]:
     yield _pools(report.pools)
     if report.nodes is not None:
         yield _nodes(report.nodes)
-    yield _models(report.models)
+    yield _models(report.models, behind_gateway=report.gateway is not None)
+    if report.gateway is not None:
+        yield _gateway(report.gateway)
     if report.quantizations:
         yield quantizations_section(report.quantizations)
     pods = [(served, pod) for served in report.models for pod in served.pods or ()]
@@ -127,7 +136,7 @@ def _nodes(nodes: tuple[NodeView, ...]) -> Section:
     )
 
 
-def _models(models: tuple[ServedReport, ...]) -> Section:
+def _models(models: tuple[ServedReport, ...], *, behind_gateway: bool) -> Section:
     rows = [
         (
             served.model,
@@ -141,17 +150,29 @@ def _models(models: tuple[ServedReport, ...]) -> Section:
         for served in models
     ]
     columns = ("model", "release", "role", "pool", "instances x GPUs", "KV cache GiB", "requests")
-    return Section("Models", columns, rows, notes=[note for served in models for note in _about(served)])
+    who = "for the gateway alone" if behind_gateway else "inside the cluster"
+    return Section("Models", columns, rows, notes=[note for served in models for note in _about(served, who)])
 
 
-def _about(served: ServedReport) -> Iterator[str]:
+def _about(served: ServedReport, who: str) -> Iterator[str]:
     name = f"{served.model} {served.release}"
     if served.weight is not None:
         yield f"{name}: canary, weight {served.weight} %" + ("" if served.weight_in_force else f" {NOT_IN_FORCE}")
     if served.url is not None:
-        yield f"{name}: {served.url} (inside the cluster)"
+        yield f"{name}: {served.url} ({who})"
     elif served.why and served.pods is None:
         yield f"{name}, GPUs an instance: {served.why}"
+
+
+def _gateway(gateway: GatewayReport) -> Section:
+    rows = [
+        (part.part, part.namespace, instance_range(part.min_pods, part.max_pods), part.image) for part in gateway.parts
+    ]
+    where = "inside the cluster" if gateway.internal else "public"
+    notes = [f"{gateway.url} ({where})"] if gateway.url else []
+    notes += [f"address of its load balancer: {gateway.address}"] if gateway.address else []
+    notes.append(f"keys: {gateway.keys}")
+    return Section("Gateway", ("part", "namespace", "pods", prose("image")), rows, notes=notes)
 
 
 def _cost(cost: CostReport) -> Section:

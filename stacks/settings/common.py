@@ -9,6 +9,7 @@ from llm_serving.arguments import Frozen
 from llm_serving.spec import (
     AddonsSpec,
     EgressSpec,
+    GatewaySpec,
     ImagePullSpec,
     ImageReference,
     LauncherSpec,
@@ -43,6 +44,8 @@ class CommonSettings(Frozen):
         egress: the way out that the site prescribes; ``None`` where it prescribes none.
         image_pull: credentials for the registries of images; ``None`` where nodes need none.
         addons: what the cluster needs beside the models, and who brings it.
+        gateway: the gateway in front of all models; ``None`` where each model is reached by itself. Its images may be
+            names of the lock of images, ``name@version``.
         images: images in place of those of the lock, by ``name@version``: for runs that pull none, and machines of
             developers. Refused for one that has a digest.
     """
@@ -57,6 +60,7 @@ class CommonSettings(Frozen):
     egress: EgressSpec | None = None
     image_pull: ImagePullSpec | None = None
     addons: AddonsSpec = AddonsSpec()
+    gateway: GatewaySpec | None = None
     images: dict[str, ImageReference] = {}
     _image_names: Mapping[str, str] = PrivateAttr(default_factory=dict[str, str])
 

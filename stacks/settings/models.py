@@ -1,8 +1,10 @@
 """The settings of a stack, whichever cloud it runs on. Every field's own definition is in ``llm_serving.spec``; the
 modules beside this one put them together, one a cloud."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast, get_args
+
+from pydantic.alias_generators import to_snake
 
 from llm_serving.arguments import parse, plain, scalar_types_at
 from llm_serving.errors import LEAVE_OUT, Problem, ProblemsError, nearest_or_few
@@ -61,24 +63,29 @@ def parse_settings(data: Mapping[str, Any], source: str, images: Mapping[str, Lo
         raise ProblemsError(map(in_file, problems), source) from None
 
 
+GATEWAY_IMAGES = ("image", "proxyImage", "routerImage", "redisImage")
+"""Settings of the gateway that are images."""
+
+
 def _with_named_images(model: _Model, data: Mapping[str, Any], images: Mapping[str, LockedImage]) -> Settings:
     """The settings with images in the place of their names."""
     names: dict[str, str] = {}
 
-    def with_image(owner: Any, path: str) -> Any:
-        data = cast(dict[str, Any], owner) if isinstance(owner, dict) else {}
-        name: Any = data.get("image")
-        if not isinstance(name, str):
-            return cast(Any, owner)
-        names[path] = name
-        return {**data, "image": plain(lookup(name, images, path).image())}
+    def with_images(owner: Any, path: str, keys: Sequence[str] = ("image",)) -> Any:
+        given = cast(dict[str, Any], owner) if isinstance(owner, dict) else {}
+        named = {key: given[key] for key in keys if isinstance(given.get(key), str)}
+        names.update({f"{path}.{key}": name for key, name in named.items()})
+        found = {key: plain(lookup(name, images, f"{path}.{key}").image()) for key, name in named.items()}
+        return {**given, **found} if found else cast(Any, owner)
 
     data = dict(data)
     if "loader" in data:
-        data["loader"] = with_image(data["loader"], "loader.image")
+        data["loader"] = with_images(data["loader"], "loader")
     if isinstance(data.get("quantizations"), list):
         each = enumerate(cast(list[Any], data["quantizations"]))
-        data["quantizations"] = [with_image(job, f"quantizations[{index}].image") for index, job in each]
+        data["quantizations"] = [with_images(job, f"quantizations[{index}]") for index, job in each]
+    if "gateway" in data:
+        data["gateway"] = with_images(data["gateway"], "gateway", GATEWAY_IMAGES)
     settings = parse(model, data)
     problems = [
         Problem(f"images.{key}", None, f"is {images[key].digest} in the lock, which decides", LEAVE_OUT)
@@ -93,17 +100,17 @@ def _with_named_images(model: _Model, data: Mapping[str, Any], images: Mapping[s
 def _with_other_images(settings: Settings, names: Mapping[str, str]) -> Settings:
     """The settings with the images that they have in place of those of the lock; names by property path."""
 
-    def other(path: str) -> dict[str, ImageReference]:
-        image = settings.images.get(names.get(path, ""))
-        return {} if image is None else {"image": image}
+    def others(path: str, keys: Sequence[str] = ("image",)) -> dict[str, ImageReference]:
+        images = {key: settings.images.get(names.get(f"{path}.{key}", "")) for key in keys}
+        return {to_snake(key): image for key, image in images.items() if image is not None}
 
     changed: dict[str, Any] = {}
     if settings.loader is not None:
-        changed["loader"] = settings.loader.model_copy(update=other("loader.image"))
+        changed["loader"] = settings.loader.model_copy(update=others("loader"))
     jobs = enumerate(settings.quantizations)
-    changed["quantizations"] = tuple(
-        job.model_copy(update=other(f"quantizations[{index}].image")) for index, job in jobs
-    )
+    changed["quantizations"] = tuple(job.model_copy(update=others(f"quantizations[{index}]")) for index, job in jobs)
+    if settings.gateway is not None:
+        changed["gateway"] = settings.gateway.model_copy(update=others("gateway", GATEWAY_IMAGES))
     return settings.model_copy(update=changed)
 
 

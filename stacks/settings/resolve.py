@@ -12,6 +12,7 @@ from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.planning.addons import plan_addons, pools_that_need, read_gpu_exporter
 from llm_serving.planning.clouds import Cloud, cloud_named
 from llm_serving.planning.cost import CostEstimate, NodesInUse, estimate
+from llm_serving.planning.gateway import model_endpoint
 from llm_serving.planning.node_room import nodes_in_use
 from llm_serving.planning.nodes import NodeShape, gpu_resource
 from llm_serving.planning.placement import ModelPlan, plan_model
@@ -26,6 +27,7 @@ from llm_serving.spec import (
     GpuExporterSpec,
     GpuNodesSpec,
     ImageReference,
+    ModelEndpoint,
     ModelSpec,
     Pool,
     QuantizationSpec,
@@ -43,6 +45,7 @@ from stacks.images.lock import (
 )
 from stacks.releases import RELEASES, Release, read_releases
 from stacks.releases.checks import mismatches
+from stacks.settings.gateway_images import check_gateway_images, gateway_images
 from stacks.settings.models import Settings, in_file
 
 NVIDIA_GPU = "nvidia.com/gpu"
@@ -182,6 +185,17 @@ class Stack:
         return tuple(sorted({engine(name).port for name in names or {EngineName.VLLM}}))
 
     @property
+    def gateway_models(self) -> tuple[ModelEndpoint, ...]:
+        """The models as the gateway knows them; none where there is no gateway."""
+        gateway = self.settings.gateway
+        if gateway is None:
+            return ()
+        return tuple(
+            model_endpoint(gateway, model.spec, (served.release.spec for served in model.releases))
+            for model in self.models
+        )
+
+    @property
     def addons(self) -> tuple[Addon, ...]:
         """What is installed beside the models."""
         return plan_addons(self.settings.addons, self.settings.models, self.settings.pools, self.cloud)
@@ -274,15 +288,20 @@ def resolve(settings: Settings, source: str, releases: Path = RELEASES) -> Stack
     known = read_releases(releases)
     pulled = {key: _as_pulled(release, settings) for key, release in known.items()}
     shape = stack_shape(settings, {key: release.spec for key, release in pulled.items()})
-    problems = [*check(shape), *_check_mirror(settings), *_check_releases(settings, known, read_images(releases))]
+    lock = read_images(releases)
+    problems = [
+        *check(shape),
+        *_check_mirror(settings),
+        *_check_releases(settings, known, lock),
+        *check_gateway_images(shape, lock),
+    ]
     if problems:
         raise ProblemsError(map(in_file, problems), source)
     models = tuple(_served(model, pulled, shape) for model in settings.models)
     problems = [*_check_environments(models, settings.egress)]
     if problems:
         raise ProblemsError(map(in_file, problems), source)
-    lock = read_images(releases)
-    images = _images(settings, known)
+    images = _images(settings, known, shape)
     unpushed = tuple(in_file(_unpushed(image, lock)) for image in images if is_nowhere(image.reference))
     by_tag = (
         Problem(
@@ -347,7 +366,7 @@ class _Image:
     name: str | None
 
 
-def _images(settings: Settings, releases: Mapping[tuple[str, str], Release]) -> list[_Image]:
+def _images(settings: Settings, releases: Mapping[tuple[str, str], Release], shape: StackShape) -> list[_Image]:
     served = [
         (f"models[{index}].releases.{role}", releases[model.name, version])
         for index, model in enumerate(settings.models)
@@ -357,6 +376,7 @@ def _images(settings: Settings, releases: Mapping[tuple[str, str], Release]) -> 
     for index, job in enumerate(settings.quantizations):
         path = f"quantizations[{index}].image"
         images.append(_Image(path, job.image, settings.image_name(path)))
+    images += [_Image(path, image, settings.image_name(path)) for path, image in gateway_images(shape)]
     if settings.loader is None:
         return images
     return [_Image("loader.image", settings.loader.image, settings.image_name("loader.image")), *images]
@@ -419,6 +439,7 @@ def stack_shape(settings: Settings, releases: Mapping[tuple[str, str], ReleaseSp
         weights=settings.weights,
         cache_storage=settings.made_claim,
         addons=settings.addons,
+        gateway=settings.gateway,
         sidecar=cloud.cache_sidecar,
         today=today(),
     )

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from stacks.images.lock import NAME
 from stacks.settings.common import NAMESPACE
 from stacks.settings.document import FILE_KEYS, NAMESPACES
-from stacks.settings.models import Settings
+from stacks.settings.models import GATEWAY_IMAGES, Settings
 from stacks.settings.secrets import SECRETS
 
 
@@ -17,12 +17,18 @@ def settings_schema() -> dict[str, Any]:
     definitions: dict[str, Any] = inner.pop("$defs")
     # Settings may name an image of the lock; components, which know no lock, get what it stands for.
     named = {"type": "string", "pattern": f"^{NAME}$"}
-    for owner in ("LoaderSpec", "QuantizationSpec"):
-        image = definitions[owner]["properties"]["image"]
-        definitions[owner]["properties"]["image"] = {
-            "anyOf": [named, {"$ref": image["$ref"]}],
-            **{key: value for key, value in image.items() if key != "$ref"},
-        }
+    for owner, keys in {
+        "LoaderSpec": ("image",),
+        "QuantizationSpec": ("image",),
+        "GatewaySpec": GATEWAY_IMAGES,
+    }.items():
+        for key in keys:
+            image = definitions[owner]["properties"][key]
+            alternatives = image.get("anyOf", [{"$ref": image["$ref"]}] if "$ref" in image else [])
+            definitions[owner]["properties"][key] = {
+                "anyOf": [named, *alternatives],
+                **{name: value for name, value in image.items() if name not in ("$ref", "anyOf")},
+            }
     variants = [definitions[ref["$ref"].rsplit("/", 1)[1]] for ref in inner["anyOf"]]
     for variant in variants:
         _add_secrets(variant["properties"], definitions)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from llm_serving.credentials import HUB_TOKEN_KIND, KUBECONFIG_KIND, check_credentials
+from llm_serving.credentials import GATEWAY_KEY_KIND, HUB_TOKEN_KIND, KUBECONFIG_KIND, check_credentials
 from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.spec.loader import HUB, HUB_TOKEN_SECRET
 from stacks.settings.common import NAMESPACE
@@ -15,6 +15,8 @@ KUBECONFIG = "kubeconfig"
 IMAGE_PULL_PASSWORD = "imagePullPassword"
 HUB_TOKEN = "loader.token"
 PROMETHEUS_CREDENTIAL = "prometheusCredential"
+REDIS_LIMITS_PASSWORD = "redisLimitsPassword"
+REDIS_CACHE_PASSWORD = "redisCachePassword"
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,22 @@ def _loads_from_hub(settings: Settings) -> bool:
     return settings.loader is not None and settings.loader.source == HUB
 
 
+def _has_limits_redis(settings: Settings) -> bool:
+    return settings.gateway is not None and settings.gateway.redis.limits is not None
+
+
+def _has_cache_redis(settings: Settings) -> bool:
+    return settings.gateway is not None and settings.gateway.redis.cache is not None
+
+
 OWNED: Mapping[str, SecretSetting] = {
     IMAGE_PULL_PASSWORD: SecretSetting("imagePull.registry", _has_registry, is_required=True),
     PROMETHEUS_CREDENTIAL: SecretSetting(
         "addons.prometheusAuth with a token or password", _has_credential, is_required=True
     ),
     HUB_TOKEN: SecretSetting(f"loader.source {HUB}", _loads_from_hub, is_required=False),
+    REDIS_LIMITS_PASSWORD: SecretSetting("gateway.redis.limits", _has_limits_redis, is_required=False),
+    REDIS_CACHE_PASSWORD: SecretSetting("gateway.redis.cache", _has_cache_redis, is_required=False),
 }
 """Secrets by property path; one belongs to each of the settings that they name."""
 
@@ -146,6 +158,7 @@ def _command(verb: str, path: str) -> Suggestion:
 _BELONGS_TO = {
     HUB_TOKEN_KIND: _command("set --secret", HUB_TOKEN),
     KUBECONFIG_KIND: _command("set --secret", KUBECONFIG),
+    GATEWAY_KEY_KIND: Suggestion("its SHA-256 (stacks keys hash)", needs=Needs.COMMAND),
     "loader": _command("set --secret", HUB_TOKEN),
     "imagePull": _command("set --secret", IMAGE_PULL_PASSWORD),
     "addons": _command("set --secret", PROMETHEUS_CREDENTIAL),

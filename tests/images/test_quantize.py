@@ -15,9 +15,10 @@ from local.model.maker import make
 from local.model.variants import REPOSITORY
 from stacks.checkpoint.reading import read_checkpoint
 from stacks.releases.checks import release_quantization
-from tests.images import quantizer_environment, vllm_distribution
+from tests.images import vllm_distribution
+from tests.images.locked_environment import NotHereError
 from tests.images.models import NEVER, ended, loader, verify
-from tests.images.quantizer_environment import SOURCES
+from tests.images.quantizer_environment import QUANTIZER, SOURCES
 from tests.unit.recording import record
 
 pytestmark = pytest.mark.timeout(1800)
@@ -60,8 +61,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     try:
-        python = quantizer_environment.interpreter()
-    except quantizer_environment.NotHereError as reason:
+        python = QUANTIZER.interpreter()
+    except NotHereError as reason:
         pytest.skip(f"NOT TESTED: {reason}")
     return subprocess.run(
         [python, "-B", "-m", "llm_serving_quantize", *arguments],

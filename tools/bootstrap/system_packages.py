@@ -1,4 +1,4 @@
-"""The distribution's programs that the local node, the builds of its images and the autoscaling tests run.
+"""The distribution's programs that the local node, the builds of its images and some tests run.
 
 Owns which program comes in which package, and installs what is missing on Debian and Ubuntu, for root. Their
 versions are the distribution's. Elsewhere it says what to install. Docker stands in for buildah, where its
@@ -73,6 +73,9 @@ _REGISTRY = Package(
     needed_by="the tests of images",
 )
 
+# The gateway's counters and cache, as real processes.
+_REDIS = Package("redis-server", "redis", ("redis-server", "redis-cli"), brew="redis", needed_by="the tests of images")
+
 _NODE = (
     Package("containerd", "containerd", ("containerd", "containerd-shim-runc-v2", "ctr")),
     Package("runc", "runc", ("runc",)),
@@ -96,6 +99,7 @@ _NODE = (
     # Nothing on a node: this group is the one that is there before the unit tests, where packages can be installed.
     _PROMETHEUS,
     _REGISTRY,
+    _REDIS,
 )
 
 PACKAGES: dict[str, tuple[Package, ...]] = {

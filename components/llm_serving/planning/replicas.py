@@ -61,15 +61,15 @@ def releases_of(model: ModelSpec) -> tuple[tuple[Role, str], ...]:
 
 
 NOT_IN_FORCE = "not in force: no gateway"
-"""Of a canary's weight: requests are split by a gateway, and no stack has one yet. Until then the model's Service leads
-to the stable release alone, and a canary answers at its own address."""
+"""Of a canary's weight where a stack has no gateway, which splits requests: the model's Service leads to the stable
+release alone, and a canary answers at its own address."""
 
 
-def describe_role(choice: ReleaseChoice, role: Role) -> str:
+def describe_role(choice: ReleaseChoice, role: Role, *, has_gateway: bool) -> str:
     """A release's part as people read it; of a canary with the weight that settings give it, and whether that holds."""
     if role is not Role.CANARY or choice.canary is None:
         return role.value
-    return f"{role.value}, weight {choice.canary.weight} % {NOT_IN_FORCE}"
+    return f"{role.value}, weight {choice.canary.weight} %" + ("" if has_gateway else f" {NOT_IN_FORCE}")
 
 
 def plan_replicas(model: ModelSpec) -> tuple[ReleaseReplicas, ...]:

@@ -22,6 +22,11 @@ COMPONENT_LOADER = "loader"
 COMPONENT_COMPILE_CACHE = "compile-cache"
 COMPONENT_PLACEHOLDER = "placeholder"
 COMPONENT_QUANTIZATION = "quantization"
+COMPONENT_GATEWAY = "gateway"
+COMPONENT_GATEWAY_PROXY = "gateway-proxy"
+COMPONENT_REDIS_LIMITS = "redis-limits"
+COMPONENT_REDIS_CACHE = "redis-cache"
+COMPONENT_ROUTER = "router"
 
 _MANAGED = {"app.kubernetes.io/part-of": "llm-serving", "app.kubernetes.io/managed-by": "pulumi"}
 
@@ -89,3 +94,14 @@ def quantization_labels(quantization: QuantizationSpec, more: Mapping[str, str])
 def team_labels(team: str, more: Mapping[str, str]) -> dict[str, str]:
     """Labels of every object of a team's namespace; ``more`` never replaces one of ours."""
     return {**more, **_MANAGED, LABEL_TEAM: team}
+
+
+def gateway_labels(component: str, name: str, more: Mapping[str, str]) -> dict[str, str]:
+    """Labels of the objects of one part of the gateway; ``more`` never replaces one of ours.
+
+    Args:
+        component: value of :data:`LABEL_COMPONENT`, by which policies and Services find its pods.
+        name: the program, as ``litellm``.
+        more: labels that the user adds.
+    """
+    return {**more, **_MANAGED, LABEL_COMPONENT: component, "app.kubernetes.io/name": name}

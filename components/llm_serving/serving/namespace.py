@@ -15,6 +15,7 @@ from llm_serving.serving import launcher
 from llm_serving.serving.arguments import EgressArgs, ImagePullArgs, PrometheusAuthArgs, TeamArgs
 from llm_serving.serving.egress import certificates
 from llm_serving.serving.engines import engine
+from llm_serving.serving.gateway_access import GatewayAccess
 from llm_serving.serving.image_pull import check_password, pull_secret
 from llm_serving.serving.labels import team_labels
 from llm_serving.serving.monitoring import pod_monitor
@@ -24,7 +25,7 @@ from llm_serving.serving.prometheus_auth import check_credential, trigger_authen
 from llm_serving.serving.roles import Rule, editor_rules, viewer_rules
 from llm_serving.spec import EgressSpec, EngineName, ImagePullSpec, PrometheusAuthSpec, TeamSpec
 from llm_serving.spec.loader import HUB_TOKEN_SECRET, TOKEN_KEY
-from llm_serving.spec.names import Count, NamespaceName
+from llm_serving.spec.names import Count, ModelName, NamespaceName
 
 POD_SECURITY = "restricted"
 POD_SECURITY_VERSION = "v1.34"
@@ -68,6 +69,11 @@ class TeamNamespaceArgs(TypedDict):
     """Credentials for the registries of images. A Secret is made where it names a registry."""
     image_pull_password: NotRequired[pulumi.Input[str]]
     """Password of `imagePull.username`."""
+    gateway_namespace: NotRequired[str]
+    """Namespace of the gateway in front of the team's models, which is then the only way to them. Left out: pods of the
+    namespace, and `gatewaySources` of `reach`, ask engines themselves."""
+    gateway_direct_models: NotRequired[list[str]]
+    """Models whose engines the gateway's proxy asks itself; a router stands before those of all others."""
     labels: NotRequired[dict[str, str]]
     """More labels for the namespace and its objects."""
 
@@ -89,6 +95,8 @@ class TeamNamespaceInputs(Frozen):
     egress: EgressSpec | None = None
     image_pull: ImagePullSpec | None = None
     image_pull_password: Any = None
+    gateway_namespace: NamespaceName | None = None
+    gateway_direct_models: tuple[ModelName, ...] = ()
     labels: dict[str, str] = {}
 
 
@@ -110,7 +118,7 @@ class TeamNamespace(pulumi.ComponentResource):
 
         namespace = core.v1.Namespace(
             name,
-            metadata=meta.v1.ObjectMetaArgs(name=team.name, labels={**labels, **_pod_security()}),
+            metadata=meta.v1.ObjectMetaArgs(name=team.name, labels={**labels, **pod_security()}),
             opts=child(self),
         )
         self.namespace = namespace.metadata.apply(lambda metadata: metadata.name or team.name)
@@ -232,10 +240,16 @@ def _policies(inputs: TeamNamespaceInputs, reach: NetworkReach) -> dict[str, net
         monitoring={NAMESPACE_NAME: inputs.monitoring_namespace},
         from_internet=inputs.from_internet,
         way_out=None if inputs.egress is None else (inputs.egress.ranges, inputs.egress.ports),
+        gateway=(
+            None
+            if inputs.gateway_namespace is None
+            else GatewayAccess(inputs.gateway_namespace, inputs.gateway_direct_models)
+        ),
     )
 
 
-def _pod_security() -> dict[str, str]:
+def pod_security() -> dict[str, str]:
+    """Labels of a namespace that enforces Pod Security "restricted"."""
     modes: dict[str, str] = {}
     for mode in ("enforce", "audit", "warn"):
         modes[f"pod-security.kubernetes.io/{mode}"] = POD_SECURITY

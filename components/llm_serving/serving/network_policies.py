@@ -10,12 +10,21 @@ from collections.abc import Mapping, Sequence
 
 from pulumi_kubernetes import meta, networking
 
-from llm_serving.contract import NetworkReach
+from llm_serving.contract import LABEL_MODEL, NetworkReach
+from llm_serving.serving.gateway_access import (
+    EDGE_HTTP_PORT,
+    EDGE_HTTPS_PORT,
+    ROUTER_METRICS_PORT,
+    ROUTER_PORT,
+    GatewayAccess,
+)
 from llm_serving.serving.labels import (
     COMPONENT_COMPILE_CACHE,
     COMPONENT_ENGINE,
+    COMPONENT_GATEWAY_PROXY,
     COMPONENT_LOADER,
     COMPONENT_QUANTIZATION,
+    COMPONENT_ROUTER,
     LABEL_COMPONENT,
 )
 
@@ -48,6 +57,7 @@ def network_policies(
     monitoring: Mapping[str, str],
     from_internet: bool,
     way_out: tuple[Sequence[str], Sequence[int]] | None = None,
+    gateway: GatewayAccess | None = None,
 ) -> dict[str, Policy]:
     """The policies of a team's namespace, by name.
 
@@ -58,14 +68,18 @@ def network_policies(
         monitoring: labels of the namespaces that Prometheus runs in.
         from_internet: weights come from the internet.
         way_out: address ranges and TCP ports of the proxy or mirror that the site prescribes.
+        gateway: what stands in front of the team's engines, and is then the only way to them; ``None`` where clients
+            ask engines themselves.
     """
     policies = {
-        "default-deny": Policy(pod_selector=_every_pod(), policy_types=["Ingress", "Egress"]),
-        "dns": _egress_to_dns(reach),
+        "default-deny": default_deny(),
+        "dns": egress_to_dns(reach),
         "serving": _ingress_to_engines(reach, serving_ports),
         "clients": _egress_to_engines(serving_ports),
-        "metrics": _ingress_of_scrapes(metrics_ports, monitoring),
+        "metrics": ingress_of_scrapes(COMPONENT_ENGINE, metrics_ports, monitoring),
     }
+    if gateway is not None:
+        policies |= _policies_behind(gateway, serving_ports, monitoring)
     if reach.identity_egress or reach.storage_egress:
         policies["cloud"] = _egress_to_identity_and_storage(reach)
     if way_out is not None and way_out[0]:
@@ -104,17 +118,18 @@ def service_policy(pods: Mapping[str, str], clients: Sequence[Mapping[str, str]]
         pod_selector=meta.v1.LabelSelectorArgs(match_labels=dict(pods)),
         policy_types=["Ingress"],
         ingress=[
-            networking.v1.NetworkPolicyIngressRuleArgs(from_=[Peer(pod_selector=_every_pod())]),
+            networking.v1.NetworkPolicyIngressRuleArgs(from_=[Peer(pod_selector=every_pod())]),
             # A rule without sources would allow every one.
             *(
-                networking.v1.NetworkPolicyIngressRuleArgs(from_=[_namespaces(labels)], ports=_tcp([port]))
+                networking.v1.NetworkPolicyIngressRuleArgs(from_=[pods_in(labels)], ports=tcp([port]))
                 for labels in clients
             ),
         ],
     )
 
 
-def _egress_to_dns(reach: NetworkReach) -> Policy:
+def egress_to_dns(reach: NetworkReach) -> Policy:
+    """Every pod of the namespace resolves names."""
     pods = Peer(
         namespace_selector=meta.v1.LabelSelectorArgs(match_labels={NAMESPACE_NAME: DNS_NAMESPACE}),
         pod_selector=meta.v1.LabelSelectorArgs(
@@ -124,9 +139,9 @@ def _egress_to_dns(reach: NetworkReach) -> Policy:
         ),
     )
     ports = [Port(protocol=protocol, port=53) for protocol in ("UDP", "TCP")]
-    to = [pods, *_ranges([NODE_LOCAL_DNS, *reach.dns_egress])]
+    to = [pods, *addresses([NODE_LOCAL_DNS, *reach.dns_egress])]
     return Policy(
-        pod_selector=_every_pod(),
+        pod_selector=every_pod(),
         policy_types=["Egress"],
         egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=to, ports=ports)],
     )
@@ -134,31 +149,59 @@ def _egress_to_dns(reach: NetworkReach) -> Policy:
 
 def _ingress_to_engines(reach: NetworkReach, ports: Sequence[int]) -> Policy:
     """Clients of the namespace and gateways reach engines."""
-    sources = [Peer(pod_selector=_every_pod()), *_ranges(reach.gateway_sources)]
-    return Policy(
-        pod_selector=_component(COMPONENT_ENGINE),
-        policy_types=["Ingress"],
-        ingress=[networking.v1.NetworkPolicyIngressRuleArgs(from_=sources, ports=_tcp(ports))],
-    )
+    return ingress(COMPONENT_ENGINE, [Peer(pod_selector=every_pod()), *addresses(reach.gateway_sources)], ports)
 
 
 def _egress_to_engines(ports: Sequence[int]) -> Policy:
     """Pods of the namespace, except those of ours that ask no engine, may ask its engines."""
-    not_clients = [COMPONENT_ENGINE, *_FILL_CACHES]
-    clients = meta.v1.LabelSelectorRequirementArgs(key=LABEL_COMPONENT, operator="NotIn", values=not_clients)
-    engines = [Peer(pod_selector=_component(COMPONENT_ENGINE))]
+    engines = [Peer(pod_selector=pods_of(COMPONENT_ENGINE))]
     return Policy(
-        pod_selector=meta.v1.LabelSelectorArgs(match_expressions=[clients]),
+        pod_selector=_no_part_of_ours(COMPONENT_ENGINE, *_FILL_CACHES),
         policy_types=["Egress"],
-        egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=engines, ports=_tcp(ports))],
+        egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=engines, ports=tcp(ports))],
     )
 
 
-def _ingress_of_scrapes(ports: Sequence[int], monitoring: Mapping[str, str]) -> Policy:
+def ingress_of_scrapes(component: str, ports: Sequence[int], monitoring: Mapping[str, str]) -> Policy:
+    """Prometheus, in namespaces with the labels ``monitoring``, reads the metrics of pods of ours."""
+    return ingress(component, [pods_in(monitoring)], ports)
+
+
+def _policies_behind(
+    gateway: GatewayAccess, serving_ports: Sequence[int], monitoring: Mapping[str, str]
+) -> dict[str, Policy]:
+    """Each hop takes its predecessor alone: pods of the namespace ask the gateway, as everybody does."""
+    proxy = pods_in({NAMESPACE_NAME: gateway.namespace}, COMPONENT_GATEWAY_PROXY)
+    routers, engines = (Peer(pod_selector=pods_of(component)) for component in (COMPONENT_ROUTER, COMPONENT_ENGINE))
+    policies = {
+        "clients": _egress_to_gateway(proxy),
+        "serving": _ingress_of_models("NotIn", gateway.direct, routers, serving_ports),
+        "routers": ingress(COMPONENT_ROUTER, [proxy], [ROUTER_PORT]),
+        "routers-metrics": ingress_of_scrapes(COMPONENT_ROUTER, [ROUTER_METRICS_PORT], monitoring),
+        "routers-engines": egress(COMPONENT_ROUTER, [engines], serving_ports),
+    }
+    if gateway.direct:
+        policies["serving-direct"] = _ingress_of_models("In", gateway.direct, proxy, serving_ports)
+    return policies
+
+
+def _ingress_of_models(operator: str, models: Sequence[str], source: Peer, ports: Sequence[int]) -> Policy:
+    # Kubernetes refuses a requirement without values.
+    selected = [_requirement(operator, models, LABEL_MODEL)] if models else None
     return Policy(
-        pod_selector=_component(COMPONENT_ENGINE),
+        pod_selector=meta.v1.LabelSelectorArgs(
+            match_labels={LABEL_COMPONENT: COMPONENT_ENGINE}, match_expressions=selected
+        ),
         policy_types=["Ingress"],
-        ingress=[networking.v1.NetworkPolicyIngressRuleArgs(from_=[_namespaces(monitoring)], ports=_tcp(ports))],
+        ingress=[networking.v1.NetworkPolicyIngressRuleArgs(from_=[source], ports=tcp(ports))],
+    )
+
+
+def _egress_to_gateway(proxy: Peer) -> Policy:
+    return Policy(
+        pod_selector=_no_part_of_ours(COMPONENT_ENGINE, COMPONENT_ROUTER, *_FILL_CACHES),
+        policy_types=["Egress"],
+        egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=[proxy], ports=tcp([EDGE_HTTP_PORT, EDGE_HTTPS_PORT]))],
     )
 
 
@@ -166,10 +209,10 @@ def _egress_to_identity_and_storage(reach: NetworkReach) -> Policy:
     """Engines and what fills their caches prove who they are, and reach the object store."""
     services = ((reach.identity_egress, reach.identity_ports), (reach.storage_egress, reach.storage_ports))
     return Policy(
-        pod_selector=_component(COMPONENT_ENGINE, *_FILL_CACHES),
+        pod_selector=pods_of(COMPONENT_ENGINE, *_FILL_CACHES),
         policy_types=["Egress"],
         egress=[
-            networking.v1.NetworkPolicyEgressRuleArgs(to=_ranges(ranges), ports=_tcp(ports))
+            networking.v1.NetworkPolicyEgressRuleArgs(to=addresses(ranges), ports=tcp(ports))
             # A rule without ranges would allow every address.
             for ranges, ports in services
             if ranges
@@ -180,40 +223,79 @@ def _egress_to_identity_and_storage(reach: NetworkReach) -> Policy:
 def _egress_to_site(ranges: Sequence[str], ports: Sequence[int]) -> Policy:
     """Engines and what fills their caches reach the site's proxy, or its mirror."""
     return Policy(
-        pod_selector=_component(COMPONENT_ENGINE, *_FILL_CACHES),
+        pod_selector=pods_of(COMPONENT_ENGINE, *_FILL_CACHES),
         policy_types=["Egress"],
-        egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=_ranges(ranges), ports=_tcp(ports))],
+        egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=addresses(ranges), ports=tcp(ports))],
     )
 
 
 def _egress_to_internet() -> Policy:
     internet = Peer(ip_block=networking.v1.IPBlockArgs(cidr=INTERNET, except_=list(NOT_INTERNET)))
     return Policy(
-        pod_selector=_component(COMPONENT_LOADER),
+        pod_selector=pods_of(COMPONENT_LOADER),
         policy_types=["Egress"],
-        egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=[internet], ports=_tcp([443]))],
+        egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=[internet], ports=tcp([443]))],
     )
 
 
-def _every_pod() -> meta.v1.LabelSelectorArgs:
+def default_deny() -> Policy:
+    """Nobody speaks with any pod of the namespace, and none of them with anybody."""
+    return Policy(pod_selector=every_pod(), policy_types=["Ingress", "Egress"])
+
+
+def ingress(component: str, sources: Sequence[Peer], ports: Sequence[int]) -> Policy:
+    """Pods of a component are reached from ``sources``, of which there is at least one: a rule without any would allow
+    every one."""
+    return Policy(
+        pod_selector=pods_of(component),
+        policy_types=["Ingress"],
+        ingress=[networking.v1.NetworkPolicyIngressRuleArgs(from_=list(sources), ports=tcp(ports))],
+    )
+
+
+def egress(component: str, targets: Sequence[Peer], ports: Sequence[int]) -> Policy:
+    """Pods of a component reach ``targets``, of which there is at least one: a rule without any would allow every
+    address."""
+    return Policy(
+        pod_selector=pods_of(component),
+        policy_types=["Egress"],
+        egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=list(targets), ports=tcp(ports))],
+    )
+
+
+def every_pod() -> meta.v1.LabelSelectorArgs:
+    """A selector that matches all pods."""
     return meta.v1.LabelSelectorArgs()
 
 
-def _component(*names: str) -> meta.v1.LabelSelectorArgs:
-    if len(names) == 1:
-        return meta.v1.LabelSelectorArgs(match_labels={LABEL_COMPONENT: names[0]})
-    return meta.v1.LabelSelectorArgs(
-        match_expressions=[meta.v1.LabelSelectorRequirementArgs(key=LABEL_COMPONENT, operator="In", values=list(names))]
-    )
+def pods_of(*components: str) -> meta.v1.LabelSelectorArgs:
+    """A selector of the pods of components, values of :data:`LABEL_COMPONENT`."""
+    if len(components) == 1:
+        return meta.v1.LabelSelectorArgs(match_labels={LABEL_COMPONENT: components[0]})
+    return meta.v1.LabelSelectorArgs(match_expressions=[_requirement("In", components)])
 
 
-def _namespaces(labels: Mapping[str, str]) -> Peer:
-    return Peer(namespace_selector=meta.v1.LabelSelectorArgs(match_labels=dict(labels)))
+def _no_part_of_ours(*components: str) -> meta.v1.LabelSelectorArgs:
+    return meta.v1.LabelSelectorArgs(match_expressions=[_requirement("NotIn", components)])
 
 
-def _ranges(ranges: Sequence[str]) -> list[Peer]:
+def _requirement(
+    operator: str, values: Sequence[str], key: str = LABEL_COMPONENT
+) -> meta.v1.LabelSelectorRequirementArgs:
+    return meta.v1.LabelSelectorRequirementArgs(key=key, operator=operator, values=list(values))
+
+
+def pods_in(labels: Mapping[str, str], *components: str) -> Peer:
+    """Pods of components, or all pods, in the namespaces with these labels."""
+    namespaces = meta.v1.LabelSelectorArgs(match_labels=dict(labels))
+    return Peer(namespace_selector=namespaces, pod_selector=pods_of(*components) if components else None)
+
+
+def addresses(ranges: Sequence[str]) -> list[Peer]:
+    """Addresses as peers."""
     return [Peer(ip_block=networking.v1.IPBlockArgs(cidr=cidr)) for cidr in ranges]
 
 
-def _tcp(ports: Sequence[int]) -> list[Port]:
+def tcp(ports: Sequence[int]) -> list[Port]:
+    """TCP ports of a rule."""
     return [Port(protocol="TCP", port=port) for port in ports]

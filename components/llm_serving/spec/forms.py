@@ -132,6 +132,16 @@ BASE_URL = Form(
     "not the URL of a service: http:// or https://, a host and a path, without a slash at its end",
     lambda text: text.strip().rstrip("/"),
 )
+DNS_HOST = Form(
+    r"^(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$",
+    "not the name of a host: at most 253 small letters, digits, '-' and '.', without scheme, port and path",
+    lambda text: re.sub(r"^[a-z]+://|[:/].*$", "", text.strip().lower()).removeprefix("*.").strip("."),
+)
+KEY_HASH = Form(
+    r"^[0-9a-f]{64}$",
+    "not the SHA-256 of a key: 64 hexadecimal digits in small letters, which stacks keys new prints",
+    lambda text: text.strip().lower().removeprefix("sha256:"),
+)
 LABEL_VALUE = Form(
     r"^[a-z0-9]([-_a-z0-9]{0,61}[a-z0-9])?$",
     "not the value of a label on every cloud: at most 63 small letters, digits, '-' and '_', from a letter or digit to "

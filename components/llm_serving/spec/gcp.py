@@ -4,7 +4,6 @@ and what a pool on GKE has beside what every pool has."""
 import re
 from calendar import monthrange
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from enum import StrEnum
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
@@ -14,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from llm_serving.arguments import Frozen
 from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.spec.forms import GCP_NAME, GCP_PROJECT, REGION
+from llm_serving.spec.instants import Instant
 from llm_serving.spec.names import ClusterName, PoolName, PositiveCount, version_text
 from llm_serving.spec.network import Cidr
 from llm_serving.spec.pool import PoolSpec
@@ -51,37 +51,6 @@ class GcpControlPlaneAccess(Frozen):
     Needed by ``authorized``, allowed with ``private`` (other subnets, and ranges reached by a VPN or a peering) and
     with ``dns``, which has no address without them.
     """
-
-
-def _check_instant(value: str) -> str:
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", value):
-        reason = "not a moment in UTC: year-month-day, T, hour:minute:second and Z, in quotes"
-        raise ProblemsError([Problem("", value, reason, _nearest_instant(value))])
-    try:
-        datetime.fromisoformat(value)
-    except ValueError as error:
-        raise ProblemsError([Problem("", value, f"no such moment: {error}", _nearest_instant(value))]) from None
-    if value[:4] not in _YEARS:
-        reason = f"no such moment in the life of a cluster: the years {_YEARS[0]} to {_YEARS[-1]}"
-        raise ProblemsError([Problem("", value, reason, Suggestion(values=[f"2026{value[4:]}"]))])
-    return value
-
-
-_YEARS = [str(year) for year in range(2015, 2100)]
-"""From the first GKE on; whatever is computed beyond these years still is a date."""
-
-
-def _nearest_instant(value: str) -> Suggestion:
-    """The same moment as UTC, where it is one; else any."""
-    try:
-        moment = datetime.fromisoformat(value.strip()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        moment = datetime(2026, 1, 3, 2, tzinfo=UTC)
-    return Suggestion(values=[f"{moment:%Y-%m-%dT%H:%M:%SZ}"])
-
-
-Instant = Annotated[str, AfterValidator(_check_instant)]
-"""RFC 3339 in UTC, for example ``2026-01-03T02:00:00Z``."""
 
 
 class GcpMaintenanceExclusion(Frozen):

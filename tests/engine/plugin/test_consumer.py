@@ -25,6 +25,7 @@ from local.state_folder import REPOSITORY, StateFolder
 COMPONENTS = REPOSITORY / "components"
 EXAMPLES = REPOSITORY / "examples"
 GPU_NODE = {"cpu": "16", "memory": "128Gi", "ephemeral-storage": "200Gi", "pods": "110", "nvidia.com/gpu": "2"}
+CPU_NODE = {"cpu": "4", "memory": "16Gi", "ephemeral-storage": "50Gi", "pods": "110"}
 SHARED_VOLUME = {
     "apiVersion": "v1",
     "kind": "PersistentVolume",
@@ -99,7 +100,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
                 taints=({"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"},),
             )
         )
-        cluster.wait_pool("a6000")
+        cluster.put_pool(
+            NodePool(name="system", min=1, max=1, capacity=CPU_NODE, allocatable=CPU_NODE, zones=("lab-a",))
+        )
+        for pool in ("a6000", "system"):
+            cluster.wait_pool(pool)
         yield cluster
     finally:
         cluster.delete()
@@ -112,6 +117,7 @@ def consumer(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) ->
     project = Project(folder, Path(__file__).parent / "consumer", plugins={"providers": [plugin]})
     project.set("schema", str(COMPONENTS / "schema.json"))
     project.set("gpuQuota", "2")
+    project.set("limitsPassword", "hunter2", secret=True)
     project.set("kubeconfig", json.dumps(cluster.kubeconfig()), secret=True)
     return project
 
@@ -137,6 +143,11 @@ def test_a_model_is_served_previewed_refused_and_removed_from_another_teams_prog
     assert deployment["status"]["availableReplicas"] == 1
     account = cluster.client().get("v1", "ServiceAccount", "default", "chat")
     assert account["automountServiceAccountToken"] is False
+    assert outputs["gatewayUrl"] == "http://gateway.llm-gateway.svc/v1"
+    gateway = cluster.client().get("apps/v1", "Deployment", "litellm", "llm-gateway")
+    assert gateway["status"]["availableReplicas"] == 2
+    scaler = cluster.client().get("autoscaling/v2", "HorizontalPodAutoscaler", "litellm", "llm-gateway")
+    assert scaler["spec"]["scaleTargetRef"]["name"] == "litellm"
 
     consumer.pulumi("preview", "--expect-no-changes", check=True)
 
@@ -152,7 +163,8 @@ def test_a_model_is_served_previewed_refused_and_removed_from_another_teams_prog
     assert "replicas" in output
 
     consumer.pulumi("destroy", "--yes", "--skip-preview", check=True)
-    assert cluster.client().find("v1", "Namespace", "chat") is None
+    for namespace in ("chat", "llm-gateway"):
+        assert cluster.client().find("v1", "Namespace", namespace) is None
 
 
 def test_the_readmes_program_serves_a_model_word_for_word(cluster: LocalCluster, tmp_path: Path) -> None:

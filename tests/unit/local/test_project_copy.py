@@ -1,6 +1,7 @@
 """A local run changes no committed file."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -87,11 +88,20 @@ def test_secrets_of_a_local_run_are_its_own(tmp_path: Path) -> None:
     assert yaml.safe_load(copy.read_text())["config"] == {"n:key": "clear"}
 
 
+IMAGE = {"repository": "registry.example/gateway", "tag": "1.0.0"}
+
+
+def _gateway(store: str) -> dict[str, Any]:
+    return {"gateway": {"image": IMAGE, "proxyImage": IMAGE, "redis": {store: {"host": "redis.example"}}}}
+
+
 SECRET_SETTINGS = {
     "imagePullPassword": {"imagePull": {"registry": "registry.example", "username": "robot"}},
     "prometheusCredential": {
         "addons": {"monitoring": "existing", "prometheusUrl": "https://p", "prometheusAuth": {"mode": "bearer"}}
     },
+    "redisLimitsPassword": _gateway("limits"),
+    "redisCachePassword": _gateway("cache"),
     "loader.token": {},
 }
 """Settings that each secret belongs to; a stack loads from the hub unless it says something else."""

@@ -119,6 +119,7 @@ CREDENTIALS = [
     ("ClusterAddons", {"prometheusUrl": "http://me:madeUp@prometheus.example.com"}, "prometheusUrl"),
     ("ModelService", {"egress": {"httpsProxy": "http://me:madeUp@10.0.0.1:3128"}}, "egress.httpsProxy"),
     ("ModelLoader", {"loader": {"tokenSecret": "hf_madeUpMadeUpMadeUpMadeUp"}}, "loader.tokenSecret"),
+    ("Gateway", {"labels": {"owner": "glpat-madeUpMadeUpMadeUpMade"}}, "labels.owner"),
     ("ExistingCluster", {"context": "clusters: []\nusers: [{user: {token: madeUp}}]"}, "context"),
 ]  # fmt: skip
 
@@ -171,6 +172,10 @@ WRONG = [
     ("ExistingCluster", with_changes("ExistingCluster", clients=["10.0.0.1/8"]), "clients[0]"),
     ("ModelLoader", with_nested_changes("ModelLoader", "loader", source="ftp://x"), "loader.source"),
     ("ModelLoader", with_changes("ModelLoader", cache=output({"volume": {}})), "cache.loaderVolume"),
+    ("Gateway", with_nested_changes("Gateway", "gateway", replicas={"min": 0}), "gateway.replicas.min"),
+    ("Gateway", with_nested_changes("Gateway", "gateway", keyz=[]), "gateway.keyz"),
+    ("Gateway", with_changes("Gateway", models=[]), "models"),
+    ("Gateway", with_changes("Gateway", reach=output({"gatewaySource": []})), "reach.gatewaySource"),
     ("TeamNamespace", with_changes("TeamNamespace", gpuQuota=-1), "gpuQuota"),
     ("TeamNamespace", with_changes("TeamNamespace", team="chat"), "team"),
     ("TeamNamespace", with_changes("TeamNamespace", labels={"a": 1}), "labels.a"),

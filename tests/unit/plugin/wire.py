@@ -4,6 +4,7 @@ from typing import Any
 
 from pulumi.provider.experimental.util import camel_case
 
+from tests.unit.gateway import offered
 from tests.unit.plugin.engine import output
 from tests.unit.serving import served
 
@@ -108,6 +109,13 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
         "pool": {"name": "lab", "accelerator": "RTX-A6000", "gpusPerNode": 4, "cpu": 60.5, "memoryGib": 480}
     },
     "ExistingWorkloadIdentity": {"namespace": "chat", "serviceAccount": "qwen3-8b"},
+    "Gateway": {
+        **camel(offered.arguments()),
+        "reach": output({"gatewaySources": ["10.1.0.0/24"]}, dependencies=(NETWORK_URN,)),
+        "clientNamespaces": ["chat"],
+        "limitsPassword": output("hunter2", secret=True),
+        "labels": {"llm-serving.example/environment": "test"},
+    },
     "GcpNetwork": {**PLACE, "name": "serving", "ranges": {"nodes": "10.10.0.0/22"}},
     "GcpCluster": {
         **GCP,
@@ -160,6 +168,20 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
         "gpuNodes": [{"nodeSelector": {"gpu": "l4"}, "tolerations": [{"key": "nvidia.com/gpu"}]}],
         "gpuExporter": {"namespace": "exporters", "pods": {"app": "exporter"}, "port": "metrics"},
     },
+    "GatewayProxy": {
+        "namespace": output("llm-gateway"),
+        "teamNamespaces": {"chat": output("chat")},
+        "image": "docker.io/library/traefik:v3.7.15",
+        "host": "llm.example.com",
+        "labels": {"llm-serving.example/environment": "test"},
+    },
+    "ModelRoute": {
+        "model": camel(served.MODEL),
+        "namespace": output("chat"),
+        "parents": output([{"name": "models", "namespace": "llm-gateway"}]),
+        "releaseUrls": output({"1.0.0": "http://qwen3-8b-1-0-0.chat.svc:8000/v1"}),
+        "labels": {"llm-serving.example/environment": "test"},
+    },
     "PriorityClasses": {"labels": {"llm-serving.example/environment": "test"}},
     "CompileCache": {
         **{
@@ -200,6 +222,20 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
         "cache": output({**served.CACHE, "loaderVolume": {"emptyDir": {}}}),
         "identity": output(served.IDENTITY),
         "labels": {"llm-serving.example/environment": "test"},
+    },
+    "Redis": {
+        "limits": {"memoryMib": 128, "storageGib": 1},
+        "namespace": output("llm-gateway"),
+        "image": {"repository": "registry.example/redis", "tag": "0.1.0"},
+        "password": output("madeUp", secret=True),
+    },
+    "ReleaseRouter": {
+        "model": "qwen3-8b",
+        "release": "1.0.0",
+        "team": "chat",
+        "namespace": output("chat"),
+        "image": {"repository": "registry.example/router", "tag": "0.1.0"},
+        "router": {"policy": "power_of_two", "replicas": 3},
     },
     "TeamNamespace": {
         "team": {"name": "chat", "viewers": ["readers@example.com"]},

@@ -5,6 +5,7 @@ from pulumi_kubernetes import meta, networking
 
 from llm_serving.cloud.gcp.network import network_reach
 from llm_serving.contract import NetworkReach
+from llm_serving.serving.gateway_access import GatewayAccess
 from llm_serving.serving.network_policies import group_policy, network_policies, service_policy
 from llm_serving.spec.gcp import GcpNetworkSpec
 from tests.unit.local.network_policy.builders import namespace, pod
@@ -59,13 +60,14 @@ def render(policies, in_namespace):
     return manifests(recording)
 
 
-def team_policies(name="chat", reach=None, *, from_internet=True, more=None):
+def team_policies(name="chat", reach=None, *, from_internet=True, more=None, gateway=None):
     policies = network_policies(
         network_reach(GcpNetworkSpec()) if reach is None else reach,
         serving_ports=[SERVING],
         metrics_ports=[SERVING, HEALTH],
         monitoring={"kubernetes.io/metadata.name": "monitoring"},
         from_internet=from_internet,
+        gateway=gateway,
     )
     return render({**policies, **(more or {})}, name)
 
@@ -193,3 +195,48 @@ def test_keda_asks_prometheus_and_its_own_namespace_reaches_it_as_before():
     assert can_connect(policies, "grafana", "prometheus", 9090)
     assert not can_connect(policies, "keda", "prometheus", 8080)
     assert not can_connect(policies, "client", "prometheus", 9090)
+
+
+BEHIND = {
+    "proxy": pod("proxy", "10.64.5.1", "llm-gateway", component("gateway-proxy")),
+    "litellm": pod("litellm", "10.64.5.2", "llm-gateway", component("gateway")),
+    "router": pod("router", "10.64.0.8", labels=component("router")),
+    "other-router": pod("other-router", "10.64.1.3", "search", component("router")),
+    "impostor": pod("impostor", "10.64.0.9", labels=component("gateway-proxy")),
+}
+ROUTED = {("proxy", "router"), ("router", "engine"), ("router", "peer"), ("router", "canary")}
+HOPS_BEHIND = [
+    ((), ROUTED),
+    (("phi",), ROUTED),
+    (("qwen",), {("proxy", "router"), ("proxy", "engine"), ("proxy", "peer"), ("proxy", "canary")}),
+]
+"""Models whose engines the proxy asks itself, and who then asks whom."""
+
+
+@pytest.mark.parametrize(("direct", "hops"), HOPS_BEHIND, ids=["none", "another", "this one"])
+def test_behind_a_gateway_each_hop_accepts_its_predecessor_alone(direct, hops):
+    rendered = [
+        policy
+        for name in ("chat", "search")
+        for policy in team_policies(name, gateway=GatewayAccess("llm-gateway", direct))
+    ]
+    pods = {**PODS, **BEHIND}
+    namespaces = [*NAMESPACES, namespace("llm-gateway")]
+
+    def connects(source, target, port):
+        ends = [pods[name]["status"]["podIP"] if name in pods else name for name in (source, target)]
+        return allowed(Connection(*ends, "TCP", port), rendered, list(pods.values()), namespaces)
+
+    sources = {*pods, GATEWAY, PROBE, STRANGER}
+    reached = {
+        (source, target)
+        for target in ("engine", "peer", "canary", "router")
+        for source in sources - {target}
+        if connects(source, target, SERVING)
+    }
+    # Metrics are read by the engines' own port.
+    assert {(source, target) for source, target in reached if source not in ("prometheus", "grafana")} == hops
+    assert connects("client", "proxy", 8080)
+    assert not connects("client", "litellm", 4000)
+    assert not connects("engine", "proxy", 8080)
+    assert connects("prometheus", "router", 29000)

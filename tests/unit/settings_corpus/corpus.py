@@ -1,5 +1,6 @@
 """The rows of this folder: see README.md."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -51,7 +52,7 @@ class Row:
         if self.changes or self.removed:
             data = settings_data(self.stack)
             for path, value in self.changes.items():
-                put(data, path, value)
+                put(data, path, copy.deepcopy(value))  # rows share what stands in the file once
             for path in self.removed:
                 take_out(data, path)
             config = {f"{NAMESPACE}:{key}": value for key, value in data.items()}
@@ -77,7 +78,7 @@ def rows(subject: str) -> tuple[list[Row], list[Row]]:
     """The wrong and the right rows of a file."""
     text = (FOLDER / f"{subject}.yaml").read_text(encoding="utf-8")
     document = yaml.load(text, Loader=yaml.CSafeLoader)
-    assert document.keys() <= {"kinds", "wrong", "right"}, f"{subject}: {sorted(document)}"
+    assert document.keys() <= {"kinds", "base", "wrong", "right"}, f"{subject}: {sorted(document)}"
     kinds: dict[str, str] = document.get("kinds", {})
     wrong = [_row(subject, index, row, kinds) for index, row in enumerate(document.get("wrong", []))]
     right = [_row(subject, index, row, None) for index, row in enumerate(document.get("right", []))]

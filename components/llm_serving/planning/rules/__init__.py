@@ -11,6 +11,7 @@ from llm_serving.planning.rules.autoscaling import check_autoscaling
 from llm_serving.planning.rules.aws import check_aws
 from llm_serving.planning.rules.disruption import check_disruption
 from llm_serving.planning.rules.engines import check_engines
+from llm_serving.planning.rules.gateway import check_gateway
 from llm_serving.planning.rules.gcp import check_gcp
 from llm_serving.planning.rules.models import check_models
 from llm_serving.planning.rules.names import check_names
@@ -37,6 +38,7 @@ TOPICS = (
     check_autoscaling,
     check_disruption,
     check_timeouts,
+    check_gateway,
 )
 
 

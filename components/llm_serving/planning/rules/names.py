@@ -29,18 +29,10 @@ def check_names(stack: StackShape) -> Iterator[Problem]:
             reason = "a model's name is that of its service account, and this one is taken in every namespace"
             yield Problem(f"models[{index}].name", model.name, reason, Suggestion(values=[f"{model.name}-model"]))
     for index, team in enumerate(stack.teams):
-        for reserved in (
-            *PLATFORM_NAMESPACES,
-            *stack.cloud.reserved_namespaces,
-            *(addon.namespace for addon in table.ADDONS),
-        ):
-            if team.name == reserved or (reserved.endswith("-") and team.name.startswith(reserved)):
-                yield Problem(
-                    f"teams[{index}].name",
-                    team.name,
-                    "a team's name is its namespace, and this one belongs to the platform",
-                    Suggestion(values=[f"team-{team.name}"[:40].rstrip("-")]),
-                )
+        if is_reserved_namespace(stack.cloud, team.name):
+            reason = "a team's name is its namespace, and this one belongs to the platform"
+            free = Suggestion(values=[f"team-{team.name}"[:40].rstrip("-")])
+            yield Problem(f"teams[{index}].name", team.name, reason, free)
     for index, pool in enumerate(stack.pools):
         yield from _reserved_pool(f"pools[{index}].name", stack.cloud, pool.name)
         for key in pool.labels:
@@ -53,6 +45,15 @@ def check_names(stack: StackShape) -> Iterator[Problem]:
                         f"node labels of {reserved} are set by the platform",
                         Suggestion(keys=[key.rpartition("/")[2]]),
                     )
+
+
+def is_reserved_namespace(cloud: Cloud, name: str) -> bool:
+    """Whether a namespace is the platform's, or an add-on's."""
+    addons = (addon.namespace for addon in table.ADDONS)
+    return any(
+        name == reserved or (reserved.endswith("-") and name.startswith(reserved))
+        for reserved in (*PLATFORM_NAMESPACES, *cloud.reserved_namespaces, *addons)
+    )
 
 
 def _reserved_pool(path: str, cloud: Cloud, name: str) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from llm_serving.planning.placement import RELEASE, ModelPlan, weight_only_note
 from llm_serving.planning.rules.autoscaling import note_autoscaling
 from llm_serving.planning.rules.aws import note_aws
 from llm_serving.planning.rules.disruption import note_disruption
+from llm_serving.planning.rules.gateway import note_gateway
 from llm_serving.planning.rules.gcp import note_gcp
 from llm_serving.planning.rules.models import plans_of, pods_of_model
 from llm_serving.planning.rules.stack import StackShape
@@ -21,7 +22,17 @@ from llm_serving.spec import RESERVED_MARKETS, Market, ModelSpec
 
 def notes(stack: StackShape) -> list[Problem]:
     """Warnings, in the order of the settings. Meant for stacks that :func:`check` does not refuse."""
-    topics = (_region, note_gcp, note_aws, _pools, _models, note_autoscaling, note_disruption, note_timeouts)
+    topics = (
+        _region,
+        note_gcp,
+        note_aws,
+        _pools,
+        _models,
+        note_autoscaling,
+        note_disruption,
+        note_timeouts,
+        note_gateway,
+    )
     return [note for topic in topics for note in topic(stack)]
 
 

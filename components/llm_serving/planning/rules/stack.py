@@ -13,6 +13,7 @@ from llm_serving.planning.nodes import DEFAULT_MAX_PODS, NodeShape
 from llm_serving.spec import (
     AddonsSpec,
     CacheStorageSpec,
+    GatewaySpec,
     LauncherSpec,
     LoaderSpec,
     ModelSpec,
@@ -87,6 +88,7 @@ class StackShape:
         weights: who that is, where the stack says so.
         cache_storage: the claim for the weights that is made in the namespace of each team; ``None`` where none is.
         addons: what the cluster needs beside the models, and who brings it.
+        gateway: the gateway in front of all models; ``None`` where there is none.
         sidecar: what the cloud's model cache puts beside every engine.
         today: the day on which it is checked; ``None``: what ends on a day is not checked.
     """
@@ -107,6 +109,7 @@ class StackShape:
     weights: Weights | None = None
     cache_storage: CacheStorageSpec | None = None
     addons: AddonsSpec = field(default_factory=AddonsSpec)
+    gateway: GatewaySpec | None = None
     sidecar: SidecarRequests = NO_SIDECAR
     today: date | None = None
 

@@ -64,7 +64,12 @@ identity = Component("ExistingWorkloadIdentity", "qwen3-8b", {"namespace": "chat
 team = Component(
     "TeamNamespace",
     "chat",
-    {"team": {"name": "chat", "viewers": ["readers@example.com"]}, "gpuQuota": config.require_int("gpuQuota")},
+    {
+        "team": {"name": "chat", "viewers": ["readers@example.com"]},
+        "gpuQuota": config.require_int("gpuQuota"),
+        "gatewayNamespace": "llm-gateway",
+        "gatewayDirectModels": ["qwen3-8b"],
+    },
     on_cluster,
 )
 volume = k8s.core.v1.PersistentVolume(
@@ -114,6 +119,25 @@ model = Component(
     },
     pulumi.ResourceOptions(providers={"kubernetes": kubernetes}, depends_on=[team, claim, priorities]),
 )
+gateway = Component(
+    "Gateway",
+    "gateway",
+    {
+        "gateway": {
+            "image": {"repository": "registry.example/gateway", "tag": "0.1.0"},
+            "proxyImage": {"repository": "registry.example/proxy", "tag": "3.7.15"},
+            "keys": [{"name": "shop", "sha256": "0" * 64, "team": "chat", "requestsPerMinute": 60}],
+            "redis": {"limits": {"host": "redis.example.com"}},
+        },
+        "models": [{"name": "qwen3-8b", "contextTokens": RELEASE["contextLength"], "routing": "service"}],
+        "reach": cluster["reach"],
+        "clientNamespaces": ["chat"],
+        "clientRanges": ["10.1.0.0/24"],
+        "limitsPassword": config.require_secret("limitsPassword"),
+    },
+    pulumi.ResourceOptions(providers={"kubernetes": kubernetes}, depends_on=[priorities]),
+)
 
 pulumi.export("url", model["url"])
+pulumi.export("gatewayUrl", gateway["url"])
 pulumi.export("kubeconfig", cluster["kubeconfig"])

@@ -17,11 +17,19 @@ REPOSITORY = Path(__file__).resolve().parents[4]
 IMAGES = REPOSITORY / "images"
 PRODUCTION = sorted(IMAGES.glob("*/Dockerfile"))
 ALL = [*PRODUCTION, RECIPES["tiny-model"].dockerfile]
+PROGRAMS_OF_OTHERS = {"vllm": {"vllm", "serve"}, "router": {"vllm-router"}, "redis": {"redis-server"}}
 named_by_folder = pytest.mark.parametrize("dockerfile", PRODUCTION, ids=lambda path: path.parent.name)
 
 
 def test_every_image_is_found():
-    assert {path.parent.name for path in PRODUCTION} == {"vllm", "model-loader", "quantizer"}
+    assert {path.parent.name for path in PRODUCTION} == {
+        "vllm",
+        "gateway",
+        "model-loader",
+        "quantizer",
+        "router",
+        "redis",
+    }
 
 
 @named_by_folder
@@ -49,7 +57,7 @@ def test_bases_are_pinned_and_can_be_chosen(dockerfile):
         if instruction.keyword == "FROM":
             base = instruction.text.split()[0]
             assert base == "tools" or re.fullmatch(r"\$\{\w+\}", base), base
-    for name in ("BASE_IMAGE", "BUILDER_IMAGE"):
+    for name in {"BASE_IMAGE", "BUILDER_IMAGE"} & set(arguments):
         assert re.fullmatch(r"[\w.-]+\.[\w.-]+/[\w./-]+:[\w.-]+(@sha256:[0-9a-f]{64})?", arguments[name])
 
 
@@ -66,7 +74,11 @@ def test_an_image_runs_its_own_command_as_a_user_without_rights(dockerfile):
     assert int(user) > 0
     assert int(group) > 0
     project = dockerfile.parent / "pyproject.toml"
-    scripts = tomllib.loads(project.read_text())["project"]["scripts"] if project.exists() else {"vllm", "serve"}
+    scripts = (
+        tomllib.loads(project.read_text())["project"]["scripts"]
+        if project.exists()
+        else PROGRAMS_OF_OTHERS[dockerfile.parent.name]
+    )
     assert set(json.loads(last["ENTRYPOINT"])) == set(scripts)
     assert "HEALTHCHECK" in last
 
@@ -85,7 +97,7 @@ def test_the_engine_image_is_labelled_stopped_and_probed_as_documented():
     assert ":8000/health" in probe[-1]
 
 
-@pytest.mark.parametrize("name", ["model-loader", "quantizer"])
+@pytest.mark.parametrize("name", ["gateway", "model-loader", "quantizer"])
 def test_code_comes_after_all_that_takes_long(name):
     final = (IMAGES / name / "Dockerfile").read_text().rpartition("\nFROM ")[2]
     assert final.index("uv pip sync") < final.index("COPY --from=code") < final.index("ARG VERSION")

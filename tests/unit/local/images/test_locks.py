@@ -24,11 +24,13 @@ def requirements(path: Path) -> dict[str, list[tuple[Requirement, int]]]:
 def test_every_lock_is_looked_at():
     assert {f"{path.parent.name}/{path.name}" for path in LOCKS} == {
         "tools/requirements.txt",
+        "gateway/requirements.txt",
         "vllm/requirements-cpu.txt",
         "vllm/requirements-gpu.txt",
         "model-loader/requirements.txt",
         "quantizer/requirements-cpu.txt",
         "quantizer/requirements-gpu.txt",
+        "router/requirements.txt",
     }
 
 

@@ -1,0 +1,279 @@
+"""Public arguments of the components, generated from ``llm_serving.spec``: change the models, then
+run ``python -m llm_serving.plugin arguments``."""
+
+from typing import NotRequired, TypedDict
+
+
+class GatewayImageArgs(TypedDict):
+    """Container image."""
+
+    repository: str
+    """Repository, with its registry."""
+    tag: str
+    """Tag to pull where no digest is given."""
+    digest: NotRequired[str]
+    """`sha256:` and 64 hexadecimal digits; decides where it is given."""
+    launcher: NotRequired[bool]
+    """The image carries our launcher inside, as the program `llm-serving-engine`."""
+    user_id: NotRequired[int]
+    """User that the engine runs as, one that the image knows by name."""
+
+
+class BudgetArgs(TypedDict):
+    """What a key may spend in a period."""
+
+    usd: NotRequired[float]
+    """US dollars, by the models' prices; left out: no limit."""
+    tokens: NotRequired[int]
+    """Tokens, those of prompts and of answers together; left out: no limit."""
+    days: NotRequired[int]
+    """Length of the period in days; 30 by default."""
+
+
+class KeyArgs(TypedDict):
+    """Who may use the gateway, and how much. Of the key itself only its hash is known."""
+
+    name: str
+    """Name in metrics, logs and reports; unique."""
+    sha256: str
+    """SHA-256 of the key, 64 hexadecimal digits; `stacks keys new` makes a key and its hash."""
+    team: str
+    """Team that it belongs to."""
+    models: NotRequired[list[str]]
+    """Models that it may ask; none named: all."""
+    requests_per_minute: NotRequired[int]
+    """Requests a minute; left out: no limit."""
+    tokens_per_minute: NotRequired[int]
+    """Tokens a minute, those of prompts and of answers together; left out: no limit."""
+    parallel_requests: NotRequired[int]
+    """Requests at once; left out: no limit."""
+    budget: NotRequired[BudgetArgs]
+    """What it may spend in a period; left out: no limit."""
+    expires: NotRequired[str]
+    """Moment from which on it is refused, RFC 3339 in UTC; left out: never."""
+    service_class: NotRequired[str]
+    """`critical`, `standard` (the default) or `batch`: whose requests give way when capacity is short."""
+    cache_scope: NotRequired[str]
+    """Who may be given its answers from the cache: `key` or `team`; left out: as the cache says."""
+
+
+class PriceArgs(TypedDict):
+    """What a model's tokens cost, for budgets and reports."""
+
+    usd_per_million_input_tokens: float
+    """US dollars for a million tokens of prompts."""
+    usd_per_million_output_tokens: float
+    """US dollars for a million tokens of answers."""
+
+
+class GatewayTimeoutsArgs(TypedDict):
+    """How long the gateway waits for an engine, in seconds."""
+
+    connect_seconds: NotRequired[float]
+    """For a connection; 2 by default."""
+    first_token_seconds: NotRequired[float]
+    """For the first token of an answer; 60 by default."""
+    between_tokens_seconds: NotRequired[float]
+    """Between two tokens of an answer; 30 by default."""
+    total_seconds: NotRequired[float]
+    """For a whole answer; 600 by default."""
+
+
+class GatewayModelArgs(TypedDict):
+    """What the gateway does with one model. A model that is not named is served with the defaults."""
+
+    name: str
+    """Name of the model."""
+    fallbacks: NotRequired[list[str]]
+    """Models that are asked in its place, in this order, where it cannot answer."""
+    price: NotRequired[PriceArgs]
+    """What its tokens cost; left out: nothing is known."""
+    routing: NotRequired[str]
+    """`router` or `service`; left out: as the gateway says, and `service` where an instance has several nodes."""
+    timeouts: NotRequired[GatewayTimeoutsArgs]
+    """How long to wait for it; left out: as the gateway says."""
+
+
+class GatewayReplicasArgs(TypedDict):
+    """How many pods the gateway has. Between the two, it grows with its load."""
+
+    min: NotRequired[int]
+    """Fewest; 2 by default."""
+    max: NotRequired[int]
+    """Most; 4 by default."""
+
+
+class GatewayLimitsArgs(TypedDict):
+    """The largest request that is let through."""
+
+    body_bytes: NotRequired[int]
+    """Size of a request in bytes; 4,000,000 by default."""
+    max_output_tokens: NotRequired[int]
+    """Tokens that a request may ask for at most, and gets where it names no number; 4096 by default."""
+
+
+class RetriesArgs(TypedDict):
+    """Requests that fail before the first byte of an answer are tried again."""
+
+    attempts: NotRequired[int]
+    """More attempts; 2 by default."""
+
+
+class RedisSettingsArgs(TypedDict):
+    """A Redis: one that is installed, or one that is there."""
+
+    host: NotRequired[str]
+    """Host of one that is there; left out: it is installed in the gateway's namespace."""
+    port: NotRequired[int]
+    """TCP port of one that is there; 6379 by default."""
+    tls: NotRequired[bool]
+    """Connect to one that is there with TLS; false by default."""
+    memory_mib: NotRequired[int]
+    """Memory for data of the one that is installed, in MiB; 256 by default."""
+
+
+class LimitsRedisArgs(TypedDict):
+    """The Redis that holds limits and budgets. It writes everything to a disk, and forgets nothing."""
+
+    host: NotRequired[str]
+    """Host of one that is there; left out: it is installed in the gateway's namespace."""
+    port: NotRequired[int]
+    """TCP port of one that is there; 6379 by default."""
+    tls: NotRequired[bool]
+    """Connect to one that is there with TLS; false by default."""
+    memory_mib: NotRequired[int]
+    """Memory for data of the one that is installed, in MiB; 256 by default."""
+    storage_gib: NotRequired[int]
+    """Size of the disk of the one that is installed, in GiB; 2 by default."""
+    storage_class: NotRequired[str]
+    """Storage class of that disk; left out: the cluster's default."""
+
+
+class RedisStoresArgs(TypedDict):
+    """Where the pods of the gateway keep what they share."""
+
+    limits: NotRequired[LimitsRedisArgs]
+    """Counts of limits and budgets; left out: each pod counts for itself, and there are no budgets."""
+    cache: NotRequired[RedisSettingsArgs]
+    """Answers; left out: no cache."""
+    timeout_seconds: NotRequired[float]
+    """Longest wait for an answer of either, in seconds; 0.2 by default. A request goes on without it."""
+
+
+class AnswerCacheArgs(TypedDict):
+    """Answers that are given again to the same request."""
+
+    kind: NotRequired[str]
+    """`exact` (the default): to the same request."""
+    ttl_seconds: NotRequired[int]
+    """How long an answer is given again, in seconds; 300 by default."""
+    stale_seconds: NotRequired[int]
+    """How old an answer may be that is given where no back end answers, in seconds; 3600 by default, 0 for none."""
+    scope: NotRequired[str]
+    """Who may be given it: the same `key` (the default), or every key of its `team`."""
+
+
+class GuardrailsArgs(TypedDict):
+    """Personal data and secrets that are looked for in prompts and answers."""
+
+    input: NotRequired[list[str]]
+    """What is looked for in prompts: `email`, `phone`, `credit-card`, `iban`, `us-ssn`, `ip-address`, `api-key`,
+    `private-key`."""
+    output: NotRequired[list[str]]
+    """What is looked for in answers."""
+    action: NotRequired[str]
+    """`mask` (the default) puts a placeholder in its place; `block` refuses the request."""
+
+
+class GatewayTlsArgs(TypedDict):
+    """The gateway's certificate."""
+
+    secret_name: str
+    """Secret of type `kubernetes.io/tls` in the gateway's namespace."""
+
+
+class GatewaySettingsArgs(TypedDict):
+    """The gateway in front of all models."""
+
+    namespace: NotRequired[str]
+    """Its namespace; `llm-gateway` by default."""
+    image: GatewayImageArgs
+    """Image of the gateway."""
+    proxy_image: GatewayImageArgs
+    """Image of its proxy."""
+    router_image: NotRequired[GatewayImageArgs]
+    """Image of routers; needed where a model has a router."""
+    redis_image: NotRequired[GatewayImageArgs]
+    """Image of Redis; needed where a Redis is installed."""
+    host: NotRequired[str]
+    """Name by which clients reach it; left out: any name."""
+    tls: NotRequired[GatewayTlsArgs]
+    """Its certificate; left out: HTTP without TLS."""
+    internal: NotRequired[bool]
+    """Reached from inside the cluster's network alone; true by default."""
+    replicas: NotRequired[GatewayReplicasArgs]
+    """How many pods."""
+    routing: NotRequired[str]
+    """What spreads requests over a release's instances: `router` (the default) or `service`."""
+    models: NotRequired[list[GatewayModelArgs]]
+    """What differs between models."""
+    keys: NotRequired[list[KeyArgs]]
+    """Who may use it."""
+    limits: NotRequired[GatewayLimitsArgs]
+    """The largest request."""
+    timeouts: NotRequired[GatewayTimeoutsArgs]
+    """How long to wait for an engine."""
+    retries: NotRequired[RetriesArgs]
+    """Requests that fail."""
+    redis: NotRequired[RedisStoresArgs]
+    """Where pods keep what they share."""
+    cache: NotRequired[AnswerCacheArgs]
+    """Answers that are given again; left out: none is."""
+    guardrails: NotRequired[GuardrailsArgs]
+    """Personal data and secrets that are looked for; left out: none."""
+    fail_closed_seconds: NotRequired[int]
+    """How long keys with a budget are served while the Redis of limits does not answer, in seconds; 300 by default."""
+
+
+class GatewayReferenceArgs(TypedDict):
+    """A Gateway of the Gateway API that somebody else runs."""
+
+    name: str
+    """Its name."""
+    namespace: str
+    """Its namespace. It must let routes in: `allowedRoutes` of its listener."""
+    listener: NotRequired[str]
+    """The one listener that routes attach to (`sectionName`); left out: all of them."""
+
+
+class ModelEndpointArgs(TypedDict):
+    """A model that clients may ask by its name. Nothing of its releases, which change without the gateway."""
+
+    name: str
+    """Name of the model, as clients use it."""
+    context_tokens: int
+    """Tokens of prompt and answer together that every release of it takes."""
+    task: NotRequired[str]
+    """`generate` (the default), `embed` or `classify`: what it is asked for."""
+    service_class: NotRequired[str]
+    """`critical`, `standard` (the default) or `batch`."""
+    routing: NotRequired[str]
+    """`router` (the default): a router of its release asks its engines. `service`: the gateway's proxy does."""
+
+
+class RouterArgs(TypedDict):
+    """The router of a release."""
+
+    policy: NotRequired[str]
+    """Which engine gets a request: `cache_aware`, `round_robin`, `power_of_two` or `consistent_hash`. Left out:
+    `cache_aware` where answers are generated, else `round_robin`."""
+    replicas: NotRequired[int]
+    """Routers; 2 by default. Each knows of engines only what it saw itself."""
+    breaker_failures: NotRequired[int]
+    """Failures of an engine, one after the other, from which on it gets no requests; 3 by default. A request is tried
+    once more than that."""
+    breaker_seconds: NotRequired[int]
+    """Time after which such an engine is tried again, in seconds; 10 by default."""
+    health_timeout_seconds: NotRequired[int]
+    """Time in which an engine must say that it is well, in seconds; 10 by default. One that is late three times gets no
+    requests until it is in time again."""

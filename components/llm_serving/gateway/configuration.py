@@ -1,0 +1,117 @@
+"""The files that LiteLLM's pods read, as pure functions of what the user asks for.
+
+``gateway.json`` names models, and never releases, weights or keys: a promotion or a new key changes nothing in it.
+``keys.json`` holds the keys, by their hashes; pods read it again when it changes. The program that reads both is
+``images/gateway``; a test compares what it knows with what is written here.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from llm_serving.errors import Problem, nearest
+from llm_serving.gateway.names import REDIS_CACHE, REDIS_LIMITS, REDIS_PORT, service_host, stable_url, weighted_url
+from llm_serving.spec import GatewaySpec, ModelEndpoint, RedisSpec, Task
+
+VERSION = 1
+"""Of the form of ``gateway.json``."""
+
+_TASKS = {Task.GENERATE: "chat", Task.EMBED: "embed", Task.CLASSIFY: "classify"}
+"""Tasks as clients know them."""
+
+
+def gateway_document(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> dict[str, Any]:
+    """``gateway.json`` as data."""
+    return {
+        "version": VERSION,
+        "models": [_model(spec, model) for model in models],
+        "limits": _plain(spec.limits),
+        "retries": _plain(spec.retries),
+        "redis": _redis(spec),
+        "cache": None if spec.cache is None else _only(_plain(spec.cache), "ttlSeconds", "staleSeconds", "scope"),
+        "guardrails": None if spec.guardrails is None else _plain(spec.guardrails),
+        "replicas": spec.replicas.max,
+        "failClosedSeconds": spec.fail_closed_seconds,
+    }
+
+
+def keys_document(spec: GatewaySpec) -> dict[str, Any]:
+    """``keys.json`` as data; what a key leaves out is left out."""
+    return {"keys": [key.model_dump(mode="json", by_alias=True, exclude_none=True) for key in spec.keys]}
+
+
+def file_content(document: Mapping[str, Any]) -> str:
+    """A document as it stands in a ConfigMap or Secret: the same text for the same data."""
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+
+def gateway_problems(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> Iterator[Problem]:
+    """What LiteLLM's pods would refuse to start with, or to take over; paths are those of the component's arguments."""
+    names = [model.name for model in models]
+    if not names:
+        yield Problem("models", None, "required, but empty: a gateway without a model has nothing to answer with")
+        return
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield Problem(f"models[{index}].name", name, "is there twice")
+    for index, model in enumerate(spec.models):
+        path = f"gateway.models[{index}]"
+        yield from _unknown(f"{path}.name", [model.name], names)
+        yield from _unknown(f"{path}.fallbacks", [each for each in model.fallbacks if each != model.name], names)
+        if model.name in model.fallbacks:
+            yield Problem(f"{path}.fallbacks", model.name, "is the model itself")
+    hashes = [key.sha256 for key in spec.keys]
+    for index, key in enumerate(spec.keys):
+        if key.sha256 in hashes[:index]:
+            first = spec.keys[hashes.index(key.sha256)].name
+            yield Problem(f"gateway.keys[{index}].sha256", None, f"is the key of {first} too")
+
+
+def _unknown(path: str, named: Iterable[str], names: Sequence[str]) -> Iterator[Problem]:
+    for name in named:
+        if name not in names:
+            yield Problem(path, name, "is none of the models that are given", nearest(name, names))
+
+
+def _model(spec: GatewaySpec, model: ModelEndpoint) -> dict[str, Any]:
+    settings = spec.model(model.name)
+    price = settings.price
+    return {
+        "name": model.name,
+        "task": _TASKS[model.task],
+        "serviceClass": model.service_class.value,
+        "contextTokens": model.context_tokens,
+        "weightedUrl": weighted_url(spec.namespace, model.name),
+        "stableUrl": stable_url(spec.namespace, model.name),
+        "fallbacks": list(settings.fallbacks),
+        "usdPerMillionInputTokens": price.usd_per_million_input_tokens if price else 0.0,
+        "usdPerMillionOutputTokens": price.usd_per_million_output_tokens if price else 0.0,
+        "timeouts": _plain(spec.timeouts_of(model.name)),
+    }
+
+
+def _redis(spec: GatewaySpec) -> dict[str, Any] | None:
+    stores = spec.redis
+    if stores.limits is None and stores.cache is None:
+        return None
+    return {
+        "limits": _redis_endpoint(stores.limits, REDIS_LIMITS, spec.namespace),
+        "cache": _redis_endpoint(stores.cache, REDIS_CACHE, spec.namespace),
+        "timeoutSeconds": stores.timeout_seconds,
+    }
+
+
+def _redis_endpoint(redis: RedisSpec | None, service: str, namespace: str) -> dict[str, Any] | None:
+    if redis is None:
+        return None
+    if redis.host is None:
+        return {"host": service_host(service, namespace), "port": REDIS_PORT, "tls": False}
+    return {"host": redis.host, "port": redis.port, "tls": redis.tls}
+
+
+def _plain(model: Any) -> dict[str, Any]:
+    return model.model_dump(mode="json", by_alias=True)
+
+
+def _only(data: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: data[key] for key in keys}

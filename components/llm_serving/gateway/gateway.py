@@ -1,0 +1,274 @@
+"""The gateway's namespace, LiteLLM in it, and who may speak with whom.
+
+Owns the namespace, LiteLLM with its files, keys and passwords, and every network policy of the namespace, those of
+proxy and Redis too: they are about all parts. Leaves alone: the proxy, the routes of models, routers and Redis, which
+are components of their own and come into this namespace; what teams' namespaces let in (``TeamNamespace``).
+"""
+
+from typing import Any, NotRequired, TypedDict
+
+import pulumi
+from pulumi_kubernetes import apiextensions, apps, autoscaling, core, meta, networking, policy
+
+from llm_serving.component import Frozen, child, parse_output, raising_input_errors, token, validated
+from llm_serving.contract import DOMAIN, NetworkReach
+from llm_serving.errors import Problem, ProblemsError
+from llm_serving.gateway import litellm
+from llm_serving.gateway.arguments import GatewaySettingsArgs, ModelEndpointArgs
+from llm_serving.gateway.configuration import (
+    file_content,
+    gateway_document,
+    gateway_problems,
+    keys_document,
+)
+from llm_serving.gateway.names import EDGE_SERVICE, LITELLM, service_host
+from llm_serving.gateway.network_policies import PRIVATE, Hops, gateway_policies
+from llm_serving.serving.arguments import ImagePullArgs
+from llm_serving.serving.disruption import disruption_budget
+from llm_serving.serving.engines import engine
+from llm_serving.serving.image_pull import check_password, pull_secret
+from llm_serving.serving.labels import (
+    COMPONENT_GATEWAY,
+    COMPONENT_GATEWAY_PROXY,
+    COMPONENT_REDIS_CACHE,
+    COMPONENT_REDIS_LIMITS,
+    LABEL_COMPONENT,
+    gateway_labels,
+)
+from llm_serving.serving.monitoring import API_VERSION as POD_MONITOR_VERSION
+from llm_serving.serving.monitoring import KIND as POD_MONITOR
+from llm_serving.serving.monitoring import METRICS_PATH
+from llm_serving.serving.namespace import pod_security
+from llm_serving.serving.network_policies import INTERNET, NAMESPACE_NAME
+from llm_serving.serving.release import FORCE
+from llm_serving.spec import EngineName, GatewaySpec, ImagePullSpec, ModelEndpoint, Routing, content_hash
+from llm_serving.spec.names import NamespaceName
+from llm_serving.spec.network import Cidr
+
+ANNOTATION_CONFIGURATION_HASH = f"{DOMAIN}/configuration-hash"
+
+
+class GatewayArgs(TypedDict):
+    """Arguments of `Gateway`."""
+
+    gateway: GatewaySettingsArgs
+    """The gateway: its image, keys, limits, cache and the like."""
+    models: list[ModelEndpointArgs]
+    """Models that it offers."""
+    client_namespaces: NotRequired[list[str]]
+    """Namespaces whose pods are clients."""
+    client_ranges: NotRequired[list[str]]
+    """Addresses of clients outside of the cluster, besides `gatewaySources` of `reach`."""
+    reach: NotRequired[pulumi.Input[dict[str, Any]]]
+    """Addresses of name services, and those from which clients come: output `reach` of a network or cluster."""
+    api_server_ranges: NotRequired[list[str]]
+    """Addresses of the API server as pods see them, which the proxy asks for its routes; private ones by default."""
+    api_server_ports: NotRequired[list[int]]
+    """Its TCP ports; 443 and 6443 by default."""
+    limits_password: NotRequired[pulumi.Input[str]]
+    """Password of the Redis of limits and budgets."""
+    cache_password: NotRequired[pulumi.Input[str]]
+    """Password of the Redis of the cache."""
+    monitored: NotRequired[bool]
+    """Have Prometheus scrape it; its operator must be there."""
+    monitoring_namespace: NotRequired[str]
+    """Namespace of that Prometheus; `monitoring` by default."""
+    image_pull: NotRequired[ImagePullArgs]
+    """Credentials for the registries of images. A Secret is made where it names a registry."""
+    image_pull_password: NotRequired[pulumi.Input[str]]
+    """Password of `imagePull.username`."""
+    labels: NotRequired[dict[str, str]]
+    """More labels for every object."""
+
+
+class GatewayInputs(Frozen):
+    """Arguments of :class:`Gateway`, validated."""
+
+    gateway: GatewaySpec
+    models: tuple[ModelEndpoint, ...]
+    client_namespaces: tuple[NamespaceName, ...] = ()
+    client_ranges: tuple[Cidr, ...] = ()
+    reach: Any = None
+    api_server_ranges: tuple[Cidr, ...] = ()
+    api_server_ports: tuple[int, ...] = (443, 6443)
+    limits_password: Any = None
+    cache_password: Any = None
+    monitored: bool = False
+    monitoring_namespace: NamespaceName = "monitoring"
+    image_pull: ImagePullSpec | None = None
+    image_pull_password: Any = None
+    labels: dict[str, str] = {}
+
+
+class Gateway(pulumi.ComponentResource):
+    """The namespace of a gateway with LiteLLM in it: keys, limits, budgets, cache and fallback in front of models.
+
+    Pods use the priority classes of `PriorityClasses`; proxy, routes and Redis are components of their own.
+    """
+
+    namespace: pulumi.Output[str]
+    """Name of the namespace."""
+    service_name: pulumi.Output[str]
+    """Name of LiteLLM's Service, which the edge of the proxy asks."""
+    url: pulumi.Output[str]
+    """Base URL that clients use, ending in `/v1`."""
+
+    def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        inputs = validated(GatewayInputs, args, "Gateway", name)
+        source = f"Gateway {name!r}"
+        spec = inputs.gateway
+        with raising_input_errors(source):
+            if problems := [*gateway_problems(spec, inputs.models), *_misplaced_passwords(inputs)]:
+                raise ProblemsError(problems)
+            check_password(inputs.image_pull, inputs.image_pull_password)
+        super().__init__(token("Gateway"), name, {}, opts)
+        labels = gateway_labels(COMPONENT_GATEWAY, LITELLM, inputs.labels)
+
+        namespace = core.v1.Namespace(
+            name,
+            metadata=meta.v1.ObjectMetaArgs(name=spec.namespace, labels={**inputs.labels, **pod_security()}),
+            opts=child(self),
+        )
+        self.namespace = namespace.metadata.apply(lambda metadata: metadata.name or spec.namespace)
+
+        def metadata(object_name: str | None, annotations: dict[str, str] | None = None) -> meta.v1.ObjectMetaArgs:
+            return meta.v1.ObjectMetaArgs(
+                name=object_name, namespace=self.namespace, labels=labels, annotations=annotations
+            )
+
+        reach = parse_output(NetworkReach, inputs.reach or {}, source, "reach")
+        hops = _hops(inputs)
+        for each in gateway_policies(hops, NetworkReach()):
+            networking.v1.NetworkPolicy(
+                f"{name}-{each}",
+                metadata=metadata(each),
+                spec=reach.apply(lambda reach, each=each: gateway_policies(hops, reach)[each]),
+                opts=child(self),
+            )
+        pull_secret(self, f"{name}-image-pull", self.namespace, inputs.image_pull, inputs.image_pull_password, labels)
+        files = [
+            core.v1.Secret(
+                f"{name}-keys",
+                metadata=metadata(litellm.KEYS_SECRET),
+                string_data={litellm.KEYS_FILE: pulumi.Output.secret(file_content(keys_document(spec)))},
+                opts=child(self),
+            )
+        ]
+        passwords_name = pulumi.Output.from_input(litellm.REDIS_SECRET)
+        # Neither has a name of its own: other data is another object, with which pods start anew; those that run keep
+        # the one that they started with.
+        if passwords := _passwords(inputs):
+            secret = core.v1.Secret(
+                f"{name}-redis", metadata=metadata(None), string_data=passwords, immutable=True, opts=child(self)
+            )
+            passwords_name = secret.metadata.apply(lambda metadata: metadata.name or litellm.REDIS_SECRET)
+            files.append(secret)
+        document = gateway_document(spec, inputs.models)
+        configuration = core.v1.ConfigMap(
+            f"{name}-configuration",
+            metadata=metadata(None),
+            data={litellm.CONFIGURATION_FILE: file_content(document)},
+            immutable=True,
+            opts=child(self),
+        )
+        configuration_name = configuration.metadata.apply(lambda metadata: metadata.name or "")
+        scaled = litellm.autoscaler_spec(spec)
+        deployment = apps.v1.Deployment(
+            name,
+            metadata=metadata(LITELLM, None if scaled else FORCE),
+            spec=apps.v1.DeploymentSpecArgs(
+                replicas=spec.replicas.min,
+                revision_history_limit=5,
+                progress_deadline_seconds=litellm.PROGRESS_DEADLINE_SECONDS,
+                selector=meta.v1.LabelSelectorArgs(match_labels=litellm.PODS),
+                strategy=apps.v1.DeploymentStrategyArgs(
+                    type="RollingUpdate",
+                    rolling_update=apps.v1.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0),
+                ),
+                template=core.v1.PodTemplateSpecArgs(
+                    metadata=meta.v1.ObjectMetaArgs(
+                        labels=labels, annotations={ANNOTATION_CONFIGURATION_HASH: content_hash(document)}
+                    ),
+                    spec=pulumi.Output.all(configuration_name, passwords_name).apply(
+                        lambda names: litellm.pod_spec(spec, inputs.models, names[0], names[1], inputs.image_pull)
+                    ),
+                ),
+            ),
+            opts=child(
+                self,
+                depends_on=files,
+                custom_timeouts=litellm.custom_timeouts(spec),
+                # What is new starts with the fewest; from then on the autoscaler owns the number.
+                ignore_changes=["spec.replicas"] if scaled else [],
+            ),
+        )
+        if scaled is not None:
+            autoscaling.v2.HorizontalPodAutoscaler(
+                name, metadata=metadata(LITELLM), spec=scaled, opts=child(self, depends_on=[deployment])
+            )
+        policy.v1.PodDisruptionBudget(
+            name, metadata=metadata(LITELLM), spec=disruption_budget(litellm.PODS), opts=child(self)
+        )
+        service = core.v1.Service(
+            name,
+            metadata=metadata(LITELLM),
+            spec=litellm.service_spec(),
+            opts=child(self, depends_on=[deployment]),
+        )
+        if inputs.monitored:
+            _pod_monitor(self, name, metadata("gateway"))
+        self.service_name = service.metadata.apply(lambda metadata: metadata.name or LITELLM)
+        scheme = "http" if spec.tls is None else "https"
+        self.url = self.namespace.apply(
+            lambda namespace: f"{scheme}://{spec.host or service_host(EDGE_SERVICE, namespace)}/v1"
+        )
+        self.register_outputs({"namespace": self.namespace, "serviceName": self.service_name, "url": self.url})
+
+
+def _hops(inputs: GatewayInputs) -> Hops:
+    spec = inputs.gateway
+    stores = ((spec.redis.limits, COMPONENT_REDIS_LIMITS), (spec.redis.cache, COMPONENT_REDIS_CACHE))
+    routings = {model.routing for model in inputs.models}
+    return Hops(
+        client_namespaces=inputs.client_namespaces,
+        client_ranges=[*map(str, inputs.client_ranges), *([] if spec.internal else [INTERNET])],
+        routers=Routing.ROUTER in routings,
+        direct=Routing.SERVICE in routings,
+        serving_ports=sorted({engine(name).port for name in EngineName}),
+        redis=[component for redis, component in stores if redis is not None and redis.is_installed],
+        redis_ports=sorted({redis.port for redis, _ in stores if redis is not None and not redis.is_installed}),
+        monitoring={NAMESPACE_NAME: inputs.monitoring_namespace},
+        api_server_ranges=[*map(str, inputs.api_server_ranges)] or PRIVATE,
+        api_server_ports=inputs.api_server_ports,
+    )
+
+
+def _misplaced_passwords(inputs: GatewayInputs) -> list[Problem]:
+    redis = inputs.gateway.redis
+    given = (("limits", redis.limits, inputs.limits_password), ("cache", redis.cache, inputs.cache_password))
+    return [
+        Problem(f"{store}Password", None, f"without meaning where no gateway.redis.{store} is given")
+        for store, endpoint, password in given
+        if password is not None and endpoint is None
+    ]
+
+
+def _passwords(inputs: GatewayInputs) -> dict[str, pulumi.Output[str]]:
+    passwords = {"limits": inputs.limits_password, "cache": inputs.cache_password}
+    return {store: pulumi.Output.secret(value) for store, value in passwords.items() if value is not None}
+
+
+def _pod_monitor(parent: pulumi.Resource, name: str, metadata: meta.v1.ObjectMetaArgs) -> None:
+    """Metrics of LiteLLM and of the proxy."""
+    pods = {"key": LABEL_COMPONENT, "operator": "In", "values": [COMPONENT_GATEWAY, COMPONENT_GATEWAY_PROXY]}
+    apiextensions.CustomResource(
+        f"{name}-metrics",
+        api_version=POD_MONITOR_VERSION,
+        kind=POD_MONITOR,
+        metadata=metadata,
+        spec={
+            "selector": {"matchExpressions": [pods]},
+            "podMetricsEndpoints": [{"port": litellm.METRICS_PORT_NAME, "path": METRICS_PATH, "honorLabels": False}],
+        },
+        opts=child(parent),
+    )

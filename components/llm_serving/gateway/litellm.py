@@ -1,0 +1,176 @@
+"""The pods of LiteLLM, and what keeps some of them answering.
+
+One worker a pod: LiteLLM's supervisor of several workers did not become ready, and pods are what Kubernetes replaces
+and counts. Runs under Pod Security "restricted" with a read-only root file system, and without a token of the cluster.
+"""
+
+from collections.abc import Sequence
+from math import ceil
+
+import pulumi
+from pulumi_kubernetes import autoscaling, core
+
+from llm_serving.gateway.names import LITELLM, LITELLM_METRICS_PORT, LITELLM_PORT
+from llm_serving.planning.disruption import EXIT_SECONDS, PRE_STOP_SECONDS
+from llm_serving.serving.disruption import spread
+from llm_serving.serving.image_pull import pull_references
+from llm_serving.serving.labels import COMPONENT_GATEWAY, LABEL_COMPONENT
+from llm_serving.serving.pod import PORT_NAME, RESTRICTED, USER_ID
+from llm_serving.serving.priorities import priority_class
+from llm_serving.spec import GatewaySpec, ImagePullSpec, ModelEndpoint, ServiceClass
+
+FILES = "/etc/llm-serving"
+METRICS_PORT_NAME = "metrics"
+PODS = {LABEL_COMPONENT: COMPONENT_GATEWAY}
+"""Labels that select the pods."""
+
+KEYS_SECRET = "gateway-keys"
+KEYS_FILE = "keys.json"
+REDIS_SECRET = "gateway-redis"
+CONFIGURATION_FILE = "gateway.json"
+
+REQUESTS = {"cpu": "500m", "memory": "640Mi"}
+LIMITS = {"memory": "1536Mi"}
+"""LiteLLM 1.110.2 with our hooks took 441 MB, and 20 ms of a core for a request (November 2026). No CPU limit: it would
+delay every request."""
+SCALE_UP_CPU = "700m"
+"""Use of CPU for which a pod is added, on average. One worker uses one core at most, whatever it requests."""
+
+STARTUP_PERIOD_SECONDS = 5
+STARTUP_FAILURES = 60
+"""LiteLLM took up to 113 s to become ready on a busy machine (November 2026)."""
+
+PROGRESS_DEADLINE_SECONDS = STARTUP_PERIOD_SECONDS * STARTUP_FAILURES + 300
+"""For a pod: its start, and before it the node and the image."""
+
+LONGEST_GRACE_SECONDS = 3600
+"""A node's upgrade waits no longer for a pod (GKE documentation, "Node upgrade strategies": one hour)."""
+
+
+def grace_period_seconds(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> int:
+    """Grace period of a pod: load balancers learn that it ends, then its longest request ends."""
+    longest = max(spec.timeouts_of(model.name).total_seconds for model in models)
+    return min(LONGEST_GRACE_SECONDS, PRE_STOP_SECONDS + ceil(longest) + EXIT_SECONDS)
+
+
+def custom_timeouts(spec: GatewaySpec) -> pulumi.CustomTimeouts:
+    """How long Pulumi waits for the first pods, which start side by side, and for a rollout, which replaces one at a
+    time."""
+    create, update = PROGRESS_DEADLINE_SECONDS, PROGRESS_DEADLINE_SECONDS * spec.replicas.max
+    return pulumi.CustomTimeouts(create=f"{create}s", update=f"{update}s")
+
+
+def pod_spec(
+    spec: GatewaySpec,
+    models: Sequence[ModelEndpoint],
+    configuration: str,
+    passwords: str,
+    image_pull: ImagePullSpec | None,
+) -> core.v1.PodSpecArgs:
+    """The spec of a pod.
+
+    Args:
+        spec: the gateway.
+        models: models that it offers.
+        configuration: name of the ConfigMap with ``gateway.json``.
+        passwords: name of the Secret with passwords of Redis, which need not be there.
+        image_pull: credentials for the registry of the image; ``None`` where nodes need none.
+    """
+    return core.v1.PodSpecArgs(
+        automount_service_account_token=False,
+        enable_service_links=False,
+        image_pull_secrets=pull_references(image_pull),
+        termination_grace_period_seconds=grace_period_seconds(spec, models),
+        # All models are reached through it: it gives way to none of them.
+        priority_class_name=priority_class(ServiceClass.CRITICAL),
+        topology_spread_constraints=spread(PODS),
+        security_context=core.v1.PodSecurityContextArgs(
+            run_as_non_root=True,
+            run_as_user=USER_ID,
+            run_as_group=USER_ID,
+            fs_group=USER_ID,
+            seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
+        ),
+        containers=[_container(spec)],
+        volumes=[
+            core.v1.VolumeArgs(name="scratch", empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit="256Mi")),
+            core.v1.VolumeArgs(name="configuration", config_map=core.v1.ConfigMapVolumeSourceArgs(name=configuration)),
+            core.v1.VolumeArgs(name="keys", secret=core.v1.SecretVolumeSourceArgs(secret_name=KEYS_SECRET)),
+            # A Redis that is there may have no password.
+            core.v1.VolumeArgs(
+                name="redis", secret=core.v1.SecretVolumeSourceArgs(secret_name=passwords, optional=True)
+            ),
+        ],
+    )
+
+
+def _container(spec: GatewaySpec) -> core.v1.ContainerArgs:
+    def probe(path: str, period: int, failures: int) -> core.v1.ProbeArgs:
+        # `/health` would ask every model (LiteLLM documentation, "Health Checks").
+        return core.v1.ProbeArgs(
+            http_get=core.v1.HTTPGetActionArgs(path=path, port=PORT_NAME),
+            period_seconds=period,
+            timeout_seconds=5,
+            failure_threshold=failures,
+        )
+
+    return core.v1.ContainerArgs(
+        name=LITELLM,
+        image=spec.image.reference,
+        image_pull_policy="IfNotPresent",
+        command=["llm-serving-gateway"],
+        ports=[
+            core.v1.ContainerPortArgs(name=PORT_NAME, container_port=LITELLM_PORT),
+            core.v1.ContainerPortArgs(name=METRICS_PORT_NAME, container_port=LITELLM_METRICS_PORT),
+        ],
+        resources=core.v1.ResourceRequirementsArgs(requests=REQUESTS, limits=LIMITS),
+        security_context=RESTRICTED,
+        startup_probe=probe("/health/readiness", STARTUP_PERIOD_SECONDS, STARTUP_FAILURES),
+        readiness_probe=probe("/health/readiness", 5, 2),
+        liveness_probe=probe("/health/liveliness", 10, 6),
+        lifecycle=core.v1.LifecycleArgs(
+            pre_stop=core.v1.LifecycleHandlerArgs(sleep=core.v1.SleepActionArgs(seconds=PRE_STOP_SECONDS))
+        ),
+        volume_mounts=[
+            core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp"),
+            core.v1.VolumeMountArgs(name="configuration", mount_path=f"{FILES}/gateway", read_only=True),
+            # Whole folders: a file that is mounted by itself never changes.
+            core.v1.VolumeMountArgs(name="keys", mount_path=f"{FILES}/keys", read_only=True),
+            core.v1.VolumeMountArgs(name="redis", mount_path=f"{FILES}/redis", read_only=True),
+        ],
+        termination_message_policy="FallbackToLogsOnError",
+    )
+
+
+def service_spec() -> core.v1.ServiceSpecArgs:
+    """The Service in front of the pods, which the proxy's edge asks."""
+    return core.v1.ServiceSpecArgs(
+        type="ClusterIP",
+        selector=PODS,
+        ports=[
+            core.v1.ServicePortArgs(name=PORT_NAME, port=LITELLM_PORT, target_port=PORT_NAME, app_protocol="http"),
+            core.v1.ServicePortArgs(name=METRICS_PORT_NAME, port=LITELLM_METRICS_PORT, target_port=METRICS_PORT_NAME),
+        ],
+    )
+
+
+def autoscaler_spec(spec: GatewaySpec) -> autoscaling.v2.HorizontalPodAutoscalerSpecArgs | None:
+    """More pods where they compute much; ``None`` where their number is fixed."""
+    if spec.replicas.min == spec.replicas.max:
+        return None
+    return autoscaling.v2.HorizontalPodAutoscalerSpecArgs(
+        scale_target_ref=autoscaling.v2.CrossVersionObjectReferenceArgs(
+            api_version="apps/v1", kind="Deployment", name=LITELLM
+        ),
+        min_replicas=spec.replicas.min,
+        max_replicas=spec.replicas.max,
+        metrics=[
+            autoscaling.v2.MetricSpecArgs(
+                type="Resource",
+                resource=autoscaling.v2.ResourceMetricSourceArgs(
+                    name="cpu",
+                    target=autoscaling.v2.MetricTargetArgs(type="AverageValue", average_value=SCALE_UP_CPU),
+                ),
+            )
+        ],
+    )

@@ -1,0 +1,44 @@
+"""Names and ports by which the parts of the gateway find each other, and pure functions of them."""
+
+from llm_serving.planning.replicas import object_name
+
+LITELLM = "litellm"
+"""Deployment and Service of LiteLLM."""
+LITELLM_PORT = 4000
+LITELLM_METRICS_PORT = 4001
+
+PROXY = "proxy"
+"""Deployment of the Gateway API proxy."""
+EDGE_SERVICE = "gateway"
+"""Service of the proxy that clients use."""
+EDGE_SERVICE_HTTP_PORT = 80
+EDGE_SERVICE_HTTPS_PORT = 443
+"""Its ports, which lead to those of ``gateway_access``."""
+MODELS_SERVICE = "models"
+"""Service of the proxy's internal listener, which weights the releases of a model."""
+MODELS_PORT = 8081
+PROXY_METRICS_PORT = 8082
+
+REDIS_LIMITS = "redis-limits"
+REDIS_CACHE = "redis-cache"
+REDIS_PORT = 6379
+
+
+def router_name(model: str, version: str) -> str:
+    """Deployment and Service of a release's router, in the team's namespace: ``qwen3-8b-1-4-0-router``."""
+    return f"{object_name(model, version)}-router"
+
+
+def service_host(name: str, namespace: str) -> str:
+    """Name under which pods of any namespace find a Service."""
+    return f"{name}.{namespace}.svc"
+
+
+def weighted_url(namespace: str, model: str) -> str:
+    """Where LiteLLM asks a model: all of its releases, by their weights."""
+    return f"http://{service_host(MODELS_SERVICE, namespace)}:{MODELS_PORT}/{model}/v1"
+
+
+def stable_url(namespace: str, model: str) -> str:
+    """Where LiteLLM asks a model whose weighted route failed: the stable release alone."""
+    return f"http://{service_host(MODELS_SERVICE, namespace)}:{MODELS_PORT}/{model}/stable/v1"

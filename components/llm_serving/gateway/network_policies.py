@@ -1,0 +1,135 @@
+"""Who may speak with whom in the gateway's namespace: each hop of a request accepts its predecessor alone.
+
+Client, edge of the proxy, LiteLLM, internal listener of the proxy, router or engine of a team; LiteLLM and Redis. A
+team's side of the last hop is in ``serving.network_policies``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pulumi_kubernetes import meta, networking
+
+from llm_serving.contract import LABEL_TEAM, NetworkReach
+from llm_serving.gateway.names import (
+    LITELLM_METRICS_PORT,
+    LITELLM_PORT,
+    MODELS_PORT,
+    PROXY_METRICS_PORT,
+    REDIS_PORT,
+)
+from llm_serving.serving.gateway_access import EDGE_HTTP_PORT, EDGE_HTTPS_PORT, ROUTER_PORT
+from llm_serving.serving.labels import (
+    COMPONENT_ENGINE,
+    COMPONENT_GATEWAY,
+    COMPONENT_GATEWAY_PROXY,
+    COMPONENT_ROUTER,
+)
+from llm_serving.serving.network_policies import (
+    NAMESPACE_NAME,
+    Peer,
+    Policy,
+    addresses,
+    default_deny,
+    egress_to_dns,
+    ingress,
+    ingress_of_scrapes,
+    pods_in,
+    pods_of,
+    tcp,
+)
+
+PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")
+"""Ranges of private networks (RFC 1918, 6598), in one of which a Redis that is there has its address, and most API
+servers."""
+
+
+@dataclass(frozen=True)
+class Hops:
+    """What differs between gateways.
+
+    Attributes:
+        client_namespaces: namespaces whose pods are clients.
+        client_ranges: addresses of clients.
+        routers: routers stand before the engines of some model.
+        direct: the proxy asks the engines of some model itself.
+        serving_ports: TCP ports on which engines answer.
+        redis: components of the Redis that run in the namespace.
+        redis_ports: TCP ports of the Redis that run elsewhere.
+        monitoring: labels of the namespaces that Prometheus runs in.
+        api_server_ranges: addresses of the API server, which is no pod, and which the proxy asks for its routes.
+        api_server_ports: its TCP ports.
+    """
+
+    client_namespaces: Sequence[str]
+    client_ranges: Sequence[str]
+    routers: bool
+    direct: bool
+    serving_ports: Sequence[int]
+    redis: Sequence[str]
+    redis_ports: Sequence[int]
+    monitoring: Mapping[str, str]
+    api_server_ranges: Sequence[str]
+    api_server_ports: Sequence[int]
+
+
+def gateway_policies(hops: Hops, reach: NetworkReach) -> dict[str, Policy]:
+    """The policies of the gateway's namespace, by name; which there are does not depend on ``reach``."""
+    proxy = Peer(pod_selector=pods_of(COMPONENT_GATEWAY_PROXY))
+    litellm = Peer(pod_selector=pods_of(COMPONENT_GATEWAY))
+    policies = {
+        "default-deny": default_deny(),
+        "dns": egress_to_dns(reach),
+        "clients": _ingress_of_clients(hops, reach),
+        "litellm": ingress(COMPONENT_GATEWAY, [proxy], [LITELLM_PORT]),
+        "models": ingress(COMPONENT_GATEWAY_PROXY, [litellm], [MODELS_PORT]),
+        "litellm-metrics": ingress_of_scrapes(COMPONENT_GATEWAY, [LITELLM_METRICS_PORT], hops.monitoring),
+        "proxy-metrics": ingress_of_scrapes(COMPONENT_GATEWAY_PROXY, [PROXY_METRICS_PORT], hops.monitoring),
+        "litellm-egress": _egress_of_litellm(hops, proxy),
+        "proxy-egress": _egress_of_proxy(hops, litellm),
+    }
+    for component in hops.redis:
+        policies[component] = ingress(component, [litellm], [REDIS_PORT])
+    return policies
+
+
+def _ingress_of_clients(hops: Hops, reach: NetworkReach) -> Policy:
+    sources = [pods_in({NAMESPACE_NAME: name}) for name in hops.client_namespaces]
+    sources += addresses([*hops.client_ranges, *reach.gateway_sources])
+    ports = [EDGE_HTTP_PORT, EDGE_HTTPS_PORT]
+    if sources:
+        return ingress(COMPONENT_GATEWAY_PROXY, sources, ports)
+    # A rule without sources would allow every one.
+    return Policy(pod_selector=pods_of(COMPONENT_GATEWAY_PROXY), policy_types=["Ingress"], ingress=[])
+
+
+def _egress_of_litellm(hops: Hops, proxy: Peer) -> Policy:
+    rules = [_to([proxy], [MODELS_PORT])]
+    if hops.redis:
+        rules.append(_to([Peer(pod_selector=pods_of(*hops.redis))], [REDIS_PORT]))
+    if hops.redis_ports:
+        rules.append(_to(addresses(PRIVATE), hops.redis_ports))
+    return Policy(pod_selector=pods_of(COMPONENT_GATEWAY), policy_types=["Egress"], egress=rules)
+
+
+def _egress_of_proxy(hops: Hops, litellm: Peer) -> Policy:
+    rules = [
+        _to([litellm], [LITELLM_PORT]),
+        _to(addresses(hops.api_server_ranges), hops.api_server_ports),
+    ]
+    if hops.routers:
+        rules.append(_to([_of_teams(COMPONENT_ROUTER)], [ROUTER_PORT]))
+    if hops.direct:
+        rules.append(_to([_of_teams(COMPONENT_ENGINE)], hops.serving_ports))
+    return Policy(pod_selector=pods_of(COMPONENT_GATEWAY_PROXY), policy_types=["Egress"], egress=rules)
+
+
+def _of_teams(component: str) -> Peer:
+    """Pods of a component in the namespaces of all teams."""
+    teams = meta.v1.LabelSelectorArgs(
+        match_expressions=[meta.v1.LabelSelectorRequirementArgs(key=LABEL_TEAM, operator="Exists")]
+    )
+    return Peer(namespace_selector=teams, pod_selector=pods_of(component))
+
+
+def _to(targets: Sequence[Peer], ports: Sequence[int]) -> networking.v1.NetworkPolicyEgressRuleArgs:
+    return networking.v1.NetworkPolicyEgressRuleArgs(to=list(targets), ports=tcp(ports))

@@ -1,0 +1,112 @@
+"""What a gateway does with each model of a stack."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from llm_serving.spec import (
+    GatewaySpec,
+    ImageReference,
+    ModelEndpoint,
+    ModelSpec,
+    ReleaseSpec,
+    RouterSpec,
+    Routing,
+    Task,
+)
+
+
+def why_without_router(model: ModelSpec, task: Task | None) -> str | None:
+    """Why a model cannot have routers; ``None`` where it can. A router finds instances by their pods, of which one that
+    has several nodes has several, and loses what a rerank request says (vllm-router 0.1.17)."""
+    if model.engine.nodes > 1:
+        return f"a router spreads requests over pods, and of the {model.engine.nodes} of an instance one answers"
+    if task is Task.CLASSIFY:
+        return "a router loses what requests to rerank say"
+    return None
+
+
+def routing_of(gateway: GatewaySpec, model: ModelSpec, task: Task | None) -> Routing:
+    """What spreads the requests over the instances of a model's releases.
+
+    Args:
+        gateway: the gateway.
+        model: the model.
+        task: what its stable release is asked for; ``None`` where that is not known.
+    """
+    chosen = gateway.model(model.name).routing
+    if chosen is None and why_without_router(model, task) is not None:
+        return Routing.SERVICE
+    return chosen or gateway.routing
+
+
+def model_endpoint(gateway: GatewaySpec, model: ModelSpec, releases: Iterable[ReleaseSpec]) -> ModelEndpoint:
+    """A model as the gateway knows it: what every one of its releases can do.
+
+    Args:
+        gateway: the gateway.
+        model: the model.
+        releases: its releases, the stable one first.
+    """
+    stable, *others = releases
+    return ModelEndpoint(
+        name=model.name,
+        context_tokens=min(release.context_length for release in (stable, *others)),
+        task=stable.task,
+        service_class=model.service_class,
+        routing=routing_of(gateway, model, stable.task),
+    )
+
+
+def longest_request_seconds(gateway: GatewaySpec, models: Iterable[str]) -> int:
+    """How long a request may take that the gateway has passed on, to any of the models."""
+    return max(ceil(gateway.timeouts_of(name).total_seconds) for name in models)
+
+
+@dataclass(frozen=True)
+class GatewayPods:
+    """Pods of a part of the gateway.
+
+    Attributes:
+        part: which, as people read it.
+        namespace: where they run.
+        fewest: of them.
+        most: of them.
+        image: their image.
+    """
+
+    part: str
+    namespace: str
+    fewest: int
+    most: int
+    image: ImageReference
+
+
+def proxy_replicas(gateway: GatewaySpec) -> int:
+    """Pods of the proxy, without which nothing answers: never one alone."""
+    return max(_FEWEST_PROXIES, gateway.replicas.min)
+
+
+_FEWEST_PROXIES = 2
+
+
+def gateway_pods(
+    gateway: GatewaySpec, models: Sequence[ModelSpec], endpoints: Sequence[ModelEndpoint]
+) -> Iterator[GatewayPods]:
+    """The pods of a gateway, in the order of a request.
+
+    Args:
+        gateway: the gateway.
+        models: the models.
+        endpoints: the same, as the gateway knows them.
+    """
+    proxies, namespace = proxy_replicas(gateway), gateway.namespace
+    yield GatewayPods("proxy", namespace, proxies, proxies, gateway.proxy_image)
+    yield GatewayPods("gateway", namespace, gateway.replicas.min, gateway.replicas.max, gateway.image)
+    for endpoint, model in zip(endpoints, models, strict=True):
+        if endpoint.routing is Routing.ROUTER and gateway.router_image is not None:
+            routers = RouterSpec().replicas * len(model.releases.versions)
+            yield GatewayPods(f"routers of {model.name}", model.team, routers, routers, gateway.router_image)
+    for store, redis in (("limits", gateway.redis.limits), ("cache", gateway.redis.cache)):
+        if redis is not None and redis.is_installed and gateway.redis_image is not None:
+            yield GatewayPods(f"Redis of {store}", namespace, 1, 1, gateway.redis_image)

@@ -1,0 +1,28 @@
+"""The gateway: its address, what it keeps in Redis, its models and its keys. Without one, nothing is refused."""
+
+from collections.abc import Iterator
+
+from llm_serving.errors import Problem
+from llm_serving.planning.rules.gateway.endpoint import check_endpoint, note_endpoint
+from llm_serving.planning.rules.gateway.keys import check_keys, note_keys
+from llm_serving.planning.rules.gateway.models import check_models, note_models
+from llm_serving.planning.rules.gateway.stores import check_stores, note_stores
+from llm_serving.planning.rules.stack import StackShape
+
+PATH = "gateway"
+
+
+def check_gateway(stack: StackShape) -> Iterator[Problem]:
+    """Everything about ``gateway``."""
+    if stack.gateway is None:
+        return
+    for topic in (check_endpoint, check_models, check_keys, check_stores):
+        yield from (problem.under(PATH) for problem in topic(stack, stack.gateway))
+
+
+def note_gateway(stack: StackShape) -> Iterator[Problem]:
+    """What is allowed and may surprise."""
+    if stack.gateway is None:
+        return
+    for topic in (note_endpoint, note_models, note_keys, note_stores):
+        yield from (problem.under(PATH) for problem in topic(stack, stack.gateway))

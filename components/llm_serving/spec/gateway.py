@@ -1,0 +1,314 @@
+"""The gateway: one OpenAI-compatible endpoint for all models of a stack, with keys, limits, budgets and a cache."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from llm_serving.arguments import Frozen
+from llm_serving.errors import Problem, ProblemsError, Suggestion
+from llm_serving.spec.forms import DNS_HOST, KEY_HASH
+from llm_serving.spec.instants import Instant
+from llm_serving.spec.model import ServiceClass
+from llm_serving.spec.names import (
+    MAX_AMOUNT,
+    DnsLabel,
+    ModelName,
+    NamespaceName,
+    ObjectName,
+    PositiveAmount,
+    PositiveCount,
+    SecretName,
+)
+from llm_serving.spec.release import ImageReference
+from llm_serving.spec.timeouts import DAY_SECONDS
+
+Seconds = Annotated[float, Field(gt=0, le=DAY_SECONDS)]
+Dollars = Annotated[float, Field(gt=0, le=1_000_000)]
+PriceInDollars = Annotated[float, Field(ge=0, le=MAX_AMOUNT)]
+Days = Annotated[int, Field(ge=1, le=366)]
+
+
+class Routing(StrEnum):
+    """What spreads the requests over a release's instances."""
+
+    ROUTER = "router"
+    """A router of the release's own: by load and common beginnings, with a circuit breaker for each instance."""
+    SERVICE = "service"
+    """The release's Service: at random."""
+
+
+class CacheScope(StrEnum):
+    """Who may be given an answer from the cache."""
+
+    KEY = "key"
+    """The key that asked before."""
+    TEAM = "team"
+    """Every key of its team."""
+
+
+class GuardrailEntity(StrEnum):
+    """What a guardrail looks for in a text."""
+
+    EMAIL = "email"
+    PHONE = "phone"
+    CREDIT_CARD = "credit-card"
+    IBAN = "iban"
+    US_SSN = "us-ssn"
+    IP_ADDRESS = "ip-address"
+    API_KEY = "api-key"
+    PRIVATE_KEY = "private-key"
+
+
+class BudgetSpec(Frozen):
+    """What a key may spend in a period."""
+
+    usd: Dollars | None = None
+    """US dollars, by the models' prices; left out: no limit."""
+    tokens: PositiveAmount | None = None
+    """Tokens, those of prompts and of answers together; left out: no limit."""
+    days: Days = 30
+    """Length of the period in days; 30 by default."""
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> "BudgetSpec":
+        if self.usd is None and self.tokens is None:
+            reason = "required where no tokens are given: a budget limits one of them, or both"
+            raise ProblemsError([Problem("usd", None, reason, Suggestion(values=[100.0]))])
+        return self
+
+
+class KeySpec(Frozen):
+    """Who may use the gateway, and how much. Of the key itself only its hash is known."""
+
+    name: DnsLabel
+    """Name in metrics, logs and reports; unique."""
+    sha256: Annotated[str, KEY_HASH]
+    """SHA-256 of the key, 64 hexadecimal digits; `stacks keys new` makes a key and its hash."""
+    team: NamespaceName
+    """Team that it belongs to."""
+    models: tuple[ModelName, ...] = ()
+    """Models that it may ask; none named: all."""
+    requests_per_minute: PositiveCount | None = None
+    """Requests a minute; left out: no limit."""
+    tokens_per_minute: PositiveAmount | None = None
+    """Tokens a minute, those of prompts and of answers together; left out: no limit."""
+    parallel_requests: PositiveCount | None = None
+    """Requests at once; left out: no limit."""
+    budget: BudgetSpec | None = None
+    """What it may spend in a period; left out: no limit."""
+    expires: Instant | None = None
+    """Moment from which on it is refused, RFC 3339 in UTC; left out: never."""
+    service_class: ServiceClass = ServiceClass.STANDARD
+    """`critical`, `standard` (the default) or `batch`: whose requests give way when capacity is short."""
+    cache_scope: CacheScope | None = None
+    """Who may be given its answers from the cache: `key` or `team`; left out: as the cache says."""
+
+
+class PriceSpec(Frozen):
+    """What a model's tokens cost, for budgets and reports."""
+
+    usd_per_million_input_tokens: PriceInDollars
+    """US dollars for a million tokens of prompts."""
+    usd_per_million_output_tokens: PriceInDollars
+    """US dollars for a million tokens of answers."""
+
+
+class GatewayTimeoutsSpec(Frozen):
+    """How long the gateway waits for an engine, in seconds."""
+
+    connect_seconds: Seconds = 2.0
+    """For a connection; 2 by default."""
+    first_token_seconds: Seconds = 60.0
+    """For the first token of an answer; 60 by default."""
+    between_tokens_seconds: Seconds = 30.0
+    """Between two tokens of an answer; 30 by default."""
+    total_seconds: Seconds = 600.0
+    """For a whole answer; 600 by default."""
+
+
+class GatewayModelSpec(Frozen):
+    """What the gateway does with one model. A model that is not named is served with the defaults."""
+
+    name: ModelName
+    """Name of the model."""
+    fallbacks: tuple[ModelName, ...] = ()
+    """Models that are asked in its place, in this order, where it cannot answer."""
+    price: PriceSpec | None = None
+    """What its tokens cost; left out: nothing is known."""
+    routing: Routing | None = None
+    """`router` or `service`; left out: as the gateway says, and `service` where an instance has several nodes."""
+    timeouts: GatewayTimeoutsSpec | None = None
+    """How long to wait for it; left out: as the gateway says."""
+
+
+class GatewayReplicasSpec(Frozen):
+    """How many pods the gateway has. Between the two, it grows with its load."""
+
+    min: PositiveCount = 2
+    """Fewest; 2 by default."""
+    max: PositiveCount = 4
+    """Most; 4 by default."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "GatewayReplicasSpec":
+        if self.min > self.max:
+            reason = f"is more than max, {self.max}"
+            suggestion = Suggestion(values=[self.max], edits=[{"max": self.min}])
+            raise ProblemsError([Problem("min", self.min, reason, suggestion)])
+        return self
+
+
+class GatewayLimitsSpec(Frozen):
+    """The largest request that is let through."""
+
+    body_bytes: Annotated[int, Field(ge=1024, le=MAX_AMOUNT)] = 4_000_000
+    """Size of a request in bytes; 4,000,000 by default."""
+    max_output_tokens: PositiveAmount = 4096
+    """Tokens that a request may ask for at most, and gets where it names no number; 4096 by default."""
+
+
+class RetriesSpec(Frozen):
+    """Requests that fail before the first byte of an answer are tried again."""
+
+    attempts: Annotated[int, Field(ge=0, le=5)] = 2
+    """More attempts; 2 by default."""
+
+
+class RedisSpec(Frozen):
+    """A Redis: one that is installed, or one that is there."""
+
+    host: Annotated[str, DNS_HOST] | None = None
+    """Host of one that is there; left out: it is installed in the gateway's namespace.
+
+    Its password is a secret of its own and never part of this.
+    """
+    port: Annotated[int, Field(ge=1, le=65535)] = 6379
+    """TCP port of one that is there; 6379 by default."""
+    tls: bool = False
+    """Connect to one that is there with TLS; false by default."""
+    memory_mib: Annotated[int, Field(ge=64, le=262_144)] = 256
+    """Memory for data of the one that is installed, in MiB; 256 by default."""
+
+    @model_validator(mode="after")
+    def _says_of_one_that_is_there(self) -> "RedisSpec":
+        if self.host is None:
+            for name, given in (("port", self.port != 6379), ("tls", self.tls)):
+                if given:
+                    reason = "without meaning where no host is given"
+                    raise ProblemsError(
+                        [
+                            Problem(
+                                name, getattr(self, name), reason, Suggestion("leave it out, or a host", removal=True)
+                            )
+                        ]
+                    )
+        return self
+
+    @property
+    def is_installed(self) -> bool:
+        """The stack makes it."""
+        return self.host is None
+
+
+class LimitsRedisSpec(RedisSpec):
+    """The Redis that holds limits and budgets. It writes everything to a disk, and forgets nothing."""
+
+    storage_gib: Annotated[int, Field(ge=1, le=65_536)] = 2
+    """Size of the disk of the one that is installed, in GiB; 2 by default."""
+    storage_class: ObjectName | None = None
+    """Storage class of that disk; left out: the cluster's default."""
+
+
+class RedisStoresSpec(Frozen):
+    """Where the pods of the gateway keep what they share."""
+
+    limits: LimitsRedisSpec | None = None
+    """Counts of limits and budgets; left out: each pod counts for itself, and there are no budgets."""
+    cache: RedisSpec | None = None
+    """Answers; left out: no cache."""
+    timeout_seconds: Annotated[float, Field(gt=0, le=0.3)] = 0.2
+    """Longest wait for an answer of either, in seconds; 0.2 by default. A request goes on without it."""
+
+
+class AnswerCacheSpec(Frozen):
+    """Answers that are given again to the same request."""
+
+    kind: Literal["exact", "semantic"] = "exact"
+    """`exact` (the default): to the same request."""
+    ttl_seconds: Annotated[int, Field(ge=1, le=MAX_AMOUNT)] = 300
+    """How long an answer is given again, in seconds; 300 by default."""
+    stale_seconds: Annotated[int, Field(ge=0, le=MAX_AMOUNT)] = 3600
+    """How old an answer may be that is given where no back end answers, in seconds; 3600 by default, 0 for none."""
+    scope: CacheScope = CacheScope.KEY
+    """Who may be given it: the same `key` (the default), or every key of its `team`."""
+
+
+class GuardrailsSpec(Frozen):
+    """Personal data and secrets that are looked for in prompts and answers."""
+
+    input: tuple[GuardrailEntity, ...] = ()
+    """What is looked for in prompts: `email`, `phone`, `credit-card`, `iban`, `us-ssn`, `ip-address`, `api-key`,
+    `private-key`."""
+    output: tuple[GuardrailEntity, ...] = ()
+    """What is looked for in answers."""
+    action: Literal["mask", "block"] = "mask"
+    """`mask` (the default) puts a placeholder in its place; `block` refuses the request."""
+
+
+class GatewayTlsSpec(Frozen):
+    """The gateway's certificate."""
+
+    secret_name: SecretName
+    """Secret of type `kubernetes.io/tls` in the gateway's namespace."""
+
+
+class GatewaySpec(Frozen):
+    """The gateway in front of all models."""
+
+    namespace: NamespaceName = "llm-gateway"
+    """Its namespace; `llm-gateway` by default."""
+    image: ImageReference
+    """Image of the gateway."""
+    proxy_image: ImageReference
+    """Image of its proxy."""
+    router_image: ImageReference | None = None
+    """Image of routers; needed where a model has a router."""
+    redis_image: ImageReference | None = None
+    """Image of Redis; needed where a Redis is installed."""
+    host: Annotated[str, DNS_HOST] | None = None
+    """Name by which clients reach it; left out: any name."""
+    tls: GatewayTlsSpec | None = None
+    """Its certificate; left out: HTTP without TLS."""
+    internal: bool = True
+    """Reached from inside the cluster's network alone; true by default."""
+    replicas: GatewayReplicasSpec = GatewayReplicasSpec()
+    """How many pods."""
+    routing: Routing = Routing.ROUTER
+    """What spreads requests over a release's instances: `router` (the default) or `service`."""
+    models: tuple[GatewayModelSpec, ...] = ()
+    """What differs between models."""
+    keys: tuple[KeySpec, ...] = ()
+    """Who may use it."""
+    limits: GatewayLimitsSpec = GatewayLimitsSpec()
+    """The largest request."""
+    timeouts: GatewayTimeoutsSpec = GatewayTimeoutsSpec()
+    """How long to wait for an engine."""
+    retries: RetriesSpec = RetriesSpec()
+    """Requests that fail."""
+    redis: RedisStoresSpec = RedisStoresSpec()
+    """Where pods keep what they share."""
+    cache: AnswerCacheSpec | None = None
+    """Answers that are given again; left out: none is."""
+    guardrails: GuardrailsSpec | None = None
+    """Personal data and secrets that are looked for; left out: none."""
+    fail_closed_seconds: PositiveCount = 300
+    """How long keys with a budget are served while the Redis of limits does not answer, in seconds; 300 by default."""
+
+    def model(self, name: str) -> GatewayModelSpec:
+        """What the settings say of a model; the defaults where they say nothing."""
+        return next((model for model in self.models if model.name == name), GatewayModelSpec(name=name))
+
+    def timeouts_of(self, name: str) -> GatewayTimeoutsSpec:
+        """How long to wait for a model."""
+        return self.model(name).timeouts or self.timeouts

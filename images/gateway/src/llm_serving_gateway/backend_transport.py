@@ -1,0 +1,238 @@
+"""The HTTP transport below LiteLLM's clients: each request of a model goes to its back ends in order, within its
+time-outs, and nothing is tried again once a client may have its first byte.
+
+It is done here because the first byte, the release and every attempt can be seen here, in the same way for each of
+LiteLLM's providers. LiteLLM sees one back end a model; other models as fallbacks are its work.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import httpx  # pyright: ignore[reportMissingImports]
+from prometheus_client import Counter  # pyright: ignore[reportMissingImports]
+
+from llm_serving_gateway import encoding
+from llm_serving_gateway.backend_order import REFUSALS, BackEnd, RetryBudget, back_ends, pause
+from llm_serving_gateway.configuration import Configuration, Model
+from llm_serving_gateway.exchange import RELEASE_HEADER
+from llm_serving_gateway.upstream import Upstream, copy
+
+UNKNOWN = "unknown"
+"""The release of an attempt whose answer named none."""
+RETRY_AFTER_SECONDS = 5
+_END = b"data: [DONE]"
+_ERROR = b'data: {"error"'
+"""How an engine ends a stream that failed. Within an answer's text the quotes are escaped."""
+
+_ATTEMPTS = Counter("llm_gateway_attempts_total", "Requests to back ends", ["model", "route", "release", "outcome"])
+_BROKEN = Counter(
+    "llm_gateway_broken_streams_total", "Streams that broke off after the first byte", ["model", "release"]
+)
+_UNAVAILABLE = Counter("llm_gateway_unavailable_total", "Requests that no back end of the model answered", ["model"])
+
+
+class BackEndTransport(httpx.AsyncBaseTransport):
+    """Sends by ``inner``; other requests than those to models pass unchanged.
+
+    Args:
+        upstream: the way of the request that is running.
+        too_long: whether the text of an error says that the prompt is longer than the model's context.
+    """
+
+    def __init__(
+        self,
+        inner: httpx.AsyncBaseTransport,
+        configuration: Configuration,
+        upstream: Callable[[], Upstream],
+        too_long: Callable[[str], bool],
+    ) -> None:
+        self._inner, self._retries = inner, configuration.retries
+        self._upstream, self._too_long = upstream, too_long
+        self._models = {model.name: model for model in configuration.models}
+        self._bases = {f"{str(model.weighted_url).rstrip('/')}/" for model in configuration.models}
+        self._budget = RetryBudget()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer of the first back end that has one, or 503."""
+        url = str(request.url)
+        base = next((base for base in self._bases if url.startswith(base)), None)
+        if base is None or request.method != "POST":
+            return await self._inner.handle_async_request(request)
+        fields = encoding.loads(await request.aread())
+        upstream, model = self._upstream(), self._models[fields["model"]]
+        if upstream.broken or not upstream.may_use(model.name):
+            return _unavailable(model)
+        refused = upstream.refused(model.context_tokens)
+        if refused is not None:
+            return refused
+        return await self._answer(
+            model, upstream, request, url.removeprefix(base), streams=fields.get("stream") is True
+        )
+
+    async def _answer(
+        self, model: Model, upstream: Upstream, request: httpx.Request, path: str, *, streams: bool
+    ) -> httpx.Response:
+        deadline = upstream.time_out_after(model.timeouts.total_seconds)
+        self._budget.request()
+        order = back_ends(model, self._retries)
+        for number, back_end in enumerate(order):
+            if number > 1:  # from here on the same back end again
+                if not self._budget.take():
+                    break
+                await asyncio.sleep(min(pause(number - 2), max(0, deadline - _now())))
+            if _now() >= deadline:
+                break
+            remaining = deadline - _now()
+            if streams:
+                first_seconds = model.timeouts.first_token_seconds
+            else:  # nothing of it is seen before it is whole: what hangs must leave time for the next
+                first_seconds = remaining / 2 if number == 0 and len(order) > 1 else remaining
+            attempt = _Attempt(model, back_end, upstream, deadline, first_seconds)
+            answer = await attempt.send(self._inner, _to(back_end, path, request))
+            if answer is None:
+                continue
+            if answer.status_code in REFUSALS:
+                upstream.refusal = answer
+                upstream.too_long_for = model.context_tokens if self._too_long(answer.text) else None
+                return copy(answer)
+            return answer
+        _UNAVAILABLE.labels(model.name).inc()
+        return _unavailable(model)
+
+    async def aclose(self) -> None:
+        """Nothing: the inner transport serves all of LiteLLM's clients, which come and go."""
+
+
+class _FailedError(Exception):
+    """An attempt failed; the text is the outcome that is counted."""
+
+
+class _Attempt:
+    """One request to one back end, whose answer, or the first token of it, must be there after ``first_seconds``."""
+
+    def __init__(
+        self, model: Model, back_end: BackEnd, upstream: Upstream, deadline: float, first_seconds: float
+    ) -> None:
+        self._model, self._back_end, self._upstream = model, back_end, upstream
+        self._deadline, self._first_seconds = deadline, first_seconds
+        self._release: str | None = None
+
+    async def send(self, inner: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response | None:
+        """The answer: whole, or, of a stream, from the first token on. ``None`` where the next back end is to be asked.
+
+        An answer that is about the request (:data:`REFUSALS`) is one too.
+        """
+        timeouts = self._model.timeouts
+        until = min(self._deadline, _now() + self._first_seconds)
+        remaining = max(until - _now(), 0)
+        request.extensions["timeout"] = {
+            "connect": min(timeouts.connect_seconds, remaining),
+            "read": remaining + timeouts.between_tokens_seconds,  # the limits below come first
+            "write": remaining,
+            "pool": remaining,
+        }
+        try:
+            async with contextlib.AsyncExitStack() as opened, asyncio.timeout_at(until):
+                response = await inner.handle_async_request(request)
+                opened.push_async_callback(response.aclose)
+                self._release = response.headers.get(RELEASE_HEADER)
+                if response.status_code >= 300 and response.status_code not in REFUSALS:
+                    raise _FailedError(f"status_{response.status_code}")
+                answer = await self._answer(response)
+                opened.pop_all()  # the answer closes it
+        except (_FailedError, TimeoutError, httpx.RequestError) as error:
+            self._count(_outcome(error))
+            return None
+        except BaseException:
+            self._count("abandoned")
+            raise
+        self._count("answered" if answer.status_code < 300 else "refused")
+        self._upstream.model, self._upstream.release = self._model.name, self._release
+        return answer
+
+    async def _answer(self, response: httpx.Response) -> httpx.Response:
+        if not response.headers.get("content-type", "").startswith("text/event-stream"):
+            body = b"".join([chunk async for chunk in response.aiter_raw()])
+            answer = httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(body))
+            await answer.aread()
+            return copy(answer) if answer.status_code < 300 else answer
+        chunks = response.aiter_raw()
+        first = await anext(chunks, b"")
+        if not first or first.startswith(_ERROR):
+            raise _FailedError("broken")
+        return httpx.Response(
+            response.status_code,
+            headers=response.headers,
+            stream=_Stream(self._rest(first, chunks), response),
+        )
+
+    async def _rest(self, first: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """A stream from its first chunk on.
+
+        Raises:
+            httpx.RequestError: it broke off.
+        """
+        chunk, tail = first, b""
+        try:
+            while chunk:
+                tail = (tail + chunk)[-64:]
+                if _ERROR in chunk:
+                    self._break()
+                yield chunk
+                until = min(self._deadline, _now() + self._model.timeouts.between_tokens_seconds)
+                async with asyncio.timeout_at(until):
+                    chunk = await anext(chunks, b"")
+        except TimeoutError as error:
+            self._break()
+            raise httpx.ReadTimeout("the next token did not come in time") from error
+        except httpx.RequestError:
+            self._break()
+            raise
+        if _END not in tail and not self._upstream.broken:
+            self._break()
+            raise httpx.RemoteProtocolError("the stream ended early")
+
+    def _break(self) -> None:
+        if not self._upstream.broken:
+            self._upstream.broken = True
+            _BROKEN.labels(self._model.name, self._release or UNKNOWN).inc()
+
+    def _count(self, outcome: str) -> None:
+        _ATTEMPTS.labels(self._model.name, self._back_end.route, self._release or UNKNOWN, outcome).inc()
+
+
+class _Stream(httpx.AsyncByteStream):
+    """Chunks that were looked at, of a response that is closed with them."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], response: httpx.Response) -> None:
+        self._chunks, self._response = chunks, response
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._chunks
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _to(back_end: BackEnd, path: str, request: httpx.Request) -> httpx.Request:
+    """The same request for another back end."""
+    headers = {name: value for name, value in request.headers.items() if name not in ("host", "accept-encoding")}
+    return httpx.Request("POST", f"{back_end.url}/{path}", headers=headers, content=request.content)
+
+
+def _outcome(error: Exception) -> str:
+    if isinstance(error, _FailedError):
+        return str(error)
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return "unreachable"
+    return "timeout" if isinstance(error, TimeoutError | httpx.TimeoutException) else "broken"
+
+
+def _unavailable(model: Model) -> httpx.Response:
+    error = {"message": f"No back end of {model.name} answers now.", "type": "server_error", "code": "503"}
+    return httpx.Response(503, headers={"retry-after": str(RETRY_AFTER_SECONDS)}, json={"error": error})

@@ -1,0 +1,235 @@
+"""What a gateway serves: the file ``gateway.json``, which names models, and never releases, weights or keys.
+
+It is written by the project (the component ``Gateway``) and read at start; keys are in a file of their own
+(:mod:`llm_serving_gateway.keys`), which may change at any time.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.alias_generators import to_camel
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=63)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; the text names the file, the field and the reason."""
+
+
+class Settings(BaseModel):
+    """Part of a file: camelCase keys, nothing unknown, never changed."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, validate_by_name=True)
+
+
+class Task(StrEnum):
+    """What a model is asked for. ``generate``, as the project's settings call it, is ``chat`` here."""
+
+    CHAT = "chat"
+    EMBED = "embed"
+    CLASSIFY = "classify"
+
+
+class ServiceClass(StrEnum):
+    """What gives way when capacity is short: ``batch`` first, ``critical`` last."""
+
+    CRITICAL = "critical"
+    STANDARD = "standard"
+    BATCH = "batch"
+
+
+class Timeouts(Settings):
+    """Seconds that one attempt may take."""
+
+    connect_seconds: Seconds = 2
+    first_token_seconds: Seconds = 60
+    between_tokens_seconds: Seconds = 30
+    total_seconds: Seconds = 600
+
+
+class Model(Settings):
+    """A model by the name that clients use, with its two back ends.
+
+    Attributes:
+        context_tokens: most tokens of prompt and answer together.
+        weighted_url: base URL (with ``/v1``) of all its releases, by their weights.
+        stable_url: base URL of the stable release alone.
+        fallbacks: models to ask when both fail, in order.
+        usd_per_million_input_tokens: price, for budgets in US dollars; 0 where it is not counted.
+    """
+
+    name: Name
+    task: Task = Task.CHAT
+    service_class: ServiceClass = ServiceClass.STANDARD
+    context_tokens: Annotated[int, Field(gt=0)]
+    weighted_url: AnyHttpUrl
+    stable_url: AnyHttpUrl
+    fallbacks: tuple[Name, ...] = ()
+    usd_per_million_input_tokens: Annotated[float, Field(ge=0)] = 0
+    usd_per_million_output_tokens: Annotated[float, Field(ge=0)] = 0
+    timeouts: Timeouts = Timeouts()
+
+    @field_validator("task", mode="before")
+    @classmethod
+    def _as_clients_ask(cls, value: object) -> object:
+        return Task.CHAT if value == "generate" else value
+
+
+class RequestLimits(Settings):
+    """What no request may exceed, whatever its key: bytes of the body, tokens of the answer."""
+
+    body_bytes: Annotated[int, Field(gt=0)] = 4_000_000
+    max_output_tokens: Annotated[int, Field(gt=0)] = 4096
+
+
+class Retries(Settings):
+    """How often a request is tried again on the stable back end, before its first byte."""
+
+    attempts: Annotated[int, Field(ge=0, le=10)] = 2
+
+
+class RedisEndpoint(Settings):
+    """One Redis; its password is in a file, see :class:`Files`."""
+
+    host: str
+    port: Annotated[int, Field(gt=0, lt=65_536)] = 6379
+    tls: bool = False
+
+
+class RedisEndpoints(Settings):
+    """Redis for limits and budgets, and Redis for the cache; seconds that an operation may take."""
+
+    limits: RedisEndpoint | None = None
+    cache: RedisEndpoint | None = None
+    timeout_seconds: Annotated[float, Field(gt=0, le=10)] = 0.2
+
+
+class Cache(Settings):
+    """Answers kept for equal requests.
+
+    Attributes:
+        scope: who shares them unless a key says otherwise.
+        stale_seconds: how old an answer may be that is given when no back end answers; 0 for none.
+    """
+
+    ttl_seconds: Annotated[int, Field(gt=0)] = 300
+    stale_seconds: Annotated[int, Field(ge=0)] = 3600
+    scope: Literal["key", "team"] = "key"
+
+
+Sensitive = Literal["email", "phone", "credit-card", "iban", "us-ssn", "ip-address", "api-key", "private-key"]
+"""Kinds of personal data and secrets."""
+
+
+class Guardrails(Settings):
+    """What is looked for in requests and answers, and what is done.
+
+    Attributes:
+        stream_look_ahead: characters of a stream that are held back, so that what is looked for can be seen whole.
+    """
+
+    input: tuple[Sensitive, ...] = ()
+    output: tuple[Sensitive, ...] = ()
+    action: Literal["mask", "block"] = "mask"
+    stream_look_ahead: Annotated[int, Field(ge=50, le=500)] = 80
+
+
+class Configuration(Settings):
+    """The whole file.
+
+    Attributes:
+        replicas: most gateways that run: without Redis each grants its share of a limit.
+        fail_closed_seconds: how long without Redis budgets are trusted to what this gateway knows of them.
+    """
+
+    version: Literal[1]
+    models: Annotated[tuple[Model, ...], Field(min_length=1)]
+    limits: RequestLimits = RequestLimits()
+    retries: Retries = Retries()
+    redis: RedisEndpoints | None = None
+    cache: Cache | None = None
+    guardrails: Guardrails | None = None
+    replicas: Annotated[int, Field(gt=0)] = 2
+    fail_closed_seconds: Annotated[float, Field(ge=0)] = 300
+
+    @model_validator(mode="after")
+    def _models_refer_to_each_other(self) -> Self:
+        names = [model.name for model in self.models]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"models: {', '.join(repeated)} is there twice")
+        for model in self.models:
+            for fallback in model.fallbacks:
+                if fallback not in names:
+                    raise ValueError(f"models: {model.name} falls back to {fallback}, which is not there")
+                if fallback == model.name:
+                    raise ValueError(f"models: {model.name} falls back to itself")
+        return self
+
+    def model(self, name: str) -> Model | None:
+        """The model that clients call so."""
+        return next((model for model in self.models if model.name == name), None)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the files of a gateway are; all but ``work`` are read only.
+
+    Attributes:
+        gateway: the configuration.
+        keys: the keys.
+        redis: folder with the passwords of the two Redis, ``limits`` and ``cache``; none where a file is missing.
+        work: folder to write to.
+    """
+
+    gateway: Path = Path("/etc/llm-serving/gateway/gateway.json")
+    keys: Path = Path("/etc/llm-serving/keys/keys.json")
+    redis: Path = Path("/etc/llm-serving/redis")
+    work: Path = Path("/tmp")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """The files, of which ``LLM_SERVING_GATEWAY_FILES`` and ``_WORK`` may name other folders than a pod's."""
+        base = Path(environment.get("LLM_SERVING_GATEWAY_FILES", "/etc/llm-serving"))
+        work = Path(environment.get("LLM_SERVING_GATEWAY_WORK", "/tmp"))
+        return cls(base / "gateway" / "gateway.json", base / "keys" / "keys.json", base / "redis", work)
+
+    def password(self, redis: Literal["limits", "cache"]) -> str | None:
+        """The password of one Redis, or ``None``.
+
+        Raises:
+            ConfigurationError: it is there and cannot be read.
+        """
+        path = self.redis / redis
+        try:
+            return path.read_text().strip() or None
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{path}: {error}") from error
+
+
+def read_configuration(path: Path) -> Configuration:
+    """The configuration of a file.
+
+    Raises:
+        ConfigurationError: it is missing, or something in it is refused.
+    """
+    try:
+        return Configuration.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror or error}") from error
+    except ValidationError as error:
+        raise ConfigurationError(f"{path}: {first_problem(error)}") from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """Where the first problem is, and what: never the value, which may be a secret."""
+    problem = error.errors(include_input=False, include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    return f"{place}: {problem['msg']}" if place else problem["msg"]

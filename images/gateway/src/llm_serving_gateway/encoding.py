@@ -1,0 +1,5 @@
+"""JSON, by the fastest parser that there is: bodies are read and written twice a request."""
+
+from orjson import JSONDecodeError, dumps, loads  # pyright: ignore[reportMissingImports]
+
+__all__ = ["JSONDecodeError", "dumps", "loads"]

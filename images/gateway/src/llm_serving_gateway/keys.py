@@ -1,0 +1,108 @@
+"""Keys of the clients: a file with their SHA-256, read again whenever it changes.
+
+A new file counts from the next look on, without a restart. One that is broken is not taken over: the keys before it
+stay, and the state is in the metrics. Keys of one name share limits and budget, so that a key can be replaced by
+another one while both work.
+"""
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from llm_serving_gateway.configuration import first_problem
+from llm_serving_gateway.key_file import Key, KeyFile
+from llm_serving_gateway.refusals import RefusalError
+
+LOOK_EVERY_SECONDS = 1.0
+
+_MISSING = b""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class KeyState:
+    """What the metrics say of the file: whether its newest version counts, keys in use, broken versions seen."""
+
+    is_current: bool = False
+    keys: int = 0
+    refused_versions: int = 0
+
+
+class Keys:
+    """The keys that count now.
+
+    Their SHA-256 are looked up under a MAC with a secret of this process, so that how long a look-up takes says
+    nothing of those that are there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._secret = secrets.token_bytes(32)
+        self._keys: Mapping[bytes, Key] = {}
+        self._seen: bytes | None = None
+        self._has_read = False
+        self.state = KeyState()
+
+    @property
+    def are_read(self) -> bool:
+        """Whether a file has counted at all."""
+        return self._has_read
+
+    def look(self) -> None:
+        """Read the file if it is new; one that is missing or broken changes nothing but the state."""
+        try:
+            content = self._path.read_bytes()
+        except OSError as error:
+            if self._seen is not _MISSING:
+                _log.error("%s: %s", self._path, error.strerror)
+            self._seen, self.state.is_current = _MISSING, False
+            return
+        if content == self._seen:
+            return
+        self._seen = content
+        try:
+            keys = KeyFile.model_validate_json(content).keys
+        except ValidationError as error:
+            self.state.is_current = False
+            self.state.refused_versions += 1
+            _log.error("%s is not taken over: %s", self._path, first_problem(error))
+            return
+        self._keys = {self._mac(bytes.fromhex(key.sha256)): key for key in keys}
+        self._has_read = self.state.is_current = True
+        self.state.keys = len(keys)
+
+    async def watch(self) -> None:
+        """Look for a new file until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+            self.look()
+
+    def authenticate(self, authorization: str | None) -> Key:
+        """The key of an ``Authorization`` header.
+
+        Raises:
+            RefusalError: 401.
+        """
+        scheme, _, token = (authorization or "").partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            raise _unauthenticated("Send a key: Authorization: Bearer sk-llm-...", "missing_api_key")
+        key = self._keys.get(self._mac(hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()))
+        if key is None or key.is_expired(datetime.now(UTC)):
+            raise _unauthenticated("This key is not known, or has expired.", "invalid_api_key")
+        return key
+
+    def _mac(self, digest: bytes) -> bytes:
+        return hashlib.blake2b(digest, key=self._secret, digest_size=32).digest()
+
+
+def _unauthenticated(message: str, code: str) -> RefusalError:
+    return RefusalError(401, message, code)

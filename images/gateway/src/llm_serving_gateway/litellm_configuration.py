@@ -1,0 +1,67 @@
+"""LiteLLM's own configuration, written from ours at each start.
+
+Every model is one group of LiteLLM. Behind its address our transport asks the weighted and the stable back end, with
+retries and time-outs (:mod:`llm_serving_gateway.backend_transport`); LiteLLM goes over to other models. Limits, budgets
+and keys are not in it: they are ours.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from llm_serving_gateway import guardrails
+from llm_serving_gateway.configuration import Configuration, Model, Task
+
+MARGIN_SECONDS = 10
+"""LiteLLM's time-outs are above ours, which come first."""
+
+AUTHENTICATION = "llm_serving_gateway.authentication.authenticate"
+CALLBACK = "llm_serving_gateway.hooks.callback"
+
+_MODES = {Task.CHAT: "chat", Task.EMBED: "embedding", Task.CLASSIFY: "rerank"}
+
+
+def render(configuration: Configuration) -> Mapping[str, Any]:
+    """What LiteLLM reads as its configuration file."""
+    fallbacks = [{model.name: [*model.fallbacks]} for model in configuration.models if model.fallbacks]
+    return {
+        "model_list": [_group(model) for model in configuration.models],
+        "litellm_settings": {
+            "callbacks": [CALLBACK],
+            "drop_params": False,
+            "telemetry": False,
+            "turn_off_message_logging": True,
+            "redact_user_api_key_info": True,
+            "disable_end_user_cost_tracking": True,
+        },
+        "guardrails": guardrails.render(configuration.guardrails),
+        "router_settings": {
+            "num_retries": 0,
+            "fallbacks": fallbacks,
+            "context_window_fallbacks": fallbacks,
+            "disable_cooldowns": True,
+        },
+        "general_settings": {
+            "custom_auth": AUTHENTICATION,
+            "disable_spend_logs": True,
+            "disable_error_logs": True,
+            "allow_client_side_credentials": False,
+        },
+    }
+
+
+def _group(model: Model) -> Mapping[str, Any]:
+    return {
+        "model_name": model.name,
+        "litellm_params": {
+            "model": f"hosted_vllm/{model.name}",
+            "api_base": str(model.weighted_url).rstrip("/"),
+            # Engines behind the gateway know no keys; without one LiteLLM would look for OpenAI's in the environment.
+            "api_key": "none",
+            "timeout": model.timeouts.total_seconds + MARGIN_SECONDS,
+            "stream_timeout": model.timeouts.total_seconds + MARGIN_SECONDS,
+            "max_retries": 0,
+            "input_cost_per_token": model.usd_per_million_input_tokens / 1e6,
+            "output_cost_per_token": model.usd_per_million_output_tokens / 1e6,
+        },
+        "model_info": {"mode": _MODES[model.task], "max_input_tokens": model.context_tokens},
+    }

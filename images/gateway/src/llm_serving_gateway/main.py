@@ -1,0 +1,66 @@
+"""``llm-serving-gateway``: writes LiteLLM's configuration from ours and serves it until it is told to stop."""
+
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import MutableMapping
+
+from llm_serving_gateway.configuration import ConfigurationError, Files, read_configuration
+from llm_serving_gateway.litellm_configuration import render
+
+GRACE_SECONDS = 3600
+"""How long requests that run may take after SIGTERM; the pod's own grace period ends them earlier."""
+
+
+def main() -> int:
+    """Serve; the exit status is 78 (EX_CONFIG) where the configuration is refused."""
+    files = Files.from_environment()
+    try:
+        configuration = read_configuration(files.gateway)
+    except ConfigurationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 78
+    path = files.work / "litellm.yaml"
+    # JSON is YAML.
+    path.write_text(json.dumps(render(configuration), indent=1))
+    _prepare(os.environ, str(path))
+
+    # uvicorn finishes what runs, and then raises the signal again.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+
+    import uvicorn  # LiteLLM, which the application imports, reads the environment on import
+
+    uvicorn.run(
+        "llm_serving_gateway.application:create",
+        factory=True,
+        host=os.environ.get("LLM_SERVING_GATEWAY_HOST", "0.0.0.0"),
+        port=int(os.environ.get("LLM_SERVING_GATEWAY_PORT", "4000")),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=75,
+    )
+    return 0
+
+
+def _prepare(environment: MutableMapping[str, str], configuration: str) -> None:
+    environment["CONFIG_FILE_PATH"] = configuration
+    # It refuses to start without one. Nobody can use it: `custom_auth` alone decides, and what a master key opens is
+    # not reachable.
+    environment["LITELLM_MASTER_KEY"] = f"sk-{secrets.token_urlsafe(32)}"
+    environment["LITELLM_MODE"] = "PRODUCTION"
+    environment["LITELLM_LOG"] = "ERROR"
+    # Otherwise prices are sought on the internet, three times, ten seconds.
+    environment["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    for switch in ("NO_DOCS", "NO_REDOC", "NO_OPENAPI", "DISABLE_ADMIN_UI"):
+        environment[switch] = "True"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,230 @@
+"""What a request may be: paths, size of the body, types and ranges of its fields. All else is refused here.
+
+Only fields that are known pass. LiteLLM takes orders from a body (``api_base``, ``mock_response``, ``cache``,
+``fallbacks``, ``metadata`` and some hundred more), and an engine some that touch others (``priority``,
+``chat_template``): none of them is a client's to set.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+
+from llm_serving_gateway import encoding
+from llm_serving_gateway.configuration import Task
+from llm_serving_gateway.refusals import RefusalError, invalid
+
+BODY_SECONDS = 60.0
+"""How long a client may take to send its request."""
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Count = Annotated[StrictInt, Field(ge=1, le=2**31)]
+Tokens = Annotated[list[Annotated[StrictInt, Field(ge=0, le=2**31)]], Field(min_length=1)]
+Text = Annotated[StrictStr, Field(min_length=1)]
+Texts = Text | Tokens | Annotated[list[Text], Field(min_length=1)] | Annotated[list[Tokens], Field(min_length=1)]
+
+
+class Body(BaseModel):
+    """What all bodies have; a field that is null is one that is left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: Annotated[StrictStr, Field(min_length=1, max_length=200)]
+    user: StrictStr | None = None
+    cache: dict[str, StrictBool] | None = None
+
+
+class Sampling(Body):
+    """How an answer is generated: OpenAI's fields, and vLLM's that concern this request alone."""
+
+    max_tokens: Count | None = None
+    n: Annotated[StrictInt, Field(ge=1, le=128)] | None = None
+    stream: StrictBool | None = None
+    stream_options: dict[str, Any] | None = None
+    temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    logit_bias: dict[str, Number] | None = None
+    seed: Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)] | None = None
+    stop: StrictStr | Annotated[list[StrictStr], Field(max_length=64)] | None = None
+    response_format: dict[str, Any] | None = None
+
+    top_k: Annotated[StrictInt, Field(ge=-1, le=2**31)] | None = None
+    min_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[Number, Field(gt=0, le=10)] | None = None
+    length_penalty: Number | None = None
+    stop_token_ids: Annotated[list[StrictInt], Field(max_length=256)] | None = None
+    include_stop_str_in_output: StrictBool | None = None
+    ignore_eos: StrictBool | None = None
+    min_tokens: Annotated[StrictInt, Field(ge=0, le=2**31)] | None = None
+    skip_special_tokens: StrictBool | None = None
+    spaces_between_special_tokens: StrictBool | None = None
+    truncate_prompt_tokens: Annotated[StrictInt, Field(ge=-1, le=2**31)] | None = None
+    prompt_logprobs: Annotated[StrictInt, Field(ge=0, le=20)] | None = None
+    allowed_token_ids: list[StrictInt] | None = None
+    bad_words: list[StrictStr] | None = None
+    add_special_tokens: StrictBool | None = None
+    structured_outputs: dict[str, Any] | None = None
+    guided_json: str | dict[str, Any] | None = None
+    guided_regex: StrictStr | None = None
+    guided_choice: list[StrictStr] | None = None
+    guided_grammar: StrictStr | None = None
+    return_tokens_as_token_ids: StrictBool | None = None
+
+
+class Message(BaseModel):
+    """One message; what else it has (``name``, ``tool_calls``, ``reasoning_content``) is the engine's."""
+
+    model_config = ConfigDict(extra="allow")
+
+    role: Annotated[StrictStr, Field(min_length=1, max_length=64)]
+    content: StrictStr | list[dict[str, Any]] | None = None
+
+
+class Chat(Sampling):
+    """The body of ``/v1/chat/completions``."""
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_completion_tokens: Count | None = None
+    logprobs: StrictBool | None = None
+    top_logprobs: Annotated[StrictInt, Field(ge=0, le=20)] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: StrictStr | dict[str, Any] | None = None
+    parallel_tool_calls: StrictBool | None = None
+    reasoning_effort: StrictStr | None = None
+    add_generation_prompt: StrictBool | None = None
+    continue_final_message: StrictBool | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+
+
+class Completion(Sampling):
+    """The body of ``/v1/completions``."""
+
+    prompt: Texts
+    logprobs: Annotated[StrictInt, Field(ge=0, le=20)] | None = None
+    echo: StrictBool | None = None
+    suffix: StrictStr | None = None
+
+
+class Embedding(Body):
+    """The body of ``/v1/embeddings``."""
+
+    input: Texts
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Count | None = None
+    truncate_prompt_tokens: Annotated[StrictInt, Field(ge=-1, le=2**31)] | None = None
+
+
+class Rerank(Body):
+    """The body of ``/v1/rerank``."""
+
+    query: Text
+    documents: Annotated[list[StrictStr | dict[str, Any]], Field(min_length=1)]
+    top_n: Count | None = None
+    return_documents: StrictBool | None = None
+
+
+BODIES: Mapping[str, type[Body]] = {
+    "/v1/chat/completions": Chat,
+    "/v1/completions": Completion,
+    "/v1/embeddings": Embedding,
+    "/v1/rerank": Rerank,
+}
+"""The paths that requests to models have, all with POST."""
+
+TASKS: Mapping[str, Task] = {
+    "/v1/chat/completions": Task.CHAT,
+    "/v1/completions": Task.CHAT,
+    "/v1/embeddings": Task.EMBED,
+    "/v1/rerank": Task.CLASSIFY,
+}
+
+_LEFT_OUT = ("metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key")
+"""Fields of OpenAI's service that its clients send; they mean nothing here and are taken away."""
+
+
+async def read_body(
+    receive: Callable[[], Awaitable[Mapping[str, Any]]], headers: Mapping[str, str], limit: int
+) -> bytes | None:
+    """The body of a request, or ``None`` where the client went away.
+
+    Args:
+        receive: ASGI's.
+        headers: by their names in lower case.
+        limit: most bytes.
+
+    Raises:
+        RefusalError: 413 as soon as it is known to be too large, 408, 415.
+    """
+    too_large = RefusalError(413, f"The body is larger than {limit} bytes.", "request_too_large")
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit:
+        raise too_large
+    if headers.get("content-encoding", "identity") != "identity":
+        raise RefusalError(415, "Compressed bodies are not taken.", "unsupported_encoding")
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while True:
+                event = await receive()
+                if event["type"] == "http.disconnect":
+                    return None
+                part = event.get("body", b"")
+                size += len(part)
+                if size > limit:
+                    raise too_large
+                parts.append(part)
+                if not event.get("more_body"):
+                    return b"".join(parts)
+    except TimeoutError:
+        raise RefusalError(408, f"The body did not arrive within {BODY_SECONDS:.0f} s.", "request_timeout") from None
+
+
+def parse(path: str, body: bytes) -> dict[str, Any]:
+    """The checked fields of a body that are set.
+
+    Raises:
+        RefusalError: 400, with the field that is to blame.
+    """
+    try:
+        fields = encoding.loads(body)
+    except encoding.JSONDecodeError:
+        raise invalid("The body is not valid JSON.", code="invalid_json") from None
+    if not isinstance(fields, dict):
+        raise invalid("The body is not a JSON object.", code="invalid_json")
+    fields = {name: value for name, value in fields.items() if value is not None and name not in _LEFT_OUT}
+    try:
+        BODIES[path].model_validate(fields)
+    except ValidationError as error:
+        raise _problem(error, fields) from None
+    return fields
+
+
+def _problem(error: ValidationError, fields: object) -> RefusalError:
+    problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    place = _place(problem["loc"], fields)
+    name = ".".join(str(part) for part in place)
+    match problem["type"]:
+        case "extra_forbidden":
+            return invalid(f"Unknown field: {name}", name, "unknown_parameter")
+        case "missing":
+            return invalid(f"{name}: missing", name, "missing_required_parameter")
+    return invalid(f"{name}: {problem['msg']}", name, "invalid_value")
+
+
+def _place(location: tuple[int | str, ...], fields: object) -> list[int | str]:
+    """The part of pydantic's location that the client sent: it also names the members of unions."""
+    place: list[int | str] = []
+    for number, part in enumerate(location):
+        if isinstance(part, int) and isinstance(fields, list):
+            fields = fields[part]
+        elif isinstance(part, str) and isinstance(fields, dict) and (part in fields or number == len(location) - 1):
+            fields = fields.get(part)
+            part = part[:100]
+        else:
+            continue
+        place.append(part)
+    return place

@@ -1,0 +1,47 @@
+"""What is known of a request on its way to the back ends: written by the transport, read by whoever answers it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx  # pyright: ignore[reportMissingImports]
+
+
+@dataclass
+class Upstream:
+    """One request's way, over all models and back ends that are asked for it.
+
+    Attributes:
+        may_use: whether a model, by its name, is one that may be asked.
+        model: the model that answered; it may be one that the requested model falls back to.
+        release: the release that answered, where the answer named it.
+        deadline: when the request must have ended, on the event loop's clock.
+        refusal: a back end's answer that is about the request, and ``too_long_for``, where it was about the length of
+            the prompt, the context in tokens that was too short: only a model with more may still answer.
+        broken: whether the answer broke off after its first byte.
+    """
+
+    may_use: Callable[[str], bool] = lambda model: True
+    model: str | None = None
+    release: str | None = None
+    deadline: float | None = None
+    refusal: httpx.Response | None = None
+    too_long_for: int | None = None
+    broken: bool = False
+
+    def time_out_after(self, seconds: float) -> float:
+        """The deadline: the requested model sets it, and those that it falls back to get what is left."""
+        if self.deadline is None:
+            self.deadline = asyncio.get_running_loop().time() + seconds
+        return self.deadline
+
+    def refused(self, context_tokens: int) -> httpx.Response | None:
+        """The answer that a model with so much context would only repeat."""
+        if self.refusal is None or (self.too_long_for is not None and context_tokens > self.too_long_for):
+            return None
+        return copy(self.refusal)
+
+
+def copy(response: httpx.Response) -> httpx.Response:
+    """The same answer again; its body has been read."""
+    return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(response.content))

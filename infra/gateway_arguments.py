@@ -1,0 +1,124 @@
+"""The arguments of the gateway's parts, out of the stack and the platform that it runs on."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pulumi
+
+from infra.arguments import image_pull, image_pull_with_password
+from infra.clouds import Platform
+from llm_serving.arguments import plain
+from llm_serving.gateway import Gateway, GatewayArgs, RedisArgs, ReleaseRouterArgs
+from llm_serving.gateway.proxy import GatewayProxy, GatewayProxyArgs
+from llm_serving.gateway.routes import ModelRouteArgs
+from llm_serving.planning.gateway import longest_request_seconds, proxy_replicas
+from llm_serving.planning.timeouts import is_awaited
+from llm_serving.serving import TeamNamespace
+from llm_serving.spec import GatewaySpec, ModelEndpoint, RedisSpec
+from stacks.settings import ServedModel, ServedRelease, Stack
+
+
+def gateway_arguments(
+    stack: Stack, spec: GatewaySpec, platform: Platform, passwords: Mapping[str, pulumi.Output[str]]
+) -> GatewayArgs:
+    """LiteLLM and the policies of its namespace; the teams' pods are its clients."""
+    arguments: GatewayArgs = {
+        "gateway": plain(spec),
+        "models": [plain(model) for model in stack.gateway_models],
+        "client_namespaces": [team.name for team in stack.settings.teams],
+        "reach": platform.reach,
+        # The PodMonitor needs the operator's definitions.
+        "monitored": stack.scales,
+        "monitoring_namespace": stack.settings.addons.monitoring_namespace,
+        "labels": stack.settings.labels,
+        **image_pull_with_password(stack),
+    }
+    if "limits" in passwords:
+        arguments["limits_password"] = passwords["limits"]
+    if "cache" in passwords:
+        arguments["cache_password"] = passwords["cache"]
+    return arguments
+
+
+def redis_arguments(
+    stack: Stack, spec: GatewaySpec, gateway: Gateway, store: str, redis: RedisSpec, password: pulumi.Output[str] | None
+) -> RedisArgs:
+    """The Redis of ``limits`` or of the ``cache``."""
+    arguments = cast(
+        RedisArgs,
+        {
+            store: plain(redis),
+            "namespace": gateway.namespace,
+            "labels": stack.settings.labels,
+            **image_pull(stack),
+        },
+    )
+    if redis.is_installed and spec.redis_image is not None:
+        arguments["image"] = plain(spec.redis_image)
+    if password is not None:
+        arguments["password"] = password
+    return arguments
+
+
+def proxy_arguments(
+    stack: Stack, spec: GatewaySpec, gateway: Gateway, namespaces: Mapping[str, TeamNamespace]
+) -> GatewayProxyArgs:
+    """The proxy before LiteLLM and behind it."""
+    arguments: GatewayProxyArgs = {
+        "namespace": gateway.namespace,
+        "team_namespaces": {name: namespace.namespace for name, namespace in namespaces.items()},
+        "image": spec.proxy_image.reference,
+        "replicas": proxy_replicas(spec),
+        "longest_request_seconds": longest_request_seconds(spec, [model.name for model in stack.gateway_models]),
+        "service_type": "ClusterIP" if spec.internal else "LoadBalancer",
+        "labels": stack.settings.labels,
+        **image_pull(stack),
+    }
+    if spec.host is not None:
+        arguments["host"] = spec.host
+    if spec.tls is not None:
+        arguments["tls_secret_name"] = spec.tls.secret_name
+    return arguments
+
+
+def router_arguments(
+    stack: Stack, endpoint: ModelEndpoint, model: ServedModel, served: ServedRelease, namespace: TeamNamespace
+) -> ReleaseRouterArgs:
+    """The router of one release."""
+    # Imported here: it takes seconds that a stack without routers need not spend.
+    from llm_serving.serving.engines import engine
+
+    spec = stack.settings.gateway
+    assert spec is not None
+    assert spec.router_image is not None, "the rules refuse a router without an image"
+    return {
+        "model": model.spec.name,
+        "release": served.release.spec.version,
+        "team": model.spec.team,
+        "namespace": namespace.namespace,
+        "image": plain(spec.router_image),
+        "task": endpoint.task.value,
+        "service_class": model.spec.service_class.value,
+        "engine_port": engine(served.release.spec.engine.name).port,
+        "request_seconds": longest_request_seconds(spec, [model.spec.name]),
+        "awaited": is_awaited(model.spec.timeouts, model.node),
+        "labels": stack.settings.labels,
+        **image_pull(stack),
+    }
+
+
+def route_arguments(
+    stack: Stack,
+    model: ServedModel,
+    namespace: TeamNamespace,
+    proxy: GatewayProxy,
+    release_urls: pulumi.Output[Any],
+) -> ModelRouteArgs:
+    """The routes to the releases of a model."""
+    return {
+        "model": plain(model.spec),
+        "namespace": namespace.namespace,
+        "parents": proxy.models_parents,
+        "release_urls": release_urls,
+        "labels": stack.settings.labels,
+    }

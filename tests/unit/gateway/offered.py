@@ -1,0 +1,54 @@
+"""A gateway with everything set, as arguments of the component."""
+
+import hashlib
+from typing import Any
+
+KEY = "sk-llm-0123456789012345678901234567890123456789012"
+IMAGES = {
+    "image": {"repository": "registry.example/gateway", "tag": "0.1.0"},
+    "proxy_image": {"repository": "registry.example/proxy", "tag": "3.7.15"},
+    "router_image": {"repository": "registry.example/router", "tag": "0.1.17"},
+    "redis_image": {"repository": "registry.example/redis", "tag": "7.0.15"},
+}
+SETTINGS: dict[str, Any] = {
+    **IMAGES,
+    "namespace": "llm-gateway",
+    "host": "llm.example.com",
+    "tls": {"secret_name": "llm-example-com"},
+    "models": [
+        {
+            "name": "qwen",
+            "fallbacks": ["phi"],
+            "price": {"usd_per_million_input_tokens": 0.1, "usd_per_million_output_tokens": 0.4},
+            "timeouts": {"total_seconds": 900.5},
+        }
+    ],
+    "keys": [
+        {
+            "name": "search",
+            "sha256": hashlib.sha256(KEY.encode()).hexdigest(),
+            "team": "chat",
+            "models": ["qwen"],
+            "requests_per_minute": 60,
+            "tokens_per_minute": 10_000,
+            "parallel_requests": 4,
+            "budget": {"usd": 100.0, "days": 30},
+            "expires": "2027-01-01T00:00:00Z",
+            "service_class": "batch",
+            "cache_scope": "team",
+        }
+    ],
+    "redis": {"limits": {"storage_gib": 4}, "cache": {"memory_mib": 512}},
+    "cache": {"ttl_seconds": 60, "scope": "team"},
+    "guardrails": {"input": ["email", "credit-card"], "output": ["api-key"], "action": "block"},
+}
+MODELS: list[Any] = [
+    {"name": "qwen", "context_tokens": 8192, "service_class": "critical"},
+    {"name": "phi", "context_tokens": 4096, "routing": "service"},
+    {"name": "bge", "context_tokens": 512, "task": "embed"},
+]
+
+
+def arguments(settings: dict[str, Any] | None = None, **changes: Any) -> Any:
+    """Arguments of ``Gateway``; ``settings`` are changes of the gateway's, the others of the component's."""
+    return {"gateway": {**SETTINGS, **(settings or {})}, "models": MODELS, **changes}

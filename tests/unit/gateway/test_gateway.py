@@ -1,0 +1,194 @@
+import json
+from typing import Any
+
+import pytest
+from pulumi.errors import InputPropertiesError
+
+from llm_serving.gateway import Gateway
+from tests.unit.gateway.offered import IMAGES, MODELS, SETTINGS, arguments
+from tests.unit.recording import Recorded, Recording, record
+from tests.unit.serving import crds
+from tests.unit.serving.manifests import assert_valid, breaks_restricted
+
+DEPLOYMENT = "kubernetes:apps/v1:Deployment"
+SECRET = "kubernetes:core/v1:Secret"
+
+
+def gateway(settings: dict[str, Any] | None = None, **changes: Any) -> Recording:
+    return record(lambda: Gateway("gateway", arguments(settings, **changes)))
+
+
+def template(recording: Recording) -> Any:
+    return recording.one(DEPLOYMENT)["spec.template"]
+
+
+def container(recording: Recording) -> Any:
+    (only,) = template(recording)["spec"]["containers"]
+    return only
+
+
+def file_of(resource: Recorded, key: str) -> Any:
+    data = resource.get("data") or resource["stringData"]
+    return json.loads(data[key])
+
+
+def test_every_object_is_valid_for_kubernetes_and_a_child_of_the_component() -> None:
+    recording = gateway(image_pull={"registry": "r.example", "username": "u"}, image_pull_password="p")
+    assert_valid(recording)
+    owner = recording.one("llm-serving:index:Gateway")
+    assert len(recording.children(owner)) == len(recording.resources) - 1
+    assert {recording.output(name) for name in ("namespace", "serviceName", "url")} == {
+        "llm-gateway",
+        "litellm",
+        "https://llm.example.com/v1",
+    }
+
+
+def test_without_a_host_clients_use_the_service_and_without_a_certificate_http() -> None:
+    assert gateway({"host": None, "tls": None}).output("url") == "http://gateway.llm-gateway.svc/v1"
+
+
+def test_pods_run_under_pod_security_restricted_without_a_token_and_write_to_tmp_alone() -> None:
+    recording = gateway()
+    spec = template(recording)["spec"]
+    assert breaks_restricted(spec) == []
+    assert (
+        recording.one("kubernetes:core/v1:Namespace")["metadata.labels"]["pod-security.kubernetes.io/enforce"]
+        == "restricted"
+    )
+    assert spec["automountServiceAccountToken"] is False
+    assert container(recording)["securityContext"]["readOnlyRootFilesystem"] is True
+    written = [mount["mountPath"] for mount in container(recording)["volumeMounts"] if not mount.get("readOnly")]
+    assert written == ["/tmp"]
+
+
+def test_probes_ask_no_model_and_a_start_may_take_minutes() -> None:
+    probes = {kind: container(gateway())[f"{kind}Probe"] for kind in ("startup", "readiness", "liveness")}
+    assert {probe["httpGet"]["path"] for probe in probes.values()} == {"/health/readiness", "/health/liveliness"}
+    assert probes["liveness"]["httpGet"]["path"] == "/health/liveliness"
+    assert probes["startup"]["periodSeconds"] * probes["startup"]["failureThreshold"] >= 240
+
+
+@pytest.mark.parametrize(
+    ("settings", "grace"),
+    [({}, 15 + 901 + 2), ({"models": []}, 15 + 600 + 2), ({"timeouts": {"total_seconds": 86_400}, "models": []}, 3600)],
+    ids=["longest of the models", "default", "an hour at most"],
+)
+def test_a_pod_that_ends_first_leaves_the_load_balancers_then_finishes_its_longest_request(
+    settings: Any, grace: int
+) -> None:
+    recording = gateway(settings)
+    assert template(recording)["spec"]["terminationGracePeriodSeconds"] == grace
+    assert container(recording)["lifecycle"] == {"preStop": {"sleep": {"seconds": 15}}}
+
+
+def test_some_pods_are_always_there_spread_apart() -> None:
+    recording = gateway()
+    deployment = recording.one(DEPLOYMENT)
+    assert deployment["spec.replicas"] == 2
+    assert deployment["spec.strategy.rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    pods = deployment["spec.selector"]
+    for constraint in template(recording)["spec"]["topologySpreadConstraints"]:
+        assert constraint["labelSelector"] == pods
+    assert recording.one("PodDisruptionBudget")["spec.selector"] == pods
+    assert recording.one("PodDisruptionBudget")["spec.maxUnavailable"] == 1
+    assert template(recording)["spec"]["priorityClassName"] == "llm-serving-critical"
+
+
+def test_the_autoscaler_owns_the_number_of_pods_where_there_are_two_bounds() -> None:
+    recording = gateway({"replicas": {"min": 3, "max": 9}})
+    scaler = recording.one("HorizontalPodAutoscaler")
+    assert (scaler["spec.minReplicas"], scaler["spec.maxReplicas"]) == (3, 9)
+    assert scaler["spec.scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "litellm"}
+    assert recording.one(DEPLOYMENT).ignore_changes == ("spec.replicas",)
+    fixed = gateway({"replicas": {"min": 3, "max": 3}})
+    assert fixed.all("HorizontalPodAutoscaler") == []
+    assert fixed.one(DEPLOYMENT).ignore_changes == ()
+    assert fixed.one(DEPLOYMENT)["spec.replicas"] == 3
+
+
+NEW_KEY = {"name": "new", "sha256": "1" * 64, "team": "chat"}
+QUIET = {
+    "a key": ({"keys": [*SETTINGS["keys"], NEW_KEY]}, {}),
+    "no key": ({"keys": []}, {}),
+    "another router": ({"router_image": {"repository": "registry.example/router", "tag": "2"}}, {}),
+    "another proxy": ({"proxy_image": {"repository": "registry.example/proxy", "tag": "4"}}, {}),
+    "clients": ({}, {"client_namespaces": ["shop"], "client_ranges": ["10.0.0.0/8"]}),
+    "more pods": ({"replicas": {"min": 3, "max": 4}}, {}),
+}
+
+
+@pytest.mark.parametrize(("settings", "changes"), QUIET.values(), ids=QUIET)
+def test_what_is_no_part_of_the_configuration_restarts_nothing(settings: Any, changes: Any) -> None:
+    assert template(gateway(settings, **changes)) == template(gateway())
+
+
+LOUD = {
+    "a model": ({}, {"models": [*MODELS, {"name": "new", "context_tokens": 10}]}),
+    "a limit": ({"limits": {"max_output_tokens": 5}}, {}),
+    "an image": ({"image": {"repository": "registry.example/gateway", "tag": "0.2.0"}}, {}),
+}
+
+
+@pytest.mark.parametrize(("settings", "changes"), LOUD.values(), ids=LOUD)
+def test_what_pods_read_at_their_start_replaces_them(settings: Any, changes: Any) -> None:
+    assert template(gateway(settings, **changes)) != template(gateway())
+
+
+def test_the_configuration_names_no_release_no_weight_and_no_key() -> None:
+    recording = gateway()
+    text = json.dumps(file_of(recording.one("kubernetes:core/v1:ConfigMap"), "gateway.json"))
+    assert not [word for word in ("sha256", 'weight"', "release", "search", "1.0.0") if word in text]
+    assert recording.one("kubernetes:core/v1:ConfigMap")["immutable"] is True
+
+
+def test_keys_and_passwords_are_in_secrets_and_stay_secret() -> None:
+    recording = gateway(limits_password="hunter2", cache_password="hunter3")
+    keys, redis = recording.one(SECRET, "gateway-keys"), recording.one(SECRET, "gateway-redis")
+    # Pods read it at their start: another password is another Secret.
+    assert redis["immutable"] is True
+    assert redis.get("metadata.name") is None
+    assert [key["name"] for key in file_of(keys, "keys.json")["keys"]] == ["search"]
+    assert redis["stringData"] == {"limits": "hunter2", "cache": "hunter3"}
+    assert {path.split(".")[0] for each in (keys, redis) for path in each.secret_paths} == {"stringData"}
+    mounts = {mount["mountPath"]: mount for mount in container(recording)["volumeMounts"]}
+    assert {"/etc/llm-serving/gateway", "/etc/llm-serving/keys", "/etc/llm-serving/redis"} < set(mounts)
+    # A file that is mounted by itself never changes.
+    assert all("subPath" not in mount for mount in mounts.values())
+
+
+def test_without_a_password_there_is_no_secret_and_pods_start_all_the_same() -> None:
+    recording = gateway()
+    assert [secret.name for secret in recording.all(SECRET)] == ["gateway-keys"]
+    (volume,) = (each for each in template(recording)["spec"]["volumes"] if each["name"] == "redis")
+    assert volume["secret"]["optional"] is True
+
+
+def test_prometheus_reads_litellm_and_the_proxy_where_it_is_asked_to() -> None:
+    assert gateway().all("PodMonitor") == []
+    monitor = gateway(monitored=True).one("kubernetes:monitoring.coreos.com/v1:PodMonitor")
+    manifest = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor", **monitor.inputs}
+    crds.assert_valid(manifest, "prometheus-operator/monitoring.coreos.com_podmonitors.yaml")
+    ports = {port["name"] for port in container(gateway())["ports"]}
+    assert {endpoint["port"] for endpoint in monitor["spec.podMetricsEndpoints"]} <= ports
+
+
+WRONG = [
+    (arguments(models=[]), "models"),
+    (arguments(models=[*MODELS, MODELS[0]]), "models[3].name"),
+    (arguments(models=MODELS[1:]), "gateway.models[0].name"),
+    (arguments({"models": [{"name": "qwen", "fallbacks": ["gpt"]}]}), "gateway.models[0].fallbacks"),
+    (arguments({"models": [{"name": "qwen", "fallbacks": ["qwen"]}]}), "gateway.models[0].fallbacks"),
+    (arguments({"redis": {}, "cache": None}, cache_password="x"), "cachePassword"),
+    (arguments(image_pull_password="x"), "imagePullPassword"),
+    (arguments(client_ranges=["10.0.0.1/8"]), "clientRanges[0]"),
+    (arguments({"keys": [*SETTINGS["keys"], {**SETTINGS["keys"][0], "name": "b"}]}), "gateway.keys[1].sha256"),
+    ({"gateway": IMAGES}, "models"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "path"), WRONG, ids=[path for _, path in WRONG])
+def test_what_cannot_be_served_is_refused_with_its_path(wrong: Any, path: str) -> None:
+    with pytest.raises(InputPropertiesError) as caught:
+        record(lambda: Gateway("gateway", wrong))
+    assert [detail["property_path"] for detail in caught.value.errors or []] == [path]

@@ -1,0 +1,161 @@
+"""Who reaches whom on the path of a request, computed from the objects as they are rendered for two teams' namespaces
+and the gateway's, by an evaluator that knows nothing of how they were made."""
+
+from functools import cache
+from itertools import product
+from typing import Any
+
+import pytest
+
+from llm_serving.gateway import Gateway
+from llm_serving.serving import TeamNamespace
+from tests.unit.gateway.offered import arguments
+from tests.unit.local.network_policy.builders import namespace, pod
+from tests.unit.local.network_policy.evaluator import Connection, allowed
+from tests.unit.recording import record
+from tests.unit.serving.manifests import manifests
+
+EDGE, EDGE_TLS, MODELS, PROXY_METRICS = 8080, 8443, 8081, 8082
+LITELLM, LITELLM_METRICS, REDIS, API = 4000, 4001, 6379, 443
+SERVING, ROUTER_METRICS = 8000, 29000
+LAUNCHER = 8080
+CLIENT, INTERNET, API_SERVER = "10.1.0.7", "192.0.2.7", "10.128.0.2"
+
+
+def component(name: str, model: str | None = None) -> dict[str, str]:
+    return {"app.kubernetes.io/component": name} | ({"llm-serving.dev/model": model} if model else {})
+
+
+PODS: dict[str, Any] = {
+    "proxy": pod("proxy", "10.64.0.1", "llm-gateway", component("gateway-proxy")),
+    "litellm": pod("litellm", "10.64.0.2", "llm-gateway", component("gateway")),
+    "limits": pod("limits", "10.64.0.3", "llm-gateway", component("redis-limits")),
+    "cache": pod("cache", "10.64.0.4", "llm-gateway", component("redis-cache")),
+    "qwen-router": pod("qwen-router", "10.64.1.1", "chat", component("router", "qwen")),
+    "qwen": pod("qwen", "10.64.1.2", "chat", component("engine", "qwen")),
+    "phi": pod("phi", "10.64.1.3", "chat", component("engine", "phi")),
+    "app": pod("app", "10.64.1.4", "chat", {"app": "shop"}),
+    "bge-router": pod("bge-router", "10.64.2.1", "search", component("router", "bge")),
+    "bge": pod("bge", "10.64.2.2", "search", component("engine", "bge")),
+    "shop": pod("shop", "10.64.3.1", "shop"),
+    "stranger": pod("stranger", "10.64.4.1", "other", component("gateway-proxy")),
+    "prometheus": pod("prometheus", "10.64.5.1", "monitoring"),
+    "dns": pod("dns", "10.64.6.1", "kube-system", {"k8s-app": "kube-dns"}),
+}
+"""Model qwen of team chat and bge of search have routers, phi has none."""
+OUTSIDE = {CLIENT, INTERNET, API_SERVER}
+
+HOPS = {
+    *product(("shop", "app", CLIENT), ("proxy",), (EDGE, EDGE_TLS)),
+    ("proxy", "litellm", LITELLM),
+    ("litellm", "proxy", MODELS),
+    *product(("litellm",), ("limits", "cache"), (REDIS,)),
+    ("proxy", "qwen-router", SERVING),
+    ("proxy", "bge-router", SERVING),
+    ("proxy", "phi", SERVING),
+    ("qwen-router", "qwen", SERVING),
+    ("bge-router", "bge", SERVING),
+    ("proxy", API_SERVER, API),
+    ("prometheus", "litellm", LITELLM_METRICS),
+    ("prometheus", "proxy", PROXY_METRICS),
+    *product(("prometheus",), ("qwen-router", "bge-router"), (ROUTER_METRICS,)),
+    *product(("prometheus",), ("qwen", "phi", "bge"), (SERVING, LAUNCHER)),
+}
+"""All that is allowed, by source, target and TCP port."""
+
+
+@cache
+def objects() -> list[dict[str, Any]]:
+    def program() -> None:
+        Gateway(
+            "gateway",
+            arguments(
+                client_namespaces=["shop", "chat"],
+                client_ranges=["10.1.0.0/24"],
+                api_server_ranges=[f"{API_SERVER}/32"],
+            ),
+        )
+        behind = {"gateway_namespace": "llm-gateway", "gateway_direct_models": ["phi"], "gpu_quota": 1}
+        for team in ("chat", "search"):
+            TeamNamespace(team, {"team": {"name": team}, **behind})
+
+    return manifests(record(program))
+
+
+def policies() -> list[dict[str, Any]]:
+    return [each for each in objects() if each["kind"] == "NetworkPolicy"]
+
+
+def namespaces() -> list[dict[str, Any]]:
+    ours = [each for each in objects() if each["kind"] == "Namespace"]
+    for each in ours:
+        each["metadata"]["labels"]["kubernetes.io/metadata.name"] = each["metadata"]["name"]
+    return [*ours, *map(namespace, ("shop", "other", "monitoring", "kube-system"))]
+
+
+def can_connect(source: str, target: str, port: int, protocol: str = "TCP") -> bool:
+    ends = [PODS[name]["status"]["podIP"] if name in PODS else name for name in (source, target)]
+    return allowed(Connection(*ends, protocol, port), policies(), list(PODS.values()), namespaces())
+
+
+PORTS = (80, API, EDGE, EDGE_TLS, LITELLM, LITELLM_METRICS, MODELS, PROXY_METRICS, REDIS, SERVING, ROUTER_METRICS)
+OURS = {name for name, each in PODS.items() if each["metadata"]["namespace"] in ("llm-gateway", "chat", "search")}
+
+
+def test_each_hop_accepts_its_predecessor_alone() -> None:
+    """Every pair of which one end is ours, on every port of the path."""
+    ends = {*PODS, *OUTSIDE}
+    tried = [(a, b, port) for a, b, port in product(ends, ends, PORTS) if a != b and OURS & {a, b}]
+    assert {each for each in tried if can_connect(*each)} == HOPS
+
+
+@pytest.mark.parametrize("source", ["proxy", "litellm", "limits", "qwen-router"])
+@pytest.mark.parametrize("protocol", ["UDP", "TCP"])
+def test_every_part_resolves_names(source: str, protocol: str) -> None:
+    assert can_connect(source, "dns", 53, protocol)
+
+
+def of_gateway(**changes: Any) -> list[dict[str, Any]]:
+    rendered = manifests(record(lambda: Gateway("gateway", arguments(**changes))))
+    return [each for each in rendered if each["kind"] == "NetworkPolicy"]
+
+
+def reaches(rendered: list[dict[str, Any]], source: str, target: str, port: int) -> bool:
+    ends = [PODS[name]["status"]["podIP"] if name in PODS else name for name in (source, target)]
+    return allowed(Connection(*ends, "TCP", port), rendered, list(PODS.values()), namespaces())
+
+
+def test_without_clients_nobody_comes_in_and_a_public_gateway_takes_all() -> None:
+    assert not any(reaches(of_gateway(), source, "proxy", EDGE) for source in ("shop", "app", CLIENT, INTERNET))
+    public = of_gateway(settings={"internal": False})
+    assert reaches(public, INTERNET, "proxy", EDGE)
+    assert not reaches(public, INTERNET, "proxy", MODELS)
+    assert not reaches(public, INTERNET, "litellm", LITELLM)
+
+
+def test_gateways_of_the_cloud_are_clients() -> None:
+    rendered = of_gateway(reach={"gatewaySources": ["10.1.0.0/24"]})
+    assert reaches(rendered, CLIENT, "proxy", EDGE)
+    assert not reaches(rendered, INTERNET, "proxy", EDGE)
+
+
+def test_a_redis_that_is_there_is_reached_in_private_networks_on_its_port_alone() -> None:
+    redis = {"limits": {"host": "redis.example.com", "port": 6380}}
+    rendered = of_gateway(settings={"redis": redis, "cache": None})
+    assert reaches(rendered, "litellm", "10.9.0.4", 6380)
+    assert not reaches(rendered, "litellm", "10.9.0.4", REDIS)
+    assert not reaches(rendered, "litellm", INTERNET, 6380)
+    assert not reaches(of_gateway(), "litellm", "10.9.0.4", REDIS)
+
+
+def test_the_proxy_asks_no_engine_itself_where_all_models_have_routers() -> None:
+    routed = of_gateway(models=[{"name": "qwen", "context_tokens": 10}], settings={"models": []})
+    assert reaches(routed, "proxy", "qwen-router", SERVING)
+    assert not reaches(routed, "proxy", "qwen", SERVING)
+
+
+def test_the_api_server_is_asked_where_it_is_said_to_be() -> None:
+    rendered = of_gateway(api_server_ranges=["192.0.2.7/32"], api_server_ports=[8443])
+    assert reaches(rendered, "proxy", INTERNET, 8443)
+    assert not reaches(rendered, "proxy", API_SERVER, API)
+    assert not reaches(rendered, "litellm", INTERNET, 8443)

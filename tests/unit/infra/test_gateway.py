@@ -1,0 +1,118 @@
+"""The gateway in the whole program: nothing of it where the settings have none, and all of it wired where they do."""
+
+import json
+from typing import Any
+
+import pytest
+
+from stacks.outputs import read_outputs
+from tests.unit.infra.test_program import LOADER, Run, run
+from tests.unit.stacks.settings_files import settings_data
+
+IMAGES = {
+    f"{name}{'Image' if name else 'image'}": {"repository": f"registry.example/{name or 'gateway'}", "tag": "1.0.0"}
+    for name in ("", "proxy", "router", "redis")
+}
+KEY = {"name": "search", "sha256": "4b227777d4dd1fc61c6f884f48641d02b4d121d3fd328cb08b5531fcacdabf8a", "team": "chat"}
+GATEWAY = {**IMAGES, "keys": [KEY], "redis": {"limits": {}, "cache": {}}, "cache": {}}
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    data = settings_data("dev")
+    data["models"][0]["releases"] = {"stable": "1.1.0", "canary": {"release": "1.0.0", "weight": 20}}
+    data["pools"][0]["capacity"][0]["max"] = 6
+    return {**data, "loader": LOADER, "gateway": {**GATEWAY, **changes}}
+
+
+@pytest.fixture(scope="module")
+def gateway_run() -> Run:
+    return run(settings())
+
+
+def test_a_stack_without_a_gateway_has_nothing_of_one() -> None:
+    data = settings()
+    del data["gateway"]
+    made = run(data)
+    assert "gateway" not in made.outputs
+    names = "".join(f"{resource.type} {resource.inputs}" for resource in made.recording)
+    assert not [word for word in ("HTTPRoute", "llm-gateway", "litellm", "redis-") if word in names]
+
+
+def test_requests_of_a_model_go_to_the_routers_of_its_releases_by_their_weights(gateway_run: Run) -> None:
+    routes = {route["metadata.name"]: route for route in gateway_run.recording.all("HTTPRoute")}
+    weighted = routes["qwen3-0-6b"]["spec.rules"][-1]["backendRefs"]
+    assert {backend["name"]: (backend["port"], backend["weight"]) for backend in weighted} == {
+        "qwen3-0-6b-1-1-0-router": (8000, 80),
+        "qwen3-0-6b-1-0-0-router": (8000, 20),
+    }
+    (stable,) = routes["qwen3-0-6b-stable"]["spec.rules"][0]["backendRefs"]
+    assert stable["name"] == "qwen3-0-6b-1-1-0-router"
+    assert routes["qwen3-0-6b"]["metadata.namespace"] == "chat"
+
+
+def test_a_model_without_routers_is_reached_by_the_services_of_its_releases() -> None:
+    recording = run(settings(routing="service")).recording
+    routes = {route["metadata.name"]: route for route in recording.all("HTTPRoute")}
+    backends = [backend["name"] for backend in routes["qwen3-0-6b"]["spec.rules"][-1]["backendRefs"]]
+    assert sorted(backends) == ["qwen3-0-6b-1-0-0", "qwen3-0-6b-1-1-0"]
+    assert not [each for each in recording.all("Deployment") if each["metadata.name"].endswith("-router")]
+    (team,) = recording.all("TeamNamespace")
+    policy = recording.one("NetworkPolicy", f"{team.name}-serving-direct")
+    assert "qwen3-0-6b" in json.dumps(policy["spec.podSelector"])
+    assert "gateway-proxy" in json.dumps(policy["spec.ingress"])
+
+
+def test_what_the_gateway_serves_names_models_and_never_releases_or_keys(gateway_run: Run) -> None:
+    (document,) = [
+        json.loads(each["data"]["gateway.json"])
+        for each in gateway_run.recording.all("ConfigMap")
+        if "gateway.json" in (each.get("data") or {})
+    ]
+    (model,) = document["models"]
+    assert (model["name"], model["task"], model["contextTokens"]) == ("qwen3-0-6b", "chat", 8192)
+    assert "1.1.0" not in json.dumps(document)
+    assert KEY["sha256"] not in json.dumps(document)
+
+
+def test_a_password_of_redis_is_made_once_and_is_the_one_of_both_sides(gateway_run: Run) -> None:
+    passwords = gateway_run.outputs["redisPasswords"]
+    assert set(passwords) == {"limits", "cache"}
+    assert len(set(passwords.values())) == 2
+    again = run(settings(), before=gateway_run.outputs)
+    assert again.outputs["redisPasswords"] == passwords
+    clients = again.recording.one("Secret", "gateway-redis")
+    assert clients["stringData"] == passwords
+    assert clients.secret_paths
+
+
+def test_where_the_gateway_answers_is_put_out(gateway_run: Run) -> None:
+    gateway = read_outputs(gateway_run.outputs).gateway
+    assert gateway is not None
+    assert (gateway.namespace, gateway.url) == ("llm-gateway", "http://gateway.llm-gateway.svc/v1")
+
+
+def test_a_public_gateway_has_a_load_balancer_and_passwords_that_are_given_are_not_put_out() -> None:
+    given = {"redisLimitsPassword": "hunter2", "redisCachePassword": "hunter3"}
+    made = run(settings(host="llm.example.com", tls={"secretName": "llm"}, internal=False), given)
+    gateway = read_outputs(made.outputs).gateway
+    assert gateway is not None
+    assert gateway.url == "https://llm.example.com/v1"
+    services = made.recording.all("Service")
+    (edge,) = [each for each in services if each.get("metadata.name") == "gateway"]
+    assert edge["spec.type"] == "LoadBalancer"
+    clients = made.recording.one("Secret", "gateway-redis")
+    assert clients["stringData"] == {"limits": "hunter2", "cache": "hunter3"}
+    assert "hunter" not in json.dumps(made.outputs)
+    assert "redisPasswords" not in made.outputs
+
+
+def test_nobody_but_the_gateway_reaches_engines_and_routers(gateway_run: Run) -> None:
+    recording = gateway_run.recording
+    (team,) = recording.all("TeamNamespace")
+    sources = {
+        name: json.dumps(recording.one("NetworkPolicy", f"{team.name}-{name}")["spec.ingress"])
+        for name in ("serving", "routers")
+    }
+    assert "ipBlock" not in "".join(sources.values())
+    assert "router" in sources["serving"]
+    assert "llm-gateway" in sources["routers"]
