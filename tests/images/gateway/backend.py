@@ -71,10 +71,22 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
+    def do_GET(self) -> None:
+        """It is well."""
+        self._json(200, {})
+
     def do_POST(self) -> None:
         backend: Backend = self.server.backend  # pyright: ignore[reportAttributeAccessIssue]
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         behaviour = backend.behaviour
+        if self.path == "/tokenize":
+            tokens = [ord(letter) for message in body["messages"] for letter in message["content"]]
+            self._json(200, {"count": len(tokens), "max_model_len": 4096, "tokens": tokens})
+            return
+        if self.path.endswith("/render"):
+            # As vLLM answers where its scale-out endpoints are off.
+            self._json(404, {"detail": "Not Found"})
+            return
         backend.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
         backend.arrived.release()
         if behaviour.hold is not None:
