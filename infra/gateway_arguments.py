@@ -69,7 +69,6 @@ def proxy_arguments(
         "team_namespaces": {name: namespace.namespace for name, namespace in namespaces.items()},
         "image": spec.proxy_image.reference,
         "replicas": proxy_replicas(spec),
-        "body_bytes": spec.limits.body_bytes,
         "longest_request_seconds": longest_request_seconds(spec, [model.name for model in stack.gateway_models]),
         "service_type": "ClusterIP" if spec.internal else "LoadBalancer",
         "labels": stack.settings.labels,

@@ -14,7 +14,7 @@ def build(
         list[str] | None,
         typer.Argument(
             metavar="[NAME]...",
-            help="base, vllm, model-loader, gateway, quantizer, router, redis, tiny-model; by default all.",
+            help="base, vllm, model-loader, gateway, quantizer, proxy, router, redis, tiny-model; by default all.",
         ),
     ] = None,
     source: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of models, for tiny-model.")] = None,
@@ -40,7 +40,7 @@ def build(
 
 @app.command()
 def archive(
-    name: Annotated[str, typer.Argument(help="vllm, model-loader, gateway, quantizer, router or redis.")],
+    name: Annotated[str, typer.Argument(help="vllm, model-loader, gateway, quantizer, proxy, router or redis.")],
     to: Annotated[Path, typer.Option(metavar="FILE", help="OCI archive to write, for `stacks images push`.")],
 ) -> None:
     """Write an image, built where its inputs have changed, into an OCI archive."""

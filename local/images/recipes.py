@@ -92,6 +92,14 @@ RECIPES: Mapping[str, Recipe] = {
             timeout_s=3600,
         ),
         Recipe(
+            "proxy",
+            IMAGES / "proxy" / "Dockerfile",
+            IMAGES,
+            bases={"BASE_IMAGE": BASE, "BUILDER_IMAGE": BASE},
+            needed_bytes=1_000_000_000,
+            timeout_s=900,
+        ),
+        Recipe(
             "router",
             IMAGES / "router" / "Dockerfile",
             IMAGES,

@@ -19,7 +19,7 @@ LockedName = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="The ima
 @app.command()
 def build(
     name: Annotated[
-        str, typer.Argument(help="vllm, quantizer (both for GPUs), gateway, model-loader, router or redis.")
+        str, typer.Argument(help="vllm, quantizer (both for GPUs), gateway, model-loader, proxy, router or redis.")
     ],
     archive: Annotated[Path, typer.Option(metavar="FILE", help="OCI archive to write.")],
     base: Annotated[str | None, typer.Option(metavar="IMAGE@DIGEST", help="Base in place of the Dockerfile's.")] = None,

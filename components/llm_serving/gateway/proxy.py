@@ -52,8 +52,6 @@ class GatewayProxyArgs(TypedDict):
     """Host name that clients use; any by default."""
     tls_secret_name: NotRequired[str]
     """Secret of the namespace with the certificate (`tls.crt`, `tls.key`). Left out: plain HTTP."""
-    body_bytes: NotRequired[int]
-    """Longest body of a request; 4,000,000 by default."""
     longest_request_seconds: NotRequired[int]
     """How long an answer may take; 600 by default. A pod that ends waits for those that have begun."""
     service_type: NotRequired[str]
@@ -88,7 +86,6 @@ class GatewayProxyInputs(Frozen):
     replicas: Annotated[PositiveCount, Field(ge=2)] = 2
     host: ObjectName | None = None
     tls_secret_name: SecretName | None = None
-    body_bytes: Annotated[int, Field(ge=1, le=1_000_000_000)] = 4_000_000
     longest_request_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
     service_type: Literal["ClusterIP", "LoadBalancer"] = "ClusterIP"
     service_annotations: dict[str, str] = {}
@@ -117,7 +114,7 @@ class GatewayProxyInputs(Frozen):
         if self.existing_edge is not None:
             return None
         has_tls = self.tls_secret_name is not None
-        return traefik.EdgeListener(EDGE_HTTPS_PORT if has_tls else EDGE_HTTP_PORT, has_tls, self.body_bytes)
+        return traefik.EdgeListener(EDGE_HTTPS_PORT if has_tls else EDGE_HTTP_PORT, has_tls)
 
 
 class GatewayProxy(pulumi.ComponentResource):

@@ -41,12 +41,10 @@ class EdgeListener:
     Attributes:
         port: of the pods; that of the Gateway's listener too, by which Traefik finds the entry point.
         tls: it speaks TLS.
-        body_bytes: longest body of a request.
     """
 
     port: int
     tls: bool
-    body_bytes: int
 
 
 def arguments(
@@ -68,7 +66,7 @@ def arguments(
         "--log.level=INFO",
         "--log.format=json",
         *([] if edge is None else _entry_point(EDGE, edge.port, longest_request_seconds)),
-        *([] if edge is None else [f"--entrypoints.{EDGE}.http.middlewares=body-size@file,security-headers@file"]),
+        *([] if edge is None else [f"--entrypoints.{EDGE}.http.middlewares=security-headers@file"]),
         *_entry_point(MODELS, MODELS_PORT, longest_request_seconds),
         f"--entrypoints.{OPERATIONS}.address=:{PROXY_METRICS_PORT}",
         f"--entrypoints.{OPERATIONS}.http.aliasheadersstrategy=delete",
@@ -107,23 +105,18 @@ _ENCODED = ("slash", "backslash", "nullcharacter", "semicolon", "percent", "ques
 
 
 def middlewares(edge: EdgeListener) -> str:
-    """The file of middlewares that every request to the edge passes. Without buffering: bodies and answers stream, and
-    one that is too long ends where it gets so."""
+    """The file of middlewares that every request to the edge passes.
+
+    None limits the size of a body, which LiteLLM's checks do: Traefik's own limit is part of its buffering, which keeps
+    an answer until it is whole, and what turns that off cannot be said in a file.
+    """
     headers = {
         "contentTypeNosniff": True,
         # Which program answers is nobody's business.
         "customResponseHeaders": {"Server": ""},
         **({"stsSeconds": 31_536_000} if edge.tls else {}),
     }
-    body_size = {
-        "maxRequestBodyBytes": edge.body_bytes,
-        "disableRequestBuffer": True,
-        "disableResponseBuffer": True,
-    }
-    document = {
-        "http": {"middlewares": {"body-size": {"buffering": body_size}, "security-headers": {"headers": headers}}}
-    }
-    return json.dumps(document, indent=2) + "\n"
+    return json.dumps({"http": {"middlewares": {"security-headers": {"headers": headers}}}}, indent=2) + "\n"
 
 
 @dataclass(frozen=True)

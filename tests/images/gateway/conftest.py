@@ -7,11 +7,26 @@ import pytest
 
 from tests.images.gateway import backend as backends
 from tests.images.gateway.backend import Backend, Behaviour
-from tests.images.gateway.pods import Pod, Redis, free_port, key, start, stop, wait_ready, write_keys
+from tests.images.gateway.pods import Pod, Redis, free_port, key, start, stop, wait_ready, wait_until, write_keys
 from tests.images.locked_environment import NotHereError
 
+TIMEOUT_SECONDS = 5
+"""Of Redis. More than in production: on a busy machine the gateway itself may rest so long."""
+
+CHAT = "/v1/chat/completions"
 KEYS = (key("any"),)
 """The keys that every test starts with."""
+
+
+def give_keys(pods: Sequence[Pod], *more: Mapping[str, Any]) -> None:
+    """Let these keys count, and those that every test starts with, in gateways that run."""
+    running = [pod for pod in pods if pod.process.poll() is None]
+    for pod in running:
+        write_keys(pod.folder, [*KEYS, *more])
+    for pod in running:
+        for each in (*KEYS, *more):
+            # Without a model it is refused before it counts.
+            wait_until(lambda pod=pod, name=each["name"]: pod.post(CHAT, {}, name).status_code == 400, "the keys")
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +72,7 @@ def configuration(weighted: Backend, stable: Backend, redis: Redis) -> Mapping[s
             {"name": "scores", "task": "classify", "contextTokens": 512, **urls},
         ],
         "limits": {"bodyBytes": 100_000, "maxOutputTokens": 512},
-        "redis": {"limits": {"host": "127.0.0.1", "port": redis.port}, "timeoutSeconds": 0.2},
+        "redis": {"limits": {"host": "127.0.0.1", "port": redis.port}, "timeoutSeconds": TIMEOUT_SECONDS},
         "replicas": 2,
     }
 
@@ -80,11 +95,84 @@ def pods(tmp_path_factory: pytest.TempPathFactory, configuration: Mapping[str, A
 
 
 @pytest.fixture
-def pod(pods: Sequence[Pod], weighted: Backend, stable: Backend) -> Iterator[Pod]:
-    """One of the two, with back ends that answer and have been asked nothing."""
+def pod(pods: Sequence[Pod], weighted: Backend, stable: Backend) -> Pod:
+    """One of the two, with the first keys, and back ends that answer and have been asked nothing."""
+    give_keys(pods)
     for backend in (weighted, stable):
         backend.behaviour = Behaviour()
         backend.requests.clear()
-    yield pods[0]
-    for pod in pods:
-        write_keys(pod.folder, KEYS)
+        backend.cut.clear()
+    return pods[0]
+
+
+@pytest.fixture(scope="session")
+def other() -> Iterator[Backend]:
+    """What both back ends of models are that others fall back to."""
+    with backends.running("other") as backend:
+        yield backend
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """The Redis of answers."""
+    redis = Redis(tmp_path_factory.mktemp("cache"), free_port())
+    redis.start()
+    yield redis
+    redis.kill()
+
+
+PROTECTED_KEYS = (
+    *KEYS,
+    key("narrow", models=["first"]),
+    *(key(name, team="one") for name in ("alone", "lone")),
+    *(key(name, team="one", cacheScope="team") for name in ("shared", "both")),
+    key("foreign", team="two", cacheScope="team"),
+)
+
+
+@pytest.fixture(scope="session")
+def protected_pod(
+    tmp_path_factory: pytest.TempPathFactory, weighted: Backend, stable: Backend, other: Backend, cache: Redis
+) -> Iterator[Pod]:
+    """A gateway with answers kept, guardrails, fallbacks and a model of short time-outs."""
+    urls = {"weightedUrl": weighted.url, "stableUrl": stable.url}
+    elsewhere = {"weightedUrl": other.url, "stableUrl": other.url}
+    hasty = {"connectSeconds": 2, "firstTokenSeconds": 4, "betweenTokensSeconds": 1, "totalSeconds": 16}
+    models = [
+        {"name": "tiny", "contextTokens": 2048, **urls},
+        {"name": "first", "contextTokens": 2048, "fallbacks": ["equal", "large"], **urls},
+        {"name": "equal", "contextTokens": 2048, **elsewhere},
+        {"name": "large", "contextTokens": 8192, **elsewhere},
+        {"name": "hasty", "contextTokens": 2048, "timeouts": hasty, **urls},
+        {"name": "brief", "contextTokens": 2048, "timeouts": {"totalSeconds": 2}, **urls},
+        {"name": "vectors", "task": "embed", "contextTokens": 512, **urls},
+        {"name": "scores", "task": "classify", "contextTokens": 512, **urls},
+    ]
+    configuration = {
+        "version": 1,
+        "models": models,
+        "retries": {"attempts": 2},
+        "redis": {"cache": {"host": "127.0.0.1", "port": cache.port}, "timeoutSeconds": 0.2},
+        "cache": {"ttlSeconds": 300, "staleSeconds": 3600},
+        "guardrails": {"input": ["email", "api-key"], "output": ["email"], "action": "block"},
+    }
+    pod = None
+    try:
+        pod = start(tmp_path_factory.mktemp("protected"), configuration, PROTECTED_KEYS)
+        wait_ready(pod)
+        yield pod
+    except NotHereError as reason:
+        pytest.fail(str(reason))
+    finally:
+        if pod is not None:
+            stop(pod)
+
+
+@pytest.fixture
+def protected(protected_pod: Pod, cache: Redis, weighted: Backend, stable: Backend, other: Backend) -> Pod:
+    """That gateway, with back ends that answer and have been asked nothing, and no answer kept."""
+    for backend in (weighted, stable, other):
+        backend.behaviour = Behaviour()
+        backend.requests.clear()
+    assert cache.command("FLUSHALL") == "+OK"
+    return protected_pod

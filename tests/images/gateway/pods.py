@@ -1,6 +1,7 @@
 """Gateways as real processes, each with the files of a pod; and a real Redis."""
 
 import hashlib
+import http.client
 import json
 import os
 import shutil
@@ -62,6 +63,11 @@ class Pod:
         headers.update(arguments.pop("headers", {}))
         return requests.post(f"{self.url}{path}", json=body, headers=headers, timeout=GUARD_SECONDS, **arguments)
 
+    @property
+    def port(self) -> int:
+        """Where it answers."""
+        return int(self.url.rpartition(":")[2])
+
     def chat(self, name: str | None = "any", **fields: Any) -> requests.Response:
         """Ask ``tiny`` something, with the key of this name."""
         stream = bool(fields.get("stream"))
@@ -78,6 +84,18 @@ class Pod:
     def log(self) -> str:
         """What it wrote."""
         return (self.folder / "log").read_text()
+
+
+@contextmanager
+def leaving(pod: Pod, name: str, *, stream: bool) -> Iterator[http.client.HTTPConnection]:
+    """A client that asks ``tiny`` and closes its connection without having read the answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", pod.port, timeout=GUARD_SECONDS)
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 12, "stream": stream}
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), {"authorization": f"Bearer sk-llm-{name}"})
+    try:
+        yield connection
+    finally:
+        connection.close()
 
 
 def write_keys(folder: Path, keys: Sequence[Mapping[str, Any]] | str) -> None:
@@ -175,10 +193,16 @@ class Redis:
             self.process.send_signal(signal.SIGCONT)
 
     def command(self, *words: str) -> str:
-        """The first line of what it answers to a command, or nothing."""
+        """What it answers to a command, a word; or nothing."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=GUARD_SECONDS) as connection:
                 connection.sendall((" ".join(words) + "\r\n").encode())
-                return connection.makefile().readline().strip()
+                answer = connection.makefile()
+                line = answer.readline().strip()
+                return answer.readline().strip() if line.startswith("$") and line != "$-1" else line
         except OSError:
             return ""
+
+    def number(self, name: str, field: str) -> int:
+        """A field of a hash."""
+        return int(self.command("HGET", name, field))

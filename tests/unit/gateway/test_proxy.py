@@ -174,12 +174,14 @@ def test_streams_are_not_cut_and_a_pod_that_ends_waits_for_them():
     assert pod(recording)["terminationGracePeriodSeconds"] > 900 + accepts
 
 
-def test_a_body_has_an_end_and_a_new_limit_is_another_pod():
-    def file(**changes):
-        return json.loads(proxy(**changes).one("ConfigMap")["data"]["middlewares.yaml"])
+def test_answers_of_the_edge_have_security_headers_and_others_are_other_pods():
+    def headers(**changes):
+        text = proxy(**changes).one("ConfigMap")["data"]["middlewares.yaml"]
+        return json.loads(text)["http"]["middlewares"]["security-headers"]["headers"]
 
-    assert file(body_bytes=1000)["http"]["middlewares"]["body-size"]["buffering"]["maxRequestBodyBytes"] == 1000
-    assert "body-size@file" in flags(proxy())["entrypoints.edge.http.middlewares"]
+    assert flags(proxy())["entrypoints.edge.http.middlewares"] == "security-headers@file"
+    assert "stsSeconds" in headers(**TLS)
+    assert "stsSeconds" not in headers()
     # Immutable, and named by Pulumi: other data is another object.
     assert proxy().one("ConfigMap")["immutable"] is True
     assert "name" not in proxy().one("ConfigMap")["metadata"]

@@ -183,5 +183,6 @@ def test_an_image_that_there_is_not_is_one_line(calls: Path, capsys: pytest.Capt
         patch.setenv("PATH", f"{calls.parent / 'bin'}")
         assert exit_status("images", "build", "vlm") == 1
     assert capsys.readouterr().err.splitlines() == [
-        "error: there is no image 'vlm' (try: base, vllm, model-loader, gateway, quantizer, router, redis, tiny-model)"
+        "error: there is no image 'vlm' "
+        "(try: base, vllm, model-loader, gateway, quantizer, proxy, router, redis, tiny-model)"
     ]

@@ -6,20 +6,23 @@ administration are not there. Prompts and answers are never logged.
 """
 
 import asyncio
-import contextlib
-import logging
+import os
+import time
 import uuid
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from llm_serving_gateway import encoding, requests
 from llm_serving_gateway.answer_keys import FIELD, directives
-from llm_serving_gateway.configuration import Configuration, Files, Model, Task, read_configuration
+from llm_serving_gateway.bounds import bound, price
+from llm_serving_gateway.configuration import Configuration, Files, Model, read_configuration
 from llm_serving_gateway.exchange import Exchange
 from llm_serving_gateway.keys import Key, Keys
+from llm_serving_gateway.limits import Limiter, LimitError, Limits, Reservation, SharedLimits
+from llm_serving_gateway.metrics import Metrics
 from llm_serving_gateway.refusals import RefusalError, invalid
-from llm_serving_gateway.relay import Event, Inner, Receive, Send, relay
-from llm_serving_gateway.tokens import measure
+from llm_serving_gateway.relay import Event, Inner, Outcome, Receive, Send, relay
 
 _SECURITY = (
     (b"x-content-type-options", b"nosniff"),
@@ -29,28 +32,51 @@ _SECURITY = (
     (b"cache-control", b"no-store"),
 )
 _LIST = "/v1/models"
-
-_log = logging.getLogger(__name__)
+_LIVELINESS = "/health/liveliness"
+_HEALTH = (_LIVELINESS, "/health/readiness")
+_CLIENT_GONE = 499
+"""What nginx notes for a client that went away: nobody gets it."""
 
 
 def create() -> "Application":
     """The application of this process, from the files of its pod."""
     from litellm.proxy.proxy_server import app  # pyright: ignore[reportMissingImports]
 
-    from llm_serving_gateway import answer_cache, backends
+    from llm_serving_gateway import answer_cache, backends, guardrails
 
     files = Files.from_environment()
     configuration = read_configuration(files.gateway)
     backends.install(configuration)
-    return Application(configuration, Keys(files.keys), answer_cache.around(app, configuration, files))
+    guardrails.install(configuration.guardrails)
+    redis = configuration.redis
+    shared = None
+    if redis is not None and redis.limits is not None:
+        shared = SharedLimits(redis.limits, files.password("limits"), redis.timeout_seconds)
+    limiter = Limiter(shared, configuration.replicas, configuration.fail_closed_seconds)
+    inner = answer_cache.around(app, configuration, files)
+    return Application(configuration, Keys(files.keys), limiter, Metrics(), inner)
+
+
+@dataclass
+class _Entry:
+    """What the metrics say of a request in the end."""
+
+    model: str = ""
+    key: str = ""
+    team: str = ""
+    status: int = 0
 
 
 class Application:
     """What the server calls."""
 
-    def __init__(self, configuration: Configuration, keys: Keys, inner: Inner) -> None:
-        self._configuration, self._keys, self._inner = configuration, keys, inner
+    def __init__(
+        self, configuration: Configuration, keys: Keys, limiter: Limiter, metrics: Metrics, inner: Inner
+    ) -> None:
+        self._configuration, self._keys, self._limiter, self._inner = configuration, keys, limiter, inner
         self._models = {model.name: model for model in configuration.models}
+        self._metrics = metrics
+        metrics.watch(keys.state, limiter)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """ASGI's entry."""
@@ -61,27 +87,40 @@ class Application:
 
     async def _live(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         self._keys.look()
-        tasks = [asyncio.create_task(self._keys.watch())]
+        host = os.environ.get("LLM_SERVING_GATEWAY_HOST", "0.0.0.0")
+        self._metrics.serve(host, int(os.environ.get("LLM_SERVING_GATEWAY_METRICS_PORT", "4001")))
+        tasks = [asyncio.create_task(self._keys.watch()), asyncio.create_task(self._limiter.run())]
         try:
             await self._inner(scope, receive, send)
         finally:
             for task in tasks:
                 task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._limiter.close()
 
     async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        try:
-            await self._route(scope, receive, send)
-        except RefusalError as refusal:
-            await _send_json(send, refusal.status, refusal.body(), refusal.retry_after)
-
-    async def _route(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        method, path = scope["method"], scope["path"]
-        if path in ("/health/liveliness", "/health/readiness"):
-            ready = path == "/health/liveliness" or self._keys.are_read
+        path = scope["path"]
+        if path in _HEALTH:
+            ready = path == _LIVELINESS or self._keys.are_read
             await _send_json(send, 200 if ready else 503, encoding.dumps({"status": "ok" if ready else "no keys"}))
             return
+        entry, started = _Entry(), time.monotonic()
+        try:
+            await self._route(scope, receive, send, entry)
+        except RefusalError as refusal:
+            entry.status = refusal.status
+            await _send_refusal(send, refusal)
+        except LimitError as error:
+            entry.status = error.refusal.status
+            self._metrics.refused.labels(error.kind, entry.model, entry.key, entry.team).inc()
+            await _send_refusal(send, error.refusal)
+        finally:
+            self._metrics.requests.labels(entry.model, entry.key, entry.team, entry.status).inc()
+            if entry.model:
+                self._metrics.seconds.labels(entry.model).observe(time.monotonic() - started)
+
+    async def _route(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, entry: _Entry) -> None:
+        method, path = scope["method"], scope["path"]
         is_list = path == _LIST or path.startswith(_LIST + "/")
         if path not in requests.BODIES and not is_list:
             raise RefusalError(404, "There is no such path.", "not_found")
@@ -89,22 +128,45 @@ class Application:
             raise RefusalError(405, f"This path does not take {method}.", "method_not_allowed")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         key = self._keys.authenticate(headers.pop("authorization", None))
+        entry.key, entry.team = key.name, key.team
         if is_list:
-            await _send_json(send, 200, encoding.dumps(self._listed(key, path.removeprefix(_LIST).removeprefix("/"))))
+            listed = encoding.dumps(self._listed(key, path.removeprefix(_LIST).removeprefix("/")))
+            entry.status = 200
+            await _send_json(send, 200, listed)
             return
         body = await requests.read_body(receive, headers, self._configuration.limits.body_bytes)
         if body is None:
+            entry.status = _CLIENT_GONE
             return
         fields = requests.parse(path, body)
         model = self._model(key, fields["model"])
+        entry.model = model.name
         if model.task is not requests.TASKS[path]:
-            raise invalid(f"{model.name} does not answer {path}.", "model", "model_not_supported")
-        show_usage = bool((fields.get("stream_options") or {}).get("include_usage"))
-        _bound(fields, model, self._configuration)
+            raise invalid(f"The model {model.name} does not answer {path}.", "model", "model_not_supported")
         asked = directives(fields, headers.get("cache-control", ""))
         fields.pop(FIELD, None)
         exchange = Exchange(uuid.uuid4().hex, key, model, path, headers, fields, asked)
-        await relay(self._inner, scope, receive, send, exchange, show_usage=show_usage)
+        await self._hand_on(exchange, scope, receive, send, entry)
+
+    async def _hand_on(
+        self, exchange: Exchange, scope: MutableMapping[str, Any], receive: Receive, send: Send, entry: _Entry
+    ) -> None:
+        fields, model, key = exchange.body, exchange.model, exchange.key
+        show_usage = bool((fields.get("stream_options") or {}).get("include_usage"))
+        bounds = bound(fields, model, key, self._configuration.limits)
+        wanted = Reservation(exchange.id, Limits.of(key), bounds.tokens, price(model, bounds.prompt, bounds.output))
+        lease = await self._limiter.acquire(wanted)
+
+        async def settle(outcome: Outcome) -> None:
+            entry.status = outcome.status
+            prompt, output = (0, 0) if exchange.is_free else bounds.used(outcome.status, outcome.usage)
+            who = (model.name, key.name, key.team)
+            self._metrics.tokens.labels(*who, "prompt").inc(prompt)
+            self._metrics.tokens.labels(*who, "output").inc(output)
+            await lease.settle(prompt + output, price(model, prompt, output))
+
+        with self._metrics.in_flight.labels(model.name).track_inprogress():
+            await relay(self._inner, scope, receive, send, exchange, settle, show_usage=show_usage)
 
     def _model(self, key: Key, name: str) -> Model:
         model = self._models.get(name)
@@ -129,28 +191,6 @@ class Application:
         return {"object": "list", "data": [entry(model) for model in self._models.values() if key.may_use(model.name)]}
 
 
-def _bound(fields: dict[str, Any], model: Model, configuration: Configuration) -> None:
-    """Refuse what cannot fit into the model's context; set ``max_tokens`` where the client left it open.
-
-    Raises:
-        RefusalError: 400.
-    """
-    size = measure(fields)
-    if model.task is not Task.CHAT:
-        return
-    name = "max_completion_tokens" if "max_completion_tokens" in fields else "max_tokens"
-    output, limit = fields.get(name), configuration.limits.max_output_tokens
-    if output is not None and output > limit:
-        raise invalid(f"{name}: at most {limit}", name, "invalid_value")
-    if (output or 1) > model.context_tokens or size.surely_exceeds(model.context_tokens - (output or 1)):
-        raise invalid(
-            f"The prompt and {name} together are longer than the {model.context_tokens} tokens of the model's context.",
-            code="context_length_exceeded",
-        )
-    if output is None and size.most + limit <= model.context_tokens:
-        fields[name] = limit
-
-
 def _secured(send: Send) -> Send:
     async def secured(event: Event) -> None:
         if event["type"] == "http.response.start":
@@ -160,11 +200,16 @@ def _secured(send: Send) -> Send:
     return secured
 
 
-async def _send_json(send: Send, status: int, body: bytes, retry_after: int | None = None) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if retry_after is not None:
-        headers.append((b"retry-after", str(retry_after).encode()))
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
+async def _send_refusal(send: Send, refusal: RefusalError) -> None:
+    more = []
+    if refusal.retry_after is not None:
+        more.append((b"retry-after", str(refusal.retry_after).encode()))
+    if refusal.status == 401:
+        more.append((b"www-authenticate", b"Bearer"))
+    await _send_json(send, refusal.status, refusal.body(), more)
+
+
+async def _send_json(send: Send, status: int, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

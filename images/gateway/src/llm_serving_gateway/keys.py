@@ -22,6 +22,8 @@ from llm_serving_gateway.refusals import RefusalError
 
 LOOK_EVERY_SECONDS = 1.0
 
+_MISSING = b""
+
 _log = logging.getLogger(__name__)
 
 
@@ -46,27 +48,26 @@ class Keys:
         self._secret = secrets.token_bytes(32)
         self._keys: Mapping[bytes, Key] = {}
         self._seen: bytes | None = None
+        self._has_read = False
         self.state = KeyState()
 
     @property
     def are_read(self) -> bool:
         """Whether a file has counted at all."""
-        return bool(self._keys) or self.state.is_current
+        return self._has_read
 
     def look(self) -> None:
-        """Read the file; one that is missing or broken changes nothing but the state."""
+        """Read the file if it is new; one that is missing or broken changes nothing but the state."""
         try:
             content = self._path.read_bytes()
         except OSError as error:
-            if self.state.is_current or self._seen is None:
+            if self._seen is not _MISSING:
                 _log.error("%s: %s", self._path, error.strerror)
-                self._seen = b""
-            self.state.is_current = False
+            self._seen, self.state.is_current = _MISSING, False
             return
-        digest = hashlib.sha256(content).digest()
-        if digest == self._seen and (self.state.is_current or content):
+        if content == self._seen:
             return
-        self._seen = digest
+        self._seen = content
         try:
             keys = KeyFile.model_validate_json(content).keys
         except ValidationError as error:
@@ -75,7 +76,8 @@ class Keys:
             _log.error("%s is not taken over: %s", self._path, first_problem(error))
             return
         self._keys = {self._mac(bytes.fromhex(key.sha256)): key for key in keys}
-        self.state.is_current, self.state.keys = True, len(keys)
+        self._has_read = self.state.is_current = True
+        self.state.keys = len(keys)
 
     async def watch(self) -> None:
         """Look for a new file until cancelled."""

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import signal
 import sys
 from collections.abc import MutableMapping
 
@@ -25,6 +26,9 @@ def main() -> int:
     # JSON is YAML.
     path.write_text(json.dumps(render(configuration), indent=1))
     _prepare(os.environ, str(path))
+
+    # uvicorn finishes what runs, and then raises the signal again.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
 
     import uvicorn  # LiteLLM, which the application imports, reads the environment on import
 

@@ -5,7 +5,6 @@ gets the body and a few headers: nothing that names a back end, and errors in ou
 """
 
 import asyncio
-import contextlib
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -25,6 +24,7 @@ _HANDED_ON = ("accept", "traceparent", "tracestate", "baggage")
 """Headers of the client that LiteLLM gets. It takes orders from others (``x-litellm-...``)."""
 
 _TOO_LONG = re.compile(r"maximum (?:context|model) length|max_model_len|context window", re.IGNORECASE)
+_DONE = b"data: [DONE]\n\n"
 _BLOCKED = "Content blocked"
 """What the content filter says, with the name of its pattern."""
 _LOST = "The answer broke off: its back end failed."
@@ -41,10 +41,10 @@ class Usage:
     chunks: int = 0
 
     def read(self, usage: object) -> None:
-        """Take over OpenAI's ``usage`` object."""
+        """Take over OpenAI's ``usage`` object, or Cohere's ``tokens`` of a reranking."""
         if not isinstance(usage, Mapping):
             return
-        prompt, output = usage.get("prompt_tokens", usage.get("total_tokens")), usage.get("completion_tokens", 0)
+        prompt, output = usage.get("prompt_tokens", usage.get("input_tokens")), usage.get("completion_tokens", 0)
         if isinstance(prompt, int) and isinstance(output, int | None):
             self.prompt, self.output = prompt, output or 0
 
@@ -57,8 +57,18 @@ class Outcome:
     usage: Usage
 
 
+Settle = Callable[[Outcome], Awaitable[None]]
+
+
 async def relay(
-    inner: Inner, scope: Mapping[str, Any], receive: Receive, send: Send, exchange: Exchange, *, show_usage: bool
+    inner: Inner,
+    scope: Mapping[str, Any],
+    receive: Receive,
+    send: Send,
+    exchange: Exchange,
+    settle: Settle,
+    *,
+    show_usage: bool,
 ) -> Outcome:
     """Hand an exchange to LiteLLM and its answer to the client.
 
@@ -68,9 +78,10 @@ async def relay(
         receive: the client's; its body was read.
         send: the client's.
         exchange: what was checked.
+        settle: called once, before the last byte: whoever has the whole answer may ask again at once.
         show_usage: whether the client asked for the usage at the end of a stream.
     """
-    answer = _Answer(send, exchange, show_usage=show_usage)
+    answer = _Answer(send, exchange, settle, show_usage=show_usage)
     gone = asyncio.Event()
     body = encoding.dumps(exchange.body)
     sent = False
@@ -94,11 +105,13 @@ async def relay(
     call, watcher = asyncio.create_task(run()), asyncio.create_task(watch())
     try:
         await asyncio.wait((call, watcher), return_when=asyncio.FIRST_COMPLETED)
-        if not call.done():
+        if not call.done() and not answer.is_complete:
             gone.set()
             call.cancel()
             await asyncio.wait((call,))
+            await answer.settle(499)
             return Outcome(499, answer.usage)
+        await asyncio.wait((call,))
         error = None if call.cancelled() else call.exception()
         if call.cancelled() or error is not None:
             _log.error("LiteLLM ended without an answer: %s", type(error).__name__ if error else "cancelled")
@@ -109,8 +122,8 @@ async def relay(
     finally:
         for task in (call, watcher):
             task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(call, watcher, return_exceptions=True)
+        await asyncio.gather(call, watcher, return_exceptions=True)
+        await answer.settle(499)
 
 
 def _inner_scope(scope: Mapping[str, Any], exchange: Exchange, length: int) -> MutableMapping[str, Any]:
@@ -133,8 +146,9 @@ def _inner_scope(scope: Mapping[str, Any], exchange: Exchange, length: int) -> M
 class _Answer:
     """LiteLLM's answer on its way to the client: a stream as it comes, all else when it is complete."""
 
-    def __init__(self, send: Send, exchange: Exchange, *, show_usage: bool) -> None:
-        self._send, self._exchange, self._show_usage = send, exchange, show_usage
+    def __init__(self, send: Send, exchange: Exchange, settle: Settle, *, show_usage: bool) -> None:
+        self._send, self._exchange, self._settle, self._show_usage = send, exchange, settle, show_usage
+        self._settled = False
         self.status = 0
         self.usage = Usage()
         self._inner_headers: dict[str, str] = {}
@@ -142,7 +156,8 @@ class _Answer:
         self._body: list[bytes] = []
         self._is_stream = False
         self._rest = b""
-        self._ended = False
+        self.is_complete = False
+        self._said_done = False
 
     async def send(self, event: Event) -> None:
         if event["type"] == "http.response.start":
@@ -160,15 +175,17 @@ class _Answer:
                 self._body.append(part)
             elif part:
                 await self._stream(part)
+            if not event.get("more_body"):
+                await self.finish()
 
     async def finish(self) -> None:
         """LiteLLM has said all."""
-        if self._ended:
+        if self.is_complete:
             return
         if self._is_stream:
             if self._rest:
                 await self._stream(b"\n\n")
-            await self._end(b"")
+            await self._end(_DONE if self._said_done else _event(unavailable(_LOST)) + _DONE)
         elif self._inner_status == 200:
             await self._complete(b"".join(self._body))
         elif self._inner_status:
@@ -180,8 +197,8 @@ class _Answer:
         """There will be no (more) answer."""
         if not self.status:
             await self._refuse(unavailable())
-        elif not self._ended:
-            await self._end(_event(unavailable(_LOST)) + b"data: [DONE]\n\n")
+        elif not self.is_complete:
+            await self._end(_event(unavailable(_LOST)) + _DONE)
 
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.status = status
@@ -191,8 +208,15 @@ class _Answer:
         headers = headers + [(name.encode(), value.encode("latin-1")) for name, value in shown.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
+    async def settle(self, status: int) -> None:
+        """Say what was used, once."""
+        if not self._settled:
+            self._settled = True
+            await self._settle(Outcome(status, self.usage))
+
     async def _end(self, body: bytes) -> None:
-        self._ended = True
+        await self.settle(self.status)
+        self.is_complete = True
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _refuse(self, refusal: RefusalError) -> None:
@@ -210,7 +234,7 @@ class _Answer:
             await self._refuse(unavailable())
             return
         if isinstance(answer, dict):
-            self.usage.read(answer.get("usage"))
+            self.usage.read(answer.get("usage") or (answer.get("meta") or {}).get("tokens"))
             answer = self._presentable(answer)
             body = encoding.dumps(answer)
         await self._start(200, [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())])
@@ -225,6 +249,9 @@ class _Answer:
 
     def _shown(self, event: bytes) -> bytes:
         """What the client gets of one event; counts what it says was used."""
+        if event == b"data: [DONE]":
+            self._said_done = True
+            return b""
         if not event.startswith(b"data: {"):
             return event + b"\n\n"
         try:
@@ -250,8 +277,8 @@ class _Answer:
         """With the name of the model that answered, without what LiteLLM adds of its own."""
         if "model" in answer:
             answer["model"] = self._exchange.upstream.model or self._exchange.model.name
-        for name in ("provider_specific_fields", "_hidden_params"):
-            answer.pop(name, None)
+        for choice in answer.get("choices") or ():
+            choice.pop("provider_specific_fields", None)
         return answer
 
 

@@ -199,18 +199,32 @@ def parse(path: str, body: bytes) -> dict[str, Any]:
     try:
         BODIES[path].model_validate(fields)
     except ValidationError as error:
-        raise _problem(error) from None
+        raise _problem(error, fields) from None
     return fields
 
 
-def _problem(error: ValidationError) -> RefusalError:
-    problems = error.errors(include_input=False, include_url=False, include_context=False)
-    # Of a union, pydantic names every member; the field itself says enough.
-    place = [part for part in problems[0]["loc"] if isinstance(part, int) or part.isidentifier()]
+def _problem(error: ValidationError, fields: object) -> RefusalError:
+    problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    place = _place(problem["loc"], fields)
     name = ".".join(str(part) for part in place)
-    top = str(problems[0]["loc"][0]) if problems[0]["loc"] else ""
-    if problems[0]["type"] == "extra_forbidden":
-        return invalid(f"Unknown field: {top[:100]}", top[:100], "unknown_parameter")
-    if problems[0]["type"] == "missing":
-        return invalid(f"{name}: missing", name, "missing_required_parameter")
-    return invalid(f"{name}: {problems[0]['msg']}", name, "invalid_value")
+    match problem["type"]:
+        case "extra_forbidden":
+            return invalid(f"Unknown field: {name}", name, "unknown_parameter")
+        case "missing":
+            return invalid(f"{name}: missing", name, "missing_required_parameter")
+    return invalid(f"{name}: {problem['msg']}", name, "invalid_value")
+
+
+def _place(location: tuple[int | str, ...], fields: object) -> list[int | str]:
+    """The part of pydantic's location that the client sent: it also names the members of unions."""
+    place: list[int | str] = []
+    for number, part in enumerate(location):
+        if isinstance(part, int) and isinstance(fields, list):
+            fields = fields[part]
+        elif isinstance(part, str) and isinstance(fields, dict) and (part in fields or number == len(location) - 1):
+            fields = fields.get(part)
+            part = part[:100]
+        else:
+            continue
+        place.append(part)
+    return place

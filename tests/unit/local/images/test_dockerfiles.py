@@ -17,7 +17,12 @@ REPOSITORY = Path(__file__).resolve().parents[4]
 IMAGES = REPOSITORY / "images"
 PRODUCTION = sorted(IMAGES.glob("*/Dockerfile"))
 ALL = [*PRODUCTION, RECIPES["tiny-model"].dockerfile]
-PROGRAMS_OF_OTHERS = {"vllm": {"vllm", "serve"}, "router": {"vllm-router"}, "redis": {"redis-server"}}
+PROGRAMS_OF_OTHERS = {
+    "vllm": {"vllm", "serve"},
+    "proxy": {"traefik"},
+    "router": {"vllm-router"},
+    "redis": {"redis-server"},
+}
 named_by_folder = pytest.mark.parametrize("dockerfile", PRODUCTION, ids=lambda path: path.parent.name)
 
 
@@ -28,6 +33,7 @@ def test_every_image_is_found():
         "model-loader",
         "quantizer",
         "router",
+        "proxy",
         "redis",
     }
 

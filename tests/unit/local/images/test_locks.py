@@ -25,6 +25,7 @@ def test_every_lock_is_looked_at():
     assert {f"{path.parent.name}/{path.name}" for path in LOCKS} == {
         "tools/requirements.txt",
         "gateway/requirements.txt",
+        "proxy/requirements.txt",
         "vllm/requirements-cpu.txt",
         "vllm/requirements-gpu.txt",
         "model-loader/requirements.txt",

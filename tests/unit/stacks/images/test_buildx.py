@@ -112,7 +112,7 @@ def test_changes_that_are_in_no_commit_are_refused_by_name(committed_folder):
 
 
 def test_an_unknown_image_is_refused_with_those_that_there_are(committed_folder):
-    with pytest.raises(ImageError, match="gateway, model-loader, quantizer, redis, router, vllm"):
+    with pytest.raises(ImageError, match="gateway, model-loader, proxy, quantizer, redis, router, vllm"):
         plan_build(committed_folder, "vlm")
 
 

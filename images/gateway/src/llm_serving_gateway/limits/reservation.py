@@ -1,0 +1,80 @@
+"""What a key may use, and what a request wants of it."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from llm_serving_gateway.keys import Key
+
+WINDOW_SECONDS = 61
+"""How long a bucket of one second counts: no entry of it is then younger than 60 s."""
+DAY_SECONDS = 86_400
+NANO = 10**9
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of a key, by whose name they are counted; ``None`` is no limit.
+
+    Attributes:
+        nano: of US dollars, as whole numbers: sums of them are exact.
+        period_seconds: length of the budget's periods, counted from 1 January 1970.
+    """
+
+    name: str
+    requests: int | None = None
+    tokens: int | None = None
+    parallel: int | None = None
+    budget_tokens: int | None = None
+    budget_nano: int | None = None
+    period_seconds: int = 30 * DAY_SECONDS
+
+    @classmethod
+    def of(cls, key: Key) -> Self:
+        """Those of a key."""
+        budget = key.budget
+        return cls(
+            key.name,
+            key.requests_per_minute,
+            key.tokens_per_minute,
+            key.parallel_requests,
+            budget.tokens if budget else None,
+            round(budget.usd * NANO) if budget and budget.usd is not None else None,
+            (budget.days if budget else 30) * DAY_SECONDS,
+        )
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether it has one."""
+        return self.budget_tokens is not None or self.budget_nano is not None
+
+    @property
+    def are_none(self) -> bool:
+        """Whether nothing is limited, and so nothing counted."""
+        return self.requests is None and self.tokens is None and self.parallel is None and not self.has_budget
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """A request under an id of its own: tokens and billionths of a dollar that it may use at most."""
+
+    id: str
+    limits: Limits
+    tokens: int
+    nano: int
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """Why a request must wait: which limit, and seconds until there may be room."""
+
+    kind: str
+    retry_after: int
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What Redis knows of a budget: its period's number, and what was used in it."""
+
+    period: int
+    tokens: int
+    nano: int
