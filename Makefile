@@ -22,7 +22,11 @@ UP_SETUP := $(if $(ON_AWS),setup-karpenter,$(SETUP))
 # Every run says where its time went.
 PYTEST := python -m pytest --durations=20
 
-.PHONY: help up preview destroy down status check check-static check-unit test test-images test-engine fuzz test-e2e test-autoscaling test-official bench format clean
+# Unit tests that import a cloud's SDK, start programs or apply each suggestion of the corpus: most of the time of all.
+LONG_UNIT := $(addprefix tests/unit/,addons bench cloud infra local plugin serving tools test_tiers.py \
+	settings_corpus/test_suggestions.py stacks/test_doc_outputs.py stacks/test_doc_programs.py)
+
+.PHONY: help up preview destroy down status check check-static check-unit test test-unit test-images test-engine fuzz test-e2e test-autoscaling test-official bench format clean
 
 help: ## this list
 	@awk -v columns="$${COLUMNS:-80}" 'BEGIN {FS = ":.*## "} \
@@ -50,7 +54,7 @@ down: setup-python ## end all processes, of the node and of the local clouds; th
 status: setup-python ## what runs: the node, its pods and images, the local clouds
 	@python -m local status
 
-check: setup-python ## lint, types, direction of imports, releases, unit tests; three minutes
+check: setup-python ## lint, types, direction of imports, releases, and the unit tests that take no time; a minute
 	@$(MAKE) -j 2 $(SYNC) check-static check-unit
 
 check-static:
@@ -62,7 +66,10 @@ check-static:
 
 check-unit:
 	@# By file, so that what a file sets up is set up once.
-	@$(PYTEST) tests/unit -q -n 2 --dist loadfile
+	@$(PYTEST) tests/unit $(addprefix --ignore=,$(LONG_UNIT)) -q -n 2 --dist loadfile
+
+test-unit: setup-python ## the unit tests that `make check` leaves out: components, local clouds, plugin, tools
+	@$(PYTEST) $(LONG_UNIT) -q -n 2 --dist loadfile
 
 fuzz: setup-python ## changes the committed settings at random, five minutes long: none may end in a traceback
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-10000} $(PYTEST) tests/unit/settings_corpus/test_mutations.py -q -n 0
@@ -73,17 +80,19 @@ format: setup-python ## format and fix what can be fixed
 
 test: ## all tests that need no container: unit, images, the real engine on the local clouds
 	@# Each says how long it took, with its set-up.
-	@for tier in check test-images test-engine; do started=$$SECONDS; $(MAKE) $$tier; echo "make $$tier: $$(( (SECONDS - started) / 60 )) min $$(( (SECONDS - started) % 60 )) s"; done
+	@for tier in check test-unit test-images test-engine; do started=$$SECONDS; $(MAKE) $$tier; echo "make $$tier: $$(( (SECONDS - started) / 60 )) min $$(( (SECONDS - started) % 60 )) s"; done
 
 test-images: setup-python ## launcher, loader and image builds as real processes; a first run builds the engine's image
 	@# Not in fixtures: they take minutes, and the processes of the tests would want them at once.
 	@python -m tests.images.vllm_distribution
 	@python -m tests.images.quantizer_environment
 	@python -m tests.images.gateway.environment
+	@python -m tests.images.router_environment
 	@$(PYTEST) tests/images -q -n 2 --dist loadscope
 
 test-engine: setup-karpenter ## previews, updates, faults and destroys on the real engine and a real control plane
 	@python -m tests.engine.gateway.environment
+	@python -m tests.images.router_environment
 	@# Each group makes what it needs; most of the time is spent waiting. conftest.py says which tests are a group.
 	@$(PYTEST) tests/engine -q -n 2 --dist loadscope
 
@@ -92,11 +101,13 @@ test-e2e: setup-node ## a real node and real pods: the endpoint under load, upda
 	@$(PYTEST) --durations=40 tests/node tests/e2e
 
 test-autoscaling: setup-autoscaling ## KEDA and the HPA controller on a real Prometheus (a first run builds KEDA: a quarter of an hour)
-	@$(PYTEST) tests/autoscaling
+	@# Two processes, each with a cluster: lulls that must last are waited for side by side.
+	@$(PYTEST) tests/autoscaling -q -n 2 --dist loadfile
 
 test-official: setup-official-kubernetes ## our Kubernetes plugin beside Pulumi's own (a first run builds that: some minutes)
-	@$(PYTEST) tests/official
-	@LLM_SERVING_KUBERNETES_PLUGIN=official $(PYTEST) tests/engine/test_existing_cluster.py tests/engine/cluster/test_plugin_engine.py
+	@# Two processes, each with a control plane: the tests wait for `pulumi` most of the time.
+	@$(PYTEST) tests/official -q -n 2 --dist worksteal
+	@LLM_SERVING_KUBERNETES_PLUGIN=official $(PYTEST) tests/engine/test_existing_cluster.py tests/engine/cluster/test_plugin_engine.py -q -n 2
 
 bench: setup ## ratios, measured in one run; names what each measurement that is left out needs
 	@python -m bench

@@ -37,9 +37,14 @@ def _endpoint() -> str | None:
     return "the running endpoint of stack local (make up)"
 
 
+def _redis() -> str | None:
+    return None if shutil.which("redis-server") else "the program redis-server (make setup-node)"
+
+
 PROGRAMS: Mapping[str, Callable[[], str | None]] = {
     "previews": _pulumi,
     "loader": _nothing,
+    "gateway": _redis,
     "launcher": _image_store,
     "batching": _image_store,
     "endpoint": _endpoint,

@@ -148,6 +148,7 @@ def _launch(response: EC2Response, offer: Offer) -> list[Any]:
     # By these Karpenter tells markets apart (`capacityTypeFromInstance`).
     for request in backend.get_fleet(launched["FleetId"]).spot_requests:
         instance.spot_instance_request_id = request.id
+    instance.placement_group_id = (_data(backend, offer.template).get("Placement") or {}).get("GroupId")
     if offer.machine.reservation:
         instance.capacity_reservation_id = offer.machine.reservation
         instance.capacity_reservation_specification = {"CapacityReservationPreference": "capacity-reservations-only"}

@@ -21,7 +21,7 @@ from moto.moto_api._internal import mock_random
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from local.aws import fleets, images, interfaces, machines
+from local.aws import events, fleets, images, interfaces, machines, placement_groups
 from local.aws.api import ENDPOINT, JOURNAL, LOCK
 from local.aws.capacity import Capacity
 from local.aws.journal import Entry, Journal, Request
@@ -62,6 +62,8 @@ class Application:
         images.install()
         machines.install()
         interfaces.install()
+        events.install()
+        placement_groups.install()
         for entry in journal.entries():
             self._capacity = self._capacity if entry.capacity is None else entry.capacity
             mock_random.seed(entry.number)

@@ -112,12 +112,14 @@ class KarpenterOptions:
         region: region of the cluster.
         cluster: name of the EKS cluster, of which the API has a record.
         queue: name of the SQS queue with the interruptions of machines; empty where nobody tells of them.
+        preferences: what it makes of what pods would like and do not need, ``Respect`` or ``Ignore``.
     """
 
     aws: str
     region: str
     cluster: str
     queue: str = ""
+    preferences: str = "Respect"
 
 
 @dataclass(frozen=True)

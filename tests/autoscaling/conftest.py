@@ -19,9 +19,20 @@ from tests.autoscaling.scene import Scene
 from tests.engine.cluster.fixtures import api, namespace  # noqa: F401 (fixtures)
 
 
+def pytest_sessionstart(session):
+    """Before there are several processes, of which none could tell why it ends."""
+    if not hasattr(session.config, "workerinput") and not session.config.option.setupplan:
+        end_without_programs()
+
+
 @pytest.fixture(scope="session")
 def programs():
     """The programs. Without them nothing here has been tested."""
+    end_without_programs()
+
+
+def end_without_programs():
+    """Ends the tier, as not passed, on a machine without its programs."""
     missing = [*missing_programs(), *autoscaling.missing()]
     if missing:
         reason = f"for want of {', '.join(missing)}: run `make setup-autoscaling`"

@@ -4,10 +4,8 @@ One stack is brought up once for all of its tests: they run in the order in whic
 """
 
 import base64
-import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +15,8 @@ from local.stack_runner import up
 from local.state_folder import REPOSITORY
 from stacks.files import write_json
 from tests.engine.local_stack import ENVIRONMENTS, LocalStack
+from tests.engine.reviewed_plans import assert_reviewed
 
-GOLDEN = Path(__file__).parent / "golden"
 SECRET_WORDS = re.compile(r"(private_key|BEGIN [A-Z ]*PRIVATE KEY|client-key-data|password\"|ya29\.|\"token\"\s*:)")
 
 
@@ -30,14 +28,9 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_preview_plans_what_was_reviewed(stack: LocalStack) -> None:
-    """The golden file is the plan as text: a change of it is read in review. UPDATE_GOLDEN=1 writes it anew."""
     done, steps = stack.preview()
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    plan = "\n".join(sorted(f"{step.type}  {step.name}" for step in steps)) + "\n"
-    file = GOLDEN / f"{stack.name}.txt"
-    if os.environ.get("UPDATE_GOLDEN"):
-        file.write_text(plan)
-    assert plan == file.read_text(), f"the plan of {stack.name} differs from {file.name}; see UPDATE_GOLDEN"
+    assert_reviewed(stack.name, steps)
 
 
 def test_up_brings_the_stack_up(stack: LocalStack) -> None:

@@ -2,7 +2,7 @@
 
 Each is made of an image's lock in the cache outside the work tree, once for each lock and interpreter. They belong
 before the tests, which have a time-out and several processes: ``python -m tests.images.quantizer_environment``,
-``python -m tests.images.gateway.environment``.
+``python -m tests.images.gateway.environment``, ``python -m tests.images.router_environment``.
 """
 
 import os

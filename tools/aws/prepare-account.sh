@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes what an AWS account needs in a region before the first `pulumi up`: a bucket for Pulumi's state, a KMS key that
 # encrypts the secrets in it, a registry of images (a repository of ECR for each), the role by which EC2 starts Spot
-# Instances, and encryption of all new disks. Safe to run again: what is there is left as it is.
+# Instances, and encryption of all new disks. Safe to run again: what is there stays, and gets what the options say now.
 #
 #   sh tools/aws/prepare-account.sh REGION [--bucket NAME] [--accounts ID,ID] [--docker-hub-secret ARN]
 #
@@ -102,13 +102,23 @@ if [ -n "$secret" ]; then
     if [ -z "$(aws ecr describe-pull-through-cache-rules --ecr-repository-prefixes "$pull_through" --output text 2>/dev/null)" ]; then
         aws ecr create-pull-through-cache-rule --ecr-repository-prefix "$pull_through" \
             --upstream-registry-url registry-1.docker.io --credential-arn "$secret" >/dev/null
+    else
+        aws ecr update-pull-through-cache-rule --ecr-repository-prefix "$pull_through" \
+            --credential-arn "$secret" >/dev/null
     fi
     if [ -n "$principals" ]; then
         # The first pull makes the repository: theirs to make, and theirs to pull from.
+        change=update
         if [ -z "$(aws ecr describe-repository-creation-templates --prefixes "$pull_through" --output text 2>/dev/null)" ]; then
-            aws ecr create-repository-creation-template --prefix "$pull_through" --applied-for PULL_THROUGH_CACHE \
-                --repository-policy "$others" >/dev/null
+            change=create
         fi
+        aws ecr $change-repository-creation-template --prefix "$pull_through" --applied-for PULL_THROUGH_CACHE \
+            --repository-policy "$others" >/dev/null
+        # A template says nothing to repositories that are there.
+        for repository in $(aws ecr describe-repositories --output text \
+            --query "repositories[?starts_with(repositoryName, '$pull_through/')].repositoryName"); do
+            aws ecr set-repository-policy --repository-name "$repository" --policy-text "$others" >/dev/null
+        done
         if aws ecr get-registry-policy >/dev/null 2>&1; then
             step "the registry has a policy; these accounts need ecr:CreateRepository and ecr:BatchImportUpstreamImage" \
                 "for $pull_through/* in it"

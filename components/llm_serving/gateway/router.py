@@ -17,7 +17,7 @@ from llm_serving.errors import Problem, ProblemsError, Suggestion
 from llm_serving.gateway.arguments import GatewayImageArgs, RouterArgs
 from llm_serving.gateway.names import router_name
 from llm_serving.gateway.network_policies import PRIVATE
-from llm_serving.gateway.router_pod import METRICS_PORT_NAME, pod_spec, router_command
+from llm_serving.gateway.router_pod import METRICS_PORT_NAME, POD_VERBS, discovery_options, pod_spec, router_command
 from llm_serving.serving.arguments import ImagePullArgs
 from llm_serving.serving.disruption import disruption_budget
 from llm_serving.serving.gateway_access import ROUTER_METRICS_PORT, ROUTER_PORT
@@ -118,8 +118,7 @@ class ReleaseRouter(pulumi.ComponentResource):
         role = rbac.v1.Role(
             name,
             metadata=metadata(),
-            # A watch of one namespace; it picks the release's pods itself.
-            rules=[rbac.v1.PolicyRuleArgs(api_groups=[""], resources=["pods"], verbs=["list", "watch"])],
+            rules=[rbac.v1.PolicyRuleArgs(api_groups=[""], resources=["pods"], verbs=list(POD_VERBS))],
             opts=child(self),
         )
         binding = rbac.v1.RoleBinding(
@@ -184,11 +183,9 @@ _NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
 
 def _command(inputs: ReleaseRouterInputs) -> pulumi.Output[list[str]]:
     engines = {LABEL_COMPONENT: COMPONENT_ENGINE, LABEL_MODEL: inputs.model, LABEL_RELEASE: inputs.release}
-    command = router_command(
-        inputs.router, inputs.router.policy_for(inputs.task), engines, inputs.engine_port, inputs.request_seconds
-    )
+    command = router_command(inputs.router, inputs.router.policy_for(inputs.task), inputs.request_seconds)
     return pulumi.Output.from_input(inputs.namespace).apply(
-        lambda namespace: [*command, f"--service-discovery-namespace={namespace}"]
+        lambda namespace: [*command, *discovery_options(namespace, engines, inputs.engine_port)]
     )
 
 

@@ -24,6 +24,8 @@ from llm_serving.serving.quantities import cores
 from llm_serving.spec import ImagePullSpec, ImageReference, RouterSpec, RoutingPolicy, ServiceClass
 
 CONTAINER = "router"
+POD_VERBS = ("list", "watch")
+"""What its account may do with the pods of its namespace; it picks its release's itself."""
 METRICS_PORT_NAME = "metrics"
 
 MEMORY_REQUEST = "128Mi"
@@ -46,16 +48,12 @@ LONGEST_GRACE_SECONDS = 3600
 """A node's upgrade waits no longer for a pod (GKE documentation, "Node upgrade strategies": one hour)."""
 
 
-def router_command(
-    spec: RouterSpec, policy: RoutingPolicy, engines: dict[str, str], engine_port: int, request_seconds: int
-) -> list[str]:
-    """The command line, without the namespace in which it looks for engines.
+def router_command(spec: RouterSpec, policy: RoutingPolicy, request_seconds: int) -> list[str]:
+    """The command line, without the engines.
 
     Args:
         spec: the router's settings.
         policy: which engine gets a request.
-        engines: labels of the release's pods.
-        engine_port: TCP port on which they answer.
         request_seconds: longest request.
     """
     return [
@@ -79,7 +77,20 @@ def router_command(
         "--health-success-threshold=1",
         f"--worker-startup-timeout-secs={ADDING_SECONDS}",
         "--worker-startup-check-interval=1",
+    ]
+
+
+def discovery_options(namespace: str, engines: dict[str, str], engine_port: int) -> list[str]:
+    """Where it looks for engines.
+
+    Args:
+        namespace: that of the team.
+        engines: labels of the release's pods.
+        engine_port: TCP port on which they answer.
+    """
+    return [
         "--service-discovery",
+        f"--service-discovery-namespace={namespace}",
         f"--service-discovery-port={engine_port}",
         "--selector",
         *(f"{key}={value}" for key, value in sorted(engines.items())),

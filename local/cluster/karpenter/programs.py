@@ -51,6 +51,7 @@ def commands(layout: Layout, config: ClusterConfig) -> tuple[Command, ...]:
                 "CLUSTER_NAME": options.cluster,
                 "CLUSTER_ENDPOINT": config.server,
                 "INTERRUPTION_QUEUE": options.queue,
+                "PREFERENCE_POLICY": options.preferences,
                 # Prices that Karpenter brings along: the local AWS has no price list.
                 "ISOLATED_VPC": "true",
                 "AWS_ENDPOINT_URL": options.aws,

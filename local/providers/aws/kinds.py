@@ -156,7 +156,7 @@ def is_absent(error: AwsError) -> bool:
     return (
         "NotFound" in code
         or code.startswith("NoSuch")
-        or code.endswith((".NotFound", "NonExistentQueue", "DoesNotExist"))
+        or code.endswith((".NotFound", ".Unknown", "NonExistentQueue", "DoesNotExist"))
         or code == "404"
     )
 

@@ -1,6 +1,5 @@
 """Launch templates, placement groups, and tags of what somebody else made."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,7 +83,9 @@ def _spelt(value: Any) -> Any:
 
 
 class PlacementGroup(Ec2Kind):
-    """Instances that are near to each other. moto has none: the plugin's record is all that there is."""
+    """Instances that are near to each other. Its name is its id."""
+
+    noun = "placement-group"
 
     def check(self, inputs: Mapping[str, Any]) -> list[Problem]:
         """What strategies have."""
@@ -95,22 +96,33 @@ class PlacementGroup(Ec2Kind):
                 problems.append(Problem(key, inputs[key], f"can be given only where strategy is {owner}"))
         return problems
 
-    def create(self, id: str, known: Properties, timeout: float) -> Properties:
-        """Its id follows from its name."""
-        digest = hashlib.sha256(f"{self.cloud.account}/{self.cloud.region(known)}/{id}".encode()).hexdigest()[:17]
-        return {"placementGroupId": f"pg-{digest}", "arn": self.arn(known, f"placement-group/{id}")}
+    def make(self, id: str, known: Properties) -> str | None:
+        """With its tags."""
+        made = self.ask(
+            known,
+            "create_placement_group",
+            GroupName=id,
+            Strategy=known["strategy"],
+            PartitionCount=known.get("partitionCount"),
+            SpreadLevel=known.get("spreadLevel"),
+        )["PlacementGroup"]["GroupId"]
+        self.tag(known, made)
+        return None
 
-    def resume(self, id: str, known: Properties, timeout: float) -> Properties:
-        """As in :meth:`create`."""
-        return self.create(id, known, timeout)
+    def change(self, id: str, outputs: Properties, known: Properties) -> None:
+        """Tags alone, of the id that EC2 drew."""
+        self.tag(known, str(outputs["placementGroupId"]), outputs.get("tagsAll"))
 
-    def update(self, id: str, outputs: Properties, known: Properties, timeout: float) -> Properties:
-        """Tags alone."""
-        return self.create(id, known, timeout)
+    def live(self, id: str, known: Mapping[str, Any]) -> Properties | None:
+        """Its other id."""
+        found = self.look(known, "describe_placement_groups", GroupNames=[id])
+        if found is None:
+            return None
+        return {**self.own_arn(known, id), "placementGroupId": found["PlacementGroups"][0]["GroupId"]}
 
-    def refresh(self, id: str, outputs: Properties) -> Properties | None:
-        """As recorded."""
-        return outputs
+    def unmake(self, id: str, outputs: Properties) -> None:
+        """EC2 refuses while instances are in it."""
+        self.ask(outputs, "delete_placement_group", GroupName=id)
 
 
 class Tag(Ec2Kind):

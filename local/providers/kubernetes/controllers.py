@@ -33,8 +33,15 @@ def run(host: str, values: Mapping[str, Any], state: StateFolder | None = None) 
             f"Karpenter finds no cluster {settings.get('clusterName')!r}: settings.clusterName has to be this one's "
             f"name, {name!r}"
         )
-    queue = str(settings.get("interruptionQueue") or "")
-    cluster.create(karpenter=KarpenterOptions(folder.aws_api(account).start(), region, name, queue))
+    cluster.create(
+        karpenter=KarpenterOptions(
+            folder.aws_api(account).start(),
+            region,
+            name,
+            queue=str(settings.get("interruptionQueue") or ""),
+            preferences=str(settings.get("preferencePolicy") or KarpenterOptions.preferences),
+        )
+    )
     return True
 
 

@@ -23,7 +23,8 @@ def cluster(account, tmp_path_factory):
         made.create()
         before = lab.processes(made)
         for queue in ("", lab.QUEUE):
-            made.create(karpenter=KarpenterOptions(account.address, lab.REGION, lab.CLUSTER, queue))
+            options = KarpenterOptions(account.address, lab.REGION, lab.CLUSTER, queue, lab.PREFERENCES)
+            made.create(karpenter=options)
         after = lab.processes(made)
         assert {name: after[name] for name in before} == before, "the cluster was started again"
         yield made

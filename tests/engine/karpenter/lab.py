@@ -2,15 +2,18 @@
 
 import json
 import time
-import uuid
 
 import yaml
 
+from llm_serving.cloud.aws import karpenter
 from local.aws import AwsApi
 from local.cluster.controller_runtime import ChangeSignal, Informer
+from tests.unit.local.aws.notices import notices, queue_with_rules
 
 REGION, CLUSTER, QUEUE = "us-east-1", "local", "interruptions"
 RESERVATION = {"id": "cr-0123456789abcdef0", "machine": "g6.xlarge", "zone": "us-east-1b", "count": 1}
+PREFERENCES = karpenter.values(CLUSTER, "", QUEUE, isolated=True)["settings"]["preferencePolicy"]
+"""As stacks tell Karpenter."""
 _DISCOVERY = {"karpenter.sh/discovery": CLUSTER}
 _GUARD_SECONDS = 300
 """How long anything is waited for, far more than it takes."""
@@ -23,8 +26,7 @@ class Account:
         self.api = AwsApi(folder / "aws", folder / "capacity.yaml")
         self.address = self.api.start()
         self.lacks()
-        self.ec2, self.sqs = self.api.client("ec2", REGION), self.api.client("sqs", REGION)
-        self.iam = self.api.client("iam", REGION)
+        self.ec2, self.iam = self.api.client("ec2", REGION), self.api.client("iam", REGION)
         tags = [{"Key": key, "Value": value} for key, value in _DISCOVERY.items()]
         vpc = self.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         subnets = [
@@ -39,7 +41,7 @@ class Account:
         group = {"GroupName": "nodes", "Description": "nodes", "VpcId": vpc}
         self.ec2.create_security_group(**group, TagSpecifications=[{"ResourceType": "security-group", "Tags": tags}])
         self.iam.create_role(RoleName="node", AssumeRolePolicyDocument="{}")
-        self.queue = self.sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
+        queue_with_rules(self.api, REGION, QUEUE)
         self.api.client("eks", REGION).create_cluster(
             name=CLUSTER,
             roleArn="arn:aws:iam::123456789012:role/cluster",
@@ -58,26 +60,14 @@ class Account:
         shown = self.ec2.describe_instances(Filters=filters)["Reservations"]
         return [instance for reservation in shown for instance in reservation["Instances"]]
 
-    def interrupt(self, instance):
-        """Tell of a spot machine's end."""
-        self.sqs.send_message(QueueUrl=self.queue, MessageBody=spot_notice(instance, "123456789012"))
+    def launch_templates(self, node_class):
+        """What Karpenter has made for an EC2NodeClass."""
+        tagged = [{"Name": "tag:karpenter.k8s.aws/ec2nodeclass", "Values": [node_class]}]
+        return self.ec2.describe_launch_templates(Filters=tagged)["LaunchTemplates"]
 
-
-def spot_notice(instance, account):
-    """What EventBridge sends to the queue by the rule that a stack makes."""
-    return json.dumps(
-        {
-            "version": "0",
-            "id": str(uuid.uuid4()),
-            "detail-type": "EC2 Spot Instance Interruption Warning",
-            "source": "aws.ec2",
-            "account": account,
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "region": REGION,
-            "resources": [f"arn:aws:ec2:us-east-1a:instance/{instance}"],
-            "detail": {"instance-id": instance, "instance-action": "terminate"},
-        }
-    )
+    def notify(self, instance, event):
+        """Let AWS tell that an instance ends: the name of the rule that waits for such an event."""
+        self.api.client("events", REGION).put_events(Entries=[notices(instance)[event]])
 
 
 class Watched:

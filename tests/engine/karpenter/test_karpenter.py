@@ -3,9 +3,13 @@
 Karpenter remembers for three minutes what EC2 did not have, so each test wants a machine type of its own.
 """
 
+import pytest
+
+from llm_serving.cloud.aws import karpenter
 from llm_serving.planning.simulation.node_pool import pool_of
 from local.cluster import NodePool
 from tests.engine.cluster.helpers import gpu_pod
+from tests.engine.karpenter import lab
 from tests.engine.karpenter.lab import RESERVATION
 
 
@@ -65,7 +69,7 @@ def test_a_spot_machine_that_is_to_be_interrupted_is_cordoned_drained_and_termin
     api.create(budget)
     watched.until(lambda: watched.pool_of(namespace, "a") == "interrupted")
     (instance,) = account.instances("interrupted")
-    account.interrupt(instance["InstanceId"])
+    account.notify(instance["InstanceId"], "spot-interruption")
 
     def taints():
         return [taint["key"] for node in watched.nodes("interrupted") for taint in node["spec"].get("taints", [])]
@@ -77,6 +81,17 @@ def test_a_spot_machine_that_is_to_be_interrupted_is_cordoned_drained_and_termin
     watched.until(lambda: watched.pod(namespace, "a") is None)
     watched.until(lambda: not watched.nodes("interrupted") and not watched.claims("interrupted"))
     watched.until(lambda: not account.instances("interrupted"))
+
+
+@pytest.mark.parametrize("event", sorted(karpenter.EVENTS.keys() - {"spot-interruption"}))
+def test_what_else_ends_a_machine_reaches_karpenter_by_its_rule(api, account, watched, node_pool, namespace, event):
+    node_pool(event, "g6e.8xlarge", "on-demand", pool=event)
+    api.create(gpu_pod(namespace, "a", event))
+    watched.until(lambda: watched.pool_of(namespace, "a") == event)
+    (instance,) = account.instances(event)
+    account.notify(instance["InstanceId"], event)
+    watched.until(lambda: not watched.claims(event) and not account.instances(event))
+    assert watched.pod(namespace, "a") is None
 
 
 def test_the_node_of_an_instance_that_ec2_ends_of_its_own_accord_goes(
@@ -102,15 +117,17 @@ def test_the_node_of_an_instance_that_ec2_ends_of_its_own_accord_goes(
     cluster.delete_pool("group")
 
 
-def test_deleted_node_pools_leave_nothing(api, cluster, account, watched, node_pool, node_class, namespace):
-    made = node_pool("last", "g6e.4xlarge", "on-demand", pool="last")
+def test_deleted_node_pools_and_their_node_class_leave_nothing(api, account, watched, namespace):
+    node_class = api.create(lab.node_class("last"))
+    watched.until(lambda: watched.is_ready("EC2NodeClass", "last"))
+    node_pool = api.create(lab.node_pool("last", "g6e.4xlarge", "on-demand", pool="last", node_class="last"))
     api.create(gpu_pod(namespace, "a", "last"))
     watched.until(lambda: watched.pool_of(namespace, "a") == "last")
-    api.delete(made)
+    api.delete(node_pool)
     watched.until(lambda: not watched.claims("last") and not watched.nodes("last"))
     assert watched.pod(namespace, "a") is None
-    watched.until(lambda: not account.instances())
-    watched.until(lambda: not api.list("karpenter.sh/v1", "NodePool"))
+    watched.until(lambda: not account.instances("last"))
+    watched.until(lambda: not api.find("karpenter.sh/v1", "NodePool", "last"))
     api.delete(node_class)
-    watched.until(lambda: not api.list("karpenter.k8s.aws/v1", "EC2NodeClass"))
-    assert account.ec2.describe_launch_templates()["LaunchTemplates"] == []
+    watched.until(lambda: not api.find("karpenter.k8s.aws/v1", "EC2NodeClass", "last"))
+    assert account.launch_templates("last") == []

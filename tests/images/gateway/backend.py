@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +23,10 @@ class Behaviour:
         breaks_after: chunks after which a stream's connection is cut.
         hold: a request waits, before its first byte, until this is set.
         hold_stream: a stream waits after its first chunk until this is set.
+        stall: a stream says nothing more after its first chunk until this is set.
+        text: what an answer says, from the body of its request; a stream says it in chunks of three characters.
+        fails: whether a request, by its number from 0 on, gets ``status``; left out: every one.
+        ends_with: a stream ends with this event in the place of the last ones.
     """
 
     status: int = 200
@@ -33,6 +37,10 @@ class Behaviour:
     breaks_after: int | None = None
     hold: threading.Event | None = None
     hold_stream: threading.Event | None = None
+    stall: threading.Event | None = None
+    text: Callable[[Mapping[str, Any]], str] | None = None
+    fails: Callable[[int], bool] | None = None
+    ends_with: Mapping[str, Any] | None = None
 
 
 @dataclass
@@ -71,16 +79,28 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
+    def do_GET(self) -> None:
+        """It is well."""
+        self._json(200, {})
+
     def do_POST(self) -> None:
         backend: Backend = self.server.backend  # pyright: ignore[reportAttributeAccessIssue]
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         behaviour = backend.behaviour
+        if self.path == "/tokenize":
+            tokens = [ord(letter) for message in body["messages"] for letter in message["content"]]
+            self._json(200, {"count": len(tokens), "max_model_len": 4096, "tokens": tokens})
+            return
+        if self.path.endswith("/render"):
+            # As vLLM answers where its scale-out endpoints are off.
+            self._json(404, {"detail": "Not Found"})
+            return
         backend.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
         backend.arrived.release()
         if behaviour.hold is not None:
             behaviour.hold.wait(GUARD_SECONDS)
         try:
-            if behaviour.status != 200:
+            if behaviour.status != 200 and (behaviour.fails is None or behaviour.fails(len(backend.requests) - 1)):
                 self._json(behaviour.status, behaviour.error)
             elif body.get("stream"):
                 self._stream(body, behaviour)
@@ -105,14 +125,24 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, body: Mapping[str, Any], behaviour: Behaviour) -> None:
         self._start(200, "text/event-stream", [("transfer-encoding", "chunked")])
         base = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": body["model"]}
-        for number in range(behaviour.chunks):
+        chunks = [f"w{number} " for number in range(behaviour.chunks)]
+        if behaviour.text is not None:
+            text = behaviour.text(body)
+            chunks = [text[start : start + 3] for start in range(0, len(text), 3)]
+        for number, chunk in enumerate(chunks):
+            if behaviour.ends_with is not None and number == behaviour.breaks_after:
+                self._event(behaviour.ends_with)
+                self.wfile.write(b"0\r\n\r\n")
+                return
             if number == behaviour.breaks_after:
                 self.close_connection = True
                 self.connection.close()
                 return
-            finish = "stop" if number == behaviour.chunks - 1 else None
-            choice = {"index": 0, "delta": {"content": f"w{number} "}, "finish_reason": finish}
+            finish = "stop" if number == len(chunks) - 1 else None
+            choice = {"index": 0, "delta": {"content": chunk}, "finish_reason": finish}
             self._event({**base, "choices": [choice]})
+            if number == 0 and behaviour.stall is not None:
+                behaviour.stall.wait(GUARD_SECONDS)
             if number == 0 and behaviour.hold_stream is not None:
                 while not behaviour.hold_stream.wait(0.05):
                     # A connection that the client closed shows when it is written to.
@@ -147,10 +177,11 @@ def _answer(path: str, body: Mapping[str, Any], behaviour: Behaviour) -> Mapping
             for index, document in enumerate(body["documents"])
         ]
         return {"id": "r1", "model": model, "usage": {"total_tokens": behaviour.prompt_tokens}, "results": results}
+    text = "hello" if behaviour.text is None else behaviour.text(body)
     if path.endswith("/chat/completions"):
-        choice = {"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         kind = "chat.completion"
     else:
-        choice = {"index": 0, "text": "hello", "finish_reason": "stop", "logprobs": None}
+        choice = {"index": 0, "text": text, "finish_reason": "stop", "logprobs": None}
         kind = "text_completion"
     return {"id": "a1", "object": kind, "created": 1, "model": model, "choices": [choice], "usage": usage}

@@ -103,3 +103,76 @@ def pod(pods: Sequence[Pod], weighted: Backend, stable: Backend) -> Pod:
         backend.requests.clear()
         backend.cut.clear()
     return pods[0]
+
+
+@pytest.fixture(scope="session")
+def other() -> Iterator[Backend]:
+    """What both back ends of models are that others fall back to."""
+    with backends.running("other") as backend:
+        yield backend
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """The Redis of answers."""
+    redis = Redis(tmp_path_factory.mktemp("cache"), free_port())
+    redis.start()
+    yield redis
+    redis.kill()
+
+
+PROTECTED_KEYS = (
+    *KEYS,
+    key("narrow", models=["first"]),
+    *(key(name, team="one") for name in ("alone", "lone")),
+    *(key(name, team="one", cacheScope="team") for name in ("shared", "both")),
+    key("foreign", team="two", cacheScope="team"),
+)
+
+
+@pytest.fixture(scope="session")
+def protected_pod(
+    tmp_path_factory: pytest.TempPathFactory, weighted: Backend, stable: Backend, other: Backend, cache: Redis
+) -> Iterator[Pod]:
+    """A gateway with answers kept, guardrails, fallbacks and a model of short time-outs."""
+    urls = {"weightedUrl": weighted.url, "stableUrl": stable.url}
+    elsewhere = {"weightedUrl": other.url, "stableUrl": other.url}
+    hasty = {"connectSeconds": 2, "firstTokenSeconds": 4, "betweenTokensSeconds": 1, "totalSeconds": 16}
+    models = [
+        {"name": "tiny", "contextTokens": 2048, **urls},
+        {"name": "first", "contextTokens": 2048, "fallbacks": ["equal", "large"], **urls},
+        {"name": "equal", "contextTokens": 2048, **elsewhere},
+        {"name": "large", "contextTokens": 8192, **elsewhere},
+        {"name": "hasty", "contextTokens": 2048, "timeouts": hasty, **urls},
+        {"name": "brief", "contextTokens": 2048, "timeouts": {"totalSeconds": 2}, **urls},
+        {"name": "vectors", "task": "embed", "contextTokens": 512, **urls},
+        {"name": "scores", "task": "classify", "contextTokens": 512, **urls},
+    ]
+    configuration = {
+        "version": 1,
+        "models": models,
+        "retries": {"attempts": 2},
+        "redis": {"cache": {"host": "127.0.0.1", "port": cache.port}, "timeoutSeconds": 0.2},
+        "cache": {"ttlSeconds": 300, "staleSeconds": 3600},
+        "guardrails": {"input": ["email", "api-key"], "output": ["email"], "action": "block"},
+    }
+    pod = None
+    try:
+        pod = start(tmp_path_factory.mktemp("protected"), configuration, PROTECTED_KEYS)
+        wait_ready(pod)
+        yield pod
+    except NotHereError as reason:
+        pytest.fail(str(reason))
+    finally:
+        if pod is not None:
+            stop(pod)
+
+
+@pytest.fixture
+def protected(protected_pod: Pod, cache: Redis, weighted: Backend, stable: Backend, other: Backend) -> Pod:
+    """That gateway, with back ends that answer and have been asked nothing, and no answer kept."""
+    for backend in (weighted, stable, other):
+        backend.behaviour = Behaviour()
+        backend.requests.clear()
+    assert cache.command("FLUSHALL") == "+OK"
+    return protected_pod

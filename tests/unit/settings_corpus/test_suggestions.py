@@ -19,7 +19,7 @@ from stacks.settings import NAMESPACE, read_settings_file, resolve
 from tests.unit.settings_corpus.corpus import Row, refusal, rows, subjects
 
 
-class _Quoting(yaml.SafeDumper):
+class _Quoting(yaml.CSafeDumper):
     """Writes every text in quotes: PyYAML leaves them out of what only the Pulumi engine takes for a number."""
 
 
@@ -84,19 +84,22 @@ def test_a_suggested_text_that_yaml_reads_as_something_else_is_in_quotes() -> No
 
 def _failures(row: Row, folder: Path) -> Iterator[str]:
     error = refusal(row)
+    problems = error.problems if error else ()
+    edits = [(problem, *shown_and_edit) for problem in problems for shown_and_edit in _edits(problem)]
+    if not edits:
+        return
     path = folder / f"Pulumi.{row.stack}.yaml"
     try:
         text = row.content.decode()
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        document = yaml.load(text, yaml.CSafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError):
         return
-    if error is None or not isinstance(document, dict) or len(text) * 100 < len(str(document)):
+    if not isinstance(document, dict) or len(text) * 100 < len(str(document)):
         return
-    for problem in error.problems:
-        for shown, edit in _edits(problem):
-            _edit_file(path, text, edit)
-            if again := _dead_end(path, problem, [each for each in error.problems if each is not problem]):
-                yield f"{row.line}\n    {problem}\n    {shown}: {again}"
+    for problem, shown, edit in edits:
+        _edit_file(path, text, edit)
+        if again := _dead_end(path, problem, [each for each in problems if each is not problem]):
+            yield f"{row.line}\n    {problem}\n    {shown}: {again}"
 
 
 _MOST_STEPS = 3
@@ -129,7 +132,7 @@ def _refusal_of(path: Path, place: str, before: Sequence[Problem]) -> Problem | 
 
 
 def _edit_file(path: Path, text: str, edit: _Edit) -> None:
-    document = yaml.safe_load(text)
+    document = yaml.load(text, yaml.CSafeLoader)
     edit(document)
     path.write_text(yaml.dump(document, Dumper=_Quoting, sort_keys=False), encoding="utf-8")
 

@@ -53,7 +53,7 @@ def test_a_stack_that_buys_no_nodes_has_an_empty_cost() -> None:
 
 
 def test_outputs_of_a_newer_program_can_be_read() -> None:
-    data = {"gateway": {"url": "https://llm.example.com"}, "models": {"m": {**MODEL, "gatewayUrl": "https://m"}}}
+    data = {"queue": {"url": "https://llm.example.com"}, "models": {"m": {**MODEL, "gatewayUrl": "https://m"}}}
     assert read_outputs(data).models["m"].release == "1.1.0"
 
 

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -55,3 +56,30 @@ def _notes(command: str, folder: Path) -> list[str]:
     done = CliRunner().invoke(app, [command, "dev", "--folder", str(folder)])
     assert done.exit_code == 0, done.output
     return [line for line in done.output.splitlines() if line.startswith("note: ")]
+
+
+def test_a_plan_shows_the_gateways_pods_and_weights_that_hold_with_it(tmp_path: Path) -> None:
+    settings = settings_data("dev")
+    put(settings, "models[0].releases", {"stable": "1.1.0", "canary": {"release": "1.0.0", "weight": 20}})
+    put(settings, "pools[0].capacity[0].max", 6)
+    without = _plan(settings, tmp_path)
+    assert "weight 20 % not in force: no gateway" in without
+    assert "Gateway" not in without
+    image = {"repository": "registry.test/gateway", "tag": "1.0.0"}
+    images = dict.fromkeys(("image", "proxyImage", "routerImage", "redisImage"), image)
+    with_gateway = _plan({**settings, "gateway": {**images, "redis": {"limits": {}}}}, tmp_path)
+    rows = {line.split("  ")[0].strip(): line.split() for line in with_gateway.splitlines()}
+    assert rows["proxy"][1:3] == ["llm-gateway", "2"]
+    assert rows["gateway"][1:3] == ["llm-gateway", "2-4"]
+    assert rows["routers of qwen3-0-6b"][3:5] == ["chat", "4"]
+    assert rows["Redis of limits"][3:5] == ["llm-gateway", "1"]
+    assert "weight 20 %" in with_gateway
+    assert "not in force" not in with_gateway
+    assert "pods and disks of the gateway" in with_gateway
+
+
+def _plan(settings: dict[str, Any], folder: Path) -> str:
+    write_settings(folder, settings)
+    done = CliRunner().invoke(app, ["plan", "dev", "--folder", str(folder), "--plain"])
+    assert done.exit_code == 0, done.output
+    return done.output

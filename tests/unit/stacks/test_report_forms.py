@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def output(*arguments: str, columns: int | None = None, folder: Path = REPOSITOR
     return done.output
 
 
+@cache
 def planned(name: str, folder: Path = REPOSITORY) -> Stack:
     return resolve(read_settings_file(folder / f"Pulumi.{name}.yaml"), name)
 

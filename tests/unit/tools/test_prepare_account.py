@@ -33,7 +33,9 @@ case "$1 $2" in
   "kms describe-key") there key ;;
   "kms create-key") echo 11111111-2222-3333-4444-555555555555 ;;
   "kms create-alias") make key ;;
-  "ecr describe-repositories") there "repository-${4##*/}" ;;
+  "ecr describe-repositories")
+    if [ "$3" = --output ]; then ! there cached || echo docker-hub/vllm/vllm-openai
+    else there "repository-${4##*/}"; fi ;;
   "ecr create-repository") make "repository-${4##*/}" ;;
   "ecr describe-pull-through-cache-rules") ! there rule || echo rule ;;
   "ecr create-pull-through-cache-rule") make rule ;;
@@ -88,7 +90,9 @@ def service(name: str) -> Any:
 def test_aws_knows_every_call_and_option(cli: Path, region: str) -> None:
     done, calls = run(cli, region, *EVERYTHING)
     assert done.returncode == 0, done.stderr
-    for call in calls:
+    again, more = run(cli, region, *EVERYTHING)
+    assert again.returncode == 0, again.stderr
+    for call in calls + more:
         operations = {xform_name(name, "-"): name for name in service(call[0]).operation_names}
         assert call[1] in operations, call
         shape = service(call[0]).operation_model(operations[call[1]]).input_shape
@@ -102,9 +106,26 @@ def test_aws_knows_every_call_and_option(cli: Path, region: str) -> None:
 def test_a_second_run_creates_nothing(cli: Path) -> None:
     _, first = run(cli, "us-east-1", *EVERYTHING)
     assert sum(call[1].startswith("create-") for call in first) == 8
+    assert not [call for call in first if call[1].startswith("update-")]
     second, calls = run(cli, "us-east-1", *EVERYTHING)
     assert second.returncode == 0, second.stderr
     assert not [call for call in calls if call[1].startswith(("create-", "put-registry"))]
+
+
+def test_a_later_run_lets_more_accounts_pull_what_comes_and_what_is_cached_already_with_another_login(
+    cli: Path,
+) -> None:
+    run(cli, "us-east-1", "--accounts", "444455556666", "--docker-hub-secret", SECRET)
+    (cli / "cached").touch()
+    done, calls = run(cli, "us-east-1", *EVERYTHING[:2], "--docker-hub-secret", f"{SECRET}2")
+    assert done.returncode == 0, done.stderr
+    (rule,) = called(calls, "update-pull-through-cache-rule")
+    assert rule == {"--ecr-repository-prefix": "docker-hub", "--credential-arn": f"{SECRET}2"}
+    (template,) = called(calls, "update-repository-creation-template")
+    policies = {call["--repository-name"]: call["--policy-text"] for call in called(calls, "set-repository-policy")}
+    for document in (template["--repository-policy"], policies["docker-hub/vllm/vllm-openai"]):
+        (statement,) = json.loads(document)["Statement"]
+        assert statement["Principal"]["AWS"] == ["arn:aws:iam::444455556666:root", "arn:aws:iam::777788889999:root"]
 
 
 def test_the_state_bucket_is_private_and_keeps_versions(cli: Path) -> None:

@@ -194,7 +194,7 @@ class AwsGpuPool(pulumi.ComponentResource):
             nodes.name,
             node_classes.node_pool_spec(
                 node_class=nodes.name,
-                machine_type=nodes.machine.name,
+                machine=nodes.machine,
                 capacity_type=terms.capacity_type,
                 zones=nodes.zones,
                 max_nodes=nodes.entry.max,

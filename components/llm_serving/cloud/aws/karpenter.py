@@ -62,6 +62,9 @@ def values(cluster: str, endpoint: str, queue: str, isolated: bool) -> dict[str,
             "clusterEndpoint": endpoint,
             "interruptionQueue": queue,
             "isolatedVPC": isolated,
+            # Instances spread over nodes where they can. Respected, that starts a machine for each pod, whatever room
+            # others have: eight GPUs for one that asks for two.
+            "preferencePolicy": "Ignore",
             "featureGates": {
                 "reservedCapacity": True,
                 # Alpha; each would start or end nodes in a way of its own.

@@ -248,7 +248,6 @@ class AwsModelVolume(pulumi.ComponentResource):
                 capacity={"storage": VOLUME_SIZE},
                 access_modes=[mount.access_mode],
                 persistent_volume_reclaim_policy="Retain",
-                storage_class_name="",
                 mount_options=list(mount.options),
                 claim_ref=core.v1.ObjectReferenceArgs(
                     api_version="v1", kind="PersistentVolumeClaim", namespace=inputs.namespace, name=claim

@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes import apiextensions, meta
 
+from llm_serving.catalog.models import MachineType
 from llm_serving.cloud.aws.efa import NetworkInterface
 from llm_serving.cloud.aws.node_images import alias, node_class_volumes
 from llm_serving.component import child
@@ -96,7 +97,7 @@ def node_class_spec(
 def node_pool_spec(
     *,
     node_class: str,
-    machine_type: str,
+    machine: MachineType,
     capacity_type: str,
     zones: Sequence[str],
     max_nodes: int,
@@ -112,7 +113,7 @@ def node_pool_spec(
 
     Args:
         node_class: name of its ``EC2NodeClass``.
-        machine_type: EC2's name of the machine.
+        machine: of its nodes.
         capacity_type: how it is bought: ``on-demand``, ``spot`` or ``reserved``.
         zones: where.
         max_nodes: most nodes. Karpenter knows no least number; nodes come with pods.
@@ -125,14 +126,16 @@ def node_pool_spec(
         drain_seconds: the longest orderly end of a pod on it.
     """
     wanted = {
-        INSTANCE_TYPE: [machine_type],
+        INSTANCE_TYPE: [machine.name],
         CAPACITY_TYPE: [capacity_type],
         ZONE: list(zones),
         **({RESERVATION_TYPE: [reservation_type]} if reservation_type else {}),
     }
     return {
         **({} if weight is None else {"weight": weight}),
-        "limits": {"nodes": str(max_nodes)},
+        # By `nodes` alone pods that come at once get as many as they like: Karpenter takes off what each machine has,
+        # which is no `nodes` (``subtractMax`` of sigs.k8s.io/karpenter v1.14.0, ``pkg/controllers/provisioning``).
+        "limits": {"nodes": str(max_nodes), "cpu": str(max_nodes * int(machine.vcpus))},
         "disruption": {
             "consolidationPolicy": "WhenEmptyOrUnderutilized" if packs else "WhenEmpty",
             "consolidateAfter": f"{idle_minutes}m",

@@ -253,7 +253,7 @@ class AwsNodeProvisioner(pulumi.ComponentResource):
             SYSTEM,
             node_classes.node_pool_spec(
                 node_class=SYSTEM,
-                machine_type=pool.machine_type,
+                machine=machine,
                 capacity_type=TERMS[Market.ON_DEMAND].capacity_type,
                 zones=inputs.zones,
                 max_nodes=most,

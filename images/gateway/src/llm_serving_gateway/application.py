@@ -42,11 +42,12 @@ def create() -> "Application":
     """The application of this process, from the files of its pod."""
     from litellm.proxy.proxy_server import app  # pyright: ignore[reportMissingImports]
 
-    from llm_serving_gateway import answer_cache, backends
+    from llm_serving_gateway import answer_cache, backends, guardrails
 
     files = Files.from_environment()
     configuration = read_configuration(files.gateway)
     backends.install(configuration)
+    guardrails.install(configuration.guardrails)
     redis = configuration.redis
     shared = None
     if redis is not None and redis.limits is not None:

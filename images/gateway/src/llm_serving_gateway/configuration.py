@@ -123,12 +123,21 @@ class Cache(Settings):
     scope: Literal["key", "team"] = "key"
 
 
-class Guardrails(Settings):
-    """Kinds of personal data and secrets that are looked for in requests and answers, and what is done."""
+Sensitive = Literal["email", "phone", "credit-card", "iban", "us-ssn", "ip-address", "api-key", "private-key"]
+"""Kinds of personal data and secrets."""
 
-    input: tuple[str, ...] = ()
-    output: tuple[str, ...] = ()
+
+class Guardrails(Settings):
+    """What is looked for in requests and answers, and what is done.
+
+    Attributes:
+        stream_look_ahead: characters of a stream that are held back, so that what is looked for can be seen whole.
+    """
+
+    input: tuple[Sensitive, ...] = ()
+    output: tuple[Sensitive, ...] = ()
     action: Literal["mask", "block"] = "mask"
+    stream_look_ahead: Annotated[int, Field(ge=50, le=500)] = 80
 
 
 class Configuration(Settings):

@@ -174,7 +174,7 @@ def test_whoever_has_the_instance_profile_finds_karpenter_running_and_goes_befor
 def test_pods_without_gpu_find_more_nodes_than_the_node_group_has() -> None:
     recording = provisioner(system_pool={"machine_type": "m7i.large", "min": 1, "max": 3})
     node_pool = recording.one(NODE_POOL)
-    assert node_pool["spec.limits"] == {"nodes": "6"}
+    assert node_pool["spec.limits"] == {"nodes": "6", "cpu": "12"}
     assert node_pool.get("spec.template.spec.taints") is None
     values = [each["values"] for each in node_pool["spec.template.spec.requirements"]]
     assert ["m7i.large"] in values
@@ -227,6 +227,10 @@ def test_the_security_group_stays_as_eks_made_it() -> None:
 def test_without_internet_nobody_asks_for_prices() -> None:
     assert release(provisioner(isolated=True), "karpenter")["values.settings.isolatedVPC"] is True
     assert release(provisioner(), "karpenter")["values.settings.isolatedVPC"] is False
+
+
+def test_what_pods_would_like_starts_no_machine() -> None:
+    assert release(provisioner(), "karpenter")["values.settings.preferencePolicy"] == "Ignore"
 
 
 @pytest.mark.parametrize(("args", "path"), [({"account": 12345}, "account"), ({"pool": {}}, "pool")])

@@ -88,6 +88,14 @@ def test_a_resource_is_everything_only_where_the_action_knows_none(name: str) ->
             assert statement["Resource"] == ["*"]
 
 
+@every_policy
+def test_a_role_that_may_be_passed_is_named_and_so_is_the_service(name: str) -> None:
+    for statement in statements(name):
+        if "iam:PassRole" in actions(statement):
+            assert not any("*" in resource for resource in statement["Resource"])
+            assert "*" not in statement["Condition"]["StringEquals"]["iam:PassedToService"]
+
+
 @pytest.mark.parametrize("action", sorted(policies.WITHOUT_RESOURCES))
 def test_actions_on_everything_take_no_resource(action: str) -> None:
     privilege = known_actions()[action]

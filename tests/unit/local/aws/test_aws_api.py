@@ -1,5 +1,6 @@
 """The API of the local AWS, asked by a real client: what moto lacks and the local clouds need."""
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,7 +8,9 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 
+from llm_serving.cloud.aws import karpenter
 from local.aws import AwsApi
+from tests.unit.local.aws.notices import notices, queue_with_rules
 
 REGION = "us-east-1"
 PRICES = {"g6.xlarge": 0.805, "g6.2xlarge": 0.978, "g6.12xlarge": 4.602}
@@ -223,6 +226,52 @@ def test_a_receiver_that_waits_for_messages_holds_up_nobody_and_gets_what_is_sen
         sender.send_message(QueueUrl=url, MessageBody="one")
         (message,) = received.result()["Messages"]
     assert message["Body"] == "one"
+
+
+@pytest.fixture(scope="module")
+def notified(api):
+    """URL of a queue as a stack has it, with its rules."""
+    return queue_with_rules(api, REGION, "llm-karpenter")
+
+
+def received(api, url):
+    """Kinds of the events in a queue, which is empty then, and of which instance they tell."""
+    messages = api.client("sqs", REGION).receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+    for each in messages:
+        api.client("sqs", REGION).delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
+    bodies = [json.loads(each["Body"]) for each in messages]
+    return sorted((body["detail-type"], body["resources"]) for body in bodies)
+
+
+def test_events_that_a_stack_waits_for_reach_its_queue_and_no_others(api, notified):
+    events = api.client("events", REGION)
+    wanted = notices("i-1")
+    assert wanted.keys() == karpenter.EVENTS.keys()
+    starts = {**wanted["state-change"], "Detail": json.dumps({"instance-id": "i-1", "state": "running"})}
+    of_others = {**wanted["scheduled-change"], "Detail": json.dumps({"service": "RDS"})}
+    rebalance = {**wanted["spot-interruption"], "DetailType": "EC2 Instance Rebalance Recommendation"}
+    answer = events.put_events(Entries=[*wanted.values(), starts, of_others, rebalance])
+    assert answer["FailedEntryCount"] == 0
+    assert received(api, notified) == sorted((each["DetailType"], ["i-1"]) for each in wanted.values())
+
+
+def test_a_rule_that_the_policy_of_the_queue_does_not_name_sends_nothing_to_it(api, notified):
+    events = api.client("events", REGION)
+    arn = api.client("sqs", REGION).get_queue_attributes(QueueUrl=notified, AttributeNames=["QueueArn"])
+    events.put_rule(Name="not-ours", EventPattern=json.dumps({"source": ["somebody"]}))
+    events.put_targets(Rule="not-ours", Targets=[{"Id": "queue", "Arn": arn["Attributes"]["QueueArn"]}])
+    events.put_events(Entries=[{"Source": "somebody", "DetailType": "something", "Detail": "{}"}])
+    assert received(api, notified) == []
+
+
+def test_a_receiver_gets_an_event_that_comes_while_it_waits(api, notified):
+    sqs, events = api.client("sqs", REGION), api.client("events", REGION)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(sqs.receive_message, QueueUrl=notified, WaitTimeSeconds=20)
+        events.put_events(Entries=[notices("i-2")["spot-interruption"]])
+        (message,) = waiting.result()["Messages"]
+    sqs.delete_message(QueueUrl=notified, ReceiptHandle=message["ReceiptHandle"])
+    assert json.loads(message["Body"])["detail"]["instance-id"] == "i-2"
 
 
 def test_a_process_that_starts_anew_has_the_records_of_the_one_before(tmp_path):

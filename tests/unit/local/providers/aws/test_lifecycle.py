@@ -5,6 +5,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from botocore.exceptions import ClientError
 
 from local.providers.faults import FaultPlan, InjectedFaultError
 from local.providers.properties import UNKNOWN, Secret
@@ -203,6 +204,19 @@ def test_the_url_of_a_queue_is_that_of_aws_and_its_messages_are_motos(state: Pat
         client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]["MessageRetentionPeriod"]
         == "300"
     )
+
+
+def test_a_placement_group_is_ec2s_own(state: Path) -> None:
+    with run(state) as engine:
+        inputs = {"name": "near", "strategy": "cluster", "tags": {"team": "chat"}}
+        made = engine.create("aws:ec2/placementGroup:PlacementGroup", "near", inputs)
+        [found] = api(state, "ec2").describe_placement_groups(GroupNames=["near"])["PlacementGroups"]
+        assert found["GroupId"] == made.outputs["placementGroupId"]
+        assert (found["Strategy"], found["GroupArn"]) == ("cluster", made.outputs["arn"])
+        assert {"Key": "team", "Value": "chat"} in found["Tags"]
+        engine.delete(made)
+    with pytest.raises(ClientError, match=r"InvalidPlacementGroup\.Unknown"):
+        api(state, "ec2").describe_placement_groups(GroupNames=["near"])
 
 
 def test_secrets_stay_secret_in_outputs_and_are_not_in_the_plugins_records(state: Path) -> None:
