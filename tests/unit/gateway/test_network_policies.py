@@ -1,19 +1,23 @@
 """Who reaches whom on the path of a request, computed from the objects as they are rendered for two teams' namespaces
 and the gateway's, by an evaluator that knows nothing of how they were made."""
 
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from typing import Any
 
 import pytest
 
-from llm_serving.gateway import Gateway
+from llm_serving.arguments import parse
+from llm_serving.gateway import Gateway, GatewayProxy, Redis, ReleaseRouter
 from llm_serving.serving import TeamNamespace
+from llm_serving.serving.labels import release_labels
+from llm_serving.spec import ModelSpec, ReleaseSpec
 from tests.unit.gateway.offered import arguments
 from tests.unit.local.network_policy.builders import namespace, pod
 from tests.unit.local.network_policy.evaluator import Connection, allowed
 from tests.unit.recording import record
 from tests.unit.serving.manifests import manifests
+from tests.unit.serving.served import RELEASE
 
 EDGE, EDGE_TLS, MODELS, PROXY_METRICS = 8080, 8443, 8081, 8082
 LITELLM, LITELLM_METRICS, REDIS, API = 4000, 4001, 6379, 443
@@ -22,27 +26,66 @@ LAUNCHER = 8080
 CLIENT, INTERNET, API_SERVER = "10.1.0.7", "192.0.2.7", "10.128.0.2"
 
 
-def component(name: str, model: str | None = None) -> dict[str, str]:
-    return {"app.kubernetes.io/component": name} | ({"llm-serving.dev/model": model} if model else {})
+API_SERVER_RANGE = {"api_server_ranges": [f"{API_SERVER}/32"]}
+
+
+@cache
+def objects() -> list[dict[str, Any]]:
+    """All parts of a gateway. Model qwen of team chat and bge of search have routers, phi of chat has none."""
+    image = {"repository": "registry.example/image", "tag": "1"}
+    redis: Any = {"namespace": "llm-gateway", "image": image, "password": "hunter2"}
+
+    def program() -> None:
+        Gateway(
+            "gateway",
+            arguments(client_namespaces=["shop", "chat"], client_ranges=["10.1.0.0/24"], **API_SERVER_RANGE),
+        )
+        teams = {"chat": "chat", "search": "search"}
+        GatewayProxy(
+            "proxy", {"namespace": "llm-gateway", "team_namespaces": teams, "image": "registry.example/proxy:1"}
+        )
+        Redis("limits", {"limits": {}, **redis})
+        Redis("cache", {"cache": {}, **redis})
+        for model, team in (("qwen", "chat"), ("bge", "search")):
+            of_release: Any = {"model": model, "release": "1.0.0", "team": team, "namespace": team, **API_SERVER_RANGE}
+            ReleaseRouter(model, {**of_release, "image": image})
+        behind: Any = {"gateway_namespace": "llm-gateway", "gateway_direct_models": ["phi"], "gpu_quota": 1}
+        for team in teams:
+            TeamNamespace(team, {"team": {"name": team}, **behind})
+
+    return manifests(record(program))
+
+
+def part(address: str, kind: str, name: str) -> dict[str, Any]:
+    """A pod of a workload, with the labels that the workload gives it."""
+    (workload,) = (each for each in objects() if each["kind"] == kind and each["metadata"]["name"] == name)
+    labels = workload["spec"]["template"]["metadata"]["labels"]
+    return pod(name, address, workload["metadata"]["namespace"], labels)
+
+
+def engine(name: str, address: str, team: str) -> dict[str, Any]:
+    """A pod of an engine, with the labels that those of a model have."""
+    model: Any = {"name": name, "team": team, "pool": "l4", "releases": {"stable": "1.0.0"}}
+    release = parse(ReleaseSpec, {**RELEASE, "name": name})
+    return pod(name, address, team, release_labels(parse(ModelSpec, model), release, {}))
 
 
 PODS: dict[str, Any] = {
-    "proxy": pod("proxy", "10.64.0.1", "llm-gateway", component("gateway-proxy")),
-    "litellm": pod("litellm", "10.64.0.2", "llm-gateway", component("gateway")),
-    "limits": pod("limits", "10.64.0.3", "llm-gateway", component("redis-limits")),
-    "cache": pod("cache", "10.64.0.4", "llm-gateway", component("redis-cache")),
-    "qwen-router": pod("qwen-router", "10.64.1.1", "chat", component("router", "qwen")),
-    "qwen": pod("qwen", "10.64.1.2", "chat", component("engine", "qwen")),
-    "phi": pod("phi", "10.64.1.3", "chat", component("engine", "phi")),
+    "proxy": part("10.64.0.1", "Deployment", "proxy"),
+    "litellm": part("10.64.0.2", "Deployment", "litellm"),
+    "limits": part("10.64.0.3", "StatefulSet", "redis-limits"),
+    "cache": part("10.64.0.4", "Deployment", "redis-cache"),
+    "qwen-router": part("10.64.1.1", "Deployment", "qwen-1-0-0-router"),
+    "qwen": engine("qwen", "10.64.1.2", "chat"),
+    "phi": engine("phi", "10.64.1.3", "chat"),
     "app": pod("app", "10.64.1.4", "chat", {"app": "shop"}),
-    "bge-router": pod("bge-router", "10.64.2.1", "search", component("router", "bge")),
-    "bge": pod("bge", "10.64.2.2", "search", component("engine", "bge")),
+    "bge-router": part("10.64.2.1", "Deployment", "bge-1-0-0-router"),
+    "bge": engine("bge", "10.64.2.2", "search"),
     "shop": pod("shop", "10.64.3.1", "shop"),
-    "stranger": pod("stranger", "10.64.4.1", "other", component("gateway-proxy")),
+    "stranger": pod("stranger", "10.64.4.1", "other", {"app.kubernetes.io/component": "gateway-proxy"}),
     "prometheus": pod("prometheus", "10.64.5.1", "monitoring"),
     "dns": pod("dns", "10.64.6.1", "kube-system", {"k8s-app": "kube-dns"}),
 }
-"""Model qwen of team chat and bge of search have routers, phi has none."""
 OUTSIDE = {CLIENT, INTERNET, API_SERVER}
 
 HOPS = {
@@ -55,31 +98,13 @@ HOPS = {
     ("proxy", "phi", SERVING),
     ("qwen-router", "qwen", SERVING),
     ("bge-router", "bge", SERVING),
-    ("proxy", API_SERVER, API),
+    *product(("proxy", "qwen-router", "bge-router"), (API_SERVER,), (API,)),
     ("prometheus", "litellm", LITELLM_METRICS),
     ("prometheus", "proxy", PROXY_METRICS),
     *product(("prometheus",), ("qwen-router", "bge-router"), (ROUTER_METRICS,)),
     *product(("prometheus",), ("qwen", "phi", "bge"), (SERVING, LAUNCHER)),
 }
 """All that is allowed, by source, target and TCP port."""
-
-
-@cache
-def objects() -> list[dict[str, Any]]:
-    def program() -> None:
-        Gateway(
-            "gateway",
-            arguments(
-                client_namespaces=["shop", "chat"],
-                client_ranges=["10.1.0.0/24"],
-                api_server_ranges=[f"{API_SERVER}/32"],
-            ),
-        )
-        behind = {"gateway_namespace": "llm-gateway", "gateway_direct_models": ["phi"], "gpu_quota": 1}
-        for team in ("chat", "search"):
-            TeamNamespace(team, {"team": {"name": team}, **behind})
-
-    return manifests(record(program))
 
 
 def policies() -> list[dict[str, Any]]:
@@ -93,20 +118,50 @@ def namespaces() -> list[dict[str, Any]]:
     return [*ours, *map(namespace, ("shop", "other", "monitoring", "kube-system"))]
 
 
-def can_connect(source: str, target: str, port: int, protocol: str = "TCP") -> bool:
+def can_connect(source: str, target: str, port: int, protocol: str = "TCP", only: str | None = None) -> bool:
+    """Under all policies, or under one side of them: what is let in, or what is let out."""
     ends = [PODS[name]["status"]["podIP"] if name in PODS else name for name in (source, target)]
-    return allowed(Connection(*ends, protocol, port), policies(), list(PODS.values()), namespaces())
+    rendered = policies() if only is None else [each for each in map(partial(side, only), policies()) if each]
+    return allowed(Connection(*ends, protocol, port), rendered, list(PODS.values()), namespaces())
+
+
+def side(only: str, policy: dict[str, Any]) -> dict[str, Any] | None:
+    """One side of a policy; ``None`` where it has nothing to say of it."""
+    types = [each for each in policy["spec"]["policyTypes"] if each == only]
+    return {**policy, "spec": {**policy["spec"], "policyTypes": types}} if types else None
 
 
 PORTS = (80, API, EDGE, EDGE_TLS, LITELLM, LITELLM_METRICS, MODELS, PROXY_METRICS, REDIS, SERVING, ROUTER_METRICS)
 OURS = {name for name, each in PODS.items() if each["metadata"]["namespace"] in ("llm-gateway", "chat", "search")}
 
 
-def test_each_hop_accepts_its_predecessor_alone() -> None:
+ENDS = {*PODS, *OUTSIDE}
+
+
+def test_each_hop_is_all_that_is_allowed() -> None:
     """Every pair of which one end is ours, on every port of the path."""
-    ends = {*PODS, *OUTSIDE}
-    tried = [(a, b, port) for a, b, port in product(ends, ends, PORTS) if a != b and OURS & {a, b}]
+    tried = [(a, b, port) for a, b, port in product(ENDS, ENDS, PORTS) if a != b and OURS & {a, b}]
     assert {each for each in tried if can_connect(*each)} == HOPS
+
+
+def test_each_hop_accepts_its_predecessor_alone_whatever_that_lets_out() -> None:
+    """The edge knows clients by their namespace; engines in it let nothing out."""
+    clients = {name for name, each in PODS.items() if each["metadata"]["namespace"] in ("chat", "shop")}
+    tried = [(a, b, port) for a, b, port in product(ENDS, OURS, PORTS) if a != b]
+    assert {each for each in tried if can_connect(*each, only="Ingress")} == {
+        *(hop for hop in HOPS if hop[1] in OURS),
+        *product(clients, ("proxy",), (EDGE, EDGE_TLS)),
+    }
+
+
+NOT_TOLD_APART = {*product(("proxy",), ("qwen", "bge"), (SERVING,)), ("qwen-router", "phi", SERVING)}
+"""What a source may send and its target refuses: to a source, engines are engines."""
+
+
+def test_nobody_sends_to_anybody_but_the_next_hop() -> None:
+    tried = [(a, b, port) for a, b, port in product(OURS, ENDS, PORTS) if a != b]
+    sent = {each for each in tried if can_connect(*each, only="Egress")}
+    assert sent == {hop for hop in HOPS if hop[0] in OURS} | NOT_TOLD_APART
 
 
 @pytest.mark.parametrize("source", ["proxy", "litellm", "limits", "qwen-router"])

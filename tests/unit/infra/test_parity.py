@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from local.state_folder import REPOSITORY
+from tests.unit.infra.test_gateway import GATEWAY, KEY
 from tests.unit.infra.test_program import LOADER, run
 from tests.unit.recording import Recorded, Recording
 from tests.unit.stacks.settings_files import settings_data
@@ -105,7 +106,9 @@ def program(stack: str) -> Recording:
     settings |= {key: shared[key] for key in ABOVE_THE_CLOUDS if key in shared}
     # Members of teams are people of each cloud.
     settings |= {"loader": {"image": LOADER["image"]}, "teams": [{"name": team["name"]} for team in shared["teams"]]}
-    return run(settings).recording
+    settings |= {"gateway": {**GATEWAY, "keys": [{**KEY, "team": shared["teams"][0]["name"]}]}}
+    # Made ones would differ from run to run.
+    return run(settings, {"redisLimitsPassword": "hunter2", "redisCachePassword": "hunter3"}).recording
 
 
 def components(recording: Recording, resource: Recorded) -> Iterator[str]:
@@ -117,10 +120,10 @@ def components(recording: Recording, resource: Recorded) -> Iterator[str]:
 
 
 def objects(stack: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """Properties of the objects that are no cloud's own, by kind and name."""
+    """Properties of the objects that are no cloud's own, by kind and name: a model and its router have some alike."""
     recording = program(stack)
     return {
-        (resource.type, resource.name): dict(properties(resource.inputs))
+        (resource.type, f"{next(components(recording, resource))} {resource.name}"): dict(properties(resource.inputs))
         for resource in recording
         if resource.type.startswith("kubernetes:") and not OF_A_CLOUD & set(components(recording, resource))
     }
@@ -158,6 +161,7 @@ def test_the_same_objects_stand_on_both_clusters() -> None:
     assert objects("prod").keys() == objects("prod-aws").keys()
     kinds = {kind.rpartition(":")[2] for kind, _ in objects("prod")}
     assert {"Deployment", "Job", "Namespace", "NetworkPolicy", "ResourceQuota", "ScaledObject", "Release"} <= kinds
+    assert {"Gateway", "HTTPRoute", "HorizontalPodAutoscaler", "StatefulSet"} <= kinds
 
 
 def test_they_differ_by_what_is_listed_with_its_reason_and_by_nothing_else() -> None:
