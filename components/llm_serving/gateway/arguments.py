@@ -187,6 +187,8 @@ class GuardrailsArgs(TypedDict):
     """What is looked for in answers."""
     action: NotRequired[str]
     """`mask` (the default) puts a placeholder in its place; `block` refuses the request."""
+    stream_look_ahead: NotRequired[int]
+    """Characters of a stream that are held back, so that what is looked for is seen whole; 80 by default."""
 
 
 class GatewayTlsArgs(TypedDict):

@@ -259,6 +259,8 @@ class GuardrailsSpec(Frozen):
     """What is looked for in answers."""
     action: Literal["mask", "block"] = "mask"
     """`mask` (the default) puts a placeholder in its place; `block` refuses the request."""
+    stream_look_ahead: Annotated[int, Field(ge=50, le=500)] = 80
+    """Characters of a stream that are held back, so that what is looked for is seen whole; 80 by default."""
 
 
 class GatewayTlsSpec(Frozen):

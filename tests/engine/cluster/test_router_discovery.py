@@ -62,9 +62,11 @@ def hosts(router: Router) -> set[str]:
     return {url.removeprefix("http://").partition(":")[0] for url in urls}
 
 
-def put_pod(api: Kubernetes, namespace: str, name: str, host: str, *, ready: bool = True, **labels: str) -> None:
+def put_pod(
+    api: Kubernetes, namespace: str, name: str, host: str, *, ready: bool = True, release: str = "1.0.0"
+) -> None:
     """A pod on a node that nobody keeps, with an address."""
-    metadata = {"name": name, "namespace": namespace, "labels": {**RELEASE, **labels}}
+    metadata = {"name": name, "namespace": namespace, "labels": {**RELEASE, LABEL_RELEASE: release}}
     spec = {
         "nodeName": "nobodys",
         "terminationGracePeriodSeconds": GRACE_SECONDS,
@@ -87,7 +89,7 @@ def test_a_router_asks_the_ready_engines_of_its_release_and_none_that_goes(
 ) -> None:
     first, second = HOSTS
     assert router.status("/readiness") == 503
-    put_pod(api, namespace, "canary", second, **{LABEL_RELEASE: "1.1.0"})
+    put_pod(api, namespace, "canary", second, release="1.1.0")
     put_pod(api, namespace, "starting", second, ready=False)
     put_pod(api, namespace, "stable", first)
     eventually(lambda: hosts(router) == {first})

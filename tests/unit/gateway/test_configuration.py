@@ -19,6 +19,8 @@ from llm_serving.spec import (
     GatewayLimitsSpec,
     GatewaySpec,
     GatewayTimeoutsSpec,
+    GuardrailEntity,
+    GuardrailsSpec,
     KeySpec,
     ModelEndpoint,
     RedisSpec,
@@ -69,6 +71,7 @@ SAME = [
     (RedisSpec, configuration.RedisEndpoint),
     (RedisStoresSpec, configuration.RedisEndpoints),
     (AnswerCacheSpec, configuration.Cache),
+    (GuardrailsSpec, configuration.Guardrails),
     (GatewaySpec, configuration.Configuration),
     (KeySpec, key_file.Key),
     (BudgetSpec, key_file.Budget),
@@ -97,6 +100,13 @@ def test_settings_allow_no_number_that_the_program_refuses(settings: Any, progra
         if allowed is not None and accepted is not None:
             assert accepted[0] <= allowed[0], field
             assert allowed[1] <= accepted[1], field
+
+
+def test_settings_look_for_what_the_program_knows() -> None:
+    kinds = [kind.value for kind in GuardrailEntity]
+    guardrails = read(gateway_document(spec(guardrails={"input": kinds, "output": kinds}), models())).guardrails
+    assert guardrails is not None
+    assert [*guardrails.input] == [*guardrails.output] == kinds
 
 
 def test_names_at_the_ends_of_what_settings_allow_are_accepted() -> None:

@@ -16,6 +16,12 @@ from botocore import xform_name
 
 SCRIPT = Path(__file__).resolve().parents[3] / "tools/aws/prepare-account.sh"
 ROOT = SCRIPT.parents[2]
+OURS = {
+    line.split("/llm-serving/")[1]
+    for line in (ROOT / "stacks/releases/images.lock.yaml").read_text().splitlines()
+    if "/llm-serving/" in line
+}
+"""Our own images."""
 ACCOUNT = "111122223333"
 SECRET = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:ecr-pullthroughcache/docker-hub-AbCdEf"
 EVERYTHING = ("--accounts", "444455556666,777788889999", "--docker-hub-secret", SECRET)
@@ -105,7 +111,8 @@ def test_aws_knows_every_call_and_option(cli: Path, region: str) -> None:
 
 def test_a_second_run_creates_nothing(cli: Path) -> None:
     _, first = run(cli, "us-east-1", *EVERYTHING)
-    assert sum(call[1].startswith("create-") for call in first) == 8
+    # Bucket, key and its alias, pull-through rule with its template, and the role of Spot instances.
+    assert sum(call[1].startswith("create-") for call in first) == len(OURS) + 6
     assert not [call for call in first if call[1].startswith("update-")]
     second, calls = run(cli, "us-east-1", *EVERYTHING)
     assert second.returncode == 0, second.stderr
@@ -149,9 +156,7 @@ def test_a_bucket_elsewhere_than_in_the_first_region_names_its_region(cli: Path)
 def test_every_image_of_ours_has_a_repository_whose_tags_never_move_and_which_is_scanned(cli: Path) -> None:
     _, calls = run(cli, "us-east-1")
     made = called(calls, "create-repository")
-    lock = (ROOT / "stacks/releases/images.lock.yaml").read_text()
-    ours = {line.split("/llm-serving/")[1] for line in lock.splitlines() if "/llm-serving/" in line}
-    assert {repository["--repository-name"] for repository in made} == {f"llm-serving/{image}" for image in ours}
+    assert {repository["--repository-name"] for repository in made} == {f"llm-serving/{image}" for image in OURS}
     assert {repository["--image-tag-mutability"] for repository in made} == {"IMMUTABLE"}
     assert {repository["--image-scanning-configuration"] for repository in made} == {"scanOnPush=true"}
     assert called(calls, "set-repository-policy") == called(calls, "create-pull-through-cache-rule") == []
@@ -168,7 +173,7 @@ def test_other_accounts_pull_and_do_nothing_else(cli: Path) -> None:
         assert statement["Principal"] == {
             "AWS": ["arn:aws:iam::444455556666:root", "arn:aws:iam::777788889999:root"],
         }
-    assert len(pulling) == 2
+    assert len(pulling) == len(OURS)
     actions = {action for document in pulling for statement in document["Statement"] for action in statement["Action"]}
     assert actions == {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
     (statement,) = filling["Statement"]

@@ -1,4 +1,8 @@
-"""``llm-serving-gateway``: writes LiteLLM's configuration from ours and serves it until it is told to stop."""
+"""``llm-serving-gateway``: writes LiteLLM's configuration from ours and serves it until it is told to stop.
+
+By uvicorn with httptools, in one process. Granian, which LiteLLM offers too, took 4 % less CPU a request in one run
+with both on 29 November 2026 (30.0 against 31.4 ms on two busy cores), and a second process of 43 MB.
+"""
 
 import json
 import os
