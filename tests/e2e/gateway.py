@@ -80,7 +80,9 @@ class GatewayClient:
         with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
             for line in answer:
                 if line.startswith(b"data: ") and line.strip() != b"data: [DONE]":
-                    yield json.loads(line[6:])
+                    event = json.loads(line[6:])
+                    assert "error" not in event, event
+                    yield event
 
     def _request(self, path: str, data: bytes | None, headers: Mapping[str, str]) -> urllib.request.Request:
         shown = {} if self.key is None else {"Authorization": f"Bearer {self.key}"}

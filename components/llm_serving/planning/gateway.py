@@ -10,7 +10,6 @@ from llm_serving.spec import (
     ModelEndpoint,
     ModelSpec,
     ReleaseSpec,
-    RouterSpec,
     Routing,
     Task,
 )

@@ -60,6 +60,9 @@ def _prepare(environment: MutableMapping[str, str], configuration: str) -> None:
     environment["LITELLM_MASTER_KEY"] = f"sk-{secrets.token_urlsafe(32)}"
     environment["LITELLM_MODE"] = "PRODUCTION"
     environment["LITELLM_LOG"] = "ERROR"
+    # It would end a stream after a hundred equal chunks (`streaming_handler.py`, 1.110): what a model writes, however
+    # often, is the client's to judge.
+    environment["REPEATED_STREAMING_CHUNK_LIMIT"] = str(sys.maxsize)
     # Otherwise prices are sought on the internet, three times, ten seconds.
     environment["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     for switch in ("NO_DOCS", "NO_REDOC", "NO_OPENAPI", "DISABLE_ADMIN_UI"):
