@@ -124,7 +124,9 @@ def _container(spec: GatewaySpec) -> core.v1.ContainerArgs:
             core.v1.ContainerPortArgs(name=PORT_NAME, container_port=LITELLM_PORT),
             core.v1.ContainerPortArgs(name=METRICS_PORT_NAME, container_port=LITELLM_METRICS_PORT),
         ],
-        resources=core.v1.ResourceRequirementsArgs(requests={"cpu": cores(spec.cpu), "memory": MEMORY_REQUEST}, limits=LIMITS),
+        resources=core.v1.ResourceRequirementsArgs(
+            requests={"cpu": cores(spec.cpu), "memory": MEMORY_REQUEST}, limits=LIMITS
+        ),
         security_context=RESTRICTED,
         startup_probe=probe("/health/readiness", STARTUP_PERIOD_SECONDS, STARTUP_FAILURES),
         readiness_probe=probe("/health/readiness", 5, 2),

@@ -131,7 +131,9 @@ def pod_spec(
             fs_group_change_policy="OnRootMismatch",
             seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
         ),
-        containers=[_container(image, mounts, memory_mib, cpu, persistent=claim is not None, tls=tls_secret is not None)],
+        containers=[
+            _container(image, mounts, memory_mib, cpu, persistent=claim is not None, tls=tls_secret is not None)
+        ],
         volumes=[data, *files.values()],
     )
 
@@ -147,7 +149,13 @@ def probe_command(*, tls: bool) -> list[str]:
 
 
 def _container(
-    image: ImageReference, mounts: list[core.v1.VolumeMountArgs], memory_mib: int, cpu: float, *, persistent: bool, tls: bool
+    image: ImageReference,
+    mounts: list[core.v1.VolumeMountArgs],
+    memory_mib: int,
+    cpu: float,
+    *,
+    persistent: bool,
+    tls: bool,
 ) -> core.v1.ContainerArgs:
     def probe(period: int, failures: int) -> core.v1.ProbeArgs:
         return core.v1.ProbeArgs(

@@ -162,7 +162,9 @@ def _container(image: ImageReference, command: pulumi.Input[list[str]], cpu: flo
             core.v1.ContainerPortArgs(name=PORT_NAME, container_port=ROUTER_PORT),
             core.v1.ContainerPortArgs(name=METRICS_PORT_NAME, container_port=ROUTER_METRICS_PORT),
         ],
-        resources=core.v1.ResourceRequirementsArgs(requests={"cpu": cores(cpu), "memory": MEMORY_REQUEST}, limits=LIMITS),
+        resources=core.v1.ResourceRequirementsArgs(
+            requests={"cpu": cores(cpu), "memory": MEMORY_REQUEST}, limits=LIMITS
+        ),
         security_context=RESTRICTED,
         startup_probe=probe("/liveness", 1, 60),
         # With no engine it is not ready, so that requests find a router that knows one, or are refused at once.
