@@ -166,13 +166,23 @@ def _about(served: ServedReport, who: str) -> Iterator[str]:
 
 def _gateway(gateway: GatewayReport) -> Section:
     rows = [
-        (part.part, part.namespace, instance_range(part.min_pods, part.max_pods), part.image) for part in gateway.parts
+        (part.part, part.namespace, instance_range(part.min_pods, part.max_pods), _short_image(part.image))
+        for part in gateway.parts
     ]
     where = "inside the cluster" if gateway.internal else "public"
     notes = [f"{gateway.url} ({where})"] if gateway.url else []
     notes += [f"address of its load balancer: {gateway.address}"] if gateway.address else []
     notes.append(f"keys: {gateway.keys}")
-    return Section("Gateway", ("part", "namespace", "pods", prose("image")), rows, notes=notes)
+    return Section("Gateway", ("part", "namespace", "pods", "image"), rows, notes=notes)
+
+
+def _short_image(reference: str) -> str:
+    """An image without its registry, and with the beginning of its digest."""
+    name, _, digest = reference.rpartition("/")[2].partition("@")
+    return f"{name}@{digest[:_DIGEST_SHOWN]}" if digest else name
+
+
+_DIGEST_SHOWN = len("sha256:") + 12
 
 
 def _cost(cost: CostReport) -> Section:
