@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from llm_serving.gateway.names import EDGE_SERVICE
@@ -16,6 +17,7 @@ from tests.e2e.served import MODEL, QUESTION, Served, engine_of, sum_of
 
 NAMESPACE = "llm-gateway"
 CHAT = "/v1/chat/completions"
+_SEEDS = count()
 ANSWER_SECONDS = 120
 """A guard, longer than anything that the gateway waits for."""
 
@@ -70,8 +72,9 @@ class GatewayClient:
         return self._ask(path, None, {})
 
     def chat(self, **options: Any) -> Answer:
-        """One chat completion."""
-        return self.post(CHAT, {"model": MODEL, "messages": QUESTION, "max_tokens": 4, **options})
+        """One chat completion, which was not asked for before: no kept answer is given."""
+        body = {"model": MODEL, "messages": QUESTION, "max_tokens": 4, "seed": next(_SEEDS), **options}
+        return self.post(CHAT, body)
 
     def events(self, **options: Any) -> Iterator[Any]:
         """Chunks of a streamed chat completion as they come."""

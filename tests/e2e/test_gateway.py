@@ -96,6 +96,12 @@ def test_an_answer_names_its_release_and_a_stream_has_as_many_tokens(gateway: Ga
     assert len([word for word in words if word]) == 3
 
 
+def test_the_same_request_of_the_same_key_is_answered_once(gateway: GatewayClient) -> None:
+    first, second = (gateway.chat(seed=1_000_000) for _ in range(2))
+    assert [answer.headers["x-llm-cache"] for answer in (first, second)] == ["miss", "hit"]
+    assert first.json()["choices"] == second.json()["choices"]
+
+
 def test_a_token_is_passed_on_when_it_is_there(gateway: GatewayClient) -> None:
     """Nothing on the way keeps the beginning of a stream until its end."""
     engine = _engine(gateway)
