@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -31,10 +31,17 @@ KEYS = (
 )
 
 
+def _settings(served: Served, keys: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The committed ones, with two pods of every part that has no state."""
+    committed = served.committed_gateway()
+    router = {**committed["router"], "replicas": 2}
+    return {**committed, "replicas": {"min": 2, "max": 2}, "router": router, "keys": list(keys)}
+
+
 @pytest.fixture(scope="module")
 def gateway(stand_in: Served) -> Iterator[GatewayClient]:
     """A client of the gateway; the other tests have the engine to themselves again."""
-    stand_in.change_gateway({**stand_in.committed_gateway(), "replicas": {"min": 2, "max": 2}, "keys": list(KEYS)})
+    stand_in.change_gateway(_settings(stand_in, KEYS))
     stand_in.open()
     stand_in.up()
     client = GatewayClient(stand_in, client_key(stand_in.runner.state).text)
@@ -143,8 +150,7 @@ def test_a_limit_of_requests_at_once_holds_over_all_replicas(gateway: GatewayCli
 def test_a_new_key_and_a_removed_one_restart_nothing(gateway: GatewayClient) -> None:
     served = gateway.served
     before = {pod["metadata"]["uid"] for component in (GATEWAY, PROXY) for pod in parts(served, component)}
-    settings = {**served.committed_gateway(), "replicas": {"min": 2, "max": 2}}
-    served.change_gateway({**settings, "keys": [*KEYS[1:], _key("later", LATER)]})
+    served.change_gateway(_settings(served, [*KEYS[1:], _key("later", LATER)]))
     served.open()
     served.up()
     # The kubelet brings the Secret's new content into the pods within its period of a minute.

@@ -49,7 +49,7 @@ bucket=${bucket:-$account-pulumi-state}
 key=pulumi-state
 registry=llm-serving
 pull_through=docker-hub
-images="model-loader quantizer redis router"
+images="gateway model-loader quantizer redis router"
 
 step "bucket s3://$bucket"
 if ! aws s3api head-bucket --bucket "$bucket" >/dev/null 2>&1; then
