@@ -41,6 +41,14 @@ def test_a_stream_ends_with_its_usage_only_for_who_asks(pod):
     assert usage[-1]["total_tokens"] == 22
 
 
+def test_a_stream_of_many_equal_chunks_comes_whole(pod, weighted):
+    weighted.behaviour.text = lambda body: "ab " * 150
+    lines = [line.removeprefix("data: ") for line in pod.chat(stream=True).text.split("\n\n") if line]
+    assert lines.pop() == "[DONE]"
+    deltas = [json.loads(line)["choices"][0]["delta"] for line in lines]
+    assert "".join(delta.get("content") or "" for delta in deltas) == "ab " * 150
+
+
 def test_a_key_sees_the_models_that_are_its_own(pod):
     listed = requests.get(f"{pod.url}/v1/models", headers={"authorization": "Bearer sk-llm-any"}, timeout=60).json()
     assert [model["id"] for model in listed["data"]] == ["tiny", "second", "vectors", "scores"]

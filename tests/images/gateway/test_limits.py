@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import requests
 
 from tests.images.gateway.backend import Behaviour
 from tests.images.gateway.conftest import give_keys
@@ -70,6 +71,39 @@ def test_a_request_that_alone_exceeds_the_tokens_of_a_minute_is_refused_and_an_o
     answer = pods[0].post("/v1/completions", {"model": "tiny", "prompt": "four"}, "small")
     assert answer.status_code == 200
     assert weighted.requests[-1][2]["max_tokens"] == 99
+
+
+def test_a_share_of_the_minute_that_might_not_fit_into_the_context_stays_open(pods, grant, weighted):
+    grant("roomy", tokensPerMinute=1700)
+    answer = pods[0].post("/v1/completions", {"model": "tiny", "prompt": "hi, " * 1500}, "roomy")
+    assert answer.status_code == 200
+    assert "max_tokens" not in weighted.requests[-1][2]
+
+
+def test_a_stream_counts_what_the_engine_counted_whether_its_client_asks_or_not(pods, grant, redis):
+    grant("streams", budget={"tokens": 1000, "days": 30})
+    for asked in ({}, {"stream_options": {"include_usage": False}}, {"stream_options": {"include_usage": True}}):
+        before = redis.number("llm:{streams}:budget", "tokens") if asked else 0
+        assert pods[0].chat("streams", stream=True, **asked).text.endswith("data: [DONE]\n\n")
+        assert redis.number("llm:{streams}:budget", "tokens") == before + 22
+
+
+@pytest.mark.parametrize("levels", [300, 980])
+def test_a_body_that_is_nested_too_deeply_is_400_and_holds_nothing(pods, grant, weighted, levels):
+    name = f"deep-{levels}"
+    grant(name, parallelRequests=1)
+    nested = '{"a":' * levels + "1" + "}" * levels
+    fields = {
+        "response_format": '"messages": [{"role": "user", "content": "hi"}], "response_format": ',
+        "messages": '"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}], "more": ',
+    }
+    for field, start in fields.items():
+        text = f'{{"model": "tiny", {start}{nested}{"}]" if field == "messages" else ""}}}'
+        headers = {"authorization": f"Bearer sk-llm-{name}"}
+        answer = requests.post(f"{pods[0].url}/v1/chat/completions", data=text, headers=headers, timeout=60)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request"), answer.text
+    assert not weighted.requests
+    assert pods[0].chat(name).status_code == 200
 
 
 def test_requests_at_once_are_counted_over_both_replicas_and_given_back(pods, grant, weighted):

@@ -103,6 +103,7 @@ def test_a_body_that_is_too_large_is_413_with_and_without_its_length(pod):
         ({"model": "tiny", "messages": HI, "max_tokens": 1.5}, "max_tokens"),
         ({"model": "tiny", "messages": HI, "max_tokens": 513}, "max_tokens"),
         ({"model": "tiny", "messages": HI, "max_completion_tokens": 513}, "max_completion_tokens"),
+        ({"model": "tiny", "messages": HI, "max_completion_tokens": 5, "max_tokens": 513}, "max_tokens"),
         ({"model": "tiny", "messages": HI, "temperature": {}}, "temperature"),
         ({"model": "tiny", "messages": HI, "temperature": 3}, "temperature"),
         ({"model": "tiny", "messages": HI, "stream": "yes"}, "stream"),
@@ -177,4 +178,9 @@ def test_prompts_answers_and_keys_are_in_no_log(pod, weighted, stable):
         backend.behaviour.status = 500
     pod.chat(messages=[{"role": "user", "content": "my-secret-prompt"}])
     pod.chat(messages=[{"role": "user", "content": ["my-secret-prompt"]}])
+    for backend in (weighted, stable):
+        backend.behaviour.status = 400
+        backend.behaviour.error = {"error": {"message": "odd: my-secret-prompt", "code": 400}}
+    refused(pod.chat(messages=[{"role": "user", "content": "my-secret-prompt"}]), 400)
+    refused(pod.chat(messages=[{"role": "user", "content": "my-secret-prompt"}], stream=True), 400)
     assert not any(word in pod.log for word in ("my-secret-prompt", "sk-llm-any", "hello"))

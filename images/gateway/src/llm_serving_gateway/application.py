@@ -153,7 +153,13 @@ class Application:
     ) -> None:
         fields, model, key = exchange.body, exchange.model, exchange.key
         show_usage = bool((fields.get("stream_options") or {}).get("include_usage"))
-        bounds = bound(fields, model, key, self._configuration.limits)
+        if exchange.is_stream:  # what counts is what the engine counted
+            fields["stream_options"] = {**fields.get("stream_options", {}), "include_usage": True}
+        try:
+            bounds = bound(fields, model, key, self._configuration.limits)
+            body = encoding.dumps(fields)
+        except (encoding.JSONEncodeError, RecursionError):
+            raise invalid("The body is nested too deeply.") from None
         wanted = Reservation(exchange.id, Limits.of(key), bounds.tokens, price(model, bounds.prompt, bounds.output))
         lease = await self._limiter.acquire(wanted)
 
@@ -165,8 +171,11 @@ class Application:
             self._metrics.tokens.labels(*who, "output").inc(output)
             await lease.settle(prompt + output, price(model, prompt, output))
 
-        with self._metrics.in_flight.labels(model.name).track_inprogress():
-            await relay(self._inner, scope, receive, send, exchange, settle, show_usage=show_usage)
+        try:
+            with self._metrics.in_flight.labels(model.name).track_inprogress():
+                await relay(self._inner, scope, receive, send, exchange, body, settle, show_usage=show_usage)
+        finally:
+            await lease.settle(0, 0)
 
     def _model(self, key: Key, name: str) -> Model:
         model = self._models.get(name)

@@ -93,9 +93,10 @@ class BackEndTransport(httpx.AsyncBaseTransport):
             if answer is None:
                 continue
             if answer.status_code in REFUSALS:
-                upstream.refusal = answer
-                upstream.too_long_for = model.context_tokens if self._too_long(answer.text) else None
-                return copy(answer)
+                too_long = self._too_long(answer.text)
+                upstream.refusal = _in_our_words(answer.status_code, too_long=too_long)
+                upstream.too_long_for = model.context_tokens if too_long else None
+                return copy(upstream.refusal)
             return answer
         _UNAVAILABLE.labels(model.name).inc()
         return _unavailable(model)
@@ -231,6 +232,16 @@ def _outcome(error: Exception) -> str:
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return "unreachable"
     return "timeout" if isinstance(error, TimeoutError | httpx.TimeoutException) else "broken"
+
+
+def _in_our_words(status: int, *, too_long: bool) -> httpx.Response:
+    """What LiteLLM gets for a refusal of an engine, which may quote the prompt: LiteLLM logs it.
+
+    It knows by these words that a model with more context may be asked.
+    """
+    message = "This model's maximum context length is exceeded." if too_long else "The model refused the request."
+    error = {"message": message, "type": "invalid_request_error", "code": str(status)}
+    return httpx.Response(status, json={"error": error})
 
 
 def _unavailable(model: Model) -> httpx.Response:

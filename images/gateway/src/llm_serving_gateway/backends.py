@@ -10,6 +10,7 @@ from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler  # pyright: 
 from llm_serving_gateway import exchange
 from llm_serving_gateway.backend_transport import BackEndTransport
 from llm_serving_gateway.configuration import Configuration
+from llm_serving_gateway.relay import TOO_LONG
 from llm_serving_gateway.upstream import Upstream
 
 
@@ -20,14 +21,17 @@ def install(configuration: Configuration) -> None:
     provider's ways (rerank, or chat but not completions), make their transport by ``create_async_transport``.
     """
     inner = AsyncHTTPHandler.create_async_transport()
-    too_long = ExceptionCheckers.is_error_str_context_window_exceeded
-    transport = BackEndTransport(inner, configuration, _upstream, too_long)
+    transport = BackEndTransport(inner, configuration, _upstream, _too_long)
 
     def create_async_transport(*arguments: Any, **named: Any) -> BackEndTransport:
         return transport
 
     AsyncHTTPHandler.create_async_transport = staticmethod(create_async_transport)
     litellm.aclient_session = httpx.AsyncClient(transport=transport)
+
+
+def _too_long(text: str) -> bool:
+    return TOO_LONG.search(text) is not None or ExceptionCheckers.is_error_str_context_window_exceeded(text)
 
 
 def _upstream() -> Upstream:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from prometheus_client import Counter, Gauge  # pyright: ignore[reportMissingImports]
-from redis.asyncio import Redis  # pyright: ignore[reportMissingImports]
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection  # pyright: ignore[reportMissingImports]
 from redis.asyncio.retry import Retry  # pyright: ignore[reportMissingImports]
 from redis.backoff import NoBackoff  # pyright: ignore[reportMissingImports]
 from redis.exceptions import RedisError, ResponseError  # pyright: ignore[reportMissingImports]
@@ -20,6 +20,8 @@ from llm_serving_gateway.configuration import RedisEndpoint
 
 T = TypeVar("T")
 
+CONNECTIONS = 100
+"""Most connections of one client."""
 PROBE_SECONDS = 0.5
 """Pause between two probes of a Redis that is away."""
 
@@ -28,16 +30,22 @@ FAILURES = Counter("llm_gateway_redis_failures_total", "Operations that failed",
 
 
 def connect(endpoint: RedisEndpoint, password: str | None, timeout_seconds: float) -> Redis:
-    """A client that tries nothing twice."""
-    return Redis(
+    """A client that tries nothing twice.
+
+    What finds all connections in use waits for one, within the time that it has anyway.
+    """
+    pool = BlockingConnectionPool(
+        max_connections=CONNECTIONS,
+        timeout=None,
+        connection_class=SSLConnection if endpoint.tls else Connection,
         host=endpoint.host,
         port=endpoint.port,
         password=password,
-        ssl=endpoint.tls,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
         retry=Retry(NoBackoff(), 0),
     )
+    return Redis.from_pool(pool)
 
 
 class RedisAwayError(Exception):

@@ -51,7 +51,8 @@ def bound(fields: dict[str, Any], model: Model, key: Key, limits: RequestLimits)
     size = measure(fields)
     if model.task is not Task.CHAT:
         return Bounds(size.estimate, 0)
-    name = "max_completion_tokens" if "max_completion_tokens" in fields else "max_tokens"
+    names = [name for name in ("max_tokens", "max_completion_tokens") if name in fields]
+    name = max(names, key=lambda name: fields[name], default="max_tokens")
     output: int | None = fields.get(name)
     if output is not None and output > limits.max_output_tokens:
         raise invalid(f"{name}: at most {limits.max_output_tokens}", name, "invalid_value")
@@ -79,9 +80,8 @@ def _default(
     output = limits.max_output_tokens
     if key.tokens_per_minute is not None:
         share = (key.tokens_per_minute - size.estimate) // answers
-        if 0 < share < output:
-            fields["max_tokens"] = share
-            return min(share, model.context_tokens)
+        if share > 0:
+            output = min(share, output)
     if size.most + output <= model.context_tokens:
         fields["max_tokens"] = output
     return min(output, model.context_tokens)

@@ -1,5 +1,5 @@
 """JSON, by the fastest parser that there is: bodies are read and written twice a request."""
 
-from orjson import JSONDecodeError, dumps, loads  # pyright: ignore[reportMissingImports]
+from orjson import JSONDecodeError, JSONEncodeError, dumps, loads  # pyright: ignore[reportMissingImports]
 
-__all__ = ["JSONDecodeError", "dumps", "loads"]
+__all__ = ["JSONDecodeError", "JSONEncodeError", "dumps", "loads"]

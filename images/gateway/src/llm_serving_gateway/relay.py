@@ -23,7 +23,7 @@ Inner = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 _HANDED_ON = ("accept", "traceparent", "tracestate", "baggage")
 """Headers of the client that LiteLLM gets. It takes orders from others (``x-litellm-...``)."""
 
-_TOO_LONG = re.compile(r"maximum (?:context|model) length|max_model_len|context window", re.IGNORECASE)
+TOO_LONG = re.compile(r"maximum (?:context|model) length|max_model_len|context window", re.IGNORECASE)
 _DONE = b"data: [DONE]\n\n"
 _BLOCKED = "Content blocked"
 """What the content filter says, with the name of its pattern."""
@@ -66,6 +66,7 @@ async def relay(
     receive: Receive,
     send: Send,
     exchange: Exchange,
+    body: bytes,
     settle: Settle,
     *,
     show_usage: bool,
@@ -78,12 +79,12 @@ async def relay(
         receive: the client's; its body was read.
         send: the client's.
         exchange: what was checked.
+        body: what LiteLLM gets, as JSON.
         settle: called once, before the last byte: whoever has the whole answer may ask again at once.
         show_usage: whether the client asked for the usage at the end of a stream.
     """
     answer = _Answer(send, exchange, settle, show_usage=show_usage)
     gone = asyncio.Event()
-    body = encoding.dumps(exchange.body)
     sent = False
 
     async def take() -> Event:
@@ -148,7 +149,7 @@ class _Answer:
 
     def __init__(self, send: Send, exchange: Exchange, settle: Settle, *, show_usage: bool) -> None:
         self._send, self._exchange, self._settle, self._show_usage = send, exchange, settle, show_usage
-        self._settled = False
+        self._settling: asyncio.Future[None] | None = None
         self.status = 0
         self.usage = Usage()
         self._inner_headers: dict[str, str] = {}
@@ -209,14 +210,14 @@ class _Answer:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def settle(self, status: int) -> None:
-        """Say what was used, once."""
-        if not self._settled:
-            self._settled = True
-            await self._settle(Outcome(status, self.usage))
+        """Say what was used, once, to the end: a client that leaves meanwhile ends the task that calls this."""
+        if self._settling is None:
+            self._settling = asyncio.ensure_future(self._settle(Outcome(status, self.usage)))
+        await asyncio.shield(self._settling)
 
     async def _end(self, body: bytes) -> None:
-        await self.settle(self.status)
         self.is_complete = True
+        await self.settle(self.status)
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _refuse(self, refusal: RefusalError) -> None:
@@ -267,10 +268,10 @@ class _Answer:
         usage = chunk.get("usage")
         if usage:
             self.usage.read(usage)
-            if not self._show_usage:
-                if not any(_says_something(choice) for choice in chunk.get("choices", [])):
-                    return b""
-                del chunk["usage"]
+        if not self._show_usage and "usage" in chunk:
+            if not any(_says_something(choice) for choice in chunk.get("choices", [])):
+                return b""
+            del chunk["usage"]
         return b"data: " + encoding.dumps(self._presentable(chunk)) + b"\n\n"
 
     def _presentable(self, answer: dict[str, Any]) -> dict[str, Any]:
@@ -305,7 +306,7 @@ def _as_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusal
         text = body.decode("utf-8", "replace")
         if _BLOCKED in text:
             return _blocked("request or its answer")
-        if _TOO_LONG.search(text):
+        if TOO_LONG.search(text):
             return invalid(
                 "The prompt and max_tokens together are longer than the model's context.",
                 code="context_length_exceeded",
@@ -313,7 +314,5 @@ def _as_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusal
         return invalid("The model does not take this request.")
     if status == 413:
         return RefusalError(413, "The request is too large for the model.", "request_too_large")
-    if status in (408, 504):
-        return RefusalError(504, "The model did not answer in time.", "backend_timeout", retry_after=5)
     after = headers.get("retry-after", "")
     return unavailable(retry_after=min(max(int(after), 1), 60) if after.isdecimal() else 5)

@@ -52,14 +52,15 @@ class PromptSize:
 
 def measure(fields: Mapping[str, Any]) -> PromptSize:
     """The size of the prompts in the checked fields of a body."""
-    tokens, prompts, messages = 0, 1, 0
+    tokens, prompts, messages, more = 0, 1, 0, 0
     texts: list[str] = []
     if "messages" in fields:
         messages = len(fields["messages"])
         texts = [*_texts(fields["messages"]), *_texts(fields.get("tools", []))]
     elif "documents" in fields:
         # Every document is read together with the question.
-        texts = [*_texts(fields["documents"]), *[fields["query"]] * len(fields["documents"])]
+        texts = [*_texts(fields["documents"]), fields["query"]]
+        more = _bytes(fields["query"]) * (len(fields["documents"]) - 1)
     else:
         prompt = fields.get("prompt", fields.get("input"))
         if isinstance(prompt, str):
@@ -70,7 +71,7 @@ def measure(fields: Mapping[str, Any]) -> PromptSize:
             prompts = len(prompt)
             texts = [each for each in prompt if isinstance(each, str)]
             tokens = sum(len(each) for each in prompt if isinstance(each, list))
-    size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+    size = more + sum(_bytes(text) for text in texts)
     return PromptSize(
         estimate=tokens + -(-size // 4) + messages,
         most=tokens + -(-size * 2 // 5) + messages * _PER_MESSAGE,
@@ -78,6 +79,10 @@ def measure(fields: Mapping[str, Any]) -> PromptSize:
         tokens=tokens,
         texts=texts,
     )
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _texts(value: object) -> Iterator[str]:

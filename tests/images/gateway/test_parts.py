@@ -1,0 +1,80 @@
+"""What a client can make the gateway do costs it little: memory, connections, work for each byte."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from llm_serving_gateway.tokens import measure
+
+from tests.images.gateway.environment import GATEWAY, SOURCES
+
+CHAT = "/v1/chat/completions"
+COMPLETIONS = "/v1/completions"
+HI = [{"role": "user", "content": "hi"}]
+MANY = 300_000
+
+
+def run(part, given):
+    """What this part of the gateway makes of it."""
+    process = subprocess.run(
+        [GATEWAY.interpreter(), Path(__file__).with_name("parts.py"), part],
+        input=json.dumps(given),
+        env={"PYTHONPATH": str(SOURCES)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    return json.loads(process.stdout)
+
+
+def test_of_a_body_with_many_wrong_parts_few_errors_are_kept():
+    wrong = {f"{number}": "x" for number in range(MANY)}
+    bodies = {
+        "x0": (CHAT, {"model": "m", "messages": HI, **{f"x{number}": 1 for number in range(MANY)}}),
+        "messages.0": (CHAT, {"model": "m", "messages": [1] * MANY}),
+        "messages.0.role": (CHAT, {"model": "m", "messages": [{}] * MANY}),
+        "messages.0.content": (CHAT, {"model": "m", "messages": [{"role": "user", "content": [1] * MANY}]}),
+        "tools.0": (CHAT, {"model": "m", "messages": HI, "tools": [1] * MANY}),
+        "cache": (CHAT, {"model": "m", "messages": HI, "cache": wrong}),
+        "logit_bias": (CHAT, {"model": "m", "messages": HI, "logit_bias": wrong}),
+        "stop": (CHAT, {"model": "m", "messages": HI, "stop": [1] * MANY}),
+        "prompt": (COMPLETIONS, {"model": "m", "prompt": [1.5] * MANY}),
+        "prompt ": (COMPLETIONS, {"model": "m", "prompt": [[1.5] * 3] * MANY}),
+        "documents.0": ("/v1/rerank", {"model": "m", "query": "q", "documents": [1] * MANY}),
+    }
+    found = run("refuse", list(bodies.values()))
+    assert len(found) == len(bodies)
+    for wanted, (param, errors) in zip(bodies, found, strict=True):
+        assert param.startswith(wanted.strip()), param
+        assert errors <= 10, wanted
+
+
+def test_values_of_dictionaries_are_still_looked_at():
+    good = {"logit_bias": {"5": -1, "7": 2.5}, "cache": {"no-cache": True}}
+    wrong = [{"logit_bias": {"5": True}}, {"logit_bias": {"5": "1"}}, {"cache": {"no-cache": 1}}]
+    bodies = [(CHAT, {"model": "m", "messages": HI, **fields}) for fields in (good, *wrong)]
+    assert run("refuse", bodies) == [["logit_bias", 1], ["logit_bias", 1], ["cache", 1]]
+
+
+def test_the_question_of_many_documents_is_measured_once_and_counts_for_each():
+    encoded = []
+
+    class Question(str):
+        __slots__ = ()
+
+        def encode(self, *arguments):
+            encoded.append(self)
+            return super().encode(*arguments)
+
+    size = measure({"query": Question("q" * 40), "documents": ["d" * 4] * 1000})
+    assert size.estimate == 1000 * (40 + 4) // 4
+    assert len(encoded) <= 2
+
+
+def test_a_client_that_leaves_while_its_answer_is_settled_stops_nothing():
+    assert run("leave", None) == [200]
+
+
+def test_more_operations_than_connections_wait_and_redis_is_not_away(redis):
+    assert run("redis", redis.port) == [300, False]
