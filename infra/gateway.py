@@ -66,7 +66,8 @@ def put_gateway_in_front(
             Redis(
                 f"redis-{store}",
                 redis_arguments(stack, spec, gateway, store, redis, passwords.get(store)),
-                platform.on_cluster(depends_on=[gateway]),
+                # Not on all of the gateway: pods with a new password come when Redis has it.
+                platform.on_cluster(depends_on=[*shared]),
             )
     proxy = GatewayProxy(
         "proxy",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from local.cluster import ClusterError
 from local.state_folder import StateFolder
 from stacks.files import write_atomically
 from stacks.keys import hash_key, make_key
@@ -44,7 +45,15 @@ def gateway_settings(gateway: Mapping[str, Any], key: ClientKey, team: str) -> d
         gateway: what the file says, images by name.
         key: the key; only its hash becomes a setting.
         team: the team that it belongs to.
+
+    Raises:
+        ClusterError: a key of the file has this one's name.
     """
+    keys = list(gateway.get("keys", ()))
+    if any(each.get("name") == KEY_NAME for each in keys):
+        raise ClusterError(
+            f"llm-serving:gateway.keys: {KEY_NAME!r} is the name of this machine's own key, which `make up` adds "
+            "(try: another name)"
+        )
     own = {"name": KEY_NAME, "sha256": hash_key(key.text), "team": team}
-    others = [each for each in gateway.get("keys", ()) if each.get("name") != KEY_NAME]
-    return {**gateway, "keys": [own, *others]}
+    return {**gateway, "keys": [own, *keys]}

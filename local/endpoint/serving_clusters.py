@@ -176,10 +176,15 @@ class UsersCluster(ServingCluster):
         try:
             self._uid = str(self.client().get("v1", "Namespace", "kube-system")["metadata"]["uid"])
             classes = self.client().list("storage.k8s.io/v1", "StorageClass")
+            definition = self.client().find(
+                "apiextensions.k8s.io/v1", "CustomResourceDefinition", "tlsroutes.gateway.networking.k8s.io"
+            )
         except (ApiError, UnreachableError) as error:
             raise ClusterError(f"{self.description} does not answer: {error}") from None
         if self._storage is not None:
             _check_storage(self.description, self._storage.storage_class, classes)
+        if has_gateway:
+            _check_gateway_api(self.description, self.context, definition)
 
     def _loaded(self) -> Path:
         """A list for each cluster, not for each name: one that was made again holds nothing."""
@@ -239,6 +244,26 @@ def _check_storage(cluster: str, wanted: str | None, classes: list[dict[str, Any
         f"{cluster} has {lacks} (there are: {', '.join(names) or 'none at all'}). Name one in Pulumi.local.yaml: "
         "llm-serving:cluster: {name: local, cacheStorage: {sizeGib: 1, storageClass: NAME}}"
     )
+
+
+def _check_gateway_api(cluster: str, context: str, definition: Mapping[str, Any] | None) -> None:
+    """Refuse a cluster on which the gateway's proxy would never become ready (docs/adr/0017-the-gateway-api-proxy.md).
+
+    Args:
+        cluster: as people read it.
+        context: its context.
+        definition: of TLSRoute; ``None`` where it has none.
+    """
+    versions = definition["spec"]["versions"] if definition is not None else ()
+    if not any(version["name"] == "v1" and version["served"] for version in versions):
+        raise ClusterError(
+            f"{cluster} has no definitions of the Gateway API 1.5 or later, which the gateway needs. Install them: "
+            f"kubectl --context {context} apply --server-side -f {GATEWAY_API}. Or leave llm-serving:gateway out of "
+            "Pulumi.local.yaml"
+        )
+
+
+GATEWAY_API = "https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.6.1/standard-install.yaml"
 
 
 def tool_of(context: str) -> Tool | None:

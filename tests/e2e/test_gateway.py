@@ -1,5 +1,6 @@
 """The gateway in front of a model: LiteLLM, both Redis, proxy and router in pods, and a stand-in for the engine."""
 
+import http.client
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -45,12 +46,19 @@ def gateway(stand_in: Served) -> Iterator[GatewayClient]:
     stand_in.open()
     stand_in.up()
     client = GatewayClient(stand_in, client_key(stand_in.runner.state).text)
-    wait_until(lambda: client.chat().status == 200, 120, "the gateway answers")
+    wait_until(lambda: _answers(client), 120, "the gateway answers")
     yield client
     stand_in.change_gateway(None)
     stand_in.open()
     stand_in.up()
     wait_until(stand_in.answers, 60, "the engine is asked itself")
+
+
+def _answers(client: GatewayClient) -> bool:
+    try:
+        return client.chat().status == 200
+    except (OSError, http.client.HTTPException):  # its Service leads to nobody yet
+        return False
 
 
 def _asked(client: GatewayClient) -> float:

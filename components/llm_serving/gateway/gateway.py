@@ -197,7 +197,7 @@ class Gateway(pulumi.ComponentResource):
             opts=child(
                 self,
                 depends_on=files,
-                custom_timeouts=litellm.custom_timeouts(spec),
+                custom_timeouts=litellm.custom_timeouts(spec, inputs.models),
                 # What is new starts with the fewest; from then on the autoscaler owns the number.
                 ignore_changes=["spec.replicas"] if scaled else [],
             ),

@@ -44,6 +44,8 @@ STARTUP_FAILURES = 60
 PROGRESS_DEADLINE_SECONDS = STARTUP_PERIOD_SECONDS * STARTUP_FAILURES + 300
 """For a pod: its start, and before it the node and the image."""
 
+_DELETED_SECONDS = 300
+"""For a removal, besides the requests that run."""
 LONGEST_GRACE_SECONDS = 3600
 """A node's upgrade waits no longer for a pod (GKE documentation, "Node upgrade strategies": one hour)."""
 
@@ -54,11 +56,12 @@ def grace_period_seconds(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> 
     return min(LONGEST_GRACE_SECONDS, PRE_STOP_SECONDS + ceil(longest) + EXIT_SECONDS)
 
 
-def custom_timeouts(spec: GatewaySpec) -> pulumi.CustomTimeouts:
-    """How long Pulumi waits for the first pods, which start side by side, and for a rollout, which replaces one at a
-    time."""
+def custom_timeouts(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> pulumi.CustomTimeouts:
+    """How long Pulumi waits for the first pods, which start side by side, for a rollout, which replaces one at a time,
+    and for a removal, which waits for the longest request."""
     create, update = PROGRESS_DEADLINE_SECONDS, PROGRESS_DEADLINE_SECONDS * spec.replicas.max
-    return pulumi.CustomTimeouts(create=f"{create}s", update=f"{update}s")
+    delete = grace_period_seconds(spec, models) + _DELETED_SECONDS
+    return pulumi.CustomTimeouts(create=f"{create}s", update=f"{update}s", delete=f"{delete}s")
 
 
 def pod_spec(

@@ -267,6 +267,8 @@ def _service(
             type=inputs.service_type if is_edge else "ClusterIP",
             selector={LABEL_COMPONENT: COMPONENT_GATEWAY_PROXY},
             ports=[core.v1.ServicePortArgs(name=port_name, port=port, target_port=target_port)],
+            # Network policies know clients by their addresses, which another node that passes a connection on replaces.
+            external_traffic_policy="Local" if balanced else None,
             load_balancer_source_ranges=list(inputs.source_ranges) or None if balanced else None,
         ),
         opts=child(parent),

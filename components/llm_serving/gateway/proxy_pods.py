@@ -8,13 +8,15 @@ from pulumi_kubernetes import apps, core, meta, policy, rbac
 
 from llm_serving.component import child
 from llm_serving.gateway import traefik
+from llm_serving.gateway.litellm import LONGEST_GRACE_SECONDS
 from llm_serving.gateway.names import MODELS_PORT, PROXY, PROXY_METRICS_PORT
 from llm_serving.serving.disruption import disruption_budget, spread
 from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.labels import COMPONENT_GATEWAY_PROXY, LABEL_COMPONENT
 from llm_serving.serving.pod import RESTRICTED, USER_ID
+from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores
-from llm_serving.spec import ImagePullSpec, Toleration
+from llm_serving.spec import ImagePullSpec, ServiceClass, Toleration
 
 _RBAC = "rbac.authorization.k8s.io"
 _SELECTOR = {LABEL_COMPONENT: COMPONENT_GATEWAY_PROXY}
@@ -111,7 +113,11 @@ def _pod(pods: ProxyPods, files: core.v1.ConfigMap | None) -> core.v1.PodSpecArg
         automount_service_account_token=True,
         enable_service_links=False,
         image_pull_secrets=pull_references(pods.image_pull),
-        termination_grace_period_seconds=traefik.ACCEPT_SECONDS + pods.longest_request_seconds + _END_SECONDS,
+        # Every request of every model passes it: it gives way to none of them.
+        priority_class_name=priority_class(ServiceClass.CRITICAL),
+        termination_grace_period_seconds=min(
+            LONGEST_GRACE_SECONDS, traefik.ACCEPT_SECONDS + pods.longest_request_seconds + _END_SECONDS
+        ),
         node_selector=pods.node_selector or None,
         tolerations=[core.v1.TolerationArgs(**one.model_dump(exclude_none=True)) for one in pods.tolerations] or None,
         topology_spread_constraints=spread(_SELECTOR),

@@ -40,7 +40,7 @@ def routing_of(gateway: GatewaySpec, model: ModelSpec, task: Task | None) -> Rou
 
 
 def model_endpoint(gateway: GatewaySpec, model: ModelSpec, releases: Iterable[ReleaseSpec]) -> ModelEndpoint:
-    """A model as the gateway knows it: what every one of its releases can do.
+    """A model as the gateway knows it: what each of its releases can do that gets a part of the requests.
 
     Args:
         gateway: the gateway.
@@ -48,9 +48,12 @@ def model_endpoint(gateway: GatewaySpec, model: ModelSpec, releases: Iterable[Re
         releases: its releases, the stable one first.
     """
     stable, *others = releases
+    canary = model.releases.canary
+    # One that waits for a way back is asked by nobody.
+    asked = [other for other in others if canary is not None and canary.weight and other.version == canary.release]
     return ModelEndpoint(
         name=model.name,
-        context_tokens=min(release.context_length for release in (stable, *others)),
+        context_tokens=min(release.context_length for release in (stable, *asked)),
         task=stable.task,
         service_class=model.service_class,
         routing=routing_of(gateway, model, stable.task),

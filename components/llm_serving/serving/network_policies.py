@@ -74,11 +74,14 @@ def network_policies(
     policies = {
         "default-deny": default_deny(),
         "dns": egress_to_dns(reach),
-        "serving": _ingress_to_engines(reach, serving_ports),
-        "clients": _egress_to_engines(serving_ports),
         "metrics": ingress_of_scrapes(COMPONENT_ENGINE, metrics_ports, monitoring),
     }
-    if gateway is not None:
+    # Policies add up, so those with a gateway have names of their own: the others go when an update has made
+    # everything else, and clients are answered meanwhile.
+    if gateway is None:
+        policies["serving"] = _ingress_to_engines(reach, serving_ports)
+        policies["clients"] = _egress_to_engines(serving_ports)
+    else:
         policies |= _policies_behind(gateway, serving_ports, monitoring)
     if reach.identity_egress or reach.storage_egress:
         policies["cloud"] = _egress_to_identity_and_storage(reach)
@@ -174,8 +177,8 @@ def _policies_behind(
     proxy = pods_in({NAMESPACE_NAME: gateway.namespace}, COMPONENT_GATEWAY_PROXY)
     routers, engines = (Peer(pod_selector=pods_of(component)) for component in (COMPONENT_ROUTER, COMPONENT_ENGINE))
     policies = {
-        "clients": _egress_to_gateway(proxy),
-        "serving": _ingress_of_models("NotIn", gateway.direct, routers, serving_ports),
+        "clients-of-gateway": _egress_to_gateway(proxy),
+        "serving-behind-routers": _ingress_of_models("NotIn", gateway.direct, routers, serving_ports),
         "routers": ingress(COMPONENT_ROUTER, [proxy], [ROUTER_PORT]),
         "routers-metrics": ingress_of_scrapes(COMPONENT_ROUTER, [ROUTER_METRICS_PORT], monitoring),
         "routers-engines": egress(COMPONENT_ROUTER, [engines], serving_ports),

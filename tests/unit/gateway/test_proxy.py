@@ -74,6 +74,10 @@ def test_pods_may_do_nothing_that_pod_security_restricted_forbids_and_write_nowh
     assert all(mount["readOnly"] for mount in container["volumeMounts"])
 
 
+def test_it_gives_way_to_nothing():
+    assert pod(proxy())["priorityClassName"] == "llm-serving-critical"
+
+
 def test_one_pod_can_always_go():
     recording = proxy()
     assert recording.one("Deployment")["spec.replicas"] == 2
@@ -148,6 +152,8 @@ def test_models_are_never_behind_a_load_balancer():
     assert services["gateway"]["spec.type"] == "LoadBalancer"
     assert services["gateway"]["metadata.annotations"] == {"internal": "true"}
     assert services["gateway"]["spec.loadBalancerSourceRanges"] == ["10.0.0.0/8"]
+    # Its network policy knows clients by their own addresses.
+    assert services["gateway"]["spec.externalTrafficPolicy"] == "Local"
     assert services["models"]["spec.type"] == "ClusterIP"
     assert services["models"].get("metadata.annotations") is None
 

@@ -111,8 +111,20 @@ def test_nobody_but_the_gateway_reaches_engines_and_routers(gateway_run: Run) ->
     (team,) = recording.all("TeamNamespace")
     sources = {
         name: json.dumps(recording.one("NetworkPolicy", f"{team.name}-{name}")["spec.ingress"])
-        for name in ("serving", "routers")
+        for name in ("serving-behind-routers", "routers")
     }
     assert "ipBlock" not in "".join(sources.values())
-    assert "router" in sources["serving"]
+    assert "router" in sources["serving-behind-routers"]
     assert "llm-gateway" in sources["routers"]
+
+
+def test_policies_that_close_a_namespace_are_others_than_those_that_leave_it_open(gateway_run: Run) -> None:
+    """Policies add up: those that are there go last, so an update that adds a gateway shuts nobody out meanwhile."""
+    data = settings()
+    del data["gateway"]
+    closed, opened = (
+        {each["metadata.name"] for each in made.recording.all("NetworkPolicy") if each["metadata.namespace"] == "chat"}
+        for made in (gateway_run, run(data))
+    )
+    assert opened - closed == {"serving", "clients"}
+    assert {"serving-behind-routers", "clients-of-gateway"} <= closed - opened

@@ -15,10 +15,13 @@ FAST = CacheStorageSpec(size_gib=1, storage_class="fast")
 
 
 class Answers:
-    """The two questions that are asked of a cluster, answered."""
+    """The questions that are asked of a cluster, answered."""
 
-    def __init__(self, uid: str, *classes: dict[str, Any]) -> None:
-        self._uid, self._classes = uid, classes
+    def __init__(self, uid: str, *classes: dict[str, Any], tls_route: str | None = None) -> None:
+        self._uid, self._classes, self._tls_route = uid, classes, tls_route
+
+    def find(self, *_: str) -> dict[str, Any] | None:
+        return self._tls_route and {"spec": {"versions": [{"name": self._tls_route, "served": True}]}}
 
     def get(self, *_: str) -> dict[str, Any]:
         return {"metadata": {"uid": self._uid}}
@@ -67,6 +70,20 @@ def test_a_cluster_that_would_leave_the_claim_pending_is_refused_with_what_there
         cluster(StateFolder(tmp_path), Answers("1", storage_class("slow")), storage, monkeypatch).start()
     for words in (lacks, "slow", "storageClass: NAME"):
         assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("tls_route", [None, "v1alpha2"], ids=["no definitions", "older ones"])
+def test_a_cluster_on_which_a_gateway_would_never_become_ready_is_refused_with_what_to_do(
+    tmp_path, tls_route, monkeypatch
+) -> None:
+    users = cluster(StateFolder(tmp_path), Answers("1", tls_route=tls_route), None, monkeypatch)
+    users.start()
+    with pytest.raises(ClusterError, match=r"kubectl --context kind-llm apply --server-side -f https://\S+\. Or"):
+        users.start(has_gateway=True)
+
+
+def test_a_cluster_with_the_definitions_of_a_gateway_is_taken(tmp_path, monkeypatch) -> None:
+    cluster(StateFolder(tmp_path), Answers("1", tls_route="v1"), None, monkeypatch).start(has_gateway=True)
 
 
 def test_a_cluster_that_was_made_again_under_its_old_name_holds_no_images(tmp_path, monkeypatch) -> None:
