@@ -11,7 +11,7 @@ from tests.images.gateway.environment import GATEWAY, SOURCES
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
 HI = [{"role": "user", "content": "hi"}]
-MANY = 300_000
+MANY = 100_000
 
 
 def run(part, given):
