@@ -176,9 +176,7 @@ class UsersCluster(ServingCluster):
         try:
             self._uid = str(self.client().get("v1", "Namespace", "kube-system")["metadata"]["uid"])
             classes = self.client().list("storage.k8s.io/v1", "StorageClass")
-            definition = self.client().find(
-                "apiextensions.k8s.io/v1", "CustomResourceDefinition", "tlsroutes.gateway.networking.k8s.io"
-            )
+            definition = self.client().find(*_TLS_ROUTE) if has_gateway else None
         except (ApiError, UnreachableError) as error:
             raise ClusterError(f"{self.description} does not answer: {error}") from None
         if self._storage is not None:
@@ -263,6 +261,7 @@ def _check_gateway_api(cluster: str, context: str, definition: Mapping[str, Any]
         )
 
 
+_TLS_ROUTE = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "tlsroutes.gateway.networking.k8s.io")
 GATEWAY_API = "https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.6.1/standard-install.yaml"
 
 

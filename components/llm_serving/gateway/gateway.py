@@ -23,6 +23,7 @@ from llm_serving.gateway.configuration import (
 )
 from llm_serving.gateway.names import EDGE_SERVICE, LITELLM, service_host
 from llm_serving.gateway.network_policies import PRIVATE, Hops, gateway_policies
+from llm_serving.gateway.pods import ONE_BY_ONE
 from llm_serving.serving.arguments import ImagePullArgs
 from llm_serving.serving.disruption import disruption_budget
 from llm_serving.serving.engines import engine
@@ -181,10 +182,7 @@ class Gateway(pulumi.ComponentResource):
                 revision_history_limit=5,
                 progress_deadline_seconds=litellm.PROGRESS_DEADLINE_SECONDS,
                 selector=meta.v1.LabelSelectorArgs(match_labels=litellm.PODS),
-                strategy=apps.v1.DeploymentStrategyArgs(
-                    type="RollingUpdate",
-                    rolling_update=apps.v1.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0),
-                ),
+                strategy=ONE_BY_ONE,
                 template=core.v1.PodTemplateSpecArgs(
                     metadata=meta.v1.ObjectMetaArgs(
                         labels=labels, annotations={ANNOTATION_CONFIGURATION_HASH: content_hash(document)}

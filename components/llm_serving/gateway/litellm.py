@@ -5,17 +5,17 @@ and counts. Runs under Pod Security "restricted" with a read-only root file syst
 """
 
 from collections.abc import Sequence
-from math import ceil
 
 import pulumi
 from pulumi_kubernetes import autoscaling, core
 
 from llm_serving.gateway.names import LITELLM, LITELLM_METRICS_PORT, LITELLM_PORT
-from llm_serving.planning.disruption import EXIT_SECONDS, PRE_STOP_SECONDS
+from llm_serving.gateway.pods import PRE_STOP, grace_period_seconds, http_probe
+from llm_serving.planning.gateway import longest_request_seconds
 from llm_serving.serving.disruption import spread
 from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.labels import COMPONENT_GATEWAY, LABEL_COMPONENT
-from llm_serving.serving.pod import PORT_NAME, RESTRICTED, USER_ID
+from llm_serving.serving.pod import PORT_NAME, RESTRICTED, USER_ID, restricted_pod
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores
 from llm_serving.spec import GatewaySpec, ImagePullSpec, ModelEndpoint, ServiceClass
@@ -46,21 +46,17 @@ PROGRESS_DEADLINE_SECONDS = STARTUP_PERIOD_SECONDS * STARTUP_FAILURES + 300
 
 _DELETED_SECONDS = 300
 """For a removal, besides the requests that run."""
-LONGEST_GRACE_SECONDS = 3600
-"""A node's upgrade waits no longer for a pod (GKE documentation, "Node upgrade strategies": one hour)."""
 
 
-def grace_period_seconds(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> int:
-    """Grace period of a pod: load balancers learn that it ends, then its longest request ends."""
-    longest = max(spec.timeouts_of(model.name).total_seconds for model in models)
-    return min(LONGEST_GRACE_SECONDS, PRE_STOP_SECONDS + ceil(longest) + EXIT_SECONDS)
+def _grace_period_seconds(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> int:
+    return grace_period_seconds(longest_request_seconds(spec, [model.name for model in models]))
 
 
 def custom_timeouts(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> pulumi.CustomTimeouts:
     """How long Pulumi waits for the first pods, which start side by side, for a rollout, which replaces one at a time,
     and for a removal, which waits for the longest request."""
     create, update = PROGRESS_DEADLINE_SECONDS, PROGRESS_DEADLINE_SECONDS * spec.replicas.max
-    delete = grace_period_seconds(spec, models) + _DELETED_SECONDS
+    delete = _grace_period_seconds(spec, models) + _DELETED_SECONDS
     return pulumi.CustomTimeouts(create=f"{create}s", update=f"{update}s", delete=f"{delete}s")
 
 
@@ -84,17 +80,11 @@ def pod_spec(
         automount_service_account_token=False,
         enable_service_links=False,
         image_pull_secrets=pull_references(image_pull),
-        termination_grace_period_seconds=grace_period_seconds(spec, models),
+        termination_grace_period_seconds=_grace_period_seconds(spec, models),
         # All models are reached through it: it gives way to none of them.
         priority_class_name=priority_class(ServiceClass.CRITICAL),
         topology_spread_constraints=spread(PODS),
-        security_context=core.v1.PodSecurityContextArgs(
-            run_as_non_root=True,
-            run_as_user=USER_ID,
-            run_as_group=USER_ID,
-            fs_group=USER_ID,
-            seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
-        ),
+        security_context=restricted_pod(fs_group=USER_ID),
         containers=[_container(spec)],
         volumes=[
             core.v1.VolumeArgs(name="scratch", empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit="256Mi")),
@@ -109,15 +99,6 @@ def pod_spec(
 
 
 def _container(spec: GatewaySpec) -> core.v1.ContainerArgs:
-    def probe(path: str, period: int, failures: int) -> core.v1.ProbeArgs:
-        # `/health` would ask every model (LiteLLM documentation, "Health Checks").
-        return core.v1.ProbeArgs(
-            http_get=core.v1.HTTPGetActionArgs(path=path, port=PORT_NAME),
-            period_seconds=period,
-            timeout_seconds=5,
-            failure_threshold=failures,
-        )
-
     return core.v1.ContainerArgs(
         name=LITELLM,
         image=spec.image.reference,
@@ -131,12 +112,11 @@ def _container(spec: GatewaySpec) -> core.v1.ContainerArgs:
             requests={"cpu": cores(spec.cpu), "memory": MEMORY_REQUEST}, limits=LIMITS
         ),
         security_context=RESTRICTED,
-        startup_probe=probe("/health/readiness", STARTUP_PERIOD_SECONDS, STARTUP_FAILURES),
-        readiness_probe=probe("/health/readiness", 5, 2),
-        liveness_probe=probe("/health/liveliness", 10, 6),
-        lifecycle=core.v1.LifecycleArgs(
-            pre_stop=core.v1.LifecycleHandlerArgs(sleep=core.v1.SleepActionArgs(seconds=PRE_STOP_SECONDS))
-        ),
+        # `/health` would ask every model (LiteLLM documentation, "Health Checks").
+        startup_probe=http_probe("/health/readiness", PORT_NAME, STARTUP_PERIOD_SECONDS, STARTUP_FAILURES),
+        readiness_probe=http_probe("/health/readiness", PORT_NAME, 5, 2),
+        liveness_probe=http_probe("/health/liveliness", PORT_NAME, 10, 6),
+        lifecycle=PRE_STOP,
         volume_mounts=[
             core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp"),
             core.v1.VolumeMountArgs(name="configuration", mount_path=f"{FILES}/gateway", read_only=True),

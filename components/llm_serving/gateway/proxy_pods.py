@@ -8,17 +8,17 @@ from pulumi_kubernetes import apps, core, meta, policy, rbac
 
 from llm_serving.component import child
 from llm_serving.gateway import traefik
-from llm_serving.gateway.litellm import LONGEST_GRACE_SECONDS
 from llm_serving.gateway.names import MODELS_PORT, PROXY, PROXY_METRICS_PORT
+from llm_serving.gateway.pods import LONGEST_GRACE_SECONDS, ONE_BY_ONE, http_probe
 from llm_serving.serving.disruption import disruption_budget, spread
 from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.labels import COMPONENT_GATEWAY_PROXY, LABEL_COMPONENT
-from llm_serving.serving.pod import RESTRICTED, USER_ID
+from llm_serving.serving.pod import RESTRICTED, restricted_pod
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores
+from llm_serving.serving.roles import RBAC
 from llm_serving.spec import ImagePullSpec, ServiceClass, Toleration
 
-_RBAC = "rbac.authorization.k8s.io"
 _SELECTOR = {LABEL_COMPONENT: COMPONENT_GATEWAY_PROXY}
 _END_SECONDS = 5
 _MEMORY = {"request": "256Mi", "limit": "512Mi", "go": "450MiB"}
@@ -83,10 +83,7 @@ def register_pods(
             replicas=pods.replicas,
             revision_history_limit=5,
             selector=meta.v1.LabelSelectorArgs(match_labels=_SELECTOR),
-            strategy=apps.v1.DeploymentStrategyArgs(
-                type="RollingUpdate",
-                rolling_update=apps.v1.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0),
-            ),
+            strategy=ONE_BY_ONE,
             template=core.v1.PodTemplateSpecArgs(
                 metadata=meta.v1.ObjectMetaArgs(labels={**pods.labels, **_SELECTOR}), spec=_pod(pods, files)
             ),
@@ -121,12 +118,7 @@ def _pod(pods: ProxyPods, files: core.v1.ConfigMap | None) -> core.v1.PodSpecArg
         node_selector=pods.node_selector or None,
         tolerations=[core.v1.TolerationArgs(**one.model_dump(exclude_none=True)) for one in pods.tolerations] or None,
         topology_spread_constraints=spread(_SELECTOR),
-        security_context=core.v1.PodSecurityContextArgs(
-            run_as_non_root=True,
-            run_as_user=USER_ID,
-            run_as_group=USER_ID,
-            seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
-        ),
+        security_context=restricted_pod(),
         containers=[
             core.v1.ContainerArgs(
                 name=PROXY,
@@ -147,21 +139,12 @@ def _pod(pods: ProxyPods, files: core.v1.ConfigMap | None) -> core.v1.PodSpecArg
                 security_context=RESTRICTED,
                 # By a route: one that has not read the cluster, for want of a right or of a definition, answers
                 # nothing else either, and its own `ping` does not tell.
-                readiness_probe=_ping(MODELS_PORT, period=3),
-                liveness_probe=_ping(PROXY_METRICS_PORT, period=10),
+                readiness_probe=http_probe(traefik.PING_PATH, MODELS_PORT, 3, 3),
+                liveness_probe=http_probe(traefik.PING_PATH, PROXY_METRICS_PORT, 10, 3),
                 volume_mounts=mounts,
             )
         ],
         volumes=volumes,
-    )
-
-
-def _ping(port: int, period: int) -> core.v1.ProbeArgs:
-    return core.v1.ProbeArgs(
-        http_get=core.v1.HTTPGetActionArgs(path=traefik.PING_PATH, port=port),
-        period_seconds=period,
-        timeout_seconds=5,
-        failure_threshold=3,
     )
 
 
@@ -175,7 +158,7 @@ def _register_roles(parent: pulumi.Resource, name: str, pods: ProxyPods) -> list
         rbac.v1.ClusterRoleBinding(
             name,
             metadata=cluster,
-            role_ref=rbac.v1.RoleRefArgs(api_group=_RBAC, kind="ClusterRole", name=pods.cluster_role),
+            role_ref=rbac.v1.RoleRefArgs(api_group=RBAC, kind="ClusterRole", name=pods.cluster_role),
             subjects=subjects,
             opts=child(parent),
         ),
@@ -190,7 +173,7 @@ def _register_roles(parent: pulumi.Resource, name: str, pods: ProxyPods) -> list
             rbac.v1.RoleBinding(
                 f"{name}-{key}",
                 metadata=own,
-                role_ref=rbac.v1.RoleRefArgs(api_group=_RBAC, kind="Role", name=pods.cluster_role),
+                role_ref=rbac.v1.RoleRefArgs(api_group=RBAC, kind="Role", name=pods.cluster_role),
                 subjects=subjects,
                 opts=child(parent),
             ),

@@ -11,7 +11,7 @@ from pulumi_kubernetes import core
 
 from llm_serving.gateway.names import REDIS_PORT
 from llm_serving.serving.image_pull import pull_references
-from llm_serving.serving.pod import RESTRICTED, USER_ID
+from llm_serving.serving.pod import RESTRICTED, USER_ID, restricted_pod
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores
 from llm_serving.spec import ImagePullSpec, ImageReference, ServiceClass
@@ -35,7 +35,6 @@ def configuration(memory_mib: int, *, persistent: bool, tls: bool) -> str:
 
     Args:
         memory_mib: memory for data.
-        cpu: cores that it requests.
         persistent: whether it writes everything to a disk and refuses what has no room; else it forgets what was not
             used for longest.
         tls: whether it speaks TLS alone.
@@ -94,6 +93,7 @@ def pod_spec(
         configuration_name: ConfigMap with its configuration.
         users_name: Secret with its users.
         memory_mib: memory for data.
+        cpu: cores that it requests.
         claim: claim of the disk that it writes to; ``None`` where it writes to none.
         tls_secret: Secret with its certificate; ``None`` where it speaks no TLS.
         image_pull: credentials for the registry of its image.
@@ -123,14 +123,7 @@ def pod_spec(
         # Without it, every model loses limits, budgets or cache.
         priority_class_name=priority_class(ServiceClass.CRITICAL),
         termination_grace_period_seconds=GRACE_SECONDS,
-        security_context=core.v1.PodSecurityContextArgs(
-            run_as_non_root=True,
-            run_as_user=USER_ID,
-            run_as_group=USER_ID,
-            fs_group=USER_ID,
-            fs_group_change_policy="OnRootMismatch",
-            seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
-        ),
+        security_context=restricted_pod(fs_group=USER_ID, fs_group_change_policy="OnRootMismatch"),
         containers=[
             _container(image, mounts, memory_mib, cpu, persistent=claim is not None, tls=tls_secret is not None)
         ],

@@ -17,6 +17,7 @@ from llm_serving.errors import Problem, ProblemsError, Suggestion
 from llm_serving.gateway.arguments import GatewayImageArgs, RouterArgs
 from llm_serving.gateway.names import router_name
 from llm_serving.gateway.network_policies import PRIVATE
+from llm_serving.gateway.pods import ONE_BY_ONE
 from llm_serving.gateway.router_pod import METRICS_PORT_NAME, POD_VERBS, discovery_options, pod_spec, router_command
 from llm_serving.serving.arguments import ImagePullArgs
 from llm_serving.serving.disruption import disruption_budget
@@ -24,13 +25,13 @@ from llm_serving.serving.gateway_access import ROUTER_METRICS_PORT, ROUTER_PORT
 from llm_serving.serving.labels import COMPONENT_ENGINE, COMPONENT_ROUTER, LABEL_COMPONENT, gateway_labels
 from llm_serving.serving.network_policies import addresses, egress
 from llm_serving.serving.pod import PORT_NAME
+from llm_serving.serving.roles import RBAC
 from llm_serving.spec import ImagePullSpec, ImageReference, RouterSpec, ServiceClass, Task
 from llm_serving.spec.names import ModelName, NamespaceName, PositiveCount
 from llm_serving.spec.network import Cidr
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
-_RBAC = "rbac.authorization.k8s.io"
 _PROGRESS_DEADLINE_SECONDS = 600
 
 
@@ -124,7 +125,7 @@ class ReleaseRouter(pulumi.ComponentResource):
         binding = rbac.v1.RoleBinding(
             name,
             metadata=metadata(),
-            role_ref=rbac.v1.RoleRefArgs(api_group=_RBAC, kind="Role", name=object_name),
+            role_ref=rbac.v1.RoleRefArgs(api_group=RBAC, kind="Role", name=object_name),
             subjects=[rbac.v1.SubjectArgs(kind="ServiceAccount", name=object_name, namespace=inputs.namespace)],
             opts=child(self, depends_on=[role]),
         )
@@ -146,10 +147,7 @@ class ReleaseRouter(pulumi.ComponentResource):
                 revision_history_limit=5,
                 progress_deadline_seconds=_PROGRESS_DEADLINE_SECONDS,
                 selector=meta.v1.LabelSelectorArgs(match_labels=pods),
-                strategy=apps.v1.DeploymentStrategyArgs(
-                    type="RollingUpdate",
-                    rolling_update=apps.v1.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0),
-                ),
+                strategy=ONE_BY_ONE,
                 template=core.v1.PodTemplateSpecArgs(
                     metadata=meta.v1.ObjectMetaArgs(labels=labels),
                     spec=pod_spec(

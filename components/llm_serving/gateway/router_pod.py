@@ -14,11 +14,11 @@ What it does wrong, seen with 0.1.17, decides how it is called:
 import pulumi
 from pulumi_kubernetes import core
 
-from llm_serving.planning.disruption import EXIT_SECONDS, PRE_STOP_SECONDS
+from llm_serving.gateway.pods import PRE_STOP, grace_period_seconds, http_probe
 from llm_serving.serving.disruption import spread
 from llm_serving.serving.gateway_access import ROUTER_METRICS_PORT, ROUTER_PORT
 from llm_serving.serving.image_pull import pull_references
-from llm_serving.serving.pod import PORT_NAME, RESTRICTED, USER_ID
+from llm_serving.serving.pod import PORT_NAME, RESTRICTED, restricted_pod
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores
 from llm_serving.spec import ImagePullSpec, ImageReference, RouterSpec, RoutingPolicy, ServiceClass
@@ -43,9 +43,6 @@ ADDING_SECONDS = 30
 """For an engine that is ready, by its pod, to say that it is well. Meanwhile other engines are neither added nor taken
 out, but one that goes is also noticed by its refusal, and asked no more."""
 FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS = 25, 500
-
-LONGEST_GRACE_SECONDS = 3600
-"""A node's upgrade waits no longer for a pod (GKE documentation, "Node upgrade strategies": one hour)."""
 
 
 def router_command(spec: RouterSpec, policy: RoutingPolicy, request_seconds: int) -> list[str]:
@@ -97,11 +94,6 @@ def discovery_options(namespace: str, engines: dict[str, str], engine_port: int)
     ]
 
 
-def grace_period_seconds(request_seconds: int) -> int:
-    """Grace period of a pod: load balancers learn that it ends, then its longest request ends."""
-    return min(LONGEST_GRACE_SECONDS, PRE_STOP_SECONDS + request_seconds + EXIT_SECONDS)
-
-
 def pod_spec(
     image: ImageReference,
     command: pulumi.Input[list[str]],
@@ -133,26 +125,13 @@ def pod_spec(
         priority_class_name=priority_class(service_class),
         termination_grace_period_seconds=grace_period_seconds(request_seconds),
         topology_spread_constraints=spread(pods),
-        security_context=core.v1.PodSecurityContextArgs(
-            run_as_non_root=True,
-            run_as_user=USER_ID,
-            run_as_group=USER_ID,
-            seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
-        ),
+        security_context=restricted_pod(),
         containers=[_container(image, command, cpu)],
         volumes=[core.v1.VolumeArgs(name="scratch", empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit="64Mi"))],
     )
 
 
 def _container(image: ImageReference, command: pulumi.Input[list[str]], cpu: float) -> core.v1.ContainerArgs:
-    def probe(path: str, period: int, failures: int) -> core.v1.ProbeArgs:
-        return core.v1.ProbeArgs(
-            http_get=core.v1.HTTPGetActionArgs(path=path, port=PORT_NAME),
-            period_seconds=period,
-            timeout_seconds=5,
-            failure_threshold=failures,
-        )
-
     return core.v1.ContainerArgs(
         name=CONTAINER,
         image=image.reference,
@@ -166,13 +145,11 @@ def _container(image: ImageReference, command: pulumi.Input[list[str]], cpu: flo
             requests={"cpu": cores(cpu), "memory": MEMORY_REQUEST}, limits=LIMITS
         ),
         security_context=RESTRICTED,
-        startup_probe=probe("/liveness", 1, 60),
+        startup_probe=http_probe("/liveness", PORT_NAME, 1, 60),
         # With no engine it is not ready, so that requests find a router that knows one, or are refused at once.
-        readiness_probe=probe("/readiness", 2, 2),
-        liveness_probe=probe("/liveness", 10, 6),
-        lifecycle=core.v1.LifecycleArgs(
-            pre_stop=core.v1.LifecycleHandlerArgs(sleep=core.v1.SleepActionArgs(seconds=PRE_STOP_SECONDS))
-        ),
+        readiness_probe=http_probe("/readiness", PORT_NAME, 2, 2),
+        liveness_probe=http_probe("/liveness", PORT_NAME, 10, 6),
+        lifecycle=PRE_STOP,
         volume_mounts=[core.v1.VolumeMountArgs(name="scratch", mount_path="/tmp")],
         termination_message_policy="FallbackToLogsOnError",
     )

@@ -20,7 +20,7 @@ from llm_serving.serving.engines import adapter_folder
 from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.jobs import fail_on_exit_codes
 from llm_serving.serving.labels import loader_labels
-from llm_serving.serving.pod import RESTRICTED, USER_ID, tolerations, weights_folder
+from llm_serving.serving.pod import RESTRICTED, USER_ID, restricted_pod, tolerations, weights_folder
 from llm_serving.spec import AdapterSource, EgressSpec, ImagePullSpec, LoaderSpec, ModelSource, ReleaseSpec
 from llm_serving.spec.loader import TOKEN_KEY
 
@@ -134,14 +134,7 @@ class ModelLoader(pulumi.ComponentResource):
                         enable_service_links=False,
                         node_selector=required_pool.apply(lambda pool: pool.node_selector if pool else None),
                         tolerations=required_pool.apply(lambda pool: tolerations(pool) if pool else None),
-                        security_context=core.v1.PodSecurityContextArgs(
-                            run_as_non_root=True,
-                            run_as_user=USER_ID,
-                            run_as_group=USER_ID,
-                            fs_group=USER_ID,
-                            fs_group_change_policy="OnRootMismatch",
-                            seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
-                        ),
+                        security_context=restricted_pod(fs_group=USER_ID, fs_group_change_policy="OnRootMismatch"),
                         # One after the other, the model last: they share the memory of one loader.
                         init_containers=[
                             _container(

@@ -22,7 +22,7 @@ from llm_serving.serving.monitoring import pod_monitor
 from llm_serving.serving.network_policies import INTERNET as ANYWHERE
 from llm_serving.serving.network_policies import NAMESPACE_NAME, network_policies
 from llm_serving.serving.prometheus_auth import check_credential, trigger_authentication
-from llm_serving.serving.roles import Rule, editor_rules, viewer_rules
+from llm_serving.serving.roles import RBAC, Rule, editor_rules, viewer_rules
 from llm_serving.spec import EgressSpec, EngineName, ImagePullSpec, PrometheusAuthSpec, TeamSpec
 from llm_serving.spec.loader import HUB_TOKEN_SECRET, TOKEN_KEY
 from llm_serving.spec.names import Count, ModelName, NamespaceName
@@ -214,14 +214,11 @@ class TeamNamespace(pulumi.ComponentResource):
                 rbac.v1.RoleBinding(
                     f"{name}-{role}s",
                     metadata=metadata(f"{role}s"),
-                    role_ref=rbac.v1.RoleRefArgs(api_group=_RBAC, kind="Role", name=role),
-                    subjects=[rbac.v1.SubjectArgs(api_group=_RBAC, kind="Group", name=group) for group in groups],
+                    role_ref=rbac.v1.RoleRefArgs(api_group=RBAC, kind="Role", name=role),
+                    subjects=[rbac.v1.SubjectArgs(api_group=RBAC, kind="Group", name=group) for group in groups],
                     opts=child(self, depends_on=[role_object]),
                 )
         self.register_outputs({"namespace": self.namespace})
-
-
-_RBAC = "rbac.authorization.k8s.io"
 
 
 _EVERYTHING = NetworkReach(identity_egress=(ANYWHERE,), storage_egress=(ANYWHERE,))

@@ -16,7 +16,7 @@ from llm_serving.planning.placement import ModelPlan
 from llm_serving.planning.replicas import placeholder_name
 from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.labels import COMPONENT_PLACEHOLDER, LABEL_COMPONENT, model_labels
-from llm_serving.serving.pod import RESTRICTED, USER_ID, PodContext, storage_request, tolerations
+from llm_serving.serving.pod import RESTRICTED, PodContext, restricted_pod, storage_request, tolerations
 from llm_serving.serving.priorities import PLACEHOLDER
 from llm_serving.serving.quantities import cores, gibibytes
 from llm_serving.spec import ImagePullSpec, ModelSpec
@@ -71,12 +71,7 @@ def placeholder_deployment(
                     enable_service_links=False,
                     node_selector=context.scheduling.apply(lambda scheduling: scheduling.node_selector),
                     tolerations=context.scheduling.apply(tolerations),
-                    security_context=core.v1.PodSecurityContextArgs(
-                        run_as_non_root=True,
-                        run_as_user=USER_ID,
-                        run_as_group=USER_ID,
-                        seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
-                    ),
+                    security_context=restricted_pod(),
                     containers=[
                         core.v1.ContainerArgs(
                             name="placeholder",

@@ -59,6 +59,26 @@ RESTRICTED = core.v1.SecurityContextArgs(
 """What every container of ours may do: Pod Security "restricted", and no writing to its own image."""
 
 
+def restricted_pod(
+    user: int = USER_ID, *, fs_group: int | None = None, fs_group_change_policy: str | None = None
+) -> core.v1.PodSecurityContextArgs:
+    """What every pod of ours may do: Pod Security "restricted".
+
+    Args:
+        user: number of its user and group.
+        fs_group: group that its volumes belong to; ``None`` where it writes to none but scratch.
+        fs_group_change_policy: when files of such a volume change hands; ``None`` for Kubernetes' default.
+    """
+    return core.v1.PodSecurityContextArgs(
+        run_as_non_root=True,
+        run_as_user=user,
+        run_as_group=user,
+        fs_group=fs_group,
+        fs_group_change_policy=fs_group_change_policy,
+        seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
+    )
+
+
 @dataclass(frozen=True)
 class PodContext:
     """What pool, model cache and workload identity add to a pod.
@@ -148,12 +168,7 @@ def pod_template(plan: ReleasePlan, context: PodContext, share: str = SHARE_MAIN
             affinity=context.scheduling.apply(base_affinity) if share == SHARE_BASE else None,
             topology_spread_constraints=spread(pods),
             priority_class_name=priority_class(plan.model.service_class),
-            security_context=core.v1.PodSecurityContextArgs(
-                run_as_non_root=True,
-                run_as_user=user_id(plan.release),
-                run_as_group=user_id(plan.release),
-                seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
-            ),
+            security_context=restricted_pod(user_id(plan.release)),
             init_containers=[] if plan.loader is None else list(_verifications(plan.release, plan.loader)),
             containers=[_container(plan, context, context.drain[share])],
             volumes=_volumes(plan, context),

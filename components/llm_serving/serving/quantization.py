@@ -37,6 +37,7 @@ from llm_serving.serving.pod import (
     MODELS,
     RESTRICTED,
     USER_ID,
+    restricted_pod,
     sidecar_requests,
     storage_request,
     tolerations,
@@ -194,14 +195,7 @@ def _template(
             node_selector=scheduling.apply(lambda scheduling: scheduling.node_selector),
             tolerations=scheduling.apply(tolerations),
             priority_class_name=priority_class(ServiceClass.BATCH),
-            security_context=core.v1.PodSecurityContextArgs(
-                run_as_non_root=True,
-                run_as_user=USER_ID,
-                run_as_group=USER_ID,
-                fs_group=USER_ID,
-                fs_group_change_policy="OnRootMismatch",
-                seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
-            ),
+            security_context=restricted_pod(fs_group=USER_ID, fs_group_change_policy="OnRootMismatch"),
             init_containers=[
                 verification("verify-base", weights, inputs.base.model, inputs.loader),
                 _quantizer(inputs, plan, weights, scheduling, sizes, cache),

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from llm_serving.addons import table
 
+RBAC = "rbac.authorization.k8s.io"
+"""API group of roles and of those that they are bound to."""
+
 _READ = ("get", "list", "watch")
 _CHANGE = ("create", "update", "patch", "delete")
 

@@ -24,7 +24,6 @@ from llm_serving_gateway.relay import Event, Inner, Receive, Send
 HEADER = "x-llm-cache"
 LARGEST_BYTES = 1_000_000
 """Answers above it are not kept."""
-_ERROR_EVENT = b'data: {"error"'
 
 _RESULTS = Counter(
     "llm_gateway_cache_requests_total",
@@ -166,7 +165,7 @@ class _Recording:
         if not self.content_type.startswith("text/event-stream"):
             return self.content_type.startswith("application/json")
         body = self.body
-        return body.rstrip().endswith(b"data: [DONE]") and _ERROR_EVENT not in body
+        return body.rstrip().endswith(encoding.DONE) and encoding.ERROR_EVENT not in body
 
     async def send(self, event: Event) -> None:
         if event["type"] == "http.response.start":

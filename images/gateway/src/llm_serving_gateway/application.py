@@ -210,15 +210,10 @@ def _secured(send: Send) -> Send:
 
 
 async def _send_refusal(send: Send, refusal: RefusalError) -> None:
-    more = []
-    if refusal.retry_after is not None:
-        more.append((b"retry-after", str(refusal.retry_after).encode()))
-    if refusal.status == 401:
-        more.append((b"www-authenticate", b"Bearer"))
-    await _send_json(send, refusal.status, refusal.body(), more)
+    await _send_json(send, refusal.status, refusal.body(), refusal.headers())
 
 
 async def _send_json(send: Send, status: int, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *more]
+    headers = [*encoding.json_headers(body), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -15,14 +15,13 @@ from prometheus_client import Counter  # pyright: ignore[reportMissingImports]
 from llm_serving_gateway import encoding
 from llm_serving_gateway.backend_order import REFUSALS, BackEnd, RetryBudget, back_ends, pause
 from llm_serving_gateway.configuration import Configuration, Model
+from llm_serving_gateway.encoding import DONE, ERROR_EVENT
 from llm_serving_gateway.exchange import RELEASE_HEADER
 from llm_serving_gateway.upstream import Upstream, copy
 
 UNKNOWN = "unknown"
 """The release of an attempt whose answer named none."""
 RETRY_AFTER_SECONDS = 5
-_END = b"data: [DONE]"
-_ERROR = b'data: {"error"'
 """How an engine ends a stream that failed. Within an answer's text the quotes are escaped."""
 
 _ATTEMPTS = Counter("llm_gateway_attempts_total", "Requests to back ends", ["model", "route", "release", "outcome"])
@@ -160,7 +159,7 @@ class _Attempt:
             return copy(answer) if answer.status_code < 300 else answer
         chunks = response.aiter_raw()
         first = await anext(chunks, b"")
-        if not first or first.startswith(_ERROR):
+        if not first or first.startswith(ERROR_EVENT):
             raise _FailedError("broken")
         return httpx.Response(
             response.status_code,
@@ -178,7 +177,7 @@ class _Attempt:
         try:
             while chunk:
                 tail = (tail + chunk)[-64:]
-                if _ERROR in chunk:
+                if ERROR_EVENT in chunk:
                     self._break()
                 yield chunk
                 until = min(self._deadline, _now() + self._model.timeouts.between_tokens_seconds)
@@ -190,7 +189,7 @@ class _Attempt:
         except httpx.RequestError:
             self._break()
             raise
-        if _END not in tail and not self._upstream.broken:
+        if DONE not in tail and not self._upstream.broken:
             self._break()
             raise httpx.RemoteProtocolError("the stream ended early")
 

@@ -62,7 +62,7 @@ def bound(fields: dict[str, Any], model: Model, key: Key, limits: RequestLimits)
             f"The prompt and {name} together are longer than the {model.context_tokens} tokens of the model's context.",
             code="context_length_exceeded",
         )
-    answers = size.prompts * max(fields.get("n", 1), fields.get("best_of", 1))
+    answers = size.prompts * fields.get("n", 1)
     if output is None:
         output = _default(fields, size, answers, model, key, limits)
     return Bounds(size.estimate, answers * output)

@@ -171,10 +171,6 @@ class Configuration(Settings):
                     raise ValueError(f"models: {model.name} falls back to itself")
         return self
 
-    def model(self, name: str) -> Model | None:
-        """The model that clients call so."""
-        return next((model for model in self.models if model.name == name), None)
-
 
 @dataclass(frozen=True)
 class Files:

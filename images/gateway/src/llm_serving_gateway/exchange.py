@@ -1,6 +1,5 @@
 """One request on its way through the gateway: what hooks may know of it, and what they may leave behind."""
 
-import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -27,7 +26,6 @@ class Exchange:
         headers: the client's, by their names in lower case, without its key.
         body: what LiteLLM gets.
         directives: what the client says about kept answers.
-        started: of the monotonic clock.
         response_headers: hooks add those that the client is to see.
         upstream: its way to the back ends.
         is_free: a hook says that the answer used no back end: its tokens count for no limit and no budget.
@@ -40,7 +38,6 @@ class Exchange:
     headers: Mapping[str, str]
     body: dict[str, Any]
     directives: Directives = field(default_factory=Directives)
-    started: float = field(default_factory=time.monotonic)
     response_headers: dict[str, str] = field(default_factory=dict)
     is_free: bool = False
     upstream: Upstream = field(init=False)

@@ -1,7 +1,6 @@
-"""What LiteLLM calls of ours: one object, that hands each call to the module whose job it is.
+"""What LiteLLM calls of ours: one object, which has nothing to say but that no prompt or answer is logged.
 
-Limits, keys and checks are not here: they come before LiteLLM. Here belongs what LiteLLM alone can do in the middle of
-a request: the scope of its cache, guardrails, the choice of a back end.
+Keys, limits, checks and kept answers come before LiteLLM, the choice of a back end below it; guardrails are its own.
 """
 
 from typing import Any
@@ -10,7 +9,7 @@ from litellm.integrations.custom_logger import CustomLogger  # pyright: ignore[r
 
 
 class Callback(CustomLogger):
-    """The one callback of the gateway. A method is added together with the module that it calls."""
+    """The one callback of the gateway."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(message_logging=False, **arguments)

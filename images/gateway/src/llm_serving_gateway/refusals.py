@@ -40,6 +40,11 @@ class RefusalError(Exception):
         """OpenAI's error object."""
         return encoding.dumps({"error": self.error()})
 
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What goes with it besides the headers of its body."""
+        after = [] if self.retry_after is None else [(b"retry-after", str(self.retry_after).encode())]
+        return [*after, (b"www-authenticate", b"Bearer")] if self.status == 401 else after
+
     def error(self) -> dict[str, Any]:
         """What is under ``error`` in it."""
         kind = _TYPES.get(self.status, "server_error")

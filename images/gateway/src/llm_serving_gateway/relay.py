@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_serving_gateway import encoding
+from llm_serving_gateway.encoding import DONE, EVENT_END, json_headers
 from llm_serving_gateway.exchange import RELEASE_HEADER, Exchange, current
 from llm_serving_gateway.refusals import RefusalError, invalid, unavailable
 
@@ -24,7 +25,6 @@ _HANDED_ON = ("accept", "traceparent", "tracestate", "baggage")
 """Headers of the client that LiteLLM gets. It takes orders from others (``x-litellm-...``)."""
 
 TOO_LONG = re.compile(r"maximum (?:context|model) length|max_model_len|context window", re.IGNORECASE)
-_DONE = b"data: [DONE]\n\n"
 _BLOCKED = "Content blocked"
 """What the content filter says, with the name of its pattern."""
 _LOST = "The answer broke off: its back end failed."
@@ -70,7 +70,7 @@ async def relay(
     settle: Settle,
     *,
     show_usage: bool,
-) -> Outcome:
+) -> None:
     """Hand an exchange to LiteLLM and its answer to the client.
 
     Args:
@@ -110,8 +110,7 @@ async def relay(
             gone.set()
             call.cancel()
             await asyncio.wait((call,))
-            await answer.settle(499)
-            return Outcome(499, answer.usage)
+            return
         await asyncio.wait((call,))
         error = None if call.cancelled() else call.exception()
         if call.cancelled() or error is not None:
@@ -119,7 +118,6 @@ async def relay(
             await answer.fail()
         else:
             await answer.finish()
-        return Outcome(answer.status, answer.usage)
     finally:
         for task in (call, watcher):
             task.cancel()
@@ -186,7 +184,7 @@ class _Answer:
         if self._is_stream:
             if self._rest:
                 await self._stream(b"\n\n")
-            await self._end(_DONE if self._said_done else _event(unavailable(_LOST)) + _DONE)
+            await self._end(EVENT_END if self._said_done else _event(unavailable(_LOST)) + EVENT_END)
         elif self._inner_status == 200:
             await self._complete(b"".join(self._body))
         elif self._inner_status:
@@ -199,7 +197,7 @@ class _Answer:
         if not self.status:
             await self._refuse(unavailable())
         elif not self.is_complete:
-            await self._end(_event(unavailable(_LOST)) + _DONE)
+            await self._end(_event(unavailable(_LOST)) + EVENT_END)
 
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.status = status
@@ -222,10 +220,7 @@ class _Answer:
 
     async def _refuse(self, refusal: RefusalError) -> None:
         body = refusal.body()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        if refusal.retry_after is not None:
-            headers.append((b"retry-after", str(refusal.retry_after).encode()))
-        await self._start(refusal.status, headers)
+        await self._start(refusal.status, [*json_headers(body), *refusal.headers()])
         await self._end(body)
 
     async def _complete(self, body: bytes) -> None:
@@ -238,7 +233,7 @@ class _Answer:
             self.usage.read(answer.get("usage") or (answer.get("meta") or {}).get("tokens"))
             answer = self._presentable(answer)
             body = encoding.dumps(answer)
-        await self._start(200, [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())])
+        await self._start(200, json_headers(body))
         await self._end(body)
 
     async def _stream(self, part: bytes) -> None:
@@ -250,7 +245,7 @@ class _Answer:
 
     def _shown(self, event: bytes) -> bytes:
         """What the client gets of one event; counts what it says was used."""
-        if event == b"data: [DONE]":
+        if event == DONE:
             self._said_done = True
             return b""
         if not event.startswith(b"data: {"):
