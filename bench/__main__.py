@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
+from bench.endpoint import WITHOUT_GATEWAY, is_behind_gateway
 from local.endpoint.serving_clusters import OwnNode
 from local.state_folder import StateFolder
 
@@ -37,6 +38,13 @@ def _endpoint() -> str | None:
     return "the running endpoint of stack local (make up)"
 
 
+def _own_engine() -> str | None:
+    missing = _endpoint()
+    if missing is not None or not is_behind_gateway(OwnNode(StateFolder.of())):
+        return missing
+    return f"an engine without a gateway ({WITHOUT_GATEWAY})"
+
+
 def _redis() -> str | None:
     return None if shutil.which("redis-server") else "the program redis-server (make setup-node)"
 
@@ -47,7 +55,7 @@ PROGRAMS: Mapping[str, Callable[[], str | None]] = {
     "gateway": _redis,
     "launcher": _image_store,
     "batching": _image_store,
-    "endpoint": _endpoint,
+    "endpoint": _own_engine,
     "up": _endpoint,
 }
 """Programs, and what each still needs on this machine."""

@@ -1,7 +1,8 @@
 """``python -m bench.endpoint``: what Kubernetes, Service and launcher cost a request, against the same engine alone.
 
-Needs the running endpoint of stack ``local`` (``make up``). The bare engine runs the same image's files and the same
-command line on this machine, without container, probes and Service. Both stay up, and are asked in turn.
+Needs the running endpoint of stack ``local`` without a gateway, whose cost ``bench.gateway`` measures. The bare engine
+runs the same image's files and the same command line on this machine, without container, probes and Service. Both stay
+up, and are asked in turn.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
+from llm_serving.serving.labels import COMPONENT_GATEWAY, LABEL_COMPONENT
 from local.endpoint.serving_clusters import OwnNode
 from local.images.builders.buildah import NAMESPACES
 from local.images.cache import ImageCache
@@ -162,14 +164,24 @@ def _answers(base: str) -> bool:
         return False
 
 
+WITHOUT_GATEWAY = "leave llm-serving:gateway out of Pulumi.local.yaml, then make up"
+
+
+def is_behind_gateway(node: OwnNode) -> bool:
+    """Whether the stack has a gateway, which is then the only way to its engines."""
+    return bool(node.client().list("v1", "Service", labels=f"{LABEL_COMPONENT}={COMPONENT_GATEWAY}"))
+
+
 def running_engine(node: OwnNode) -> tuple[str, str, list[str], dict[str, str], str]:
     """Base address, image, command line, variables and release of the engine that serves.
 
     Raises:
-        SystemExit: there is none.
+        SystemExit: there is none, or it answers its gateway alone.
     """
     if not node.cluster.running():
         raise SystemExit("error: there is no endpoint to measure (try: make up)")
+    if is_behind_gateway(node):
+        raise SystemExit(f"error: an engine behind a gateway answers nobody else (try: {WITHOUT_GATEWAY})")
     client = node.client()
     (service,) = client.list("v1", "Service", labels="app.kubernetes.io/component=engine")
     pods = client.list("v1", "Pod", labels="app.kubernetes.io/component=engine")

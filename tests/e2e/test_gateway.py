@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench.endpoint import running_engine
 from local.endpoint.gateway_access import client_key
 from stacks.keys import hash_key, make_key
 from tests.e2e.gateway import NAMESPACE, GatewayClient, GuardedEngine, parts, steady_load
@@ -210,6 +211,11 @@ def test_a_canary_that_fails_every_request_costs_clients_nothing(gateway: Gatewa
 def _releases(client: GatewayClient) -> set[str]:
     answers = [client.chat() for _ in range(8)]
     return {answer.headers.get("x-llm-release", "") for answer in answers}
+
+
+def test_what_measures_an_engine_by_itself_says_that_a_gateway_is_before_it(gateway: GatewayClient) -> None:
+    with pytest.raises(SystemExit, match="leave llm-serving:gateway out"):
+        running_engine(gateway.served.node)
 
 
 def test_an_engine_takes_requests_from_its_router_alone(gateway: GatewayClient) -> None:
