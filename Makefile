@@ -23,7 +23,7 @@ UP_SETUP := $(if $(ON_AWS),setup-karpenter,$(SETUP))
 PYTEST := python -m pytest --durations=20
 
 # Unit tests that import a cloud's SDK, start programs or apply each suggestion of the corpus: most of the time of all.
-LONG_UNIT := $(addprefix tests/unit/,addons bench cloud gateway infra local plugin serving tools test_tiers.py \
+LONG_UNIT := $(addprefix tests/unit/,addons bench cloud gateway infra local observability plugin serving tools test_tiers.py \
 	settings_corpus/test_suggestions.py stacks/test_doc_outputs.py stacks/test_doc_programs.py)
 
 .PHONY: help up preview destroy down status check check-static check-unit test test-unit test-images test-engine fuzz test-e2e test-autoscaling test-official bench format clean

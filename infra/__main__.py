@@ -6,6 +6,7 @@ from infra.arguments import (
     addon_arguments,
     compile_cache_arguments,
     model_arguments,
+    monitoring_arguments,
     namespace_arguments,
 )
 from infra.clouds import bring_up
@@ -17,6 +18,7 @@ from infra.outputs import export_outputs
 from infra.queued_releases import refuse_unanswered_releases
 from infra.weights import load_weights
 from llm_serving.addons.cluster_addons import ClusterAddons
+from llm_serving.observability import Monitoring
 from llm_serving.planning.replicas import object_name
 from llm_serving.serving import CompileCache, ModelService, PriorityClasses, TeamNamespace
 from llm_serving.spec import AddonSource
@@ -71,5 +73,8 @@ services = {
 }
 
 front_door = put_gateway_in_front(stack, platform, namespaces, services, shared)
+
+if stack.scales and stack.models:  # there is a Prometheus
+    Monitoring("monitoring", monitoring_arguments(stack), platform.on_cluster(depends_on=[addons]))
 
 export_outputs(stack, platform.outputs, launcher, services, front_door)

@@ -8,6 +8,9 @@ import pulumi
 from infra.clouds import Platform
 from llm_serving.addons.cluster_addons import ClusterAddonsArgs
 from llm_serving.arguments import plain
+from llm_serving.observability import MonitoringArgs
+from llm_serving.planning.cold_start import ColdStart
+from llm_serving.planning.replicas import object_name, plan_replicas
 from llm_serving.serving import (
     CompileCacheArgs,
     ModelLoaderArgs,
@@ -17,7 +20,7 @@ from llm_serving.serving import (
     TeamNamespaceArgs,
 )
 from llm_serving.serving.arguments import EgressArgs, ImagePullArgs
-from llm_serving.spec import LoaderSpec, Routing, TeamSpec
+from llm_serving.spec import LoaderSpec, Routing, TeamSpec, WatchedModelSpec, WatchedReleaseSpec
 from llm_serving.spec.loader import HUB_TOKEN_SECRET
 from stacks.settings import PlannedQuantization, ServedModel, ServedRelease, Stack, WantedWeights
 from stacks.settings.secrets import HUB_TOKEN, IMAGE_PULL_PASSWORD, PROMETHEUS_CREDENTIAL
@@ -223,3 +226,42 @@ def _loader_identity(stack: Stack, platform: Platform, team: str) -> pulumi.Outp
     if stack.settings.loader is None or not stack.cloud.has_workload_identity:
         return None
     return platform.identity(team, LOADER_ACCOUNT, "writer")
+
+
+def monitoring_arguments(stack: Stack) -> MonitoringArgs:
+    """What is recorded and watched of the models, by their objectives and plans."""
+    arguments: MonitoringArgs = {
+        "namespace": stack.settings.addons.monitoring_namespace,
+        "models": [plain(_watched(model)) for model in stack.models],
+        "gateway": stack.settings.gateway is not None,
+        "labels": stack.settings.labels,
+    }
+    if stack.settings.monitoring.runbook_url is not None:
+        arguments["runbook_url"] = stack.settings.monitoring.runbook_url
+    return arguments
+
+
+def _watched(model: ServedModel) -> WatchedModelSpec:
+    bases = {replicas.version: replicas.base for replicas in plan_replicas(model.spec)}
+    return WatchedModelSpec(
+        name=model.spec.name,
+        team=model.spec.team,
+        service_class=model.spec.service_class,
+        slo=model.spec.slo,
+        releases=tuple(
+            WatchedReleaseSpec(
+                version=served.release.spec.version,
+                name=object_name(model.spec.name, served.release.spec.version),
+                engine=served.release.spec.engine.name,
+                multi_node=served.plan.nodes > 1,
+                base=bases[served.release.spec.version],
+                start_seconds=_engine_start_seconds(served.plan.cold_start) if model.spec.engine.launcher else None,
+            )
+            for served in model.releases
+        ),
+    )
+
+
+def _engine_start_seconds(start: ColdStart) -> int:
+    """What is left of a cold start when the container begins, which is what the launcher measures."""
+    return start.total - start.node_start - start.image_pull

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         GcpWorkloadIdentity,
     )
     from llm_serving.gateway import Gateway, GatewayProxy, ModelRoute, Redis, ReleaseRouter
+    from llm_serving.observability import Monitoring
     from llm_serving.serving import (
         CompileCache,
         ModelLoader,
@@ -69,6 +70,7 @@ __all__ = [
     "ModelLoader",
     "ModelRoute",
     "ModelService",
+    "Monitoring",
     "PriorityClasses",
     "QuantizationJob",
     "Redis",
@@ -83,6 +85,7 @@ _HOMES = {
     "Gateway": "llm_serving.gateway",
     "Gcp": "llm_serving.cloud.gcp",
     "ModelRoute": "llm_serving.gateway",
+    "Monitoring": "llm_serving.observability",
     "Redis": "llm_serving.gateway",
     "ReleaseRouter": "llm_serving.gateway",
 }

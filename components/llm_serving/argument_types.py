@@ -34,6 +34,8 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "ScalingPaceArgs": spec.ScalingPaceSpec,
         "AutoscalingArgs": spec.AutoscalingSpec,
         "EngineArgs": spec.EngineSpec,
+        "LatencyObjectiveArgs": spec.LatencyObjective,
+        "SloArgs": spec.SloSpec,
         "TimeoutsArgs": spec.TimeoutsSpec,
         "WarmPoolArgs": spec.WarmPoolSpec,
         "DrainArgs": spec.DrainSpec,
@@ -105,6 +107,12 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "GatewaySettingsArgs": spec.GatewaySpec,
         "GatewayReferenceArgs": spec.GatewayReference,
         "ModelEndpointArgs": spec.ModelEndpoint,
+    },
+    "observability/arguments.py": {
+        "WatchedObjectiveArgs": spec.LatencyObjective,
+        "WatchedSloArgs": spec.SloSpec,
+        "WatchedReleaseArgs": spec.WatchedReleaseSpec,
+        "WatchedModelArgs": spec.WatchedModelSpec,
     },
     "addons/arguments.py": {
         "AddonTolerationArgs": spec.Toleration,

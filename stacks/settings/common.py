@@ -15,6 +15,7 @@ from llm_serving.spec import (
     LauncherSpec,
     LoaderSpec,
     ModelSpec,
+    MonitoringSpec,
     QuantizationSpec,
     TeamSpec,
     Weights,
@@ -44,6 +45,7 @@ class CommonSettings(Frozen):
         egress: the way out that the site prescribes; ``None`` where it prescribes none.
         image_pull: credentials for the registries of images; ``None`` where nodes need none.
         addons: what the cluster needs beside the models, and who brings it.
+        monitoring: how people learn what is watched of the models.
         gateway: the gateway in front of all models; ``None`` where each model is reached by itself. Its images may be
             names of the lock of images, ``name@version``.
         images: images in place of those of the lock, by ``name@version``: for runs that pull none, and machines of
@@ -60,6 +62,7 @@ class CommonSettings(Frozen):
     egress: EgressSpec | None = None
     image_pull: ImagePullSpec | None = None
     addons: AddonsSpec = AddonsSpec()
+    monitoring: MonitoringSpec = MonitoringSpec()
     gateway: GatewaySpec | None = None
     images: dict[str, ImageReference] = {}
     _image_names: Mapping[str, str] = PrivateAttr(default_factory=dict[str, str])

@@ -26,7 +26,9 @@ class EngineMetrics:
         time_to_first_token: histogram, seconds.
         time_to_first_token_bounds: its first bound and its last one but infinity, seconds; ``None`` where not recorded.
         inter_token_latency: histogram, seconds.
+        inter_token_latency_bounds: as those of the time to the first token.
         request_latency: histogram, seconds from arrival to the last token.
+        request_latency_bounds: as those of the time to the first token.
         queue_time: histogram, seconds.
     """
 
@@ -45,7 +47,9 @@ class EngineMetrics:
     time_to_first_token: str | None = None
     time_to_first_token_bounds: tuple[float, float] | None = None
     inter_token_latency: str | None = None
+    inter_token_latency_bounds: tuple[float, float] | None = None
     request_latency: str | None = None
+    request_latency_bounds: tuple[float, float] | None = None
     queue_time: str | None = None
 
 
@@ -64,10 +68,12 @@ _ENGINES = {
         prefix_cache_queries="vllm:prefix_cache_queries_total",
         prefix_cache_hits="vllm:prefix_cache_hits_total",
         time_to_first_token="vllm:time_to_first_token_seconds",
-        # Read of vLLM 0.32.0 (tests/images/exposition).
+        # Bounds are read of vLLM 0.32.0 (tests/images/exposition).
         time_to_first_token_bounds=(0.001, 2560.0),
         inter_token_latency="vllm:inter_token_latency_seconds",
+        inter_token_latency_bounds=(0.01, 80.0),
         request_latency="vllm:e2e_request_latency_seconds",
+        request_latency_bounds=(0.3, 7680.0),
         queue_time="vllm:request_queue_time_seconds",
     ),
     EngineName.SGLANG: EngineMetrics(

@@ -76,6 +76,31 @@ class KubeStateSeries(StrEnum):
     POD_CREATED = "kube_pod_created"
     POD_SCHEDULED = "kube_pod_status_scheduled_time"
     CONTAINER_STARTED = "kube_pod_container_state_started"
+    CONTAINER_RESTARTS = "kube_pod_container_status_restarts_total"
+    CONTAINER_LAST_END = "kube_pod_container_status_last_terminated_reason"
+    POD_UNSCHEDULABLE = "kube_pod_status_unschedulable"
+    JOB_FAILED = "kube_job_status_failed"
+    AUTOSCALER_DESIRED = "kube_horizontalpodautoscaler_status_desired_replicas"
+    AUTOSCALER_MOST = "kube_horizontalpodautoscaler_spec_max_replicas"
+
+
+class GatewaySeries(StrEnum):
+    """Series of the gateway's pods. ``team`` is there the client's."""
+
+    REQUESTS = "llm_gateway_requests_total"
+    """Counter, by model, key, team and the client's status: requests that ended."""
+    BROKEN_STREAMS = "llm_gateway_broken_streams_total"
+    """Counter, by model and release: streams that broke off after their first byte."""
+    TOKENS = "llm_gateway_tokens_total"
+    """Counter, by model, key, team and direction."""
+    REDIS_AWAY = "llm_gateway_redis_away"
+    """Gauge, by Redis: 1 while it is left alone."""
+
+
+SERIES_STATUS = "status"
+"""On :attr:`GatewaySeries.REQUESTS`: the HTTP status."""
+SERIES_TENANT = "tenant"
+"""The client's team, on recorded series: ``team`` owns the model."""
 
 
 DCGM_GPU_UTILIZATION = "DCGM_FI_DEV_GPU_UTIL"

@@ -112,8 +112,11 @@ def total_replicas(model: ModelSpec) -> ReplicaRange:
 
 
 def _bounds(model: ModelSpec, role: Role, fewest: int) -> AutoscalingSpec | None:
-    """Schedules hold for the stable release alone: they say how much the model is used."""
-    spec = model.autoscaling
+    """Schedules hold for the stable release alone: they say how much the model is used. Scaling follows the model's
+    objective for the first token, unless it has one of its own."""
+    spec, objective = model.autoscaling, model.slo.time_to_first_token
+    if spec is not None and spec.ttft_seconds is None and objective is not None:
+        spec = spec.model_copy(update={"ttft_seconds": objective.seconds})
     if spec is None or role is Role.STABLE:
         return spec
     most = fewest if role is Role.PREVIOUS else max(spec.max, fewest)

@@ -133,6 +133,29 @@ class EngineArgs(TypedDict):
     """More flags of the engine, by name without dashes."""
 
 
+class LatencyObjectiveArgs(TypedDict):
+    """A duration that a share of the requests keeps."""
+
+    seconds: float
+    """The duration, in seconds."""
+    percentile: NotRequired[float]
+    """Percent of the requests that keep it; 95 by default."""
+
+
+class SloArgs(TypedDict):
+    """Service level objectives of a model. Alerts are made of those that are given."""
+
+    availability: NotRequired[float]
+    """Percent of the requests of 30 days that are answered, measured at the gateway; what the client did wrong does not
+    count. Left out: 99.9 for `critical`, 99.5 for `standard`, 99 for `batch`."""
+    time_to_first_token: NotRequired[LatencyObjectiveArgs]
+    """From a request's arrival at the engine to its first token."""
+    inter_token_latency: NotRequired[LatencyObjectiveArgs]
+    """From one token to the next."""
+    latency: NotRequired[LatencyObjectiveArgs]
+    """From a request's arrival at the engine to its last token."""
+
+
 class TimeoutsArgs(TypedDict):
     """How long to wait for an instance, in seconds. What is left out follows from the plan."""
 
@@ -180,6 +203,8 @@ class ModelArgs(TypedDict):
     """Name of the pool."""
     service_class: NotRequired[str]
     """`critical`, `standard` (the default) or `batch`: what gives way when capacity is short."""
+    slo: NotRequired[SloArgs]
+    """What its users may expect, of which alerts are made."""
     replicas: NotRequired[int]
     """Number of engine instances; 1 by default. Where `autoscaling` is given, it decides."""
     autoscaling: NotRequired[AutoscalingArgs]

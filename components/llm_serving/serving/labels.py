@@ -28,7 +28,7 @@ COMPONENT_REDIS_LIMITS = "redis-limits"
 COMPONENT_REDIS_CACHE = "redis-cache"
 COMPONENT_ROUTER = "router"
 
-_MANAGED = {"app.kubernetes.io/part-of": "llm-serving", "app.kubernetes.io/managed-by": "pulumi"}
+MANAGED = {"app.kubernetes.io/part-of": "llm-serving", "app.kubernetes.io/managed-by": "pulumi"}
 
 
 def selector(model: ModelSpec, release: str, share: str | None = None) -> dict[str, str]:
@@ -41,7 +41,7 @@ def model_labels(model: ModelSpec, more: Mapping[str, str]) -> dict[str, str]:
     """Labels of the objects that all releases of a model share; ``more`` never replaces one of ours."""
     return {
         **more,
-        **_MANAGED,
+        **MANAGED,
         LABEL_MODEL: model.name,
         "app.kubernetes.io/instance": model.name,
         LABEL_TEAM: model.team,
@@ -53,7 +53,7 @@ def release_labels(model: ModelSpec, release: ReleaseSpec, more: Mapping[str, st
     """Labels of every object of a release; ``more`` never replaces one of ours."""
     return {
         **more,
-        **_MANAGED,
+        **MANAGED,
         **selector(model, release.version),
         "app.kubernetes.io/name": release.engine.name.value,
         "app.kubernetes.io/instance": model.name,
@@ -68,7 +68,7 @@ def loader_labels(release: ReleaseSpec, team: str, more: Mapping[str, str]) -> d
     """Labels of the Job that loads a release's weights; ``more`` never replaces one of ours."""
     return {
         **more,
-        **_MANAGED,
+        **MANAGED,
         LABEL_COMPONENT: COMPONENT_LOADER,
         "app.kubernetes.io/name": "model-loader",
         "app.kubernetes.io/instance": release.name,
@@ -82,7 +82,7 @@ def quantization_labels(quantization: QuantizationSpec, more: Mapping[str, str])
     """Labels of the Job that quantizes; ``more`` never replaces one of ours. None of a model: it is nobody's pod."""
     return {
         **more,
-        **_MANAGED,
+        **MANAGED,
         LABEL_COMPONENT: COMPONENT_QUANTIZATION,
         "app.kubernetes.io/name": "quantizer",
         "app.kubernetes.io/instance": quantization.name,
@@ -93,7 +93,7 @@ def quantization_labels(quantization: QuantizationSpec, more: Mapping[str, str])
 
 def team_labels(team: str, more: Mapping[str, str]) -> dict[str, str]:
     """Labels of every object of a team's namespace; ``more`` never replaces one of ours."""
-    return {**more, **_MANAGED, LABEL_TEAM: team}
+    return {**more, **MANAGED, LABEL_TEAM: team}
 
 
 def gateway_labels(component: str, name: str, more: Mapping[str, str]) -> dict[str, str]:
@@ -104,4 +104,4 @@ def gateway_labels(component: str, name: str, more: Mapping[str, str]) -> dict[s
         name: the program, as ``litellm``.
         more: labels that the user adds.
     """
-    return {**more, **_MANAGED, LABEL_COMPONENT: component, "app.kubernetes.io/name": name}
+    return {**more, **MANAGED, LABEL_COMPONENT: component, "app.kubernetes.io/name": name}

@@ -23,7 +23,7 @@ from llm_serving.serving.pod import PORT_NAME, PodContext, ReleasePlan, pod_temp
 from llm_serving.serving.scaled_object import API_VERSION as SCALED_OBJECT_VERSION
 from llm_serving.serving.scaled_object import KIND as SCALED_OBJECT
 from llm_serving.serving.scaled_object import PrometheusServer, scaled_object
-from llm_serving.serving.scaling_queries import scaling_queries
+from llm_serving.serving.scaling_queries import TTFT_QUANTILE, scaling_queries
 from llm_serving.spec import AutoscalingSpec
 
 FORCE = {"pulumi.com/patchForce": "true"}
@@ -162,7 +162,9 @@ def _scale(
         replicas = plan.replicas
         kind = WorkloadKind.LEADER_WORKER_SET if plan.model_plan.nodes > 1 else WorkloadKind.DEPLOYMENT
         workload = ReleaseWorkload(namespace, replicas.name, plan.model.name, replicas.version, replicas.base, kind)
-        queries = scaling_queries(engine_metrics(plan.engine.name), workload)
+        objective = plan.model.slo.time_to_first_token
+        quantile = TTFT_QUANTILE if objective is None else objective.quantile
+        queries = scaling_queries(engine_metrics(plan.engine.name), workload, quantile)
         return scaled_object(workload, bounds, queries, prometheus)["spec"]
 
     apiextensions.CustomResource(

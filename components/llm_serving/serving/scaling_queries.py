@@ -25,6 +25,8 @@ QUEUE_SECONDS = 4 * SCRAPE_INTERVAL_SECONDS
 """
 LATENCY_SECONDS = 8 * SCRAPE_INTERVAL_SECONDS
 """Time over which the time to the first token is taken."""
+TTFT_QUANTILE = 0.95
+"""Of the time to the first token, where the model's objective names no other one."""
 CAPACITY_SECONDS = 3600
 """Time over which an instance's record of requests at once is kept."""
 
@@ -39,7 +41,7 @@ class ScalingQueries:
         running: requests that the fullest instance runs at once.
         capacity: the most requests that any instance ran at once in the last hour.
         queued: requests that waited at every moment of the last minute, over all instances.
-        ttft: 95th percentile of the time to the first token, in seconds; 0 where no request got one.
+        ttft: quantile of the time to the first token, in seconds; 0 where no request got one.
         gpu: mean GPU utilization in percent; 0 where nothing measures it.
         steady: instances that were ready all through the time over which ``ttft`` is taken.
         ready: instances that are ready.
@@ -58,12 +60,15 @@ class ScalingQueries:
     replicas: str
 
 
-def scaling_queries(metrics: EngineMetrics, workload: ReleaseWorkload) -> ScalingQueries:
+def scaling_queries(
+    metrics: EngineMetrics, workload: ReleaseWorkload, ttft_quantile: float = TTFT_QUANTILE
+) -> ScalingQueries:
     """The expressions for the instances of a release.
 
     Args:
         metrics: names of the engine's metrics.
         workload: its base instances answer the same requests, so they are counted too.
+        ttft_quantile: of the time to the first token, 0 to 1.
     """
     if metrics.requests_running is None or metrics.requests_waiting is None:
         raise ValueError("no queries without gauges of running and waiting requests: see unmeasured_objectives")
@@ -79,7 +84,7 @@ def scaling_queries(metrics: EngineMetrics, workload: ReleaseWorkload) -> Scalin
         running=f"max({sum_by_pod(running)}) or {idle}",
         capacity=or_zero(f"max({sum_by_pod(max_over_time(running, CAPACITY_SECONDS))})"),
         queued=or_zero(min_of_expression(f"sum({waiting})", QUEUE_SECONDS)),
-        ttft=_time_to_first_token(metrics, workload),
+        ttft=_time_to_first_token(metrics, workload, ttft_quantile),
         gpu=or_zero(f"{launcher_gpu} or {exporter_gpu}"),
         steady=min_of_expression(workload.ready, LATENCY_SECONDS),
         ready=workload.ready,
@@ -97,7 +102,7 @@ def unmeasured_objectives(metrics: EngineMetrics, spec: AutoscalingSpec) -> Iter
         yield Problem("ttftSeconds", spec.ttft_seconds, reason, "queueDepth alone")
 
 
-def _time_to_first_token(metrics: EngineMetrics, workload: ReleaseWorkload) -> str:
+def _time_to_first_token(metrics: EngineMetrics, workload: ReleaseWorkload, share: float) -> str:
     if metrics.time_to_first_token is None:
         return "vector(0)"
-    return or_zero(quantile(0.95, metrics.time_to_first_token, workload.labels, LATENCY_SECONDS))
+    return or_zero(quantile(share, metrics.time_to_first_token, workload.labels, LATENCY_SECONDS))

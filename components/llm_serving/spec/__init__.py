@@ -47,6 +47,7 @@ from llm_serving.spec.launcher import LauncherSpec
 from llm_serving.spec.loader import LoaderSpec, Weights
 from llm_serving.spec.model import CanaryChoice, ModelSpec, ReleaseChoice, ServiceClass, WarmPoolSpec
 from llm_serving.spec.model_endpoint import ModelEndpoint
+from llm_serving.spec.monitoring import MonitoringSpec, WatchedModelSpec, WatchedReleaseSpec
 from llm_serving.spec.pool import (
     RESERVED_MARKETS,
     CapacityEntry,
@@ -72,6 +73,7 @@ from llm_serving.spec.release import (
     release_hash,
 )
 from llm_serving.spec.router import RouterSpec, RoutingPolicy
+from llm_serving.spec.slo import LatencyObjective, SloSpec
 from llm_serving.spec.team import TeamSpec
 from llm_serving.spec.timeouts import TimeoutsSpec
 from llm_serving.spec.toleration import Toleration
@@ -113,6 +115,7 @@ __all__ = [
     "ImageReference",
     "KeySpec",
     "KvCacheType",
+    "LatencyObjective",
     "LauncherSpec",
     "LayerFacts",
     "LimitsRedisSpec",
@@ -123,6 +126,7 @@ __all__ = [
     "ModelFacts",
     "ModelSource",
     "ModelSpec",
+    "MonitoringSpec",
     "Pool",
     "PoolSpec",
     "PriceSpec",
@@ -145,12 +149,15 @@ __all__ = [
     "ServiceClass",
     "SharingSpec",
     "SharingStrategy",
+    "SloSpec",
     "StoredQuantization",
     "Task",
     "TeamSpec",
     "TimeoutsSpec",
     "Toleration",
     "WarmPoolSpec",
+    "WatchedModelSpec",
+    "WatchedReleaseSpec",
     "Weights",
     "content_hash",
     "release_hash",

@@ -12,6 +12,7 @@ from llm_serving.spec.disruption import DrainSpec
 from llm_serving.spec.engine import EngineSpec
 from llm_serving.spec.kubernetes import ImageName
 from llm_serving.spec.names import MAX_COUNT, Count, Fraction, ModelName, NamespaceName, PoolName, PositiveCount, Semver
+from llm_serving.spec.slo import SloSpec
 from llm_serving.spec.timeouts import TimeoutsSpec
 
 
@@ -108,6 +109,8 @@ class ModelSpec(Frozen):
     """Name of the pool."""
     service_class: ServiceClass = ServiceClass.STANDARD
     """`critical`, `standard` (the default) or `batch`: what gives way when capacity is short."""
+    slo: SloSpec = SloSpec()
+    """What its users may expect, of which alerts are made."""
     replicas: PositiveCount = 1
     """Number of engine instances; 1 by default. Where `autoscaling` is given, it decides."""
     autoscaling: AutoscalingSpec | None = None

@@ -16,6 +16,7 @@ from llm_serving.planning.rules.gcp import check_gcp
 from llm_serving.planning.rules.models import check_models
 from llm_serving.planning.rules.names import check_names
 from llm_serving.planning.rules.notes import notes
+from llm_serving.planning.rules.objectives import check_objectives
 from llm_serving.planning.rules.pools import check_pools
 from llm_serving.planning.rules.quantizations import check_quantizations
 from llm_serving.planning.rules.sharing import check_sharing
@@ -36,6 +37,7 @@ TOPICS = (
     check_weights,
     check_engines,
     check_autoscaling,
+    check_objectives,
     check_disruption,
     check_timeouts,
     check_gateway,
