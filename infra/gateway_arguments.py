@@ -11,7 +11,7 @@ from llm_serving.arguments import plain
 from llm_serving.gateway import Gateway, GatewayArgs, RedisArgs, ReleaseRouterArgs
 from llm_serving.gateway.proxy import GatewayProxy, GatewayProxyArgs
 from llm_serving.gateway.routes import ModelRouteArgs
-from llm_serving.planning.gateway import longest_request_seconds, proxy_replicas
+from llm_serving.planning.gateway import longest_request_seconds, longest_stay_seconds, proxy_replicas
 from llm_serving.planning.timeouts import is_awaited
 from llm_serving.serving import TeamNamespace
 from llm_serving.spec import GatewaySpec, ModelEndpoint, RedisSpec
@@ -70,7 +70,7 @@ def proxy_arguments(
         "image": spec.proxy_image.reference,
         "replicas": proxy_replicas(spec),
         "cpu": spec.proxy_cpu,
-        "longest_request_seconds": longest_request_seconds(spec, [model.name for model in stack.gateway_models]),
+        "longest_request_seconds": longest_stay_seconds(spec, stack.gateway_models),
         "service_type": "ClusterIP" if spec.internal else "LoadBalancer",
         "labels": stack.settings.labels,
         **image_pull(stack),
@@ -103,7 +103,8 @@ def router_arguments(
         "service_class": model.spec.service_class.value,
         "engine_port": engine(served.release.spec.engine.name).port,
         "request_seconds": longest_request_seconds(spec, [model.spec.name]),
-        "awaited": is_awaited(model.spec.timeouts, model.node),
+        # A router is ready when it knows an engine, of which there may be none.
+        "awaited": is_awaited(model.spec.timeouts, model.node) and not model.spec.may_sleep,
         "labels": stack.settings.labels,
         **image_pull(stack),
     }
