@@ -40,11 +40,6 @@ class ReleaseReplicas:
         return self.replicas if self.autoscaling is None else self.autoscaling.min
 
     @property
-    def fewest(self) -> int:
-        """Instances at least, base included."""
-        return self.replicas if self.autoscaling is None else self.autoscaling.min
-
-    @property
     def most(self) -> int:
         """Instances at most, base included."""
         return self.replicas if self.autoscaling is None else self.autoscaling.max
