@@ -186,6 +186,8 @@ def model_arguments(
         arguments["loader"] = plain(stack.settings.loader)
     if prometheus_url is not None:
         arguments["prometheus_url"] = prometheus_url
+    if stack.settings.gateway is not None and model.spec.may_sleep:
+        arguments["gateway_namespace"] = stack.settings.gateway.namespace
     if stack.settings.addons.prometheus_auth is not None:
         arguments["prometheus_auth"] = plain(stack.settings.addons.prometheus_auth)
     return arguments
@@ -248,6 +250,7 @@ def _watched(model: ServedModel) -> WatchedModelSpec:
         team=model.spec.team,
         service_class=model.spec.service_class,
         slo=model.spec.slo,
+        may_sleep=model.spec.autoscaling is not None and model.spec.autoscaling.may_sleep,
         releases=tuple(
             WatchedReleaseSpec(
                 version=served.release.spec.version,

@@ -66,6 +66,21 @@ class DrainOutcome(StrEnum):
     """Its connection was cut."""
 
 
+class GatewaySeries(StrEnum):
+    """Series of the gateway (``images/gateway``), by :data:`SERIES_MODEL`."""
+
+    DEMAND = "llm_gateway_demand"
+    """Gauge: requests that are on their way to a model's back ends, and at least 1 for a minute after the last one."""
+    REQUESTS = "llm_gateway_requests_total"
+    """Counter, by key, team and status of the client: requests that ended."""
+    BROKEN_STREAMS = "llm_gateway_broken_streams_total"
+    """Counter, by release: streams that broke off after their first byte."""
+    TOKENS = "llm_gateway_tokens_total"
+    """Counter, by key and team of the client, and by direction."""
+    REDIS_AWAY = "llm_gateway_redis_away"
+    """Gauge, by Redis and no model: 1 while it is left alone."""
+
+
 class KubeStateSeries(StrEnum):
     """Gauges of kube-state-metrics (its repository, ``docs/metrics``)."""
 
@@ -82,19 +97,6 @@ class KubeStateSeries(StrEnum):
     JOB_FAILED = "kube_job_status_failed"
     AUTOSCALER_DESIRED = "kube_horizontalpodautoscaler_status_desired_replicas"
     AUTOSCALER_MOST = "kube_horizontalpodautoscaler_spec_max_replicas"
-
-
-class GatewaySeries(StrEnum):
-    """Series of the gateway's pods. ``team`` is there the client's."""
-
-    REQUESTS = "llm_gateway_requests_total"
-    """Counter, by model, key, team and the client's status: requests that ended."""
-    BROKEN_STREAMS = "llm_gateway_broken_streams_total"
-    """Counter, by model and release: streams that broke off after their first byte."""
-    TOKENS = "llm_gateway_tokens_total"
-    """Counter, by model, key, team and direction."""
-    REDIS_AWAY = "llm_gateway_redis_away"
-    """Gauge, by Redis: 1 while it is left alone."""
 
 
 SERIES_STATUS = "status"

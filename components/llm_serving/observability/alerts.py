@@ -41,6 +41,8 @@ AVAILABILITY = {ServiceClass.CRITICAL: 99.9, ServiceClass.STANDARD: 99.5, Servic
 
 FEWEST_REQUESTS = 50
 """Requests in the long window of a burn rate below which nobody is paged."""
+WAKE_MINUTES = 30
+"""Longer than any cold start that is planned."""
 HIGH_ERROR_RATIO = 0.01
 IDLE_GPU = 0.5
 BUSY_GPU = 0.95
@@ -152,10 +154,14 @@ def objectives(slo: SloSpec) -> Iterator[tuple[LatencyKind, LatencyObjective]]:
 def _of_model(model: WatchedModelSpec, *, gateway: bool) -> Iterator[Alert]:
     whose = ((SERIES_TEAM, model.team), (SERIES_MODEL, model.name))
     ready = " + ".join(f"({_workload(model, release).ready} or vector(0))" for release in model.releases)
+    # One that sleeps is down when it is asked and does not wake.
+    asked = (
+        f" and on () sum({selector(GatewaySeries.DEMAND, {SERIES_MODEL: model.name})}) > 0" if model.may_sleep else ""
+    )
     yield Alert(
         "LlmModelDown",
-        f"{ready} == 0",
-        5,
+        f"{ready} == 0{asked}",
+        WAKE_MINUTES if model.may_sleep else 5,
         Severity.PAGE,
         f"{model.name}: no instance is ready",
         whose,

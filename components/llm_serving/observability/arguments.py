@@ -57,5 +57,7 @@ class WatchedModelArgs(TypedDict):
     do not say."""
     slo: NotRequired[WatchedSloArgs]
     """Its service level objectives."""
+    may_sleep: NotRequired[bool]
+    """It has no instance while nobody asks it; false by default."""
     releases: list[WatchedReleaseArgs]
     """Its releases, the stable one first."""

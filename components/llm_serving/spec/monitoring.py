@@ -40,6 +40,8 @@ class WatchedModelSpec(Frozen):
     do not say."""
     slo: SloSpec = SloSpec()
     """Its service level objectives."""
+    may_sleep: bool = False
+    """It has no instance while nobody asks it; false by default."""
     releases: tuple[WatchedReleaseSpec, ...]
     """Its releases, the stable one first."""
 

@@ -38,6 +38,12 @@ MODEL = WatchedModelSpec(
     ),
     releases=(RELEASE,),
 )
+SLEEPER = WatchedModelSpec(
+    name="night",
+    team="chat",
+    may_sleep=True,
+    releases=(WatchedReleaseSpec(version="1.0.0", name="night-1-0-0", engine=EngineName.VLLM),),
+)
 ENGINE = {"namespace": "chat", "team": "chat", "model": "qwen", "release": "1.0.0", "pool": "h100"}
 POD = {**ENGINE, "pod": "qwen-1-0-0-abc"}
 KUBE = {"namespace": "chat", "pod": "qwen-1-0-0-abc", "container": "engine"}
@@ -134,6 +140,17 @@ CASES = [
     Case("no instance is ready", [replicas_ready(0, 10)], 10, ("LlmModelDown",)),
     Case("an instance is ready", [replicas_ready(1, 10)], 10),
     Case("nothing is known of instances", [], 10, ("LlmModelDown",)),
+    Case(
+        "a model that sleeps is asked and does not wake",
+        [replicas_ready(1, 40), constant("llm_gateway_demand", {"model": "night", "pod": "a"}, 1, 40)],
+        40,
+        ("LlmModelDown",),
+    ),
+    Case(
+        "a model that sleeps is asked and wakes in time",
+        [replicas_ready(1, 25), constant("llm_gateway_demand", {"model": "night", "pod": "a"}, 1, 25)],
+        25,
+    ),
     Case("not ready for a moment", [replicas_ready(0, 4)], 4),
     Case(
         "two of a hundred fail",
@@ -304,7 +321,7 @@ CASES = [
 def groups(*, gateway: bool = True) -> list[dict[str, Any]]:
     quantiles = [(kind, objective.quantile) for kind, objective in objectives(MODEL.slo)]
     series = recording_groups([EngineName.VLLM], quantiles, gateway=gateway)
-    return [*series, *alert_groups([MODEL], gateway=gateway)]
+    return [*series, *alert_groups([MODEL, SLEEPER], gateway=gateway)]
 
 
 def alert_names() -> set[str]:
