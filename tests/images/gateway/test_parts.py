@@ -78,3 +78,9 @@ def test_a_client_that_leaves_while_its_answer_is_settled_stops_nothing():
 
 def test_more_operations_than_connections_wait_and_redis_is_not_away(redis):
     assert run("redis", redis.port) == [300, False]
+
+
+def test_who_waits_for_room_is_let_in_by_class_and_then_by_arrival():
+    waiting = ["batch", "standard", "batch", "critical", "standard", "critical"]
+    order = ["critical 3", "critical 5", "standard 1", "standard 4", "batch 0", "batch 2"]
+    assert run("room", waiting) == order

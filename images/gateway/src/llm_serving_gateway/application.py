@@ -175,14 +175,14 @@ class Application:
             self._metrics.tokens.labels(*who, "prompt").inc(prompt)
             self._metrics.tokens.labels(*who, "output").inc(output)
             await lease.settle(prompt + output, price(model, prompt, output))
-            await admission.end()
+            await self._admissions.end(admission)
 
         try:
             with self._metrics.in_flight.labels(model.name).track_inprogress():
                 await relay(self._inner, scope, receive, send, exchange, body, settle, show_usage=show_usage)
         finally:
             await lease.settle(0, 0)
-            await admission.end()
+            await self._admissions.end(admission)
 
     def _model(self, key: Key, name: str) -> Model:
         model = self._models.get(name)

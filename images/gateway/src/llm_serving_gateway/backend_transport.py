@@ -259,9 +259,9 @@ def _to(back_end: BackEnd, path: str, request: httpx.Request) -> httpx.Request:
 
 def _with_fewer_tokens(request: httpx.Request, fields: dict[str, Any], most: int) -> httpx.Request:
     """The same request for an answer that is no longer than this."""
-    for name in ("max_tokens", "max_completion_tokens"):
-        if name in fields or name == "max_tokens":
-            fields[name] = min(fields.get(name) or most, most)
+    names = [name for name in ("max_tokens", "max_completion_tokens") if name in fields]
+    for name in (*(names or ["max_tokens"]), *(["min_tokens"] if "min_tokens" in fields else [])):
+        fields[name] = min(fields.get(name, most), most)
     body = encoding.dumps(fields)
     headers = {name: value for name, value in request.headers.items() if name != "content-length"}
     return httpx.Request("POST", request.url, headers=headers, content=body, extensions=request.extensions)

@@ -8,8 +8,9 @@ that wait are let in by their class, and then in the order in which they came.
 
 import asyncio
 import contextlib
+import heapq
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from prometheus_client import Counter, Gauge  # pyright: ignore[reportMissingImports]
@@ -45,11 +46,6 @@ class Admission:
     leases: dict[str, Lease] = field(default_factory=dict)
     fewer_tokens: dict[str, int] = field(default_factory=dict)
 
-    async def end(self) -> None:
-        """It is over."""
-        for lease in self.leases.values():
-            await lease.settle(0, 0)
-
 
 class Admissions:
     """Lets requests to back ends, or says that they must give way."""
@@ -69,14 +65,22 @@ class Admissions:
         limit, rank = model.max_requests, _RANKS[admission.service_class]
         if limit is None or model.name in admission.leases:
             return None
-        until = min(until, asyncio.get_running_loop().time() + self._settings.wait_seconds)
-        queue = self._queues[model.name]
-        with queue.place(rank) as is_first, _QUEUED.labels(model.name, admission.service_class).track_inprogress():
-            while not (is_first() and await self._enter(admission, model, limit)):
-                if asyncio.get_running_loop().time() >= until:
-                    return self._refusal(admission.service_class, model)
-                await asyncio.sleep(TRY_EVERY_SECONDS)
-        return None
+        queue, now = self._queues[model.name], asyncio.get_running_loop().time
+        until = min(until, now() + self._settings.wait_seconds)
+        if queue.lets_past(rank) and await self._enter(admission, model, limit):
+            return None
+        with queue.place(rank) as place, _QUEUED.labels(model.name, admission.service_class).track_inprogress():
+            while (left := until - now()) > 0:
+                await place.turn(left)
+                if place.is_first and await self._enter(admission, model, limit):
+                    return None
+        return self._refusal(admission.service_class, model)
+
+    async def end(self, admission: Admission) -> None:
+        """A request is over, and its room is free. A second call does nothing."""
+        for name, lease in admission.leases.items():
+            await lease.settle(0, 0)
+            self._queues[name].stir()
 
     async def _enter(self, admission: Admission, model: Model, limit: int) -> bool:
         settings = self._settings
@@ -116,18 +120,55 @@ class Admissions:
 
 
 class _Queue:
-    """Requests of this gateway for one model, by class and arrival."""
+    """Requests of this gateway that wait for one model, by class and arrival."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
-        self._places: set[tuple[int, int]] = set()
+        self._places: list[_Place] = []  # a heap; those that left stay until they come to its front
 
     @contextlib.contextmanager
-    def place(self, rank: int) -> Iterator[Callable[[], bool]]:
-        """A place in it, and whether it is the first one."""
-        place = (rank, next(self._numbers))
-        self._places.add(place)
+    def place(self, rank: int) -> Iterator["_Place"]:
+        """A place in it. When it is left, the next one has its turn."""
+        place = _Place(rank, next(self._numbers), self)
+        heapq.heappush(self._places, place)
         try:
-            yield lambda: min(self._places) == place
+            yield place
         finally:
-            self._places.discard(place)
+            place.is_left = True
+            self.stir()
+
+    @property
+    def first(self) -> "_Place | None":
+        """Whose turn it is."""
+        while self._places and self._places[0].is_left:
+            heapq.heappop(self._places)
+        return self._places[0] if self._places else None
+
+    def lets_past(self, rank: int) -> bool:
+        """Whether nobody of this class or a higher one waits."""
+        return self.first is None or rank < self.first.rank
+
+    def stir(self) -> None:
+        """There may be room."""
+        if self.first is not None:
+            self.first.stirred.set()
+
+
+@dataclass(order=True)
+class _Place:
+    rank: int
+    number: int
+    queue: _Queue = field(compare=False)
+    stirred: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
+    is_left: bool = field(default=False, compare=False)
+
+    @property
+    def is_first(self) -> bool:
+        return self.queue.first is self
+
+    async def turn(self, seconds: float) -> None:
+        """Wait until it may be worth a try, or so long."""
+        self.stirred.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(TRY_EVERY_SECONDS, seconds) if self.is_first else seconds):
+                await self.stirred.wait()
