@@ -18,24 +18,35 @@ def send(pod, service_class, **fields):
     return pod.post(CHAT, body, service_class)
 
 
+class Crowd:
+    """Requests that run until the test ends, spread over both gateways."""
+
+    def __init__(self, pods, weighted, clients):
+        self._pods, self._weighted, self._clients = pods, weighted, clients
+        self.running = []
+
+    def fill(self, places):
+        """Take so many places of the model."""
+        while len(self.running) < places:
+            self.running.append(self.start("critical", at=len(self.running) % 2))
+            wait_until(lambda: len(self._weighted.requests) == len(self.running), "the request to be with the back end")
+
+    def start(self, service_class, at=0):
+        """Send one more, to one of the gateways."""
+        return self._clients.submit(send, self._pods[at], service_class)
+
+
 @pytest.fixture
 def crowd(pods, pod, weighted):
-    """Fills the model's places with so many requests that run until the test ends, spread over both gateways."""
+    """The model with back ends that answer when the test has ended."""
     give_keys(pods, *KEYS)
     go = threading.Event()
     weighted.behaviour = Behaviour(hold=go)
     with ThreadPoolExecutor(CROWDED_REQUESTS + 4) as clients:
-        running = []
-
-        def fill(number):
-            while len(running) < number:
-                running.append(clients.submit(send, pods[len(running) % 2], "critical"))
-                wait_until(lambda: len(weighted.requests) == len(running), "the request to be with the back end")
-
-        fill.start = lambda service_class, at=0: clients.submit(send, pods[at], service_class)
-        yield fill
+        made = Crowd(pods, weighted, clients)
+        yield made
         go.set()
-        assert {each.result().status_code for each in running} <= {200}
+        assert {each.result().status_code for each in made.running} == {200}
 
 
 def steps(pods, service_class, step):
@@ -44,7 +55,7 @@ def steps(pods, service_class, step):
 
 
 def test_batch_gets_shorter_answers_before_anybody_is_refused(pods, weighted, crowd):
-    crowd(5)
+    crowd.fill(5)
     crowd.start("batch")
     wait_until(lambda: len(weighted.requests) == 6, "a request below the first step")
     assert weighted.requests[-1][2]["max_tokens"] == 400
@@ -62,7 +73,7 @@ def test_batch_gets_shorter_answers_before_anybody_is_refused(pods, weighted, cr
     ids=["batch", "then standard", "critical last, when it is full"],
 )
 def test_classes_give_way_in_their_order_over_both_gateways_together(pods, weighted, crowd, filled, statuses):
-    crowd(filled)
+    crowd.fill(filled)
     for pod in pods:
         for service_class, status in statuses.items():
             answer = send(pod, service_class)
