@@ -3,6 +3,7 @@ differs is where it runs, a process beside the cluster, and with it its ports. B
 
 import base64
 import contextlib
+import copy
 import json
 import subprocess
 import threading
@@ -148,10 +149,14 @@ class Proxy:
 
     Attributes:
         ports: where it listens, by name.
+        address: where it listens on them.
+        folder: its files.
     """
 
     def __init__(self, cluster: LocalCluster, folder: Path, namespace: str, **changes: Any) -> None:
-        self._cluster, self._folder, self._namespace = cluster, folder, namespace
+        self._cluster, self.folder, self._namespace = cluster, folder, namespace
+        self.address = "127.0.0.1"
+        self._process: subprocess.Popen[bytes] | None = None
         with ports.choosing():
             self.ports = ports.choose(tuple(_PORTS), {})
         arguments = {
@@ -161,6 +166,12 @@ class Proxy:
             **changes,
         }
         self.objects = manifests(record(lambda: GatewayProxy("proxy", arguments)))
+
+    def beside(self, folder: Path, address: str) -> "Proxy":
+        """Another of its pods, on the same ports of another address."""
+        other = copy.copy(self)
+        other.folder, other.address = folder, address
+        return other
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """Its objects of a kind, for the cluster."""
@@ -173,7 +184,7 @@ class Proxy:
 
     def url(self, listener: str, path: str) -> str:
         """Where one of its listeners is asked for a path."""
-        return f"{'https' if listener == 'tls' else 'http'}://127.0.0.1:{self.ports[listener]}{path}"
+        return f"{'https' if listener == 'tls' else 'http'}://{self.address}:{self.ports[listener]}{path}"
 
     def answers(self, path: str, listener: str = "models") -> int | None:
         """Status of its answer; ``None`` where nobody listens."""
@@ -185,27 +196,36 @@ class Proxy:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Its process."""
-        with (self._folder / "traefik.log").open("w") as log:
-            process = subprocess.Popen([traefik(), *self._arguments()], stdout=log, stderr=subprocess.STDOUT)
+        self.start()
         try:
-            eventually(lambda: self.answers("/ping", "operations") == 200)
             yield
         finally:
-            process.kill()
-            process.wait()
+            self.end()
+
+    def start(self) -> None:
+        """Start its process, and wait until it lives."""
+        with (self.folder / "traefik.log").open("w") as log:
+            self._process = subprocess.Popen([traefik(), *self._arguments()], stdout=log, stderr=subprocess.STDOUT)
+        eventually(lambda: self.answers("/ping", "operations") == 200)
+
+    def end(self) -> None:
+        """End its process without a word."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def _arguments(self) -> list[str]:
         (deployment,) = (one for one in self.objects if one["kind"] == "Deployment")
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         (files,) = (one["data"] for one in self.objects if one["kind"] == "ConfigMap")
         for name, text in files.items():
-            (self._folder / name).write_text(text)
-        listening = {f":{port}": f"127.0.0.1:{self.ports[name]}" for name, port in _PORTS.items()}
+            (self.folder / name).write_text(text)
+        listening = {f":{port}": f"{self.address}:{self.ports[name]}" for name, port in _PORTS.items()}
         mount = container["volumeMounts"][0]["mountPath"]
         arguments = []
         for argument in container["args"]:
             flag, _, value = argument.partition("=")
-            arguments.append(f"{flag}={listening.get(value, value).replace(mount, str(self._folder))}")
+            arguments.append(f"{flag}={listening.get(value, value).replace(mount, str(self.folder))}")
         return [*arguments, *self._identity(deployment["spec"]["template"]["spec"]["serviceAccountName"])]
 
     def _identity(self, account: str) -> list[str]:
@@ -216,12 +236,12 @@ class Proxy:
             token = api.request("POST", path, body=asked)["status"]["token"]
         (cluster,) = self._cluster.kubeconfig()["clusters"]
         authority = base64.b64decode(cluster["cluster"]["certificate-authority-data"])
-        (self._folder / "token").write_text(token)
-        (self._folder / "ca.crt").write_bytes(authority)
+        (self.folder / "token").write_text(token)
+        (self.folder / "ca.crt").write_bytes(authority)
         return [
             f"--providers.kubernetesgateway.endpoint={cluster['cluster']['server']}",
-            f"--providers.kubernetesgateway.token={self._folder / 'token'}",
-            f"--providers.kubernetesgateway.certauthfilepath={self._folder / 'ca.crt'}",
+            f"--providers.kubernetesgateway.token={self.folder / 'token'}",
+            f"--providers.kubernetesgateway.certauthfilepath={self.folder / 'ca.crt'}",
         ]
 
     def _elsewhere(self, thing: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from llm_serving_gateway.upstream import Upstream, copy
 UNKNOWN = "unknown"
 """The release of an attempt whose answer named none."""
 RETRY_AFTER_SECONDS = 5
-"""How an engine ends a stream that failed. Within an answer's text the quotes are escaped."""
+_OF_ONE_MESSAGE = ("host", "accept-encoding", "content-length")
+"""Headers that another message to another host has differently."""
 
 _ATTEMPTS = Counter("llm_gateway_attempts_total", "Requests to back ends", ["model", "route", "release", "outcome"])
 _BROKEN = Counter(
@@ -65,12 +66,13 @@ class BackEndTransport(httpx.AsyncBaseTransport):
         refused = upstream.refused(model.context_tokens)
         if refused is not None:
             return refused
+        content = encoding.dumps({**fields, **upstream.withheld}) if upstream.withheld else request.content
         return await self._answer(
-            model, upstream, request, url.removeprefix(base), streams=fields.get("stream") is True
+            model, upstream, request, url.removeprefix(base), content, streams=fields.get("stream") is True
         )
 
     async def _answer(
-        self, model: Model, upstream: Upstream, request: httpx.Request, path: str, *, streams: bool
+        self, model: Model, upstream: Upstream, request: httpx.Request, path: str, content: bytes, *, streams: bool
     ) -> httpx.Response:
         deadline = upstream.time_out_after(model.timeouts.total_seconds)
         self._budget.request()
@@ -88,7 +90,7 @@ class BackEndTransport(httpx.AsyncBaseTransport):
             else:  # nothing of it is seen before it is whole: what hangs must leave time for the next
                 first_seconds = remaining / 2 if number == 0 and len(order) > 1 else remaining
             attempt = _Attempt(model, back_end, upstream, deadline, first_seconds)
-            answer = await attempt.send(self._inner, _to(back_end, path, request))
+            answer = await attempt.send(self._inner, _to(back_end, path, request, content))
             if answer is None:
                 continue
             if answer.status_code in REFUSALS:
@@ -219,10 +221,10 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _to(back_end: BackEnd, path: str, request: httpx.Request) -> httpx.Request:
-    """The same request for another back end."""
-    headers = {name: value for name, value in request.headers.items() if name not in ("host", "accept-encoding")}
-    return httpx.Request("POST", f"{back_end.url}/{path}", headers=headers, content=request.content)
+def _to(back_end: BackEnd, path: str, request: httpx.Request, content: bytes) -> httpx.Request:
+    """The same request, with this body, for another back end."""
+    headers = {name: value for name, value in request.headers.items() if name not in _OF_ONE_MESSAGE}
+    return httpx.Request("POST", f"{back_end.url}/{path}", headers=headers, content=content)
 
 
 def _outcome(error: Exception) -> str:

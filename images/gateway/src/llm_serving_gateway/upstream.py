@@ -1,8 +1,9 @@
 """What is known of a request on its way to the back ends: written by the transport, read by whoever answers it."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import httpx  # pyright: ignore[reportMissingImports]
 
@@ -18,6 +19,7 @@ class Upstream:
         deadline: when the request must have ended, on the event loop's clock.
         refusal: a back end's answer that is about the request, and ``too_long_for``, where it was about the length of
             the prompt, the context in tokens that was too short: only a model with more may still answer.
+        withheld: fields of the request that back ends get beside LiteLLM's, which would misread them.
         broken: whether the answer broke off after its first byte.
     """
 
@@ -27,6 +29,7 @@ class Upstream:
     deadline: float | None = None
     refusal: httpx.Response | None = None
     too_long_for: int | None = None
+    withheld: Mapping[str, Any] = field(default_factory=dict)
     broken: bool = False
 
     def time_out_after(self, seconds: float) -> float:
