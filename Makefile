@@ -96,6 +96,7 @@ test-images: setup-python ## launcher, loader and image builds as real processes
 
 test-engine: setup-karpenter ## previews, updates, faults and destroys on the real engine and a real control plane
 	@python -m tests.engine.gateway.environment
+	@python -m tests.images.gateway.environment
 	@python -m tests.images.router_environment
 	@# Each group makes what it needs; most of the time is spent waiting. conftest.py says which tests are a group.
 	@$(PYTEST) tests/engine -q -n 2 --dist loadscope

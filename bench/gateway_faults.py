@@ -34,30 +34,34 @@ from rich.table import Table
 from bench.service import Service
 from llm_serving.spec import RouterSpec, RoutingPolicy
 from local.cluster import LocalCluster
+from local.state_folder import REPOSITORY
 from tests.engine.gateway import lab
 from tests.images.gateway.pods import Pod, Redis, free_port, key, start, stop, wait_ready, wait_until
 from tests.images.routed import Router, interpreter, routing, told
-from tests.images.test_router import STAND_IN
 
+STAND_IN = REPOSITORY / "tests" / "stand_in" / "engine.py"
 MODEL = "tiny"
 CLIENTS = 6
 PAUSE_SECONDS = 0.1
 NOTICE_SECONDS = 2.0
 """From the end of a process to the end of its endpoint, and to its next start: what the kubelet takes."""
 TIMEOUTS = {"connectSeconds": 2, "firstTokenSeconds": 5, "betweenTokensSeconds": 5, "totalSeconds": 20}
-GUARD_SECONDS = 60
+PATIENT = {"connectSeconds": 10, "firstTokenSeconds": 50, "betweenTokensSeconds": 50, "totalSeconds": 120}
+"""Of a quick run, for machines of any speed."""
+GUARD_SECONDS = 150
 KEY = "bench"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Seconds of a fault, and of the load before it and after it."""
+    """Seconds of a fault, and of the load before it and after it; time-outs of the model."""
 
     fault: float = 10
     around: float = 4
+    timeouts: Mapping[str, float] = field(default_factory=lambda: TIMEOUTS)
 
 
-QUICK = Plan(fault=2, around=0.5)
+QUICK = Plan(fault=2, around=0.5, timeouts=PATIENT)
 
 
 @dataclass(frozen=True)
@@ -211,7 +215,7 @@ STABLE_SERVICE = f"tiny-{lab.STABLE.replace('.', '-')}"
 
 
 @contextlib.contextmanager
-def world(folder: Path) -> Iterator[World]:
+def world(folder: Path, timeouts: Mapping[str, float]) -> Iterator[World]:
     """Everything, started and answering."""
     with contextlib.ExitStack() as stack:
         redis = []
@@ -231,12 +235,14 @@ def world(folder: Path) -> Iterator[World]:
             stack.callback(engine.end)
         spec, stable = RouterSpec(breaker_seconds=2), [each.url for each in engines]
         routers = [
-            stack.enter_context(routing(spec, RoutingPolicy.ROUND_ROBIN, *told(urls)))
-            for urls in (stable, stable, [canary.url])
+            stack.enter_context(
+                routing(spec, RoutingPolicy.ROUND_ROBIN, *told(urls), log=folder / f"router-{number}.log")
+            )
+            for number, urls in enumerate((stable, stable, [canary.url]))
         ]
         for router in routers:
             wait_until(lambda router=router: router.status("/readiness") == 200, "the router", 120)
-        proxies, services, pods, configuration = _gateway(stack, folder, cluster, redis, routers)
+        proxies, services, pods, configuration = _gateway(stack, folder, cluster, redis, routers, timeouts)
         wait_until(lambda: ask(services[0].port, "first", stream=False) == "answered", "the whole path", 120)
         yield World(folder, cluster, engines, canary, routers, pods, redis, proxies, services, configuration)
 
@@ -247,6 +253,7 @@ def _gateway(
     cluster: LocalCluster,
     redis: Sequence[Redis],
     routers: Sequence[Router],
+    timeouts: Mapping[str, float],
 ) -> tuple[Sequence[lab.Proxy], Sequence[Service], list[Pod], Mapping[str, Any]]:
     """The proxies, the Services of both of their listeners, and the pods behind them."""
     first = lab.Proxy(cluster, folder / "proxy-1", lab.NAMESPACE, team_namespaces={lab.TEAM: lab.TEAM})
@@ -267,7 +274,7 @@ def _gateway(
                 "contextTokens": 8192,
                 "weightedUrl": f"{base}/v1",
                 "stableUrl": f"{base}/stable/v1",
-                "timeouts": TIMEOUTS,
+                "timeouts": timeouts,
             }
         ],
         "redis": {**endpoints, "timeoutSeconds": 0.2},
@@ -477,7 +484,10 @@ def observe(world: World, fault: Fault, plan: Plan) -> Seen:
 def measure(*, quick: bool) -> Mapping[str, Seen]:
     """What clients saw, by the name of the fault."""
     plan = QUICK if quick else Plan()
-    with tempfile.TemporaryDirectory(prefix="llm-serving-bench-") as name, world(Path(name)) as everything:
+    with (
+        tempfile.TemporaryDirectory(prefix="llm-serving-bench-") as name,
+        world(Path(name), plan.timeouts) as everything,
+    ):
         return {
             fault.name: observe(everything, fault, plan) for fault in FAULTS if not quick or fault.name in QUICK_FAULTS
         }

@@ -1,5 +1,6 @@
 """Runs the real vllm-router as the component calls it, with engines whose addresses it is told."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -84,13 +85,16 @@ def interpreter() -> Path:
 
 
 @contextmanager
-def routing(spec: RouterSpec, policy: RoutingPolicy, *options: str, **environment: str) -> Iterator[Router]:
+def routing(
+    spec: RouterSpec, policy: RoutingPolicy, *options: str, log: Path | None = None, **environment: str
+) -> Iterator[Router]:
     """A router as its pod runs it, on ports of its own, once it lives.
 
     Args:
         spec: the router's settings.
         policy: which engine gets a request.
         options: more options; those that the pod has too get this value.
+        log: where it writes; left out: where this process does.
         environment: more variables.
     """
     python = interpreter()
@@ -100,7 +104,10 @@ def routing(spec: RouterSpec, policy: RoutingPolicy, *options: str, **environmen
         words = [word.replace(there, here) if word.endswith(there) else word for word in words]
     # The program's first line names the folder in which the environment was made.
     command = [str(python), str(python.with_name(words[0])), *words[1:], *options]
-    process = subprocess.Popen(command, env={**os.environ, "HOME": "/tmp", "NO_COLOR": "1", **environment})
+    with contextlib.ExitStack() as opened:
+        output = None if log is None else opened.enter_context(log.open("wb"))
+        variables = {**os.environ, "HOME": "/tmp", "NO_COLOR": "1", **environment}
+        process = subprocess.Popen(command, env=variables, stdout=output, stderr=output)
     port, metrics_port = (int(each[1:]) for each in ports.values())
     try:
         router = Router(process, port, metrics_port)
