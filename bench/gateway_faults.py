@@ -197,18 +197,12 @@ class World:
 
     def notice(self, service: str, namespace: str, number: int, port: int, *, ready: bool) -> None:
         """What the kubelet says of a pod reaches the endpoints of its Service."""
-        self.cluster.apply([endpoint(service, namespace, number, port, ready=ready)])
+        self.cluster.apply([lab.endpoint(service, namespace, number, port, ready=ready)])
 
     def weigh(self, canary: int) -> None:
         """Give the canary so many percent, and wait until that holds."""
         self.cluster.apply(lab.model_routes(canary))
         wait_until(lambda: lab.shares(self.proxies[0], 20)[lab.CANARY] == canary // 5, "the weights")
-
-
-def endpoint(service: str, namespace: str, number: int, port: int, *, ready: bool = True) -> dict[str, Any]:
-    """One of several endpoints of a Service."""
-    (_, piece) = lab.service(service, namespace, 0, port, ready=ready)
-    return {**piece, "metadata": {**piece["metadata"], "name": f"{service}-{number}"}}
 
 
 STABLE_SERVICE = f"tiny-{lab.STABLE.replace('.', '-')}"
@@ -287,9 +281,9 @@ def _gateway(
     for version, members in ((lab.STABLE, routers[:2]), (lab.PREVIOUS, routers[:1]), (lab.CANARY, routers[2:])):
         name = f"tiny-{version.replace('.', '-')}"
         cluster.apply([lab.service(name, lab.TEAM, 8000, 0)[0]])
-        cluster.apply([endpoint(name, lab.TEAM, number, each.port) for number, each in enumerate(members)])
+        cluster.apply([lab.endpoint(name, lab.TEAM, number, each.port) for number, each in enumerate(members)])
     cluster.apply([lab.service("litellm", lab.NAMESPACE, 4000, 0)[0]])
-    cluster.apply([endpoint("litellm", lab.NAMESPACE, number, pod.port) for number, pod in enumerate(pods)])
+    cluster.apply([lab.endpoint("litellm", lab.NAMESPACE, number, pod.port) for number, pod in enumerate(pods)])
     first.apply()
     cluster.apply(lab.model_routes(0))
     for proxy in (first, second):

@@ -123,6 +123,13 @@ def service(name: str, namespace: str, port: int, target: int, *, ready: bool = 
     ]
 
 
+def endpoint(service_name: str, namespace: str, number: int, port: int, *, ready: bool = True) -> dict[str, Any]:
+    """One of two endpoints of a Service, by its number. Of those with one address Traefik takes one."""
+    (_, piece) = service(service_name, namespace, 0, port, ready=ready)
+    piece["endpoints"][0]["addresses"] = [("127.0.0.1", "localhost")[number]]
+    return {**piece, "metadata": {**piece["metadata"], "name": f"{service_name}-{number}"}}
+
+
 def release_service(version: str, target: int, **options: Any) -> list[dict[str, Any]]:
     """The Service of a release of the model ``tiny``."""
     return service(f"tiny-{version.replace('.', '-')}", TEAM, 8000, target, **options)
