@@ -228,12 +228,13 @@ def world(folder: Path, timeouts: Mapping[str, float]) -> Iterator[World]:
         for engine in (*engines, canary):
             stack.callback(engine.end)
         spec, stable = RouterSpec(breaker_seconds=2), [each.url for each in engines]
-        routers = [
-            stack.enter_context(
-                routing(spec, RoutingPolicy.ROUND_ROBIN, *told(urls), log=folder / f"router-{number}.log")
+        routers = []
+        members = (stable, "127.0.0.1"), (stable, "127.0.0.2"), ([canary.url], "127.0.0.1")
+        for number, (urls, host) in enumerate(members):
+            running = routing(
+                spec, RoutingPolicy.ROUND_ROBIN, *told(urls), host=host, log=folder / f"router-{number}.log"
             )
-            for number, urls in enumerate((stable, stable, [canary.url]))
-        ]
+            routers.append(stack.enter_context(running))
         for router in routers:
             wait_until(lambda router=router: router.status("/readiness") == 200, "the router", 120)
         proxies, services, pods, configuration = _gateway(stack, folder, cluster, redis, routers, timeouts)
@@ -275,7 +276,7 @@ def _gateway(
         "cache": {"ttlSeconds": 3600},
         "replicas": 2,
     }
-    pods = [start(folder / f"gateway-{name}", configuration, [_KEY]) for name in ("1", "2")]
+    pods = [start(folder / f"gateway-{number}", configuration, [_KEY], f"127.0.0.{number}") for number in (1, 2)]
     for pod in pods:
         stack.callback(stop, pod)
     for version, members in ((lab.STABLE, routers[:2]), (lab.PREVIOUS, routers[:1]), (lab.CANARY, routers[2:])):
@@ -347,7 +348,8 @@ def _kill_pod(world: World) -> None:
 
 
 def _start_pod(world: World) -> None:
-    world.pods[1] = start(world.folder / f"gateway-{time.monotonic()}", world.configuration, [_KEY])
+    folder = world.folder / f"gateway-{time.monotonic()}"
+    world.pods[1] = start(folder, world.configuration, [_KEY], "127.0.0.2")
     wait_ready(world.pods[1])
     world.notice("litellm", lab.NAMESPACE, 1, world.pods[1].port, ready=True)
 

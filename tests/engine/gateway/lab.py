@@ -32,7 +32,7 @@ class Backend:
     """A program that says which one it is and what it was asked; a path that ends in ``/stream`` sends its second part
     when it is told."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, address: str = "127.0.0.1") -> None:
         self.name = name
         self.asked: Counter[str] = Counter()
         self.goes_on = threading.Event()
@@ -86,7 +86,7 @@ class Backend:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((address, 0), Handler)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -124,9 +124,9 @@ def service(name: str, namespace: str, port: int, target: int, *, ready: bool = 
 
 
 def endpoint(service_name: str, namespace: str, number: int, port: int, *, ready: bool = True) -> dict[str, Any]:
-    """One of two endpoints of a Service, by its number. Of those with one address Traefik takes one."""
+    """One of several endpoints of a Service: each has an address of its own, for of equal ones Traefik takes one."""
     (_, piece) = service(service_name, namespace, 0, port, ready=ready)
-    piece["endpoints"][0]["addresses"] = [("127.0.0.1", "localhost")[number]]
+    piece["endpoints"][0]["addresses"] = [f"127.0.0.{number + 1}"]
     return {**piece, "metadata": {**piece["metadata"], "name": f"{service_name}-{number}"}}
 
 

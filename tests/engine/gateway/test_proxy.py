@@ -163,7 +163,7 @@ def test_headers_that_a_client_makes_up_do_not_pass_for_the_proxys(proxy):
 
 
 def test_a_pod_behind_the_edge_that_died_costs_no_request_while_it_is_still_an_endpoint(proxy, cluster, api):
-    other = lab.Backend("other")
+    other = lab.Backend("other", "127.0.0.2")
     cluster.apply([lab.endpoint("litellm", NAMESPACE, 1, other.port)])
     eventually(lambda: ask(proxy, "/v1/completions", "edge").json()["name"] == "other")
     other.close()
