@@ -107,7 +107,7 @@ def _answer(description: str, content: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"description": description, "content": content}
 
 
-def _errors(statuses: Iterable[str]) -> Mapping[str, Any]:
+def _errors(statuses: Iterable[str]) -> dict[str, Any]:
     return {status: {"$ref": f"#/components/responses/{status}"} for status in statuses}
 
 
