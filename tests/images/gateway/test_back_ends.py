@@ -59,6 +59,14 @@ def test_a_canary_that_fails_every_fifth_request_costs_clients_nothing(protected
     assert [answer.headers["x-llm-release"] for answer in answers].count("stable") == len(stable.requests) == 4
 
 
+def test_what_a_dead_pod_refuses_goes_to_the_next_one_without_cost(protected, weighted, stable):
+    # So the proxy answers for one of two routers that died, until its endpoint goes.
+    weighted.behaviour = Behaviour(status=502)
+    stable.behaviour = Behaviour(status=502, fails=lambda number: number % 4 != 3)
+    assert [ask(protected).status_code for _ in range(15)] == [200] * 15
+    assert len(stable.requests) == 60
+
+
 @pytest.mark.parametrize(
     "broken",
     [

@@ -22,6 +22,9 @@ from llm_serving_gateway.upstream import Upstream, copy
 UNKNOWN = "unknown"
 """The release of an attempt whose answer named none."""
 RETRY_AFTER_SECONDS = 5
+_UNTAKEN = "status_502"
+"""What the proxy answers where a pod refuses the connection."""
+_OTHER_PODS = 3
 _OF_ONE_MESSAGE = ("host", "accept-encoding", "content-length")
 """Headers that another message to another host has differently."""
 
@@ -119,12 +122,22 @@ class _Attempt:
         self._model, self._back_end, self._upstream = model, back_end, upstream
         self._deadline, self._first_seconds = deadline, first_seconds
         self._release: str | None = None
+        self._untaken = False
 
     async def send(self, inner: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response | None:
         """The answer: whole, or, of a stream, from the first token on. ``None`` where the next back end is to be asked.
 
-        An answer that is about the request (:data:`REFUSALS`) is one too.
+        An answer that is about the request (:data:`REFUSALS`) is one too. What no pod of the stable release took is
+        sent to the next one in turn, without cost for anybody: one that died is an endpoint for some seconds.
         """
+        answer = await self._once(inner, request)
+        for _ in range(_OTHER_PODS if self._back_end.route == "stable" else 0):
+            if answer is not None or not self._untaken:
+                break
+            answer = await self._once(inner, request)
+        return answer
+
+    async def _once(self, inner: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response | None:
         timeouts = self._model.timeouts
         until = min(self._deadline, _now() + self._first_seconds)
         remaining = max(until - _now(), 0)
@@ -144,7 +157,9 @@ class _Attempt:
                 answer = await self._answer(response)
                 opened.pop_all()  # the answer closes it
         except (_FailedError, TimeoutError, httpx.RequestError) as error:
-            self._count(_outcome(error))
+            outcome = _outcome(error)
+            self._untaken = outcome == _UNTAKEN
+            self._count(outcome)
             return None
         except BaseException:
             self._count("abandoned")
