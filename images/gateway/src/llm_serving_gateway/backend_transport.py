@@ -74,23 +74,14 @@ class BackEndTransport(httpx.AsyncBaseTransport):
         refused = upstream.refused(model.context_tokens)
         if refused is not None:
             return refused
-<<<<<<< HEAD
-        content = encoding.dumps({**fields, **upstream.withheld}) if upstream.withheld else request.content
-        return await self._answer(
-            model, upstream, request, url.removeprefix(base), content, streams=fields.get("stream") is True
-        )
-
-    async def _answer(
-        self, model: Model, upstream: Upstream, request: httpx.Request, path: str, content: bytes, *, streams: bool
-    ) -> httpx.Response:
-=======
         streams = fields.get("stream") is True
         path = url.removeprefix(base)
+        content = encoding.dumps({**fields, **upstream.withheld}) if upstream.withheld else request.content
         with self._demand.of(model.name):
             upstream.time_out_after(model.timeouts.total_seconds)
             until = _now() + model.timeouts.wake_seconds
             while True:
-                answer = await self._answer(model, upstream, request, path, streams=streams)
+                answer = await self._answer(model, upstream, request, path, content, streams=streams)
                 if answer is not None:
                     return answer
                 begun = _now()
@@ -100,10 +91,9 @@ class BackEndTransport(httpx.AsyncBaseTransport):
                 upstream.wait(_now() - begun)
 
     async def _answer(
-        self, model: Model, upstream: Upstream, request: httpx.Request, path: str, *, streams: bool
+        self, model: Model, upstream: Upstream, request: httpx.Request, path: str, content: bytes, *, streams: bool
     ) -> httpx.Response | None:
         """The answer of the first back end that has one, or 503; ``None`` where the model has no instance."""
->>>>>>> main
         deadline = upstream.time_out_after(model.timeouts.total_seconds)
         self._budget.request()
         order = back_ends(model, self._retries)
@@ -153,12 +143,9 @@ class _Attempt:
         self._model, self._back_end, self._upstream = model, back_end, upstream
         self._deadline, self._first_seconds = deadline, first_seconds
         self._release: str | None = None
-<<<<<<< HEAD
         self._untaken = False
-=======
         self.nobody = False
         """The proxy or a router answered in the place of an engine: there is none."""
->>>>>>> main
 
     async def send(self, inner: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response | None:
         """The answer: whole, or, of a stream, from the first token on. ``None`` where the next back end is to be asked.
@@ -194,13 +181,9 @@ class _Attempt:
                 answer = await self._answer(response)
                 opened.pop_all()  # the answer closes it
         except (_FailedError, TimeoutError, httpx.RequestError) as error:
-<<<<<<< HEAD
-            outcome = _outcome(error)
+            outcome = "no_instance" if self.nobody else _outcome(error)
             self._untaken = outcome == _UNTAKEN
             self._count(outcome)
-=======
-            self._count("no_instance" if self.nobody else _outcome(error))
->>>>>>> main
             return None
         except BaseException:
             self._count("abandoned")
