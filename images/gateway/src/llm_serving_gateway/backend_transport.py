@@ -181,9 +181,8 @@ class _Attempt:
                 answer = await self._answer(response)
                 opened.pop_all()  # the answer closes it
         except (_FailedError, TimeoutError, httpx.RequestError) as error:
-            outcome = "no_instance" if self.nobody else _outcome(error)
-            self._untaken = outcome == _UNTAKEN
-            self._count(outcome)
+            self._untaken = _outcome(error) == _UNTAKEN
+            self._count("no_instance" if self.nobody else _outcome(error))
             return None
         except BaseException:
             self._count("abandoned")
