@@ -1,4 +1,4 @@
-"""LiteLLM without what nobody uses here, which took a third of its CPU time for each request (1.110).
+"""LiteLLM without what nobody uses here, which took a sixth of its CPU time for each request (1.110).
 
 What it logs of an answer (copies of it without its words, its price) goes to no logger, and what it notes for headers
 of its own (the price again) to no client: tokens and prices are counted by our application. Its middlewares do what was
