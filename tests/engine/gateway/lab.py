@@ -83,7 +83,7 @@ class Backend:
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
                 self.wfile.flush()
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
                 pass
 
         self._server = ThreadingHTTPServer((address, 0), Handler)
@@ -148,7 +148,7 @@ def model_routes(weight: int) -> list[dict[str, Any]]:
             for version in (STABLE, CANARY, PREVIOUS)
         },
     }
-    return manifests(record(lambda: ModelRoute("tiny", arguments)))
+    return manifests(record(lambda: ModelRoute("tiny", arguments)))  # pyright: ignore[reportArgumentType]
 
 
 class Proxy:
@@ -172,7 +172,7 @@ class Proxy:
             "image": "traefik:v3.7.15",
             **changes,
         }
-        self.objects = manifests(record(lambda: GatewayProxy("proxy", arguments)))
+        self.objects = manifests(record(lambda: GatewayProxy("proxy", arguments)))  # pyright: ignore[reportArgumentType]
 
     def beside(self, folder: Path, address: str) -> "Proxy":
         """Another of its pods, on the same ports of another address."""
@@ -232,7 +232,7 @@ class Proxy:
         arguments = []
         for argument in container["args"]:
             flag, _, value = argument.partition("=")
-            arguments.append(f"{flag}={listening.get(value, value).replace(mount, str(self.folder))}")
+            arguments.append(f"{flag}={listening.get(value, value).replace(mount, str(self.folder))}")  # pyright: ignore[reportOptionalMemberAccess]
         return [*arguments, *self._identity(deployment["spec"]["template"]["spec"]["serviceAccountName"])]
 
     def _identity(self, account: str) -> list[str]:

@@ -8,8 +8,8 @@ import os
 import sys
 from typing import Any
 
-import openai
-from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+import openai  # pyright: ignore[reportMissingImports]
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings  # pyright: ignore[reportMissingImports]
 
 URL, KEY, MODEL = os.environ["URL"], os.environ["LLM_KEY"], "tiny"
 MESSAGES: Any = [{"role": "user", "content": "hi"}]

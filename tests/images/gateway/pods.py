@@ -61,7 +61,7 @@ class Pod:
         """Send a request with the key of this name."""
         headers = {} if name is None else {"authorization": f"Bearer sk-llm-{name}"}
         headers.update(arguments.pop("headers", {}))
-        return requests.post(f"{self.url}{path}", json=body, headers=headers, timeout=GUARD_SECONDS, **arguments)
+        return requests.post(f"{self.url}{path}", json=body, headers=headers, timeout=GUARD_SECONDS, **arguments)  # pyright: ignore[reportArgumentType]
 
     @property
     def port(self) -> int:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import schemathesis
+import schemathesis  # pyright: ignore[reportMissingImports]
 
 _INSIDE = re.compile(
     r"traceback|litellm|vllm|exception|\.py\b|127\.0\.0\.1|localhost|10\.0\.0\.7|secret internals", re.IGNORECASE

@@ -90,7 +90,7 @@ def test_a_back_end_that_hangs_is_left_for_the_stable_one(protected, weighted):
             answer = ask(protected, model="hasty", stream=stream)
             assert (answer.status_code, answer.headers["x-llm-release"]) == (200, "stable")
     finally:
-        weighted.behaviour.hold.set()
+        weighted.behaviour.hold.set()  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def test_no_request_waits_past_its_time_out(protected, weighted, stable):
@@ -144,7 +144,7 @@ def test_a_stream_that_stalls_ends_with_an_error(protected, weighted, stable):
         assert last["error"]["code"] == "backend_unavailable"
         assert not stable.requests
     finally:
-        weighted.behaviour.stall.set()
+        weighted.behaviour.stall.set()  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def test_what_an_engine_refuses_is_asked_of_nobody_else(protected, weighted, stable, other):

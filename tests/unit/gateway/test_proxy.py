@@ -26,7 +26,7 @@ def arguments(**changes):
 
 def proxy(**changes):
     given = {key: value for key, value in arguments(**changes).items() if value is not None}
-    return record(lambda: GatewayProxy("proxy", given))
+    return record(lambda: GatewayProxy("proxy", given))  # pyright: ignore[reportArgumentType]
 
 
 def refusals(**changes):
