@@ -29,8 +29,6 @@ RETRY_AFTER_SECONDS = 5
 _UNTAKEN = "status_502"
 """What the proxy answers where a pod refuses the connection."""
 _OTHER_PODS = 3
-_OF_ONE_MESSAGE = ("host", "accept-encoding", "content-length")
-"""Headers that another message to another host has differently."""
 
 _ATTEMPTS = Counter("llm_gateway_attempts_total", "Requests to back ends", ["model", "route", "release", "outcome"])
 _BROKEN = Counter(
@@ -77,7 +75,9 @@ class BackEndTransport(httpx.AsyncBaseTransport):
             return refused
         streams = fields.get("stream") is True
         path = url.removeprefix(base)
-        content = encoding.dumps({**fields, **upstream.withheld}) if upstream.withheld else request.content
+        if upstream.withheld:
+            fields |= upstream.withheld
+            request = _with_body(request, fields)
         with self._demand.of(model.name):
             deadline = upstream.time_out_after(model.timeouts.total_seconds)
             refusal = None if upstream.admit is None else await upstream.admit(model, deadline)
@@ -89,7 +89,7 @@ class BackEndTransport(httpx.AsyncBaseTransport):
                 request = _with_fewer_tokens(request, fields, fewer)
             until = _now() + model.timeouts.wake_seconds
             while True:
-                answer = await self._answer(model, upstream, request, path, content, streams=streams)
+                answer = await self._answer(model, upstream, request, path, streams=streams)
                 if answer is not None:
                     return answer
                 begun = _now()
@@ -99,7 +99,7 @@ class BackEndTransport(httpx.AsyncBaseTransport):
                 upstream.wait(_now() - begun)
 
     async def _answer(
-        self, model: Model, upstream: Upstream, request: httpx.Request, path: str, content: bytes, *, streams: bool
+        self, model: Model, upstream: Upstream, request: httpx.Request, path: str, *, streams: bool
     ) -> httpx.Response | None:
         """The answer of the first back end that has one, or 503; ``None`` where the model has no instance."""
         deadline = upstream.time_out_after(model.timeouts.total_seconds)
@@ -118,7 +118,7 @@ class BackEndTransport(httpx.AsyncBaseTransport):
             else:  # nothing of it is seen before it is whole: what hangs must leave time for the next
                 first_seconds = remaining / 2 if number == 0 and len(order) > 1 else remaining
             attempt = _Attempt(model, back_end, upstream, deadline, first_seconds)
-            answer = await attempt.send(self._inner, _to(back_end, path, request, content))
+            answer = await attempt.send(self._inner, _to(back_end, path, request))
             if answer is None:
                 is_last = back_end.route == "stable" or number + 1 == len(order)
                 if attempt.nobody and is_last and model.cold_start_seconds is not None:
@@ -267,10 +267,17 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _to(back_end: BackEnd, path: str, request: httpx.Request, content: bytes) -> httpx.Request:
-    """The same request, with this body, for another back end."""
-    headers = {name: value for name, value in request.headers.items() if name not in _OF_ONE_MESSAGE}
-    return httpx.Request("POST", f"{back_end.url}/{path}", headers=headers, content=content)
+def _to(back_end: BackEnd, path: str, request: httpx.Request) -> httpx.Request:
+    """The same request for another back end."""
+    headers = {name: value for name, value in request.headers.items() if name not in ("host", "accept-encoding")}
+    return httpx.Request("POST", f"{back_end.url}/{path}", headers=headers, content=request.content)
+
+
+def _with_body(request: httpx.Request, fields: dict[str, Any]) -> httpx.Request:
+    """The same request with these fields."""
+    headers = {name: value for name, value in request.headers.items() if name != "content-length"}
+    body = encoding.dumps(fields)
+    return httpx.Request("POST", request.url, headers=headers, content=body, extensions=request.extensions)
 
 
 def _with_fewer_tokens(request: httpx.Request, fields: dict[str, Any], most: int) -> httpx.Request:
@@ -278,9 +285,7 @@ def _with_fewer_tokens(request: httpx.Request, fields: dict[str, Any], most: int
     names = [name for name in ("max_tokens", "max_completion_tokens") if name in fields]
     for name in (*(names or ["max_tokens"]), *(["min_tokens"] if "min_tokens" in fields else [])):
         fields[name] = min(fields.get(name, most), most)
-    body = encoding.dumps(fields)
-    headers = {name: value for name, value in request.headers.items() if name != "content-length"}
-    return httpx.Request("POST", request.url, headers=headers, content=body, extensions=request.extensions)
+    return _with_body(request, fields)
 
 
 def _outcome(error: Exception) -> str:

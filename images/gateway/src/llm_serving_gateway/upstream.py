@@ -1,14 +1,9 @@
 """What is known of a request on its way to the back ends: written by the transport, read by whoever answers it."""
 
 import asyncio
-<<<<<<< HEAD
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
-=======
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
->>>>>>> main
+from typing import Any
 
 import httpx  # pyright: ignore[reportMissingImports]
 
