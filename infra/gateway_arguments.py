@@ -9,6 +9,7 @@ from infra.arguments import image_pull, image_pull_with_password
 from infra.clouds import Platform
 from llm_serving.arguments import plain
 from llm_serving.gateway import Gateway, GatewayArgs, RedisArgs, ReleaseRouterArgs
+from llm_serving.gateway.names import EDGE_CERTIFICATE, REDIS_SERVICES, certificate_secret
 from llm_serving.gateway.network_policies import allowed_sources
 from llm_serving.gateway.proxy import GatewayProxy, GatewayProxyArgs
 from llm_serving.gateway.routes import ModelRouteArgs
@@ -59,6 +60,8 @@ def redis_arguments(
         arguments["image"] = plain(spec.redis_image)
     if password is not None:
         arguments["password"] = password
+    if store in spec.redis.with_made_certificates:
+        arguments["certificate"] = {"secret_name": certificate_secret(REDIS_SERVICES[store])}
     return arguments
 
 
@@ -84,8 +87,9 @@ def proxy_arguments(
         arguments["existing_edge"] = plain(reference)
     if spec.load_balancer is not None:
         _ask_for_load_balancer(arguments, stack, spec, spec.load_balancer)
-    if spec.tls is not None and spec.tls.secret_name is not None:
-        arguments["tls_secret_name"] = spec.tls.secret_name
+    if spec.tls is not None and spec.tls.load_balancer_certificate is None:
+        arguments["tls_secret_name"] = spec.tls.secret_name or EDGE_CERTIFICATE
+        arguments["answers_challenges"] = spec.tls.is_proved_over_http
     return arguments
 
 

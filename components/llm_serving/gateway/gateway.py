@@ -10,11 +10,13 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 from pulumi_kubernetes import apiextensions, apps, autoscaling, core, meta, networking, policy
 
+from llm_serving.addons.table import CERT_MANAGER
 from llm_serving.component import Frozen, child, parse_output, raising_input_errors, token, validated
 from llm_serving.contract import DOMAIN, NetworkReach
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.gateway import litellm
 from llm_serving.gateway.arguments import GatewaySettingsArgs, ModelEndpointArgs
+from llm_serving.gateway.certificates import register_certificates
 from llm_serving.gateway.configuration import (
     file_content,
     gateway_document,
@@ -142,6 +144,7 @@ class Gateway(pulumi.ComponentResource):
                 opts=child(self),
             )
         pull_secret(self, f"{name}-image-pull", self.namespace, inputs.image_pull, inputs.image_pull_password, labels)
+        register_certificates(self, name, spec, self.namespace, labels)
         files = [
             core.v1.Secret(
                 f"{name}-keys",
@@ -231,6 +234,7 @@ def _hops(inputs: GatewayInputs) -> Hops:
         redis=[component for redis, component in stores if redis is not None and redis.is_installed],
         redis_ports=sorted({redis.port for redis, _ in stores if redis is not None and not redis.is_installed}),
         monitoring={NAMESPACE_NAME: inputs.monitoring_namespace},
+        challenged_by=CERT_MANAGER.namespace if spec.tls is not None and spec.tls.is_proved_over_http else None,
         edge_namespace=edge and (edge.proxy_namespace or edge.namespace),
     )
 

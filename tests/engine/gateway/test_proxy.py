@@ -10,6 +10,8 @@ import pytest
 import requests
 import trustme
 
+from llm_serving.gateway.certificates import acme_issuer
+from llm_serving.spec import AcmeSpec
 from tests.engine.cluster.helpers import eventually
 from tests.engine.gateway import lab
 from tests.engine.gateway.lab import CANARY, NAMESPACE, PREVIOUS, STABLE
@@ -201,18 +203,74 @@ def test_its_gateways_and_routes_are_accepted(proxy, api):
         eventually(lambda given=(kind, name, namespace): set(conditions(*given).values()) == {"True"})
 
 
-def test_with_its_certificate_the_edge_speaks_tls_alone(cluster, backends, tmp_path):
-    authority = trustme.CA()
-    leaf = authority.issue_cert("127.0.0.1", "llm.example.com")
+def certificate(authority, name, namespace, *hosts):
+    """A Secret as cert-manager keeps it, of this authority."""
+    leaf = authority.issue_cert(*hosts)
     text = {"tls.crt": leaf.cert_chain_pems[0].bytes().decode(), "tls.key": leaf.private_key_pem.bytes().decode()}
-    metadata = {"name": "edge-certificate", "namespace": "first"}
-    secret = {
+    return {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "kubernetes.io/tls",
-        "metadata": metadata,
+        "metadata": {"name": name, "namespace": namespace},
         "stringData": text,
     }
+
+
+def test_an_authority_is_answered_without_tls_and_its_certificate_is_served_once_it_is_there(
+    cluster, backends, tmp_path
+):
+    """Certificate and route are those that cert-manager would make: it is not run here."""
+    namespace, challenge = "challenged", "/.well-known/acme-challenge/token"
+    edge = lab.Proxy(
+        cluster,
+        tmp_path,
+        namespace,
+        tls_secret_name="gateway-certificate",
+        answers_challenges=True,
+        gateway_class=namespace,
+    )
+    issuer = acme_issuer(AcmeSpec(email="platform@example.com"))
+    route = issuer["acme"]["solvers"][0]["http01"]["gatewayHTTPRoute"]
+    solver = {
+        "apiVersion": lab.GATEWAY_API,
+        "kind": "HTTPRoute",
+        "metadata": {"name": "solver", "namespace": namespace, "labels": route["labels"]},
+        "spec": {
+            "parentRefs": route["parentRefs"],
+            "rules": [
+                {
+                    "matches": [{"path": {"type": "Exact", "value": challenge}}],
+                    "backendRefs": [{"name": "solver", "port": 8089}],
+                }
+            ],
+        },
+    }
+    for name, port in (("litellm", 4000), ("solver", 8089)):
+        cluster.apply(lab.service(name, namespace, port, backends["litellm"].port))
+    edge.apply()
+    cluster.apply([solver])
+    with edge.running():
+        eventually(lambda: edge.answers(challenge, "edge") == 200)
+        assert [edge.answers(path, "edge") for path in ("/v1/models", "/")] == [404, 404]
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+
+        def models():
+            try:
+                url = edge.url("tls", "/v1/models")
+                return requests.get(url, verify=str(tmp_path / "authority.pem"), timeout=60).status_code
+            except requests.ConnectionError:
+                return None
+
+        assert models() is None
+        cluster.apply([certificate(authority, "gateway-certificate", namespace, "127.0.0.1")])
+        eventually(lambda: models() == 200)
+        assert requests.get(edge.url("tls", challenge), verify=False, timeout=60).status_code == 404
+
+
+def test_with_its_certificate_the_edge_speaks_tls_alone(cluster, backends, tmp_path):
+    authority = trustme.CA()
+    secret = certificate(authority, "edge-certificate", "first", "127.0.0.1", "llm.example.com")
     cluster.apply([secret, *lab.service("litellm", "first", 4000, backends["litellm"].port)])
     other = lab.Proxy(cluster, tmp_path, "first", tls_secret_name="edge-certificate", gateway_class="tls")
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
