@@ -59,8 +59,8 @@ class Hops:
         redis: components of the Redis that run in the namespace.
         redis_ports: TCP ports of the Redis that run elsewhere.
         monitoring: labels of the namespaces that Prometheus runs in.
-        challenged_by: namespace of cert-manager, which asks the edge over HTTP as an authority does; ``None`` where none
-            does.
+        challenged_by: namespace of cert-manager, which asks the edge over HTTP as an authority does; ``None`` where no
+            authority does.
         edge_namespace: namespace of the pods of somebody else's edge; ``None`` where the proxy is the edge.
     """
 
