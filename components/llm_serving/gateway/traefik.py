@@ -125,8 +125,11 @@ def middlewares(edge: EdgeListener) -> str:
     """
     headers = {
         "contentTypeNosniff": True,
-        # Which program answers is nobody's business.
-        "customResponseHeaders": {"Server": ""},
+        "frameDeny": True,
+        "contentSecurityPolicy": "default-src 'none'; frame-ancestors 'none'",
+        "referrerPolicy": "no-referrer",
+        # No proxy on the way keeps an answer; and which program answers is nobody's business.
+        "customResponseHeaders": {"Cache-Control": "no-store", "Server": ""},
         **({"stsSeconds": 31_536_000} if edge.tls else {}),
     }
     return json.dumps({"http": {"middlewares": {"security-headers": {"headers": headers}}}}, indent=2) + "\n"

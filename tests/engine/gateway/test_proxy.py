@@ -17,6 +17,15 @@ from tests.engine.gateway import lab
 from tests.engine.gateway.lab import CANARY, NAMESPACE, PREVIOUS, STABLE
 
 CHAT = "/tiny/v1/chat/completions"
+SECURITY_HEADERS = {
+    "Strict-Transport-Security": "max-age=31536000",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Server": None,
+}
 
 
 def ask(proxy, path=CHAT, listener="models", **options):
@@ -279,7 +288,8 @@ def test_with_its_certificate_the_edge_speaks_tls_alone(cluster, backends, tmp_p
         eventually(lambda: other.answers("/ping") == 200)
         answer = requests.get(other.url("tls", "/v1/models"), verify=str(tmp_path / "authority.pem"), timeout=60)
         assert answer.json()["path"] == "/v1/models"
-        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+        said = {name: answer.headers.get(name) for name in SECURITY_HEADERS}
+        assert said == SECURITY_HEADERS
         assert requests.get(f"http://127.0.0.1:{other.ports['tls']}/v1/models", timeout=60).status_code == 404
 
 

@@ -151,3 +151,29 @@ def test_policies_that_close_a_namespace_are_others_than_those_that_leave_it_ope
     )
     assert opened - closed == {"serving", "clients"}
     assert {"serving-behind-routers", "clients-of-gateway"} <= closed - opened
+
+
+def test_a_certificate_of_an_authority_comes_with_its_issuer_and_after_cert_manager() -> None:
+    tls = {"acme": {"email": "platform@example.com"}}
+    recording = run(settings(host="llm.example.com", tls=tls, loadBalancer={"public": True})).recording
+    certificate, issuer = recording.one("Certificate"), recording.one("Issuer")
+    addons = recording.one("ClusterAddons")
+    assert recording.depends_on(certificate, issuer)
+    assert recording.depends_on(recording.one("Gateway", "gateway"), addons)
+    (listener, _) = next(
+        each["spec.listeners"] for each in recording.all("Gateway") if each.get("metadata.name") == "edge"
+    )
+    assert listener["tls"]["certificateRefs"] == [{"name": certificate["spec.secretName"]}]
+
+
+def test_a_redis_with_tls_has_the_certificate_that_the_gateways_pods_trust() -> None:
+    recording = run(settings(redis={"limits": {"tls": True}, "cache": {}})).recording
+    (secret,) = {each["spec.secretName"] for each in recording.all("Certificate")}
+    pods = [each["spec.template.spec"] for each in (*recording.all("Deployment"), *recording.all("StatefulSet"))]
+    mounting = [
+        pod["containers"][0]["name"]
+        for pod in pods
+        for volume in pod["volumes"]
+        if (volume.get("secret") or {}).get("secretName") == secret
+    ]
+    assert sorted(mounting) == ["litellm", "redis"]
