@@ -264,17 +264,18 @@ def test_an_authority_is_answered_without_tls_and_its_certificate_is_served_once
         authority = trustme.CA()
         authority.cert_pem.write_to_path(tmp_path / "authority.pem")
 
-        def models():
+        def status(path):
             try:
-                url = edge.url("tls", "/v1/models")
-                return requests.get(url, verify=str(tmp_path / "authority.pem"), timeout=60).status_code
+                return requests.get(
+                    edge.url("tls", path), verify=str(tmp_path / "authority.pem"), timeout=60
+                ).status_code
             except requests.ConnectionError:
                 return None
 
-        assert models() is None
+        assert status("/v1/models") is None
         cluster.apply([certificate(authority, "gateway-certificate", namespace, "127.0.0.1")])
-        eventually(lambda: models() == 200)
-        assert requests.get(edge.url("tls", challenge), verify=False, timeout=60).status_code == 404
+        eventually(lambda: status("/v1/models") == 200)
+        assert status(challenge) == 404
 
 
 def test_with_its_certificate_the_edge_speaks_tls_alone(cluster, backends, tmp_path):

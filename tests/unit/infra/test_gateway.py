@@ -157,9 +157,9 @@ def test_a_certificate_of_an_authority_comes_with_its_issuer_and_after_cert_mana
     tls = {"acme": {"email": "platform@example.com"}}
     recording = run(settings(host="llm.example.com", tls=tls, loadBalancer={"public": True})).recording
     certificate, issuer = recording.one("Certificate"), recording.one("Issuer")
-    addons = recording.one("ClusterAddons")
+    cert_manager = recording.one("Release", "addons-cert-manager")
     assert recording.depends_on(certificate, issuer)
-    assert recording.depends_on(recording.one("Gateway", "gateway"), addons)
+    assert recording.depends_on(recording.one("Gateway", "gateway"), cert_manager)
     (listener, _) = next(
         each["spec.listeners"] for each in recording.all("Gateway") if each.get("metadata.name") == "edge"
     )
