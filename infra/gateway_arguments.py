@@ -24,11 +24,14 @@ from stacks.settings import ServedModel, ServedRelease, Stack
 def gateway_arguments(
     stack: Stack, spec: GatewaySpec, platform: Platform, passwords: Mapping[str, pulumi.Output[str]]
 ) -> GatewayArgs:
-    """LiteLLM and the policies of its namespace; the teams' pods are its clients."""
+    """LiteLLM and the policies of its namespace; pods of the teams, and of namespaces that they name, are its
+    clients."""
     arguments: GatewayArgs = {
         "gateway": plain(spec),
         "models": [plain(model) for model in stack.gateway_models],
-        "client_namespaces": [team.name for team in stack.settings.teams],
+        "client_namespaces": list(
+            dict.fromkeys(name for team in stack.settings.teams for name in (team.name, *team.client_namespaces))
+        ),
         "reach": platform.reach,
         # The PodMonitor needs the operator's definitions.
         "monitored": stack.scales,

@@ -10,11 +10,15 @@ import pytest
 import requests
 import trustme
 
+from llm_serving.gateway import Gateway
 from llm_serving.gateway.certificates import acme_issuer
 from llm_serving.spec import AcmeSpec
 from tests.engine.cluster.helpers import eventually
 from tests.engine.gateway import lab
 from tests.engine.gateway.lab import CANARY, NAMESPACE, PREVIOUS, STABLE
+from tests.unit.gateway.offered import arguments
+from tests.unit.recording import record
+from tests.unit.serving.manifests import manifests
 
 CHAT = "/tiny/v1/chat/completions"
 SECURITY_HEADERS = {
@@ -276,6 +280,21 @@ def test_an_authority_is_answered_without_tls_and_its_certificate_is_served_once
         cluster.apply([certificate(authority, "gateway-certificate", namespace, "127.0.0.1")])
         eventually(lambda: status("/v1/models") == 200)
         assert status(challenge) == 404
+
+
+def test_the_api_server_takes_issuers_and_certificates_as_they_are(cluster):
+    tls = {"acme": {"email": "platform@example.com"}}
+    redis = {"limits": {"tls": True}, "cache": {"tls": True}}
+    settings = {"namespace": NAMESPACE, "host": "llm.example.com", "tls": tls, "redis": redis}
+    rendered = manifests(record(lambda: Gateway("gateway", arguments(settings=settings))))
+    objects = [each for each in rendered if each["kind"] in ("Issuer", "Certificate")]
+    cluster.apply(objects)
+    with cluster.client() as api:
+        for each in objects:
+            path = f"/apis/cert-manager.io/v1/namespaces/{NAMESPACE}/{each['kind'].lower()}s/{each['metadata']['name']}"
+            # What the definition does not know is dropped.
+            assert api.request("GET", path)["spec"] == each["spec"]
+    assert len(objects) == 5
 
 
 def test_with_its_certificate_the_edge_speaks_tls_alone(cluster, backends, tmp_path):

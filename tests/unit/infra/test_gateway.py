@@ -166,6 +166,15 @@ def test_a_certificate_of_an_authority_comes_with_its_issuer_and_after_cert_mana
     assert listener["tls"]["certificateRefs"] == [{"name": certificate["spec.secretName"]}]
 
 
+def test_pods_of_namespaces_that_a_team_names_ask_the_gateway() -> None:
+    data = settings()
+    data["teams"][0]["clientNamespaces"] = ["shop"]
+    clients = run(data).recording.one("NetworkPolicy", "gateway-clients")
+    assert [each["namespaceSelector"]["matchLabels"] for each in clients["spec.ingress"][0]["from"]][:2] == [
+        {"kubernetes.io/metadata.name": name} for name in (data["teams"][0]["name"], "shop")
+    ]
+
+
 def test_a_redis_with_tls_has_the_certificate_that_the_gateways_pods_trust() -> None:
     recording = run(settings(redis={"limits": {"tls": True}, "cache": {}})).recording
     (secret,) = {each["spec.secretName"] for each in recording.all("Certificate")}
