@@ -18,6 +18,7 @@ from llm_serving.gateway.names import (
     certificate_secret,
     service_host,
 )
+from llm_serving.gateway.traefik import GROUP as GATEWAY_GROUP
 from llm_serving.serving.labels import COMPONENT_GATEWAY_PROXY, LABEL_COMPONENT
 from llm_serving.spec import AcmeSpec, GatewaySpec
 
@@ -90,7 +91,9 @@ def acme_issuer(acme: AcmeSpec) -> dict[str, Any]:
     route = {
         "serviceType": "ClusterIP",
         "labels": {LABEL_COMPONENT: COMPONENT_GATEWAY_PROXY},
-        "parentRefs": [{"name": EDGE_GATEWAY, "kind": "Gateway", "sectionName": EDGE_HTTP_LISTENER}],
+        "parentRefs": [
+            {"group": GATEWAY_GROUP, "kind": "Gateway", "name": EDGE_GATEWAY, "sectionName": EDGE_HTTP_LISTENER}
+        ],
     }
     solver = {"http01": {"gatewayHTTPRoute": route}} if acme.dns01 is None else {"dns01": acme.dns01}
     return {
