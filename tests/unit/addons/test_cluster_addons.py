@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -28,7 +29,8 @@ RELEASE = "kubernetes:helm.sh/v3:Release"
 
 
 def addons(**arguments):
-    return record(lambda: ClusterAddons("addons", arguments))
+    given: Any = arguments
+    return record(lambda: ClusterAddons("addons", given))
 
 
 def release(recording, chart):
@@ -235,4 +237,4 @@ def test_prometheus_reads_the_exporter_that_a_cloud_runs_with_the_names_of_pods(
 def test_bad_arguments_are_refused_with_their_path(arguments, path):
     with pytest.raises(InputPropertiesError) as caught:
         addons(**arguments)
-    assert [error["property_path"] for error in caught.value.errors] == [path]
+    assert [error["property_path"] for error in caught.value.errors or ()] == [path]

@@ -56,9 +56,14 @@ def test_an_authority_is_answered_by_a_route_that_the_proxy_reads_on_the_listene
     (solver,) = issuer["acme"]["solvers"]
     route = solver["http01"]["gatewayHTTPRoute"]
     (parent,) = route["parentRefs"]
-    edge: Any = {"namespace": "llm-gateway", "team_namespaces": {}, "image": "registry.example/proxy:1"}
-    tls: Any = {"tls_secret_name": "gateway-certificate", "answers_challenges": True}
-    proxy = manifests(record(lambda: GatewayProxy("proxy", {**edge, **tls})))
+    edge: Any = {
+        "namespace": "llm-gateway",
+        "team_namespaces": {},
+        "image": "registry.example/proxy:1",
+        "tls_secret_name": "gateway-certificate",
+        "answers_challenges": True,
+    }
+    proxy = manifests(record(lambda: GatewayProxy("proxy", edge)))
     (gateway_object,) = [
         each for each in proxy if each["kind"] == "Gateway" and each["metadata"]["name"] == parent["name"]
     ]

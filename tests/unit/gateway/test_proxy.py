@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -25,7 +26,7 @@ def arguments(**changes):
 
 
 def proxy(**changes):
-    given = {key: value for key, value in arguments(**changes).items() if value is not None}
+    given: Any = {key: value for key, value in arguments(**changes).items() if value is not None}
     return record(lambda: GatewayProxy("proxy", given))
 
 

@@ -232,8 +232,8 @@ def test_behind_a_gateway_each_hop_accepts_its_predecessor_alone(direct, hops):
     namespaces = [*NAMESPACES, namespace("llm-gateway")]
 
     def connects(source, target, port):
-        ends = [pods[name]["status"]["podIP"] if name in pods else name for name in (source, target)]
-        return allowed(Connection(*ends, "TCP", port), rendered, list(pods.values()), namespaces)
+        start, end = (pods[name]["status"]["podIP"] if name in pods else name for name in (source, target))
+        return allowed(Connection(start, end, "TCP", port), rendered, list(pods.values()), namespaces)
 
     sources = {*pods, GATEWAY, PROBE, STRANGER}
     reached = {
