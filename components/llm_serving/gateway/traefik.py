@@ -28,6 +28,8 @@ ACCEPT_SECONDS = 10
 """How long a pod that ends still takes requests: until every client knows that it goes."""
 _DIAL_SECONDS = 3
 """Until a back end that does not answer the connection counts as failed; Traefik's own default is 30."""
+_ATTEMPTS = 3
+"""Pods that are asked until one takes the request, the first included."""
 _READ_SECONDS = 60
 """Until a request must have arrived whole. The answer is not limited: streams are as long as they are."""
 _IDLE_SECONDS = 180
@@ -77,7 +79,7 @@ def arguments(
             for entry_point, port in ({} if edge is None else edge.ports).items()
             for option in (
                 *_entry_point(entry_point, port, longest_request_seconds),
-                f"--entrypoints.{entry_point}.http.middlewares=security-headers@file",
+                f"--entrypoints.{entry_point}.http.middlewares=security-headers@file,another-pod@file",
             )
         ),
         *_entry_point(MODELS, MODELS_PORT, longest_request_seconds),
@@ -120,6 +122,8 @@ _ENCODED = ("slash", "backslash", "nullcharacter", "semicolon", "percent", "ques
 def middlewares(edge: EdgeListener) -> str:
     """The file of middlewares that every request to the edge passes.
 
+    A pod of LiteLLM that died is an endpoint for a while: what it refuses goes to another.
+
     None limits the size of a body, which LiteLLM's checks do: Traefik's own limit is part of its buffering, which keeps
     an answer until it is whole, and what turns that off cannot be said in a file.
     """
@@ -132,7 +136,10 @@ def middlewares(edge: EdgeListener) -> str:
         "customResponseHeaders": {"Cache-Control": "no-store", "Server": ""},
         **({"stsSeconds": 31_536_000} if edge.tls else {}),
     }
-    return json.dumps({"http": {"middlewares": {"security-headers": {"headers": headers}}}}, indent=2) + "\n"
+    # Only what no pod took is sent again, POST too: not what was written to one that then died (tried with 3.7.15).
+    retry = {"attempts": _ATTEMPTS, "retryNonIdempotentMethod": True}
+    made = {"security-headers": {"headers": headers}, "another-pod": {"retry": retry}}
+    return json.dumps({"http": {"middlewares": made}}, indent=2) + "\n"
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,15 @@ def test_headers_that_a_client_makes_up_do_not_pass_for_the_proxys(proxy):
     assert "Server" not in answer.headers
 
 
+def test_a_pod_behind_the_edge_that_died_costs_no_request_while_it_is_still_an_endpoint(proxy, cluster, api):
+    other = lab.Backend("other", "127.0.0.2")
+    cluster.apply([lab.endpoint("litellm", NAMESPACE, 1, other.port)])
+    eventually(lambda: ask(proxy, "/v1/completions", "edge").json()["name"] == "other")
+    other.close()
+    assert {ask(proxy, "/v1/completions", "edge").status_code for _ in range(20)} == {200}
+    api.delete(api.get("discovery.k8s.io/v1", "EndpointSlice", "litellm-1", NAMESPACE))
+
+
 # Who may attach, and who may read
 
 
