@@ -106,7 +106,8 @@ def test_the_local_node_stands_for_addons_by_their_names_and_ports(tmp_path, mon
     node = OwnNode(StateFolder(tmp_path))
     monkeypatch.setattr(node.cluster, "addresses", lambda: type("Addresses", (), {"node": "10.0.0.1"}))
     names = {to_camel(addon.name) for addon in table.ADDONS}
-    assert {setting for setting, value in node.addons().items() if value == AddonSource.EXISTING} <= names
+    there = node.addons(scales=True, has_gateway=True)
+    assert {setting for setting, value in there.items() if value == AddonSource.EXISTING} <= names
 
 
 @pytest.fixture
