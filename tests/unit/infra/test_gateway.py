@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from stacks.outputs import read_outputs
-from tests.unit.infra.test_program import LOADER, Run, run
+from tests.unit.infra.test_program import LOADER, Run, existing_settings, run
 from tests.unit.stacks.settings_files import settings_data
 
 IMAGES = {
@@ -128,3 +128,24 @@ def test_policies_that_close_a_namespace_are_others_than_those_that_leave_it_ope
     )
     assert opened - closed == {"serving", "clients"}
     assert {"serving-behind-routers", "clients-of-gateway"} <= closed - opened
+
+
+def test_gateways_of_two_stacks_on_one_cluster_share_no_object() -> None:
+    def objects(team: str, **gateway: Any) -> set[tuple[str, str, str]]:
+        data = existing_settings()
+        data["teams"] = [{"name": team}]
+        data["models"][0]["team"] = team
+        others = dict.fromkeys(("keda", "monitoring", "priorityClasses", "gatewayApi"), "existing")
+        data |= {"addons": others, "gateway": {**GATEWAY, "keys": [{**KEY, "team": team}], **gateway}}
+        made = run(data, before={"namespaces": [team]}).recording
+        own = [each for each in made if each.type.startswith("kubernetes:")]
+        # What has no name gets one of its own.
+        return {
+            (each.type, each["metadata"].get("namespace", ""), name)
+            for each in own
+            if (name := each["metadata"].get("name"))
+        }
+
+    one, other = objects("chat"), objects("search", namespace="llm-gateway-2")
+    assert {"GatewayClass", "ClusterRole", "ClusterRoleBinding"} <= {kind.rpartition(":")[2] for kind, _, _ in one}
+    assert one & other == set()
