@@ -81,7 +81,7 @@ class CommonSettings(Frozen):
     @property
     def fixed_disks(self) -> dict[str, str]:
         """What may not change of a disk while it is there, by property path: a claim keeps its class."""
-        limits = self.gateway.redis.limits if self.gateway is not None else None
+        limits = self.gateway.redis.limits if self.gateway is not None and self.models else None
         if limits is None or not limits.is_installed:
             return {}
         return {REDIS_STORAGE_CLASS: limits.storage_class or "that of the cluster"}

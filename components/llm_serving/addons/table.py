@@ -97,9 +97,7 @@ GATEWAY_API = Addon(
     namespace="gateway-api",
     # The Gateway API publishes no chart (kubernetes-sigs/gateway-api#1590). Traefik's own, traefik-crds, stopped at
     # v1.4; Envoy Gateway's is larger than the Secret in which Helm keeps a release (envoyproxy/gateway#6105).
-    chart=Chart(
-        "gateway-api-crds", "gateway-api-crds", "1.6.0", "https://wiremind.github.io/wiremind-helm-charts"
-    ),
+    chart=Chart("gateway-api-crds", "gateway-api-crds", "1.6.0", "https://wiremind.github.io/wiremind-helm-charts"),
     values=values.gateway_api,
     # GKE's channel brings an older version, so that clusters of stacks have it off.
     providers=_BY_THE_STACK,

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pulumi
 import pytest
 
 from stacks.outputs import read_outputs
@@ -149,3 +150,22 @@ def test_gateways_of_two_stacks_on_one_cluster_share_no_object() -> None:
     one, other = objects("chat"), objects("search", namespace="llm-gateway-2")
     assert {"GatewayClass", "ClusterRole", "ClusterRoleBinding"} <= {kind.rpartition(":")[2] for kind, _, _ in one}
     assert one & other == set()
+
+
+def test_secrets_of_somebody_elses_with_which_images_are_pulled_come_before_the_gateways_pods() -> None:
+    data = {**settings(), "imagePull": {"secretNames": ["registry"]}}
+    teams = {"namespaces": ["chat"]}
+    with pytest.raises(pulumi.RunError, match=r"imagePull\.secretNames\[0\] = 'registry'.*namespace llm-gateway and"):
+        run(data, before=teams)
+    first = run({**data, "models": []})
+    assert {each["metadata.name"] for each in first.recording.all("Namespace")} >= {"chat", "llm-gateway"}
+    assert first.recording.all("Deployment") == []
+    litellm = run(data, before=first.outputs).recording.one("kubernetes:apps/v1:Deployment", "gateway")
+    assert litellm["spec.template.spec.imagePullSecrets"] == [{"name": "registry"}]
+
+
+def test_a_changed_key_changes_its_secret_in_place(gateway_run: Run) -> None:
+    provider = gateway_run.recording.one("pulumi:providers:kubernetes")
+    assert provider["enableSecretMutable"] in (True, "true")
+    keys = gateway_run.recording.one("kubernetes:core/v1:Secret", "gateway-keys")
+    assert "immutable" not in keys.inputs

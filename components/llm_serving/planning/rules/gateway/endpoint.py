@@ -10,9 +10,6 @@ from llm_serving.spec import GatewaySpec, ServiceClass
 
 def check_endpoint(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
     """A namespace of its own, no keys in the clear on the internet, and a second pod for what is critical."""
-    if not stack.models:
-        without = Suggestion("leave it out, or a model", removal=True)
-        yield Problem("", None, "there is no model to put a gateway in front of", without)
     yield from _namespace(stack, gateway)
     if not gateway.internal and gateway.tls is None:
         reason = "keys and prompts would go over the internet in the clear: tls is required"
@@ -43,7 +40,10 @@ def _namespace(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
 
 
 def note_endpoint(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
-    """Whoever is on the internet, and one pod."""
+    """Nothing behind it, whoever is on the internet, and one pod."""
+    if not stack.models:
+        reason = "there is no model to put a gateway in front of: of it the namespace alone is made"
+        yield Problem("", None, reason, Suggestion("a model", needs=Needs.CHOICE))
     if not gateway.internal:
         reason = "whoever is on the internet reaches the gateway, and keys alone tell who may ask"
         yield Problem("internal", False, reason, Suggestion("true, for a way in that the site has", needs=Needs.CHOICE))
