@@ -14,7 +14,7 @@ Object = dict[str, Any]
 
 _PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 _SELECTED_NODE = "volume.kubernetes.io/selected-node"
-"""Set by the scheduler on a claim of a class that waits for its first pod (Kubernetes documentation, "Well-Known Labels,
+"""Set by the scheduler on a claim of a class that waits for its first pod (Kubernetes, "Well-Known Labels,
 Annotations and Taints")."""
 
 

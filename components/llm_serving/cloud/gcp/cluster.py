@@ -258,7 +258,7 @@ class GcpCluster(pulumi.ComponentResource):
             default_max_pods_per_node=spec.max_pods_per_node,
             datapath_provider="ADVANCED_DATAPATH",
             enable_l4_ilb_subsetting=True,
-            # GKE puts its own version of the definitions back where somebody installs another (envoyproxy/gateway#2301).
+            # GKE puts its own version of the definitions back where another is installed (envoyproxy/gateway#2301).
             gateway_api_config=gcp.container.ClusterGatewayApiConfigArgs(
                 channel="CHANNEL_STANDARD" if inputs.gateway_api else "CHANNEL_DISABLED"
             ),
