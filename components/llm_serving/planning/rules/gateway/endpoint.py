@@ -1,4 +1,4 @@
-"""Where the gateway runs, who reaches it, and how many pods it has."""
+"""Where the gateway runs, and how many pods it has."""
 
 from collections.abc import Iterator
 
@@ -9,11 +9,8 @@ from llm_serving.spec import GatewaySpec, ServiceClass
 
 
 def check_endpoint(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
-    """A namespace of its own, no keys in the clear on the internet, and a second pod for what is critical."""
+    """A namespace of its own, and a second pod for what is critical."""
     yield from _namespace(stack, gateway)
-    if not gateway.internal and gateway.tls is None:
-        reason = "keys and prompts would go over the internet in the clear: tls is required"
-        yield Problem("internal", False, reason, Suggestion("true, or tls", values=[True]))
     critical = [f"model {model.name}" for model in stack.models if model.service_class is ServiceClass.CRITICAL]
     critical += [f"key {key.name}" for key in gateway.keys if key.service_class is ServiceClass.CRITICAL]
     fewest = gateway.replicas.min
@@ -40,13 +37,10 @@ def _namespace(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
 
 
 def note_endpoint(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
-    """Nothing behind it, whoever is on the internet, and one pod."""
+    """Nothing behind it, and one pod."""
     if not stack.models:
         reason = "there is no model to put a gateway in front of: of it the namespace alone is made"
         yield Problem("", None, reason, Suggestion("a model", needs=Needs.CHOICE))
-    if not gateway.internal:
-        reason = "whoever is on the internet reaches the gateway, and keys alone tell who may ask"
-        yield Problem("internal", False, reason, Suggestion("true, for a way in that the site has", needs=Needs.CHOICE))
     if gateway.replicas.min == 1:
         reason = "one pod answers nobody while its node is replaced, or the gateway is updated on a full node"
         yield Problem("replicas.min", 1, reason, Suggestion("2", needs=Needs.CHOICE))
