@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from llm_serving_gateway import encoding, requests
@@ -21,6 +22,7 @@ from llm_serving_gateway.exchange import Exchange
 from llm_serving_gateway.keys import Key, Keys
 from llm_serving_gateway.limits import Limiter, LimitError, Limits, Reservation, SharedLimits
 from llm_serving_gateway.metrics import Metrics
+from llm_serving_gateway.overload import Admission, Admissions
 from llm_serving_gateway.refusals import RefusalError, invalid
 from llm_serving_gateway.relay import Event, Inner, Outcome, Receive, Send, relay
 
@@ -42,10 +44,12 @@ def create() -> "Application":
     """The application of this process, from the files of its pod."""
     from litellm.proxy.proxy_server import app  # pyright: ignore[reportMissingImports]
 
-    from llm_serving_gateway import answer_cache, backends, guardrails
+    from llm_serving_gateway import answer_cache, backends, guardrails, litellm_logs, litellm_parts
 
     files = Files.from_environment()
     configuration = read_configuration(files.gateway)
+    litellm_logs.install()
+    litellm_parts.leave_out(app)
     backends.install(configuration)
     guardrails.install(configuration.guardrails)
     redis = configuration.redis
@@ -75,7 +79,7 @@ class Application:
     ) -> None:
         self._configuration, self._keys, self._limiter, self._inner = configuration, keys, limiter, inner
         self._models = {model.name: model for model in configuration.models}
-        self._metrics = metrics
+        self._metrics, self._admissions = metrics, Admissions(configuration, limiter)
         metrics.watch(keys.state, limiter)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -124,8 +128,9 @@ class Application:
         is_list = path == _LIST or path.startswith(_LIST + "/")
         if path not in requests.BODIES and not is_list:
             raise RefusalError(404, "There is no such path.", "not_found")
-        if method != ("GET" if is_list else "POST"):
-            raise RefusalError(405, f"This path does not take {method}.", "method_not_allowed")
+        allowed = "GET" if is_list else "POST"
+        if method != allowed:
+            raise RefusalError(405, f"This path takes {allowed} alone.", "method_not_allowed", allowed=allowed)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         key = self._keys.authenticate(headers.pop("authorization", None))
         entry.key, entry.team = key.name, key.team
@@ -157,11 +162,15 @@ class Application:
             fields["stream_options"] = {**fields.get("stream_options", {}), "include_usage": True}
         try:
             bounds = bound(fields, model, key, self._configuration.limits)
-            body = encoding.dumps(fields)
+            shown, exchange.upstream.withheld = requests.divide(exchange.path, fields)
+            body = encoding.dumps(shown)
         except (encoding.JSONEncodeError, RecursionError):
             raise invalid("The body is nested too deeply.") from None
         wanted = Reservation(exchange.id, Limits.of(key), bounds.tokens, price(model, bounds.prompt, bounds.output))
         lease = await self._limiter.acquire(wanted)
+        admission = Admission(exchange.id, key.service_class)
+        exchange.upstream.admit = partial(self._admissions.admit, admission)
+        exchange.upstream.fewer_tokens = admission.fewer_tokens
 
         async def settle(outcome: Outcome) -> None:
             entry.status = outcome.status
@@ -170,12 +179,14 @@ class Application:
             self._metrics.tokens.labels(*who, "prompt").inc(prompt)
             self._metrics.tokens.labels(*who, "output").inc(output)
             await lease.settle(prompt + output, price(model, prompt, output))
+            await self._admissions.end(admission)
 
         try:
             with self._metrics.in_flight.labels(model.name).track_inprogress():
                 await relay(self._inner, scope, receive, send, exchange, body, settle, show_usage=show_usage)
         finally:
             await lease.settle(0, 0)
+            await self._admissions.end(admission)
 
     def _model(self, key: Key, name: str) -> Model:
         model = self._models.get(name)

@@ -1,11 +1,13 @@
 """What is known of a request on its way to the back ends: written by the transport, read by whoever answers it."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import httpx  # pyright: ignore[reportMissingImports]
 
+from llm_serving_gateway.configuration import Model
 from llm_serving_gateway.refusals import RefusalError
 
 
@@ -20,7 +22,10 @@ class Upstream:
         deadline: when the request must have ended, on the event loop's clock.
         refusal: a back end's answer that is about the request, and ``too_long_for``, where it was about the length of
             the prompt, the context in tokens that was too short: only a model with more may still answer.
+        withheld: fields of the request that back ends get beside LiteLLM's, which would misread them.
         broken: whether the answer broke off after its first byte.
+        admit: room for it with a model until a moment; the refusal that its client gets where there is none.
+        fewer_tokens: most tokens of an answer by model, where it gives way so.
         verdict: what the client is told where nobody answers, if that is known better than by LiteLLM.
     """
 
@@ -30,7 +35,10 @@ class Upstream:
     deadline: float | None = None
     refusal: httpx.Response | None = None
     too_long_for: int | None = None
+    withheld: Mapping[str, Any] = field(default_factory=dict)
     broken: bool = False
+    admit: Callable[[Model, float], Awaitable[RefusalError | None]] | None = None
+    fewer_tokens: Mapping[str, int] = field(default_factory=dict)
     verdict: RefusalError | None = None
 
     def time_out_after(self, seconds: float) -> float:
