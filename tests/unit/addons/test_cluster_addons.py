@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -27,8 +28,9 @@ CHARTS_OF_OPERATOR = {"0.84.1": "76", "0.85.0": "77", "0.86.0": "78"}
 RELEASE = "kubernetes:helm.sh/v3:Release"
 
 
-def addons(**arguments):
-    return record(lambda: ClusterAddons("addons", arguments))
+def addons(**arguments: Any):
+    given: Any = arguments
+    return record(lambda: ClusterAddons("addons", given))
 
 
 def release(recording, chart):
@@ -235,4 +237,4 @@ def test_prometheus_reads_the_exporter_that_a_cloud_runs_with_the_names_of_pods(
 def test_bad_arguments_are_refused_with_their_path(arguments, path):
     with pytest.raises(InputPropertiesError) as caught:
         addons(**arguments)
-    assert [error["property_path"] for error in caught.value.errors] == [path]
+    assert [error["property_path"] for error in caught.value.errors or []] == [path]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic.alias_generators import to_camel
@@ -138,7 +139,8 @@ def test_a_new_entry_is_planned_where_a_model_needs_it_and_the_stack_brings_it(i
 
 def test_a_new_entry_is_installed_in_its_namespace_behind_its_policy(imaginary_addon):
     nodes = {"system": "true"}
-    recording = record(lambda: ClusterAddons("addons", {"keda": True, "backup": True, "node_selector": nodes}))
+    given: Any = {"keda": True, "backup": True, "node_selector": nodes}
+    recording = record(lambda: ClusterAddons("addons", given))
     release = recording.one("kubernetes:helm.sh/v3:Release", "addons-backup")
     assert (release["name"], release["namespace"], release["version"]) == ("backup", imaginary_addon.namespace, "1.2.3")
     assert release["values"] == {"nodeSelector": nodes, "tolerations": [], "with": ["backup", "keda"]}

@@ -9,8 +9,8 @@ from llm_serving.planning.rules import check, notes
 from llm_serving.spec import AddonsSpec
 from tests.unit.planning.builders import existing_pool, model, pool, stack
 
-SCALES = {"autoscaling": {"max": 3}}
-ALONE = {"engine": {"launcher": False}, **SCALES}
+SCALES: Any = {"autoscaling": {"max": 3}}
+ALONE: Any = {"engine": {"launcher": False}, **SCALES}
 """It scales by the GPU, and no launcher reports that."""
 LABELED: Any = {"nodeSelector": {"gpu": "l4"}}
 
