@@ -3,7 +3,8 @@ that watches, so ``monitoring`` is the first. Adding one is one entry; tests nam
 
 Versions fit the definitions that tests validate against (``tools/go``): KEDA 2.21, Prometheus' operator 0.85
 (https://github.com/prometheus-community/helm-charts/blob/main/charts/kube-prometheus-stack/UPGRADE.md: 77.x),
-LeaderWorkerSet 0.8, cert-manager 1.21. Ports are the defaults of these charts. Looked up in November 2026.
+LeaderWorkerSet 0.8, the Gateway API 1.6, cert-manager 1.21. Ports are the defaults of these charts. Looked up in
+November 2026.
 """
 
 from llm_serving import catalog
@@ -32,6 +33,10 @@ def _lacks_gpu_signal(model: ModelSpec, pool: Pool) -> bool:
     resources = {accelerator.name: accelerator.resource or "" for accelerator in catalog.accelerators()}
     is_nvidias = resources.get(pool.accelerator, "").startswith("nvidia.com/")
     return is_asked and is_nvidias and not model.engine.launcher
+
+
+def _always(gateway: GatewaySpec) -> bool:
+    return True
 
 
 def _makes_certificates(gateway: GatewaySpec) -> bool:
@@ -99,6 +104,21 @@ DCGM_EXPORTER = Addon(
     pod_security="privileged",
 )
 
+GATEWAY_API = Addon(
+    name="gateway_api",
+    title="Definitions of the Gateway API",
+    namespace="gateway-api",
+    # The Gateway API publishes no chart (kubernetes-sigs/gateway-api#1590). Traefik's own, traefik-crds, stopped at
+    # v1.4; Envoy Gateway's is larger than the Secret in which Helm keeps a release (envoyproxy/gateway#6105).
+    chart=Chart("gateway-api-crds", "gateway-api-crds", "1.6.0", "https://wiremind.github.io/wiremind-helm-charts"),
+    values=values.gateway_api,
+    # GKE's channel brings an older version, so that clusters of stacks have it off.
+    providers=_BY_THE_STACK,
+    control_plane_ports=(),
+    needed_by_gateway=_always,
+    readable={"gateway.networking.k8s.io": ("httproutes",)},
+)
+
 CERT_MANAGER = Addon(
     name="cert_manager",
     title="cert-manager",
@@ -112,7 +132,8 @@ CERT_MANAGER = Addon(
     readable={"cert-manager.io": ("certificates", "certificaterequests")},
 )
 
-ADDONS = (MONITORING, KEDA, LEADER_WORKER_SET, DCGM_EXPORTER, CERT_MANAGER)
+# cert-manager starts with the definitions of the Gateway API alone.
+ADDONS = (MONITORING, KEDA, LEADER_WORKER_SET, DCGM_EXPORTER, GATEWAY_API, CERT_MANAGER)
 
 
 def control_plane_ports() -> frozenset[int]:

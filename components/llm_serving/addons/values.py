@@ -98,6 +98,11 @@ def leader_worker_set(context: AddonContext) -> dict[str, Any]:
     }
 
 
+def gateway_api(context: AddonContext) -> dict[str, Any]:
+    """Nothing: the chart has definitions alone, and no values."""
+    return {}
+
+
 def cert_manager(context: AddonContext) -> dict[str, Any]:
     """cert-manager's controller, webhook and injector of authorities."""
     placement, monitored = context.placement.values(), "monitoring" in context.installed
