@@ -23,6 +23,7 @@ from llm_serving.spec import (
     GuardrailsSpec,
     KeySpec,
     ModelEndpoint,
+    PostgresSpec,
     RedisSpec,
     RedisStoresSpec,
     RetriesSpec,
@@ -42,7 +43,7 @@ def read(document: dict[str, Any]) -> Configuration:
     return Configuration.model_validate_json(file_content(document))
 
 
-BARE = {"keys": [], "models": [], "redis": {}, "cache": None, "guardrails": None}
+BARE = {"keys": [], "models": [], "redis": {}, "cache": None, "guardrails": None, "postgres": None}
 
 
 @pytest.mark.parametrize("changes", [{}, BARE], ids=["everything", "nothing"])
@@ -70,6 +71,7 @@ SAME = [
     (RetriesSpec, configuration.Retries),
     (RedisSpec, configuration.RedisEndpoint),
     (RedisStoresSpec, configuration.RedisEndpoints),
+    (PostgresSpec, configuration.PostgresEndpoint),
     (AnswerCacheSpec, configuration.Cache),
     (GuardrailsSpec, configuration.Guardrails),
     (GatewaySpec, configuration.Configuration),

@@ -24,6 +24,7 @@ LITELLM, LITELLM_METRICS, REDIS, API = 4000, 4001, 6379, 443
 SERVING, ROUTER_METRICS = 8000, 29000
 LAUNCHER = 8080
 CLIENT, INTERNET, API_SERVER = "10.1.0.7", "192.0.2.7", "10.128.0.2"
+DATABASE, POSTGRES = "10.9.7.5", 5432
 
 
 API_SERVER_RANGE = {"api_server_ranges": [f"{API_SERVER}/32"]}
@@ -86,13 +87,14 @@ PODS: dict[str, Any] = {
     "prometheus": pod("prometheus", "10.64.5.1", "monitoring"),
     "dns": pod("dns", "10.64.6.1", "kube-system", {"k8s-app": "kube-dns"}),
 }
-OUTSIDE = {CLIENT, INTERNET, API_SERVER}
+OUTSIDE = {CLIENT, INTERNET, API_SERVER, DATABASE}
 
 HOPS = {
     *product(("shop", "app", CLIENT), ("proxy",), (EDGE, EDGE_TLS)),
     ("proxy", "litellm", LITELLM),
     ("litellm", "proxy", MODELS),
     *product(("litellm",), ("limits", "cache"), (REDIS,)),
+    ("litellm", DATABASE, POSTGRES),
     ("proxy", "qwen-router", SERVING),
     ("proxy", "bge-router", SERVING),
     ("proxy", "phi", SERVING),
@@ -131,7 +133,10 @@ def side(only: str, policy: dict[str, Any]) -> dict[str, Any] | None:
     return {**policy, "spec": {**policy["spec"], "policyTypes": types}} if types else None
 
 
-PORTS = (80, API, EDGE, EDGE_TLS, LITELLM, LITELLM_METRICS, MODELS, PROXY_METRICS, REDIS, SERVING, ROUTER_METRICS)
+PORTS = (
+    *(80, API, EDGE, EDGE_TLS, LITELLM, LITELLM_METRICS, MODELS, PROXY_METRICS, REDIS, POSTGRES, SERVING),
+    ROUTER_METRICS,
+)
 OURS = {name for name, each in PODS.items() if each["metadata"]["namespace"] in ("llm-gateway", "chat", "search")}
 
 
@@ -201,6 +206,22 @@ def test_a_redis_that_is_there_is_reached_in_private_networks_on_its_port_alone(
     assert not reaches(rendered, "litellm", "10.9.0.4", REDIS)
     assert not reaches(rendered, "litellm", INTERNET, 6380)
     assert not reaches(of_gateway(), "litellm", "10.9.0.4", REDIS)
+
+
+def test_a_postgres_is_reached_by_the_gateway_alone_where_it_is_said_or_its_name_says_it_is() -> None:
+    def with_postgres(**settings: Any) -> list[dict[str, Any]]:
+        return of_gateway(settings={"postgres": {"secret_name": "keys", **settings}})
+
+    somewhere = with_postgres(host="keys.example.com", port=6432)
+    assert reaches(somewhere, "litellm", DATABASE, 6432)
+    assert not reaches(somewhere, "litellm", DATABASE, POSTGRES)
+    assert not reaches(somewhere, "litellm", INTERNET, 6432)
+    in_a_namespace = with_postgres(host="keys-rw.other.svc.cluster.local")
+    assert reaches(in_a_namespace, "litellm", "stranger", POSTGRES)
+    assert not reaches(in_a_namespace, "litellm", "shop", POSTGRES)
+    for rendered in (somewhere, in_a_namespace):
+        assert not any(reaches(rendered, source, DATABASE, 6432) for source in ("proxy", "limits", "cache"))
+    assert not reaches(of_gateway(settings={"postgres": None}), "litellm", DATABASE, POSTGRES)
 
 
 def test_the_proxy_asks_no_engine_itself_where_all_models_have_routers() -> None:
