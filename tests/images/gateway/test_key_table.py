@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from typer.testing import CliRunner
 
+from llm_serving.errors import ProblemsError
 from stacks.cli import app
+from stacks.key_table import in_database
 from tests.images.gateway.pods import Pod, wait_until
 from tests.images.gateway.postgres import PASSWORD
 from tests.images.gateway.test_limits import everything_counted
@@ -65,6 +67,22 @@ def test_a_key_counts_once_it_is_added_and_ends_once_it_is_revoked_without_a_res
         wait_until(lambda pod=pod: status(pod, key) == 401, "the end of the key")
     # A name that was revoked is free.
     assert status(pods[0], made(keys("add", "search", "--team", "chat"))) == 200
+
+
+def test_a_database_that_refuses_is_named_without_what_is_secret(keys, monkeypatch, postgres):
+    monkeypatch.setenv("PGPASSWORD", "hunter2")
+    for url in (postgres.url, postgres.url.replace("postgres@", "postgres:hunter3@"), "postgresql://:hunter2@["):
+        with pytest.raises(ProblemsError) as refusal:
+            in_database(url, lambda tables: tables.keys())
+        assert "the database" in str(refusal.value)
+        assert "hunter" not in str(refusal.value)
+
+
+def test_a_gateway_may_read_keys_and_write_none(keys, postgres):
+    url = postgres.url.replace("postgres@", "gateway@")
+    assert isinstance(in_database(url, lambda tables: tables.keys()), list)
+    with pytest.raises(ProblemsError, match="permission denied"):
+        in_database(url, lambda tables: tables.revoke("any"))
 
 
 def test_a_key_that_is_added_after_it_was_refused_counts_at_once(pods, keys, postgres):
