@@ -74,15 +74,17 @@ class BoundedPostgres:
         """
         if self._is_away:
             raise PostgresAwayError("it is away")
-        seconds = seconds or self._endpoint.timeout_seconds
+        loop = asyncio.get_running_loop()
+        end = loop.time() + (seconds or self._endpoint.timeout_seconds)
         try:
-            # One that finds all connections in use says nothing of the database.
-            await asyncio.wait_for(self._slots.acquire(), seconds)
+            # Half of the time: what finds all connections in use says nothing of the database.
+            async with asyncio.timeout((end - loop.time()) / 2):
+                await self._slots.acquire()
         except TimeoutError as error:
             FAILURES.labels("busy").inc()
             raise PostgresAwayError("all connections are in use") from error
         try:
-            return await self._run(operation, seconds)
+            return await self._run(operation, end)
         finally:
             self._slots.release()
 
@@ -104,10 +106,10 @@ class BoundedPostgres:
         while self._idle:
             self._end(self._idle.pop())
 
-    async def _run(self, operation: Callable[[Connection], Awaitable[T]], seconds: float) -> T:
+    async def _run(self, operation: Callable[[Connection], Awaitable[T]], end: float) -> T:
         connection = None
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(end):
                 while self._idle and connection is None:
                     connection = self._idle.pop()
                     if connection.is_closed():

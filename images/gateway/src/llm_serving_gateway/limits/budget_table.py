@@ -118,6 +118,8 @@ class BudgetTable:
             PostgresAwayError: it may or may not be written; it is still to be.
         """
         changed = tuple(self._changed)
+        if not changed:
+            return
         rows = [self._own[key] for key in changed]
         self._changed.clear()
         self._has_changed.clear()
