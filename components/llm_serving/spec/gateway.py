@@ -278,11 +278,11 @@ class PostgresSpec(Frozen):
     def _checks(self) -> "PostgresSpec":
         if self.tls is PostgresTls.OFF and self.ca_secret_name is not None:
             reason = "without meaning where tls is off"
-            raise ProblemsError([Problem("ca_secret_name", self.ca_secret_name, reason, LEAVE_OUT)])
+            raise ProblemsError([Problem("caSecretName", self.ca_secret_name, reason, LEAVE_OUT)])
         if 0 < self.stale_seconds < self.cache_seconds:
             reason = f"is less than cacheSeconds, {self.cache_seconds}, for which a key is trusted anyway"
             suggestion = Suggestion(values=[self.cache_seconds])
-            raise ProblemsError([Problem("stale_seconds", self.stale_seconds, reason, suggestion)])
+            raise ProblemsError([Problem("staleSeconds", self.stale_seconds, reason, suggestion)])
         return self
 
 
