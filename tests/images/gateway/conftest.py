@@ -9,7 +9,7 @@ from stacks.key_table import in_database
 from tests.images.gateway import backend as backends
 from tests.images.gateway.backend import Backend, Behaviour
 from tests.images.gateway.pods import Pod, Redis, free_port, key, start, stop, wait_ready, wait_until, write_keys
-from tests.images.gateway.postgres import DATABASE, GATEWAY_USER, PASSWORD, Postgres
+from tests.images.gateway.postgres import GATEWAY_USER, PASSWORD, Postgres
 from tests.images.locked_environment import NotHereError
 
 TIMEOUT_SECONDS = 5
@@ -87,9 +87,7 @@ def configuration(weighted: Backend, stable: Backend, redis: Redis, postgres: Po
         "limits": {"bodyBytes": 100_000, "maxOutputTokens": 512},
         "redis": {"limits": {"host": "127.0.0.1", "port": redis.port}, "timeoutSeconds": TIMEOUT_SECONDS},
         "postgres": {
-            "host": "127.0.0.1",
-            "port": postgres.port,
-            "database": DATABASE,
+            **postgres.endpoint(),
             "timeoutSeconds": TIMEOUT_SECONDS,
             "cacheSeconds": 3600,
             "staleSeconds": 7200,
@@ -104,10 +102,11 @@ def pods(
 ) -> Iterator[Sequence[Pod]]:
     """Two replicas."""
     running: list[Pod] = []
-    files = {"username": GATEWAY_USER, "password": f"{PASSWORD}\n", "ca.crt": (postgres.folder / "ca.crt").read_text()}
     try:
         for name in ("a", "b"):
-            running.append(start(tmp_path_factory.mktemp(f"gateway-{name}"), configuration, KEYS, files))
+            running.append(
+                start(tmp_path_factory.mktemp(f"gateway-{name}"), configuration, KEYS, postgres.files_of_a_pod())
+            )
         for pod in running:
             wait_ready(pod)
         yield running

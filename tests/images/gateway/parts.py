@@ -4,17 +4,21 @@ Reads what the part gets as JSON from standard input and writes what came of it.
 """
 
 import asyncio
+import hashlib
 import json
 import sys
 import uuid
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from llm_serving_gateway import encoding, requests
+from llm_serving_gateway import encoding, key_table, requests
 from llm_serving_gateway import relay as relays
+from llm_serving_gateway.bounded_postgres import BoundedPostgres
 from llm_serving_gateway.bounded_redis import BoundedRedis
-from llm_serving_gateway.configuration import RedisEndpoint
+from llm_serving_gateway.configuration import PostgresEndpoint, RedisEndpoint
 from llm_serving_gateway.exchange import Exchange
+from llm_serving_gateway.key_table import KeyTable
 from llm_serving_gateway.limits import Limiter, LimitError, Limits, Reservation, SharedLimits, shared
 from llm_serving_gateway.limits.reservation import NOTHING, Spent
 from llm_serving_gateway.refusals import RefusalError
@@ -167,6 +171,31 @@ async def alone(_: object) -> dict[str, Any]:
     return found
 
 
+async def look_up(given: dict[str, Any]) -> dict[str, Any]:
+    """A gateway's part of the table of keys, which is never told of changes: what is remembered, and for how long."""
+    key_table.MOST, key_table.ABSENT_SECONDS = 5, 3600
+    endpoint = PostgresEndpoint.model_validate({**given["endpoint"], "cacheSeconds": 0.05, "staleSeconds": 0.05})
+    postgres = BoundedPostgres(endpoint, Path(given["files"]))
+    keys = KeyTable(postgres, endpoint.cache_seconds, endpoint.stale_seconds)
+    running = asyncio.create_task(postgres.run("nobody_notifies", keys.changed))
+    while postgres.away:
+        await asyncio.sleep(0.001)
+    unknown = await asyncio.gather(*(keys.look_up(hashlib.sha256(bytes([n])).digest()) for n in range(200)))
+    found: dict[str, Any] = {"unknown": len([key for key in unknown if key is None]), "remembered": len(keys._absent)}
+    digest = hashlib.sha256(given["key"].encode()).digest()
+    found["known"] = [key.name if (key := await keys.look_up(digest)) else None for _ in range(2)]
+    await postgres.call(lambda connection: connection.execute("NOTIFY nobody_notifies, 'no hash'"))
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    postgres._went_away()
+    try:
+        while await keys.look_up(digest):
+            await asyncio.sleep(0.001)
+    except RefusalError as refusal:
+        found["after a while"] = refusal.status
+    return found
+
+
 async def ask_redis_at_once(port: int) -> list[Any]:
     """What 300 operations at once get of a Redis, and whether it is taken for one that is away."""
     redis = BoundedRedis("cache", RedisEndpoint.model_validate({"host": "127.0.0.1", "port": port}), None, 60)
@@ -186,6 +215,7 @@ def main() -> None:
         "out-of-sight": lose_sight,
         "taken-up": take_up,
         "alone": alone,
+        "look-up": look_up,
         "redis": ask_redis_at_once,
     }[sys.argv[1]]
     result = part(json.load(sys.stdin))

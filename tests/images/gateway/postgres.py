@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import trustme
@@ -45,6 +46,15 @@ class Postgres:
         authority = self.folder / "ca.crt"
         options = f"sslmode=verify-full&sslrootcert={authority}"
         return f"postgresql://{ADMINISTRATOR}@127.0.0.1:{self.port}/{DATABASE}?{options}"
+
+    def endpoint(self) -> dict[str, Any]:
+        """Where it is, in ``gateway.json``."""
+        return {"host": "127.0.0.1", "port": self.port, "database": DATABASE}
+
+    def files_of_a_pod(self) -> dict[str, str]:
+        """What a gateway's pod has for it."""
+        authority = (self.folder / "ca.crt").read_text()
+        return {"username": GATEWAY_USER, "password": f"{PASSWORD}\n", "ca.crt": authority}
 
     def make(self) -> None:
         """Make its data and certificate, and start it with an empty database and a user for gateways."""

@@ -14,6 +14,7 @@ from stacks.key_table import in_database
 from tests.images.gateway.pods import Pod, wait_until
 from tests.images.gateway.postgres import PASSWORD
 from tests.images.gateway.test_limits import everything_counted
+from tests.images.gateway.test_parts import run
 from tests.unit.stacks.settings_files import settings_data, write_settings
 
 AWAY = "llm_gateway_postgres_away"
@@ -22,7 +23,7 @@ MADE_UP = "sk-llm-" + "x" * 43
 
 
 @pytest.fixture
-def keys(postgres, tmp_path, monkeypatch, pod):
+def keys(postgres, tmp_path, monkeypatch):
     """``stacks keys`` on the table; returns what it printed."""
     table = {"host": "127.0.0.1", "secretName": "keys"}
     gateway = {"image": IMAGE, "proxyImage": IMAGE, "routerImage": IMAGE, "redisImage": IMAGE}
@@ -55,7 +56,7 @@ def status(pod: Pod, key: str) -> int:
     return ask(pod, key).status_code
 
 
-def test_a_key_counts_once_it_is_added_and_ends_once_it_is_revoked_without_a_restart(pods, keys):
+def test_a_key_counts_once_it_is_added_and_ends_once_it_is_revoked_without_a_restart(pods, pod, keys):
     assert [status(pod, MADE_UP) for pod in pods] == [401, 401]
     key = made(keys("add", "search", "--team", "chat", "--requests-per-minute", "1000"))
     assert [status(pod, key) for pod in pods] == [200, 200]
@@ -85,7 +86,7 @@ def test_a_gateway_may_read_keys_and_write_none(keys, postgres):
         in_database(url, lambda tables: tables.revoke("any"))
 
 
-def test_a_key_that_is_added_after_it_was_refused_counts_at_once(pods, keys, postgres):
+def test_a_key_that_is_added_after_it_was_refused_counts_at_once(pods, pod, keys, postgres):
     key = made(keys("add", "late", "--team", "chat"))
     postgres.ask("CREATE TABLE aside AS SELECT * FROM llm_gateway.keys WHERE name = 'late'")
     postgres.ask("DELETE FROM llm_gateway.keys WHERE name = 'late'")
@@ -95,7 +96,7 @@ def test_a_key_that_is_added_after_it_was_refused_counts_at_once(pods, keys, pos
         wait_until(lambda pod=pod: status(pod, key) == 200, "the key")
 
 
-def test_a_key_that_follows_another_shares_its_limits_until_that_one_ends(pods, keys):
+def test_a_key_that_follows_another_shares_its_limits_until_that_one_ends(pods, pod, keys):
     old = made(keys("add", "follow", "--team", "chat", "--requests-per-minute", "3"))
     assert status(pods[0], old) == 200
     new = made(keys("rotate", "follow"))
@@ -106,7 +107,7 @@ def test_a_key_that_follows_another_shares_its_limits_until_that_one_ends(pods, 
     assert status(pods[0], newest) == 429
 
 
-def test_many_requests_with_one_key_make_one_look_up(pods, keys):
+def test_many_requests_with_one_key_make_one_look_up(pods, pod, keys):
     key = made(keys("add", "crowd", "--team", "chat"))
     found = 'llm_gateway_key_lookups_total{result="found"}'
     before = pods[0].metrics().get(found, 0)
@@ -119,11 +120,23 @@ def test_many_requests_with_one_key_make_one_look_up(pods, keys):
     assert metrics['llm_gateway_key_lookups_total{result="kept"}'] >= 16
 
 
+def test_what_is_remembered_is_bounded_and_ends_without_a_notice_and_without_a_database(keys, postgres, tmp_path):
+    key = made(keys("add", "unnoticed", "--team", "chat"))
+    for name, text in postgres.files_of_a_pod().items():
+        (tmp_path / name).write_text(text)
+    given = {"endpoint": {**postgres.endpoint(), "timeoutSeconds": 10}, "files": str(tmp_path), "key": key}
+    assert run("look-up", given) == {
+        "unknown": 200,
+        "remembered": 5,
+        "known": ["unnoticed", "unnoticed"],
+        "after a while": 503,
+    }
+
+
 @pytest.mark.parametrize("fault", ["frozen", "ended"])
 def test_without_postgres_known_keys_go_on_unknown_ones_wait_and_those_of_the_settings_see_nothing(
-    pods, keys, postgres, fault
+    pods, pod, keys, postgres, fault
 ):
-    pod = pods[0]
     key, unseen = (made(keys("add", f"{fault}-{name}", "--team", "chat")) for name in ("known", "unseen"))
     assert status(pod, key) == 200
     failures = 'llm_gateway_postgres_failures_total{reason="away"}'
@@ -156,7 +169,7 @@ def test_without_postgres_known_keys_go_on_unknown_ones_wait_and_those_of_the_se
     assert [status(pod, unseen), status(pod, MADE_UP)] == [200, 401]
 
 
-def test_a_redis_that_was_emptied_learns_of_a_budget_from_the_table(pods, keys, redis):
+def test_a_redis_that_was_emptied_learns_of_a_budget_from_the_table(pods, pod, keys, redis):
     key = made(keys("add", "emptied", "--team", "chat", "--budget-tokens", "60"))
     assert [status(pods[1], key) for _ in range(2)] == [200, 200]
     written(pods[1])
@@ -167,7 +180,7 @@ def test_a_redis_that_was_emptied_learns_of_a_budget_from_the_table(pods, keys, 
     assert redis.number("llm:{emptied}:budget", "tokens") == 66
 
 
-def test_without_redis_a_budget_is_what_the_table_says_of_all_replicas(pods, keys, redis):
+def test_without_redis_a_budget_is_what_the_table_says_of_all_replicas(pods, pod, keys, redis):
     key = made(keys("add", "orphan", "--team", "chat", "--budget-tokens", "75"))
     assert status(pods[1], key) == 200
     redis.kill()
