@@ -19,6 +19,7 @@ from llm_serving.spec.names import (
     ObjectName,
     PositiveAmount,
     PositiveCount,
+    SecretName,
 )
 from llm_serving.spec.network import Cidr
 from llm_serving.spec.release import ImageReference
