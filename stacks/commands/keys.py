@@ -21,18 +21,16 @@ from stacks.settings import Stack
 app = typer.Typer(no_args_is_help=True, help="Keys of the gateway: in the settings, or in a table.")
 
 
+_VARIABLE = "LLM_SERVING_KEYS_DATABASE"
 Database = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--database",
-        envvar="LLM_SERVING_KEYS_DATABASE",
+        envvar=_VARIABLE,
         help="URL of the database with the table: postgresql://user@host/database. Better by the variable: others on "
         "this machine see what a command is called with.",
         show_default=False,
     ),
-]
-OptionalDatabase = Annotated[
-    str | None, typer.Option("--database", envvar="LLM_SERVING_KEYS_DATABASE", help="The same; without it, no table.")
 ]
 KeyName = Annotated[str, typer.Argument(help="Name of the key, in metrics and reports.")]
 
@@ -57,7 +55,7 @@ def new(
 @app.command()
 def migrate(
     stack: StackName,
-    database: Database,
+    database: Database = None,
     folder: Folder = Path(),
     gateway_role: Annotated[
         str | None, typer.Option(help="User of the gateway's pods: gets the rights that they need.")
@@ -65,7 +63,7 @@ def migrate(
 ) -> None:
     """Make the tables of keys and budgets, or bring them to this version; does nothing where they are."""
     _stack_with_table(stack, folder)
-    applied = in_database(database, lambda tables: tables.migrate(gateway_role))
+    applied = in_database(_given(database), lambda tables: tables.migrate(gateway_role))
     print(f"applied: {', '.join(applied)}" if applied else "nothing to do")
 
 
@@ -74,7 +72,7 @@ def add(
     stack: StackName,
     name: KeyName,
     team: Annotated[str, typer.Option(help="Team that it belongs to.")],
-    database: Database,
+    database: Database = None,
     models: Annotated[
         list[str] | None, typer.Option("--model", help="Model that it may ask; all by default. Repeatable.")
     ] = None,
@@ -108,7 +106,7 @@ def add(
     spec = parse(KeySpec, fields | {field: value for field, value in given.items() if value is not None}, "the key")
     if problems := [*check_table_key(loaded, spec)]:
         raise ProblemsError(problems, "the key")
-    in_database(database, lambda tables: tables.add(spec))
+    in_database(_given(database), lambda tables: tables.add(spec))
     print(key)
     print("\nNobody can show it again. It counts from now on.")
 
@@ -117,23 +115,23 @@ def add(
 def rotate(
     stack: StackName,
     name: KeyName,
-    database: Database,
+    database: Database = None,
     overlap_hours: Annotated[float, typer.Option(min=0, max=24 * 366, help="How long the old one still counts.")] = 24,
     folder: Folder = Path(),
 ) -> None:
     """Make a key that follows one of the table: both count for a while, under one name and one set of limits."""
     _stack_with_table(stack, folder)
     key = make_key()
-    in_database(database, lambda tables: tables.rotate(name, hash_key(key), timedelta(hours=overlap_hours)))
+    in_database(_given(database), lambda tables: tables.rotate(name, hash_key(key), timedelta(hours=overlap_hours)))
     print(key)
     print(f"\nNobody can show it again. It counts from now on, the one before it for {overlap_hours:g} hours more.")
 
 
 @app.command()
-def revoke(stack: StackName, name: KeyName, database: Database, folder: Folder = Path()) -> None:
+def revoke(stack: StackName, name: KeyName, database: Database = None, folder: Folder = Path()) -> None:
     """End a key of the table now, with those that it was to follow."""
     loaded = _stack_with_table(stack, folder)
-    ended = in_database(database, lambda tables: tables.revoke(name))
+    ended = in_database(_given(database), lambda tables: tables.revoke(name))
     postgres = loaded.settings.gateway and loaded.settings.gateway.postgres
     seconds = postgres.cache_seconds if postgres else 0
     away = postgres.stale_seconds if postgres else 0
@@ -147,7 +145,7 @@ def revoke(stack: StackName, name: KeyName, database: Database, folder: Folder =
 def list_keys(
     stack: StackName,
     folder: Folder = Path(),
-    database: OptionalDatabase = None,
+    database: Database = None,
     plain: Plain = False,
     form: Formatted = Format.TABLE,
 ) -> None:
@@ -159,7 +157,7 @@ def list_keys(
 
 
 @app.command()
-def check(stack: StackName, folder: Folder = Path(), database: OptionalDatabase = None) -> None:
+def check(stack: StackName, folder: Folder = Path(), database: Database = None) -> None:
     """Say which key of the stack a key is, read from standard input or asked for; fails where it is none of them."""
     text = (getpass.getpass("key: ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
     if not is_key(text):
@@ -195,3 +193,14 @@ def _stack_with_table(stack: str, folder: Path) -> Stack:
         reason = "not given: the gateway reads no table, and a key in one would never count"
         raise ProblemsError([Problem("llm-serving:gateway.postgres", None, reason)], loaded.source)
     return loaded
+
+
+def _given(database: str | None) -> str:
+    """The database's URL.
+
+    Raises:
+        ProblemsError: none is given.
+    """
+    if not database:
+        raise ProblemsError([Problem("", None, f"required: --database, or {_VARIABLE}")], "the database")
+    return database
