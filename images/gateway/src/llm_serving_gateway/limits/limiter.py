@@ -71,7 +71,7 @@ class Limiter:
         self._table = table
         self._accounts: dict[str, Account] = {}
         self._unsettled = Unsettled()
-        self._unknown_to_redis: set[str] = set()
+        self._unknown_to_redis: set[tuple[str, str]] = set()
         self._away_since: float | None = time.monotonic()
         self._probing = asyncio.Event()
         AWAY.labels(_REDIS).set(1)
@@ -102,8 +102,10 @@ class Limiter:
         """A granted request is over."""
         account = self._accounts[granted.limits.name]
         account.end(granted.id, tokens, nano)
-        is_unknown = granted.id in self._unknown_to_redis
-        self._unknown_to_redis.discard(granted.id)
+        # One request may hold places under several names.
+        place = (granted.limits.name, granted.id)
+        is_unknown = place in self._unknown_to_redis
+        self._unknown_to_redis.discard(place)
         if self._shared is None:
             self._count(granted.limits, granted.limits.period(), tokens, nano)
             return
@@ -156,7 +158,7 @@ class Limiter:
                 raise LimitError("budget_unknown", RefusalError(503, message, "budget_unavailable", retry_after=5))
         shortage = account.shortage(wanted, self._replicas)
         if shortage is None:
-            self._unknown_to_redis.add(wanted.id)
+            self._unknown_to_redis.add((wanted.limits.name, wanted.id))
         return shortage
 
     async def _ask(self, shared: SharedLimits, account: Account, wanted: Reservation) -> Shortage | Spent:
@@ -236,7 +238,9 @@ class Limiter:
             for _, reservation in account.running.values():
                 running.setdefault(reservation.limits, []).append(reservation)
         await shared.renew(running, {name: account.known for name, account in self._accounts.items()})
-        self._unknown_to_redis.difference_update(each.id for reservations in running.values() for each in reservations)
+        self._unknown_to_redis.difference_update(
+            (limits.name, each.id) for limits, reservations in running.items() for each in reservations
+        )
 
     async def _renew(self) -> None:
         while True:
