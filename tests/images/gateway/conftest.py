@@ -109,7 +109,9 @@ def pods(
     try:
         for name in ("a", "b"):
             running.append(
-                start(tmp_path_factory.mktemp(f"gateway-{name}"), configuration, KEYS, postgres.files_of_a_pod())
+                start(
+                    tmp_path_factory.mktemp(f"gateway-{name}"), configuration, KEYS, postgres=postgres.files_of_a_pod()
+                )
             )
         for pod in running:
             wait_ready(pod)

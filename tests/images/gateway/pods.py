@@ -110,8 +110,8 @@ def start(
     folder: Path,
     configuration: Mapping[str, Any],
     keys: Sequence[Mapping[str, Any]],
-    postgres: Mapping[str, str] | None = None,
     host: str = "127.0.0.1",
+    postgres: Mapping[str, str] | None = None,
 ) -> Pod:
     """Start a gateway, with files of this text for the table of keys; it is not ready yet."""
     for name in ("gateway", "keys", "redis", "postgres", "work"):
