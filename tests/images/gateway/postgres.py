@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import asyncpg
+import asyncpg  # pyright: ignore[reportMissingImports]
 import trustme
 
 from tests.images.gateway.pods import GUARD_SECONDS, free_port, wait_until

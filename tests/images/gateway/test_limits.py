@@ -123,7 +123,8 @@ def test_requests_at_once_are_counted_over_both_replicas_and_given_back(pods, gr
 def test_a_client_that_goes_away_gives_its_place_back_and_ends_the_generation(pods, grant, weighted, stream):
     name = f"leaver-{stream}".lower()
     grant(name, parallelRequests=1)
-    weighted.behaviour.hold = None if stream else threading.Event()
+    hold = threading.Event()
+    weighted.behaviour.hold = None if stream else hold
     weighted.behaviour.hold_stream = threading.Event() if stream else None
     with leaving(pods[0], name, stream=stream):
         wait_until(lambda: bool(weighted.requests), "the request")
@@ -133,7 +134,7 @@ def test_a_client_that_goes_away_gives_its_place_back_and_ends_the_generation(po
     if stream:
         wait_until(weighted.cut.is_set, "the end of the generation")
     else:
-        weighted.behaviour.hold.set()
+        hold.set()
     weighted.behaviour = Behaviour()
     assert pods[1].chat(name).status_code == 200
 

@@ -42,17 +42,19 @@ def objects() -> list[dict[str, Any]]:
             arguments(client_namespaces=["shop", "chat"], client_ranges=["10.1.0.0/24"], **API_SERVER_RANGE),
         )
         teams = {"chat": "chat", "search": "search"}
-        GatewayProxy(
-            "proxy", {"namespace": "llm-gateway", "team_namespaces": teams, "image": "registry.example/proxy:1"}
-        )
-        Redis("limits", {"limits": {}, **redis})
-        Redis("cache", {"cache": {}, **redis})
+        proxy: Any = {"namespace": "llm-gateway", "team_namespaces": teams, "image": "registry.example/proxy:1"}
+        GatewayProxy("proxy", proxy)
+        for store in ("limits", "cache"):
+            of_store: Any = {store: {}, **redis}
+            Redis(store, of_store)
         for model, team in (("qwen", "chat"), ("bge", "search")):
-            of_release: Any = {"model": model, "release": "1.0.0", "team": team, "namespace": team, **API_SERVER_RANGE}
-            ReleaseRouter(model, {**of_release, "image": image})
+            of_release: Any = {"model": model, "release": "1.0.0", "team": team, "namespace": team, "image": image}
+            of_release |= API_SERVER_RANGE
+            ReleaseRouter(model, of_release)
         behind: Any = {"gateway_namespace": "llm-gateway", "gateway_direct_models": ["phi"], "gpu_quota": 1}
         for team in teams:
-            TeamNamespace(team, {"team": {"name": team}, **behind})
+            of_team: Any = {"team": {"name": team}, **behind}
+            TeamNamespace(team, of_team)
 
     return manifests(record(program))
 
@@ -122,9 +124,9 @@ def namespaces() -> list[dict[str, Any]]:
 
 def can_connect(source: str, target: str, port: int, protocol: str = "TCP", only: str | None = None) -> bool:
     """Under all policies, or under one side of them: what is let in, or what is let out."""
-    ends = [PODS[name]["status"]["podIP"] if name in PODS else name for name in (source, target)]
+    begin, end = (PODS[name]["status"]["podIP"] if name in PODS else name for name in (source, target))
     rendered = policies() if only is None else [each for each in map(partial(side, only), policies()) if each]
-    return allowed(Connection(*ends, protocol, port), rendered, list(PODS.values()), namespaces())
+    return allowed(Connection(begin, end, protocol, port), rendered, list(PODS.values()), namespaces())
 
 
 def side(only: str, policy: dict[str, Any]) -> dict[str, Any] | None:
@@ -181,8 +183,8 @@ def of_gateway(**changes: Any) -> list[dict[str, Any]]:
 
 
 def reaches(rendered: list[dict[str, Any]], source: str, target: str, port: int) -> bool:
-    ends = [PODS[name]["status"]["podIP"] if name in PODS else name for name in (source, target)]
-    return allowed(Connection(*ends, "TCP", port), rendered, list(PODS.values()), namespaces())
+    begin, end = (PODS[name]["status"]["podIP"] if name in PODS else name for name in (source, target))
+    return allowed(Connection(begin, end, "TCP", port), rendered, list(PODS.values()), namespaces())
 
 
 def test_without_clients_nobody_comes_in_and_a_public_gateway_takes_all() -> None:
