@@ -24,6 +24,8 @@ from llm_serving.spec import GatewaySpec, ModelEndpoint, RedisSpec, Task
 VERSION = 1
 """Of the form of ``gateway.json``."""
 
+_POSTGRES = ("host", "port", "database", "tls", "timeoutSeconds", "cacheSeconds", "staleSeconds")
+
 _TASKS = {Task.GENERATE: "chat", Task.EMBED: "embed", Task.CLASSIFY: "classify"}
 """Tasks as clients know them."""
 
@@ -37,6 +39,7 @@ def gateway_document(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> dict
         "retries": _plain(spec.retries),
         "overload": _plain(spec.overload),
         "redis": _redis(spec),
+        "postgres": None if spec.postgres is None else _only(_plain(spec.postgres), *_POSTGRES),
         "cache": None if spec.cache is None else _only(_plain(spec.cache), "ttlSeconds", "staleSeconds", "scope"),
         "guardrails": None if spec.guardrails is None else _plain(spec.guardrails),
         "replicas": spec.replicas.max,

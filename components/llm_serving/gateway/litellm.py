@@ -25,7 +25,7 @@ from llm_serving.serving.labels import COMPONENT_GATEWAY, LABEL_COMPONENT
 from llm_serving.serving.pod import PORT_NAME, RESTRICTED, USER_ID, restricted_pod
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores
-from llm_serving.spec import GatewaySpec, ImagePullSpec, ModelEndpoint, ServiceClass
+from llm_serving.spec import GatewaySpec, ImagePullSpec, ModelEndpoint, PostgresSpec, ServiceClass
 
 FILES = "/etc/llm-serving"
 METRICS_PORT_NAME = "metrics"
@@ -102,6 +102,7 @@ def pod_spec(
                 name="redis", secret=core.v1.SecretVolumeSourceArgs(secret_name=passwords, optional=True)
             ),
             *(_authority(service) for service in _secured_redis(spec)),
+            *([] if spec.postgres is None else [_postgres_volume(spec.postgres)]),
         ],
     )
 
@@ -119,6 +120,19 @@ def _authority(service: str) -> core.v1.VolumeArgs:
             secret_name=certificate_secret(service), items=[core.v1.KeyToPathArgs(key="ca.crt", path="ca.crt")]
         ),
     )
+
+
+def _postgres_volume(postgres: PostgresSpec) -> core.v1.VolumeArgs:
+    """User, password and authorities. Pods start without them, and read them again for each connection."""
+
+    def secret(name: str, key: str, path: str) -> core.v1.VolumeProjectionArgs:
+        items = [core.v1.KeyToPathArgs(key=key, path=path)]
+        return core.v1.VolumeProjectionArgs(secret=core.v1.SecretProjectionArgs(name=name, items=items, optional=True))
+
+    sources = [secret(postgres.secret_name, key, key) for key in ("username", "password")]
+    if postgres.ca_secret_name is not None:
+        sources.append(secret(postgres.ca_secret_name, "ca.crt", "ca.crt"))
+    return core.v1.VolumeArgs(name="postgres", projected=core.v1.ProjectedVolumeSourceArgs(sources=sources))
 
 
 def _container(spec: GatewaySpec) -> core.v1.ContainerArgs:
@@ -149,6 +163,11 @@ def _container(spec: GatewaySpec) -> core.v1.ContainerArgs:
             *(
                 core.v1.VolumeMountArgs(name=service, mount_path=authority_folder(service), read_only=True)
                 for service in _secured_redis(spec)
+            ),
+            *(
+                []
+                if spec.postgres is None
+                else [core.v1.VolumeMountArgs(name="postgres", mount_path=f"{FILES}/postgres", read_only=True)]
             ),
         ],
         termination_message_policy="FallbackToLogsOnError",
