@@ -10,11 +10,13 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 from pulumi_kubernetes import apiextensions, apps, autoscaling, core, meta, networking, policy
 
+from llm_serving.addons.table import CERT_MANAGER
 from llm_serving.component import Frozen, child, parse_output, raising_input_errors, token, validated
 from llm_serving.contract import DOMAIN, NetworkReach
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.gateway import litellm
 from llm_serving.gateway.arguments import GatewaySettingsArgs, ModelEndpointArgs
+from llm_serving.gateway.certificates import register_certificates
 from llm_serving.gateway.configuration import (
     file_content,
     gateway_document,
@@ -55,7 +57,7 @@ class GatewayArgs(TypedDict):
     gateway: GatewaySettingsArgs
     """The gateway: its image, keys, limits, cache and the like."""
     models: list[ModelEndpointArgs]
-    """Models that it offers."""
+    """Models that it offers. None: the namespace alone is made."""
     client_namespaces: NotRequired[list[str]]
     """Namespaces whose pods are clients."""
     client_ranges: NotRequired[list[str]]
@@ -142,6 +144,15 @@ class Gateway(pulumi.ComponentResource):
                 opts=child(self),
             )
         pull_secret(self, f"{name}-image-pull", self.namespace, inputs.image_pull, inputs.image_pull_password, labels)
+        scheme = "http" if spec.tls is None and spec.existing_edge is None else "https"
+        self.url = self.namespace.apply(
+            lambda namespace: f"{scheme}://{spec.host or service_host(EDGE_SERVICE, namespace)}/v1"
+        )
+        self.service_name = pulumi.Output.from_input(LITELLM)
+        if not inputs.models:
+            self.register_outputs({"namespace": self.namespace, "serviceName": self.service_name, "url": self.url})
+            return
+        register_certificates(self, name, spec, self.namespace, labels)
         files = [
             core.v1.Secret(
                 f"{name}-keys",
@@ -211,10 +222,6 @@ class Gateway(pulumi.ComponentResource):
         if inputs.monitored:
             _pod_monitor(self, name, metadata("gateway"))
         self.service_name = service.metadata.apply(lambda metadata: metadata.name or LITELLM)
-        scheme = "http" if spec.tls is None and spec.existing_edge is None else "https"
-        self.url = self.namespace.apply(
-            lambda namespace: f"{scheme}://{spec.host or service_host(EDGE_SERVICE, namespace)}/v1"
-        )
         self.register_outputs({"namespace": self.namespace, "serviceName": self.service_name, "url": self.url})
 
 
@@ -230,7 +237,9 @@ def _hops(inputs: GatewayInputs) -> Hops:
         serving_ports=sorted({engine(name).port for name in EngineName}),
         redis=[component for redis, component in stores if redis is not None and redis.is_installed],
         redis_ports=sorted({redis.port for redis, _ in stores if redis is not None and not redis.is_installed}),
+        postgres=spec.postgres,
         monitoring={NAMESPACE_NAME: inputs.monitoring_namespace},
+        challenged_by=CERT_MANAGER.namespace if spec.tls is not None and spec.tls.is_proved_over_http else None,
         edge_namespace=edge and (edge.proxy_namespace or edge.namespace),
     )
 

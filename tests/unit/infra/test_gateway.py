@@ -3,10 +3,11 @@
 import json
 from typing import Any
 
+import pulumi
 import pytest
 
 from stacks.outputs import read_outputs
-from tests.unit.infra.test_program import LOADER, Run, run
+from tests.unit.infra.test_program import LOADER, Run, existing_settings, run
 from tests.unit.stacks.settings_files import settings_data
 
 IMAGES = {
@@ -151,6 +152,81 @@ def test_policies_that_close_a_namespace_are_others_than_those_that_leave_it_ope
     )
     assert opened - closed == {"serving", "clients"}
     assert {"serving-behind-routers", "clients-of-gateway"} <= closed - opened
+
+
+def test_a_certificate_of_an_authority_comes_with_its_issuer_and_after_cert_manager() -> None:
+    tls = {"acme": {"email": "platform@example.com"}}
+    recording = run(settings(host="llm.example.com", tls=tls, loadBalancer={"public": True})).recording
+    certificate, issuer = recording.one("Certificate"), recording.one("Issuer")
+    cert_manager = recording.one("Release", "addons-cert-manager")
+    assert recording.depends_on(certificate, issuer)
+    assert recording.depends_on(recording.one("Gateway", "gateway"), cert_manager)
+    (listener, _) = next(
+        each["spec.listeners"] for each in recording.all("Gateway") if each.get("metadata.name") == "edge"
+    )
+    assert listener["tls"]["certificateRefs"] == [{"name": certificate["spec.secretName"]}]
+
+
+def test_pods_of_namespaces_that_a_team_names_ask_the_gateway() -> None:
+    data = settings()
+    data["teams"][0]["clientNamespaces"] = ["shop"]
+    clients = run(data).recording.one("NetworkPolicy", "gateway-clients")
+    selectors = [each["namespaceSelector"] for each in clients["spec.ingress"][0]["from"] if "ipBlock" not in each]
+    names = [selector["matchLabels"]["kubernetes.io/metadata.name"] for selector in selectors]
+    assert names == [data["teams"][0]["name"], "shop"]
+
+
+def test_a_redis_with_tls_has_the_certificate_that_the_gateways_pods_trust() -> None:
+    recording = run(settings(redis={"limits": {"tls": True}, "cache": {}})).recording
+    (secret,) = {each["spec.secretName"] for each in recording.all("Certificate")}
+    pods = [each["spec.template.spec"] for each in (*recording.all("Deployment"), *recording.all("StatefulSet"))]
+    mounting = [
+        pod["containers"][0]["name"]
+        for pod in pods
+        for volume in pod["volumes"]
+        if (volume.get("secret") or {}).get("secretName") == secret
+    ]
+    assert sorted(mounting) == ["litellm", "redis"]
+
+
+def test_gateways_of_two_stacks_on_one_cluster_share_no_object() -> None:
+    def objects(team: str, **gateway: Any) -> set[tuple[str, str, str]]:
+        data = existing_settings()
+        data["teams"] = [{"name": team}]
+        data["models"][0]["team"] = team
+        others = dict.fromkeys(("keda", "monitoring", "priorityClasses", "gatewayApi"), "existing")
+        data |= {"addons": others, "gateway": {**GATEWAY, "keys": [{**KEY, "team": team}], **gateway}}
+        made = run(data, before={"namespaces": [team]}).recording
+        own = [each for each in made if each.type.startswith("kubernetes:")]
+        # What has no name gets one of its own.
+        return {
+            (each.type, each["metadata"].get("namespace", ""), name)
+            for each in own
+            if (name := each["metadata"].get("name"))
+        }
+
+    one, other = objects("chat"), objects("search", namespace="llm-gateway-2")
+    assert {"GatewayClass", "ClusterRole", "ClusterRoleBinding"} <= {kind.rpartition(":")[2] for kind, _, _ in one}
+    assert one & other == set()
+
+
+def test_secrets_of_somebody_elses_with_which_images_are_pulled_come_before_the_gateways_pods() -> None:
+    data = {**settings(), "imagePull": {"secretNames": ["registry"]}}
+    teams = {"namespaces": ["chat"]}
+    with pytest.raises(pulumi.RunError, match=r"imagePull\.secretNames\[0\] = 'registry'.*namespace llm-gateway and"):
+        run(data, before=teams)
+    first = run({**data, "models": []})
+    assert {each["metadata.name"] for each in first.recording.all("Namespace")} >= {"chat", "llm-gateway"}
+    assert first.recording.all("Deployment") == []
+    litellm = run(data, before=first.outputs).recording.one("kubernetes:apps/v1:Deployment", "gateway")
+    assert litellm["spec.template.spec.imagePullSecrets"] == [{"name": "registry"}]
+
+
+def test_a_changed_key_changes_its_secret_in_place(gateway_run: Run) -> None:
+    provider = gateway_run.recording.one("pulumi:providers:kubernetes")
+    assert provider["enableSecretMutable"] in (True, "true")
+    keys = gateway_run.recording.one("kubernetes:core/v1:Secret", "gateway-keys")
+    assert "immutable" not in keys.inputs
 
 
 def test_a_model_that_may_sleep_is_woken_by_the_gateway_which_waits_for_it() -> None:

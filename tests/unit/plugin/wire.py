@@ -165,6 +165,7 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
     "ClusterAddons": {"keda": True, "monitoring": True, "leaderWorkerSet": True, "retentionDays": 7}
     | {
         "dcgmExporter": True,
+        "gatewayApi": True,
         "gpuNodes": [{"nodeSelector": {"gpu": "l4"}, "tolerations": [{"key": "nvidia.com/gpu"}]}],
         "gpuExporter": {"namespace": "exporters", "pods": {"app": "exporter"}, "port": "metrics"},
     },
@@ -180,6 +181,18 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
         "namespace": output("chat"),
         "parents": output([{"name": "models", "namespace": "llm-gateway"}]),
         "releaseUrls": output({"1.0.0": "http://qwen3-8b-1-0-0.chat.svc:8000/v1"}),
+        "labels": {"llm-serving.example/environment": "test"},
+    },
+    "Monitoring": {
+        "models": [
+            {
+                "name": "qwen3-8b",
+                "team": "chat",
+                "slo": {"timeToFirstToken": {"seconds": 2}},
+                "releases": [{"version": "1.0.0", "name": "qwen3-8b-1-0-0", "engine": "vllm", "startSeconds": 180}],
+            }
+        ],
+        "gateway": True,
         "labels": {"llm-serving.example/environment": "test"},
     },
     "PriorityClasses": {"labels": {"llm-serving.example/environment": "test"}},
