@@ -18,16 +18,21 @@ from llm_serving.serving.labels import COMPONENT_GATEWAY, LABEL_COMPONENT
 from llm_serving.serving.pod import PORT_NAME, RESTRICTED, USER_ID, restricted_pod
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores
-from llm_serving.spec import GatewaySpec, ImagePullSpec, ModelEndpoint, ServiceClass
+from llm_serving.spec import GatewaySpec, HostedProviderSpec, ImagePullSpec, ModelEndpoint, ServiceClass
 
 FILES = "/etc/llm-serving"
 METRICS_PORT_NAME = "metrics"
+_HOSTED = "hosted"
 PODS = {LABEL_COMPONENT: COMPONENT_GATEWAY}
 """Labels that select the pods."""
 
 KEYS_SECRET = "gateway-keys"
 KEYS_FILE = "keys.json"
 REDIS_SECRET = "gateway-redis"
+HOSTED_SECRET = "gateway-hosted"
+"""Keys of hosted providers that the stack has, by the providers' names."""
+HOSTED_KEY = "api-key"
+"""Where a Secret of somebody else's has such a key."""
 CONFIGURATION_FILE = "gateway.json"
 
 MEMORY_REQUEST = "640Mi"
@@ -94,8 +99,29 @@ def pod_spec(
             core.v1.VolumeArgs(
                 name="redis", secret=core.v1.SecretVolumeSourceArgs(secret_name=passwords, optional=True)
             ),
+            *_hosted_volume(spec),
         ],
     )
+
+
+def _hosted_volume(spec: GatewaySpec) -> list[core.v1.VolumeArgs]:
+    """A file with the key of each hosted provider, by its name. Pods start without one, which then is not asked."""
+
+    def source(secret: str, key: str, provider: HostedProviderSpec) -> core.v1.VolumeProjectionArgs:
+        items = [core.v1.KeyToPathArgs(key=key, path=provider.name)]
+        return core.v1.VolumeProjectionArgs(
+            secret=core.v1.SecretProjectionArgs(name=secret, items=items, optional=True)
+        )
+
+    sources = [
+        source(HOSTED_SECRET, provider.name, provider)
+        if provider.secret_name is None
+        else source(provider.secret_name, HOSTED_KEY, provider)
+        for provider in spec.hosted
+    ]
+    if not sources:
+        return []
+    return [core.v1.VolumeArgs(name=_HOSTED, projected=core.v1.ProjectedVolumeSourceArgs(sources=sources))]
 
 
 def _container(spec: GatewaySpec) -> core.v1.ContainerArgs:
@@ -123,6 +149,11 @@ def _container(spec: GatewaySpec) -> core.v1.ContainerArgs:
             # Whole folders: a file that is mounted by itself never changes.
             core.v1.VolumeMountArgs(name="keys", mount_path=f"{FILES}/keys", read_only=True),
             core.v1.VolumeMountArgs(name="redis", mount_path=f"{FILES}/redis", read_only=True),
+            *(
+                [core.v1.VolumeMountArgs(name=_HOSTED, mount_path=f"{FILES}/{_HOSTED}", read_only=True)]
+                if spec.hosted
+                else []
+            ),
         ],
         termination_message_policy="FallbackToLogsOnError",
     )

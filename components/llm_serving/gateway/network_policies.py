@@ -33,6 +33,7 @@ from llm_serving.serving.network_policies import (
     egress_to_dns,
     ingress,
     ingress_of_scrapes,
+    internet,
     pods_in,
     pods_of,
     tcp,
@@ -54,6 +55,7 @@ class Hops:
         direct: the proxy asks the engines of some model itself.
         serving_ports: TCP ports on which engines answer.
         redis: components of the Redis that run in the namespace.
+        hosted: addresses and TCP port of each hosted provider; no addresses: it is on the internet.
         redis_ports: TCP ports of the Redis that run elsewhere.
         monitoring: labels of the namespaces that Prometheus runs in.
         api_server_ranges: addresses of the API server, which is no pod, and which the proxy asks for its routes.
@@ -67,6 +69,7 @@ class Hops:
     serving_ports: Sequence[int]
     redis: Sequence[str]
     redis_ports: Sequence[int]
+    hosted: Sequence[tuple[Sequence[str], int]]
     monitoring: Mapping[str, str]
     api_server_ranges: Sequence[str]
     api_server_ports: Sequence[int]
@@ -108,6 +111,8 @@ def _egress_of_litellm(hops: Hops, proxy: Peer) -> Policy:
         rules.append(_to([Peer(pod_selector=pods_of(*hops.redis))], [REDIS_PORT]))
     if hops.redis_ports:
         rules.append(_to(addresses(PRIVATE), hops.redis_ports))
+    for ranges, port in dict.fromkeys(hops.hosted):
+        rules.append(_to(addresses(ranges) if ranges else [internet()], [port]))
     return Policy(pod_selector=pods_of(COMPONENT_GATEWAY), policy_types=["Egress"], egress=rules)
 
 

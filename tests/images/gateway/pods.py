@@ -107,9 +107,11 @@ def write_keys(folder: Path, keys: Sequence[Mapping[str, Any]] | str) -> None:
 
 
 def start(folder: Path, configuration: Mapping[str, Any], keys: Sequence[Mapping[str, Any]]) -> Pod:
-    """Start a gateway; it is not ready yet."""
-    for name in ("gateway", "keys", "redis", "work"):
+    """Start a gateway; it is not ready yet. Hosted providers know it by ``key-of-`` and their name."""
+    for name in ("gateway", "keys", "redis", "hosted", "work"):
         (folder / name).mkdir(parents=True, exist_ok=True)
+    for provider in configuration.get("hosted", ()):
+        (folder / "hosted" / provider["name"]).write_text(f"key-of-{provider['name']}\n")
     (folder / "gateway" / "gateway.json").write_text(json.dumps(configuration))
     write_keys(folder, keys)
     port, metrics_port = free_port(), free_port()
