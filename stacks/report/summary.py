@@ -6,6 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from llm_serving.planning.cost import HOURS_PER_MONTH
+from llm_serving.planning.gateway import Exposure
 from llm_serving.planning.replicas import NOT_IN_FORCE
 from llm_serving.spec import BudgetSpec, Market
 from stacks.report.cluster_view import NodeView, PodState
@@ -169,9 +170,9 @@ def _gateway(gateway: GatewayReport) -> Section:
         (part.part, part.namespace, instance_range(part.min_pods, part.max_pods), _short_image(part.image))
         for part in gateway.parts
     ]
-    where = "inside the cluster" if gateway.internal else "public"
-    notes = [f"{gateway.url} ({where})"] if gateway.url else []
+    notes = [f"{gateway.url} ({_EXPOSURES[gateway.exposure]})"] if gateway.url else []
     notes += [f"address of its load balancer: {gateway.address}"] if gateway.address else []
+    notes += [f"DNS must have: {gateway.record}"] if gateway.record else []
     notes.append(f"keys: {gateway.keys}")
     notes += [
         f"hosted: {each.name} answers {', '.join(each.teams)} for {', '.join(each.models)} where nothing inside does; "
@@ -185,6 +186,14 @@ def _spending(budget: BudgetSpec) -> str:
     usd = [] if budget.usd is None else [f"{budget.usd:g} USD"]
     tokens = [] if budget.tokens is None else [f"{budget.tokens} tokens"]
     return f"{' and '.join([*usd, *tokens])} in {budget.days} days"
+
+
+_EXPOSURES = {
+    Exposure.CLUSTER: "inside the cluster",
+    Exposure.PRIVATE: "inside the private network",
+    Exposure.PUBLIC: "public",
+    Exposure.EXISTING: "by a Gateway that is there",
+}
 
 
 def _short_image(reference: str) -> str:

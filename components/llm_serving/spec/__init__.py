@@ -30,7 +30,6 @@ from llm_serving.spec.gateway import (
     GatewayReplicasSpec,
     GatewaySpec,
     GatewayTimeoutsSpec,
-    GatewayTlsSpec,
     GuardrailEntity,
     GuardrailsSpec,
     KeySpec,
@@ -39,6 +38,14 @@ from llm_serving.spec.gateway import (
     RedisStoresSpec,
     RetriesSpec,
     Routing,
+)
+from llm_serving.spec.gateway_address import (
+    AcmeSpec,
+    CertificateSecretSpec,
+    ExistingEdgeSpec,
+    GatewayTlsSpec,
+    IssuerSpec,
+    LoadBalancerSpec,
 )
 from llm_serving.spec.gateway_reference import GatewayReference
 from llm_serving.spec.hosted import HostedModelSpec, HostedProviderSpec
@@ -79,6 +86,7 @@ from llm_serving.spec.toleration import Toleration
 
 __all__ = [
     "RESERVED_MARKETS",
+    "AcmeSpec",
     "AdapterSource",
     "AddonSource",
     "AddonsSpec",
@@ -92,12 +100,14 @@ __all__ = [
     "CalibrationSpec",
     "CanaryChoice",
     "CapacityEntry",
+    "CertificateSecretSpec",
     "DrainSpec",
     "EgressSpec",
     "EncoderFacts",
     "EngineName",
     "EngineRelease",
     "EngineSpec",
+    "ExistingEdgeSpec",
     "ExistingPoolSpec",
     "ExpertFacts",
     "GatewayLimitsSpec",
@@ -115,11 +125,13 @@ __all__ = [
     "HostedProviderSpec",
     "ImagePullSpec",
     "ImageReference",
+    "IssuerSpec",
     "KeySpec",
     "KvCacheType",
     "LauncherSpec",
     "LayerFacts",
     "LimitsRedisSpec",
+    "LoadBalancerSpec",
     "LoaderSpec",
     "Market",
     "Modality",
