@@ -77,6 +77,8 @@ class GatewayTimeoutsArgs(TypedDict):
     """Between two tokens of an answer; 30 by default."""
     total_seconds: NotRequired[float]
     """For a whole answer; 600 by default."""
+    wake_seconds: NotRequired[float]
+    """For the first instance of a model that has none (`autoscaling.min: 0`), before all others; 300 by default."""
 
 
 class GatewayModelArgs(TypedDict):
@@ -408,5 +410,8 @@ class ModelEndpointArgs(TypedDict):
     """`generate` (the default), `embed` or `classify`: what it is asked for."""
     service_class: NotRequired[str]
     """`critical`, `standard` (the default) or `batch`."""
+    cold_start_seconds: NotRequired[int]
+    """Time that its first instance is planned to take until it answers, where it may have none; left out: it always
+    has one."""
     routing: NotRequired[str]
     """`router` (the default): a router of its release asks its engines. `service`: the gateway's proxy does."""

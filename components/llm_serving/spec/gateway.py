@@ -100,6 +100,11 @@ class GatewayTimeoutsSpec(Frozen):
     """Between two tokens of an answer; 30 by default."""
     total_seconds: Seconds = 600.0
     """For a whole answer; 600 by default."""
+    wake_seconds: Annotated[float, Field(ge=0, le=DAY_SECONDS)] = 300.0
+    """For the first instance of a model that has none (`autoscaling.min: 0`), before all others; 300 by default.
+
+    0: such a request wakes the model and is refused at once, with the time after which to ask again.
+    """
 
 
 class GatewayModelSpec(Frozen):

@@ -10,6 +10,7 @@ import contextlib
 import math
 import uuid
 from collections.abc import AsyncIterator, Callable
+from math import ceil
 from typing import Any
 
 import httpx  # pyright: ignore[reportMissingImports]
@@ -23,6 +24,8 @@ from llm_serving_gateway.encoding import DONE, ERROR_EVENT
 from llm_serving_gateway.exchange import RELEASE_HEADER
 from llm_serving_gateway.hosted import LEFT_OUT, Hosted, HostedAccess, all_hosted
 from llm_serving_gateway.prices import Priced
+from llm_serving_gateway.refusals import RefusalError
+from llm_serving_gateway.sleepers import Demand, Sleepers, is_nobody
 from llm_serving_gateway.upstream import Upstream, copy
 
 UNKNOWN = "unknown"
@@ -64,6 +67,8 @@ class BackEndTransport(httpx.AsyncBaseTransport):
         self._budget = RetryBudget()
         self._breakers = breakers.breakers(configuration)
         self._slow_seconds = configuration.breaker.slow_seconds or math.inf
+        self._demand = Demand(self._models)
+        self._sleepers = Sleepers(inner, self._models.values())
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The answer of the first back end that has one, or 503."""
@@ -84,14 +89,27 @@ class BackEndTransport(httpx.AsyncBaseTransport):
             return await self._answer_hosted(hosted, model, upstream, fields, path, streams=streams)
         if upstream.pinned is not None and model.name != upstream.requested:
             return _unavailable(model)
-        return await self._answer(model, upstream, request, path, streams=streams)
+        with self._demand.of(model.name):
+            upstream.time_out_after(model.timeouts.total_seconds)
+            until = _now() + model.timeouts.wake_seconds
+            while True:
+                answer = await self._answer(model, upstream, request, path, streams=streams)
+                if answer is not None:
+                    return answer
+                begun = _now()
+                if not await self._sleepers.wake(model, until):
+                    upstream.verdict = upstream.verdict or _starting(model, self._sleepers.left(model))
+                    return _unavailable(model)
+                upstream.wait(_now() - begun)
 
     async def _answer(
         self, model: Model, upstream: Upstream, request: httpx.Request, path: str, *, streams: bool
-    ) -> httpx.Response:
+    ) -> httpx.Response | None:
+        """The answer of the first back end that has one, or 503; ``None`` where the model has no instance."""
         deadline = upstream.time_out_after(model.timeouts.total_seconds)
         self._budget.request()
         order = back_ends(model, self._retries, upstream.pinned)
+        sleeps = False
         leads_on = upstream.pinned is None and (bool(model.fallbacks) or model.name in self._with_hosted)
         for number, back_end in enumerate(order):
             if back_end.repetition:
@@ -108,12 +126,19 @@ class BackEndTransport(httpx.AsyncBaseTransport):
                 first_seconds = remaining / 2 if has_next else remaining
             attempt = self._attempt(back_end, upstream, model, deadline, first_seconds)
             if attempt is None:
+                if sleeps:
+                    return None
                 break
             answer = await attempt.send(self._inner, _to(back_end, path, request))
             if upstream.is_unknown_release:
                 return _unavailable(model)
             if answer is None:
+                sleeps = attempt.nobody and model.cold_start_seconds is not None
+                is_last = back_end.route == "stable" or number + 1 == len(order)
+                if sleeps and is_last:
+                    return None
                 continue
+            self._sleepers.answered(model)
             if answer.status_code in REFUSALS:
                 too_long = self._too_long(answer.text)
                 upstream.refusal = _in_our_words(answer.status_code, too_long=too_long)
@@ -203,6 +228,8 @@ class _Attempt:
         self._ticket, self._slow_seconds = ticket, slow_seconds
         self._release: str | None = None
         self.outcome = ""
+        self.nobody = False
+        """The proxy or a router answered in the place of an engine: there is none."""
 
     async def send(self, inner: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response | None:
         """The answer: whole, or, of a stream, from the first token on. ``None`` where the next back end is to be asked.
@@ -225,11 +252,14 @@ class _Attempt:
                 self._release = response.headers.get(RELEASE_HEADER)
                 self._check_release(response.status_code)
                 if response.status_code >= 300 and response.status_code not in REFUSALS:
+                    self.nobody = is_nobody(response)
                     raise _FailedError(f"status_{response.status_code}")
                 answer = await self._answer(response)
                 opened.pop_all()  # the answer closes it
         except (_FailedError, TimeoutError, httpx.RequestError) as error:
-            self.end(_outcome(error), failed=True)
+            # A model that sleeps has not failed.
+            outcome, failed = ("no_instance", None) if self.nobody else (_outcome(error), True)
+            self.end(outcome, failed=failed)
             return None
         except BaseException:
             self.end("abandoned", failed=None)
@@ -362,6 +392,11 @@ def _in_our_words(status: int, *, too_long: bool) -> httpx.Response:
     message = "This model's maximum context length is exceeded." if too_long else "The model refused the request."
     error = {"message": message, "type": "invalid_request_error", "code": str(status)}
     return httpx.Response(status, json={"error": error})
+
+
+def _starting(model: Model, left_seconds: float) -> RefusalError:
+    message = f"{model.name} had no instance while nobody asked, and starts one now."
+    return RefusalError(503, message, "model_starting", retry_after=max(ceil(left_seconds), RETRY_AFTER_SECONDS))
 
 
 def _unavailable(model: Model) -> httpx.Response:

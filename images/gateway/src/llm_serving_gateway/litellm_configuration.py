@@ -72,6 +72,8 @@ def _hosted_group(hosted: Hosted, model: Model) -> Mapping[str, Any]:
 
 
 def _entry(name: str, model: Model, url: str, priced: Priced, context_tokens: int) -> Mapping[str, Any]:
+    timeouts = model.timeouts
+    seconds = timeouts.wake_seconds + timeouts.total_seconds + MARGIN_SECONDS
     return {
         "model_name": name,
         "litellm_params": {
@@ -79,8 +81,8 @@ def _entry(name: str, model: Model, url: str, priced: Priced, context_tokens: in
             "api_base": url.rstrip("/"),
             # Engines behind the gateway know no keys; without one LiteLLM would look for OpenAI's in the environment.
             "api_key": "none",
-            "timeout": model.timeouts.total_seconds + MARGIN_SECONDS,
-            "stream_timeout": model.timeouts.total_seconds + MARGIN_SECONDS,
+            "timeout": seconds,
+            "stream_timeout": seconds,
             "max_retries": 0,
             "input_cost_per_token": priced.usd_per_million_input_tokens / 1e6,
             "output_cost_per_token": priced.usd_per_million_output_tokens / 1e6,

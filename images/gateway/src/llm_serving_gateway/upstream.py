@@ -8,6 +8,7 @@ import httpx  # pyright: ignore[reportMissingImports]
 
 from llm_serving_gateway.limits import Lease
 from llm_serving_gateway.prices import Priced
+from llm_serving_gateway.refusals import RefusalError
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Upstream:
             the prompt, the context in tokens that was too short: only a model with more may still answer.
         is_unknown_release: there is no release such as ``pinned``.
         broken: whether the answer broke off after its first byte.
+        verdict: what the client is told where nobody answers, if that is known better than by LiteLLM.
     """
 
     may_use: Callable[[str], bool] = lambda model: True
@@ -49,12 +51,18 @@ class Upstream:
     too_long_for: int | None = None
     is_unknown_release: bool = False
     broken: bool = False
+    verdict: RefusalError | None = None
 
     def time_out_after(self, seconds: float) -> float:
         """The deadline: the requested model sets it, and those that it falls back to get what is left."""
         if self.deadline is None:
             self.deadline = asyncio.get_running_loop().time() + seconds
         return self.deadline
+
+    def wait(self, seconds: float) -> None:
+        """Time that does not count: the model had no instance that could have used it."""
+        if self.deadline is not None:
+            self.deadline += seconds
 
     def refused(self, context_tokens: int) -> httpx.Response | None:
         """The answer that a model with so much context would only repeat."""
