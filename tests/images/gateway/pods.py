@@ -57,7 +57,7 @@ class Pod:
     metrics_url: str
     process: subprocess.Popen[bytes]
 
-    def post(self, path: str, body: object, name: str | None = "any", **arguments: Any) -> requests.Response:
+    def post(self, path: str, body: Any, name: str | None = "any", **arguments: Any) -> requests.Response:
         """Send a request with the key of this name."""
         headers = {} if name is None else {"authorization": f"Bearer sk-llm-{name}"}
         headers.update(arguments.pop("headers", {}))
