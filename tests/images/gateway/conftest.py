@@ -14,6 +14,8 @@ TIMEOUT_SECONDS = 5
 """Of Redis. More than in production: on a busy machine the gateway itself may rest so long."""
 
 CHAT = "/v1/chat/completions"
+CROWDED_REQUESTS = 10
+"""That the model ``crowded`` takes at once."""
 KEYS = (key("any"),)
 """The keys that every test starts with."""
 
@@ -67,12 +69,14 @@ def configuration(weighted: Backend, stable: Backend, redis: Redis) -> Mapping[s
                 "usdPerMillionOutputTokens": 1000.0,
                 **urls,
             },
+            {"name": "crowded", "task": "chat", "contextTokens": 2048, "maxRequests": CROWDED_REQUESTS, **urls},
             {"name": "second", "task": "chat", "contextTokens": 4096, **urls},
             {"name": "vectors", "task": "embed", "contextTokens": 512, **urls},
             {"name": "scores", "task": "classify", "contextTokens": 512, **urls},
         ],
         "limits": {"bodyBytes": 100_000, "maxOutputTokens": 512},
         "redis": {"limits": {"host": "127.0.0.1", "port": redis.port}, "timeoutSeconds": TIMEOUT_SECONDS},
+        "overload": {"batchOutputTokens": 16, "waitSeconds": 0.5, "retryAfterSeconds": 7},
         "replicas": 2,
     }
 

@@ -183,6 +183,7 @@ class _Recording:
 
 
 def _is_own(running: Exchange) -> bool:
-    """Whether the requested model answered, and to the end: what another said is not kept as its answer."""
+    """Whether the requested model answered, to its own end: what another said, or an answer cut short, is not kept."""
     upstream = running.upstream
-    return upstream.model == running.model.name and upstream.provider is None and not upstream.broken
+    is_of_model = upstream.model == running.model.name and upstream.provider is None
+    return is_of_model and not upstream.broken and not upstream.fewer_tokens

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from llm_serving_gateway import encoding, requests
@@ -22,6 +23,7 @@ from llm_serving_gateway.exchange import Exchange
 from llm_serving_gateway.keys import Key, Keys
 from llm_serving_gateway.limits import Limiter, LimitError, Limits, Reservation, SharedLimits
 from llm_serving_gateway.metrics import Metrics
+from llm_serving_gateway.overload import Admission, Admissions
 from llm_serving_gateway.prices import Priced, price
 from llm_serving_gateway.refusals import RefusalError, invalid, unknown_model
 from llm_serving_gateway.relay import Event, Inner, Outcome, Receive, Send, relay
@@ -80,7 +82,7 @@ class Application:
         self._configuration, self._keys, self._limiter, self._inner = configuration, keys, limiter, inner
         self._models = {model.name: model for model in configuration.models}
         self._reached = {name: configuration.fallbacks_of(name) for name in self._models}
-        self._metrics = metrics
+        self._metrics, self._admissions = metrics, Admissions(configuration, limiter)
         metrics.watch(keys.state, limiter)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -173,6 +175,9 @@ class Application:
         upstream.prompt_tokens, upstream.output_tokens = bounds.prompt, bounds.output
         dearest = max(price(each, bounds.prompt, bounds.output) for each in self._may_answer(exchange))
         lease = await self._limiter.acquire(Reservation(exchange.id, Limits.of(key), bounds.tokens, dearest))
+        admission = Admission(exchange.id, key.service_class)
+        upstream.admit = partial(self._admissions.admit, admission)
+        upstream.fewer_tokens = admission.fewer_tokens
 
         async def settle(outcome: Outcome) -> None:
             entry.status = outcome.status
@@ -183,6 +188,7 @@ class Application:
             cost = price(upstream.priced or model, prompt, output)
             await lease.settle(prompt + output, cost)
             await upstream.settle(prompt + output, cost)
+            await self._admissions.end(admission)
 
         try:
             with self._metrics.in_flight.labels(model.name).track_inprogress():
@@ -190,6 +196,7 @@ class Application:
         finally:
             await lease.settle(0, 0)
             await upstream.settle(0, 0)
+            await self._admissions.end(admission)
 
     def _may_answer(self, exchange: Exchange) -> Iterator[Priced]:
         """All models whose price a request may have in the end."""

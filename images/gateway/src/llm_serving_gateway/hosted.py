@@ -45,6 +45,8 @@ class Hosted:
             upstream.team in self.provider.teams
             and upstream.requested == self.model.model
             and upstream.pinned is None
+            # One that gives way to others waits: what is only busy has not failed.
+            and (upstream.verdict is None or upstream.verdict.status != 429)
             and upstream.may_use(self.model.model)
         )
 

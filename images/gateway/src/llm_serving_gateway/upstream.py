@@ -1,11 +1,12 @@
 """What is known of a request on its way to the back ends: written by the transport, read by whoever answers it."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 import httpx  # pyright: ignore[reportMissingImports]
 
+from llm_serving_gateway.configuration import Model
 from llm_serving_gateway.limits import Lease
 from llm_serving_gateway.prices import Priced
 from llm_serving_gateway.refusals import RefusalError
@@ -32,6 +33,8 @@ class Upstream:
             the prompt, the context in tokens that was too short: only a model with more may still answer.
         is_unknown_release: there is no release such as ``pinned``.
         broken: whether the answer broke off after its first byte.
+        admit: room for it with a model until a moment; the refusal that its client gets where there is none.
+        fewer_tokens: most tokens of an answer by model, where it gives way so.
         verdict: what the client is told where nobody answers, if that is known better than by LiteLLM.
     """
 
@@ -51,6 +54,8 @@ class Upstream:
     too_long_for: int | None = None
     is_unknown_release: bool = False
     broken: bool = False
+    admit: Callable[[Model, float], Awaitable[RefusalError | None]] | None = None
+    fewer_tokens: Mapping[str, int] = field(default_factory=dict)
     verdict: RefusalError | None = None
 
     def time_out_after(self, seconds: float) -> float:
