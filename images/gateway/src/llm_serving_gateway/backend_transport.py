@@ -31,7 +31,9 @@ from llm_serving_gateway.upstream import Upstream, copy
 UNKNOWN = "unknown"
 """The release of an attempt whose answer named none."""
 RETRY_AFTER_SECONDS = 5
-"""How an engine ends a stream that failed. Within an answer's text the quotes are escaped."""
+_UNTAKEN = "status_502"
+"""What the proxy answers where a pod refuses the connection."""
+_OTHER_PODS = 3
 
 _ATTEMPTS = Counter("llm_gateway_attempts_total", "Requests to back ends", ["model", "route", "release", "outcome"])
 _BROKEN = Counter(
@@ -85,6 +87,9 @@ class BackEndTransport(httpx.AsyncBaseTransport):
         if refused is not None:
             return refused
         path, streams = url.removeprefix(base), fields.get("stream") is True
+        if upstream.withheld:
+            fields |= upstream.withheld
+            request = _with_body(request, fields)
         if hosted is not None:
             return await self._answer_hosted(hosted, model, upstream, fields, path, streams=streams)
         if upstream.pinned is not None and model.name != upstream.requested:
@@ -171,7 +176,7 @@ class BackEndTransport(httpx.AsyncBaseTransport):
             return _unavailable(model)
         lease = await self._access.hold(hosted, upstream, uuid.uuid4().hex)
         if lease is None:
-            attempt.end("over_budget", failed=None)
+            attempt.give_up("over_budget")
             return _unavailable(model)
         upstream.lease, upstream.priced = lease, hosted.model
         body = {name: value for name, value in fields.items() if name not in LEFT_OUT} | {"model": hosted.model.name}
@@ -234,6 +239,8 @@ class _Attempt:
         self._deadline, self._first_seconds = deadline, first_seconds
         self._ticket, self._slow_seconds = ticket, slow_seconds
         self._release: str | None = None
+        self._untaken = False
+        self._failed: bool | None = None
         self.outcome = ""
         self.nobody = False
         """The proxy or a router answered in the place of an engine: there is none."""
@@ -241,8 +248,20 @@ class _Attempt:
     async def send(self, inner: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response | None:
         """The answer: whole, or, of a stream, from the first token on. ``None`` where the next back end is to be asked.
 
-        An answer that is about the request (:data:`REFUSALS`) is one too.
+        An answer that is about the request (:data:`REFUSALS`) is one too. What no pod of the stable release took is
+        sent to the next one in turn, without cost for anybody: one that died is an endpoint for some seconds.
         """
+        try:
+            answer = await self._once(inner, request)
+            for _ in range(_OTHER_PODS if self._back_end.route == "stable" else 0):
+                if answer is not None or not self._untaken:
+                    break
+                answer = await self._once(inner, request)
+            return answer
+        finally:
+            self._settle()
+
+    async def _once(self, inner: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response | None:
         timeouts, started = self._back_end.timeouts, _now()
         until = min(self._deadline, started + self._first_seconds)
         remaining = max(until - started, 0)
@@ -264,25 +283,33 @@ class _Attempt:
                 answer = await self._answer(response)
                 opened.pop_all()  # the answer closes it
         except (_FailedError, TimeoutError, httpx.RequestError) as error:
+            self._untaken = _outcome(error) == _UNTAKEN
             # A model that sleeps has not failed.
             outcome, failed = ("no_instance", None) if self.nobody else (_outcome(error), True)
-            self.end(outcome, failed=failed)
+            self._end(outcome, failed=failed)
             return None
         except BaseException:
-            self.end("abandoned", failed=None)
+            self._end("abandoned", failed=None)
             raise
         is_slow = isinstance(answer.stream, _Stream) and _now() - started > self._slow_seconds
-        self.end("answered" if answer.status_code < 300 else "refused", failed=is_slow)
+        self._end("answered" if answer.status_code < 300 else "refused", failed=is_slow)
         self._upstream.model, self._upstream.release = self._back_end.model, self._release
         self._upstream.priced = self._priced
         return answer
 
-    def end(self, outcome: str, *, failed: bool | None) -> None:
+    def give_up(self, outcome: str) -> None:
+        """It is not sent at all."""
+        self._end(outcome, failed=None)
+        self._settle()
+
+    def _end(self, outcome: str, *, failed: bool | None) -> None:
         """What became of it, and whether that is a failure of the back end; ``None``: nobody knows."""
-        self.outcome = outcome
+        self.outcome, self._failed = outcome, failed
         _count(self._back_end, self._release, outcome)
+
+    def _settle(self) -> None:
         if self._ticket is not None:
-            self._ticket.settle(failed=failed)
+            self._ticket.settle(failed=self._failed)
 
     def _check_release(self, status: int) -> None:
         """A request for one release is answered by it, or by nobody.
@@ -383,14 +410,19 @@ def _to(back_end: BackEnd, path: str, request: httpx.Request) -> httpx.Request:
     return httpx.Request("POST", f"{back_end.url}/{path}", headers=headers, content=request.content)
 
 
+def _with_body(request: httpx.Request, fields: dict[str, Any]) -> httpx.Request:
+    """The same request with these fields."""
+    headers = {name: value for name, value in request.headers.items() if name != "content-length"}
+    body = encoding.dumps(fields)
+    return httpx.Request("POST", request.url, headers=headers, content=body, extensions=request.extensions)
+
+
 def _with_fewer_tokens(request: httpx.Request, fields: dict[str, Any], most: int) -> httpx.Request:
     """The same request for an answer that is no longer than this."""
     names = [name for name in ("max_tokens", "max_completion_tokens") if name in fields]
     for name in (*(names or ["max_tokens"]), *(["min_tokens"] if "min_tokens" in fields else [])):
         fields[name] = min(fields.get(name, most), most)
-    body = encoding.dumps(fields)
-    headers = {name: value for name, value in request.headers.items() if name != "content-length"}
-    return httpx.Request("POST", request.url, headers=headers, content=body, extensions=request.extensions)
+    return _with_body(request, fields)
 
 
 def _outcome(error: Exception) -> str:
