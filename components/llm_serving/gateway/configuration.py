@@ -16,6 +16,8 @@ from llm_serving.spec import GatewaySpec, HostedProviderSpec, ModelEndpoint, Red
 VERSION = 1
 """Of the form of ``gateway.json``."""
 
+_POSTGRES = ("host", "port", "database", "tls", "timeoutSeconds", "cacheSeconds", "staleSeconds")
+
 _TASKS = {Task.GENERATE: "chat", Task.EMBED: "embed", Task.CLASSIFY: "classify"}
 """Tasks as clients know them."""
 
@@ -31,6 +33,7 @@ def gateway_document(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> dict
         "hosted": [_hosted(provider, models) for provider in spec.hosted],
         "overload": _plain(spec.overload),
         "redis": _redis(spec),
+        "postgres": None if spec.postgres is None else _only(_plain(spec.postgres), *_POSTGRES),
         "cache": None if spec.cache is None else _only(_plain(spec.cache), "ttlSeconds", "staleSeconds", "scope"),
         "guardrails": None if spec.guardrails is None else _plain(spec.guardrails),
         "replicas": spec.replicas.max,
@@ -52,7 +55,6 @@ def gateway_problems(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> Iter
     """What LiteLLM's pods would refuse to start with, or to take over; paths are those of the component's arguments."""
     names = [model.name for model in models]
     if not names:
-        yield Problem("models", None, "required, but empty: a gateway without a model has nothing to answer with")
         return
     for index, name in enumerate(names):
         if name in names[:index]:

@@ -18,7 +18,7 @@ from llm_serving.serving.labels import COMPONENT_GATEWAY, LABEL_COMPONENT
 from llm_serving.serving.pod import PORT_NAME, RESTRICTED, USER_ID, restricted_pod
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores
-from llm_serving.spec import GatewaySpec, HostedProviderSpec, ImagePullSpec, ModelEndpoint, ServiceClass
+from llm_serving.spec import GatewaySpec, ImagePullSpec, ModelEndpoint, PostgresSpec, ServiceClass
 
 FILES = "/etc/llm-serving"
 METRICS_PORT_NAME = "metrics"
@@ -100,28 +100,36 @@ def pod_spec(
                 name="redis", secret=core.v1.SecretVolumeSourceArgs(secret_name=passwords, optional=True)
             ),
             *_hosted_volume(spec),
+            *([] if spec.postgres is None else [_postgres_volume(spec.postgres)]),
         ],
     )
 
 
+def _secret_file(secret: str, key: str, path: str) -> core.v1.VolumeProjectionArgs:
+    """One key of a Secret as a file; pods start without it."""
+    items = [core.v1.KeyToPathArgs(key=key, path=path)]
+    return core.v1.VolumeProjectionArgs(secret=core.v1.SecretProjectionArgs(name=secret, items=items, optional=True))
+
+
 def _hosted_volume(spec: GatewaySpec) -> list[core.v1.VolumeArgs]:
-    """A file with the key of each hosted provider, by its name. Pods start without one, which then is not asked."""
-
-    def source(secret: str, key: str, provider: HostedProviderSpec) -> core.v1.VolumeProjectionArgs:
-        items = [core.v1.KeyToPathArgs(key=key, path=provider.name)]
-        return core.v1.VolumeProjectionArgs(
-            secret=core.v1.SecretProjectionArgs(name=secret, items=items, optional=True)
-        )
-
+    """A file with the key of each hosted provider, by its name. One without a key is not asked."""
     sources = [
-        source(HOSTED_SECRET, provider.name, provider)
+        _secret_file(HOSTED_SECRET, provider.name, provider.name)
         if provider.secret_name is None
-        else source(provider.secret_name, HOSTED_KEY, provider)
+        else _secret_file(provider.secret_name, HOSTED_KEY, provider.name)
         for provider in spec.hosted
     ]
     if not sources:
         return []
     return [core.v1.VolumeArgs(name=_HOSTED, projected=core.v1.ProjectedVolumeSourceArgs(sources=sources))]
+
+
+def _postgres_volume(postgres: PostgresSpec) -> core.v1.VolumeArgs:
+    """User, password and authorities. Pods start without them, and read them again for each connection."""
+    sources = [_secret_file(postgres.secret_name, key, key) for key in ("username", "password")]
+    if postgres.ca_secret_name is not None:
+        sources.append(_secret_file(postgres.ca_secret_name, "ca.crt", "ca.crt"))
+    return core.v1.VolumeArgs(name="postgres", projected=core.v1.ProjectedVolumeSourceArgs(sources=sources))
 
 
 def _container(spec: GatewaySpec) -> core.v1.ContainerArgs:
@@ -153,6 +161,11 @@ def _container(spec: GatewaySpec) -> core.v1.ContainerArgs:
                 [core.v1.VolumeMountArgs(name=_HOSTED, mount_path=f"{FILES}/{_HOSTED}", read_only=True)]
                 if spec.hosted
                 else []
+            ),
+            *(
+                []
+                if spec.postgres is None
+                else [core.v1.VolumeMountArgs(name="postgres", mount_path=f"{FILES}/postgres", read_only=True)]
             ),
         ],
         termination_message_policy="FallbackToLogsOnError",

@@ -39,11 +39,11 @@ from llm_serving.serving.network_policies import (
     pods_of,
     tcp,
 )
-from llm_serving.spec import GatewaySpec, LoadBalancerSpec
+from llm_serving.spec import GatewaySpec, LoadBalancerSpec, PostgresSpec
 
 PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")
-"""Ranges of private networks (RFC 1918, 6598), in one of which a Redis that is there has its address, and most API
-servers."""
+"""Ranges of private networks (RFC 1918, 6598), in one of which a Redis or Postgres that is there has its address, and
+most API servers."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Hops:
         redis: components of the Redis that run in the namespace.
         hosted: addresses and TCP port of each hosted provider; no addresses: it is on the internet.
         redis_ports: TCP ports of the Redis that run elsewhere.
+        postgres: the database of keys and budgets; ``None`` where there is none.
         monitoring: labels of the namespaces that Prometheus runs in.
         edge_namespace: namespace of the pods of somebody else's edge; ``None`` where the proxy is the edge.
     """
@@ -71,6 +72,7 @@ class Hops:
     redis: Sequence[str]
     redis_ports: Sequence[int]
     hosted: Sequence[tuple[Sequence[str], int]]
+    postgres: PostgresSpec | None
     monitoring: Mapping[str, str]
     edge_namespace: str | None
 
@@ -136,7 +138,19 @@ def _egress_of_litellm(hops: Hops, proxy: Peer) -> Policy:
         rules.append(_to(addresses(PRIVATE), hops.redis_ports))
     for ranges, port in dict.fromkeys(hops.hosted):
         rules.append(_to(addresses(ranges) if ranges else [internet()], [port]))
+    if hops.postgres is not None:
+        rules.append(_to(_postgres(hops.postgres), [hops.postgres.port]))
     return Policy(pod_selector=pods_of(COMPONENT_GATEWAY), policy_types=["Egress"], egress=rules)
+
+
+def _postgres(postgres: PostgresSpec) -> list[Peer]:
+    """Where a database is: its ranges, or the pods of the namespace that the name of its Service says."""
+    if postgres.addresses:
+        return addresses([str(each) for each in postgres.addresses])
+    _, *rest = postgres.host.split(".")
+    if rest[1:2] == ["svc"]:
+        return [pods_in({NAMESPACE_NAME: rest[0]})]
+    return addresses(PRIVATE)
 
 
 def _egress_of_proxy(hops: Hops, litellm: Peer, reach: NetworkReach) -> Policy:

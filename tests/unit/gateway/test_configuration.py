@@ -27,6 +27,7 @@ from llm_serving.spec import (
     KeySpec,
     ModelEndpoint,
     OverloadSpec,
+    PostgresSpec,
     RedisSpec,
     RedisStoresSpec,
     RetriesSpec,
@@ -46,7 +47,7 @@ def read(document: dict[str, Any]) -> Configuration:
     return Configuration.model_validate_json(file_content(document))
 
 
-BARE = {"keys": [], "models": [], "redis": {}, "cache": None, "guardrails": None}
+BARE = {"keys": [], "models": [], "redis": {}, "cache": None, "guardrails": None, "postgres": None}
 
 
 @pytest.mark.parametrize("changes", [{"hosted": HOSTED}, BARE], ids=["everything", "nothing"])
@@ -78,6 +79,7 @@ SAME = [
     (OverloadSpec, configuration.Overload),
     (RedisSpec, configuration.RedisEndpoint),
     (RedisStoresSpec, configuration.RedisEndpoints),
+    (PostgresSpec, configuration.PostgresEndpoint),
     (AnswerCacheSpec, configuration.Cache),
     (GuardrailsSpec, configuration.Guardrails),
     (GatewaySpec, configuration.Configuration),

@@ -27,6 +27,7 @@ from llm_serving_gateway.overload import Admission, Admissions
 from llm_serving_gateway.prices import Priced, price
 from llm_serving_gateway.refusals import RefusalError, invalid, unknown_model
 from llm_serving_gateway.relay import Event, Inner, Outcome, Receive, Send, relay
+from llm_serving_gateway.tables import Tables
 
 _SECURITY = (
     (b"x-content-type-options", b"nosniff"),
@@ -59,10 +60,14 @@ def create() -> "Application":
     shared = None
     if redis is not None and redis.limits is not None:
         shared = SharedLimits(redis.limits, files.password("limits"), redis.timeout_seconds)
-    limiter = Limiter(shared, configuration.replicas, configuration.fail_closed_seconds)
+    tables = None if configuration.postgres is None else Tables.of(configuration.postgres, files.postgres)
+    limiter = Limiter(
+        shared, configuration.replicas, configuration.fail_closed_seconds, None if tables is None else tables.budgets
+    )
     backends.install(configuration, limiter, files)
     inner = answer_cache.around(app, configuration, files)
-    return Application(configuration, Keys(files.keys), limiter, Metrics(), inner)
+    keys = Keys(files.keys, None if tables is None else tables.keys)
+    return Application(configuration, keys, limiter, Metrics(), inner, tables)
 
 
 @dataclass
@@ -79,13 +84,20 @@ class Application:
     """What the server calls."""
 
     def __init__(
-        self, configuration: Configuration, keys: Keys, limiter: Limiter, metrics: Metrics, inner: Inner
+        self,
+        configuration: Configuration,
+        keys: Keys,
+        limiter: Limiter,
+        metrics: Metrics,
+        inner: Inner,
+        tables: Tables | None = None,
     ) -> None:
+        self._tables = tables
         self._configuration, self._keys, self._limiter, self._inner = configuration, keys, limiter, inner
         self._models = {model.name: model for model in configuration.models}
         self._reached = {name: configuration.fallbacks_of(name) for name in self._models}
         self._metrics, self._admissions = metrics, Admissions(configuration, limiter)
-        metrics.watch(keys.state, limiter)
+        metrics.watch(keys.state, limiter, None if tables is None else tables.budgets)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """ASGI's entry."""
@@ -99,6 +111,8 @@ class Application:
         host = os.environ.get("LLM_SERVING_GATEWAY_HOST", "0.0.0.0")
         self._metrics.serve(host, int(os.environ.get("LLM_SERVING_GATEWAY_METRICS_PORT", "4001")))
         tasks = [asyncio.create_task(self._keys.watch()), asyncio.create_task(self._limiter.run())]
+        if self._tables is not None:
+            tasks.append(asyncio.create_task(self._tables.run()))
         try:
             await self._inner(scope, receive, send)
         finally:
@@ -106,6 +120,8 @@ class Application:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._limiter.close()
+            if self._tables is not None:
+                await self._tables.close()
 
     async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -137,7 +153,7 @@ class Application:
         if method != allowed:
             raise RefusalError(405, f"This path takes {allowed} alone.", "method_not_allowed", allowed=allowed)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        key = self._keys.authenticate(headers.pop("authorization", None))
+        key = await self._keys.authenticate(headers.pop("authorization", None))
         entry.key, entry.team = key.name, key.team
         if is_list:
             listed = encoding.dumps(self._listed(key, path.removeprefix(_LIST).removeprefix("/")))

@@ -206,6 +206,25 @@ class RedisEndpoints(Settings):
     timeout_seconds: Annotated[float, Field(gt=0, le=10)] = 0.2
 
 
+class PostgresEndpoint(Settings):
+    """The table of keys and budgets; its user and password are in files, see :class:`Files`.
+
+    Attributes:
+        tls: ``verify-full``: its certificate is checked with its name; ``verify-ca``: without; ``off``: no TLS.
+        timeout_seconds: what a look-up may take.
+        cache_seconds: how long a key is trusted that was looked up.
+        stale_seconds: how long it is trusted while the table does not answer.
+    """
+
+    host: str
+    port: Annotated[int, Field(gt=0, lt=65_536)] = 5432
+    database: str
+    tls: Literal["verify-full", "verify-ca", "off"] = "verify-full"
+    timeout_seconds: Annotated[float, Field(gt=0, le=10)] = 0.2
+    cache_seconds: Annotated[float, Field(gt=0)] = 30
+    stale_seconds: Annotated[float, Field(ge=0)] = 300
+
+
 class Cache(Settings):
     """Answers kept for equal requests.
 
@@ -252,6 +271,7 @@ class Configuration(Settings):
     hosted: tuple[HostedProvider, ...] = ()
     overload: Overload = Overload()
     redis: RedisEndpoints | None = None
+    postgres: PostgresEndpoint | None = None
     cache: Cache | None = None
     guardrails: Guardrails | None = None
     replicas: Annotated[int, Field(gt=0)] = 2
@@ -299,6 +319,8 @@ class Files:
         keys: the keys.
         redis: folder with the passwords of the two Redis, ``limits`` and ``cache``; none where a file is missing.
         hosted: folder with the keys of hosted providers, by their names.
+        postgres: folder with ``username`` and ``password`` for the table of keys, and the authorities that sign its
+            certificate, ``ca.crt``; those of the system where that is missing.
         work: folder to write to.
     """
 
@@ -306,6 +328,7 @@ class Files:
     keys: Path = Path("/etc/llm-serving/keys/keys.json")
     redis: Path = Path("/etc/llm-serving/redis")
     hosted: Path = Path("/etc/llm-serving/hosted")
+    postgres: Path = Path("/etc/llm-serving/postgres")
     work: Path = Path("/tmp")
 
     @classmethod
@@ -313,9 +336,8 @@ class Files:
         """The files, of which ``LLM_SERVING_GATEWAY_FILES`` and ``_WORK`` may name other folders than a pod's."""
         base = Path(environment.get("LLM_SERVING_GATEWAY_FILES", "/etc/llm-serving"))
         work = Path(environment.get("LLM_SERVING_GATEWAY_WORK", "/tmp"))
-        return cls(
-            base / "gateway" / "gateway.json", base / "keys" / "keys.json", base / "redis", base / "hosted", work
-        )
+        configuration, keys = base / "gateway" / "gateway.json", base / "keys" / "keys.json"
+        return cls(configuration, keys, base / "redis", base / "hosted", base / "postgres", work)
 
     def password(self, redis: Literal["limits", "cache"]) -> str | None:
         """The password of one Redis, or ``None``.
