@@ -9,7 +9,14 @@ from collections.abc import Sequence
 import pulumi
 from pulumi_kubernetes import autoscaling, core
 
-from llm_serving.gateway.names import LITELLM, LITELLM_METRICS_PORT, LITELLM_PORT
+from llm_serving.gateway.names import (
+    LITELLM,
+    LITELLM_METRICS_PORT,
+    LITELLM_PORT,
+    REDIS_SERVICES,
+    authority_folder,
+    certificate_secret,
+)
 from llm_serving.gateway.pods import PRE_STOP, grace_period_seconds, http_probe
 from llm_serving.planning.gateway import longest_stay_seconds
 from llm_serving.serving.disruption import spread
@@ -100,6 +107,7 @@ def pod_spec(
                 name="redis", secret=core.v1.SecretVolumeSourceArgs(secret_name=passwords, optional=True)
             ),
             *_hosted_volume(spec),
+            *(_authority(service) for service in _secured_redis(spec)),
             *([] if spec.postgres is None else [_postgres_volume(spec.postgres)]),
         ],
     )
@@ -122,6 +130,21 @@ def _hosted_volume(spec: GatewaySpec) -> list[core.v1.VolumeArgs]:
     if not sources:
         return []
     return [core.v1.VolumeArgs(name=_HOSTED, projected=core.v1.ProjectedVolumeSourceArgs(sources=sources))]
+
+
+def _secured_redis(spec: GatewaySpec) -> list[str]:
+    """Services of the installed Redis that speak TLS."""
+    return [REDIS_SERVICES[store] for store in spec.redis.with_made_certificates]
+
+
+def _authority(service: str) -> core.v1.VolumeArgs:
+    """The certificate of a Redis' authority alone: its key is nobody else's."""
+    return core.v1.VolumeArgs(
+        name=service,
+        secret=core.v1.SecretVolumeSourceArgs(
+            secret_name=certificate_secret(service), items=[core.v1.KeyToPathArgs(key="ca.crt", path="ca.crt")]
+        ),
+    )
 
 
 def _postgres_volume(postgres: PostgresSpec) -> core.v1.VolumeArgs:
@@ -161,6 +184,10 @@ def _container(spec: GatewaySpec) -> core.v1.ContainerArgs:
                 [core.v1.VolumeMountArgs(name=_HOSTED, mount_path=f"{FILES}/{_HOSTED}", read_only=True)]
                 if spec.hosted
                 else []
+            ),
+            *(
+                core.v1.VolumeMountArgs(name=service, mount_path=authority_folder(service), read_only=True)
+                for service in _secured_redis(spec)
             ),
             *(
                 []
