@@ -63,6 +63,11 @@ class Pod:
         headers.update(arguments.pop("headers", {}))
         return requests.post(f"{self.url}{path}", json=body, headers=headers, timeout=GUARD_SECONDS, **arguments)
 
+    def get(self, path: str, name: str | None = "any") -> requests.Response:
+        """Ask for what is there, with the key of this name."""
+        headers = {} if name is None else {"authorization": f"Bearer sk-llm-{name}"}
+        return requests.get(f"{self.url}{path}", headers=headers, timeout=GUARD_SECONDS)
+
     @property
     def port(self) -> int:
         """Where it answers."""
@@ -85,6 +90,14 @@ class Pod:
         """What it wrote."""
         return (self.folder / "log").read_text()
 
+    def freeze(self) -> None:
+        """Stop its process, which keeps its connections."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
+
 
 @contextmanager
 def leaving(pod: Pod, name: str, *, stream: bool) -> Iterator[http.client.HTTPConnection]:
@@ -106,11 +119,12 @@ def write_keys(folder: Path, keys: Sequence[Mapping[str, Any]] | str) -> None:
     new.replace(folder / "keys" / "keys.json")
 
 
-def start(folder: Path, configuration: Mapping[str, Any], keys: Sequence[Mapping[str, Any]]) -> Pod:
-    """Start a gateway; it is not ready yet."""
-    for name in ("gateway", "keys", "redis", "work"):
+def start(folder: Path, configuration: Mapping[str, Any], keys: Sequence[Mapping[str, Any]], *role: str) -> Pod:
+    """Start a gateway, or what else its program can be; it is not ready yet."""
+    for name in ("gateway", "keys", "redis", "webhooks", "work"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "gateway" / "gateway.json").write_text(json.dumps(configuration))
+    (folder / "webhooks" / "secret").write_text("of a test")
     write_keys(folder, keys)
     port, metrics_port = free_port(), free_port()
     environment = {
@@ -126,7 +140,11 @@ def start(folder: Path, configuration: Mapping[str, Any], keys: Sequence[Mapping
     }
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [GATEWAY.interpreter(), "-m", "llm_serving_gateway"], env=environment, stdout=log, stderr=log, cwd=folder
+            [GATEWAY.interpreter(), "-m", "llm_serving_gateway", *role],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            cwd=folder,
         )
     return Pod(folder, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}/metrics", process)
 

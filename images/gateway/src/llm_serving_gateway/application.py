@@ -21,6 +21,8 @@ from llm_serving_gateway.exchange import Exchange
 from llm_serving_gateway.keys import Key, Keys
 from llm_serving_gateway.limits import Limiter, LimitError, Limits, Reservation, SharedLimits
 from llm_serving_gateway.metrics import Metrics
+from llm_serving_gateway.queue.interface import Interface, Reply
+from llm_serving_gateway.queue.store import Store
 from llm_serving_gateway.refusals import RefusalError, invalid
 from llm_serving_gateway.relay import Event, Inner, Outcome, Receive, Send, relay
 
@@ -33,18 +35,38 @@ _SECURITY = (
 )
 _LIST = "/v1/models"
 _LIVELINESS = "/health/liveliness"
-_HEALTH = (_LIVELINESS, "/health/readiness")
+HEALTH = (_LIVELINESS, "/health/readiness")
+KEY = "llm_serving_gateway.key"
+"""In the scope of a request from inside of this process: whose it is. No server puts it there for a client."""
 _CLIENT_GONE = 499
 """What nginx notes for a client that went away: nobody gets it."""
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a process of the gateway is made of."""
+
+    configuration: Configuration
+    keys: Keys
+    application: "Application"
+
+
 def create() -> "Application":
     """The application of this process, from the files of its pod."""
+    return parts(Files.from_environment(), with_queue=True).application
+
+
+def parts(files: Files, *, with_queue: bool = False) -> Parts:
+    """The application and what is in it.
+
+    Args:
+        files: of the pod.
+        with_queue: it takes requests into the queue, where the configuration has one.
+    """
     from litellm.proxy.proxy_server import app  # pyright: ignore[reportMissingImports]
 
     from llm_serving_gateway import answer_cache, backends, guardrails
 
-    files = Files.from_environment()
     configuration = read_configuration(files.gateway)
     backends.install(configuration)
     guardrails.install(configuration.guardrails)
@@ -54,7 +76,15 @@ def create() -> "Application":
         shared = SharedLimits(redis.limits, files.password("limits"), redis.timeout_seconds)
     limiter = Limiter(shared, configuration.replicas, configuration.fail_closed_seconds)
     inner = answer_cache.around(app, configuration, files)
-    return Application(configuration, Keys(files.keys), limiter, Metrics(), inner)
+    keys = Keys(files.keys)
+    application = Application(configuration, keys, limiter, Metrics(), inner)
+    if with_queue and configuration.queue is not None and redis is not None and redis.limits is not None:
+        store = Store(redis.limits, files.password("limits"), configuration.queue)
+        secret = files.webhook_secret()
+        application.queue = Interface(
+            store, configuration.queue, configuration.limits, application.check, secret
+        )
+    return Parts(configuration, keys, application)
 
 
 @dataclass
@@ -76,6 +106,7 @@ class Application:
         self._configuration, self._keys, self._limiter, self._inner = configuration, keys, limiter, inner
         self._models = {model.name: model for model in configuration.models}
         self._metrics = metrics
+        self.queue: Interface | None = None
         metrics.watch(keys.state, limiter)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -97,10 +128,12 @@ class Application:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._limiter.close()
+            if self.queue is not None:
+                await self.queue.close()
 
     async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if path in _HEALTH:
+        if path in HEALTH:
             ready = path == _LIVELINESS or self._keys.are_read
             await _send_json(send, 200 if ready else 503, encoding.dumps({"status": "ok" if ready else "no keys"}))
             return
@@ -122,13 +155,20 @@ class Application:
     async def _route(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, entry: _Entry) -> None:
         method, path = scope["method"], scope["path"]
         is_list = path == _LIST or path.startswith(_LIST + "/")
-        if path not in requests.BODIES and not is_list:
+        queue = self.queue if self.queue is not None and self.queue.takes(path) else None
+        if path not in requests.BODIES and not is_list and queue is None:
             raise RefusalError(404, "There is no such path.", "not_found")
-        if method != ("GET" if is_list else "POST"):
+        allowed = method == ("GET" if is_list else "POST") if queue is None else queue.allows(path, method)
+        if not allowed:
             raise RefusalError(405, f"This path does not take {method}.", "method_not_allowed")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        key = self._keys.authenticate(headers.pop("authorization", None))
+        key = scope.get(KEY) or self._keys.authenticate(headers.pop("authorization", None))
         entry.key, entry.team = key.name, key.team
+        if queue is not None:
+            reply = await queue.answer(key, headers, scope, receive)
+            entry.status = reply.status
+            await _send_reply(send, reply)
+            return
         if is_list:
             listed = encoding.dumps(self._listed(key, path.removeprefix(_LIST).removeprefix("/")))
             entry.status = 200
@@ -139,10 +179,8 @@ class Application:
             entry.status = _CLIENT_GONE
             return
         fields = requests.parse(path, body)
-        model = self._model(key, fields["model"])
+        model = self.check(key, path, fields)
         entry.model = model.name
-        if model.task is not requests.TASKS[path]:
-            raise invalid(f"The model {model.name} does not answer {path}.", "model", "model_not_supported")
         asked = directives(fields, headers.get("cache-control", ""))
         fields.pop(FIELD, None)
         exchange = Exchange(uuid.uuid4().hex, key, model, path, headers, fields, asked)
@@ -176,6 +214,17 @@ class Application:
                 await relay(self._inner, scope, receive, send, exchange, body, settle, show_usage=show_usage)
         finally:
             await lease.settle(0, 0)
+
+    def check(self, key: Key, path: str, fields: Mapping[str, Any]) -> Model:
+        """The model that a request asks.
+
+        Raises:
+            RefusalError: there is none, the key may not use it, or it does not answer this path.
+        """
+        model = self._model(key, fields["model"])
+        if model.task is not requests.TASKS[path]:
+            raise invalid(f"The model {model.name} does not answer {path}.", "model", "model_not_supported")
+        return model
 
     def _model(self, key: Key, name: str) -> Model:
         model = self._models.get(name)
@@ -211,6 +260,16 @@ def _secured(send: Send) -> Send:
 
 async def _send_refusal(send: Send, refusal: RefusalError) -> None:
     await _send_json(send, refusal.status, refusal.body(), refusal.headers())
+
+
+async def _send_reply(send: Send, reply: Reply) -> None:
+    length = reply.length if reply.pieces is not None else len(reply.body)
+    headers = [(b"content-type", reply.content_type.encode()), (b"content-length", str(length).encode())]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    if reply.pieces is not None:
+        async for piece in reply.pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": reply.body, "more_body": False})
 
 
 async def _send_json(send: Send, status: int, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()) -> None:

@@ -140,6 +140,49 @@ class Guardrails(Settings):
     stream_look_ahead: Annotated[int, Field(ge=50, le=500)] = 80
 
 
+class Webhooks(Settings):
+    """Where webhooks may go: host names, ``*.`` before one for all below it, ``:port`` after it for another than 443;
+    and how often one is tried."""
+
+    hosts: Annotated[tuple[str, ...], Field(min_length=1)]
+    attempts: Annotated[int, Field(gt=0)] = 8
+
+
+class Queue(Settings):
+    """Requests without a connection.
+
+    Attributes:
+        scope: who sees a request and its result: the key that asked, or its team.
+        service_class: of requests of the queue; a key of a lower one keeps its own.
+        concurrency: requests that one worker sends at once.
+        max_requests: those that wait and run, of all keys together.
+        memory_bytes: what requests, files and results may take in Redis.
+        file_bytes: of a file of requests at most; ``file_lines`` likewise.
+        result_bytes: of an answer that is kept at most.
+        wait_seconds: after which a request that was not answered expires.
+        keep_seconds: how long results and files are kept.
+        deliveries: how often a request is tried; then it is a dead letter.
+        lease_seconds: after which a task is given to another worker that its own renews no more.
+        backoff_seconds: before the second delivery of a request that no back end answered; four times as long before
+            each further one.
+    """
+
+    scope: Literal["key", "team"] = "key"
+    service_class: ServiceClass = ServiceClass.BATCH
+    concurrency: Annotated[int, Field(gt=0)] = 8
+    max_requests: Annotated[int, Field(gt=0)] = 10_000
+    memory_bytes: Annotated[int, Field(gt=0)] = 128 * 2**20
+    file_bytes: Annotated[int, Field(gt=0)] = 16_000_000
+    file_lines: Annotated[int, Field(gt=0)] = 5000
+    result_bytes: Annotated[int, Field(gt=0)] = 1_000_000
+    wait_seconds: Annotated[int, Field(gt=0)] = 86_400
+    keep_seconds: Annotated[int, Field(gt=0)] = 86_400
+    deliveries: Annotated[int, Field(gt=0)] = 5
+    lease_seconds: Annotated[float, Field(gt=0)] = 30
+    backoff_seconds: Annotated[float, Field(gt=0)] = 10
+    webhooks: Webhooks | None = None
+
+
 class Configuration(Settings):
     """The whole file.
 
@@ -155,8 +198,15 @@ class Configuration(Settings):
     redis: RedisEndpoints | None = None
     cache: Cache | None = None
     guardrails: Guardrails | None = None
+    queue: Queue | None = None
     replicas: Annotated[int, Field(gt=0)] = 2
     fail_closed_seconds: Annotated[float, Field(ge=0)] = 300
+
+    @model_validator(mode="after")
+    def _queue_has_a_place(self) -> Self:
+        if self.queue is not None and (self.redis is None or self.redis.limits is None):
+            raise ValueError("queue: it is kept in redis.limits, which is not there")
+        return self
 
     @model_validator(mode="after")
     def _models_refer_to_each_other(self) -> Self:
@@ -180,12 +230,14 @@ class Files:
         gateway: the configuration.
         keys: the keys.
         redis: folder with the passwords of the two Redis, ``limits`` and ``cache``; none where a file is missing.
+        webhooks: the secret with which webhooks are signed.
         work: folder to write to.
     """
 
     gateway: Path = Path("/etc/llm-serving/gateway/gateway.json")
     keys: Path = Path("/etc/llm-serving/keys/keys.json")
     redis: Path = Path("/etc/llm-serving/redis")
+    webhooks: Path = Path("/etc/llm-serving/webhooks/secret")
     work: Path = Path("/tmp")
 
     @classmethod
@@ -193,7 +245,13 @@ class Files:
         """The files, of which ``LLM_SERVING_GATEWAY_FILES`` and ``_WORK`` may name other folders than a pod's."""
         base = Path(environment.get("LLM_SERVING_GATEWAY_FILES", "/etc/llm-serving"))
         work = Path(environment.get("LLM_SERVING_GATEWAY_WORK", "/tmp"))
-        return cls(base / "gateway" / "gateway.json", base / "keys" / "keys.json", base / "redis", work)
+        return cls(
+            base / "gateway" / "gateway.json",
+            base / "keys" / "keys.json",
+            base / "redis",
+            base / "webhooks" / "secret",
+            work,
+        )
 
     def password(self, redis: Literal["limits", "cache"]) -> str | None:
         """The password of one Redis, or ``None``.
@@ -201,13 +259,24 @@ class Files:
         Raises:
             ConfigurationError: it is there and cannot be read.
         """
-        path = self.redis / redis
-        try:
-            return path.read_text().strip() or None
-        except FileNotFoundError:
-            return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{path}: {error}") from error
+        return _read_secret(self.redis / redis)
+
+    def webhook_secret(self) -> str | None:
+        """What webhooks are signed with, or ``None``.
+
+        Raises:
+            ConfigurationError: it is there and cannot be read.
+        """
+        return _read_secret(self.webhooks)
+
+
+def _read_secret(path: Path) -> str | None:
+    try:
+        return path.read_text().strip() or None
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: {error}") from error
 
 
 def read_configuration(path: Path) -> Configuration:

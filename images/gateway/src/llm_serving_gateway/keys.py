@@ -100,6 +100,11 @@ class Keys:
             raise _unauthenticated("This key is not known, or has expired.", "invalid_api_key")
         return key
 
+    def named(self, name: str) -> Key | None:
+        """The key of a request that came before, by its name; ``None`` where it is gone, or has expired."""
+        now = datetime.now(UTC)
+        return next((key for key in self._keys.values() if key.name == name and not key.is_expired(now)), None)
+
     def _mac(self, digest: bytes) -> bytes:
         return hashlib.blake2b(digest, key=self._secret, digest_size=32).digest()
 
