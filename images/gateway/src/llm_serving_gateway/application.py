@@ -81,9 +81,7 @@ def parts(files: Files, *, with_queue: bool = False) -> Parts:
     if with_queue and configuration.queue is not None and redis is not None and redis.limits is not None:
         store = Store(redis.limits, files.password("limits"), configuration.queue)
         secret = files.webhook_secret()
-        application.queue = Interface(
-            store, configuration.queue, configuration.limits, application.check, secret
-        )
+        application.queue = Interface(store, configuration.queue, configuration.limits, application.check, secret)
     return Parts(configuration, keys, application)
 
 

@@ -151,7 +151,9 @@ class Interface:
         Raises:
             RefusalError: it is refused.
         """
-        query = {name: values[-1] for name, values in parse_qs(scope.get("query_string", b"").decode("latin-1")).items()}
+        query = {
+            name: values[-1] for name, values in parse_qs(scope.get("query_string", b"").decode("latin-1")).items()
+        }
         owner = owner_of(key, self._settings.scope)
         for pattern, methods in self._routes:
             if match := pattern.match(scope["path"]):
