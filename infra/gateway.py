@@ -14,6 +14,7 @@ from infra.gateway_arguments import (
     router_arguments,
 )
 from infra.redis_passwords import redis_passwords
+from infra.webhook_secret import webhook_secret
 from llm_serving.gateway import Gateway, Redis, ReleaseRouter
 from llm_serving.gateway.proxy import GatewayProxy
 from llm_serving.gateway.routes import ModelRoute
@@ -58,9 +59,8 @@ def put_gateway_in_front(
     if spec is None:
         return None
     passwords = redis_passwords(spec)
-    gateway = Gateway(
-        "gateway", gateway_arguments(stack, spec, platform, passwords), platform.on_cluster(depends_on=[*shared])
-    )
+    arguments = gateway_arguments(stack, spec, platform, passwords, webhook_secret(spec))
+    gateway = Gateway("gateway", arguments, platform.on_cluster(depends_on=[*shared]))
     for store, redis in (("limits", spec.redis.limits), ("cache", spec.redis.cache)):
         if redis is not None:
             Redis(

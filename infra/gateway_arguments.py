@@ -19,9 +19,13 @@ from stacks.settings import ServedModel, ServedRelease, Stack
 
 
 def gateway_arguments(
-    stack: Stack, spec: GatewaySpec, platform: Platform, passwords: Mapping[str, pulumi.Output[str]]
+    stack: Stack,
+    spec: GatewaySpec,
+    platform: Platform,
+    passwords: Mapping[str, pulumi.Output[str]],
+    webhook_secret: pulumi.Output[str] | None,
 ) -> GatewayArgs:
-    """LiteLLM and the policies of its namespace; the teams' pods are its clients."""
+    """LiteLLM, the workers of its queue and the policies of its namespace; the teams' pods are its clients."""
     arguments: GatewayArgs = {
         "gateway": plain(spec),
         "models": [plain(model) for model in stack.gateway_models],
@@ -37,6 +41,8 @@ def gateway_arguments(
         arguments["limits_password"] = passwords["limits"]
     if "cache" in passwords:
         arguments["cache_password"] = passwords["cache"]
+    if webhook_secret is not None:
+        arguments["webhook_secret"] = webhook_secret
     return arguments
 
 
@@ -71,6 +77,7 @@ def proxy_arguments(
         "replicas": proxy_replicas(spec),
         "cpu": spec.proxy_cpu,
         "longest_request_seconds": longest_request_seconds(spec, [model.name for model in stack.gateway_models]),
+        "queue": spec.queue is not None,
         "service_type": "ClusterIP" if spec.internal else "LoadBalancer",
         "labels": stack.settings.labels,
         **image_pull(stack),

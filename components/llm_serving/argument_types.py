@@ -100,6 +100,8 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "RedisStoresArgs": spec.RedisStoresSpec,
         "AnswerCacheArgs": spec.AnswerCacheSpec,
         "GuardrailsArgs": spec.GuardrailsSpec,
+        "WebhooksArgs": spec.WebhooksSpec,
+        "QueueArgs": spec.QueueSpec,
         "GatewayTlsArgs": spec.GatewayTlsSpec,
         "RouterArgs": spec.RouterSpec,
         "GatewaySettingsArgs": spec.GatewaySpec,

@@ -11,7 +11,7 @@ from typing import Any
 
 from llm_serving.errors import Problem, nearest
 from llm_serving.gateway.names import REDIS_CACHE, REDIS_LIMITS, REDIS_PORT, service_host, stable_url, weighted_url
-from llm_serving.spec import GatewaySpec, ModelEndpoint, RedisSpec, Task
+from llm_serving.spec import GatewaySpec, ModelEndpoint, QueueSpec, RedisSpec, Task
 
 VERSION = 1
 """Of the form of ``gateway.json``."""
@@ -30,6 +30,7 @@ def gateway_document(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> dict
         "redis": _redis(spec),
         "cache": None if spec.cache is None else _only(_plain(spec.cache), "ttlSeconds", "staleSeconds", "scope"),
         "guardrails": None if spec.guardrails is None else _plain(spec.guardrails),
+        "queue": None if spec.queue is None else _queue(spec.queue),
         "replicas": spec.replicas.max,
         "failClosedSeconds": spec.fail_closed_seconds,
     }
@@ -60,6 +61,10 @@ def gateway_problems(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> Iter
         yield from _unknown(f"{path}.fallbacks", [each for each in model.fallbacks if each != model.name], names)
         if model.name in model.fallbacks:
             yield Problem(f"{path}.fallbacks", model.name, "is the model itself")
+    if spec.queue is not None and spec.redis.limits is None:
+        yield Problem(
+            "gateway.queue", None, "is kept in gateway.redis.limits, and there is none", "{}, which installs one"
+        )
     hashes = [key.sha256 for key in spec.keys]
     for index, key in enumerate(spec.keys):
         if key.sha256 in hashes[:index]:
@@ -107,6 +112,12 @@ def _redis_endpoint(redis: RedisSpec | None, service: str, namespace: str) -> di
     if redis.host is None:
         return {"host": service_host(service, namespace), "port": REDIS_PORT, "tls": False}
     return {"host": redis.host, "port": redis.port, "tls": redis.tls}
+
+
+def _queue(queue: QueueSpec) -> dict[str, Any]:
+    # Of its pods a worker need not know.
+    document = {name: value for name, value in _plain(queue).items() if name not in ("workers", "cpu", "memoryMib")}
+    return {**document, "memoryBytes": queue.memory_mib * 2**20}
 
 
 def _plain(model: Any) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from llm_serving.serving.labels import (
     COMPONENT_ENGINE,
     COMPONENT_GATEWAY,
     COMPONENT_GATEWAY_PROXY,
+    COMPONENT_GATEWAY_WORKER,
     COMPONENT_ROUTER,
 )
 from llm_serving.serving.network_policies import (
@@ -33,6 +34,7 @@ from llm_serving.serving.network_policies import (
     egress_to_dns,
     ingress,
     ingress_of_scrapes,
+    internet,
     pods_in,
     pods_of,
     tcp,
@@ -58,6 +60,8 @@ class Hops:
         monitoring: labels of the namespaces that Prometheus runs in.
         api_server_ranges: addresses of the API server, which is no pod, and which the proxy asks for its routes.
         api_server_ports: its TCP ports.
+        queue: workers work off requests without a connection.
+        webhook_ports: TCP ports on which they send webhooks to the internet.
     """
 
     client_namespaces: Sequence[str]
@@ -70,25 +74,36 @@ class Hops:
     monitoring: Mapping[str, str]
     api_server_ranges: Sequence[str]
     api_server_ports: Sequence[int]
+    queue: bool
+    webhook_ports: Sequence[int]
 
 
 def gateway_policies(hops: Hops, reach: NetworkReach) -> dict[str, Policy]:
     """The policies of the gateway's namespace, by name; which there are does not depend on ``reach``."""
     proxy = Peer(pod_selector=pods_of(COMPONENT_GATEWAY_PROXY))
     litellm = Peer(pod_selector=pods_of(COMPONENT_GATEWAY))
+    # A worker is LiteLLM without clients.
+    asking = [litellm, *([Peer(pod_selector=pods_of(COMPONENT_GATEWAY_WORKER))] if hops.queue else [])]
     policies = {
         "default-deny": default_deny(),
         "dns": egress_to_dns(reach),
         "clients": _ingress_of_clients(hops, reach),
         "litellm": ingress(COMPONENT_GATEWAY, [proxy], [LITELLM_PORT]),
-        "models": ingress(COMPONENT_GATEWAY_PROXY, [litellm], [MODELS_PORT]),
+        "models": ingress(COMPONENT_GATEWAY_PROXY, asking, [MODELS_PORT]),
         "litellm-metrics": ingress_of_scrapes(COMPONENT_GATEWAY, [LITELLM_METRICS_PORT], hops.monitoring),
         "proxy-metrics": ingress_of_scrapes(COMPONENT_GATEWAY_PROXY, [PROXY_METRICS_PORT], hops.monitoring),
-        "litellm-egress": _egress_of_litellm(hops, proxy),
+        "litellm-egress": Policy(
+            pod_selector=pods_of(COMPONENT_GATEWAY), policy_types=["Egress"], egress=_egress_of_litellm(hops, proxy)
+        ),
         "proxy-egress": _egress_of_proxy(hops, litellm),
     }
     for component in hops.redis:
-        policies[component] = ingress(component, [litellm], [REDIS_PORT])
+        policies[component] = ingress(component, asking, [REDIS_PORT])
+    if hops.queue:
+        policies["worker-metrics"] = ingress_of_scrapes(
+            COMPONENT_GATEWAY_WORKER, [LITELLM_METRICS_PORT], hops.monitoring
+        )
+        policies["worker-egress"] = _egress_of_workers(hops, proxy)
     return policies
 
 
@@ -102,13 +117,20 @@ def _ingress_of_clients(hops: Hops, reach: NetworkReach) -> Policy:
     return Policy(pod_selector=pods_of(COMPONENT_GATEWAY_PROXY), policy_types=["Ingress"], ingress=[])
 
 
-def _egress_of_litellm(hops: Hops, proxy: Peer) -> Policy:
+def _egress_of_litellm(hops: Hops, proxy: Peer) -> list[networking.v1.NetworkPolicyEgressRuleArgs]:
     rules = [_to([proxy], [MODELS_PORT])]
     if hops.redis:
         rules.append(_to([Peer(pod_selector=pods_of(*hops.redis))], [REDIS_PORT]))
     if hops.redis_ports:
         rules.append(_to(addresses(PRIVATE), hops.redis_ports))
-    return Policy(pod_selector=pods_of(COMPONENT_GATEWAY), policy_types=["Egress"], egress=rules)
+    return rules
+
+
+def _egress_of_workers(hops: Hops, proxy: Peer) -> Policy:
+    rules = _egress_of_litellm(hops, proxy)
+    if hops.webhook_ports:
+        rules.append(_to([internet()], hops.webhook_ports))
+    return Policy(pod_selector=pods_of(COMPONENT_GATEWAY_WORKER), policy_types=["Egress"], egress=rules)
 
 
 def _egress_of_proxy(hops: Hops, litellm: Peer) -> Policy:

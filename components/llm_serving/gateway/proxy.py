@@ -56,6 +56,8 @@ class GatewayProxyArgs(TypedDict):
     """Secret of the namespace with the certificate (`tls.crt`, `tls.key`). Left out: plain HTTP."""
     longest_request_seconds: NotRequired[int]
     """How long an answer may take; 600 by default. A pod that ends waits for those that have begun."""
+    queue: NotRequired[bool]
+    """Let requests without a connection through: `Gateway` has a queue."""
     service_type: NotRequired[str]
     """`ClusterIP` (the default) or `LoadBalancer`: how clients reach the edge."""
     service_annotations: NotRequired[dict[str, str]]
@@ -90,6 +92,7 @@ class GatewayProxyInputs(Frozen):
     host: ObjectName | None = None
     tls_secret_name: SecretName | None = None
     longest_request_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
+    queue: bool = False
     service_type: Literal["ClusterIP", "LoadBalancer"] = "ClusterIP"
     service_annotations: dict[str, str] = {}
     source_ranges: tuple[str, ...] = ()
@@ -177,7 +180,8 @@ class GatewayProxy(pulumi.ComponentResource):
             # A pod is ready when it has read its Gateways, so they are there first.
             register_pods(self, name, pods, after=[gateway_class, *gateways])
             _service(self, f"{name}-models", MODELS_SERVICE, inputs, labels, "http", MODELS_PORT, MODELS_PORT)
-        route = edge_route.spec(_parent(inputs.existing_edge, traefik.EDGE), inputs.host, LITELLM, LITELLM_PORT)
+        edge_parent = _parent(inputs.existing_edge, traefik.EDGE)
+        route = edge_route.spec(edge_parent, inputs.host, LITELLM, LITELLM_PORT, queue=inputs.queue)
         _custom(self, f"{name}-allowed-paths", "HTTPRoute", traefik.EDGE, inputs.namespace, labels, route)
 
         self.models_parents = pulumi.Output.from_input(inputs.namespace).apply(

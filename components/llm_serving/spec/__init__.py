@@ -71,6 +71,7 @@ from llm_serving.spec.release import (
     content_hash,
     release_hash,
 )
+from llm_serving.spec.request_queue import QueueScope, QueueSpec, WebhooksSpec
 from llm_serving.spec.router import RouterSpec, RoutingPolicy
 from llm_serving.spec.team import TeamSpec
 from llm_serving.spec.timeouts import TimeoutsSpec
@@ -132,6 +133,8 @@ __all__ = [
     "QuantizationBase",
     "QuantizationScheme",
     "QuantizationSpec",
+    "QueueScope",
+    "QueueSpec",
     "RedisSpec",
     "RedisStoresSpec",
     "ReleaseChoice",
@@ -151,6 +154,7 @@ __all__ = [
     "TimeoutsSpec",
     "Toleration",
     "WarmPoolSpec",
+    "WebhooksSpec",
     "Weights",
     "content_hash",
     "release_hash",

@@ -6,6 +6,7 @@ from llm_serving.errors import Problem
 from llm_serving.planning.rules.gateway.endpoint import check_endpoint, note_endpoint
 from llm_serving.planning.rules.gateway.keys import check_keys, note_keys
 from llm_serving.planning.rules.gateway.models import check_models, note_models
+from llm_serving.planning.rules.gateway.queue import check_queue
 from llm_serving.planning.rules.gateway.stores import check_stores, note_stores
 from llm_serving.planning.rules.stack import StackShape
 
@@ -16,7 +17,7 @@ def check_gateway(stack: StackShape) -> Iterator[Problem]:
     """Everything about ``gateway``."""
     if stack.gateway is None:
         return
-    for topic in (check_endpoint, check_models, check_keys, check_stores):
+    for topic in (check_endpoint, check_models, check_keys, check_stores, check_queue):
         yield from (problem.under(PATH) for problem in topic(stack, stack.gateway))
 
 
