@@ -81,7 +81,7 @@ def configuration(weighted: Backend, stable: Backend, redis: Redis) -> Mapping[s
             "fileLines": 100,
             "resultBytes": 20_000,
             "deliveries": 3,
-            "leaseSeconds": 2,
+            "leaseSeconds": 8,
             "backoffSeconds": 0.1,
             "webhooks": {"hosts": ["hooks.example.com", "localhost"], "attempts": 2},
         },

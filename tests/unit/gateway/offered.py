@@ -41,6 +41,7 @@ SETTINGS: dict[str, Any] = {
     "redis": {"limits": {"storage_gib": 4}, "cache": {"memory_mib": 512}},
     "cache": {"ttl_seconds": 60, "scope": "team"},
     "guardrails": {"input": ["email", "credit-card"], "output": ["api-key"], "action": "block"},
+    "queue": {"workers": 3, "webhooks": {"hosts": ["hooks.example.com", "*.example.org:8443"]}},
 }
 MODELS: list[Any] = [
     {"name": "qwen", "context_tokens": 8192, "service_class": "critical"},
@@ -51,4 +52,6 @@ MODELS: list[Any] = [
 
 def arguments(settings: dict[str, Any] | None = None, **changes: Any) -> Any:
     """Arguments of ``Gateway``; ``settings`` are changes of the gateway's, the others of the component's."""
-    return {"gateway": {**SETTINGS, **(settings or {})}, "models": MODELS, **changes}
+    gateway = {**SETTINGS, **(settings or {})}
+    signed = {"webhook_secret": "hunter4"} if (gateway["queue"] or {}).get("webhooks") else {}
+    return {"gateway": gateway, "models": MODELS, **signed, **changes}

@@ -156,7 +156,7 @@ local function end_task(task, outcome, keep_ms, status, result)
   else
     local state = outcome
     if outcome == 'dead' or outcome == 'gone' then state = 'failed' end
-    redis.call('HSET', P .. key, 'state', state, 'ended', now, 'status', status, 'result', result or '',
+    redis.call('HSET', P .. key, 'state', state, 'ended', now, 'status', status or '', 'result', result or '',
       'until', now + keep_ms)
     if words then redis.call('HSET', P .. key, 'code', words[1], 'message', words[2]) end
     redis.call('HDEL', P .. key, 'body')

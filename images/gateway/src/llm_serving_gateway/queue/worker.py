@@ -178,9 +178,11 @@ class Worker:
     async def _reclaim(self) -> None:
         if (free := self._free) > 0:
             entries = await self._store.reclaim(self._consumer, free)
-            _REDELIVERED.inc(len(entries))
+            own = {taken.name for taken, _ in self._running.values()}
             for entry in entries:
-                self._begin(await self._store.take(entry))
+                if entry.task not in own:  # else this worker was late itself, and has it again
+                    _REDELIVERED.inc()
+                    self._begin(await self._store.take(entry))
 
     async def _fetch(self) -> None:
         while (free := self._free) > 0:
