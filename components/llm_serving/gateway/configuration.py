@@ -16,6 +16,10 @@ from llm_serving.spec import GatewaySpec, ModelEndpoint, QueueSpec, RedisSpec, T
 VERSION = 1
 """Of the form of ``gateway.json``."""
 
+BACKOFF_SECONDS = 10
+"""Before the second delivery of a request of the queue that no back end answered; four times as long before each further
+one."""
+
 _TASKS = {Task.GENERATE: "chat", Task.EMBED: "embed", Task.CLASSIFY: "classify"}
 """Tasks as clients know them."""
 
@@ -117,7 +121,7 @@ def _redis_endpoint(redis: RedisSpec | None, service: str, namespace: str) -> di
 def _queue(queue: QueueSpec) -> dict[str, Any]:
     # Of its pods a worker need not know.
     document = {name: value for name, value in _plain(queue).items() if name not in ("workers", "cpu", "memoryMib")}
-    return {**document, "memoryBytes": queue.memory_mib * 2**20}
+    return {**document, "backoffSeconds": BACKOFF_SECONDS, "memoryBytes": queue.memory_mib * 2**20}
 
 
 def _plain(model: Any) -> dict[str, Any]:

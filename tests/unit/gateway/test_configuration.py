@@ -23,9 +23,11 @@ from llm_serving.spec import (
     GuardrailsSpec,
     KeySpec,
     ModelEndpoint,
+    QueueSpec,
     RedisSpec,
     RedisStoresSpec,
     RetriesSpec,
+    WebhooksSpec,
 )
 from tests.unit.gateway.offered import IMAGES, MODELS, SETTINGS
 
@@ -42,7 +44,7 @@ def read(document: dict[str, Any]) -> Configuration:
     return Configuration.model_validate_json(file_content(document))
 
 
-BARE = {"keys": [], "models": [], "redis": {}, "cache": None, "guardrails": None}
+BARE = {"keys": [], "models": [], "redis": {}, "cache": None, "guardrails": None, "queue": None}
 
 
 @pytest.mark.parametrize("changes", [{}, BARE], ids=["everything", "nothing"])
@@ -72,6 +74,8 @@ SAME = [
     (RedisStoresSpec, configuration.RedisEndpoints),
     (AnswerCacheSpec, configuration.Cache),
     (GuardrailsSpec, configuration.Guardrails),
+    (QueueSpec, configuration.Queue),
+    (WebhooksSpec, configuration.Webhooks),
     (GatewaySpec, configuration.Configuration),
     (KeySpec, key_file.Key),
     (BudgetSpec, key_file.Budget),
