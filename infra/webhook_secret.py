@@ -1,5 +1,5 @@
-"""What webhooks of the gateway's queue are signed with: given as a secret of the stack, or made once and kept as a secret
-output. Of it the gateway makes one secret for each key or team, which that one can ask for."""
+"""What webhooks of the gateway's queue are signed with: given as a secret of the stack, or made once and kept as a
+secret output. Of it the gateway makes one secret for each key or team, which that one can ask for."""
 
 import secrets
 

@@ -17,8 +17,8 @@ VERSION = 1
 """Of the form of ``gateway.json``."""
 
 BACKOFF_SECONDS = 10
-"""Before the second delivery of a request of the queue that no back end answered; four times as long before each further
-one."""
+"""Before the second delivery of a request of the queue that no back end answered; four times as long before each one
+after it."""
 
 _TASKS = {Task.GENERATE: "chat", Task.EMBED: "embed", Task.CLASSIFY: "classify"}
 """Tasks as clients know them."""
