@@ -90,6 +90,7 @@ def _model(spec: GatewaySpec, model: ModelEndpoint) -> dict[str, Any]:
         "task": _TASKS[model.task],
         "serviceClass": model.service_class.value,
         "contextTokens": model.context_tokens,
+        "coldStartSeconds": model.cold_start_seconds,
         "weightedUrl": weighted_url(spec.namespace, model.name),
         "stableUrl": stable_url(spec.namespace, model.name),
         "fallbacks": list(settings.fallbacks),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from math import ceil
 
 from llm_serving.spec import (
@@ -39,13 +40,16 @@ def routing_of(gateway: GatewaySpec, model: ModelSpec, task: Task | None) -> Rou
     return chosen or gateway.routing
 
 
-def model_endpoint(gateway: GatewaySpec, model: ModelSpec, releases: Iterable[ReleaseSpec]) -> ModelEndpoint:
+def model_endpoint(
+    gateway: GatewaySpec, model: ModelSpec, releases: Iterable[ReleaseSpec], cold_start_seconds: float
+) -> ModelEndpoint:
     """A model as the gateway knows it: what each of its releases can do that gets a part of the requests.
 
     Args:
         gateway: the gateway.
         model: the model.
         releases: its releases, the stable one first.
+        cold_start_seconds: the planned cold start of the stable one.
     """
     stable, *others = releases
     canary = model.releases.canary
@@ -56,8 +60,60 @@ def model_endpoint(gateway: GatewaySpec, model: ModelSpec, releases: Iterable[Re
         context_tokens=min(release.context_length for release in (stable, *asked)),
         task=stable.task,
         service_class=model.service_class,
+        cold_start_seconds=_WHOLE_SECONDS * ceil(cold_start_seconds / _WHOLE_SECONDS) if model.may_sleep else None,
         routing=routing_of(gateway, model, stable.task),
     )
+
+
+_WHOLE_SECONDS = 60
+"""A planned cold start is rounded up to it: a release that starts a little faster restarts no gateway."""
+
+
+def longest_stay_seconds(gateway: GatewaySpec, models: Iterable[ModelEndpoint]) -> int:
+    """How long a request to any of the models may be in the gateway: where one may sleep, its waking comes first."""
+
+    def stay(model: ModelEndpoint) -> float:
+        timeouts = gateway.timeouts_of(model.name)
+        return timeouts.total_seconds + (0 if model.cold_start_seconds is None else timeouts.wake_seconds)
+
+    return max(ceil(stay(model)) for model in models)
+
+
+class Exposure(StrEnum):
+    """From where clients reach a gateway."""
+
+    CLUSTER = "cluster"
+    """From inside the cluster alone."""
+    PRIVATE = "private"
+    """By a load balancer of the private network."""
+    PUBLIC = "public"
+    """By a load balancer of the internet."""
+    EXISTING = "existing"
+    """By a Gateway of somebody else's."""
+
+
+def exposure(gateway: GatewaySpec) -> Exposure:
+    """From where clients reach the gateway, as far as the settings tell."""
+    if gateway.existing_edge is not None:
+        return Exposure.EXISTING
+    if gateway.load_balancer is None:
+        return Exposure.CLUSTER
+    return Exposure.PUBLIC if gateway.load_balancer.public else Exposure.PRIVATE
+
+
+def dns_record(gateway: GatewaySpec, address: str) -> str | None:
+    """The record that DNS must have for the gateway's host, as zone files write it; ``None`` where none is needed, and
+    where somebody else knows its address.
+
+    Args:
+        gateway: the gateway.
+        address: of its load balancer, an IPv4 address or a name; empty where it is not known yet.
+    """
+    balancer = gateway.load_balancer
+    if gateway.host is None or balancer is None or balancer.external_dns or not address:
+        return None
+    is_name = not address.replace(".", "").isdecimal()
+    return f"{gateway.host}. CNAME {address}." if is_name else f"{gateway.host}. A {address}"
 
 
 def longest_request_seconds(gateway: GatewaySpec, models: Iterable[str]) -> int:

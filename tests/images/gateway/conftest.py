@@ -142,6 +142,12 @@ PROTECTED_KEYS = (
 )
 
 
+def _sleeper(name: str, wake_seconds: float, **more: Any) -> Mapping[str, Any]:
+    """A model that may have no instance, and whose first one takes five minutes."""
+    timeouts = {"totalSeconds": 20, "wakeSeconds": wake_seconds}
+    return {"name": name, "contextTokens": 2048, "coldStartSeconds": 300, "timeouts": timeouts, **more}
+
+
 @pytest.fixture(scope="session")
 def protected_pod(
     tmp_path_factory: pytest.TempPathFactory, weighted: Backend, stable: Backend, other: Backend, cache: Redis
@@ -159,6 +165,10 @@ def protected_pod(
         {"name": "brief", "contextTokens": 2048, "timeouts": {"totalSeconds": 2}, **urls},
         {"name": "vectors", "task": "embed", "contextTokens": 512, **urls},
         {"name": "scores", "task": "classify", "contextTokens": 512, **urls},
+        _sleeper("patient", 3600, **urls),
+        _sleeper("hurried", 2, **urls),
+        _sleeper("curt", 0, **urls),
+        _sleeper("spared", 0, fallbacks=["equal"], **urls),
     ]
     configuration = {
         "version": 1,

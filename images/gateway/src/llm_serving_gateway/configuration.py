@@ -45,12 +45,13 @@ class ServiceClass(StrEnum):
 
 
 class Timeouts(Settings):
-    """Seconds that one attempt may take."""
+    """Seconds that one attempt may take; before the first, ``wake_seconds`` for a model without instances."""
 
     connect_seconds: Seconds = 2
     first_token_seconds: Seconds = 60
     between_tokens_seconds: Seconds = 30
     total_seconds: Seconds = 600
+    wake_seconds: Annotated[float, Field(ge=0, le=86_400)] = 0
 
 
 class Model(Settings):
@@ -58,6 +59,7 @@ class Model(Settings):
 
     Attributes:
         context_tokens: most tokens of prompt and answer together.
+        cold_start_seconds: how long its first instance takes; ``None`` where it always has one.
         weighted_url: base URL (with ``/v1``) of all its releases, by their weights.
         stable_url: base URL of the stable release alone.
         fallbacks: models to ask when both fail, in order.
@@ -68,6 +70,7 @@ class Model(Settings):
     task: Task = Task.CHAT
     service_class: ServiceClass = ServiceClass.STANDARD
     context_tokens: Annotated[int, Field(gt=0)]
+    cold_start_seconds: Annotated[float, Field(gt=0)] | None = None
     weighted_url: AnyHttpUrl
     stable_url: AnyHttpUrl
     fallbacks: tuple[Name, ...] = ()

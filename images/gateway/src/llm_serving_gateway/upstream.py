@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import httpx  # pyright: ignore[reportMissingImports]
 
+from llm_serving_gateway.refusals import RefusalError
+
 
 @dataclass
 class Upstream:
@@ -19,6 +21,7 @@ class Upstream:
         refusal: a back end's answer that is about the request, and ``too_long_for``, where it was about the length of
             the prompt, the context in tokens that was too short: only a model with more may still answer.
         broken: whether the answer broke off after its first byte.
+        verdict: what the client is told where nobody answers, if that is known better than by LiteLLM.
     """
 
     may_use: Callable[[str], bool] = lambda model: True
@@ -28,12 +31,18 @@ class Upstream:
     refusal: httpx.Response | None = None
     too_long_for: int | None = None
     broken: bool = False
+    verdict: RefusalError | None = None
 
     def time_out_after(self, seconds: float) -> float:
         """The deadline: the requested model sets it, and those that it falls back to get what is left."""
         if self.deadline is None:
             self.deadline = asyncio.get_running_loop().time() + seconds
         return self.deadline
+
+    def wait(self, seconds: float) -> None:
+        """Time that does not count: the model had no instance that could have used it."""
+        if self.deadline is not None:
+            self.deadline += seconds
 
     def refused(self, context_tokens: int) -> httpx.Response | None:
         """The answer that a model with so much context would only repeat."""
