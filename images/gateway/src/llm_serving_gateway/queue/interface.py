@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
-from starlette.formparsers import MultiPartException
-from starlette.requests import Request as FormRequest
+from starlette.formparsers import MultiPartException  # pyright: ignore[reportMissingImports]
+from starlette.requests import Request as FormRequest  # pyright: ignore[reportMissingImports]
 
 from llm_serving_gateway import encoding, requests
 from llm_serving_gateway.bounded_redis import RedisAwayError

@@ -17,7 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
-import httpx
+import httpx  # pyright: ignore[reportMissingImports]
 from prometheus_client import Counter  # pyright: ignore[reportMissingImports]
 
 from llm_serving_gateway import encoding

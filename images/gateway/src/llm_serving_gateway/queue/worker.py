@@ -255,7 +255,8 @@ class Worker:
         elif taken.deliveries >= self._settings.deliveries:
             await self._end(taken, "dead", status, body)
         else:
-            delay = self._settings.backoff_seconds * 4 ** (taken.deliveries - 1) * random.uniform(1, 1.2)
+            # A model that sleeps says how long its start takes.
+            delay = max(delay, self._settings.backoff_seconds * 4 ** (taken.deliveries - 1)) * random.uniform(1, 1.2)
             await self._insist(lambda: self._store.release(taken, delay, counts=True))
 
     async def _end(self, taken: Taken, outcome: str, status: int, body: bytes) -> None:
