@@ -16,6 +16,8 @@ TIMEOUT_SECONDS = 5
 CHAT = "/v1/chat/completions"
 MAX_QUEUED = 12
 
+CROWDED_REQUESTS = 10
+"""That the model ``crowded`` takes at once."""
 KEYS = (key("any"),)
 """The keys that every test starts with."""
 
@@ -69,6 +71,7 @@ def configuration(weighted: Backend, stable: Backend, redis: Redis) -> Mapping[s
                 "usdPerMillionOutputTokens": 1000.0,
                 **urls,
             },
+            {"name": "crowded", "task": "chat", "contextTokens": 2048, "maxRequests": CROWDED_REQUESTS, **urls},
             {"name": "second", "task": "chat", "contextTokens": 4096, **urls},
             {"name": "vectors", "task": "embed", "contextTokens": 512, **urls},
             {"name": "scores", "task": "classify", "contextTokens": 512, **urls},
@@ -85,6 +88,7 @@ def configuration(weighted: Backend, stable: Backend, redis: Redis) -> Mapping[s
             "backoffSeconds": 0.1,
             "webhooks": {"hosts": ["hooks.example.com", "localhost"], "attempts": 2},
         },
+        "overload": {"batchOutputTokens": 16, "waitSeconds": 0.5, "retryAfterSeconds": 7},
         "replicas": 2,
     }
 

@@ -63,9 +63,9 @@ def test_the_question_of_many_documents_is_measured_once_and_counts_for_each():
     class Question(str):
         __slots__ = ()
 
-        def encode(self, *arguments):
+        def encode(self, encoding="utf-8", errors="strict"):
             encoded.append(self)
-            return super().encode(*arguments)
+            return super().encode(encoding, errors)
 
     size = measure({"query": Question("q" * 40), "documents": ["d" * 4] * 1000})
     assert size.estimate == 1000 * (40 + 4) // 4
@@ -104,3 +104,9 @@ def test_a_webhook_is_signed_and_goes_to_the_address_that_was_looked_at_and_to_n
         {"id": "r1", "status": "completed"},
     )
     assert found["public"] == ["93.184.215.14", "2606:2800:21f:cb07::1"]
+
+
+def test_who_waits_for_room_is_let_in_by_class_and_then_by_arrival():
+    waiting = ["batch", "standard", "batch", "critical", "standard", "critical"]
+    order = ["critical 3", "critical 5", "standard 1", "standard 4", "batch 0", "batch 2"]
+    assert run("room", waiting) == order

@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from math import ceil
+from typing import Any
 
 import httpx  # pyright: ignore[reportMissingImports]
 from prometheus_client import Counter  # pyright: ignore[reportMissingImports]
 
 from llm_serving_gateway import encoding
 from llm_serving_gateway.backend_order import REFUSALS, BackEnd, RetryBudget, back_ends, pause
-from llm_serving_gateway.configuration import Configuration, Model
+from llm_serving_gateway.configuration import Configuration, Model, Task
 from llm_serving_gateway.encoding import DONE, ERROR_EVENT
 from llm_serving_gateway.exchange import RELEASE_HEADER
 from llm_serving_gateway.refusals import RefusalError
@@ -73,7 +74,14 @@ class BackEndTransport(httpx.AsyncBaseTransport):
         streams = fields.get("stream") is True
         path = url.removeprefix(base)
         with self._demand.of(model.name):
-            upstream.time_out_after(model.timeouts.total_seconds)
+            deadline = upstream.time_out_after(model.timeouts.total_seconds)
+            refusal = None if upstream.admit is None else await upstream.admit(model, deadline)
+            if refusal is not None:
+                upstream.verdict = upstream.verdict or refusal
+                return _unavailable(model)
+            fewer = upstream.fewer_tokens.get(model.name)
+            if fewer is not None and model.task is Task.CHAT:
+                request = _with_fewer_tokens(request, fields, fewer)
             until = _now() + model.timeouts.wake_seconds
             while True:
                 answer = await self._answer(model, upstream, request, path, streams=streams)
@@ -247,6 +255,16 @@ def _to(back_end: BackEnd, path: str, request: httpx.Request) -> httpx.Request:
     """The same request for another back end."""
     headers = {name: value for name, value in request.headers.items() if name not in ("host", "accept-encoding")}
     return httpx.Request("POST", f"{back_end.url}/{path}", headers=headers, content=request.content)
+
+
+def _with_fewer_tokens(request: httpx.Request, fields: dict[str, Any], most: int) -> httpx.Request:
+    """The same request for an answer that is no longer than this."""
+    names = [name for name in ("max_tokens", "max_completion_tokens") if name in fields]
+    for name in (*(names or ["max_tokens"]), *(["min_tokens"] if "min_tokens" in fields else [])):
+        fields[name] = min(fields.get(name, most), most)
+    body = encoding.dumps(fields)
+    headers = {name: value for name, value in request.headers.items() if name != "content-length"}
+    return httpx.Request("POST", request.url, headers=headers, content=body, extensions=request.extensions)
 
 
 def _outcome(error: Exception) -> str:

@@ -127,6 +127,11 @@ def note_models(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
             reason = f"the longest request of {model.name} takes {longest} s (drain.longestRequestSeconds), and is cut"
             yield Problem("timeouts.totalSeconds", total, reason, Suggestion(f"{longest}"))
     yield from _note_wake(stack, gateway)
+    for index, model in enumerate(gateway.models):
+        if model.max_requests is not None and gateway.redis.limits is None:
+            share = max(1, model.max_requests // gateway.replicas.max)
+            reason = f"without redis.limits pods know nothing of each other: each takes {share} at once"
+            yield Problem(f"models[{index}].maxRequests", model.max_requests, reason)
     served = {model.name: model for model in stack.models}
     for index, model in enumerate(gateway.models):
         own = _release(stack, served[model.name])
