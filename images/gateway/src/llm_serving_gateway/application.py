@@ -67,9 +67,11 @@ def parts(files: Files, *, with_queue: bool = False) -> Parts:
     """
     from litellm.proxy.proxy_server import app  # pyright: ignore[reportMissingImports]
 
-    from llm_serving_gateway import answer_cache, backends, guardrails
+    from llm_serving_gateway import answer_cache, backends, guardrails, litellm_logs, litellm_parts
 
     configuration = read_configuration(files.gateway)
+    litellm_logs.install()
+    litellm_parts.leave_out(app)
     backends.install(configuration)
     guardrails.install(configuration.guardrails)
     redis = configuration.redis
@@ -158,9 +160,10 @@ class Application:
         queue = self.queue if self.queue is not None and self.queue.takes(path) else None
         if path not in requests.BODIES and not is_list and queue is None:
             raise RefusalError(404, "There is no such path.", "not_found")
-        allowed = method == ("GET" if is_list else "POST") if queue is None else queue.allows(path, method)
-        if not allowed:
-            raise RefusalError(405, f"This path does not take {method}.", "method_not_allowed")
+        allowed = ["GET" if is_list else "POST"] if queue is None else queue.methods(path)
+        if method not in allowed:
+            message = f"This path takes {' and '.join(allowed)} alone."
+            raise RefusalError(405, message, "method_not_allowed", allowed=", ".join(allowed))
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         key = scope.get(KEY) or self._keys.authenticate(headers.pop("authorization", None))
         entry.key, entry.team = key.name, key.team
@@ -195,7 +198,8 @@ class Application:
             fields["stream_options"] = {**fields.get("stream_options", {}), "include_usage": True}
         try:
             bounds = bound(fields, model, key, self._configuration.limits)
-            body = encoding.dumps(fields)
+            shown, exchange.upstream.withheld = requests.divide(exchange.path, fields)
+            body = encoding.dumps(shown)
         except (encoding.JSONEncodeError, RecursionError):
             raise invalid("The body is nested too deeply.") from None
         wanted = Reservation(exchange.id, Limits.of(key), bounds.tokens, price(model, bounds.prompt, bounds.output))

@@ -135,9 +135,9 @@ class Interface:
         """Whether this is one of the queue's paths."""
         return any(pattern.match(path) for pattern, _ in self._routes)
 
-    def allows(self, path: str, method: str) -> bool:
-        """Whether this path of the queue takes this method."""
-        return any(pattern.match(path) and method in methods for pattern, methods in self._routes)
+    def methods(self, path: str) -> list[str]:
+        """Methods that a path of the queue takes."""
+        return [method for pattern, methods in self._routes if pattern.match(path) for method in methods]
 
     async def answer(
         self,
