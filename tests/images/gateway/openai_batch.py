@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-from openai import NotFoundError, OpenAI
+from openai import NotFoundError, OpenAI  # pyright: ignore[reportMissingImports]
 
 client = OpenAI(base_url=sys.argv[1], api_key=sys.argv[2], max_retries=0)
 uploaded = client.files.create(file=("lines.jsonl", sys.stdin.buffer.read()), purpose="batch")

@@ -1,6 +1,8 @@
 """Who reaches whom on the path of a request, computed from the objects as they are rendered for two teams' namespaces
 and the gateway's, by an evaluator that knows nothing of how they were made."""
 
+# pyright: reportArgumentType=false, reportCallIssue=false
+
 from functools import cache, partial
 from itertools import product
 from typing import Any
