@@ -80,6 +80,8 @@ def proxy_arguments(
         "cpu": spec.proxy_cpu,
         "longest_request_seconds": longest_stay_seconds(spec, stack.gateway_models),
         "queue": spec.queue is not None,
+        # Objects of the whole cluster are named after it: a cluster has one namespace of a name, and several gateways.
+        "gateway_class": spec.namespace,
         "labels": stack.settings.labels,
         **image_pull(stack),
     }
