@@ -19,6 +19,7 @@ VERSION = 1
 BACKOFF_SECONDS = 10
 """Before the second delivery of a request of the queue that no back end answered; four times as long before each one
 after it."""
+_POSTGRES = ("host", "port", "database", "tls", "timeoutSeconds", "cacheSeconds", "staleSeconds")
 
 _TASKS = {Task.GENERATE: "chat", Task.EMBED: "embed", Task.CLASSIFY: "classify"}
 """Tasks as clients know them."""
@@ -33,6 +34,7 @@ def gateway_document(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> dict
         "retries": _plain(spec.retries),
         "overload": _plain(spec.overload),
         "redis": _redis(spec),
+        "postgres": None if spec.postgres is None else _only(_plain(spec.postgres), *_POSTGRES),
         "cache": None if spec.cache is None else _only(_plain(spec.cache), "ttlSeconds", "staleSeconds", "scope"),
         "guardrails": None if spec.guardrails is None else _plain(spec.guardrails),
         "queue": None if spec.queue is None else _queue(spec.queue),

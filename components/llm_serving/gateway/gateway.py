@@ -277,6 +277,7 @@ def _hops(inputs: GatewayInputs) -> Hops:
         serving_ports=sorted({engine(name).port for name in EngineName}),
         redis=[component for redis, component in stores if redis is not None and redis.is_installed],
         redis_ports=sorted({redis.port for redis, _ in stores if redis is not None and not redis.is_installed}),
+        postgres=spec.postgres,
         monitoring={NAMESPACE_NAME: inputs.monitoring_namespace},
         edge_namespace=edge and (edge.proxy_namespace or edge.namespace),
         queue=spec.queue is not None,

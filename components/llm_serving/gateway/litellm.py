@@ -19,7 +19,7 @@ from llm_serving.serving.labels import COMPONENT_GATEWAY, COMPONENT_GATEWAY_WORK
 from llm_serving.serving.pod import PORT_NAME, RESTRICTED, USER_ID, restricted_pod
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores
-from llm_serving.spec import GatewaySpec, ImagePullSpec, ModelEndpoint, ServiceClass
+from llm_serving.spec import GatewaySpec, ImagePullSpec, ModelEndpoint, PostgresSpec, ServiceClass
 
 FILES = "/etc/llm-serving"
 METRICS_PORT_NAME = "metrics"
@@ -132,8 +132,22 @@ def pod_spec(
                 core.v1.VolumeArgs(name=WEBHOOKS, secret=core.v1.SecretVolumeSourceArgs(secret_name=name))
                 for name in signing
             ),
+            *([] if spec.postgres is None else [_postgres_volume(spec.postgres)]),
         ],
     )
+
+
+def _postgres_volume(postgres: PostgresSpec) -> core.v1.VolumeArgs:
+    """User, password and authorities. Pods start without them, and read them again for each connection."""
+
+    def secret(name: str, key: str, path: str) -> core.v1.VolumeProjectionArgs:
+        items = [core.v1.KeyToPathArgs(key=key, path=path)]
+        return core.v1.VolumeProjectionArgs(secret=core.v1.SecretProjectionArgs(name=name, items=items, optional=True))
+
+    sources = [secret(postgres.secret_name, key, key) for key in ("username", "password")]
+    if postgres.ca_secret_name is not None:
+        sources.append(secret(postgres.ca_secret_name, "ca.crt", "ca.crt"))
+    return core.v1.VolumeArgs(name="postgres", projected=core.v1.ProjectedVolumeSourceArgs(sources=sources))
 
 
 def _resources(cpu: float) -> core.v1.ResourceRequirementsArgs:
@@ -164,6 +178,11 @@ def _container(spec: GatewaySpec, folders: Sequence[str]) -> core.v1.ContainerAr
             core.v1.VolumeMountArgs(name="keys", mount_path=f"{FILES}/keys", read_only=True),
             core.v1.VolumeMountArgs(name="redis", mount_path=f"{FILES}/redis", read_only=True),
             *(core.v1.VolumeMountArgs(name=each, mount_path=f"{FILES}/{each}", read_only=True) for each in folders),
+            *(
+                []
+                if spec.postgres is None
+                else [core.v1.VolumeMountArgs(name="postgres", mount_path=f"{FILES}/postgres", read_only=True)]
+            ),
         ],
         termination_message_policy="FallbackToLogsOnError",
     )

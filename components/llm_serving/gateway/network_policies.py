@@ -40,11 +40,11 @@ from llm_serving.serving.network_policies import (
     pods_of,
     tcp,
 )
-from llm_serving.spec import GatewaySpec, LoadBalancerSpec
+from llm_serving.spec import GatewaySpec, LoadBalancerSpec, PostgresSpec
 
 PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")
-"""Ranges of private networks (RFC 1918, 6598), in one of which a Redis that is there has its address, and most API
-servers."""
+"""Ranges of private networks (RFC 1918, 6598), in one of which a Redis or Postgres that is there has its address, and
+most API servers."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Hops:
         serving_ports: TCP ports on which engines answer.
         redis: components of the Redis that run in the namespace.
         redis_ports: TCP ports of the Redis that run elsewhere.
+        postgres: the database of keys and budgets; ``None`` where there is none.
         monitoring: labels of the namespaces that Prometheus runs in.
         edge_namespace: namespace of the pods of somebody else's edge; ``None`` where the proxy is the edge.
         queue: workers work off requests without a connection.
@@ -72,6 +73,7 @@ class Hops:
     serving_ports: Sequence[int]
     redis: Sequence[str]
     redis_ports: Sequence[int]
+    postgres: PostgresSpec | None
     monitoring: Mapping[str, str]
     edge_namespace: str | None
     queue: bool
@@ -146,6 +148,8 @@ def _egress_of_litellm(hops: Hops, proxy: Peer) -> list[networking.v1.NetworkPol
         rules.append(_to([Peer(pod_selector=pods_of(*hops.redis))], [REDIS_PORT]))
     if hops.redis_ports:
         rules.append(_to(addresses(PRIVATE), hops.redis_ports))
+    if hops.postgres is not None:
+        rules.append(_to(_postgres(hops.postgres), [hops.postgres.port]))
     return rules
 
 
@@ -154,6 +158,16 @@ def _egress_of_workers(hops: Hops, proxy: Peer) -> Policy:
     if hops.webhook_ports:
         rules.append(_to([internet()], hops.webhook_ports))
     return Policy(pod_selector=pods_of(COMPONENT_GATEWAY_WORKER), policy_types=["Egress"], egress=rules)
+
+
+def _postgres(postgres: PostgresSpec) -> list[Peer]:
+    """Where a database is: its ranges, or the pods of the namespace that the name of its Service says."""
+    if postgres.addresses:
+        return addresses([str(each) for each in postgres.addresses])
+    _, *rest = postgres.host.split(".")
+    if rest[1:2] == ["svc"]:
+        return [pods_in({NAMESPACE_NAME: rest[0]})]
+    return addresses(PRIVATE)
 
 
 def _egress_of_proxy(hops: Hops, litellm: Peer, reach: NetworkReach) -> Policy:

@@ -125,10 +125,13 @@ def start(
     keys: Sequence[Mapping[str, Any]],
     *role: str,
     host: str = "127.0.0.1",
+    postgres: Mapping[str, str] | None = None,
 ) -> Pod:
     """Start a gateway, or what else its program can be; it is not ready yet."""
-    for name in ("gateway", "keys", "redis", "webhooks", "work"):
+    for name in ("gateway", "keys", "redis", "postgres", "webhooks", "work"):
         (folder / name).mkdir(parents=True, exist_ok=True)
+    for name, text in (postgres or {}).items():
+        (folder / "postgres" / name).write_text(text)
     (folder / "gateway" / "gateway.json").write_text(json.dumps(configuration))
     (folder / "webhooks" / "secret").write_text("of a test")
     write_keys(folder, keys)

@@ -24,6 +24,7 @@ from llm_serving.spec import (
     KeySpec,
     ModelEndpoint,
     OverloadSpec,
+    PostgresSpec,
     QueueSpec,
     RedisSpec,
     RedisStoresSpec,
@@ -45,7 +46,7 @@ def read(document: dict[str, Any]) -> Configuration:
     return Configuration.model_validate_json(file_content(document))
 
 
-BARE = {"keys": [], "models": [], "redis": {}, "cache": None, "guardrails": None, "queue": None}
+BARE = {"keys": [], "models": [], "redis": {}, "cache": None, "guardrails": None, "postgres": None, "queue": None}
 
 
 @pytest.mark.parametrize("changes", [{}, BARE], ids=["everything", "nothing"])
@@ -74,6 +75,7 @@ SAME = [
     (OverloadSpec, configuration.Overload),
     (RedisSpec, configuration.RedisEndpoint),
     (RedisStoresSpec, configuration.RedisEndpoints),
+    (PostgresSpec, configuration.PostgresEndpoint),
     (AnswerCacheSpec, configuration.Cache),
     (GuardrailsSpec, configuration.Guardrails),
     (QueueSpec, configuration.Queue),

@@ -27,6 +27,7 @@ from llm_serving_gateway.queue.interface import Interface, Reply
 from llm_serving_gateway.queue.store import Store
 from llm_serving_gateway.refusals import RefusalError, invalid
 from llm_serving_gateway.relay import Event, Inner, Outcome, Receive, Send, relay
+from llm_serving_gateway.tables import Tables
 
 _SECURITY = (
     (b"x-content-type-options", b"nosniff"),
@@ -78,10 +79,13 @@ def parts(files: Files, *, with_queue: bool = False) -> Parts:
     shared = None
     if redis is not None and redis.limits is not None:
         shared = SharedLimits(redis.limits, files.password("limits"), redis.timeout_seconds)
-    limiter = Limiter(shared, configuration.replicas, configuration.fail_closed_seconds)
+    tables = None if configuration.postgres is None else Tables.of(configuration.postgres, files.postgres)
+    limiter = Limiter(
+        shared, configuration.replicas, configuration.fail_closed_seconds, None if tables is None else tables.budgets
+    )
     inner = answer_cache.around(app, configuration, files)
-    keys = Keys(files.keys)
-    application = Application(configuration, keys, limiter, Metrics(), inner)
+    keys = Keys(files.keys, None if tables is None else tables.keys)
+    application = Application(configuration, keys, limiter, Metrics(), inner, tables)
     if with_queue and configuration.queue is not None and redis is not None and redis.limits is not None:
         store = Store(redis.limits, files.password("limits"), configuration.queue)
         secret = files.webhook_secret()
@@ -103,13 +107,20 @@ class Application:
     """What the server calls."""
 
     def __init__(
-        self, configuration: Configuration, keys: Keys, limiter: Limiter, metrics: Metrics, inner: Inner
+        self,
+        configuration: Configuration,
+        keys: Keys,
+        limiter: Limiter,
+        metrics: Metrics,
+        inner: Inner,
+        tables: Tables | None = None,
     ) -> None:
+        self._tables = tables
         self._configuration, self._keys, self._limiter, self._inner = configuration, keys, limiter, inner
         self._models = {model.name: model for model in configuration.models}
         self._metrics, self._admissions = metrics, Admissions(configuration, limiter)
         self.queue: Interface | None = None
-        metrics.watch(keys.state, limiter)
+        metrics.watch(keys.state, limiter, None if tables is None else tables.budgets)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """ASGI's entry."""
@@ -123,6 +134,8 @@ class Application:
         host = os.environ.get("LLM_SERVING_GATEWAY_HOST", "0.0.0.0")
         self._metrics.serve(host, int(os.environ.get("LLM_SERVING_GATEWAY_METRICS_PORT", "4001")))
         tasks = [asyncio.create_task(self._keys.watch()), asyncio.create_task(self._limiter.run())]
+        if self._tables is not None:
+            tasks.append(asyncio.create_task(self._tables.run()))
         try:
             await self._inner(scope, receive, send)
         finally:
@@ -132,6 +145,8 @@ class Application:
             await self._limiter.close()
             if self.queue is not None:
                 await self.queue.close()
+            if self._tables is not None:
+                await self._tables.close()
 
     async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -165,7 +180,7 @@ class Application:
             message = f"This path takes {' and '.join(allowed)} alone."
             raise RefusalError(405, message, "method_not_allowed", allowed=", ".join(allowed))
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        key = scope.get(KEY) or self._keys.authenticate(headers.pop("authorization", None))
+        key = scope.get(KEY) or await self._keys.authenticate(headers.pop("authorization", None))
         entry.key, entry.team = key.name, key.team
         if queue is not None:
             reply = await queue.answer(key, headers, scope, receive)

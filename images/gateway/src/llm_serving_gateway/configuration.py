@@ -137,6 +137,25 @@ class RedisEndpoints(Settings):
     timeout_seconds: Annotated[float, Field(gt=0, le=10)] = 0.2
 
 
+class PostgresEndpoint(Settings):
+    """The table of keys and budgets; its user and password are in files, see :class:`Files`.
+
+    Attributes:
+        tls: ``verify-full``: its certificate is checked with its name; ``verify-ca``: without; ``off``: no TLS.
+        timeout_seconds: what a look-up may take.
+        cache_seconds: how long a key is trusted that was looked up.
+        stale_seconds: how long it is trusted while the table does not answer.
+    """
+
+    host: str
+    port: Annotated[int, Field(gt=0, lt=65_536)] = 5432
+    database: str
+    tls: Literal["verify-full", "verify-ca", "off"] = "verify-full"
+    timeout_seconds: Annotated[float, Field(gt=0, le=10)] = 0.2
+    cache_seconds: Annotated[float, Field(gt=0)] = 30
+    stale_seconds: Annotated[float, Field(ge=0)] = 300
+
+
 class Cache(Settings):
     """Answers kept for equal requests.
 
@@ -224,6 +243,7 @@ class Configuration(Settings):
     retries: Retries = Retries()
     overload: Overload = Overload()
     redis: RedisEndpoints | None = None
+    postgres: PostgresEndpoint | None = None
     cache: Cache | None = None
     guardrails: Guardrails | None = None
     queue: Queue | None = None
@@ -259,6 +279,8 @@ class Files:
         keys: the keys.
         redis: folder with the passwords of the two Redis, ``limits`` and ``cache``; none where a file is missing.
         webhooks: the secret with which webhooks are signed.
+        postgres: folder with ``username`` and ``password`` for the table of keys, and the authorities that sign its
+            certificate, ``ca.crt``; those of the system where that is missing.
         work: folder to write to.
     """
 
@@ -266,6 +288,7 @@ class Files:
     keys: Path = Path("/etc/llm-serving/keys/keys.json")
     redis: Path = Path("/etc/llm-serving/redis")
     webhooks: Path = Path("/etc/llm-serving/webhooks/secret")
+    postgres: Path = Path("/etc/llm-serving/postgres")
     work: Path = Path("/tmp")
 
     @classmethod
@@ -273,11 +296,13 @@ class Files:
         """The files, of which ``LLM_SERVING_GATEWAY_FILES`` and ``_WORK`` may name other folders than a pod's."""
         base = Path(environment.get("LLM_SERVING_GATEWAY_FILES", "/etc/llm-serving"))
         work = Path(environment.get("LLM_SERVING_GATEWAY_WORK", "/tmp"))
+        keys = base / "keys" / "keys.json"
         return cls(
             base / "gateway" / "gateway.json",
-            base / "keys" / "keys.json",
+            keys,
             base / "redis",
             base / "webhooks" / "secret",
+            base / "postgres",
             work,
         )
 

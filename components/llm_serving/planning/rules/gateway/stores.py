@@ -5,7 +5,7 @@ from math import ceil
 
 from llm_serving.errors import LEAVE_OUT, Problem, Suggestion
 from llm_serving.planning.rules.stack import StackShape
-from llm_serving.spec import GatewaySpec
+from llm_serving.spec import GatewaySpec, PostgresTls
 
 
 def check_stores(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
@@ -53,7 +53,10 @@ def _guardrails(gateway: GatewaySpec) -> Iterator[Problem]:
 
 
 def note_stores(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
-    """Limits that each pod counts for itself, and storage of nobody's."""
+    """Limits that each pod counts for itself, and a database that is asked in the clear."""
+    if gateway.postgres is not None and gateway.postgres.tls is PostgresTls.OFF:
+        reason = "hashes of keys and their limits go over the network in the clear"
+        yield Problem("postgres.tls", gateway.postgres.tls.value, reason, Suggestion("verify-full"))
     limited = [key.name for key in gateway.keys if key.requests_per_minute or key.tokens_per_minute]
     limited += [key.name for key in gateway.keys if key.parallel_requests and key.name not in limited]
     if limited and gateway.redis.limits is None and gateway.replicas.max > 1:

@@ -173,7 +173,13 @@ class Interface:
         if hook is not None:
             webhooks.check_url(hook, self._settings.webhooks)
         request_id = fields.get("request_id") or f"req_{uuid.uuid4().hex}"
-        told = {"key": call.key.name, "owner": call.owner, "path": path, "model": model.name, "body": body}
+        told = {
+            "key": f"{call.key.name} {call.key.sha256}",
+            "owner": call.owner,
+            "path": path,
+            "model": model.name,
+            "body": body,
+        }
         if hook is not None:
             told["hook"] = hook
         digest = hashlib.sha256(encoding.dumps([path, fields["body"], hook])).hexdigest()
@@ -278,7 +284,7 @@ class Interface:
         fields = requests.parse_as(Batch, fields)
         path = _endpoint(fields["endpoint"])
         batch = f"batch_{uuid.uuid4().hex}"
-        told = {"key": call.key.name, "path": path, "metadata": encoding.dumps(metadata)}
+        told = {"key": f"{call.key.name} {call.key.sha256}", "path": path, "metadata": encoding.dumps(metadata)}
         if (hook := fields.get("webhook")) is not None:
             webhooks.check_url(hook, self._settings.webhooks)
             told["hook"] = hook

@@ -40,7 +40,7 @@ class Taken:
         attempt: of this task, by which its result is told from that of an attempt that was given up.
         deliveries: how often it was taken, without those that a limit of its key sent back.
         left_seconds: until it expires.
-        key: name of the key whose it is.
+        key: name of the key whose it is, and ``key_sha256`` its hash.
         path: that it asks.
         body: of its request, or its line of a batch.
         batch: that it belongs to.
@@ -55,6 +55,7 @@ class Taken:
     deliveries: int
     left_seconds: float
     key: str
+    key_sha256: str
     path: str
     body: bytes
     batch: str
@@ -233,7 +234,7 @@ class Store:
             attempt,
             deliveries,
             left_ms / 1000,
-            key.decode(),
+            *_name_and_hash(key),
             path.decode(),
             body,
             batch.decode(),
@@ -321,6 +322,11 @@ def _taken_in(answer: str) -> str:
 
 def _flat(fields: Fields) -> list[str | bytes | int]:
     return [value for pair in fields.items() for value in pair]
+
+
+def _name_and_hash(key: bytes) -> tuple[str, str]:
+    name, _, sha256 = key.decode().partition(" ")
+    return name, sha256
 
 
 def _word(answer: Any) -> str:

@@ -215,9 +215,14 @@ class Worker:
             _log.error("a task of the queue failed: %s", type(error).__name__)
 
     async def _run(self, taken: Taken, gone: asyncio.Event) -> None:
-        key = self._keys.named(taken.key) if taken.key else None
-        if taken.kind == "expand":
-            await self._expand(taken)
+        try:
+            if taken.kind == "expand":
+                await self._expand(taken)
+                return
+            key = await self._keys.resume(taken.key, taken.key_sha256)
+        except RefusalError as refusal:  # the table of keys does not answer
+            delay = float(refusal.retry_after or 1)
+            await self._insist(lambda: self._store.release(taken, delay, counts=False))
             return
         if key is None:
             refusal = RefusalError(401, "The key of this request is gone, or has expired.", "invalid_api_key")
@@ -320,7 +325,8 @@ class Worker:
         """Make tasks of the lines of a batch, or say which of them are wrong."""
         batch = await self._insist(lambda: self._store.batch(taken.batch))
         owner, _, _ = taken.batch.rpartition("/")
-        key = self._keys.named(batch.get("key", b"").decode())
+        name, _, sha256 = batch.get("key", b"").decode().partition(" ")
+        key = await self._keys.resume(name, sha256)
         content = await self._insist(lambda: self._store.content(owner, batch.get("input", b"").decode()))
         path = batch.get("path", b"").decode()
         lines, errors = list[tuple[int, int, str, str, str]](), list[Any]()
