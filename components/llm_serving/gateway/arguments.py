@@ -149,7 +149,9 @@ class RedisSettingsArgs(TypedDict):
     port: NotRequired[int]
     """TCP port of one that is there; 6379 by default."""
     tls: NotRequired[bool]
-    """Connect to one that is there with TLS; false by default."""
+    """Connect to it with TLS; false by default. cert-manager makes the certificate of one that is installed."""
+    certificate_authority: NotRequired[str]
+    """Certificate of the authority of one that is there, in PEM; left out: an authority that everybody knows."""
     memory_mib: NotRequired[int]
     """Memory for data of the one that is installed, in MiB; 256 by default."""
     cpu: NotRequired[float]
@@ -164,7 +166,9 @@ class LimitsRedisArgs(TypedDict):
     port: NotRequired[int]
     """TCP port of one that is there; 6379 by default."""
     tls: NotRequired[bool]
-    """Connect to one that is there with TLS; false by default."""
+    """Connect to it with TLS; false by default. cert-manager makes the certificate of one that is installed."""
+    certificate_authority: NotRequired[str]
+    """Certificate of the authority of one that is there, in PEM; left out: an authority that everybody knows."""
     memory_mib: NotRequired[int]
     """Memory for data of the one that is installed, in MiB; 256 by default."""
     cpu: NotRequired[float]

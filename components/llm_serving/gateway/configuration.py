@@ -10,7 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from llm_serving.errors import Problem, nearest
-from llm_serving.gateway.names import REDIS_CACHE, REDIS_LIMITS, REDIS_PORT, service_host, stable_url, weighted_url
+from llm_serving.gateway.names import (
+    REDIS_CACHE,
+    REDIS_LIMITS,
+    REDIS_PORT,
+    authority_folder,
+    service_host,
+    stable_url,
+    weighted_url,
+)
 from llm_serving.spec import GatewaySpec, ModelEndpoint, QueueSpec, RedisSpec, Task
 
 VERSION = 1
@@ -118,8 +126,21 @@ def _redis_endpoint(redis: RedisSpec | None, service: str, namespace: str) -> di
     if redis is None:
         return None
     if redis.host is None:
-        return {"host": service_host(service, namespace), "port": REDIS_PORT, "tls": False}
-    return {"host": redis.host, "port": redis.port, "tls": redis.tls}
+        authority = f"{authority_folder(service)}/ca.crt" if redis.tls else None
+        return {
+            "host": service_host(service, namespace),
+            "port": REDIS_PORT,
+            "tls": redis.tls,
+            "authorityFile": authority,
+            "authority": None,
+        }
+    return {
+        "host": redis.host,
+        "port": redis.port,
+        "tls": redis.tls,
+        "authorityFile": None,
+        "authority": redis.certificate_authority,
+    }
 
 
 def _queue(queue: QueueSpec) -> dict[str, Any]:

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes import autoscaling, core
 
-from llm_serving.gateway.names import LITELLM, LITELLM_METRICS_PORT, LITELLM_PORT, WORKER
+from llm_serving.gateway.names import (
+    LITELLM,
+    LITELLM_METRICS_PORT,
+    LITELLM_PORT,
+    REDIS_SERVICES,
+    WORKER,
+    authority_folder,
+    certificate_secret,
+)
 from llm_serving.gateway.pods import PRE_STOP, grace_period_seconds, http_probe
 from llm_serving.planning.gateway import longest_stay_seconds
 from llm_serving.serving.disruption import spread
@@ -132,8 +140,24 @@ def pod_spec(
                 core.v1.VolumeArgs(name=WEBHOOKS, secret=core.v1.SecretVolumeSourceArgs(secret_name=name))
                 for name in signing
             ),
+            *(_authority(service) for service in _secured_redis(spec)),
             *([] if spec.postgres is None else [_postgres_volume(spec.postgres)]),
         ],
+    )
+
+
+def _secured_redis(spec: GatewaySpec) -> list[str]:
+    """Services of the installed Redis that speak TLS."""
+    return [REDIS_SERVICES[store] for store in spec.redis.with_made_certificates]
+
+
+def _authority(service: str) -> core.v1.VolumeArgs:
+    """The certificate of a Redis' authority alone: its key is nobody else's."""
+    return core.v1.VolumeArgs(
+        name=service,
+        secret=core.v1.SecretVolumeSourceArgs(
+            secret_name=certificate_secret(service), items=[core.v1.KeyToPathArgs(key="ca.crt", path="ca.crt")]
+        ),
     )
 
 
@@ -178,6 +202,10 @@ def _container(spec: GatewaySpec, folders: Sequence[str]) -> core.v1.ContainerAr
             core.v1.VolumeMountArgs(name="keys", mount_path=f"{FILES}/keys", read_only=True),
             core.v1.VolumeMountArgs(name="redis", mount_path=f"{FILES}/redis", read_only=True),
             *(core.v1.VolumeMountArgs(name=each, mount_path=f"{FILES}/{each}", read_only=True) for each in folders),
+            *(
+                core.v1.VolumeMountArgs(name=service, mount_path=authority_folder(service), read_only=True)
+                for service in _secured_redis(spec)
+            ),
             *(
                 []
                 if spec.postgres is None

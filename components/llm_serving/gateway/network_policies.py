@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pulumi_kubernetes import meta, networking
 
 from llm_serving.contract import LABEL_TEAM, NetworkReach
+from llm_serving.gateway.certificates import SOLVER_PODS, SOLVER_PORT
 from llm_serving.gateway.names import (
     LITELLM_METRICS_PORT,
     LITELLM_PORT,
@@ -61,6 +62,8 @@ class Hops:
         redis_ports: TCP ports of the Redis that run elsewhere.
         postgres: the database of keys and budgets; ``None`` where there is none.
         monitoring: labels of the namespaces that Prometheus runs in.
+        challenged_by: namespace of cert-manager, which asks the edge over HTTP as an authority does; ``None`` where no
+            authority does.
         edge_namespace: namespace of the pods of somebody else's edge; ``None`` where the proxy is the edge.
         queue: workers work off requests without a connection.
         webhook_ports: TCP ports on which they send webhooks to the internet.
@@ -75,6 +78,7 @@ class Hops:
     redis_ports: Sequence[int]
     postgres: PostgresSpec | None
     monitoring: Mapping[str, str]
+    challenged_by: str | None
     edge_namespace: str | None
     queue: bool
     webhook_ports: Sequence[int]
@@ -120,6 +124,10 @@ def gateway_policies(hops: Hops, reach: NetworkReach) -> dict[str, Policy]:
         ),
         "proxy-egress": _egress_of_proxy(hops, litellm, reach),
     }
+    if hops.challenged_by is not None:
+        solver = meta.v1.LabelSelectorArgs(match_labels=SOLVER_PODS)
+        rule = networking.v1.NetworkPolicyIngressRuleArgs(from_=[proxy], ports=tcp([SOLVER_PORT]))
+        policies["acme-solver"] = Policy(pod_selector=solver, policy_types=["Ingress"], ingress=[rule])
     for component in hops.redis:
         policies[component] = ingress(component, asking, [REDIS_PORT])
     if hops.queue:
@@ -135,6 +143,8 @@ def _ingress_of_clients(hops: Hops, reach: NetworkReach) -> Policy:
     if hops.edge_namespace is None:
         sources += [pods_in({NAMESPACE_NAME: name}) for name in hops.client_namespaces]
         sources += addresses([*hops.client_ranges, *reach.gateway_sources])
+    if hops.challenged_by is not None:
+        sources.append(pods_in({NAMESPACE_NAME: hops.challenged_by}))
     ports = [EDGE_HTTP_PORT, EDGE_HTTPS_PORT]
     if sources:
         return ingress(COMPONENT_GATEWAY_PROXY, sources, ports)
@@ -174,6 +184,9 @@ def _egress_of_proxy(hops: Hops, litellm: Peer, reach: NetworkReach) -> Policy:
     rules = [_to(api_server(reach), reach.api_server_ports)]
     if hops.edge_namespace is None:
         rules.insert(0, _to([litellm], [LITELLM_PORT]))
+    if hops.challenged_by is not None:
+        solver = Peer(pod_selector=meta.v1.LabelSelectorArgs(match_labels=SOLVER_PODS))
+        rules.append(_to([solver], [SOLVER_PORT]))
     if hops.routers:
         rules.append(_to([_of_teams(COMPONENT_ROUTER)], [ROUTER_PORT]))
     if hops.direct:

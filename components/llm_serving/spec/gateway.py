@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 
 from llm_serving.arguments import Frozen
 from llm_serving.errors import LEAVE_OUT, Problem, ProblemsError, Suggestion
-from llm_serving.spec.forms import DNS_HOST, KEY_HASH
+from llm_serving.spec.forms import DNS_HOST, KEY_HASH, PEM_CERTIFICATE
 from llm_serving.spec.gateway_address import ExistingEdgeSpec, GatewayTlsSpec, LoadBalancerSpec
 from llm_serving.spec.instants import Instant
 from llm_serving.spec.model import ServiceClass
@@ -235,7 +235,9 @@ class RedisSpec(Frozen):
     port: Annotated[int, Field(ge=1, le=65535)] = 6379
     """TCP port of one that is there; 6379 by default."""
     tls: bool = False
-    """Connect to one that is there with TLS; false by default."""
+    """Connect to it with TLS; false by default. cert-manager makes the certificate of one that is installed."""
+    certificate_authority: Annotated[str, PEM_CERTIFICATE] | None = None
+    """Certificate of the authority of one that is there, in PEM; left out: an authority that everybody knows."""
     memory_mib: Annotated[int, Field(ge=64, le=262_144)] = 256
     """Memory for data of the one that is installed, in MiB; 256 by default."""
     cpu: Cores = 0.1
@@ -244,16 +246,16 @@ class RedisSpec(Frozen):
     @model_validator(mode="after")
     def _says_of_one_that_is_there(self) -> "RedisSpec":
         if self.host is None:
-            for name, given in (("port", self.port != 6379), ("tls", self.tls)):
-                if given:
-                    reason = "without meaning where no host is given"
-                    raise ProblemsError(
-                        [
-                            Problem(
-                                name, getattr(self, name), reason, Suggestion("leave it out, or a host", removal=True)
-                            )
-                        ]
-                    )
+            given = {"port": self.port != 6379, "certificate_authority": self.certificate_authority is not None}
+            for name in (name for name, is_given in given.items() if is_given):
+                path = str(type(self).model_fields[name].alias or name)
+                reason = "without meaning where no host is given"
+                raise ProblemsError(
+                    [Problem(path, getattr(self, name), reason, Suggestion("leave it out, or a host", removal=True))]
+                )
+        elif self.certificate_authority is not None and not self.tls:
+            reason = "without meaning where tls is false"
+            raise ProblemsError([Problem("tls", False, reason, Suggestion(values=[True]))])
         return self
 
     @property
@@ -280,6 +282,12 @@ class RedisStoresSpec(Frozen):
     """Answers; left out: no cache."""
     timeout_seconds: Annotated[float, Field(gt=0, le=0.3)] = 0.2
     """Longest wait for an answer of either, in seconds; 0.2 by default. A request goes on without it."""
+
+    @property
+    def with_made_certificates(self) -> tuple[str, ...]:
+        """Those that are installed with TLS: ``limits``, ``cache``."""
+        stores = (("limits", self.limits), ("cache", self.cache))
+        return tuple(name for name, redis in stores if redis is not None and redis.is_installed and redis.tls)
 
 
 class PostgresTls(StrEnum):

@@ -122,11 +122,18 @@ class Retries(Settings):
 
 
 class RedisEndpoint(Settings):
-    """One Redis; its password is in a file, see :class:`Files`."""
+    """One Redis; its password is in a file, see :class:`Files`.
+
+    Attributes:
+        authority: certificate of the authority of its own, in PEM; ``None`` for those that everybody knows.
+        authority_file: the same in a file.
+    """
 
     host: str
     port: Annotated[int, Field(gt=0, lt=65_536)] = 6379
     tls: bool = False
+    authority: str | None = None
+    authority_file: str | None = None
 
 
 class RedisEndpoints(Settings):
