@@ -28,8 +28,8 @@ def gateway_arguments(
     passwords: Mapping[str, pulumi.Output[str]],
     webhook_secret: pulumi.Output[str] | None,
 ) -> GatewayArgs:
-    """LiteLLM, workers of its queue and the policies of its namespace; pods of the teams, and of namespaces that they name,
-    are its clients."""
+    """LiteLLM, workers of its queue and the policies of its namespace; pods of the teams, and of namespaces that they
+    name, are its clients."""
     arguments: GatewayArgs = {
         "gateway": plain(spec),
         "models": [plain(model) for model in stack.gateway_models],
