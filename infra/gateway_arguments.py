@@ -7,6 +7,7 @@ import pulumi
 
 from infra.arguments import image_pull, image_pull_with_password
 from infra.clouds import Platform
+from infra.hosted_keys import hosted_keys
 from llm_serving.arguments import plain
 from llm_serving.gateway import Gateway, GatewayArgs, RedisArgs, ReleaseRouterArgs
 from llm_serving.gateway.names import EDGE_CERTIFICATE, REDIS_SERVICES, certificate_secret
@@ -49,6 +50,8 @@ def gateway_arguments(
         arguments["cache_password"] = passwords["cache"]
     if webhook_secret is not None:
         arguments["webhook_secret"] = webhook_secret
+    if any(provider.secret_name is None for provider in spec.hosted):
+        arguments["hosted_keys"] = hosted_keys()
     return arguments
 
 

@@ -236,6 +236,11 @@ def _egress_to_site(ranges: Sequence[str], ports: Sequence[int]) -> Policy:
     )
 
 
+def internet() -> Peer:
+    """Every address that is no private one."""
+    return Peer(ip_block=networking.v1.IPBlockArgs(cidr=INTERNET, except_=list(NOT_INTERNET)))
+
+
 def _egress_to_internet() -> Policy:
     return Policy(
         pod_selector=pods_of(COMPONENT_LOADER),
@@ -295,11 +300,6 @@ def pods_in(labels: Mapping[str, str], *components: str) -> Peer:
     """Pods of components, or all pods, in the namespaces with these labels."""
     namespaces = meta.v1.LabelSelectorArgs(match_labels=dict(labels))
     return Peer(namespace_selector=namespaces, pod_selector=pods_of(*components) if components else None)
-
-
-def internet() -> Peer:
-    """All addresses of the internet, and none of a network of one's own."""
-    return Peer(ip_block=networking.v1.IPBlockArgs(cidr=INTERNET, except_=list(NOT_INTERNET)))
 
 
 def addresses(ranges: Sequence[str]) -> list[Peer]:
