@@ -50,6 +50,7 @@ SETTINGS: dict[str, Any] = {
     "cache": {"ttl_seconds": 60, "scope": "team"},
     "breaker": {"min_requests": 20, "slow_seconds": 15.0},
     "guardrails": {"input": ["email", "credit-card"], "output": ["api-key"], "action": "block"},
+    "queue": {"workers": 3, "webhooks": {"hosts": ["hooks.example.com", "*.example.org:8443"]}},
 }
 HOSTED: list[Any] = [
     {
@@ -92,4 +93,6 @@ MODELS: list[Any] = [
 
 def arguments(settings: dict[str, Any] | None = None, **changes: Any) -> Any:
     """Arguments of ``Gateway``; ``settings`` are changes of the gateway's, the others of the component's."""
-    return {"gateway": {**SETTINGS, **(settings or {})}, "models": MODELS, **changes}
+    gateway = {**SETTINGS, **(settings or {})}
+    signed = {"webhook_secret": "hunter4"} if (gateway["queue"] or {}).get("webhooks") else {}
+    return {"gateway": gateway, "models": MODELS, **signed, **changes}
