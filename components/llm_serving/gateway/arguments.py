@@ -20,7 +20,7 @@ class GatewayImageArgs(TypedDict):
 
 
 class BudgetArgs(TypedDict):
-    """What a key may spend in a period."""
+    """What a key, or all requests to a hosted provider, may spend in a period."""
 
     usd: NotRequired[float]
     """US dollars, by the models' prices; left out: no limit."""
@@ -141,6 +141,53 @@ class RetriesArgs(TypedDict):
     """More attempts; 2 by default."""
 
 
+class BreakerArgs(TypedDict):
+    """When a back end that fails is left alone: the stable one of a model, or a hosted provider."""
+
+    failure_share: NotRequired[float]
+    """Share of its requests that fail, from which on it gets none; 0.5 by default."""
+    min_requests: NotRequired[int]
+    """Requests of the last `windowSeconds` from which on that counts; 5 by default."""
+    window_seconds: NotRequired[float]
+    """How long a request counts, in seconds; 60 by default."""
+    open_seconds: NotRequired[float]
+    """Time after which one request tries it again, in seconds; 10 by default."""
+    slow_seconds: NotRequired[float]
+    """A stream whose first token takes longer counts as failed, in seconds; left out: none does."""
+
+
+class HostedModelArgs(TypedDict):
+    """What a provider answers in the place of a model."""
+
+    model: str
+    """Model of the stack."""
+    name: str
+    """What stands in for it, by its name at the provider."""
+    context_tokens: NotRequired[int]
+    """Tokens of prompt and answer together that it takes; left out: as many as the model."""
+    price: PriceArgs
+    """What its tokens cost."""
+
+
+class HostedProviderArgs(TypedDict):
+    """An endpoint with OpenAI's API outside of the cluster: a provider, or the gateway of another stack."""
+
+    name: str
+    """Name in metrics, reports and answers; unique."""
+    url: str
+    """Base URL of its API, ending in `/v1` at most of them."""
+    secret_name: NotRequired[str]
+    """Secret in the gateway's namespace that has its key under `api-key`; left out: a secret of the stack has it."""
+    addresses: NotRequired[list[str]]
+    """Addresses that it has, as pods see them, where it is in a private network; left out: the internet."""
+    teams: list[str]
+    """Teams whose requests may go there: those of their keys, and of no other."""
+    models: list[HostedModelArgs]
+    """Models that it stands in for."""
+    budget: BudgetArgs
+    """What all requests together may spend there in a period."""
+
+
 class RedisSettingsArgs(TypedDict):
     """A Redis: one that is installed, or one that is there."""
 
@@ -242,6 +289,51 @@ class GuardrailsArgs(TypedDict):
     """`mask` (the default) puts a placeholder in its place; `block` refuses the request."""
     stream_look_ahead: NotRequired[int]
     """Characters of a stream that are held back, so that what is looked for is seen whole; 80 by default."""
+
+
+class WebhooksArgs(TypedDict):
+    """Messages that say that a request of the queue, or a batch, has ended."""
+
+    hosts: list[str]
+    """Hosts that they may be sent to by HTTPS: `hooks.example.com`, `*.example.com` for all below it, with a port
+    where it is not 443. An address that is not of the internet is never sent to."""
+    attempts: NotRequired[int]
+    """How often one is sent at most, until its receiver takes it; 8 by default, over ten hours."""
+
+
+class QueueArgs(TypedDict):
+    """The queue, which is kept in the Redis of limits."""
+
+    workers: NotRequired[int]
+    """Pods that work it off; 1 by default."""
+    cpu: NotRequired[float]
+    """Cores that one of them requests; 0.25 by default."""
+    concurrency: NotRequired[int]
+    """Requests that a worker sends at once; 8 by default."""
+    service_class: NotRequired[str]
+    """`critical`, `standard` or `batch` (the default): of requests of the queue, unless their key has a lower one."""
+    scope: NotRequired[str]
+    """Who sees a request and its result: the `key` that submitted it (the default), or every key of its `team`."""
+    max_requests: NotRequired[int]
+    """Requests that wait and run, of all keys together; 10,000 by default. More are refused for the time being."""
+    memory_mib: NotRequired[int]
+    """Memory of the Redis of limits that requests, files and results may take, in MiB; 128 by default."""
+    file_bytes: NotRequired[int]
+    """Size of a file of requests in bytes; 16,000,000 by default."""
+    file_lines: NotRequired[int]
+    """Requests in a file; 5000 by default."""
+    result_bytes: NotRequired[int]
+    """Size of an answer that is kept, in bytes; 1,000,000 by default. A request with a larger one has failed."""
+    wait_seconds: NotRequired[int]
+    """How long a request may wait until it is answered, in seconds; 86,400 by default, a day."""
+    keep_seconds: NotRequired[int]
+    """How long results and files are kept, in seconds; 86,400 by default, a day."""
+    deliveries: NotRequired[int]
+    """How often a request is tried that no back end answers, or whose worker dies; 5 by default."""
+    lease_seconds: NotRequired[int]
+    """After how long a request goes to another worker where its own is silent, in seconds; 30 by default."""
+    webhooks: NotRequired[WebhooksArgs]
+    """Messages that a request has ended; left out: none are sent."""
 
 
 class IssuerArgs(TypedDict):
@@ -378,6 +470,10 @@ class GatewaySettingsArgs(TypedDict):
     """How long to wait for an engine."""
     retries: NotRequired[RetriesArgs]
     """Requests that fail."""
+    breaker: NotRequired[BreakerArgs]
+    """When a back end that fails is left alone."""
+    hosted: NotRequired[list[HostedProviderArgs]]
+    """Providers outside of the cluster that answer where nothing inside does, in this order; none by default."""
     overload: NotRequired[OverloadArgs]
     """What gives way when a model has nearly as many requests as it can take."""
     redis: NotRequired[RedisStoresArgs]
@@ -388,6 +484,8 @@ class GatewaySettingsArgs(TypedDict):
     """Answers that are given again; left out: none is."""
     guardrails: NotRequired[GuardrailsArgs]
     """Personal data and secrets that are looked for; left out: none."""
+    queue: NotRequired[QueueArgs]
+    """Requests without a connection; left out: there are none."""
     fail_closed_seconds: NotRequired[int]
     """How long keys with a budget are served while neither the Redis of limits nor `postgres` answers, in seconds; 300
     by default."""

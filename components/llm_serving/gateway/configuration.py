@@ -19,11 +19,14 @@ from llm_serving.gateway.names import (
     stable_url,
     weighted_url,
 )
-from llm_serving.spec import GatewaySpec, ModelEndpoint, RedisSpec, Task
+from llm_serving.spec import GatewaySpec, HostedProviderSpec, ModelEndpoint, QueueSpec, RedisSpec, Task
 
 VERSION = 1
 """Of the form of ``gateway.json``."""
 
+BACKOFF_SECONDS = 10
+"""Before the second delivery of a request of the queue that no back end answered; four times as long before each one
+after it."""
 _POSTGRES = ("host", "port", "database", "tls", "timeoutSeconds", "cacheSeconds", "staleSeconds")
 
 _TASKS = {Task.GENERATE: "chat", Task.EMBED: "embed", Task.CLASSIFY: "classify"}
@@ -37,11 +40,14 @@ def gateway_document(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> dict
         "models": [_model(spec, model) for model in models],
         "limits": _plain(spec.limits),
         "retries": _plain(spec.retries),
+        "breaker": _plain(spec.breaker),
+        "hosted": [_hosted(provider, models) for provider in spec.hosted],
         "overload": _plain(spec.overload),
         "redis": _redis(spec),
         "postgres": None if spec.postgres is None else _only(_plain(spec.postgres), *_POSTGRES),
         "cache": None if spec.cache is None else _only(_plain(spec.cache), "ttlSeconds", "staleSeconds", "scope"),
         "guardrails": None if spec.guardrails is None else _plain(spec.guardrails),
+        "queue": None if spec.queue is None else _queue(spec.queue),
         "replicas": spec.replicas.max,
         "failClosedSeconds": spec.fail_closed_seconds,
     }
@@ -71,11 +77,30 @@ def gateway_problems(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> Iter
         yield from _unknown(f"{path}.fallbacks", [each for each in model.fallbacks if each != model.name], names)
         if model.name in model.fallbacks:
             yield Problem(f"{path}.fallbacks", model.name, "is the model itself")
+    if spec.queue is not None and spec.redis.limits is None:
+        yield Problem(
+            "gateway.queue", None, "is kept in gateway.redis.limits, and there is none", "{}, which installs one"
+        )
+    yield from _hosted_problems(spec, names)
     hashes = [key.sha256 for key in spec.keys]
     for index, key in enumerate(spec.keys):
         if key.sha256 in hashes[:index]:
             first = spec.keys[hashes.index(key.sha256)].name
             yield Problem(f"gateway.keys[{index}].sha256", None, f"is the key of {first} too")
+
+
+def _hosted_problems(spec: GatewaySpec, names: Sequence[str]) -> Iterator[Problem]:
+    providers = [provider.name for provider in spec.hosted]
+    for index, provider in enumerate(spec.hosted):
+        path = f"gateway.hosted[{index}]"
+        if provider.name in providers[:index]:
+            yield Problem(f"{path}.name", provider.name, "is there twice")
+        stood_in_for = [each.model for each in provider.models]
+        yield from _unknown(f"{path}.models", stood_in_for, names)
+        if twice := next((each for number, each in enumerate(stood_in_for) if each in stood_in_for[:number]), None):
+            yield Problem(f"{path}.models", twice, "is there twice")
+    if spec.hosted and spec.redis.limits is None:
+        yield Problem("gateway.hosted", None, "its budget is counted in redis.limits, and there is none")
 
 
 def _unknown(path: str, named: Iterable[str], names: Sequence[str]) -> Iterator[Problem]:
@@ -100,6 +125,23 @@ def _model(spec: GatewaySpec, model: ModelEndpoint) -> dict[str, Any]:
         "usdPerMillionInputTokens": price.usd_per_million_input_tokens if price else 0.0,
         "usdPerMillionOutputTokens": price.usd_per_million_output_tokens if price else 0.0,
         "timeouts": _plain(spec.timeouts_of(model.name)),
+    }
+
+
+def _hosted(provider: HostedProviderSpec, models: Sequence[ModelEndpoint]) -> dict[str, Any]:
+    """A provider. How it is reached by network policies, and where its key is, is no part of it."""
+    contexts = {model.name: model.context_tokens for model in models}
+    return {
+        **_only(_plain(provider), "name", "url", "teams", "budget"),
+        "models": [
+            {
+                "model": each.model,
+                "name": each.name,
+                "contextTokens": each.context_tokens or contexts[each.model],
+                **_plain(each.price),
+            }
+            for each in provider.models
+        ],
     }
 
 
@@ -133,6 +175,12 @@ def _redis_endpoint(redis: RedisSpec | None, service: str, namespace: str) -> di
         "authorityFile": None,
         "authority": redis.certificate_authority,
     }
+
+
+def _queue(queue: QueueSpec) -> dict[str, Any]:
+    # Of its pods a worker need not know.
+    document = {name: value for name, value in _plain(queue).items() if name not in ("workers", "cpu", "memoryMib")}
+    return {**document, "backoffSeconds": BACKOFF_SECONDS, "memoryBytes": queue.memory_mib * 2**20}
 
 
 def _plain(model: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from llm_serving_gateway import encoding, exchange
 from llm_serving_gateway.answer_keys import answer_key, space_of
 from llm_serving_gateway.bounded_redis import BoundedRedis, RedisAwayError
 from llm_serving_gateway.configuration import Cache, Configuration, Files
-from llm_serving_gateway.exchange import RELEASE_HEADER, Exchange
+from llm_serving_gateway.exchange import Exchange
 from llm_serving_gateway.relay import Event, Inner, Receive, Send
 
 HEADER = "x-llm-cache"
@@ -90,7 +90,7 @@ class AnswerCache:
             await self._inner(scope, receive, send)
             return
         space = space_of(running.key.sha256, running.key.team, running.key.cache_scope or self._settings.scope)
-        key = answer_key(space, running.path, running.headers.get(RELEASE_HEADER), running.body)
+        key = answer_key(space, running.path, running.release, running.body)
         entry = await self._read(key) if running.directives.read else None
         age = 0.0 if entry is None else time.time() - entry.kept_at
         if entry is not None and age <= self._settings.ttl_seconds:
@@ -185,4 +185,5 @@ class _Recording:
 def _is_own(running: Exchange) -> bool:
     """Whether the requested model answered, to its own end: what another said, or an answer cut short, is not kept."""
     upstream = running.upstream
-    return upstream.model == running.model.name and not upstream.broken and not upstream.fewer_tokens
+    is_of_model = upstream.model == running.model.name and upstream.provider is None
+    return is_of_model and not upstream.broken and not upstream.fewer_tokens
