@@ -42,18 +42,18 @@ def create() -> "Application":
     """The application of this process, from the files of its pod."""
     from litellm.proxy.proxy_server import app  # pyright: ignore[reportMissingImports]
 
-    from llm_serving_gateway import answer_cache, backends, guardrails
+    from llm_serving_gateway import answer_cache, backends, guards
 
     files = Files.from_environment()
     configuration = read_configuration(files.gateway)
     backends.install(configuration)
-    guardrails.install(configuration.guardrails)
     redis = configuration.redis
     shared = None
     if redis is not None and redis.limits is not None:
         shared = SharedLimits(redis.limits, files.password("limits"), redis.timeout_seconds)
     limiter = Limiter(shared, configuration.replicas, configuration.fail_closed_seconds)
-    inner = answer_cache.around(app, configuration, files)
+    guarded = guards.around_answers(app, configuration.guardrails)
+    inner = guards.around_requests(answer_cache.around(guarded, configuration, files), configuration.guardrails)
     return Application(configuration, Keys(files.keys), limiter, Metrics(), inner)
 
 
@@ -76,7 +76,8 @@ class Application:
         self._configuration, self._keys, self._limiter, self._inner = configuration, keys, limiter, inner
         self._models = {model.name: model for model in configuration.models}
         self._metrics = metrics
-        metrics.watch(keys.state, limiter)
+        self._held = requests.HeldBytes(max(requests.HELD_BYTES, configuration.limits.body_bytes))
+        metrics.watch(keys.state, limiter, self._held)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """ASGI's entry."""
@@ -134,10 +135,24 @@ class Application:
             entry.status = 200
             await _send_json(send, 200, listed)
             return
-        body = await requests.read_body(receive, headers, self._configuration.limits.body_bytes)
-        if body is None:
-            entry.status = _CLIENT_GONE
-            return
+        with self._held.request() as hold:
+            body = await requests.read_body(receive, headers, self._configuration.limits.body_bytes, hold)
+            if body is None:
+                entry.status = _CLIENT_GONE
+                return
+            await self._take(key, headers, body, scope, receive, send, entry)
+
+    async def _take(
+        self,
+        key: Key,
+        headers: Mapping[str, str],
+        body: bytes,
+        scope: MutableMapping[str, Any],
+        receive: Receive,
+        send: Send,
+        entry: _Entry,
+    ) -> None:
+        path = scope["path"]
         fields = requests.parse(path, body)
         model = self._model(key, fields["model"])
         entry.model = model.name
@@ -146,6 +161,7 @@ class Application:
         asked = directives(fields, headers.get("cache-control", ""))
         fields.pop(FIELD, None)
         exchange = Exchange(uuid.uuid4().hex, key, model, path, headers, fields, asked)
+        exchange.max_tokens_left_open = not {"max_tokens", "max_completion_tokens"} & fields.keys()
         await self._hand_on(exchange, scope, receive, send, entry)
 
     async def _hand_on(
