@@ -76,6 +76,17 @@ _REGISTRY = Package(
 # The gateway's counters and cache, as real processes.
 _REDIS = Package("redis-server", "redis", ("redis-server", "redis-cli"), brew="redis", needed_by="the tests of images")
 
+# Keys and budgets of the gateway in a table, as a real process.
+POSTGRES = Package(
+    "postgresql",
+    "postgresql-server",
+    ("initdb", "postgres"),
+    # A folder for each version, never on PATH (Debian); /usr/bin (Fedora); Homebrew's.
+    (*(f"/usr/lib/postgresql/{version}/bin" for version in range(19, 13, -1)), "/usr/bin", "/opt/homebrew/bin"),
+    brew="postgresql",
+    needed_by="the tests of images",
+)
+
 _NODE = (
     Package("containerd", "containerd", ("containerd", "containerd-shim-runc-v2", "ctr")),
     Package("runc", "runc", ("runc",)),
@@ -100,6 +111,7 @@ _NODE = (
     _PROMETHEUS,
     _REGISTRY,
     _REDIS,
+    POSTGRES,
 )
 
 PACKAGES: dict[str, tuple[Package, ...]] = {

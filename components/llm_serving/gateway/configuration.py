@@ -11,7 +11,7 @@ from typing import Any
 
 from llm_serving.errors import Problem, nearest
 from llm_serving.gateway.names import REDIS_CACHE, REDIS_LIMITS, REDIS_PORT, service_host, stable_url, weighted_url
-from llm_serving.spec import GatewaySpec, ModelEndpoint, RedisSpec, Task
+from llm_serving.spec import AnswerCacheSpec, GatewaySpec, ModelEndpoint, RedisSpec, Task
 
 VERSION = 1
 """Of the form of ``gateway.json``."""
@@ -28,7 +28,7 @@ def gateway_document(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> dict
         "limits": _plain(spec.limits),
         "retries": _plain(spec.retries),
         "redis": _redis(spec),
-        "cache": None if spec.cache is None else _only(_plain(spec.cache), "ttlSeconds", "staleSeconds", "scope"),
+        "cache": None if spec.cache is None else _cache(spec.cache),
         "guardrails": None if spec.guardrails is None else _plain(spec.guardrails),
         "replicas": spec.replicas.max,
         "failClosedSeconds": spec.fail_closed_seconds,
@@ -60,11 +60,24 @@ def gateway_problems(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> Iter
         yield from _unknown(f"{path}.fallbacks", [each for each in model.fallbacks if each != model.name], names)
         if model.name in model.fallbacks:
             yield Problem(f"{path}.fallbacks", model.name, "is the model itself")
+    yield from _embedding_model(spec, models)
     hashes = [key.sha256 for key in spec.keys]
     for index, key in enumerate(spec.keys):
         if key.sha256 in hashes[:index]:
             first = spec.keys[hashes.index(key.sha256)].name
             yield Problem(f"gateway.keys[{index}].sha256", None, f"is the key of {first} too")
+
+
+def _embedding_model(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> Iterator[Problem]:
+    cache, path = spec.cache, "gateway.cache.embedding_model"
+    if cache is None or cache.kind != "semantic":
+        return
+    if cache.embedding_model is None:
+        yield Problem(path, None, "required where kind is semantic")
+        return
+    yield from _unknown(path, [cache.embedding_model], [model.name for model in models])
+    if any(model.name == cache.embedding_model and model.task is not Task.EMBED for model in models):
+        yield Problem(path, cache.embedding_model, "is no model of embeddings")
 
 
 def _unknown(path: str, named: Iterable[str], names: Sequence[str]) -> Iterator[Problem]:
@@ -88,6 +101,12 @@ def _model(spec: GatewaySpec, model: ModelEndpoint) -> dict[str, Any]:
         "usdPerMillionOutputTokens": price.usd_per_million_output_tokens if price else 0.0,
         "timeouts": _plain(spec.timeouts_of(model.name)),
     }
+
+
+def _cache(cache: AnswerCacheSpec) -> dict[str, Any]:
+    data = _plain(cache)
+    similar = _only(data, "embeddingModel", "threshold", "maxEntries") if cache.kind == "semantic" else None
+    return {**_only(data, "ttlSeconds", "staleSeconds", "scope"), "similar": similar}
 
 
 def _redis(spec: GatewaySpec) -> dict[str, Any] | None:
