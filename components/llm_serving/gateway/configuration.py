@@ -69,7 +69,7 @@ def gateway_problems(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> Iter
 
 
 def _embedding_model(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> Iterator[Problem]:
-    cache, path = spec.cache, "gateway.cache.embedding_model"
+    cache, path = spec.cache, "gateway.cache.embeddingModel"
     if cache is None or cache.kind != "semantic":
         return
     if cache.embedding_model is None:

@@ -39,8 +39,13 @@ SETTINGS: dict[str, Any] = {
         }
     ],
     "redis": {"limits": {"storage_gib": 4}, "cache": {"memory_mib": 512}},
-    "cache": {"ttl_seconds": 60, "scope": "team", "kind": "semantic", "embedding_model": "bge", "threshold": 0.9},
-    "guardrails": {"input": ["email", "credit-card"], "output": ["api-key"], "action": "block", "prompt_injection": True},
+    "cache": {"ttl_seconds": 60, "scope": "team"},
+    "guardrails": {
+        "input": ["email", "credit-card"],
+        "output": ["api-key"],
+        "action": "block",
+        "prompt_injection": True,
+    },
 }
 MODELS: list[Any] = [
     {"name": "qwen", "context_tokens": 8192, "service_class": "critical"},
