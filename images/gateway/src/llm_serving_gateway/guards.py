@@ -112,9 +112,9 @@ def around_requests(inner: Inner, guardrails: Guardrails | None) -> Inner:
         if scope["type"] != "http" or running is None:
             await inner(scope, receive, send)
             return
+        reason = INJECTION
         try:
             if injection is not None:
-                reason = INJECTION
                 await request_texts(running.body, of_others=True).filtered(injection)
             if sensitive is not None:
                 reason = BLOCKED
