@@ -19,7 +19,7 @@ from llm_serving.gateway.proxy import GatewayProxy
 from llm_serving.gateway.routes import ModelRoute
 from llm_serving.planning.replicas import object_name
 from llm_serving.serving import ModelService, TeamNamespace
-from llm_serving.spec import ModelEndpoint, Routing
+from llm_serving.spec import GatewaySpec, ModelEndpoint, Routing
 from stacks.settings import ServedModel, Stack
 
 
@@ -83,7 +83,16 @@ def put_gateway_in_front(
             route_arguments(stack, model, namespace, proxy, of_routers if routers else service.release_urls),
             platform.on_cluster(depends_on=[proxy, service, *routers.values()]),
         )
-    return FrontDoor(gateway.namespace, gateway.url, proxy.address)
+    return FrontDoor(gateway.namespace, _url(spec, gateway, proxy), proxy.address)
+
+
+def _url(spec: GatewaySpec, gateway: Gateway, proxy: GatewayProxy) -> pulumi.Output[str]:
+    """By the name that DNS has, else by the load balancer's address, else by the Service inside the cluster."""
+    if spec.host is not None or spec.load_balancer is None:
+        return gateway.url
+    return pulumi.Output.all(gateway.url, proxy.address).apply(
+        lambda known: f"{known[0].partition('://')[0]}://{known[1]}/v1" if known[1] else known[0]
+    )
 
 
 def _routers(
@@ -100,7 +109,7 @@ def _routers(
     return {
         served.release.spec.version: ReleaseRouter(
             object_name(model.spec.name, served.release.spec.version),
-            router_arguments(stack, endpoint, model, served, namespace),
+            router_arguments(stack, platform, endpoint, model, served, namespace),
             platform.on_cluster(depends_on=[service]),
         )
         for served in model.releases

@@ -9,12 +9,14 @@ from infra.arguments import image_pull, image_pull_with_password
 from infra.clouds import Platform
 from llm_serving.arguments import plain
 from llm_serving.gateway import Gateway, GatewayArgs, RedisArgs, ReleaseRouterArgs
+from llm_serving.gateway.network_policies import allowed_sources
 from llm_serving.gateway.proxy import GatewayProxy, GatewayProxyArgs
 from llm_serving.gateway.routes import ModelRouteArgs
 from llm_serving.planning.gateway import longest_request_seconds, proxy_replicas
+from llm_serving.planning.rules.gateway.address import EXTERNAL_DNS
 from llm_serving.planning.timeouts import is_awaited
 from llm_serving.serving import TeamNamespace
-from llm_serving.spec import GatewaySpec, ModelEndpoint, RedisSpec
+from llm_serving.spec import GatewayReference, GatewaySpec, LoadBalancerSpec, ModelEndpoint, RedisSpec
 from stacks.settings import ServedModel, ServedRelease, Stack
 
 
@@ -71,19 +73,45 @@ def proxy_arguments(
         "replicas": proxy_replicas(spec),
         "cpu": spec.proxy_cpu,
         "longest_request_seconds": longest_request_seconds(spec, [model.name for model in stack.gateway_models]),
-        "service_type": "ClusterIP" if spec.internal else "LoadBalancer",
         "labels": stack.settings.labels,
         **image_pull(stack),
     }
     if spec.host is not None:
         arguments["host"] = spec.host
-    if spec.tls is not None:
+    if spec.existing_edge is not None:
+        edge = spec.existing_edge
+        reference = GatewayReference(name=edge.name, namespace=edge.namespace, listener=edge.listener)
+        arguments["existing_edge"] = plain(reference)
+    if spec.load_balancer is not None:
+        _ask_for_load_balancer(arguments, stack, spec, spec.load_balancer)
+    if spec.tls is not None and spec.tls.secret_name is not None:
         arguments["tls_secret_name"] = spec.tls.secret_name
     return arguments
 
 
+def _ask_for_load_balancer(
+    arguments: GatewayProxyArgs, stack: Stack, spec: GatewaySpec, balancer: LoadBalancerSpec
+) -> None:
+    """The Service of the edge, as the cloud takes it."""
+    certificate = spec.tls.load_balancer_certificate if spec.tls is not None else None
+    service = stack.cloud.load_balancer(balancer, certificate)
+    record = {EXTERNAL_DNS: spec.host} if balancer.external_dns and spec.host is not None else {}
+    arguments["service_type"] = "LoadBalancer"
+    arguments["service_annotations"] = {**service.annotations, **record, **balancer.annotations}
+    arguments["source_ranges"] = allowed_sources(balancer)
+    arguments["external_traffic_policy"] = balancer.external_traffic_policy
+    arguments["tls_at_load_balancer"] = certificate is not None
+    if service.address is not None:
+        arguments["load_balancer_address"] = service.address
+
+
 def router_arguments(
-    stack: Stack, endpoint: ModelEndpoint, model: ServedModel, served: ServedRelease, namespace: TeamNamespace
+    stack: Stack,
+    platform: Platform,
+    endpoint: ModelEndpoint,
+    model: ServedModel,
+    served: ServedRelease,
+    namespace: TeamNamespace,
 ) -> ReleaseRouterArgs:
     """The router of one release."""
     # Imported here: it takes seconds that a stack without routers need not spend.
@@ -104,6 +132,7 @@ def router_arguments(
         "engine_port": engine(served.release.spec.engine.name).port,
         "request_seconds": longest_request_seconds(spec, [model.spec.name]),
         "awaited": is_awaited(model.spec.timeouts, model.node),
+        "reach": platform.reach,
         "labels": stack.settings.labels,
         **image_pull(stack),
     }

@@ -135,6 +135,8 @@ class NetworkReach(ContractModel):
         storage_ports: its TCP ports.
         dns_egress: addresses of name services that are no pods of the cluster.
         gateway_sources: addresses from which the gateway's proxies connect.
+        api_server_egress: addresses of the API server as pods see them; empty where they are private ones.
+        api_server_ports: its TCP ports.
     """
 
     identity_egress: tuple[str, ...] = ()
@@ -143,3 +145,5 @@ class NetworkReach(ContractModel):
     storage_ports: tuple[Port, ...] = (443,)
     dns_egress: tuple[str, ...] = ()
     gateway_sources: tuple[str, ...] = ()
+    api_server_egress: tuple[str, ...] = ()
+    api_server_ports: tuple[Port, ...] = (443, 6443)

@@ -32,6 +32,8 @@ class ExistingCloud(Cloud[ExistingPoolSpec, ExistingPool]):
             "clients": [str(clients) for clients in self.settings.clients],
             "storage": [str(addresses) for addresses in self.settings.storage],
             "storage_ports": list(self.settings.storage_ports),
+            "api_server": [str(addresses) for addresses in self.settings.api_server],
+            "api_server_ports": list(self.settings.api_server_ports),
         }
         kubeconfig = pulumi.Config().get_secret("kubeconfig")
         if kubeconfig is not None:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from llm_serving.arguments import Frozen
 from llm_serving.planning.cost import CostLine
-from llm_serving.planning.gateway import gateway_pods
+from llm_serving.planning.gateway import Exposure, dns_record, exposure, gateway_pods
 from llm_serving.planning.replicas import Role, plan_replicas
 from stacks.outputs import GatewayOutputs, ModelOutputs, StackOutputs
 from stacks.report.cluster_view import ClusterView, NodeView, PodState, PodView
@@ -131,7 +131,9 @@ class GatewayReport(Frozen):
         namespace: its namespace.
         url: base URL of its API; ``None`` before the first update.
         address: of its load balancer; ``None`` where it has none.
-        internal: whether it is reached from inside the cluster alone.
+        exposure: from where clients reach it.
+        record: the record that DNS must have, as zone files write it; ``None`` where it needs none, and before the
+            first update.
         keys: how many may use it.
         parts: its pods.
     """
@@ -139,7 +141,8 @@ class GatewayReport(Frozen):
     namespace: str
     url: str | None
     address: str | None
-    internal: bool
+    exposure: Exposure
+    record: str | None
     keys: int
     parts: tuple[GatewayPartReport, ...]
 
@@ -358,7 +361,8 @@ def _gateway(stack: Stack, outputs: GatewayOutputs | None) -> GatewayReport | No
         namespace=spec.namespace,
         url=outputs.url if outputs else None,
         address=(outputs.address or None) if outputs else None,
-        internal=spec.internal,
+        exposure=exposure(spec),
+        record=dns_record(spec, outputs.address) if outputs else None,
         keys=len(spec.keys),
         parts=tuple(
             GatewayPartReport(

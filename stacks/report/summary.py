@@ -6,6 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from llm_serving.planning.cost import HOURS_PER_MONTH
+from llm_serving.planning.gateway import Exposure
 from llm_serving.planning.replicas import NOT_IN_FORCE
 from llm_serving.spec import Market
 from stacks.report.cluster_view import NodeView, PodState
@@ -169,11 +170,19 @@ def _gateway(gateway: GatewayReport) -> Section:
         (part.part, part.namespace, instance_range(part.min_pods, part.max_pods), _short_image(part.image))
         for part in gateway.parts
     ]
-    where = "inside the cluster" if gateway.internal else "public"
-    notes = [f"{gateway.url} ({where})"] if gateway.url else []
+    notes = [f"{gateway.url} ({_EXPOSURES[gateway.exposure]})"] if gateway.url else []
     notes += [f"address of its load balancer: {gateway.address}"] if gateway.address else []
+    notes += [f"DNS must have: {gateway.record}"] if gateway.record else []
     notes.append(f"keys: {gateway.keys}")
     return Section("Gateway", ("part", "namespace", "pods", "image"), rows, notes=notes)
+
+
+_EXPOSURES = {
+    Exposure.CLUSTER: "inside the cluster",
+    Exposure.PRIVATE: "inside the private network",
+    Exposure.PUBLIC: "public",
+    Exposure.EXISTING: "by a Gateway that is there",
+}
 
 
 def _short_image(reference: str) -> str:

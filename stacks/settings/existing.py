@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from llm_serving.arguments import Frozen
+from llm_serving.contract import Port
 from llm_serving.planning.nodes import DEFAULT_MAX_PODS
 from llm_serving.planning.rules.stack import AwsShape, GcpShape
 from llm_serving.spec import CacheStorageSpec, CapacityEntry, EngineName, ExistingPoolSpec, ImageReference
@@ -30,6 +31,8 @@ class ExistingClusterSettings(Frozen):
         storage: address ranges of an object store that loaders and engines reach; where there are none, a ``loader``
             that reads one reaches the internet.
         storage_ports: TCP ports of that store.
+        api_server: address ranges of the API server as pods see them, for what asks it; none: private ones.
+        api_server_ports: TCP ports of the API server.
     """
 
     name: ContextName
@@ -38,7 +41,9 @@ class ExistingClusterSettings(Frozen):
     cache_storage: CacheStorageSpec | None = None
     clients: tuple[Cidr, ...] = ()
     storage: tuple[Cidr, ...] = ()
-    storage_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], Field(min_length=1)] = (443,)
+    storage_ports: Annotated[tuple[Port, ...], Field(min_length=1)] = (443,)
+    api_server: tuple[Cidr, ...] = ()
+    api_server_ports: Annotated[tuple[Port, ...], Field(min_length=1)] = (443, 6443)
 
 
 class ExistingSettings(CommonSettings):

@@ -1,7 +1,7 @@
 """Public arguments of the components, generated from ``llm_serving.spec``: change the models, then
 run ``python -m llm_serving.plugin arguments``."""
 
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class GatewayImageArgs(TypedDict):
@@ -201,11 +201,77 @@ class GuardrailsArgs(TypedDict):
     """Characters of a stream that are held back, so that what is looked for is seen whole; 80 by default."""
 
 
+class IssuerArgs(TypedDict):
+    """An issuer of cert-manager that is there."""
+
+    name: str
+    """Its name."""
+    kind: NotRequired[str]
+    """`ClusterIssuer` (the default), or `Issuer` in the gateway's namespace."""
+
+
+class AcmeArgs(TypedDict):
+    """An account of an authority that speaks ACME, such as Let's Encrypt."""
+
+    email: str
+    """Where the authority writes to before a certificate ends."""
+    server: NotRequired[str]
+    """Its directory; that of Let's Encrypt by default."""
+    dns01: NotRequired[dict[str, Any]]
+    """How the record of the domain is changed that proves that it is ours: one solver in the form of cert-manager, with
+    the names of Secrets of the gateway's namespace. Left out: the authority asks the gateway itself, over HTTP."""
+
+
 class GatewayTlsArgs(TypedDict):
-    """The gateway's certificate."""
+    """The gateway's certificate, one of four."""
+
+    secret_name: NotRequired[str]
+    """A Secret of type `kubernetes.io/tls` in the gateway's namespace, which somebody else keeps."""
+    issuer: NotRequired[IssuerArgs]
+    """An issuer of cert-manager that is there."""
+    acme: NotRequired[AcmeArgs]
+    """An authority that is asked by an issuer of the gateway's own."""
+    load_balancer_certificate: NotRequired[str]
+    """A certificate of the cloud, with which the load balancer ends TLS: on AWS the ARN of one of ACM."""
+
+
+class CertificateSecretArgs(TypedDict):
+    """A certificate that is there."""
 
     secret_name: str
-    """Secret of type `kubernetes.io/tls` in the gateway's namespace."""
+    """Secret of type `kubernetes.io/tls`."""
+
+
+class LoadBalancerArgs(TypedDict):
+    """The load balancer of the cloud in front of the gateway."""
+
+    public: NotRequired[bool]
+    """Has an address of the internet; false by default: one of the cloud's private network."""
+    source_ranges: NotRequired[list[str]]
+    """Addresses of clients; left out: all of private networks, of a public one everybody."""
+    addresses: NotRequired[list[str]]
+    """Addresses that it has, which are reserved: an IPv4 address, on AWS the allocations of Elastic IP addresses; left
+    out: the cloud gives it one."""
+    external_traffic_policy: NotRequired[str]
+    """`Local` (the default) keeps the addresses of clients; `Cluster` replaces them by those of nodes, for load
+    balancers that find no node with a pod by themselves."""
+    annotations: NotRequired[dict[str, str]]
+    """More annotations of its Service, for what the cloud has no setting for here."""
+    external_dns: NotRequired[bool]
+    """Have ExternalDNS of the cluster make the record of `host`; false by default."""
+
+
+class ExistingEdgeArgs(TypedDict):
+    """A Gateway that clients reach already, by HTTPS. Its certificate, address and limits are its own."""
+
+    name: str
+    """Its name."""
+    namespace: str
+    """Its namespace. It must let routes in: `allowedRoutes` of its listener."""
+    listener: NotRequired[str]
+    """The one listener that routes attach to (`sectionName`); left out: all of them."""
+    proxy_namespace: NotRequired[str]
+    """Namespace of the pods that serve it; left out: its own."""
 
 
 class RouterArgs(TypedDict):
@@ -245,8 +311,10 @@ class GatewaySettingsArgs(TypedDict):
     """Name by which clients reach it; left out: any name."""
     tls: NotRequired[GatewayTlsArgs]
     """Its certificate; left out: HTTP without TLS."""
-    internal: NotRequired[bool]
-    """Reached from inside the cluster's network alone; true by default."""
+    load_balancer: NotRequired[LoadBalancerArgs]
+    """The load balancer in front of it; left out: pods of the cluster alone reach it."""
+    existing_edge: NotRequired[ExistingEdgeArgs]
+    """A Gateway that clients reach already, in place of one of its own."""
     replicas: NotRequired[GatewayReplicasArgs]
     """How many pods."""
     cpu: NotRequired[float]

@@ -22,7 +22,7 @@ from llm_serving.gateway.configuration import (
     keys_document,
 )
 from llm_serving.gateway.names import EDGE_SERVICE, LITELLM, service_host
-from llm_serving.gateway.network_policies import PRIVATE, Hops, gateway_policies
+from llm_serving.gateway.network_policies import Hops, client_ranges, gateway_policies
 from llm_serving.gateway.pods import ONE_BY_ONE
 from llm_serving.serving.arguments import ImagePullArgs
 from llm_serving.serving.disruption import disruption_budget
@@ -40,7 +40,7 @@ from llm_serving.serving.monitoring import API_VERSION as POD_MONITOR_VERSION
 from llm_serving.serving.monitoring import KIND as POD_MONITOR
 from llm_serving.serving.monitoring import METRICS_PATH
 from llm_serving.serving.namespace import pod_security
-from llm_serving.serving.network_policies import INTERNET, NAMESPACE_NAME
+from llm_serving.serving.network_policies import NAMESPACE_NAME
 from llm_serving.serving.release import FORCE
 from llm_serving.spec import EngineName, GatewaySpec, ImagePullSpec, ModelEndpoint, Routing, content_hash
 from llm_serving.spec.names import NamespaceName
@@ -61,11 +61,8 @@ class GatewayArgs(TypedDict):
     client_ranges: NotRequired[list[str]]
     """Addresses of clients outside of the cluster, besides `gatewaySources` of `reach`."""
     reach: NotRequired[pulumi.Input[dict[str, Any]]]
-    """Addresses of name services, and those from which clients come: output `reach` of a network or cluster."""
-    api_server_ranges: NotRequired[list[str]]
-    """Addresses of the API server as pods see them, which the proxy asks for its routes; private ones by default."""
-    api_server_ports: NotRequired[list[int]]
-    """Its TCP ports; 443 and 6443 by default."""
+    """Addresses of name services and of the API server, and those from which clients come: output `reach` of a network
+    or cluster."""
     limits_password: NotRequired[pulumi.Input[str]]
     """Password of the Redis of limits and budgets."""
     cache_password: NotRequired[pulumi.Input[str]]
@@ -90,8 +87,6 @@ class GatewayInputs(Frozen):
     client_namespaces: tuple[NamespaceName, ...] = ()
     client_ranges: tuple[Cidr, ...] = ()
     reach: Any = None
-    api_server_ranges: tuple[Cidr, ...] = ()
-    api_server_ports: tuple[int, ...] = (443, 6443)
     limits_password: Any = None
     cache_password: Any = None
     monitored: bool = False
@@ -216,7 +211,7 @@ class Gateway(pulumi.ComponentResource):
         if inputs.monitored:
             _pod_monitor(self, name, metadata("gateway"))
         self.service_name = service.metadata.apply(lambda metadata: metadata.name or LITELLM)
-        scheme = "http" if spec.tls is None else "https"
+        scheme = "http" if spec.tls is None and spec.existing_edge is None else "https"
         self.url = self.namespace.apply(
             lambda namespace: f"{scheme}://{spec.host or service_host(EDGE_SERVICE, namespace)}/v1"
         )
@@ -224,20 +219,19 @@ class Gateway(pulumi.ComponentResource):
 
 
 def _hops(inputs: GatewayInputs) -> Hops:
-    spec = inputs.gateway
+    spec, edge = inputs.gateway, inputs.gateway.existing_edge
     stores = ((spec.redis.limits, COMPONENT_REDIS_LIMITS), (spec.redis.cache, COMPONENT_REDIS_CACHE))
     routings = {model.routing for model in inputs.models}
     return Hops(
         client_namespaces=inputs.client_namespaces,
-        client_ranges=[*map(str, inputs.client_ranges), *([] if spec.internal else [INTERNET])],
+        client_ranges=[*map(str, inputs.client_ranges), *client_ranges(spec)],
         routers=Routing.ROUTER in routings,
         direct=Routing.SERVICE in routings,
         serving_ports=sorted({engine(name).port for name in EngineName}),
         redis=[component for redis, component in stores if redis is not None and redis.is_installed],
         redis_ports=sorted({redis.port for redis, _ in stores if redis is not None and not redis.is_installed}),
         monitoring={NAMESPACE_NAME: inputs.monitoring_namespace},
-        api_server_ranges=[*map(str, inputs.api_server_ranges)] or PRIVATE,
-        api_server_ports=inputs.api_server_ports,
+        edge_namespace=edge and (edge.proxy_namespace or edge.namespace),
     )
 
 

@@ -25,6 +25,7 @@ from llm_serving.serving.labels import (
     COMPONENT_ROUTER,
 )
 from llm_serving.serving.network_policies import (
+    INTERNET,
     NAMESPACE_NAME,
     Peer,
     Policy,
@@ -37,6 +38,7 @@ from llm_serving.serving.network_policies import (
     pods_of,
     tcp,
 )
+from llm_serving.spec import GatewaySpec, LoadBalancerSpec
 
 PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")
 """Ranges of private networks (RFC 1918, 6598), in one of which a Redis that is there has its address, and most API
@@ -56,8 +58,7 @@ class Hops:
         redis: components of the Redis that run in the namespace.
         redis_ports: TCP ports of the Redis that run elsewhere.
         monitoring: labels of the namespaces that Prometheus runs in.
-        api_server_ranges: addresses of the API server, which is no pod, and which the proxy asks for its routes.
-        api_server_ports: its TCP ports.
+        edge_namespace: namespace of the pods of somebody else's edge; ``None`` where the proxy is the edge.
     """
 
     client_namespaces: Sequence[str]
@@ -68,24 +69,44 @@ class Hops:
     redis: Sequence[str]
     redis_ports: Sequence[int]
     monitoring: Mapping[str, str]
-    api_server_ranges: Sequence[str]
-    api_server_ports: Sequence[int]
+    edge_namespace: str | None
+
+
+def client_ranges(gateway: GatewaySpec) -> list[str]:
+    """Addresses from which clients come through the load balancer, as its pods see them."""
+    balancer = gateway.load_balancer
+    if balancer is None:
+        return []
+    allowed = allowed_sources(balancer)
+    # Nodes pass connections on by addresses of their own.
+    return allowed if balancer.external_traffic_policy == "Local" else list(dict.fromkeys([*allowed, *PRIVATE]))
+
+
+def allowed_sources(balancer: LoadBalancerSpec) -> list[str]:
+    """Addresses of clients that a load balancer lets in."""
+    return [*map(str, balancer.source_ranges)] or ([INTERNET] if balancer.public else [*PRIVATE])
+
+
+def api_server(reach: NetworkReach) -> list[Peer]:
+    """The API server, which is no pod."""
+    return addresses(reach.api_server_egress or PRIVATE)
 
 
 def gateway_policies(hops: Hops, reach: NetworkReach) -> dict[str, Policy]:
     """The policies of the gateway's namespace, by name; which there are does not depend on ``reach``."""
     proxy = Peer(pod_selector=pods_of(COMPONENT_GATEWAY_PROXY))
     litellm = Peer(pod_selector=pods_of(COMPONENT_GATEWAY))
+    edge = proxy if hops.edge_namespace is None else pods_in({NAMESPACE_NAME: hops.edge_namespace})
     policies = {
         "default-deny": default_deny(),
         "dns": egress_to_dns(reach),
         "clients": _ingress_of_clients(hops, reach),
-        "litellm": ingress(COMPONENT_GATEWAY, [proxy], [LITELLM_PORT]),
+        "litellm": ingress(COMPONENT_GATEWAY, [edge], [LITELLM_PORT]),
         "models": ingress(COMPONENT_GATEWAY_PROXY, [litellm], [MODELS_PORT]),
         "litellm-metrics": ingress_of_scrapes(COMPONENT_GATEWAY, [LITELLM_METRICS_PORT], hops.monitoring),
         "proxy-metrics": ingress_of_scrapes(COMPONENT_GATEWAY_PROXY, [PROXY_METRICS_PORT], hops.monitoring),
         "litellm-egress": _egress_of_litellm(hops, proxy),
-        "proxy-egress": _egress_of_proxy(hops, litellm),
+        "proxy-egress": _egress_of_proxy(hops, litellm, reach),
     }
     for component in hops.redis:
         policies[component] = ingress(component, [litellm], [REDIS_PORT])
@@ -93,8 +114,10 @@ def gateway_policies(hops: Hops, reach: NetworkReach) -> dict[str, Policy]:
 
 
 def _ingress_of_clients(hops: Hops, reach: NetworkReach) -> Policy:
-    sources = [pods_in({NAMESPACE_NAME: name}) for name in hops.client_namespaces]
-    sources += addresses([*hops.client_ranges, *reach.gateway_sources])
+    sources = list[Peer]()
+    if hops.edge_namespace is None:
+        sources += [pods_in({NAMESPACE_NAME: name}) for name in hops.client_namespaces]
+        sources += addresses([*hops.client_ranges, *reach.gateway_sources])
     ports = [EDGE_HTTP_PORT, EDGE_HTTPS_PORT]
     if sources:
         return ingress(COMPONENT_GATEWAY_PROXY, sources, ports)
@@ -111,11 +134,10 @@ def _egress_of_litellm(hops: Hops, proxy: Peer) -> Policy:
     return Policy(pod_selector=pods_of(COMPONENT_GATEWAY), policy_types=["Egress"], egress=rules)
 
 
-def _egress_of_proxy(hops: Hops, litellm: Peer) -> Policy:
-    rules = [
-        _to([litellm], [LITELLM_PORT]),
-        _to(addresses(hops.api_server_ranges), hops.api_server_ports),
-    ]
+def _egress_of_proxy(hops: Hops, litellm: Peer, reach: NetworkReach) -> Policy:
+    rules = [_to(api_server(reach), reach.api_server_ports)]
+    if hops.edge_namespace is None:
+        rules.insert(0, _to([litellm], [LITELLM_PORT]))
     if hops.routers:
         rules.append(_to([_of_teams(COMPONENT_ROUTER)], [ROUTER_PORT]))
     if hops.direct:

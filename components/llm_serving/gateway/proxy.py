@@ -33,6 +33,7 @@ from llm_serving.serving.labels import COMPONENT_GATEWAY_PROXY, LABEL_COMPONENT,
 from llm_serving.spec import GatewayReference, ImagePullSpec, Toleration
 from llm_serving.spec.kubernetes import ImageName
 from llm_serving.spec.names import DnsLabel, NamespaceName, ObjectName, PositiveCount, SecretName
+from llm_serving.spec.network import Cidr
 
 API_VERSION = f"{traefik.GROUP}/v1"
 
@@ -62,6 +63,12 @@ class GatewayProxyArgs(TypedDict):
     """Annotations of the edge's Service, by which a cloud keeps its load balancer internal."""
     source_ranges: NotRequired[list[str]]
     """Address ranges from which the load balancer takes clients; all by default."""
+    load_balancer_address: NotRequired[str]
+    """Address that the load balancer gets; one that the cloud chooses by default."""
+    external_traffic_policy: NotRequired[str]
+    """`Local` (the default), with which pods see the addresses of clients, or `Cluster`."""
+    tls_at_load_balancer: NotRequired[bool]
+    """The load balancer ends TLS: it takes clients on port 443, and passes HTTP on; false by default."""
     existing_edge: NotRequired[GatewayReferenceArgs]
     """A Gateway that clients reach already, in place of ours; certificate, host and limits are its own."""
     existing_models: NotRequired[GatewayReferenceArgs]
@@ -92,7 +99,10 @@ class GatewayProxyInputs(Frozen):
     longest_request_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
     service_type: Literal["ClusterIP", "LoadBalancer"] = "ClusterIP"
     service_annotations: dict[str, str] = {}
-    source_ranges: tuple[str, ...] = ()
+    source_ranges: tuple[Cidr, ...] = ()
+    load_balancer_address: str | None = None
+    external_traffic_policy: Literal["Local", "Cluster"] = "Local"
+    tls_at_load_balancer: bool = False
     existing_edge: GatewayReference | None = None
     existing_models: GatewayReference | None = None
     gateway_class: DnsLabel = "llm-serving"
@@ -185,7 +195,8 @@ class GatewayProxy(pulumi.ComponentResource):
         )
         self.url, self.address = pulumi.Output.from_input(""), pulumi.Output.from_input("")
         if edge is not None:
-            scheme, port = ("https", EDGE_SERVICE_HTTPS_PORT) if edge.tls else ("http", EDGE_SERVICE_HTTP_PORT)
+            secured = edge.tls or inputs.tls_at_load_balancer
+            scheme, port = ("https", EDGE_SERVICE_HTTPS_PORT) if secured else ("http", EDGE_SERVICE_HTTP_PORT)
             service = _service(self, f"{name}-edge", EDGE_SERVICE, inputs, labels, scheme, port, edge.port)
             self.url = pulumi.Output.format("{0}://{1}.{2}.svc", scheme, service.metadata.name, inputs.namespace)
             if inputs.service_type == "LoadBalancer":
@@ -267,9 +278,11 @@ def _service(
             type=inputs.service_type if is_edge else "ClusterIP",
             selector={LABEL_COMPONENT: COMPONENT_GATEWAY_PROXY},
             ports=[core.v1.ServicePortArgs(name=port_name, port=port, target_port=target_port)],
-            # Network policies know clients by their addresses, which another node that passes a connection on replaces.
-            external_traffic_policy="Local" if balanced else None,
-            load_balancer_source_ranges=list(inputs.source_ranges) or None if balanced else None,
+            # With "Local", network policies know clients by their addresses, which another node that passes a
+            # connection on replaces.
+            external_traffic_policy=inputs.external_traffic_policy if balanced else None,
+            load_balancer_source_ranges=[*map(str, inputs.source_ranges)] or None if balanced else None,
+            load_balancer_ip=inputs.load_balancer_address if balanced else None,
         ),
         opts=child(parent),
     )

@@ -13,7 +13,7 @@ from pulumi_kubernetes import apps, core, meta
 
 from llm_serving.component import Frozen, child, raising_input_errors, token, validated
 from llm_serving.errors import Problem, ProblemsError, Suggestion
-from llm_serving.gateway.arguments import GatewayImageArgs, GatewayTlsArgs, LimitsRedisArgs, RedisSettingsArgs
+from llm_serving.gateway.arguments import CertificateSecretArgs, GatewayImageArgs, LimitsRedisArgs, RedisSettingsArgs
 from llm_serving.gateway.names import REDIS_CACHE, REDIS_LIMITS, REDIS_PORT, service_host
 from llm_serving.gateway.redis_pod import CONFIGURATION_FILE, PORT_NAME, USERS_FILE, configuration, pod_spec, users
 from llm_serving.serving.arguments import ImagePullArgs
@@ -23,7 +23,7 @@ from llm_serving.serving.labels import (
     LABEL_COMPONENT,
     gateway_labels,
 )
-from llm_serving.spec import GatewayTlsSpec, ImagePullSpec, ImageReference, LimitsRedisSpec, RedisSpec
+from llm_serving.spec import CertificateSecretSpec, ImagePullSpec, ImageReference, LimitsRedisSpec, RedisSpec
 
 
 class RedisArgs(TypedDict):
@@ -39,7 +39,7 @@ class RedisArgs(TypedDict):
     """Image of Redis; needed where it is installed."""
     password: NotRequired[pulumi.Input[str]]
     """Password of its clients; needed where it is installed."""
-    certificate: NotRequired[GatewayTlsArgs]
+    certificate: NotRequired[CertificateSecretArgs]
     """Its certificate, a Secret with `ca.crt` too: it speaks TLS alone. Left out: it speaks none."""
     image_pull: NotRequired[ImagePullArgs]
     """Credentials for the registries of images; those of `Gateway`."""
@@ -55,7 +55,7 @@ class RedisInputs(Frozen):
     namespace: Any
     image: ImageReference | None = None
     password: Any = None
-    certificate: GatewayTlsSpec | None = None
+    certificate: CertificateSecretSpec | None = None
     image_pull: ImagePullSpec | None = None
     labels: dict[str, str] = {}
 

@@ -11,24 +11,23 @@ import pulumi
 from pulumi_kubernetes import apps, core, meta, networking, policy, rbac
 from pydantic import Field
 
-from llm_serving.component import Frozen, child, raising_input_errors, token, validated
-from llm_serving.contract import LABEL_MODEL, LABEL_RELEASE, LABEL_TEAM
+from llm_serving.component import Frozen, child, parse_output, raising_input_errors, token, validated
+from llm_serving.contract import LABEL_MODEL, LABEL_RELEASE, LABEL_TEAM, NetworkReach
 from llm_serving.errors import Problem, ProblemsError, Suggestion
 from llm_serving.gateway.arguments import GatewayImageArgs, RouterArgs
 from llm_serving.gateway.names import router_name
-from llm_serving.gateway.network_policies import PRIVATE
+from llm_serving.gateway.network_policies import api_server
 from llm_serving.gateway.pods import ONE_BY_ONE
 from llm_serving.gateway.router_pod import METRICS_PORT_NAME, POD_VERBS, discovery_options, pod_spec, router_command
 from llm_serving.serving.arguments import ImagePullArgs
 from llm_serving.serving.disruption import disruption_budget
 from llm_serving.serving.gateway_access import ROUTER_METRICS_PORT, ROUTER_PORT
 from llm_serving.serving.labels import COMPONENT_ENGINE, COMPONENT_ROUTER, LABEL_COMPONENT, gateway_labels
-from llm_serving.serving.network_policies import addresses, egress
+from llm_serving.serving.network_policies import egress
 from llm_serving.serving.pod import PORT_NAME
 from llm_serving.serving.roles import RBAC
 from llm_serving.spec import ImagePullSpec, ImageReference, RouterSpec, ServiceClass, Task
 from llm_serving.spec.names import ModelName, NamespaceName, PositiveCount
-from llm_serving.spec.network import Cidr
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -61,10 +60,8 @@ class ReleaseRouterArgs(TypedDict):
     """Longest request, in seconds; 600 by default. A router that goes finishes the requests that it has."""
     awaited: NotRequired[bool]
     """Wait until the routers are ready, which they are once an engine of the release is; true by default."""
-    api_server_ranges: NotRequired[list[str]]
-    """Addresses of the API server as pods see them; left out: private ones."""
-    api_server_ports: NotRequired[list[int]]
-    """Its TCP ports; 443 and 6443 by default."""
+    reach: NotRequired[pulumi.Input[dict[str, Any]]]
+    """Addresses of the API server: output `reach` of a network or cluster."""
     image_pull: NotRequired[ImagePullArgs]
     """Credentials for the registries of images; those of `TeamNamespace`."""
     labels: NotRequired[dict[str, str]]
@@ -85,8 +82,7 @@ class ReleaseRouterInputs(Frozen):
     engine_port: Port = 8000
     request_seconds: PositiveCount = 600
     awaited: bool = True
-    api_server_ranges: tuple[Cidr, ...] = ()
-    api_server_ports: tuple[Port, ...] = (443, 6443)
+    reach: Any = None
     image_pull: ImagePullSpec | None = None
     labels: dict[str, str] = {}
 
@@ -132,10 +128,8 @@ class ReleaseRouter(pulumi.ComponentResource):
         reaches_api_server = networking.v1.NetworkPolicy(
             name,
             metadata=metadata(),
-            spec=egress(
-                COMPONENT_ROUTER,
-                addresses([*map(str, inputs.api_server_ranges)] or PRIVATE),
-                inputs.api_server_ports,
+            spec=parse_output(NetworkReach, inputs.reach or {}, f"ReleaseRouter {name!r}", "reach").apply(
+                lambda reach: egress(COMPONENT_ROUTER, api_server(reach), reach.api_server_ports)
             ),
             opts=child(self),
         )

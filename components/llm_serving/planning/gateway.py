@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from math import ceil
 
 from llm_serving.spec import (
@@ -58,6 +59,43 @@ def model_endpoint(gateway: GatewaySpec, model: ModelSpec, releases: Iterable[Re
         service_class=model.service_class,
         routing=routing_of(gateway, model, stable.task),
     )
+
+
+class Exposure(StrEnum):
+    """From where clients reach a gateway."""
+
+    CLUSTER = "cluster"
+    """From inside the cluster alone."""
+    PRIVATE = "private"
+    """By a load balancer of the private network."""
+    PUBLIC = "public"
+    """By a load balancer of the internet."""
+    EXISTING = "existing"
+    """By a Gateway of somebody else's."""
+
+
+def exposure(gateway: GatewaySpec) -> Exposure:
+    """From where clients reach the gateway, as far as the settings tell."""
+    if gateway.existing_edge is not None:
+        return Exposure.EXISTING
+    if gateway.load_balancer is None:
+        return Exposure.CLUSTER
+    return Exposure.PUBLIC if gateway.load_balancer.public else Exposure.PRIVATE
+
+
+def dns_record(gateway: GatewaySpec, address: str) -> str | None:
+    """The record that DNS must have for the gateway's host, as zone files write it; ``None`` where none is needed, and
+    where somebody else knows its address.
+
+    Args:
+        gateway: the gateway.
+        address: of its load balancer, an IPv4 address or a name; empty where it is not known yet.
+    """
+    balancer = gateway.load_balancer
+    if gateway.host is None or balancer is None or balancer.external_dns or not address:
+        return None
+    is_name = not address.replace(".", "").isdecimal()
+    return f"{gateway.host}. CNAME {address}." if is_name else f"{gateway.host}. A {address}"
 
 
 def longest_request_seconds(gateway: GatewaySpec, models: Iterable[str]) -> int:

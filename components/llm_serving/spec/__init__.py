@@ -30,7 +30,6 @@ from llm_serving.spec.gateway import (
     GatewayReplicasSpec,
     GatewaySpec,
     GatewayTimeoutsSpec,
-    GatewayTlsSpec,
     GuardrailEntity,
     GuardrailsSpec,
     KeySpec,
@@ -40,6 +39,14 @@ from llm_serving.spec.gateway import (
     RedisStoresSpec,
     RetriesSpec,
     Routing,
+)
+from llm_serving.spec.gateway_address import (
+    AcmeSpec,
+    CertificateSecretSpec,
+    ExistingEdgeSpec,
+    GatewayTlsSpec,
+    IssuerSpec,
+    LoadBalancerSpec,
 )
 from llm_serving.spec.gateway_reference import GatewayReference
 from llm_serving.spec.image_pull import ImagePullSpec
@@ -78,6 +85,7 @@ from llm_serving.spec.toleration import Toleration
 
 __all__ = [
     "RESERVED_MARKETS",
+    "AcmeSpec",
     "AdapterSource",
     "AddonSource",
     "AddonsSpec",
@@ -90,12 +98,14 @@ __all__ = [
     "CalibrationSpec",
     "CanaryChoice",
     "CapacityEntry",
+    "CertificateSecretSpec",
     "DrainSpec",
     "EgressSpec",
     "EncoderFacts",
     "EngineName",
     "EngineRelease",
     "EngineSpec",
+    "ExistingEdgeSpec",
     "ExistingPoolSpec",
     "ExpertFacts",
     "GatewayLimitsSpec",
@@ -111,11 +121,13 @@ __all__ = [
     "GuardrailsSpec",
     "ImagePullSpec",
     "ImageReference",
+    "IssuerSpec",
     "KeySpec",
     "KvCacheType",
     "LauncherSpec",
     "LayerFacts",
     "LimitsRedisSpec",
+    "LoadBalancerSpec",
     "LoaderSpec",
     "Market",
     "Modality",

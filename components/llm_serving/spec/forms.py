@@ -132,6 +132,15 @@ BASE_URL = Form(
     "not the URL of a service: http:// or https://, a host and a path, without a slash at its end",
     lambda text: text.strip().rstrip("/"),
 )
+EMAIL = Form(
+    r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)+$",
+    "not the address of a mailbox: as in platform@example.com",
+    lambda text: text.strip().removeprefix("mailto:"),
+)
+ACM_CERTIFICATE = Form(
+    r"^arn:aws(-[a-z]+)*:acm:[a-z0-9-]+:[0-9]{12}:certificate/[0-9a-f-]{36}$",
+    "not the ARN of a certificate of ACM: arn:aws:acm:<region>:<account>:certificate/<id>",
+)
 DNS_HOST = Form(
     r"^(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$",
     "not the name of a host: at most 253 small letters, digits, '-' and '.', without scheme, port and path",

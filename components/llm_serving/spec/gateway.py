@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from llm_serving.arguments import Frozen
 from llm_serving.errors import Problem, ProblemsError, Suggestion
 from llm_serving.spec.forms import DNS_HOST, KEY_HASH
+from llm_serving.spec.gateway_address import ExistingEdgeSpec, GatewayTlsSpec, LoadBalancerSpec
 from llm_serving.spec.instants import Instant
 from llm_serving.spec.model import ServiceClass
 from llm_serving.spec.names import (
@@ -18,7 +19,6 @@ from llm_serving.spec.names import (
     ObjectName,
     PositiveAmount,
     PositiveCount,
-    SecretName,
 )
 from llm_serving.spec.release import ImageReference
 from llm_serving.spec.router import RouterSpec
@@ -273,13 +273,6 @@ class GuardrailsSpec(Frozen):
     """Characters of a stream that are held back, so that what is looked for is seen whole; 80 by default."""
 
 
-class GatewayTlsSpec(Frozen):
-    """The gateway's certificate."""
-
-    secret_name: SecretName
-    """Secret of type `kubernetes.io/tls` in the gateway's namespace."""
-
-
 class GatewaySpec(Frozen):
     """The gateway in front of all models."""
 
@@ -297,8 +290,10 @@ class GatewaySpec(Frozen):
     """Name by which clients reach it; left out: any name."""
     tls: GatewayTlsSpec | None = None
     """Its certificate; left out: HTTP without TLS."""
-    internal: bool = True
-    """Reached from inside the cluster's network alone; true by default."""
+    load_balancer: LoadBalancerSpec | None = None
+    """The load balancer in front of it; left out: pods of the cluster alone reach it."""
+    existing_edge: ExistingEdgeSpec | None = None
+    """A Gateway that clients reach already, in place of one of its own."""
     replicas: GatewayReplicasSpec = GatewayReplicasSpec()
     """How many pods."""
     cpu: Cores = 0.5

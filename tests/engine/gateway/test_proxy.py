@@ -1,8 +1,10 @@
 """What the proxy does with its own objects and a model's, of the real Traefik on a real control plane."""
 
+import os
 import socket
 import threading
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import requests
@@ -232,3 +234,21 @@ def test_a_pod_without_its_rights_lives_and_is_not_ready(cluster, tmp_path):
         assert other.answers("/ping") == 404
         other.apply()
         eventually(lambda: other.answers("/ping") == 200, 120)
+
+
+def test_a_quiet_connection_is_kept_alive_before_a_load_balancer_of_aws_drops_it(proxy):
+    with socket.create_connection(("127.0.0.1", proxy.ports["edge"]), timeout=60) as connection:
+        ends = (proxy.ports["edge"], connection.getsockname()[1])
+        # What is accepted has its options a moment later.
+        eventually(lambda: keep_alive_seconds(*ends) is not None)
+        assert keep_alive_seconds(*ends) < 350
+
+
+def keep_alive_seconds(port, peer_port):
+    """When a connection's next keep-alive is due; ``None`` where it has none (Linux, ``proc_net_tcp``: timer 2)."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, _, timer = line.split()[:6]
+        if [int(end.partition(":")[2], 16) for end in (local, remote)] == [port, peer_port]:
+            kind, _, ticks = timer.partition(":")
+            return int(ticks, 16) / os.sysconf("SC_CLK_TCK") if kind == "02" else None
+    return None

@@ -26,7 +26,7 @@ LAUNCHER = 8080
 CLIENT, INTERNET, API_SERVER = "10.1.0.7", "192.0.2.7", "10.128.0.2"
 
 
-API_SERVER_RANGE = {"api_server_ranges": [f"{API_SERVER}/32"]}
+API_SERVER_RANGE = {"reach": {"apiServerEgress": [f"{API_SERVER}/32"]}}
 
 
 @cache
@@ -182,10 +182,41 @@ def reaches(rendered: list[dict[str, Any]], source: str, target: str, port: int)
 
 def test_without_clients_nobody_comes_in_and_a_public_gateway_takes_all() -> None:
     assert not any(reaches(of_gateway(), source, "proxy", EDGE) for source in ("shop", "app", CLIENT, INTERNET))
-    public = of_gateway(settings={"internal": False})
+    public = of_gateway(settings={"load_balancer": {"public": True}})
     assert reaches(public, INTERNET, "proxy", EDGE)
     assert not reaches(public, INTERNET, "proxy", MODELS)
     assert not reaches(public, INTERNET, "litellm", LITELLM)
+
+
+@pytest.mark.parametrize(
+    ("balancer", "sources"),
+    [
+        ({}, {CLIENT}),
+        ({"source_ranges": ["10.2.0.0/16"]}, set()),
+        ({"public": True, "source_ranges": ["192.0.2.0/24"]}, {INTERNET}),
+        ({"public": True, "source_ranges": ["198.51.100.0/24"]}, set()),
+        # Nodes pass connections on by their own addresses, and the load balancer keeps the ranges.
+        ({"public": True, "source_ranges": ["198.51.100.0/24"], "external_traffic_policy": "Cluster"}, {CLIENT}),
+    ],
+)
+def test_clients_of_a_load_balancer_come_from_where_it_lets_them_in(balancer: Any, sources: set[str]) -> None:
+    rendered = of_gateway(settings={"load_balancer": balancer})
+    assert {source for source in (CLIENT, INTERNET) if reaches(rendered, source, "proxy", EDGE)} == sources
+    assert not any(reaches(rendered, source, "proxy", MODELS) for source in (CLIENT, INTERNET))
+
+
+def test_behind_an_edge_that_is_there_its_pods_alone_reach_litellm() -> None:
+    edge = {"name": "shared", "namespace": "infra", "proxy_namespace": "shop"}
+    rendered = of_gateway(
+        settings={"existing_edge": edge, "host": "llm.example.com"},
+        client_namespaces=["shop"],
+        client_ranges=["10.1.0.0/24"],
+    )
+    assert reaches(rendered, "shop", "litellm", LITELLM)
+    assert not reaches(rendered, "app", "litellm", LITELLM)
+    assert not reaches(rendered, "proxy", "litellm", LITELLM)
+    assert not any(reaches(rendered, source, "proxy", EDGE) for source in ("shop", CLIENT))
+    assert reaches(rendered, "litellm", "proxy", MODELS)
 
 
 def test_gateways_of_the_cloud_are_clients() -> None:
@@ -210,7 +241,7 @@ def test_the_proxy_asks_no_engine_itself_where_all_models_have_routers() -> None
 
 
 def test_the_api_server_is_asked_where_it_is_said_to_be() -> None:
-    rendered = of_gateway(api_server_ranges=["192.0.2.7/32"], api_server_ports=[8443])
+    rendered = of_gateway(reach={"apiServerEgress": ["192.0.2.7/32"], "apiServerPorts": [8443]})
     assert reaches(rendered, "proxy", INTERNET, 8443)
     assert not reaches(rendered, "proxy", API_SERVER, API)
     assert not reaches(rendered, "litellm", INTERNET, 8443)

@@ -93,7 +93,7 @@ def test_where_the_gateway_answers_is_put_out(gateway_run: Run) -> None:
 
 def test_a_public_gateway_has_a_load_balancer_and_passwords_that_are_given_are_not_put_out() -> None:
     given = {"redisLimitsPassword": "hunter2", "redisCachePassword": "hunter3"}
-    made = run(settings(host="llm.example.com", tls={"secretName": "llm"}, internal=False), given)
+    made = run(settings(host="llm.example.com", tls={"secretName": "llm"}, loadBalancer={"public": True}), given)
     gateway = read_outputs(made.outputs).gateway
     assert gateway is not None
     assert gateway.url == "https://llm.example.com/v1"
@@ -104,6 +104,29 @@ def test_a_public_gateway_has_a_load_balancer_and_passwords_that_are_given_are_n
     assert clients["stringData"] == {"limits": "hunter2", "cache": "hunter3"}
     assert "hunter" not in json.dumps(made.outputs)
     assert "redisPasswords" not in made.outputs
+
+
+def test_a_load_balancer_is_private_and_without_a_host_name_its_address_is_where_the_gateway_answers() -> None:
+    made = run(settings(loadBalancer={"sourceRanges": ["10.2.0.0/16"], "annotations": {"example.com/a": "b"}}))
+    (edge,) = [each for each in made.recording.all("Service") if each.get("metadata.name") == "gateway"]
+    assert edge["metadata.annotations"] == {
+        "networking.gke.io/load-balancer-type": "Internal",
+        "example.com/a": "b",
+    }
+    assert edge["spec.loadBalancerSourceRanges"] == ["10.2.0.0/16"]
+    assert "10.2.0.0/16" in json.dumps(made.recording.one("NetworkPolicy", "gateway-clients")["spec.ingress"])
+
+
+def test_an_edge_that_is_there_takes_the_route_of_the_allowed_paths_and_no_service_is_made() -> None:
+    edge = {"name": "shared", "namespace": "infra", "listener": "https", "proxyNamespace": "envoy"}
+    made = run(settings(host="llm.example.com", existingEdge=edge))
+    routes = {route["metadata.name"]: route for route in made.recording.all("HTTPRoute")}
+    assert routes["edge"]["spec.parentRefs"] == [{"name": "shared", "namespace": "infra", "sectionName": "https"}]
+    assert routes["edge"]["spec.hostnames"] == ["llm.example.com"]
+    assert not [each for each in made.recording.all("Service") if each.get("metadata.name") == "gateway"]
+    gateway = read_outputs(made.outputs).gateway
+    assert gateway is not None
+    assert gateway.url == "https://llm.example.com/v1"
 
 
 def test_nobody_but_the_gateway_reaches_engines_and_routers(gateway_run: Run) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from llm_serving.errors import ProblemsError
 from llm_serving.planning.clouds import CLOUDS, cloud_named
+from llm_serving.spec import LoadBalancerSpec
 
 REPOSITORY = Path(__file__).parents[3]
 ROOMS = (
@@ -127,3 +128,30 @@ def test_a_cloud_is_found_by_the_name_that_settings_give_it_and_no_other() -> No
     assert all(cloud_named(name) is cloud for name, cloud in CLOUDS.items())
     with pytest.raises(ProblemsError, match=r"azure.*gcp"):
         cloud_named("azure")
+
+
+INTERNAL_BY = {
+    "gcp": {"networking.gke.io/load-balancer-type": "Internal"},
+    "aws": {
+        "service.beta.kubernetes.io/aws-load-balancer-scheme": "internal",
+        "service.beta.kubernetes.io/aws-load-balancer-internal": "true",
+    },
+    "existing": {},
+}
+
+
+@pytest.mark.parametrize("name", CLOUDS)
+def test_a_load_balancer_is_of_the_private_network_unless_it_is_asked_to_be_public(name):
+    private = CLOUDS[name].load_balancer(LoadBalancerSpec()).annotations
+    public = CLOUDS[name].load_balancer(LoadBalancerSpec(public=True)).annotations
+    assert INTERNAL_BY[name].items() <= private.items()
+    assert not INTERNAL_BY[name].items() & public.items()
+
+
+def test_a_load_balancer_that_ends_tls_is_told_its_certificate_and_its_addresses():
+    balancer = LoadBalancerSpec(public=True, addresses=("eipalloc-1", "eipalloc-2"))
+    prefix = "service.beta.kubernetes.io/aws-load-balancer"
+    annotations = CLOUDS["aws"].load_balancer(balancer, "arn:aws:acm:example").annotations
+    assert annotations[f"{prefix}-ssl-cert"] == "arn:aws:acm:example"
+    assert annotations[f"{prefix}-eip-allocations"] == "eipalloc-1,eipalloc-2"
+    assert CLOUDS["gcp"].load_balancer(LoadBalancerSpec(addresses=("10.0.0.7",))).address == "10.0.0.7"

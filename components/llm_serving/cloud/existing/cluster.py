@@ -1,8 +1,9 @@
 """An existing cluster, as a kubeconfig of its own."""
 
-from typing import Any, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import pulumi
+from pydantic import Field
 
 from llm_serving.cloud.existing.kubeconfig import from_environment, one_context
 from llm_serving.component import Frozen, raising_input_errors, token, validated
@@ -23,6 +24,10 @@ class ExistingClusterArgs(TypedDict):
     """Address ranges of the object store that weights come from, where one is used."""
     storage_ports: NotRequired[list[int]]
     """TCP ports of the object store; 443 if left out."""
+    api_server: NotRequired[list[str]]
+    """Addresses of the API server as pods see them; left out: private ones."""
+    api_server_ports: NotRequired[list[int]]
+    """TCP ports of the API server; 443 and 6443 if left out."""
 
 
 class ExistingClusterInputs(Frozen):
@@ -33,6 +38,8 @@ class ExistingClusterInputs(Frozen):
     clients: tuple[Cidr, ...] = ()
     storage: tuple[Cidr, ...] = ()
     storage_ports: tuple[Port, ...] = (443,)
+    api_server: tuple[Cidr, ...] = ()
+    api_server_ports: Annotated[tuple[Port, ...], Field(min_length=1)] = (443, 6443)
 
 
 class ExistingCluster(pulumi.ComponentResource):
@@ -41,7 +48,8 @@ class ExistingCluster(pulumi.ComponentResource):
     kubeconfig: pulumi.Output[str]
     """Kubeconfig with one context, for a Kubernetes provider. A secret: it may hold credentials."""
     reach: pulumi.Output[dict[str, Any]]
-    """Ranges for network policies (contract `NetworkReach`): those of the clients and of the object store."""
+    """Ranges for network policies (contract `NetworkReach`): those of the clients, of the object
+    store and of the API server."""
 
     def __init__(self, name: str, args: ExistingClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         inputs = validated(ExistingClusterInputs, args, "ExistingCluster", name)
@@ -56,6 +64,8 @@ class ExistingCluster(pulumi.ComponentResource):
                 gateway_sources=tuple(str(clients) for clients in inputs.clients),
                 storage_egress=tuple(str(addresses) for addresses in inputs.storage),
                 storage_ports=inputs.storage_ports,
+                api_server_egress=tuple(str(addresses) for addresses in inputs.api_server),
+                api_server_ports=inputs.api_server_ports,
             ).to_data()
         )
         self.register_outputs({"kubeconfig": self.kubeconfig, "reach": self.reach})

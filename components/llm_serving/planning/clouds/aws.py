@@ -1,12 +1,15 @@
 """Amazon Web Services: EKS nodes, Spot Instances, zones."""
 
+import re
 from math import ceil
 
 from llm_serving.catalog import MachineType
 from llm_serving.contract import LABEL_MARKET, LABEL_POOL
+from llm_serving.planning.clouds.cloud import BalancedService
 from llm_serving.planning.clouds.machine_cloud import MachineCloud, reserved_cores
 from llm_serving.planning.host import SidecarRequests
-from llm_serving.spec import GpuNodesSpec, Market, Pool, Toleration
+from llm_serving.spec import GpuNodesSpec, LoadBalancerSpec, Market, Pool, Toleration
+from llm_serving.spec.forms import ACM_CERTIFICATE
 
 INTERRUPTION_NOTICE_SECONDS = 120
 """EC2 documentation, "Spot Instance interruption notices"."""
@@ -39,6 +42,9 @@ def repository_url(account: str, region: str, prefix: str) -> str:
     return f"{account}.dkr.ecr.{region}.{dns_suffix(region)}/{prefix}"
 
 
+_BALANCER = "service.beta.kubernetes.io/aws-load-balancer"
+
+
 class Aws(MachineCloud):
     """Formulas of the EKS AMI, as Karpenter takes them too: a pod that it finds too large for a node gets none."""
 
@@ -63,6 +69,7 @@ class Aws(MachineCloud):
     daemon_pods = 9 + 8
     # Endpoints of AWS in the network answer under the services' own names (private DNS), S3 by a route of its own.
     private_domains = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")
+    balancer_certificate = ACM_CERTIFICATE
 
     def exporter_nodes(self, pool: Pool) -> GpuNodesSpec:
         """By the label of the pool; nodes have the taint of GPUs, those of Spot capacity that of their market too."""
@@ -71,6 +78,37 @@ class Aws(MachineCloud):
             node_selector={LABEL_POOL: pool.name},
             tolerations=tuple(Toleration(key=key, operator="Exists", effect="NoSchedule") for key in taints),
         )
+
+    def load_balancer(self, balancer: LoadBalancerSpec, certificate: str | None = None) -> BalancedService:
+        """A Network Load Balancer: of EKS' own controller, or of the AWS Load Balancer Controller where a cluster has
+        it, which is told the network by ``scheme``.
+
+        It drops a connection after 350 s without a packet; TCP keep-alives are packets, and Traefik sends one every
+        three minutes, however long an engine thinks (AWS documentation, "Listeners for your Network Load Balancers",
+        connection idle timeout; read 2026-11-29).
+        """
+        annotations = {
+            f"{_BALANCER}-type": "nlb",
+            f"{_BALANCER}-scheme": "internet-facing" if balancer.public else "internal",
+            # An address of each zone, and pods in some of them.
+            f"{_BALANCER}-cross-zone-load-balancing-enabled": "true",
+        }
+        if not balancer.public:
+            annotations[f"{_BALANCER}-internal"] = "true"
+        if balancer.addresses:
+            annotations[f"{_BALANCER}-eip-allocations"] = ",".join(balancer.addresses)
+        if certificate is not None:
+            annotations[f"{_BALANCER}-ssl-cert"] = certificate
+            annotations[f"{_BALANCER}-ssl-ports"] = "443"
+        return BalancedService(annotations)
+
+    def refuse_addresses(self, balancer: LoadBalancerSpec) -> str | None:
+        """A load balancer of the internet has an Elastic IP address in each zone; clients find it by its name."""
+        if balancer.addresses and not balancer.public:
+            return "an internal load balancer of AWS has a name, whose addresses AWS chooses: DNS leads to the name"
+        if not all(re.fullmatch(r"eipalloc-[0-9a-f]{8,17}", address) for address in balancer.addresses):
+            return "not the allocation of an Elastic IP address: eipalloc-..., one for each zone"
+        return None
 
     def notice_seconds(self, pool: Pool) -> int:
         """The same for every instance."""

@@ -2,12 +2,28 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import AddressValueError, IPv4Address
 
 from llm_serving import catalog
 from llm_serving.catalog import MachineType, UnknownFact
 from llm_serving.planning.host import NO_SIDECAR, SidecarRequests
 from llm_serving.planning.nodes import DEFAULT_MAX_PODS, NodeShape
-from llm_serving.spec import CapacityEntry, GpuExporterSpec, GpuNodesSpec, Market, Pool
+from llm_serving.spec import CapacityEntry, GpuExporterSpec, GpuNodesSpec, LoadBalancerSpec, Market, Pool
+from llm_serving.spec.forms import Form
+
+
+@dataclass(frozen=True)
+class BalancedService:
+    """What makes a Service's load balancer the one that is asked for.
+
+    Attributes:
+        annotations: of the Service.
+        address: ``spec.loadBalancerIP``; ``None`` where the cloud chooses, or is told by an annotation.
+    """
+
+    annotations: Mapping[str, str] = field(default_factory=dict[str, str])
+    address: str | None = None
 
 
 class Cloud(ABC):
@@ -37,6 +53,10 @@ class Cloud(ABC):
         private_domains: domains of its services that pods reach without leaving its network.
         gpu_exporter: the exporter of GPUs' utilization that it runs itself on nodes with GPUs; ``None`` where it runs
             none that can be read.
+        balancer_certificate: how a certificate is named with which a load balancer ends TLS; ``None`` where it passes
+            connections on as they are.
+        chooses_balancer_network: its load balancers have an address of its private network, or of the internet, as
+            they are asked.
     """
 
     name: str
@@ -59,6 +79,8 @@ class Cloud(ABC):
     driver_libraries: str | None = None
     private_domains: tuple[str, ...] = ()
     gpu_exporter: GpuExporterSpec | None = None
+    balancer_certificate: Form | None = None
+    chooses_balancer_network: bool = True
 
     @abstractmethod
     def pool_node(self, pool: Pool, *, max_pods: int = DEFAULT_MAX_PODS) -> NodeShape:
@@ -88,6 +110,26 @@ class Cloud(ABC):
     def spot_notice_seconds(self, pool: Pool) -> int | None:
         """Time that pods get between the cloud's notice and the end of their node: the shortest of the pool's capacity,
         in seconds; ``None`` where nodes stay."""
+        return None
+
+    def load_balancer(self, balancer: LoadBalancerSpec, certificate: str | None = None) -> BalancedService:
+        """The Service of a load balancer, without the annotations of the settings.
+
+        Args:
+            balancer: what is asked for.
+            certificate: with which it ends TLS; ``None`` where the pods do.
+        """
+        return BalancedService(address=next(iter(balancer.addresses), None))
+
+    def refuse_addresses(self, balancer: LoadBalancerSpec) -> str | None:
+        """Why a load balancer cannot have the addresses that are asked for; ``None`` where it can."""
+        if len(balancer.addresses) > 1:
+            return "a load balancer has one address here"
+        try:
+            for address in balancer.addresses:
+                IPv4Address(address)
+        except AddressValueError:
+            return "not an IPv4 address"
         return None
 
     def machine(self, entry: CapacityEntry) -> MachineType | None:

@@ -14,6 +14,7 @@ class Existing(Cloud):
     name = "existing"
     makes_model_cache = False
     has_workload_identity = False
+    chooses_balancer_network = False
 
     def pool_node(self, pool: Pool, *, max_pods: int = DEFAULT_MAX_PODS) -> NodeShape:
         """The sizes are what the owner says pods can request."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from llm_serving.errors import Problem
+from llm_serving.planning.rules.gateway.address import check_address, note_address
 from llm_serving.planning.rules.gateway.endpoint import check_endpoint, note_endpoint
 from llm_serving.planning.rules.gateway.keys import check_keys, note_keys
 from llm_serving.planning.rules.gateway.models import check_models, note_models
@@ -16,7 +17,7 @@ def check_gateway(stack: StackShape) -> Iterator[Problem]:
     """Everything about ``gateway``."""
     if stack.gateway is None:
         return
-    for topic in (check_endpoint, check_models, check_keys, check_stores):
+    for topic in (check_endpoint, check_address, check_models, check_keys, check_stores):
         yield from (problem.under(PATH) for problem in topic(stack, stack.gateway))
 
 
@@ -24,5 +25,5 @@ def note_gateway(stack: StackShape) -> Iterator[Problem]:
     """What is allowed and may surprise."""
     if stack.gateway is None:
         return
-    for topic in (note_endpoint, note_models, note_keys, note_stores):
+    for topic in (note_endpoint, note_address, note_models, note_keys, note_stores):
         yield from (problem.under(PATH) for problem in topic(stack, stack.gateway))

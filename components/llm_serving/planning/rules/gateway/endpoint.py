@@ -1,4 +1,4 @@
-"""Where the gateway runs, who reaches it, and how many pods it has."""
+"""Where the gateway runs, and how many pods it has."""
 
 from collections.abc import Iterator
 
@@ -9,14 +9,11 @@ from llm_serving.spec import GatewaySpec, ServiceClass
 
 
 def check_endpoint(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
-    """A namespace of its own, no keys in the clear on the internet, and a second pod for what is critical."""
+    """A namespace of its own, and a second pod for what is critical."""
     if not stack.models:
         without = Suggestion("leave it out, or a model", removal=True)
         yield Problem("", None, "there is no model to put a gateway in front of", without)
     yield from _namespace(stack, gateway)
-    if not gateway.internal and gateway.tls is None:
-        reason = "keys and prompts would go over the internet in the clear: tls is required"
-        yield Problem("internal", False, reason, Suggestion("true, or tls", values=[True]))
     critical = [f"model {model.name}" for model in stack.models if model.service_class is ServiceClass.CRITICAL]
     critical += [f"key {key.name}" for key in gateway.keys if key.service_class is ServiceClass.CRITICAL]
     fewest = gateway.replicas.min
@@ -43,10 +40,7 @@ def _namespace(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
 
 
 def note_endpoint(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
-    """Whoever is on the internet, and one pod."""
-    if not gateway.internal:
-        reason = "whoever is on the internet reaches the gateway, and keys alone tell who may ask"
-        yield Problem("internal", False, reason, Suggestion("true, for a way in that the site has", needs=Needs.CHOICE))
+    """One pod."""
     if gateway.replicas.min == 1:
         reason = "one pod answers nobody while its node is replaced, or the gateway is updated on a full node"
         yield Problem("replicas.min", 1, reason, Suggestion("2", needs=Needs.CHOICE))
