@@ -74,8 +74,48 @@ async def ask_redis_at_once(port: int) -> list[Any]:
     return [sum(answer is True for answer in answers), away]
 
 
+async def upload_at_once(given: dict[str, int]) -> list[int]:
+    """How clients end that send at once and slowly: status (200: taken), and bytes that were held at most and after."""
+    held = requests.HeldBytes(given["most"])
+    may_end = asyncio.Event()
+    most = 0
+
+    async def one() -> int:
+        nonlocal most
+        sent = 0
+
+        async def receive() -> dict[str, Any]:
+            nonlocal sent, most
+            await asyncio.sleep(0)
+            if sent == given["size"]:
+                await may_end.wait()
+                return {"type": "http.request", "body": b"", "more_body": False}
+            sent += 1000
+            most = max(most, held.now)
+            return {"type": "http.request", "body": b"x" * 1000, "more_body": True}
+
+        try:
+            with held.request() as hold:
+                await requests.read_body(receive, {}, given["size"], hold)
+                return 200
+        except RefusalError as refusal:
+            return refusal.status
+
+    clients = [asyncio.create_task(one()) for _ in range(given["clients"])]
+    for _turn in range(given["size"] // 1000 + 20):
+        await asyncio.sleep(0)
+    may_end.set()
+    statuses = await asyncio.gather(*clients)
+    return [statuses.count(200), statuses.count(503), most, held.now]
+
+
 def main() -> None:
-    part = {"refuse": refuse, "leave": leave_at_the_end, "redis": ask_redis_at_once}[sys.argv[1]]
+    part = {
+        "refuse": refuse,
+        "leave": leave_at_the_end,
+        "redis": ask_redis_at_once,
+        "upload": upload_at_once,
+    }[sys.argv[1]]
     result = part(json.load(sys.stdin))
     json.dump(asyncio.run(result) if asyncio.iscoroutine(result) else result, sys.stdout)
 

@@ -78,3 +78,11 @@ def test_a_client_that_leaves_while_its_answer_is_settled_stops_nothing():
 
 def test_more_operations_than_connections_wait_and_redis_is_not_away(redis):
     assert run("redis", redis.port) == [300, False]
+
+
+def test_many_slow_uploads_hold_no_more_bytes_than_one_gateway_may():
+    taken, refused, most, after = run("upload", {"clients": 50, "size": 10_000, "most": 95_000})
+    assert taken + refused == 50
+    assert 1 <= taken <= 9
+    assert most <= 95_000
+    assert after == 0
