@@ -22,6 +22,8 @@ from llm_serving_gateway.upstream import Upstream, copy
 UNKNOWN = "unknown"
 """The release of an attempt whose answer named none."""
 RETRY_AFTER_SECONDS = 5
+_ERROR_IN_OUR_WORDS = ERROR_EVENT + b': {"message": "The model failed.", "type": "server_error", "code": 500}}\n\n'
+"""What LiteLLM gets for an engine's error, which may quote the prompt: LiteLLM logs it."""
 """How an engine ends a stream that failed. Within an answer's text the quotes are escaped."""
 
 _ATTEMPTS = Counter("llm_gateway_attempts_total", "Requests to back ends", ["model", "route", "release", "outcome"])
@@ -179,6 +181,8 @@ class _Attempt:
                 tail = (tail + chunk)[-64:]
                 if ERROR_EVENT in chunk:
                     self._break()
+                    yield chunk.partition(ERROR_EVENT)[0] + _ERROR_IN_OUR_WORDS
+                    return
                 yield chunk
                 until = min(self._deadline, _now() + self._model.timeouts.between_tokens_seconds)
                 async with asyncio.timeout_at(until):

@@ -39,6 +39,16 @@ def _booleans(values: dict[str, Any]) -> dict[str, Any]:
     raise PydanticCustomError("booleans", "Every value should be true or false")
 
 
+_PARTS = ("text", "image_url", "input_audio", "audio_url", "video_url", "file", "refusal")
+"""Types of the parts of a message. LiteLLM refuses others too, and logs what they are."""
+
+
+def _parts(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if all(value.get("type") in _PARTS for value in values):
+        return values
+    raise PydanticCustomError("parts", "Every part should have a type that messages have")
+
+
 # pydantic keeps an error of every part that is wrong, of which a body of 4 MB has a million: lists end at their first,
 # and dictionaries, which cannot, are looked at here.
 List = Annotated[list[Item], Field(fail_fast=True)]
@@ -106,7 +116,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     role: Annotated[StrictStr, Field(min_length=1, max_length=64)]
-    content: StrictStr | List[dict[str, Any]] | None = None
+    content: StrictStr | Annotated[List[dict[str, Any]], AfterValidator(_parts)] | None = None
 
 
 class Chat(Sampling):
