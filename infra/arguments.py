@@ -183,6 +183,8 @@ def model_arguments(
         arguments["loader"] = plain(stack.settings.loader)
     if prometheus_url is not None:
         arguments["prometheus_url"] = prometheus_url
+    if stack.settings.gateway is not None and model.spec.may_sleep:
+        arguments["gateway_namespace"] = stack.settings.gateway.namespace
     if stack.settings.addons.prometheus_auth is not None:
         arguments["prometheus_auth"] = plain(stack.settings.addons.prometheus_auth)
     return arguments

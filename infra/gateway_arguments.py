@@ -12,7 +12,7 @@ from llm_serving.gateway import Gateway, GatewayArgs, RedisArgs, ReleaseRouterAr
 from llm_serving.gateway.network_policies import allowed_sources
 from llm_serving.gateway.proxy import GatewayProxy, GatewayProxyArgs
 from llm_serving.gateway.routes import ModelRouteArgs
-from llm_serving.planning.gateway import longest_request_seconds, proxy_replicas
+from llm_serving.planning.gateway import longest_request_seconds, longest_stay_seconds, proxy_replicas
 from llm_serving.planning.rules.gateway.address import EXTERNAL_DNS
 from llm_serving.planning.timeouts import is_awaited
 from llm_serving.serving import TeamNamespace
@@ -72,7 +72,7 @@ def proxy_arguments(
         "image": spec.proxy_image.reference,
         "replicas": proxy_replicas(spec),
         "cpu": spec.proxy_cpu,
-        "longest_request_seconds": longest_request_seconds(spec, [model.name for model in stack.gateway_models]),
+        "longest_request_seconds": longest_stay_seconds(spec, stack.gateway_models),
         "labels": stack.settings.labels,
         **image_pull(stack),
     }
@@ -131,7 +131,8 @@ def router_arguments(
         "service_class": model.spec.service_class.value,
         "engine_port": engine(served.release.spec.engine.name).port,
         "request_seconds": longest_request_seconds(spec, [model.spec.name]),
-        "awaited": is_awaited(model.spec.timeouts, model.node),
+        # A router is ready when it knows an engine, of which there may be none.
+        "awaited": is_awaited(model.spec.timeouts, model.node) and not model.spec.may_sleep,
         "reach": platform.reach,
         "labels": stack.settings.labels,
         **image_pull(stack),

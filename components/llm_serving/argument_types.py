@@ -94,6 +94,7 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "GatewayModelArgs": spec.GatewayModelSpec,
         "GatewayReplicasArgs": spec.GatewayReplicasSpec,
         "GatewayLimitsArgs": spec.GatewayLimitsSpec,
+        "OverloadArgs": spec.OverloadSpec,
         "RetriesArgs": spec.RetriesSpec,
         "RedisSettingsArgs": spec.RedisSpec,
         "LimitsRedisArgs": spec.LimitsRedisSpec,

@@ -245,6 +245,8 @@ def _signals(spec: AutoscalingSpec, launcher: LauncherReport, model: ModelReport
         yield f"GPU utilization over {spec.gpu_utilization} %, while requests wait{told}"
     for schedule in spec.schedules:
         yield f"at least {schedule.replicas} from {schedule.start} to {schedule.end} ({schedule.timezone})"
+    if spec.may_sleep:
+        yield f"the first one while somebody asks the gateway; none after {spec.idle_seconds} s without a request"
     pace = spec.pace
     yield f"up: {pace.up_percent} % in 15 s after {pace.up_seconds} s of demand"
     yield f"down: {pace.down_percent} % a minute after {pace.down_seconds} s of lull"

@@ -218,7 +218,7 @@ def _release(stack: Stack, model: ServedModel, index: int) -> ReleaseReport:
         quantization=spec.quantization.value,
         quality=quantization_quality(spec.model.repository, spec.quantization),
         context_length=spec.context_length,
-        min_instances=instances.replicas,
+        min_instances=instances.fewest,
         max_instances=instances.most,
         base_instances=instances.base,
         autoscaling=instances.autoscaling,

@@ -278,8 +278,8 @@ def warnings(stack: Stack, view: ClusterView) -> list[str]:
     for model in stack.models:
         for instances in plan_replicas(model.spec):
             pods = len(view.pods_of(model.spec.name, model.spec.team, instances.version))
-            if pods < instances.replicas:
-                lines.append(f"{model.spec.name} {instances.version}: {pods} of {instances.replicas} pods exist")
+            if pods < instances.fewest:
+                lines.append(f"{model.spec.name} {instances.version}: {pods} of {instances.fewest} pods exist")
     return lines
 
 
@@ -334,7 +334,7 @@ def _served(
         weight=canary.weight if canary else None,
         weight_in_force=stack.settings.gateway is not None if canary else None,
         pool=model.spec.pool,
-        min_instances=instances.replicas,
+        min_instances=instances.fewest,
         max_instances=instances.most,
         gpus_per_instance=served.plan.gpus,
         kv_cache_gib=served.plan.kv_cache_gib,

@@ -191,7 +191,12 @@ class Stack:
         if gateway is None:
             return ()
         return tuple(
-            model_endpoint(gateway, model.spec, (served.release.spec for served in model.releases))
+            model_endpoint(
+                gateway,
+                model.spec,
+                (served.release.spec for served in model.releases),
+                model.releases[0].plan.cold_start_seconds,
+            )
             for model in self.models
         )
 

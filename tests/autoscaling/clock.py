@@ -20,6 +20,8 @@ def quickened(scaled_object: dict[str, Any]) -> dict[str, Any]:
     thing = copy.deepcopy(scaled_object)
     spec = thing["spec"]
     spec["pollingInterval"] = _faster(spec["pollingInterval"])
+    if "cooldownPeriod" in spec:
+        spec["cooldownPeriod"] = _faster(spec["cooldownPeriod"])
     behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     for direction in behavior.values():
         direction["stabilizationWindowSeconds"] //= SPEED

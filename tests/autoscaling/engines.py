@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from llm_serving.metrics.engines import EngineMetrics
-from llm_serving.metrics.series import LauncherSeries
+from llm_serving.metrics.series import SERIES_MODEL, SERIES_NAMESPACE, GatewaySeries, LauncherSeries
 
+GATEWAY = "llm-gateway"
+"""Namespace of the gateway that knows what a model is asked."""
 _BUCKETS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -30,6 +32,7 @@ class Release:
         first_token: seconds that a request waits for its first token.
         silent: seconds for which an instance that is ready has neither requests nor metrics: requests that wait stay
             where they are, and a target is scraped a while after it was found.
+        demand: requests that the gateway's two pods have for the model, each half of them; ``None`` without a gateway.
         instances: names of the ready pods.
     """
 
@@ -39,6 +42,7 @@ class Release:
     gpu: float | None = None
     first_token: float = 0.2
     silent: float = 0.0
+    demand: int | None = None
     instances: tuple[str, ...] = ()
     answered: dict[str, int] = field(default_factory=dict)
     slow: dict[str, int] = field(default_factory=dict)
@@ -59,6 +63,10 @@ class Release:
 
     def lines(self, metrics: EngineMetrics) -> Iterator[str]:
         """The exposition of all instances; every time that it is asked for, each running request gets its token."""
+        if self.demand is not None:
+            model = f'{SERIES_NAMESPACE}="{GATEWAY}",{SERIES_MODEL}="{self.labels[SERIES_MODEL]}"'
+            for pod, number in (("a", self.demand // 2), ("b", self.demand - self.demand // 2)):
+                yield f'{GatewaySeries.DEMAND}{{{model},pod="{pod}"}} {number}'
         for pod, running, waiting in self.spread():
             labels = ",".join(f'{k}="{v}"' for k, v in {**self.labels, "pod": pod, "engine": "0"}.items())
             yield f"{metrics.requests_running}{{{labels}}} {running}"

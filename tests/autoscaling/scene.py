@@ -15,11 +15,11 @@ from llm_serving.metrics.series import (
 )
 from llm_serving.metrics.workload import ReleaseWorkload
 from llm_serving.serving.scaled_object import PrometheusServer, scaled_object
-from llm_serving.serving.scaling_queries import scaling_queries
+from llm_serving.serving.scaling_queries import asked_query, scaling_queries
 from llm_serving.spec import AutoscalingSpec, EngineName
 from local.cluster.rest import ApiError, Kubernetes, UnreachableError
 from tests.autoscaling.clock import quickened
-from tests.autoscaling.engines import Engines, Release
+from tests.autoscaling.engines import GATEWAY, Engines, Release
 from tests.autoscaling.trace import Trace
 from tests.engine.cluster.helpers import TOLERATES_GPU, eventually
 
@@ -92,13 +92,14 @@ class Scene:
 
     def scaled_object(self, **spec: Any) -> Object:
         """The ScaledObject of the component, for the faster clock."""
-        metrics = engine_metrics(EngineName.VLLM)
+        metrics, bounds = engine_metrics(EngineName.VLLM), AutoscalingSpec(**spec)
         made = scaled_object(
             self.workload,
-            AutoscalingSpec(**spec),
+            bounds,
             scaling_queries(metrics, self.workload),
             PrometheusServer(self._prometheus),
             {"team": "chat"},
+            asked=asked_query(MODEL_NAME, GATEWAY, bounds.polling_seconds),
         )
         return quickened(made)
 

@@ -77,6 +77,8 @@ class GatewayTimeoutsArgs(TypedDict):
     """Between two tokens of an answer; 30 by default."""
     total_seconds: NotRequired[float]
     """For a whole answer; 600 by default."""
+    wake_seconds: NotRequired[float]
+    """For the first instance of a model that has none (`autoscaling.min: 0`), before all others; 300 by default."""
 
 
 class GatewayModelArgs(TypedDict):
@@ -88,6 +90,9 @@ class GatewayModelArgs(TypedDict):
     """Models that are asked in its place, in this order, where it cannot answer."""
     price: NotRequired[PriceArgs]
     """What its tokens cost; left out: nothing is known."""
+    max_requests: NotRequired[int]
+    """Requests that it can take at once, over all pods of the gateway: from parts of it on, service classes give way.
+    Left out: nobody gives way."""
     routing: NotRequired[str]
     """`router` or `service`; left out: as the gateway says, and `service` where an instance has several nodes."""
     timeouts: NotRequired[GatewayTimeoutsArgs]
@@ -110,6 +115,23 @@ class GatewayLimitsArgs(TypedDict):
     """Size of a request in bytes; 4,000,000 by default."""
     max_output_tokens: NotRequired[int]
     """Tokens that a request may ask for at most, and gets where it names no number; 4096 by default."""
+
+
+class OverloadArgs(TypedDict):
+    """What gives way when a model has nearly as many requests as it can take (`maxRequests`)."""
+
+    fewer_tokens_percent: NotRequired[int]
+    """Percent of it from which on answers for `batch` are shorter; 60 by default."""
+    batch_output_tokens: NotRequired[int]
+    """Tokens that such an answer has at most; 256 by default."""
+    shed_batch_percent: NotRequired[int]
+    """Percent from which on `batch` is refused (429); 75 by default."""
+    shed_standard_percent: NotRequired[int]
+    """Percent from which on `standard` is refused too; 90 by default. `critical` is, with 503, at 100."""
+    wait_seconds: NotRequired[float]
+    """How long a request waits for room before it is refused, by service class; 2 by default."""
+    retry_after_seconds: NotRequired[int]
+    """When one that is refused may come again; 10 by default."""
 
 
 class RetriesArgs(TypedDict):
@@ -335,6 +357,8 @@ class GatewaySettingsArgs(TypedDict):
     """How long to wait for an engine."""
     retries: NotRequired[RetriesArgs]
     """Requests that fail."""
+    overload: NotRequired[OverloadArgs]
+    """What gives way when a model has nearly as many requests as it can take."""
     redis: NotRequired[RedisStoresArgs]
     """Where pods keep what they share."""
     cache: NotRequired[AnswerCacheArgs]
@@ -367,5 +391,8 @@ class ModelEndpointArgs(TypedDict):
     """`generate` (the default), `embed` or `classify`: what it is asked for."""
     service_class: NotRequired[str]
     """`critical`, `standard` (the default) or `batch`."""
+    cold_start_seconds: NotRequired[int]
+    """Time that its first instance is planned to take until it answers, where it may have none; left out: it always
+    has one."""
     routing: NotRequired[str]
     """`router` (the default): a router of its release asks its engines. `service`: the gateway's proxy does."""

@@ -11,7 +11,7 @@ from pulumi_kubernetes import autoscaling, core
 
 from llm_serving.gateway.names import LITELLM, LITELLM_METRICS_PORT, LITELLM_PORT
 from llm_serving.gateway.pods import PRE_STOP, grace_period_seconds, http_probe
-from llm_serving.planning.gateway import longest_request_seconds
+from llm_serving.planning.gateway import longest_stay_seconds
 from llm_serving.serving.disruption import spread
 from llm_serving.serving.image_pull import pull_references
 from llm_serving.serving.labels import COMPONENT_GATEWAY, LABEL_COMPONENT
@@ -49,7 +49,7 @@ _DELETED_SECONDS = 300
 
 
 def _grace_period_seconds(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> int:
-    return grace_period_seconds(longest_request_seconds(spec, [model.name for model in models]))
+    return grace_period_seconds(longest_stay_seconds(spec, models))
 
 
 def custom_timeouts(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> pulumi.CustomTimeouts:

@@ -66,6 +66,13 @@ class DrainOutcome(StrEnum):
     """Its connection was cut."""
 
 
+class GatewaySeries(StrEnum):
+    """Series of the gateway (``images/gateway``), by :data:`SERIES_MODEL`."""
+
+    DEMAND = "llm_gateway_demand"
+    """Gauge: requests that are on their way to a model's back ends, and at least 1 for a minute after the last one."""
+
+
 class KubeStateSeries(StrEnum):
     """Gauges of kube-state-metrics (its repository, ``docs/metrics``)."""
 

@@ -40,13 +40,16 @@ def routing_of(gateway: GatewaySpec, model: ModelSpec, task: Task | None) -> Rou
     return chosen or gateway.routing
 
 
-def model_endpoint(gateway: GatewaySpec, model: ModelSpec, releases: Iterable[ReleaseSpec]) -> ModelEndpoint:
+def model_endpoint(
+    gateway: GatewaySpec, model: ModelSpec, releases: Iterable[ReleaseSpec], cold_start_seconds: float
+) -> ModelEndpoint:
     """A model as the gateway knows it: what each of its releases can do that gets a part of the requests.
 
     Args:
         gateway: the gateway.
         model: the model.
         releases: its releases, the stable one first.
+        cold_start_seconds: the planned cold start of the stable one.
     """
     stable, *others = releases
     canary = model.releases.canary
@@ -57,8 +60,23 @@ def model_endpoint(gateway: GatewaySpec, model: ModelSpec, releases: Iterable[Re
         context_tokens=min(release.context_length for release in (stable, *asked)),
         task=stable.task,
         service_class=model.service_class,
+        cold_start_seconds=_WHOLE_SECONDS * ceil(cold_start_seconds / _WHOLE_SECONDS) if model.may_sleep else None,
         routing=routing_of(gateway, model, stable.task),
     )
+
+
+_WHOLE_SECONDS = 60
+"""A planned cold start is rounded up to it: a release that starts a little faster restarts no gateway."""
+
+
+def longest_stay_seconds(gateway: GatewaySpec, models: Iterable[ModelEndpoint]) -> int:
+    """How long a request to any of the models may be in the gateway: where one may sleep, its waking comes first."""
+
+    def stay(model: ModelEndpoint) -> float:
+        timeouts = gateway.timeouts_of(model.name)
+        return timeouts.total_seconds + (0 if model.cold_start_seconds is None else timeouts.wake_seconds)
+
+    return max(ceil(stay(model)) for model in models)
 
 
 class Exposure(StrEnum):

@@ -43,7 +43,7 @@ def gpu_range(model: ModelSpec, gpus: Sequence[int]) -> tuple[int, int]:
     """
     placeholders = model.warm_pool.placeholders * gpus[0]
     planned = list(zip(gpus, plan_replicas(model), strict=True))
-    fewest = sum(size * instances.replicas for size, instances in planned)
+    fewest = sum(size * instances.fewest for size, instances in planned)
     most = sum(size * instances.most for size, instances in planned)
     return fewest + placeholders, most + placeholders
 

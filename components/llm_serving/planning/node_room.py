@@ -66,7 +66,7 @@ def pods_of_fewest(model: ModelSpec, plans: Mapping[str, ModelPlan]) -> list[Pod
     return [
         pod
         for instances in plan_replicas(model)
-        for pod in pods_of_instance(plans[instances.version]) * instances.replicas
+        for pod in pods_of_instance(plans[instances.version]) * instances.fewest
     ]
 
 

@@ -35,6 +35,11 @@ class ReleaseReplicas:
     autoscaling: AutoscalingSpec | None
 
     @property
+    def fewest(self) -> int:
+        """Instances at least, base included."""
+        return self.replicas if self.autoscaling is None else self.autoscaling.min
+
+    @property
     def most(self) -> int:
         """Instances at most, base included."""
         return self.replicas if self.autoscaling is None else self.autoscaling.max
@@ -77,10 +82,13 @@ def plan_replicas(model: ModelSpec) -> tuple[ReleaseReplicas, ...]:
 
     A canary grows like the stable release, from its own number. The previous release keeps one instance, which is what
     a way back needs first; it grows once it is stable again. The base is the stable release's.
+
+    Of a model that may sleep all releases sleep, and wake together: a canary keeps no one awake, and while the model
+    answers there is a way back. A new release starts with an instance all the same, which shows that it can answer.
     """
     canary = model.releases.canary
-    fewest = {
-        Role.STABLE: model.fewest_replicas,
+    first = {
+        Role.STABLE: max(1, model.fewest_replicas),
         Role.CANARY: 1 if canary is None else canary.replicas,
         Role.PREVIOUS: 1,
     }
@@ -89,9 +97,9 @@ def plan_replicas(model: ModelSpec) -> tuple[ReleaseReplicas, ...]:
             role=role,
             version=version,
             name=object_name(model.name, version),
-            replicas=fewest[role],
+            replicas=first[role],
             base=(model.on_demand_base or 0) if role is Role.STABLE else 0,
-            autoscaling=_bounds(model, role, fewest[role]),
+            autoscaling=_bounds(model, role, first[role]),
         )
         for role, version in releases_of(model)
     )
@@ -108,13 +116,13 @@ class ReplicaRange:
 def total_replicas(model: ModelSpec) -> ReplicaRange:
     """The instances of all releases of ``model`` together."""
     releases = plan_replicas(model)
-    return ReplicaRange(fewest=sum(one.replicas for one in releases), most=sum(one.most for one in releases))
+    return ReplicaRange(fewest=sum(one.fewest for one in releases), most=sum(one.most for one in releases))
 
 
-def _bounds(model: ModelSpec, role: Role, fewest: int) -> AutoscalingSpec | None:
+def _bounds(model: ModelSpec, role: Role, first: int) -> AutoscalingSpec | None:
     """Schedules hold for the stable release alone: they say how much the model is used."""
     spec = model.autoscaling
     if spec is None or role is Role.STABLE:
         return spec
-    most = fewest if role is Role.PREVIOUS else max(spec.max, fewest)
-    return spec.model_copy(update={"min": fewest, "max": most, "schedules": ()})
+    most = first if role is Role.PREVIOUS else max(spec.max, first)
+    return spec.model_copy(update={"min": 0 if spec.may_sleep else first, "max": most, "schedules": ()})

@@ -16,7 +16,7 @@ def max_gpus(model: ModelSpec, gpus: int) -> int:
         model: the model as its stack sets it.
         gpus: GPUs of one instance; where releases differ, the most.
     """
-    rollout_extra = max(model.surge, model.fewest_replicas)
+    rollout_extra = max(model.surge, model.fewest_replicas, 1)
     others = sum(count.most for count in plan_replicas(model) if count.role is not Role.STABLE)
     compiling = 1 if model.compile_cache else 0
     return (model.most_replicas + rollout_extra + others + compiling + model.warm_pool.placeholders) * gpus

@@ -86,6 +86,8 @@ class AutoscalingArgs(TypedDict):
     """How fast."""
     polling_seconds: NotRequired[int]
     """How often the signals are read; 15 by default."""
+    idle_seconds: NotRequired[int]
+    """How long nobody must have asked before the last instance is taken away, where ``min`` is 0; 900 by default."""
 
 
 class EngineArgs(TypedDict):

@@ -21,7 +21,7 @@ from llm_serving.component import (
     validated,
 )
 from llm_serving.contract import SHARE_BASE, ModelCacheVolume, PoolScheduling, WorkloadIdentityBinding
-from llm_serving.errors import Problem, ProblemsError, problems_under
+from llm_serving.errors import Problem, ProblemsError, Suggestion, problems_under
 from llm_serving.metrics.engines import engine_metrics
 from llm_serving.planning.clouds import cloud_named
 from llm_serving.planning.disruption import Drain, longest_drain, plan_drain
@@ -47,7 +47,7 @@ from llm_serving.serving.placeholders import placeholder_deployment
 from llm_serving.serving.pod import MODELS, TEMPLATE_FILE, PodContext, ReleasePlan, engine_files, plan_with_sidecar
 from llm_serving.serving.release import (
     ReleaseObjects,
-    await_annotations,
+    await_annotations_of_service,
     serve_release,
     service_spec,
     workload_name,
@@ -64,7 +64,7 @@ from llm_serving.spec import (
     ReleaseSpec,
     release_hash,
 )
-from llm_serving.spec.names import Semver
+from llm_serving.spec.names import NamespaceName, Semver
 
 
 class ModelServiceArgs(TypedDict):
@@ -92,6 +92,8 @@ class ModelServiceArgs(TypedDict):
     given."""
     prometheus_auth: NotRequired[PrometheusAuthArgs]
     """How KEDA proves to Prometheus who it is; that of `TeamNamespace`."""
+    gateway_namespace: NotRequired[str]
+    """Namespace of the gateway that wakes the model. Needed where `model.autoscaling.min` is 0."""
     loader: NotRequired[LoaderArgs]
     """What filled the cache: every instance asks it first whether the weights are whole. Left out: it trusts them."""
     egress: NotRequired[EgressArgs]
@@ -118,6 +120,7 @@ class ModelServiceInputs(Frozen):
     release_hashes: dict[str, str] = {}
     prometheus_url: Any = None
     prometheus_auth: PrometheusAuthSpec | None = None
+    gateway_namespace: NamespaceName | None = None
     loader: LoaderSpec | None = None
     egress: EgressSpec | None = None
     launcher_version: Semver | None = None
@@ -183,7 +186,10 @@ class ModelService(pulumi.ComponentResource):
         front = core.v1.Service(
             name,
             metadata=meta.v1.ObjectMetaArgs(
-                name=model.name, namespace=inputs.namespace, labels=labels, annotations=await_annotations(stable)
+                name=model.name,
+                namespace=inputs.namespace,
+                labels=labels,
+                annotations=await_annotations_of_service(stable),
             ),
             spec=service_spec(stable),
             # A new stable release answers before requests are sent to it.
@@ -250,6 +256,7 @@ def _plan_releases(inputs: ModelServiceInputs) -> tuple[ReleasePlan, ...]:
     problems = [
         *_release_mismatches(inputs),
         *_missing_prometheus(inputs),
+        *_nobody_wakes(inputs),
         *_misleading_name(model, [engine(r.engine.name) for r in inputs.releases]),
     ]
     if problems:
@@ -292,6 +299,7 @@ def _plan_release(inputs: ModelServiceInputs, release: ReleaseSpec, replicas: Re
             **more_variables(model, inputs.egress),
             **driver_variables(model, release, inputs.node),
         },
+        gateway_namespace=inputs.gateway_namespace,
     )
 
 
@@ -310,6 +318,13 @@ def _missing_prometheus(inputs: ModelServiceInputs) -> list[Problem]:
     if inputs.model.autoscaling is None or inputs.prometheus_url is not None:
         return []
     return [Problem("prometheusUrl", None, "required where model.autoscaling is given", "an address of Prometheus")]
+
+
+def _nobody_wakes(inputs: ModelServiceInputs) -> list[Problem]:
+    if not inputs.model.may_sleep or inputs.gateway_namespace is not None:
+        return []
+    reason = "a model without instances is woken by the gateway: gatewayNamespace is not given"
+    return [Problem("model.autoscaling.min", 0, reason, Suggestion(values=[1]))]
 
 
 def _release_mismatches(inputs: ModelServiceInputs) -> list[Problem]:

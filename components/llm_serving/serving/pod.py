@@ -123,6 +123,7 @@ class ReleasePlan:
         egress: the way out that the site prescribes; ``None`` where it prescribes none.
         launcher_options: more options of the launcher.
         extra_environment: more environment variables of the engine; one that the user names too has the user's in it.
+        gateway_namespace: where the gateway runs that wakes the model; ``None`` where it needs none.
     """
 
     model: ModelSpec
@@ -139,6 +140,7 @@ class ReleasePlan:
     egress: EgressSpec | None = None
     launcher_options: tuple[str, ...] = ()
     extra_environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    gateway_namespace: str | None = None
 
 
 def pod_template(plan: ReleasePlan, context: PodContext, share: str = SHARE_MAIN) -> core.v1.PodTemplateSpecArgs:

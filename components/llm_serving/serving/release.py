@@ -23,7 +23,7 @@ from llm_serving.serving.pod import PORT_NAME, PodContext, ReleasePlan, pod_temp
 from llm_serving.serving.scaled_object import API_VERSION as SCALED_OBJECT_VERSION
 from llm_serving.serving.scaled_object import KIND as SCALED_OBJECT
 from llm_serving.serving.scaled_object import PrometheusServer, scaled_object
-from llm_serving.serving.scaling_queries import scaling_queries
+from llm_serving.serving.scaling_queries import asked_query, scaling_queries
 from llm_serving.spec import AutoscalingSpec
 
 FORCE = {"pulumi.com/patchForce": "true"}
@@ -138,7 +138,7 @@ def serve_release(
         )
     service = core.v1.Service(
         name,
-        metadata=metadata(annotations=await_annotations(plan)),
+        metadata=metadata(annotations=await_annotations_of_service(plan)),
         spec=service_spec(plan),
         # The provider waits ten minutes for endpoints, a model may take longer: the Deployments wait for it.
         opts=child(parent, depends_on=workloads),
@@ -162,8 +162,12 @@ def _scale(
         replicas = plan.replicas
         kind = WorkloadKind.LEADER_WORKER_SET if plan.model_plan.nodes > 1 else WorkloadKind.DEPLOYMENT
         workload = ReleaseWorkload(namespace, replicas.name, plan.model.name, replicas.version, replicas.base, kind)
+        asked = None
+        if bounds.may_sleep:
+            assert plan.gateway_namespace is not None, "refused before: nobody would wake it"
+            asked = asked_query(plan.model.name, plan.gateway_namespace, bounds.polling_seconds)
         queries = scaling_queries(engine_metrics(plan.engine.name), workload)
-        return scaled_object(workload, bounds, queries, prometheus)["spec"]
+        return scaled_object(workload, bounds, queries, prometheus, asked=asked)["spec"]
 
     apiextensions.CustomResource(
         plan.replicas.name,
@@ -176,9 +180,16 @@ def _scale(
 
 
 def await_annotations(plan: ReleasePlan) -> dict[str, str] | None:
-    """What keeps the provider from waiting for a release's instances, and for the Services in front of them, which have
-    no endpoints before; ``None`` where it waits."""
-    return None if plan.rollout.awaited else {"pulumi.com/skipAwait": "true"}
+    """What keeps the provider from waiting for a release's instances; ``None`` where it waits."""
+    return None if plan.rollout.awaited else _NOT_AWAITED
+
+
+def await_annotations_of_service(plan: ReleasePlan) -> dict[str, str] | None:
+    """The same for the Services in front of them, which have no endpoints before, nor while their model sleeps."""
+    return _NOT_AWAITED if plan.model.may_sleep else await_annotations(plan)
+
+
+_NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
 
 
 def service_spec(plan: ReleasePlan) -> core.v1.ServiceSpecArgs:

@@ -12,6 +12,8 @@ The formula, in the order of its lines (``queue_depth``, objectives and the base
   ``queue_depth``). It adds none; it keeps an instance until the others can do without it, so that taking one away does
   not bring back the queue for which it was added.
 - ``lost``: with no instance ready nothing can be measured, and what there is stays.
+- ``woken``, where there may be no instance: one while somebody asks the model, by the gateway's count, which needs no
+  instance. However many ask at once, the first instance is one; what it measures says whether more are needed.
 - ``slow`` and ``busy``: instances times measured over wanted, only while requests wait (``pressed`` is 1 while some
   waited at every moment of a minute, else 0). The instances are those that were ready all the time over which it was
   measured, so that a late measure does not count twice.
@@ -84,6 +86,7 @@ def scaled_object(
     queries: ScalingQueries,
     prometheus: PrometheusServer,
     labels: dict[str, str] | None = None,
+    asked: str | None = None,
 ) -> dict[str, Any]:
     """The ScaledObject, as a manifest of plain data.
 
@@ -93,6 +96,7 @@ def scaled_object(
         queries: what to ask Prometheus.
         prometheus: where it answers, and what it is shown.
         labels: labels of the object; KEDA copies them to the HPA.
+        asked: what says that somebody asks the model (``scaling_queries.asked_query``), where it may have no instance.
     """
     min_replicas = max(spec.min - workload.base, 0)
     body: dict[str, Any] = {
@@ -120,13 +124,14 @@ def scaled_object(
             },
         },
         "triggers": [
-            *(_prometheus_trigger(name, query, prometheus) for name, query in _metrics(spec, queries).items()),
+            *(_prometheus_trigger(name, query, prometheus) for name, query in _metrics(spec, queries, asked).items()),
             *(_cron_trigger(name, schedule) for name, schedule in _schedules(spec).items()),
         ],
     }
     if min_replicas == 0:
         # Longer than it takes to fall back, so that a Prometheus that is away takes no instance.
-        body["cooldownPeriod"] = max(spec.pace.down_seconds, (FAILURE_THRESHOLD + 2) * spec.polling_seconds)
+        idle = spec.idle_seconds if spec.may_sleep else spec.pace.down_seconds
+        body["cooldownPeriod"] = max(idle, (FAILURE_THRESHOLD + 2) * spec.polling_seconds)
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -145,6 +150,9 @@ def formula(spec: AutoscalingSpec, base: int = 0) -> str:
         f"let keep = min(ready, requests / max(capacity, {depth}, 1))",
         "let lost = replicas * (1 - min(ready, 1))",
     ]
+    if spec.may_sleep:
+        parts.append("woken")
+        lines.append("let woken = min(asked, 1)")
     if _is_measured(spec):
         lines.append("let pressed = min(queued, 1)")
     if spec.ttft_seconds is not None:
@@ -170,7 +178,7 @@ def _number(value: float) -> str:
     return format(Decimal(repr(value)), "f")
 
 
-def _metrics(spec: AutoscalingSpec, queries: ScalingQueries) -> dict[str, str]:
+def _metrics(spec: AutoscalingSpec, queries: ScalingQueries, asked: str | None) -> dict[str, str]:
     """The queries that the formula uses, by the names that it gives them. KEDA reads every trigger, used or not."""
     metrics = {
         "requests": queries.requests,
@@ -180,6 +188,9 @@ def _metrics(spec: AutoscalingSpec, queries: ScalingQueries) -> dict[str, str]:
         "ready": queries.ready,
         "replicas": queries.replicas,
     }
+    if spec.may_sleep:
+        assert asked is not None, "refused before: nobody would wake it"
+        metrics["asked"] = asked
     if _is_measured(spec):
         metrics |= {"queued": queries.queued, "steady": queries.steady}
     if spec.ttft_seconds is not None:

@@ -14,8 +14,15 @@ from dataclasses import dataclass
 
 from llm_serving.errors import Problem
 from llm_serving.metrics.engines import EngineMetrics
-from llm_serving.metrics.promql import max_over_time, min_of_expression, or_zero, quantile, sum_by_pod
-from llm_serving.metrics.series import DCGM_GPU_UTILIZATION, SCRAPE_INTERVAL_SECONDS, LauncherSeries
+from llm_serving.metrics.promql import max_over_time, min_of_expression, or_zero, quantile, selector, sum_by_pod
+from llm_serving.metrics.series import (
+    DCGM_GPU_UTILIZATION,
+    SCRAPE_INTERVAL_SECONDS,
+    SERIES_MODEL,
+    SERIES_NAMESPACE,
+    GatewaySeries,
+    LauncherSeries,
+)
 from llm_serving.metrics.workload import ReleaseWorkload
 from llm_serving.spec import AutoscalingSpec
 
@@ -85,6 +92,16 @@ def scaling_queries(metrics: EngineMetrics, workload: ReleaseWorkload) -> Scalin
         ready=workload.ready,
         replicas=workload.replicas,
     )
+
+
+def asked_query(model: str, gateway_namespace: str, polling_seconds: int) -> str:
+    """Requests to a model, over all pods of the gateway, and all of its releases: with the model they all wake.
+
+    Nothing where no pod was scraped: that is silence, not a lull. The window is longer than the pause between two
+    readings, so that a request that was refused in between is seen too.
+    """
+    demand = selector(GatewaySeries.DEMAND, {SERIES_NAMESPACE: gateway_namespace, SERIES_MODEL: model})
+    return f"sum({max_over_time(demand, max(QUEUE_SECONDS, 2 * polling_seconds))})"
 
 
 def unmeasured_objectives(metrics: EngineMetrics, spec: AutoscalingSpec) -> Iterator[Problem]:

@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from llm_serving.arguments import Frozen
-from llm_serving.errors import Problem, ProblemsError, Suggestion
 from llm_serving.spec.forms import CRON
 from llm_serving.spec.names import MAX_AMOUNT, MAX_COUNT, Count, PositiveCount
+from llm_serving.spec.timeouts import DAY_SECONDS
 
 Percent = Annotated[int, Field(ge=1, le=100)]
 
@@ -44,8 +44,11 @@ class ScalingPaceSpec(Frozen):
 class AutoscalingSpec(Frozen):
     """Bounds and signals of a release's autoscaling. The number wanted is the largest that any signal asks for."""
 
-    min: Annotated[int, Field(le=MAX_COUNT, json_schema_extra={"minimum": 1})] = 1
-    """Fewest instances; 1 by default."""
+    min: Count = 1
+    """Fewest instances; 1 by default.
+
+    0 behind a gateway alone: a model that nobody asks has no instance, and a request wakes it.
+    """
     max: PositiveCount
     """Most instances."""
     queue_depth: Annotated[float, Field(gt=0, le=MAX_AMOUNT)] = 10
@@ -69,11 +72,10 @@ class AutoscalingSpec(Frozen):
     """How fast."""
     polling_seconds: Annotated[int, Field(ge=5, le=300)] = 15
     """How often the signals are read; 15 by default."""
+    idle_seconds: Annotated[int, Field(ge=60, le=DAY_SECONDS)] = 900
+    """How long nobody must have asked before the last instance is taken away, where ``min`` is 0; 900 by default."""
 
-    @field_validator("min")
-    @classmethod
-    def _answers_always(cls, value: Count) -> Count:
-        if value < 1:
-            reason = "nobody would answer, and nothing wakes the model when a request comes: at least 1"
-            raise ProblemsError([Problem("", value, reason, Suggestion(values=[1]))])
-        return value
+    @property
+    def may_sleep(self) -> bool:
+        """Whether there may be no instance at all."""
+        return self.min == 0

@@ -1,9 +1,11 @@
 """The gateway: one OpenAI-compatible endpoint for all models of a stack, with keys, limits, budgets and a cache."""
 
 from enum import StrEnum
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
+from pydantic.alias_generators import to_camel
 
 from llm_serving.arguments import Frozen
 from llm_serving.errors import Problem, ProblemsError, Suggestion
@@ -128,6 +130,11 @@ class GatewayTimeoutsSpec(Frozen):
     """Between two tokens of an answer; 30 by default."""
     total_seconds: Seconds = 600.0
     """For a whole answer; 600 by default."""
+    wake_seconds: Annotated[float, Field(ge=0, le=DAY_SECONDS)] = 300.0
+    """For the first instance of a model that has none (`autoscaling.min: 0`), before all others; 300 by default.
+
+    0: such a request wakes the model and is refused at once, with the time after which to ask again.
+    """
 
 
 class GatewayModelSpec(Frozen):
@@ -139,6 +146,9 @@ class GatewayModelSpec(Frozen):
     """Models that are asked in its place, in this order, where it cannot answer."""
     price: PriceSpec | None = None
     """What its tokens cost; left out: nothing is known."""
+    max_requests: PositiveCount | None = None
+    """Requests that it can take at once, over all pods of the gateway: from parts of it on, service classes give way.
+    Left out: nobody gives way."""
     routing: Routing | None = None
     """`router` or `service`; left out: as the gateway says, and `service` where an instance has several nodes."""
     timeouts: GatewayTimeoutsSpec | None = None
@@ -176,6 +186,39 @@ class RetriesSpec(Frozen):
 
     attempts: Annotated[int, Field(ge=0, le=5)] = 2
     """More attempts; 2 by default."""
+
+
+Share = Annotated[int, Field(ge=1, le=100)]
+"""Percent."""
+
+
+class OverloadSpec(Frozen):
+    """What gives way when a model has nearly as many requests as it can take (`maxRequests`)."""
+
+    fewer_tokens_percent: Share = 60
+    """Percent of it from which on answers for `batch` are shorter; 60 by default."""
+    batch_output_tokens: PositiveAmount = 256
+    """Tokens that such an answer has at most; 256 by default."""
+    shed_batch_percent: Share = 75
+    """Percent from which on `batch` is refused (429); 75 by default."""
+    shed_standard_percent: Share = 90
+    """Percent from which on `standard` is refused too; 90 by default. `critical` is, with 503, at 100."""
+    wait_seconds: Annotated[float, Field(ge=0, le=DAY_SECONDS)] = 2.0
+    """How long a request waits for room before it is refused, by service class; 2 by default."""
+    retry_after_seconds: Annotated[int, Field(ge=1, le=DAY_SECONDS)] = 10
+    """When one that is refused may come again; 10 by default."""
+
+    @model_validator(mode="after")
+    def _in_steps(self) -> "OverloadSpec":
+        steps = [(name, getattr(self, name)) for name in _STEPS]
+        for (before, least), (name, value) in pairwise(steps):
+            if value < least:
+                reason = f"is less than {to_camel(before)}, {least}: the steps come one after the other"
+                raise ProblemsError([Problem(to_camel(name), value, reason, Suggestion(values=[least]))])
+        return self
+
+
+_STEPS = ("fewer_tokens_percent", "shed_batch_percent", "shed_standard_percent")
 
 
 class RedisSpec(Frozen):
@@ -314,6 +357,8 @@ class GatewaySpec(Frozen):
     """How long to wait for an engine."""
     retries: RetriesSpec = RetriesSpec()
     """Requests that fail."""
+    overload: OverloadSpec = OverloadSpec()
+    """What gives way when a model has nearly as many requests as it can take."""
     redis: RedisStoresSpec = RedisStoresSpec()
     """Where pods keep what they share."""
     cache: AnswerCacheSpec | None = None

@@ -149,6 +149,11 @@ class ModelSpec(Frozen):
         return self.replicas if self.autoscaling is None else self.autoscaling.max
 
     @property
+    def may_sleep(self) -> bool:
+        """Whether it may have no instance while nobody asks it."""
+        return self.autoscaling is not None and self.autoscaling.may_sleep
+
+    @property
     def fewest_replicas(self) -> int:
         """Instances of the stable release at least."""
         return self.replicas if self.autoscaling is None else self.autoscaling.min

@@ -18,5 +18,8 @@ class ModelEndpoint(Frozen):
     """`generate` (the default), `embed` or `classify`: what it is asked for."""
     service_class: ServiceClass = ServiceClass.STANDARD
     """`critical`, `standard` (the default) or `batch`."""
+    cold_start_seconds: PositiveAmount | None = None
+    """Time that its first instance is planned to take until it answers, where it may have none; left out: it always
+    has one."""
     routing: Routing = Routing.ROUTER
     """`router` (the default): a router of its release asks its engines. `service`: the gateway's proxy does."""

@@ -29,6 +29,7 @@ class Behaviour:
             call.
         fails: whether a request, by its number from 0 on, gets ``status``; left out: every one.
         ends_with: a stream ends with this event in the place of the last ones.
+        sleeps: there is no engine, and the proxy says so in its place.
     """
 
     status: int = 200
@@ -44,6 +45,7 @@ class Behaviour:
     said_as: str = "content"
     fails: Callable[[int], bool] | None = None
     ends_with: Mapping[str, Any] | None = None
+    sleeps: bool = False
 
 
 @dataclass
@@ -58,12 +60,14 @@ class Backend:
     """Set when a client closed its connection in the middle of an answer."""
     arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     """Released once a request."""
+    probes: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    """Released whenever it is asked whether an engine is there, and none is."""
 
 
 @contextmanager
 def running(release: str) -> Iterator[Backend]:
     """Run one in threads of this process."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server = _Server(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
     backend = Backend(f"http://127.0.0.1:{server.server_port}/v1", release)
     server.backend = backend  # pyright: ignore[reportAttributeAccessIssue]
@@ -76,6 +80,11 @@ def running(release: str) -> Iterator[Backend]:
         server.server_close()
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    """Clients that come at once; from the sixth on, they would be refused."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -83,7 +92,12 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_GET(self) -> None:
-        """It is well."""
+        """It is well, where it is there."""
+        backend: Backend = self.server.backend  # pyright: ignore[reportAttributeAccessIssue]
+        if backend.behaviour.sleeps:
+            backend.probes.release()
+            self._nobody()
+            return
         self._json(200, {})
 
     def do_POST(self) -> None:
@@ -100,6 +114,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         backend.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
         backend.arrived.release()
+        if behaviour.sleeps:
+            self._nobody()
+            return
         if behaviour.hold is not None:
             behaviour.hold.wait(GUARD_SECONDS)
         try:
@@ -112,6 +129,11 @@ class _Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             backend.cut.set()
             self.close_connection = True
+
+    def _nobody(self) -> None:
+        text = b"no available server\n"
+        self._start(503, "text/plain; charset=utf-8", [("content-length", str(len(text)))])
+        self.wfile.write(text)
 
     def _json(self, status: int, value: object) -> None:
         text = json.dumps(value).encode()

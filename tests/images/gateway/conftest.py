@@ -14,6 +14,8 @@ TIMEOUT_SECONDS = 5
 """Of Redis. More than in production: on a busy machine the gateway itself may rest so long."""
 
 CHAT = "/v1/chat/completions"
+CROWDED_REQUESTS = 10
+"""That the model ``crowded`` takes at once."""
 KEYS = (key("any"),)
 """The keys that every test starts with."""
 
@@ -67,12 +69,14 @@ def configuration(weighted: Backend, stable: Backend, redis: Redis) -> Mapping[s
                 "usdPerMillionOutputTokens": 1000.0,
                 **urls,
             },
+            {"name": "crowded", "task": "chat", "contextTokens": 2048, "maxRequests": CROWDED_REQUESTS, **urls},
             {"name": "second", "task": "chat", "contextTokens": 4096, **urls},
             {"name": "vectors", "task": "embed", "contextTokens": 512, **urls},
             {"name": "scores", "task": "classify", "contextTokens": 512, **urls},
         ],
         "limits": {"bodyBytes": 100_000, "maxOutputTokens": 512},
         "redis": {"limits": {"host": "127.0.0.1", "port": redis.port}, "timeoutSeconds": TIMEOUT_SECONDS},
+        "overload": {"batchOutputTokens": 16, "waitSeconds": 0.5, "retryAfterSeconds": 7},
         "replicas": 2,
     }
 
@@ -130,6 +134,12 @@ PROTECTED_KEYS = (
 )
 
 
+def _sleeper(name: str, wake_seconds: float, **more: Any) -> Mapping[str, Any]:
+    """A model that may have no instance, and whose first one takes five minutes."""
+    timeouts = {"totalSeconds": 20, "wakeSeconds": wake_seconds}
+    return {"name": name, "contextTokens": 2048, "coldStartSeconds": 300, "timeouts": timeouts, **more}
+
+
 @pytest.fixture(scope="session")
 def protected_pod(
     tmp_path_factory: pytest.TempPathFactory, weighted: Backend, stable: Backend, other: Backend, cache: Redis
@@ -147,6 +157,10 @@ def protected_pod(
         {"name": "brief", "contextTokens": 2048, "timeouts": {"totalSeconds": 2}, **urls},
         {"name": "vectors", "task": "embed", "contextTokens": 512, **urls},
         {"name": "scores", "task": "classify", "contextTokens": 512, **urls},
+        _sleeper("patient", 3600, **urls),
+        _sleeper("hurried", 2, **urls),
+        _sleeper("curt", 0, **urls),
+        _sleeper("spared", 0, fallbacks=["equal"], **urls),
     ]
     configuration = {
         "version": 1,

@@ -11,8 +11,10 @@ from typing import Any
 
 from llm_serving_gateway import encoding, requests
 from llm_serving_gateway.bounded_redis import BoundedRedis
-from llm_serving_gateway.configuration import RedisEndpoint
+from llm_serving_gateway.configuration import Configuration, RedisEndpoint, ServiceClass
 from llm_serving_gateway.exchange import Exchange
+from llm_serving_gateway.limits import Limiter
+from llm_serving_gateway.overload import Admission, Admissions
 from llm_serving_gateway.refusals import RefusalError
 from llm_serving_gateway.relay import Outcome, relay
 from pydantic import ValidationError
@@ -109,8 +111,32 @@ async def upload_at_once(given: dict[str, int]) -> list[int]:
     return [statuses.count(200), statuses.count(503), most, held.now]
 
 
+async def wait_for_room(waiting: list[str]) -> list[str]:
+    """In which order requests of these classes, which come one after the other, are let to a model that takes one."""
+    model = {"name": "m", "contextTokens": 9, "maxRequests": 1, "weightedUrl": "http://w", "stableUrl": "http://s"}
+    configuration = Configuration.model_validate({"version": 1, "models": [model], "overload": {"waitSeconds": 3600}})
+    admissions = Admissions(configuration, Limiter(None, 1, 0))
+    running, entered = Admission("first", ServiceClass.CRITICAL), []
+    assert await admissions.admit(running, configuration.models[0], float("inf")) is None
+
+    async def ask(number: int, service_class: str) -> None:
+        admission = Admission(str(number), ServiceClass(service_class))
+        assert await admissions.admit(admission, configuration.models[0], float("inf")) is None
+        entered.append(f"{service_class} {number}")
+        await admissions.end(admission)
+
+    tasks = [asyncio.create_task(ask(number, each)) for number, each in enumerate(waiting)]
+    for _turn in range(20):  # of the loop: all of them wait by then
+        await asyncio.sleep(0)
+    assert not entered
+    await admissions.end(running)
+    await asyncio.gather(*tasks)
+    return entered
+
+
 def main() -> None:
     part = {
+        "room": wait_for_room,
         "refuse": refuse,
         "leave": leave_at_the_end,
         "redis": ask_redis_at_once,

@@ -63,9 +63,9 @@ def test_the_question_of_many_documents_is_measured_once_and_counts_for_each():
     class Question(str):
         __slots__ = ()
 
-        def encode(self, *arguments):
+        def encode(self, encoding="utf-8", errors="strict"):
             encoded.append(self)
-            return super().encode(*arguments)
+            return super().encode(encoding, errors)
 
     size = measure({"query": Question("q" * 40), "documents": ["d" * 4] * 1000})
     assert size.estimate == 1000 * (40 + 4) // 4
@@ -86,3 +86,9 @@ def test_many_slow_uploads_hold_no_more_bytes_than_one_gateway_may():
     assert 1 <= taken <= 9
     assert most <= 95_000
     assert after == 0
+
+
+def test_who_waits_for_room_is_let_in_by_class_and_then_by_arrival():
+    waiting = ["batch", "standard", "batch", "critical", "standard", "critical"]
+    order = ["critical 3", "critical 5", "standard 1", "standard 4", "batch 0", "batch 2"]
+    assert run("room", waiting) == order

@@ -23,6 +23,7 @@ from llm_serving.spec import (
     GuardrailsSpec,
     KeySpec,
     ModelEndpoint,
+    OverloadSpec,
     RedisSpec,
     RedisStoresSpec,
     RetriesSpec,
@@ -68,6 +69,7 @@ SAME = [
     (GatewayTimeoutsSpec, configuration.Timeouts),
     (GatewayLimitsSpec, configuration.RequestLimits),
     (RetriesSpec, configuration.Retries),
+    (OverloadSpec, configuration.Overload),
     (RedisSpec, configuration.RedisEndpoint),
     (RedisStoresSpec, configuration.RedisEndpoints),
     (AnswerCacheSpec, configuration.Cache),
@@ -140,5 +142,7 @@ def test_a_redis_of_the_stack_is_found_by_its_service_and_one_that_is_there_by_i
         gateway_document(spec(redis={"limits": {}, "cache": {"host": "r.example.com", "tls": True}}), models())
     )
     assert redis.redis is not None
+    assert redis.redis.limits is not None
+    assert redis.redis.cache is not None
     assert (redis.redis.limits.host, redis.redis.limits.tls) == ("redis-limits.llm-gateway.svc", False)
     assert (redis.redis.cache.host, redis.redis.cache.tls) == ("r.example.com", True)

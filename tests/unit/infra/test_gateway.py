@@ -151,3 +151,23 @@ def test_policies_that_close_a_namespace_are_others_than_those_that_leave_it_ope
     )
     assert opened - closed == {"serving", "clients"}
     assert {"serving-behind-routers", "clients-of-gateway"} <= closed - opened
+
+
+def test_a_model_that_may_sleep_is_woken_by_the_gateway_which_waits_for_it() -> None:
+    data = settings(timeouts={"wakeSeconds": 800, "totalSeconds": 300})
+    data["models"][0]["autoscaling"] = {"min": 0, "max": 2}
+    recording = run(data).recording
+    for scaled in recording.all("ScaledObject"):
+        (asked,) = [each for each in scaled["spec.triggers"] if each["name"] == "asked"]
+        assert 'llm_gateway_demand{namespace="llm-gateway",model="qwen3-0-6b"}' in asked["metadata"]["query"]
+    (configuration,) = (each for each in recording.all("ConfigMap") if "gateway.json" in (each.get("data") or {}))
+    (model,) = json.loads(configuration["data"]["gateway.json"])["models"]
+    assert model["coldStartSeconds"] % 60 == 0 < model["coldStartSeconds"]
+    assert model["timeouts"]["wakeSeconds"] == 800
+    (monitor,) = (each for each in recording.all("PodMonitor") if each["metadata.namespace"] == "llm-gateway")
+    assert monitor["spec.podMetricsEndpoints"]
+    routers = [each for each in recording.all("Deployment") if each["metadata.name"].endswith("-router")]
+    assert {each["metadata.annotations"]["pulumi.com/skipAwait"] for each in routers} == {"true"}
+    for name in ("litellm", "proxy"):
+        (pods,) = (each for each in recording.all("Deployment") if each["metadata.name"] == name)
+        assert pods["spec.template.spec.terminationGracePeriodSeconds"] > 1100

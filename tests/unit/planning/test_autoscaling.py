@@ -2,10 +2,13 @@ import pytest
 
 from llm_serving.planning.autoscaling import parse_cron
 from llm_serving.planning.rules.autoscaling import check_addons, check_autoscaling, note_autoscaling
-from llm_serving.spec import AddonsSpec
+from llm_serving.planning.rules.gateway.models import note_models
+from llm_serving.spec import AddonsSpec, GatewaySpec, GatewayTimeoutsSpec, ImageReference
 from tests.unit.planning.builders import model, stack
 
 OFFICE = {"start": "0 8 * * mon-fri", "end": "0 18 * * mon-fri", "timezone": "Europe/Berlin", "replicas": 3}
+IMAGE = ImageReference(repository="registry.example/llm/gateway", tag="1")
+GATEWAY = GatewaySpec(image=IMAGE, proxy_image=IMAGE)
 SCALES = {"min": 1, "max": 4}
 
 
@@ -133,3 +136,30 @@ def test_a_prometheus_of_somebody_else_is_enough():
     theirs = addons(monitoring="existing", prometheusUrl="https://prometheus.example.com/team")
     assert list(check_addons(theirs, [model(**autoscaled())])) == []
     assert list(check_addons(addons(monitoring="existing"), [model()])) == []
+
+
+@pytest.mark.parametrize("service_class", ["standard", "batch"])
+def test_a_model_sleeps_behind_a_gateway_alone(service_class):
+    asleep = model(**autoscaled(min=0), serviceClass=service_class)
+    assert list(check_autoscaling(stack(models=(asleep,), gateway=GATEWAY))) == []
+    (problem,) = check_autoscaling(stack(models=(asleep,)))
+    assert (problem.path, problem.value) == ("models[0].autoscaling.min", 0)
+    assert "nothing wakes the model" in problem.reason
+
+
+def test_a_critical_model_never_sleeps():
+    asleep = model(**autoscaled(min=0), serviceClass="critical")
+    (problem,) = check_autoscaling(stack(models=(asleep,), gateway=GATEWAY))
+    assert "the model is critical" in problem.reason
+
+
+def test_a_gateway_that_waits_for_less_than_a_cold_start_is_noted():
+    asleep = model(**autoscaled(min=0))
+
+    def notes(seconds):
+        waits = GATEWAY.model_copy(update={"timeouts": GatewayTimeoutsSpec(wake_seconds=seconds)})
+        known = stack(models=(asleep,), gateway=waits)
+        return [note.path for note in note_models(known, waits)]
+
+    assert notes(10) == ["timeouts.wakeSeconds"]
+    assert notes(0) == notes(3000) == []

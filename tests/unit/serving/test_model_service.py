@@ -425,6 +425,40 @@ def test_each_scaling_release_has_a_scaled_object_of_its_own_that_comes_after_wh
     assert bounds == {"qwen3-8b-1-0-0": (3, 8), "qwen3-8b-1-1-0": (2, 8)}
 
 
+def test_a_model_that_may_sleep_needs_a_gateway_that_wakes_it():
+    asleep = {"autoscaling": {"min": 0, "max": 4}}
+    assert "gatewayNamespace" in refusals(model=asleep, prometheus_url=PROMETHEUS)["model.autoscaling.min"]
+
+
+def test_all_releases_of_a_model_that_may_sleep_sleep_and_wake_together_and_each_has_shown_that_it_answers():
+    recording = serve(
+        model={"releases": CANARY, "autoscaling": {"min": 0, "max": 8}},
+        more=({"version": "1.1.0"},),
+        prometheus_url=PROMETHEUS,
+        gateway_namespace="llm-gateway",
+    )
+    scaled = recording.all("kubernetes:keda.sh/v1alpha1:ScaledObject")
+    assert {each["spec.minReplicaCount"] for each in scaled} == {0}
+    triggers = [{one["name"]: one["metadata"]["query"] for one in each["spec.triggers"]} for each in scaled]
+    assert len({queries["asked"] for queries in triggers}) == 1
+    assert 'namespace="llm-gateway"' in triggers[0]["asked"]
+    starts = {name: each["spec.replicas"] for name, each in deployments(recording).items()}
+    assert starts == {"qwen3-8b-1-0-0": 1, "qwen3-8b-1-1-0": 2}
+
+
+def test_an_update_does_not_wait_for_services_of_a_model_that_sleeps():
+    def waits(fewest):
+        recording = serve(
+            model={"autoscaling": {"min": fewest, "max": 4}}, prometheus_url=PROMETHEUS, gateway_namespace="llm-gateway"
+        )
+        services = recording.all("kubernetes:core/v1:Service")
+        assert services
+        return ["pulumi.com/skipAwait" not in (each.get("metadata.annotations") or {}) for each in services]
+
+    assert not any(waits(0))
+    assert all(waits(1))
+
+
 def test_an_autoscaled_release_starts_with_its_fewest_and_leaves_the_number_alone_from_then_on():
     recording = serve(model={"autoscaling": {"min": 2, "max": 4}}, prometheus_url=PROMETHEUS)
     deployment = recording.one("kubernetes:apps/v1:Deployment")

@@ -6,7 +6,7 @@ import pytest
 from llm_serving.metrics.engines import engine_metrics
 from llm_serving.metrics.workload import ReleaseWorkload, WorkloadKind
 from llm_serving.serving.scaled_object import PrometheusServer, formula, scaled_object
-from llm_serving.serving.scaling_queries import scaling_queries
+from llm_serving.serving.scaling_queries import asked_query, scaling_queries
 from llm_serving.spec import AutoscalingSpec, EngineName
 from tests.unit.serving.crds import assert_valid
 from tests.unit.serving.scaling import Fleet, evaluate, hpa
@@ -27,6 +27,7 @@ def render(workload=WORKLOAD, **fields):
         scaling_queries(engine_metrics(EngineName.VLLM), workload),
         PrometheusServer(URL),
         {"a": "b"},
+        asked=asked_query("tiny", "llm-gateway", 15),
     )
 
 
@@ -58,7 +59,13 @@ def settled_replicas(scaled_fleet, load, steps=60, **more):
 
 @pytest.mark.parametrize(
     "fields",
-    [{}, {"ttft_seconds": 2, "schedules": [OFFICE]}, {"gpu_utilization": None}, {"min": 3, "polling_seconds": 30}],
+    [
+        {},
+        {"ttft_seconds": 2, "schedules": [OFFICE]},
+        {"gpu_utilization": None},
+        {"min": 3, "polling_seconds": 30},
+        {"min": 0},
+    ],
 )
 @pytest.mark.parametrize("base", [0, 2])
 def test_the_object_is_valid_for_the_pinned_definition(fields, base):
@@ -67,7 +74,7 @@ def test_the_object_is_valid_for_the_pinned_definition(fields, base):
 
 
 def test_every_trigger_has_a_name_that_the_formula_uses_and_the_other_way_round():
-    for fields in ({}, {"ttft_seconds": 2}, {"gpu_utilization": None}, {"schedules": [OFFICE, OFFICE]}):
+    for fields in ({}, {"ttft_seconds": 2}, {"gpu_utilization": None}, {"schedules": [OFFICE, OFFICE]}, {"min": 0}):
         body = render(**fields)["spec"]
         names = [trigger["name"] for trigger in body["triggers"]]
         assert len(set(names)) == len(names)
@@ -310,3 +317,49 @@ def test_numbers_are_written_in_a_way_that_the_formulas_language_reads():
     extreme = formula(spec(queue_depth=5e6, ttft_seconds=1e-8))
     assert "(running + 5000000.0)" in extreme
     assert "ttft / 0.00000001" in extreme
+
+
+# --- scale to zero
+
+
+def test_a_model_that_may_sleep_goes_to_none_when_nobody_has_asked_for_as_long_as_the_settings_say():
+    body = render(min=0, idle_seconds=1800)["spec"]
+    assert (body["minReplicaCount"], body["cooldownPeriod"]) == (0, 1800)
+    assert body["fallback"]["behavior"] == "currentReplicasIfHigher"
+    assert render(min=0, idle_seconds=60, polling_seconds=300)["spec"]["cooldownPeriod"] > 3 * 300
+
+
+def test_only_a_model_that_may_sleep_asks_the_gateway():
+    def names(**fields):
+        return [trigger["name"] for trigger in render(**fields)["spec"]["triggers"]]
+
+    assert "asked" in names(min=0)
+    assert "asked" not in names(min=1)
+
+
+ASLEEP = {"requests": 0, "waiting": 0, "running": 0, "capacity": 0, "ready": 0, "replicas": 0}
+
+
+@pytest.mark.parametrize("asked", [1, 50, 10_000])
+def test_however_many_ask_a_sleeping_model_they_wake_one_instance(asked):
+    written = formula(spec(min=0, gpu_utilization=None))
+    assert evaluate(written, {**ASLEEP, "asked": 0}) == 0
+    assert evaluate(written, {**ASLEEP, "asked": asked}) == 1
+    loading = {**ASLEEP, "replicas": 1, "asked": asked}
+    assert evaluate(written, loading) == 1, "nor is there a second one while it loads"
+
+
+def test_an_instance_that_loads_is_not_taken_although_who_woke_it_has_left():
+    assert evaluate(formula(spec(min=0, gpu_utilization=None)), {**ASLEEP, "replicas": 1, "asked": 0}) == 1
+
+
+def test_a_model_that_is_asked_now_and_then_stays_awake():
+    idle = {**ASLEEP, "replicas": 1, "ready": 1, "capacity": 1}
+    written = formula(spec(min=0, gpu_utilization=None))
+    assert evaluate(written, {**idle, "asked": 0}) == 0
+    assert evaluate(written, {**idle, "asked": 1}) == 1
+
+
+def test_who_asks_asks_for_no_more_than_the_engines_say():
+    busy = fleet(min=0, queue_depth=10)
+    assert settled_replicas(busy, 1000, asked=1000) == settled_replicas(fleet(queue_depth=10), 1000)

@@ -7,9 +7,9 @@ import promql_parser
 import pytest
 
 from llm_serving.metrics.engines import engine_metrics
-from llm_serving.metrics.series import DCGM_GPU_UTILIZATION, KubeStateSeries, LauncherSeries
+from llm_serving.metrics.series import DCGM_GPU_UTILIZATION, GatewaySeries, KubeStateSeries, LauncherSeries
 from llm_serving.metrics.workload import ReleaseWorkload, WorkloadKind
-from llm_serving.serving.scaling_queries import scaling_queries, unmeasured_objectives
+from llm_serving.serving.scaling_queries import asked_query, scaling_queries, unmeasured_objectives
 from llm_serving.spec import AutoscalingSpec, EngineName
 from tests.unit.serving.promtool import series, values
 
@@ -168,3 +168,18 @@ def test_gpu_utilization_is_the_launchers_or_that_of_nvidias_exporter(metric, la
     ]
     present = [series(metric, labels, 90), series(metric, {**labels, "gpu": "1"}, 70), *others, *kube_state_series(1)]
     assert values(queries(), present, tmp_path)["gpu"] == [80]
+
+
+def test_the_demand_for_a_model_is_that_of_all_pods_of_its_gateway_alone(tmp_path):
+    def demand(pod, number, model="tiny", namespace="llm-gateway"):
+        return series(GatewaySeries.DEMAND, {"namespace": namespace, "pod": pod, "model": model}, number)
+
+    others = [demand("a", 7, model="other"), demand("a", 9, namespace="elsewhere")]
+    asked = {"asked": asked_query("tiny", "llm-gateway", 15)}
+    assert values(asked, [demand("a", 0), demand("b", 3), *others], tmp_path)["asked"] == [3]
+    assert values(asked, others, tmp_path)["asked"] == [], "a gateway that nobody scrapes is no lull"
+
+
+@pytest.mark.parametrize(("polling", "window"), [(5, 60), (15, 60), (300, 600)])
+def test_demand_between_two_readings_is_seen(polling, window):
+    assert f"[{window}s]" in asked_query("tiny", "llm-gateway", polling)

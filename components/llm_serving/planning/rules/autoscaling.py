@@ -13,7 +13,7 @@ from llm_serving.planning.addons import gpu_exporter_provider, pools_that_need
 from llm_serving.planning.autoscaling import Cron, interruption, parse_cron
 from llm_serving.planning.replicas import releases_of
 from llm_serving.planning.rules.stack import StackShape
-from llm_serving.spec import AddonSource, AddonsSpec, AutoscalingSpec, ModelSpec, ScheduleSpec, Task
+from llm_serving.spec import AddonSource, AddonsSpec, AutoscalingSpec, ModelSpec, ScheduleSpec, ServiceClass, Task
 
 
 def check_autoscaling(stack: StackShape) -> Iterator[Problem]:
@@ -25,6 +25,7 @@ def check_autoscaling(stack: StackShape) -> Iterator[Problem]:
         yield from _base(path, model)
         if model.autoscaling is not None:
             yield from _bounds(path, model, model.autoscaling)
+            yield from _sleep(path, model, stack)
             yield from _cap(path, model, model.autoscaling)
             yield from _objective(path, model, model.autoscaling, stack)
             yield from _bounds_of_objective(path, model, model.autoscaling, stack)
@@ -134,6 +135,19 @@ def _bounds(path: str, model: ModelSpec, spec: AutoscalingSpec) -> Iterator[Prob
     if canary is not None and canary.replicas > spec.max:
         reason = f"more than autoscaling.max ({spec.max}), which holds for each release"
         yield Problem(f"{path}.releases.canary.replicas", canary.replicas, reason, Suggestion(values=[spec.max]))
+
+
+def _sleep(path: str, model: ModelSpec, stack: StackShape) -> Iterator[Problem]:
+    """A model without instances needs somebody who notices that it is asked, and who may wait."""
+    if not model.may_sleep:
+        return
+    if stack.gateway is None:
+        reason = "nobody would answer, and nothing wakes the model when a request comes: that takes a gateway"
+        yield Problem(f"{path}.autoscaling.min", 0, reason, Suggestion("a gateway, or at least 1", values=[1]))
+    if model.service_class is ServiceClass.CRITICAL:
+        reason = "whoever asks first waits for a cold start, and the model is critical"
+        calmer = [{f"/{path}.serviceClass": ServiceClass.STANDARD.value}]
+        yield Problem(f"{path}.autoscaling.min", 0, reason, Suggestion(values=[1], edits=calmer))
 
 
 def _cap(path: str, model: ModelSpec, spec: AutoscalingSpec) -> Iterator[Problem]:

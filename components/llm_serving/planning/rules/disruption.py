@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from math import ceil
 
-from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
+from llm_serving.errors import LEAVE_OUT, Needs, Problem, ProblemsError, Suggestion
 from llm_serving.planning.disruption import longer_than_window, plan_drain
 from llm_serving.planning.node_room import PodSize, pods_of_fewest, pods_of_instance, pods_that_fit
 from llm_serving.planning.purchase_options import is_preemptible, non_preemptible_capacity, non_preemptible_nodes
@@ -63,7 +63,8 @@ def _base(path: str, stack: StackShape, model: ModelSpec) -> Iterator[Problem]:
     if base > model.fewest_replicas:
         bound = "replicas" if model.autoscaling is None else "autoscaling.min"
         reason = f"more instances than there are at least ({bound} {model.fewest_replicas})"
-        yield Problem(path, base, reason, Suggestion(values=[model.fewest_replicas]))
+        fewer = Suggestion(values=[model.fewest_replicas]) if model.fewest_replicas else LEAVE_OUT
+        yield Problem(path, base, reason, fewer)
     if pool is not None and pool.capacity and not non_preemptible_capacity(pool):
         markets = ", ".join(dict.fromkeys(entry.market.value for entry in pool.capacity))
         reason = f"all capacity of pool {pool.name} may be taken away (market {markets})"

@@ -275,5 +275,6 @@ class _Recording:
 
 
 def _is_own(running: Exchange) -> bool:
-    """Whether the requested model answered, and to the end: what another said is not kept as its answer."""
-    return running.upstream.model == running.model.name and not running.upstream.broken
+    """Whether the requested model answered, to its own end: what another said, or an answer cut short, is not kept."""
+    upstream = running.upstream
+    return upstream.model == running.model.name and not upstream.broken and not upstream.fewer_tokens

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from llm_serving_gateway import encoding, requests
@@ -21,6 +22,7 @@ from llm_serving_gateway.exchange import Exchange
 from llm_serving_gateway.keys import Key, Keys
 from llm_serving_gateway.limits import Limiter, LimitError, Limits, Reservation, SharedLimits
 from llm_serving_gateway.metrics import Metrics
+from llm_serving_gateway.overload import Admission, Admissions
 from llm_serving_gateway.refusals import RefusalError, invalid
 from llm_serving_gateway.relay import Event, Inner, Outcome, Receive, Send, relay
 
@@ -75,7 +77,7 @@ class Application:
     ) -> None:
         self._configuration, self._keys, self._limiter, self._inner = configuration, keys, limiter, inner
         self._models = {model.name: model for model in configuration.models}
-        self._metrics = metrics
+        self._metrics, self._admissions = metrics, Admissions(configuration, limiter)
         self._held = requests.HeldBytes(max(requests.HELD_BYTES, configuration.limits.body_bytes))
         metrics.watch(keys.state, limiter, self._held)
 
@@ -178,6 +180,9 @@ class Application:
             raise invalid("The body is nested too deeply.") from None
         wanted = Reservation(exchange.id, Limits.of(key), bounds.tokens, price(model, bounds.prompt, bounds.output))
         lease = await self._limiter.acquire(wanted)
+        admission = Admission(exchange.id, key.service_class)
+        exchange.upstream.admit = partial(self._admissions.admit, admission)
+        exchange.upstream.fewer_tokens = admission.fewer_tokens
 
         async def settle(outcome: Outcome) -> None:
             entry.status = outcome.status
@@ -186,12 +191,14 @@ class Application:
             self._metrics.tokens.labels(*who, "prompt").inc(prompt)
             self._metrics.tokens.labels(*who, "output").inc(output)
             await lease.settle(prompt + output, price(model, prompt, output))
+            await self._admissions.end(admission)
 
         try:
             with self._metrics.in_flight.labels(model.name).track_inprogress():
                 await relay(self._inner, scope, receive, send, exchange, body, settle, show_usage=show_usage)
         finally:
             await lease.settle(0, 0)
+            await self._admissions.end(admission)
 
     def _model(self, key: Key, name: str) -> Model:
         model = self._models.get(name)

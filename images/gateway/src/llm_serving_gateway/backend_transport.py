@@ -8,15 +8,19 @@ LiteLLM's providers. LiteLLM sees one back end a model; other models as fallback
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from math import ceil
+from typing import Any
 
 import httpx  # pyright: ignore[reportMissingImports]
 from prometheus_client import Counter  # pyright: ignore[reportMissingImports]
 
 from llm_serving_gateway import encoding
 from llm_serving_gateway.backend_order import REFUSALS, BackEnd, RetryBudget, back_ends, pause
-from llm_serving_gateway.configuration import Configuration, Model
+from llm_serving_gateway.configuration import Configuration, Model, Task
 from llm_serving_gateway.encoding import DONE, ERROR_EVENT
 from llm_serving_gateway.exchange import RELEASE_HEADER
+from llm_serving_gateway.refusals import RefusalError
+from llm_serving_gateway.sleepers import Demand, Sleepers, is_nobody
 from llm_serving_gateway.upstream import Upstream, copy
 
 UNKNOWN = "unknown"
@@ -53,6 +57,8 @@ class BackEndTransport(httpx.AsyncBaseTransport):
         self._models = {model.name: model for model in configuration.models}
         self._bases = {f"{str(model.weighted_url).rstrip('/')}/" for model in configuration.models}
         self._budget = RetryBudget()
+        self._demand = Demand(self._models)
+        self._sleepers = Sleepers(inner, self._models.values())
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The answer of the first back end that has one, or 503."""
@@ -67,13 +73,32 @@ class BackEndTransport(httpx.AsyncBaseTransport):
         refused = upstream.refused(model.context_tokens)
         if refused is not None:
             return refused
-        return await self._answer(
-            model, upstream, request, url.removeprefix(base), streams=fields.get("stream") is True
-        )
+        streams = fields.get("stream") is True
+        path = url.removeprefix(base)
+        with self._demand.of(model.name):
+            deadline = upstream.time_out_after(model.timeouts.total_seconds)
+            refusal = None if upstream.admit is None else await upstream.admit(model, deadline)
+            if refusal is not None:
+                upstream.verdict = upstream.verdict or refusal
+                return _unavailable(model)
+            fewer = upstream.fewer_tokens.get(model.name)
+            if fewer is not None and model.task is Task.CHAT:
+                request = _with_fewer_tokens(request, fields, fewer)
+            until = _now() + model.timeouts.wake_seconds
+            while True:
+                answer = await self._answer(model, upstream, request, path, streams=streams)
+                if answer is not None:
+                    return answer
+                begun = _now()
+                if not await self._sleepers.wake(model, until):
+                    upstream.verdict = upstream.verdict or _starting(model, self._sleepers.left(model))
+                    return _unavailable(model)
+                upstream.wait(_now() - begun)
 
     async def _answer(
         self, model: Model, upstream: Upstream, request: httpx.Request, path: str, *, streams: bool
-    ) -> httpx.Response:
+    ) -> httpx.Response | None:
+        """The answer of the first back end that has one, or 503; ``None`` where the model has no instance."""
         deadline = upstream.time_out_after(model.timeouts.total_seconds)
         self._budget.request()
         order = back_ends(model, self._retries)
@@ -92,7 +117,11 @@ class BackEndTransport(httpx.AsyncBaseTransport):
             attempt = _Attempt(model, back_end, upstream, deadline, first_seconds)
             answer = await attempt.send(self._inner, _to(back_end, path, request))
             if answer is None:
+                is_last = back_end.route == "stable" or number + 1 == len(order)
+                if attempt.nobody and is_last and model.cold_start_seconds is not None:
+                    return None
                 continue
+            self._sleepers.answered(model)
             if answer.status_code in REFUSALS:
                 too_long = self._too_long(answer.text)
                 upstream.refusal = _in_our_words(answer.status_code, too_long=too_long)
@@ -119,6 +148,8 @@ class _Attempt:
         self._model, self._back_end, self._upstream = model, back_end, upstream
         self._deadline, self._first_seconds = deadline, first_seconds
         self._release: str | None = None
+        self.nobody = False
+        """The proxy or a router answered in the place of an engine: there is none."""
 
     async def send(self, inner: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response | None:
         """The answer: whole, or, of a stream, from the first token on. ``None`` where the next back end is to be asked.
@@ -140,11 +171,12 @@ class _Attempt:
                 opened.push_async_callback(response.aclose)
                 self._release = response.headers.get(RELEASE_HEADER)
                 if response.status_code >= 300 and response.status_code not in REFUSALS:
+                    self.nobody = is_nobody(response)
                     raise _FailedError(f"status_{response.status_code}")
                 answer = await self._answer(response)
                 opened.pop_all()  # the answer closes it
         except (_FailedError, TimeoutError, httpx.RequestError) as error:
-            self._count(_outcome(error))
+            self._count("no_instance" if self.nobody else _outcome(error))
             return None
         except BaseException:
             self._count("abandoned")
@@ -229,6 +261,16 @@ def _to(back_end: BackEnd, path: str, request: httpx.Request) -> httpx.Request:
     return httpx.Request("POST", f"{back_end.url}/{path}", headers=headers, content=request.content)
 
 
+def _with_fewer_tokens(request: httpx.Request, fields: dict[str, Any], most: int) -> httpx.Request:
+    """The same request for an answer that is no longer than this."""
+    names = [name for name in ("max_tokens", "max_completion_tokens") if name in fields]
+    for name in (*(names or ["max_tokens"]), *(["min_tokens"] if "min_tokens" in fields else [])):
+        fields[name] = min(fields.get(name, most), most)
+    body = encoding.dumps(fields)
+    headers = {name: value for name, value in request.headers.items() if name != "content-length"}
+    return httpx.Request("POST", request.url, headers=headers, content=body, extensions=request.extensions)
+
+
 def _outcome(error: Exception) -> str:
     if isinstance(error, _FailedError):
         return str(error)
@@ -245,6 +287,11 @@ def _in_our_words(status: int, *, too_long: bool) -> httpx.Response:
     message = "This model's maximum context length is exceeded." if too_long else "The model refused the request."
     error = {"message": message, "type": "invalid_request_error", "code": str(status)}
     return httpx.Response(status, json={"error": error})
+
+
+def _starting(model: Model, left_seconds: float) -> RefusalError:
+    message = f"{model.name} had no instance while nobody asked, and starts one now."
+    return RefusalError(503, message, "model_starting", retry_after=max(ceil(left_seconds), RETRY_AFTER_SECONDS))
 
 
 def _unavailable(model: Model) -> httpx.Response:

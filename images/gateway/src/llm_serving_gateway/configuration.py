@@ -45,12 +45,13 @@ class ServiceClass(StrEnum):
 
 
 class Timeouts(Settings):
-    """Seconds that one attempt may take."""
+    """Seconds that one attempt may take; before the first, ``wake_seconds`` for a model without instances."""
 
     connect_seconds: Seconds = 2
     first_token_seconds: Seconds = 60
     between_tokens_seconds: Seconds = 30
     total_seconds: Seconds = 600
+    wake_seconds: Annotated[float, Field(ge=0, le=86_400)] = 0
 
 
 class Model(Settings):
@@ -58,6 +59,8 @@ class Model(Settings):
 
     Attributes:
         context_tokens: most tokens of prompt and answer together.
+        max_requests: requests that it can take at once, over all gateways; ``None`` where nobody gives way.
+        cold_start_seconds: how long its first instance takes; ``None`` where it always has one.
         weighted_url: base URL (with ``/v1``) of all its releases, by their weights.
         stable_url: base URL of the stable release alone.
         fallbacks: models to ask when both fail, in order.
@@ -68,6 +71,8 @@ class Model(Settings):
     task: Task = Task.CHAT
     service_class: ServiceClass = ServiceClass.STANDARD
     context_tokens: Annotated[int, Field(gt=0)]
+    max_requests: Annotated[int, Field(gt=0)] | None = None
+    cold_start_seconds: Annotated[float, Field(gt=0)] | None = None
     weighted_url: AnyHttpUrl
     stable_url: AnyHttpUrl
     fallbacks: tuple[Name, ...] = ()
@@ -86,6 +91,28 @@ class RequestLimits(Settings):
 
     body_bytes: Annotated[int, Field(gt=0)] = 4_000_000
     max_output_tokens: Annotated[int, Field(gt=0)] = 4096
+
+
+Percent = Annotated[int, Field(ge=1, le=100)]
+
+
+class Overload(Settings):
+    """From which part of a model's ``max_requests`` on which class gives way, in this order.
+
+    Attributes:
+        fewer_tokens_percent: ``batch`` gets answers of at most ``batch_output_tokens``.
+        shed_batch_percent: ``batch`` is refused.
+        shed_standard_percent: ``standard`` is refused.
+        wait_seconds: how long a request waits for room before.
+        retry_after_seconds: when it may come again.
+    """
+
+    fewer_tokens_percent: Percent = 60
+    batch_output_tokens: Annotated[int, Field(gt=0)] = 256
+    shed_batch_percent: Percent = 75
+    shed_standard_percent: Percent = 90
+    wait_seconds: Annotated[float, Field(ge=0, le=86_400)] = 2
+    retry_after_seconds: Annotated[int, Field(gt=0, le=86_400)] = 10
 
 
 class Retries(Settings):
@@ -170,6 +197,7 @@ class Configuration(Settings):
     models: Annotated[tuple[Model, ...], Field(min_length=1)]
     limits: RequestLimits = RequestLimits()
     retries: Retries = Retries()
+    overload: Overload = Overload()
     redis: RedisEndpoints | None = None
     cache: Cache | None = None
     guardrails: Guardrails | None = None

@@ -48,6 +48,8 @@ def render(configuration: Configuration) -> Mapping[str, Any]:
 
 
 def _group(model: Model) -> Mapping[str, Any]:
+    timeouts = model.timeouts
+    seconds = timeouts.wake_seconds + timeouts.total_seconds + MARGIN_SECONDS
     return {
         "model_name": model.name,
         "litellm_params": {
@@ -55,8 +57,8 @@ def _group(model: Model) -> Mapping[str, Any]:
             "api_base": str(model.weighted_url).rstrip("/"),
             # Engines behind the gateway know no keys; without one LiteLLM would look for OpenAI's in the environment.
             "api_key": "none",
-            "timeout": model.timeouts.total_seconds + MARGIN_SECONDS,
-            "stream_timeout": model.timeouts.total_seconds + MARGIN_SECONDS,
+            "timeout": seconds,
+            "stream_timeout": seconds,
             "max_retries": 0,
             "input_cost_per_token": model.usd_per_million_input_tokens / 1e6,
             "output_cost_per_token": model.usd_per_million_output_tokens / 1e6,

@@ -188,7 +188,9 @@ class _Answer:
         elif self._inner_status == 200:
             await self._complete(b"".join(self._body))
         elif self._inner_status:
-            await self._refuse(_as_refusal(self._inner_status, self._inner_headers, b"".join(self._body)))
+            refusal = _as_refusal(self._inner_status, self._inner_headers, b"".join(self._body))
+            verdict = self._exchange.upstream.verdict
+            await self._refuse(refusal if verdict is None or refusal.status != 503 else verdict)
         else:
             await self.fail()
 

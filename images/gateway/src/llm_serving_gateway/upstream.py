@@ -1,10 +1,13 @@
 """What is known of a request on its way to the back ends: written by the transport, read by whoever answers it."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 import httpx  # pyright: ignore[reportMissingImports]
+
+from llm_serving_gateway.configuration import Model
+from llm_serving_gateway.refusals import RefusalError
 
 
 @dataclass
@@ -19,6 +22,9 @@ class Upstream:
         refusal: a back end's answer that is about the request, and ``too_long_for``, where it was about the length of
             the prompt, the context in tokens that was too short: only a model with more may still answer.
         broken: whether the answer broke off after its first byte.
+        admit: room for it with a model until a moment; the refusal that its client gets where there is none.
+        fewer_tokens: most tokens of an answer by model, where it gives way so.
+        verdict: what the client is told where nobody answers, if that is known better than by LiteLLM.
     """
 
     may_use: Callable[[str], bool] = lambda model: True
@@ -28,12 +34,20 @@ class Upstream:
     refusal: httpx.Response | None = None
     too_long_for: int | None = None
     broken: bool = False
+    admit: Callable[[Model, float], Awaitable[RefusalError | None]] | None = None
+    fewer_tokens: Mapping[str, int] = field(default_factory=dict)
+    verdict: RefusalError | None = None
 
     def time_out_after(self, seconds: float) -> float:
         """The deadline: the requested model sets it, and those that it falls back to get what is left."""
         if self.deadline is None:
             self.deadline = asyncio.get_running_loop().time() + seconds
         return self.deadline
+
+    def wait(self, seconds: float) -> None:
+        """Time that does not count: the model had no instance that could have used it."""
+        if self.deadline is not None:
+            self.deadline += seconds
 
     def refused(self, context_tokens: int) -> httpx.Response | None:
         """The answer that a model with so much context would only repeat."""

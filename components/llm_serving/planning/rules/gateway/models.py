@@ -1,9 +1,11 @@
 """What differs between models: fallbacks that exist, answer the same task and end; time-outs in their order."""
 
 from collections.abc import Iterator, Mapping
+from math import ceil
 
 from llm_serving.errors import LEAVE_OUT, Problem, Suggestion, nearest_or_few
 from llm_serving.planning.gateway import why_without_router
+from llm_serving.planning.rules.models import plans_of
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.spec import GatewayModelSpec, GatewaySpec, GatewayTimeoutsSpec, ModelSpec, ReleaseSpec, Routing, Task
 
@@ -101,6 +103,23 @@ def _timeouts(timeouts: GatewayTimeoutsSpec) -> Iterator[Problem]:
             yield Problem(name, value, reason, Suggestion(values=[total]))
 
 
+def _note_wake(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
+    """Who wakes a model is refused where the gateway waits for less than its cold start."""
+    plans, _ = plans_of(stack)
+    for index, model in enumerate(stack.models):
+        plan = plans.get(index, {}).get(model.releases.stable)
+        wait = gateway.timeouts_of(model.name).wake_seconds
+        if model.may_sleep and plan is not None and 0 < wait < plan.cold_start_seconds:
+            seconds = plan.cold_start_seconds
+            reason = (
+                f"{model.name} is planned to take {seconds:g} s from 0 instances to its first answer: who asks it then "
+                "waits in vain, and must ask again"
+            )
+            own = (number for number, each in enumerate(gateway.models) if each.name == model.name and each.timeouts)
+            place = next((f"models[{number}]." for number in own), "")
+            yield Problem(f"{place}timeouts.wakeSeconds", wait, reason, Suggestion(values=[ceil(seconds), 0]))
+
+
 def note_models(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
     """Answers that are cut off, and fallbacks that hold less."""
     for model in stack.models:
@@ -108,6 +127,12 @@ def note_models(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
         if longest is not None and longest > total:
             reason = f"the longest request of {model.name} takes {longest} s (drain.longestRequestSeconds), and is cut"
             yield Problem("timeouts.totalSeconds", total, reason, Suggestion(f"{longest}"))
+    yield from _note_wake(stack, gateway)
+    for index, model in enumerate(gateway.models):
+        if model.max_requests is not None and gateway.redis.limits is None:
+            share = max(1, model.max_requests // gateway.replicas.max)
+            reason = f"without redis.limits pods know nothing of each other: each takes {share} at once"
+            yield Problem(f"models[{index}].maxRequests", model.max_requests, reason)
     served = {model.name: model for model in stack.models}
     for index, model in enumerate(gateway.models):
         own = _release(stack, served[model.name])
