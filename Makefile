@@ -71,8 +71,11 @@ check-unit:
 test-unit: setup-python ## the unit tests that `make check` leaves out: components, local clouds, plugin, tools
 	@$(PYTEST) $(LONG_UNIT) -q -n 2 --dist loadfile
 
-fuzz: setup-python ## changes the committed settings at random, five minutes long: none may end in a traceback
+fuzz: setup-python ## changes the committed settings, and requests to the gateway, at random, ten minutes long: none may end in a traceback
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-10000} $(PYTEST) tests/unit/settings_corpus/test_mutations.py -q -n 0
+	@python -m tests.images.gateway.environment
+	@python -m tests.images.gateway.clients_environment
+	@FUZZ_REQUESTS=$${FUZZ_REQUESTS:-5000} $(PYTEST) tests/images/gateway/test_fuzz.py -q -n 0
 
 format: setup-python ## format and fix what can be fixed
 	@-ruff check --fix --quiet .
@@ -88,11 +91,13 @@ test-images: setup-python ## launcher, loader and image builds as real processes
 	@python -m tests.images.quantizer_environment
 	@python -m tests.images.gateway.environment
 	@python -m tests.images.gateway.similarity.environment
+	@python -m tests.images.gateway.clients_environment
 	@python -m tests.images.router_environment
 	@$(PYTEST) tests/images -q -n 2 --dist loadscope
 
 test-engine: setup-karpenter ## previews, updates, faults and destroys on the real engine and a real control plane
 	@python -m tests.engine.gateway.environment
+	@python -m tests.images.gateway.environment
 	@python -m tests.images.router_environment
 	@# Each group makes what it needs; most of the time is spent waiting. conftest.py says which tests are a group.
 	@$(PYTEST) tests/engine -q -n 2 --dist loadscope

@@ -49,10 +49,15 @@ def _redis() -> str | None:
     return None if shutil.which("redis-server") else "the program redis-server (make setup-node)"
 
 
+def _redis_and_pulumi() -> str | None:
+    return _redis() or _pulumi()
+
+
 PROGRAMS: Mapping[str, Callable[[], str | None]] = {
     "previews": _pulumi,
     "loader": _nothing,
     "gateway": _redis,
+    "gateway_faults": _redis_and_pulumi,
     "launcher": _image_store,
     "batching": _image_store,
     "endpoint": _own_engine,

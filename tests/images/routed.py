@@ -1,5 +1,6 @@
 """Runs the real vllm-router as the component calls it, with engines whose addresses it is told."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -31,6 +32,7 @@ class Router:
     process: subprocess.Popen[bytes]
     port: int
     metrics_port: int
+    host: str = "127.0.0.1"
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         """Status, headers and body of an answer."""
@@ -42,7 +44,7 @@ class Router:
 
     def connection(self, method: str, path: str, body: Any = None, **headers: str) -> http.client.HTTPConnection:
         """A connection on which a request was sent."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE)
         text = None if body is None else json.dumps(body)
         sent = {"content-type": "application/json", **{name.replace("_", "-"): each for name, each in headers.items()}}
         connection.request(method, path, text, sent)
@@ -54,7 +56,7 @@ class Router:
 
     def figures(self, name: str) -> dict[str, float]:
         """A metric of every engine, by the engine's address."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.metrics_port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(self.host, self.metrics_port, timeout=PATIENCE)
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
         connection.close()
@@ -84,26 +86,38 @@ def interpreter() -> Path:
 
 
 @contextmanager
-def routing(spec: RouterSpec, policy: RoutingPolicy, *options: str, **environment: str) -> Iterator[Router]:
+def routing(
+    spec: RouterSpec,
+    policy: RoutingPolicy,
+    *options: str,
+    host: str = "127.0.0.1",
+    log: Path | None = None,
+    **environment: str,
+) -> Iterator[Router]:
     """A router as its pod runs it, on ports of its own, once it lives.
 
     Args:
         spec: the router's settings.
         policy: which engine gets a request.
         options: more options; those that the pod has too get this value.
+        host: where it listens.
+        log: where it writes; left out: where this process does.
         environment: more variables.
     """
     python = interpreter()
     ports = {f"={ROUTER_PORT}": f"={free_port()}", f"={ROUTER_METRICS_PORT}": f"={free_port()}"}
     words = router_command(spec, policy, LONGEST_REQUEST_SECONDS)
-    for there, here in {**ports, "=0.0.0.0": "=127.0.0.1"}.items():
+    for there, here in {**ports, "=0.0.0.0": f"={host}"}.items():
         words = [word.replace(there, here) if word.endswith(there) else word for word in words]
     # The program's first line names the folder in which the environment was made.
     command = [str(python), str(python.with_name(words[0])), *words[1:], *options]
-    process = subprocess.Popen(command, env={**os.environ, "HOME": "/tmp", "NO_COLOR": "1", **environment})
+    with contextlib.ExitStack() as opened:
+        output = None if log is None else opened.enter_context(log.open("wb"))
+        variables = {**os.environ, "HOME": "/tmp", "NO_COLOR": "1", **environment}
+        process = subprocess.Popen(command, env=variables, stdout=output, stderr=output)
     port, metrics_port = (int(each[1:]) for each in ports.values())
     try:
-        router = Router(process, port, metrics_port)
+        router = Router(process, port, metrics_port, host)
         until(lambda: process.poll() is not None or router.status("/liveness") == 200, "the router lives")
         yield router
     finally:

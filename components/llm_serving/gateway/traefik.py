@@ -28,6 +28,8 @@ ACCEPT_SECONDS = 10
 """How long a pod that ends still takes requests: until every client knows that it goes."""
 _DIAL_SECONDS = 3
 """Until a back end that does not answer the connection counts as failed; Traefik's own default is 30."""
+_ATTEMPTS = 3
+"""Pods that are asked until one takes the request, the first included."""
 _READ_SECONDS = 60
 """Until a request must have arrived whole. The answer is not limited: streams are as long as they are."""
 _IDLE_SECONDS = 180
@@ -66,7 +68,7 @@ def arguments(
         "--log.level=INFO",
         "--log.format=json",
         *([] if edge is None else _entry_point(EDGE, edge.port, longest_request_seconds)),
-        *([] if edge is None else [f"--entrypoints.{EDGE}.http.middlewares=security-headers@file"]),
+        *([] if edge is None else [f"--entrypoints.{EDGE}.http.middlewares=security-headers@file,another-pod@file"]),
         *_entry_point(MODELS, MODELS_PORT, longest_request_seconds),
         f"--entrypoints.{OPERATIONS}.address=:{PROXY_METRICS_PORT}",
         f"--entrypoints.{OPERATIONS}.http.aliasheadersstrategy=delete",
@@ -107,6 +109,8 @@ _ENCODED = ("slash", "backslash", "nullcharacter", "semicolon", "percent", "ques
 def middlewares(edge: EdgeListener) -> str:
     """The file of middlewares that every request to the edge passes.
 
+    A pod of LiteLLM that died is an endpoint for a while: what it refuses goes to another.
+
     None limits the size of a body, which LiteLLM's checks do: Traefik's own limit is part of its buffering, which keeps
     an answer until it is whole, and what turns that off cannot be said in a file.
     """
@@ -116,7 +120,10 @@ def middlewares(edge: EdgeListener) -> str:
         "customResponseHeaders": {"Server": ""},
         **({"stsSeconds": 31_536_000} if edge.tls else {}),
     }
-    return json.dumps({"http": {"middlewares": {"security-headers": {"headers": headers}}}}, indent=2) + "\n"
+    # Only what no pod took is sent again, POST too: not what was written to one that then died (tried with 3.7.15).
+    retry = {"attempts": _ATTEMPTS, "retryNonIdempotentMethod": True}
+    made = {"security-headers": {"headers": headers}, "another-pod": {"retry": retry}}
+    return json.dumps({"http": {"middlewares": made}}, indent=2) + "\n"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@ differs is where it runs, a process beside the cluster, and with it its ports. B
 
 import base64
 import contextlib
+import copy
 import json
 import subprocess
 import threading
@@ -31,7 +32,7 @@ class Backend:
     """A program that says which one it is and what it was asked; a path that ends in ``/stream`` sends its second part
     when it is told."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, address: str = "127.0.0.1") -> None:
         self.name = name
         self.asked: Counter[str] = Counter()
         self.goes_on = threading.Event()
@@ -82,10 +83,10 @@ class Backend:
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
                 self.wfile.flush()
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((address, 0), Handler)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -122,6 +123,13 @@ def service(name: str, namespace: str, port: int, target: int, *, ready: bool = 
     ]
 
 
+def endpoint(service_name: str, namespace: str, number: int, port: int, *, ready: bool = True) -> dict[str, Any]:
+    """One of several endpoints of a Service: each has an address of its own, for of equal ones Traefik takes one."""
+    (_, piece) = service(service_name, namespace, 0, port, ready=ready)
+    piece["endpoints"][0]["addresses"] = [f"127.0.0.{number + 1}"]
+    return {**piece, "metadata": {**piece["metadata"], "name": f"{service_name}-{number}"}}
+
+
 def release_service(version: str, target: int, **options: Any) -> list[dict[str, Any]]:
     """The Service of a release of the model ``tiny``."""
     return service(f"tiny-{version.replace('.', '-')}", TEAM, 8000, target, **options)
@@ -140,7 +148,7 @@ def model_routes(weight: int) -> list[dict[str, Any]]:
             for version in (STABLE, CANARY, PREVIOUS)
         },
     }
-    return manifests(record(lambda: ModelRoute("tiny", arguments)))
+    return manifests(record(lambda: ModelRoute("tiny", arguments)))  # pyright: ignore[reportArgumentType]
 
 
 class Proxy:
@@ -148,10 +156,14 @@ class Proxy:
 
     Attributes:
         ports: where it listens, by name.
+        address: where it listens on them.
+        folder: its files.
     """
 
     def __init__(self, cluster: LocalCluster, folder: Path, namespace: str, **changes: Any) -> None:
-        self._cluster, self._folder, self._namespace = cluster, folder, namespace
+        self._cluster, self.folder, self._namespace = cluster, folder, namespace
+        self.address = "127.0.0.1"
+        self._process: subprocess.Popen[bytes] | None = None
         with ports.choosing():
             self.ports = ports.choose(tuple(_PORTS), {})
         arguments = {
@@ -160,7 +172,13 @@ class Proxy:
             "image": "traefik:v3.7.15",
             **changes,
         }
-        self.objects = manifests(record(lambda: GatewayProxy("proxy", arguments)))
+        self.objects = manifests(record(lambda: GatewayProxy("proxy", arguments)))  # pyright: ignore[reportArgumentType]
+
+    def beside(self, folder: Path, address: str) -> "Proxy":
+        """Another of its pods, on the same ports of another address."""
+        other = copy.copy(self)
+        other.folder, other.address = folder, address
+        return other
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """Its objects of a kind, for the cluster."""
@@ -173,7 +191,7 @@ class Proxy:
 
     def url(self, listener: str, path: str) -> str:
         """Where one of its listeners is asked for a path."""
-        return f"{'https' if listener == 'tls' else 'http'}://127.0.0.1:{self.ports[listener]}{path}"
+        return f"{'https' if listener == 'tls' else 'http'}://{self.address}:{self.ports[listener]}{path}"
 
     def answers(self, path: str, listener: str = "models") -> int | None:
         """Status of its answer; ``None`` where nobody listens."""
@@ -185,27 +203,36 @@ class Proxy:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Its process."""
-        with (self._folder / "traefik.log").open("w") as log:
-            process = subprocess.Popen([traefik(), *self._arguments()], stdout=log, stderr=subprocess.STDOUT)
+        self.start()
         try:
-            eventually(lambda: self.answers("/ping", "operations") == 200)
             yield
         finally:
-            process.kill()
-            process.wait()
+            self.end()
+
+    def start(self) -> None:
+        """Start its process, and wait until it lives."""
+        with (self.folder / "traefik.log").open("w") as log:
+            self._process = subprocess.Popen([traefik(), *self._arguments()], stdout=log, stderr=subprocess.STDOUT)
+        eventually(lambda: self.answers("/ping", "operations") == 200)
+
+    def end(self) -> None:
+        """End its process without a word."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def _arguments(self) -> list[str]:
         (deployment,) = (one for one in self.objects if one["kind"] == "Deployment")
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         (files,) = (one["data"] for one in self.objects if one["kind"] == "ConfigMap")
         for name, text in files.items():
-            (self._folder / name).write_text(text)
-        listening = {f":{port}": f"127.0.0.1:{self.ports[name]}" for name, port in _PORTS.items()}
+            (self.folder / name).write_text(text)
+        listening = {f":{port}": f"{self.address}:{self.ports[name]}" for name, port in _PORTS.items()}
         mount = container["volumeMounts"][0]["mountPath"]
         arguments = []
         for argument in container["args"]:
             flag, _, value = argument.partition("=")
-            arguments.append(f"{flag}={listening.get(value, value).replace(mount, str(self._folder))}")
+            arguments.append(f"{flag}={listening.get(value, value).replace(mount, str(self.folder))}")  # pyright: ignore[reportOptionalMemberAccess]
         return [*arguments, *self._identity(deployment["spec"]["template"]["spec"]["serviceAccountName"])]
 
     def _identity(self, account: str) -> list[str]:
@@ -216,12 +243,12 @@ class Proxy:
             token = api.request("POST", path, body=asked)["status"]["token"]
         (cluster,) = self._cluster.kubeconfig()["clusters"]
         authority = base64.b64decode(cluster["cluster"]["certificate-authority-data"])
-        (self._folder / "token").write_text(token)
-        (self._folder / "ca.crt").write_bytes(authority)
+        (self.folder / "token").write_text(token)
+        (self.folder / "ca.crt").write_bytes(authority)
         return [
             f"--providers.kubernetesgateway.endpoint={cluster['cluster']['server']}",
-            f"--providers.kubernetesgateway.token={self._folder / 'token'}",
-            f"--providers.kubernetesgateway.certauthfilepath={self._folder / 'ca.crt'}",
+            f"--providers.kubernetesgateway.token={self.folder / 'token'}",
+            f"--providers.kubernetesgateway.certauthfilepath={self.folder / 'ca.crt'}",
         ]
 
     def _elsewhere(self, thing: dict[str, Any]) -> dict[str, Any]:

@@ -164,6 +164,15 @@ def test_headers_that_a_client_makes_up_do_not_pass_for_the_proxys(proxy):
     assert "Server" not in answer.headers
 
 
+def test_a_pod_behind_the_edge_that_died_costs_no_request_while_it_is_still_an_endpoint(proxy, cluster, api):
+    other = lab.Backend("other", "127.0.0.2")
+    cluster.apply([lab.endpoint("litellm", NAMESPACE, 1, other.port)])
+    eventually(lambda: ask(proxy, "/v1/completions", "edge").json()["name"] == "other")
+    other.close()
+    assert {ask(proxy, "/v1/completions", "edge").status_code for _ in range(20)} == {200}
+    api.delete(api.get("discovery.k8s.io/v1", "EndpointSlice", "litellm-1", NAMESPACE))
+
+
 # Who may attach, and who may read
 
 
@@ -241,7 +250,7 @@ def test_a_quiet_connection_is_kept_alive_before_a_load_balancer_of_aws_drops_it
         ends = (proxy.ports["edge"], connection.getsockname()[1])
         # What is accepted has its options a moment later.
         eventually(lambda: keep_alive_seconds(*ends) is not None)
-        assert keep_alive_seconds(*ends) < 350
+        assert keep_alive_seconds(*ends) < 350  # pyright: ignore[reportOptionalOperand]
 
 
 def keep_alive_seconds(port, peer_port):

@@ -157,6 +157,9 @@ def protected_pod(
         {"name": "brief", "contextTokens": 2048, "timeouts": {"totalSeconds": 2}, **urls},
         {"name": "vectors", "task": "embed", "contextTokens": 512, **urls},
         {"name": "scores", "task": "classify", "contextTokens": 512, **urls},
+        # Those of the pages.
+        {"name": "qwen3-8b", "contextTokens": 32_768, **urls},
+        {"name": "tiny-llama", "contextTokens": 2048, **urls},
         _sleeper("patient", 3600, **urls),
         _sleeper("hurried", 2, **urls),
         _sleeper("curt", 0, **urls),

@@ -61,7 +61,7 @@ class Pod:
         """Send a request with the key of this name."""
         headers = {} if name is None else {"authorization": f"Bearer sk-llm-{name}"}
         headers.update(arguments.pop("headers", {}))
-        return requests.post(f"{self.url}{path}", json=body, headers=headers, timeout=GUARD_SECONDS, **arguments)
+        return requests.post(f"{self.url}{path}", json=body, headers=headers, timeout=GUARD_SECONDS, **arguments)  # pyright: ignore[reportArgumentType]
 
     @property
     def port(self) -> int:
@@ -106,7 +106,9 @@ def write_keys(folder: Path, keys: Sequence[Mapping[str, Any]] | str) -> None:
     new.replace(folder / "keys" / "keys.json")
 
 
-def start(folder: Path, configuration: Mapping[str, Any], keys: Sequence[Mapping[str, Any]]) -> Pod:
+def start(
+    folder: Path, configuration: Mapping[str, Any], keys: Sequence[Mapping[str, Any]], host: str = "127.0.0.1"
+) -> Pod:
     """Start a gateway; it is not ready yet."""
     for name in ("gateway", "keys", "redis", "work"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -120,7 +122,7 @@ def start(folder: Path, configuration: Mapping[str, Any], keys: Sequence[Mapping
         "PYTHONUNBUFFERED": "1",
         "LLM_SERVING_GATEWAY_FILES": str(folder),
         "LLM_SERVING_GATEWAY_WORK": str(folder / "work"),
-        "LLM_SERVING_GATEWAY_HOST": "127.0.0.1",
+        "LLM_SERVING_GATEWAY_HOST": host,
         "LLM_SERVING_GATEWAY_PORT": str(port),
         "LLM_SERVING_GATEWAY_METRICS_PORT": str(metrics_port),
     }
@@ -128,7 +130,7 @@ def start(folder: Path, configuration: Mapping[str, Any], keys: Sequence[Mapping
         process = subprocess.Popen(
             [GATEWAY.interpreter(), "-m", "llm_serving_gateway"], env=environment, stdout=log, stderr=log, cwd=folder
         )
-    return Pod(folder, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}/metrics", process)
+    return Pod(folder, f"http://{host}:{port}", f"http://{host}:{metrics_port}/metrics", process)
 
 
 def wait_ready(pod: Pod) -> None:

@@ -59,6 +59,14 @@ def test_a_canary_that_fails_every_fifth_request_costs_clients_nothing(protected
     assert [answer.headers["x-llm-release"] for answer in answers].count("stable") == len(stable.requests) == 4
 
 
+def test_what_a_dead_pod_refuses_goes_to_the_next_one_without_cost(protected, weighted, stable):
+    # So the proxy answers for one of two routers that died, until its endpoint goes.
+    weighted.behaviour = Behaviour(status=502)
+    stable.behaviour = Behaviour(status=502, fails=lambda number: number % 4 != 3)
+    assert [ask(protected).status_code for _ in range(15)] == [200] * 15
+    assert len(stable.requests) == 60
+
+
 @pytest.mark.parametrize(
     "broken",
     [
@@ -82,7 +90,7 @@ def test_a_back_end_that_hangs_is_left_for_the_stable_one(protected, weighted):
             answer = ask(protected, model="hasty", stream=stream)
             assert (answer.status_code, answer.headers["x-llm-release"]) == (200, "stable")
     finally:
-        weighted.behaviour.hold.set()
+        weighted.behaviour.hold.set()  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def test_no_request_waits_past_its_time_out(protected, weighted, stable):
@@ -136,7 +144,7 @@ def test_a_stream_that_stalls_ends_with_an_error(protected, weighted, stable):
         assert last["error"]["code"] == "backend_unavailable"
         assert not stable.requests
     finally:
-        weighted.behaviour.stall.set()
+        weighted.behaviour.stall.set()  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def test_what_an_engine_refuses_is_asked_of_nobody_else(protected, weighted, stable, other):

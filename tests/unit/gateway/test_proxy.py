@@ -26,7 +26,7 @@ def arguments(**changes):
 
 def proxy(**changes):
     given = {key: value for key, value in arguments(**changes).items() if value is not None}
-    return record(lambda: GatewayProxy("proxy", given))
+    return record(lambda: GatewayProxy("proxy", given))  # pyright: ignore[reportArgumentType]
 
 
 def refusals(**changes):
@@ -180,12 +180,24 @@ def test_streams_are_not_cut_and_a_pod_that_ends_waits_for_them():
     assert pod(recording)["terminationGracePeriodSeconds"] > 900 + accepts
 
 
+def middlewares(**changes):
+    text = proxy(**changes).one("ConfigMap")["data"]["middlewares.yaml"]
+    return json.loads(text)["http"]["middlewares"]
+
+
+def test_a_request_that_a_pod_did_not_answer_goes_to_another_whatever_its_method():
+    retry = middlewares()["another-pod"]["retry"]
+    assert retry["attempts"] > 1
+    assert retry["retryNonIdempotentMethod"] is True
+    # A status is an answer.
+    assert "status" not in retry
+
+
 def test_answers_of_the_edge_have_security_headers_and_others_are_other_pods():
     def headers(**changes):
-        text = proxy(**changes).one("ConfigMap")["data"]["middlewares.yaml"]
-        return json.loads(text)["http"]["middlewares"]["security-headers"]["headers"]
+        return middlewares(**changes)["security-headers"]["headers"]
 
-    assert flags(proxy())["entrypoints.edge.http.middlewares"] == "security-headers@file"
+    assert flags(proxy())["entrypoints.edge.http.middlewares"] == "security-headers@file,another-pod@file"
     assert "stsSeconds" in headers(**TLS)
     assert "stsSeconds" not in headers()
     # Immutable, and named by Pulumi: other data is another object.

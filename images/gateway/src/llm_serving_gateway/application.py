@@ -44,10 +44,12 @@ def create() -> "Application":
     """The application of this process, from the files of its pod."""
     from litellm.proxy.proxy_server import app  # pyright: ignore[reportMissingImports]
 
-    from llm_serving_gateway import answer_cache, backends, guards
+    from llm_serving_gateway import answer_cache, backends, guards, litellm_logs, litellm_parts
 
     files = Files.from_environment()
     configuration = read_configuration(files.gateway)
+    litellm_logs.install()
+    litellm_parts.leave_out(app)
     backends.install(configuration)
     redis = configuration.redis
     shared = None
@@ -127,8 +129,9 @@ class Application:
         is_list = path == _LIST or path.startswith(_LIST + "/")
         if path not in requests.BODIES and not is_list:
             raise RefusalError(404, "There is no such path.", "not_found")
-        if method != ("GET" if is_list else "POST"):
-            raise RefusalError(405, f"This path does not take {method}.", "method_not_allowed")
+        allowed = "GET" if is_list else "POST"
+        if method != allowed:
+            raise RefusalError(405, f"This path takes {allowed} alone.", "method_not_allowed", allowed=allowed)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         key = self._keys.authenticate(headers.pop("authorization", None))
         entry.key, entry.team = key.name, key.team
@@ -175,7 +178,8 @@ class Application:
             fields["stream_options"] = {**fields.get("stream_options", {}), "include_usage": True}
         try:
             bounds = bound(fields, model, key, self._configuration.limits)
-            body = encoding.dumps(fields)
+            shown, exchange.upstream.withheld = requests.divide(exchange.path, fields)
+            body = encoding.dumps(shown)
         except (encoding.JSONEncodeError, RecursionError):
             raise invalid("The body is nested too deeply.") from None
         wanted = Reservation(exchange.id, Limits.of(key), bounds.tokens, price(model, bounds.prompt, bounds.output))

@@ -26,9 +26,11 @@ from llm_serving_gateway.upstream import Upstream, copy
 UNKNOWN = "unknown"
 """The release of an attempt whose answer named none."""
 RETRY_AFTER_SECONDS = 5
+_UNTAKEN = "status_502"
+"""What the proxy answers where a pod refuses the connection."""
+_OTHER_PODS = 3
 _ERROR_IN_OUR_WORDS = ERROR_EVENT + b': {"message": "The model failed.", "type": "server_error", "code": 500}}\n\n'
 """What LiteLLM gets for an engine's error, which may quote the prompt: LiteLLM logs it."""
-"""How an engine ends a stream that failed. Within an answer's text the quotes are escaped."""
 
 _ATTEMPTS = Counter("llm_gateway_attempts_total", "Requests to back ends", ["model", "route", "release", "outcome"])
 _BROKEN = Counter(
@@ -75,6 +77,9 @@ class BackEndTransport(httpx.AsyncBaseTransport):
             return refused
         streams = fields.get("stream") is True
         path = url.removeprefix(base)
+        if upstream.withheld:
+            fields |= upstream.withheld
+            request = _with_body(request, fields)
         with self._demand.of(model.name):
             deadline = upstream.time_out_after(model.timeouts.total_seconds)
             refusal = None if upstream.admit is None else await upstream.admit(model, deadline)
@@ -148,14 +153,24 @@ class _Attempt:
         self._model, self._back_end, self._upstream = model, back_end, upstream
         self._deadline, self._first_seconds = deadline, first_seconds
         self._release: str | None = None
+        self._untaken = False
         self.nobody = False
         """The proxy or a router answered in the place of an engine: there is none."""
 
     async def send(self, inner: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response | None:
         """The answer: whole, or, of a stream, from the first token on. ``None`` where the next back end is to be asked.
 
-        An answer that is about the request (:data:`REFUSALS`) is one too.
+        An answer that is about the request (:data:`REFUSALS`) is one too. What no pod of the stable release took is
+        sent to the next one in turn, without cost for anybody: one that died is an endpoint for some seconds.
         """
+        answer = await self._once(inner, request)
+        for _ in range(_OTHER_PODS if self._back_end.route == "stable" else 0):
+            if answer is not None or not self._untaken:
+                break
+            answer = await self._once(inner, request)
+        return answer
+
+    async def _once(self, inner: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response | None:
         timeouts = self._model.timeouts
         until = min(self._deadline, _now() + self._first_seconds)
         remaining = max(until - _now(), 0)
@@ -176,6 +191,7 @@ class _Attempt:
                 answer = await self._answer(response)
                 opened.pop_all()  # the answer closes it
         except (_FailedError, TimeoutError, httpx.RequestError) as error:
+            self._untaken = _outcome(error) == _UNTAKEN
             self._count("no_instance" if self.nobody else _outcome(error))
             return None
         except BaseException:
@@ -261,14 +277,19 @@ def _to(back_end: BackEnd, path: str, request: httpx.Request) -> httpx.Request:
     return httpx.Request("POST", f"{back_end.url}/{path}", headers=headers, content=request.content)
 
 
+def _with_body(request: httpx.Request, fields: dict[str, Any]) -> httpx.Request:
+    """The same request with these fields."""
+    headers = {name: value for name, value in request.headers.items() if name != "content-length"}
+    body = encoding.dumps(fields)
+    return httpx.Request("POST", request.url, headers=headers, content=body, extensions=request.extensions)
+
+
 def _with_fewer_tokens(request: httpx.Request, fields: dict[str, Any], most: int) -> httpx.Request:
     """The same request for an answer that is no longer than this."""
     names = [name for name in ("max_tokens", "max_completion_tokens") if name in fields]
     for name in (*(names or ["max_tokens"]), *(["min_tokens"] if "min_tokens" in fields else [])):
         fields[name] = min(fields.get(name, most), most)
-    body = encoding.dumps(fields)
-    headers = {name: value for name, value in request.headers.items() if name != "content-length"}
-    return httpx.Request("POST", request.url, headers=headers, content=body, extensions=request.extensions)
+    return _with_body(request, fields)
 
 
 def _outcome(error: Exception) -> str:

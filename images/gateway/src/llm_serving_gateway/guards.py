@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llm_serving_gateway import encoding, exchange
+from llm_serving_gateway import encoding, exchange, requests
 from llm_serving_gateway.configuration import Guardrails
 from llm_serving_gateway.encoding import DONE, EVENT_END
 from llm_serving_gateway.exchange import Exchange
@@ -122,7 +122,8 @@ def around_requests(inner: Inner, guardrails: Guardrails | None) -> Inner:
         except BlockedError:
             await _refuse(send, reason)
             return
-        body = encoding.dumps(running.body)
+        shown, running.upstream.withheld = requests.divide(running.path, running.body)
+        body = encoding.dumps(shown)
         await receive()  # what came before the guardrails
         await inner(_with_length(scope, len(body)), _giving(body, receive), send)
 

@@ -5,6 +5,20 @@ from typing import Any
 
 from llm_serving_gateway import encoding
 
+STATUSES = {
+    400: "The body is not what the path takes, or not what the model does.",
+    401: "No key, or one that does not count.",
+    403: "The key may not ask this model.",
+    404: "There is no such path or model.",
+    405: "The path does not take this method.",
+    408: "The body did not arrive in time.",
+    413: "The body is too large.",
+    415: "The body is compressed.",
+    429: "A limit of the key is reached.",
+    503: "No back end answers now.",
+}
+"""What refusals mean, by their status."""
+
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -28,6 +42,7 @@ class RefusalError(Exception):
         code: for the client's program.
         param: field of the request that is to blame.
         retry_after: seconds after which the same request may succeed.
+        allowed: the method that the path takes.
     """
 
     status: int
@@ -35,6 +50,7 @@ class RefusalError(Exception):
     code: str
     param: str | None = None
     retry_after: int | None = None
+    allowed: str | None = None
 
     def body(self) -> bytes:
         """OpenAI's error object."""
@@ -42,8 +58,10 @@ class RefusalError(Exception):
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What goes with it besides the headers of its body."""
-        after = [] if self.retry_after is None else [(b"retry-after", str(self.retry_after).encode())]
-        return [*after, (b"www-authenticate", b"Bearer")] if self.status == 401 else after
+        headers = {"retry-after": self.retry_after, "allow": self.allowed}
+        if self.status == 401:
+            headers["www-authenticate"] = "Bearer"
+        return [(name.encode(), str(value).encode()) for name, value in headers.items() if value is not None]
 
     def error(self) -> dict[str, Any]:
         """What is under ``error`` in it."""

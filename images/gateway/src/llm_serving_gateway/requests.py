@@ -11,7 +11,17 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from llm_serving_gateway import encoding
@@ -49,11 +59,15 @@ def _parts(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
     raise PydanticCustomError("parts", "Every part should have a type that messages have")
 
 
+def _of(kind: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "object", "additionalProperties": {"type": kind}})
+
+
 # pydantic keeps an error of every part that is wrong, of which a body of 4 MB has a million: lists end at their first,
 # and dictionaries, which cannot, are looked at here.
 List = Annotated[list[Item], Field(fail_fast=True)]
-Numbers = Annotated[dict[str, Any], AfterValidator(_numbers)]
-Booleans = Annotated[dict[str, Any], AfterValidator(_booleans)]
+Numbers = Annotated[dict[str, Any], AfterValidator(_numbers), _of("number")]
+Booleans = Annotated[dict[str, Any], AfterValidator(_booleans), _of("boolean")]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Count = Annotated[StrictInt, Field(ge=1, le=2**31)]
 Tokens = Annotated[List[Annotated[StrictInt, Field(ge=0, le=2**31)]], Field(min_length=1)]
@@ -119,6 +133,19 @@ class Message(BaseModel):
     content: StrictStr | Annotated[List[dict[str, Any]], AfterValidator(_parts)] | None = None
 
 
+class NamedFunction(BaseModel):
+    """A function by its name."""
+
+    name: Text
+
+
+class NamedTool(BaseModel):
+    """The tool that is to be called."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
 class Chat(Sampling):
     """The body of ``/v1/chat/completions``."""
 
@@ -127,7 +154,7 @@ class Chat(Sampling):
     logprobs: StrictBool | None = None
     top_logprobs: Annotated[StrictInt, Field(ge=0, le=20)] | None = None
     tools: List[dict[str, Any]] | None = None
-    tool_choice: StrictStr | dict[str, Any] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: StrictBool | None = None
     reasoning_effort: StrictStr | None = None
     add_generation_prompt: StrictBool | None = None
@@ -177,7 +204,7 @@ TASKS: Mapping[str, Task] = {
     "/v1/rerank": Task.CLASSIFY,
 }
 
-_LEFT_OUT = ("metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key")
+LEFT_OUT = ("metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key")
 """Fields of OpenAI's service that its clients send; they mean nothing here and are taken away."""
 
 
@@ -207,6 +234,27 @@ class HeldBytes:
             yield hold
         finally:
             self.now -= mine
+
+
+_COMPLETIONS = "/v1/completions"
+_UNDERSTOOD = frozenset({"model", "prompt", "max_tokens", "n", "stream", "stream_options"})
+"""Fields of a completion that LiteLLM (1.110) reads as an engine does; it fails over ``response_format``, say."""
+_PLACEHOLDER = "tokens"
+
+
+def divide(path: str, fields: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What LiteLLM gets of a request, and what goes past it to the back ends: of completions, what it would misread.
+
+    For engines of vLLM it refuses prompts that are tokens: in their place it gets a word, which nobody sees.
+    """
+    if path != _COMPLETIONS:
+        return fields, {}
+    shown = {name: value for name, value in fields.items() if name in _UNDERSTOOD}
+    withheld = {name: value for name, value in fields.items() if name not in _UNDERSTOOD}
+    prompt = fields["prompt"]
+    if isinstance(prompt, list) and not isinstance(prompt[0], str):
+        shown["prompt"], withheld["prompt"] = _PLACEHOLDER, prompt
+    return shown, withheld
 
 
 async def read_body(
@@ -264,7 +312,7 @@ def parse(path: str, body: bytes) -> dict[str, Any]:
         raise invalid("The body is not valid JSON.", code="invalid_json") from None
     if not isinstance(fields, dict):
         raise invalid("The body is not a JSON object.", code="invalid_json")
-    fields = {name: value for name, value in fields.items() if value is not None and name not in _LEFT_OUT}
+    fields = {name: value for name, value in fields.items() if value is not None and name not in LEFT_OUT}
     unknown = next((name for name in fields if name not in BODIES[path].model_fields), None)
     if unknown is not None:
         raise invalid(f"Unknown field: {unknown[:100]}", unknown[:100], "unknown_parameter")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx  # pyright: ignore[reportMissingImports]
 
@@ -21,6 +22,7 @@ class Upstream:
         deadline: when the request must have ended, on the event loop's clock.
         refusal: a back end's answer that is about the request, and ``too_long_for``, where it was about the length of
             the prompt, the context in tokens that was too short: only a model with more may still answer.
+        withheld: fields of the request that back ends get beside LiteLLM's, which would misread them.
         broken: whether the answer broke off after its first byte.
         admit: room for it with a model until a moment; the refusal that its client gets where there is none.
         fewer_tokens: most tokens of an answer by model, where it gives way so.
@@ -33,6 +35,7 @@ class Upstream:
     deadline: float | None = None
     refusal: httpx.Response | None = None
     too_long_for: int | None = None
+    withheld: Mapping[str, Any] = field(default_factory=dict)
     broken: bool = False
     admit: Callable[[Model, float], Awaitable[RefusalError | None]] | None = None
     fewer_tokens: Mapping[str, int] = field(default_factory=dict)
