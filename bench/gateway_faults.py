@@ -363,6 +363,8 @@ def _kill_proxy(world: World) -> None:
 
 def _start_proxy(world: World) -> None:
     world.proxies[1].start()
+    # What its readiness probe asks.
+    wait_until(lambda: world.proxies[1].answers("/ping") == 200, "the proxy")
     for service in world.services:
         service.take_in(1)
 

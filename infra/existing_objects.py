@@ -22,12 +22,14 @@ class _Reference:
         name: of the object.
         kind: as Kubernetes calls it.
         alternative: setting of which the stack makes the object itself.
+        in_gateway: pods of the gateway need it too.
     """
 
     path: str
     name: str
     kind: str
     alternative: str
+    in_gateway: bool = False
 
 
 def refuse_objects_in_new_namespaces(stack: Stack) -> None:
@@ -40,18 +42,22 @@ def refuse_objects_in_new_namespaces(stack: Stack) -> None:
     if not references:
         return
     before = last_outputs()
-    namespaces = parse(NamespaceOutputs, before, "outputs of the last update").namespaces
-    if before and namespaces is None:
+    made = parse(NamespaceOutputs, before, "outputs of the last update")
+    if before and made.namespaces is None:
         return  # an older program's, which did not say
-    new = [team.name for team in stack.settings.teams if stack.has_models(team) and team.name not in (namespaces or ())]
-    if new:
-        lines = [
-            f"{stack.source}: {NAMESPACE}:{each.path} = {each.name!r}: no such {each.kind} can be there: this update "
-            f"makes the namespace {', '.join(new)} and the pods that need it (try: {each.alternative} instead, of "
-            f"which the stack makes one; or a first update without the models of these teams, then the {each.kind}, "
-            "then the models)"
-            for each in references
-        ]
+    teams = [team.name for team in stack.settings.teams if stack.has_models(team)]
+    new = [team for team in teams if team not in (made.namespaces or ())]
+    gateway = stack.settings.gateway if stack.models else None
+    is_new = gateway is not None and (made.gateway is None or made.gateway.namespace != gateway.namespace)
+    new_of_gateway = [gateway.namespace] if gateway is not None and is_new else []
+    lines = [
+        f"{stack.source}: {NAMESPACE}:{each.path} = {each.name!r}: no such {each.kind} can be there: this update "
+        f"makes the namespace {', '.join(namespaces)} and the pods that need it (try: {each.alternative} instead, of "
+        f"which the stack makes one; or a first update without the models, then the {each.kind}, then the models)"
+        for each in references
+        if (namespaces := [*new, *(new_of_gateway if each.in_gateway else [])])
+    ]
+    if lines:
         raise pulumi.RunError("\n".join(lines))
 
 
@@ -63,7 +69,7 @@ def _references(stack: Stack) -> Iterator[_Reference]:
     if settings.image_pull is not None:
         for index, name in enumerate(settings.image_pull.secret_names):
             path = f"imagePull.secretNames[{index}]"
-            yield _Reference(path, name, "Secret", "imagePull.registry and imagePull.username")
+            yield _Reference(path, name, "Secret", "imagePull.registry and imagePull.username", in_gateway=True)
     if settings.egress is not None and settings.egress.ca_config_map is not None:
         yield _Reference("egress.caConfigMap", settings.egress.ca_config_map, "ConfigMap", "egress.caCertificates")
     if settings.claim_of_others is not None:

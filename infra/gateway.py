@@ -57,10 +57,13 @@ def put_gateway_in_front(
     spec = stack.settings.gateway
     if spec is None:
         return None
-    passwords = redis_passwords(spec)
+    passwords = redis_passwords(spec) if stack.models else {}
     gateway = Gateway(
         "gateway", gateway_arguments(stack, spec, platform, passwords), platform.on_cluster(depends_on=[*shared])
     )
+    if not stack.models:
+        # The namespace comes first: what somebody else makes in it has to be there before the pods.
+        return FrontDoor(gateway.namespace, pulumi.Output.from_input(""), pulumi.Output.from_input(""))
     for store, redis in (("limits", spec.redis.limits), ("cache", spec.redis.cache)):
         if redis is not None:
             Redis(

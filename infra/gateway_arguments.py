@@ -73,6 +73,8 @@ def proxy_arguments(
         "replicas": proxy_replicas(spec),
         "cpu": spec.proxy_cpu,
         "longest_request_seconds": longest_stay_seconds(spec, stack.gateway_models),
+        # Objects of the whole cluster are named after it: a cluster has one namespace of a name, and several gateways.
+        "gateway_class": spec.namespace,
         "labels": stack.settings.labels,
         **image_pull(stack),
     }

@@ -79,7 +79,8 @@ class GatewayOutputs(Section):
 
     Attributes:
         namespace: its namespace.
-        url: base URL of its API, by its host name; without one, of its Service inside the cluster.
+        url: base URL of its API, by its host name; without one, of its Service inside the cluster. Empty while there is
+            no model.
         address: address or name of its load balancer; empty where it has none.
     """
 
@@ -118,9 +119,11 @@ class NamespaceOutputs(Section):
 
     Attributes:
         namespaces: namespaces of the teams; ``None`` before the first update.
+        gateway: the gateway; ``None`` where there was none.
     """
 
     namespaces: tuple[str, ...] | None = None
+    gateway: GatewayOutputs | None = None
 
 
 class LauncherOutputs(Section):

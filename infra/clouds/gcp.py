@@ -20,7 +20,7 @@ from llm_serving.cloud.gcp import (
     GcpWorkloadIdentity,
 )
 from llm_serving.serving import TeamNamespace
-from llm_serving.spec import PoolSpec
+from llm_serving.spec import AddonSource, PoolSpec
 from stacks.outputs import ClusterOutputs, NetworkOutputs
 from stacks.settings import GcpSettings, Stack
 
@@ -56,6 +56,7 @@ class GoogleCloud(Cloud[PoolSpec, GcpGpuPool]):
                 "subnet_id": self.network.subnet_id,
                 "pods_range_name": self.network.pods_range_name,
                 "services_range_name": self.network.services_range_name,
+                "gateway_api": settings.addons.gateway_api is AddonSource.EXISTING,
                 "labels": settings.labels,
             },
             self._options(depends_on=[self.network]),

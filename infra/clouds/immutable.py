@@ -11,6 +11,7 @@ from infra.last_update import last_outputs
 from llm_serving.arguments import parse
 from stacks.outputs import FixedOutputs
 from stacks.settings import NAMESPACE, Stack
+from stacks.settings.common import REDIS_STORAGE_CLASS
 
 
 def refuse_changes_of_fixed_settings(stack: Stack) -> None:
@@ -23,9 +24,22 @@ def refuse_changes_of_fixed_settings(stack: Stack) -> None:
     before = parse(FixedOutputs, last_outputs(), "outputs of the last update").fixed
     changed = {key: value for key, value in before.items() if fixed.get(key, value) != value}
     if changed:
-        lines = [
-            f"{stack.source}: {NAMESPACE}:{key} = {fixed[key]!r}: fixed for the life of a stack, and it was {value!r} "
-            "(try: put it back, or make a new stack with `pulumi stack init`)"
-            for key, value in changed.items()
-        ]
-        raise pulumi.RunError("\n".join(lines))
+        raise pulumi.RunError("\n".join(_refusal(stack, key, fixed[key], value) for key, value in changed.items()))
+
+
+def _refusal(stack: Stack, key: str, value: str, before: str) -> str:
+    owner, end = _OWNERS.get(key, _STACK)
+    return (
+        f"{stack.source}: {NAMESPACE}:{key} = {value!r}: fixed for the life of {owner}, and it was {before!r} "
+        f"(try: put it back, or {end})"
+    )
+
+
+_STACK = ("a stack", "make a new stack with `pulumi stack init`")
+_OWNERS = {
+    REDIS_STORAGE_CLASS: (
+        "its disk",
+        "first an update without gateway.redis.limits, which forgets what was counted, then one with the new class",
+    )
+}
+"""Whose life ends a setting's, and what ends that, where it is not the stack."""

@@ -51,6 +51,9 @@ def build_platform(cloud: Cloud[SpecT, PoolT]) -> Platform:
         kubeconfig=cloud.kubeconfig,
         cluster_identifier=cloud.cluster_identifier,
         enable_server_side_apply=True,
+        # Else a Secret with other content is another one, and pods that start meanwhile find none. Those that are
+        # immutable are replaced all the same.
+        enable_secret_mutable=True,
     )
     preparations = cloud.prepare_nodes(kubernetes)
     pools = {spec.name: cloud.make_pool(spec, kubernetes) for spec in cloud.pools}

@@ -19,7 +19,7 @@ from typing import Any
 from llm_serving.planning.simulation import cluster_autoscaler, compute_class
 from llm_serving.planning.simulation.cluster_autoscaler import NewNode, ScaleUp
 from llm_serving.planning.simulation.node_pool import SHAPE_ANNOTATION, NodePool, is_ready, pool_of, zone_of
-from local.cluster import identities, load_balancers, pod_startup, pool_store, rest, simulated_nodes
+from local.cluster import disks, identities, load_balancers, pod_startup, pool_store, rest, simulated_nodes
 from local.cluster.bucket_weights import BucketWeights
 from local.cluster.config import ClusterConfig
 from local.cluster.controller_runtime import ChangeSignal, Informer, event, log_to_stdout
@@ -97,6 +97,25 @@ class PoolController:
                 return
             taken.add(address)
             self.client.patch(service, {"status": {"loadBalancer": {"ingress": [{"ip": address}]}}}, "status")
+
+    def provide_disks(self) -> None:
+        """Make the disks that claims wait for, of the classes of the cloud's own CSI drivers, and remove those whose
+        claim has gone."""
+        drivers = {each["metadata"]["name"] for each in self.client.list("storage.k8s.io/v1", "CSIDriver")}
+        for volume in self.client.list("v1", "PersistentVolume"):
+            if disks.is_done_with(volume, drivers):
+                self.client.delete(volume)
+        waiting = [claim for claim in self.client.list("v1", "PersistentVolumeClaim") if disks.lacks_volume(claim)]
+        listed = self.client.list("storage.k8s.io/v1", "StorageClass") if waiting else []
+        classes = {each["metadata"]["name"]: each for each in listed if each["provisioner"] in drivers}
+        for claim in waiting:
+            storage_class = classes.get(claim["spec"].get("storageClassName") or "")
+            if storage_class is None or (name := disks.node_of(claim, storage_class)) is None:
+                continue
+            node = self.client.find("v1", "Node", name) if name else None
+            zone = "" if node is None else zone_of(node)
+            with _passing_over_changes():
+                self.client.create(disks.disk_for(claim, storage_class, zone))
 
     # Pods
 
@@ -363,7 +382,7 @@ def main(arguments: list[str]) -> int:
     client = identities.connect(layout, POOL_CONTROLLER, field_manager="cluster-autoscaler")
     controller = PoolController(layout, client)
     signal = ChangeSignal(gather_seconds=_POLL)
-    for kind in ("Pod", "Service"):
+    for kind in ("Pod", "Service", "PersistentVolumeClaim"):
         Informer(client, "v1", kind, signal).start()
     Informer(client, "v1", "Node", signal, matters=_is_no_heartbeat).start()
     Informer(client, "batch/v1", "Job", signal).start()
@@ -381,6 +400,7 @@ def main(arguments: list[str]) -> int:
             compared_files, compared_at = files, now
             try:
                 controller.balance()
+                controller.provide_disks()
                 controller.reconcile()
             except (rest.ApiError, rest.UnreachableError) as error:
                 _LOG.warning("%s: will try again", error)

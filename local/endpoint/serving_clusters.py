@@ -40,9 +40,14 @@ class ServingCluster(ABC):
             ClusterError: it does not.
         """
 
-    def addons(self) -> Mapping[str, str]:
-        """Settings ``addons`` that hold for this cluster where a model scales and the stack's file says nothing."""
-        return {}
+    def addons(self, *, scales: bool = False, has_gateway: bool = False) -> Mapping[str, str]:
+        """Settings ``addons`` that hold for this cluster where the stack's file says nothing: what is there already.
+
+        Args:
+            scales: some model scales.
+            has_gateway: the stack has a gateway. `start` has seen to the definitions of the Gateway API.
+        """
+        return {"gatewayApi": AddonSource.EXISTING.value} if has_gateway else {}
 
     @abstractmethod
     def kubeconfig(self) -> Path:
@@ -95,11 +100,14 @@ class OwnNode(ServingCluster):
             self.cluster.install_crds("gateway-api")
         self.clients = (f"{self.cluster.addresses().host}/32",)
 
-    def addons(self) -> Mapping[str, str]:
+    def addons(self, *, scales: bool = False, has_gateway: bool = False) -> Mapping[str, str]:
         """All of them are there already, or will be with the next ``make up``."""
-        existing = AddonSource.EXISTING.value
-        prometheus = f"http://{self.cluster.addresses().node}:{FIXED_PORTS[PROMETHEUS]}"
-        return {"keda": existing, "monitoring": existing, "prometheusUrl": prometheus}
+        addons = dict(super().addons(scales=scales, has_gateway=has_gateway))
+        if scales:
+            existing = AddonSource.EXISTING.value
+            prometheus = f"http://{self.cluster.addresses().node}:{FIXED_PORTS[PROMETHEUS]}"
+            addons |= {"keda": existing, "monitoring": existing, "prometheusUrl": prometheus}
+        return addons
 
     def kubeconfig(self) -> Path:
         """The administrator's, by token."""

@@ -157,9 +157,9 @@ def _endpoint(
     of_cluster = settings.cluster.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
     clients = [*of_cluster.get("clients", ()), *cluster.clients]
     more["cluster"] = {**of_cluster, "clients": clients} if clients else of_cluster
-    if _scales(settings):
+    if there := cluster.addons(scales=_scales(settings), has_gateway=settings.gateway is not None):
         of_addons = settings.addons.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        more["addons"] = {**cluster.addons(), **of_addons}
+        more["addons"] = {**there, **of_addons}
     key = None
     if settings.gateway is not None:
         key = client_key(runner.state)

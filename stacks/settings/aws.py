@@ -76,6 +76,7 @@ class AwsSettings(CloudSettings[AwsClusterSpec]):
             "network.vpc": str(network.vpc),
             "network.pods": str(network.pods) if network.pods else "none",
             "network.services": str(network.services),
+            **self.fixed_disks,
         }
 
     @property

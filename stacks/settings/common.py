@@ -24,6 +24,9 @@ from llm_serving.spec.forms import LABEL_KEY, LABEL_VALUE
 NAMESPACE = "llm-serving"
 """Namespace of the settings in ``Pulumi.<stack>.yaml``: the project's name, as Pulumi has it."""
 
+REDIS_STORAGE_CLASS = "gateway.redis.limits.storageClass"
+"""Property path of a setting that a claim fixes."""
+
 LabelValue = Annotated[str, LABEL_VALUE]
 """A value that GCP accepts as a label and Kubernetes as a label value."""
 LabelKey = Annotated[str, LABEL_KEY]
@@ -74,3 +77,11 @@ class CommonSettings(Frozen):
         named = self.model_copy()
         named._image_names = names
         return named
+
+    @property
+    def fixed_disks(self) -> dict[str, str]:
+        """What may not change of a disk while it is there, by property path: a claim keeps its class."""
+        limits = self.gateway.redis.limits if self.gateway is not None and self.models else None
+        if limits is None or not limits.is_installed:
+            return {}
+        return {REDIS_STORAGE_CLASS: limits.storage_class or "that of the cluster"}

@@ -119,7 +119,7 @@ class ExistingSettings(CommonSettings):
     @property
     def fixed(self) -> dict[str, str]:
         """What may not change in the life of a stack, by property path."""
-        return {"cloud": self.cloud, "cluster.name": self.cluster.name}
+        return {"cloud": self.cloud, "cluster.name": self.cluster.name, **self.fixed_disks}
 
     @property
     def location(self) -> dict[str, str]:

@@ -10,9 +10,10 @@ from stacks.images.lock import LockedImage
 
 
 def gateway_images(stack: StackShape) -> Iterator[tuple[str, ImageReference]]:
-    """The images that pods of the gateway run, by property path; none where there is no gateway."""
+    """The images that pods of the gateway run, by property path; none where there is no gateway, or nothing
+    behind it."""
     gateway = stack.gateway
-    if gateway is None:
+    if gateway is None or not stack.models:
         return
     yield "gateway.image", gateway.image
     yield "gateway.proxyImage", gateway.proxy_image
@@ -25,7 +26,7 @@ def gateway_images(stack: StackShape) -> Iterator[tuple[str, ImageReference]]:
 def check_gateway_images(stack: StackShape, lock: Mapping[str, LockedImage]) -> Iterator[Problem]:
     """Images that are missing for what the gateway is to have."""
     gateway = stack.gateway
-    if gateway is None:
+    if gateway is None or not stack.models:
         return
     routed = _routed_models(stack, gateway)
     if gateway.router_image is None and routed:

@@ -82,6 +82,7 @@ class GcpSettings(CloudSettings[GcpClusterSpec]):
             "network.pods": str(network.pods),
             "network.services": str(network.services),
             "network.proxies": str(network.proxies),
+            **self.fixed_disks,
         }
         # The control plane of a zonal cluster cannot move to another zone.
         return fixed if cluster.regional else {**fixed, "cluster.zones[0]": cluster.zones[0]}

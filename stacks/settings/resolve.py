@@ -203,7 +203,9 @@ class Stack:
     @property
     def addons(self) -> tuple[Addon, ...]:
         """What is installed beside the models."""
-        return plan_addons(self.settings.addons, self.settings.models, self.settings.pools, self.cloud)
+        settings = self.settings
+        has_gateway = settings.gateway is not None
+        return plan_addons(settings.addons, settings.models, settings.pools, self.cloud, has_gateway=has_gateway)
 
     @property
     def gpu_exporter(self) -> GpuExporterSpec | None:

@@ -60,7 +60,7 @@ def test_what_is_there_is_shown_by_the_commands_of_the_page(stack: LocalStack) -
     found = re.search(r"--namespace (\S+) port-forward service/(\S+) \d+:(\d+)", tunnel)
     assert found
     namespace, name, port = found.groups()
-    assert f"http://{name}.{namespace}.svc:{port}/v1" in done.stdout
+    assert f"http://{name}.{namespace}.svc/v1" in done.stdout
     service = stack.kubernetes().get("v1", "Service", name, namespace)
     assert int(port) in [entry["port"] for entry in service["spec"]["ports"]]
 

@@ -143,6 +143,7 @@ cat <<EOF
 Ready. Next, with STACK one of your stacks on AWS (docs/cloud-account.md):
   stacks quotas STACK        # the quotas to ask for: vCPUs, by family and market
   stacks images push model-loader@0.1.0 --archive FILE --to $account.dkr.ecr.$region.$suffix/$registry    # once
+  stacks check STACK         # names the other images of ours that the stack needs: gateway, router, redis
   pulumi login "s3://$bucket?region=$region"
   pulumi stack init STACK --secrets-provider "awskms://alias/$key?region=$region"
   pulumi preview --stack STACK

@@ -67,7 +67,8 @@ cat <<EOF
 
 Ready. Next, with STACK one of dev, staging, prod (docs/cloud-account.md, from step 4 on):
   stacks quotas STACK        # the GPU quotas to ask for
-  stacks images push model-loader@0.1.0 --archive FILE --to $images/$registry    # once
+  stacks images push model-loader@0.1.0 --archive FILE --to $images/$registry    # once; so for each that check names
+  stacks check STACK
   pulumi login gs://$bucket
   pulumi stack init STACK --secrets-provider "gcpkms://projects/$project/locations/$region/keyRings/$ring/cryptoKeys/$key"
   pulumi preview --stack STACK

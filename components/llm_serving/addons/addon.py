@@ -112,6 +112,10 @@ class AddonService:
     clients: tuple[str, ...]
 
 
+def _no_model(model: ModelSpec, pool: Pool) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Addon:
     """One add-on.
@@ -122,10 +126,11 @@ class Addon:
         namespace: where it runs; no team can have this name.
         chart: what is installed.
         values: what the chart is told; what is left out is the chart's own.
-        needed_by: whether a model on its pool needs it.
         providers: by cloud, who brings it.
         control_plane_ports: TCP ports on which its admission webhooks and aggregated APIs listen. The API server calls
             them, so a firewall between control plane and nodes must let it through.
+        needed_by: whether a model on its pool needs it.
+        needed_by_gateway: a gateway needs it, whatever its models.
         readable: its namespaced custom resources, by API group: what a team's viewers may read.
         service: what network policies guard; ``None`` where nothing but the API server asks it.
         pod_security: what the Pod Security Standards let it run, by the level that its namespace enforces.
@@ -136,9 +141,10 @@ class Addon:
     namespace: str
     chart: Chart
     values: Callable[[AddonContext], dict[str, Any]]
-    needed_by: Callable[[ModelSpec, Pool], bool]
     providers: Mapping[str, AddonProvider]
     control_plane_ports: tuple[int, ...]
+    needed_by: Callable[[ModelSpec, Pool], bool] = _no_model
+    needed_by_gateway: bool = False
     readable: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     service: AddonService | None = None
     pod_security: str = "baseline"

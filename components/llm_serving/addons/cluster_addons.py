@@ -37,6 +37,8 @@ class ClusterAddonsArgs(TypedDict):
     """Install LeaderWorkerSet, for instances of more than one node."""
     dcgm_exporter: NotRequired[bool]
     """Install NVIDIA's DCGM exporter, for models that scale by the utilization of GPUs that no launcher reports."""
+    gateway_api: NotRequired[bool]
+    """Install the definitions of the Gateway API, for a gateway."""
     gpu_nodes: NotRequired[list[GpuNodesArgs]]
     """Nodes that `dcgmExporter` runs on, by pool; needed with it."""
     gpu_exporter: NotRequired[GpuExporterArgs]
@@ -70,6 +72,7 @@ class ClusterAddonsInputs(Frozen):
     monitoring: bool = False
     leader_worker_set: bool = False
     dcgm_exporter: bool = False
+    gateway_api: bool = False
     gpu_nodes: tuple[GpuNodesSpec, ...] = ()
     gpu_exporter: GpuExporterSpec | None = None
     monitoring_namespace: NamespaceName = table.MONITORING.namespace

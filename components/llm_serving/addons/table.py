@@ -3,7 +3,7 @@ that watches, so ``monitoring`` is the first. Adding one is one entry; tests nam
 
 Versions fit the definitions that tests validate against (``tools/go``): KEDA 2.21, Prometheus' operator 0.85
 (https://github.com/prometheus-community/helm-charts/blob/main/charts/kube-prometheus-stack/UPGRADE.md: 77.x),
-LeaderWorkerSet 0.8. Ports are the defaults of these charts. Looked up in November 2026.
+LeaderWorkerSet 0.8, the Gateway API 1.6. Ports are the defaults of these charts. Looked up in November 2026.
 """
 
 from llm_serving import catalog
@@ -91,7 +91,22 @@ DCGM_EXPORTER = Addon(
     pod_security="privileged",
 )
 
-ADDONS = (MONITORING, KEDA, LEADER_WORKER_SET, DCGM_EXPORTER)
+GATEWAY_API = Addon(
+    name="gateway_api",
+    title="Definitions of the Gateway API",
+    namespace="gateway-api",
+    # The Gateway API publishes no chart (kubernetes-sigs/gateway-api#1590). Traefik's own, traefik-crds, stopped at
+    # v1.4; Envoy Gateway's is larger than the Secret in which Helm keeps a release (envoyproxy/gateway#6105).
+    chart=Chart("gateway-api-crds", "gateway-api-crds", "1.6.0", "https://wiremind.github.io/wiremind-helm-charts"),
+    values=values.gateway_api,
+    # GKE's channel brings an older version, so that clusters of stacks have it off.
+    providers=_BY_THE_STACK,
+    control_plane_ports=(),
+    needed_by_gateway=True,
+    readable={"gateway.networking.k8s.io": ("httproutes",)},
+)
+
+ADDONS = (MONITORING, KEDA, LEADER_WORKER_SET, DCGM_EXPORTER, GATEWAY_API)
 
 
 def control_plane_ports() -> frozenset[int]:

@@ -98,6 +98,11 @@ def leader_worker_set(context: AddonContext) -> dict[str, Any]:
     }
 
 
+def gateway_api(context: AddonContext) -> dict[str, Any]:
+    """Nothing: the chart has definitions alone, and no values."""
+    return {}
+
+
 def dcgm_exporter(context: AddonContext) -> dict[str, Any]:
     """The exporter on every node with GPUs that a model needs it for, with the one series that scaling reads.
 

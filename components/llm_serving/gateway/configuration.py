@@ -50,7 +50,6 @@ def gateway_problems(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> Iter
     """What LiteLLM's pods would refuse to start with, or to take over; paths are those of the component's arguments."""
     names = [model.name for model in models]
     if not names:
-        yield Problem("models", None, "required, but empty: a gateway without a model has nothing to answer with")
         return
     for index, name in enumerate(names):
         if name in names[:index]:

@@ -55,7 +55,7 @@ class GatewayArgs(TypedDict):
     gateway: GatewaySettingsArgs
     """The gateway: its image, keys, limits, cache and the like."""
     models: list[ModelEndpointArgs]
-    """Models that it offers."""
+    """Models that it offers. None: the namespace alone is made."""
     client_namespaces: NotRequired[list[str]]
     """Namespaces whose pods are clients."""
     client_ranges: NotRequired[list[str]]
@@ -142,6 +142,14 @@ class Gateway(pulumi.ComponentResource):
                 opts=child(self),
             )
         pull_secret(self, f"{name}-image-pull", self.namespace, inputs.image_pull, inputs.image_pull_password, labels)
+        scheme = "http" if spec.tls is None and spec.existing_edge is None else "https"
+        self.url = self.namespace.apply(
+            lambda namespace: f"{scheme}://{spec.host or service_host(EDGE_SERVICE, namespace)}/v1"
+        )
+        self.service_name = pulumi.Output.from_input(LITELLM)
+        if not inputs.models:
+            self.register_outputs({"namespace": self.namespace, "serviceName": self.service_name, "url": self.url})
+            return
         files = [
             core.v1.Secret(
                 f"{name}-keys",
@@ -211,10 +219,6 @@ class Gateway(pulumi.ComponentResource):
         if inputs.monitored:
             _pod_monitor(self, name, metadata("gateway"))
         self.service_name = service.metadata.apply(lambda metadata: metadata.name or LITELLM)
-        scheme = "http" if spec.tls is None and spec.existing_edge is None else "https"
-        self.url = self.namespace.apply(
-            lambda namespace: f"{scheme}://{spec.host or service_host(EDGE_SERVICE, namespace)}/v1"
-        )
         self.register_outputs({"namespace": self.namespace, "serviceName": self.service_name, "url": self.url})
 
 

@@ -9,15 +9,15 @@ from llm_serving.spec import AddonSource, AddonsSpec, GpuExporterSpec, ModelSpec
 
 
 def plan_addons(
-    settings: AddonsSpec, models: Sequence[ModelSpec], pools: Sequence[Pool], cloud: Cloud
+    settings: AddonsSpec, models: Sequence[ModelSpec], pools: Sequence[Pool], cloud: Cloud, *, has_gateway: bool = False
 ) -> tuple[Addon, ...]:
-    """What a model needs and nobody else brings, in the order of the table."""
+    """What a model or the gateway needs and nobody else brings, in the order of the table."""
     return tuple(
         addon
         for addon in table.ADDONS
         if addon.providers[cloud.name] is AddonProvider.STACK
         and getattr(settings, addon.name) is AddonSource.INSTALL
-        and pools_that_need(addon, models, pools)
+        and ((has_gateway and addon.needed_by_gateway) or pools_that_need(addon, models, pools))
     )
 
 

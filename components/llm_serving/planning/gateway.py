@@ -151,13 +151,15 @@ _FEWEST_PROXIES = 2
 def gateway_pods(
     gateway: GatewaySpec, models: Sequence[ModelSpec], endpoints: Sequence[ModelEndpoint]
 ) -> Iterator[GatewayPods]:
-    """The pods of a gateway, in the order of a request.
+    """The pods of a gateway, in the order of a request; none while there is no model.
 
     Args:
         gateway: the gateway.
         models: the models.
         endpoints: the same, as the gateway knows them.
     """
+    if not models:
+        return
     proxies, namespace = proxy_replicas(gateway), gateway.namespace
     yield GatewayPods("proxy", namespace, proxies, proxies, gateway.proxy_image)
     yield GatewayPods("gateway", namespace, gateway.replicas.min, gateway.replicas.max, gateway.image)

@@ -17,6 +17,7 @@ from typing import Any
 from local.cluster import identities, rest
 from local.cluster.config import ClusterConfig
 from local.cluster.controller_runtime import ChangeSignal, Informer, event, log_to_stdout
+from local.cluster.disks import is_done_with, lacks_volume, volume_name, volume_object
 from local.cluster.errors import ClusterError
 from local.cluster.layout import Layout
 from local.cluster.node import paths
@@ -25,7 +26,6 @@ _LOG = logging.getLogger(identities.VOLUME_PROVISIONER)
 
 STORAGE_CLASS = "standard"
 PROVISIONER = "local.llm-serving.dev/folder"
-_PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 _OPEN = 0o777
 _IDLE = 15.0
 """The longest time between two comparisons, in seconds."""
@@ -52,7 +52,7 @@ class Provisioner:
         claims = self.client.list("v1", "PersistentVolumeClaim")
         volumes = self.client.list("v1", "PersistentVolume")
         names = {volume["metadata"]["name"] for volume in volumes}
-        for volume in filter(is_done_with, volumes):
+        for volume in [volume for volume in volumes if is_done_with(volume, {PROVISIONER})]:
             self._remove(volume["metadata"]["name"])
             self.client.delete(volume)
         for claim in claims:
@@ -91,9 +91,7 @@ class Provisioner:
 
 def waits(claim: Mapping[str, Any]) -> bool:
     """A claim of our class that has no volume yet."""
-    spec = claim["spec"]
-    ours = spec.get("storageClassName") == STORAGE_CLASS
-    return ours and not spec.get("volumeName") and not claim["metadata"].get("deletionTimestamp")
+    return claim["spec"].get("storageClassName") == STORAGE_CLASS and lacks_volume(claim)
 
 
 def refusal(claim: Mapping[str, Any]) -> str | None:
@@ -107,39 +105,10 @@ def refusal(claim: Mapping[str, Any]) -> str | None:
     return None
 
 
-def is_done_with(volume: Mapping[str, Any]) -> bool:
-    """A volume of ours whose claim has gone."""
-    ours = (volume["metadata"].get("annotations") or {}).get(_PROVISIONED_BY) == PROVISIONER
-    return ours and (volume.get("status") or {}).get("phase") in ("Released", "Failed")
-
-
-def volume_name(claim: Mapping[str, Any]) -> str:
-    """The volume that a claim gets."""
-    return f"pvc-{claim['metadata']['uid']}"
-
-
 def volume_for(claim: Mapping[str, Any], path: Path, node: str) -> Object:
     """The volume's object."""
-    meta, spec = claim["metadata"], claim["spec"]
-    at_node = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": volume_name(claim), "annotations": {_PROVISIONED_BY: PROVISIONER}},
-        "spec": {
-            "storageClassName": STORAGE_CLASS,
-            "capacity": {"storage": spec["resources"]["requests"]["storage"]},
-            "accessModes": spec["accessModes"],
-            "persistentVolumeReclaimPolicy": "Delete",
-            "claimRef": {
-                "apiVersion": "v1",
-                "kind": "PersistentVolumeClaim",
-                **{key: meta[key] for key in ("name", "namespace", "uid")},
-            },
-            "local": {"path": str(path)},
-            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [at_node]}]}},
-        },
-    }
+    at_node = {"kubernetes.io/hostname": node}
+    return volume_object(claim, STORAGE_CLASS, PROVISIONER, {"local": {"path": str(path)}}, at_node)
 
 
 def main(arguments: Sequence[str]) -> int:

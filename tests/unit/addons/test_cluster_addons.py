@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -16,7 +17,7 @@ A100_NODES = {
     "tolerations": [{"key": "nvidia.com/gpu"}, {"key": "batch", "effect": "NoSchedule"}],
 }
 EXPORTER = {"dcgm_exporter": True, "gpu_nodes": [L4_NODES, A100_NODES]}
-EVERYTHING = {"keda": True, "monitoring": True, "leader_worker_set": True, **EXPORTER}
+EVERYTHING = {"keda": True, "monitoring": True, "leader_worker_set": True, "gateway_api": True, **EXPORTER}
 SYSTEM = {
     "node_selector": {"llm-serving.dev/system": "true"},
     "tolerations": [{"key": "components.gke.io/gke-managed-components", "effect": "NoSchedule"}],
@@ -27,8 +28,9 @@ CHARTS_OF_OPERATOR = {"0.84.1": "76", "0.85.0": "77", "0.86.0": "78"}
 RELEASE = "kubernetes:helm.sh/v3:Release"
 
 
-def addons(**arguments):
-    return record(lambda: ClusterAddons("addons", arguments))
+def addons(**arguments: Any):
+    given: Any = arguments
+    return record(lambda: ClusterAddons("addons", given))
 
 
 def release(recording, chart):
@@ -49,6 +51,7 @@ def test_nothing_is_installed_that_is_not_asked_for():
         ({"monitoring": True}, "monitoring", "monitoring"),
         ({"leader_worker_set": True}, "lws", "lws-system"),
         (EXPORTER, "dcgm-exporter", "dcgm-exporter"),
+        ({"gateway_api": True}, "gateway-api-crds", "gateway-api"),
     ],
 )
 def test_each_addon_comes_alone_in_a_namespace_of_its_own(arguments, chart, namespace):
@@ -63,7 +66,7 @@ def test_each_addon_comes_alone_in_a_namespace_of_its_own(arguments, chart, name
 def test_every_object_is_a_child_of_the_component_and_valid():
     recording = addons(**EVERYTHING, labels={"environment": "test"})
     owner = recording.one("llm-serving:index:ClusterAddons")
-    assert len(recording.children(owner)) == len(recording.resources) - 1 == 10
+    assert len(recording.children(owner)) == len(recording.resources) - 1 == 12
     for namespace in recording.all("Namespace"):
         assert namespace["metadata.labels"]["environment"] == "test"
         kubernetes_validate.validate(namespace.inputs, "1.34", strict=True)
@@ -81,6 +84,8 @@ def test_charts_bring_the_versions_whose_definitions_tests_validate_against():
     recording = addons(**EVERYTHING)
     assert release(recording, "keda")["version"] == pinned["github.com/kedacore/keda/v2"]
     assert release(recording, "lws")["version"] == pinned["sigs.k8s.io/lws"]
+    minor = pinned["sigs.k8s.io/gateway-api"].rpartition(".")[0]
+    assert release(recording, "gateway-api-crds")["version"].rpartition(".")[0] == minor
     operator = pinned["github.com/prometheus-operator/prometheus-operator"]
     assert release(recording, "monitoring")["version"].split(".")[0] == CHARTS_OF_OPERATOR[operator]
 
@@ -232,4 +237,4 @@ def test_prometheus_reads_the_exporter_that_a_cloud_runs_with_the_names_of_pods(
 def test_bad_arguments_are_refused_with_their_path(arguments, path):
     with pytest.raises(InputPropertiesError) as caught:
         addons(**arguments)
-    assert [error["property_path"] for error in caught.value.errors] == [path]
+    assert [error["property_path"] for error in caught.value.errors or []] == [path]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic.alias_generators import to_camel
@@ -106,7 +107,8 @@ def test_the_local_node_stands_for_addons_by_their_names_and_ports(tmp_path, mon
     node = OwnNode(StateFolder(tmp_path))
     monkeypatch.setattr(node.cluster, "addresses", lambda: type("Addresses", (), {"node": "10.0.0.1"}))
     names = {to_camel(addon.name) for addon in table.ADDONS}
-    assert {setting for setting, value in node.addons().items() if value == AddonSource.EXISTING} <= names
+    there = node.addons(scales=True, has_gateway=True)
+    assert {setting for setting, value in there.items() if value == AddonSource.EXISTING} <= names
 
 
 @pytest.fixture
@@ -137,7 +139,8 @@ def test_a_new_entry_is_planned_where_a_model_needs_it_and_the_stack_brings_it(i
 
 def test_a_new_entry_is_installed_in_its_namespace_behind_its_policy(imaginary_addon):
     nodes = {"system": "true"}
-    recording = record(lambda: ClusterAddons("addons", {"keda": True, "backup": True, "node_selector": nodes}))
+    given: Any = {"keda": True, "backup": True, "node_selector": nodes}
+    recording = record(lambda: ClusterAddons("addons", given))
     release = recording.one("kubernetes:helm.sh/v3:Release", "addons-backup")
     assert (release["name"], release["namespace"], release["version"]) == ("backup", imaginary_addon.namespace, "1.2.3")
     assert release["values"] == {"nodeSelector": nodes, "tolerations": [], "with": ["backup", "keda"]}

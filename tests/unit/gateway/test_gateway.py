@@ -173,8 +173,14 @@ def test_prometheus_reads_litellm_and_the_proxy_where_it_is_asked_to() -> None:
     assert {endpoint["port"] for endpoint in monitor["spec.podMetricsEndpoints"]} <= ports
 
 
+def test_without_a_model_there_is_the_namespace_and_nothing_that_runs_in_it() -> None:
+    recording = gateway(models=[])
+    kinds = {resource.type.rpartition(":")[2] for resource in recording}
+    assert kinds == {"Gateway", "Namespace", "NetworkPolicy"}
+    assert recording.output("namespace") == recording.one("Namespace")["metadata.name"]
+
+
 WRONG = [
-    (arguments(models=[]), "models"),
     (arguments(models=[*MODELS, MODELS[0]]), "models[3].name"),
     (arguments(models=MODELS[1:]), "gateway.models[0].name"),
     (arguments({"models": [{"name": "qwen", "fallbacks": ["gpt"]}]}), "gateway.models[0].fallbacks"),

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from llm_serving.cloud.aws.names import role_name
+from llm_serving.serving.labels import COMPONENT_ENGINE
 from local.providers.schema import Sdk, check
 from stacks.outputs import read_outputs
 from tests.unit.cloud.aws.outputs import S3_RANGES
 from tests.unit.cloud.aws.policy_lint import actions, findings
 from tests.unit.infra.test_program import LOADER, Run, run
 from tests.unit.recording import Recorded
-from tests.unit.stacks.settings_files import put, settings_data
+from tests.unit.stacks.settings_files import data_with_gateway, put
 
 GOLDEN = Path(__file__).parent / "golden/prod-aws.txt"
 DOCUMENTS = {
@@ -27,12 +28,13 @@ DOCUMENTS = {
 
 
 def settings() -> dict[str, Any]:
-    return {**settings_data("prod-aws"), "loader": LOADER}
+    return {**data_with_gateway("prod-aws"), "loader": LOADER}
 
 
 @cache
 def prod() -> Run:
-    return run(settings())
+    # Made passwords would differ from run to run.
+    return run(settings(), {"redisLimitsPassword": "hunter2", "redisCachePassword": "hunter3"})
 
 
 def resources(kind: str) -> list[Recorded]:
@@ -42,6 +44,10 @@ def resources(kind: str) -> list[Recorded]:
 def pods(recorded: Run) -> list[tuple[Recorded, dict[str, Any]]]:
     kinds = ("kubernetes:apps/v1:Deployment", "kubernetes:batch/v1:Job")
     return [(r, r["spec.template.spec"]) for kind in kinds for r in recorded.recording.all(kind)]
+
+
+def is_engine(resource: Recorded) -> bool:
+    return resource.type.endswith(":Deployment") and COMPONENT_ENGINE in resource["metadata.labels"].values()
 
 
 def test_the_plan_is_what_was_reviewed() -> None:
@@ -112,7 +118,7 @@ def test_pods_reach_the_agent_that_gives_them_their_role_and_s3_and_no_other_add
 
 def test_engines_read_the_bucket_and_compile_jobs_write_it_each_as_itself() -> None:
     claims = {claim["metadata.name"]: claim for claim in resources("PersistentVolumeClaim")}
-    engines = [(r, spec) for r, spec in pods(prod()) if r.type.endswith(":Deployment") and "volumes" in spec]
+    engines = [(r, spec) for r, spec in pods(prod()) if is_engine(r) and "volumes" in spec]
     assert len([r for r, _ in engines]) >= 2
     for engine, spec in engines:
         mounted = [v["persistentVolumeClaim"] for v in spec["volumes"] if "persistentVolumeClaim" in v]

@@ -3,10 +3,11 @@
 import json
 from typing import Any
 
+import pulumi
 import pytest
 
 from stacks.outputs import read_outputs
-from tests.unit.infra.test_program import LOADER, Run, run
+from tests.unit.infra.test_program import LOADER, Run, existing_settings, run
 from tests.unit.stacks.settings_files import settings_data
 
 IMAGES = {
@@ -151,6 +152,46 @@ def test_policies_that_close_a_namespace_are_others_than_those_that_leave_it_ope
     )
     assert opened - closed == {"serving", "clients"}
     assert {"serving-behind-routers", "clients-of-gateway"} <= closed - opened
+
+
+def test_gateways_of_two_stacks_on_one_cluster_share_no_object() -> None:
+    def objects(team: str, **gateway: Any) -> set[tuple[str, str, str]]:
+        data = existing_settings()
+        data["teams"] = [{"name": team}]
+        data["models"][0]["team"] = team
+        others = dict.fromkeys(("keda", "monitoring", "priorityClasses", "gatewayApi"), "existing")
+        data |= {"addons": others, "gateway": {**GATEWAY, "keys": [{**KEY, "team": team}], **gateway}}
+        made = run(data, before={"namespaces": [team]}).recording
+        own = [each for each in made if each.type.startswith("kubernetes:")]
+        # What has no name gets one of its own.
+        return {
+            (each.type, each["metadata"].get("namespace", ""), name)
+            for each in own
+            if (name := each["metadata"].get("name"))
+        }
+
+    one, other = objects("chat"), objects("search", namespace="llm-gateway-2")
+    assert {"GatewayClass", "ClusterRole", "ClusterRoleBinding"} <= {kind.rpartition(":")[2] for kind, _, _ in one}
+    assert one & other == set()
+
+
+def test_secrets_of_somebody_elses_with_which_images_are_pulled_come_before_the_gateways_pods() -> None:
+    data = {**settings(), "imagePull": {"secretNames": ["registry"]}}
+    teams = {"namespaces": ["chat"]}
+    with pytest.raises(pulumi.RunError, match=r"imagePull\.secretNames\[0\] = 'registry'.*namespace llm-gateway and"):
+        run(data, before=teams)
+    first = run({**data, "models": []})
+    assert {each["metadata.name"] for each in first.recording.all("Namespace")} >= {"chat", "llm-gateway"}
+    assert first.recording.all("Deployment") == []
+    litellm = run(data, before=first.outputs).recording.one("kubernetes:apps/v1:Deployment", "gateway")
+    assert litellm["spec.template.spec.imagePullSecrets"] == [{"name": "registry"}]
+
+
+def test_a_changed_key_changes_its_secret_in_place(gateway_run: Run) -> None:
+    provider = gateway_run.recording.one("pulumi:providers:kubernetes")
+    assert provider["enableSecretMutable"] in (True, "true")
+    keys = gateway_run.recording.one("kubernetes:core/v1:Secret", "gateway-keys")
+    assert "immutable" not in keys.inputs
 
 
 def test_a_model_that_may_sleep_is_woken_by_the_gateway_which_waits_for_it() -> None:

@@ -9,6 +9,7 @@ import pytest
 from infra import last_update
 from infra.clouds import immutable
 from stacks.settings import parse_settings, resolve
+from tests.unit.infra.test_gateway import GATEWAY
 from tests.unit.stacks.settings_files import settings_data
 
 HALF_WRITTEN = "invocation of pulumi:pulumi:readStackOutputs returned an error: failed to load checkpoint: EOF"
@@ -34,8 +35,8 @@ def _stub_outputs(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[Any]:
     return left
 
 
-def _stack() -> Any:
-    return resolve(parse_settings(settings_data(), "Pulumi.dev.yaml"), "Pulumi.dev.yaml")
+def _stack(**more: Any) -> Any:
+    return resolve(parse_settings({**settings_data(), **more}, "Pulumi.dev.yaml"), "Pulumi.dev.yaml")
 
 
 def test_a_checkpoint_that_is_just_being_written_is_read_again(
@@ -68,4 +69,19 @@ def test_outputs_of_an_older_program_do_not_stand_in_the_way(
     immutable_settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _stub_outputs(monkeypatch, {"fixed": _stack().settings.fixed, "cost": {"total": 1}, "models": ["qwen3-0-6b"]})
+    immutable_settings.refuse_changes_of_fixed_settings(_stack())
+
+
+def test_a_disk_keeps_its_class_for_as_long_as_it_is_there(
+    immutable_settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_limits(limits: Any) -> Any:
+        return _stack(gateway={**GATEWAY, "cache": None, "redis": {"limits": limits}})
+
+    before = {"fixed": with_limits({}).settings.fixed}
+    _stub_outputs(monkeypatch, before, before, before)
+    refused = r"limits\.storageClass = 'fast': fixed for the life of its disk.*first an update without gateway\.redis"
+    with pytest.raises(pulumi.RunError, match=refused):
+        immutable_settings.refuse_changes_of_fixed_settings(with_limits({"storageClass": "fast"}))
+    immutable_settings.refuse_changes_of_fixed_settings(with_limits(None))
     immutable_settings.refuse_changes_of_fixed_settings(_stack())

@@ -8,12 +8,11 @@ from functools import cache
 from typing import Any
 
 from local.state_folder import REPOSITORY
-from tests.unit.infra.test_gateway import GATEWAY, KEY
 from tests.unit.infra.test_program import LOADER, run
 from tests.unit.recording import Recorded, Recording
-from tests.unit.stacks.settings_files import settings_data
+from tests.unit.stacks.settings_files import data_with_gateway
 
-ABOVE_THE_CLOUDS = ("labels", "models", "launcher", "addons", "weights", "egress")
+ABOVE_THE_CLOUDS = ("labels", "models", "launcher", "addons", "weights", "egress", "gateway")
 """Settings that are no cloud's own; those of ``prod`` on both."""
 OF_A_CLOUD = {"GcpGpuPool", "AwsGpuPool", "AwsNodeProvisioner", "AwsModelVolume"}
 """Components that put objects of their own cloud onto the cluster."""
@@ -107,12 +106,13 @@ DIFFERENCES = (
 
 @cache
 def program(stack: str) -> Recording:
-    shared, own = settings_data("prod"), settings_data(stack)
+    shared, own = data_with_gateway("prod"), data_with_gateway(stack)
     settings = {key: value for key, value in own.items() if key not in ABOVE_THE_CLOUDS}
     settings |= {key: shared[key] for key in ABOVE_THE_CLOUDS if key in shared}
     # Members of teams are people of each cloud.
     settings |= {"loader": {"image": LOADER["image"]}, "teams": [{"name": team["name"]} for team in shared["teams"]]}
-    settings |= {"gateway": {**GATEWAY, "loadBalancer": {}, "keys": [{**KEY, "team": shared["teams"][0]["name"]}]}}
+    # Where a load balancer is private, each cloud is told so in its own words.
+    settings |= {"gateway": {**shared["gateway"], "loadBalancer": {}}}
     # Made ones would differ from run to run.
     return run(settings, {"redisLimitsPassword": "hunter2", "redisCachePassword": "hunter3"}).recording
 

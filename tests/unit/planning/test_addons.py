@@ -2,14 +2,15 @@ from typing import Any
 
 import pytest
 
+from llm_serving.addons.table import GATEWAY_API
 from llm_serving.planning.addons import plan_addons, read_gpu_exporter
-from llm_serving.planning.clouds import EXISTING, GCP, cloud_named
+from llm_serving.planning.clouds import CLOUDS, EXISTING, GCP, cloud_named
 from llm_serving.planning.rules import check, notes
 from llm_serving.spec import AddonsSpec
 from tests.unit.planning.builders import existing_pool, model, pool, stack
 
-SCALES = {"autoscaling": {"max": 3}}
-ALONE = {"engine": {"launcher": False}, **SCALES}
+SCALES: Any = {"autoscaling": {"max": 3}}
+ALONE: Any = {"engine": {"launcher": False}, **SCALES}
 """It scales by the GPU, and no launcher reports that."""
 LABELED: Any = {"nodeSelector": {"gpu": "l4"}}
 
@@ -31,6 +32,14 @@ def test_an_addon_is_installed_where_a_model_needs_it_and_nobody_else_brings_it(
     assert planned_addons([spreads], cloud) == ["leader_worker_set"]
     theirs = {"keda": "existing", "monitoring": "existing", "leaderWorkerSet": "existing"}
     assert planned_addons([scales, spreads], cloud, **theirs) == []
+
+
+@pytest.mark.parametrize("cloud", CLOUDS.values(), ids=list(CLOUDS))
+def test_a_gateway_brings_the_definitions_of_its_routes_unless_they_are_there(cloud):
+    planned = [plan_addons(AddonsSpec(), [model()], [pool()], cloud, has_gateway=it_has) for it_has in (True, False)]
+    assert planned == [(GATEWAY_API,), ()]
+    theirs = AddonsSpec.model_validate({"gatewayApi": "existing"})
+    assert plan_addons(theirs, [model()], [pool()], cloud, has_gateway=True) == ()
 
 
 def test_gpu_utilization_that_no_launcher_reports_is_nvidias_exporters_or_the_clouds():

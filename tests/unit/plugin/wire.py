@@ -165,6 +165,7 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
     "ClusterAddons": {"keda": True, "monitoring": True, "leaderWorkerSet": True, "retentionDays": 7}
     | {
         "dcgmExporter": True,
+        "gatewayApi": True,
         "gpuNodes": [{"nodeSelector": {"gpu": "l4"}, "tolerations": [{"key": "nvidia.com/gpu"}]}],
         "gpuExporter": {"namespace": "exporters", "pods": {"app": "exporter"}, "port": "metrics"},
     },

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from stacks.images.lock import LOCK, LockedImage, entry_data
+from stacks.images.lock import LOCK, LockedImage, entry_data, read_images
 from stacks.releases import RELEASES
 from stacks.settings import NAMESPACE
 
@@ -16,9 +16,21 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def settings_data(stack: str = "dev") -> dict[str, Any]:
-    """Keys and values of a committed stack, without the namespace, to be changed at will."""
+    """Keys and values of a committed stack, without the namespace, to be changed at will; without its gateway, whose
+    images are in no registry and which few tests are about."""
+    return {key: value for key, value in data_with_gateway(stack).items() if key not in ("gateway", "images")}
+
+
+def data_with_gateway(stack: str) -> dict[str, Any]:
+    """All keys and values of a committed stack, to be changed at will. Its images are in a registry."""
     config = _document(stack)["config"]
-    return {key.removeprefix(f"{NAMESPACE}:"): copy.deepcopy(value) for key, value in config.items()}
+    data = {key.removeprefix(f"{NAMESPACE}:"): copy.deepcopy(value) for key, value in config.items()}
+    pushed = {
+        name: {"repository": f"registry.example/{name.partition('@')[0]}", "tag": image.tag}
+        for name, image in read_images(RELEASES).items()
+        if not image.pushed
+    }
+    return {**data, "images": pushed}
 
 
 @cache

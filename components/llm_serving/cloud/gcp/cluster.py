@@ -71,6 +71,9 @@ class GcpClusterArgs(TypedDict):
     """Name of the subnet's secondary range for pods."""
     services_range_name: pulumi.Input[str]
     """Name of the subnet's secondary range for Services; empty for GKE's own range."""
+    gateway_api: NotRequired[bool]
+    """Have GKE bring the definitions of the Gateway API, in the version that it chooses, and its own gateways; false by
+    default."""
     labels: NotRequired[dict[str, str]]
     """Labels of the cluster, its nodes and its key; on the bill as well."""
 
@@ -85,6 +88,7 @@ class GcpClusterInputs(Frozen):
     subnet_id: Any
     pods_range_name: Any
     services_range_name: Any
+    gateway_api: bool = False
     labels: dict[str, str] = {}
 
 
@@ -254,7 +258,10 @@ class GcpCluster(pulumi.ComponentResource):
             default_max_pods_per_node=spec.max_pods_per_node,
             datapath_provider="ADVANCED_DATAPATH",
             enable_l4_ilb_subsetting=True,
-            gateway_api_config=gcp.container.ClusterGatewayApiConfigArgs(channel="CHANNEL_STANDARD"),
+            # GKE puts its own version of the definitions back where another is installed (envoyproxy/gateway#2301).
+            gateway_api_config=gcp.container.ClusterGatewayApiConfigArgs(
+                channel="CHANNEL_STANDARD" if inputs.gateway_api else "CHANNEL_DISABLED"
+            ),
             # How nodes come, and what runs on all of them. Node pools are ours: no auto-provisioning.
             cluster_autoscaling=gcp.container.ClusterClusterAutoscalingArgs(
                 enabled=False, autoscaling_profile="OPTIMIZE_UTILIZATION"

@@ -243,12 +243,16 @@ def test_what_the_rest_needs_of_gke_is_switched_on() -> None:
     control_plane = cluster().one(CLUSTER)
     assert control_plane["datapathProvider"] == "ADVANCED_DATAPATH"
     assert control_plane["addonsConfig.gcsFuseCsiDriverConfig.enabled"] is True
-    assert control_plane["gatewayApiConfig.channel"] == "CHANNEL_STANDARD"
     assert control_plane["nodePoolDefaults.nodeConfigDefaults.gcfsConfig.enabled"] is True
     assert control_plane["costManagementConfig.enabled"] is True
     assert control_plane["monitoringConfig.managedPrometheus.enabled"] is True
     assert "DCGM" in control_plane["monitoringConfig.enableComponents"]
     assert control_plane["clusterAutoscaling"] == {"enabled": False, "autoscalingProfile": "OPTIMIZE_UTILIZATION"}
+
+
+def test_gke_leaves_the_definitions_of_the_gateway_api_alone_unless_it_is_to_bring_them() -> None:
+    assert cluster().one(CLUSTER)["gatewayApiConfig.channel"] == "CHANNEL_DISABLED"
+    assert cluster(args={"gateway_api": True}).one(CLUSTER)["gatewayApiConfig.channel"] == "CHANNEL_STANDARD"
 
 
 def test_nobody_gets_in_without_a_name() -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from local.cluster.node.provisioner import PROVISIONER, STORAGE_CLASS, is_done_with, refusal, volume_for, waits
+from local.cluster.disks import is_done_with
+from local.cluster.node.provisioner import PROVISIONER, STORAGE_CLASS, refusal, volume_for, waits
 
 
 def claim(**spec):
@@ -48,7 +49,7 @@ def test_a_volume_belongs_to_its_claim_and_to_the_node():
 
 def test_only_our_volumes_are_removed_and_only_when_released():
     volume = volume_for(claim(), Path("/v"), "here")
-    assert not is_done_with({**volume, "status": {"phase": "Bound"}})
-    assert is_done_with({**volume, "status": {"phase": "Released"}})
+    assert not is_done_with({**volume, "status": {"phase": "Bound"}}, {PROVISIONER})
+    assert is_done_with({**volume, "status": {"phase": "Released"}}, {PROVISIONER})
     stranger = {"metadata": {"annotations": {"pv.kubernetes.io/provisioned-by": f"not-{PROVISIONER}"}}}
-    assert not is_done_with({**stranger, "status": {"phase": "Released"}})
+    assert not is_done_with({**stranger, "status": {"phase": "Released"}}, {PROVISIONER})

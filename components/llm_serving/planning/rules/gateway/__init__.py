@@ -17,7 +17,9 @@ def check_gateway(stack: StackShape) -> Iterator[Problem]:
     """Everything about ``gateway``."""
     if stack.gateway is None:
         return
-    for topic in (check_endpoint, check_address, check_models, check_keys, check_stores):
+    # Of a stack without models nothing is served yet: what is said of its models is looked at once they are there.
+    about_models = (check_models, check_keys) if stack.models else ()
+    for topic in (check_endpoint, check_address, *about_models, check_stores):
         yield from (problem.under(PATH) for problem in topic(stack, stack.gateway))
 
 
@@ -25,5 +27,6 @@ def note_gateway(stack: StackShape) -> Iterator[Problem]:
     """What is allowed and may surprise."""
     if stack.gateway is None:
         return
-    for topic in (note_endpoint, note_address, note_models, note_keys, note_stores):
+    about_what_is_served = (note_models, note_keys, note_stores) if stack.models else ()
+    for topic in (note_endpoint, note_address, *about_what_is_served):
         yield from (problem.under(PATH) for problem in topic(stack, stack.gateway))

@@ -10,9 +10,6 @@ from llm_serving.spec import GatewaySpec, ServiceClass
 
 def check_endpoint(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
     """A namespace of its own, and a second pod for what is critical."""
-    if not stack.models:
-        without = Suggestion("leave it out, or a model", removal=True)
-        yield Problem("", None, "there is no model to put a gateway in front of", without)
     yield from _namespace(stack, gateway)
     critical = [f"model {model.name}" for model in stack.models if model.service_class is ServiceClass.CRITICAL]
     critical += [f"key {key.name}" for key in gateway.keys if key.service_class is ServiceClass.CRITICAL]
@@ -40,7 +37,10 @@ def _namespace(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
 
 
 def note_endpoint(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
-    """One pod."""
+    """Nothing behind it, and one pod."""
+    if not stack.models:
+        reason = "there is no model to put a gateway in front of: of it the namespace alone is made"
+        yield Problem("", None, reason, Suggestion("a model", needs=Needs.CHOICE))
     if gateway.replicas.min == 1:
         reason = "one pod answers nobody while its node is replaced, or the gateway is updated on a full node"
         yield Problem("replicas.min", 1, reason, Suggestion("2", needs=Needs.CHOICE))

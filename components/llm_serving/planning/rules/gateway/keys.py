@@ -76,11 +76,14 @@ def _budget(path: str, stack: StackShape, gateway: GatewaySpec, key: KeySpec) ->
 
 
 def note_keys(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
-    """Nobody who may ask, keys that have expired, limits that a common request does not fit."""
+    """Nobody who may ask, placeholders, keys that have expired, limits that a common request does not fit."""
     if not gateway.keys:
         yield Problem("keys", None, "there are none: every request is refused", _NEW_KEY)
     for index, key in enumerate(gateway.keys):
         path = f"keys[{index}]"
+        if len(set(key.sha256)) == 1:
+            reason = f"is a placeholder, which no key has: requests of {key.name} are refused"
+            yield Problem(f"{path}.sha256", _shortened(key), reason, _NEW_KEY)
         if key.expires is not None and stack.today is not None and key.expires[:10] < stack.today.isoformat():
             yield Problem(f"{path}.expires", key.expires, f"is past: requests of {key.name} are refused")
         yield from _too_small(path, gateway.limits.max_output_tokens, key)
