@@ -78,21 +78,26 @@ def lab(redis, embeddings):
         yield lab
 
 
+class Asking:
+    """Ask a cache, whose settings :meth:`begin` changes."""
+
+    def __init__(self, lab, redis, embeddings):
+        self._lab, self._redis, self._embeddings = lab, redis, embeddings
+
+    def begin(self, cache=SIMILAR, made_under=""):
+        self._lab.begin(cache, self._redis.port, self._embeddings, made_under)
+
+    def __call__(self, body, holder=ANY, **more):
+        return self._lab.ask(holder, body, **more)
+
+
 @pytest.fixture
 def ask(lab, redis, embeddings):
-    """Ask a cache with nothing in it; settings are given first."""
-
-    def begin(cache=SIMILAR, made_under=""):
-        lab.begin(cache, redis.port, embeddings, made_under)
-
+    """Ask a cache with nothing in it."""
     assert redis.command("FLUSHALL") == "+OK"
-    begin()
-
-    def ask(body, holder=ANY, **more):
-        return lab.ask(holder, body, **more)
-
-    ask.begin = begin
-    return ask
+    asking = Asking(lab, redis, embeddings)
+    asking.begin()
+    return asking
 
 
 def test_a_question_that_means_the_same_gets_the_answer(ask):
