@@ -99,6 +99,7 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "RedisSettingsArgs": spec.RedisSpec,
         "LimitsRedisArgs": spec.LimitsRedisSpec,
         "RedisStoresArgs": spec.RedisStoresSpec,
+        "PostgresArgs": spec.PostgresSpec,
         "AnswerCacheArgs": spec.AnswerCacheSpec,
         "GuardrailsArgs": spec.GuardrailsSpec,
         "IssuerArgs": spec.IssuerSpec,

@@ -1,10 +1,11 @@
 """Keys of the gateway, as data and as sections; of a hash the first digits."""
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 from llm_serving.arguments import Frozen
 from llm_serving.spec import BudgetSpec, KeySpec, ServiceClass
+from stacks.key_table import TableKey, check_table_key
 from stacks.report.sections import Part, Section, Sentence, prose
 from stacks.settings import Stack
 
@@ -26,6 +27,8 @@ class KeyReport(Frozen):
         expires: moment from which on it is refused; ``None`` for never.
         expired: that moment is past.
         hash_start: first digits of its SHA-256.
+        place: where it is: `settings` or `table`.
+        problems: why one of the table does not do what it says: a team or model that is not there any more.
     """
 
     name: str
@@ -39,6 +42,8 @@ class KeyReport(Frozen):
     expires: str | None
     expired: bool
     hash_start: str
+    place: str
+    problems: tuple[str, ...]
 
 
 class KeysReport(Frozen):
@@ -47,21 +52,38 @@ class KeysReport(Frozen):
     Attributes:
         settings: the file that the stack comes from.
         has_gateway: whether the stack has one.
-        keys: in the order of the settings.
+        table: what is known of the table: `none`, `not read` or `read`.
+        keys: in the order of the settings, then those of the table by name.
     """
 
     settings: str
     has_gateway: bool
+    table: str
     keys: tuple[KeyReport, ...]
 
 
-def report_keys(stack: Stack, now: datetime) -> KeysReport:
-    """The keys of a stack, and which have expired at a moment in UTC."""
+def report_keys(stack: Stack, now: datetime, rows: Sequence[TableKey] | None = None) -> KeysReport:
+    """The keys of a stack, and which have expired at a moment in UTC; with the rows of its table, where it was read."""
     gateway = stack.settings.gateway
     keys = () if gateway is None else gateway.keys
+    has_table = gateway is not None and gateway.postgres is not None
+    listed = [_key(key, now) for key in keys]
+    listed += [_row_of_table(stack, row, now) for row in rows or ()] if gateway is not None else []
     return KeysReport(
-        settings=stack.source, has_gateway=gateway is not None, keys=tuple(_key(key, now) for key in keys)
+        settings=stack.source,
+        has_gateway=gateway is not None,
+        table="none" if not has_table else "not read" if rows is None else "read",
+        keys=tuple(listed),
     )
+
+
+def _row_of_table(stack: Stack, row: TableKey, now: datetime) -> KeyReport:
+    problems = tuple(f"{problem.path}: {problem.reason}" for problem in check_table_key(stack, row.spec))
+    spec = row.spec
+    if row.ends_at is not None:
+        ends_at = f"{row.ends_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        spec = spec.model_copy(update={"expires": min(ends_at, spec.expires or ends_at)})
+    return _key(spec, now).model_copy(update={"place": "table", "problems": problems})
 
 
 def is_expired(key: KeySpec, now: datetime) -> bool:
@@ -82,6 +104,8 @@ def _key(key: KeySpec, now: datetime) -> KeyReport:
         expires=key.expires,
         expired=is_expired(key, now),
         hash_start=key.sha256[:HASH_DIGITS],
+        place="settings",
+        problems=(),
     )
 
 
@@ -90,12 +114,23 @@ def keys_sections(report: KeysReport) -> Iterator[Part]:
     if not report.has_gateway:
         yield Sentence(f"{report.settings}: the stack has no gateway, and no keys", "")
         return
+    if report.table == "not read":
+        yield Sentence("keys of the table are not listed: name its database (--database)", "")
     if not report.keys:
+        if report.table != "none":
+            return
         yield Sentence(f"{report.settings}: the gateway has no keys, every request is refused", "")
         return
     limits = ("requests/min", "tokens/min", "at once", "budget")
     columns = ("key", "team", prose("models"), *limits, "class", "expires", "hash")
-    yield Section("Keys of the gateway", columns, [_row(key) for key in report.keys])
+    if report.table != "read":
+        yield Section("Keys of the gateway", columns, [_row(key) for key in report.keys])
+        return
+    rows = [(*_row(key), key.place) for key in report.keys]
+    yield Section("Keys of the gateway", (*columns, "in"), rows)
+    for key in report.keys:
+        for problem in key.problems:
+            yield Sentence(f"{key.name}, of the table: {problem}", "")
 
 
 def _row(key: KeyReport) -> tuple[str, ...]:

@@ -204,8 +204,7 @@ class Stack:
     def addons(self) -> tuple[Addon, ...]:
         """What is installed beside the models."""
         settings = self.settings
-        has_gateway = settings.gateway is not None
-        return plan_addons(settings.addons, settings.models, settings.pools, self.cloud, has_gateway=has_gateway)
+        return plan_addons(settings.addons, settings.models, settings.pools, self.cloud, settings.gateway)
 
     @property
     def gpu_exporter(self) -> GpuExporterSpec | None:

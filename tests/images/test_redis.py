@@ -1,5 +1,6 @@
 """The real Redis under the configuration that the component renders: what it keeps, what it forgets, whom it obeys."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from trustme import CA
 
 from llm_serving.gateway import redis_pod
 from llm_serving.gateway.names import REDIS_PORT
+from tests.images.gateway.environment import GATEWAY, SOURCES
 from tests.images.launched import PATIENCE, free_port, until
 
 PASSWORD = "a-password-of-clients"
@@ -67,10 +69,14 @@ class Server:
 
     def ask(self, *words: str, password: str | None = PASSWORD) -> str:
         """What a client is answered."""
-        secured = ["--tls", "--cacert", str(self._place(redis_pod.CERTIFICATE) / "ca.crt")] if self._tls else []
+        secured = ["--tls", "--cacert", str(self.authority())] if self._tls else []
         environment = dict(os.environ) if password is None else {**os.environ, "REDISCLI_AUTH": password}
         command = ["redis-cli", "-p", str(self.port), *secured, *words]
         return subprocess.run(command, capture_output=True, text=True, env=environment).stdout.strip()
+
+    def authority(self) -> Path:
+        """The certificate of its authority."""
+        return self._place(redis_pod.CERTIFICATE) / "ca.crt"
 
     def figure(self, name: str) -> int:
         """One of its own figures."""
@@ -170,3 +176,42 @@ def test_with_a_certificate_it_speaks_tls_alone(start: Start) -> None:
     assert server.ask("set", "spend:key", "3") == "OK"
     plain = subprocess.run(["redis-cli", "-p", str(server.port), "ping"], capture_output=True, text=True)
     assert "PONG" not in plain.stdout
+
+
+ASKS = """
+import asyncio, json, sys
+from llm_serving_gateway.bounded_redis import connect
+from llm_serving_gateway.configuration import RedisEndpoint
+
+async def ask(endpoint, password):
+    client = connect(RedisEndpoint.model_validate(endpoint), password, 30)
+    try:
+        return await client.get("spend:key")
+    except Exception as error:
+        return "".join(f"{type(each).__name__}: {each}" for each in (error, error.__cause__))
+
+given = json.load(sys.stdin)
+print(json.dumps([str(asyncio.run(ask(endpoint, given["password"]))) for endpoint in given["endpoints"]]))
+"""
+"""The client of the gateway's image, asked for the same by several ways to one Redis."""
+
+
+def test_the_gateway_trusts_the_authority_that_it_is_told_and_no_other(start: Start) -> None:
+    server = start(tls=True)
+    server.ask("set", "spend:key", "3")
+    file, stranger = server.authority(), CA()
+    there = {"host": "localhost", "port": server.port, "tls": True}
+    ways = [{"authorityFile": str(file)}, {"authority": file.read_text()}, {}]
+    ways.append({"authority": stranger.cert_pem.bytes().decode()})
+    asked = {"password": PASSWORD, "endpoints": [{**there, **way} for way in ways]}
+    done = subprocess.run(
+        [GATEWAY.interpreter(), "-c", ASKS],
+        input=json.dumps(asked),
+        env={"PYTHONPATH": str(SOURCES)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    answers = json.loads(done.stdout)
+    assert answers[:2] == ["b'3'"] * 2
+    assert all("CERTIFICATE_VERIFY_FAILED" in answer for answer in answers[2:])

@@ -274,6 +274,7 @@ CRDS: tuple[Recipe, ...] = (
             _crds("keda", "github.com/kedacore/keda/v2", "config/crd/bases"),
             # The provider's module holds the core's definitions too, with what the cloud adds to them.
             _crds("karpenter", "github.com/aws/karpenter-provider-aws", "pkg/apis/crds"),
+            _crds("cert-manager", "github.com/cert-manager/cert-manager", "deploy/crds"),
             _crds("lws", "sigs.k8s.io/lws", "config/crd/bases"),
             _crds(
                 "prometheus-operator",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from llm_serving.spec import GpuExporterSpec, GpuNodesSpec, ModelSpec, Pool
+from llm_serving.spec import GatewaySpec, GpuExporterSpec, GpuNodesSpec, ModelSpec, Pool
 from llm_serving.spec.toleration import Toleration
 
 
@@ -116,6 +116,10 @@ def _no_model(model: ModelSpec, pool: Pool) -> bool:
     return False
 
 
+def _no_gateway(gateway: GatewaySpec) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Addon:
     """One add-on.
@@ -130,7 +134,7 @@ class Addon:
         control_plane_ports: TCP ports on which its admission webhooks and aggregated APIs listen. The API server calls
             them, so a firewall between control plane and nodes must let it through.
         needed_by: whether a model on its pool needs it.
-        needed_by_gateway: a gateway needs it, whatever its models.
+        needed_by_gateway: whether a gateway needs it, whatever its models.
         readable: its namespaced custom resources, by API group: what a team's viewers may read.
         service: what network policies guard; ``None`` where nothing but the API server asks it.
         pod_security: what the Pod Security Standards let it run, by the level that its namespace enforces.
@@ -144,7 +148,7 @@ class Addon:
     providers: Mapping[str, AddonProvider]
     control_plane_ports: tuple[int, ...]
     needed_by: Callable[[ModelSpec, Pool], bool] = _no_model
-    needed_by_gateway: bool = False
+    needed_by_gateway: Callable[[GatewaySpec], bool] = _no_gateway
     readable: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     service: AddonService | None = None
     pod_security: str = "baseline"

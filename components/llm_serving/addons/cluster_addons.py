@@ -39,6 +39,8 @@ class ClusterAddonsArgs(TypedDict):
     """Install NVIDIA's DCGM exporter, for models that scale by the utilization of GPUs that no launcher reports."""
     gateway_api: NotRequired[bool]
     """Install the definitions of the Gateway API, for a gateway."""
+    cert_manager: NotRequired[bool]
+    """Install cert-manager, for certificates of a gateway; the definitions of the Gateway API must be there."""
     gpu_nodes: NotRequired[list[GpuNodesArgs]]
     """Nodes that `dcgmExporter` runs on, by pool; needed with it."""
     gpu_exporter: NotRequired[GpuExporterArgs]
@@ -73,6 +75,7 @@ class ClusterAddonsInputs(Frozen):
     leader_worker_set: bool = False
     dcgm_exporter: bool = False
     gateway_api: bool = False
+    cert_manager: bool = False
     gpu_nodes: tuple[GpuNodesSpec, ...] = ()
     gpu_exporter: GpuExporterSpec | None = None
     monitoring_namespace: NamespaceName = table.MONITORING.namespace

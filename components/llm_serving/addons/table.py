@@ -3,13 +3,14 @@ that watches, so ``monitoring`` is the first. Adding one is one entry; tests nam
 
 Versions fit the definitions that tests validate against (``tools/go``): KEDA 2.21, Prometheus' operator 0.85
 (https://github.com/prometheus-community/helm-charts/blob/main/charts/kube-prometheus-stack/UPGRADE.md: 77.x),
-LeaderWorkerSet 0.8, the Gateway API 1.6. Ports are the defaults of these charts. Looked up in November 2026.
+LeaderWorkerSet 0.8, the Gateway API 1.6, cert-manager 1.21. Ports are the defaults of these charts. Looked up in
+November 2026.
 """
 
 from llm_serving import catalog
 from llm_serving.addons import values
 from llm_serving.addons.addon import Addon, AddonProvider, AddonService, Chart
-from llm_serving.spec import ModelSpec, Pool
+from llm_serving.spec import GatewaySpec, ModelSpec, Pool
 
 PROMETHEUS_PORT = 9090
 DCGM_EXPORTER_PORT = 9400
@@ -32,6 +33,18 @@ def _lacks_gpu_signal(model: ModelSpec, pool: Pool) -> bool:
     resources = {accelerator.name: accelerator.resource or "" for accelerator in catalog.accelerators()}
     is_nvidias = resources.get(pool.accelerator, "").startswith("nvidia.com/")
     return is_asked and is_nvidias and not model.engine.launcher
+
+
+def _always(gateway: GatewaySpec) -> bool:
+    return True
+
+
+def _makes_certificates(gateway: GatewaySpec) -> bool:
+    """An issuer that is there has a cert-manager that is there."""
+    tls = gateway.tls
+    if tls is not None and tls.issuer is not None:
+        return False
+    return (tls is not None and tls.is_made) or bool(gateway.redis.with_made_certificates)
 
 
 MONITORING = Addon(
@@ -102,11 +115,25 @@ GATEWAY_API = Addon(
     # GKE's channel brings an older version, so that clusters of stacks have it off.
     providers=_BY_THE_STACK,
     control_plane_ports=(),
-    needed_by_gateway=True,
+    needed_by_gateway=_always,
     readable={"gateway.networking.k8s.io": ("httproutes",)},
 )
 
-ADDONS = (MONITORING, KEDA, LEADER_WORKER_SET, DCGM_EXPORTER, GATEWAY_API)
+CERT_MANAGER = Addon(
+    name="cert_manager",
+    title="cert-manager",
+    namespace="cert-manager",
+    chart=Chart("cert-manager", "cert-manager", "v1.21.2", "https://charts.jetstack.io"),
+    values=values.cert_manager,
+    providers=_BY_THE_STACK,
+    # Its webhook.
+    control_plane_ports=(10250,),
+    needed_by_gateway=_makes_certificates,
+    readable={"cert-manager.io": ("certificates", "certificaterequests")},
+)
+
+# cert-manager starts with the definitions of the Gateway API alone.
+ADDONS = (MONITORING, KEDA, LEADER_WORKER_SET, DCGM_EXPORTER, GATEWAY_API, CERT_MANAGER)
 
 
 def control_plane_ports() -> frozenset[int]:

@@ -103,6 +103,29 @@ def gateway_api(context: AddonContext) -> dict[str, Any]:
     return {}
 
 
+def cert_manager(context: AddonContext) -> dict[str, Any]:
+    """cert-manager's controller, webhook and injector of authorities."""
+    placement, monitored = context.placement.values(), "monitoring" in context.installed
+    return {
+        **placement,
+        # Certificates outlive the chart: a removal by mistake takes none away.
+        "crds": {"enabled": True, "keep": True},
+        "global": {**_pull_secrets(context), "leaderElection": {"namespace": "cert-manager"}},
+        # It answers authorities by routes of the Gateway API, whose definitions a gateway has.
+        "config": {
+            "apiVersion": "controller.config.cert-manager.io/v1alpha1",
+            "kind": "ControllerConfiguration",
+            "enableGatewayAPI": True,
+        },
+        "resources": _resources("50m", "128Mi", "512Mi"),
+        # Without an answer of the webhook nothing of cert-manager's can be changed.
+        "webhook": {**placement, "replicaCount": 2, "resources": _resources("20m", "64Mi", "256Mi")},
+        "cainjector": {**placement, "resources": _resources("20m", "128Mi", "512Mi")},
+        "startupapicheck": placement,
+        "prometheus": {"enabled": monitored, "podmonitor": {"enabled": monitored}},
+    }
+
+
 def dcgm_exporter(context: AddonContext) -> dict[str, Any]:
     """The exporter on every node with GPUs that a model needs it for, with the one series that scaling reads.
 

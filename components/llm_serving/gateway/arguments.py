@@ -149,7 +149,9 @@ class RedisSettingsArgs(TypedDict):
     port: NotRequired[int]
     """TCP port of one that is there; 6379 by default."""
     tls: NotRequired[bool]
-    """Connect to one that is there with TLS; false by default."""
+    """Connect to it with TLS; false by default. cert-manager makes the certificate of one that is installed."""
+    certificate_authority: NotRequired[str]
+    """Certificate of the authority of one that is there, in PEM; left out: an authority that everybody knows."""
     memory_mib: NotRequired[int]
     """Memory for data of the one that is installed, in MiB; 256 by default."""
     cpu: NotRequired[float]
@@ -164,7 +166,9 @@ class LimitsRedisArgs(TypedDict):
     port: NotRequired[int]
     """TCP port of one that is there; 6379 by default."""
     tls: NotRequired[bool]
-    """Connect to one that is there with TLS; false by default."""
+    """Connect to it with TLS; false by default. cert-manager makes the certificate of one that is installed."""
+    certificate_authority: NotRequired[str]
+    """Certificate of the authority of one that is there, in PEM; left out: an authority that everybody knows."""
     memory_mib: NotRequired[int]
     """Memory for data of the one that is installed, in MiB; 256 by default."""
     cpu: NotRequired[float]
@@ -184,6 +188,33 @@ class RedisStoresArgs(TypedDict):
     """Answers; left out: no cache."""
     timeout_seconds: NotRequired[float]
     """Longest wait for an answer of either, in seconds; 0.2 by default. A request goes on without it."""
+
+
+class PostgresArgs(TypedDict):
+    """A Postgres that is there, for keys that change without an update and for what budgets have used."""
+
+    host: str
+    """Its host."""
+    port: NotRequired[int]
+    """Its TCP port; 5432 by default."""
+    database: NotRequired[str]
+    """Its database, of this stack alone; `llm_gateway` by default."""
+    secret_name: str
+    """Secret in the gateway's namespace with `username` and `password`."""
+    tls: NotRequired[str]
+    """`verify-full` (the default), `verify-ca`, where its certificate has another name, or `off`."""
+    ca_secret_name: NotRequired[str]
+    """Secret in the gateway's namespace with `ca.crt`, who signs its certificate; left out: public authorities."""
+    addresses: NotRequired[list[str]]
+    """IPv4 ranges that it has its address in; none named: private ones, or the pods of the namespace in its host's
+    name (`db.data.svc`)."""
+    timeout_seconds: NotRequired[float]
+    """Longest wait for a key that is looked up, in seconds; 0.2 by default."""
+    cache_seconds: NotRequired[int]
+    """How long a key is trusted that was looked up, in seconds; 30 by default. A change is seen at once, where the
+    database can say so."""
+    stale_seconds: NotRequired[int]
+    """How long it is trusted while the database does not answer, in seconds; 300 by default."""
 
 
 class AnswerCacheArgs(TypedDict):
@@ -361,12 +392,15 @@ class GatewaySettingsArgs(TypedDict):
     """What gives way when a model has nearly as many requests as it can take."""
     redis: NotRequired[RedisStoresArgs]
     """Where pods keep what they share."""
+    postgres: NotRequired[PostgresArgs]
+    """Keys that change without an update, beside `keys`, and what budgets have used; left out: none."""
     cache: NotRequired[AnswerCacheArgs]
     """Answers that are given again; left out: none is."""
     guardrails: NotRequired[GuardrailsArgs]
     """Personal data and secrets that are looked for; left out: none."""
     fail_closed_seconds: NotRequired[int]
-    """How long keys with a budget are served while the Redis of limits does not answer, in seconds; 300 by default."""
+    """How long keys with a budget are served while neither the Redis of limits nor `postgres` answers, in seconds; 300
+    by default."""
 
 
 class GatewayReferenceArgs(TypedDict):

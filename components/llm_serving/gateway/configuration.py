@@ -10,11 +10,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from llm_serving.errors import Problem, nearest
-from llm_serving.gateway.names import REDIS_CACHE, REDIS_LIMITS, REDIS_PORT, service_host, stable_url, weighted_url
+from llm_serving.gateway.names import (
+    REDIS_CACHE,
+    REDIS_LIMITS,
+    REDIS_PORT,
+    authority_folder,
+    service_host,
+    stable_url,
+    weighted_url,
+)
 from llm_serving.spec import AnswerCacheSpec, GatewaySpec, ModelEndpoint, RedisSpec, Task
 
 VERSION = 1
 """Of the form of ``gateway.json``."""
+
+_POSTGRES = ("host", "port", "database", "tls", "timeoutSeconds", "cacheSeconds", "staleSeconds")
 
 _TASKS = {Task.GENERATE: "chat", Task.EMBED: "embed", Task.CLASSIFY: "classify"}
 """Tasks as clients know them."""
@@ -29,6 +39,7 @@ def gateway_document(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> dict
         "retries": _plain(spec.retries),
         "overload": _plain(spec.overload),
         "redis": _redis(spec),
+        "postgres": None if spec.postgres is None else _only(_plain(spec.postgres), *_POSTGRES),
         "cache": None if spec.cache is None else _cache(spec.cache),
         "guardrails": None if spec.guardrails is None else _plain(spec.guardrails),
         "replicas": spec.replicas.max,
@@ -126,8 +137,21 @@ def _redis_endpoint(redis: RedisSpec | None, service: str, namespace: str) -> di
     if redis is None:
         return None
     if redis.host is None:
-        return {"host": service_host(service, namespace), "port": REDIS_PORT, "tls": False}
-    return {"host": redis.host, "port": redis.port, "tls": redis.tls}
+        authority = f"{authority_folder(service)}/ca.crt" if redis.tls else None
+        return {
+            "host": service_host(service, namespace),
+            "port": REDIS_PORT,
+            "tls": redis.tls,
+            "authorityFile": authority,
+            "authority": None,
+        }
+    return {
+        "host": redis.host,
+        "port": redis.port,
+        "tls": redis.tls,
+        "authorityFile": None,
+        "authority": redis.certificate_authority,
+    }
 
 
 def _plain(model: Any) -> dict[str, Any]:

@@ -10,11 +10,13 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 from pulumi_kubernetes import apiextensions, apps, autoscaling, core, meta, networking, policy
 
+from llm_serving.addons.table import CERT_MANAGER
 from llm_serving.component import Frozen, child, parse_output, raising_input_errors, token, validated
 from llm_serving.contract import DOMAIN, NetworkReach
 from llm_serving.errors import Problem, ProblemsError
 from llm_serving.gateway import litellm
 from llm_serving.gateway.arguments import GatewaySettingsArgs, ModelEndpointArgs
+from llm_serving.gateway.certificates import register_certificates
 from llm_serving.gateway.configuration import (
     file_content,
     gateway_document,
@@ -150,6 +152,7 @@ class Gateway(pulumi.ComponentResource):
         if not inputs.models:
             self.register_outputs({"namespace": self.namespace, "serviceName": self.service_name, "url": self.url})
             return
+        register_certificates(self, name, spec, self.namespace, labels)
         files = [
             core.v1.Secret(
                 f"{name}-keys",
@@ -234,7 +237,9 @@ def _hops(inputs: GatewayInputs) -> Hops:
         serving_ports=sorted({engine(name).port for name in EngineName}),
         redis=[component for redis, component in stores if redis is not None and redis.is_installed],
         redis_ports=sorted({redis.port for redis, _ in stores if redis is not None and not redis.is_installed}),
+        postgres=spec.postgres,
         monitoring={NAMESPACE_NAME: inputs.monitoring_namespace},
+        challenged_by=CERT_MANAGER.namespace if spec.tls is not None and spec.tls.is_proved_over_http else None,
         edge_namespace=edge and (edge.proxy_namespace or edge.namespace),
     )
 

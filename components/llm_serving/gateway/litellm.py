@@ -9,7 +9,14 @@ from collections.abc import Sequence
 import pulumi
 from pulumi_kubernetes import autoscaling, core
 
-from llm_serving.gateway.names import LITELLM, LITELLM_METRICS_PORT, LITELLM_PORT
+from llm_serving.gateway.names import (
+    LITELLM,
+    LITELLM_METRICS_PORT,
+    LITELLM_PORT,
+    REDIS_SERVICES,
+    authority_folder,
+    certificate_secret,
+)
 from llm_serving.gateway.pods import PRE_STOP, grace_period_seconds, http_probe
 from llm_serving.planning.gateway import longest_stay_seconds
 from llm_serving.serving.disruption import spread
@@ -18,7 +25,7 @@ from llm_serving.serving.labels import COMPONENT_GATEWAY, LABEL_COMPONENT
 from llm_serving.serving.pod import PORT_NAME, RESTRICTED, USER_ID, restricted_pod
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores
-from llm_serving.spec import GatewaySpec, ImagePullSpec, ModelEndpoint, ServiceClass
+from llm_serving.spec import GatewaySpec, ImagePullSpec, ModelEndpoint, PostgresSpec, ServiceClass
 
 FILES = "/etc/llm-serving"
 METRICS_PORT_NAME = "metrics"
@@ -94,8 +101,38 @@ def pod_spec(
             core.v1.VolumeArgs(
                 name="redis", secret=core.v1.SecretVolumeSourceArgs(secret_name=passwords, optional=True)
             ),
+            *(_authority(service) for service in _secured_redis(spec)),
+            *([] if spec.postgres is None else [_postgres_volume(spec.postgres)]),
         ],
     )
+
+
+def _secured_redis(spec: GatewaySpec) -> list[str]:
+    """Services of the installed Redis that speak TLS."""
+    return [REDIS_SERVICES[store] for store in spec.redis.with_made_certificates]
+
+
+def _authority(service: str) -> core.v1.VolumeArgs:
+    """The certificate of a Redis' authority alone: its key is nobody else's."""
+    return core.v1.VolumeArgs(
+        name=service,
+        secret=core.v1.SecretVolumeSourceArgs(
+            secret_name=certificate_secret(service), items=[core.v1.KeyToPathArgs(key="ca.crt", path="ca.crt")]
+        ),
+    )
+
+
+def _postgres_volume(postgres: PostgresSpec) -> core.v1.VolumeArgs:
+    """User, password and authorities. Pods start without them, and read them again for each connection."""
+
+    def secret(name: str, key: str, path: str) -> core.v1.VolumeProjectionArgs:
+        items = [core.v1.KeyToPathArgs(key=key, path=path)]
+        return core.v1.VolumeProjectionArgs(secret=core.v1.SecretProjectionArgs(name=name, items=items, optional=True))
+
+    sources = [secret(postgres.secret_name, key, key) for key in ("username", "password")]
+    if postgres.ca_secret_name is not None:
+        sources.append(secret(postgres.ca_secret_name, "ca.crt", "ca.crt"))
+    return core.v1.VolumeArgs(name="postgres", projected=core.v1.ProjectedVolumeSourceArgs(sources=sources))
 
 
 def _container(spec: GatewaySpec) -> core.v1.ContainerArgs:
@@ -123,6 +160,15 @@ def _container(spec: GatewaySpec) -> core.v1.ContainerArgs:
             # Whole folders: a file that is mounted by itself never changes.
             core.v1.VolumeMountArgs(name="keys", mount_path=f"{FILES}/keys", read_only=True),
             core.v1.VolumeMountArgs(name="redis", mount_path=f"{FILES}/redis", read_only=True),
+            *(
+                core.v1.VolumeMountArgs(name=service, mount_path=authority_folder(service), read_only=True)
+                for service in _secured_redis(spec)
+            ),
+            *(
+                []
+                if spec.postgres is None
+                else [core.v1.VolumeMountArgs(name="postgres", mount_path=f"{FILES}/postgres", read_only=True)]
+            ),
         ],
         termination_message_policy="FallbackToLogsOnError",
     )

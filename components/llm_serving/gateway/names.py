@@ -14,6 +14,10 @@ EDGE_SERVICE = "gateway"
 EDGE_SERVICE_HTTP_PORT = 80
 EDGE_SERVICE_HTTPS_PORT = 443
 """Its ports, which lead to those of ``gateway_access``."""
+EDGE_GATEWAY, EDGE_HTTPS_LISTENER, EDGE_HTTP_LISTENER = "edge", "https", "http"
+"""The Gateway that clients reach, and its listeners."""
+EDGE_CERTIFICATE = "gateway-certificate"
+"""Secret with the certificate that cert-manager makes for it."""
 MODELS_SERVICE = "models"
 """Service of the proxy's internal listener, which weights the releases of a model."""
 MODELS_PORT = 8081
@@ -21,6 +25,8 @@ PROXY_METRICS_PORT = 8082
 
 REDIS_LIMITS = "redis-limits"
 REDIS_CACHE = "redis-cache"
+REDIS_SERVICES = {"limits": REDIS_LIMITS, "cache": REDIS_CACHE}
+"""Workload and Service of each, by what it holds."""
 REDIS_PORT = 6379
 
 
@@ -32,6 +38,16 @@ def router_name(model: str, version: str) -> str:
 def service_host(name: str, namespace: str) -> str:
     """Name under which pods of any namespace find a Service."""
     return f"{name}.{namespace}.svc"
+
+
+def certificate_secret(service: str) -> str:
+    """Secret with the certificate that cert-manager makes for a Redis."""
+    return f"{service}-certificate"
+
+
+def authority_folder(service: str) -> str:
+    """Where LiteLLM's pods have the certificate of its authority."""
+    return f"/etc/llm-serving/{service}"
 
 
 def weighted_url(namespace: str, model: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pulumi_kubernetes import meta, networking
 
 from llm_serving.contract import LABEL_TEAM, NetworkReach
+from llm_serving.gateway.certificates import SOLVER_PODS, SOLVER_PORT
 from llm_serving.gateway.names import (
     LITELLM_METRICS_PORT,
     LITELLM_PORT,
@@ -38,11 +39,11 @@ from llm_serving.serving.network_policies import (
     pods_of,
     tcp,
 )
-from llm_serving.spec import GatewaySpec, LoadBalancerSpec
+from llm_serving.spec import GatewaySpec, LoadBalancerSpec, PostgresSpec
 
 PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")
-"""Ranges of private networks (RFC 1918, 6598), in one of which a Redis that is there has its address, and most API
-servers."""
+"""Ranges of private networks (RFC 1918, 6598), in one of which a Redis or Postgres that is there has its address, and
+most API servers."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,10 @@ class Hops:
         serving_ports: TCP ports on which engines answer.
         redis: components of the Redis that run in the namespace.
         redis_ports: TCP ports of the Redis that run elsewhere.
+        postgres: the database of keys and budgets; ``None`` where there is none.
         monitoring: labels of the namespaces that Prometheus runs in.
+        challenged_by: namespace of cert-manager, which asks the edge over HTTP as an authority does; ``None`` where no
+            authority does.
         edge_namespace: namespace of the pods of somebody else's edge; ``None`` where the proxy is the edge.
     """
 
@@ -68,7 +72,9 @@ class Hops:
     serving_ports: Sequence[int]
     redis: Sequence[str]
     redis_ports: Sequence[int]
+    postgres: PostgresSpec | None
     monitoring: Mapping[str, str]
+    challenged_by: str | None
     edge_namespace: str | None
 
 
@@ -108,6 +114,10 @@ def gateway_policies(hops: Hops, reach: NetworkReach) -> dict[str, Policy]:
         "litellm-egress": _egress_of_litellm(hops, proxy),
         "proxy-egress": _egress_of_proxy(hops, litellm, reach),
     }
+    if hops.challenged_by is not None:
+        solver = meta.v1.LabelSelectorArgs(match_labels=SOLVER_PODS)
+        rule = networking.v1.NetworkPolicyIngressRuleArgs(from_=[proxy], ports=tcp([SOLVER_PORT]))
+        policies["acme-solver"] = Policy(pod_selector=solver, policy_types=["Ingress"], ingress=[rule])
     for component in hops.redis:
         policies[component] = ingress(component, [litellm], [REDIS_PORT])
     return policies
@@ -118,6 +128,8 @@ def _ingress_of_clients(hops: Hops, reach: NetworkReach) -> Policy:
     if hops.edge_namespace is None:
         sources += [pods_in({NAMESPACE_NAME: name}) for name in hops.client_namespaces]
         sources += addresses([*hops.client_ranges, *reach.gateway_sources])
+    if hops.challenged_by is not None:
+        sources.append(pods_in({NAMESPACE_NAME: hops.challenged_by}))
     ports = [EDGE_HTTP_PORT, EDGE_HTTPS_PORT]
     if sources:
         return ingress(COMPONENT_GATEWAY_PROXY, sources, ports)
@@ -131,13 +143,28 @@ def _egress_of_litellm(hops: Hops, proxy: Peer) -> Policy:
         rules.append(_to([Peer(pod_selector=pods_of(*hops.redis))], [REDIS_PORT]))
     if hops.redis_ports:
         rules.append(_to(addresses(PRIVATE), hops.redis_ports))
+    if hops.postgres is not None:
+        rules.append(_to(_postgres(hops.postgres), [hops.postgres.port]))
     return Policy(pod_selector=pods_of(COMPONENT_GATEWAY), policy_types=["Egress"], egress=rules)
+
+
+def _postgres(postgres: PostgresSpec) -> list[Peer]:
+    """Where a database is: its ranges, or the pods of the namespace that the name of its Service says."""
+    if postgres.addresses:
+        return addresses([str(each) for each in postgres.addresses])
+    _, *rest = postgres.host.split(".")
+    if rest[1:2] == ["svc"]:
+        return [pods_in({NAMESPACE_NAME: rest[0]})]
+    return addresses(PRIVATE)
 
 
 def _egress_of_proxy(hops: Hops, litellm: Peer, reach: NetworkReach) -> Policy:
     rules = [_to(api_server(reach), reach.api_server_ports)]
     if hops.edge_namespace is None:
         rules.insert(0, _to([litellm], [LITELLM_PORT]))
+    if hops.challenged_by is not None:
+        solver = Peer(pod_selector=meta.v1.LabelSelectorArgs(match_labels=SOLVER_PODS))
+        rules.append(_to([solver], [SOLVER_PORT]))
     if hops.routers:
         rules.append(_to([_of_teams(COMPONENT_ROUTER)], [ROUTER_PORT]))
     if hops.direct:

@@ -18,6 +18,9 @@ from llm_serving.errors import Needs, Problem, ProblemsError, Suggestion
 from llm_serving.gateway import edge_route, traefik
 from llm_serving.gateway.arguments import GatewayReferenceArgs
 from llm_serving.gateway.names import (
+    EDGE_GATEWAY,
+    EDGE_HTTP_LISTENER,
+    EDGE_HTTPS_LISTENER,
     EDGE_SERVICE,
     EDGE_SERVICE_HTTP_PORT,
     EDGE_SERVICE_HTTPS_PORT,
@@ -69,6 +72,9 @@ class GatewayProxyArgs(TypedDict):
     """`Local` (the default), with which pods see the addresses of clients, or `Cluster`."""
     tls_at_load_balancer: NotRequired[bool]
     """The load balancer ends TLS: it takes clients on port 443, and passes HTTP on; false by default."""
+    answers_challenges: NotRequired[bool]
+    """Beside TLS, listen without it for the questions of an authority (ACME, HTTP-01), and for nothing else; false by
+    default."""
     existing_edge: NotRequired[GatewayReferenceArgs]
     """A Gateway that clients reach already, in place of ours; certificate, host and limits are its own."""
     existing_models: NotRequired[GatewayReferenceArgs]
@@ -103,6 +109,7 @@ class GatewayProxyInputs(Frozen):
     load_balancer_address: str | None = None
     external_traffic_policy: Literal["Local", "Cluster"] = "Local"
     tls_at_load_balancer: bool = False
+    answers_challenges: bool = False
     existing_edge: GatewayReference | None = None
     existing_models: GatewayReference | None = None
     gateway_class: DnsLabel = "llm-serving"
@@ -127,7 +134,8 @@ class GatewayProxyInputs(Frozen):
         if self.existing_edge is not None:
             return None
         has_tls = self.tls_secret_name is not None
-        return traefik.EdgeListener(EDGE_HTTPS_PORT if has_tls else EDGE_HTTP_PORT, has_tls)
+        challenge_port = EDGE_HTTP_PORT if has_tls and self.answers_challenges else None
+        return traefik.EdgeListener(EDGE_HTTPS_PORT if has_tls else EDGE_HTTP_PORT, has_tls, challenge_port)
 
 
 class GatewayProxy(pulumi.ComponentResource):
@@ -153,11 +161,11 @@ class GatewayProxy(pulumi.ComponentResource):
             namespaces = pulumi.Output.from_input(inputs.namespace).apply(
                 lambda own: [own, *sorted({*inputs.team_namespaces} - {own})]
             )
-            listeners: dict[str, Any] = {traefik.MODELS: namespaces.apply(_models_listener)}
+            listeners: dict[str, Any] = {traefik.MODELS: namespaces.apply(lambda names: [_models_listener(names)])}
             if edge is not None:
-                listeners[traefik.EDGE] = _edge_listener(edge, inputs)
-            for gateway, listener in listeners.items():
-                spec = {"gatewayClassName": inputs.gateway_class, "listeners": [listener]}
+                listeners[EDGE_GATEWAY] = _edge_listeners(edge, inputs)
+            for gateway, of_gateway in listeners.items():
+                spec = {"gatewayClassName": inputs.gateway_class, "listeners": of_gateway}
                 made = _custom(self, f"{name}-{gateway}", "Gateway", gateway, inputs.namespace, labels, spec)
                 gateways.append(made)
             ready = {
@@ -186,9 +194,13 @@ class GatewayProxy(pulumi.ComponentResource):
             )
             # A pod is ready when it has read its Gateways, so they are there first.
             register_pods(self, name, pods, after=[gateway_class, *gateways])
-            _service(self, f"{name}-models", MODELS_SERVICE, inputs, labels, "http", MODELS_PORT, MODELS_PORT)
-        route = edge_route.spec(_parent(inputs.existing_edge, traefik.EDGE), inputs.host, LITELLM, LITELLM_PORT)
-        _custom(self, f"{name}-allowed-paths", "HTTPRoute", traefik.EDGE, inputs.namespace, labels, route)
+            _service(self, f"{name}-models", MODELS_SERVICE, inputs, labels, [("http", MODELS_PORT, MODELS_PORT)])
+        parent = _parent(inputs.existing_edge, EDGE_GATEWAY)
+        if edge is not None and edge.challenge_port is not None:
+            # Never on the listener without TLS.
+            parent["sectionName"] = EDGE_HTTPS_LISTENER
+        route = edge_route.spec(parent, inputs.host, LITELLM, LITELLM_PORT)
+        _custom(self, f"{name}-allowed-paths", "HTTPRoute", EDGE_GATEWAY, inputs.namespace, labels, route)
 
         self.models_parents = pulumi.Output.from_input(inputs.namespace).apply(
             lambda namespace: [_parent(inputs.existing_models, traefik.MODELS, namespace)]
@@ -197,7 +209,10 @@ class GatewayProxy(pulumi.ComponentResource):
         if edge is not None:
             secured = edge.tls or inputs.tls_at_load_balancer
             scheme, port = ("https", EDGE_SERVICE_HTTPS_PORT) if secured else ("http", EDGE_SERVICE_HTTP_PORT)
-            service = _service(self, f"{name}-edge", EDGE_SERVICE, inputs, labels, scheme, port, edge.port)
+            ports = [(scheme, port, edge.port)]
+            if edge.challenge_port is not None:
+                ports.append(("http", EDGE_SERVICE_HTTP_PORT, edge.challenge_port))
+            service = _service(self, f"{name}-edge", EDGE_SERVICE, inputs, labels, ports)
             self.url = pulumi.Output.format("{0}://{1}.{2}.svc", scheme, service.metadata.name, inputs.namespace)
             if inputs.service_type == "LoadBalancer":
                 self.address = service.status.apply(_address)
@@ -223,16 +238,16 @@ def _custom(
     )
 
 
-def _edge_listener(edge: traefik.EdgeListener, inputs: GatewayProxyInputs) -> dict[str, Any]:
-    tls = {"tls": {"mode": "Terminate", "certificateRefs": [{"name": inputs.tls_secret_name}]}} if edge.tls else {}
-    return {
-        "name": "https" if edge.tls else "http",
-        "port": edge.port,
-        "protocol": "HTTPS" if edge.tls else "HTTP",
-        **({} if inputs.host is None else {"hostname": inputs.host}),
-        "allowedRoutes": {"namespaces": {"from": "Same"}},
-        **tls,
-    }
+def _edge_listeners(edge: traefik.EdgeListener, inputs: GatewayProxyInputs) -> list[dict[str, Any]]:
+    """One for clients, and one for challenges where there are any."""
+    of_host = {} if inputs.host is None else {"hostname": inputs.host}
+    allowed = {"allowedRoutes": {"namespaces": {"from": "Same"}}}
+    plain = {"name": EDGE_HTTP_LISTENER, "protocol": "HTTP", **of_host, **allowed}
+    if not edge.tls:
+        return [{**plain, "port": edge.port}]
+    tls = {"mode": "Terminate", "certificateRefs": [{"name": inputs.tls_secret_name}]}
+    secured = {"name": EDGE_HTTPS_LISTENER, "port": edge.port, "protocol": "HTTPS", **of_host, **allowed, "tls": tls}
+    return [secured] if edge.challenge_port is None else [secured, {**plain, "port": edge.challenge_port}]
 
 
 def _models_listener(namespaces: list[str]) -> dict[str, Any]:
@@ -260,10 +275,9 @@ def _service(
     object_name: str,
     inputs: GatewayProxyInputs,
     labels: dict[str, str],
-    port_name: str,
-    port: int,
-    target_port: int,
+    ports: list[tuple[str, int, int]],
 ) -> core.v1.Service:
+    """A Service in front of the pods; of each port its name, its number, and that of the pods."""
     is_edge = object_name == EDGE_SERVICE
     balanced = is_edge and inputs.service_type == "LoadBalancer"
     return core.v1.Service(
@@ -277,7 +291,7 @@ def _service(
         spec=core.v1.ServiceSpecArgs(
             type=inputs.service_type if is_edge else "ClusterIP",
             selector={LABEL_COMPONENT: COMPONENT_GATEWAY_PROXY},
-            ports=[core.v1.ServicePortArgs(name=port_name, port=port, target_port=target_port)],
+            ports=[core.v1.ServicePortArgs(name=key, port=port, target_port=target) for key, port, target in ports],
             # With "Local", network policies know clients by their addresses, which another node that passes a
             # connection on replaces.
             external_traffic_policy=inputs.external_traffic_policy if balanced else None,

@@ -95,7 +95,7 @@ def register_pods(
 
 def _pod(pods: ProxyPods, files: core.v1.ConfigMap | None) -> core.v1.PodSpecArgs:
     ports = {
-        **({} if pods.edge is None else {traefik.EDGE: pods.edge.port}),
+        **({} if pods.edge is None else pods.edge.ports),
         "models": MODELS_PORT,
         "metrics": PROXY_METRICS_PORT,
     }

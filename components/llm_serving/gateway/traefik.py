@@ -15,7 +15,7 @@ CONTROLLER = "traefik.io/gateway-controller"
 """Name by which a GatewayClass chooses Traefik."""
 GROUP = "gateway.networking.k8s.io"
 
-EDGE, MODELS, OPERATIONS = "edge", "models", "traefik"
+EDGE, CHALLENGES, MODELS, OPERATIONS = "edge", "challenges", "models", "traefik"
 """Entry points. The last one is where Traefik itself puts ping and metrics."""
 PING_PATH = "/ping"
 PING_SERVICE = {"group": "traefik.io", "kind": "TraefikService", "name": "ping@internal", "port": PROXY_METRICS_PORT}
@@ -43,10 +43,17 @@ class EdgeListener:
     Attributes:
         port: of the pods; that of the Gateway's listener too, by which Traefik finds the entry point.
         tls: it speaks TLS.
+        challenge_port: where an authority asks without TLS whether the name is ours; ``None`` where none does.
     """
 
     port: int
     tls: bool
+    challenge_port: int | None = None
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Its entry points, by name."""
+        return {EDGE: self.port, **({} if self.challenge_port is None else {CHALLENGES: self.challenge_port})}
 
 
 def arguments(
@@ -67,8 +74,14 @@ def arguments(
         "--global.sendanonymoususage=false",
         "--log.level=INFO",
         "--log.format=json",
-        *([] if edge is None else _entry_point(EDGE, edge.port, longest_request_seconds)),
-        *([] if edge is None else [f"--entrypoints.{EDGE}.http.middlewares=security-headers@file,another-pod@file"]),
+        *(
+            option
+            for entry_point, port in ({} if edge is None else edge.ports).items()
+            for option in (
+                *_entry_point(entry_point, port, longest_request_seconds),
+                f"--entrypoints.{entry_point}.http.middlewares=security-headers@file,another-pod@file",
+            )
+        ),
         *_entry_point(MODELS, MODELS_PORT, longest_request_seconds),
         f"--entrypoints.{OPERATIONS}.address=:{PROXY_METRICS_PORT}",
         f"--entrypoints.{OPERATIONS}.http.aliasheadersstrategy=delete",
@@ -116,8 +129,11 @@ def middlewares(edge: EdgeListener) -> str:
     """
     headers = {
         "contentTypeNosniff": True,
-        # Which program answers is nobody's business.
-        "customResponseHeaders": {"Server": ""},
+        "frameDeny": True,
+        "contentSecurityPolicy": "default-src 'none'; frame-ancestors 'none'",
+        "referrerPolicy": "no-referrer",
+        # No proxy on the way keeps an answer; and which program answers is nobody's business.
+        "customResponseHeaders": {"Cache-Control": "no-store", "Server": ""},
         **({"stsSeconds": 31_536_000} if edge.tls else {}),
     }
     # Only what no pod took is sent again, POST too: not what was written to one that then died (tried with 3.7.15).

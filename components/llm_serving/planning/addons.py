@@ -5,11 +5,15 @@ from collections.abc import Sequence
 from llm_serving.addons import table
 from llm_serving.addons.addon import Addon, AddonProvider
 from llm_serving.planning.clouds.cloud import Cloud
-from llm_serving.spec import AddonSource, AddonsSpec, GpuExporterSpec, ModelSpec, Pool
+from llm_serving.spec import AddonSource, AddonsSpec, GatewaySpec, GpuExporterSpec, ModelSpec, Pool
 
 
 def plan_addons(
-    settings: AddonsSpec, models: Sequence[ModelSpec], pools: Sequence[Pool], cloud: Cloud, *, has_gateway: bool = False
+    settings: AddonsSpec,
+    models: Sequence[ModelSpec],
+    pools: Sequence[Pool],
+    cloud: Cloud,
+    gateway: GatewaySpec | None = None,
 ) -> tuple[Addon, ...]:
     """What a model or the gateway needs and nobody else brings, in the order of the table."""
     return tuple(
@@ -17,7 +21,7 @@ def plan_addons(
         for addon in table.ADDONS
         if addon.providers[cloud.name] is AddonProvider.STACK
         and getattr(settings, addon.name) is AddonSource.INSTALL
-        and ((has_gateway and addon.needed_by_gateway) or pools_that_need(addon, models, pools))
+        and ((gateway is not None and addon.needed_by_gateway(gateway)) or pools_that_need(addon, models, pools))
     )
 
 

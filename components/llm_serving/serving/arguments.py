@@ -11,6 +11,8 @@ class TeamArgs(TypedDict):
     """Also the namespace."""
     gpu_quota: NotRequired[int]
     """Most GPUs that the team's pods may ask for, where the team names it itself."""
+    client_namespaces: NotRequired[list[str]]
+    """Namespaces whose pods ask the team's models, beside its own; of a stack with a gateway, ask the gateway."""
     viewers: NotRequired[list[str]]
     """Groups (as the cloud names them) with read access to the namespace, Secrets excluded."""
     editors: NotRequired[list[str]]

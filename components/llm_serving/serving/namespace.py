@@ -242,6 +242,7 @@ def _policies(inputs: TeamNamespaceInputs, reach: NetworkReach) -> dict[str, net
             if inputs.gateway_namespace is None
             else GatewayAccess(inputs.gateway_namespace, inputs.gateway_direct_models)
         ),
+        client_namespaces=inputs.team.client_namespaces,
     )
 
 

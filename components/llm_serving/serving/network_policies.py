@@ -58,6 +58,7 @@ def network_policies(
     from_internet: bool,
     way_out: tuple[Sequence[str], Sequence[int]] | None = None,
     gateway: GatewayAccess | None = None,
+    client_namespaces: Sequence[str] = (),
 ) -> dict[str, Policy]:
     """The policies of a team's namespace, by name.
 
@@ -70,6 +71,7 @@ def network_policies(
         way_out: address ranges and TCP ports of the proxy or mirror that the site prescribes.
         gateway: what stands in front of the team's engines, and is then the only way to them; ``None`` where clients
             ask engines themselves.
+        client_namespaces: other namespaces whose pods ask engines themselves.
     """
     policies = {
         "default-deny": default_deny(),
@@ -79,7 +81,7 @@ def network_policies(
     # Policies add up, so those with a gateway have names of their own: the others go when an update has made
     # everything else, and clients are answered meanwhile.
     if gateway is None:
-        policies["serving"] = _ingress_to_engines(reach, serving_ports)
+        policies["serving"] = _ingress_to_engines(reach, serving_ports, client_namespaces)
         policies["clients"] = _egress_to_engines(serving_ports)
     else:
         policies |= _policies_behind(gateway, serving_ports, monitoring)
@@ -150,9 +152,11 @@ def egress_to_dns(reach: NetworkReach) -> Policy:
     )
 
 
-def _ingress_to_engines(reach: NetworkReach, ports: Sequence[int]) -> Policy:
-    """Clients of the namespace and gateways reach engines."""
-    return ingress(COMPONENT_ENGINE, [Peer(pod_selector=every_pod()), *addresses(reach.gateway_sources)], ports)
+def _ingress_to_engines(reach: NetworkReach, ports: Sequence[int], client_namespaces: Sequence[str]) -> Policy:
+    """Clients of the namespace and of those that are named, and gateways reach engines."""
+    others = [pods_in({NAMESPACE_NAME: name}) for name in client_namespaces]
+    sources = [Peer(pod_selector=every_pod()), *others, *addresses(reach.gateway_sources)]
+    return ingress(COMPONENT_ENGINE, sources, ports)
 
 
 def _egress_to_engines(ports: Sequence[int]) -> Policy:

@@ -49,6 +49,7 @@ class AddonsSpec(Frozen):
         leader_worker_set: LeaderWorkerSet, for instances of more than one node.
         dcgm_exporter: NVIDIA's DCGM exporter, for models that scale by a utilization of GPUs that no launcher tells.
         gateway_api: definitions of the Gateway API, for a gateway; ``existing`` on GKE are GKE's own.
+        cert_manager: cert-manager, for certificates of a gateway.
         prometheus_url: where Prometheus answers queries; ``None`` for the one that ``monitoring`` installs.
         prometheus_auth: how KEDA proves to that Prometheus who it is; ``None`` where it asks nobody.
         monitoring_namespace: namespace of Prometheus, which may read the engines' metrics.
@@ -60,6 +61,7 @@ class AddonsSpec(Frozen):
     leader_worker_set: AddonSource = AddonSource.INSTALL
     dcgm_exporter: AddonSource = AddonSource.INSTALL
     gateway_api: AddonSource = AddonSource.INSTALL
+    cert_manager: AddonSource = AddonSource.INSTALL
     prometheus_url: str | None = None
     prometheus_auth: PrometheusAuthSpec | None = None
     monitoring_namespace: NamespaceName = "monitoring"

@@ -141,6 +141,10 @@ ACM_CERTIFICATE = Form(
     r"^arn:aws(-[a-z]+)*:acm:[a-z0-9-]+:[0-9]{12}:certificate/[0-9a-f-]{36}$",
     "not the ARN of a certificate of ACM: arn:aws:acm:<region>:<account>:certificate/<id>",
 )
+PEM_CERTIFICATE = Form(
+    r"^\s*(-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+$",
+    "not a certificate in PEM: from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----, with its line breaks",
+)
 DNS_HOST = Form(
     r"^(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$",
     "not the name of a host: at most 253 small letters, digits, '-' and '.', without scheme, port and path",

@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from llm_serving.arguments import Frozen
-from llm_serving.errors import Problem, ProblemsError, Suggestion
-from llm_serving.spec.forms import DNS_HOST, KEY_HASH
+from llm_serving.errors import LEAVE_OUT, Problem, ProblemsError, Suggestion
+from llm_serving.spec.forms import DNS_HOST, KEY_HASH, PEM_CERTIFICATE
 from llm_serving.spec.gateway_address import ExistingEdgeSpec, GatewayTlsSpec, LoadBalancerSpec
 from llm_serving.spec.instants import Instant
 from llm_serving.spec.model import ServiceClass
@@ -21,7 +21,9 @@ from llm_serving.spec.names import (
     ObjectName,
     PositiveAmount,
     PositiveCount,
+    SecretName,
 )
+from llm_serving.spec.network import Cidr
 from llm_serving.spec.release import ImageReference
 from llm_serving.spec.router import RouterSpec
 from llm_serving.spec.timeouts import DAY_SECONDS
@@ -232,7 +234,9 @@ class RedisSpec(Frozen):
     port: Annotated[int, Field(ge=1, le=65535)] = 6379
     """TCP port of one that is there; 6379 by default."""
     tls: bool = False
-    """Connect to one that is there with TLS; false by default."""
+    """Connect to it with TLS; false by default. cert-manager makes the certificate of one that is installed."""
+    certificate_authority: Annotated[str, PEM_CERTIFICATE] | None = None
+    """Certificate of the authority of one that is there, in PEM; left out: an authority that everybody knows."""
     memory_mib: Annotated[int, Field(ge=64, le=262_144)] = 256
     """Memory for data of the one that is installed, in MiB; 256 by default."""
     cpu: Cores = 0.1
@@ -241,16 +245,16 @@ class RedisSpec(Frozen):
     @model_validator(mode="after")
     def _says_of_one_that_is_there(self) -> "RedisSpec":
         if self.host is None:
-            for name, given in (("port", self.port != 6379), ("tls", self.tls)):
-                if given:
-                    reason = "without meaning where no host is given"
-                    raise ProblemsError(
-                        [
-                            Problem(
-                                name, getattr(self, name), reason, Suggestion("leave it out, or a host", removal=True)
-                            )
-                        ]
-                    )
+            given = {"port": self.port != 6379, "certificate_authority": self.certificate_authority is not None}
+            for name in (name for name, is_given in given.items() if is_given):
+                path = str(type(self).model_fields[name].alias or name)
+                reason = "without meaning where no host is given"
+                raise ProblemsError(
+                    [Problem(path, getattr(self, name), reason, Suggestion("leave it out, or a host", removal=True))]
+                )
+        elif self.certificate_authority is not None and not self.tls:
+            reason = "without meaning where tls is false"
+            raise ProblemsError([Problem("tls", False, reason, Suggestion(values=[True]))])
         return self
 
     @property
@@ -277,6 +281,61 @@ class RedisStoresSpec(Frozen):
     """Answers; left out: no cache."""
     timeout_seconds: Annotated[float, Field(gt=0, le=0.3)] = 0.2
     """Longest wait for an answer of either, in seconds; 0.2 by default. A request goes on without it."""
+
+    @property
+    def with_made_certificates(self) -> tuple[str, ...]:
+        """Those that are installed with TLS: ``limits``, ``cache``."""
+        stores = (("limits", self.limits), ("cache", self.cache))
+        return tuple(name for name, redis in stores if redis is not None and redis.is_installed and redis.tls)
+
+
+class PostgresTls(StrEnum):
+    """How much of a database's certificate is checked."""
+
+    VERIFY_FULL = "verify-full"
+    """Who signed it, and that it is of the host's name."""
+    VERIFY_CA = "verify-ca"
+    """Who signed it."""
+    OFF = "off"
+    """No TLS."""
+
+
+class PostgresSpec(Frozen):
+    """A Postgres that is there, for keys that change without an update and for what budgets have used."""
+
+    host: Annotated[str, DNS_HOST]
+    """Its host."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 5432
+    """Its TCP port; 5432 by default."""
+    database: Annotated[str, Field(min_length=1, max_length=63)] = "llm_gateway"
+    """Its database, of this stack alone; `llm_gateway` by default."""
+    secret_name: SecretName
+    """Secret in the gateway's namespace with `username` and `password`."""
+    tls: PostgresTls = PostgresTls.VERIFY_FULL
+    """`verify-full` (the default), `verify-ca`, where its certificate has another name, or `off`."""
+    ca_secret_name: SecretName | None = None
+    """Secret in the gateway's namespace with `ca.crt`, who signs its certificate; left out: public authorities."""
+    addresses: tuple[Cidr, ...] = ()
+    """IPv4 ranges that it has its address in; none named: private ones, or the pods of the namespace in its host's
+    name (`db.data.svc`)."""
+    timeout_seconds: Annotated[float, Field(gt=0, le=0.3)] = 0.2
+    """Longest wait for a key that is looked up, in seconds; 0.2 by default."""
+    cache_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
+    """How long a key is trusted that was looked up, in seconds; 30 by default. A change is seen at once, where the
+    database can say so."""
+    stale_seconds: Annotated[int, Field(ge=0, le=DAY_SECONDS)] = 300
+    """How long it is trusted while the database does not answer, in seconds; 300 by default."""
+
+    @model_validator(mode="after")
+    def _checks(self) -> "PostgresSpec":
+        if self.tls is PostgresTls.OFF and self.ca_secret_name is not None:
+            reason = "without meaning where tls is off"
+            raise ProblemsError([Problem("caSecretName", self.ca_secret_name, reason, LEAVE_OUT)])
+        if 0 < self.stale_seconds < self.cache_seconds:
+            reason = f"is less than cacheSeconds, {self.cache_seconds}, for which a key is trusted anyway"
+            suggestion = Suggestion(values=[self.cache_seconds])
+            raise ProblemsError([Problem("staleSeconds", self.stale_seconds, reason, suggestion)])
+        return self
 
 
 class AnswerCacheSpec(Frozen):
@@ -361,12 +420,15 @@ class GatewaySpec(Frozen):
     """What gives way when a model has nearly as many requests as it can take."""
     redis: RedisStoresSpec = RedisStoresSpec()
     """Where pods keep what they share."""
+    postgres: PostgresSpec | None = None
+    """Keys that change without an update, beside `keys`, and what budgets have used; left out: none."""
     cache: AnswerCacheSpec | None = None
     """Answers that are given again; left out: none is."""
     guardrails: GuardrailsSpec | None = None
     """Personal data and secrets that are looked for; left out: none."""
     fail_closed_seconds: PositiveCount = 300
-    """How long keys with a budget are served while the Redis of limits does not answer, in seconds; 300 by default."""
+    """How long keys with a budget are served while neither the Redis of limits nor `postgres` answers, in seconds; 300
+    by default."""
 
     def model(self, name: str) -> GatewayModelSpec:
         """What the settings say of a model; the defaults where they say nothing."""

@@ -80,6 +80,11 @@ class GatewayTlsSpec(Frozen):
         return self
 
     @property
+    def is_proved_over_http(self) -> bool:
+        """The authority asks the gateway itself."""
+        return self.acme is not None and self.acme.dns01 is None
+
+    @property
     def is_made(self) -> bool:
         """cert-manager makes it."""
         return self.issuer is not None or self.acme is not None

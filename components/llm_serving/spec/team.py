@@ -16,6 +16,8 @@ class TeamSpec(Frozen):
     ``None`` for what its models can reach: maxima, what a change of release starts beside them, canaries, a Job that
     compiles, and placeholders; and for what its quantizations take.
     """
+    client_namespaces: tuple[NamespaceName, ...] = ()
+    """Namespaces whose pods ask the team's models, beside its own; of a stack with a gateway, ask the gateway."""
     viewers: tuple[GroupName, ...] = ()
     """Groups (as the cloud names them) with read access to the namespace, Secrets excluded."""
     editors: tuple[GroupName, ...] = ()

@@ -22,7 +22,8 @@ def cluster(tmp_path_factory):
     try:
         made.create()
         made.install_crds("gateway-api")
-        names = (lab.NAMESPACE, lab.TEAM, "strangers", "first", "second")
+        made.install_crds("cert-manager")
+        names = (lab.NAMESPACE, lab.TEAM, "strangers", "first", "second", "challenged")
         made.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names)
         yield made
     finally:

@@ -10,11 +10,26 @@ import pytest
 import requests
 import trustme
 
+from llm_serving.gateway import Gateway
+from llm_serving.gateway.certificates import acme_issuer
+from llm_serving.spec import AcmeSpec
 from tests.engine.cluster.helpers import eventually
 from tests.engine.gateway import lab
 from tests.engine.gateway.lab import CANARY, NAMESPACE, PREVIOUS, STABLE
+from tests.unit.gateway.offered import arguments
+from tests.unit.recording import record
+from tests.unit.serving.manifests import manifests
 
 CHAT = "/tiny/v1/chat/completions"
+SECURITY_HEADERS = {
+    "Strict-Transport-Security": "max-age=31536000",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Server": None,
+}
 
 
 def ask(proxy, path=CHAT, listener="models", **options):
@@ -210,18 +225,90 @@ def test_its_gateways_and_routes_are_accepted(proxy, api):
         eventually(lambda given=(kind, name, namespace): set(conditions(*given).values()) == {"True"})
 
 
-def test_with_its_certificate_the_edge_speaks_tls_alone(cluster, backends, tmp_path):
-    authority = trustme.CA()
-    leaf = authority.issue_cert("127.0.0.1", "llm.example.com")
+def certificate(authority, name, namespace, *hosts):
+    """A Secret as cert-manager keeps it, of this authority."""
+    leaf = authority.issue_cert(*hosts)
     text = {"tls.crt": leaf.cert_chain_pems[0].bytes().decode(), "tls.key": leaf.private_key_pem.bytes().decode()}
-    metadata = {"name": "edge-certificate", "namespace": "first"}
-    secret = {
+    return {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "kubernetes.io/tls",
-        "metadata": metadata,
+        "metadata": {"name": name, "namespace": namespace},
         "stringData": text,
     }
+
+
+def test_an_authority_is_answered_without_tls_and_its_certificate_is_served_once_it_is_there(
+    cluster, backends, tmp_path
+):
+    """Certificate and route are those that cert-manager would make: it is not run here."""
+    namespace, challenge = "challenged", "/.well-known/acme-challenge/token"
+    edge = lab.Proxy(
+        cluster,
+        tmp_path,
+        namespace,
+        tls_secret_name="gateway-certificate",
+        answers_challenges=True,
+        gateway_class=namespace,
+    )
+    issuer = acme_issuer(AcmeSpec(email="platform@example.com"))
+    route = issuer["acme"]["solvers"][0]["http01"]["gatewayHTTPRoute"]
+    solver = {
+        "apiVersion": lab.GATEWAY_API,
+        "kind": "HTTPRoute",
+        "metadata": {"name": "solver", "namespace": namespace, "labels": route["labels"]},
+        "spec": {
+            "parentRefs": route["parentRefs"],
+            "rules": [
+                {
+                    "matches": [{"path": {"type": "Exact", "value": challenge}}],
+                    "backendRefs": [{"name": "solver", "port": 8089}],
+                }
+            ],
+        },
+    }
+    for name, port in (("litellm", 4000), ("solver", 8089)):
+        cluster.apply(lab.service(name, namespace, port, backends["litellm"].port))
+    edge.apply()
+    cluster.apply([solver])
+    with edge.running():
+        eventually(lambda: edge.answers(challenge, "edge") == 200)
+        assert [edge.answers(path, "edge") for path in ("/v1/models", "/")] == [404, 404]
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+
+        def status(path):
+            try:
+                return requests.get(
+                    edge.url("tls", path), verify=str(tmp_path / "authority.pem"), timeout=60
+                ).status_code
+            except requests.ConnectionError:
+                return None
+
+        assert status("/v1/models") is None
+        cluster.apply([certificate(authority, "gateway-certificate", namespace, "127.0.0.1")])
+        eventually(lambda: status("/v1/models") == 200)
+        assert status(challenge) == 404
+
+
+def test_the_api_server_takes_issuers_and_certificates_as_they_are(cluster):
+    tls = {"acme": {"email": "platform@example.com"}}
+    redis = {"limits": {"tls": True}, "cache": {"tls": True}}
+    settings = {"namespace": NAMESPACE, "host": "llm.example.com", "tls": tls, "redis": redis}
+    rendered = manifests(record(lambda: Gateway("gateway", arguments(settings=settings))))
+    objects = [each for each in rendered if each["kind"] in ("Issuer", "Certificate")]
+    cluster.apply(objects)
+    with cluster.client() as api:
+        for each in objects:
+            path = f"/apis/cert-manager.io/v1/namespaces/{NAMESPACE}/{each['kind'].lower()}s/{each['metadata']['name']}"
+            # What the definition does not know is dropped.
+            assert api.request("GET", path)["spec"] == each["spec"]
+    assert len(objects) == 5
+
+
+def test_with_its_certificate_the_edge_speaks_tls_alone(cluster, backends, tmp_path):
+    authority = trustme.CA()
+    secret = certificate(authority, "edge-certificate", "first", "127.0.0.1", "llm.example.com")
     cluster.apply([secret, *lab.service("litellm", "first", 4000, backends["litellm"].port)])
     other = lab.Proxy(cluster, tmp_path, "first", tls_secret_name="edge-certificate", gateway_class="tls")
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
@@ -230,7 +317,8 @@ def test_with_its_certificate_the_edge_speaks_tls_alone(cluster, backends, tmp_p
         eventually(lambda: other.answers("/ping") == 200)
         answer = requests.get(other.url("tls", "/v1/models"), verify=str(tmp_path / "authority.pem"), timeout=60)
         assert answer.json()["path"] == "/v1/models"
-        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+        said = {name: answer.headers.get(name) for name in SECURITY_HEADERS}
+        assert said == SECURITY_HEADERS
         assert requests.get(f"http://127.0.0.1:{other.ports['tls']}/v1/models", timeout=60).status_code == 404
 
 
@@ -250,7 +338,9 @@ def test_a_quiet_connection_is_kept_alive_before_a_load_balancer_of_aws_drops_it
         ends = (proxy.ports["edge"], connection.getsockname()[1])
         # What is accepted has its options a moment later.
         eventually(lambda: keep_alive_seconds(*ends) is not None)
-        assert keep_alive_seconds(*ends) < 350  # pyright: ignore[reportOptionalOperand]
+        seconds = keep_alive_seconds(*ends)
+        assert seconds is not None
+        assert seconds < 350
 
 
 def keep_alive_seconds(port, peer_port):

@@ -36,7 +36,7 @@ def openai_library() -> dict[str, Any]:
         "completion": texts.choices[0].text,
         "completion of tokens": tokens.choices[0].text,
         "embedding": [round(each, 3) for each in vectors.data[0].embedding],
-        "models": sorted(model.id for model in client.models.list())[:3],
+        "listed": MODEL in {model.id for model in client.models.list()},
         "model": client.models.retrieve(MODEL).id,
         "errors": [_error(client, **fields) for fields in ({"temperature": 9}, {"model": "nothing"})]
         + [_error(openai.OpenAI(base_url=URL, api_key="wrong", max_retries=0))],

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from stacks.key_table import in_database
 from tests.images.gateway import backend as backends
 from tests.images.gateway.backend import Backend, Behaviour
 from tests.images.gateway.pods import Pod, Redis, free_port, key, start, stop, wait_ready, wait_until, write_keys
+from tests.images.gateway.postgres import GATEWAY_USER, PASSWORD, Postgres
 from tests.images.locked_environment import NotHereError
 
 TIMEOUT_SECONDS = 5
@@ -55,7 +57,18 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 
 
 @pytest.fixture(scope="session")
-def configuration(weighted: Backend, stable: Backend, redis: Redis) -> Mapping[str, Any]:
+def postgres() -> Iterator[Postgres]:
+    """The Postgres of keys and budgets, with their tables."""
+    postgres = Postgres()
+    postgres.make()
+    url = f"postgresql://postgres:{PASSWORD.replace(' ', '%20')}@{postgres.url.partition('@')[2]}"
+    assert in_database(url, lambda tables: tables.migrate(GATEWAY_USER))
+    yield postgres
+    postgres.remove()
+
+
+@pytest.fixture(scope="session")
+def configuration(weighted: Backend, stable: Backend, redis: Redis, postgres: Postgres) -> Mapping[str, Any]:
     """What the gateways serve."""
     urls = {"weightedUrl": weighted.url, "stableUrl": stable.url}
     return {
@@ -77,17 +90,29 @@ def configuration(weighted: Backend, stable: Backend, redis: Redis) -> Mapping[s
         "limits": {"bodyBytes": 100_000, "maxOutputTokens": 512},
         "redis": {"limits": {"host": "127.0.0.1", "port": redis.port}, "timeoutSeconds": TIMEOUT_SECONDS},
         "overload": {"batchOutputTokens": 16, "waitSeconds": 0.5, "retryAfterSeconds": 7},
+        "postgres": {
+            **postgres.endpoint(),
+            "timeoutSeconds": TIMEOUT_SECONDS,
+            "cacheSeconds": 3600,
+            "staleSeconds": 7200,
+        },
         "replicas": 2,
     }
 
 
 @pytest.fixture(scope="session")
-def pods(tmp_path_factory: pytest.TempPathFactory, configuration: Mapping[str, Any]) -> Iterator[Sequence[Pod]]:
+def pods(
+    tmp_path_factory: pytest.TempPathFactory, configuration: Mapping[str, Any], postgres: Postgres
+) -> Iterator[Sequence[Pod]]:
     """Two replicas."""
     running: list[Pod] = []
     try:
         for name in ("a", "b"):
-            running.append(start(tmp_path_factory.mktemp(f"gateway-{name}"), configuration, KEYS))
+            running.append(
+                start(
+                    tmp_path_factory.mktemp(f"gateway-{name}"), configuration, KEYS, postgres=postgres.files_of_a_pod()
+                )
+            )
         for pod in running:
             wait_ready(pod)
         yield running

@@ -107,11 +107,17 @@ def write_keys(folder: Path, keys: Sequence[Mapping[str, Any]] | str) -> None:
 
 
 def start(
-    folder: Path, configuration: Mapping[str, Any], keys: Sequence[Mapping[str, Any]], host: str = "127.0.0.1"
+    folder: Path,
+    configuration: Mapping[str, Any],
+    keys: Sequence[Mapping[str, Any]],
+    host: str = "127.0.0.1",
+    postgres: Mapping[str, str] | None = None,
 ) -> Pod:
-    """Start a gateway; it is not ready yet."""
-    for name in ("gateway", "keys", "redis", "work"):
+    """Start a gateway, with files of this text for the table of keys; it is not ready yet."""
+    for name in ("gateway", "keys", "redis", "postgres", "work"):
         (folder / name).mkdir(parents=True, exist_ok=True)
+    for name, text in (postgres or {}).items():
+        (folder / "postgres" / name).write_text(text)
     (folder / "gateway" / "gateway.json").write_text(json.dumps(configuration))
     write_keys(folder, keys)
     port, metrics_port = free_port(), free_port()

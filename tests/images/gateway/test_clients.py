@@ -44,7 +44,7 @@ def test_openais_library_works_on_every_path_and_knows_its_errors(pod):
         "completion": "hello",
         "completion of tokens": "hello",
         "embedding": [0.1, 0.2],
-        "models": ["scores", "second", "tiny"],
+        "listed": True,
         "model": "tiny",
         "errors": [
             ["BadRequestError", "invalid_value"],

@@ -11,6 +11,7 @@ import requests
 from tests.images.gateway.backend import Behaviour
 from tests.images.gateway.conftest import give_keys
 from tests.images.gateway.pods import Pod, key, leaving, wait_until
+from tests.images.gateway.test_parts import run
 
 AWAY = 'llm_gateway_redis_away{redis="limits"}'
 FAILURES = 'llm_gateway_redis_failures_total{reason="away",redis="limits"}'
@@ -122,7 +123,8 @@ def test_requests_at_once_are_counted_over_both_replicas_and_given_back(pods, gr
 def test_a_client_that_goes_away_gives_its_place_back_and_ends_the_generation(pods, grant, weighted, stream):
     name = f"leaver-{stream}".lower()
     grant(name, parallelRequests=1)
-    weighted.behaviour.hold = None if stream else threading.Event()
+    hold = threading.Event()
+    weighted.behaviour.hold = None if stream else hold
     weighted.behaviour.hold_stream = threading.Event() if stream else None
     with leaving(pods[0], name, stream=stream):
         wait_until(lambda: bool(weighted.requests), "the request")
@@ -132,7 +134,7 @@ def test_a_client_that_goes_away_gives_its_place_back_and_ends_the_generation(po
     if stream:
         wait_until(weighted.cut.is_set, "the end of the generation")
     else:
-        weighted.behaviour.hold.set()
+        hold.set()
     weighted.behaviour = Behaviour()
     assert pods[1].chat(name).status_code == 200
 
@@ -187,13 +189,31 @@ def test_a_killed_redis_keeps_what_was_used_over_its_absence(pods, grant, redis)
     assert pods[0].chat("killed").status_code == 200
     redis.kill()
     try:
-        # 68 are left, half of it for each replica: one request of 22, and none of 15 after it.
-        assert [pods[0].chat("killed").status_code for _ in range(2)] == [200, 429]
+        # 68 are left, half of it for each replica, which uses 22: 46, and then 24, of which half is less than 15.
+        assert [pods[0].chat("killed").status_code for _ in range(3)] == [200, 200, 429]
     finally:
         redis.start()
     everything_counted(pods)
-    assert redis.number("llm:{killed}:budget", "tokens") == 44
-    assert [each.chat("killed").status_code for each in (*pods, pods[0])] == [200, 200, 429]
+    assert redis.number("llm:{killed}:budget", "tokens") == 66
+    assert [each.chat("killed").status_code for each in pods] == [200, 429]
+
+
+def test_a_lease_that_ended_while_its_replica_was_out_of_sight_is_taken_up_again_and_counts_once(redis):
+    assert run("out-of-sight", redis.port) == {
+        "while it is gone": ["granted", 15],
+        "back": ["parallel", 15],
+        "settled twice": 22,
+        "restarted in doubt": 22,
+    }
+
+
+def test_what_was_granted_without_redis_holds_its_place_when_redis_is_back(redis):
+    assert run("taken-up", redis.port) == ["parallel", 15, 22, 0]
+
+
+def test_without_redis_and_without_a_table_each_replica_grants_its_share_and_then_nothing():
+    # 45 of 90: one of 22 and one of 15 more; never a half of what is left then.
+    assert run("alone", None) == {"granted": 2, "shortage": "budget", "after a while": "budget_unknown"}
 
 
 def test_a_full_redis_is_like_one_that_is_away(pods, grant, redis):

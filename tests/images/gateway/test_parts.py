@@ -76,6 +76,10 @@ def test_a_client_that_leaves_while_its_answer_is_settled_stops_nothing():
     assert run("leave", None) == [200]
 
 
+def test_a_client_that_does_not_read_is_left_after_a_while():
+    assert run("stall", None) == [499]
+
+
 def test_more_operations_than_connections_wait_and_redis_is_not_away(redis):
     assert run("redis", redis.port) == [300, False]
 

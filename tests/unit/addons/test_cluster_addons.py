@@ -17,7 +17,14 @@ A100_NODES = {
     "tolerations": [{"key": "nvidia.com/gpu"}, {"key": "batch", "effect": "NoSchedule"}],
 }
 EXPORTER = {"dcgm_exporter": True, "gpu_nodes": [L4_NODES, A100_NODES]}
-EVERYTHING = {"keda": True, "monitoring": True, "leader_worker_set": True, "gateway_api": True, **EXPORTER}
+EVERYTHING = {
+    "keda": True,
+    "monitoring": True,
+    "leader_worker_set": True,
+    "gateway_api": True,
+    "cert_manager": True,
+    **EXPORTER,
+}
 SYSTEM = {
     "node_selector": {"llm-serving.dev/system": "true"},
     "tolerations": [{"key": "components.gke.io/gke-managed-components", "effect": "NoSchedule"}],
@@ -28,7 +35,7 @@ CHARTS_OF_OPERATOR = {"0.84.1": "76", "0.85.0": "77", "0.86.0": "78"}
 RELEASE = "kubernetes:helm.sh/v3:Release"
 
 
-def addons(**arguments: Any):
+def addons(**arguments):
     given: Any = arguments
     return record(lambda: ClusterAddons("addons", given))
 
@@ -52,6 +59,7 @@ def test_nothing_is_installed_that_is_not_asked_for():
         ({"leader_worker_set": True}, "lws", "lws-system"),
         (EXPORTER, "dcgm-exporter", "dcgm-exporter"),
         ({"gateway_api": True}, "gateway-api-crds", "gateway-api"),
+        ({"cert_manager": True}, "cert-manager", "cert-manager"),
     ],
 )
 def test_each_addon_comes_alone_in_a_namespace_of_its_own(arguments, chart, namespace):
@@ -66,7 +74,7 @@ def test_each_addon_comes_alone_in_a_namespace_of_its_own(arguments, chart, name
 def test_every_object_is_a_child_of_the_component_and_valid():
     recording = addons(**EVERYTHING, labels={"environment": "test"})
     owner = recording.one("llm-serving:index:ClusterAddons")
-    assert len(recording.children(owner)) == len(recording.resources) - 1 == 12
+    assert len(recording.children(owner)) == len(recording.resources) - 1 == 14
     for namespace in recording.all("Namespace"):
         assert namespace["metadata.labels"]["environment"] == "test"
         kubernetes_validate.validate(namespace.inputs, "1.34", strict=True)
@@ -86,6 +94,7 @@ def test_charts_bring_the_versions_whose_definitions_tests_validate_against():
     assert release(recording, "lws")["version"] == pinned["sigs.k8s.io/lws"]
     minor = pinned["sigs.k8s.io/gateway-api"].rpartition(".")[0]
     assert release(recording, "gateway-api-crds")["version"].rpartition(".")[0] == minor
+    assert release(recording, "cert-manager")["version"] == f"v{pinned['github.com/cert-manager/cert-manager']}"
     operator = pinned["github.com/prometheus-operator/prometheus-operator"]
     assert release(recording, "monitoring")["version"].split(".")[0] == CHARTS_OF_OPERATOR[operator]
 
@@ -140,6 +149,7 @@ def test_every_workload_of_every_chart_runs_where_it_is_told_to():
     for chart, places in {
         "keda": [""],
         "lws": [""],
+        "cert-manager": ["", ".webhook", ".cainjector", ".startupapicheck"],
         "monitoring": [
             ".prometheus.prometheusSpec",
             ".prometheusOperator",
@@ -238,3 +248,4 @@ def test_bad_arguments_are_refused_with_their_path(arguments, path):
     with pytest.raises(InputPropertiesError) as caught:
         addons(**arguments)
     assert [error["property_path"] for error in caught.value.errors or []] == [path]
+    assert [error["property_path"] for error in caught.value.errors or ()] == [path]

@@ -39,6 +39,13 @@ SETTINGS: dict[str, Any] = {
         }
     ],
     "redis": {"limits": {"storage_gib": 4}, "cache": {"memory_mib": 512}},
+    "postgres": {
+        "host": "keys.example.com",
+        "secret_name": "keys-database",
+        "ca_secret_name": "keys-authority",
+        "addresses": ["10.9.7.0/24"],
+        "cache_seconds": 60,
+    },
     "cache": {"ttl_seconds": 60, "scope": "team"},
     "guardrails": {
         "input": ["email", "credit-card"],

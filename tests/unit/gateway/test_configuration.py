@@ -24,6 +24,7 @@ from llm_serving.spec import (
     KeySpec,
     ModelEndpoint,
     OverloadSpec,
+    PostgresSpec,
     RedisSpec,
     RedisStoresSpec,
     RetriesSpec,
@@ -43,7 +44,7 @@ def read(document: dict[str, Any]) -> Configuration:
     return Configuration.model_validate_json(file_content(document))
 
 
-BARE = {"keys": [], "models": [], "redis": {}, "cache": None, "guardrails": None}
+BARE = {"keys": [], "models": [], "redis": {}, "cache": None, "guardrails": None, "postgres": None}
 
 
 @pytest.mark.parametrize("changes", [{}, BARE], ids=["everything", "nothing"])
@@ -72,6 +73,7 @@ SAME = [
     (OverloadSpec, configuration.Overload),
     (RedisSpec, configuration.RedisEndpoint),
     (RedisStoresSpec, configuration.RedisEndpoints),
+    (PostgresSpec, configuration.PostgresEndpoint),
     (AnswerCacheSpec, configuration.Cache),
     (AnswerCacheSpec, configuration.Similar),
     (GuardrailsSpec, configuration.Guardrails),

@@ -164,6 +164,21 @@ def test_without_a_password_there_is_no_secret_and_pods_start_all_the_same() -> 
     assert volume["secret"]["optional"] is True
 
 
+def test_user_and_password_of_the_database_are_references_that_may_come_later() -> None:
+    (volume,) = (each for each in template(gateway())["spec"]["volumes"] if each["name"] == "postgres")
+    sources = [source["secret"] for source in volume["projected"]["sources"]]
+    assert [(source["name"], source["items"][0]["key"]) for source in sources] == [
+        ("keys-database", "username"),
+        ("keys-database", "password"),
+        ("keys-authority", "ca.crt"),
+    ]
+    assert all(source["optional"] for source in sources)
+    mounts = {mount["name"]: mount["mountPath"] for mount in container(gateway())["volumeMounts"]}
+    assert mounts["postgres"] == "/etc/llm-serving/postgres"
+    without = gateway({"postgres": None})
+    assert "postgres" not in json.dumps(template(without))
+
+
 def test_prometheus_reads_litellm_and_the_proxy_where_it_is_asked_to() -> None:
     assert gateway().all("PodMonitor") == []
     monitor = gateway(monitored=True).one("kubernetes:monitoring.coreos.com/v1:PodMonitor")

@@ -24,6 +24,7 @@ LITELLM, LITELLM_METRICS, REDIS, API = 4000, 4001, 6379, 443
 SERVING, ROUTER_METRICS = 8000, 29000
 LAUNCHER = 8080
 CLIENT, INTERNET, API_SERVER = "10.1.0.7", "192.0.2.7", "10.128.0.2"
+DATABASE, POSTGRES = "10.9.7.5", 5432
 
 
 API_SERVER_RANGE = {"reach": {"apiServerEgress": [f"{API_SERVER}/32"]}}
@@ -41,17 +42,19 @@ def objects() -> list[dict[str, Any]]:
             arguments(client_namespaces=["shop", "chat"], client_ranges=["10.1.0.0/24"], **API_SERVER_RANGE),
         )
         teams = {"chat": "chat", "search": "search"}
-        GatewayProxy(
-            "proxy", {"namespace": "llm-gateway", "team_namespaces": teams, "image": "registry.example/proxy:1"}
-        )
-        Redis("limits", {"limits": {}, **redis})
-        Redis("cache", {"cache": {}, **redis})
+        proxy: Any = {"namespace": "llm-gateway", "team_namespaces": teams, "image": "registry.example/proxy:1"}
+        GatewayProxy("proxy", proxy)
+        for store in ("limits", "cache"):
+            of_store: Any = {store: {}, **redis}
+            Redis(store, of_store)
         for model, team in (("qwen", "chat"), ("bge", "search")):
-            of_release: Any = {"model": model, "release": "1.0.0", "team": team, "namespace": team, **API_SERVER_RANGE}
-            ReleaseRouter(model, {**of_release, "image": image})
+            of_release: Any = {"model": model, "release": "1.0.0", "team": team, "namespace": team, "image": image}
+            of_release |= API_SERVER_RANGE
+            ReleaseRouter(model, of_release)
         behind: Any = {"gateway_namespace": "llm-gateway", "gateway_direct_models": ["phi"], "gpu_quota": 1}
         for team in teams:
-            TeamNamespace(team, {"team": {"name": team}, **behind})
+            of_team: Any = {"team": {"name": team}, **behind}
+            TeamNamespace(team, of_team)
 
     return manifests(record(program))
 
@@ -86,13 +89,14 @@ PODS: dict[str, Any] = {
     "prometheus": pod("prometheus", "10.64.5.1", "monitoring"),
     "dns": pod("dns", "10.64.6.1", "kube-system", {"k8s-app": "kube-dns"}),
 }
-OUTSIDE = {CLIENT, INTERNET, API_SERVER}
+OUTSIDE = {CLIENT, INTERNET, API_SERVER, DATABASE}
 
 HOPS = {
     *product(("shop", "app", CLIENT), ("proxy",), (EDGE, EDGE_TLS)),
     ("proxy", "litellm", LITELLM),
     ("litellm", "proxy", MODELS),
     *product(("litellm",), ("limits", "cache"), (REDIS,)),
+    ("litellm", DATABASE, POSTGRES),
     ("proxy", "qwen-router", SERVING),
     ("proxy", "bge-router", SERVING),
     ("proxy", "phi", SERVING),
@@ -120,9 +124,9 @@ def namespaces() -> list[dict[str, Any]]:
 
 def can_connect(source: str, target: str, port: int, protocol: str = "TCP", only: str | None = None) -> bool:
     """Under all policies, or under one side of them: what is let in, or what is let out."""
-    ends = [PODS[name]["status"]["podIP"] if name in PODS else name for name in (source, target)]
+    begin, end = (PODS[name]["status"]["podIP"] if name in PODS else name for name in (source, target))
     rendered = policies() if only is None else [each for each in map(partial(side, only), policies()) if each]
-    return allowed(Connection(*ends, protocol, port), rendered, list(PODS.values()), namespaces())
+    return allowed(Connection(begin, end, protocol, port), rendered, list(PODS.values()), namespaces())
 
 
 def side(only: str, policy: dict[str, Any]) -> dict[str, Any] | None:
@@ -131,7 +135,10 @@ def side(only: str, policy: dict[str, Any]) -> dict[str, Any] | None:
     return {**policy, "spec": {**policy["spec"], "policyTypes": types}} if types else None
 
 
-PORTS = (80, API, EDGE, EDGE_TLS, LITELLM, LITELLM_METRICS, MODELS, PROXY_METRICS, REDIS, SERVING, ROUTER_METRICS)
+PORTS = (
+    *(80, API, EDGE, EDGE_TLS, LITELLM, LITELLM_METRICS, MODELS, PROXY_METRICS, REDIS, POSTGRES, SERVING),
+    ROUTER_METRICS,
+)
 OURS = {name for name, each in PODS.items() if each["metadata"]["namespace"] in ("llm-gateway", "chat", "search")}
 
 
@@ -176,8 +183,8 @@ def of_gateway(**changes: Any) -> list[dict[str, Any]]:
 
 
 def reaches(rendered: list[dict[str, Any]], source: str, target: str, port: int) -> bool:
-    ends = [PODS[name]["status"]["podIP"] if name in PODS else name for name in (source, target)]
-    return allowed(Connection(*ends, "TCP", port), rendered, list(PODS.values()), namespaces())
+    begin, end = (PODS[name]["status"]["podIP"] if name in PODS else name for name in (source, target))
+    return allowed(Connection(begin, end, "TCP", port), rendered, list(PODS.values()), namespaces())
 
 
 def test_without_clients_nobody_comes_in_and_a_public_gateway_takes_all() -> None:
@@ -232,6 +239,22 @@ def test_a_redis_that_is_there_is_reached_in_private_networks_on_its_port_alone(
     assert not reaches(rendered, "litellm", "10.9.0.4", REDIS)
     assert not reaches(rendered, "litellm", INTERNET, 6380)
     assert not reaches(of_gateway(), "litellm", "10.9.0.4", REDIS)
+
+
+def test_a_postgres_is_reached_by_the_gateway_alone_where_it_is_said_or_its_name_says_it_is() -> None:
+    def with_postgres(**settings: Any) -> list[dict[str, Any]]:
+        return of_gateway(settings={"postgres": {"secret_name": "keys", **settings}})
+
+    somewhere = with_postgres(host="keys.example.com", port=6432)
+    assert reaches(somewhere, "litellm", DATABASE, 6432)
+    assert not reaches(somewhere, "litellm", DATABASE, POSTGRES)
+    assert not reaches(somewhere, "litellm", INTERNET, 6432)
+    in_a_namespace = with_postgres(host="keys-rw.other.svc.cluster.local")
+    assert reaches(in_a_namespace, "litellm", "stranger", POSTGRES)
+    assert not reaches(in_a_namespace, "litellm", "shop", POSTGRES)
+    for rendered in (somewhere, in_a_namespace):
+        assert not any(reaches(rendered, source, DATABASE, 6432) for source in ("proxy", "limits", "cache"))
+    assert not reaches(of_gateway(settings={"postgres": None}), "litellm", DATABASE, POSTGRES)
 
 
 def test_the_proxy_asks_no_engine_itself_where_all_models_have_routers() -> None:

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -25,8 +26,8 @@ def arguments(**changes):
 
 
 def proxy(**changes):
-    given = {key: value for key, value in arguments(**changes).items() if value is not None}
-    return record(lambda: GatewayProxy("proxy", given))  # pyright: ignore[reportArgumentType]
+    given: Any = {key: value for key, value in arguments(**changes).items() if value is not None}
+    return record(lambda: GatewayProxy("proxy", given))
 
 
 def refusals(**changes):
@@ -49,7 +50,7 @@ def flags(recording):
     return dict(argument.removeprefix("--").split("=", 1) for argument in container["args"])
 
 
-@pytest.mark.parametrize("changes", [{}, TLS, EDGE, NOTHING_OF_OURS])
+@pytest.mark.parametrize("changes", [{}, TLS, {**TLS, "answers_challenges": True}, EDGE, NOTHING_OF_OURS])
 def test_every_object_is_valid(changes):
     recording = proxy(**changes)
     for kind, file in (("GatewayClass", "gatewayclasses"), ("Gateway", "gateways"), ("HTTPRoute", "httproutes")):
@@ -168,6 +169,28 @@ def test_with_a_certificate_nothing_listens_without_tls():
     assert flags(recording)["entrypoints.edge.address"] == ":8443"
     assert recording.output("url") == "https://gateway.llm-gateway.svc"
     assert proxy().output("url") == "http://gateway.llm-gateway.svc"
+
+
+def test_challenges_have_a_listener_without_tls_to_which_no_path_of_clients_leads():
+    recording = proxy(**TLS, answers_challenges=True)
+    https, http = custom(recording, "Gateway", "edge")[0]["spec.listeners"]
+    assert (http["name"], http["protocol"], http["port"], http["hostname"]) == ("http", "HTTP", 8080, TLS["host"])
+    assert http["allowedRoutes"] == {"namespaces": {"from": "Same"}}
+    (route,) = custom(recording, "HTTPRoute", "edge")
+    assert route["spec.parentRefs"] == [{"name": "edge", "sectionName": https["name"]}]
+    ports = recording.one("kubernetes:core/v1:Service", "proxy-edge")["spec.ports"]
+    assert [(each["name"], each["port"], each["targetPort"]) for each in ports] == [
+        ("https", 443, 8443),
+        ("http", 80, 8080),
+    ]
+    assert flags(recording)["entrypoints.challenges.address"] == ":8080"
+    assert {each["name"] for each in pod(recording)["containers"][0]["ports"]} >= {"edge", "challenges"}
+
+
+def test_a_load_balancer_that_ends_tls_passes_http_on():
+    recording = proxy(service_type="LoadBalancer", tls_at_load_balancer=True)
+    (port,) = recording.one("kubernetes:core/v1:Service", "proxy-edge")["spec.ports"]
+    assert (port["port"], port["targetPort"]) == (443, 8080)
 
 
 def test_streams_are_not_cut_and_a_pod_that_ends_waits_for_them():

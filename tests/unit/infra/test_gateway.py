@@ -154,6 +154,41 @@ def test_policies_that_close_a_namespace_are_others_than_those_that_leave_it_ope
     assert {"serving-behind-routers", "clients-of-gateway"} <= closed - opened
 
 
+def test_a_certificate_of_an_authority_comes_with_its_issuer_and_after_cert_manager() -> None:
+    tls = {"acme": {"email": "platform@example.com"}}
+    recording = run(settings(host="llm.example.com", tls=tls, loadBalancer={"public": True})).recording
+    certificate, issuer = recording.one("Certificate"), recording.one("Issuer")
+    cert_manager = recording.one("Release", "addons-cert-manager")
+    assert recording.depends_on(certificate, issuer)
+    assert recording.depends_on(recording.one("Gateway", "gateway"), cert_manager)
+    (listener, _) = next(
+        each["spec.listeners"] for each in recording.all("Gateway") if each.get("metadata.name") == "edge"
+    )
+    assert listener["tls"]["certificateRefs"] == [{"name": certificate["spec.secretName"]}]
+
+
+def test_pods_of_namespaces_that_a_team_names_ask_the_gateway() -> None:
+    data = settings()
+    data["teams"][0]["clientNamespaces"] = ["shop"]
+    clients = run(data).recording.one("NetworkPolicy", "gateway-clients")
+    selectors = [each["namespaceSelector"] for each in clients["spec.ingress"][0]["from"] if "ipBlock" not in each]
+    names = [selector["matchLabels"]["kubernetes.io/metadata.name"] for selector in selectors]
+    assert names == [data["teams"][0]["name"], "shop"]
+
+
+def test_a_redis_with_tls_has_the_certificate_that_the_gateways_pods_trust() -> None:
+    recording = run(settings(redis={"limits": {"tls": True}, "cache": {}})).recording
+    (secret,) = {each["spec.secretName"] for each in recording.all("Certificate")}
+    pods = [each["spec.template.spec"] for each in (*recording.all("Deployment"), *recording.all("StatefulSet"))]
+    mounting = [
+        pod["containers"][0]["name"]
+        for pod in pods
+        for volume in pod["volumes"]
+        if (volume.get("secret") or {}).get("secretName") == secret
+    ]
+    assert sorted(mounting) == ["litellm", "redis"]
+
+
 def test_gateways_of_two_stacks_on_one_cluster_share_no_object() -> None:
     def objects(team: str, **gateway: Any) -> set[tuple[str, str, str]]:
         data = existing_settings()

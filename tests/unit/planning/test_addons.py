@@ -6,7 +6,7 @@ from llm_serving.addons.table import GATEWAY_API
 from llm_serving.planning.addons import plan_addons, read_gpu_exporter
 from llm_serving.planning.clouds import CLOUDS, EXISTING, GCP, cloud_named
 from llm_serving.planning.rules import check, notes
-from llm_serving.spec import AddonsSpec
+from llm_serving.spec import AddonsSpec, GatewaySpec
 from tests.unit.planning.builders import existing_pool, model, pool, stack
 
 SCALES: Any = {"autoscaling": {"max": 3}}
@@ -34,12 +34,16 @@ def test_an_addon_is_installed_where_a_model_needs_it_and_nobody_else_brings_it(
     assert planned_addons([scales, spreads], cloud, **theirs) == []
 
 
+IMAGE: Any = {"repository": "registry.example/image", "tag": "1"}
+GATEWAY = GatewaySpec.model_validate({"image": IMAGE, "proxyImage": IMAGE})
+
+
 @pytest.mark.parametrize("cloud", CLOUDS.values(), ids=list(CLOUDS))
 def test_a_gateway_brings_the_definitions_of_its_routes_unless_they_are_there(cloud):
-    planned = [plan_addons(AddonsSpec(), [model()], [pool()], cloud, has_gateway=it_has) for it_has in (True, False)]
+    planned = [plan_addons(AddonsSpec(), [model()], [pool()], cloud, gateway) for gateway in (GATEWAY, None)]
     assert planned == [(GATEWAY_API,), ()]
     theirs = AddonsSpec.model_validate({"gatewayApi": "existing"})
-    assert plan_addons(theirs, [model()], [pool()], cloud, has_gateway=True) == ()
+    assert plan_addons(theirs, [model()], [pool()], cloud, GATEWAY) == ()
 
 
 def test_gpu_utilization_that_no_launcher_reports_is_nvidias_exporters_or_the_clouds():

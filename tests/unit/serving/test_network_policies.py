@@ -60,7 +60,7 @@ def render(policies, in_namespace):
     return manifests(recording)
 
 
-def team_policies(name="chat", reach=None, *, from_internet=True, more=None, gateway=None):
+def team_policies(name="chat", reach=None, *, from_internet=True, more=None, gateway=None, clients=()):
     policies = network_policies(
         network_reach(GcpNetworkSpec()) if reach is None else reach,
         serving_ports=[SERVING],
@@ -68,6 +68,7 @@ def team_policies(name="chat", reach=None, *, from_internet=True, more=None, gat
         monitoring={"kubernetes.io/metadata.name": "monitoring"},
         from_internet=from_internet,
         gateway=gateway,
+        client_namespaces=clients,
     )
     return render({**policies, **(more or {})}, name)
 
@@ -89,6 +90,13 @@ def can_connect(policies, source, target, port, protocol="TCP"):
 @pytest.mark.parametrize("source", ["client", GATEWAY, PROBE])
 def test_clients_of_the_namespace_and_gateways_reach_engines(policies, source):
     assert can_connect(policies, source, "engine", SERVING)
+
+
+def test_pods_of_a_namespace_that_the_team_names_reach_engines_and_nothing_else_of_it(policies):
+    open_to_grafana = team_policies("chat", clients=["monitoring"])
+    assert can_connect(open_to_grafana, "grafana", "engine", SERVING)
+    assert not can_connect(open_to_grafana, "grafana", "client", SERVING)
+    assert not can_connect(open_to_grafana, "system", "engine", SERVING)
 
 
 @pytest.mark.parametrize("source", ["client", GATEWAY, "loader", "other-client", STRANGER])
@@ -224,8 +232,8 @@ def test_behind_a_gateway_each_hop_accepts_its_predecessor_alone(direct, hops):
     namespaces = [*NAMESPACES, namespace("llm-gateway")]
 
     def connects(source, target, port):
-        ends = [pods[name]["status"]["podIP"] if name in pods else name for name in (source, target)]
-        return allowed(Connection(*ends, "TCP", port), rendered, list(pods.values()), namespaces)
+        start, end = (pods[name]["status"]["podIP"] if name in pods else name for name in (source, target))
+        return allowed(Connection(start, end, "TCP", port), rendered, list(pods.values()), namespaces)
 
     sources = {*pods, GATEWAY, PROBE, STRANGER}
     reached = {

@@ -1,6 +1,7 @@
 """``stacks keys``: the commands by which keys of the gateway are made, listed and checked."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,13 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from llm_serving.errors import ProblemsError
+from llm_serving.spec import KeySpec
 from stacks.cli import app
+from stacks.commands.options import read_stack
+from stacks.key_table import TableKey
 from stacks.keys import hash_key, is_key
+from stacks.report.keys import keys_sections, report_keys
+from stacks.report.sections import plain_text
 from tests.unit.stacks.settings_files import settings_data, write_settings
 
 IMAGE = {"repository": "registry.example.com/gateway", "tag": "1.0.0"}
@@ -93,3 +99,73 @@ def test_a_stack_without_a_gateway_has_no_keys(tmp_path: Path) -> None:
         run("list", "dev", "--folder", str(tmp_path)).output
         == "Pulumi.dev.yaml: the stack has no gateway, and no keys\n"
     )
+
+
+TABLE = {"postgres": {"host": "keys.example.com", "secretName": "keys"}}
+NOWHERE = "postgresql://owner:hunter2@127.0.0.1:1/llm_gateway"
+"""Of a database that nothing here may ask."""
+
+
+def refused(done: Result) -> str:
+    assert isinstance(done.exception, ProblemsError), done.output
+    assert "sk-llm-" not in done.output
+    assert "hunter2" not in f"{done.output}{done.exception}"
+    return str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "reason"),
+    [
+        (("search", "--team", "chats"), "team", "no such team"),
+        (("search", "--team", "chat", "--model", "qwen3"), "models[0]", "no such model"),
+        (("search", "--team", "chat", "--budget-usd", "5"), "budget.usd", "no price"),
+        (("search", "--team", "chat", "--budget-days", "5"), "budget.usd", "a budget limits one of them"),
+        (("search", "--team", "chat", "--requests-per-minute", "0"), "requestsPerMinute", "at least"),
+        (("search", "--team", "chat", "--expires", "tomorrow"), "expires", "not a moment"),
+        (("Search Team", "--team", "chat"), "name", "not a name"),
+        (("settled", "--team", "chat"), "name", "is the name of a key of Pulumi.dev.yaml"),
+    ],
+)
+def test_a_key_of_the_table_is_checked_as_one_of_the_settings_before_anything_is_made(
+    tmp_path: Path, words: tuple[str, ...], path: str, reason: str
+) -> None:
+    settled = {"name": "settled", "sha256": hash_key("settled"), "team": "chat"}
+    gateway = {**GATEWAY, **TABLE, "redisImage": IMAGE, "redis": {"limits": {}}, "keys": [settled]}
+    write_settings(tmp_path, settings_data() | {"gateway": gateway})
+    message = refused(run("add", "dev", *words, "--database", NOWHERE, "--folder", str(tmp_path)))
+    assert path in message
+    assert reason in message
+
+
+def test_a_budget_that_nothing_counts_is_refused_in_the_table_too(tmp_path: Path) -> None:
+    write_settings(tmp_path, settings_data() | {"gateway": {**GATEWAY, **TABLE}})
+    words = ("add", "dev", "search", "--team", "chat", "--budget-tokens", "100000", "--database", NOWHERE)
+    assert "it would be forgotten" in refused(run(*words, "--folder", str(tmp_path)))
+
+
+@pytest.mark.parametrize("words", [("add", "search", "--team", "chat"), ("revoke", "x"), ("rotate", "x"), ("migrate",)])
+def test_a_stack_without_a_table_has_no_keys_in_one(tmp_path: Path, words: tuple[str, ...]) -> None:
+    command, *rest = words
+    stack = stack_with(tmp_path, [])
+    done = run(command, stack, *rest, "--database", NOWHERE, "--folder", str(tmp_path))
+    assert "gateway.postgres" in refused(done)
+
+
+def test_the_list_says_where_keys_are_and_what_has_become_wrong_with_those_of_the_table(tmp_path: Path) -> None:
+    settled = {"name": "settled", "sha256": hash_key("settled"), "team": "chat"}
+    write_settings(tmp_path, settings_data() | {"gateway": {**GATEWAY, **TABLE, "keys": [settled]}})
+    assert "keys of the table are not listed" in run("list", "dev", "--folder", str(tmp_path)).output
+    ends_at = datetime(2026, 1, 2, tzinfo=UTC)
+    rows = [
+        TableKey(KeySpec(name="gone", sha256=hash_key("gone"), team="former"), None),
+        TableKey(KeySpec(name="old", sha256=hash_key("old"), team="chat", expires="2027-01-01T00:00:00Z"), ends_at),
+    ]
+    report = report_keys(read_stack("dev", tmp_path), datetime(2026, 1, 3, tzinfo=UTC), rows)
+    assert [(key.name, key.place, key.expired) for key in report.keys] == [
+        ("settled", "settings", False),
+        ("gone", "table", False),
+        ("old", "table", True),
+    ]
+    assert report.keys[1].problems == ("team: no such team",)
+    text = plain_text(keys_sections(report))
+    assert "gone, of the table: team: no such team" in text

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from llm_serving.addons import table
-from llm_serving.errors import Problem, Suggestion
+from llm_serving.errors import LEAVE_OUT, Problem, Suggestion
 from llm_serving.planning.clouds.cloud import Cloud
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.spec.names import POOL_NAME_LIMIT
@@ -33,6 +33,9 @@ def check_names(stack: StackShape) -> Iterator[Problem]:
             reason = "a team's name is its namespace, and this one belongs to the platform"
             free = Suggestion(values=[f"team-{team.name}"[:40].rstrip("-")])
             yield Problem(f"teams[{index}].name", team.name, reason, free)
+        for number, client in enumerate(team.client_namespaces):
+            if client in (team.name, *team.client_namespaces[:number]):
+                yield Problem(f"teams[{index}].clientNamespaces[{number}]", client, "is let in already", LEAVE_OUT)
     for index, pool in enumerate(stack.pools):
         yield from _reserved_pool(f"pools[{index}].name", stack.cloud, pool.name)
         for key in pool.labels:

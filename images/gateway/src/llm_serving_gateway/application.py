@@ -25,6 +25,7 @@ from llm_serving_gateway.metrics import Metrics
 from llm_serving_gateway.overload import Admission, Admissions
 from llm_serving_gateway.refusals import RefusalError, invalid
 from llm_serving_gateway.relay import Event, Inner, Outcome, Receive, Send, relay
+from llm_serving_gateway.tables import Tables
 
 _SECURITY = (
     (b"x-content-type-options", b"nosniff"),
@@ -55,10 +56,14 @@ def create() -> "Application":
     shared = None
     if redis is not None and redis.limits is not None:
         shared = SharedLimits(redis.limits, files.password("limits"), redis.timeout_seconds)
-    limiter = Limiter(shared, configuration.replicas, configuration.fail_closed_seconds)
+    tables = None if configuration.postgres is None else Tables.of(configuration.postgres, files.postgres)
+    limiter = Limiter(
+        shared, configuration.replicas, configuration.fail_closed_seconds, None if tables is None else tables.budgets
+    )
     guarded = guards.around_answers(app, configuration.guardrails)
     inner = guards.around_requests(answer_cache.around(guarded, configuration, files), configuration.guardrails)
-    return Application(configuration, Keys(files.keys), limiter, Metrics(), inner)
+    keys = Keys(files.keys, None if tables is None else tables.keys)
+    return Application(configuration, keys, limiter, Metrics(), inner, tables)
 
 
 @dataclass
@@ -75,13 +80,20 @@ class Application:
     """What the server calls."""
 
     def __init__(
-        self, configuration: Configuration, keys: Keys, limiter: Limiter, metrics: Metrics, inner: Inner
+        self,
+        configuration: Configuration,
+        keys: Keys,
+        limiter: Limiter,
+        metrics: Metrics,
+        inner: Inner,
+        tables: Tables | None = None,
     ) -> None:
+        self._tables = tables
         self._configuration, self._keys, self._limiter, self._inner = configuration, keys, limiter, inner
         self._models = {model.name: model for model in configuration.models}
         self._metrics, self._admissions = metrics, Admissions(configuration, limiter)
         self._held = requests.HeldBytes(max(requests.HELD_BYTES, configuration.limits.body_bytes))
-        metrics.watch(keys.state, limiter, self._held)
+        metrics.watch(keys.state, limiter, self._held, None if tables is None else tables.budgets)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """ASGI's entry."""
@@ -95,6 +107,8 @@ class Application:
         host = os.environ.get("LLM_SERVING_GATEWAY_HOST", "0.0.0.0")
         self._metrics.serve(host, int(os.environ.get("LLM_SERVING_GATEWAY_METRICS_PORT", "4001")))
         tasks = [asyncio.create_task(self._keys.watch()), asyncio.create_task(self._limiter.run())]
+        if self._tables is not None:
+            tasks.append(asyncio.create_task(self._tables.run()))
         try:
             await self._inner(scope, receive, send)
         finally:
@@ -102,6 +116,8 @@ class Application:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._limiter.close()
+            if self._tables is not None:
+                await self._tables.close()
 
     async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -133,7 +149,7 @@ class Application:
         if method != allowed:
             raise RefusalError(405, f"This path takes {allowed} alone.", "method_not_allowed", allowed=allowed)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        key = self._keys.authenticate(headers.pop("authorization", None))
+        key = await self._keys.authenticate(headers.pop("authorization", None))
         entry.key, entry.team = key.name, key.team
         if is_list:
             listed = encoding.dumps(self._listed(key, path.removeprefix(_LIST).removeprefix("/")))

@@ -34,6 +34,7 @@ def connect(endpoint: RedisEndpoint, password: str | None, timeout_seconds: floa
 
     What finds all connections in use waits for one, within the time that it has anyway.
     """
+    secured = {"ssl_ca_certs": endpoint.authority_file, "ssl_ca_data": endpoint.authority} if endpoint.tls else {}
     pool = BlockingConnectionPool(
         max_connections=CONNECTIONS,
         timeout=None,
@@ -44,6 +45,7 @@ def connect(endpoint: RedisEndpoint, password: str | None, timeout_seconds: floa
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
         retry=Retry(NoBackoff(), 0),
+        **secured,
     )
     return Redis.from_pool(pool)
 

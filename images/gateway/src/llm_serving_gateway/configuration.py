@@ -122,11 +122,18 @@ class Retries(Settings):
 
 
 class RedisEndpoint(Settings):
-    """One Redis; its password is in a file, see :class:`Files`."""
+    """One Redis; its password is in a file, see :class:`Files`.
+
+    Attributes:
+        authority: certificate of the authority of its own, in PEM; ``None`` for those that everybody knows.
+        authority_file: the same in a file.
+    """
 
     host: str
     port: Annotated[int, Field(gt=0, lt=65_536)] = 6379
     tls: bool = False
+    authority: str | None = None
+    authority_file: str | None = None
 
 
 class RedisEndpoints(Settings):
@@ -135,6 +142,25 @@ class RedisEndpoints(Settings):
     limits: RedisEndpoint | None = None
     cache: RedisEndpoint | None = None
     timeout_seconds: Annotated[float, Field(gt=0, le=10)] = 0.2
+
+
+class PostgresEndpoint(Settings):
+    """The table of keys and budgets; its user and password are in files, see :class:`Files`.
+
+    Attributes:
+        tls: ``verify-full``: its certificate is checked with its name; ``verify-ca``: without; ``off``: no TLS.
+        timeout_seconds: what a look-up may take.
+        cache_seconds: how long a key is trusted that was looked up.
+        stale_seconds: how long it is trusted while the table does not answer.
+    """
+
+    host: str
+    port: Annotated[int, Field(gt=0, lt=65_536)] = 5432
+    database: str
+    tls: Literal["verify-full", "verify-ca", "off"] = "verify-full"
+    timeout_seconds: Annotated[float, Field(gt=0, le=10)] = 0.2
+    cache_seconds: Annotated[float, Field(gt=0)] = 30
+    stale_seconds: Annotated[float, Field(ge=0)] = 300
 
 
 class Similar(Settings):
@@ -199,6 +225,7 @@ class Configuration(Settings):
     retries: Retries = Retries()
     overload: Overload = Overload()
     redis: RedisEndpoints | None = None
+    postgres: PostgresEndpoint | None = None
     cache: Cache | None = None
     guardrails: Guardrails | None = None
     replicas: Annotated[int, Field(gt=0)] = 2
@@ -230,12 +257,15 @@ class Files:
         gateway: the configuration.
         keys: the keys.
         redis: folder with the passwords of the two Redis, ``limits`` and ``cache``; none where a file is missing.
+        postgres: folder with ``username`` and ``password`` for the table of keys, and the authorities that sign its
+            certificate, ``ca.crt``; those of the system where that is missing.
         work: folder to write to.
     """
 
     gateway: Path = Path("/etc/llm-serving/gateway/gateway.json")
     keys: Path = Path("/etc/llm-serving/keys/keys.json")
     redis: Path = Path("/etc/llm-serving/redis")
+    postgres: Path = Path("/etc/llm-serving/postgres")
     work: Path = Path("/tmp")
 
     @classmethod
@@ -243,7 +273,8 @@ class Files:
         """The files, of which ``LLM_SERVING_GATEWAY_FILES`` and ``_WORK`` may name other folders than a pod's."""
         base = Path(environment.get("LLM_SERVING_GATEWAY_FILES", "/etc/llm-serving"))
         work = Path(environment.get("LLM_SERVING_GATEWAY_WORK", "/tmp"))
-        return cls(base / "gateway" / "gateway.json", base / "keys" / "keys.json", base / "redis", work)
+        keys = base / "keys" / "keys.json"
+        return cls(base / "gateway" / "gateway.json", keys, base / "redis", base / "postgres", work)
 
     def password(self, redis: Literal["limits", "cache"]) -> str | None:
         """The password of one Redis, or ``None``.

@@ -1,4 +1,4 @@
-"""Keys of the clients: a file with their SHA-256, read again whenever it changes.
+"""Keys of the clients: a file with their SHA-256, read again whenever it changes; and a table, where there is one.
 
 A new file counts from the next look on, without a restart. One that is broken is not taken over: the keys before it
 stay, and the state is in the metrics. Keys of one name share limits and budget, so that a key can be replaced by
@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from llm_serving_gateway.configuration import first_problem
 from llm_serving_gateway.key_file import Key, KeyFile
+from llm_serving_gateway.key_table import KeyTable, has_form
 from llm_serving_gateway.refusals import RefusalError
 
 LOOK_EVERY_SECONDS = 1.0
@@ -37,14 +38,14 @@ class KeyState:
 
 
 class Keys:
-    """The keys that count now.
+    """The keys that count now: those of the file, and those of the table that the file does not have.
 
     Their SHA-256 are looked up under a MAC with a secret of this process, so that how long a look-up takes says
     nothing of those that are there.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, table: KeyTable | None = None) -> None:
+        self._path, self._table = path, table
         self._secret = secrets.token_bytes(32)
         self._keys: Mapping[bytes, Key] = {}
         self._seen: bytes | None = None
@@ -85,17 +86,20 @@ class Keys:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
             self.look()
 
-    def authenticate(self, authorization: str | None) -> Key:
+    async def authenticate(self, authorization: str | None) -> Key:
         """The key of an ``Authorization`` header.
 
         Raises:
-            RefusalError: 401.
+            RefusalError: 401; 503 where the table may know it and does not answer.
         """
         scheme, _, token = (authorization or "").partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
             raise _unauthenticated("Send a key: Authorization: Bearer sk-llm-...", "missing_api_key")
-        key = self._keys.get(self._mac(hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()))
+        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        key = self._keys.get(self._mac(digest))
+        if key is None and self._table is not None and has_form(token):
+            key = await self._table.look_up(digest)
         if key is None or key.is_expired(datetime.now(UTC)):
             raise _unauthenticated("This key is not known, or has expired.", "invalid_api_key")
         return key

@@ -27,6 +27,9 @@ _HANDED_ON = ("accept", "traceparent", "tracestate", "baggage")
 TOO_LONG = re.compile(r"maximum (?:context|model) length|max_model_len|context window", re.IGNORECASE)
 BLOCKED, INJECTION = "Content blocked", "Prompt injection"
 """What guardrails say in the place of an answer (:mod:`llm_serving_gateway.guards`)."""
+WRITE_SECONDS = 60.0
+"""How long a client may leave a piece of its answer unread. Then it counts as gone: it would hold its place, and the
+engine's, for as long as it likes."""
 _LOST = "The answer broke off: its back end failed."
 
 _log = logging.getLogger(__name__)
@@ -83,8 +86,17 @@ async def relay(
         settle: called once, before the last byte: whoever has the whole answer may ask again at once.
         show_usage: whether the client asked for the usage at the end of a stream.
     """
-    answer = _Answer(send, exchange, settle, show_usage=show_usage)
-    gone = asyncio.Event()
+    stalled, gone = asyncio.Event(), asyncio.Event()
+
+    async def write(event: Event) -> None:
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await send(event)
+        except TimeoutError:
+            stalled.set()
+            raise
+
+    answer = _Answer(write, exchange, settle, show_usage=show_usage)
     sent = False
 
     async def take() -> Event:
@@ -103,10 +115,10 @@ async def relay(
         while (await receive())["type"] != "http.disconnect":
             pass
 
-    call, watcher = asyncio.create_task(run()), asyncio.create_task(watch())
+    call, watchers = asyncio.create_task(run()), (asyncio.create_task(watch()), asyncio.create_task(stalled.wait()))
     try:
-        await asyncio.wait((call, watcher), return_when=asyncio.FIRST_COMPLETED)
-        if not call.done() and not answer.is_complete:
+        await asyncio.wait((call, *watchers), return_when=asyncio.FIRST_COMPLETED)
+        if stalled.is_set() or (not call.done() and not answer.is_complete):
             gone.set()
             call.cancel()
             await asyncio.wait((call,))
@@ -119,9 +131,9 @@ async def relay(
         else:
             await answer.finish()
     finally:
-        for task in (call, watcher):
+        for task in (call, *watchers):
             task.cancel()
-        await asyncio.gather(call, watcher, return_exceptions=True)
+        await asyncio.gather(call, *watchers, return_exceptions=True)
         await answer.settle(499)
 
 

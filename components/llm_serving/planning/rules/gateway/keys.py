@@ -77,7 +77,7 @@ def _budget(path: str, stack: StackShape, gateway: GatewaySpec, key: KeySpec) ->
 
 def note_keys(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
     """Nobody who may ask, placeholders, keys that have expired, limits that a common request does not fit."""
-    if not gateway.keys:
+    if not gateway.keys and gateway.postgres is None:
         yield Problem("keys", None, "there are none: every request is refused", _NEW_KEY)
     for index, key in enumerate(gateway.keys):
         path = f"keys[{index}]"

@@ -7,7 +7,7 @@ from typing import Any
 from llm_serving.errors import LEAVE_OUT, Needs, Problem, Suggestion
 from llm_serving.planning.rules.gateway.models import task_of
 from llm_serving.planning.rules.stack import StackShape
-from llm_serving.spec import GatewaySpec, Task
+from llm_serving.spec import GatewaySpec, PostgresTls, Task
 
 
 def check_stores(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
@@ -85,11 +85,15 @@ _SAFE_THRESHOLD = 0.92
 
 
 def note_stores(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
-    """Limits that each pod counts for itself, and answers to questions that only seem to mean the same."""
+    """Limits that each pod counts for itself, a database that is asked in the clear, and answers to questions that only
+    seem to mean the same."""
     cache = gateway.cache
     if cache is not None and cache.kind == "semantic" and cache.threshold < _SAFE_THRESHOLD:
         reason = "questions that mean another thing are often that similar, and would get a wrong answer"
         yield Problem("cache.threshold", cache.threshold, reason, Suggestion("0.95", needs=Needs.CHOICE))
+    if gateway.postgres is not None and gateway.postgres.tls is PostgresTls.OFF:
+        reason = "hashes of keys and their limits go over the network in the clear"
+        yield Problem("postgres.tls", gateway.postgres.tls.value, reason, Suggestion("verify-full"))
     limited = [key.name for key in gateway.keys if key.requests_per_minute or key.tokens_per_minute]
     limited += [key.name for key in gateway.keys if key.parallel_requests and key.name not in limited]
     if limited and gateway.redis.limits is None and gateway.replicas.max > 1:

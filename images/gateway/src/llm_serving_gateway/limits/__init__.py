@@ -11,11 +11,18 @@ over all replicas:
 - **At once**: a lease a request, renewed while it runs; those of a worker that died expire.
 - **Budget**: what is used and what is reserved in the period together; a lease that expires counts as used in full.
 
-Without Redis (:mod:`.local`) each replica grants its share, and budgets end after a set time.
+What ends while Redis is away is settled when it is back, however long that takes; what runs on is reserved there
+anew.
+
+With a table (:mod:`.budget_table`) each replica writes there what it counted. A Redis that was emptied or lost learns
+of it from there, and a budget that Redis cannot say is looked up there.
+
+Without Redis (:mod:`.local`) each replica grants its share, and budgets end after a set time, unless the table answers.
 """
 
+from llm_serving_gateway.limits.budget_table import BudgetTable
 from llm_serving_gateway.limits.limiter import Lease, Limiter, LimitError
 from llm_serving_gateway.limits.reservation import Limits, Reservation
 from llm_serving_gateway.limits.shared import SharedLimits
 
-__all__ = ["Lease", "LimitError", "Limiter", "Limits", "Reservation", "SharedLimits"]
+__all__ = ["BudgetTable", "Lease", "LimitError", "Limiter", "Limits", "Reservation", "SharedLimits"]

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from llm_serving_gateway.limits.reservation import WINDOW_SECONDS, Limits, Reservation, Shortage, Spent
+from llm_serving_gateway.limits.reservation import NOTHING, WINDOW_SECONDS, Limits, Reservation, Shortage, Spent
 
 
 @dataclass
@@ -25,13 +25,17 @@ class Account:
         known: what Redis last said of its budget.
         own_tokens: used here since then, and ``own_nano``.
         running: requests that run here, with what they reserved.
+        stored: what the table last said of its budget, with what was used here; ``stored_at`` is when, on the
+            monotonic clock.
     """
 
-    known: Spent = field(default_factory=lambda: Spent(-1, 0, 0))
+    known: Spent = NOTHING
     own_tokens: int = 0
     own_nano: int = 0
     running: dict[str, tuple[_Bucket, Reservation]] = field(default_factory=dict)
     buckets: deque[_Bucket] = field(default_factory=deque)
+    stored: Spent = NOTHING
+    stored_at: float = 0
 
     def shortage(self, wanted: Reservation, replicas: int) -> Shortage | None:
         """What is short if this replica grants its share alone; no share is less than one."""
@@ -75,12 +79,17 @@ class Account:
 
     def _budget_shortage(self, wanted: Reservation, replicas: int, now: int) -> Shortage | None:
         limits = wanted.limits
-        period = now // limits.period_seconds
+        period = limits.period(now)
         known = self.known if self.known.period == period else Spent(period, 0, 0)
         left = (period + 1) * limits.period_seconds - now
         held = [reservation for _, reservation in self.running.values()]
-        tokens = self.own_tokens + sum(each.tokens for each in held) + wanted.tokens
-        nano = self.own_nano + sum(each.nano for each in held) + wanted.nano
+        tokens = sum(each.tokens for each in held) + wanted.tokens
+        nano = sum(each.nano for each in held) + wanted.nano
+        if self.stored.period == period:
+            # Of all replicas, and a moment old.
+            known = known.at_least(self.stored)
+        else:
+            tokens, nano = tokens + self.own_tokens, nano + self.own_nano
         if limits.budget_tokens is not None and tokens > (limits.budget_tokens - known.tokens) // replicas:
             return Shortage("budget", left)
         if limits.budget_nano is not None and nano > (limits.budget_nano - known.nano) // replicas:

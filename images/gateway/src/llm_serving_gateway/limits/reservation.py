@@ -1,5 +1,6 @@
 """What a key may use, and what a request wants of it."""
 
+import time
 from dataclasses import dataclass
 from typing import Self
 
@@ -42,6 +43,10 @@ class Limits:
             (budget.days if budget else 30) * DAY_SECONDS,
         )
 
+    def period(self, now: float | None = None) -> int:
+        """Number of the budget's period, now by default."""
+        return int(time.time() if now is None else now) // self.period_seconds
+
     @property
     def has_budget(self) -> bool:
         """Whether it has one."""
@@ -73,8 +78,25 @@ class Shortage:
 
 @dataclass(frozen=True)
 class Spent:
-    """What Redis knows of a budget: its period's number, and what was used in it."""
+    """What is known of a budget: its period's number, and what was used in it."""
 
     period: int
     tokens: int
     nano: int
+
+    def at_least(self, other: "Spent") -> "Spent":
+        """The later period; of the same one, the larger numbers: what was used only grows."""
+        if self.period != other.period:
+            return max(self, other, key=lambda spent: spent.period)
+        return Spent(self.period, max(self.tokens, other.tokens), max(self.nano, other.nano))
+
+
+NOTHING = Spent(-1, 0, 0)
+"""Nothing is known."""
+
+
+@dataclass(frozen=True)
+class Unloaded:
+    """Redis knows nothing of this period of a budget: it is new, or was lost."""
+
+    period: int

@@ -38,6 +38,11 @@ local function hold(more_tokens, more_nano)
   redis.call('HINCRBY', budget, 'held_tokens', more_tokens)
   redis.call('HINCRBY', budget, 'held_nano', more_nano)
 end
+
+local function parse(entry)
+  local state, second, held_tokens, held_nano, held_period = string.match(entry, '(%a):(%d+):(%d+):(%d+):(%d+)')
+  return state, second, tonumber(held_tokens), tonumber(held_nano), tonumber(held_period)
+end
 """
 
 ACQUIRE = (
@@ -51,6 +56,9 @@ local has_budget = budget_tokens >= 0 or budget_nano >= 0
 if has_budget then
   open_period()
   remember(tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14]))
+  -- A new period, or a server that has forgotten this one: the caller asks the table, and comes again.
+  if ARGV[15] == 'ask' and not redis.call('HGET', budget, 'loaded') then return {'unloaded', period} end
+  if ARGV[15] == 'loaded' then redis.call('HSET', budget, 'loaded', 1) end
 end
 
 -- Whoever held these is gone: what it may have used counts as used.
@@ -58,19 +66,19 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now_ms, 'LIMIT
   redis.call('ZREM', leases, gone)
   local entry = redis.call('HGET', held, gone)
   if entry then
-    local _, second, gone_tokens, gone_nano, gone_period = string.match(entry, '(%a):(%d+):(%d+):(%d+):(%d+)')
-    if has_budget and tonumber(gone_period) == period then
-      hold(0 - tonumber(gone_tokens), 0 - tonumber(gone_nano))
-      spend(tonumber(gone_tokens), tonumber(gone_nano))
-      redis.call('HSET', held, gone, 'u' .. string.sub(entry, 2))
-    else
-      redis.call('HDEL', held, gone)
+    local _, _, gone_tokens, gone_nano, gone_period = parse(entry)
+    if has_budget and gone_period == period then
+      hold(0 - gone_tokens, 0 - gone_nano)
+      spend(gone_tokens, gone_nano)
     end
+    -- It stays: whoever held it may only have lost sight of this server, and settles it or takes it up again.
+    redis.call('HSET', held, gone, 'u' .. string.sub(entry, 2))
   end
 end
 
 -- It came too late, or was sent again.
-if redis.call('ZSCORE', done, id .. ':back') or redis.call('HEXISTS', held, id) == 1 then
+local is_done = redis.call('ZSCORE', done, id .. ':back') or redis.call('ZSCORE', done, id .. ':end')
+if is_done or redis.call('HEXISTS', held, id) == 1 then
   return {'', period, number(budget, 'tokens'), number(budget, 'nano')}
 end
 
@@ -131,7 +139,8 @@ if has_budget then hold(tokens, nano) end
 return {'', period, number(budget, 'tokens'), number(budget, 'nano')}
 """
 )
-"""Reserves, or says what is short: ``{'', period, tokens, nano}`` or ``{kind, seconds}``."""
+"""Reserves, or says what is short: ``{'', period, tokens, nano}`` or ``{kind, seconds}``; ``{'unloaded', period}``
+where the table may know more of the budget."""
 
 SETTLE = (
     _COMMON
@@ -147,28 +156,28 @@ if redis.call('ZSCORE', done, settled) then
   return {'', period, number(budget, 'tokens'), number(budget, 'nano')}
 end
 redis.call('ZADD', done, now, settled)
-redis.call('ZREMRANGEBYSCORE', done, '-inf', now - 60)
-redis.call('EXPIRE', done, 120)
+redis.call('ZREMRANGEBYSCORE', done, '-inf', now - 300)
+redis.call('EXPIRE', done, 600)
 local entry = redis.call('HGET', held, id)
 redis.call('ZREM', leases, id)
 if entry then
   redis.call('HDEL', held, id)
-  local state, second, held_tokens, held_nano, held_period = string.match(entry, '(%a):(%d+):(%d+):(%d+):(%d+)')
+  local state, second, held_tokens, held_nano, held_period = parse(entry)
   if redis.call('HEXISTS', window, 't' .. second) == 1 then
-    redis.call('HINCRBY', window, 't' .. second, tokens - tonumber(held_tokens))
+    redis.call('HINCRBY', window, 't' .. second, tokens - held_tokens)
   end
   if has_budget then
-    if tonumber(held_period) ~= period then
+    if held_period ~= period then
       spend(tokens, nano)
     elseif state == 'h' then
-      hold(0 - tonumber(held_tokens), 0 - tonumber(held_nano))
+      hold(0 - held_tokens, 0 - held_nano)
       spend(tokens, nano)
     else
-      spend(tokens - tonumber(held_tokens), nano - tonumber(held_nano))
+      spend(tokens - held_tokens, nano - held_nano)
     end
   end
-else
-  -- It was granted without Redis, or Redis has lost it.
+elseif tonumber(ARGV[10]) == 0 then
+  -- It was granted without Redis, or Redis has lost it. One that is sent again after long is one that was settled.
   redis.call('HINCRBY', window, 't' .. now, tokens)
   redis.call('EXPIRE', window, 122)
   if has_budget then spend(tokens, nano) end
@@ -178,9 +187,40 @@ return {'', period, number(budget, 'tokens'), number(budget, 'nano')}
 )
 """Replaces what was reserved by what was used, and ends the lease; ``back``: nobody knows whether it was reserved."""
 
-RENEW = """
-local clock = redis.call('TIME')
-local until_ms = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000) + tonumber(ARGV[1])
-for i = 2, #ARGV do redis.call('ZADD', KEYS[1], 'XX', until_ms, ARGV[i]) end
+RENEW = (
+    _COMMON
+    + """
+local has_budget, until_ms = tonumber(ARGV[5]) == 1, now_ms + tonumber(ARGV[6])
+if has_budget then
+  open_period()
+  remember(tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]))
+end
+for i = 10, #ARGV, 3 do
+  local running, its_tokens, its_nano = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  if not redis.call('ZSCORE', done, running .. ':end') then
+    local entry = redis.call('HGET', held, running)
+    if not entry then
+      -- It was granted without Redis, or Redis has lost it.
+      redis.call('HINCRBY', window, 't' .. now, its_tokens)
+      redis.call('EXPIRE', window, 122)
+      redis.call('HSET', held, running, string.format('h:%d:%d:%d:%d', now, its_tokens, its_nano, period))
+      redis.call('EXPIRE', held, 172800)
+      if has_budget then hold(its_tokens, its_nano) end
+    else
+      local state, _, held_tokens, held_nano, held_period = parse(entry)
+      if state == 'u' then
+        if has_budget and held_period == period then
+          spend(0 - held_tokens, 0 - held_nano)
+          hold(held_tokens, held_nano)
+        end
+        redis.call('HSET', held, running, 'h' .. string.sub(entry, 2))
+      end
+    end
+    redis.call('ZADD', leases, until_ms, running)
+    redis.call('EXPIRE', leases, 172800)
+  end
+end
+return 1
 """
-"""Lets leases last longer."""
+)
+"""Lets leases of requests that run last longer, and takes up those that it knows nothing of, or took for gone."""
