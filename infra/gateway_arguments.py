@@ -7,6 +7,7 @@ import pulumi
 
 from infra.arguments import image_pull, image_pull_with_password
 from infra.clouds import Platform
+from infra.hosted_keys import hosted_keys
 from llm_serving.arguments import plain
 from llm_serving.gateway import Gateway, GatewayArgs, RedisArgs, ReleaseRouterArgs
 from llm_serving.gateway.names import EDGE_CERTIFICATE, REDIS_SERVICES, certificate_secret
@@ -43,6 +44,8 @@ def gateway_arguments(
         arguments["limits_password"] = passwords["limits"]
     if "cache" in passwords:
         arguments["cache_password"] = passwords["cache"]
+    if any(provider.secret_name is None for provider in spec.hosted):
+        arguments["hosted_keys"] = hosted_keys()
     return arguments
 
 

@@ -11,6 +11,7 @@ from llm_serving.arguments import Frozen
 from llm_serving.planning.cost import CostLine
 from llm_serving.planning.gateway import Exposure, dns_record, exposure, gateway_pods
 from llm_serving.planning.replicas import Role, plan_replicas
+from llm_serving.spec import BudgetSpec
 from stacks.outputs import GatewayOutputs, ModelOutputs, StackOutputs
 from stacks.report.cluster_view import ClusterView, NodeView, PodState, PodView
 from stacks.report.cost_bounds import CostBounds, cost_bounds
@@ -124,6 +125,24 @@ class GatewayPartReport(Frozen):
     image: str
 
 
+class HostedProviderReport(Frozen):
+    """A hosted provider, to which requests leave the cluster.
+
+    Attributes:
+        name: its name.
+        url: where it is asked.
+        teams: whose requests go there.
+        models: that it stands in for.
+        budget: what they may spend there.
+    """
+
+    name: str
+    url: str
+    teams: tuple[str, ...]
+    models: tuple[str, ...]
+    budget: BudgetSpec
+
+
 class GatewayReport(Frozen):
     """The gateway.
 
@@ -135,6 +154,7 @@ class GatewayReport(Frozen):
         record: the record that DNS must have, as zone files write it; ``None`` where it needs none, and before the
             first update.
         keys: how many may use it.
+        hosted: providers outside of the cluster that stand in for models.
         parts: its pods.
     """
 
@@ -144,6 +164,7 @@ class GatewayReport(Frozen):
     exposure: Exposure
     record: str | None
     keys: int
+    hosted: tuple[HostedProviderReport, ...]
     parts: tuple[GatewayPartReport, ...]
 
 
@@ -364,6 +385,16 @@ def _gateway(stack: Stack, outputs: GatewayOutputs | None) -> GatewayReport | No
         exposure=exposure(spec),
         record=dns_record(spec, outputs.address) if outputs else None,
         keys=len(spec.keys),
+        hosted=tuple(
+            HostedProviderReport(
+                name=provider.name,
+                url=provider.url,
+                teams=provider.teams,
+                models=tuple(each.model for each in provider.models),
+                budget=provider.budget,
+            )
+            for provider in spec.hosted
+        ),
         parts=tuple(
             GatewayPartReport(
                 part=pods.part,

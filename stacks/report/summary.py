@@ -8,7 +8,7 @@ from rich.text import Text
 from llm_serving.planning.cost import HOURS_PER_MONTH
 from llm_serving.planning.gateway import Exposure
 from llm_serving.planning.replicas import NOT_IN_FORCE
-from llm_serving.spec import Market
+from llm_serving.spec import BudgetSpec, Market
 from stacks.report.cluster_view import NodeView, PodState
 from stacks.report.sections import Column, Part, Section, Sentence, prose, usd, usd_sum
 from stacks.report.stack_report import (
@@ -174,7 +174,18 @@ def _gateway(gateway: GatewayReport) -> Section:
     notes += [f"address of its load balancer: {gateway.address}"] if gateway.address else []
     notes += [f"DNS must have: {gateway.record}"] if gateway.record else []
     notes.append(f"keys: {gateway.keys}")
+    notes += [
+        f"hosted: {each.name} answers {', '.join(each.teams)} for {', '.join(each.models)} where nothing inside does; "
+        f"their requests leave the cluster for {each.url}, {_spending(each.budget)} at most"
+        for each in gateway.hosted
+    ]
     return Section("Gateway", ("part", "namespace", "pods", "image"), rows, notes=notes)
+
+
+def _spending(budget: BudgetSpec) -> str:
+    usd = [] if budget.usd is None else [f"{budget.usd:g} USD"]
+    tokens = [] if budget.tokens is None else [f"{budget.tokens} tokens"]
+    return f"{' and '.join([*usd, *tokens])} in {budget.days} days"
 
 
 _EXPOSURES = {

@@ -17,6 +17,7 @@ HUB_TOKEN = "loader.token"
 PROMETHEUS_CREDENTIAL = "prometheusCredential"
 REDIS_LIMITS_PASSWORD = "redisLimitsPassword"
 REDIS_CACHE_PASSWORD = "redisCachePassword"
+HOSTED_KEYS = "hostedKeys"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ def _has_cache_redis(settings: Settings) -> bool:
     return settings.gateway is not None and settings.gateway.redis.cache is not None
 
 
+def _needs_hosted_keys(settings: Settings) -> bool:
+    return settings.gateway is not None and any(each.secret_name is None for each in settings.gateway.hosted)
+
+
 OWNED: Mapping[str, SecretSetting] = {
     IMAGE_PULL_PASSWORD: SecretSetting("imagePull.registry", _has_registry, is_required=True),
     PROMETHEUS_CREDENTIAL: SecretSetting(
@@ -63,6 +68,7 @@ OWNED: Mapping[str, SecretSetting] = {
     HUB_TOKEN: SecretSetting(f"loader.source {HUB}", _loads_from_hub, is_required=False),
     REDIS_LIMITS_PASSWORD: SecretSetting("gateway.redis.limits", _has_limits_redis, is_required=False),
     REDIS_CACHE_PASSWORD: SecretSetting("gateway.redis.cache", _has_cache_redis, is_required=False),
+    HOSTED_KEYS: SecretSetting("gateway.hosted without secretName", _needs_hosted_keys, is_required=True),
 }
 """Secrets by property path; one belongs to each of the settings that they name."""
 
@@ -162,6 +168,7 @@ _BELONGS_TO = {
     "loader": _command("set --secret", HUB_TOKEN),
     "imagePull": _command("set --secret", IMAGE_PULL_PASSWORD),
     "addons": _command("set --secret", PROMETHEUS_CREDENTIAL),
+    "gateway": _command("set --secret", HOSTED_KEYS),
     "egress": "a proxy or mirror that knows its clients by their addresses",
 }
 """Where a credential belongs, by its kind or by the key of the settings that it stands below."""

@@ -20,7 +20,7 @@ class GatewayImageArgs(TypedDict):
 
 
 class BudgetArgs(TypedDict):
-    """What a key may spend in a period."""
+    """What a key, or all requests to a hosted provider, may spend in a period."""
 
     usd: NotRequired[float]
     """US dollars, by the models' prices; left out: no limit."""
@@ -139,6 +139,53 @@ class RetriesArgs(TypedDict):
 
     attempts: NotRequired[int]
     """More attempts; 2 by default."""
+
+
+class BreakerArgs(TypedDict):
+    """When a back end that fails is left alone: the stable one of a model, or a hosted provider."""
+
+    failure_share: NotRequired[float]
+    """Share of its requests that fail, from which on it gets none; 0.5 by default."""
+    min_requests: NotRequired[int]
+    """Requests of the last `windowSeconds` from which on that counts; 5 by default."""
+    window_seconds: NotRequired[float]
+    """How long a request counts, in seconds; 60 by default."""
+    open_seconds: NotRequired[float]
+    """Time after which one request tries it again, in seconds; 10 by default."""
+    slow_seconds: NotRequired[float]
+    """A stream whose first token takes longer counts as failed, in seconds; left out: none does."""
+
+
+class HostedModelArgs(TypedDict):
+    """What a provider answers in the place of a model."""
+
+    model: str
+    """Model of the stack."""
+    name: str
+    """What stands in for it, by its name at the provider."""
+    context_tokens: NotRequired[int]
+    """Tokens of prompt and answer together that it takes; left out: as many as the model."""
+    price: PriceArgs
+    """What its tokens cost."""
+
+
+class HostedProviderArgs(TypedDict):
+    """An endpoint with OpenAI's API outside of the cluster: a provider, or the gateway of another stack."""
+
+    name: str
+    """Name in metrics, reports and answers; unique."""
+    url: str
+    """Base URL of its API, ending in `/v1` at most of them."""
+    secret_name: NotRequired[str]
+    """Secret in the gateway's namespace that has its key under `api-key`; left out: a secret of the stack has it."""
+    addresses: NotRequired[list[str]]
+    """Addresses that it has, as pods see them, where it is in a private network; left out: the internet."""
+    teams: list[str]
+    """Teams whose requests may go there: those of their keys, and of no other."""
+    models: list[HostedModelArgs]
+    """Models that it stands in for."""
+    budget: BudgetArgs
+    """What all requests together may spend there in a period."""
 
 
 class RedisSettingsArgs(TypedDict):
@@ -388,6 +435,10 @@ class GatewaySettingsArgs(TypedDict):
     """How long to wait for an engine."""
     retries: NotRequired[RetriesArgs]
     """Requests that fail."""
+    breaker: NotRequired[BreakerArgs]
+    """When a back end that fails is left alone."""
+    hosted: NotRequired[list[HostedProviderArgs]]
+    """Providers outside of the cluster that answer where nothing inside does, in this order; none by default."""
     overload: NotRequired[OverloadArgs]
     """What gives way when a model has nearly as many requests as it can take."""
     redis: NotRequired[RedisStoresArgs]

@@ -19,7 +19,7 @@ from llm_serving.gateway.names import (
     stable_url,
     weighted_url,
 )
-from llm_serving.spec import AnswerCacheSpec, GatewaySpec, ModelEndpoint, RedisSpec, Task
+from llm_serving.spec import AnswerCacheSpec, GatewaySpec, HostedProviderSpec, ModelEndpoint, RedisSpec, Task
 
 VERSION = 1
 """Of the form of ``gateway.json``."""
@@ -37,6 +37,8 @@ def gateway_document(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> dict
         "models": [_model(spec, model) for model in models],
         "limits": _plain(spec.limits),
         "retries": _plain(spec.retries),
+        "breaker": _plain(spec.breaker),
+        "hosted": [_hosted(provider, models) for provider in spec.hosted],
         "overload": _plain(spec.overload),
         "redis": _redis(spec),
         "postgres": None if spec.postgres is None else _only(_plain(spec.postgres), *_POSTGRES),
@@ -72,6 +74,7 @@ def gateway_problems(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> Iter
         if model.name in model.fallbacks:
             yield Problem(f"{path}.fallbacks", model.name, "is the model itself")
     yield from _embedding_model(spec, models)
+    yield from _hosted_problems(spec, names)
     hashes = [key.sha256 for key in spec.keys]
     for index, key in enumerate(spec.keys):
         if key.sha256 in hashes[:index]:
@@ -89,6 +92,20 @@ def _embedding_model(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> Iter
     yield from _unknown(path, [cache.embedding_model], [model.name for model in models])
     if any(model.name == cache.embedding_model and model.task is not Task.EMBED for model in models):
         yield Problem(path, cache.embedding_model, "is no model of embeddings")
+
+
+def _hosted_problems(spec: GatewaySpec, names: Sequence[str]) -> Iterator[Problem]:
+    providers = [provider.name for provider in spec.hosted]
+    for index, provider in enumerate(spec.hosted):
+        path = f"gateway.hosted[{index}]"
+        if provider.name in providers[:index]:
+            yield Problem(f"{path}.name", provider.name, "is there twice")
+        stood_in_for = [each.model for each in provider.models]
+        yield from _unknown(f"{path}.models", stood_in_for, names)
+        if twice := next((each for number, each in enumerate(stood_in_for) if each in stood_in_for[:number]), None):
+            yield Problem(f"{path}.models", twice, "is there twice")
+    if spec.hosted and spec.redis.limits is None:
+        yield Problem("gateway.hosted", None, "its budget is counted in redis.limits, and there is none")
 
 
 def _unknown(path: str, named: Iterable[str], names: Sequence[str]) -> Iterator[Problem]:
@@ -120,6 +137,23 @@ def _cache(cache: AnswerCacheSpec) -> dict[str, Any]:
     data = _plain(cache)
     similar = _only(data, "embeddingModel", "threshold", "maxEntries") if cache.kind == "semantic" else None
     return {**_only(data, "ttlSeconds", "staleSeconds", "scope"), "similar": similar}
+
+
+def _hosted(provider: HostedProviderSpec, models: Sequence[ModelEndpoint]) -> dict[str, Any]:
+    """A provider. How it is reached by network policies, and where its key is, is no part of it."""
+    contexts = {model.name: model.context_tokens for model in models}
+    return {
+        **_only(_plain(provider), "name", "url", "teams", "budget"),
+        "models": [
+            {
+                "model": each.model,
+                "name": each.name,
+                "contextTokens": each.context_tokens or contexts[each.model],
+                **_plain(each.price),
+            }
+            for each in provider.models
+        ],
+    }
 
 
 def _redis(spec: GatewaySpec) -> dict[str, Any] | None:

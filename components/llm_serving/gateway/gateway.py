@@ -69,6 +69,8 @@ class GatewayArgs(TypedDict):
     """Password of the Redis of limits and budgets."""
     cache_password: NotRequired[pulumi.Input[str]]
     """Password of the Redis of the cache."""
+    hosted_keys: NotRequired[pulumi.Input[dict[str, str]]]
+    """Keys of the hosted providers that name no Secret, by the providers' names."""
     monitored: NotRequired[bool]
     """Have Prometheus scrape it; its operator must be there."""
     monitoring_namespace: NotRequired[str]
@@ -91,6 +93,7 @@ class GatewayInputs(Frozen):
     reach: Any = None
     limits_password: Any = None
     cache_password: Any = None
+    hosted_keys: Any = None
     monitored: bool = False
     monitoring_namespace: NamespaceName = "monitoring"
     image_pull: ImagePullSpec | None = None
@@ -116,7 +119,7 @@ class Gateway(pulumi.ComponentResource):
         source = f"Gateway {name!r}"
         spec = inputs.gateway
         with raising_input_errors(source):
-            if problems := [*gateway_problems(spec, inputs.models), *_misplaced_passwords(inputs)]:
+            if problems := [*gateway_problems(spec, inputs.models), *_misplaced_secrets(inputs)]:
                 raise ProblemsError(problems)
             check_password(inputs.image_pull, inputs.image_pull_password)
         super().__init__(token("Gateway"), name, {}, opts)
@@ -170,6 +173,15 @@ class Gateway(pulumi.ComponentResource):
             )
             passwords_name = secret.metadata.apply(lambda metadata: metadata.name or litellm.REDIS_SECRET)
             files.append(secret)
+        if inputs.hosted_keys is not None:
+            files.append(
+                core.v1.Secret(
+                    f"{name}-hosted",
+                    metadata=metadata(litellm.HOSTED_SECRET),
+                    string_data=_hosted_keys(inputs, source),
+                    opts=child(self),
+                )
+            )
         document = gateway_document(spec, inputs.models)
         configuration = core.v1.ConfigMap(
             f"{name}-configuration",
@@ -237,6 +249,7 @@ def _hops(inputs: GatewayInputs) -> Hops:
         serving_ports=sorted({engine(name).port for name in EngineName}),
         redis=[component for redis, component in stores if redis is not None and redis.is_installed],
         redis_ports=sorted({redis.port for redis, _ in stores if redis is not None and not redis.is_installed}),
+        hosted=[(tuple(map(str, provider.addresses)), provider.port) for provider in spec.hosted],
         postgres=spec.postgres,
         monitoring={NAMESPACE_NAME: inputs.monitoring_namespace},
         challenged_by=CERT_MANAGER.namespace if spec.tls is not None and spec.tls.is_proved_over_http else None,
@@ -244,19 +257,54 @@ def _hops(inputs: GatewayInputs) -> Hops:
     )
 
 
-def _misplaced_passwords(inputs: GatewayInputs) -> list[Problem]:
+def _misplaced_secrets(inputs: GatewayInputs) -> list[Problem]:
     redis = inputs.gateway.redis
+    needed = _without_secret(inputs.gateway)
     given = (("limits", redis.limits, inputs.limits_password), ("cache", redis.cache, inputs.cache_password))
     return [
         Problem(f"{store}Password", None, f"without meaning where no gateway.redis.{store} is given")
         for store, endpoint, password in given
         if password is not None and endpoint is None
+    ] + [
+        Problem("hostedKeys", None, reason)
+        for is_wrong, reason in (
+            (needed and inputs.hosted_keys is None, f"required: gateway.hosted has no Secret with the key of {needed}"),
+            (not needed and inputs.hosted_keys is not None, "without meaning: no provider of gateway.hosted needs one"),
+        )
+        if is_wrong
     ]
 
 
 def _passwords(inputs: GatewayInputs) -> dict[str, pulumi.Output[str]]:
     passwords = {"limits": inputs.limits_password, "cache": inputs.cache_password}
     return {store: pulumi.Output.secret(value) for store, value in passwords.items() if value is not None}
+
+
+def _without_secret(spec: GatewaySpec) -> list[str]:
+    """Names of the hosted providers that name no Secret with their key."""
+    return [provider.name for provider in spec.hosted if provider.secret_name is None]
+
+
+def _hosted_keys(inputs: GatewayInputs, source: str) -> pulumi.Output[dict[str, str]]:
+    """The keys of the providers that name no Secret, all of them and no other."""
+    needed = _without_secret(inputs.gateway)
+
+    def checked(keys: dict[str, str]) -> dict[str, str]:
+        problems = [
+            Problem(f"hostedKeys.{name}", None, "required: the provider names no Secret with its key")
+            for name in needed
+            if not keys.get(name)
+        ]
+        problems += [
+            Problem(f"hostedKeys.{name}", None, "no provider of this name needs a key")
+            for name in sorted(keys.keys() - {*needed})
+        ]
+        with raising_input_errors(source):
+            if problems:
+                raise ProblemsError(problems)
+        return keys
+
+    return pulumi.Output.secret(inputs.hosted_keys).apply(checked)
 
 
 def _pod_monitor(parent: pulumi.Resource, name: str, metadata: meta.v1.ObjectMetaArgs) -> None:

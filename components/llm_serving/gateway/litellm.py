@@ -29,12 +29,17 @@ from llm_serving.spec import GatewaySpec, ImagePullSpec, ModelEndpoint, Postgres
 
 FILES = "/etc/llm-serving"
 METRICS_PORT_NAME = "metrics"
+_HOSTED = "hosted"
 PODS = {LABEL_COMPONENT: COMPONENT_GATEWAY}
 """Labels that select the pods."""
 
 KEYS_SECRET = "gateway-keys"
 KEYS_FILE = "keys.json"
 REDIS_SECRET = "gateway-redis"
+HOSTED_SECRET = "gateway-hosted"
+"""Keys of hosted providers that the stack has, by the providers' names."""
+HOSTED_KEY = "api-key"
+"""Where a Secret of somebody else's has such a key."""
 CONFIGURATION_FILE = "gateway.json"
 
 MEMORY_REQUEST = "640Mi"
@@ -101,10 +106,30 @@ def pod_spec(
             core.v1.VolumeArgs(
                 name="redis", secret=core.v1.SecretVolumeSourceArgs(secret_name=passwords, optional=True)
             ),
+            *_hosted_volume(spec),
             *(_authority(service) for service in _secured_redis(spec)),
             *([] if spec.postgres is None else [_postgres_volume(spec.postgres)]),
         ],
     )
+
+
+def _secret_file(secret: str, key: str, path: str) -> core.v1.VolumeProjectionArgs:
+    """One key of a Secret as a file; pods start without it."""
+    items = [core.v1.KeyToPathArgs(key=key, path=path)]
+    return core.v1.VolumeProjectionArgs(secret=core.v1.SecretProjectionArgs(name=secret, items=items, optional=True))
+
+
+def _hosted_volume(spec: GatewaySpec) -> list[core.v1.VolumeArgs]:
+    """A file with the key of each hosted provider, by its name. One without a key is not asked."""
+    sources = [
+        _secret_file(HOSTED_SECRET, provider.name, provider.name)
+        if provider.secret_name is None
+        else _secret_file(provider.secret_name, HOSTED_KEY, provider.name)
+        for provider in spec.hosted
+    ]
+    if not sources:
+        return []
+    return [core.v1.VolumeArgs(name=_HOSTED, projected=core.v1.ProjectedVolumeSourceArgs(sources=sources))]
 
 
 def _secured_redis(spec: GatewaySpec) -> list[str]:
@@ -124,14 +149,9 @@ def _authority(service: str) -> core.v1.VolumeArgs:
 
 def _postgres_volume(postgres: PostgresSpec) -> core.v1.VolumeArgs:
     """User, password and authorities. Pods start without them, and read them again for each connection."""
-
-    def secret(name: str, key: str, path: str) -> core.v1.VolumeProjectionArgs:
-        items = [core.v1.KeyToPathArgs(key=key, path=path)]
-        return core.v1.VolumeProjectionArgs(secret=core.v1.SecretProjectionArgs(name=name, items=items, optional=True))
-
-    sources = [secret(postgres.secret_name, key, key) for key in ("username", "password")]
+    sources = [_secret_file(postgres.secret_name, key, key) for key in ("username", "password")]
     if postgres.ca_secret_name is not None:
-        sources.append(secret(postgres.ca_secret_name, "ca.crt", "ca.crt"))
+        sources.append(_secret_file(postgres.ca_secret_name, "ca.crt", "ca.crt"))
     return core.v1.VolumeArgs(name="postgres", projected=core.v1.ProjectedVolumeSourceArgs(sources=sources))
 
 
@@ -160,6 +180,11 @@ def _container(spec: GatewaySpec) -> core.v1.ContainerArgs:
             # Whole folders: a file that is mounted by itself never changes.
             core.v1.VolumeMountArgs(name="keys", mount_path=f"{FILES}/keys", read_only=True),
             core.v1.VolumeMountArgs(name="redis", mount_path=f"{FILES}/redis", read_only=True),
+            *(
+                [core.v1.VolumeMountArgs(name=_HOSTED, mount_path=f"{FILES}/{_HOSTED}", read_only=True)]
+                if spec.hosted
+                else []
+            ),
             *(
                 core.v1.VolumeMountArgs(name=service, mount_path=authority_folder(service), read_only=True)
                 for service in _secured_redis(spec)

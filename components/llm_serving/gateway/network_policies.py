@@ -35,6 +35,7 @@ from llm_serving.serving.network_policies import (
     egress_to_dns,
     ingress,
     ingress_of_scrapes,
+    internet,
     pods_in,
     pods_of,
     tcp,
@@ -57,6 +58,7 @@ class Hops:
         direct: the proxy asks the engines of some model itself.
         serving_ports: TCP ports on which engines answer.
         redis: components of the Redis that run in the namespace.
+        hosted: addresses and TCP port of each hosted provider; no addresses: it is on the internet.
         redis_ports: TCP ports of the Redis that run elsewhere.
         postgres: the database of keys and budgets; ``None`` where there is none.
         monitoring: labels of the namespaces that Prometheus runs in.
@@ -72,6 +74,7 @@ class Hops:
     serving_ports: Sequence[int]
     redis: Sequence[str]
     redis_ports: Sequence[int]
+    hosted: Sequence[tuple[Sequence[str], int]]
     postgres: PostgresSpec | None
     monitoring: Mapping[str, str]
     challenged_by: str | None
@@ -143,6 +146,8 @@ def _egress_of_litellm(hops: Hops, proxy: Peer) -> Policy:
         rules.append(_to([Peer(pod_selector=pods_of(*hops.redis))], [REDIS_PORT]))
     if hops.redis_ports:
         rules.append(_to(addresses(PRIVATE), hops.redis_ports))
+    for ranges, port in dict.fromkeys(hops.hosted):
+        rules.append(_to(addresses(ranges) if ranges else [internet()], [port]))
     if hops.postgres is not None:
         rules.append(_to(_postgres(hops.postgres), [hops.postgres.port]))
     return Policy(pod_selector=pods_of(COMPONENT_GATEWAY), policy_types=["Egress"], egress=rules)

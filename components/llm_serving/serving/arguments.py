@@ -19,6 +19,8 @@ class TeamArgs(TypedDict):
     """Groups that may also change workloads."""
     editors_exec: NotRequired[bool]
     """Editors may run commands in the team's pods, for example `nvidia-smi`; false by default."""
+    stays_in_cluster: NotRequired[bool]
+    """What its keys ask never leaves the cluster: no hosted provider may stand in for a model; false by default."""
 
 
 class CanaryArgs(TypedDict):

@@ -236,12 +236,16 @@ def _egress_to_site(ranges: Sequence[str], ports: Sequence[int]) -> Policy:
     )
 
 
+def internet() -> Peer:
+    """Every address that is no private one."""
+    return Peer(ip_block=networking.v1.IPBlockArgs(cidr=INTERNET, except_=list(NOT_INTERNET)))
+
+
 def _egress_to_internet() -> Policy:
-    internet = Peer(ip_block=networking.v1.IPBlockArgs(cidr=INTERNET, except_=list(NOT_INTERNET)))
     return Policy(
         pod_selector=pods_of(COMPONENT_LOADER),
         policy_types=["Egress"],
-        egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=[internet], ports=tcp([443]))],
+        egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=[internet()], ports=tcp([443]))],
     )
 
 

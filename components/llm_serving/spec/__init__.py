@@ -23,7 +23,7 @@ from llm_serving.spec.facts import (
 )
 from llm_serving.spec.gateway import (
     AnswerCacheSpec,
-    BudgetSpec,
+    BreakerSpec,
     CacheScope,
     GatewayLimitsSpec,
     GatewayModelSpec,
@@ -37,7 +37,6 @@ from llm_serving.spec.gateway import (
     OverloadSpec,
     PostgresSpec,
     PostgresTls,
-    PriceSpec,
     RedisSpec,
     RedisStoresSpec,
     RetriesSpec,
@@ -52,6 +51,7 @@ from llm_serving.spec.gateway_address import (
     LoadBalancerSpec,
 )
 from llm_serving.spec.gateway_reference import GatewayReference
+from llm_serving.spec.hosted import HostedModelSpec, HostedProviderSpec
 from llm_serving.spec.image_pull import ImagePullSpec
 from llm_serving.spec.launcher import LauncherSpec
 from llm_serving.spec.loader import LoaderSpec, Weights
@@ -82,6 +82,7 @@ from llm_serving.spec.release import (
     release_hash,
 )
 from llm_serving.spec.router import RouterSpec, RoutingPolicy
+from llm_serving.spec.spending import BudgetSpec, PriceSpec
 from llm_serving.spec.team import TeamSpec
 from llm_serving.spec.timeouts import TimeoutsSpec
 from llm_serving.spec.toleration import Toleration
@@ -95,6 +96,7 @@ __all__ = [
     "AnswerCacheSpec",
     "AttentionKind",
     "AutoscalingSpec",
+    "BreakerSpec",
     "BudgetSpec",
     "CacheScope",
     "CacheStorageSpec",
@@ -122,6 +124,8 @@ __all__ = [
     "GpuNodesSpec",
     "GuardrailEntity",
     "GuardrailsSpec",
+    "HostedModelSpec",
+    "HostedProviderSpec",
     "ImagePullSpec",
     "ImageReference",
     "IssuerSpec",

@@ -11,6 +11,7 @@ from llm_serving.arguments import Frozen
 from llm_serving.errors import LEAVE_OUT, Problem, ProblemsError, Suggestion
 from llm_serving.spec.forms import DNS_HOST, KEY_HASH, PEM_CERTIFICATE
 from llm_serving.spec.gateway_address import ExistingEdgeSpec, GatewayTlsSpec, LoadBalancerSpec
+from llm_serving.spec.hosted import HostedProviderSpec
 from llm_serving.spec.instants import Instant
 from llm_serving.spec.model import ServiceClass
 from llm_serving.spec.names import (
@@ -26,14 +27,12 @@ from llm_serving.spec.names import (
 from llm_serving.spec.network import Cidr
 from llm_serving.spec.release import ImageReference
 from llm_serving.spec.router import RouterSpec
+from llm_serving.spec.spending import BudgetSpec, PriceSpec
 from llm_serving.spec.timeouts import DAY_SECONDS
 
 Seconds = Annotated[float, Field(gt=0, le=DAY_SECONDS)]
-Dollars = Annotated[float, Field(gt=0, le=1_000_000)]
-PriceInDollars = Annotated[float, Field(ge=0, le=MAX_AMOUNT)]
 Cores = Annotated[float, Field(ge=0.01, le=64)]
 """CPU that a pod requests; it may use more."""
-Days = Annotated[int, Field(ge=1, le=366)]
 
 
 class Routing(StrEnum):
@@ -67,24 +66,6 @@ class GuardrailEntity(StrEnum):
     PRIVATE_KEY = "private-key"
 
 
-class BudgetSpec(Frozen):
-    """What a key may spend in a period."""
-
-    usd: Dollars | None = None
-    """US dollars, by the models' prices; left out: no limit."""
-    tokens: PositiveAmount | None = None
-    """Tokens, those of prompts and of answers together; left out: no limit."""
-    days: Days = 30
-    """Length of the period in days; 30 by default."""
-
-    @model_validator(mode="after")
-    def _limits_something(self) -> "BudgetSpec":
-        if self.usd is None and self.tokens is None:
-            reason = "required where no tokens are given: a budget limits one of them, or both"
-            raise ProblemsError([Problem("usd", None, reason, Suggestion(values=[100.0]))])
-        return self
-
-
 class KeySpec(Frozen):
     """Who may use the gateway, and how much. Of the key itself only its hash is known."""
 
@@ -110,15 +91,6 @@ class KeySpec(Frozen):
     """`critical`, `standard` (the default) or `batch`: whose requests give way when capacity is short."""
     cache_scope: CacheScope | None = None
     """Who may be given its answers from the cache: `key` or `team`; left out: as the cache says."""
-
-
-class PriceSpec(Frozen):
-    """What a model's tokens cost, for budgets and reports."""
-
-    usd_per_million_input_tokens: PriceInDollars
-    """US dollars for a million tokens of prompts."""
-    usd_per_million_output_tokens: PriceInDollars
-    """US dollars for a million tokens of answers."""
 
 
 class GatewayTimeoutsSpec(Frozen):
@@ -188,6 +160,24 @@ class RetriesSpec(Frozen):
 
     attempts: Annotated[int, Field(ge=0, le=5)] = 2
     """More attempts; 2 by default."""
+
+
+class BreakerSpec(Frozen):
+    """When a back end that fails is left alone: the stable one of a model, or a hosted provider.
+
+    The weighted one never is: a canary that fails is asked at its weight all the same.
+    """
+
+    failure_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of its requests that fail, from which on it gets none; 0.5 by default."""
+    min_requests: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Requests of the last `windowSeconds` from which on that counts; 5 by default."""
+    window_seconds: Seconds = 60.0
+    """How long a request counts, in seconds; 60 by default."""
+    open_seconds: Seconds = 10.0
+    """Time after which one request tries it again, in seconds; 10 by default."""
+    slow_seconds: Seconds | None = None
+    """A stream whose first token takes longer counts as failed, in seconds; left out: none does."""
 
 
 Share = Annotated[int, Field(ge=1, le=100)]
@@ -416,6 +406,10 @@ class GatewaySpec(Frozen):
     """How long to wait for an engine."""
     retries: RetriesSpec = RetriesSpec()
     """Requests that fail."""
+    breaker: BreakerSpec = BreakerSpec()
+    """When a back end that fails is left alone."""
+    hosted: tuple[HostedProviderSpec, ...] = ()
+    """Providers outside of the cluster that answer where nothing inside does, in this order; none by default."""
     overload: OverloadSpec = OverloadSpec()
     """What gives way when a model has nearly as many requests as it can take."""
     redis: RedisStoresSpec = RedisStoresSpec()

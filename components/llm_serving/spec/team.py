@@ -27,3 +27,5 @@ class TeamSpec(Frozen):
 
     Whoever may reads what the pods read, the token of their cloud identity included.
     """
+    stays_in_cluster: bool = False
+    """What its keys ask never leaves the cluster: no hosted provider may stand in for a model; false by default."""

@@ -29,6 +29,7 @@ class Behaviour:
             call.
         fails: whether a request, by its number from 0 on, gets ``status``; left out: every one.
         ends_with: a stream ends with this event in the place of the last ones.
+        releases: those that a request may name, as the models' route knows them; left out: it looks at no name.
         sleeps: there is no engine, and the proxy says so in its place.
     """
 
@@ -45,6 +46,7 @@ class Behaviour:
     said_as: str = "content"
     fails: Callable[[int], bool] | None = None
     ends_with: Mapping[str, Any] | None = None
+    releases: frozenset[str] | None = None
     sleeps: bool = False
 
 
@@ -119,8 +121,13 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if behaviour.hold is not None:
             behaviour.hold.wait(GUARD_SECONDS)
+        pinned = self.headers["x-llm-release"]
         try:
-            if behaviour.status != 200 and (behaviour.fails is None or behaviour.fails(len(backend.requests) - 1)):
+            if behaviour.releases is not None and pinned is not None and pinned not in behaviour.releases:
+                self.send_response(503)
+                self.send_header("content-length", "0")
+                self.end_headers()
+            elif behaviour.status != 200 and (behaviour.fails is None or behaviour.fails(len(backend.requests) - 1)):
                 self._json(behaviour.status, behaviour.error)
             elif body.get("stream"):
                 self._stream(body, behaviour)
@@ -142,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _start(self, status: int, kind: str, more: list[tuple[str, str]]) -> None:
         self.send_response(status)
-        release = self.server.backend.release  # pyright: ignore[reportAttributeAccessIssue]
+        release = self.headers["x-llm-release"] or self.server.backend.release  # pyright: ignore[reportAttributeAccessIssue]
         for name, value in [("content-type", kind), ("x-llm-release", release), *more]:
             self.send_header(name, value)
         self.end_headers()

@@ -218,3 +218,90 @@ def protected(protected_pod: Pod, cache: Redis, weighted: Backend, stable: Backe
         backend.requests.clear()
     assert cache.command("FLUSHALL") == "+OK"
     return protected_pod
+
+
+OPEN_SECONDS = 2.0
+"""How long a breaker of this gateway stays open."""
+
+HOSTED_KEYS = (
+    key("may", team="chat"),
+    key("may-not", team="secret"),
+    key("narrow", team="chat", models=["own", "dear"]),
+    key("spender", team="chat", budget={"usd": 1.0}),
+)
+
+
+def _prices(usd: float) -> Mapping[str, float]:
+    """A million tokens of either kind for so many dollars."""
+    return {"usdPerMillionInputTokens": usd, "usdPerMillionOutputTokens": usd}
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[Backend]:
+    """What answers outside of the cluster, with OpenAI's interface."""
+    with backends.running("outside") as backend:
+        yield backend
+
+
+@pytest.fixture(scope="session")
+def hosted_pod(
+    tmp_path_factory: pytest.TempPathFactory,
+    weighted: Backend,
+    stable: Backend,
+    other: Backend,
+    provider: Backend,
+    redis: Redis,
+    cache: Redis,
+) -> Iterator[Pod]:
+    """A gateway with hosted providers, breakers that open soon, and answers kept."""
+    urls = {"weightedUrl": weighted.url, "stableUrl": stable.url}
+    elsewhere = {"weightedUrl": other.url, "stableUrl": other.url}
+    hasty = {"connectSeconds": 2, "firstTokenSeconds": 4, "betweenTokensSeconds": 1, "totalSeconds": 16}
+    models = [
+        {"name": "own", "contextTokens": 2048, **_prices(1.0), **urls},
+        {"name": "led", "contextTokens": 2048, "fallbacks": ["middle"], **_prices(1000.0), **urls},
+        {"name": "middle", "contextTokens": 2048, **_prices(3000.0), **elsewhere},
+        {"name": "dear", "contextTokens": 2048, **_prices(1000.0), **urls},
+        {"name": "hasty", "contextTokens": 2048, "timeouts": hasty, **urls},
+        {"name": "alone", "contextTokens": 2048, **urls},
+        {"name": "vectors", "task": "embed", "contextTokens": 512, **urls},
+        {"name": "scores", "task": "classify", "contextTokens": 512, **urls},
+    ]
+    at_provider = {"contextTokens": 2048, **_prices(5000.0)}
+    names = ("own", "led", "middle", "dear", "hasty", "vectors", "scores")
+    outside = {
+        "name": "outside",
+        "url": provider.url,
+        "teams": ["chat"],
+        "budget": {"usd": 1000.0},
+        "models": [{"model": name, "name": f"Maker/{name.title()}", **at_provider} for name in names],
+    }
+    small = {
+        **outside,
+        "name": "small",
+        "url": provider.url.replace("127.0.0.1", "localhost"),
+        "budget": {"tokens": 100},
+        "models": [{"model": "alone", "name": "Maker/Small", **at_provider}],
+    }
+    configuration = {
+        "version": 1,
+        "models": models,
+        "breaker": {"failureShare": 0.5, "minRequests": 6, "windowSeconds": 600, "openSeconds": OPEN_SECONDS},
+        "hosted": [outside, small],
+        "redis": {
+            "limits": {"host": "127.0.0.1", "port": redis.port},
+            "cache": {"host": "127.0.0.1", "port": cache.port},
+            "timeoutSeconds": TIMEOUT_SECONDS,
+        },
+        "cache": {"ttlSeconds": 300, "staleSeconds": 0},
+    }
+    pod = None
+    try:
+        pod = start(tmp_path_factory.mktemp("hosted"), configuration, HOSTED_KEYS)
+        wait_ready(pod)
+        yield pod
+    except NotHereError as reason:
+        pytest.fail(str(reason))
+    finally:
+        if pod is not None:
+            stop(pod)

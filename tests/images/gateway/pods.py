@@ -57,7 +57,7 @@ class Pod:
     metrics_url: str
     process: subprocess.Popen[bytes]
 
-    def post(self, path: str, body: object, name: str | None = "any", **arguments: Any) -> requests.Response:
+    def post(self, path: str, body: Any, name: str | None = "any", **arguments: Any) -> requests.Response:
         """Send a request with the key of this name."""
         headers = {} if name is None else {"authorization": f"Bearer sk-llm-{name}"}
         headers.update(arguments.pop("headers", {}))
@@ -113,9 +113,14 @@ def start(
     host: str = "127.0.0.1",
     postgres: Mapping[str, str] | None = None,
 ) -> Pod:
-    """Start a gateway, with files of this text for the table of keys; it is not ready yet."""
-    for name in ("gateway", "keys", "redis", "postgres", "work"):
+    """Start a gateway, with files of this text for the table of keys; it is not ready yet.
+
+    Hosted providers know it by ``key-of-`` and their name.
+    """
+    for name in ("gateway", "keys", "redis", "hosted", "postgres", "work"):
         (folder / name).mkdir(parents=True, exist_ok=True)
+    for provider in configuration.get("hosted", ()):
+        (folder / "hosted" / provider["name"]).write_text(f"key-of-{provider['name']}\n")
     for name, text in (postgres or {}).items():
         (folder / "postgres" / name).write_text(text)
     (folder / "gateway" / "gateway.json").write_text(json.dumps(configuration))

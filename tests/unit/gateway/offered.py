@@ -4,6 +4,7 @@ import hashlib
 from typing import Any
 
 KEY = "sk-llm-0123456789012345678901234567890123456789012"
+HOSTED_KEY = "made-up"
 IMAGES = {
     "image": {"repository": "registry.example/gateway", "tag": "0.1.0"},
     "proxy_image": {"repository": "registry.example/proxy", "tag": "3.7.15"},
@@ -47,6 +48,7 @@ SETTINGS: dict[str, Any] = {
         "cache_seconds": 60,
     },
     "cache": {"ttl_seconds": 60, "scope": "team"},
+    "breaker": {"min_requests": 20, "slow_seconds": 15.0},
     "guardrails": {
         "input": ["email", "credit-card"],
         "output": ["api-key"],
@@ -54,6 +56,38 @@ SETTINGS: dict[str, Any] = {
         "prompt_injection": True,
     },
 }
+HOSTED: list[Any] = [
+    {
+        "name": "together",
+        "url": "https://api.together.example/v1",
+        "teams": ["chat"],
+        "models": [
+            {
+                "model": "qwen",
+                "name": "Qwen/Qwen3-8B",
+                "context_tokens": 4096,
+                "price": {"usd_per_million_input_tokens": 0.2, "usd_per_million_output_tokens": 0.8},
+            }
+        ],
+        "budget": {"usd": 50.0, "days": 7},
+    },
+    {
+        "name": "elsewhere",
+        "url": "http://gateway.other.example:8080/v1",
+        "secret_name": "other-stack",
+        "addresses": ["10.8.0.0/16"],
+        "teams": ["chat", "search"],
+        "models": [
+            {
+                "model": "qwen",
+                "name": "qwen",
+                "price": {"usd_per_million_input_tokens": 0.1, "usd_per_million_output_tokens": 0.4},
+            }
+        ],
+        "budget": {"tokens": 1_000_000},
+    },
+]
+"""Providers, of which the first has its key from the stack."""
 MODELS: list[Any] = [
     {"name": "qwen", "context_tokens": 8192, "service_class": "critical"},
     {"name": "phi", "context_tokens": 4096, "routing": "service"},

@@ -15,12 +15,15 @@ from llm_serving.arguments import parse
 from llm_serving.gateway.configuration import file_content, gateway_document, keys_document
 from llm_serving.spec import (
     AnswerCacheSpec,
+    BreakerSpec,
     BudgetSpec,
     GatewayLimitsSpec,
     GatewaySpec,
     GatewayTimeoutsSpec,
     GuardrailEntity,
     GuardrailsSpec,
+    HostedModelSpec,
+    HostedProviderSpec,
     KeySpec,
     ModelEndpoint,
     OverloadSpec,
@@ -29,7 +32,7 @@ from llm_serving.spec import (
     RedisStoresSpec,
     RetriesSpec,
 )
-from tests.unit.gateway.offered import IMAGES, MODELS, SETTINGS
+from tests.unit.gateway.offered import HOSTED, IMAGES, MODELS, SETTINGS
 
 
 def spec(**changes: Any) -> GatewaySpec:
@@ -47,7 +50,7 @@ def read(document: dict[str, Any]) -> Configuration:
 BARE = {"keys": [], "models": [], "redis": {}, "cache": None, "guardrails": None, "postgres": None}
 
 
-@pytest.mark.parametrize("changes", [{}, BARE], ids=["everything", "nothing"])
+@pytest.mark.parametrize("changes", [{"hosted": HOSTED}, BARE], ids=["everything", "nothing"])
 def test_the_program_of_the_image_reads_every_field_and_there_is_none_that_is_not_written(changes: Any) -> None:
     document = gateway_document(spec(**changes), models())
     assert read(document).model_dump(mode="json", by_alias=True) == document
@@ -70,6 +73,9 @@ SAME = [
     (GatewayTimeoutsSpec, configuration.Timeouts),
     (GatewayLimitsSpec, configuration.RequestLimits),
     (RetriesSpec, configuration.Retries),
+    (BreakerSpec, configuration.Breaker),
+    (HostedProviderSpec, configuration.HostedProvider),
+    (HostedModelSpec, configuration.HostedModel),
     (OverloadSpec, configuration.Overload),
     (RedisSpec, configuration.RedisEndpoint),
     (RedisStoresSpec, configuration.RedisEndpoints),
@@ -79,7 +85,7 @@ SAME = [
     (GuardrailsSpec, configuration.Guardrails),
     (GatewaySpec, configuration.Configuration),
     (KeySpec, key_file.Key),
-    (BudgetSpec, key_file.Budget),
+    (BudgetSpec, configuration.Budget),
 ]
 """Models of settings, and what the program has for the same."""
 
@@ -148,3 +154,9 @@ def test_a_redis_of_the_stack_is_found_by_its_service_and_one_that_is_there_by_i
     assert redis.redis.cache is not None
     assert (redis.redis.limits.host, redis.redis.limits.tls) == ("redis-limits.llm-gateway.svc", False)
     assert (redis.redis.cache.host, redis.redis.cache.tls) == ("r.example.com", True)
+
+
+def test_a_hosted_model_takes_as_many_tokens_as_the_one_that_it_stands_in_for_unless_settings_say_how_many() -> None:
+    first, second = read(gateway_document(spec(hosted=HOSTED), models())).hosted
+    assert (first.models[0].context_tokens, second.models[0].context_tokens) == (4096, 8192)
+    assert "secret" not in file_content(gateway_document(spec(hosted=HOSTED), models()))

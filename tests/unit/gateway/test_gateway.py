@@ -5,7 +5,7 @@ import pytest
 from pulumi.errors import InputPropertiesError
 
 from llm_serving.gateway import Gateway
-from tests.unit.gateway.offered import IMAGES, MODELS, SETTINGS, arguments
+from tests.unit.gateway.offered import HOSTED, HOSTED_KEY, IMAGES, MODELS, SETTINGS, arguments
 from tests.unit.recording import Recorded, Recording, record
 from tests.unit.serving import crds
 from tests.unit.serving.manifests import assert_valid, breaks_restricted
@@ -164,6 +164,40 @@ def test_without_a_password_there_is_no_secret_and_pods_start_all_the_same() -> 
     assert volume["secret"]["optional"] is True
 
 
+HOSTED_KEYS = {"together": HOSTED_KEY}
+
+
+def test_keys_of_hosted_providers_come_as_files_from_secrets_and_are_nowhere_else() -> None:
+    recording = gateway({"hosted": HOSTED}, hosted_keys=HOSTED_KEYS)
+    assert_valid(recording)
+    secret = recording.one(SECRET, "gateway-hosted")
+    assert secret["stringData"] == HOSTED_KEYS
+    assert {path.split(".")[0] for path in secret.secret_paths} == {"stringData"}
+    assert HOSTED_KEY not in json.dumps([each.inputs for each in recording.all("ConfigMap")])
+    (volume,) = (each for each in template(recording)["spec"]["volumes"] if each["name"] == "hosted")
+    # A provider that is not asked must keep no pod from starting.
+    assert volume["projected"]["sources"] == [
+        {"secret": {"name": "gateway-hosted", "optional": True, "items": [{"key": "together", "path": "together"}]}},
+        {"secret": {"name": "other-stack", "optional": True, "items": [{"key": "api-key", "path": "elsewhere"}]}},
+    ]
+    assert "/etc/llm-serving/hosted" in {mount["mountPath"] for mount in container(recording)["volumeMounts"]}
+
+
+def test_litellm_reaches_hosted_providers_on_the_internet_or_at_their_addresses_and_nothing_else_outside() -> None:
+    def egress(**changes: Any) -> list[Any]:
+        policy = gateway(**changes).one("NetworkPolicy", "gateway-litellm-egress")
+        return [rule for rule in policy["spec.egress"] if any("ipBlock" in peer for peer in rule["to"])]
+
+    before = egress()
+    added = [each for each in egress(settings={"hosted": HOSTED}, hosted_keys=HOSTED_KEYS) if each not in before]
+    internet, private = added
+    assert internet["to"][0]["ipBlock"]["cidr"] == "0.0.0.0/0"
+    assert "10.0.0.0/8" in internet["to"][0]["ipBlock"]["except"]
+    assert [port["port"] for port in internet["ports"]] == [443]
+    assert private["to"] == [{"ipBlock": {"cidr": "10.8.0.0/16"}}]
+    assert [port["port"] for port in private["ports"]] == [8080]
+
+
 def test_user_and_password_of_the_database_are_references_that_may_come_later() -> None:
     (volume,) = (each for each in template(gateway())["spec"]["volumes"] if each["name"] == "postgres")
     sources = [source["secret"] for source in volume["projected"]["sources"]]
@@ -205,6 +239,14 @@ WRONG = [
     (arguments({"cache": {"kind": "semantic", "embedding_model": "qwen"}}), "gateway.cache.embeddingModel"),
     (arguments({"redis": {}, "cache": None}, cache_password="x"), "cachePassword"),
     (arguments(image_pull_password="x"), "imagePullPassword"),
+    (arguments({"hosted": HOSTED}), "hostedKeys"),
+    (arguments(hosted_keys=HOSTED_KEYS), "hostedKeys"),
+    (arguments({"hosted": [*HOSTED, HOSTED[1]]}, hosted_keys=HOSTED_KEYS), "gateway.hosted[2].name"),
+    (arguments({"hosted": HOSTED, "redis": {"cache": {}}}, hosted_keys=HOSTED_KEYS), "gateway.hosted"),
+    (
+        arguments({"hosted": [{**HOSTED[1], "models": [{**HOSTED[1]["models"][0], "model": "gpt"}]}]}),
+        "gateway.hosted[0].models",
+    ),
     (arguments(client_ranges=["10.0.0.1/8"]), "clientRanges[0]"),
     (arguments({"keys": [*SETTINGS["keys"], {**SETTINGS["keys"][0], "name": "b"}]}), "gateway.keys[1].sha256"),
     ({"gateway": IMAGES}, "models"),

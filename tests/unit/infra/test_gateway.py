@@ -154,6 +154,37 @@ def test_policies_that_close_a_namespace_are_others_than_those_that_leave_it_ope
     assert {"serving-behind-routers", "clients-of-gateway"} <= closed - opened
 
 
+PROVIDER = {
+    "name": "together",
+    "url": "https://api.together.example/v1",
+    "teams": ["chat"],
+    "models": [
+        {
+            "model": "qwen3-0-6b",
+            "name": "Qwen/Qwen3-0.6B",
+            "price": {"usdPerMillionInputTokens": 0.1, "usdPerMillionOutputTokens": 0.1},
+        }
+    ],
+    "budget": {"usd": 100},
+}
+
+
+def test_the_key_of_a_hosted_provider_comes_from_the_stack_and_is_in_no_output() -> None:
+    made = run(settings(hosted=[PROVIDER]), {"hostedKeys": json.dumps({"together": "hunter4"})})
+    secret = made.recording.one("Secret", "gateway-hosted")
+    assert secret["stringData"] == {"together": "hunter4"}
+    assert secret.secret_paths
+    assert "hunter" not in json.dumps(made.outputs)
+    egress = made.recording.one("NetworkPolicy", "gateway-litellm-egress")["spec.egress"]
+    assert "0.0.0.0/0" in json.dumps(egress)
+
+
+def test_keys_of_hosted_providers_that_cannot_be_read_are_refused_without_being_repeated() -> None:
+    with pytest.raises(Exception, match="not a JSON object of keys by provider") as caught:
+        run(settings(hosted=[PROVIDER]), {"hostedKeys": "hunter4"})
+    assert "hunter" not in str(caught.value)
+
+
 def test_a_certificate_of_an_authority_comes_with_its_issuer_and_after_cert_manager() -> None:
     tls = {"acme": {"email": "platform@example.com"}}
     recording = run(settings(host="llm.example.com", tls=tls, loadBalancer={"public": True})).recording

@@ -91,6 +91,21 @@ def test_secrets_of_a_local_run_are_its_own(tmp_path: Path) -> None:
 IMAGE = {"repository": "registry.example/gateway", "tag": "1.0.0"}
 
 
+HOSTED = {
+    "name": "together",
+    "url": "https://api.together.example/v1",
+    "teams": ["chat"],
+    "models": [
+        {
+            "model": "qwen",
+            "name": "Qwen/Qwen3-8B",
+            "price": {"usdPerMillionInputTokens": 1, "usdPerMillionOutputTokens": 1},
+        }
+    ],
+    "budget": {"usd": 1},
+}
+
+
 def _gateway(store: str) -> dict[str, Any]:
     return {"gateway": {"image": IMAGE, "proxyImage": IMAGE, "redis": {store: {"host": "redis.example"}}}}
 
@@ -102,6 +117,7 @@ SECRET_SETTINGS = {
     },
     "redisLimitsPassword": _gateway("limits"),
     "redisCachePassword": _gateway("cache"),
+    "hostedKeys": {"gateway": {"image": IMAGE, "proxyImage": IMAGE, "hosted": [HOSTED]}},
     "loader.token": {},
 }
 """Settings that each secret belongs to; a stack loads from the hub unless it says something else."""

@@ -78,6 +78,27 @@ def test_a_plan_shows_the_gateways_pods_and_weights_that_hold_with_it(tmp_path: 
     assert "pods and disks of the gateway" in with_gateway
 
 
+def test_that_requests_leave_the_cluster_is_a_note_and_in_the_plan(tmp_path: Path) -> None:
+    settings = settings_data("dev")
+    put(settings, "loader.image", {"repository": "registry.test/model-loader", "tag": "0.1.0"})
+    image = {"repository": "registry.test/gateway", "tag": "1.0.0"}
+    images = dict.fromkeys(("image", "proxyImage", "routerImage", "redisImage"), image)
+    price = {"usdPerMillionInputTokens": 1, "usdPerMillionOutputTokens": 1}
+    provider = {
+        "name": "together",
+        "url": "https://api.together.example/v1",
+        "secretName": "together",
+        "teams": ["chat"],
+        "models": [{"model": "qwen3-0-6b", "name": "Qwen/Qwen3-0.6B", "price": price}],
+        "budget": {"usd": 100, "days": 7},
+    }
+    plan = _plan({**settings, "gateway": {**images, "redis": {"limits": {}}, "hosted": [provider]}}, tmp_path)
+    assert " ".join(plan.split()).count("100 USD in 7 days at most") == 1
+    assert "leave the cluster for https://api.together.example/v1" in " ".join(plan.split())
+    (note,) = (each for each in _notes("check", tmp_path) if "hosted" in each)
+    assert "prompts of these teams leave the cluster for api.together.example" in note
+
+
 def _plan(settings: dict[str, Any], folder: Path) -> str:
     write_settings(folder, settings)
     done = CliRunner().invoke(app, ["plan", "dev", "--folder", str(folder), "--plain"])

@@ -22,7 +22,7 @@ from llm_serving_gateway.answer_keys import PREFIX, answer_key, space_of
 from llm_serving_gateway.bounded_redis import BoundedRedis, RedisAwayError
 from llm_serving_gateway.configuration import Cache, Configuration, Files
 from llm_serving_gateway.embeddings import Embedder, Embedding
-from llm_serving_gateway.exchange import RELEASE_HEADER, Exchange
+from llm_serving_gateway.exchange import Exchange
 from llm_serving_gateway.questions import Question, question
 from llm_serving_gateway.relay import Event, Inner, Receive, Send
 from llm_serving_gateway.similar_answers import SimilarAnswers
@@ -133,7 +133,7 @@ class AnswerCache:
             return
         deadline = asyncio.get_running_loop().time() + LOOK_UP_SECONDS
         space = space_of(running.key.sha256, running.key.team, running.key.cache_scope or self._settings.scope)
-        release = running.headers.get(RELEASE_HEADER)
+        release = running.release
         key = answer_key(space, running.path, release, running.body, self._made_under)
         entry = await self._read(key) if running.directives.read else None
         age = 0.0 if entry is None else time.time() - entry.kept_at
@@ -277,4 +277,5 @@ class _Recording:
 def _is_own(running: Exchange) -> bool:
     """Whether the requested model answered, to its own end: what another said, or an answer cut short, is not kept."""
     upstream = running.upstream
-    return upstream.model == running.model.name and not upstream.broken and not upstream.fewer_tokens
+    is_of_model = upstream.model == running.model.name and upstream.provider is None
+    return is_of_model and not upstream.broken and not upstream.fewer_tokens

@@ -7,23 +7,25 @@ administration are not there. Prompts and answers are never logged.
 
 import asyncio
 import os
+import re
 import time
 import uuid
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from llm_serving_gateway import encoding, requests
 from llm_serving_gateway.answer_keys import FIELD, directives
-from llm_serving_gateway.bounds import bound, price
+from llm_serving_gateway.bounds import bound
 from llm_serving_gateway.configuration import Configuration, Files, Model, read_configuration
 from llm_serving_gateway.exchange import Exchange
 from llm_serving_gateway.keys import Key, Keys
 from llm_serving_gateway.limits import Limiter, LimitError, Limits, Reservation, SharedLimits
 from llm_serving_gateway.metrics import Metrics
 from llm_serving_gateway.overload import Admission, Admissions
-from llm_serving_gateway.refusals import RefusalError, invalid
+from llm_serving_gateway.prices import Priced, price
+from llm_serving_gateway.refusals import RefusalError, invalid, unknown_model
 from llm_serving_gateway.relay import Event, Inner, Outcome, Receive, Send, relay
 from llm_serving_gateway.tables import Tables
 
@@ -37,6 +39,8 @@ _SECURITY = (
 _LIST = "/v1/models"
 _LIVELINESS = "/health/liveliness"
 _HEALTH = (_LIVELINESS, "/health/readiness")
+_RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,62}")
+"""A release in ``model@release``."""
 _CLIENT_GONE = 499
 """What nginx notes for a client that went away: nobody gets it."""
 
@@ -51,7 +55,6 @@ def create() -> "Application":
     configuration = read_configuration(files.gateway)
     litellm_logs.install()
     litellm_parts.leave_out(app)
-    backends.install(configuration)
     redis = configuration.redis
     shared = None
     if redis is not None and redis.limits is not None:
@@ -60,6 +63,7 @@ def create() -> "Application":
     limiter = Limiter(
         shared, configuration.replicas, configuration.fail_closed_seconds, None if tables is None else tables.budgets
     )
+    backends.install(configuration, limiter, files)
     guarded = guards.around_answers(app, configuration.guardrails)
     inner = guards.around_requests(answer_cache.around(guarded, configuration, files), configuration.guardrails)
     keys = Keys(files.keys, None if tables is None else tables.keys)
@@ -91,6 +95,7 @@ class Application:
         self._tables = tables
         self._configuration, self._keys, self._limiter, self._inner = configuration, keys, limiter, inner
         self._models = {model.name: model for model in configuration.models}
+        self._reached = {name: configuration.fallbacks_of(name) for name in self._models}
         self._metrics, self._admissions = metrics, Admissions(configuration, limiter)
         self._held = requests.HeldBytes(max(requests.HELD_BYTES, configuration.limits.body_bytes))
         metrics.watch(keys.state, limiter, self._held, None if tables is None else tables.budgets)
@@ -175,13 +180,17 @@ class Application:
     ) -> None:
         path = scope["path"]
         fields = requests.parse(path, body)
-        model = self._model(key, fields["model"])
+        name, at, release = fields["model"].partition("@")
+        model = self._model(key, name)
+        if at and not _RELEASE.fullmatch(release):
+            raise unknown_model()
+        fields["model"] = name
         entry.model = model.name
         if model.task is not requests.TASKS[path]:
             raise invalid(f"The model {model.name} does not answer {path}.", "model", "model_not_supported")
         asked = directives(fields, headers.get("cache-control", ""))
         fields.pop(FIELD, None)
-        exchange = Exchange(uuid.uuid4().hex, key, model, path, headers, fields, asked)
+        exchange = Exchange(uuid.uuid4().hex, key, model, path, headers, fields, release or None, asked)
         exchange.max_tokens_left_open = not {"max_tokens", "max_completion_tokens"} & fields.keys()
         await self._hand_on(exchange, scope, receive, send, entry)
 
@@ -198,11 +207,13 @@ class Application:
             body = encoding.dumps(shown)
         except (encoding.JSONEncodeError, RecursionError):
             raise invalid("The body is nested too deeply.") from None
-        wanted = Reservation(exchange.id, Limits.of(key), bounds.tokens, price(model, bounds.prompt, bounds.output))
-        lease = await self._limiter.acquire(wanted)
+        upstream = exchange.upstream
+        upstream.prompt_tokens, upstream.output_tokens = bounds.prompt, bounds.output
+        dearest = max(price(each, bounds.prompt, bounds.output) for each in self._may_answer(exchange))
+        lease = await self._limiter.acquire(Reservation(exchange.id, Limits.of(key), bounds.tokens, dearest))
         admission = Admission(exchange.id, key.service_class)
-        exchange.upstream.admit = partial(self._admissions.admit, admission)
-        exchange.upstream.fewer_tokens = admission.fewer_tokens
+        upstream.admit = partial(self._admissions.admit, admission)
+        upstream.fewer_tokens = admission.fewer_tokens
 
         async def settle(outcome: Outcome) -> None:
             entry.status = outcome.status
@@ -210,7 +221,9 @@ class Application:
             who = (model.name, key.name, key.team)
             self._metrics.tokens.labels(*who, "prompt").inc(prompt)
             self._metrics.tokens.labels(*who, "output").inc(output)
-            await lease.settle(prompt + output, price(model, prompt, output))
+            cost = price(upstream.priced or model, prompt, output)
+            await lease.settle(prompt + output, cost)
+            await upstream.settle(prompt + output, cost)
             await self._admissions.end(admission)
 
         try:
@@ -218,12 +231,23 @@ class Application:
                 await relay(self._inner, scope, receive, send, exchange, body, settle, show_usage=show_usage)
         finally:
             await lease.settle(0, 0)
+            await upstream.settle(0, 0)
             await self._admissions.end(admission)
+
+    def _may_answer(self, exchange: Exchange) -> Iterator[Priced]:
+        """All models whose price a request may have in the end."""
+        yield exchange.model
+        if exchange.release is not None:
+            return
+        yield from (self._models[name] for name in self._reached[exchange.model.name] if exchange.key.may_use(name))
+        for provider in self._configuration.hosted:
+            if exchange.key.team in provider.teams:
+                yield from (each for each in provider.models if each.model == exchange.model.name)
 
     def _model(self, key: Key, name: str) -> Model:
         model = self._models.get(name)
         if model is None:
-            raise RefusalError(404, "There is no such model.", "model_not_found", "model")
+            raise unknown_model()
         if not key.may_use(name):
             raise RefusalError(403, f"This key may not use the model {name}.", "model_not_allowed", "model")
         return model

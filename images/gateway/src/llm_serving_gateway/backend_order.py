@@ -2,12 +2,12 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from llm_serving_gateway.configuration import Model, Retries
+from llm_serving_gateway.configuration import Model, Retries, Timeouts
 
-Route = Literal["weighted", "stable"]
+Route = Literal["weighted", "stable", "hosted"]
 
 REFUSALS = frozenset({400, 413, 422})
 """Statuses that are about the request, which no other back end would answer better."""
@@ -17,16 +17,35 @@ PAUSE_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class BackEnd:
-    """One of a model's two back ends."""
+    """A back end to ask.
 
+    Attributes:
+        model: what it is asked for, as metrics name it.
+        timeouts: of an attempt.
+        repetition: how often it has been asked before for the same request.
+        release: the release that alone may answer; ``None`` for any.
+        provider: the hosted provider that it is.
+    """
+
+    model: str
     route: Route
     url: str
+    timeouts: Timeouts
+    repetition: int = 0
+    release: str | None = None
+    provider: str | None = None
 
 
-def back_ends(model: Model, retries: Retries) -> Sequence[BackEnd]:
-    """The weighted back end, which a canary may have part of, then the stable one as often as is allowed."""
-    stable = BackEnd("stable", str(model.stable_url).rstrip("/"))
-    return (BackEnd("weighted", str(model.weighted_url).rstrip("/")), *[stable] * retries.attempts)
+def back_ends(model: Model, retries: Retries, release: str | None = None) -> Sequence[BackEnd]:
+    """The weighted back end, which a canary may have part of, then the stable one as often as is allowed.
+
+    A request for one ``release`` is for the weighted one alone, which knows all of them.
+    """
+    weighted = BackEnd(model.name, "weighted", str(model.weighted_url).rstrip("/"), model.timeouts, release=release)
+    if release is not None:
+        return [replace(weighted, repetition=number) for number in range(1 + retries.attempts)]
+    stable = BackEnd(model.name, "stable", str(model.stable_url).rstrip("/"), model.timeouts)
+    return [weighted, *(replace(stable, repetition=number) for number in range(retries.attempts))]
 
 
 def pause(repetition: int) -> float:

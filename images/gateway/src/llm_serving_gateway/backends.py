@@ -9,19 +9,22 @@ from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler  # pyright: 
 
 from llm_serving_gateway import exchange
 from llm_serving_gateway.backend_transport import BackEndTransport
-from llm_serving_gateway.configuration import Configuration
+from llm_serving_gateway.configuration import Configuration, Files
+from llm_serving_gateway.hosted import HostedAccess
+from llm_serving_gateway.limits import Limiter
 from llm_serving_gateway.relay import TOO_LONG
 from llm_serving_gateway.upstream import Upstream
 
 
-def install(configuration: Configuration) -> None:
+def install(configuration: Configuration, limiter: Limiter, files: Files) -> None:
     """From now on LiteLLM's clients send by our transport.
 
     Some providers take ``litellm.aclient_session``, its documented place for a client; the others, and some of a
     provider's ways (rerank, or chat but not completions), make their transport by ``create_async_transport``.
     """
+    access = HostedAccess(configuration, limiter, files)
     inner = AsyncHTTPHandler.create_async_transport()
-    transport = BackEndTransport(inner, configuration, _upstream, _too_long)
+    transport = BackEndTransport(inner, configuration, _upstream, _too_long, access)
 
     def create_async_transport(*arguments: Any, **named: Any) -> BackEndTransport:
         return transport

@@ -1,12 +1,10 @@
-"""What a request may use at most: tokens of its prompt and of its answers, and their price."""
+"""What a request may use at most: tokens of its prompt and of its answers."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from llm_serving_gateway.configuration import Model, RequestLimits, Task
 from llm_serving_gateway.keys import Key
-from llm_serving_gateway.limits.reservation import NANO
 from llm_serving_gateway.refusals import invalid
 from llm_serving_gateway.relay import Usage
 from llm_serving_gateway.tokens import PromptSize, measure
@@ -66,12 +64,6 @@ def bound(fields: dict[str, Any], model: Model, key: Key, limits: RequestLimits)
     if output is None:
         output = _default(fields, size, answers, model, key, limits)
     return Bounds(size.estimate, answers * output)
-
-
-def price(model: Model, prompt: int, output: int) -> int:
-    """What so many tokens cost, in billionths of a dollar, rounded up."""
-    usd = (prompt * model.usd_per_million_input_tokens + output * model.usd_per_million_output_tokens) / 1e6
-    return math.ceil(usd * NANO)
 
 
 def _default(

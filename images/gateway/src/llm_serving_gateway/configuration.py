@@ -5,7 +5,7 @@ It is written by the project (the component ``Gateway``) and read at start; keys
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -121,6 +121,75 @@ class Retries(Settings):
     attempts: Annotated[int, Field(ge=0, le=10)] = 2
 
 
+class Breaker(Settings):
+    """When a back end is left alone, and for how long.
+
+    Attributes:
+        failure_share: of the requests of the last ``window_seconds``, where there are ``min_requests`` of them.
+        open_seconds: until one request tries it again.
+        slow_seconds: a stream whose first token comes later counts as failed; ``None`` for none.
+    """
+
+    failure_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    min_requests: Annotated[int, Field(gt=0)] = 5
+    window_seconds: Seconds = 60
+    open_seconds: Seconds = 10
+    slow_seconds: Seconds | None = None
+
+
+class Budget(Settings):
+    """What a key, or a provider, may use up in a period of ``days``.
+
+    Periods are counted from 1 January 1970 on, so that all gateways agree.
+
+    Attributes:
+        usd: US dollars, by the prices of the models.
+        tokens: of prompts and answers.
+    """
+
+    usd: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    tokens: Annotated[int, Field(gt=0, le=10**15)] | None = None
+    days: Annotated[int, Field(gt=0, le=3660)] = 30
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.usd is None and self.tokens is None:
+            raise ValueError("a budget has `usd`, `tokens` or both")
+        return self
+
+
+class HostedModel(Settings):
+    """What a provider answers in the place of a model.
+
+    Attributes:
+        model: the model, by its name here.
+        name: its name at the provider.
+        context_tokens: most tokens of prompt and answer together.
+    """
+
+    model: Name
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    context_tokens: Annotated[int, Field(gt=0)]
+    usd_per_million_input_tokens: Annotated[float, Field(ge=0)]
+    usd_per_million_output_tokens: Annotated[float, Field(ge=0)]
+
+
+class HostedProvider(Settings):
+    """Somebody else's endpoint with OpenAI's interface, asked last; its key is in a file, see :class:`Files`.
+
+    Attributes:
+        url: base URL, with ``/v1``.
+        teams: whose requests may go there: nobody else's do.
+        budget: what all of them together may use up there.
+    """
+
+    name: Name
+    url: AnyHttpUrl
+    teams: Annotated[tuple[str, ...], Field(min_length=1)]
+    budget: Budget
+    models: Annotated[tuple[HostedModel, ...], Field(min_length=1)]
+
+
 class RedisEndpoint(Settings):
     """One Redis; its password is in a file, see :class:`Files`.
 
@@ -223,6 +292,8 @@ class Configuration(Settings):
     models: Annotated[tuple[Model, ...], Field(min_length=1)]
     limits: RequestLimits = RequestLimits()
     retries: Retries = Retries()
+    breaker: Breaker = Breaker()
+    hosted: tuple[HostedProvider, ...] = ()
     overload: Overload = Overload()
     redis: RedisEndpoints | None = None
     postgres: PostgresEndpoint | None = None
@@ -230,6 +301,14 @@ class Configuration(Settings):
     guardrails: Guardrails | None = None
     replicas: Annotated[int, Field(gt=0)] = 2
     fail_closed_seconds: Annotated[float, Field(ge=0)] = 300
+
+    def fallbacks_of(self, name: str) -> Sequence[str]:
+        """Every model that may answer in the place of one: those that it falls back to, and those that they do."""
+        fallbacks = {model.name: model.fallbacks for model in self.models}
+        reached = [*fallbacks[name]]
+        for each in reached:
+            reached += [more for more in fallbacks[each] if more != name and more not in reached]
+        return reached
 
     @model_validator(mode="after")
     def _models_refer_to_each_other(self) -> Self:
@@ -246,6 +325,17 @@ class Configuration(Settings):
                     raise ValueError(f"models: {model.name} falls back to {fallback}, which is not there")
                 if fallback == model.name:
                     raise ValueError(f"models: {model.name} falls back to itself")
+        for provider in self.hosted:
+            stood_in_for = [each.model for each in provider.models]
+            if unknown := sorted({*stood_in_for} - {*names}):
+                raise ValueError(f"hosted: {provider.name} stands in for {unknown[0]}, which is not there")
+            if len({*stood_in_for}) < len(stood_in_for):
+                raise ValueError(f"hosted: {provider.name} stands in for a model twice")
+        providers = [provider.name for provider in self.hosted]
+        if len({*providers}) < len(providers):
+            raise ValueError("hosted: a provider is there twice")
+        if self.hosted and (self.redis is None or self.redis.limits is None):
+            raise ValueError("hosted: its budget is counted in the Redis of limits, and there is none")
         return self
 
 
@@ -257,6 +347,7 @@ class Files:
         gateway: the configuration.
         keys: the keys.
         redis: folder with the passwords of the two Redis, ``limits`` and ``cache``; none where a file is missing.
+        hosted: folder with the keys of hosted providers, by their names.
         postgres: folder with ``username`` and ``password`` for the table of keys, and the authorities that sign its
             certificate, ``ca.crt``; those of the system where that is missing.
         work: folder to write to.
@@ -265,6 +356,7 @@ class Files:
     gateway: Path = Path("/etc/llm-serving/gateway/gateway.json")
     keys: Path = Path("/etc/llm-serving/keys/keys.json")
     redis: Path = Path("/etc/llm-serving/redis")
+    hosted: Path = Path("/etc/llm-serving/hosted")
     postgres: Path = Path("/etc/llm-serving/postgres")
     work: Path = Path("/tmp")
 
@@ -273,8 +365,8 @@ class Files:
         """The files, of which ``LLM_SERVING_GATEWAY_FILES`` and ``_WORK`` may name other folders than a pod's."""
         base = Path(environment.get("LLM_SERVING_GATEWAY_FILES", "/etc/llm-serving"))
         work = Path(environment.get("LLM_SERVING_GATEWAY_WORK", "/tmp"))
-        keys = base / "keys" / "keys.json"
-        return cls(base / "gateway" / "gateway.json", keys, base / "redis", base / "postgres", work)
+        configuration, keys = base / "gateway" / "gateway.json", base / "keys" / "keys.json"
+        return cls(configuration, keys, base / "redis", base / "hosted", base / "postgres", work)
 
     def password(self, redis: Literal["limits", "cache"]) -> str | None:
         """The password of one Redis, or ``None``.
@@ -282,13 +374,24 @@ class Files:
         Raises:
             ConfigurationError: it is there and cannot be read.
         """
-        path = self.redis / redis
-        try:
-            return path.read_text().strip() or None
-        except FileNotFoundError:
-            return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{path}: {error}") from error
+        return _secret(self.redis / redis)
+
+    def hosted_key(self, provider: str) -> str | None:
+        """The key by which a hosted provider knows us, as it is now, or ``None``.
+
+        Raises:
+            ConfigurationError: it is there and cannot be read.
+        """
+        return _secret(self.hosted / provider)
+
+
+def _secret(path: Path) -> str | None:
+    try:
+        return path.read_text().strip() or None
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: {error}") from error
 
 
 def read_configuration(path: Path) -> Configuration:

@@ -11,7 +11,9 @@ from llm_serving_gateway.keys import Key
 from llm_serving_gateway.upstream import Upstream
 
 RELEASE_HEADER = "x-llm-release"
-"""Of a response: the release that answered. Of a request: the release that is to answer."""
+"""Of an answer: the release that it is of. Of a request to a back end: the release that is to answer."""
+PROVIDER_HEADER = "x-llm-provider"
+"""Of an answer: the hosted provider that it is of, outside of the stack."""
 
 
 @dataclass
@@ -22,6 +24,7 @@ class Exchange:
         id: of this request alone.
         key: whose it is.
         model: the one that was asked for.
+        release: the release of it that alone may answer; ``None`` for any.
         path: ``/v1/chat/completions`` and the like.
         headers: the client's, by their names in lower case, without its key.
         body: what LiteLLM gets.
@@ -38,6 +41,7 @@ class Exchange:
     path: str
     headers: Mapping[str, str]
     body: dict[str, Any]
+    release: str | None = None
     directives: Directives = field(default_factory=Directives)
     response_headers: dict[str, str] = field(default_factory=dict)
     max_tokens_left_open: bool = False
@@ -45,7 +49,7 @@ class Exchange:
     upstream: Upstream = field(init=False)
 
     def __post_init__(self) -> None:
-        self.upstream = Upstream(self.key.may_use)
+        self.upstream = Upstream(self.key.may_use, requested=self.model.name, team=self.key.team, pinned=self.release)
 
     @property
     def is_stream(self) -> bool:

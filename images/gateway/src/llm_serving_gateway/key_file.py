@@ -5,28 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from llm_serving_gateway.configuration import Name, ServiceClass, Settings
+from llm_serving_gateway.configuration import Budget, Name, ServiceClass, Settings
 
 Limit = Annotated[int, Field(gt=0)] | None
-
-
-class Budget(Settings):
-    """What a key may use up in a period of ``days``, counted from 1 January 1970 on, so that all gateways agree.
-
-    Attributes:
-        usd: US dollars, by the prices of the models.
-        tokens: of prompts and answers.
-    """
-
-    usd: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
-    tokens: Annotated[int, Field(gt=0, le=10**15)] | None = None
-    days: Annotated[int, Field(gt=0, le=3660)] = 30
-
-    @model_validator(mode="after")
-    def _limits_something(self) -> Self:
-        if self.usd is None and self.tokens is None:
-            raise ValueError("a budget has `usd`, `tokens` or both")
-        return self
 
 
 class Key(Settings):

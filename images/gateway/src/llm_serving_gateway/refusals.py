@@ -77,3 +77,8 @@ def invalid(message: str, param: str | None = None, code: str = "invalid_request
 def unavailable(message: str = "No back end of this model answers now.", retry_after: int = 5) -> RefusalError:
     """A request that could not be served, by no fault of its own."""
     return RefusalError(503, message, "backend_unavailable", retry_after=retry_after)
+
+
+def unknown_model() -> RefusalError:
+    """A request for a model that is not there, or not in the release that it names."""
+    return RefusalError(404, "There is no such model.", "model_not_found", "model")

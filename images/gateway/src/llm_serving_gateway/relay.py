@@ -13,8 +13,8 @@ from typing import Any
 
 from llm_serving_gateway import encoding
 from llm_serving_gateway.encoding import DONE, EVENT_END, json_headers
-from llm_serving_gateway.exchange import RELEASE_HEADER, Exchange, current
-from llm_serving_gateway.refusals import RefusalError, invalid, unavailable
+from llm_serving_gateway.exchange import PROVIDER_HEADER, RELEASE_HEADER, Exchange, current
+from llm_serving_gateway.refusals import RefusalError, invalid, unavailable, unknown_model
 
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
@@ -199,6 +199,8 @@ class _Answer:
             await self._end(EVENT_END if self._said_done else _event(unavailable(_LOST)) + EVENT_END)
         elif self._inner_status == 200:
             await self._complete(b"".join(self._body))
+        elif self._exchange.upstream.is_unknown_release:
+            await self._refuse(unknown_model())
         elif self._inner_status:
             refusal = _as_refusal(self._inner_status, self._inner_headers, b"".join(self._body))
             verdict = self._exchange.upstream.verdict
@@ -218,6 +220,8 @@ class _Answer:
         shown = dict(self._exchange.response_headers)
         if self._exchange.upstream.release is not None:
             shown[RELEASE_HEADER] = self._exchange.upstream.release
+        if self._exchange.upstream.provider is not None:
+            shown[PROVIDER_HEADER] = self._exchange.upstream.provider
         headers = headers + [(name.encode(), value.encode("latin-1")) for name, value in shown.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 

@@ -8,6 +8,8 @@ from typing import Any
 import httpx  # pyright: ignore[reportMissingImports]
 
 from llm_serving_gateway.configuration import Model
+from llm_serving_gateway.limits import Lease
+from llm_serving_gateway.prices import Priced
 from llm_serving_gateway.refusals import RefusalError
 
 
@@ -17,11 +19,20 @@ class Upstream:
 
     Attributes:
         may_use: whether a model, by its name, is one that may be asked.
+        requested: the model that the client asked for.
+        team: whose request it is.
+        pinned: the release that alone may answer; ``None`` for any.
+        prompt_tokens: of it, as estimated.
+        output_tokens: that its answers may have at most.
         model: the model that answered; it may be one that the requested model falls back to.
         release: the release that answered, where the answer named it.
+        provider: the hosted provider that answered.
+        priced: whose price the answer has; ``None`` while nobody answered.
+        lease: what is held of the budget of a provider that answers, or may have been paid for an answer.
         deadline: when the request must have ended, on the event loop's clock.
         refusal: a back end's answer that is about the request, and ``too_long_for``, where it was about the length of
             the prompt, the context in tokens that was too short: only a model with more may still answer.
+        is_unknown_release: there is no release such as ``pinned``.
         withheld: fields of the request that back ends get beside LiteLLM's, which would misread them.
         broken: whether the answer broke off after its first byte.
         admit: room for it with a model until a moment; the refusal that its client gets where there is none.
@@ -30,11 +41,20 @@ class Upstream:
     """
 
     may_use: Callable[[str], bool] = lambda model: True
+    requested: str | None = None
+    team: str | None = None
+    pinned: str | None = None
+    prompt_tokens: int = 0
+    output_tokens: int = 0
     model: str | None = None
     release: str | None = None
+    provider: str | None = None
+    priced: Priced | None = None
+    lease: Lease | None = None
     deadline: float | None = None
     refusal: httpx.Response | None = None
     too_long_for: int | None = None
+    is_unknown_release: bool = False
     withheld: Mapping[str, Any] = field(default_factory=dict)
     broken: bool = False
     admit: Callable[[Model, float], Awaitable[RefusalError | None]] | None = None
@@ -57,6 +77,12 @@ class Upstream:
         if self.refusal is None or (self.too_long_for is not None and context_tokens > self.too_long_for):
             return None
         return copy(self.refusal)
+
+    async def settle(self, tokens: int, nano: int) -> None:
+        """Say what the answer used of the budget of the provider that gave it, if one did; once."""
+        lease, self.lease = self.lease, None
+        if lease is not None:
+            await lease.settle(tokens, nano)
 
 
 def copy(response: httpx.Response) -> httpx.Response:

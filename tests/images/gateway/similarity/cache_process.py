@@ -85,8 +85,7 @@ class Lab:
             may_use=lambda model: True,
         )
         model: Any = SimpleNamespace(name=line["body"]["model"])
-        headers = {exchange.RELEASE_HEADER: line["release"]} if line.get("release") else {}
-        running = Exchange("1", key, model, PATH, headers, line["body"])
+        running = Exchange("1", key, model, PATH, {}, line["body"], line.get("release"))
         running.directives = directives({"cache": line.get("directives", {})}, "")
         running.max_tokens_left_open = "max_tokens" not in line["body"] or line.get("maxTokensLeftOpen", False)
         sent: list[bytes] = []

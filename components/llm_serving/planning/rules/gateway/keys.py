@@ -5,6 +5,7 @@ from hashlib import sha256
 from typing import Any
 
 from llm_serving.errors import LEAVE_OUT, Needs, Problem, Suggestion, nearest_or_few
+from llm_serving.planning.rules.gateway.unique import check_unique
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.spec import GatewaySpec, KeySpec
 
@@ -15,12 +16,9 @@ _EMPTY = {sha256(text).hexdigest() for text in (b"", b"\n", b"\r\n")}
 
 def check_keys(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
     """Everything about ``gateway.keys``."""
-    names = [key.name for key in gateway.keys]
+    yield from check_unique("keys", [key.name for key in gateway.keys])
     for index, key in enumerate(gateway.keys):
         path = f"keys[{index}]"
-        if (first := names.index(key.name)) < index:
-            free = next(name for n in range(2, len(names) + 3) if (name := f"{key.name[:58]}-{n}") not in names)
-            yield Problem(f"{path}.name", key.name, f"keys[{first}] has the same name", Suggestion(values=[free]))
         yield from _hash(path, gateway, index)
         yield from _scope(path, stack, key)
         yield from _budget(path, stack, gateway, key)

@@ -43,6 +43,11 @@ class Lease:
     def __init__(self, limiter: "Limiter", granted: Reservation | None) -> None:
         self._limiter, self._granted = limiter, granted
 
+    @property
+    def reserved(self) -> tuple[int, int]:
+        """Tokens, and billionths of a dollar, that are held."""
+        return (0, 0) if self._granted is None else (self._granted.tokens, self._granted.nano)
+
     async def settle(self, tokens: int, nano: int) -> None:
         """Say what was used: tokens, and billionths of a dollar. A second call does nothing."""
         granted, self._granted = self._granted, None

@@ -1,9 +1,10 @@
 """What a key may use, and what a request wants of it."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
+from llm_serving_gateway.configuration import Budget
 from llm_serving_gateway.keys import Key
 
 WINDOW_SECONDS = 61
@@ -32,15 +33,23 @@ class Limits:
     @classmethod
     def of(cls, key: Key) -> Self:
         """Those of a key."""
-        budget = key.budget
+        return replace(
+            cls.of_budget(key.name, key.budget),
+            requests=key.requests_per_minute,
+            tokens=key.tokens_per_minute,
+            parallel=key.parallel_requests,
+        )
+
+    @classmethod
+    def of_budget(cls, name: str, budget: Budget | None) -> Self:
+        """A budget alone, counted by this name."""
+        if budget is None:
+            return cls(name)
         return cls(
-            key.name,
-            key.requests_per_minute,
-            key.tokens_per_minute,
-            key.parallel_requests,
-            budget.tokens if budget else None,
-            round(budget.usd * NANO) if budget and budget.usd is not None else None,
-            (budget.days if budget else 30) * DAY_SECONDS,
+            name,
+            budget_tokens=budget.tokens,
+            budget_nano=None if budget.usd is None else round(budget.usd * NANO),
+            period_seconds=budget.days * DAY_SECONDS,
         )
 
     def period(self, now: float | None = None) -> int:
