@@ -14,6 +14,7 @@ from infra.gateway_arguments import (
     router_arguments,
 )
 from infra.redis_passwords import redis_passwords
+from infra.webhook_secret import webhook_secret
 from llm_serving.gateway import Gateway, Redis, ReleaseRouter
 from llm_serving.gateway.proxy import GatewayProxy
 from llm_serving.gateway.routes import ModelRoute
@@ -58,9 +59,8 @@ def put_gateway_in_front(
     if spec is None:
         return None
     passwords = redis_passwords(spec) if stack.models else {}
-    gateway = Gateway(
-        "gateway", gateway_arguments(stack, spec, platform, passwords), platform.on_cluster(depends_on=[*shared])
-    )
+    arguments = gateway_arguments(stack, spec, platform, passwords, webhook_secret(spec) if stack.models else None)
+    gateway = Gateway("gateway", arguments, platform.on_cluster(depends_on=[*shared]))
     if not stack.models:
         # The namespace comes first: what somebody else makes in it has to be there before the pods.
         return FrontDoor(gateway.namespace, pulumi.Output.from_input(""), pulumi.Output.from_input(""))

@@ -23,10 +23,14 @@ from stacks.settings import ServedModel, ServedRelease, Stack
 
 
 def gateway_arguments(
-    stack: Stack, spec: GatewaySpec, platform: Platform, passwords: Mapping[str, pulumi.Output[str]]
+    stack: Stack,
+    spec: GatewaySpec,
+    platform: Platform,
+    passwords: Mapping[str, pulumi.Output[str]],
+    webhook_secret: pulumi.Output[str] | None,
 ) -> GatewayArgs:
-    """LiteLLM and the policies of its namespace; pods of the teams, and of namespaces that they name, are its
-    clients."""
+    """LiteLLM, workers of its queue and the policies of its namespace; pods of the teams, and of namespaces that they
+    name, are its clients."""
     arguments: GatewayArgs = {
         "gateway": plain(spec),
         "models": [plain(model) for model in stack.gateway_models],
@@ -44,6 +48,8 @@ def gateway_arguments(
         arguments["limits_password"] = passwords["limits"]
     if "cache" in passwords:
         arguments["cache_password"] = passwords["cache"]
+    if webhook_secret is not None:
+        arguments["webhook_secret"] = webhook_secret
     if any(provider.secret_name is None for provider in spec.hosted):
         arguments["hosted_keys"] = hosted_keys()
     return arguments
@@ -82,6 +88,7 @@ def proxy_arguments(
         "replicas": proxy_replicas(spec),
         "cpu": spec.proxy_cpu,
         "longest_request_seconds": longest_stay_seconds(spec, stack.gateway_models),
+        "queue": spec.queue is not None,
         # Objects of the whole cluster are named after it: a cluster has one namespace of a name, and several gateways.
         "gateway_class": spec.namespace,
         "labels": stack.settings.labels,

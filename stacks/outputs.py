@@ -157,6 +157,16 @@ class RedisPasswordOutputs(Section):
     redis_passwords: dict[str, str] = {}
 
 
+class WebhookSecretOutputs(Section):
+    """As :class:`RedisPasswordOutputs`.
+
+    Attributes:
+        webhook_secret: what an update made, with which webhooks of the gateway's queue are signed.
+    """
+
+    webhook_secret: str | None = None
+
+
 class StackOutputs(FixedOutputs, NamespaceOutputs, LauncherOutputs, ReleasesOutputs):
     """Everything that a stack puts out; all of it is empty before the first update.
 

@@ -105,6 +105,8 @@ MODULES: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "PostgresArgs": spec.PostgresSpec,
         "AnswerCacheArgs": spec.AnswerCacheSpec,
         "GuardrailsArgs": spec.GuardrailsSpec,
+        "WebhooksArgs": spec.WebhooksSpec,
+        "QueueArgs": spec.QueueSpec,
         "IssuerArgs": spec.IssuerSpec,
         "AcmeArgs": spec.AcmeSpec,
         "GatewayTlsArgs": spec.GatewayTlsSpec,

@@ -17,6 +17,7 @@ HUB_TOKEN = "loader.token"
 PROMETHEUS_CREDENTIAL = "prometheusCredential"
 REDIS_LIMITS_PASSWORD = "redisLimitsPassword"
 REDIS_CACHE_PASSWORD = "redisCachePassword"
+WEBHOOK_SECRET = "webhookSecret"
 HOSTED_KEYS = "hostedKeys"
 
 
@@ -56,6 +57,11 @@ def _has_cache_redis(settings: Settings) -> bool:
     return settings.gateway is not None and settings.gateway.redis.cache is not None
 
 
+def _has_webhooks(settings: Settings) -> bool:
+    queue = settings.gateway.queue if settings.gateway is not None else None
+    return queue is not None and queue.webhooks is not None
+
+
 def _needs_hosted_keys(settings: Settings) -> bool:
     return settings.gateway is not None and any(each.secret_name is None for each in settings.gateway.hosted)
 
@@ -68,6 +74,7 @@ OWNED: Mapping[str, SecretSetting] = {
     HUB_TOKEN: SecretSetting(f"loader.source {HUB}", _loads_from_hub, is_required=False),
     REDIS_LIMITS_PASSWORD: SecretSetting("gateway.redis.limits", _has_limits_redis, is_required=False),
     REDIS_CACHE_PASSWORD: SecretSetting("gateway.redis.cache", _has_cache_redis, is_required=False),
+    WEBHOOK_SECRET: SecretSetting("gateway.queue.webhooks", _has_webhooks, is_required=False),
     HOSTED_KEYS: SecretSetting("gateway.hosted without secretName", _needs_hosted_keys, is_required=True),
 }
 """Secrets by property path; one belongs to each of the settings that they name."""

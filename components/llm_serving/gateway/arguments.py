@@ -301,6 +301,51 @@ class GuardrailsArgs(TypedDict):
     """Characters of a stream that are held back, so that what is looked for is seen whole; 80 by default."""
 
 
+class WebhooksArgs(TypedDict):
+    """Messages that say that a request of the queue, or a batch, has ended."""
+
+    hosts: list[str]
+    """Hosts that they may be sent to by HTTPS: `hooks.example.com`, `*.example.com` for all below it, with a port
+    where it is not 443. An address that is not of the internet is never sent to."""
+    attempts: NotRequired[int]
+    """How often one is sent at most, until its receiver takes it; 8 by default, over ten hours."""
+
+
+class QueueArgs(TypedDict):
+    """The queue, which is kept in the Redis of limits."""
+
+    workers: NotRequired[int]
+    """Pods that work it off; 1 by default."""
+    cpu: NotRequired[float]
+    """Cores that one of them requests; 0.25 by default."""
+    concurrency: NotRequired[int]
+    """Requests that a worker sends at once; 8 by default."""
+    service_class: NotRequired[str]
+    """`critical`, `standard` or `batch` (the default): of requests of the queue, unless their key has a lower one."""
+    scope: NotRequired[str]
+    """Who sees a request and its result: the `key` that submitted it (the default), or every key of its `team`."""
+    max_requests: NotRequired[int]
+    """Requests that wait and run, of all keys together; 10,000 by default. More are refused for the time being."""
+    memory_mib: NotRequired[int]
+    """Memory of the Redis of limits that requests, files and results may take, in MiB; 128 by default."""
+    file_bytes: NotRequired[int]
+    """Size of a file of requests in bytes; 16,000,000 by default."""
+    file_lines: NotRequired[int]
+    """Requests in a file; 5000 by default."""
+    result_bytes: NotRequired[int]
+    """Size of an answer that is kept, in bytes; 1,000,000 by default. A request with a larger one has failed."""
+    wait_seconds: NotRequired[int]
+    """How long a request may wait until it is answered, in seconds; 86,400 by default, a day."""
+    keep_seconds: NotRequired[int]
+    """How long results and files are kept, in seconds; 86,400 by default, a day."""
+    deliveries: NotRequired[int]
+    """How often a request is tried that no back end answers, or whose worker dies; 5 by default."""
+    lease_seconds: NotRequired[int]
+    """After how long a request goes to another worker where its own is silent, in seconds; 30 by default."""
+    webhooks: NotRequired[WebhooksArgs]
+    """Messages that a request has ended; left out: none are sent."""
+
+
 class IssuerArgs(TypedDict):
     """An issuer of cert-manager that is there."""
 
@@ -449,6 +494,8 @@ class GatewaySettingsArgs(TypedDict):
     """Answers that are given again; left out: none is."""
     guardrails: NotRequired[GuardrailsArgs]
     """Personal data and secrets that are looked for; left out: none."""
+    queue: NotRequired[QueueArgs]
+    """Requests without a connection; left out: there are none."""
     fail_closed_seconds: NotRequired[int]
     """How long keys with a budget are served while neither the Redis of limits nor `postgres` answers, in seconds; 300
     by default."""

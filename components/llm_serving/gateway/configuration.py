@@ -19,11 +19,14 @@ from llm_serving.gateway.names import (
     stable_url,
     weighted_url,
 )
-from llm_serving.spec import AnswerCacheSpec, GatewaySpec, HostedProviderSpec, ModelEndpoint, RedisSpec, Task
+from llm_serving.spec import AnswerCacheSpec, GatewaySpec, HostedProviderSpec, ModelEndpoint, QueueSpec, RedisSpec, Task
 
 VERSION = 1
 """Of the form of ``gateway.json``."""
 
+BACKOFF_SECONDS = 10
+"""Before the second delivery of a request of the queue that no back end answered; four times as long before each one
+after it."""
 _POSTGRES = ("host", "port", "database", "tls", "timeoutSeconds", "cacheSeconds", "staleSeconds")
 
 _TASKS = {Task.GENERATE: "chat", Task.EMBED: "embed", Task.CLASSIFY: "classify"}
@@ -44,6 +47,7 @@ def gateway_document(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> dict
         "postgres": None if spec.postgres is None else _only(_plain(spec.postgres), *_POSTGRES),
         "cache": None if spec.cache is None else _cache(spec.cache),
         "guardrails": None if spec.guardrails is None else _plain(spec.guardrails),
+        "queue": None if spec.queue is None else _queue(spec.queue),
         "replicas": spec.replicas.max,
         "failClosedSeconds": spec.fail_closed_seconds,
     }
@@ -74,6 +78,10 @@ def gateway_problems(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> Iter
         if model.name in model.fallbacks:
             yield Problem(f"{path}.fallbacks", model.name, "is the model itself")
     yield from _embedding_model(spec, models)
+    if spec.queue is not None and spec.redis.limits is None:
+        yield Problem(
+            "gateway.queue", None, "is kept in gateway.redis.limits, and there is none", "{}, which installs one"
+        )
     yield from _hosted_problems(spec, names)
     hashes = [key.sha256 for key in spec.keys]
     for index, key in enumerate(spec.keys):
@@ -186,6 +194,12 @@ def _redis_endpoint(redis: RedisSpec | None, service: str, namespace: str) -> di
         "authorityFile": None,
         "authority": redis.certificate_authority,
     }
+
+
+def _queue(queue: QueueSpec) -> dict[str, Any]:
+    # Of its pods a worker need not know.
+    document = {name: value for name, value in _plain(queue).items() if name not in ("workers", "cpu", "memoryMib")}
+    return {**document, "backoffSeconds": BACKOFF_SECONDS, "memoryBytes": queue.memory_mib * 2**20}
 
 
 def _plain(model: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from llm_serving.gateway.configuration import (
     gateway_problems,
     keys_document,
 )
-from llm_serving.gateway.names import EDGE_SERVICE, LITELLM, service_host
+from llm_serving.gateway.names import EDGE_SERVICE, LITELLM, WORKER, service_host
 from llm_serving.gateway.network_policies import Hops, client_ranges, gateway_policies
 from llm_serving.gateway.pods import ONE_BY_ONE
 from llm_serving.serving.arguments import ImagePullArgs
@@ -33,6 +33,7 @@ from llm_serving.serving.image_pull import check_password, pull_secret
 from llm_serving.serving.labels import (
     COMPONENT_GATEWAY,
     COMPONENT_GATEWAY_PROXY,
+    COMPONENT_GATEWAY_WORKER,
     COMPONENT_REDIS_CACHE,
     COMPONENT_REDIS_LIMITS,
     LABEL_COMPONENT,
@@ -69,6 +70,8 @@ class GatewayArgs(TypedDict):
     """Password of the Redis of limits and budgets."""
     cache_password: NotRequired[pulumi.Input[str]]
     """Password of the Redis of the cache."""
+    webhook_secret: NotRequired[pulumi.Input[str]]
+    """What webhooks of the queue are signed with; needed where `gateway.queue` has webhooks."""
     hosted_keys: NotRequired[pulumi.Input[dict[str, str]]]
     """Keys of the hosted providers that name no Secret, by the providers' names."""
     monitored: NotRequired[bool]
@@ -93,6 +96,7 @@ class GatewayInputs(Frozen):
     reach: Any = None
     limits_password: Any = None
     cache_password: Any = None
+    webhook_secret: Any = None
     hosted_keys: Any = None
     monitored: bool = False
     monitoring_namespace: NamespaceName = "monitoring"
@@ -173,6 +177,17 @@ class Gateway(pulumi.ComponentResource):
             )
             passwords_name = secret.metadata.apply(lambda metadata: metadata.name or litellm.REDIS_SECRET)
             files.append(secret)
+        webhooks_name = pulumi.Output.from_input(None)
+        if inputs.webhook_secret is not None:
+            signing = core.v1.Secret(
+                f"{name}-webhooks",
+                metadata=metadata(None),
+                string_data={litellm.WEBHOOK_SECRET_FILE: pulumi.Output.secret(inputs.webhook_secret)},
+                immutable=True,
+                opts=child(self),
+            )
+            webhooks_name = signing.metadata.apply(lambda metadata: metadata.name)
+            files.append(signing)
         if inputs.hosted_keys is not None:
             files.append(
                 core.v1.Secret(
@@ -191,6 +206,19 @@ class Gateway(pulumi.ComponentResource):
             opts=child(self),
         )
         configuration_name = configuration.metadata.apply(lambda metadata: metadata.name or "")
+
+        def template(labels: dict[str, str], *, is_worker: bool) -> core.v1.PodTemplateSpecArgs:
+            return core.v1.PodTemplateSpecArgs(
+                metadata=meta.v1.ObjectMetaArgs(
+                    labels=labels, annotations={ANNOTATION_CONFIGURATION_HASH: content_hash(document)}
+                ),
+                spec=pulumi.Output.all(configuration_name, passwords_name, webhooks_name).apply(
+                    lambda names: litellm.pod_spec(
+                        spec, inputs.models, litellm.Files(*names), inputs.image_pull, is_worker=is_worker
+                    )
+                ),
+            )
+
         scaled = litellm.autoscaler_spec(spec)
         deployment = apps.v1.Deployment(
             name,
@@ -201,14 +229,7 @@ class Gateway(pulumi.ComponentResource):
                 progress_deadline_seconds=litellm.PROGRESS_DEADLINE_SECONDS,
                 selector=meta.v1.LabelSelectorArgs(match_labels=litellm.PODS),
                 strategy=ONE_BY_ONE,
-                template=core.v1.PodTemplateSpecArgs(
-                    metadata=meta.v1.ObjectMetaArgs(
-                        labels=labels, annotations={ANNOTATION_CONFIGURATION_HASH: content_hash(document)}
-                    ),
-                    spec=pulumi.Output.all(configuration_name, passwords_name).apply(
-                        lambda names: litellm.pod_spec(spec, inputs.models, names[0], names[1], inputs.image_pull)
-                    ),
-                ),
+                template=template(labels, is_worker=False),
             ),
             opts=child(
                 self,
@@ -218,6 +239,28 @@ class Gateway(pulumi.ComponentResource):
                 ignore_changes=["spec.replicas"] if scaled else [],
             ),
         )
+        if spec.queue is not None:
+            worker_labels = gateway_labels(COMPONENT_GATEWAY_WORKER, WORKER, inputs.labels)
+            # No budget for disruptions: what a worker leaves, another one takes up.
+            apps.v1.Deployment(
+                f"{name}-worker",
+                metadata=meta.v1.ObjectMetaArgs(
+                    name=WORKER, namespace=self.namespace, labels=worker_labels, annotations=FORCE
+                ),
+                spec=apps.v1.DeploymentSpecArgs(
+                    replicas=spec.queue.workers,
+                    revision_history_limit=5,
+                    progress_deadline_seconds=litellm.PROGRESS_DEADLINE_SECONDS,
+                    selector=meta.v1.LabelSelectorArgs(match_labels=litellm.WORKER_PODS),
+                    strategy=ONE_BY_ONE,
+                    template=template(worker_labels, is_worker=True),
+                ),
+                opts=child(
+                    self,
+                    depends_on=files,
+                    custom_timeouts=litellm.custom_timeouts(spec, inputs.models, spec.queue.workers),
+                ),
+            )
         if scaled is not None:
             autoscaling.v2.HorizontalPodAutoscaler(
                 name, metadata=metadata(LITELLM), spec=scaled, opts=child(self, depends_on=[deployment])
@@ -254,6 +297,8 @@ def _hops(inputs: GatewayInputs) -> Hops:
         monitoring={NAMESPACE_NAME: inputs.monitoring_namespace},
         challenged_by=CERT_MANAGER.namespace if spec.tls is not None and spec.tls.is_proved_over_http else None,
         edge_namespace=edge and (edge.proxy_namespace or edge.namespace),
+        queue=spec.queue is not None,
+        webhook_ports=spec.queue.webhooks.ports if spec.queue is not None and spec.queue.webhooks is not None else [],
     )
 
 
@@ -261,7 +306,7 @@ def _misplaced_secrets(inputs: GatewayInputs) -> list[Problem]:
     redis = inputs.gateway.redis
     needed = _without_secret(inputs.gateway)
     given = (("limits", redis.limits, inputs.limits_password), ("cache", redis.cache, inputs.cache_password))
-    return [
+    problems = [
         Problem(f"{store}Password", None, f"without meaning where no gateway.redis.{store} is given")
         for store, endpoint, password in given
         if password is not None and endpoint is None
@@ -273,6 +318,13 @@ def _misplaced_secrets(inputs: GatewayInputs) -> list[Problem]:
         )
         if is_wrong
     ]
+    queue = inputs.gateway.queue
+    has_webhooks = queue is not None and queue.webhooks is not None
+    if has_webhooks and inputs.models and inputs.webhook_secret is None:
+        problems.append(Problem("webhookSecret", None, "required where gateway.queue has webhooks"))
+    elif not has_webhooks and inputs.webhook_secret is not None:
+        problems.append(Problem("webhookSecret", None, "without meaning where gateway.queue has no webhooks"))
+    return problems
 
 
 def _passwords(inputs: GatewayInputs) -> dict[str, pulumi.Output[str]]:
@@ -308,8 +360,9 @@ def _hosted_keys(inputs: GatewayInputs, source: str) -> pulumi.Output[dict[str, 
 
 
 def _pod_monitor(parent: pulumi.Resource, name: str, metadata: meta.v1.ObjectMetaArgs) -> None:
-    """Metrics of LiteLLM and of the proxy."""
-    pods = {"key": LABEL_COMPONENT, "operator": "In", "values": [COMPONENT_GATEWAY, COMPONENT_GATEWAY_PROXY]}
+    """Metrics of LiteLLM, of the proxy and of the queue's workers."""
+    components = [COMPONENT_GATEWAY, COMPONENT_GATEWAY_PROXY, COMPONENT_GATEWAY_WORKER]
+    pods = {"key": LABEL_COMPONENT, "operator": "In", "values": components}
     apiextensions.CustomResource(
         f"{name}-metrics",
         api_version=POD_MONITOR_VERSION,

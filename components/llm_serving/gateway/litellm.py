@@ -5,6 +5,7 @@ and counts. Runs under Pod Security "restricted" with a read-only root file syst
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pulumi
 from pulumi_kubernetes import autoscaling, core
@@ -14,6 +15,7 @@ from llm_serving.gateway.names import (
     LITELLM_METRICS_PORT,
     LITELLM_PORT,
     REDIS_SERVICES,
+    WORKER,
     authority_folder,
     certificate_secret,
 )
@@ -21,7 +23,7 @@ from llm_serving.gateway.pods import PRE_STOP, grace_period_seconds, http_probe
 from llm_serving.planning.gateway import longest_stay_seconds
 from llm_serving.serving.disruption import spread
 from llm_serving.serving.image_pull import pull_references
-from llm_serving.serving.labels import COMPONENT_GATEWAY, LABEL_COMPONENT
+from llm_serving.serving.labels import COMPONENT_GATEWAY, COMPONENT_GATEWAY_WORKER, LABEL_COMPONENT
 from llm_serving.serving.pod import PORT_NAME, RESTRICTED, USER_ID, restricted_pod
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores
@@ -32,15 +34,19 @@ METRICS_PORT_NAME = "metrics"
 _HOSTED = "hosted"
 PODS = {LABEL_COMPONENT: COMPONENT_GATEWAY}
 """Labels that select the pods."""
+WORKER_PODS = {LABEL_COMPONENT: COMPONENT_GATEWAY_WORKER}
+"""Labels that select the workers of the queue: LiteLLM too, without clients."""
 
 KEYS_SECRET = "gateway-keys"
 KEYS_FILE = "keys.json"
 REDIS_SECRET = "gateway-redis"
+WEBHOOKS = "webhooks"
 HOSTED_SECRET = "gateway-hosted"
 """Keys of hosted providers that the stack has, by the providers' names."""
 HOSTED_KEY = "api-key"
 """Where a Secret of somebody else's has such a key."""
 CONFIGURATION_FILE = "gateway.json"
+WEBHOOK_SECRET_FILE = "secret"
 
 MEMORY_REQUEST = "640Mi"
 LIMITS = {"memory": "1536Mi"}
@@ -60,14 +66,31 @@ _DELETED_SECONDS = 300
 """For a removal, besides the requests that run."""
 
 
+@dataclass(frozen=True)
+class Files:
+    """Names of what pods read.
+
+    Attributes:
+        configuration: the ConfigMap with ``gateway.json``.
+        passwords: the Secret with passwords of Redis, which need not be there.
+        webhooks: the Secret with which webhooks are signed; ``None`` where none are sent.
+    """
+
+    configuration: str
+    passwords: str
+    webhooks: str | None = None
+
+
 def _grace_period_seconds(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> int:
     return grace_period_seconds(longest_stay_seconds(spec, models))
 
 
-def custom_timeouts(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> pulumi.CustomTimeouts:
+def custom_timeouts(
+    spec: GatewaySpec, models: Sequence[ModelEndpoint], replicas: int | None = None
+) -> pulumi.CustomTimeouts:
     """How long Pulumi waits for the first pods, which start side by side, for a rollout, which replaces one at a time,
     and for a removal, which waits for the longest request."""
-    create, update = PROGRESS_DEADLINE_SECONDS, PROGRESS_DEADLINE_SECONDS * spec.replicas.max
+    create, update = PROGRESS_DEADLINE_SECONDS, PROGRESS_DEADLINE_SECONDS * (replicas or spec.replicas.max)
     delete = _grace_period_seconds(spec, models) + _DELETED_SECONDS
     return pulumi.CustomTimeouts(create=f"{create}s", update=f"{update}s", delete=f"{delete}s")
 
@@ -75,36 +98,52 @@ def custom_timeouts(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> pulum
 def pod_spec(
     spec: GatewaySpec,
     models: Sequence[ModelEndpoint],
-    configuration: str,
-    passwords: str,
+    files: Files,
     image_pull: ImagePullSpec | None,
+    *,
+    is_worker: bool = False,
 ) -> core.v1.PodSpecArgs:
     """The spec of a pod.
 
     Args:
         spec: the gateway.
         models: models that it offers.
-        configuration: name of the ConfigMap with ``gateway.json``.
-        passwords: name of the Secret with passwords of Redis, which need not be there.
+        files: what it reads.
         image_pull: credentials for the registry of the image; ``None`` where nodes need none.
+        is_worker: it works off the queue, and answers no client.
     """
+    signing = [] if files.webhooks is None else [files.webhooks]
+    container = _container(spec, [WEBHOOKS] if signing else [])
+    # All models are reached through it: it gives way to none of them. What a worker leaves, another one takes up.
+    service_class = ServiceClass.CRITICAL
+    if is_worker and spec.queue is not None:
+        service_class = spec.queue.service_class
+        container.name = WORKER
+        container.command = ["llm-serving-gateway", "worker"]
+        container.lifecycle = None
+        container.resources = _resources(spec.queue.cpu)
     return core.v1.PodSpecArgs(
         automount_service_account_token=False,
         enable_service_links=False,
         image_pull_secrets=pull_references(image_pull),
         termination_grace_period_seconds=_grace_period_seconds(spec, models),
-        # All models are reached through it: it gives way to none of them.
-        priority_class_name=priority_class(ServiceClass.CRITICAL),
-        topology_spread_constraints=spread(PODS),
+        priority_class_name=priority_class(service_class),
+        topology_spread_constraints=spread(WORKER_PODS if is_worker else PODS),
         security_context=restricted_pod(fs_group=USER_ID),
-        containers=[_container(spec)],
+        containers=[container],
         volumes=[
             core.v1.VolumeArgs(name="scratch", empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit="256Mi")),
-            core.v1.VolumeArgs(name="configuration", config_map=core.v1.ConfigMapVolumeSourceArgs(name=configuration)),
+            core.v1.VolumeArgs(
+                name="configuration", config_map=core.v1.ConfigMapVolumeSourceArgs(name=files.configuration)
+            ),
             core.v1.VolumeArgs(name="keys", secret=core.v1.SecretVolumeSourceArgs(secret_name=KEYS_SECRET)),
             # A Redis that is there may have no password.
             core.v1.VolumeArgs(
-                name="redis", secret=core.v1.SecretVolumeSourceArgs(secret_name=passwords, optional=True)
+                name="redis", secret=core.v1.SecretVolumeSourceArgs(secret_name=files.passwords, optional=True)
+            ),
+            *(
+                core.v1.VolumeArgs(name=WEBHOOKS, secret=core.v1.SecretVolumeSourceArgs(secret_name=name))
+                for name in signing
             ),
             *_hosted_volume(spec),
             *(_authority(service) for service in _secured_redis(spec)),
@@ -155,7 +194,11 @@ def _postgres_volume(postgres: PostgresSpec) -> core.v1.VolumeArgs:
     return core.v1.VolumeArgs(name="postgres", projected=core.v1.ProjectedVolumeSourceArgs(sources=sources))
 
 
-def _container(spec: GatewaySpec) -> core.v1.ContainerArgs:
+def _resources(cpu: float) -> core.v1.ResourceRequirementsArgs:
+    return core.v1.ResourceRequirementsArgs(requests={"cpu": cores(cpu), "memory": MEMORY_REQUEST}, limits=LIMITS)
+
+
+def _container(spec: GatewaySpec, folders: Sequence[str]) -> core.v1.ContainerArgs:
     return core.v1.ContainerArgs(
         name=LITELLM,
         image=spec.image.reference,
@@ -165,9 +208,7 @@ def _container(spec: GatewaySpec) -> core.v1.ContainerArgs:
             core.v1.ContainerPortArgs(name=PORT_NAME, container_port=LITELLM_PORT),
             core.v1.ContainerPortArgs(name=METRICS_PORT_NAME, container_port=LITELLM_METRICS_PORT),
         ],
-        resources=core.v1.ResourceRequirementsArgs(
-            requests={"cpu": cores(spec.cpu), "memory": MEMORY_REQUEST}, limits=LIMITS
-        ),
+        resources=_resources(spec.cpu),
         security_context=RESTRICTED,
         # `/health` would ask every model (LiteLLM documentation, "Health Checks").
         startup_probe=http_probe("/health/readiness", PORT_NAME, STARTUP_PERIOD_SECONDS, STARTUP_FAILURES),
@@ -180,6 +221,7 @@ def _container(spec: GatewaySpec) -> core.v1.ContainerArgs:
             # Whole folders: a file that is mounted by itself never changes.
             core.v1.VolumeMountArgs(name="keys", mount_path=f"{FILES}/keys", read_only=True),
             core.v1.VolumeMountArgs(name="redis", mount_path=f"{FILES}/redis", read_only=True),
+            *(core.v1.VolumeMountArgs(name=each, mount_path=f"{FILES}/{each}", read_only=True) for each in folders),
             *(
                 [core.v1.VolumeMountArgs(name=_HOSTED, mount_path=f"{FILES}/{_HOSTED}", read_only=True)]
                 if spec.hosted

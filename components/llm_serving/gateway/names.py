@@ -7,6 +7,9 @@ LITELLM = "litellm"
 LITELLM_PORT = 4000
 LITELLM_METRICS_PORT = 4001
 
+WORKER = "worker"
+"""Deployment of the queue's workers."""
+
 PROXY = "proxy"
 """Deployment of the Gateway API proxy."""
 EDGE_SERVICE = "gateway"

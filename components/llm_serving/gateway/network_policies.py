@@ -23,6 +23,7 @@ from llm_serving.serving.labels import (
     COMPONENT_ENGINE,
     COMPONENT_GATEWAY,
     COMPONENT_GATEWAY_PROXY,
+    COMPONENT_GATEWAY_WORKER,
     COMPONENT_ROUTER,
 )
 from llm_serving.serving.network_policies import (
@@ -65,6 +66,8 @@ class Hops:
         challenged_by: namespace of cert-manager, which asks the edge over HTTP as an authority does; ``None`` where no
             authority does.
         edge_namespace: namespace of the pods of somebody else's edge; ``None`` where the proxy is the edge.
+        queue: workers work off requests without a connection.
+        webhook_ports: TCP ports on which they send webhooks to the internet.
     """
 
     client_namespaces: Sequence[str]
@@ -79,6 +82,8 @@ class Hops:
     monitoring: Mapping[str, str]
     challenged_by: str | None
     edge_namespace: str | None
+    queue: bool
+    webhook_ports: Sequence[int]
 
 
 def client_ranges(gateway: GatewaySpec) -> list[str]:
@@ -105,16 +110,20 @@ def gateway_policies(hops: Hops, reach: NetworkReach) -> dict[str, Policy]:
     """The policies of the gateway's namespace, by name; which there are does not depend on ``reach``."""
     proxy = Peer(pod_selector=pods_of(COMPONENT_GATEWAY_PROXY))
     litellm = Peer(pod_selector=pods_of(COMPONENT_GATEWAY))
+    # A worker is LiteLLM without clients.
+    asking = [litellm, *([Peer(pod_selector=pods_of(COMPONENT_GATEWAY_WORKER))] if hops.queue else [])]
     edge = proxy if hops.edge_namespace is None else pods_in({NAMESPACE_NAME: hops.edge_namespace})
     policies = {
         "default-deny": default_deny(),
         "dns": egress_to_dns(reach),
         "clients": _ingress_of_clients(hops, reach),
         "litellm": ingress(COMPONENT_GATEWAY, [edge], [LITELLM_PORT]),
-        "models": ingress(COMPONENT_GATEWAY_PROXY, [litellm], [MODELS_PORT]),
+        "models": ingress(COMPONENT_GATEWAY_PROXY, asking, [MODELS_PORT]),
         "litellm-metrics": ingress_of_scrapes(COMPONENT_GATEWAY, [LITELLM_METRICS_PORT], hops.monitoring),
         "proxy-metrics": ingress_of_scrapes(COMPONENT_GATEWAY_PROXY, [PROXY_METRICS_PORT], hops.monitoring),
-        "litellm-egress": _egress_of_litellm(hops, proxy),
+        "litellm-egress": Policy(
+            pod_selector=pods_of(COMPONENT_GATEWAY), policy_types=["Egress"], egress=_egress_of_litellm(hops, proxy)
+        ),
         "proxy-egress": _egress_of_proxy(hops, litellm, reach),
     }
     if hops.challenged_by is not None:
@@ -122,7 +131,12 @@ def gateway_policies(hops: Hops, reach: NetworkReach) -> dict[str, Policy]:
         rule = networking.v1.NetworkPolicyIngressRuleArgs(from_=[proxy], ports=tcp([SOLVER_PORT]))
         policies["acme-solver"] = Policy(pod_selector=solver, policy_types=["Ingress"], ingress=[rule])
     for component in hops.redis:
-        policies[component] = ingress(component, [litellm], [REDIS_PORT])
+        policies[component] = ingress(component, asking, [REDIS_PORT])
+    if hops.queue:
+        policies["worker-metrics"] = ingress_of_scrapes(
+            COMPONENT_GATEWAY_WORKER, [LITELLM_METRICS_PORT], hops.monitoring
+        )
+        policies["worker-egress"] = _egress_of_workers(hops, proxy)
     return policies
 
 
@@ -140,7 +154,7 @@ def _ingress_of_clients(hops: Hops, reach: NetworkReach) -> Policy:
     return Policy(pod_selector=pods_of(COMPONENT_GATEWAY_PROXY), policy_types=["Ingress"], ingress=[])
 
 
-def _egress_of_litellm(hops: Hops, proxy: Peer) -> Policy:
+def _egress_of_litellm(hops: Hops, proxy: Peer) -> list[networking.v1.NetworkPolicyEgressRuleArgs]:
     rules = [_to([proxy], [MODELS_PORT])]
     if hops.redis:
         rules.append(_to([Peer(pod_selector=pods_of(*hops.redis))], [REDIS_PORT]))
@@ -150,7 +164,14 @@ def _egress_of_litellm(hops: Hops, proxy: Peer) -> Policy:
         rules.append(_to(addresses(ranges) if ranges else [internet()], [port]))
     if hops.postgres is not None:
         rules.append(_to(_postgres(hops.postgres), [hops.postgres.port]))
-    return Policy(pod_selector=pods_of(COMPONENT_GATEWAY), policy_types=["Egress"], egress=rules)
+    return rules
+
+
+def _egress_of_workers(hops: Hops, proxy: Peer) -> Policy:
+    rules = _egress_of_litellm(hops, proxy)
+    if hops.webhook_ports:
+        rules.append(_to([internet()], hops.webhook_ports))
+    return Policy(pod_selector=pods_of(COMPONENT_GATEWAY_WORKER), policy_types=["Egress"], egress=rules)
 
 
 def _postgres(postgres: PostgresSpec) -> list[Peer]:

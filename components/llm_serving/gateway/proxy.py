@@ -60,6 +60,8 @@ class GatewayProxyArgs(TypedDict):
     """Secret of the namespace with the certificate (`tls.crt`, `tls.key`). Left out: plain HTTP."""
     longest_request_seconds: NotRequired[int]
     """How long an answer may take; 600 by default. A pod that ends waits for those that have begun."""
+    queue: NotRequired[bool]
+    """Let requests without a connection through: `Gateway` has a queue."""
     service_type: NotRequired[str]
     """`ClusterIP` (the default) or `LoadBalancer`: how clients reach the edge."""
     service_annotations: NotRequired[dict[str, str]]
@@ -103,6 +105,7 @@ class GatewayProxyInputs(Frozen):
     host: ObjectName | None = None
     tls_secret_name: SecretName | None = None
     longest_request_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
+    queue: bool = False
     service_type: Literal["ClusterIP", "LoadBalancer"] = "ClusterIP"
     service_annotations: dict[str, str] = {}
     source_ranges: tuple[Cidr, ...] = ()
@@ -199,7 +202,7 @@ class GatewayProxy(pulumi.ComponentResource):
         if edge is not None and edge.challenge_port is not None:
             # Never on the listener without TLS.
             parent["sectionName"] = EDGE_HTTPS_LISTENER
-        route = edge_route.spec(parent, inputs.host, LITELLM, LITELLM_PORT)
+        route = edge_route.spec(parent, inputs.host, LITELLM, LITELLM_PORT, queue=inputs.queue)
         _custom(self, f"{name}-allowed-paths", "HTTPRoute", EDGE_GATEWAY, inputs.namespace, labels, route)
 
         self.models_parents = pulumi.Output.from_input(inputs.namespace).apply(

@@ -163,6 +163,9 @@ def gateway_pods(
     proxies, namespace = proxy_replicas(gateway), gateway.namespace
     yield GatewayPods("proxy", namespace, proxies, proxies, gateway.proxy_image)
     yield GatewayPods("gateway", namespace, gateway.replicas.min, gateway.replicas.max, gateway.image)
+    if gateway.queue is not None:
+        workers = gateway.queue.workers
+        yield GatewayPods("workers of the queue", namespace, workers, workers, gateway.image)
     for endpoint, model in zip(endpoints, models, strict=True):
         if endpoint.routing is Routing.ROUTER and gateway.router_image is not None:
             routers = gateway.router.replicas * len(model.releases.versions)

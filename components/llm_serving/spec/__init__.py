@@ -81,6 +81,7 @@ from llm_serving.spec.release import (
     content_hash,
     release_hash,
 )
+from llm_serving.spec.request_queue import QueueScope, QueueSpec, WebhooksSpec
 from llm_serving.spec.router import RouterSpec, RoutingPolicy
 from llm_serving.spec.spending import BudgetSpec, PriceSpec
 from llm_serving.spec.team import TeamSpec
@@ -154,6 +155,8 @@ __all__ = [
     "QuantizationBase",
     "QuantizationScheme",
     "QuantizationSpec",
+    "QueueScope",
+    "QueueSpec",
     "RedisSpec",
     "RedisStoresSpec",
     "ReleaseChoice",
@@ -173,6 +176,7 @@ __all__ = [
     "TimeoutsSpec",
     "Toleration",
     "WarmPoolSpec",
+    "WebhooksSpec",
     "Weights",
     "content_hash",
     "release_hash",

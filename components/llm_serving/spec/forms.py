@@ -150,6 +150,13 @@ DNS_HOST = Form(
     "not the name of a host: at most 253 small letters, digits, '-' and '.', without scheme, port and path",
     lambda text: re.sub(r"^[a-z]+://|[:/].*$", "", text.strip().lower()).removeprefix("*.").strip("."),
 )
+WEBHOOK_HOST = Form(
+    r"^(?=.{1,259}$)(\*\.)?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*"
+    r"\.[a-z]([-a-z0-9]{0,61}[a-z0-9])?(:[1-9][0-9]{0,4})?$",
+    "not the name of a host on the internet: small letters, digits, '-' and at least one '.', '*.' before it for all "
+    "below it, ':port' after it, without scheme and path",
+    lambda text: re.sub(r"^[a-z]+://|/.*$", "", text.strip().lower()).strip("."),
+)
 KEY_HASH = Form(
     r"^[0-9a-f]{64}$",
     "not the SHA-256 of a key: 64 hexadecimal digits in small letters, which stacks keys new prints",

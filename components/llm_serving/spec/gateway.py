@@ -26,6 +26,7 @@ from llm_serving.spec.names import (
 )
 from llm_serving.spec.network import Cidr
 from llm_serving.spec.release import ImageReference
+from llm_serving.spec.request_queue import QueueSpec
 from llm_serving.spec.router import RouterSpec
 from llm_serving.spec.spending import BudgetSpec, PriceSpec
 from llm_serving.spec.timeouts import DAY_SECONDS
@@ -420,6 +421,8 @@ class GatewaySpec(Frozen):
     """Answers that are given again; left out: none is."""
     guardrails: GuardrailsSpec | None = None
     """Personal data and secrets that are looked for; left out: none."""
+    queue: QueueSpec | None = None
+    """Requests without a connection; left out: there are none."""
     fail_closed_seconds: PositiveCount = 300
     """How long keys with a budget are served while neither the Redis of limits nor `postgres` answers, in seconds; 300
     by default."""

@@ -16,6 +16,8 @@ TIMEOUT_SECONDS = 5
 """Of Redis. More than in production: on a busy machine the gateway itself may rest so long."""
 
 CHAT = "/v1/chat/completions"
+MAX_QUEUED = 12
+
 CROWDED_REQUESTS = 10
 """That the model ``crowded`` takes at once."""
 KEYS = (key("any"),)
@@ -89,6 +91,16 @@ def configuration(weighted: Backend, stable: Backend, redis: Redis, postgres: Po
         ],
         "limits": {"bodyBytes": 100_000, "maxOutputTokens": 512},
         "redis": {"limits": {"host": "127.0.0.1", "port": redis.port}, "timeoutSeconds": TIMEOUT_SECONDS},
+        "queue": {
+            "concurrency": 4,
+            "maxRequests": MAX_QUEUED,
+            "fileLines": 100,
+            "resultBytes": 20_000,
+            "deliveries": 3,
+            "leaseSeconds": 8,
+            "backoffSeconds": 0.1,
+            "webhooks": {"hosts": ["hooks.example.com", "localhost"], "attempts": 2},
+        },
         "overload": {"batchOutputTokens": 16, "waitSeconds": 0.5, "retryAfterSeconds": 7},
         "postgres": {
             **postgres.endpoint(),

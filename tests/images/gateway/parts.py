@@ -4,24 +4,43 @@ Reads what the part gets as JSON from standard input and writes what came of it.
 """
 
 import asyncio
+import base64
 import hashlib
+import hmac
 import json
+import ssl
 import sys
 import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
+import httpx  # pyright: ignore[reportMissingImports]
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from llm_serving_gateway import encoding, key_table, requests
 from llm_serving_gateway import relay as relays
 from llm_serving_gateway.bounded_postgres import BoundedPostgres
 from llm_serving_gateway.bounded_redis import BoundedRedis
-from llm_serving_gateway.configuration import Configuration, PostgresEndpoint, RedisEndpoint, ServiceClass
+from llm_serving_gateway.configuration import (
+    Configuration,
+    PostgresEndpoint,
+    Queue,
+    RedisEndpoint,
+    ServiceClass,
+    Webhooks,
+)
 from llm_serving_gateway.exchange import Exchange
 from llm_serving_gateway.key_table import KeyTable
 from llm_serving_gateway.limits import Limiter, LimitError, Limits, Reservation, SharedLimits, shared
 from llm_serving_gateway.limits.reservation import NOTHING, Spent
 from llm_serving_gateway.overload import Admission, Admissions
+from llm_serving_gateway.queue.store import Hook, Store
+from llm_serving_gateway.queue.webhooks import Sender, is_public, secret_of
 from llm_serving_gateway.refusals import RefusalError
 from llm_serving_gateway.relay import Outcome, relay
 from pydantic import ValidationError
@@ -243,6 +262,110 @@ async def upload_at_once(given: dict[str, int]) -> list[int]:
     return [statuses.count(200), statuses.count(503), most, held.now]
 
 
+async def die_at_each_delivery(port: int) -> Any:
+    """What becomes of a request at which every worker dies."""
+    settings = Queue.model_validate({"deliveries": 3, "leaseSeconds": 0.01})
+    store = Store(RedisEndpoint.model_validate({"host": "127.0.0.1", "port": port}), None, settings)
+    await store.maintain()
+    fields = {"key": "any", "owner": "key:poison", "path": "/v1/chat/completions", "model": "tiny", "body": b"{}"}
+    await store.submit("key:poison/r", "1", 2, fields)
+    entries = await store.read("first", 1)
+    taken: list[Any] = []
+    while "dead" not in taken:
+        for entry in entries:
+            taken.append(await store.take(entry))
+        entries = await store.reclaim("another", 1)
+    late = await store.end(taken[0], "completed", 200, b"{}")
+    found = await store.task("key:poison/r")
+    await store.close()
+    return [len(taken), late, found["state"].decode(), found["code"].decode()]
+
+
+async def send_webhook(hosts: dict[str, Any]) -> Any:
+    """What a receiver gets of a webhook, and what becomes of those that must not be sent."""
+    received: list[Any] = []
+    with TemporaryDirectory() as folder:
+        certificate = _certificate(Path(folder), "hooks.example.com")
+
+        async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = int(next(line.partition(":")[2] for line in head.lower().splitlines() if "content-length" in line))
+            received.append([head, (await reader.readexactly(length)).decode()])
+            status = "302 Found\r\nlocation: https://hooks.example.com/other" if "/moved" in head else "204 No Content"
+            writer.write(f"HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
+            await writer.drain()
+            writer.close()
+
+        served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        served.load_cert_chain(certificate)
+        server = await asyncio.start_server(receive, "127.0.0.1", 0, ssl=served)
+        port = server.sockets[0].getsockname()[1]
+
+        async def find(host: str, port: int) -> list[str]:
+            return hosts[host]
+
+        trusted = httpx.AsyncClient(verify=ssl.create_default_context(cafile=certificate), trust_env=False)
+        settings = Webhooks.model_validate({"hosts": [f"{host}:{port}" for host in hosts], "attempts": 2})
+        sender = Sender(settings, "master", trusted, find, lambda address: address == "127.0.0.1")
+        outcomes = []
+        for url in (
+            f"https://hooks.example.com:{port}/a?b=c",
+            f"https://hooks.example.com:{port}/moved",
+            f"https://private.example.com:{port}/",
+            f"https://mixed.example.com:{port}/",
+            f"https://another.example.com:{port}/",
+            f"https://taken-away.example.com:{port}/",
+        ):
+            hook = Hook("task:key:any/r1", 1, url, "key:any", "completed")
+            outcomes.append(await sender.send(hook) is None)
+        given_up = await sender.send(Hook("task:key:any/r1", 2, f"https://private.example.com:{port}/", "key:any", "x"))
+        await sender.close()
+        server.close()
+    head, body = received[0]
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head.splitlines())}
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.{body}".encode()
+    key = base64.b64decode(secret_of("master", "key:any").removeprefix("whsec_"))
+    expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    return {
+        "received": [each[0].splitlines()[0] for each in received],
+        "signed": headers["webhook-signature"] == f"v1,{expected}",
+        "body": json.loads(body),
+        "sent": outcomes,
+        "given up": given_up is None,
+        "another's secret": secret_of("master", "key:other") != secret_of("master", "key:any"),
+        "public": [address for address in ADDRESSES if is_public(address)],
+    }
+
+
+ADDRESSES = (
+    "93.184.215.14", "2606:2800:21f:cb07::1", "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254",
+    "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "fe80::1%eth0", "fd00:ec2::254", "::ffff:10.0.0.1",
+    "64:ff9b::a00:1", "64:ff9b::a9fe:a9fe", "2002:a00:1::", "ff02::1", "::",
+)  # fmt: skip
+
+
+def _certificate(folder: Path, host: str) -> Path:
+    """A file with a key and a certificate of this host, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "certificate.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(private + made.public_bytes(Encoding.PEM))
+    return file
+
+
 async def wait_for_room(waiting: list[str]) -> list[str]:
     """In which order requests of these classes, which come one after the other, are let to a model that takes one."""
     model = {"name": "m", "contextTokens": 9, "maxRequests": 1, "weightedUrl": "http://w", "stableUrl": "http://s"}
@@ -278,6 +401,8 @@ def main() -> None:
         "alone": alone,
         "look-up": look_up,
         "redis": ask_redis_at_once,
+        "die": die_at_each_delivery,
+        "webhook": send_webhook,
     }[sys.argv[1]]
     result = part(json.load(sys.stdin))
     json.dump(asyncio.run(result) if asyncio.iscoroutine(result) else result, sys.stdout)

@@ -63,6 +63,11 @@ class Pod:
         headers.update(arguments.pop("headers", {}))
         return requests.post(f"{self.url}{path}", json=body, headers=headers, timeout=GUARD_SECONDS, **arguments)  # pyright: ignore[reportArgumentType]
 
+    def get(self, path: str, name: str | None = "any") -> requests.Response:
+        """Ask for what is there, with the key of this name."""
+        headers = {} if name is None else {"authorization": f"Bearer sk-llm-{name}"}
+        return requests.get(f"{self.url}{path}", headers=headers, timeout=GUARD_SECONDS)
+
     @property
     def port(self) -> int:
         """Where it answers."""
@@ -84,6 +89,14 @@ class Pod:
     def log(self) -> str:
         """What it wrote."""
         return (self.folder / "log").read_text()
+
+    def freeze(self) -> None:
+        """Stop its process, which keeps its connections."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
 
 
 @contextmanager
@@ -110,20 +123,22 @@ def start(
     folder: Path,
     configuration: Mapping[str, Any],
     keys: Sequence[Mapping[str, Any]],
+    *role: str,
     host: str = "127.0.0.1",
     postgres: Mapping[str, str] | None = None,
 ) -> Pod:
-    """Start a gateway, with files of this text for the table of keys; it is not ready yet.
+    """Start a gateway, or a worker, with files of this text for the table of keys; it is not ready yet.
 
     Hosted providers know it by ``key-of-`` and their name.
     """
-    for name in ("gateway", "keys", "redis", "hosted", "postgres", "work"):
+    for name in ("gateway", "keys", "redis", "hosted", "postgres", "webhooks", "work"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for provider in configuration.get("hosted", ()):
         (folder / "hosted" / provider["name"]).write_text(f"key-of-{provider['name']}\n")
     for name, text in (postgres or {}).items():
         (folder / "postgres" / name).write_text(text)
     (folder / "gateway" / "gateway.json").write_text(json.dumps(configuration))
+    (folder / "webhooks" / "secret").write_text("of a test")
     write_keys(folder, keys)
     port, metrics_port = free_port(), free_port()
     environment = {
@@ -139,7 +154,11 @@ def start(
     }
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [GATEWAY.interpreter(), "-m", "llm_serving_gateway"], env=environment, stdout=log, stderr=log, cwd=folder
+            [GATEWAY.interpreter(), "-m", "llm_serving_gateway", *role],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            cwd=folder,
         )
     return Pod(folder, f"http://{host}:{port}", f"http://{host}:{metrics_port}/metrics", process)
 

@@ -92,6 +92,32 @@ def test_many_slow_uploads_hold_no_more_bytes_than_one_gateway_may():
     assert after == 0
 
 
+def test_a_request_at_which_every_worker_dies_is_a_dead_letter_after_its_last_delivery(redis):
+    # The first worker, which was only late, has no say any more.
+    assert run("die", redis.port) == [4, False, "failed", "deliveries_exhausted"]
+
+
+def test_a_webhook_is_signed_and_goes_to_the_address_that_was_looked_at_and_to_no_other():
+    hosts = {
+        "hooks.example.com": ["127.0.0.1"],
+        "private.example.com": ["10.0.0.7"],
+        "mixed.example.com": ["127.0.0.1", "10.0.0.7"],
+        "another.example.com": ["127.0.0.1"],
+    }
+    found = run("webhook", hosts)
+    # Not where it was redirected to; and the certificate of the last but one is that of another host.
+    assert found["received"] == ["POST /a?b=c HTTP/1.1", "POST /moved HTTP/1.1"]
+    assert found["sent"] == [True, False, False, False, False, False]
+    assert found["signed"]
+    assert found["given up"]
+    assert found["another's secret"]
+    assert (found["body"]["type"], found["body"]["data"]) == (
+        "request.completed",
+        {"id": "r1", "status": "completed"},
+    )
+    assert found["public"] == ["93.184.215.14", "2606:2800:21f:cb07::1"]
+
+
 def test_who_waits_for_room_is_let_in_by_class_and_then_by_arrival():
     waiting = ["batch", "standard", "batch", "critical", "standard", "critical"]
     order = ["critical 3", "critical 5", "standard 1", "standard 4", "batch 0", "batch 2"]

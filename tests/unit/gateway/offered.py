@@ -55,6 +55,7 @@ SETTINGS: dict[str, Any] = {
         "action": "block",
         "prompt_injection": True,
     },
+    "queue": {"workers": 3, "webhooks": {"hosts": ["hooks.example.com", "*.example.org:8443"]}},
 }
 HOSTED: list[Any] = [
     {
@@ -97,4 +98,6 @@ MODELS: list[Any] = [
 
 def arguments(settings: dict[str, Any] | None = None, **changes: Any) -> Any:
     """Arguments of ``Gateway``; ``settings`` are changes of the gateway's, the others of the component's."""
-    return {"gateway": {**SETTINGS, **(settings or {})}, "models": MODELS, **changes}
+    gateway = {**SETTINGS, **(settings or {})}
+    signed = {"webhook_secret": "hunter4"} if (gateway["queue"] or {}).get("webhooks") else {}
+    return {"gateway": gateway, "models": MODELS, **signed, **changes}

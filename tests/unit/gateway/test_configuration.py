@@ -28,9 +28,11 @@ from llm_serving.spec import (
     ModelEndpoint,
     OverloadSpec,
     PostgresSpec,
+    QueueSpec,
     RedisSpec,
     RedisStoresSpec,
     RetriesSpec,
+    WebhooksSpec,
 )
 from tests.unit.gateway.offered import HOSTED, IMAGES, MODELS, SETTINGS
 
@@ -47,7 +49,7 @@ def read(document: dict[str, Any]) -> Configuration:
     return Configuration.model_validate_json(file_content(document))
 
 
-BARE = {"keys": [], "models": [], "redis": {}, "cache": None, "guardrails": None, "postgres": None}
+BARE = {"keys": [], "models": [], "redis": {}, "cache": None, "guardrails": None, "postgres": None, "queue": None}
 
 
 @pytest.mark.parametrize("changes", [{"hosted": HOSTED}, BARE], ids=["everything", "nothing"])
@@ -83,6 +85,8 @@ SAME = [
     (AnswerCacheSpec, configuration.Cache),
     (AnswerCacheSpec, configuration.Similar),
     (GuardrailsSpec, configuration.Guardrails),
+    (QueueSpec, configuration.Queue),
+    (WebhooksSpec, configuration.Webhooks),
     (GatewaySpec, configuration.Configuration),
     (KeySpec, key_file.Key),
     (BudgetSpec, configuration.Budget),

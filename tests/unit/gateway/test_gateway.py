@@ -19,7 +19,7 @@ def gateway(settings: dict[str, Any] | None = None, **changes: Any) -> Recording
 
 
 def template(recording: Recording) -> Any:
-    return recording.one(DEPLOYMENT)["spec.template"]
+    return recording.one(DEPLOYMENT, "gateway")["spec.template"]
 
 
 def container(recording: Recording) -> Any:
@@ -84,7 +84,7 @@ def test_a_pod_that_ends_first_leaves_the_load_balancers_then_finishes_its_longe
 
 def test_some_pods_are_always_there_spread_apart() -> None:
     recording = gateway()
-    deployment = recording.one(DEPLOYMENT)
+    deployment = recording.one(DEPLOYMENT, "gateway")
     assert deployment["spec.replicas"] == 2
     assert deployment["spec.strategy.rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     pods = deployment["spec.selector"]
@@ -100,11 +100,11 @@ def test_the_autoscaler_owns_the_number_of_pods_where_there_are_two_bounds() -> 
     scaler = recording.one("HorizontalPodAutoscaler")
     assert (scaler["spec.minReplicas"], scaler["spec.maxReplicas"]) == (3, 9)
     assert scaler["spec.scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "litellm"}
-    assert recording.one(DEPLOYMENT).ignore_changes == ("spec.replicas",)
+    assert recording.one(DEPLOYMENT, "gateway").ignore_changes == ("spec.replicas",)
     fixed = gateway({"replicas": {"min": 3, "max": 3}})
     assert fixed.all("HorizontalPodAutoscaler") == []
-    assert fixed.one(DEPLOYMENT).ignore_changes == ()
-    assert fixed.one(DEPLOYMENT)["spec.replicas"] == 3
+    assert fixed.one(DEPLOYMENT, "gateway").ignore_changes == ()
+    assert fixed.one(DEPLOYMENT, "gateway")["spec.replicas"] == 3
 
 
 NEW_KEY = {"name": "new", "sha256": "1" * 64, "team": "chat"}
@@ -158,10 +158,40 @@ def test_keys_and_passwords_are_in_secrets_and_stay_secret() -> None:
 
 
 def test_without_a_password_there_is_no_secret_and_pods_start_all_the_same() -> None:
-    recording = gateway()
+    recording = gateway({"queue": None})
     assert [secret.name for secret in recording.all(SECRET)] == ["gateway-keys"]
     (volume,) = (each for each in template(recording)["spec"]["volumes"] if each["name"] == "redis")
     assert volume["secret"]["optional"] is True
+
+
+def test_workers_of_the_queue_are_the_same_program_and_answer_no_client() -> None:
+    recording = gateway()
+    worker = recording.one(DEPLOYMENT, "gateway-worker")
+    assert worker["spec.replicas"] == 3
+    spec = worker["spec.template"]["spec"]
+    assert breaks_restricted(spec) == []
+    (its,) = spec["containers"]
+    assert its["command"] == ["llm-serving-gateway", "worker"]
+    assert its["image"] == container(recording)["image"]
+    assert its["volumeMounts"] == container(recording)["volumeMounts"]
+    # It gives way to what has clients who wait.
+    assert spec["priorityClassName"] == "llm-serving-batch"
+    labels = worker["spec.template"]["metadata"]["labels"]
+    selects = recording.one("kubernetes:core/v1:Service")["spec.selector"]
+    assert not selects.items() <= labels.items()
+    assert worker["spec.selector"]["matchLabels"].items() <= labels.items()
+    assert [each.name for each in gateway({"queue": None}).all(DEPLOYMENT)] == ["gateway"]
+
+
+def test_what_webhooks_are_signed_with_is_a_secret_that_pods_read_and_another_one_replaces_them() -> None:
+    recording = gateway()
+    secret = recording.one(SECRET, "gateway-webhooks")
+    assert (secret["stringData"], secret["immutable"]) == ({"secret": "hunter4"}, True)
+    assert {path.split(".")[0] for path in secret.secret_paths} == {"stringData"}
+    assert "/etc/llm-serving/webhooks" in {mount["mountPath"] for mount in container(recording)["volumeMounts"]}
+    quiet = gateway({"queue": {}})
+    assert not quiet.all(SECRET, "gateway-webhooks")
+    assert "/etc/llm-serving/webhooks" not in {mount["mountPath"] for mount in container(quiet)["volumeMounts"]}
 
 
 HOSTED_KEYS = {"together": HOSTED_KEY}
@@ -237,7 +267,10 @@ WRONG = [
     (arguments({"cache": {"kind": "semantic"}}), "gateway.cache.embeddingModel"),
     (arguments({"cache": {"kind": "semantic", "embedding_model": "minilm"}}), "gateway.cache.embeddingModel"),
     (arguments({"cache": {"kind": "semantic", "embedding_model": "qwen"}}), "gateway.cache.embeddingModel"),
-    (arguments({"redis": {}, "cache": None}, cache_password="x"), "cachePassword"),
+    (arguments({"redis": {}, "cache": None, "queue": None}, cache_password="x"), "cachePassword"),
+    (arguments({"redis": {}, "cache": None, "queue": {}}), "gateway.queue"),
+    (arguments(webhook_secret=None), "webhookSecret"),
+    (arguments({"queue": {}}, webhook_secret="x"), "webhookSecret"),
     (arguments(image_pull_password="x"), "imagePullPassword"),
     (arguments({"hosted": HOSTED}), "hostedKeys"),
     (arguments(hosted_keys=HOSTED_KEYS), "hostedKeys"),

@@ -1,6 +1,8 @@
 """Who reaches whom on the path of a request, computed from the objects as they are rendered for two teams' namespaces
 and the gateway's, by an evaluator that knows nothing of how they were made."""
 
+# pyright: reportArgumentType=false, reportCallIssue=false
+
 from functools import cache, partial
 from itertools import product
 from typing import Any
@@ -76,6 +78,7 @@ def engine(name: str, address: str, team: str) -> dict[str, Any]:
 PODS: dict[str, Any] = {
     "proxy": part("10.64.0.1", "Deployment", "proxy"),
     "litellm": part("10.64.0.2", "Deployment", "litellm"),
+    "worker": part("10.64.0.5", "Deployment", "worker"),
     "limits": part("10.64.0.3", "StatefulSet", "redis-limits"),
     "cache": part("10.64.0.4", "Deployment", "redis-cache"),
     "qwen-router": part("10.64.1.1", "Deployment", "qwen-1-0-0-router"),
@@ -95,15 +98,17 @@ HOPS = {
     *product(("shop", "app", CLIENT), ("proxy",), (EDGE, EDGE_TLS)),
     ("proxy", "litellm", LITELLM),
     ("litellm", "proxy", MODELS),
-    *product(("litellm",), ("limits", "cache"), (REDIS,)),
-    ("litellm", DATABASE, POSTGRES),
+    ("worker", "proxy", MODELS),
+    *product(("litellm", "worker"), ("limits", "cache"), (REDIS,)),
+    *product(("worker",), (INTERNET,), (API, EDGE_TLS)),
+    *product(("litellm", "worker"), (DATABASE,), (POSTGRES,)),
     ("proxy", "qwen-router", SERVING),
     ("proxy", "bge-router", SERVING),
     ("proxy", "phi", SERVING),
     ("qwen-router", "qwen", SERVING),
     ("bge-router", "bge", SERVING),
     *product(("proxy", "qwen-router", "bge-router"), (API_SERVER,), (API,)),
-    ("prometheus", "litellm", LITELLM_METRICS),
+    *product(("prometheus",), ("litellm", "worker"), (LITELLM_METRICS,)),
     ("prometheus", "proxy", PROXY_METRICS),
     *product(("prometheus",), ("qwen-router", "bge-router"), (ROUTER_METRICS,)),
     *product(("prometheus",), ("qwen", "phi", "bge"), (SERVING, LAUNCHER)),
@@ -171,7 +176,7 @@ def test_nobody_sends_to_anybody_but_the_next_hop() -> None:
     assert sent == {hop for hop in HOPS if hop[0] in OURS} | NOT_TOLD_APART
 
 
-@pytest.mark.parametrize("source", ["proxy", "litellm", "limits", "qwen-router"])
+@pytest.mark.parametrize("source", ["proxy", "litellm", "worker", "limits", "qwen-router"])
 @pytest.mark.parametrize("protocol", ["UDP", "TCP"])
 def test_every_part_resolves_names(source: str, protocol: str) -> None:
     assert can_connect(source, "dns", 53, protocol)
@@ -268,3 +273,14 @@ def test_the_api_server_is_asked_where_it_is_said_to_be() -> None:
     assert reaches(rendered, "proxy", INTERNET, 8443)
     assert not reaches(rendered, "proxy", API_SERVER, API)
     assert not reaches(rendered, "litellm", INTERNET, 8443)
+
+
+def test_without_a_queue_there_are_no_workers_and_without_webhooks_they_reach_nobody_outside() -> None:
+    without = of_gateway(settings={"queue": {}})
+    assert reaches(without, "worker", "proxy", MODELS)
+    assert not reaches(without, "worker", INTERNET, API)
+    assert not any("worker" in each["metadata"]["name"] for each in of_gateway(settings={"queue": None}))
+    # Not even those that send webhooks reach what is not on the internet.
+    sending = of_gateway()
+    assert reaches(sending, "worker", INTERNET, API)
+    assert not any(reaches(sending, "worker", target, API) for target in (API_SERVER, CLIENT, "169.254.169.254"))

@@ -13,13 +13,14 @@ from local.state_folder import REPOSITORY
 from stacks.settings import ExistingSettings
 
 PAGE = (REPOSITORY / "docs/gateway.md").read_text()
+QUEUE_PAGE = (REPOSITORY / "docs/gateway-queue.md").read_text()
 SOURCES = sorted(Path(llm_serving_gateway.__file__).parent.rglob("*.py"))
 STATUS = {"invalid": 400, "unavailable": 503}
 """Functions of the program that make an error of one status."""
 
 
 def documented() -> set[tuple[int, str]]:
-    rows = re.findall(r"^\| (\d{3}) \| (.+?) \|", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| (\d{3}) \| (.+?) \|", PAGE + QUEUE_PAGE, re.MULTILINE)
     return {(int(status), code) for status, codes in rows for code in re.findall(r"`(\w+)`", codes)}
 
 
@@ -48,13 +49,32 @@ def test_every_error_of_the_program_is_in_the_table() -> None:
 
 
 def test_the_paths_are_those_that_the_edge_lets_through() -> None:
-    rows = re.findall(r"^\| (`/v1/.+?) \| (GET|POST) \|", PAGE, re.MULTILINE)
-    paths = {(method, path) for paths, method in rows for path in re.findall(r"`([^`]+)`", paths)}
-    assert {path for method, path in paths if method == "POST"} == set(edge_route.POST_PATHS)
-    assert {path for method, path in paths if method == "GET"} == {
+    assert {path for method, path in paths(PAGE) if method == "POST"} == set(edge_route.POST_PATHS)
+    assert {path for method, path in paths(PAGE) if method == "GET"} == {
         edge_route.GET_PREFIX,
         f"{edge_route.GET_PREFIX}/<name>",
     }
+
+
+def paths(page: str) -> set[tuple[str, str]]:
+    """Method and path of each row of a table of paths."""
+    rows = re.findall(r"^\| (`/v1/.+?) \| ((?:GET|POST|DELETE|, )+) \|", page, re.MULTILINE)
+    return {
+        (method, path)
+        for paths, methods in rows
+        for path in re.findall(r"`([^`]+)`", paths)
+        for method in methods.split(", ")
+    }
+
+
+def test_the_edge_lets_the_paths_of_the_queue_through_and_none_without_it() -> None:
+    documented = paths(QUEUE_PAGE)
+    assert len(documented) == 13
+    rules = edge_route.spec({"name": "edge"}, None, "litellm", 4000, queue=True)["rules"]
+    prefixes = [(match["method"], match["path"]["value"]) for match in rules[0]["matches"]]
+    for method, path in documented:
+        assert any(method == allowed and path.startswith(prefix) for allowed, prefix in prefixes), path
+    assert "queue" not in str(edge_route.spec({"name": "edge"}, None, "litellm", 4000))
 
 
 def test_the_ports_are_those_of_the_objects() -> None:

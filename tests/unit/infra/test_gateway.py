@@ -154,6 +154,21 @@ def test_policies_that_close_a_namespace_are_others_than_those_that_leave_it_ope
     assert {"serving-behind-routers", "clients-of-gateway"} <= closed - opened
 
 
+def test_a_queue_has_workers_its_paths_at_the_edge_and_a_secret_for_webhooks_that_is_made_once() -> None:
+    queue = {"workers": 2, "webhooks": {"hosts": ["hooks.example.com"]}}
+    made = run(settings(queue=queue))
+    worker = made.recording.one("Deployment", "gateway-worker")
+    assert worker["spec.replicas"] == 2
+    (route,) = [each for each in made.recording.all("HTTPRoute") if each.name.endswith("allowed-paths")]
+    assert "/v1/batches" in json.dumps(route["spec"])
+    secret = made.outputs["webhookSecret"]
+    assert made.recording.one("Secret", "gateway-webhooks")["stringData"] == {"secret": secret}
+    assert run(settings(queue=queue), before=made.outputs).outputs["webhookSecret"] == secret
+    given = run(settings(queue=queue), {"webhookSecret": "hunter4"})
+    assert given.recording.one("Secret", "gateway-webhooks")["stringData"] == {"secret": "hunter4"}
+    assert "webhookSecret" not in given.outputs
+
+
 PROVIDER = {
     "name": "together",
     "url": "https://api.together.example/v1",

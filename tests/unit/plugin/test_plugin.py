@@ -174,7 +174,6 @@ WRONG = [
     ("ModelLoader", with_changes("ModelLoader", cache=output({"volume": {}})), "cache.loaderVolume"),
     ("Gateway", with_nested_changes("Gateway", "gateway", replicas={"min": 0}), "gateway.replicas.min"),
     ("Gateway", with_nested_changes("Gateway", "gateway", keyz=[]), "gateway.keyz"),
-    ("Gateway", with_changes("Gateway", models=[]), "models"),
     ("Gateway", with_changes("Gateway", reach=output({"gatewaySource": []})), "reach.gatewaySource"),
     ("TeamNamespace", with_changes("TeamNamespace", gpuQuota=-1), "gpuQuota"),
     ("TeamNamespace", with_changes("TeamNamespace", team="chat"), "team"),

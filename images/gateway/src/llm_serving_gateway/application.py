@@ -25,6 +25,8 @@ from llm_serving_gateway.limits import Limiter, LimitError, Limits, Reservation,
 from llm_serving_gateway.metrics import Metrics
 from llm_serving_gateway.overload import Admission, Admissions
 from llm_serving_gateway.prices import Priced, price
+from llm_serving_gateway.queue.interface import Interface, Reply
+from llm_serving_gateway.queue.store import Store
 from llm_serving_gateway.refusals import RefusalError, invalid, unknown_model
 from llm_serving_gateway.relay import Event, Inner, Outcome, Receive, Send, relay
 from llm_serving_gateway.tables import Tables
@@ -38,20 +40,40 @@ _SECURITY = (
 )
 _LIST = "/v1/models"
 _LIVELINESS = "/health/liveliness"
-_HEALTH = (_LIVELINESS, "/health/readiness")
+HEALTH = (_LIVELINESS, "/health/readiness")
+KEY = "llm_serving_gateway.key"
+"""In the scope of a request from inside of this process: whose it is. No server puts it there for a client."""
 _RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,62}")
 """A release in ``model@release``."""
 _CLIENT_GONE = 499
 """What nginx notes for a client that went away: nobody gets it."""
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a process of the gateway is made of."""
+
+    configuration: Configuration
+    keys: Keys
+    application: "Application"
+
+
 def create() -> "Application":
     """The application of this process, from the files of its pod."""
+    return parts(Files.from_environment(), with_queue=True).application
+
+
+def parts(files: Files, *, with_queue: bool = False) -> Parts:
+    """The application and what is in it.
+
+    Args:
+        files: of the pod.
+        with_queue: it takes requests into the queue, where the configuration has one.
+    """
     from litellm.proxy.proxy_server import app  # pyright: ignore[reportMissingImports]
 
     from llm_serving_gateway import answer_cache, backends, guards, litellm_logs, litellm_parts
 
-    files = Files.from_environment()
     configuration = read_configuration(files.gateway)
     litellm_logs.install()
     litellm_parts.leave_out(app)
@@ -67,7 +89,12 @@ def create() -> "Application":
     guarded = guards.around_answers(app, configuration.guardrails)
     inner = guards.around_requests(answer_cache.around(guarded, configuration, files), configuration.guardrails)
     keys = Keys(files.keys, None if tables is None else tables.keys)
-    return Application(configuration, keys, limiter, Metrics(), inner, tables)
+    application = Application(configuration, keys, limiter, Metrics(), inner, tables)
+    if with_queue and configuration.queue is not None and redis is not None and redis.limits is not None:
+        store = Store(redis.limits, files.password("limits"), configuration.queue)
+        secret = files.webhook_secret()
+        application.queue = Interface(store, configuration.queue, configuration.limits, application.check, secret)
+    return Parts(configuration, keys, application)
 
 
 @dataclass
@@ -97,6 +124,7 @@ class Application:
         self._models = {model.name: model for model in configuration.models}
         self._reached = {name: configuration.fallbacks_of(name) for name in self._models}
         self._metrics, self._admissions = metrics, Admissions(configuration, limiter)
+        self.queue: Interface | None = None
         self._held = requests.HeldBytes(max(requests.HELD_BYTES, configuration.limits.body_bytes))
         metrics.watch(keys.state, limiter, self._held, None if tables is None else tables.budgets)
 
@@ -121,12 +149,14 @@ class Application:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._limiter.close()
+            if self.queue is not None:
+                await self.queue.close()
             if self._tables is not None:
                 await self._tables.close()
 
     async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if path in _HEALTH:
+        if path in HEALTH:
             ready = path == _LIVELINESS or self._keys.are_read
             await _send_json(send, 200 if ready else 503, encoding.dumps({"status": "ok" if ready else "no keys"}))
             return
@@ -148,14 +178,21 @@ class Application:
     async def _route(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, entry: _Entry) -> None:
         method, path = scope["method"], scope["path"]
         is_list = path == _LIST or path.startswith(_LIST + "/")
-        if path not in requests.BODIES and not is_list:
+        queue = self.queue if self.queue is not None and self.queue.takes(path) else None
+        if path not in requests.BODIES and not is_list and queue is None:
             raise RefusalError(404, "There is no such path.", "not_found")
-        allowed = "GET" if is_list else "POST"
-        if method != allowed:
-            raise RefusalError(405, f"This path takes {allowed} alone.", "method_not_allowed", allowed=allowed)
+        allowed = ["GET" if is_list else "POST"] if queue is None else queue.methods(path)
+        if method not in allowed:
+            message = f"This path takes {' and '.join(allowed)} alone."
+            raise RefusalError(405, message, "method_not_allowed", allowed=", ".join(allowed))
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        key = await self._keys.authenticate(headers.pop("authorization", None))
+        key = scope.get(KEY) or await self._keys.authenticate(headers.pop("authorization", None))
         entry.key, entry.team = key.name, key.team
+        if queue is not None:
+            reply = await queue.answer(key, headers, scope, receive)
+            entry.status = reply.status
+            await _send_reply(send, reply)
+            return
         if is_list:
             listed = encoding.dumps(self._listed(key, path.removeprefix(_LIST).removeprefix("/")))
             entry.status = 200
@@ -180,14 +217,9 @@ class Application:
     ) -> None:
         path = scope["path"]
         fields = requests.parse(path, body)
-        name, at, release = fields["model"].partition("@")
-        model = self._model(key, name)
-        if at and not _RELEASE.fullmatch(release):
-            raise unknown_model()
-        fields["model"] = name
+        model = self.check(key, path, fields)
+        fields["model"], _, release = fields["model"].partition("@")
         entry.model = model.name
-        if model.task is not requests.TASKS[path]:
-            raise invalid(f"The model {model.name} does not answer {path}.", "model", "model_not_supported")
         asked = directives(fields, headers.get("cache-control", ""))
         fields.pop(FIELD, None)
         exchange = Exchange(uuid.uuid4().hex, key, model, path, headers, fields, release or None, asked)
@@ -234,6 +266,20 @@ class Application:
             await upstream.settle(0, 0)
             await self._admissions.end(admission)
 
+    def check(self, key: Key, path: str, fields: Mapping[str, Any]) -> Model:
+        """The model that a request asks.
+
+        Raises:
+            RefusalError: there is none, the key may not use it, or it does not answer this path.
+        """
+        name, at, release = fields["model"].partition("@")
+        model = self._model(key, name)
+        if at and not _RELEASE.fullmatch(release):
+            raise unknown_model()
+        if model.task is not requests.TASKS[path]:
+            raise invalid(f"The model {model.name} does not answer {path}.", "model", "model_not_supported")
+        return model
+
     def _may_answer(self, exchange: Exchange) -> Iterator[Priced]:
         """All models whose price a request may have in the end."""
         yield exchange.model
@@ -278,6 +324,16 @@ def _secured(send: Send) -> Send:
 
 async def _send_refusal(send: Send, refusal: RefusalError) -> None:
     await _send_json(send, refusal.status, refusal.body(), refusal.headers())
+
+
+async def _send_reply(send: Send, reply: Reply) -> None:
+    length = reply.length if reply.pieces is not None else len(reply.body)
+    headers = [(b"content-type", reply.content_type.encode()), (b"content-length", str(length).encode())]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    if reply.pieces is not None:
+        async for piece in reply.pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": reply.body, "more_body": False})
 
 
 async def _send_json(send: Send, status: int, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()) -> None:

@@ -280,6 +280,49 @@ class Guardrails(Settings):
     stream_look_ahead: Annotated[int, Field(ge=50, le=500)] = 80
 
 
+class Webhooks(Settings):
+    """Where webhooks may go: host names, ``*.`` before one for all below it, ``:port`` after it for another than 443;
+    and how often one is tried."""
+
+    hosts: Annotated[tuple[str, ...], Field(min_length=1)]
+    attempts: Annotated[int, Field(gt=0)] = 8
+
+
+class Queue(Settings):
+    """Requests without a connection.
+
+    Attributes:
+        scope: who sees a request and its result: the key that asked, or its team.
+        service_class: of requests of the queue; a key of a lower one keeps its own.
+        concurrency: requests that one worker sends at once.
+        max_requests: those that wait and run, of all keys together.
+        memory_bytes: what requests, files and results may take in Redis.
+        file_bytes: of a file of requests at most; ``file_lines`` likewise.
+        result_bytes: of an answer that is kept at most.
+        wait_seconds: after which a request that was not answered expires.
+        keep_seconds: how long results and files are kept.
+        deliveries: how often a request is tried; then it is a dead letter.
+        lease_seconds: after which a task is given to another worker that its own renews no more.
+        backoff_seconds: before the second delivery of a request that no back end answered; four times as long before
+            each further one.
+    """
+
+    scope: Literal["key", "team"] = "key"
+    service_class: ServiceClass = ServiceClass.BATCH
+    concurrency: Annotated[int, Field(gt=0)] = 8
+    max_requests: Annotated[int, Field(gt=0)] = 10_000
+    memory_bytes: Annotated[int, Field(gt=0)] = 128 * 2**20
+    file_bytes: Annotated[int, Field(gt=0)] = 16_000_000
+    file_lines: Annotated[int, Field(gt=0)] = 5000
+    result_bytes: Annotated[int, Field(gt=0)] = 1_000_000
+    wait_seconds: Annotated[int, Field(gt=0)] = 86_400
+    keep_seconds: Annotated[int, Field(gt=0)] = 86_400
+    deliveries: Annotated[int, Field(gt=0)] = 5
+    lease_seconds: Annotated[float, Field(gt=0)] = 30
+    backoff_seconds: Annotated[float, Field(gt=0)] = 10
+    webhooks: Webhooks | None = None
+
+
 class Configuration(Settings):
     """The whole file.
 
@@ -299,6 +342,7 @@ class Configuration(Settings):
     postgres: PostgresEndpoint | None = None
     cache: Cache | None = None
     guardrails: Guardrails | None = None
+    queue: Queue | None = None
     replicas: Annotated[int, Field(gt=0)] = 2
     fail_closed_seconds: Annotated[float, Field(ge=0)] = 300
 
@@ -309,6 +353,12 @@ class Configuration(Settings):
         for each in reached:
             reached += [more for more in fallbacks[each] if more != name and more not in reached]
         return reached
+
+    @model_validator(mode="after")
+    def _queue_has_a_place(self) -> Self:
+        if self.queue is not None and (self.redis is None or self.redis.limits is None):
+            raise ValueError("queue: it is kept in redis.limits, which is not there")
+        return self
 
     @model_validator(mode="after")
     def _models_refer_to_each_other(self) -> Self:
@@ -347,6 +397,7 @@ class Files:
         gateway: the configuration.
         keys: the keys.
         redis: folder with the passwords of the two Redis, ``limits`` and ``cache``; none where a file is missing.
+        webhooks: the secret with which webhooks are signed.
         hosted: folder with the keys of hosted providers, by their names.
         postgres: folder with ``username`` and ``password`` for the table of keys, and the authorities that sign its
             certificate, ``ca.crt``; those of the system where that is missing.
@@ -356,6 +407,7 @@ class Files:
     gateway: Path = Path("/etc/llm-serving/gateway/gateway.json")
     keys: Path = Path("/etc/llm-serving/keys/keys.json")
     redis: Path = Path("/etc/llm-serving/redis")
+    webhooks: Path = Path("/etc/llm-serving/webhooks/secret")
     hosted: Path = Path("/etc/llm-serving/hosted")
     postgres: Path = Path("/etc/llm-serving/postgres")
     work: Path = Path("/tmp")
@@ -366,7 +418,8 @@ class Files:
         base = Path(environment.get("LLM_SERVING_GATEWAY_FILES", "/etc/llm-serving"))
         work = Path(environment.get("LLM_SERVING_GATEWAY_WORK", "/tmp"))
         configuration, keys = base / "gateway" / "gateway.json", base / "keys" / "keys.json"
-        return cls(configuration, keys, base / "redis", base / "hosted", base / "postgres", work)
+        secret = base / "webhooks" / "secret"
+        return cls(configuration, keys, base / "redis", secret, base / "hosted", base / "postgres", work)
 
     def password(self, redis: Literal["limits", "cache"]) -> str | None:
         """The password of one Redis, or ``None``.
@@ -375,6 +428,14 @@ class Files:
             ConfigurationError: it is there and cannot be read.
         """
         return _secret(self.redis / redis)
+
+    def webhook_secret(self) -> str | None:
+        """What webhooks are signed with, or ``None``.
+
+        Raises:
+            ConfigurationError: it is there and cannot be read.
+        """
+        return _secret(self.webhooks)
 
     def hosted_key(self, provider: str) -> str | None:
         """The key by which a hosted provider knows us, as it is now, or ``None``.

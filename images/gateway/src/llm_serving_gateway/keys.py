@@ -104,6 +104,18 @@ class Keys:
             raise _unauthenticated("This key is not known, or has expired.", "invalid_api_key")
         return key
 
+    async def resume(self, name: str, sha256: str) -> Key | None:
+        """The key of a request that came before; ``None`` where it is gone, or has expired.
+
+        Raises:
+            RefusalError: 503 where the table may know it and does not answer.
+        """
+        now = datetime.now(UTC)
+        key = next((key for key in self._keys.values() if key.name == name and not key.is_expired(now)), None)
+        if key is None and self._table is not None:
+            key = await self._table.look_up(bytes.fromhex(sha256))
+        return None if key is None or key.is_expired(now) else key
+
     def _mac(self, digest: bytes) -> bytes:
         return hashlib.blake2b(digest, key=self._secret, digest_size=32).digest()
 

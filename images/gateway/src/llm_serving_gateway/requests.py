@@ -301,7 +301,16 @@ async def read_body(
 
 
 def parse(path: str, body: bytes) -> dict[str, Any]:
-    """The checked fields of a body that are set.
+    """The checked fields of the body of a request to a model that are set.
+
+    Raises:
+        RefusalError: 400, with the field that is to blame.
+    """
+    return parse_as(BODIES[path], body)
+
+
+def parse_as(form: type[BaseModel], body: bytes) -> dict[str, Any]:
+    """The checked fields of a body of this form that are set.
 
     Raises:
         RefusalError: 400, with the field that is to blame.
@@ -313,11 +322,11 @@ def parse(path: str, body: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise invalid("The body is not a JSON object.", code="invalid_json")
     fields = {name: value for name, value in fields.items() if value is not None and name not in LEFT_OUT}
-    unknown = next((name for name in fields if name not in BODIES[path].model_fields), None)
+    unknown = next((name for name in fields if name not in form.model_fields), None)
     if unknown is not None:
         raise invalid(f"Unknown field: {unknown[:100]}", unknown[:100], "unknown_parameter")
     try:
-        BODIES[path].model_validate(fields)
+        form.model_validate(fields)
     except ValidationError as error:
         raise _problem(error, fields) from None
     return fields

@@ -8,6 +8,7 @@ from llm_serving.planning.rules.gateway.endpoint import check_endpoint, note_end
 from llm_serving.planning.rules.gateway.hosted import check_hosted, note_hosted
 from llm_serving.planning.rules.gateway.keys import check_keys, note_keys
 from llm_serving.planning.rules.gateway.models import check_models, note_models
+from llm_serving.planning.rules.gateway.queue import check_queue
 from llm_serving.planning.rules.gateway.stores import check_stores, note_stores
 from llm_serving.planning.rules.stack import StackShape
 
@@ -20,7 +21,7 @@ def check_gateway(stack: StackShape) -> Iterator[Problem]:
         return
     # Of a stack without models nothing is served yet: what is said of its models is looked at once they are there.
     about_models = (check_models, check_hosted, check_keys) if stack.models else ()
-    for topic in (check_endpoint, check_address, *about_models, check_stores):
+    for topic in (check_endpoint, check_address, *about_models, check_stores, check_queue):
         yield from (problem.under(PATH) for problem in topic(stack, stack.gateway))
 
 
