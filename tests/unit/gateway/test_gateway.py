@@ -275,7 +275,7 @@ WRONG = [
     (arguments({"hosted": HOSTED}), "hostedKeys"),
     (arguments(hosted_keys=HOSTED_KEYS), "hostedKeys"),
     (arguments({"hosted": [*HOSTED, HOSTED[1]]}, hosted_keys=HOSTED_KEYS), "gateway.hosted[2].name"),
-    (arguments({"hosted": HOSTED, "redis": {"cache": {}}}, hosted_keys=HOSTED_KEYS), "gateway.hosted"),
+    (arguments({"hosted": HOSTED, "redis": {"cache": {}}, "queue": None}, hosted_keys=HOSTED_KEYS), "gateway.hosted"),
     (
         arguments({"hosted": [{**HOSTED[1], "models": [{**HOSTED[1]["models"][0], "model": "gpt"}]}]}),
         "gateway.hosted[0].models",
