@@ -90,6 +90,7 @@ test-images: setup-python ## launcher, loader and image builds as real processes
 	@python -m tests.images.vllm_distribution
 	@python -m tests.images.quantizer_environment
 	@python -m tests.images.gateway.environment
+	@python -m tests.images.gateway.similarity.environment
 	@python -m tests.images.gateway.clients_environment
 	@python -m tests.images.router_environment
 	@$(PYTEST) tests/images -q -n 2 --dist loadscope

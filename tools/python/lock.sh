@@ -1,5 +1,6 @@
 #!/bin/sh
-# Writes the pins: requirements.txt, requirements-dev.txt, tools/python/uv.txt and those of clients in tests. Pass --upgrade to renew all.
+# Writes the pins: requirements.txt, requirements-dev.txt, tools/python/uv.txt and those of programs
+# that tests run. Pass --upgrade to renew all.
 set -eu
 export UV_PYTHON_DOWNLOADS=never
 
@@ -16,4 +17,5 @@ lock() {
 lock requirements.in requirements.txt "$@"
 lock requirements-dev.in requirements-dev.txt --override tools/python/overrides.txt "$@"
 lock tools/python/uv.in tools/python/uv.txt "$@"
+lock tests/images/gateway/similarity/requirements.in tests/images/gateway/similarity/requirements.txt "$@"
 lock tests/images/gateway/requirements-clients.in tests/images/gateway/requirements-clients.txt "$@"

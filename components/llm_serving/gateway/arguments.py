@@ -268,7 +268,14 @@ class AnswerCacheArgs(TypedDict):
     """Answers that are given again to the same request."""
 
     kind: NotRequired[str]
-    """`exact` (the default): to the same request."""
+    """`exact` (the default): to the same request. `semantic`: also to one whose last question means the same, where all
+    else is equal."""
+    embedding_model: NotRequired[str]
+    """Model of embeddings that tells which questions mean the same; needed for `semantic`."""
+    threshold: NotRequired[float]
+    """Least similarity (cosine) of two questions that mean the same; 0.95 by default."""
+    max_entries: NotRequired[int]
+    """Questions that are kept of one conversation of one key or team; 1000 by default."""
     ttl_seconds: NotRequired[int]
     """How long an answer is given again, in seconds; 300 by default."""
     stale_seconds: NotRequired[int]
@@ -278,13 +285,16 @@ class AnswerCacheArgs(TypedDict):
 
 
 class GuardrailsArgs(TypedDict):
-    """Personal data and secrets that are looked for in prompts and answers."""
+    """What is looked for in prompts and answers: personal data, secrets, attempts to change a model's instructions."""
 
     input: NotRequired[list[str]]
     """What is looked for in prompts: `email`, `phone`, `credit-card`, `iban`, `us-ssn`, `ip-address`, `api-key`,
     `private-key`."""
     output: NotRequired[list[str]]
     """What is looked for in answers."""
+    prompt_injection: NotRequired[bool]
+    """Refuse prompts that look as if they would change the model's instructions, or have it say them; false by default.
+        """
     action: NotRequired[str]
     """`mask` (the default) puts a placeholder in its place; `block` refuses the request."""
     stream_look_ahead: NotRequired[int]

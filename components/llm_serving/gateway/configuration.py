@@ -19,7 +19,7 @@ from llm_serving.gateway.names import (
     stable_url,
     weighted_url,
 )
-from llm_serving.spec import GatewaySpec, HostedProviderSpec, ModelEndpoint, QueueSpec, RedisSpec, Task
+from llm_serving.spec import AnswerCacheSpec, GatewaySpec, HostedProviderSpec, ModelEndpoint, QueueSpec, RedisSpec, Task
 
 VERSION = 1
 """Of the form of ``gateway.json``."""
@@ -45,7 +45,7 @@ def gateway_document(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> dict
         "overload": _plain(spec.overload),
         "redis": _redis(spec),
         "postgres": None if spec.postgres is None else _only(_plain(spec.postgres), *_POSTGRES),
-        "cache": None if spec.cache is None else _only(_plain(spec.cache), "ttlSeconds", "staleSeconds", "scope"),
+        "cache": None if spec.cache is None else _cache(spec.cache),
         "guardrails": None if spec.guardrails is None else _plain(spec.guardrails),
         "queue": None if spec.queue is None else _queue(spec.queue),
         "replicas": spec.replicas.max,
@@ -77,6 +77,7 @@ def gateway_problems(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> Iter
         yield from _unknown(f"{path}.fallbacks", [each for each in model.fallbacks if each != model.name], names)
         if model.name in model.fallbacks:
             yield Problem(f"{path}.fallbacks", model.name, "is the model itself")
+    yield from _embedding_model(spec, models)
     if spec.queue is not None and spec.redis.limits is None:
         yield Problem(
             "gateway.queue", None, "is kept in gateway.redis.limits, and there is none", "{}, which installs one"
@@ -87,6 +88,18 @@ def gateway_problems(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> Iter
         if key.sha256 in hashes[:index]:
             first = spec.keys[hashes.index(key.sha256)].name
             yield Problem(f"gateway.keys[{index}].sha256", None, f"is the key of {first} too")
+
+
+def _embedding_model(spec: GatewaySpec, models: Sequence[ModelEndpoint]) -> Iterator[Problem]:
+    cache, path = spec.cache, "gateway.cache.embeddingModel"
+    if cache is None or cache.kind != "semantic":
+        return
+    if cache.embedding_model is None:
+        yield Problem(path, None, "required where kind is semantic")
+        return
+    yield from _unknown(path, [cache.embedding_model], [model.name for model in models])
+    if any(model.name == cache.embedding_model and model.task is not Task.EMBED for model in models):
+        yield Problem(path, cache.embedding_model, "is no model of embeddings")
 
 
 def _hosted_problems(spec: GatewaySpec, names: Sequence[str]) -> Iterator[Problem]:
@@ -126,6 +139,12 @@ def _model(spec: GatewaySpec, model: ModelEndpoint) -> dict[str, Any]:
         "usdPerMillionOutputTokens": price.usd_per_million_output_tokens if price else 0.0,
         "timeouts": _plain(spec.timeouts_of(model.name)),
     }
+
+
+def _cache(cache: AnswerCacheSpec) -> dict[str, Any]:
+    data = _plain(cache)
+    similar = _only(data, "embeddingModel", "threshold", "maxEntries") if cache.kind == "semantic" else None
+    return {**_only(data, "ttlSeconds", "staleSeconds", "scope"), "similar": similar}
 
 
 def _hosted(provider: HostedProviderSpec, models: Sequence[ModelEndpoint]) -> dict[str, Any]:

@@ -333,7 +333,14 @@ class AnswerCacheSpec(Frozen):
     """Answers that are given again to the same request."""
 
     kind: Literal["exact", "semantic"] = "exact"
-    """`exact` (the default): to the same request."""
+    """`exact` (the default): to the same request. `semantic`: also to one whose last question means the same, where all
+    else is equal."""
+    embedding_model: ModelName | None = None
+    """Model of embeddings that tells which questions mean the same; needed for `semantic`."""
+    threshold: Annotated[float, Field(ge=0.85, le=1)] = 0.95
+    """Least similarity (cosine) of two questions that mean the same; 0.95 by default."""
+    max_entries: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Questions that are kept of one conversation of one key or team; 1000 by default."""
     ttl_seconds: Annotated[int, Field(ge=1, le=MAX_AMOUNT)] = 300
     """How long an answer is given again, in seconds; 300 by default."""
     stale_seconds: Annotated[int, Field(ge=0, le=MAX_AMOUNT)] = 3600
@@ -343,13 +350,16 @@ class AnswerCacheSpec(Frozen):
 
 
 class GuardrailsSpec(Frozen):
-    """Personal data and secrets that are looked for in prompts and answers."""
+    """What is looked for in prompts and answers: personal data, secrets, attempts to change a model's instructions."""
 
     input: tuple[GuardrailEntity, ...] = ()
     """What is looked for in prompts: `email`, `phone`, `credit-card`, `iban`, `us-ssn`, `ip-address`, `api-key`,
     `private-key`."""
     output: tuple[GuardrailEntity, ...] = ()
     """What is looked for in answers."""
+    prompt_injection: bool = False
+    """Refuse prompts that look as if they would change the model's instructions, or have it say them; false by default.
+    """
     action: Literal["mask", "block"] = "mask"
     """`mask` (the default) puts a placeholder in its place; `block` refuses the request."""
     stream_look_ahead: Annotated[int, Field(ge=50, le=500)] = 80

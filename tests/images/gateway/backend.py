@@ -25,6 +25,8 @@ class Behaviour:
         hold_stream: a stream waits after its first chunk until this is set.
         stall: a stream says nothing more after its first chunk until this is set.
         text: what an answer says, from the body of its request; a stream says it in chunks of three characters.
+        said_as: where an answer says it: ``content``, ``reasoning_content``, ``reasoning``, or ``arguments`` of a tool
+            call.
         fails: whether a request, by its number from 0 on, gets ``status``; left out: every one.
         ends_with: a stream ends with this event in the place of the last ones.
         releases: those that a request may name, as the models' route knows them; left out: it looks at no name.
@@ -41,6 +43,7 @@ class Behaviour:
     hold_stream: threading.Event | None = None
     stall: threading.Event | None = None
     text: Callable[[Mapping[str, Any]], str] | None = None
+    said_as: str = "content"
     fails: Callable[[int], bool] | None = None
     ends_with: Mapping[str, Any] | None = None
     releases: frozenset[str] | None = None
@@ -168,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.connection.close()
                 return
             finish = "stop" if number == len(chunks) - 1 else None
-            choice = {"index": 0, "delta": {"content": chunk}, "finish_reason": finish}
+            choice = {"index": 0, "delta": _said(behaviour, chunk), "finish_reason": finish}
             self._event({**base, "choices": [choice]})
             if number == 0 and behaviour.stall is not None:
                 behaviour.stall.wait(GUARD_SECONDS)
@@ -194,6 +197,14 @@ def _usage(behaviour: Behaviour) -> Mapping[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output}
 
 
+def _said(behaviour: Behaviour, text: str) -> Mapping[str, Any]:
+    """A text as part of a message, or of a piece of one."""
+    if behaviour.said_as == "arguments":
+        call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "send", "arguments": text}}
+        return {"tool_calls": [call]}
+    return {behaviour.said_as: text}
+
+
 def _answer(path: str, body: Mapping[str, Any], behaviour: Behaviour) -> Mapping[str, Any]:
     model, usage = body["model"], _usage(behaviour)
     if path.endswith("/embeddings"):
@@ -208,7 +219,8 @@ def _answer(path: str, body: Mapping[str, Any], behaviour: Behaviour) -> Mapping
         return {"id": "r1", "model": model, "usage": {"total_tokens": behaviour.prompt_tokens}, "results": results}
     text = "hello" if behaviour.text is None else behaviour.text(body)
     if path.endswith("/chat/completions"):
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        message = {"role": "assistant", "content": None, **_said(behaviour, text)}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
         kind = "chat.completion"
     else:
         choice = {"index": 0, "text": text, "finish_reason": "stop", "logprobs": None}

@@ -208,7 +208,7 @@ def protected_pod(
         "retries": {"attempts": 2},
         "redis": {"cache": {"host": "127.0.0.1", "port": cache.port}, "timeoutSeconds": 0.2},
         "cache": {"ttlSeconds": 300, "staleSeconds": 3600},
-        "guardrails": {"input": ["email", "api-key"], "output": ["email"], "action": "block"},
+        "guardrails": {"input": ["email", "api-key"], "output": ["email"], "action": "block", "promptInjection": True},
     }
     pod = None
     try:

@@ -227,6 +227,41 @@ async def ask_redis_at_once(port: int) -> list[Any]:
     return [sum(answer is True for answer in answers), away]
 
 
+async def upload_at_once(given: dict[str, int]) -> list[int]:
+    """How clients end that send at once and slowly: status (200: taken), and bytes that were held at most and after."""
+    held = requests.HeldBytes(given["most"])
+    may_end = asyncio.Event()
+    most = 0
+
+    async def one() -> int:
+        nonlocal most
+        sent = 0
+
+        async def receive() -> dict[str, Any]:
+            nonlocal sent, most
+            await asyncio.sleep(0)
+            if sent == given["size"]:
+                await may_end.wait()
+                return {"type": "http.request", "body": b"", "more_body": False}
+            sent += 1000
+            most = max(most, held.now)
+            return {"type": "http.request", "body": b"x" * 1000, "more_body": True}
+
+        try:
+            with held.request() as hold:
+                await requests.read_body(receive, {}, given["size"], hold)
+                return 200
+        except RefusalError as refusal:
+            return refusal.status
+
+    clients = [asyncio.create_task(one()) for _ in range(given["clients"])]
+    for _turn in range(given["size"] // 1000 + 20):
+        await asyncio.sleep(0)
+    may_end.set()
+    statuses = await asyncio.gather(*clients)
+    return [statuses.count(200), statuses.count(503), most, held.now]
+
+
 async def die_at_each_delivery(port: int) -> Any:
     """What becomes of a request at which every worker dies."""
     settings = Queue.model_validate({"deliveries": 3, "leaseSeconds": 0.01})
@@ -359,6 +394,7 @@ def main() -> None:
         "room": wait_for_room,
         "refuse": refuse,
         "leave": leave_at_the_end,
+        "upload": upload_at_once,
         "stall": stall,
         "out-of-sight": lose_sight,
         "taken-up": take_up,

@@ -193,10 +193,11 @@ class Redis:
     folder: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
+    program: Path | None = None
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        program = shutil.which("redis-server")
+        program = self.program or shutil.which("redis-server")
         assert program is not None, "redis-server is missing: run `make setup-node`, or install it"
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"]
         with (self.folder / "log").open("ab") as log:

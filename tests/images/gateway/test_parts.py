@@ -84,6 +84,14 @@ def test_more_operations_than_connections_wait_and_redis_is_not_away(redis):
     assert run("redis", redis.port) == [300, False]
 
 
+def test_many_slow_uploads_hold_no_more_bytes_than_one_gateway_may():
+    taken, refused, most, after = run("upload", {"clients": 50, "size": 10_000, "most": 95_000})
+    assert taken + refused == 50
+    assert 1 <= taken <= 9
+    assert most <= 95_000
+    assert after == 0
+
+
 def test_a_request_at_which_every_worker_dies_is_a_dead_letter_after_its_last_delivery(redis):
     # The first worker, which was only late, has no say any more.
     assert run("die", redis.port) == [4, False, "failed", "deliveries_exhausted"]

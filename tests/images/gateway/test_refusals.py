@@ -5,6 +5,7 @@ import json
 import pytest
 import requests
 
+from tests.images.gateway.backend import Behaviour
 from tests.images.gateway.conftest import CHAT, KEYS
 from tests.images.gateway.pods import GUARD_SECONDS, key, wait_until, write_keys
 
@@ -172,15 +173,46 @@ def test_every_answer_tells_browsers_to_keep_out(pod):
         assert "access-control-allow-origin" not in answer.headers
 
 
-def test_prompts_answers_and_keys_are_in_no_log(pod, weighted, stable):
-    pod.chat(messages=[{"role": "user", "content": "my-secret-prompt"}])
-    for backend in (weighted, stable):
-        backend.behaviour.status = 500
-    pod.chat(messages=[{"role": "user", "content": "my-secret-prompt"}])
-    pod.chat(messages=[{"role": "user", "content": ["my-secret-prompt"]}])
-    for backend in (weighted, stable):
-        backend.behaviour.status = 400
-        backend.behaviour.error = {"error": {"message": "odd: my-secret-prompt", "code": 400}}
-    refused(pod.chat(messages=[{"role": "user", "content": "my-secret-prompt"}]), 400)
-    refused(pod.chat(messages=[{"role": "user", "content": "my-secret-prompt"}], stream=True), 400)
-    assert not any(word in pod.log for word in ("my-secret-prompt", "sk-llm-any", "hello"))
+def test_prompts_answers_and_keys_are_in_no_log(pod, weighted, stable, redis):
+    """Whatever comes of a request: an answer, a refusal of ours, of an engine, a failure, a stream that breaks off."""
+    marker = "my-secret-prompt"
+    both = (weighted, stable)
+    marked = {"messages": [{"role": "user", "content": marker}]}
+    paths = {
+        CHAT: {"model": "tiny", **marked},
+        "/v1/completions": {"model": "tiny", "prompt": marker},
+        "/v1/embeddings": {"model": "vectors", "input": marker},
+        "/v1/rerank": {"model": "scores", "query": marker, "documents": [marker]},
+    }
+
+    def everything():
+        for path, body in paths.items():
+            pod.post(path, body)
+        for body in (*list(paths.values())[:2],):
+            pod.post(CHAT if "messages" in body else "/v1/completions", {**body, "stream": True})
+
+    for behaviour in (
+        Behaviour(text=lambda body: f"{marker} again"),
+        Behaviour(status=500, error={"error": {"message": marker}}),
+        Behaviour(status=400, error={"error": {"message": f"odd: {marker}", "code": 400}}),
+        Behaviour(status=400, error={"error": {"message": f"maximum context length: {marker}"}}),
+        Behaviour(breaks_after=1, text=lambda body: f"{marker} again"),
+        Behaviour(ends_with={"error": {"message": marker}}, breaks_after=1, text=lambda body: f"{marker} again"),
+    ):
+        for backend in both:
+            backend.behaviour = behaviour
+        everything()
+    headers = {"authorization": "Bearer sk-llm-any"}
+    requests.post(f"{pod.url}{CHAT}", data="{" + marker, headers=headers, timeout=GUARD_SECONDS)
+    for wrong in (
+        {"messages": [{"role": "user", "content": [marker]}]},
+        {marker: 1, **marked},
+        {"max_tokens": marker, **marked},
+        {"model": marker, **marked},
+        {"messages": [{"role": "user", "content": f"{marker} " * 6000}]},
+        {"messages": [{"role": "user", "content": [{"type": marker, "image_url": marker}]}]},
+    ):
+        pod.post(CHAT, {"model": "tiny", **wrong})
+    requests.post(f"{pod.url}{CHAT}", json={"model": "tiny", **marked}, headers={"authorization": marker}, timeout=60)
+    for log in (pod.log, (redis.folder / "log").read_text()):
+        assert not any(word in log for word in (marker, "sk-llm-any"))

@@ -49,7 +49,12 @@ SETTINGS: dict[str, Any] = {
     },
     "cache": {"ttl_seconds": 60, "scope": "team"},
     "breaker": {"min_requests": 20, "slow_seconds": 15.0},
-    "guardrails": {"input": ["email", "credit-card"], "output": ["api-key"], "action": "block"},
+    "guardrails": {
+        "input": ["email", "credit-card"],
+        "output": ["api-key"],
+        "action": "block",
+        "prompt_injection": True,
+    },
     "queue": {"workers": 3, "webhooks": {"hosts": ["hooks.example.com", "*.example.org:8443"]}},
 }
 HOSTED: list[Any] = [

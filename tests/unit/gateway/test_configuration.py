@@ -8,7 +8,7 @@ import pytest
 from llm_serving_gateway import configuration, key_file
 from llm_serving_gateway.configuration import Configuration
 from llm_serving_gateway.key_file import KeyFile
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic.alias_generators import to_camel
 
 from llm_serving.arguments import parse
@@ -83,6 +83,7 @@ SAME = [
     (RedisStoresSpec, configuration.RedisEndpoints),
     (PostgresSpec, configuration.PostgresEndpoint),
     (AnswerCacheSpec, configuration.Cache),
+    (AnswerCacheSpec, configuration.Similar),
     (GuardrailsSpec, configuration.Guardrails),
     (QueueSpec, configuration.Queue),
     (WebhooksSpec, configuration.Webhooks),
@@ -114,6 +115,16 @@ def test_settings_allow_no_number_that_the_program_refuses(settings: Any, progra
         if allowed is not None and accepted is not None:
             assert accepted[0] <= allowed[0], field
             assert allowed[1] <= accepted[1], field
+
+
+def test_a_cache_by_meaning_has_its_model_and_no_other_cache_has_one() -> None:
+    semantic = {"kind": "semantic", "embedding_model": "bge", "threshold": 0.9, "max_entries": 50}
+    document = gateway_document(spec(cache=semantic), models())
+    assert document["cache"]["similar"] == {"embeddingModel": "bge", "threshold": 0.9, "maxEntries": 50}
+    assert read(document).model_dump(mode="json", by_alias=True) == document
+    assert gateway_document(spec(cache={}), models())["cache"]["similar"] is None
+    with pytest.raises(ValidationError, match="no model of embeddings"):
+        read(gateway_document(spec(cache={**semantic, "embedding_model": "qwen"}), models()))
 
 
 def test_settings_look_for_what_the_program_knows() -> None:

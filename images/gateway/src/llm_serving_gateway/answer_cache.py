@@ -4,6 +4,9 @@ An answer is shared by the requests of one key, or of one team where the key's s
 (:mod:`llm_serving_gateway.answer_keys`). Past its time to live it is stale, and given only where no back end of the
 requested model nor of those that it falls back to answers. Streams are kept as they were sent and given at once. What
 Redis does not do in time was not kept: the request goes on without it.
+
+Where the settings say so, an answer is also given to a question that means the same
+(:mod:`llm_serving_gateway.questions`). The embedding for it comes in time or not at all.
 """
 
 import asyncio
@@ -15,19 +18,24 @@ from typing import Any
 from prometheus_client import Counter  # pyright: ignore[reportMissingImports]
 
 from llm_serving_gateway import encoding, exchange
-from llm_serving_gateway.answer_keys import answer_key, space_of
+from llm_serving_gateway.answer_keys import PREFIX, answer_key, space_of
 from llm_serving_gateway.bounded_redis import BoundedRedis, RedisAwayError
 from llm_serving_gateway.configuration import Cache, Configuration, Files
+from llm_serving_gateway.embeddings import Embedder, Embedding
 from llm_serving_gateway.exchange import Exchange
+from llm_serving_gateway.questions import Question, question
 from llm_serving_gateway.relay import Event, Inner, Receive, Send
+from llm_serving_gateway.similar_answers import SimilarAnswers
 
 HEADER = "x-llm-cache"
 LARGEST_BYTES = 1_000_000
 """Answers above it are not kept."""
+LOOK_UP_SECONDS = 0.3
+"""What looking for an answer may take of a request's time, embedding included."""
 
 _RESULTS = Counter(
     "llm_gateway_cache_requests_total",
-    "Requests by what the cache did: hit, miss, stale, bypass (the client wanted none)",
+    "Requests by what the cache did: hit, semantic-hit, miss, stale, bypass (the client wanted none)",
     ["model", "result"],
 )
 
@@ -61,14 +69,46 @@ def around(inner: Inner, configuration: Configuration, files: Files) -> Inner:
     cache, redis = configuration.cache, configuration.redis
     if cache is None or redis is None or redis.cache is None:
         return inner
-    return AnswerCache(inner, BoundedRedis("cache", redis.cache, files.password("cache"), redis.timeout_seconds), cache)
+    bounded = BoundedRedis("cache", redis.cache, files.password("cache"), redis.timeout_seconds)
+    guardrails = "" if configuration.guardrails is None else configuration.guardrails.model_dump_json()
+    embedder = None
+    if cache.similar is not None:
+        named = cache.similar.embedding_model
+        embedder = Embedder(next(model for model in configuration.models if model.name == named))
+    return AnswerCache(inner, bounded, cache, guardrails, embedder)
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """A question with its embedding."""
+
+    question: Question
+    embedding: Embedding
+    group: str
 
 
 class AnswerCache:
-    """LiteLLM with kept answers before it."""
+    """LiteLLM with kept answers before it.
 
-    def __init__(self, inner: Inner, redis: BoundedRedis, settings: Cache) -> None:
+    Args:
+        inner: LiteLLM.
+        redis: where answers are.
+        settings: of the cache.
+        made_under: what answers depend on besides their requests.
+        embedder: needed where ``settings`` say ``similar``.
+    """
+
+    def __init__(
+        self, inner: Inner, redis: BoundedRedis, settings: Cache, made_under: str = "", embedder: Embedder | None = None
+    ) -> None:
         self._inner, self._redis, self._settings = inner, redis, settings
+        self._made_under, self._embedder = made_under, embedder
+        similar = settings.similar
+        self._similar = (
+            None
+            if similar is None or embedder is None
+            else SimilarAnswers(redis, similar.threshold, similar.max_entries, settings.ttl_seconds)
+        )
         self._writes: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -83,14 +123,18 @@ class AnswerCache:
             if scope["type"] == "lifespan":
                 await asyncio.gather(*self._writes)
                 await self._redis.close()
+                if self._embedder is not None:
+                    await self._embedder.close()
 
     async def _answer(self, running: Exchange, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if not running.directives.read and not running.directives.write:
             self._count(running, "bypass")
             await self._inner(scope, receive, send)
             return
+        deadline = asyncio.get_running_loop().time() + LOOK_UP_SECONDS
         space = space_of(running.key.sha256, running.key.team, running.key.cache_scope or self._settings.scope)
-        key = answer_key(space, running.path, running.release, running.body)
+        release = running.release
+        key = answer_key(space, running.path, release, running.body, self._made_under)
         entry = await self._read(key) if running.directives.read else None
         age = 0.0 if entry is None else time.time() - entry.kept_at
         if entry is not None and age <= self._settings.ttl_seconds:
@@ -98,6 +142,12 @@ class AnswerCache:
             return
         if age > self._settings.stale_seconds:
             entry = None
+        compared = await self._compared(running, space, release, deadline)
+        if compared is not None and running.directives.read:
+            same = await self._same(compared, deadline)
+            if same is not None:
+                await self._give(running, "semantic-hit", same, send)
+                return
         running.response_headers[HEADER] = "miss"
         recording = _Recording(send, holds_failures=entry is not None)
         await self._inner(scope, receive, recording.send)
@@ -107,7 +157,7 @@ class AnswerCache:
         self._count(running, "miss" if running.directives.read else "bypass")
         if running.directives.write and recording.complete and _is_own(running):
             answer = Entry(time.time(), recording.content_type, running.upstream.release, recording.body)
-            write = asyncio.create_task(self._write(key, answer.dump()))
+            write = asyncio.create_task(self._write(key, answer.dump(), compared))
             self._writes.add(write)
             write.add_done_callback(self._writes.discard)
 
@@ -118,17 +168,59 @@ class AnswerCache:
             return None
         return None if data is None else Entry.load(data)
 
-    async def _write(self, key: str, data: bytes) -> None:
+    async def _compared(self, running: Exchange, space: str, release: str | None, deadline: float) -> _Compared | None:
+        """The request as a question that is compared by its meaning, ``None`` where it is not."""
+        if self._similar is None or self._embedder is None or self._redis.away or not running.directives.similar:
+            return None
+        asked = question(
+            space,
+            running.path,
+            release,
+            running.body,
+            self._made_under,
+            max_tokens_left_open=running.max_tokens_left_open,
+        )
+        if asked is None:
+            return None
+        embedding = await self._embedder.embed(asked.text, deadline)
+        if embedding is None:
+            return None
+        return _Compared(asked, embedding, asked.group([self._embedder.model, embedding.release]))
+
+    async def _same(self, compared: _Compared, deadline: float) -> Entry | None:
+        """The answer to a question that means the same."""
+        assert self._similar is not None
+        try:
+            async with asyncio.timeout_at(deadline):
+                found = await self._similar.find(
+                    compared.group, compared.embedding.vector, compared.question.signature()
+                )
+                for candidate in found:
+                    entry = await self._read(f"{PREFIX}{candidate.answer}")
+                    if entry is not None and time.time() - entry.kept_at <= self._settings.ttl_seconds:
+                        return entry
+        except (RedisAwayError, TimeoutError):
+            return None
+        return None
+
+    async def _write(self, key: str, data: bytes, compared: _Compared | None) -> None:
         seconds = max(self._settings.ttl_seconds, self._settings.stale_seconds)
         try:
             await self._redis.call(lambda redis: redis.set(key, data, ex=seconds))
+            if compared is not None and self._similar is not None:
+                await self._similar.add(
+                    compared.group,
+                    compared.embedding.vector,
+                    compared.question.signature(),
+                    key.removeprefix(PREFIX),
+                )
         except RedisAwayError:
             return
 
     async def _give(self, running: Exchange, result: str, entry: Entry, send: Send) -> None:
         self._count(running, result)
         running.is_free = True
-        running.response_headers[HEADER] = result
+        running.response_headers[HEADER] = result.removesuffix("-hit")
         running.upstream.release = entry.release
         headers = [(b"content-type", entry.content_type.encode("latin-1"))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})

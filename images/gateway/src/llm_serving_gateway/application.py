@@ -72,12 +72,11 @@ def parts(files: Files, *, with_queue: bool = False) -> Parts:
     """
     from litellm.proxy.proxy_server import app  # pyright: ignore[reportMissingImports]
 
-    from llm_serving_gateway import answer_cache, backends, guardrails, litellm_logs, litellm_parts
+    from llm_serving_gateway import answer_cache, backends, guards, litellm_logs, litellm_parts
 
     configuration = read_configuration(files.gateway)
     litellm_logs.install()
     litellm_parts.leave_out(app)
-    guardrails.install(configuration.guardrails)
     redis = configuration.redis
     shared = None
     if redis is not None and redis.limits is not None:
@@ -87,7 +86,8 @@ def parts(files: Files, *, with_queue: bool = False) -> Parts:
         shared, configuration.replicas, configuration.fail_closed_seconds, None if tables is None else tables.budgets
     )
     backends.install(configuration, limiter, files)
-    inner = answer_cache.around(app, configuration, files)
+    guarded = guards.around_answers(app, configuration.guardrails)
+    inner = guards.around_requests(answer_cache.around(guarded, configuration, files), configuration.guardrails)
     keys = Keys(files.keys, None if tables is None else tables.keys)
     application = Application(configuration, keys, limiter, Metrics(), inner, tables)
     if with_queue and configuration.queue is not None and redis is not None and redis.limits is not None:
@@ -125,7 +125,8 @@ class Application:
         self._reached = {name: configuration.fallbacks_of(name) for name in self._models}
         self._metrics, self._admissions = metrics, Admissions(configuration, limiter)
         self.queue: Interface | None = None
-        metrics.watch(keys.state, limiter, None if tables is None else tables.budgets)
+        self._held = requests.HeldBytes(max(requests.HELD_BYTES, configuration.limits.body_bytes))
+        metrics.watch(keys.state, limiter, self._held, None if tables is None else tables.budgets)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """ASGI's entry."""
@@ -197,10 +198,24 @@ class Application:
             entry.status = 200
             await _send_json(send, 200, listed)
             return
-        body = await requests.read_body(receive, headers, self._configuration.limits.body_bytes)
-        if body is None:
-            entry.status = _CLIENT_GONE
-            return
+        with self._held.request() as hold:
+            body = await requests.read_body(receive, headers, self._configuration.limits.body_bytes, hold)
+            if body is None:
+                entry.status = _CLIENT_GONE
+                return
+            await self._take(key, headers, body, scope, receive, send, entry)
+
+    async def _take(
+        self,
+        key: Key,
+        headers: Mapping[str, str],
+        body: bytes,
+        scope: MutableMapping[str, Any],
+        receive: Receive,
+        send: Send,
+        entry: _Entry,
+    ) -> None:
+        path = scope["path"]
         fields = requests.parse(path, body)
         model = self.check(key, path, fields)
         fields["model"], _, release = fields["model"].partition("@")
@@ -208,6 +223,7 @@ class Application:
         asked = directives(fields, headers.get("cache-control", ""))
         fields.pop(FIELD, None)
         exchange = Exchange(uuid.uuid4().hex, key, model, path, headers, fields, release or None, asked)
+        exchange.max_tokens_left_open = not {"max_tokens", "max_completion_tokens"} & fields.keys()
         await self._hand_on(exchange, scope, receive, send, entry)
 
     async def _hand_on(

@@ -34,6 +34,8 @@ RETRY_AFTER_SECONDS = 5
 _UNTAKEN = "status_502"
 """What the proxy answers where a pod refuses the connection."""
 _OTHER_PODS = 3
+_ERROR_IN_OUR_WORDS = ERROR_EVENT + b': {"message": "The model failed.", "type": "server_error", "code": 500}}\n\n'
+"""What LiteLLM gets for an engine's error, which may quote the prompt: LiteLLM logs it."""
 
 _ATTEMPTS = Counter("llm_gateway_attempts_total", "Requests to back ends", ["model", "route", "release", "outcome"])
 _BROKEN = Counter(
@@ -353,6 +355,8 @@ class _Attempt:
                 tail = (tail + chunk)[-64:]
                 if ERROR_EVENT in chunk:
                     self._break()
+                    yield chunk.partition(ERROR_EVENT)[0] + _ERROR_IN_OUR_WORDS
+                    return
                 yield chunk
                 until = min(self._deadline, _now() + self._back_end.timeouts.between_tokens_seconds)
                 async with asyncio.timeout_at(until):

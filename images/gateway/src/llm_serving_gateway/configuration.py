@@ -232,17 +232,33 @@ class PostgresEndpoint(Settings):
     stale_seconds: Annotated[float, Field(ge=0)] = 300
 
 
+class Similar(Settings):
+    """Answers given to questions that mean the same.
+
+    Attributes:
+        embedding_model: the model whose embeddings tell.
+        threshold: the least cosine of two questions that mean the same.
+        max_entries: questions that are kept of one conversation of one holder.
+    """
+
+    embedding_model: Name
+    threshold: Annotated[float, Field(ge=0.85, le=1)] = 0.95
+    max_entries: Annotated[int, Field(ge=1, le=100_000)] = 1000
+
+
 class Cache(Settings):
     """Answers kept for equal requests.
 
     Attributes:
         scope: who shares them unless a key says otherwise.
         stale_seconds: how old an answer may be that is given when no back end answers; 0 for none.
+        similar: given also to questions that mean the same; ``None``: to equal requests alone.
     """
 
     ttl_seconds: Annotated[int, Field(gt=0)] = 300
     stale_seconds: Annotated[int, Field(ge=0)] = 3600
     scope: Literal["key", "team"] = "key"
+    similar: Similar | None = None
 
 
 Sensitive = Literal["email", "phone", "credit-card", "iban", "us-ssn", "ip-address", "api-key", "private-key"]
@@ -253,12 +269,14 @@ class Guardrails(Settings):
     """What is looked for in requests and answers, and what is done.
 
     Attributes:
+        prompt_injection: refuse requests that look as if they would change the model's orders.
         stream_look_ahead: characters of a stream that are held back, so that what is looked for can be seen whole.
     """
 
     input: tuple[Sensitive, ...] = ()
     output: tuple[Sensitive, ...] = ()
     action: Literal["mask", "block"] = "mask"
+    prompt_injection: bool = False
     stream_look_ahead: Annotated[int, Field(ge=50, le=500)] = 80
 
 
@@ -344,6 +362,10 @@ class Configuration(Settings):
 
     @model_validator(mode="after")
     def _models_refer_to_each_other(self) -> Self:
+        tasks = {model.name: model.task for model in self.models}
+        similar = self.cache.similar if self.cache else None
+        if similar is not None and tasks.get(similar.embedding_model) is not Task.EMBED:
+            raise ValueError(f"cache.similar: {similar.embedding_model} is no model of embeddings that is there")
         names = [model.name for model in self.models]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"models: {', '.join(repeated)} is there twice")

@@ -31,6 +31,7 @@ class Exchange:
         directives: what the client says about kept answers.
         response_headers: hooks add those that the client is to see.
         upstream: its way to the back ends.
+        max_tokens_left_open: the client set none.
         is_free: a hook says that the answer used no back end: its tokens count for no limit and no budget.
     """
 
@@ -43,6 +44,7 @@ class Exchange:
     release: str | None = None
     directives: Directives = field(default_factory=Directives)
     response_headers: dict[str, str] = field(default_factory=dict)
+    max_tokens_left_open: bool = False
     is_free: bool = False
     upstream: Upstream = field(init=False)
 

@@ -1,6 +1,6 @@
 """What LiteLLM calls of ours: one object, which has nothing to say but that no prompt or answer is logged.
 
-Keys, limits, checks and kept answers come before LiteLLM, the choice of a back end below it; guardrails are its own.
+Keys, limits, checks, guardrails and kept answers are around LiteLLM, the choice of a back end is below it.
 """
 
 from typing import Any

@@ -2,13 +2,12 @@
 
 Every model is one group of LiteLLM. Behind its address our transport asks the weighted and the stable back end, with
 retries and time-outs (:mod:`llm_serving_gateway.backend_transport`); LiteLLM goes over to other models. Limits, budgets
-and keys are not in it: they are ours.
+keys, kept answers and guardrails are not in it: they are ours.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from llm_serving_gateway import guardrails
 from llm_serving_gateway.configuration import Configuration, Model, Task
 from llm_serving_gateway.hosted import Hosted, all_hosted
 from llm_serving_gateway.prices import Priced
@@ -44,7 +43,6 @@ def render(configuration: Configuration) -> Mapping[str, Any]:
             "redact_user_api_key_info": True,
             "disable_end_user_cost_tracking": True,
         },
-        "guardrails": guardrails.render(configuration.guardrails),
         "router_settings": {
             "num_retries": 0,
             "fallbacks": fallbacks,

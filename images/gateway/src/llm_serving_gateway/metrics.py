@@ -9,6 +9,7 @@ from prometheus_client import (  # pyright: ignore[reportMissingImports]
 
 from llm_serving_gateway.keys import KeyState
 from llm_serving_gateway.limits import BudgetTable, Limiter
+from llm_serving_gateway.requests import HeldBytes
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
@@ -29,13 +30,14 @@ class Metrics:
             buckets=_SECONDS,
         )
 
-    def watch(self, keys: KeyState, limiter: Limiter, budgets: BudgetTable | None = None) -> None:
-        """Show the state of keys and limits, whenever it is asked for."""
+    def watch(self, keys: KeyState, limiter: Limiter, held: HeldBytes, budgets: BudgetTable | None = None) -> None:
+        """Show the state of keys, limits and bodies, whenever it is asked for."""
         for name, text, value in (
             ("key_file_current", "1 if the newest file of keys counts", lambda: keys.is_current),
             ("key_file_versions_refused", "Broken versions of the file of keys so far", lambda: keys.refused_versions),
             ("keys", "Keys of the file that counts", lambda: keys.keys),
             ("requests_unsettled", "Ended requests that Redis has not counted yet", lambda: limiter.unsettled),
+            ("body_bytes", "Bytes of the bodies of requests that run or arrive", lambda: held.now),
             (
                 "budgets_unwritten",
                 "Budgets that the table does not know yet",

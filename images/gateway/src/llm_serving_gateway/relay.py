@@ -25,8 +25,8 @@ _HANDED_ON = ("accept", "traceparent", "tracestate", "baggage")
 """Headers of the client that LiteLLM gets. It takes orders from others (``x-litellm-...``)."""
 
 TOO_LONG = re.compile(r"maximum (?:context|model) length|max_model_len|context window", re.IGNORECASE)
-_BLOCKED = "Content blocked"
-"""What the content filter says, with the name of its pattern."""
+BLOCKED, INJECTION = "Content blocked", "Prompt injection"
+"""What guardrails say in the place of an answer (:mod:`llm_serving_gateway.guards`)."""
 WRITE_SECONDS = 60.0
 """How long a client may leave a piece of its answer unread. Then it counts as gone: it would hold its place, and the
 engine's, for as long as it likes."""
@@ -273,7 +273,7 @@ class _Answer:
         except encoding.JSONDecodeError:
             return b""
         if "error" in chunk:
-            if _BLOCKED in str(chunk["error"]):
+            if BLOCKED in str(chunk["error"]):
                 return _event(_blocked("answer"))
             _log.warning("a stream of %s broke off", self._exchange.model.name)
             return _event(unavailable(_LOST))
@@ -317,8 +317,11 @@ def _as_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusal
     """
     if status in (400, 422):
         text = body.decode("utf-8", "replace")
-        if _BLOCKED in text:
+        if BLOCKED in text:
             return _blocked("request or its answer")
+        if INJECTION in text:
+            reason = "The request asks the model to forget its instructions or to say them, which is not let through."
+            return invalid(reason, code="prompt_injection")
         if TOO_LONG.search(text):
             return invalid(
                 "The prompt and max_tokens together are longer than the model's context.",

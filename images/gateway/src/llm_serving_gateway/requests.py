@@ -7,7 +7,8 @@ Only fields that are known pass. LiteLLM takes orders from a body (``api_base``,
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -25,10 +26,13 @@ from pydantic_core import PydanticCustomError
 
 from llm_serving_gateway import encoding
 from llm_serving_gateway.configuration import Task
-from llm_serving_gateway.refusals import RefusalError, invalid
+from llm_serving_gateway.refusals import RefusalError, invalid, unavailable
 
 BODY_SECONDS = 60.0
 """How long a client may take to send its request."""
+HELD_BYTES = 128 * 1024 * 1024
+"""Most bytes of bodies that one gateway holds, over all requests: each is there some five times until its answer ends
+(as it came, its fields, as LiteLLM gets it), and a pod has a gigabyte for them."""
 
 Item = TypeVar("Item")
 
@@ -43,6 +47,16 @@ def _booleans(values: dict[str, Any]) -> dict[str, Any]:
     if all(type(value) is bool for value in values.values()):
         return values
     raise PydanticCustomError("booleans", "Every value should be true or false")
+
+
+_PARTS = ("text", "image_url", "input_audio", "audio_url", "video_url", "file", "refusal")
+"""Types of the parts of a message. LiteLLM refuses others too, and logs what they are."""
+
+
+def _parts(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if all(value.get("type") in _PARTS for value in values):
+        return values
+    raise PydanticCustomError("parts", "Every part should have a type that messages have")
 
 
 def _of(kind: str) -> WithJsonSchema:
@@ -116,7 +130,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     role: Annotated[StrictStr, Field(min_length=1, max_length=64)]
-    content: StrictStr | List[dict[str, Any]] | None = None
+    content: StrictStr | Annotated[List[dict[str, Any]], AfterValidator(_parts)] | None = None
 
 
 class NamedFunction(BaseModel):
@@ -194,6 +208,34 @@ LEFT_OUT = ("metadata", "store", "service_tier", "safety_identifier", "prompt_ca
 """Fields of OpenAI's service that its clients send; they mean nothing here and are taken away."""
 
 
+class HeldBytes:
+    """Bytes of the bodies that are held, up to ``most``: many clients that send slowly hold no more together."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.now = 0
+
+    @contextmanager
+    def request(self) -> Iterator[Callable[[int], None]]:
+        """What one request adds to by a call, and gives back at its end.
+
+        The call raises :class:`RefusalError`, 503, where there would be more than allowed.
+        """
+        mine = 0
+
+        def hold(size: int) -> None:
+            nonlocal mine
+            if self.now + size > self._most:
+                raise unavailable("The gateway holds as many requests as it can.", retry_after=1)
+            mine += size
+            self.now += size
+
+        try:
+            yield hold
+        finally:
+            self.now -= mine
+
+
 _COMPLETIONS = "/v1/completions"
 _UNDERSTOOD = frozenset({"model", "prompt", "max_tokens", "n", "stream", "stream_options"})
 """Fields of a completion that LiteLLM (1.110) reads as an engine does; it fails over ``response_format``, say."""
@@ -216,7 +258,10 @@ def divide(path: str, fields: Mapping[str, Any]) -> tuple[Mapping[str, Any], Map
 
 
 async def read_body(
-    receive: Callable[[], Awaitable[Mapping[str, Any]]], headers: Mapping[str, str], limit: int
+    receive: Callable[[], Awaitable[Mapping[str, Any]]],
+    headers: Mapping[str, str],
+    limit: int,
+    hold: Callable[[int], None],
 ) -> bytes | None:
     """The body of a request, or ``None`` where the client went away.
 
@@ -224,9 +269,10 @@ async def read_body(
         receive: ASGI's.
         headers: by their names in lower case.
         limit: most bytes.
+        hold: called for each part, before it is kept.
 
     Raises:
-        RefusalError: 413 as soon as it is known to be too large, 408, 415.
+        RefusalError: 413 as soon as it is known to be too large, 408, 415, and what ``hold`` raises.
     """
     too_large = RefusalError(413, f"The body is larger than {limit} bytes.", "request_too_large")
     length = headers.get("content-length", "")
@@ -246,6 +292,7 @@ async def read_body(
                 size += len(part)
                 if size > limit:
                     raise too_large
+                hold(len(part))
                 parts.append(part)
                 if not event.get("more_body"):
                     return b"".join(parts)

@@ -35,7 +35,7 @@ def check_models(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
 
 
 def _fallbacks(stack: StackShape, model: GatewayModelSpec, served: Mapping[str, ModelSpec]) -> Iterator[Problem]:
-    task = _task(stack, served[model.name])
+    task = task_of(stack, served[model.name])
     for number, name in enumerate(model.fallbacks):
         path = f"fallbacks[{number}]"
         if name == model.name:
@@ -44,14 +44,15 @@ def _fallbacks(stack: StackShape, model: GatewayModelSpec, served: Mapping[str, 
             yield Problem(path, name, "is asked already", LEAVE_OUT)
         elif name not in served:
             others = served.keys() - {model.name, *model.fallbacks}
-            near = nearest_or_few(name, (each for each in others if _task(stack, served[each]) is task))
+            near = nearest_or_few(name, (each for each in others if task_of(stack, served[each]) is task))
             yield Problem(path, name, "no such model", near or LEAVE_OUT)
-        elif (other := _task(stack, served[name])) is not None and task is not None and other is not task:
+        elif (other := task_of(stack, served[name])) is not None and task is not None and other is not task:
             reason = f"is a model to {other}, and {model.name} one to {task}: its answer would be of another kind"
             yield Problem(path, name, reason, LEAVE_OUT)
 
 
-def _task(stack: StackShape, model: ModelSpec) -> Task | None:
+def task_of(stack: StackShape, model: ModelSpec) -> Task | None:
+    """What the stable release of a model is asked for; ``None`` where it is not known."""
     release = _release(stack, model)
     return None if release is None else release.task
 
@@ -85,7 +86,7 @@ def _reached_from(name: str, fallbacks: Mapping[str, set[str]]) -> set[str]:
 
 
 def _routing(stack: StackShape, model: GatewayModelSpec, served: ModelSpec) -> Iterator[Problem]:
-    reason = why_without_router(served, _task(stack, served))
+    reason = why_without_router(served, task_of(stack, served))
     if model.routing is Routing.ROUTER and reason is not None:
         yield Problem("routing", model.routing.value, reason, Suggestion(values=[Routing.SERVICE.value]))
 

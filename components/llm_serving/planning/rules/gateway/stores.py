@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator
 from math import ceil
+from typing import Any
 
-from llm_serving.errors import LEAVE_OUT, Problem, Suggestion
+from llm_serving.errors import LEAVE_OUT, Needs, Problem, Suggestion
+from llm_serving.planning.rules.gateway.models import task_of
 from llm_serving.planning.rules.stack import StackShape
-from llm_serving.spec import GatewaySpec, PostgresTls
+from llm_serving.spec import GatewaySpec, PostgresTls, Task
 
 
 def check_stores(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
     """Everything about ``gateway.redis``, ``gateway.cache`` and ``gateway.guardrails``."""
     redis, cache = gateway.redis, gateway.cache
-    if cache is not None and cache.kind == "semantic":
-        reason = "is not offered yet: answers are given again to the same request only"
-        yield Problem("cache.kind", cache.kind, reason, Suggestion(values=["exact"]))
+    yield from _semantic(stack, gateway)
     if cache is not None and redis.cache is None:
         reason = "answers are kept in redis.cache, and there is none"
         yield Problem("cache", None, reason, Suggestion(removal=True, edits=[{"/gateway.redis.cache": {}}]))
@@ -22,6 +22,33 @@ def check_stores(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
         yield Problem("redis.cache", None, reason, Suggestion(removal=True, edits=[{"/gateway.cache": {}}]))
     yield from _limits(gateway)
     yield from _guardrails(gateway)
+
+
+def _semantic(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
+    """A cache by meaning has a model of embeddings, and no other cache has one."""
+    cache = gateway.cache
+    if cache is None:
+        return
+    embedding = [model.name for model in stack.models if task_of(stack, model) is Task.EMBED]
+    path, named = "cache.embeddingModel", cache.embedding_model
+    exact: dict[str, Any] = {"/gateway.cache.kind": "exact", "": None}
+    if cache.kind == "exact":
+        for name, value, default in (
+            ("embeddingModel", named, None),
+            ("threshold", cache.threshold, 0.95),
+            ("maxEntries", cache.max_entries, 1000),
+        ):
+            if value != default:
+                reason = "without meaning where cache.kind is exact"
+                yield Problem(f"cache.{name}", value, reason, Suggestion(removal=True))
+    elif named is None:
+        reason = "required where cache.kind is semantic: a model of embeddings tells which questions mean the same"
+        yield Problem(path, None, reason, Suggestion(values=embedding, edits=[{"/gateway.cache.kind": "exact"}]))
+    elif named not in (served := {model.name: model for model in stack.models}):
+        yield Problem(path, named, "no such model", Suggestion(values=embedding, edits=[exact]))
+    elif (task := task_of(stack, served[named])) not in (None, Task.EMBED):
+        reason = f"is a model to {task}, and has no embeddings"
+        yield Problem(path, named, reason, Suggestion(values=embedding, edits=[exact]))
 
 
 def _limits(gateway: GatewaySpec) -> Iterator[Problem]:
@@ -44,7 +71,7 @@ def _guardrails(gateway: GatewaySpec) -> Iterator[Problem]:
     guardrails = gateway.guardrails
     if guardrails is None:
         return
-    if not guardrails.input and not guardrails.output:
+    if not guardrails.input and not guardrails.output and not guardrails.prompt_injection:
         yield Problem("guardrails", None, "look for nothing: neither input nor output names anything", LEAVE_OUT)
     for name, entities in (("input", guardrails.input), ("output", guardrails.output)):
         for index, entity in enumerate(entities):
@@ -52,8 +79,18 @@ def _guardrails(gateway: GatewaySpec) -> Iterator[Problem]:
                 yield Problem(f"guardrails.{name}[{index}]", entity.value, "is named already", LEAVE_OUT)
 
 
+_SAFE_THRESHOLD = 0.92
+"""With all-MiniLM-L6-v2 "enable" and "disable" in the same question are 0.87 similar, "advantages" and "disadvantages"
+0.91, "increase" and "decrease" 0.94 (measured in November 2026, `tests/images/gateway/similarity`)."""
+
+
 def note_stores(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
-    """Limits that each pod counts for itself, and a database that is asked in the clear."""
+    """Limits that each pod counts for itself, a database that is asked in the clear, and answers to questions that only
+    seem to mean the same."""
+    cache = gateway.cache
+    if cache is not None and cache.kind == "semantic" and cache.threshold < _SAFE_THRESHOLD:
+        reason = "questions that mean another thing are often that similar, and would get a wrong answer"
+        yield Problem("cache.threshold", cache.threshold, reason, Suggestion("0.95", needs=Needs.CHOICE))
     if gateway.postgres is not None and gateway.postgres.tls is PostgresTls.OFF:
         reason = "hashes of keys and their limits go over the network in the clear"
         yield Problem("postgres.tls", gateway.postgres.tls.value, reason, Suggestion("verify-full"))
