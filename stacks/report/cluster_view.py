@@ -1,6 +1,7 @@
 """What runs where: nodes and model pods of a stack's cluster, read from its Kubernetes API."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +15,10 @@ ENGINES = f"{LABEL_MODEL},app.kubernetes.io/component=engine"
 NODE_SHUTDOWN = frozenset({"Terminated", "NodeShutdown", "Shutdown"})
 """Reasons of a failed pod whose node was taken away (kubelet, graceful node shutdown: what a spot node leaves behind).
 It is replaced already; what is left of it only waits for Kubernetes' garbage collection."""
+
+NODE_PROVISIONERS = {"karpenter": "Karpenter", "cluster-autoscaler": "cluster autoscaler"}
+"""Who brings nodes, by the name that its events have. The scheduler says what the nodes lack that are there; why no
+other one comes, such as the limit of a pool, only they say."""
 
 
 class PodState(StrEnum):
@@ -77,14 +82,43 @@ def read_cluster(kubeconfig: Path, context: str | None = None) -> ClusterView:
         api = client.CoreV1Api(connection)
         nodes = api.list_node(_request_timeout=20).to_dict()["items"]
         pods = api.list_pod_for_all_namespaces(label_selector=ENGINES, _request_timeout=20).to_dict()["items"]
+        # There are many of them, and most are of no use here.
+        waiting = any(pod_state(pod)[0] is PodState.WAITING_FOR_CAPACITY for pod in pods)
+        events: list[dict[str, Any]] = []
+        if waiting:
+            of_pods = "involvedObject.kind=Pod"
+            events = api.list_event_for_all_namespaces(field_selector=of_pods, _request_timeout=20).to_dict()["items"]
     except (ApiException, HTTPError, config.ConfigException, OSError) as error:
         raise ConnectionError(f"the cluster of {kubeconfig} does not answer: {error}") from error
-    return ClusterView(nodes=tuple(_node(item) for item in nodes), pods=model_pods(pods))
+    return ClusterView(nodes=tuple(_node(item) for item in nodes), pods=model_pods(pods, events))
 
 
-def model_pods(items: Iterable[dict[str, Any]]) -> tuple[PodView, ...]:
-    """The pods of models, given as the Kubernetes client's dictionaries, without those that went with their node."""
-    return tuple(_pod(item) for item in items if not _ended_with_its_node(item["status"]))
+def model_pods(items: Iterable[dict[str, Any]], events: Iterable[dict[str, Any]] = ()) -> tuple[PodView, ...]:
+    """The pods of models, without those that went with their node.
+
+    Args:
+        items: Pods as the Kubernetes client's dictionaries.
+        events: Events of pods, in the same form; what brings nodes says there why it brings none.
+    """
+    refusals = _refusals(events)
+    return tuple(_pod(item, refusals) for item in items if not _ended_with_its_node(item["status"]))
+
+
+def _refusals(events: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """What was said last of a pod by whoever brings nodes, by the pod's UID."""
+    latest: dict[str, tuple[datetime, str]] = {}
+    for event in events:
+        source: dict[str, str | None] = event["source"] or {}
+        provisioner = NODE_PROVISIONERS.get(event["reporting_component"] or source.get("component") or "")
+        moment: datetime | None = (
+            event["last_timestamp"] or event["event_time"] or event["metadata"]["creation_timestamp"]
+        )
+        if provisioner is None or moment is None:
+            continue
+        uid = event["involved_object"]["uid"]
+        if uid not in latest or latest[uid][0] <= moment:
+            latest[uid] = (moment, f"{provisioner}: {event['message']}")
+    return {uid: message for uid, (_, message) in latest.items()}
 
 
 def _node(item: dict[str, Any]) -> NodeView:
@@ -101,8 +135,10 @@ def _node(item: dict[str, Any]) -> NodeView:
     )
 
 
-def _pod(item: dict[str, Any]) -> PodView:
+def _pod(item: dict[str, Any], refusals: Mapping[str, str]) -> PodView:
     state, reason = pod_state(item)
+    if state is PodState.WAITING_FOR_CAPACITY:
+        reason = "; ".join(filter(None, (reason, refusals.get(item["metadata"].get("uid", "")))))
     return PodView(
         name=item["metadata"]["name"],
         namespace=item["metadata"]["namespace"],

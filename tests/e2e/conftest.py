@@ -9,12 +9,12 @@ import pytest
 from local.cluster.node.requirements import unmet
 from local.endpoint.serving_clusters import OwnNode
 from local.state_folder import StateFolder
-from tests.e2e.served import Served
+from tests.e2e.served import EMBEDDER, STAND_IN_STALL_SECONDS, Served
 from tests.engine.local_stack import wait_until
 from tests.stand_in import image
 
-LAST = ("test_promises.py", "test_autoscaling.py", "test_restart.py", "test_destroy.py")
-"""These leave instances that end, start the node again, or take away what others need."""
+LAST = ("test_promises.py", "test_embedding.py", "test_autoscaling.py", "test_restart.py", "test_destroy.py")
+"""These leave instances that end or a second model, start the node again, or take away what others need."""
 STALL_SECONDS = 45
 """Of the real engine, shorter than the default: it still writes a token, or answers a request for one, within that on a
 busy machine."""
@@ -68,7 +68,9 @@ def served(opened: Served) -> Served:
 def stand_in(opened: Served) -> Served:
     """The stack with the stand-in for the engine. The tests of the real one are over."""
     opened.restore()
+    opened.change(lambda model: model.update(timeouts={"stallSeconds": STAND_IN_STALL_SECONDS}))
     opened.replace_engine(image.build())
     opened.up()
     wait_until(lambda: len(opened.pods()) == 1 and opened.answers(), 240, "the engine is replaced")
+    wait_until(lambda: not opened.pods(model=EMBEDDER, ending=True), 120, "the node has room")
     return opened

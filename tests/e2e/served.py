@@ -25,7 +25,10 @@ from local.state_folder import REPOSITORY, StateFolder
 
 MODEL, TEAM = "tiny-llama", "chat"
 GATEWAY = "llm-serving:gateway"
+EMBEDDER = "tiny-llama-embed"
 UP_SECONDS = 900
+STAND_IN_STALL_SECONDS = 15
+"""Of the stand-in, whose steps go on whenever somebody reads its metrics."""
 VLLM = engine_metrics(EngineName.VLLM)
 ONE_PLACE: dict[str, Any] = {
     "releases": {"stable": "1.2.0"},

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from llm_serving.serving import launcher
 from tests.e2e.load import Load
-from tests.e2e.served import MODEL, QUESTION, TEAM, VLLM, Served, engine_of
+from tests.e2e.served import MODEL, QUESTION, STAND_IN_STALL_SECONDS, TEAM, VLLM, Served, engine_of
 from tests.engine.local_stack import wait_until
 from tests.stand_in import control
 
-RESTART_SECONDS = 150
+RESTART_SECONDS = STAND_IN_STALL_SECONDS + 6 * 10 + 25
 """After which an engine that is silent was restarted: its stall time, six liveness probes, one every 10 s, and
 some more."""
 PATIENCE = 900

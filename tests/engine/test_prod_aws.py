@@ -17,6 +17,9 @@ import yaml
 
 from llm_serving.contract import LABEL_MARKET, LABEL_MODEL
 from local.cluster.controller_runtime import ChangeSignal, Informer
+from stacks.commands.options import read_stack
+from stacks.report.cluster_view import read_cluster
+from stacks.report.stack_report import warnings
 from tests.engine.local_stack import LocalStack, kill_session, wait_until
 from tests.engine.reviewed_plans import assert_reviewed
 from tests.engine.test_environments import SECRET_WORDS
@@ -314,6 +317,30 @@ def test_after_a_spot_notice_instances_run_on_the_next_capacity(running: LocalSt
     account(running, "events").put_events(Entries=[notices(instance)["spot-interruption"]])
     wait_until(lambda: markets() == ["on-demand"] * 4, 600, "all instances on machines that stay")
     wait_until(lambda: not on_spot(), 300, "the Spot machine is gone")
+
+
+def test_instances_beyond_a_pools_limit_wait_and_the_summary_says_why(running: LocalStack) -> None:
+    kubernetes = running.kubernetes()
+    (deployment,) = [
+        each
+        for each in kubernetes.list("apps/v1", "Deployment")
+        if each["metadata"]["labels"].get(LABEL_MODEL) == ON_SPOT
+    ]
+    stack = read_stack(running.name, running.runner.project)
+    kubeconfig = running.runner.kubeconfig(running.name)
+    assert kubeconfig is not None
+
+    def scale(replicas: int) -> None:
+        kubernetes.patch(deployment, {"spec": {"replicas": replicas}})
+
+    def told() -> list[str]:
+        return [line for line in warnings(stack, read_cluster(kubeconfig)) if "Karpenter" in line and "limit" in line]
+
+    before = len(running.engine_pods())
+    scale(deployment["spec"]["replicas"] + 40)
+    wait_until(lambda: told() != [], 600, "the limit is told")
+    scale(deployment["spec"]["replicas"])
+    wait_until(lambda: len(running.engine_pods()) == before, 300, "as many instances as before")
 
 
 def test_destroy_leaves_nothing_in_the_account_on_the_cluster_and_no_process(running: LocalStack) -> None:

@@ -1,5 +1,6 @@
 """The summary tells what resolves itself (capacity) from what does not (a crash)."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -77,3 +78,36 @@ def test_a_pod_that_went_with_its_spot_node_is_no_failure() -> None:
         pod["spec"] = {"node_name": "spot-1"}
         pod["status"]["reason"] = reason
     assert [(pod.name, pod.state) for pod in model_pods([gone, evicted])] == [("evicted", PodState.FAILING)]
+
+
+def _event(component: str, message: str, minute: int, uid: str = "waiting") -> dict[str, Any]:
+    return {
+        "source": {"component": component},
+        "reporting_component": "",
+        "involved_object": {"uid": uid},
+        "last_timestamp": datetime(2026, 11, 29, 12, minute, tzinfo=UTC),
+        "event_time": None,
+        "metadata": {"creation_timestamp": None},
+        "message": message,
+    }
+
+
+@pytest.mark.parametrize(
+    ("component", "name"), [("karpenter", "Karpenter"), ("cluster-autoscaler", "cluster autoscaler")]
+)
+def test_a_pod_that_waits_says_why_no_node_comes_in_the_last_words_of_whoever_brings_nodes(
+    component: str, name: str
+) -> None:
+    events = [
+        _event(component, "the pool is at its limit", 2),
+        _event(component, "one was asked for", 1),
+        _event(component, "the pool has room", 3, uid="other"),
+        _event("default-scheduler", "0/3 nodes", 4),
+    ]
+    waiting = _pod("Pending", [_condition("PodScheduled", "False", NO_GPU)])
+    ready = _pod("Running", [_condition("Ready", "True")])
+    for pod, uid in ((waiting, "waiting"), (ready, "waiting")):
+        pod["metadata"] = {"name": "p", "namespace": "chat", "labels": {"llm-serving.dev/model": "m"}, "uid": uid}
+        pod["spec"] = {"node_name": None}
+    reasons = [pod.reason for pod in model_pods([waiting, ready], events)]
+    assert reasons == [f"{NO_GPU}; {name}: the pool is at its limit", ""]
