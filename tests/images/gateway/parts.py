@@ -79,7 +79,7 @@ async def leave_at_the_end(_: object) -> list[int]:
     async def send(event: object) -> None:
         return
 
-    key: Any = SimpleNamespace(may_use=lambda model: True)
+    key: Any = SimpleNamespace(may_use=lambda model: True, team="t")
     model: Any = SimpleNamespace(name="m")
     exchange = Exchange("1", key, model, "/v1/chat/completions", {}, {})
     running = asyncio.create_task(relay(inner, {}, receive, send, exchange, b"{}", settle, show_usage=False))
@@ -111,7 +111,7 @@ async def stall(_: object) -> list[int]:
         if event["type"] == "http.response.body":
             await asyncio.Event().wait()
 
-    key: Any = SimpleNamespace(may_use=lambda model: True)
+    key: Any = SimpleNamespace(may_use=lambda model: True, team="t")
     model: Any = SimpleNamespace(name="m")
     exchange = Exchange("1", key, model, "/v1/chat/completions", {}, {"stream": True})
     await relay(inner, {}, never, send, exchange, b"{}", settle, show_usage=False)

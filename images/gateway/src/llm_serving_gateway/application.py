@@ -189,7 +189,8 @@ class Application:
         key = scope.get(KEY) or await self._keys.authenticate(headers.pop("authorization", None))
         entry.key, entry.team = key.name, key.team
         if queue is not None:
-            reply = await queue.answer(key, headers, scope, receive)
+            with self._held.request() as hold:
+                reply = await queue.answer(key, headers, scope, receive, hold)
             entry.status = reply.status
             await _send_reply(send, reply)
             return

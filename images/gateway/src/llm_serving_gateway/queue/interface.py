@@ -54,15 +54,16 @@ class Call:
     headers: Mapping[str, str]
     scope: Mapping[str, Any]
     receive: Callable[[], Awaitable[Mapping[str, Any]]]
+    hold: Callable[[int], None]
     names: Sequence[str] = field(default=())
 
     async def body(self, limit: int) -> bytes:
         """Its body.
 
         Raises:
-            RefusalError: 408, 413, 415, or 499 where the client went away.
+            RefusalError: 408, 413, 415, 503 where the pod holds too many bodies, or 499 where the client went away.
         """
-        body = await requests.read_body(self.receive, self.headers, limit)
+        body = await requests.read_body(self.receive, self.headers, limit, self.hold)
         if body is None:
             raise RefusalError(_CLIENT_GONE, "The client went away.", "client_gone")
         return body
@@ -145,8 +146,9 @@ class Interface:
         headers: Mapping[str, str],
         scope: Mapping[str, Any],
         receive: Callable[[], Awaitable[Mapping[str, Any]]],
+        hold: Callable[[int], None],
     ) -> Reply:
-        """The answer to a request whose path and method are the queue's.
+        """The answer to a request whose path and method are the queue's; ``hold`` counts the bytes of its body.
 
         Raises:
             RefusalError: it is refused.
@@ -157,7 +159,7 @@ class Interface:
         owner = owner_of(key, self._settings.scope)
         for pattern, methods in self._routes:
             if match := pattern.match(scope["path"]):
-                call = Call(key, owner, query, headers, scope, receive, match.groups())
+                call = Call(key, owner, query, headers, scope, receive, hold, match.groups())
                 try:
                     return await methods[scope["method"]](call)
                 except RedisAwayError as error:
