@@ -1,8 +1,9 @@
 """Commands that the documents tell readers to type are commands that exist, with options that they have."""
 
+import contextlib
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,22 @@ def commands(text: str) -> Iterator[list[str]]:
         lines = block.replace("\\\n", " ").splitlines()
         if language == "console":
             lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
-        for line in lines:
+        for line in whole_lines(lines):
             yield from simple_commands(line)
     for line in re.findall(INLINE, re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)):
         yield from simple_commands(line)
+
+
+def whole_lines(lines: Iterable[str]) -> Iterator[str]:
+    """Lines, together with those that follow while a quotation is open."""
+    begun: list[str] = []
+    for line in lines:
+        begun.append(line)
+        with contextlib.suppress(ValueError):  # no closing quotation
+            shlex.split("\n".join(begun), comments=True)
+            yield "\n".join(begun)
+            begun = []
+    yield from begun
 
 
 def simple_commands(line: str) -> Iterator[list[str]]:

@@ -21,7 +21,7 @@ from llm_serving_load.main import main as load
 
 from local.cluster.layout import tools
 from tests.unit.stacks.settings_files import REPOSITORY
-from tests.unit.stacks.test_doc_commands import PAGES, commands
+from tests.unit.stacks.test_doc_commands import PAGES, commands, whole_lines
 
 SEARCHED = os.pathsep.join([str(tools() / "bin"), os.environ["PATH"]])
 NO_SUCH = "--no-such-option"
@@ -130,8 +130,8 @@ def test_curl_asks_as_an_openai_client_does(tmp_path: Path, monkeypatch: pytest.
     lines = [
         line
         for _, block in shell_blocks()
-        for line in block.replace("\\\n", " ").splitlines()
-        if line.startswith("curl") and "/v1/" in line
+        for line in whole_lines(block.replace("\\\n", " ").splitlines())
+        if line.startswith("curl") and any(re.match("http.*/v1/", word) for word in shlex.split(line))
     ]
     assert lines
     with HTTPServer(("127.0.0.1", 0), Endpoint) as server:
