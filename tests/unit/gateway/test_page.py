@@ -7,7 +7,7 @@ from pathlib import Path
 import llm_serving_gateway
 from pydantic import BaseModel
 
-from llm_serving.gateway import edge_route, names
+from llm_serving.gateway import certificates, edge_route, names
 from llm_serving.serving import gateway_access
 from local.state_folder import REPOSITORY
 from stacks.settings import ExistingSettings
@@ -82,7 +82,7 @@ def test_the_ports_are_those_of_the_objects() -> None:
     ports = {int(port) for port in re.findall(r"\b\d{4,5}\b", table)}
     assert ports == {
         value
-        for module in (names, gateway_access)
+        for module in (names, gateway_access, certificates)
         for name, value in vars(module).items()
         if name.endswith("_PORT") and not name.startswith("EDGE_SERVICE")
     }
