@@ -29,6 +29,11 @@ PAGES = sorted(
         *(REPOSITORY / "tools").rglob("*.md"),
     ]
 )
+GUIDES = [
+    REPOSITORY / "docs/monitoring.md",
+    REPOSITORY / "docs/runbook.md",
+    *sorted((REPOSITORY / "docs").glob("gateway*.md")),
+]
 SECTIONS = {
     GcpSettings: "On Google Cloud",
     AwsSettings: "On AWS",
@@ -45,6 +50,16 @@ def test_every_setting_is_in_the_reference_with_its_default() -> None:
             cell = documented[path]["Default"].strip("`")
             documented_default = cell if isinstance(default, str) else yaml.safe_load(cell)
             assert documented_default == default, f"{section}: {path}"
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+def test_settings_that_a_guide_names_are_there(page: Path) -> None:
+    """By their path or the end of it: `autoscaling.min`. Outputs of a stack are named in the same way."""
+    known = {path.replace("[]", "") for model in SECTIONS for path, _ in fields(model)}
+    sections = {part for path in known for part in path.split(".")[:-1]}
+    named = re.findall(r"`([a-z][A-Za-z]*(?:\.[A-Za-z]+)+)(?:: [^`]+)?`", page.read_text().replace("[]", ""))
+    for name in {each for each in named if each.split(".")[0] in sections} - {"gateway.url", "gateway.address"}:
+        assert any(f".{path}".endswith(f".{name}") for path in known), f"{name}: no such setting"
 
 
 def test_the_settings_marked_as_fixed_are_those_that_an_update_compares() -> None:
