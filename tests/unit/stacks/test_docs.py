@@ -101,6 +101,16 @@ def test_lines_are_120_columns_wide_at_most(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_tables_have_a_header_and_as_many_cells_in_each_row(page: Path) -> None:
+    """Else Markdown shows their rows as text."""
+    prose = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for table in re.findall(r"^\|.*\n(?:\|.*\n?)*", prose, re.MULTILINE):
+        first = table.splitlines()[0]
+        assert re.match(r"\|.*\n\|(?: *:?-+:? *\|)+\n", table), f"{first}: no header"
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1, f"{first}: cells"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
 def test_files_that_are_named_are_there(page: Path) -> None:
     text = re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     for name in re.findall(r"`((?:\.github|[a-z]+)/[\w./-]+)`", text):
