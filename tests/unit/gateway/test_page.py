@@ -88,6 +88,16 @@ def test_the_ports_are_those_of_the_objects() -> None:
     }
 
 
+def test_every_metric_of_the_program_is_on_a_page() -> None:
+    text = "".join(source.read_text() for source in SOURCES)
+    names = {*re.findall(r'"(llm_gateway_\w+)"', text)}
+    names |= {f"llm_gateway_{name}" for name in re.findall(r'self\._(?:counter|gauge)\(\s*"(\w+)"', text)}
+    assert len(names) > 20
+    pages = "".join(page.read_text() for page in (REPOSITORY / "docs").glob("gateway*.md"))
+    for name in names:
+        assert re.search(rf"`{name}(_total)?[`{{]", pages), name
+
+
 def test_the_settings_that_are_named_are_there() -> None:
     named = {path.removeprefix("gateway.") for path in re.findall(r"`(gateway\.[A-Za-z.]+)`", PAGE)} - {"url"}
     assert named
