@@ -308,7 +308,7 @@ class WebhooksArgs(TypedDict):
     """Hosts that they may be sent to by HTTPS: `hooks.example.com`, `*.example.com` for all below it, with a port
     where it is not 443. An address that is not of the internet is never sent to."""
     attempts: NotRequired[int]
-    """How often one is sent at most, until its receiver takes it; 8 by default, over ten hours."""
+    """How often one is sent at most, until its receiver takes it; 8 by default, over two and a half hours."""
 
 
 class QueueArgs(TypedDict):

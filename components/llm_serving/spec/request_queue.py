@@ -32,7 +32,7 @@ class WebhooksSpec(Frozen):
     """Hosts that they may be sent to by HTTPS: `hooks.example.com`, `*.example.com` for all below it, with a port
     where it is not 443. An address that is not of the internet is never sent to."""
     attempts: Annotated[int, Field(ge=1, le=20)] = 8
-    """How often one is sent at most, until its receiver takes it; 8 by default, over ten hours."""
+    """How often one is sent at most, until its receiver takes it; 8 by default, over two and a half hours."""
 
     @property
     def ports(self) -> list[int]:

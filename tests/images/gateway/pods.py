@@ -100,10 +100,10 @@ class Pod:
 
 
 @contextmanager
-def leaving(pod: Pod, name: str, *, stream: bool) -> Iterator[http.client.HTTPConnection]:
-    """A client that asks ``tiny`` and closes its connection without having read the answer."""
+def leaving(pod: Pod, name: str, *, stream: bool, model: str = "tiny") -> Iterator[http.client.HTTPConnection]:
+    """A client that asks a model and closes its connection without having read the answer."""
     connection = http.client.HTTPConnection("127.0.0.1", pod.port, timeout=GUARD_SECONDS)
-    body = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 12, "stream": stream}
+    body = {"model": model, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 12, "stream": stream}
     connection.request("POST", "/v1/chat/completions", json.dumps(body), {"authorization": f"Bearer sk-llm-{name}"})
     try:
         yield connection

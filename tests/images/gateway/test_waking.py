@@ -1,13 +1,12 @@
 """Models without instances: whoever asks is heard, waits or knows when to come back, and nobody asks twice for it."""
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from llm_serving.metrics.series import GatewaySeries
 from tests.images.gateway.backend import Behaviour
-from tests.images.gateway.pods import wait_until
+from tests.images.gateway.pods import leaving, wait_until
 from tests.images.gateway.test_back_ends import ask, counted, text
 
 CLIENTS = 50
@@ -107,17 +106,10 @@ def test_a_canary_that_answers_does_not_hide_that_the_stable_release_sleeps(prot
     assert ask(protected, model="curt").json()["error"]["code"] == "model_starting"
 
 
-def test_a_client_that_leaves_ends_the_asking(asleep, stable):
-    stopped = threading.Event()
-    import requests
-
-    def leave():
-        body = {"model": "patient", "messages": [{"role": "user", "content": "hi"}]}
-        headers = {"authorization": "Bearer sk-llm-any"}
-        with pytest.raises(requests.Timeout):
-            requests.post(f"{asleep.url}/v1/chat/completions", json=body, headers=headers, timeout=2)
-        stopped.set()
-
-    threading.Thread(target=leave, daemon=True).start()
-    wait_until(lambda: stopped.is_set() and waiting(asleep, "patient") == 0, "the client to be gone")
+def test_a_client_that_leaves_ends_the_asking(asleep):
+    asked = counted(asleep, "llm_gateway_wakes_total", model="patient", outcome="left")
+    with leaving(asleep, "any", stream=True, model="patient"):
+        wait_until(lambda: waiting(asleep, "patient") == 1, "the client")
+    wait_until(lambda: waiting(asleep, "patient") == 0, "the client to be gone")
+    assert counted(asleep, "llm_gateway_wakes_total", model="patient", outcome="left") == asked + 1
     assert demand(asleep, "patient") == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import llm_serving_gateway
 from pydantic import BaseModel
 
-from llm_serving.gateway import edge_route, names
+from llm_serving.gateway import certificates, edge_route, names
 from llm_serving.serving import gateway_access
 from local.state_folder import REPOSITORY
 from stacks.settings import ExistingSettings
@@ -82,10 +82,20 @@ def test_the_ports_are_those_of_the_objects() -> None:
     ports = {int(port) for port in re.findall(r"\b\d{4,5}\b", table)}
     assert ports == {
         value
-        for module in (names, gateway_access)
+        for module in (names, gateway_access, certificates)
         for name, value in vars(module).items()
         if name.endswith("_PORT") and not name.startswith("EDGE_SERVICE")
     }
+
+
+def test_every_metric_of_the_program_is_on_a_page() -> None:
+    text = "".join(source.read_text() for source in SOURCES)
+    names = {*re.findall(r'"(llm_gateway_\w+)"', text)}
+    names |= {f"llm_gateway_{name}" for name in re.findall(r'self\._(?:counter|gauge)\(\s*"(\w+)"', text)}
+    assert len(names) > 20
+    pages = "".join(page.read_text() for page in (REPOSITORY / "docs").glob("gateway*.md"))
+    for name in names:
+        assert re.search(rf"`{name}(_total)?[`{{]", pages), name
 
 
 def test_the_settings_that_are_named_are_there() -> None:

@@ -29,6 +29,11 @@ PAGES = sorted(
         *(REPOSITORY / "tools").rglob("*.md"),
     ]
 )
+GUIDES = [
+    REPOSITORY / "docs/monitoring.md",
+    REPOSITORY / "docs/runbook.md",
+    *sorted((REPOSITORY / "docs").glob("gateway*.md")),
+]
 SECTIONS = {
     GcpSettings: "On Google Cloud",
     AwsSettings: "On AWS",
@@ -45,6 +50,16 @@ def test_every_setting_is_in_the_reference_with_its_default() -> None:
             cell = documented[path]["Default"].strip("`")
             documented_default = cell if isinstance(default, str) else yaml.safe_load(cell)
             assert documented_default == default, f"{section}: {path}"
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+def test_settings_that_a_guide_names_are_there(page: Path) -> None:
+    """By their path or the end of it: `autoscaling.min`. Outputs of a stack are named in the same way."""
+    known = {path.replace("[]", "") for model in SECTIONS for path, _ in fields(model)}
+    sections = {part for path in known for part in path.split(".")[:-1]}
+    named = re.findall(r"`([a-z][A-Za-z]*(?:\.[A-Za-z]+)+)(?:: [^`]+)?`", page.read_text().replace("[]", ""))
+    for name in {each for each in named if each.split(".")[0] in sections} - {"gateway.url", "gateway.address"}:
+        assert any(f".{path}".endswith(f".{name}") for path in known), f"{name}: no such setting"
 
 
 def test_the_settings_marked_as_fixed_are_those_that_an_update_compares() -> None:
@@ -75,10 +90,24 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
 def test_lines_are_120_columns_wide_at_most(page: Path) -> None:
     """Not rows of tables, which Markdown cannot wrap, nor what programs print, nor an address alone on its line."""
-    written = re.sub(r"^```console\n.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    written = re.sub(r"^```\n.*?^```", "", written, flags=re.DOTALL | re.MULTILINE)
+
+    def kept(block: re.Match[str]) -> str:
+        return "" if block[1] in ("", "console") else block[0]
+
+    # Block by block: the end of one is not the beginning of the next.
+    written = re.sub(r"^ *```(\w*)\n.*?^ *```$", kept, page.read_text(), flags=re.DOTALL | re.MULTILINE)
     for line in written.splitlines():
         assert len(line) <= 120 or line.startswith("|") or " " not in line.strip(), line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_tables_have_a_header_and_as_many_cells_in_each_row(page: Path) -> None:
+    """Else Markdown shows their rows as text."""
+    prose = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for table in re.findall(r"^\|.*\n(?:\|.*\n?)*", prose, re.MULTILINE):
+        first = table.splitlines()[0]
+        assert re.match(r"\|.*\n\|(?: *:?-+:? *\|)+\n", table), f"{first}: no header"
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1, f"{first}: cells"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())

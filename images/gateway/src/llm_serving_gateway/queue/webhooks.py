@@ -34,9 +34,7 @@ _SIGNATURE_VERSION = "v1"
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
-_SENT = Counter(
-    "llm_gateway_queue_webhooks_total", "Attempts at webhooks: sent, failed, refused, given_up", ["outcome"]
-)
+_SENT = Counter("llm_gateway_queue_webhooks_total", "Attempts at webhooks: sent, failed, given_up", ["outcome"])
 
 _log = logging.getLogger(__name__)
 
