@@ -91,13 +91,14 @@ def test_cert_manager_and_its_answers_are_let_through_for_an_authority_over_http
     assert "8089" not in by_dns["proxy-egress"]
 
 
-def test_pods_of_litellm_have_the_authority_of_a_redis_and_never_its_key() -> None:
+@pytest.mark.parametrize("deployment", ["gateway", "gateway-worker"])
+def test_pods_of_litellm_and_workers_have_the_authority_of_a_redis_and_never_its_key(deployment: str) -> None:
     recording = gateway(redis=SECURED_REDIS)
     certificates = made(recording, "Certificate")
     document = json.loads(
         next(each["data"]["gateway.json"] for each in recording.all("ConfigMap") if "gateway.json" in each["data"])
     )
-    pod = recording.one("Deployment")["spec.template.spec"]
+    pod = recording.one("Deployment", deployment)["spec.template.spec"]
     mounts = {mount["mountPath"]: mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     for store in ("limits", "cache"):

@@ -77,9 +77,8 @@ def test_its_account_may_watch_pods_of_its_namespace_and_nothing_else() -> None:
 
 
 def test_it_reaches_the_api_server_where_it_is() -> None:
-    policy = make(apiServerRanges=["203.0.113.7/32"], apiServerPorts=[443]).one(
-        "kubernetes:networking.k8s.io/v1:NetworkPolicy"
-    )
+    reach = {"apiServerEgress": ["203.0.113.7/32"], "apiServerPorts": [443]}
+    policy = make(reach=reach).one("kubernetes:networking.k8s.io/v1:NetworkPolicy")
     (rule,) = policy["spec.egress"]
     assert rule["to"] == [{"ipBlock": {"cidr": "203.0.113.7/32"}}]
     assert rule["ports"] == [{"protocol": "TCP", "port": 443}]

@@ -106,8 +106,8 @@ HOSTED = {
 }
 
 
-def _gateway(store: str) -> dict[str, Any]:
-    return {"gateway": {"image": IMAGE, "proxyImage": IMAGE, "redis": {store: {"host": "redis.example"}}}}
+def _gateway(store: str, **more: Any) -> dict[str, Any]:
+    return {"gateway": {"image": IMAGE, "proxyImage": IMAGE, "redis": {store: {"host": "redis.example"}}, **more}}
 
 
 SECRET_SETTINGS = {
@@ -117,6 +117,7 @@ SECRET_SETTINGS = {
     },
     "redisLimitsPassword": _gateway("limits"),
     "redisCachePassword": _gateway("cache"),
+    "webhookSecret": _gateway("limits", queue={"webhooks": {"hosts": ["hooks.example.com"]}}),
     "hostedKeys": {"gateway": {"image": IMAGE, "proxyImage": IMAGE, "hosted": [HOSTED]}},
     "loader.token": {},
 }
