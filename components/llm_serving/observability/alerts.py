@@ -189,6 +189,7 @@ def _of_model(model: WatchedModelSpec, *, gateway: bool) -> Iterator[Alert]:
             f"{{{{ $value | humanizeDuration }}}}, objective {objective.seconds:g} s",
         )
     for release in model.releases:
+        yield _at_most(model, release)
         if release.start_seconds is not None:
             labels = {
                 SERIES_NAMESPACE: model.team,
@@ -205,6 +206,24 @@ def _of_model(model: WatchedModelSpec, *, gateway: bool) -> Iterator[Alert]:
                 f"{model.name} {release.version}: the engine took {_DURATION} to start, planned "
                 f"{release.start_seconds:g} s",
             )
+
+
+def _at_most(model: WatchedModelSpec, release: WatchedReleaseSpec) -> Alert:
+    """By the release's own queue: another one of the team may wait while this one has nothing to do."""
+    autoscaler = {SERIES_NAMESPACE: model.team, "horizontalpodautoscaler": release.name}
+    desired, most = (
+        f"max({selector(series, autoscaler)})"
+        for series in (KubeStateSeries.AUTOSCALER_DESIRED, KubeStateSeries.AUTOSCALER_MOST)
+    )
+    labels = {SERIES_NAMESPACE: model.team, SERIES_MODEL: model.name, SERIES_RELEASE: release.version}
+    return Alert(
+        "LlmAtMostInstances",
+        f"{desired} >= {most} and on () sum({selector(ReleaseSeries.QUEUE_DEPTH, labels)}) > 0",
+        15,
+        Severity.TICKET,
+        f"{model.name} {release.version}: all {{{{ $value }}}} instances that its bounds allow, and requests wait",
+        (*labels.items(), (SERIES_TEAM, model.team)),
+    )
 
 
 def _workload(model: WatchedModelSpec, release: WatchedReleaseSpec) -> ReleaseWorkload:
@@ -312,18 +331,6 @@ def _of_pods(teams: Sequence[str]) -> Iterator[Alert]:
         0,
         Severity.TICKET,
         "{{ $labels.namespace }}/{{ $labels.job_name }}: the Job failed; its model has no weights, or no compile cache",
-    )
-    desired, most = (
-        selector(series, of_teams) for series in (KubeStateSeries.AUTOSCALER_DESIRED, KubeStateSeries.AUTOSCALER_MOST)
-    )
-    waits = f"sum by ({SERIES_NAMESPACE}) ({selector(ReleaseSeries.QUEUE_DEPTH, of_teams)}) > 0"
-    yield Alert(
-        "LlmAtMostInstances",
-        f"{desired} >= {most} and on ({SERIES_NAMESPACE}) {waits}",
-        15,
-        Severity.TICKET,
-        "{{ $labels.namespace }}/{{ $labels.horizontalpodautoscaler }}: all {{ $value }} instances that its bounds "
-        "allow, and requests wait",
     )
 
 

@@ -114,8 +114,8 @@ def kv(usage: float, preemptions: float) -> list[dict[str, str]]:
     ]
 
 
-def autoscaler(desired: int, waiting: float) -> list[dict[str, str]]:
-    labels = {"namespace": "chat", "horizontalpodautoscaler": "keda-hpa-qwen-1-0-0"}
+def autoscaler(desired: int, waiting: float, release: str = "qwen-1-0-0") -> list[dict[str, str]]:
+    labels = {"namespace": "chat", "horizontalpodautoscaler": release}
     return [
         constant("kube_horizontalpodautoscaler_status_desired_replicas", labels, desired, 30),
         constant("kube_horizontalpodautoscaler_spec_max_replicas", labels, 4, 30),
@@ -305,6 +305,7 @@ CASES = [
     ),
     Case("as many as may be", [replicas_ready(4, 30), *autoscaler(4, 5)], 30, ("LlmAtMostInstances",)),
     Case("as many as may be, and nothing waits", [replicas_ready(4, 30), *autoscaler(4, 0)], 30),
+    Case("as many of another model as may be", [replicas_ready(4, 30), *autoscaler(4, 5, "night-1-0-0")], 30),
     Case("one fewer than may be", [replicas_ready(3, 30), *autoscaler(3, 5)], 30),
     Case(
         "Redis away",
