@@ -236,13 +236,15 @@ def test_a_redis_with_tls_has_the_certificate_that_the_gateways_pods_trust() -> 
 
 
 def test_gateways_of_two_stacks_on_one_cluster_share_no_object() -> None:
-    def objects(team: str, **gateway: Any) -> set[tuple[str, str, str]]:
+    def objects(stack: str, team: str, **gateway: Any) -> set[tuple[str, str, str]]:
         data = existing_settings()
+        data["models"][0]["autoscaling"] = {"max": 2}
         data["teams"] = [{"name": team}]
         data["models"][0]["team"] = team
-        others = dict.fromkeys(("keda", "monitoring", "priorityClasses", "gatewayApi"), "existing")
+        others: dict[str, str] = dict.fromkeys(("keda", "monitoring", "priorityClasses", "gatewayApi"), "existing")
+        others["prometheusUrl"] = "http://prometheus.monitoring.svc:9090"
         data |= {"addons": others, "gateway": {**GATEWAY, "keys": [{**KEY, "team": team}], **gateway}}
-        made = run(data, before={"namespaces": [team]}).recording
+        made = run(data, before={"namespaces": [team]}, stack=stack).recording
         own = [each for each in made if each.type.startswith("kubernetes:")]
         # What has no name gets one of its own.
         return {
@@ -251,8 +253,10 @@ def test_gateways_of_two_stacks_on_one_cluster_share_no_object() -> None:
             if (name := each["metadata"].get("name"))
         }
 
-    one, other = objects("chat"), objects("search", namespace="llm-gateway-2")
-    assert {"GatewayClass", "ClusterRole", "ClusterRoleBinding"} <= {kind.rpartition(":")[2] for kind, _, _ in one}
+    one, other = objects("dev", "chat"), objects("Dev_2", "search", namespace="llm-gateway-2")
+    assert {"GatewayClass", "ClusterRole", "ClusterRoleBinding", "PrometheusRule"} <= {
+        kind.rpartition(":")[2] for kind, _, _ in one
+    }
     assert one & other == set()
 
 

@@ -49,6 +49,7 @@ def run(
     preview: bool = False,
     before: dict[str, Any] | None = None,
     existing: dict[tuple[str, str], dict[str, Any]] | None = None,
+    stack: str = "dev",
 ) -> Run:
     """Run the folder as Pulumi's language host does; ``secrets`` are settings that are encrypted in the file,
     ``before`` the outputs of the last update, ``existing`` what is there already."""
@@ -68,7 +69,7 @@ def run(
         patch.setattr(pulumi, "export", export)
         recording = record(
             program,
-            stack="dev",
+            stack=stack,
             preview=preview,
             outputs=aws.OUTPUTS,
             functions={"pulumi:pulumi:readStackOutputs": lambda _: {"outputs": before or {}}, **aws.FUNCTIONS},

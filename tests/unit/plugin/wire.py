@@ -193,6 +193,7 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
             }
         ],
         "gateway": True,
+        "prefix": "llm-serving-test",
         "labels": {"llm-serving.example/environment": "test"},
     },
     "PriorityClasses": {"labels": {"llm-serving.example/environment": "test"}},
