@@ -8,6 +8,7 @@ import pulumi
 
 from infra.clouds import Platform
 from llm_serving.addons.cluster_addons import ClusterAddonsArgs
+from llm_serving.addons.table import MONITORING
 from llm_serving.arguments import plain
 from llm_serving.observability import MonitoringArgs
 from llm_serving.planning.cold_start import ColdStart
@@ -51,6 +52,8 @@ def addon_arguments(stack: Stack) -> ClusterAddonsArgs:
     )
     if url is not None:
         arguments["prometheus_url"] = url
+    if MONITORING in stack.addons and stack.settings.addons.alertmanager_url is not None:
+        arguments["alertmanager_url"] = stack.settings.addons.alertmanager_url
     if stack.exporter_nodes:
         arguments["gpu_nodes"] = [plain(nodes) for nodes in stack.exporter_nodes]
         arguments["monitoring_namespace"] = stack.settings.addons.monitoring_namespace

@@ -248,6 +248,16 @@ def test_a_cluster_whose_first_addresses_are_ipv6_is_refused_at_preview(existing
         )
 
 
+def test_alerts_of_the_prometheus_of_the_stack_go_to_the_alertmanager_of_the_settings() -> None:
+    settings = {**settings_data("dev"), "loader": LOADER}
+    settings["models"][0]["autoscaling"] = {"max": 2}
+    settings["addons"] = {"alertmanagerUrl": "http://alertmanager.alerts.svc:9093"}
+    made = run(settings, before={"namespaces": ["chat"]}).recording
+    prometheus = made.one("helm.sh/v3:Release", "addons-monitoring")["values"]["prometheus"]["prometheusSpec"]
+    (alertmanager,) = prometheus["additionalAlertManagerConfigs"]
+    assert alertmanager["static_configs"] == [{"targets": ["alertmanager.alerts.svc:9093"]}]
+
+
 def test_gpu_utilization_of_a_model_without_the_launcher_reaches_prometheus_on_every_cloud() -> None:
     def prometheus_and_exporter(settings: dict[str, Any]) -> tuple[dict[str, Any], list[Recorded]]:
         settings["models"][0] |= {"engine": {"launcher": False}, "autoscaling": {"max": 2}}
