@@ -1,8 +1,9 @@
 """When somebody is called, and when a ticket is enough.
 
-A person is paged for what users feel and cannot wait: no instance of a model, or an error budget that burns fast enough
-to be gone before a working day. All else is a ticket. Thresholds come from objectives where there is one; the others
-stand here with their reason. Every alert has a chapter of ``docs/runbook.md`` under its name.
+A person is paged for what users feel and cannot wait: no instance of a model, keys that nobody can look up, or an error
+budget that burns fast enough to be gone before a working day. All else is a ticket. Thresholds come from objectives
+where there is one; the others stand here with their reason. Every alert has a chapter of ``docs/runbook.md`` under its
+name.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -341,6 +342,14 @@ def _of_gateway() -> Iterator[Alert]:
         5,
         Severity.TICKET,
         "the gateway's Redis for {{ $labels.redis }} does not answer: limits are each pod's own, answers are not kept",
+    )
+    # What is refused for it has no key yet, and so no model whose budget would burn.
+    yield Alert(
+        "LlmGatewayPostgresAway",
+        f"max({GatewaySeries.POSTGRES_AWAY}) == 1",
+        5,
+        Severity.PAGE,
+        "the gateway's table of keys does not answer: keys that were not looked up lately are refused",
     )
 
 

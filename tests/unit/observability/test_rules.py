@@ -314,6 +314,17 @@ CASES = [
         ("LlmGatewayRedisAway",),
     ),
     Case(
+        "Postgres away",
+        [replicas_ready(1, 10), constant("llm_gateway_postgres_away", {"pod": "a"}, 1, 10)],
+        10,
+        ("LlmGatewayPostgresAway",),
+    ),
+    Case(
+        "Postgres there",
+        [replicas_ready(1, 10), constant("llm_gateway_postgres_away", {"pod": "a"}, 0, 10)],
+        10,
+    ),
+    Case(
         "Redis there",
         [replicas_ready(1, 10), constant("llm_gateway_redis_away", {"redis": "limits", "pod": "a"}, 0, 10)],
         10,
