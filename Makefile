@@ -82,8 +82,11 @@ format: setup-python ## format and fix what can be fixed
 	@ruff format --quiet .
 
 test: ## all tests that need no container: unit, images, the real engine on the local clouds
-	@# Each says how long it took, with its set-up.
-	@for tier in check test-unit test-images test-engine; do started=$$SECONDS; $(MAKE) $$tier; echo "make $$tier: $$(( (SECONDS - started) / 60 )) min $$(( (SECONDS - started) % 60 )) s"; done
+	@# Each says how long it took, with its set-up. One that fails ends none of the others: a run shows all that is wrong.
+	@failed=; for tier in check test-unit test-images test-engine; do started=$$SECONDS; outcome=; \
+		$(MAKE) $$tier || { outcome=", FAILED"; failed="$$failed $$tier"; }; \
+		echo "make $$tier: $$(( (SECONDS - started) / 60 )) min $$(( (SECONDS - started) % 60 )) s$$outcome"; done; \
+		[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 test-images: setup-python ## launcher, loader and image builds as real processes; a first run builds the engine's image
 	@# Not in fixtures: they take minutes, and the processes of the tests would want them at once.
