@@ -1,5 +1,6 @@
 """The arguments of each component, out of the stack and the platform that it runs on."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict, cast
 
@@ -7,6 +8,7 @@ import pulumi
 
 from infra.clouds import Platform
 from llm_serving.addons.cluster_addons import ClusterAddonsArgs
+from llm_serving.addons.table import MONITORING
 from llm_serving.arguments import plain
 from llm_serving.observability import MonitoringArgs
 from llm_serving.planning.cold_start import ColdStart
@@ -50,6 +52,8 @@ def addon_arguments(stack: Stack) -> ClusterAddonsArgs:
     )
     if url is not None:
         arguments["prometheus_url"] = url
+    if MONITORING in stack.addons and stack.settings.addons.alertmanager_url is not None:
+        arguments["alertmanager_url"] = stack.settings.addons.alertmanager_url
     if stack.exporter_nodes:
         arguments["gpu_nodes"] = [plain(nodes) for nodes in stack.exporter_nodes]
         arguments["monitoring_namespace"] = stack.settings.addons.monitoring_namespace
@@ -234,6 +238,8 @@ def monitoring_arguments(stack: Stack) -> MonitoringArgs:
     """What is recorded and watched of the models, by their objectives and plans."""
     arguments: MonitoringArgs = {
         "namespace": stack.settings.addons.monitoring_namespace,
+        # Other stacks of the cluster have theirs in the same namespace.
+        "prefix": f"llm-serving-{_NO_NAME.sub('-', pulumi.get_stack().lower()).strip('-')}",
         "models": [plain(_watched(model)) for model in stack.models],
         "gateway": stack.settings.gateway is not None,
         "labels": stack.settings.labels,
@@ -241,6 +247,10 @@ def monitoring_arguments(stack: Stack) -> MonitoringArgs:
     if stack.settings.monitoring.runbook_url is not None:
         arguments["runbook_url"] = stack.settings.monitoring.runbook_url
     return arguments
+
+
+_NO_NAME = re.compile(r"[^a-z0-9-]+")
+"""What names of stacks may have and names of Kubernetes may not."""
 
 
 def _watched(model: ServedModel) -> WatchedModelSpec:

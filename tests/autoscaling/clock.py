@@ -20,8 +20,8 @@ def quickened(scaled_object: dict[str, Any]) -> dict[str, Any]:
     thing = copy.deepcopy(scaled_object)
     spec = thing["spec"]
     spec["pollingInterval"] = _faster(spec["pollingInterval"])
-    if "cooldownPeriod" in spec:
-        spec["cooldownPeriod"] = _faster(spec["cooldownPeriod"])
+    for period in {"cooldownPeriod", "initialCooldownPeriod"} & spec.keys():
+        spec[period] = _faster(spec[period])
     behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     for direction in behavior.values():
         direction["stabilizationWindowSeconds"] //= SPEED

@@ -80,6 +80,7 @@ class AddonContext:
         gpu_exporter: pods of somebody else's that Prometheus must read; ``None`` where there are none.
         installed: names of the add-ons that are installed together.
         pull_secrets: names of the Secrets with which their images are pulled.
+        alertmanager_url: where Prometheus tells of alerts; ``None`` where nobody is told.
     """
 
     placement: Placement
@@ -88,6 +89,7 @@ class AddonContext:
     gpu_nodes: tuple[GpuNodesSpec, ...] = ()
     gpu_exporter: GpuExporterSpec | None = None
     pull_secrets: tuple[str, ...] = ()
+    alertmanager_url: str | None = None
 
     @property
     def image_pull_secrets(self) -> list[dict[str, str]]:

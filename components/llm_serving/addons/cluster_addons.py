@@ -15,7 +15,7 @@ from llm_serving.addons import table
 from llm_serving.addons.addon import Addon, AddonContext, Placement, Storage
 from llm_serving.addons.arguments import AddonTolerationArgs, GpuExporterArgs, GpuNodesArgs
 from llm_serving.component import Frozen, child, raising_input_errors, token, validated
-from llm_serving.errors import Problem, ProblemsError
+from llm_serving.errors import LEAVE_OUT, Problem, ProblemsError
 from llm_serving.helm_release import helm_release
 from llm_serving.serving.arguments import ImagePullArgs
 from llm_serving.serving.image_pull import check_password, pull_secret
@@ -47,6 +47,8 @@ class ClusterAddonsArgs(TypedDict):
     """An exporter of GPUs' utilization that is there, and that the Prometheus of `monitoring` reads."""
     monitoring_namespace: NotRequired[str]
     """Namespace of the Prometheus that reads `dcgmExporter`; `monitoring` by default."""
+    alertmanager_url: NotRequired[str]
+    """Alertmanager that the Prometheus of `monitoring` tells of alerts. Left out: nobody is told."""
     prometheus_url: NotRequired[str]
     """Where a Prometheus that is already there answers queries; not beside `monitoring`."""
     retention_days: NotRequired[int]
@@ -79,6 +81,7 @@ class ClusterAddonsInputs(Frozen):
     gpu_nodes: tuple[GpuNodesSpec, ...] = ()
     gpu_exporter: GpuExporterSpec | None = None
     monitoring_namespace: NamespaceName = table.MONITORING.namespace
+    alertmanager_url: Annotated[str, BASE_URL] | None = None
     prometheus_url: Annotated[str, BASE_URL] | None = None
     retention_days: Annotated[int, Field(ge=1)] = 15
     storage_gib: Annotated[int, Field(ge=10)] = 50
@@ -101,6 +104,9 @@ class ClusterAddonsInputs(Frozen):
         if self.monitoring and self.prometheus_url is not None:
             reason = "is another Prometheus than the one that monitoring installs"
             raise ProblemsError([Problem("prometheusUrl", self.prometheus_url, reason, "one of the two")])
+        if self.alertmanager_url is not None and not self.monitoring:
+            reason = "without meaning without monitoring, whose Prometheus it is for"
+            raise ProblemsError([Problem("alertmanagerUrl", self.alertmanager_url, reason, LEAVE_OUT)])
         return self
 
 
@@ -124,6 +130,7 @@ class ClusterAddons(pulumi.ComponentResource):
             installed=frozenset(addon.name for addon in requested),
             gpu_nodes=inputs.gpu_nodes,
             gpu_exporter=inputs.gpu_exporter,
+            alertmanager_url=inputs.alertmanager_url,
             pull_secrets=() if inputs.image_pull is None else inputs.image_pull.secrets,
         )
         releases: list[helm.v3.Release] = []

@@ -1,6 +1,7 @@
 """Values of the add-ons' charts. What is left out is the chart's own."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from llm_serving.addons.addon import AddonContext
 from llm_serving.metrics.series import DCGM_GPU_UTILIZATION, SCRAPE_INTERVAL_SECONDS
@@ -31,7 +32,7 @@ def keda(context: AddonContext) -> dict[str, Any]:
 
 
 def monitoring(context: AddonContext) -> dict[str, Any]:
-    """Prometheus, its operator and kube-state-metrics; no dashboards and no alerts yet."""
+    """Prometheus, its operator and kube-state-metrics; no dashboards, and no Alertmanager of its own."""
     placement, storage = context.placement, context.storage
     claim: dict[str, Any] = {
         "accessModes": ["ReadWriteOnce"],
@@ -51,6 +52,8 @@ def monitoring(context: AddonContext) -> dict[str, Any]:
         # Monitors and rules of every namespace, whoever made them. By default the chart finds only its own.
         **{f"{kind}SelectorNilUsesHelmValues": False for kind in ("podMonitor", "serviceMonitor", "probe", "rule")},
     }
+    if context.alertmanager_url is not None:
+        prometheus["additionalAlertManagerConfigs"] = [_alertmanager(context.alertmanager_url)]
     return {
         # Of all its charts.
         **({"global": _pull_secrets(context)} if context.pull_secrets else {}),
@@ -86,6 +89,13 @@ _NOT_INSTALLED = (
     "kubeProxy",
     "kubeScheduler",
 )
+
+
+def _alertmanager(url: str) -> dict[str, Any]:
+    """As Prometheus' own configuration has it (``alertmanager_config``)."""
+    parts = urlsplit(url)
+    path = {"path_prefix": parts.path} if parts.path else {}
+    return {"scheme": parts.scheme, **path, "static_configs": [{"targets": [parts.netloc]}]}
 
 
 def leader_worker_set(context: AddonContext) -> dict[str, Any]:

@@ -291,7 +291,9 @@ def _hops(inputs: GatewayInputs) -> Hops:
         direct=Routing.SERVICE in routings,
         serving_ports=sorted({engine(name).port for name in EngineName}),
         redis=[component for redis, component in stores if redis is not None and redis.is_installed],
-        redis_ports=sorted({redis.port for redis, _ in stores if redis is not None and not redis.is_installed}),
+        redis_elsewhere=sorted(
+            {(redis.host, redis.port) for redis, _ in stores if redis is not None and redis.host is not None}
+        ),
         hosted=[(tuple(map(str, provider.addresses)), provider.port) for provider in spec.hosted],
         postgres=spec.postgres,
         monitoring={NAMESPACE_NAME: inputs.monitoring_namespace},

@@ -60,7 +60,7 @@ class Hops:
         serving_ports: TCP ports on which engines answer.
         redis: components of the Redis that run in the namespace.
         hosted: addresses and TCP port of each hosted provider; no addresses: it is on the internet.
-        redis_ports: TCP ports of the Redis that run elsewhere.
+        redis_elsewhere: host and TCP port of each Redis that runs elsewhere.
         postgres: the database of keys and budgets; ``None`` where there is none.
         monitoring: labels of the namespaces that Prometheus runs in.
         challenged_by: namespace of cert-manager, which asks the edge over HTTP as an authority does; ``None`` where no
@@ -76,7 +76,7 @@ class Hops:
     direct: bool
     serving_ports: Sequence[int]
     redis: Sequence[str]
-    redis_ports: Sequence[int]
+    redis_elsewhere: Sequence[tuple[str, int]]
     hosted: Sequence[tuple[Sequence[str], int]]
     postgres: PostgresSpec | None
     monitoring: Mapping[str, str]
@@ -158,8 +158,8 @@ def _egress_of_litellm(hops: Hops, proxy: Peer) -> list[networking.v1.NetworkPol
     rules = [_to([proxy], [MODELS_PORT])]
     if hops.redis:
         rules.append(_to([Peer(pod_selector=pods_of(*hops.redis))], [REDIS_PORT]))
-    if hops.redis_ports:
-        rules.append(_to(addresses(PRIVATE), hops.redis_ports))
+    for host, port in hops.redis_elsewhere:
+        rules.append(_to([*_pods_of_service(host), *addresses(PRIVATE)], [port]))
     for ranges, port in dict.fromkeys(hops.hosted):
         rules.append(_to(addresses(ranges) if ranges else [internet()], [port]))
     if hops.postgres is not None:
@@ -175,13 +175,17 @@ def _egress_of_workers(hops: Hops, proxy: Peer) -> Policy:
 
 
 def _postgres(postgres: PostgresSpec) -> list[Peer]:
-    """Where a database is: its ranges, or the pods of the namespace that the name of its Service says."""
+    """Where a database is: its ranges, else the pods that its name says, else private addresses."""
     if postgres.addresses:
         return addresses([str(each) for each in postgres.addresses])
-    _, *rest = postgres.host.split(".")
-    if rest[1:2] == ["svc"]:
-        return [pods_in({NAMESPACE_NAME: rest[0]})]
-    return addresses(PRIVATE)
+    return _pods_of_service(postgres.host) or addresses(PRIVATE)
+
+
+def _pods_of_service(host: str) -> list[Peer]:
+    """The pods of the namespace that the name of a Service says; none of another name. Where Cilium enforces policies,
+    as on GKE, ranges of addresses are never pods (its documentation, "Layer 3 Examples", "IP/CIDR based")."""
+    _, *rest = host.split(".")
+    return [pods_in({NAMESPACE_NAME: rest[0]})] if rest[1:2] == ["svc"] else []
 
 
 def _egress_of_proxy(hops: Hops, litellm: Peer, reach: NetworkReach) -> Policy:

@@ -18,11 +18,12 @@ from llm_serving.gateway.arguments import GatewayImageArgs, RouterArgs
 from llm_serving.gateway.names import router_name
 from llm_serving.gateway.network_policies import api_server
 from llm_serving.gateway.pods import ONE_BY_ONE
-from llm_serving.gateway.router_pod import METRICS_PORT_NAME, POD_VERBS, discovery_options, pod_spec, router_command
+from llm_serving.gateway.router_pod import POD_VERBS, discovery_options, pod_spec, router_command
 from llm_serving.serving.arguments import ImagePullArgs
 from llm_serving.serving.disruption import disruption_budget
 from llm_serving.serving.gateway_access import ROUTER_METRICS_PORT, ROUTER_PORT
 from llm_serving.serving.labels import COMPONENT_ENGINE, COMPONENT_ROUTER, LABEL_COMPONENT, gateway_labels
+from llm_serving.serving.monitoring import METRICS_PORT_NAME
 from llm_serving.serving.network_policies import egress
 from llm_serving.serving.pod import PORT_NAME
 from llm_serving.serving.roles import RBAC

@@ -18,6 +18,7 @@ from llm_serving.gateway.pods import PRE_STOP, grace_period_seconds, http_probe
 from llm_serving.serving.disruption import spread
 from llm_serving.serving.gateway_access import ROUTER_METRICS_PORT, ROUTER_PORT
 from llm_serving.serving.image_pull import pull_references
+from llm_serving.serving.monitoring import METRICS_PORT_NAME
 from llm_serving.serving.pod import PORT_NAME, RESTRICTED, restricted_pod
 from llm_serving.serving.priorities import priority_class
 from llm_serving.serving.quantities import cores
@@ -26,7 +27,6 @@ from llm_serving.spec import ImagePullSpec, ImageReference, RouterSpec, RoutingP
 CONTAINER = "router"
 POD_VERBS = ("list", "watch")
 """What its account may do with the pods of its namespace; it picks its release's itself."""
-METRICS_PORT_NAME = "metrics"
 
 MEMORY_REQUEST = "128Mi"
 LIMITS = {"memory": "1Gi"}

@@ -79,6 +79,8 @@ class GatewaySeries(StrEnum):
     """Counter, by key and team of the client, and by direction."""
     REDIS_AWAY = "llm_gateway_redis_away"
     """Gauge, by Redis and no model: 1 while it is left alone."""
+    POSTGRES_AWAY = "llm_gateway_postgres_away"
+    """Gauge, by nothing: 1 while the table of keys is left alone."""
 
 
 class KubeStateSeries(StrEnum):

@@ -1,8 +1,9 @@
 """When somebody is called, and when a ticket is enough.
 
-A person is paged for what users feel and cannot wait: no instance of a model, or an error budget that burns fast enough
-to be gone before a working day. All else is a ticket. Thresholds come from objectives where there is one; the others
-stand here with their reason. Every alert has a chapter of ``docs/runbook.md`` under its name.
+A person is paged for what users feel and cannot wait: no instance of a model, keys that nobody can look up, or an error
+budget that burns fast enough to be gone before a working day. All else is a ticket. Thresholds come from objectives
+where there is one; the others stand here with their reason. Every alert has a chapter of ``docs/runbook.md`` under its
+name.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -189,6 +190,7 @@ def _of_model(model: WatchedModelSpec, *, gateway: bool) -> Iterator[Alert]:
             f"{{{{ $value | humanizeDuration }}}}, objective {objective.seconds:g} s",
         )
     for release in model.releases:
+        yield _at_most(model, release)
         if release.start_seconds is not None:
             labels = {
                 SERIES_NAMESPACE: model.team,
@@ -205,6 +207,24 @@ def _of_model(model: WatchedModelSpec, *, gateway: bool) -> Iterator[Alert]:
                 f"{model.name} {release.version}: the engine took {_DURATION} to start, planned "
                 f"{release.start_seconds:g} s",
             )
+
+
+def _at_most(model: WatchedModelSpec, release: WatchedReleaseSpec) -> Alert:
+    """By the release's own queue: another one of the team may wait while this one has nothing to do."""
+    autoscaler = {SERIES_NAMESPACE: model.team, "horizontalpodautoscaler": release.name}
+    desired, most = (
+        f"max({selector(series, autoscaler)})"
+        for series in (KubeStateSeries.AUTOSCALER_DESIRED, KubeStateSeries.AUTOSCALER_MOST)
+    )
+    labels = {SERIES_NAMESPACE: model.team, SERIES_MODEL: model.name, SERIES_RELEASE: release.version}
+    return Alert(
+        "LlmAtMostInstances",
+        f"{desired} >= {most} and on () sum({selector(ReleaseSeries.QUEUE_DEPTH, labels)}) > 0",
+        15,
+        Severity.TICKET,
+        f"{model.name} {release.version}: all {{{{ $value }}}} instances that its bounds allow, and requests wait",
+        (*labels.items(), (SERIES_TEAM, model.team)),
+    )
 
 
 def _workload(model: WatchedModelSpec, release: WatchedReleaseSpec) -> ReleaseWorkload:
@@ -313,18 +333,6 @@ def _of_pods(teams: Sequence[str]) -> Iterator[Alert]:
         Severity.TICKET,
         "{{ $labels.namespace }}/{{ $labels.job_name }}: the Job failed; its model has no weights, or no compile cache",
     )
-    desired, most = (
-        selector(series, of_teams) for series in (KubeStateSeries.AUTOSCALER_DESIRED, KubeStateSeries.AUTOSCALER_MOST)
-    )
-    waits = f"sum by ({SERIES_NAMESPACE}) ({selector(ReleaseSeries.QUEUE_DEPTH, of_teams)}) > 0"
-    yield Alert(
-        "LlmAtMostInstances",
-        f"{desired} >= {most} and on ({SERIES_NAMESPACE}) {waits}",
-        15,
-        Severity.TICKET,
-        "{{ $labels.namespace }}/{{ $labels.horizontalpodautoscaler }}: all {{ $value }} instances that its bounds "
-        "allow, and requests wait",
-    )
 
 
 def _of_gateway() -> Iterator[Alert]:
@@ -334,6 +342,14 @@ def _of_gateway() -> Iterator[Alert]:
         5,
         Severity.TICKET,
         "the gateway's Redis for {{ $labels.redis }} does not answer: limits are each pod's own, answers are not kept",
+    )
+    # What is refused for it has no key yet, and so no model whose budget would burn.
+    yield Alert(
+        "LlmGatewayPostgresAway",
+        f"max({GatewaySeries.POSTGRES_AWAY}) == 1",
+        5,
+        Severity.PAGE,
+        "the gateway's table of keys does not answer: keys that were not looked up lately are refused",
     )
 
 

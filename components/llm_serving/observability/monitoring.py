@@ -17,10 +17,11 @@ from llm_serving.serving.labels import MANAGED
 from llm_serving.serving.monitoring import API_VERSION
 from llm_serving.spec import WatchedModelSpec
 from llm_serving.spec.forms import BASE_URL
-from llm_serving.spec.names import NamespaceName
+from llm_serving.spec.names import NamespaceName, ObjectName
 
 KIND = "PrometheusRule"
-SERIES_NAME, ALERTS_NAME = "llm-serving-series", "llm-serving-alerts"
+SERIES, ALERTS = "series", "alerts"
+"""Ends of the objects' names."""
 
 
 class MonitoringArgs(TypedDict):
@@ -28,6 +29,8 @@ class MonitoringArgs(TypedDict):
 
     namespace: NotRequired[str]
     """Namespace of its objects, that of Prometheus; `monitoring` by default."""
+    prefix: NotRequired[str]
+    """Beginning of its objects' names; `llm-serving` by default. A second stack on a cluster needs another."""
     models: list[WatchedModelArgs]
     """Models that are watched."""
     gateway: NotRequired[bool]
@@ -43,6 +46,7 @@ class MonitoringInputs(Frozen):
     """Arguments of :class:`Monitoring`, validated."""
 
     namespace: NamespaceName = "monitoring"
+    prefix: ObjectName = "llm-serving"
     models: Annotated[tuple[WatchedModelSpec, ...], Field(min_length=1)]
     gateway: bool = False
     runbook_url: Annotated[str, BASE_URL] | None = None
@@ -62,8 +66,8 @@ class Monitoring(pulumi.ComponentResource):
         quantiles = [(kind, objective.quantile) for model in inputs.models for kind, objective in objectives(model.slo)]
         series = recording_groups(engines, quantiles, gateway=inputs.gateway)
         alerts = alert_groups(inputs.models, inputs.runbook_url, gateway=inputs.gateway)
-        for object_name, groups in ((SERIES_NAME, series), (ALERTS_NAME, alerts)):
-            _rules(self, f"{name}-{object_name}", object_name, groups, inputs)
+        for end, groups in ((SERIES, series), (ALERTS, alerts)):
+            _rules(self, f"{name}-llm-serving-{end}", f"{inputs.prefix}-{end}", groups, inputs)
         self.alerts = pulumi.Output.from_input(sorted({rule["alert"] for group in alerts for rule in group["rules"]}))
         self.register_outputs({"alerts": self.alerts})
 

@@ -1,9 +1,10 @@
 """Which pods of a team Prometheus scrapes, and what its series say of them.
 
-One PodMonitor a namespace, read by Prometheus' operator: the engines' own metrics and the launcher's. Each series gets
-the labels by which queries tell releases apart (``metrics``); ``namespace`` and ``pod`` come from the operator.
+A PodMonitor for each part, read by Prometheus' operator: of engines, their own metrics and the launcher's; of routers,
+where there is a gateway. Each series gets the labels by which queries tell releases apart (``metrics``); ``namespace``
+and ``pod`` come from the operator.
 
-Owns the PodMonitor. Leaves alone Prometheus itself (``addons``) and what is made of the series.
+Owns the PodMonitors. Leaves alone Prometheus itself (``addons``) and what is made of the series.
 """
 
 import re
@@ -18,12 +19,14 @@ from llm_serving.metrics.series import (
     SERIES_TEAM,
 )
 from llm_serving.serving import launcher
-from llm_serving.serving.labels import COMPONENT_ENGINE, LABEL_COMPONENT
+from llm_serving.serving.labels import COMPONENT_ENGINE, COMPONENT_ROUTER, LABEL_COMPONENT
 from llm_serving.serving.pod import PORT_NAME
 
 API_VERSION = "monitoring.coreos.com/v1"
 KIND = "PodMonitor"
-NAME = "engines"
+NAMES = {COMPONENT_ENGINE: "engines", COMPONENT_ROUTER: "routers"}
+METRICS_PORT_NAME = "metrics"
+"""Of parts whose metrics have a port of their own."""
 METRICS_PATH = "/metrics"
 
 _COPIED = {
@@ -39,6 +42,7 @@ def pod_monitor(
     interval_seconds: int = SCRAPE_INTERVAL_SECONDS,
     labels: dict[str, str] | None = None,
     ports: tuple[str, ...] = (PORT_NAME, launcher.PORT_NAME),
+    component: str = COMPONENT_ENGINE,
 ) -> dict[str, Any]:
     """The PodMonitor of a team, as a manifest of plain data.
 
@@ -47,13 +51,14 @@ def pod_monitor(
         interval_seconds: time between two scrapes of a pod.
         labels: labels of the object.
         ports: names of container ports that answer ``/metrics``; a pod without one of them is not scraped there.
+        component: whose pods, one of :data:`NAMES`.
     """
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
-        "metadata": {"name": NAME, "namespace": namespace, "labels": dict(labels or {})},
+        "metadata": {"name": NAMES[component], "namespace": namespace, "labels": dict(labels or {})},
         "spec": {
-            "selector": {"matchLabels": {LABEL_COMPONENT: COMPONENT_ENGINE}},
+            "selector": {"matchLabels": {LABEL_COMPONENT: component}},
             "podMetricsEndpoints": [_endpoint(port, interval_seconds) for port in ports],
         },
     }

@@ -17,8 +17,8 @@ from llm_serving.serving.egress import certificates
 from llm_serving.serving.engines import engine
 from llm_serving.serving.gateway_access import GatewayAccess
 from llm_serving.serving.image_pull import check_password, pull_secret
-from llm_serving.serving.labels import team_labels
-from llm_serving.serving.monitoring import pod_monitor
+from llm_serving.serving.labels import COMPONENT_ROUTER, team_labels
+from llm_serving.serving.monitoring import METRICS_PORT_NAME, pod_monitor
 from llm_serving.serving.network_policies import INTERNET as ANYWHERE
 from llm_serving.serving.network_policies import NAMESPACE_NAME, network_policies
 from llm_serving.serving.prometheus_auth import check_credential, trigger_authentication
@@ -173,10 +173,12 @@ class TeamNamespace(pulumi.ComponentResource):
             inputs.prometheus_credential,
             labels,
         )
-        if inputs.monitored:
-            manifest = pod_monitor(team.name)
+        monitors = {"metrics": pod_monitor(team.name)} if inputs.monitored else {}
+        if inputs.monitored and inputs.gateway_namespace is not None:
+            monitors["routers"] = pod_monitor(team.name, ports=(METRICS_PORT_NAME,), component=COMPONENT_ROUTER)
+        for end, manifest in monitors.items():
             apiextensions.CustomResource(
-                f"{name}-metrics",
+                f"{name}-{end}",
                 api_version=manifest["apiVersion"],
                 kind=manifest["kind"],
                 metadata=metadata(manifest["metadata"]["name"]),

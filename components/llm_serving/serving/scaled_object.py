@@ -132,6 +132,8 @@ def scaled_object(
         # Longer than it takes to fall back, so that a Prometheus that is away takes no instance.
         idle = spec.idle_seconds if spec.may_sleep else spec.pace.down_seconds
         body["cooldownPeriod"] = max(idle, (FAILURE_THRESHOLD + 2) * spec.polling_seconds)
+        # Of one that was never active KEDA ignores that: a new release would go as soon as it answers.
+        body["initialCooldownPeriod"] = body["cooldownPeriod"]
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from llm_serving.arguments import Frozen
+from llm_serving.spec.forms import BASE_URL
 from llm_serving.spec.kubernetes import LabelKey, LabelValue
 from llm_serving.spec.names import NamespaceName
 from llm_serving.spec.prometheus import PrometheusAuthSpec
@@ -52,6 +53,7 @@ class AddonsSpec(Frozen):
         cert_manager: cert-manager, for certificates of a gateway.
         prometheus_url: where Prometheus answers queries; ``None`` for the one that ``monitoring`` installs.
         prometheus_auth: how KEDA proves to that Prometheus who it is; ``None`` where it asks nobody.
+        alertmanager_url: Alertmanager that the Prometheus of ``monitoring`` tells of alerts; ``None``: nobody is told.
         monitoring_namespace: namespace of Prometheus, which may read the engines' metrics.
     """
 
@@ -64,4 +66,5 @@ class AddonsSpec(Frozen):
     cert_manager: AddonSource = AddonSource.INSTALL
     prometheus_url: str | None = None
     prometheus_auth: PrometheusAuthSpec | None = None
+    alertmanager_url: Annotated[str, BASE_URL] | None = None
     monitoring_namespace: NamespaceName = "monitoring"

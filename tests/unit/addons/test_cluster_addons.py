@@ -139,6 +139,18 @@ def test_the_url_is_that_of_the_prometheus_that_is_installed_or_of_the_one_that_
     assert addons(prometheus_url=existing).output("prometheusUrl") == existing
 
 
+def test_alerts_go_to_the_alertmanager_that_is_named_and_to_nobody_else():
+    def alertmanagers(**changes):
+        values = release(addons(monitoring=True, **changes), "monitoring")["values"]
+        assert values["alertmanager"] == {"enabled": False}
+        return values["prometheus"]["prometheusSpec"].get("additionalAlertManagerConfigs")
+
+    assert alertmanagers() is None
+    assert alertmanagers(alertmanager_url="https://alerts.example.com/team") == [
+        {"scheme": "https", "path_prefix": "/team", "static_configs": [{"targets": ["alerts.example.com"]}]}
+    ]
+
+
 def test_labels_of_what_kube_state_metrics_tells_about_stay():
     values = release(addons(monitoring=True), "monitoring")["values"]
     assert values["kube-state-metrics"]["prometheus"]["monitor"]["honorLabels"] is True
@@ -238,6 +250,7 @@ def test_prometheus_reads_the_exporter_that_a_cloud_runs_with_the_names_of_pods(
         ({"dcgm_exporter": True, "gpu_nodes": [{"node_selector": {}}]}, "gpuNodes[0].nodeSelector"),
         ({"monitoring": True, "prometheus_url": "http://there:9090"}, "prometheusUrl"),
         ({"prometheus_url": "there:9090"}, "prometheusUrl"),
+        ({"alertmanager_url": "http://there:9093"}, "alertmanagerUrl"),
         ({"prometheus_url": "http://there:9090/"}, "prometheusUrl"),
         ({"storage_gib": 1}, "storageGib"),
         ({"retention_days": 0}, "retentionDays"),

@@ -246,6 +246,18 @@ def test_a_redis_that_is_there_is_reached_in_private_networks_on_its_port_alone(
     assert not reaches(of_gateway(), "litellm", "10.9.0.4", REDIS)
 
 
+def test_a_redis_of_another_namespace_is_reached_where_ranges_of_addresses_are_no_pods() -> None:
+    redis = {"limits": {"host": "redis.other.svc", "port": 6380}}
+    (policy,) = (
+        each
+        for each in of_gateway(settings={"redis": redis, "cache": None})
+        if each["kind"] == "NetworkPolicy" and each["metadata"]["name"] == "litellm-egress"
+    )
+    (rule,) = (rule for rule in policy["spec"]["egress"] if rule["ports"][0]["port"] == 6380)
+    namespaces_of_pods = [peer["namespaceSelector"]["matchLabels"] for peer in rule["to"] if "ipBlock" not in peer]
+    assert namespaces_of_pods == [{"kubernetes.io/metadata.name": "other"}]
+
+
 def test_a_postgres_is_reached_by_the_gateway_alone_where_it_is_said_or_its_name_says_it_is() -> None:
     def with_postgres(**settings: Any) -> list[dict[str, Any]]:
         return of_gateway(settings={"postgres": {"secret_name": "keys", **settings}})

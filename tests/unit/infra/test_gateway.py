@@ -236,13 +236,15 @@ def test_a_redis_with_tls_has_the_certificate_that_the_gateways_pods_trust() -> 
 
 
 def test_gateways_of_two_stacks_on_one_cluster_share_no_object() -> None:
-    def objects(team: str, **gateway: Any) -> set[tuple[str, str, str]]:
+    def objects(stack: str, team: str, **gateway: Any) -> set[tuple[str, str, str]]:
         data = existing_settings()
+        data["models"][0]["autoscaling"] = {"max": 2}
         data["teams"] = [{"name": team}]
         data["models"][0]["team"] = team
-        others = dict.fromkeys(("keda", "monitoring", "priorityClasses", "gatewayApi"), "existing")
+        others: dict[str, str] = dict.fromkeys(("keda", "monitoring", "priorityClasses", "gatewayApi"), "existing")
+        others["prometheusUrl"] = "http://prometheus.monitoring.svc:9090"
         data |= {"addons": others, "gateway": {**GATEWAY, "keys": [{**KEY, "team": team}], **gateway}}
-        made = run(data, before={"namespaces": [team]}).recording
+        made = run(data, before={"namespaces": [team]}, stack=stack).recording
         own = [each for each in made if each.type.startswith("kubernetes:")]
         # What has no name gets one of its own.
         return {
@@ -251,9 +253,41 @@ def test_gateways_of_two_stacks_on_one_cluster_share_no_object() -> None:
             if (name := each["metadata"].get("name"))
         }
 
-    one, other = objects("chat"), objects("search", namespace="llm-gateway-2")
-    assert {"GatewayClass", "ClusterRole", "ClusterRoleBinding"} <= {kind.rpartition(":")[2] for kind, _, _ in one}
+    one, other = objects("dev", "chat"), objects("Dev_2", "search", namespace="llm-gateway-2")
+    assert {"GatewayClass", "ClusterRole", "ClusterRoleBinding", "PrometheusRule"} <= {
+        kind.rpartition(":")[2] for kind, _, _ in one
+    }
     assert one & other == set()
+
+
+def test_prometheus_reads_every_part_that_has_metrics() -> None:
+    data = settings(queue={})
+    data["models"][0]["autoscaling"] = {"max": 2}
+    recording = run(data, before={"namespaces": ["chat"]}).recording
+
+    def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+        chosen = selector.get("matchExpressions", [])
+        return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items()) and all(
+            labels.get(each["key"]) in each["values"] for each in chosen
+        )
+
+    read = {
+        (each["metadata.namespace"], name, endpoint["port"])
+        for monitor in recording.all("PodMonitor")
+        for each in recording.all("Deployment")
+        for endpoint in monitor["spec"]["podMetricsEndpoints"]
+        if each["metadata.namespace"] == monitor["metadata.namespace"]
+        and selects(monitor["spec"]["selector"], each["spec.template.metadata.labels"])
+        for name in [each["metadata.name"]]
+    }
+    has_metrics = {
+        (each["metadata.namespace"], each["metadata.name"], "metrics")
+        for each in recording.all("Deployment")
+        for container in each["spec.template.spec.containers"]
+        if any(port.get("name") == "metrics" for port in container.get("ports", []))
+    }
+    assert {"litellm", "worker", "proxy", "qwen3-0-6b-1-1-0-router"} <= {name for _, name, _ in has_metrics}
+    assert has_metrics <= read
 
 
 def test_secrets_of_somebody_elses_with_which_images_are_pulled_come_before_the_gateways_pods() -> None:

@@ -49,6 +49,7 @@ def run(
     preview: bool = False,
     before: dict[str, Any] | None = None,
     existing: dict[tuple[str, str], dict[str, Any]] | None = None,
+    stack: str = "dev",
 ) -> Run:
     """Run the folder as Pulumi's language host does; ``secrets`` are settings that are encrypted in the file,
     ``before`` the outputs of the last update, ``existing`` what is there already."""
@@ -68,7 +69,7 @@ def run(
         patch.setattr(pulumi, "export", export)
         recording = record(
             program,
-            stack="dev",
+            stack=stack,
             preview=preview,
             outputs=aws.OUTPUTS,
             functions={"pulumi:pulumi:readStackOutputs": lambda _: {"outputs": before or {}}, **aws.FUNCTIONS},
@@ -245,6 +246,16 @@ def test_a_cluster_whose_first_addresses_are_ipv6_is_refused_at_preview(existing
             before={"namespaces": ["chat"]},
             existing={api: {"spec": {"clusterIP": "fd00::1", "ipFamilies": ["IPv6", "IPv4"]}}},
         )
+
+
+def test_alerts_of_the_prometheus_of_the_stack_go_to_the_alertmanager_of_the_settings() -> None:
+    settings = {**settings_data("dev"), "loader": LOADER}
+    settings["models"][0]["autoscaling"] = {"max": 2}
+    settings["addons"] = {"alertmanagerUrl": "http://alertmanager.alerts.svc:9093"}
+    made = run(settings, before={"namespaces": ["chat"]}).recording
+    prometheus = made.one("helm.sh/v3:Release", "addons-monitoring")["values"]["prometheus"]["prometheusSpec"]
+    (alertmanager,) = prometheus["additionalAlertManagerConfigs"]
+    assert alertmanager["static_configs"] == [{"targets": ["alertmanager.alerts.svc:9093"]}]
 
 
 def test_gpu_utilization_of_a_model_without_the_launcher_reaches_prometheus_on_every_cloud() -> None:

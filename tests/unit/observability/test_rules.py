@@ -5,6 +5,7 @@ engines, launcher, gateway and kube-state-metrics export: recorded ones are comp
 """
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +26,8 @@ from llm_serving.spec import (
     WatchedReleaseSpec,
 )
 
-RUNBOOK = Path(__file__).resolve().parents[3] / "docs" / "runbook.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+RUNBOOK = DOCS / "runbook.md"
 RELEASE = WatchedReleaseSpec(version="1.0.0", name="qwen-1-0-0", engine=EngineName.VLLM, start_seconds=120)
 MODEL = WatchedModelSpec(
     name="qwen",
@@ -112,8 +114,8 @@ def kv(usage: float, preemptions: float) -> list[dict[str, str]]:
     ]
 
 
-def autoscaler(desired: int, waiting: float) -> list[dict[str, str]]:
-    labels = {"namespace": "chat", "horizontalpodautoscaler": "keda-hpa-qwen-1-0-0"}
+def autoscaler(desired: int, waiting: float, release: str = "qwen-1-0-0") -> list[dict[str, str]]:
+    labels = {"namespace": "chat", "horizontalpodautoscaler": release}
     return [
         constant("kube_horizontalpodautoscaler_status_desired_replicas", labels, desired, 30),
         constant("kube_horizontalpodautoscaler_spec_max_replicas", labels, 4, 30),
@@ -303,12 +305,24 @@ CASES = [
     ),
     Case("as many as may be", [replicas_ready(4, 30), *autoscaler(4, 5)], 30, ("LlmAtMostInstances",)),
     Case("as many as may be, and nothing waits", [replicas_ready(4, 30), *autoscaler(4, 0)], 30),
+    Case("as many of another model as may be", [replicas_ready(4, 30), *autoscaler(4, 5, "night-1-0-0")], 30),
     Case("one fewer than may be", [replicas_ready(3, 30), *autoscaler(3, 5)], 30),
     Case(
         "Redis away",
         [replicas_ready(1, 10), constant("llm_gateway_redis_away", {"redis": "limits", "pod": "a"}, 1, 10)],
         10,
         ("LlmGatewayRedisAway",),
+    ),
+    Case(
+        "Postgres away",
+        [replicas_ready(1, 10), constant("llm_gateway_postgres_away", {"pod": "a"}, 1, 10)],
+        10,
+        ("LlmGatewayPostgresAway",),
+    ),
+    Case(
+        "Postgres there",
+        [replicas_ready(1, 10), constant("llm_gateway_postgres_away", {"pod": "a"}, 0, 10)],
+        10,
     ),
     Case(
         "Redis there",
@@ -402,3 +416,12 @@ def test_prometheus_accepts_every_rule(promtool: str, tmp_path: Path) -> None:
 def test_every_alert_has_a_chapter_of_the_runbook_and_every_chapter_an_alert() -> None:
     chapters = {line.removeprefix("## ") for line in RUNBOOK.read_text().splitlines() if line.startswith("## Llm")}
     assert chapters == alert_names()
+
+
+@pytest.mark.parametrize("page", ["runbook.md", "monitoring.md"])
+def test_settings_that_people_are_told_to_change_exist(page: str) -> None:
+    known = re.findall(r"^\| `([^`]+)` \|", (DOCS / "settings.md").read_text(), re.MULTILINE)
+    paths = tuple(f".{name.replace('[]', '')}" for name in known)
+    named = re.findall(r"`([a-z]\w*(?:\.[a-z]\w*)+)(?:: [^`]*)?`", (DOCS / page).read_text())
+    assert named
+    assert [name for name in named if not any(path.endswith(f".{name}") for path in paths)] == []

@@ -132,6 +132,14 @@ def test_where_a_model_scales_somebody_answers_for_prometheus(fields, reason):
     assert reason in problem.reason
 
 
+def test_whom_somebody_elses_prometheus_tells_of_alerts_is_not_ours_to_say():
+    alertmanager = {"alertmanagerUrl": "http://alertmanager.monitoring.svc:9093"}
+    assert list(check_addons(addons(**alertmanager), [model(**autoscaled())])) == []
+    theirs = addons(monitoring="existing", prometheusUrl="https://prometheus.example.com", **alertmanager)
+    (problem,) = check_addons(theirs, [model(**autoscaled())])
+    assert problem.path == "addons.alertmanagerUrl"
+
+
 def test_a_prometheus_of_somebody_else_is_enough():
     theirs = addons(monitoring="existing", prometheusUrl="https://prometheus.example.com/team")
     assert list(check_addons(theirs, [model(**autoscaled())])) == []

@@ -164,6 +164,7 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
     },
     "ClusterAddons": {"keda": True, "monitoring": True, "leaderWorkerSet": True, "retentionDays": 7}
     | {
+        "alertmanagerUrl": "http://alertmanager.monitoring.svc:9093",
         "dcgmExporter": True,
         "gatewayApi": True,
         "gpuNodes": [{"nodeSelector": {"gpu": "l4"}, "tolerations": [{"key": "nvidia.com/gpu"}]}],
@@ -193,6 +194,7 @@ EVERY_COMPONENT: dict[str, dict[str, Any]] = {
             }
         ],
         "gateway": True,
+        "prefix": "llm-serving-test",
         "labels": {"llm-serving.example/environment": "test"},
     },
     "PriorityClasses": {"labels": {"llm-serving.example/environment": "test"}},

@@ -325,6 +325,7 @@ def test_numbers_are_written_in_a_way_that_the_formulas_language_reads():
 def test_a_model_that_may_sleep_goes_to_none_when_nobody_has_asked_for_as_long_as_the_settings_say():
     body = render(min=0, idle_seconds=1800)["spec"]
     assert (body["minReplicaCount"], body["cooldownPeriod"]) == (0, 1800)
+    assert body["initialCooldownPeriod"] == 1800, "a release that nobody has asked yet stays as long"
     assert body["fallback"]["behavior"] == "currentReplicasIfHigher"
     assert render(min=0, idle_seconds=60, polling_seconds=300)["spec"]["cooldownPeriod"] > 3 * 300
 

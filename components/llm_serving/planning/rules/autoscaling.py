@@ -6,7 +6,7 @@ from zoneinfo import available_timezones
 
 from llm_serving.addons.addon import AddonProvider
 from llm_serving.addons.table import DCGM_EXPORTER
-from llm_serving.errors import Needs, Problem, Suggestion, nearest
+from llm_serving.errors import LEAVE_OUT, Needs, Problem, Suggestion, nearest
 from llm_serving.metrics.engines import engine_metrics
 from llm_serving.metrics.series import SCRAPE_INTERVAL_SECONDS
 from llm_serving.planning.addons import gpu_exporter_provider, pools_that_need
@@ -50,6 +50,9 @@ def _objective(path: str, model: ModelSpec, scaling: AutoscalingSpec, stack: Sta
 
 def check_addons(addons: AddonsSpec, models: Sequence[ModelSpec]) -> Iterator[Problem]:
     """Everything about ``addons``: where a model scales, somebody answers for Prometheus."""
+    if addons.alertmanager_url is not None and addons.monitoring is AddonSource.EXISTING:
+        reason = "whom a Prometheus of somebody else's tells of alerts is in its own settings"
+        yield Problem("addons.alertmanagerUrl", addons.alertmanager_url, reason, LEAVE_OUT)
     url, path = addons.prometheus_url, "addons.prometheusUrl"
     if addons.prometheus_auth is not None and url is None:
         reason = "without meaning for the Prometheus that this stack installs, which asks nobody who they are"

@@ -1,10 +1,11 @@
 """How clients reach the gateway: its load balancer, its certificate, or a Gateway that is there."""
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from llm_serving.errors import LEAVE_OUT, Needs, Problem, ProblemsError, Suggestion
 from llm_serving.planning.rules.stack import StackShape
-from llm_serving.spec import GatewaySpec, LoadBalancerSpec
+from llm_serving.spec import AcmeSpec, GatewaySpec, LoadBalancerSpec
 
 _HOST = Suggestion("the name that DNS has for it", needs=Needs.FACT)
 
@@ -58,14 +59,25 @@ def _certificate(stack: StackShape, gateway: GatewaySpec) -> Iterator[Problem]:
         return
     if gateway.host is None and tls.secret_name is None:
         yield Problem("host", None, "required, but not given: a certificate is for a name", _HOST)
-    if tls.acme is not None and tls.acme.dns01 is None and (balancer is None or not balancer.public):
-        reason = (
-            "the authority asks the gateway itself, which it does not reach: dns01 is required where the gateway has "
-            "no public load balancer"
-        )
+    if tls.acme is not None and tls.acme.dns01 is None and (why := _why_out_of_reach(tls.acme, balancer)) is not None:
+        reason = f"the authority asks the gateway itself, which it does not reach: dns01 is required where {why}"
         yield Problem("tls.acme.dns01", None, reason, Suggestion("a solver of cert-manager", needs=Needs.FACT))
     if tls.load_balancer_certificate is not None:
         yield from _balancer_certificate(stack, tls.load_balancer_certificate, balancer)
+
+
+def _why_out_of_reach(acme: AcmeSpec, balancer: LoadBalancerSpec | None) -> str | None:
+    """Why an authority that asks over HTTP gets no answer; ``None`` where it may get one."""
+    if balancer is None or not balancer.public:
+        return "the gateway has no public load balancer"
+    # Its FAQ: it asks from several places at once, and names no addresses, which change at any time.
+    if (urlsplit(acme.server).hostname or "").endswith(".letsencrypt.org") and not _lets_everybody_in(balancer):
+        return "loadBalancer.sourceRanges are not everybody: Let's Encrypt does not say from which addresses it asks"
+    return None
+
+
+def _lets_everybody_in(balancer: LoadBalancerSpec) -> bool:
+    return not balancer.source_ranges or any(source.prefixlen == 0 for source in balancer.source_ranges)
 
 
 def _balancer_certificate(stack: StackShape, certificate: str, balancer: LoadBalancerSpec | None) -> Iterator[Problem]:
