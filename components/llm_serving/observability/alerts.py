@@ -44,6 +44,8 @@ FEWEST_REQUESTS = 50
 """Requests in the long window of a burn rate below which nobody is paged."""
 WAKE_MINUTES = 30
 """Longer than any cold start that is planned."""
+NEW_SECONDS = 7200
+"""Age up to which a pod's start is of interest: the series stays as long as the pod."""
 HIGH_ERROR_RATIO = 0.01
 IDLE_GPU = 0.5
 BUSY_GPU = 0.95
@@ -154,17 +156,28 @@ def objectives(slo: SloSpec) -> Iterator[tuple[LatencyKind, LatencyObjective]]:
 
 def _of_model(model: WatchedModelSpec, *, gateway: bool) -> Iterator[Alert]:
     whose = ((SERIES_TEAM, model.team), (SERIES_MODEL, model.name))
-    ready = " + ".join(f"({_workload(model, release).ready} or vector(0))" for release in model.releases)
+    each = [_workload(model, release).ready for release in model.releases]
+    # Of releases whose object is not there yet nothing is said. Without kube-state-metrics nothing is said of any.
+    ready = " + ".join(f"({one} or vector(0))" for one in each)
+    known = " or ".join(each)
     # One that sleeps is down when it is asked and does not wake.
     asked = (
         f" and on () sum({selector(GatewaySeries.DEMAND, {SERIES_MODEL: model.name})}) > 0" if model.may_sleep else ""
     )
     yield Alert(
         "LlmModelDown",
-        f"{ready} == 0{asked}",
+        f"{ready} == 0 and ({known}){asked}",
         WAKE_MINUTES if model.may_sleep else 5,
         Severity.PAGE,
         f"{model.name}: no instance is ready",
+        whose,
+    )
+    yield Alert(
+        "LlmModelUnwatched",
+        f"absent({known})",
+        10,
+        Severity.TICKET,
+        f"{model.name}: nothing says how many instances are ready",
         whose,
     )
     if gateway:
@@ -201,7 +214,9 @@ def _of_model(model: WatchedModelSpec, *, gateway: bool) -> Iterator[Alert]:
             starts = selector(LauncherSeries.STARTUP_SECONDS, labels)
             yield Alert(
                 "LlmColdStartSlow",
-                f"max by ({_RELEASE}) ({starts}) > {release.start_seconds:g}",
+                f"max by ({_RELEASE}) ({starts} and on ({SERIES_NAMESPACE}, {SERIES_POD}) "
+                f"time() - {selector(KubeStateSeries.POD_CREATED, {SERIES_NAMESPACE: model.team})} < {NEW_SECONDS}) "
+                f"> {release.start_seconds:g}",
                 0,
                 Severity.TICKET,
                 f"{model.name} {release.version}: the engine took {_DURATION} to start, planned "

@@ -81,6 +81,20 @@ def replicas_ready(count: int, minutes: int) -> dict[str, str]:
     return constant("kube_deployment_status_replicas_ready", labels, count, minutes)
 
 
+def asleep(minutes: int) -> dict[str, str]:
+    """The model that sleeps has no instance, which is known."""
+    labels = {"namespace": "chat", "deployment": "night-1-0-0"}
+    return constant("kube_deployment_status_replicas_ready", labels, 0, minutes)
+
+
+def started(seconds: float, minutes: int) -> list[dict[str, str]]:
+    """An instance that took so long to start, of a pod as old as the series."""
+    return [
+        constant("llm_serving_startup_seconds", {**POD, "stage": "total"}, seconds, minutes),
+        constant("kube_pod_created", {"namespace": "chat", "pod": POD["pod"]}, 0, minutes),
+    ]
+
+
 @dataclass(frozen=True)
 class Case:
     """Series of a situation, and the alerts that fire in it at its end.
@@ -141,7 +155,8 @@ WHOLE = (10, 30, 60)
 CASES = [
     Case("no instance is ready", [replicas_ready(0, 10)], 10, ("LlmModelDown",)),
     Case("an instance is ready", [replicas_ready(1, 10)], 10),
-    Case("nothing is known of instances", [], 10, ("LlmModelDown",)),
+    Case("nothing is known of instances", [], 15, ("LlmModelUnwatched",)),
+    Case("nothing is known for a moment", [], 8),
     Case(
         "a model that sleeps is asked and does not wake",
         [replicas_ready(1, 40), constant("llm_gateway_demand", {"model": "night", "pod": "a"}, 1, 40)],
@@ -222,13 +237,14 @@ CASES = [
     ),
     Case(
         "a slow start",
-        [replicas_ready(1, 5), constant("llm_serving_startup_seconds", {**POD, "stage": "total"}, 121, 5)],
+        [replicas_ready(1, 5), *started(121, 5)],
         5,
         ("LlmColdStartSlow",),
     ),
+    Case("a slow start long ago", [replicas_ready(1, 130), *started(121, 130)], 130),
     Case(
         "a start as planned",
-        [replicas_ready(1, 5), constant("llm_serving_startup_seconds", {**POD, "stage": "total"}, 120, 5)],
+        [replicas_ready(1, 5), *started(120, 5)],
         5,
     ),
     Case("GPUs idle", [replicas_ready(2, 150), *gpu(20, 0, 150)], 150, ("LlmGpuIdle",)),
@@ -371,7 +387,7 @@ def _firing(
         {
             "name": case.id,
             "interval": "1m",
-            "input_series": list(case.series),
+            "input_series": [*case.series, asleep(case.minutes)],
             "promql_expr_test": [
                 {
                     "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
