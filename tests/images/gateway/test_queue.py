@@ -22,6 +22,8 @@ CHAT = "/v1/chat/completions"
 IN_FLIGHT = 'llm_gateway_requests_in_flight{model="tiny"}'
 BODY = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 12}
 QUEUE = "llm:{queue}"
+DEEP = json.loads('{"a":' * 300 + "1" + "}" * 300)
+"""What is read, and cannot be written again."""
 
 
 @pytest.fixture(scope="module")
@@ -302,6 +304,8 @@ def test_the_limits_of_the_key_hold_for_its_requests_in_the_queue(pods, pod, wor
     assert submit(pod, model="none").status_code == 404
     assert submit(pod, temperature=5).json()["error"]["param"] == "temperature"
     assert submit(pod, stream=True).status_code == 400
+    assert submit(pod, response_format=DEEP).status_code == 400
+    assert pod.post("/v1/batches", {"metadata": {}, "more": DEEP}).status_code == 400
 
 
 def test_a_key_that_is_gone_when_its_request_is_taken_gets_nothing(pods, pod, workers, weighted):
@@ -355,6 +359,7 @@ def test_a_batch_with_a_wrong_line_says_which_and_sends_none(pod, workers, weigh
         line("d", model="none"),
         line("e", temperature=9),
         line("f", stream=True),
+        line("g", response_format=DEEP),
     ]
     found = batch_ended(pod, batch_of(pod, *wrong))
     assert (found["status"], found["output_file_id"]) == ("failed", None)
@@ -366,6 +371,7 @@ def test_a_batch_with_a_wrong_line_says_which_and_sends_none(pod, workers, weigh
         (5, "model_not_found"),
         (6, "invalid_value"),
         (7, "invalid_value"),
+        (8, "invalid_request"),
     ]
     assert not weighted.requests
     assert upload(pod).status_code == 400
