@@ -40,7 +40,7 @@ from llm_serving_gateway.limits import Limiter, LimitError, Limits, Reservation,
 from llm_serving_gateway.limits.reservation import NOTHING, Spent
 from llm_serving_gateway.overload import Admission, Admissions
 from llm_serving_gateway.queue.store import Hook, Store
-from llm_serving_gateway.queue.webhooks import Sender, is_public, secret_of
+from llm_serving_gateway.queue.webhooks import Sender, check_url, is_public, secret_of
 from llm_serving_gateway.refusals import RefusalError
 from llm_serving_gateway.relay import Outcome, relay
 from pydantic import ValidationError
@@ -318,6 +318,10 @@ async def send_webhook(hosts: dict[str, Any]) -> Any:
         ):
             hook = Hook("task:key:any/r1", 1, url, "key:any", "completed")
             outcomes.append(await sender.send(hook) is None)
+        name = f"{'a' * 64}.example.com"
+        settings = Webhooks.model_validate({"hosts": ["*.example.com"]})
+        by_name = Sender(settings, "master", trusted)
+        outcomes.append(await by_name.send(Hook("task:key:any/r1", 1, f"https://{name}/", "key:any", "x")) is None)
         given_up = await sender.send(Hook("task:key:any/r1", 2, f"https://private.example.com:{port}/", "key:any", "x"))
         await sender.close()
         server.close()
@@ -333,6 +337,7 @@ async def send_webhook(hosts: dict[str, Any]) -> Any:
         "sent": outcomes,
         "given up": given_up is None,
         "another's secret": secret_of("master", "key:other") != secret_of("master", "key:any"),
+        "accepted": [url for url in URLS if _is_accepted(url, settings)],
         "public": [address for address in ADDRESSES if is_public(address)],
     }
 
@@ -341,7 +346,24 @@ ADDRESSES = (
     "93.184.215.14", "2606:2800:21f:cb07::1", "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254",
     "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "fe80::1%eth0", "fd00:ec2::254", "::ffff:10.0.0.1",
     "64:ff9b::a00:1", "64:ff9b::a9fe:a9fe", "2002:a00:1::", "ff02::1", "::",
+    "::10.0.0.1", "::ffff:0:a00:1", "64:ff9b:1::a00:1", "fec0::1", "2001::1",
 )  # fmt: skip
+
+
+URLS = (
+    "https://a.example.com/",
+    "https://.example.com/",
+    "https://a..example.com/",
+    f"https://{'a' * 64}.example.com/",
+)
+
+
+def _is_accepted(url: str, settings: Webhooks) -> bool:
+    try:
+        check_url(url, settings)
+    except RefusalError:
+        return False
+    return True
 
 
 def _certificate(folder: Path, host: str) -> Path:

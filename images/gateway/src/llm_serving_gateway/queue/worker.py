@@ -32,6 +32,8 @@ T = TypeVar("T")
 POLL_SECONDS = 0.2
 """How often an idle worker looks for tasks."""
 MAINTAIN_SECONDS = 1.0
+SENT_AT_ONCE = 8
+"""Webhooks of one worker: a receiver that is slow holds up fewer of the others'."""
 RENEWALS = 3
 """In the time after which a task that is not renewed is given to another worker."""
 EXPANDED_AT_ONCE = 200
@@ -129,7 +131,7 @@ class Worker:
             (self._fetch, POLL_SECONDS),
         ]
         if self._sender is not None:
-            every.append((self._send_hooks, MAINTAIN_SECONDS))
+            every += [(self._send_hooks, MAINTAIN_SECONDS)] * SENT_AT_ONCE
         self._loops = [asyncio.create_task(self._repeat(*each)) for each in every]
 
     async def _stop(self) -> None:
