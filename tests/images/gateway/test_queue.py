@@ -259,6 +259,8 @@ def test_results_files_and_requests_that_nobody_answered_expire(pod, workers, re
     held += [
         f"{kind}:key:any/{batch[file]}" for kind in ("file", "content") for file in ("input_file_id", "output_file_id")
     ]
+    # Its lines never became tasks: no worker was there.
+    redis.command("HSET", f"{QUEUE}:reserved", f"key:any/{batch['id']}", "1")
     for name in held:
         # Redis itself forgets each of them, also where no worker runs.
         assert 0 < int(redis.command("PTTL", f"{QUEUE}:{name}")[1:]) <= 2 * 86_400_000, name
@@ -267,6 +269,7 @@ def test_results_files_and_requests_that_nobody_answered_expire(pod, workers, re
     wait_until(lambda: pod.get(f"{REQUESTS}/kept").status_code == 404, "the end of the result")
     wait_until(lambda: pod.get(f"/v1/files/{batch['output_file_id']}").status_code == 404, "the end of the file")
     wait_until(lambda: redis.command("GET", f"{QUEUE}:bytes") == "0", "the end of what it took")
+    assert redis.command("HLEN", f"{QUEUE}:reserved") == ":0"
     assert pod.get("/v1/batches").json()["data"] == pod.get("/v1/files").json()["data"] == []
     with frozen(workers):
         submit(pod, request_id="waits")
