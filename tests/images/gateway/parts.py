@@ -36,11 +36,13 @@ from llm_serving_gateway.configuration import (
 )
 from llm_serving_gateway.exchange import Exchange
 from llm_serving_gateway.key_table import KeyTable
+from llm_serving_gateway.keys import Keys
 from llm_serving_gateway.limits import Limiter, LimitError, Limits, Reservation, SharedLimits, shared
 from llm_serving_gateway.limits.reservation import NOTHING, Spent
 from llm_serving_gateway.overload import Admission, Admissions
 from llm_serving_gateway.queue.store import Hook, Store
 from llm_serving_gateway.queue.webhooks import Sender, check_url, is_public, secret_of
+from llm_serving_gateway.queue.worker import Worker
 from llm_serving_gateway.refusals import RefusalError
 from llm_serving_gateway.relay import Outcome, relay
 from pydantic import ValidationError
@@ -281,6 +283,34 @@ async def die_at_each_delivery(port: int) -> Any:
     return [len(taken), late, found["state"].decode(), found["code"].decode()]
 
 
+async def work_without_keys(port: int) -> list[str]:
+    """What becomes of a request while its worker has no keys yet, and once it has."""
+    settings = Queue.model_validate({})
+    store = Store(RedisEndpoint.model_validate({"host": "127.0.0.1", "port": port}), None, settings)
+    await store.maintain()
+    sha256, states = "0" * 64, []
+    fields = {"key": f"any {sha256}", "owner": "key:early", "path": "/v1/chat/completions", "model": "m", "body": b"{}"}
+    await store.submit("key:early/r", "1", 2, fields)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "keys.json"
+        keys, asked = Keys(file), asyncio.Event()
+
+        async def answer(scope: object, receive: object, send: object) -> None:
+            asked.set()
+            await asyncio.Event().wait()
+
+        made: Any = SimpleNamespace(application=answer, keys=keys, configuration=SimpleNamespace(limits=None))
+        worker = Worker(made, store, settings, None)
+        for content in ("{", json.dumps({"keys": [{"name": "any", "sha256": sha256, "team": "t"}]})):
+            file.write_text(content)
+            keys.look()
+            await worker._fetch()
+            states.append((await store.task("key:early/r"))["state"].decode())
+        await asked.wait()
+        await store.cancel("key:early/r")
+    return states
+
+
 async def send_webhook(hosts: dict[str, Any]) -> Any:
     """What a receiver gets of a webhook, and what becomes of those that must not be sent."""
     received: list[Any] = []
@@ -424,6 +454,7 @@ def main() -> None:
         "look-up": look_up,
         "redis": ask_redis_at_once,
         "die": die_at_each_delivery,
+        "keyless": work_without_keys,
         "webhook": send_webhook,
     }[sys.argv[1]]
     result = part(json.load(sys.stdin))

@@ -97,6 +97,10 @@ def test_a_request_at_which_every_worker_dies_is_a_dead_letter_after_its_last_de
     assert run("die", redis.port) == [4, False, "failed", "deliveries_exhausted"]
 
 
+def test_a_worker_that_has_no_keys_yet_takes_nothing(redis):
+    assert run("keyless", redis.port) == ["queued", "in_progress"]
+
+
 def test_a_webhook_is_signed_and_goes_to_the_address_that_was_looked_at_and_to_no_other():
     hosts = {
         "hooks.example.com": ["127.0.0.1"],

@@ -16,6 +16,7 @@ from tests.images.gateway.backend import Behaviour
 from tests.images.gateway.conftest import KEYS, MAX_QUEUED, give_keys
 from tests.images.gateway.environment import GATEWAY
 from tests.images.gateway.pods import GUARD_SECONDS, Pod, Redis, key, start, stop, wait_ready, wait_until, write_keys
+from tests.images.gateway.postgres import Postgres
 
 REQUESTS = "/v1/queue/requests"
 CHAT = "/v1/chat/completions"
@@ -28,13 +29,17 @@ DEEP = json.loads('{"a":' * 300 + "1" + "}" * 300)
 
 @pytest.fixture(scope="module")
 def started(
-    tmp_path_factory: pytest.TempPathFactory, configuration: Mapping[str, Any], pods: Sequence[Pod]
+    tmp_path_factory: pytest.TempPathFactory,
+    configuration: Mapping[str, Any],
+    pods: Sequence[Pod],
+    postgres: Postgres,
 ) -> Iterator[list[Pod]]:
     """Two workers."""
     running: list[Pod] = []
     try:
         for name in ("a", "b"):
-            running.append(start(tmp_path_factory.mktemp(f"worker-{name}"), configuration, KEYS, "worker"))
+            folder = tmp_path_factory.mktemp(f"worker-{name}")
+            running.append(start(folder, configuration, KEYS, "worker", postgres=postgres.files_of_a_pod()))
         for worker in running:
             wait_ready(worker)
         yield running
@@ -48,7 +53,8 @@ def workers(started: list[Pod], pod: Pod, redis: Redis) -> Iterator[list[Pod]]:
     """Those that run, with the first keys and nothing to do."""
     redis.command("FLUSHALL")
     for worker in alive(started):
-        write_keys(worker.folder, KEYS)
+        # Read by now, so that a test knows by their number when a worker has read its own.
+        give_worker(worker, KEYS)
     yield started
     for worker in alive(started):
         worker.thaw()
@@ -62,8 +68,12 @@ def give(pods: Sequence[Pod], workers: Sequence[Pod], *more: Mapping[str, Any]) 
     """Let these keys count, in gateways and workers."""
     give_keys(pods, *more)
     for worker in alive(workers):
-        write_keys(worker.folder, [*KEYS, *more])
-        wait_until(lambda worker=worker: worker.metrics()["llm_gateway_keys"] == len(KEYS) + len(more), "the keys")
+        give_worker(worker, [*KEYS, *more])
+
+
+def give_worker(worker: Pod, keys: Sequence[Mapping[str, Any]]) -> None:
+    write_keys(worker.folder, keys)
+    wait_until(lambda: worker.metrics()["llm_gateway_keys"] == len(keys), "the keys")
 
 
 @contextmanager
@@ -316,14 +326,24 @@ def test_a_key_that_is_gone_when_its_request_is_taken_gets_nothing(pods, pod, wo
     with frozen(workers):
         submit(pod, "leaving", "late")
         for worker in workers:
-            write_keys(worker.folder, KEYS)
+            # Another key of its name is not it.
+            write_keys(worker.folder, [*KEYS, {**key("following"), "name": "leaving"}, key("more")])
     for worker in workers:
-        wait_until(lambda worker=worker: worker.metrics()["llm_gateway_keys"] == len(KEYS), "the keys")
+        wait_until(lambda worker=worker: worker.metrics()["llm_gateway_keys"] == len(KEYS) + 2, "the keys")
     found = ended(pod, "late", "leaving")
     if found["status"] == "completed":  # it was taken before the worker read its keys again
         submit(pod, "leaving", "later")
         found = ended(pod, "later", "leaving")
     assert (found["status"], found["response"]["status_code"]) == ("failed", 401)
+
+
+def test_a_key_that_workers_are_still_to_see_is_waited_for(pods, pod, workers, weighted, redis):
+    give_keys(pods, key("early"))
+    submit(pod, "early", "soon")
+    wait_until(lambda: redis.command("ZCARD", f"{QUEUE}:delayed") == ":1", "a worker that does not know the key")
+    for worker in workers:
+        write_keys(worker.folder, [*KEYS, key("early")])
+    assert ended(pod, "soon", "early")["status"] == "completed"
 
 
 def test_openais_client_sends_a_batch_and_reads_its_results(pod, workers, weighted):
