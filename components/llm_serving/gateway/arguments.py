@@ -249,7 +249,8 @@ class PostgresArgs(TypedDict):
     secret_name: str
     """Secret in the gateway's namespace with `username` and `password`."""
     tls: NotRequired[str]
-    """`verify-full` (the default), `verify-ca`, where its certificate has another name, or `off`."""
+    """`verify-full` (the default), `verify-ca`, where its certificate has another name and an authority of its own, or
+    `off`."""
     ca_secret_name: NotRequired[str]
     """Secret in the gateway's namespace with `ca.crt`, who signs its certificate; left out: public authorities."""
     addresses: NotRequired[list[str]]

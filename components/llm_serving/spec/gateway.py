@@ -303,7 +303,8 @@ class PostgresSpec(Frozen):
     secret_name: SecretName
     """Secret in the gateway's namespace with `username` and `password`."""
     tls: PostgresTls = PostgresTls.VERIFY_FULL
-    """`verify-full` (the default), `verify-ca`, where its certificate has another name, or `off`."""
+    """`verify-full` (the default), `verify-ca`, where its certificate has another name and an authority of its own, or
+    `off`."""
     ca_secret_name: SecretName | None = None
     """Secret in the gateway's namespace with `ca.crt`, who signs its certificate; left out: public authorities."""
     addresses: tuple[Cidr, ...] = ()
@@ -322,6 +323,10 @@ class PostgresSpec(Frozen):
         if self.tls is PostgresTls.OFF and self.ca_secret_name is not None:
             reason = "without meaning where tls is off"
             raise ProblemsError([Problem("caSecretName", self.ca_secret_name, reason, LEAVE_OUT)])
+        if self.tls is PostgresTls.VERIFY_CA and self.ca_secret_name is None:
+            reason = "needs caSecretName: whoever has a certificate of a public authority would be taken for it"
+            full = PostgresTls.VERIFY_FULL.value
+            raise ProblemsError([Problem("tls", self.tls.value, reason, Suggestion(values=[full]))])
         if 0 < self.stale_seconds < self.cache_seconds:
             reason = f"is less than cacheSeconds, {self.cache_seconds}, for which a key is trusted anyway"
             suggestion = Suggestion(values=[self.cache_seconds])

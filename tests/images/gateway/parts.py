@@ -36,11 +36,13 @@ from llm_serving_gateway.configuration import (
 )
 from llm_serving_gateway.exchange import Exchange
 from llm_serving_gateway.key_table import KeyTable
+from llm_serving_gateway.keys import Keys
 from llm_serving_gateway.limits import Limiter, LimitError, Limits, Reservation, SharedLimits, shared
 from llm_serving_gateway.limits.reservation import NOTHING, Spent
 from llm_serving_gateway.overload import Admission, Admissions
 from llm_serving_gateway.queue.store import Hook, Store
-from llm_serving_gateway.queue.webhooks import Sender, is_public, secret_of
+from llm_serving_gateway.queue.webhooks import Sender, check_url, is_public, secret_of
+from llm_serving_gateway.queue.worker import Worker
 from llm_serving_gateway.refusals import RefusalError
 from llm_serving_gateway.relay import Outcome, relay
 from pydantic import ValidationError
@@ -281,6 +283,34 @@ async def die_at_each_delivery(port: int) -> Any:
     return [len(taken), late, found["state"].decode(), found["code"].decode()]
 
 
+async def work_without_keys(port: int) -> list[str]:
+    """What becomes of a request while its worker has no keys yet, and once it has."""
+    settings = Queue.model_validate({})
+    store = Store(RedisEndpoint.model_validate({"host": "127.0.0.1", "port": port}), None, settings)
+    await store.maintain()
+    sha256, states = "0" * 64, []
+    fields = {"key": f"any {sha256}", "owner": "key:early", "path": "/v1/chat/completions", "model": "m", "body": b"{}"}
+    await store.submit("key:early/r", "1", 2, fields)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "keys.json"
+        keys, asked = Keys(file), asyncio.Event()
+
+        async def answer(scope: object, receive: object, send: object) -> None:
+            asked.set()
+            await asyncio.Event().wait()
+
+        made: Any = SimpleNamespace(application=answer, keys=keys, configuration=SimpleNamespace(limits=None))
+        worker = Worker(made, store, settings, None)
+        for content in ("{", json.dumps({"keys": [{"name": "any", "sha256": sha256, "team": "t"}]})):
+            file.write_text(content)
+            keys.look()
+            await worker._fetch()
+            states.append((await store.task("key:early/r"))["state"].decode())
+        await asked.wait()
+        await store.cancel("key:early/r")
+    return states
+
+
 async def send_webhook(hosts: dict[str, Any]) -> Any:
     """What a receiver gets of a webhook, and what becomes of those that must not be sent."""
     received: list[Any] = []
@@ -318,6 +348,10 @@ async def send_webhook(hosts: dict[str, Any]) -> Any:
         ):
             hook = Hook("task:key:any/r1", 1, url, "key:any", "completed")
             outcomes.append(await sender.send(hook) is None)
+        name = f"{'a' * 64}.example.com"
+        settings = Webhooks.model_validate({"hosts": ["*.example.com"]})
+        by_name = Sender(settings, "master", trusted)
+        outcomes.append(await by_name.send(Hook("task:key:any/r1", 1, f"https://{name}/", "key:any", "x")) is None)
         given_up = await sender.send(Hook("task:key:any/r1", 2, f"https://private.example.com:{port}/", "key:any", "x"))
         await sender.close()
         server.close()
@@ -333,6 +367,7 @@ async def send_webhook(hosts: dict[str, Any]) -> Any:
         "sent": outcomes,
         "given up": given_up is None,
         "another's secret": secret_of("master", "key:other") != secret_of("master", "key:any"),
+        "accepted": [url for url in URLS if _is_accepted(url, settings)],
         "public": [address for address in ADDRESSES if is_public(address)],
     }
 
@@ -341,7 +376,24 @@ ADDRESSES = (
     "93.184.215.14", "2606:2800:21f:cb07::1", "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254",
     "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "fe80::1%eth0", "fd00:ec2::254", "::ffff:10.0.0.1",
     "64:ff9b::a00:1", "64:ff9b::a9fe:a9fe", "2002:a00:1::", "ff02::1", "::",
+    "::10.0.0.1", "::ffff:0:a00:1", "64:ff9b:1::a00:1", "fec0::1", "2001::1",
 )  # fmt: skip
+
+
+URLS = (
+    "https://a.example.com/",
+    "https://.example.com/",
+    "https://a..example.com/",
+    f"https://{'a' * 64}.example.com/",
+)
+
+
+def _is_accepted(url: str, settings: Webhooks) -> bool:
+    try:
+        check_url(url, settings)
+    except RefusalError:
+        return False
+    return True
 
 
 def _certificate(folder: Path, host: str) -> Path:
@@ -402,6 +454,7 @@ def main() -> None:
         "look-up": look_up,
         "redis": ask_redis_at_once,
         "die": die_at_each_delivery,
+        "keyless": work_without_keys,
         "webhook": send_webhook,
     }[sys.argv[1]]
     result = part(json.load(sys.stdin))

@@ -97,6 +97,10 @@ def test_a_request_at_which_every_worker_dies_is_a_dead_letter_after_its_last_de
     assert run("die", redis.port) == [4, False, "failed", "deliveries_exhausted"]
 
 
+def test_a_worker_that_has_no_keys_yet_takes_nothing(redis):
+    assert run("keyless", redis.port) == ["queued", "in_progress"]
+
+
 def test_a_webhook_is_signed_and_goes_to_the_address_that_was_looked_at_and_to_no_other():
     hosts = {
         "hooks.example.com": ["127.0.0.1"],
@@ -107,7 +111,8 @@ def test_a_webhook_is_signed_and_goes_to_the_address_that_was_looked_at_and_to_n
     found = run("webhook", hosts)
     # Not where it was redirected to; and the certificate of the last but one is that of another host.
     assert found["received"] == ["POST /a?b=c HTTP/1.1", "POST /moved HTTP/1.1"]
-    assert found["sent"] == [True, False, False, False, False, False]
+    # The last one has a name that nobody can look up.
+    assert found["sent"] == [True, False, False, False, False, False, False]
     assert found["signed"]
     assert found["given up"]
     assert found["another's secret"]
@@ -115,6 +120,7 @@ def test_a_webhook_is_signed_and_goes_to_the_address_that_was_looked_at_and_to_n
         "request.completed",
         {"id": "r1", "status": "completed"},
     )
+    assert found["accepted"] == ["https://a.example.com/"]
     assert found["public"] == ["93.184.215.14", "2606:2800:21f:cb07::1"]
 
 

@@ -16,23 +16,30 @@ from tests.images.gateway.backend import Behaviour
 from tests.images.gateway.conftest import KEYS, MAX_QUEUED, give_keys
 from tests.images.gateway.environment import GATEWAY
 from tests.images.gateway.pods import GUARD_SECONDS, Pod, Redis, key, start, stop, wait_ready, wait_until, write_keys
+from tests.images.gateway.postgres import Postgres
 
 REQUESTS = "/v1/queue/requests"
 CHAT = "/v1/chat/completions"
 IN_FLIGHT = 'llm_gateway_requests_in_flight{model="tiny"}'
 BODY = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 12}
 QUEUE = "llm:{queue}"
+DEEP = json.loads('{"a":' * 300 + "1" + "}" * 300)
+"""What is read, and cannot be written again."""
 
 
 @pytest.fixture(scope="module")
 def started(
-    tmp_path_factory: pytest.TempPathFactory, configuration: Mapping[str, Any], pods: Sequence[Pod]
+    tmp_path_factory: pytest.TempPathFactory,
+    configuration: Mapping[str, Any],
+    pods: Sequence[Pod],
+    postgres: Postgres,
 ) -> Iterator[list[Pod]]:
     """Two workers."""
     running: list[Pod] = []
     try:
         for name in ("a", "b"):
-            running.append(start(tmp_path_factory.mktemp(f"worker-{name}"), configuration, KEYS, "worker"))
+            folder = tmp_path_factory.mktemp(f"worker-{name}")
+            running.append(start(folder, configuration, KEYS, "worker", postgres=postgres.files_of_a_pod()))
         for worker in running:
             wait_ready(worker)
         yield running
@@ -46,7 +53,8 @@ def workers(started: list[Pod], pod: Pod, redis: Redis) -> Iterator[list[Pod]]:
     """Those that run, with the first keys and nothing to do."""
     redis.command("FLUSHALL")
     for worker in alive(started):
-        write_keys(worker.folder, KEYS)
+        # Read by now, so that a test knows by their number when a worker has read its own.
+        give_worker(worker, KEYS)
     yield started
     for worker in alive(started):
         worker.thaw()
@@ -60,8 +68,12 @@ def give(pods: Sequence[Pod], workers: Sequence[Pod], *more: Mapping[str, Any]) 
     """Let these keys count, in gateways and workers."""
     give_keys(pods, *more)
     for worker in alive(workers):
-        write_keys(worker.folder, [*KEYS, *more])
-        wait_until(lambda worker=worker: worker.metrics()["llm_gateway_keys"] == len(KEYS) + len(more), "the keys")
+        give_worker(worker, [*KEYS, *more])
+
+
+def give_worker(worker: Pod, keys: Sequence[Mapping[str, Any]]) -> None:
+    write_keys(worker.folder, keys)
+    wait_until(lambda: worker.metrics()["llm_gateway_keys"] == len(keys), "the keys")
 
 
 @contextmanager
@@ -257,6 +269,8 @@ def test_results_files_and_requests_that_nobody_answered_expire(pod, workers, re
     held += [
         f"{kind}:key:any/{batch[file]}" for kind in ("file", "content") for file in ("input_file_id", "output_file_id")
     ]
+    # Its lines never became tasks: no worker was there.
+    redis.command("HSET", f"{QUEUE}:reserved", f"key:any/{batch['id']}", "1")
     for name in held:
         # Redis itself forgets each of them, also where no worker runs.
         assert 0 < int(redis.command("PTTL", f"{QUEUE}:{name}")[1:]) <= 2 * 86_400_000, name
@@ -265,6 +279,7 @@ def test_results_files_and_requests_that_nobody_answered_expire(pod, workers, re
     wait_until(lambda: pod.get(f"{REQUESTS}/kept").status_code == 404, "the end of the result")
     wait_until(lambda: pod.get(f"/v1/files/{batch['output_file_id']}").status_code == 404, "the end of the file")
     wait_until(lambda: redis.command("GET", f"{QUEUE}:bytes") == "0", "the end of what it took")
+    assert redis.command("HLEN", f"{QUEUE}:reserved") == ":0"
     assert pod.get("/v1/batches").json()["data"] == pod.get("/v1/files").json()["data"] == []
     with frozen(workers):
         submit(pod, request_id="waits")
@@ -302,6 +317,8 @@ def test_the_limits_of_the_key_hold_for_its_requests_in_the_queue(pods, pod, wor
     assert submit(pod, model="none").status_code == 404
     assert submit(pod, temperature=5).json()["error"]["param"] == "temperature"
     assert submit(pod, stream=True).status_code == 400
+    assert submit(pod, response_format=DEEP).status_code == 400
+    assert pod.post("/v1/batches", {"metadata": {}, "more": DEEP}).status_code == 400
 
 
 def test_a_key_that_is_gone_when_its_request_is_taken_gets_nothing(pods, pod, workers, weighted):
@@ -309,14 +326,24 @@ def test_a_key_that_is_gone_when_its_request_is_taken_gets_nothing(pods, pod, wo
     with frozen(workers):
         submit(pod, "leaving", "late")
         for worker in workers:
-            write_keys(worker.folder, KEYS)
+            # Another key of its name is not it.
+            write_keys(worker.folder, [*KEYS, {**key("following"), "name": "leaving"}, key("more")])
     for worker in workers:
-        wait_until(lambda worker=worker: worker.metrics()["llm_gateway_keys"] == len(KEYS), "the keys")
+        wait_until(lambda worker=worker: worker.metrics()["llm_gateway_keys"] == len(KEYS) + 2, "the keys")
     found = ended(pod, "late", "leaving")
     if found["status"] == "completed":  # it was taken before the worker read its keys again
         submit(pod, "leaving", "later")
         found = ended(pod, "later", "leaving")
     assert (found["status"], found["response"]["status_code"]) == ("failed", 401)
+
+
+def test_a_key_that_workers_are_still_to_see_is_waited_for(pods, pod, workers, weighted, redis):
+    give_keys(pods, key("early"))
+    submit(pod, "early", "soon")
+    wait_until(lambda: redis.command("ZCARD", f"{QUEUE}:delayed") == ":1", "a worker that does not know the key")
+    for worker in workers:
+        write_keys(worker.folder, [*KEYS, key("early")])
+    assert ended(pod, "soon", "early")["status"] == "completed"
 
 
 def test_openais_client_sends_a_batch_and_reads_its_results(pod, workers, weighted):
@@ -355,6 +382,7 @@ def test_a_batch_with_a_wrong_line_says_which_and_sends_none(pod, workers, weigh
         line("d", model="none"),
         line("e", temperature=9),
         line("f", stream=True),
+        line("g", response_format=DEEP),
     ]
     found = batch_ended(pod, batch_of(pod, *wrong))
     assert (found["status"], found["output_file_id"]) == ("failed", None)
@@ -366,6 +394,7 @@ def test_a_batch_with_a_wrong_line_says_which_and_sends_none(pod, workers, weigh
         (5, "model_not_found"),
         (6, "invalid_value"),
         (7, "invalid_value"),
+        (8, "invalid_request"),
     ]
     assert not weighted.requests
     assert upload(pod).status_code == 400

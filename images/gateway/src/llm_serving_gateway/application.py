@@ -239,7 +239,7 @@ class Application:
             shown, exchange.upstream.withheld = requests.divide(exchange.path, fields)
             body = encoding.dumps(shown)
         except (encoding.JSONEncodeError, RecursionError):
-            raise invalid("The body is nested too deeply.") from None
+            raise requests.too_deep() from None
         upstream = exchange.upstream
         upstream.prompt_tokens, upstream.output_tokens = bounds.prompt, bounds.output
         dearest = max(price(each, bounds.prompt, bounds.output) for each in self._may_answer(exchange))

@@ -400,7 +400,7 @@ class Files:
         webhooks: the secret with which webhooks are signed.
         hosted: folder with the keys of hosted providers, by their names.
         postgres: folder with ``username`` and ``password`` for the table of keys, and the authorities that sign its
-            certificate, ``ca.crt``; those of the system where that is missing.
+            certificate, ``ca.crt``; those of the system where that is missing, and its name is checked.
         work: folder to write to.
     """
 

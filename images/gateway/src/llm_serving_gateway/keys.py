@@ -48,6 +48,7 @@ class Keys:
         self._path, self._table = path, table
         self._secret = secrets.token_bytes(32)
         self._keys: Mapping[bytes, Key] = {}
+        self._had: set[bytes] = set()
         self._seen: bytes | None = None
         self._has_read = False
         self.state = KeyState()
@@ -77,6 +78,7 @@ class Keys:
             _log.error("%s is not taken over: %s", self._path, first_problem(error))
             return
         self._keys = {self._mac(bytes.fromhex(key.sha256)): key for key in keys}
+        self._had.update(self._keys)
         self._has_read = self.state.is_current = True
         self.state.keys = len(keys)
 
@@ -104,17 +106,23 @@ class Keys:
             raise _unauthenticated("This key is not known, or has expired.", "invalid_api_key")
         return key
 
-    async def resume(self, name: str, sha256: str) -> Key | None:
+    async def resume(self, sha256: str) -> Key | None:
         """The key of a request that came before; ``None`` where it is gone, or has expired.
+
+        It is that key, and none of the same name: whoever had one that was replaced after it leaked is to get nothing.
 
         Raises:
             RefusalError: 503 where the table may know it and does not answer.
         """
-        now = datetime.now(UTC)
-        key = next((key for key in self._keys.values() if key.name == name and not key.is_expired(now)), None)
+        digest = bytes.fromhex(sha256)
+        key = self._keys.get(self._mac(digest))
         if key is None and self._table is not None:
-            key = await self._table.look_up(bytes.fromhex(sha256))
-        return None if key is None or key.is_expired(now) else key
+            key = await self._table.look_up(digest)
+        return None if key is None or key.is_expired(datetime.now(UTC)) else key
+
+    def had(self, sha256: str) -> bool:
+        """Whether a key was in a file that counted here, now or before."""
+        return self._mac(bytes.fromhex(sha256)) in self._had
 
     def _mac(self, digest: bytes) -> bytes:
         return hashlib.blake2b(digest, key=self._secret, digest_size=32).digest()

@@ -300,6 +300,23 @@ async def read_body(
         raise RefusalError(408, f"The body did not arrive within {BODY_SECONDS:.0f} s.", "request_timeout") from None
 
 
+def too_deep() -> RefusalError:
+    """What is said of a body that is read and cannot be written again: the parser takes more levels than the writer."""
+    return invalid("The body is nested too deeply.")
+
+
+def dumps(value: Any) -> bytes:
+    """JSON of what a client sent.
+
+    Raises:
+        RefusalError: 400, it is nested too deeply.
+    """
+    try:
+        return encoding.dumps(value)
+    except encoding.JSONEncodeError:
+        raise too_deep() from None
+
+
 def parse(path: str, body: bytes) -> dict[str, Any]:
     """The checked fields of the body of a request to a model that are set.
 

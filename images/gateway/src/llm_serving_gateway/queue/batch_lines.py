@@ -85,7 +85,7 @@ def check_line(line: bytes, key: Key, path: str, body_bytes: int, check: Check) 
         raise invalid("method: is POST", "method", "invalid_value")
     if fields["url"] != path:
         raise invalid(f"url: is {path}, as the batch says", "url", "mismatched_endpoint")
-    _, model = check_request(key, path, encoding.dumps(fields["body"]), check)
+    _, model = check_request(key, path, requests.dumps(fields["body"]), check)
     return fields["custom_id"], model.name
 
 

@@ -169,7 +169,7 @@ class Interface:
     async def _submit(self, call: Call) -> Reply:
         fields = requests.parse_as(Submission, await call.body(self._limits.body_bytes))
         path = _endpoint(fields["endpoint"])
-        body = encoding.dumps(fields["body"])
+        body = requests.dumps(fields["body"])
         _, model = batch_lines.check_request(call.key, path, body, self._check)
         hook = fields.get("webhook")
         if hook is not None:
@@ -184,7 +184,7 @@ class Interface:
         }
         if hook is not None:
             told["hook"] = hook
-        digest = hashlib.sha256(encoding.dumps([path, fields["body"], hook])).hexdigest()
+        digest = hashlib.sha256(encoding.dumps([path, body.decode(), hook])).hexdigest()
         name = f"{call.owner}/{request_id}"
         await self._store.submit(name, digest, len(body), told)
         return Reply(202, encoding.dumps(_shown_request(request_id, await self._known(name))))
@@ -337,7 +337,7 @@ def _without_metadata(body: bytes) -> tuple[bytes, Mapping[str, str]]:
     ):
         reason = "metadata: at most 16 texts of 512 characters, under names of 64"
         raise invalid(reason, "metadata", "invalid_value")
-    return encoding.dumps(fields), metadata
+    return requests.dumps(fields), metadata
 
 
 def _shown_request(request_id: str, found: Mapping[str, bytes]) -> Mapping[str, Any]:

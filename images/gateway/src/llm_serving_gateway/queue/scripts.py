@@ -43,7 +43,11 @@ local function forget(name)
   redis.call('DEL', P .. name)
   local kind, owner, id = string.match(name, '^(%a+):(.*)/([^/]+)$')
   if kind == 'file' then redis.call('ZREM', P .. 'files:' .. owner, id)
-  elseif kind == 'batch' then redis.call('ZREM', P .. 'batches:' .. owner, id) end
+  elseif kind == 'batch' then
+    redis.call('ZREM', P .. 'batches:' .. owner, id)
+    -- No worker was there for it in all its time.
+    redis.call('HDEL', P .. 'reserved', owner .. '/' .. id)
+  end
 end
 
 local function waiting()

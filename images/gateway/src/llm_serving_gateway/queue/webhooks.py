@@ -12,6 +12,7 @@ import hmac
 import ipaddress
 import logging
 import random
+import re
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -31,6 +32,9 @@ SEND_SECONDS = 15.0
 FIRST_DELAY_SECONDS = 5.0
 LONGEST_DELAY_SECONDS = 3600.0
 _SIGNATURE_VERSION = "v1"
+
+_NAME = re.compile(r"([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}")
+"""A host as it may be looked up: other texts are an error of the program that looks, and no answer."""
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -61,7 +65,7 @@ def check_url(url: str, settings: Webhooks | None) -> None:
     if len(url) > 2000 or not url.isascii() or not url.isprintable() or " " in url:
         raise invalid("webhook: is at most 2000 printable characters of ASCII", "webhook", "invalid_value")
     host = (parts.hostname or "").rstrip(".")
-    if not any(_allows(entry, host, port) for entry in settings.hosts):
+    if not _NAME.fullmatch(host) or not any(_allows(entry, host, port) for entry in settings.hosts):
         raise invalid("webhook: its host is not one of those that are allowed", "webhook", "invalid_value")
 
 
@@ -95,15 +99,20 @@ def is_public(address: str) -> bool:
     """Whether an address is one of the internet: neither private nor local, of a link, of a cloud's metadata, nor one
     of IPv4 in the clothes of IPv6."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
-    inner = None
+    inner: ipaddress.IPv4Address | None = None
     if isinstance(parsed, ipaddress.IPv6Address):
         inner = parsed.ipv4_mapped or parsed.sixtofour
         if inner is None and parsed in _NAT64:
             inner = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
+        if inner is None and parsed not in _UNICAST:
+            return False
     return parsed.is_global and not parsed.is_multicast and (inner is None or is_public(str(inner)))
 
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All that is given out (IANA, "IPv6 Global Unicast Address Assignments"). Of the rest Python calls global what is of a
+site (fec0::/10), of a network's own NAT64 (64:ff9b:1::/48), or IPv4 in older forms (::/96)."""
 
 
 class Sender:
@@ -135,7 +144,8 @@ class Sender:
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self._post(hook)
-        except (NotSentError, httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # TimeoutError is an OSError
+        # TimeoutError is an OSError; a ValueError is a name that cannot be looked up.
+        except (NotSentError, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             reason = str(error) if isinstance(error, NotSentError) else type(error).__name__
             if hook.attempt >= self._settings.attempts:
                 _SENT.labels("given_up").inc()

@@ -32,8 +32,14 @@ T = TypeVar("T")
 POLL_SECONDS = 0.2
 """How often an idle worker looks for tasks."""
 MAINTAIN_SECONDS = 1.0
+SENT_AT_ONCE = 8
+"""Webhooks of one worker: a receiver that is slow holds up fewer of the others'."""
 RENEWALS = 3
 """In the time after which a task that is not renewed is given to another worker."""
+NEW_KEY_SECONDS = 120
+"""How old a request is at most whose key a gateway knew and its worker may not: Kubernetes shows a changed Secret to
+one pod up to a minute and a half later than to another."""
+NEW_KEY_LOOK_SECONDS = 2
 EXPANDED_AT_ONCE = 200
 RETRIED = (408, 429, 500, 502, 503, 504)
 """Statuses after which the same request may succeed."""
@@ -129,7 +135,7 @@ class Worker:
             (self._fetch, POLL_SECONDS),
         ]
         if self._sender is not None:
-            every.append((self._send_hooks, MAINTAIN_SECONDS))
+            every += [(self._send_hooks, MAINTAIN_SECONDS)] * SENT_AT_ONCE
         self._loops = [asyncio.create_task(self._repeat(*each)) for each in every]
 
     async def _stop(self) -> None:
@@ -194,7 +200,8 @@ class Worker:
 
     @property
     def _free(self) -> int:
-        if self._stopping.is_set() or not self._has_room:
+        # Without keys every request would be refused for good.
+        if self._stopping.is_set() or not self._has_room or not self._keys.are_read:
             return 0
         return self._settings.concurrency - len(self._running)
 
@@ -219,8 +226,8 @@ class Worker:
             if taken.kind == "expand":
                 await self._expand(taken)
                 return
-            key = await self._keys.resume(taken.key, taken.key_sha256)
-        except RefusalError as refusal:  # the table of keys does not answer
+            key = await self._key(taken, taken.key_sha256)
+        except RefusalError as refusal:  # it cannot be said yet whether the key counts
             delay = float(refusal.retry_after or 1)
             await self._insist(lambda: self._store.release(taken, delay, counts=False))
             return
@@ -246,6 +253,20 @@ class Worker:
             await self._try_again(taken, status, headers, body)
         else:
             await self._end(taken, "failed", status, body)
+
+    async def _key(self, taken: Taken, sha256: str) -> Key | None:
+        """Whose a task is; ``None`` where the key is gone, or has expired.
+
+        Raises:
+            RefusalError: 503; it may be one that this worker is still to learn of.
+        """
+        key = await self._keys.resume(sha256)
+        age = self._settings.wait_seconds - taken.left_seconds
+        if key is None and age < NEW_KEY_SECONDS and not self._keys.had(sha256):
+            raise RefusalError(
+                503, "This key is not known here yet.", "keys_unavailable", retry_after=NEW_KEY_LOOK_SECONDS
+            )
+        return key
 
     async def _try_again(self, taken: Taken, status: int, headers: dict[str, str], body: bytes) -> None:
         after = headers.get("retry-after", "")
@@ -325,8 +346,8 @@ class Worker:
         """Make tasks of the lines of a batch, or say which of them are wrong."""
         batch = await self._insist(lambda: self._store.batch(taken.batch))
         owner, _, _ = taken.batch.rpartition("/")
-        name, _, sha256 = batch.get("key", b"").decode().partition(" ")
-        key = await self._keys.resume(name, sha256)
+        _, _, sha256 = batch.get("key", b"").decode().partition(" ")
+        key = await self._key(taken, sha256)
         content = await self._insist(lambda: self._store.content(owner, batch.get("input", b"").decode()))
         path = batch.get("path", b"").decode()
         lines, errors = list[tuple[int, int, str, str, str]](), list[Any]()
