@@ -14,10 +14,10 @@ HI = [{"role": "user", "content": "hi"}]
 MANY = 100_000
 
 
-def run(part, given):
-    """What this part of the gateway makes of it."""
+def run(part, given, program="parts.py"):
+    """What this part of the gateway makes of it, run by that program."""
     process = subprocess.run(
-        [GATEWAY.interpreter(), Path(__file__).with_name("parts.py"), part],
+        [GATEWAY.interpreter(), Path(__file__).with_name(program), part],
         input=json.dumps(given),
         env={"PYTHONPATH": str(SOURCES)},
         capture_output=True,

@@ -250,7 +250,9 @@ class Application:
 
         async def settle(outcome: Outcome) -> None:
             entry.status = outcome.status
-            prompt, output = (0, 0) if exchange.is_free else bounds.used(outcome.status, outcome.usage)
+            # One whose client left while it waited (for room, say, or for an instance) cost nobody anything.
+            is_unused = outcome.status == _CLIENT_GONE and not upstream.is_worked_on
+            prompt, output = (0, 0) if exchange.is_free or is_unused else bounds.used(outcome.status, outcome.usage)
             who = (model.name, key.name, key.team)
             self._metrics.tokens.labels(*who, "prompt").inc(prompt)
             self._metrics.tokens.labels(*who, "output").inc(output)
