@@ -4,6 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
+from llm_serving_gateway import guardrails
 from llm_serving_gateway.tokens import measure
 
 from tests.images.gateway.environment import GATEWAY, SOURCES
@@ -122,3 +123,8 @@ def test_who_waits_for_room_is_let_in_by_class_and_then_by_arrival():
     waiting = ["batch", "standard", "batch", "critical", "standard", "critical"]
     order = ["critical 3", "critical 5", "standard 1", "standard 4", "batch 0", "batch 2"]
     assert run("room", waiting) == order
+
+
+def test_long_texts_are_looked_at_beside_what_else_the_gateway_does():
+    here, beside = [[False], [False, "blocked"]], [[True], [True, "blocked"]]
+    assert run("long", [100, guardrails.LONG]) == [*here, *beside]

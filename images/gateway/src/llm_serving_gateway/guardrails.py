@@ -9,10 +9,17 @@ swallowed as it comes), which is why those of keys are ours: some of LiteLLM's m
 more time than in proportion to the text: while it is looked for, the gateway does nothing else.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from llm_serving_gateway.configuration import Guardrails, Sensitive
+
+LONG = 20_000
+"""Characters from which on texts are looked at in a thread beside the event loop. A megabyte takes two seconds, and one
+that is nothing but addresses as many as ten: others' streams must not stand still for it."""
+_beside = ThreadPoolExecutor(1, "guardrails")
 
 _Pattern = Mapping[str, str]
 
@@ -107,13 +114,14 @@ class TextFilter:
         """
         from fastapi import HTTPException  # pyright: ignore[reportMissingImports]
 
+        given = {"texts": list(texts), "tool_calls": list(tool_calls)}
+        found = self._filter.apply_guardrail(given, {}, "request")
         try:
-            found = await self._filter.apply_guardrail(
-                {"texts": list(texts), "tool_calls": list(tool_calls)}, {}, "request"
-            )
+            if sum(map(len, texts)) + sum(map(_length, tool_calls)) < LONG:
+                return (await found)["texts"]
+            return (await asyncio.get_running_loop().run_in_executor(_beside, asyncio.run, found))["texts"]
         except HTTPException:
             raise BlockedError from None
-        return found["texts"]
 
     async def stream(
         self, pieces: AsyncIterator[Sequence[tuple[int, str, bool]]]
@@ -144,6 +152,11 @@ class TextFilter:
                 yield [(choice.index, choice.delta.content or "") for choice in chunk.choices]
         except HTTPException:
             raise BlockedError from None
+
+
+def _length(tool_call: Mapping[str, Any]) -> int:
+    function = tool_call.get("function")
+    return len(str(function.get("arguments"))) if isinstance(function, Mapping) else 0
 
 
 def filters(guardrails: Guardrails | None) -> tuple[TextFilter | None, TextFilter | None, TextFilter | None]:
