@@ -39,3 +39,11 @@ def test_a_client_that_leaves_before_a_back_end_was_asked_pays_nothing_and_one_t
     before, both = run("left")
     assert before == 0
     assert both > 0
+
+
+def test_a_request_that_another_model_answers_takes_no_room_of_the_one_that_failed():
+    assert run("room") == [503, True]
+
+
+def test_an_answer_of_a_provider_that_is_not_let_through_is_on_its_bill_all_the_same():
+    assert run("blocked") == [400, 7]

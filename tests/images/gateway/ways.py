@@ -8,6 +8,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import httpx  # pyright: ignore[reportMissingImports]
@@ -15,12 +16,13 @@ from llm_serving_gateway import exchange, sleepers
 from llm_serving_gateway.application import KEY, Application
 from llm_serving_gateway.backend_transport import BackEndTransport
 from llm_serving_gateway.circuit_breaker import State
-from llm_serving_gateway.configuration import Configuration, Files, Model
+from llm_serving_gateway.configuration import Configuration, Files, Model, ServiceClass
 from llm_serving_gateway.hosted import HostedAccess
 from llm_serving_gateway.key_file import Key
 from llm_serving_gateway.keys import Keys
-from llm_serving_gateway.limits import Lease, Limiter
+from llm_serving_gateway.limits import Lease, Limiter, Limits, Reservation
 from llm_serving_gateway.metrics import Metrics
+from llm_serving_gateway.overload import Admission, Admissions
 from llm_serving_gateway.refusals import RefusalError
 from llm_serving_gateway.upstream import Upstream
 
@@ -189,6 +191,58 @@ async def be_full_elsewhere() -> Any:
     return [*statuses, way.upstream.verdict, await way.ask("hosted:outside:steady", PROVIDER)]
 
 
+async def fail_where_there_is_room_for_one() -> Any:
+    """Whether there is room with a model that failed while another one answers in its place."""
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        return ended(500)
+
+    settings = configuration()
+    admissions = Admissions(settings, Limiter(None, 1, ENOUGH_SECONDS))
+    admission, steady = Admission("1", ServiceClass.CRITICAL), settings.models[1]
+    way = Way(
+        settings,
+        answer,
+        "steady",
+        admit=partial(admissions.admit, admission),
+        leave=partial(admissions.leave, admission),
+    )
+    status = await way.ask("steady")
+    return [status, await admissions.admit(Admission("2", ServiceClass.CRITICAL), steady, 0) is None]
+
+
+async def block_the_answer_of_a_provider() -> Any:
+    """Tokens of its budget that count for an answer of a provider which guardrails did not let through."""
+    limiter = Limiter(None, 1, ENOUGH_SECONDS)
+    key = Key.model_validate({"name": "k", "sha256": "0" * 64, "team": "chat"})
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        running = exchange.current.get()
+        assert running is not None
+        held = Reservation("1", Limits("hosted:outside", budget_tokens=100), 7, 0)
+        running.upstream.lease, running.upstream.is_worked_on = await limiter.acquire(held), True
+        await send({"type": "http.response.start", "status": 400, "headers": []})
+        await send({"type": "http.response.body", "body": b"Content blocked"})
+
+    application = Application(configuration(), Keys(Files().keys), limiter, Metrics(), inner)
+    body = json.dumps({"model": "steady", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5})
+    events = iter(({"type": "http.request", "body": body.encode()},))
+    statuses = []
+
+    async def receive() -> dict[str, Any]:
+        event = next(events, None)
+        if event is None:
+            await asyncio.Event().wait()
+        return event or {}
+
+    async def send(event: Any) -> None:
+        statuses.append(event.get("status"))
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": [], KEY: key}
+    await application(scope, receive, send)
+    return [statuses[0], limiter._accounts["hosted:outside"].own_tokens]
+
+
 async def ask_a_release_that_sleeps() -> Any:
     """How often back ends are asked for one release of a model that sleeps."""
 
@@ -243,6 +297,8 @@ def main() -> None:
         "probe": leave_while_a_budget_is_asked,
         "elsewhere": be_full_elsewhere,
         "release": ask_a_release_that_sleeps,
+        "room": fail_where_there_is_room_for_one,
+        "blocked": block_the_answer_of_a_provider,
         "left": leave_before_and_after,
     }[sys.argv[1]]
     json.dump(asyncio.run(way()), sys.stdout, default=sorted)

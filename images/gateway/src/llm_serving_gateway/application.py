@@ -246,6 +246,7 @@ class Application:
         lease = await self._limiter.acquire(Reservation(exchange.id, Limits.of(key), bounds.tokens, dearest))
         admission = Admission(exchange.id, key.service_class)
         upstream.admit = partial(self._admissions.admit, admission)
+        upstream.leave = partial(self._admissions.leave, admission)
         upstream.fewer_tokens = admission.fewer_tokens
 
         async def settle(outcome: Outcome) -> None:
@@ -258,7 +259,12 @@ class Application:
             self._metrics.tokens.labels(*who, "output").inc(output)
             cost = price(upstream.priced or model, prompt, output)
             await lease.settle(prompt + output, cost)
-            await upstream.settle(prompt + output, cost)
+            billed = prompt + output, cost
+            if upstream.lease is not None and not any(
+                billed
+            ):  # a provider answered, and its answer was not let through
+                billed = upstream.lease.reserved
+            await upstream.settle(*billed)
             await self._admissions.end(admission)
 
         try:

@@ -105,17 +105,26 @@ class BackEndTransport(httpx.AsyncBaseTransport):
             fewer = upstream.fewer_tokens.get(model.name)
             if fewer is not None and model.task is Task.CHAT:
                 request = _with_fewer_tokens(request, fields, fewer)
-            until = _now() + model.timeouts.wake_seconds
-            while True:
-                answer = await self._answer(model, upstream, request, path, streams=streams)
-                if answer is not None:
-                    return answer
-                begun = _now()
-                is_awake = await self._sleepers.wake(model, until)
-                upstream.wait(_now() - begun)
-                if not is_awake:
-                    upstream.judge(model, _starting(model, self._sleepers.left(model)))
-                    return _unavailable(model)
+            answer = await self._answer_or_wake(model, upstream, request, path, streams=streams)
+            if answer.status_code >= 300 and upstream.leave is not None:
+                await upstream.leave(model.name)
+            return answer
+
+    async def _answer_or_wake(
+        self, model: Model, upstream: Upstream, request: httpx.Request, path: str, *, streams: bool
+    ) -> httpx.Response:
+        """The answer of the first back end that has one, once the model has an instance, or 503."""
+        until = _now() + model.timeouts.wake_seconds
+        while True:
+            answer = await self._answer(model, upstream, request, path, streams=streams)
+            if answer is not None:
+                return answer
+            begun = _now()
+            is_awake = await self._sleepers.wake(model, until)
+            upstream.wait(_now() - begun)
+            if not is_awake:
+                upstream.judge(model, _starting(model, self._sleepers.left(model)))
+                return _unavailable(model)
 
     async def _answer(
         self, model: Model, upstream: Upstream, request: httpx.Request, path: str, *, streams: bool

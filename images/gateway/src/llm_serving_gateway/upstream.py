@@ -37,6 +37,7 @@ class Upstream:
         broken: whether the answer broke off after its first byte.
         is_worked_on: whether a back end has the request, or has answered it.
         admit: room for it with a model until a moment; the refusal that its client gets where there is none.
+        leave: gives that room back: a model, by its name, does not answer.
         fewer_tokens: most tokens of an answer by model, where it gives way so.
         verdict: what the client is told where nobody answers, if that is known better than by LiteLLM: of the requested
             model, and not of those that it falls back to.
@@ -61,6 +62,7 @@ class Upstream:
     broken: bool = False
     is_worked_on: bool = False
     admit: Callable[[Model, float], Awaitable[RefusalError | None]] | None = None
+    leave: Callable[[str], Awaitable[None]] | None = None
     fewer_tokens: Mapping[str, int] = field(default_factory=dict)
     verdict: RefusalError | None = None
 
