@@ -8,8 +8,9 @@ import pytest
 from stacks.key_table import in_database
 from tests.images.gateway import backend as backends
 from tests.images.gateway.backend import Backend, Behaviour
-from tests.images.gateway.pods import Pod, Redis, free_port, key, start, stop, wait_ready, wait_until, write_keys
+from tests.images.gateway.pods import Pod, Redis, key, start, stop, wait_ready, wait_until, write_keys
 from tests.images.gateway.postgres import GATEWAY_USER, PASSWORD, Postgres
+from tests.images.launched import free_port
 from tests.images.locked_environment import NotHereError
 
 TIMEOUT_SECONDS = 5

@@ -10,6 +10,7 @@ import hmac
 import json
 import ssl
 import sys
+import threading
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from fastapi import HTTPException  # pyright: ignore[reportMissingImports]
 from llm_serving_gateway import encoding, key_table, requests
 from llm_serving_gateway import relay as relays
 from llm_serving_gateway.bounded_postgres import BoundedPostgres
@@ -35,6 +37,7 @@ from llm_serving_gateway.configuration import (
     Webhooks,
 )
 from llm_serving_gateway.exchange import Exchange
+from llm_serving_gateway.guardrails import BlockedError, TextFilter
 from llm_serving_gateway.key_table import KeyTable
 from llm_serving_gateway.keys import Keys
 from llm_serving_gateway.limits import Limiter, LimitError, Limits, Reservation, SharedLimits, shared
@@ -441,6 +444,29 @@ async def wait_for_room(waiting: list[str]) -> list[str]:
     return entered
 
 
+async def look_at_texts(lengths: list[int]) -> list[list[Any]]:
+    """For texts of these lengths: whether they are looked at beside the event loop, and how both kinds of ends look."""
+    found: list[list[Any]] = []
+
+    class Filter:
+        async def apply_guardrail(self, given: Any, *_: Any) -> Any:
+            found.append([threading.current_thread() is not threading.main_thread()])
+            if "secret" in given["texts"]:
+                raise HTTPException(400)
+            return given
+
+    text_filter = TextFilter.__new__(TextFilter)
+    text_filter._filter = Filter()
+    for length in lengths:
+        text = "x" * length
+        assert await text_filter.apply([text]) == [text]
+        try:
+            await text_filter.apply([text, "secret"])
+        except BlockedError:
+            found[-1].append("blocked")
+    return found
+
+
 def main() -> None:
     part = {
         "room": wait_for_room,
@@ -456,6 +482,7 @@ def main() -> None:
         "die": die_at_each_delivery,
         "keyless": work_without_keys,
         "webhook": send_webhook,
+        "long": look_at_texts,
     }[sys.argv[1]]
     result = part(json.load(sys.stdin))
     json.dump(asyncio.run(result) if asyncio.iscoroutine(result) else result, sys.stdout)

@@ -18,6 +18,7 @@ from typing import Any
 import requests
 
 from tests.images.gateway.environment import GATEWAY, SOURCES
+from tests.images.launched import free_port
 
 START_SECONDS = 400
 """A guard: LiteLLM takes half a minute to start, and much more on a busy machine."""
@@ -34,13 +35,6 @@ def wait_until(holds: Callable[[], bool], what: str, seconds: float = GUARD_SECO
     while not holds():
         assert time.monotonic() < end, f"waited {seconds} s for {what}"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def key(name: str, **fields: Any) -> Mapping[str, Any]:

@@ -16,7 +16,8 @@ from typing import Any
 import asyncpg  # pyright: ignore[reportMissingImports]
 import trustme
 
-from tests.images.gateway.pods import GUARD_SECONDS, free_port, wait_until
+from tests.images.gateway.pods import GUARD_SECONDS, wait_until
+from tests.images.launched import free_port
 from tools.bootstrap.system_packages import POSTGRES
 
 ADMINISTRATOR, GATEWAY_USER = "postgres", "gateway"

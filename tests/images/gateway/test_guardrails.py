@@ -1,10 +1,12 @@
 """Personal data and secrets pass neither way."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from llm_serving_gateway.guardrails import INJECTION, PATTERNS
 
 from llm_serving.spec.gateway import GuardrailEntity
 from tests.images.gateway.backend import Behaviour
@@ -56,6 +58,17 @@ def test_every_kind_of_the_settings_is_masked_in_whole_texts_and_in_streams_howe
         assert whole.count("_REDACTED]") == len(SECRETS[kind]), whole
         assert len(whole) < 2 * len(HARMLESS) + 40 + 30 * len(SECRETS[kind]), whole
         assert streams == [whole] * len(streams), kind
+
+
+@pytest.mark.parametrize(
+    "piece", ["a.", "a", "1.", "1 ", "+1 ", "a@a.", "AB12 ", "ignore the x ", "-----BEGIN A ", "eyJ"]
+)
+def test_no_text_takes_a_pattern_of_ours_longer_than_in_proportion_to_its_length(piece):
+    # One that is not so takes hours for it.
+    text = piece * (1_000_000 // len(piece)) + "!"
+    for pattern in (*(each for kind in PATTERNS.values() for each in kind), *INJECTION):
+        if "pattern" in pattern:
+            assert re.sub(pattern["pattern"], "", text)
 
 
 @pytest.mark.parametrize(

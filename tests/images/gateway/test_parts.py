@@ -4,6 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
+from llm_serving_gateway import guardrails
 from llm_serving_gateway.tokens import measure
 
 from tests.images.gateway.environment import GATEWAY, SOURCES
@@ -14,10 +15,10 @@ HI = [{"role": "user", "content": "hi"}]
 MANY = 100_000
 
 
-def run(part, given):
-    """What this part of the gateway makes of it."""
+def run(part, given, program="parts.py"):
+    """What this part of the gateway makes of it, run by that program."""
     process = subprocess.run(
-        [GATEWAY.interpreter(), Path(__file__).with_name("parts.py"), part],
+        [GATEWAY.interpreter(), Path(__file__).with_name(program), part],
         input=json.dumps(given),
         env={"PYTHONPATH": str(SOURCES)},
         capture_output=True,
@@ -128,3 +129,8 @@ def test_who_waits_for_room_is_let_in_by_class_and_then_by_arrival():
     waiting = ["batch", "standard", "batch", "critical", "standard", "critical"]
     order = ["critical 3", "critical 5", "standard 1", "standard 4", "batch 0", "batch 2"]
     assert run("room", waiting) == order
+
+
+def test_long_texts_are_looked_at_beside_what_else_the_gateway_does():
+    here, beside = [[False], [False, "blocked"]], [[True], [True, "blocked"]]
+    assert run("long", [100, guardrails.LONG]) == [*here, *beside]

@@ -17,10 +17,10 @@ class Clock:
 class Case:
     """A breaker, its clock, and the states that it had."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Breaker = SETTINGS) -> None:
         self.states: list[State] = []
         self.clock = Clock()
-        self.breaker = CircuitBreaker(SETTINGS, self.states.append, self.clock)
+        self.breaker = CircuitBreaker(settings, self.states.append, self.clock)
 
     def admitted(self) -> Ticket:
         ticket = self.breaker.admit()
@@ -113,8 +113,9 @@ def test_a_request_of_before_it_opened_says_nothing_of_the_probe() -> None:
 
 
 def test_streams_that_break_off_open_it_though_they_had_begun() -> None:
-    case = Case()
-    for _ in range(2):
+    case = Case(SETTINGS.model_copy(update={"failure_share": 1}))
+    for _ in range(4):
+        assert case.state is State.CLOSED
         ticket = case.admitted()
         ticket.settle(failed=False)
         ticket.broke()

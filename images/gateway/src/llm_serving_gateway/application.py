@@ -246,17 +246,25 @@ class Application:
         lease = await self._limiter.acquire(Reservation(exchange.id, Limits.of(key), bounds.tokens, dearest))
         admission = Admission(exchange.id, key.service_class)
         upstream.admit = partial(self._admissions.admit, admission)
+        upstream.leave = partial(self._admissions.leave, admission)
         upstream.fewer_tokens = admission.fewer_tokens
 
         async def settle(outcome: Outcome) -> None:
             entry.status = outcome.status
-            prompt, output = (0, 0) if exchange.is_free else bounds.used(outcome.status, outcome.usage)
+            # One whose client left while it waited (for room, say, or for an instance) cost nobody anything.
+            is_unused = outcome.status == _CLIENT_GONE and not upstream.is_worked_on
+            prompt, output = (0, 0) if exchange.is_free or is_unused else bounds.used(outcome.status, outcome.usage)
             who = (model.name, key.name, key.team)
             self._metrics.tokens.labels(*who, "prompt").inc(prompt)
             self._metrics.tokens.labels(*who, "output").inc(output)
             cost = price(upstream.priced or model, prompt, output)
             await lease.settle(prompt + output, cost)
-            await upstream.settle(prompt + output, cost)
+            billed = prompt + output, cost
+            if upstream.lease is not None and not any(
+                billed
+            ):  # a provider answered, and its answer was not let through
+                billed = upstream.lease.reserved
+            await upstream.settle(*billed)
             await self._admissions.end(admission)
 
         try:

@@ -25,6 +25,7 @@ class BackEnd:
         repetition: how often it has been asked before for the same request.
         release: the release that alone may answer; ``None`` for any.
         provider: the hosted provider that it is.
+        may_sleep: whether it has not failed where it has no instance.
     """
 
     model: str
@@ -34,6 +35,7 @@ class BackEnd:
     repetition: int = 0
     release: str | None = None
     provider: str | None = None
+    may_sleep: bool = False
 
 
 def back_ends(model: Model, retries: Retries, release: str | None = None) -> Sequence[BackEnd]:
@@ -41,10 +43,17 @@ def back_ends(model: Model, retries: Retries, release: str | None = None) -> Seq
 
     A request for one ``release`` is for the weighted one alone, which knows all of them.
     """
-    weighted = BackEnd(model.name, "weighted", str(model.weighted_url).rstrip("/"), model.timeouts, release=release)
+    weighted = BackEnd(
+        model.name,
+        "weighted",
+        str(model.weighted_url).rstrip("/"),
+        model.timeouts,
+        release=release,
+        may_sleep=model.may_sleep,
+    )
     if release is not None:
         return [replace(weighted, repetition=number) for number in range(1 + retries.attempts)]
-    stable = BackEnd(model.name, "stable", str(model.stable_url).rstrip("/"), model.timeouts)
+    stable = replace(weighted, route="stable", url=str(model.stable_url).rstrip("/"))
     return [weighted, *(replace(stable, repetition=number) for number in range(retries.attempts))]
 
 

@@ -100,21 +100,31 @@ class BackEndTransport(httpx.AsyncBaseTransport):
             deadline = upstream.time_out_after(model.timeouts.total_seconds)
             refusal = None if upstream.admit is None else await upstream.admit(model, deadline)
             if refusal is not None:
-                upstream.verdict = upstream.verdict or refusal
+                upstream.judge(model, refusal)
                 return _unavailable(model)
             fewer = upstream.fewer_tokens.get(model.name)
             if fewer is not None and model.task is Task.CHAT:
                 request = _with_fewer_tokens(request, fields, fewer)
-            until = _now() + model.timeouts.wake_seconds
-            while True:
-                answer = await self._answer(model, upstream, request, path, streams=streams)
-                if answer is not None:
-                    return answer
-                begun = _now()
-                if not await self._sleepers.wake(model, until):
-                    upstream.verdict = upstream.verdict or _starting(model, self._sleepers.left(model))
-                    return _unavailable(model)
-                upstream.wait(_now() - begun)
+            answer = await self._answer_or_wake(model, upstream, request, path, streams=streams)
+            if answer.status_code >= 300 and upstream.leave is not None:
+                await upstream.leave(model.name)
+            return answer
+
+    async def _answer_or_wake(
+        self, model: Model, upstream: Upstream, request: httpx.Request, path: str, *, streams: bool
+    ) -> httpx.Response:
+        """The answer of the first back end that has one, once the model has an instance, or 503."""
+        until = _now() + model.timeouts.wake_seconds
+        while True:
+            answer = await self._answer(model, upstream, request, path, streams=streams)
+            if answer is not None:
+                return answer
+            begun = _now()
+            is_awake = await self._sleepers.wake(model, until)
+            upstream.wait(_now() - begun)
+            if not is_awake:
+                upstream.judge(model, _starting(model, self._sleepers.left(model)))
+                return _unavailable(model)
 
     async def _answer(
         self, model: Model, upstream: Upstream, request: httpx.Request, path: str, *, streams: bool
@@ -147,8 +157,8 @@ class BackEndTransport(httpx.AsyncBaseTransport):
             if upstream.is_unknown_release:
                 return _unavailable(model)
             if answer is None:
-                sleeps = attempt.nobody and model.cold_start_seconds is not None
-                is_last = back_end.route == "stable" or number + 1 == len(order)
+                sleeps = attempt.nobody
+                is_last = back_end.route == "stable" or back_end.release is not None or number + 1 == len(order)
                 if sleeps and is_last:
                     return None
                 continue
@@ -176,7 +186,11 @@ class BackEndTransport(httpx.AsyncBaseTransport):
         attempt = self._attempt(back_end, upstream, hosted.model, deadline, first_seconds)
         if attempt is None:
             return _unavailable(model)
-        lease = await self._access.hold(hosted, upstream, uuid.uuid4().hex)
+        try:
+            lease = await self._access.hold(hosted, upstream, uuid.uuid4().hex)
+        except BaseException:  # its client left: the breaker must not wait for what it never sends
+            attempt.give_up("abandoned")
+            raise
         if lease is None:
             attempt.give_up("over_budget")
             return _unavailable(model)
@@ -245,7 +259,7 @@ class _Attempt:
         self._failed: bool | None = None
         self.outcome = ""
         self.nobody = False
-        """The proxy or a router answered in the place of an engine: there is none."""
+        """The proxy or a router answered in the place of an engine: there is none, and may be none."""
 
     async def send(self, inner: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response | None:
         """The answer: whole, or, of a stream, from the first token on. ``None`` where the next back end is to be asked.
@@ -273,6 +287,7 @@ class _Attempt:
             "write": remaining,
             "pool": remaining,
         }
+        self.nobody, self._upstream.is_worked_on = False, True
         try:
             async with contextlib.AsyncExitStack() as opened, asyncio.timeout_at(until):
                 response = await inner.handle_async_request(request)
@@ -280,11 +295,12 @@ class _Attempt:
                 self._release = response.headers.get(RELEASE_HEADER)
                 self._check_release(response.status_code)
                 if response.status_code >= 300 and response.status_code not in REFUSALS:
-                    self.nobody = is_nobody(response)
+                    self.nobody = self._back_end.may_sleep and is_nobody(response)
                     raise _FailedError(f"status_{response.status_code}")
                 answer = await self._answer(response)
                 opened.pop_all()  # the answer closes it
         except (_FailedError, TimeoutError, httpx.RequestError) as error:
+            self._upstream.is_worked_on = False
             self._untaken = _outcome(error) == _UNTAKEN
             # A model that sleeps has not failed.
             outcome, failed = ("no_instance", None) if self.nobody else (_outcome(error), True)
@@ -295,6 +311,7 @@ class _Attempt:
             raise
         is_slow = isinstance(answer.stream, _Stream) and _now() - started > self._slow_seconds
         self._end("answered" if answer.status_code < 300 else "refused", failed=is_slow)
+        self._upstream.is_worked_on = answer.status_code < 300
         self._upstream.model, self._upstream.release = self._back_end.model, self._release
         self._upstream.priced = self._priced
         return answer

@@ -75,8 +75,11 @@ class CircuitBreaker:
             self._become(State.OPEN)
 
     def broke(self) -> None:
-        """What had been answered broke off later."""
+        """What had been answered broke off later: it counts as failed, and no more as answered."""
         if self._state is State.CLOSED:
+            answered = next((outcome for outcome in reversed(self._outcomes) if not outcome[1]), None)
+            if answered is not None:
+                self._outcomes.remove(answered)
             self.record(self._generation, failed=True)
 
     def _become(self, state: State) -> None:

@@ -85,6 +85,11 @@ class Model(Settings):
     def _as_clients_ask(cls, value: object) -> object:
         return Task.CHAT if value == "generate" else value
 
+    @property
+    def may_sleep(self) -> bool:
+        """Whether it may have no instance because nobody asks it."""
+        return self.cold_start_seconds is not None
+
 
 class RequestLimits(Settings):
     """What no request may exceed, whatever its key: bytes of the body, tokens of the answer."""

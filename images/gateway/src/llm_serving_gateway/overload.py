@@ -37,7 +37,7 @@ class Admission:
     Attributes:
         id: of the request.
         service_class: of its key.
-        leases: what it holds, by model, until it ends.
+        leases: what it holds, by model, until it ends or goes on to another one.
         fewer_tokens: most tokens of an answer, by model, where it gives way so.
     """
 
@@ -76,11 +76,17 @@ class Admissions:
                     return None
         return self._refusal(admission.service_class, model)
 
-    async def end(self, admission: Admission) -> None:
-        """A request is over, and its room is free. A second call does nothing."""
-        for name, lease in admission.leases.items():
+    async def leave(self, admission: Admission, model: str) -> None:
+        """A request is no longer with this model, whose room is free. A second call does nothing."""
+        lease = admission.leases.pop(model, None)
+        if lease is not None:
             await lease.settle(0, 0)
-            self._queues[name].stir()
+            self._queues[model].stir()
+
+    async def end(self, admission: Admission) -> None:
+        """A request is over, and with it its room with every model. A second call does nothing."""
+        for model in [*admission.leases]:
+            await self.leave(admission, model)
 
     async def _enter(self, admission: Admission, model: Model, limit: int) -> bool:
         settings = self._settings

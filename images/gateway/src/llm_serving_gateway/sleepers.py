@@ -75,7 +75,7 @@ class Sleepers:
 
     def __init__(self, inner: httpx.AsyncBaseTransport, models: Iterable[Model]) -> None:
         self._inner = inner
-        self._sleepers = {model.name: _Sleeper() for model in models if model.cold_start_seconds is not None}
+        self._sleepers = {model.name: _Sleeper() for model in models if model.may_sleep}
         for name in self._sleepers:
             _WAITING.labels(name)
 
@@ -113,6 +113,7 @@ class Sleepers:
             sleeper.seen = time.monotonic()
             if not sleeper.waiting:
                 sleeper.probe.cancel()
+                sleeper.probe = None  # who comes before it has ended must not wait for it
         return outcome == "answered"
 
     async def _until_it_answers(self, model: Model) -> None:

@@ -35,9 +35,12 @@ class Upstream:
         is_unknown_release: there is no release such as ``pinned``.
         withheld: fields of the request that back ends get beside LiteLLM's, which would misread them.
         broken: whether the answer broke off after its first byte.
+        is_worked_on: whether a back end has the request, or has answered it.
         admit: room for it with a model until a moment; the refusal that its client gets where there is none.
+        leave: gives that room back: a model, by its name, does not answer.
         fewer_tokens: most tokens of an answer by model, where it gives way so.
-        verdict: what the client is told where nobody answers, if that is known better than by LiteLLM.
+        verdict: what the client is told where nobody answers, if that is known better than by LiteLLM: of the requested
+            model, and not of those that it falls back to.
     """
 
     may_use: Callable[[str], bool] = lambda model: True
@@ -57,7 +60,9 @@ class Upstream:
     is_unknown_release: bool = False
     withheld: Mapping[str, Any] = field(default_factory=dict)
     broken: bool = False
+    is_worked_on: bool = False
     admit: Callable[[Model, float], Awaitable[RefusalError | None]] | None = None
+    leave: Callable[[str], Awaitable[None]] | None = None
     fewer_tokens: Mapping[str, int] = field(default_factory=dict)
     verdict: RefusalError | None = None
 
@@ -71,6 +76,11 @@ class Upstream:
         """Time that does not count: the model had no instance that could have used it."""
         if self.deadline is not None:
             self.deadline += seconds
+
+    def judge(self, model: Model, verdict: RefusalError) -> None:
+        """Say why a model does not answer."""
+        if model.name == self.requested and self.verdict is None:
+            self.verdict = verdict
 
     def refused(self, context_tokens: int) -> httpx.Response | None:
         """The answer that a model with so much context would only repeat."""

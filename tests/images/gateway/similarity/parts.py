@@ -11,8 +11,9 @@ from typing import Any
 import requests
 
 from tests.images.gateway.environment import GATEWAY, SOURCES
-from tests.images.gateway.pods import GUARD_SECONDS, Redis, free_port, wait_until
+from tests.images.gateway.pods import GUARD_SECONDS, Redis, wait_until
 from tests.images.gateway.similarity.environment import SIMILARITY
+from tests.images.launched import free_port
 
 HERE = Path(__file__).parent
 

@@ -4,13 +4,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.images.gateway.pods import Redis, free_port
+from tests.images.gateway.pods import Redis
 from tests.images.gateway.similarity.parts import (
     cache_lab,
     chat,
     embedding_server,
     redis_with_vector_sets,
 )
+from tests.images.launched import free_port
 from tests.images.locked_environment import NotHereError
 
 SIMILAR = {"similar": {"embeddingModel": "vectors"}}
