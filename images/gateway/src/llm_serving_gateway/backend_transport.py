@@ -66,8 +66,10 @@ class BackEndTransport(httpx.AsyncBaseTransport):
         self._models = {model.name: model for model in configuration.models}
         self._hosted = {hosted.group: hosted for hosted in all_hosted(configuration)}
         self._with_hosted = {hosted.model.model for hosted in self._hosted.values()}
-        self._bases = {f"{str(model.weighted_url).rstrip('/')}/" for model in configuration.models}
-        self._bases |= {f"{hosted.base}/" for hosted in self._hosted.values()}
+        bases = {f"{str(model.weighted_url).rstrip('/')}/" for model in configuration.models}
+        bases |= {f"{hosted.base}/" for hosted in self._hosted.values()}
+        # The longest first: one provider's URL may begin with another's.
+        self._bases = sorted(bases, key=len, reverse=True)
         self._budget = RetryBudget()
         self._breakers = breakers.breakers(configuration)
         self._slow_seconds = configuration.breaker.slow_seconds or math.inf
