@@ -25,6 +25,10 @@ KEYS = (key("any"),)
 """The keys that every test starts with."""
 
 
+NO_BREAKER = {"minRequests": 10**6}
+"""A test must not find a back end left alone for what the one before did to it. Breakers have tests of their own."""
+
+
 def give_keys(pods: Sequence[Pod], *more: Mapping[str, Any]) -> None:
     """Let these keys count, and those that every test starts with, in gateways that run."""
     running = [pod for pod in pods if pod.process.poll() is None]
@@ -102,6 +106,7 @@ def configuration(weighted: Backend, stable: Backend, redis: Redis, postgres: Po
             "backoffSeconds": 0.1,
             "webhooks": {"hosts": ["hooks.example.com", "localhost"], "attempts": 2},
         },
+        "breaker": NO_BREAKER,
         "overload": {"batchOutputTokens": 16, "waitSeconds": 0.5, "retryAfterSeconds": 7},
         "postgres": {
             **postgres.endpoint(),
@@ -207,6 +212,7 @@ def protected_pod(
         "version": 1,
         "models": models,
         "retries": {"attempts": 2},
+        "breaker": NO_BREAKER,
         "redis": {"cache": {"host": "127.0.0.1", "port": cache.port}, "timeoutSeconds": 0.2},
         "cache": {"ttlSeconds": 300, "staleSeconds": 3600},
         "guardrails": {"input": ["email", "api-key"], "output": ["email"], "action": "block", "promptInjection": True},

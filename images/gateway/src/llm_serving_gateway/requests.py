@@ -59,6 +59,19 @@ def _parts(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
     raise PydanticCustomError("parts", "Every part should have a type that messages have")
 
 
+_OF_PARTS = WithJsonSchema(
+    {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {"type": {"type": "string", "enum": [*_PARTS]}},
+            "required": ["type"],
+            "additionalProperties": True,
+        },
+    }
+)
+
+
 def _of(kind: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "object", "additionalProperties": {"type": kind}})
 
@@ -130,7 +143,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     role: Annotated[StrictStr, Field(min_length=1, max_length=64)]
-    content: StrictStr | Annotated[List[dict[str, Any]], AfterValidator(_parts)] | None = None
+    content: StrictStr | Annotated[List[dict[str, Any]], AfterValidator(_parts), _OF_PARTS] | None = None
 
 
 class NamedFunction(BaseModel):
