@@ -62,8 +62,8 @@ def test_an_unknown_model_is_404(pod, path):
     "path",
     [
         "/", "/key/generate", "/key/info", "/user/new", "/config/yaml", "/mcp", "/mcp/tools", "/ui", "/docs", "/redoc",
-        "/openapi.json", "/metrics", "/health", "/routes", "/model/info", "/v1/responses", "/v1/uploads", "/v1/messages",
-        "/chat/completions", "/v1/chat/completions/", "//v1/chat/completions", "/v1/../key/info",
+        "/openapi.json", "/metrics", "/health", "/routes", "/model/info", "/v1/responses", "/v1/uploads",
+        "/v1/messages", "/chat/completions", "/v1/chat/completions/", "//v1/chat/completions", "/v1/../key/info",
         "/v1/chat%2Fcompletions/x", "/openai/deployments/tiny/chat/completions", "/v1/modelsx",
     ],
 )  # fmt: skip
