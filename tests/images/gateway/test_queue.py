@@ -293,7 +293,7 @@ def test_the_limits_of_the_key_hold_for_its_requests_in_the_queue(pods, pod, wor
         pods,
         workers,
         key("one", parallelRequests=1),
-        key("thrifty", budget={"tokens": 50}),
+        key("sparing", budget={"tokens": 50}),
         key("narrow", models=["second"]),
     )
     weighted.behaviour.hold = threading.Event()
@@ -309,8 +309,8 @@ def test_the_limits_of_the_key_hold_for_its_requests_in_the_queue(pods, pod, wor
     assert [ended(pod, name, "one")["status"] for name in names] == ["completed"] * 3
     found = []
     for number in range(3):
-        submit(pod, "thrifty", f"b{number}")
-        found.append(ended(pod, f"b{number}", "thrifty"))
+        submit(pod, "sparing", f"b{number}")
+        found.append(ended(pod, f"b{number}", "sparing"))
     assert [each["response"]["status_code"] for each in found] == [200, 200, 429]
     assert found[-1]["response"]["body"]["error"]["code"] == "budget_exceeded"
     assert submit(pod, "narrow").status_code == 403

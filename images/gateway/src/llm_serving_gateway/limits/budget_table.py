@@ -63,12 +63,13 @@ class BudgetTable:
         self._own: dict[Period, _Row] = {}
         self._others: dict[Period, tuple[_Row, float]] = {}
         self._changed: set[Period] = set()
+        self._writing: frozenset[Period] = frozenset()
         self._has_changed = asyncio.Event()
 
     @property
     def unwritten(self) -> int:
         """Budgets that changed and are not written yet."""
-        return len(self._changed)
+        return len(self._changed | self._writing)
 
     def count(self, limits: Limits, period: int, tokens: int, nano: int) -> None:
         """A request is over, and Redis knows it, or there is none."""
@@ -121,6 +122,7 @@ class BudgetTable:
         if not changed:
             return
         rows = [self._own[key] for key in changed]
+        self._writing = frozenset(changed)
         self._changed.clear()
         self._has_changed.clear()
         columns = [
@@ -138,6 +140,8 @@ class BudgetTable:
         except PostgresAwayError:
             self._mark(changed)
             raise
+        finally:
+            self._writing = frozenset()
         self._forget_old()
 
     async def _write_changes(self) -> None:
