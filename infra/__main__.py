@@ -75,6 +75,7 @@ services = {
 front_door = put_gateway_in_front(stack, platform, namespaces, services, shared)
 
 if stack.scales and stack.models:  # there is a Prometheus
-    Monitoring("monitoring", monitoring_arguments(stack), platform.on_cluster(depends_on=[addons]))
+    parents = [addons, *namespaces.values()]
+    Monitoring("monitoring", monitoring_arguments(stack), platform.on_cluster(depends_on=parents))
 
 export_outputs(stack, platform.outputs, launcher, services, front_door)

@@ -236,8 +236,11 @@ def _loader_identity(stack: Stack, platform: Platform, team: str) -> pulumi.Outp
 
 def monitoring_arguments(stack: Stack) -> MonitoringArgs:
     """What is recorded and watched of the models, by their objectives and plans."""
+    # Somebody else's Prometheus may be in a namespace that is not ours to write to: it reads rules where it reads the
+    # PodMonitors of a team.
+    installed = any(addon.name == "monitoring" for addon in stack.addons)
     arguments: MonitoringArgs = {
-        "namespace": stack.settings.addons.monitoring_namespace,
+        "namespace": stack.settings.addons.monitoring_namespace if installed else stack.models[0].spec.team,
         # Other stacks of the cluster have theirs in the same namespace.
         "prefix": f"llm-serving-{_NO_NAME.sub('-', pulumi.get_stack().lower()).strip('-')}",
         "models": [plain(_watched(model)) for model in stack.models],

@@ -28,7 +28,7 @@ class MonitoringArgs(TypedDict):
     """Arguments of `Monitoring`."""
 
     namespace: NotRequired[str]
-    """Namespace of its objects, that of Prometheus; `monitoring` by default."""
+    """Namespace of its objects, one whose rules Prometheus reads; `monitoring` by default."""
     prefix: NotRequired[str]
     """Beginning of its objects' names; `llm-serving` by default. A second stack on a cluster needs another."""
     models: list[WatchedModelArgs]

@@ -258,6 +258,8 @@ def test_gateways_of_two_stacks_on_one_cluster_share_no_object() -> None:
         kind.rpartition(":")[2] for kind, _, _ in one
     }
     assert one & other == set()
+    # Prometheus is somebody else's, and so is its namespace.
+    assert {namespace for kind, namespace, _ in one if kind.endswith("PrometheusRule")} == {"chat"}
 
 
 def test_prometheus_reads_every_part_that_has_metrics() -> None:
