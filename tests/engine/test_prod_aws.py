@@ -323,8 +323,8 @@ def test_instances_beyond_a_pools_limit_wait_and_the_summary_says_why(running: L
     kubernetes = running.kubernetes()
     (deployment,) = [
         each
-        for each in kubernetes.list("apps/v1", "Deployment")
-        if each["metadata"]["labels"].get(LABEL_MODEL) == ON_SPOT
+        for each in kubernetes.list("apps/v1", "Deployment", labels="app.kubernetes.io/component=engine")
+        if each["metadata"]["labels"][LABEL_MODEL] == ON_SPOT
     ]
     stack = read_stack(running.name, running.runner.project)
     kubeconfig = running.runner.kubeconfig(running.name)
