@@ -54,8 +54,8 @@ def _a_second_team(config: Config) -> None:
 
 # The new node pool is made under a name of its own before the old one goes.
 NEW_POOL = {"create NodePool", "delete NodePool", "update ComputeClass", "update Deployment"}
-# The new release has objects of its own, its launcher, router and weights among them, the Service and the route in front
-# move on to it, and the old ones go. Here its context has another length, up to which the gateway lets prompts through.
+# The new release has objects of its own, its launcher, router and weights among them, the Service and the route in
+# front move on to it, and the old ones go. Its context has another length here, up to which the gateway takes prompts.
 RELEASE = {
     "Deployment", "Service", "PodDisruptionBudget", "ScaledObject", "ConfigMap", "ModelLoader", "Job",
     "ReleaseRouter", "NetworkPolicy", "ServiceAccount", "Role", "RoleBinding",
