@@ -276,7 +276,7 @@ def _gateway(
         "cache": {"ttlSeconds": 3600},
         "replicas": 2,
     }
-    pods = [start(folder / f"gateway-{number}", configuration, [_KEY], f"127.0.0.{number}") for number in (1, 2)]
+    pods = [start(folder / f"gateway-{number}", configuration, [_KEY], host=f"127.0.0.{number}") for number in (1, 2)]
     for pod in pods:
         stack.callback(stop, pod)
     for version, members in ((lab.STABLE, routers[:2]), (lab.PREVIOUS, routers[:1]), (lab.CANARY, routers[2:])):
@@ -349,7 +349,7 @@ def _kill_pod(world: World) -> None:
 
 def _start_pod(world: World) -> None:
     folder = world.folder / f"gateway-{time.monotonic()}"
-    world.pods[1] = start(folder, world.configuration, [_KEY], "127.0.0.2")
+    world.pods[1] = start(folder, world.configuration, [_KEY], host="127.0.0.2")
     wait_ready(world.pods[1])
     world.notice("litellm", lab.NAMESPACE, 1, world.pods[1].port, ready=True)
 
