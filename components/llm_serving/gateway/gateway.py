@@ -223,14 +223,7 @@ class Gateway(pulumi.ComponentResource):
         deployment = apps.v1.Deployment(
             name,
             metadata=metadata(LITELLM, None if scaled else FORCE),
-            spec=apps.v1.DeploymentSpecArgs(
-                replicas=spec.replicas.min,
-                revision_history_limit=5,
-                progress_deadline_seconds=litellm.PROGRESS_DEADLINE_SECONDS,
-                selector=meta.v1.LabelSelectorArgs(match_labels=litellm.PODS),
-                strategy=ONE_BY_ONE,
-                template=template(labels, is_worker=False),
-            ),
+            spec=_deployment_spec(spec.replicas.min, litellm.PODS, template(labels, is_worker=False)),
             opts=child(
                 self,
                 depends_on=files,
@@ -247,14 +240,7 @@ class Gateway(pulumi.ComponentResource):
                 metadata=meta.v1.ObjectMetaArgs(
                     name=WORKER, namespace=self.namespace, labels=worker_labels, annotations=FORCE
                 ),
-                spec=apps.v1.DeploymentSpecArgs(
-                    replicas=spec.queue.workers,
-                    revision_history_limit=5,
-                    progress_deadline_seconds=litellm.PROGRESS_DEADLINE_SECONDS,
-                    selector=meta.v1.LabelSelectorArgs(match_labels=litellm.WORKER_PODS),
-                    strategy=ONE_BY_ONE,
-                    template=template(worker_labels, is_worker=True),
-                ),
+                spec=_deployment_spec(spec.queue.workers, litellm.WORKER_PODS, template(worker_labels, is_worker=True)),
                 opts=child(
                     self,
                     depends_on=files,
@@ -359,6 +345,19 @@ def _hosted_keys(inputs: GatewayInputs, source: str) -> pulumi.Output[dict[str, 
         return keys
 
     return pulumi.Output.secret(inputs.hosted_keys).apply(checked)
+
+
+def _deployment_spec(
+    replicas: int, pods: dict[str, str], template: core.v1.PodTemplateSpecArgs
+) -> apps.v1.DeploymentSpecArgs:
+    return apps.v1.DeploymentSpecArgs(
+        replicas=replicas,
+        revision_history_limit=5,
+        progress_deadline_seconds=litellm.PROGRESS_DEADLINE_SECONDS,
+        selector=meta.v1.LabelSelectorArgs(match_labels=pods),
+        strategy=ONE_BY_ONE,
+        template=template,
+    )
 
 
 def _pod_monitor(parent: pulumi.Resource, name: str, metadata: meta.v1.ObjectMetaArgs) -> None:

@@ -1,8 +1,17 @@
 """Series of the inference engines, as their adapters' versions spell them (``serving.engines``)."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from llm_serving.spec import EngineName
+
+
+class LatencyKind(StrEnum):
+    """What a latency objective is about, as the settings name it; the word in the names of recorded quantiles."""
+
+    TIME_TO_FIRST_TOKEN = "time_to_first_token"
+    INTER_TOKEN_LATENCY = "inter_token_latency"
+    LATENCY = "latency"
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,22 @@ class EngineMetrics:
     request_latency: str | None = None
     request_latency_bounds: tuple[float, float] | None = None
     queue_time: str | None = None
+
+    def histogram(self, kind: LatencyKind) -> str | None:
+        """The histogram of a kind of latency."""
+        return {
+            LatencyKind.TIME_TO_FIRST_TOKEN: self.time_to_first_token,
+            LatencyKind.INTER_TOKEN_LATENCY: self.inter_token_latency,
+            LatencyKind.LATENCY: self.request_latency,
+        }[kind]
+
+    def bounds(self, kind: LatencyKind) -> tuple[float, float] | None:
+        """First bound of that histogram and its last one but infinity, in seconds; ``None`` where not recorded."""
+        return {
+            LatencyKind.TIME_TO_FIRST_TOKEN: self.time_to_first_token_bounds,
+            LatencyKind.INTER_TOKEN_LATENCY: self.inter_token_latency_bounds,
+            LatencyKind.LATENCY: self.request_latency_bounds,
+        }[kind]
 
 
 _ENGINES = {

@@ -9,7 +9,7 @@ Prometheus' convention for recorded series, level:metric:operation
 from dataclasses import dataclass
 from enum import StrEnum
 
-from llm_serving.metrics.engines import EngineMetrics
+from llm_serving.metrics.engines import EngineMetrics, LatencyKind
 from llm_serving.metrics.series import (
     SERIES_MODEL,
     SERIES_NAMESPACE,
@@ -80,14 +80,6 @@ class ReleaseSeries(StrEnum):
     """Instances whose launcher answers."""
 
 
-class LatencyKind(StrEnum):
-    """What a latency objective is about; the word in the names of its quantiles."""
-
-    TIME_TO_FIRST_TOKEN = "time_to_first_token"
-    INTER_TOKEN_LATENCY = "inter_token_latency"
-    LATENCY = "latency"
-
-
 HISTOGRAMS = {
     LatencyKind.TIME_TO_FIRST_TOKEN: EngineSeries.TIME_TO_FIRST_TOKEN,
     LatencyKind.INTER_TOKEN_LATENCY: EngineSeries.INTER_TOKEN_LATENCY,
@@ -131,11 +123,7 @@ def engine_sources(metrics: EngineMetrics) -> dict[EngineSeries, EngineSource]:
         EngineSeries.PREFIX_CACHE_QUERIES: metrics.prefix_cache_queries,
         EngineSeries.PREFIX_CACHE_HITS: metrics.prefix_cache_hits,
     }
-    histograms = {
-        EngineSeries.LATENCY: metrics.request_latency,
-        EngineSeries.TIME_TO_FIRST_TOKEN: metrics.time_to_first_token,
-        EngineSeries.INTER_TOKEN_LATENCY: metrics.inter_token_latency,
-    }
+    histograms = {series: metrics.histogram(kind) for kind, series in HISTOGRAMS.items()}
     sources = {name: EngineSource(metric) for name, metric in counters_and_gauges.items() if metric is not None}
     if metrics.kv_cache_usage is not None:
         sources[EngineSeries.KV_CACHE_USAGE] = EngineSource(metrics.kv_cache_usage, operator="max")

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from llm_serving.metrics.engines import LatencyKind
 from llm_serving.metrics.promql import Pattern, selector
 from llm_serving.metrics.recorded import (
     GatewayRecord,
-    LatencyKind,
     ReleaseSeries,
     error_ratio_series,
     quantile_series,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from llm_serving.metrics.engines import engine_metrics
+from llm_serving.metrics.engines import LatencyKind, engine_metrics
 from llm_serving.metrics.promql import Pattern, selector
 from llm_serving.metrics.recorded import (
     HISTOGRAMS,
@@ -12,7 +12,6 @@ from llm_serving.metrics.recorded import (
     RELEASE_LABELS,
     EngineSeries,
     GatewayRecord,
-    LatencyKind,
     ReleaseSeries,
     engine_sources,
     error_ratio_series,

@@ -12,6 +12,7 @@ from llm_serving.metrics.series import SCRAPE_INTERVAL_SECONDS
 from llm_serving.planning.addons import gpu_exporter_provider, pools_that_need
 from llm_serving.planning.autoscaling import Cron, interruption, parse_cron
 from llm_serving.planning.replicas import releases_of
+from llm_serving.planning.rules.objectives import nearest_counted
 from llm_serving.planning.rules.stack import StackShape
 from llm_serving.spec import AddonSource, AddonsSpec, AutoscalingSpec, ModelSpec, ScheduleSpec, ServiceClass, Task
 
@@ -162,15 +163,14 @@ def _cap(path: str, model: ModelSpec, spec: AutoscalingSpec) -> Iterator[Problem
 
 
 def _bounds_of_objective(path: str, model: ModelSpec, spec: AutoscalingSpec, stack: StackShape) -> Iterator[Problem]:
-    """A histogram says nothing below its first bound, where every quantile lies above the objective, and nothing above
-    its last one, where none does."""
+    """The engine's histogram can tell whether the objective is kept."""
     release = stack.releases.get((model.name, model.releases.stable))
     bounds = None if release is None else engine_metrics(release.engine.name).time_to_first_token_bounds
-    if spec.ttft_seconds is None or bounds is None or bounds[0] <= spec.ttft_seconds < bounds[1]:
+    counted = None if spec.ttft_seconds is None else nearest_counted(spec.ttft_seconds, bounds)
+    if bounds is None or counted is None:
         return
     reason = f"the engine counts times to the first token from {bounds[0]:g} to {bounds[1]:g} seconds"
-    nearest_bound = bounds[0] if spec.ttft_seconds < bounds[0] else bounds[1] / 2
-    yield Problem(f"{path}.autoscaling.ttftSeconds", spec.ttft_seconds, reason, Suggestion(values=[nearest_bound]))
+    yield Problem(f"{path}.autoscaling.ttftSeconds", spec.ttft_seconds, reason, Suggestion(values=[counted]))
 
 
 def _schedule(path: str, schedule: ScheduleSpec, spec: AutoscalingSpec) -> Iterator[Problem]:
