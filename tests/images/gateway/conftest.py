@@ -1,6 +1,7 @@
 """Two gateways on one Redis, and two back ends, for all tests of this folder: a gateway takes long to start."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,10 +9,9 @@ import pytest
 from stacks.key_table import in_database
 from tests.images.gateway import backend as backends
 from tests.images.gateway.backend import Backend, Behaviour
-from tests.images.gateway.pods import Pod, Redis, key, start, stop, wait_ready, wait_until, write_keys
+from tests.images.gateway.pods import Pod, Redis, key, serving, start, wait_until, write_keys
 from tests.images.gateway.postgres import GATEWAY_USER, PASSWORD, Postgres
 from tests.images.launched import free_port
-from tests.images.locked_environment import NotHereError
 
 TIMEOUT_SECONDS = 5
 """Of Redis. More than in production: on a busy machine the gateway itself may rest so long."""
@@ -123,22 +123,12 @@ def pods(
     tmp_path_factory: pytest.TempPathFactory, configuration: Mapping[str, Any], postgres: Postgres
 ) -> Iterator[Sequence[Pod]]:
     """Two replicas."""
-    running: list[Pod] = []
-    try:
-        for name in ("a", "b"):
-            running.append(
-                start(
-                    tmp_path_factory.mktemp(f"gateway-{name}"), configuration, KEYS, postgres=postgres.files_of_a_pod()
-                )
-            )
-        for pod in running:
-            wait_ready(pod)
-        yield running
-    except NotHereError as reason:
-        pytest.fail(str(reason))
-    finally:
-        for pod in running:
-            stop(pod)
+
+    def begin(folder: Path) -> Pod:
+        return start(folder, configuration, KEYS, postgres=postgres.files_of_a_pod())
+
+    with serving(begin, [tmp_path_factory.mktemp(f"gateway-{name}") for name in ("a", "b")]) as begun:
+        yield begun
 
 
 @pytest.fixture
@@ -217,16 +207,10 @@ def protected_pod(
         "cache": {"ttlSeconds": 300, "staleSeconds": 3600},
         "guardrails": {"input": ["email", "api-key"], "output": ["email"], "action": "block", "promptInjection": True},
     }
-    pod = None
-    try:
-        pod = start(tmp_path_factory.mktemp("protected"), configuration, PROTECTED_KEYS)
-        wait_ready(pod)
+    with serving(
+        lambda folder: start(folder, configuration, PROTECTED_KEYS), [tmp_path_factory.mktemp("protected")]
+    ) as (pod,):
         yield pod
-    except NotHereError as reason:
-        pytest.fail(str(reason))
-    finally:
-        if pod is not None:
-            stop(pod)
 
 
 @pytest.fixture
@@ -314,13 +298,7 @@ def hosted_pod(
         },
         "cache": {"ttlSeconds": 300, "staleSeconds": 0},
     }
-    pod = None
-    try:
-        pod = start(tmp_path_factory.mktemp("hosted"), configuration, HOSTED_KEYS)
-        wait_ready(pod)
+    with serving(lambda folder: start(folder, configuration, HOSTED_KEYS), [tmp_path_factory.mktemp("hosted")]) as (
+        pod,
+    ):
         yield pod
-    except NotHereError as reason:
-        pytest.fail(str(reason))
-    finally:
-        if pod is not None:
-            stop(pod)

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from tests.images.gateway.environment import GATEWAY, SOURCES
 from tests.images.launched import free_port
+from tests.images.locked_environment import NotHereError
 
 START_SECONDS = 400
 """A guard: LiteLLM takes half a minute to start, and much more on a busy machine."""
@@ -178,6 +180,23 @@ def stop(pod: Pod) -> None:
     """End a gateway however it is."""
     pod.process.kill()
     pod.process.wait(GUARD_SECONDS)
+
+
+@contextmanager
+def serving(begin: Callable[[Path], Pod], folders: Sequence[Path]) -> Iterator[list[Pod]]:
+    """Gateways or workers that are ready, one in each folder, until the end of the block."""
+    pods: list[Pod] = []
+    try:
+        for folder in folders:
+            pods.append(begin(folder))
+        for pod in pods:
+            wait_ready(pod)
+        yield pods
+    except NotHereError as reason:
+        pytest.fail(str(reason))
+    finally:
+        for pod in pods:
+            stop(pod)
 
 
 @dataclass

@@ -15,7 +15,7 @@ import requests
 from tests.images.gateway.backend import Behaviour
 from tests.images.gateway.conftest import KEYS, MAX_QUEUED, give_keys
 from tests.images.gateway.environment import GATEWAY
-from tests.images.gateway.pods import GUARD_SECONDS, Pod, Redis, key, start, stop, wait_ready, wait_until, write_keys
+from tests.images.gateway.pods import GUARD_SECONDS, Pod, Redis, key, serving, start, wait_until, write_keys
 from tests.images.gateway.postgres import Postgres
 
 REQUESTS = "/v1/queue/requests"
@@ -35,17 +35,12 @@ def started(
     postgres: Postgres,
 ) -> Iterator[list[Pod]]:
     """Two workers."""
-    running: list[Pod] = []
-    try:
-        for name in ("a", "b"):
-            folder = tmp_path_factory.mktemp(f"worker-{name}")
-            running.append(start(folder, configuration, KEYS, "worker", postgres=postgres.files_of_a_pod()))
-        for worker in running:
-            wait_ready(worker)
-        yield running
-    finally:
-        for worker in running:
-            stop(worker)
+
+    def begin(folder: Path) -> Pod:
+        return start(folder, configuration, KEYS, "worker", postgres=postgres.files_of_a_pod())
+
+    with serving(begin, [tmp_path_factory.mktemp(f"worker-{name}") for name in ("a", "b")]) as begun:
+        yield begun
 
 
 @pytest.fixture

@@ -260,9 +260,8 @@ class Application:
             cost = price(upstream.priced or model, prompt, output)
             await lease.settle(prompt + output, cost)
             billed = prompt + output, cost
-            if upstream.lease is not None and not any(
-                billed
-            ):  # a provider answered, and its answer was not let through
+            # A provider answered, and its answer was not let through.
+            if upstream.lease is not None and not any(billed):
                 billed = upstream.lease.reserved
             await upstream.settle(*billed)
             await self._admissions.end(admission)

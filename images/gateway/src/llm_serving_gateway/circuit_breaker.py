@@ -4,8 +4,8 @@ Closed, every request passes, and those of the last seconds are counted. Where t
 opens: requests go elsewhere at once. After a pause it is half open, and one request passes as a probe: if that is
 answered, the breaker closes, else the pause begins again.
 
-Looked at first: purgatory 3.0, pybreaker 1.4, aiobreaker 1.2 and circuitbreaker 2.1 count failures in a row, know no
-share over a time and no slowness, and count what was admitted before they opened as a probe's result (November 2026).
+As far as is known, and none of them was tried, purgatory, pybreaker, aiobreaker and circuitbreaker count failures in a
+row, and know no share over a time and no slowness (November 2026).
 """
 
 import time

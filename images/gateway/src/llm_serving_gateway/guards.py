@@ -13,7 +13,7 @@ from llm_serving_gateway.configuration import Guardrails
 from llm_serving_gateway.encoding import DONE, EVENT_END
 from llm_serving_gateway.exchange import Exchange
 from llm_serving_gateway.guardrails import BlockedError, TextFilter, filters
-from llm_serving_gateway.relay import BLOCKED, INJECTION, Event, Inner, Receive, Send
+from llm_serving_gateway.relay import BLOCKED, INJECTION, Event, Inner, Receive, Send, giving
 
 _THOUGHTS = ("reasoning_content", "reasoning")
 _MESSAGE_TEXTS = ("content", *_THOUGHTS, "refusal", "name")
@@ -125,7 +125,7 @@ def around_requests(inner: Inner, guardrails: Guardrails | None) -> Inner:
         shown, running.upstream.withheld = requests.divide(running.path, running.body)
         body = encoding.dumps(shown)
         await receive()  # what came before the guardrails
-        await inner(_with_length(scope, len(body)), _giving(body, receive), send)
+        await inner(_with_length(scope, len(body)), giving(body, receive), send)
 
     return guarded
 
@@ -394,19 +394,6 @@ def _dictionaries(value: object) -> Iterator[dict[str, Any]]:
 def _with_length(message: MutableMapping[str, Any], length: int) -> MutableMapping[str, Any]:
     headers = [(name, value) for name, value in message["headers"] if name.lower() != b"content-length"]
     return {**message, "headers": [*headers, (b"content-length", str(length).encode())]}
-
-
-def _giving(body: bytes, receive: Receive) -> Receive:
-    given = False
-
-    async def take() -> Event:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return take
 
 
 def _error(reason: str) -> bytes:

@@ -99,10 +99,8 @@ class Keys:
         if scheme.lower() != "bearer" or not token:
             raise _unauthenticated("Send a key: Authorization: Bearer sk-llm-...", "missing_api_key")
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-        key = self._keys.get(self._mac(digest))
-        if key is None and self._table is not None and has_form(token):
-            key = await self._table.look_up(digest)
-        if key is None or key.is_expired(datetime.now(UTC)):
+        key = await self._find(digest, in_table=has_form(token))
+        if key is None:
             raise _unauthenticated("This key is not known, or has expired.", "invalid_api_key")
         return key
 
@@ -114,15 +112,18 @@ class Keys:
         Raises:
             RefusalError: 503 where the table may know it and does not answer.
         """
-        digest = bytes.fromhex(sha256)
-        key = self._keys.get(self._mac(digest))
-        if key is None and self._table is not None:
-            key = await self._table.look_up(digest)
-        return None if key is None or key.is_expired(datetime.now(UTC)) else key
+        return await self._find(bytes.fromhex(sha256), in_table=True)
 
     def had(self, sha256: str) -> bool:
         """Whether a key was in a file that counted here, now or before."""
         return self._mac(bytes.fromhex(sha256)) in self._had
+
+    async def _find(self, digest: bytes, *, in_table: bool) -> Key | None:
+        """The key that counts, of the file or, where it may be there, of the table."""
+        key = self._keys.get(self._mac(digest))
+        if key is None and self._table is not None and in_table:
+            key = await self._table.look_up(digest)
+        return None if key is None or key.is_expired(datetime.now(UTC)) else key
 
     def _mac(self, digest: bytes) -> bytes:
         return hashlib.blake2b(digest, key=self._secret, digest_size=32).digest()

@@ -63,6 +63,30 @@ class Outcome:
 Settle = Callable[[Outcome], Awaitable[None]]
 
 
+def giving(body: bytes, after: Receive) -> Receive:
+    """What gives a body, and then what ``after`` has."""
+    given = False
+
+    async def take() -> Event:
+        nonlocal given
+        if given:
+            return await after()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return take
+
+
+def until_gone(gone: asyncio.Event) -> Receive:
+    """What says that the client is gone, once it is."""
+
+    async def take() -> Event:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    return take
+
+
 async def relay(
     inner: Inner,
     scope: Mapping[str, Any],
@@ -97,19 +121,10 @@ async def relay(
             raise
 
     answer = _Answer(write, exchange, settle, show_usage=show_usage)
-    sent = False
-
-    async def take() -> Event:
-        nonlocal sent
-        if not sent:
-            sent = True
-            return {"type": "http.request", "body": body, "more_body": False}
-        await gone.wait()
-        return {"type": "http.disconnect"}
 
     async def run() -> None:
         current.set(exchange)
-        await inner(_inner_scope(scope, exchange, len(body)), take, answer.send)
+        await inner(_inner_scope(scope, exchange, len(body)), giving(body, until_gone(gone)), answer.send)
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":

@@ -1,6 +1,6 @@
 """Tasks, files and batches in Redis: what the scripts do, with names and types."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -189,36 +189,32 @@ class Store:
         It does not wait for one: a read that blocks holds a connection, and redis-py cannot tell its end from that of
         a server that is gone.
         """
-        entries: list[Entry] = []
-        for stream in scripts.STREAMS:
-            left = count - len(entries)
-            if left > 0:
-                answer = await self._redis.call(
-                    lambda redis, stream=stream, left=left: redis.xreadgroup(
-                        scripts.GROUP, consumer, {f"{PREFIX}:{stream}": ">"}, count=left
-                    )
-                )
-                entries += [_entry(stream, *each) for _, found in answer or () for each in found]
-        return entries
+
+        async def of(stream: str, most: int) -> list[Entry]:
+            answer = await self._redis.call(
+                lambda redis: redis.xreadgroup(scripts.GROUP, consumer, {f"{PREFIX}:{stream}": ">"}, count=most)
+            )
+            return [_entry(stream, *each) for _, found in answer or () for each in found]
+
+        return await _in_order(of, count)
 
     async def reclaim(self, consumer: str, count: int) -> list[Entry]:
         """Tasks of workers that renewed them for too long no more."""
-        entries: list[Entry] = []
-        for stream in scripts.STREAMS:
-            left = count - len(entries)
-            if left > 0:
-                answer = await self._redis.call(
-                    lambda redis, stream=stream, left=left: redis.xautoclaim(
-                        f"{PREFIX}:{stream}",
-                        scripts.GROUP,
-                        consumer,
-                        min_idle_time=int(self._settings.lease_seconds * 1000),
-                        start_id="0-0",
-                        count=left,
-                    )
+
+        async def of(stream: str, most: int) -> list[Entry]:
+            answer = await self._redis.call(
+                lambda redis: redis.xautoclaim(
+                    f"{PREFIX}:{stream}",
+                    scripts.GROUP,
+                    consumer,
+                    min_idle_time=int(self._settings.lease_seconds * 1000),
+                    start_id="0-0",
+                    count=most,
                 )
-                entries += [_entry(stream, *each) for each in answer[1] if each[1]]
-        return entries
+            )
+            return [_entry(stream, *each) for each in answer[1] if each[1]]
+
+        return await _in_order(of, count)
 
     async def take(self, entry: Entry) -> Taken | str:
         """The task that an entry leads to, or how it ended; empty where it leads to none."""
@@ -331,6 +327,15 @@ def _name_and_hash(key: bytes) -> tuple[str, str]:
 
 def _word(answer: Any) -> str:
     return answer.decode() if isinstance(answer, bytes) else str(answer)
+
+
+async def _in_order(of: Callable[[str, int], Awaitable[list[Entry]]], count: int) -> list[Entry]:
+    """So many entries at most, those of the first stream before those of the next."""
+    entries: list[Entry] = []
+    for stream in scripts.STREAMS:
+        if len(entries) < count:
+            entries += await of(stream, count - len(entries))
+    return entries
 
 
 def _entry(stream: str, id_: bytes, fields: Mapping[bytes, bytes]) -> Entry:

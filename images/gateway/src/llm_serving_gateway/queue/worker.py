@@ -25,7 +25,7 @@ from llm_serving_gateway.queue import batch_lines
 from llm_serving_gateway.queue.store import Load, Store, Taken
 from llm_serving_gateway.queue.webhooks import SEND_SECONDS, Sender
 from llm_serving_gateway.refusals import RefusalError, invalid
-from llm_serving_gateway.relay import Event, Receive, Send
+from llm_serving_gateway.relay import Event, Receive, Send, giving, until_gone
 
 T = TypeVar("T")
 
@@ -320,16 +320,7 @@ class Worker:
             "state": {},
             KEY: key,
         }
-        sent = False
         status, headers, pieces = 0, dict[str, str](), list[bytes]()
-
-        async def receive() -> Event:
-            nonlocal sent
-            if not sent:
-                sent = True
-                return {"type": "http.request", "body": body, "more_body": False}
-            await gone.wait()
-            return {"type": "http.disconnect"}
 
         async def send(event: Event) -> None:
             nonlocal status
@@ -339,7 +330,7 @@ class Worker:
             else:
                 pieces.append(event.get("body", b""))
 
-        await self._application(scope, receive, send)
+        await self._application(scope, giving(body, until_gone(gone)), send)
         return None if gone.is_set() or not status else (status, headers, b"".join(pieces))
 
     async def _expand(self, taken: Taken) -> None:
