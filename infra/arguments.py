@@ -238,9 +238,9 @@ def monitoring_arguments(stack: Stack) -> MonitoringArgs:
     """What is recorded and watched of the models, by their objectives and plans."""
     # Somebody else's Prometheus may be in a namespace that is not ours to write to: it reads rules where it reads the
     # PodMonitors of a team.
-    installed = any(addon.name == "monitoring" for addon in stack.addons)
+    is_ours = MONITORING in stack.addons
     arguments: MonitoringArgs = {
-        "namespace": stack.settings.addons.monitoring_namespace if installed else stack.models[0].spec.team,
+        "namespace": stack.settings.addons.monitoring_namespace if is_ours else stack.models[0].spec.team,
         # Other stacks of the cluster have theirs in the same namespace.
         "prefix": f"llm-serving-{_NO_NAME.sub('-', pulumi.get_stack().lower()).strip('-')}",
         "models": [plain(_watched(model)) for model in stack.models],
@@ -263,7 +263,7 @@ def _watched(model: ServedModel) -> WatchedModelSpec:
         team=model.spec.team,
         service_class=model.spec.service_class,
         slo=model.spec.slo,
-        may_sleep=model.spec.autoscaling is not None and model.spec.autoscaling.may_sleep,
+        may_sleep=model.spec.may_sleep,
         releases=tuple(
             WatchedReleaseSpec(
                 version=served.release.spec.version,

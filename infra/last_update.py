@@ -1,5 +1,6 @@
 """What the stack put out at its last update, read while the program runs."""
 
+import secrets
 import time
 from typing import Any
 
@@ -7,6 +8,14 @@ import pulumi
 
 RETRY_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds between attempts to read the state."""
+
+_RANDOM_BYTES = 32
+
+
+def kept_or_made(before: str | None) -> str:
+    """A secret that nobody chose: that of the last update, or a new one. Whoever asks puts it out, so that the next
+    update finds it."""
+    return before or secrets.token_urlsafe(_RANDOM_BYTES)
 
 
 def last_outputs() -> dict[str, Any]:

@@ -1,17 +1,13 @@
 """What webhooks of the gateway's queue are signed with: given as a secret of the stack, or made once and kept as a
 secret output. Of it the gateway makes one secret for each key or team, which that one can ask for."""
 
-import secrets
-
 import pulumi
 
-from infra.last_update import last_outputs
+from infra.last_update import kept_or_made, last_outputs
 from llm_serving.arguments import parse
 from llm_serving.spec import GatewaySpec
 from stacks.outputs import WebhookSecretOutputs
 from stacks.settings.secrets import WEBHOOK_SECRET
-
-_RANDOM_BYTES = 32
 
 
 def webhook_secret(spec: GatewaySpec) -> pulumi.Output[str] | None:
@@ -21,6 +17,6 @@ def webhook_secret(spec: GatewaySpec) -> pulumi.Output[str] | None:
     if (given := pulumi.Config().get_secret(WEBHOOK_SECRET)) is not None:
         return given
     before = parse(WebhookSecretOutputs, last_outputs(), "outputs of the last update").webhook_secret
-    made = pulumi.Output.secret(before or secrets.token_urlsafe(_RANDOM_BYTES))
+    made = pulumi.Output.secret(kept_or_made(before))
     pulumi.export("webhookSecret", made)
     return made

@@ -4,9 +4,6 @@ The expositions are those of ``test_scaling_queries``. A metric that the engine 
 this shows for each.
 """
 
-import json
-import shutil
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,7 +14,7 @@ from llm_serving.metrics.recorded import EngineSeries, engine_sources
 from llm_serving.observability.recording import recording_groups
 from llm_serving.spec import EngineName
 from tests.images.test_scaling_queries import expositions, target_labels  # noqa: F401 (a fixture)
-from tests.unit.serving.promtool import STEP_SECONDS, Series, scraped_series, series
+from tests.unit.serving.promtool import STEP_SECONDS, Series, answers, asked, scraped_series, series
 
 SOURCES = engine_sources(engine_metrics(EngineName.VLLM))
 GROUPS = recording_groups([EngineName.VLLM])
@@ -38,26 +35,11 @@ def known(expositions: dict[str, str]) -> list[Series]:  # noqa: F811
 
 def recorded(cases: Iterable[list[Series]], folder: Path) -> list[set[str]]:
     """Names of the recorded series that have elements, for what is scraped in each case."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("NOT TESTED: promtool (package prometheus) is missing: run `make setup-node`")
-    (folder / "rules.yaml").write_text(json.dumps({"groups": GROUPS}))
-    asked = [
-        {
-            "expr": 'count by (__name__) ({__name__=~"llm_.*|llm:.*"})',
-            "eval_time": MOMENT,
-            "exp_samples": [{"labels": '{never="seen"}', "value": 0}],
-        }
-    ]
-    tests = [{"interval": f"{STEP_SECONDS}s", "input_series": known, "promql_expr_test": asked} for known in cases]
-    suite = {"rule_files": ["rules.yaml"], "evaluation_interval": f"{STEP_SECONDS}s", "tests": tests}
-    (folder / "test.yaml").write_text(json.dumps(suite))
-    ran = subprocess.run(
-        [promtool, "test", "rules", str(folder / "test.yaml")], capture_output=True, text=True, check=False
-    )
-    answers = (ran.stdout + ran.stderr).split("got:")[1:]
-    assert len(answers) == len(tests), ran.stdout + ran.stderr
-    return [{name for name in RECORDED if f'"{name}"' in answer or f"{name} " in answer} for answer in answers]
+    every = [asked('count by (__name__) ({__name__=~"llm_.*|llm:.*"})', MOMENT)]
+    step = f"{STEP_SECONDS}s"
+    tests = [{"interval": step, "input_series": known, "promql_expr_test": every} for known in cases]
+    found = answers(GROUPS, tests, step, folder)
+    return [{name for name in RECORDED if f'"{name}"' in answer or f"{name} " in answer} for answer in found]
 
 
 def test_every_series_comes_out_of_what_the_engine_says_and_none_without_its_metric(

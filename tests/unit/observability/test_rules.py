@@ -6,7 +6,6 @@ engines, launcher, gateway and kube-state-metrics export: recorded ones are comp
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from llm_serving.spec import (
     WatchedModelSpec,
     WatchedReleaseSpec,
 )
+from tests.unit.serving.promtool import answers, asked, program
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 RUNBOOK = DOCS / "runbook.md"
@@ -359,53 +359,32 @@ def alert_names() -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def promtool() -> str:
-    program = shutil.which("promtool")
-    if program is None:
-        pytest.skip("NOT TESTED: promtool (package prometheus) is missing: run `make setup-node`")
-    return program
-
-
-@pytest.fixture(scope="module")
-def firing(promtool: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+def firing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """The alerts that fire at the end of each case. Cases of a day, which know no gateway, are evaluated half as often
     and without its groups."""
     days = [case for case in CASES if case.minutes > 600]
     return {
-        **_firing(promtool, [c for c in CASES if c not in days], groups(), 1, tmp_path_factory.mktemp("minutes")),
-        **_firing(promtool, days, groups(gateway=False), 2, tmp_path_factory.mktemp("days")),
+        **_firing([c for c in CASES if c not in days], groups(), 1, tmp_path_factory.mktemp("minutes")),
+        **_firing(days, groups(gateway=False), 2, tmp_path_factory.mktemp("days")),
     }
 
 
-def _firing(
-    promtool: str, cases: Sequence[Case], rules: list[dict[str, Any]], minutes: int, folder: Path
-) -> dict[str, set[str]]:
+def _firing(cases: Sequence[Case], rules: list[dict[str, Any]], minutes: int, folder: Path) -> dict[str, set[str]]:
     """All cases in one run of ``promtool``, with so many minutes between two evaluations."""
     often = [{**group, "interval": f"{minutes}m"} for group in rules]
-    (folder / "rules.yaml").write_text(json.dumps({"groups": often}))
     tests = [
         {
             "name": case.id,
             "interval": "1m",
             "input_series": [*case.series, asleep(case.minutes)],
             "promql_expr_test": [
-                {
-                    "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
-                    "eval_time": f"{case.minutes}m",
-                    "exp_samples": [{"labels": '{never="seen"}', "value": 0}],
-                }
+                asked('count by (alertname) (ALERTS{alertstate="firing"})', f"{case.minutes}m"),
             ],
         }
         for case in cases
     ]
-    suite = {"rule_files": ["rules.yaml"], "evaluation_interval": f"{minutes}m", "tests": tests}
-    (folder / "test.yaml").write_text(json.dumps(suite))
-    ran = subprocess.run(
-        [promtool, "test", "rules", str(folder / "test.yaml")], capture_output=True, text=True, check=False
-    )
-    answers = (ran.stdout + ran.stderr).split("got:")[1:]
-    assert len(answers) == len(cases), ran.stdout + ran.stderr
-    return {case.id: _names(answer) for case, answer in zip(cases, answers, strict=True)}
+    found = answers(often, tests, f"{minutes}m", folder)
+    return {case.id: _names(answer) for case, answer in zip(cases, found, strict=True)}
 
 
 def _names(answer: str) -> set[str]:
@@ -422,10 +401,10 @@ def test_every_alert_is_shown_what_it_fires_on() -> None:
     assert {name for case in CASES for name in case.fires} == alert_names()
 
 
-def test_prometheus_accepts_every_rule(promtool: str, tmp_path: Path) -> None:
+def test_prometheus_accepts_every_rule(tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(json.dumps({"groups": groups()}))
-    ran = subprocess.run([promtool, "check", "rules", str(file)], capture_output=True, text=True, check=False)
+    ran = subprocess.run([program(), "check", "rules", str(file)], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 

@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -62,23 +62,47 @@ def values(expressions: Mapping[str, str], known: Iterable[Series], folder: Path
 
     Every one is compared with a sample that it never is, and promtool says what it got instead.
     """
+    cases = [asked(expression, MOMENT) for expression in expressions.values()]
+    step = f"{STEP_SECONDS}s"
+    found = answers([], [{"interval": step, "input_series": list(known), "promql_expr_test": cases}], step, folder)
+    return {
+        name: [float(value) for value in _ELEMENT.findall(text)] for name, text in zip(expressions, found, strict=True)
+    }
+
+
+def program() -> str:
+    """Where ``promtool`` is; skips the test where it is not."""
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("NOT TESTED: promtool (package prometheus) is missing: run `make setup-node`")
-    cases = [
-        {"expr": expression, "eval_time": MOMENT, "exp_samples": [{"labels": '{never="seen"}', "value": 0}]}
-        for expression in expressions.values()
-    ]
-    test = {"interval": f"{STEP_SECONDS}s", "input_series": list(known), "promql_expr_test": cases}
+    return promtool
+
+
+def asked(expression: str, moment: str) -> dict[str, Any]:
+    """An expression at a moment (``10m``), compared with a sample that it never is."""
+    return {"expr": expression, "eval_time": moment, "exp_samples": [{"labels": '{never="seen"}', "value": 0}]}
+
+
+def answers(
+    groups: Sequence[Mapping[str, Any]], tests: Sequence[Mapping[str, Any]], interval: str, folder: Path
+) -> list[str]:
+    """What ``promtool`` got instead of the samples of :func:`asked`, in order.
+
+    Args:
+        groups: of rules, which are evaluated first.
+        tests: as its files have them.
+        interval: between two evaluations of rules, such as ``1m``.
+        folder: for its files.
+    """
+    (folder / "rules.yaml").write_text(json.dumps({"groups": groups}))
+    suite = {"rule_files": ["rules.yaml"], "evaluation_interval": interval, "tests": tests}
     file = folder / "test.yaml"
-    file.write_text(json.dumps({"rule_files": [], "evaluation_interval": f"{STEP_SECONDS}s", "tests": [test]}))
-    ran = subprocess.run([promtool, "test", "rules", str(file)], capture_output=True, text=True, check=False)
-    failures = (ran.stdout + ran.stderr).split("expr: ")[1:]
-    assert len(failures) == len(cases), f"promtool evaluated {len(failures)} of {len(cases)}: {ran.stdout}{ran.stderr}"
-    return {
-        name: [float(value) for value in _ELEMENT.findall(text.split("got:", 1)[1])]
-        for name, text in zip(expressions, failures, strict=True)
-    }
+    file.write_text(json.dumps(suite))
+    ran = subprocess.run([program(), "test", "rules", str(file)], capture_output=True, text=True, check=False)
+    found = [text.split("got:", 1)[1] for text in (ran.stdout + ran.stderr).split("expr: ")[1:]]
+    expected = sum(len(test["promql_expr_test"]) for test in tests)
+    assert len(found) == expected, f"promtool evaluated {len(found)} of {expected}: {ran.stdout}{ran.stderr}"
+    return found
 
 
 def _plain(value: float) -> str:
